@@ -1,0 +1,229 @@
+//! Names of things: `distribution.network-status.0@local:snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// One data product in one environment; state, leases and history hang off it. Printed `name@environment`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StackId {
+    /// `distribution.network-status.0`.
+    pub name: String,
+    /// `production`.
+    pub environment: String,
+}
+
+impl StackId {
+    /// The stack of that name in that environment.
+    #[must_use]
+    pub fn new(name: impl Into<String>, environment: impl Into<String>) -> Self {
+        Self { name: name.into(), environment: environment.into() }
+    }
+
+    /// The pseudo-stack that holds the shared resources of an environment.
+    #[must_use]
+    pub fn shared(environment: &str) -> Self {
+        Self::new("shared", environment)
+    }
+}
+
+/// The key of one instance of a `forEach`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum InstanceKey {
+    /// Of a list made by `range(n)`.
+    Index(i64),
+    /// Of a map or a list of texts.
+    Text(String),
+}
+
+/// The name of one resource within its stack: `[component/]type.name[["key"]]`.
+///
+/// Shared resources have the component `shared` and no name of their own: `shared/<type>["<share key>"]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    /// The component's key; empty for the stack's own resources.
+    pub component: String,
+    /// The resource type.
+    pub ty: String,
+    /// The name within the component; empty for a shared resource.
+    pub name: String,
+    /// The instance, when the resource has a `forEach`.
+    pub key: Option<InstanceKey>,
+}
+
+/// The component key of shared resources.
+pub const SHARED: &str = "shared";
+
+impl Address {
+    /// The address of a shared resource.
+    #[must_use]
+    pub fn shared(ty: &str, share_key: &str) -> Self {
+        Self {
+            component: SHARED.to_owned(),
+            ty: ty.to_owned(),
+            name: String::new(),
+            key: Some(InstanceKey::Text(share_key.to_owned())),
+        }
+    }
+
+    /// True for the address of a shared resource.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.name.is_empty() && self.component == SHARED
+    }
+
+    /// The address without its component: what stands under the component's heading in a plan.
+    #[must_use]
+    pub fn local(&self) -> LocalAddress<'_> {
+        LocalAddress(self)
+    }
+}
+
+/// Prints an address without its component.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalAddress<'a>(&'a Address);
+
+/// A text is no address or stack.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
+pub struct AddressError {
+    text: String,
+    expected: &'static str,
+}
+
+impl fmt::Display for StackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.environment)
+    }
+}
+
+impl FromStr for StackId {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        match text.rsplit_once('@') {
+            Some((name, environment)) if !name.is_empty() && !environment.is_empty() => {
+                Ok(Self::new(name, environment))
+            }
+            _ => Err(AddressError { text: text.to_owned(), expected: "a stack: expected `name@environment`" }),
+        }
+    }
+}
+
+impl fmt::Display for InstanceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(index) => write!(f, "[{index}]"),
+            Self::Text(text) => write!(f, "[{}]", serde_json::Value::from(text.as_str())),
+        }
+    }
+}
+
+impl fmt::Display for LocalAddress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.ty)?;
+        if !self.0.name.is_empty() {
+            write!(f, ".{}", self.0.name)?;
+        }
+        match &self.0.key {
+            Some(key) => write!(f, "{key}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.component.is_empty() {
+            write!(f, "{}/", self.component)?;
+        }
+        self.local().fmt(f)
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let error = || AddressError {
+            text: text.to_owned(),
+            expected: "an address: expected `[component/]type.name` or `[component/]type.name[\"key\"]`",
+        };
+        let (head, key) = match text.find('[') {
+            Some(start) => {
+                let (head, key) = text.split_at(start);
+                (head, Some(parse_key(key).ok_or_else(error)?))
+            }
+            None => (text, None),
+        };
+        let (component, rest) = head.rsplit_once('/').unwrap_or(("", head));
+        let (ty, name) = match rest.split_once('.') {
+            Some((ty, name)) if !name.is_empty() => (ty, name),
+            None if component == SHARED && key.is_some() => (rest, ""),
+            _ => return Err(error()),
+        };
+        if ty.is_empty() {
+            return Err(error());
+        }
+        Ok(Self { component: component.to_owned(), ty: ty.to_owned(), name: name.to_owned(), key })
+    }
+}
+
+fn parse_key(text: &str) -> Option<InstanceKey> {
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    if inner.starts_with('"') {
+        return serde_json::from_str(inner).ok().map(InstanceKey::Text);
+    }
+    inner.parse().ok().map(InstanceKey::Index)
+}
+
+/// Serialises a type by its printed form.
+macro_rules! serialise_as_text {
+    ($($ty:ty),*) => {$(
+        impl serde::Serialize for $ty {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $ty {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+serialise_as_text!(StackId, Address);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_print_as_they_are_read() {
+        for text in [
+            "local_value.a",
+            "api/local_file.part[\"x\"]",
+            "local_file.part[0]",
+            "parent/child/sqlite_table.table[\"a\\\"]b\"]",
+            "shared/sqlite_database[\"DB.SCHEMA\"]",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        assert!("shared/sqlite_database[\"x\"]".parse::<Address>().unwrap().is_shared());
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["", "a", "a.", ".b", "a.b[", "a.b[\"x]", "c/a", "shared/x"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn stacks_take_the_last_at_sign() {
+        assert_eq!("a@b@c".parse::<StackId>().unwrap(), StackId::new("a@b", "c"));
+        assert!("a@".parse::<StackId>().is_err());
+    }
+}

@@ -1,0 +1,254 @@
+//! What a user describes, whatever front end it was written for: one stack, its components and what each asks for.
+
+use crate::expression::Template;
+use crate::source::Span;
+use crate::yaml::Node;
+use std::time::Duration;
+use terrace_provider::Value;
+
+/// A described stack.
+#[derive(Debug, Clone)]
+pub struct Descriptor {
+    /// Which front end read it.
+    pub front_end: FrontEnd,
+    /// The stack's name, without the environment: `distribution.network-status.0`.
+    pub stack: String,
+    /// The environment that the descriptor names.
+    pub environment: Option<Located<String>>,
+    /// The data product without its components: `product` in expressions. Null for a plain stack.
+    pub product: Value,
+    /// The components, in the order written. The stack's own resources are the component with the empty key.
+    pub components: Vec<Component>,
+    /// The component that the descriptor itself asks to act on (`componentIdToProvision`).
+    pub target: Option<String>,
+    /// The declared variables.
+    pub variables: Vec<Variable>,
+}
+
+/// Which front end read a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrontEnd {
+    /// A Witboost data product.
+    Witboost,
+    /// A plain `kind: Stack`.
+    Stack,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// The place.
+    pub span: Span,
+}
+
+/// One deployable part of a stack.
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// The key: the part of its URN after the data product's, `parent/child` for nested ones, or its name in a stack.
+    pub key: String,
+    /// The URN, where there is one.
+    pub id: Option<String>,
+    /// The components that it depends on.
+    pub depends_on: Vec<Dependency>,
+    /// What it consists of.
+    pub body: Body,
+    /// Where it begins.
+    pub span: Span,
+}
+
+/// A dependency on a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency {
+    /// As written.
+    pub text: String,
+    /// The key of a component of the same descriptor; `None` when it lies outside.
+    pub key: Option<String>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What a component consists of.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// A blueprint says.
+    Blueprint(BlueprintUse),
+    /// It says itself.
+    Resources(Declarations),
+}
+
+/// A component that a blueprint compiles.
+#[derive(Debug, Clone)]
+pub struct BlueprintUse {
+    /// The blueprint by name, in a stack; otherwise it is matched by the facts.
+    pub name: Option<Located<String>>,
+    /// What blueprints match on.
+    pub facts: Facts,
+    /// The whole component as written: `component` in expressions, `specific` is validated against the schema.
+    pub node: Node,
+}
+
+/// What blueprints match on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `useCaseTemplateId`.
+    pub use_case_template_id: Option<String>,
+    /// `infrastructureTemplateId`.
+    pub infrastructure_template_id: Option<String>,
+    /// `kind`.
+    pub kind: Option<String>,
+    /// `platform`.
+    pub platform: Option<String>,
+    /// `technology`.
+    pub technology: Option<String>,
+    /// `outputPortType`.
+    pub output_port_type: Option<String>,
+}
+
+/// Resources and outputs as declared by a stack's component or by a blueprint.
+#[derive(Debug, Clone, Default)]
+pub struct Declarations {
+    /// The resources, in the order written.
+    pub resources: Vec<ResourceDeclaration>,
+    /// The outputs, in the order written.
+    pub outputs: Vec<OutputDeclaration>,
+}
+
+/// One declared resource, or one for each item.
+#[derive(Debug, Clone)]
+pub struct ResourceDeclaration {
+    /// The resource type.
+    pub ty: Located<String>,
+    /// The name, unique in its component.
+    pub name: Located<String>,
+    /// One instance for each item of this.
+    pub for_each: Option<Template>,
+    /// The key of an instance, where items do not say it themselves.
+    pub key: Option<Template>,
+    /// False: as if it were not there.
+    pub when: Option<Template>,
+    /// The configured attributes: a literal map or a map template.
+    pub config: Template,
+    /// Names of resources of the same component.
+    pub depends_on: Vec<Located<String>>,
+    /// The configured provider instance, when not the type's default one.
+    pub provider: Option<Template>,
+    /// The share key of a shared resource.
+    pub shared: Option<Template>,
+    /// Whether an object that exists is taken over.
+    pub adopt: Adopt,
+    /// How changes behave.
+    pub lifecycle: Lifecycle,
+    /// How long calls may take, where not as the type says.
+    pub timeouts: TimeoutOverrides,
+    /// Where it begins.
+    pub span: Span,
+}
+
+/// Whether an object that exists already is taken over instead of created.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Adopt {
+    /// It is an error.
+    #[default]
+    Never,
+    /// Always.
+    IfExists,
+    /// When its name follows our rule: the blueprint's author vouches for that.
+    IfOurs,
+}
+
+/// How changes of a resource behave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Lifecycle {
+    /// A replacement creates the new object before it deletes the old.
+    pub create_before_destroy: bool,
+    /// A plan that would delete the object is an error.
+    pub prevent_destroy: bool,
+    /// What becomes of a shared object when its last owner goes.
+    pub on_last_release: OnLastRelease,
+}
+
+/// What becomes of a shared object when its last owner goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnLastRelease {
+    /// It stays.
+    #[default]
+    Retain,
+    /// It is deleted.
+    Delete,
+}
+
+/// How long calls may take, where not as the type says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TimeoutOverrides {
+    /// For creating.
+    pub create: Option<Duration>,
+    /// For updating.
+    pub update: Option<Duration>,
+    /// For deleting.
+    pub delete: Option<Duration>,
+    /// For reading.
+    pub read: Option<Duration>,
+}
+
+/// One declared output.
+#[derive(Debug, Clone)]
+pub struct OutputDeclaration {
+    /// The name.
+    pub name: Located<String>,
+    /// The value.
+    pub value: Template,
+    /// It may expose a sensitive value.
+    pub is_sensitive: bool,
+    /// Who sees it: public ones are shown to consumers.
+    pub is_public: bool,
+    /// A label for people.
+    pub label: Option<Template>,
+    /// A link for people.
+    pub href: Option<Template>,
+}
+
+/// A declared variable of a stack.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// The name.
+    pub name: Located<String>,
+    /// The type.
+    pub ty: VariableType,
+    /// Taken when nothing is given; a variable without is required.
+    pub default: Option<Value>,
+    /// Redacted everywhere.
+    pub is_sensitive: bool,
+    /// Conditions that the value must meet.
+    pub validation: Vec<Validation>,
+}
+
+/// The type of a variable.
+#[derive(Debug, Clone)]
+pub enum VariableType {
+    /// Text.
+    String,
+    /// A whole number.
+    Int,
+    /// Any number.
+    Float,
+    /// True or false.
+    Bool,
+    /// Whatever fits the JSON Schema.
+    Schema(serde_json::Value),
+    /// Anything.
+    Any,
+}
+
+/// A condition that a variable must meet.
+#[derive(Debug, Clone)]
+pub struct Validation {
+    /// The condition.
+    pub assert: Template,
+    /// What to say when it is false.
+    pub error: String,
+}

@@ -1,0 +1,105 @@
+//! Expressions: CEL between `${{` and `}}`, inside YAML values.
+//!
+//! A [`Template`] is a YAML value whose expressions were compiled, once. Evaluating it against a [`Scope`] gives a
+//! [`Value`] in which everything that depends on the unknown is unknown, and everything that depends on the sensitive
+//! is sensitive.
+
+use crate::source::{Place, Span};
+use std::borrow::Cow;
+use std::sync::Arc;
+use terrace_provider::Value;
+
+/// A YAML value with compiled expressions in it.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// Where it stands.
+    pub span: Span,
+    /// What it is.
+    pub kind: TemplateKind,
+}
+
+/// What a template is.
+#[derive(Debug, Clone)]
+pub enum TemplateKind {
+    /// No expression in it.
+    Literal(Value),
+    /// One expression alone: the result keeps its type.
+    Expression(Arc<Expression>),
+    /// Text with expressions in it: the result is text.
+    Text(Vec<TextPart>),
+    /// Items, at least one of which holds an expression.
+    List(Vec<Template>),
+    /// Entries.
+    Map(Vec<TemplateEntry>),
+}
+
+/// A piece of a text.
+#[derive(Debug, Clone)]
+pub enum TextPart {
+    /// As it stands.
+    Literal(String),
+    /// To be evaluated.
+    Expression(Arc<Expression>),
+}
+
+/// An entry of a map; keys hold no expressions.
+#[derive(Debug, Clone)]
+pub struct TemplateEntry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Span,
+    /// The value.
+    pub value: Template,
+}
+
+/// One compiled expression.
+#[derive(Debug)]
+pub struct Expression {
+    /// The text between `${{` and `}}`, trimmed.
+    pub text: String,
+    /// Where it stands, when its text is at hand.
+    pub span: Span,
+    /// Where it stands, for people.
+    pub place: Option<Place>,
+    /// The paths it reads, as far as they can be told from its text.
+    pub references: Vec<Reference>,
+}
+
+/// A path that an expression reads: `resources.part["x"].path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The variable: `resources`, `each`, `component` …
+    pub root: String,
+    /// The steps from there.
+    pub steps: Vec<ReferenceStep>,
+}
+
+/// One step of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReferenceStep {
+    /// `.name` or `["name"]`.
+    Key(String),
+    /// `[3]`.
+    Index(i64),
+    /// `[each.key]`: an index that is itself a path. Any other computed index ends the path before it.
+    Path(Box<Reference>),
+}
+
+/// Where expressions find their variables.
+pub trait Scope: Sync {
+    /// The value at a path; steps that are paths themselves were replaced by what they say.
+    ///
+    /// # Errors
+    /// When the path leads nowhere; the message says what is there instead.
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing>;
+}
+
+/// A path leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What is missing: "`resources` has no `tabel`".
+    pub message: String,
+    /// What to do: "did you mean `table`?".
+    pub hint: Option<String>,
+}

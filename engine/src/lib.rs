@@ -1,0 +1,11 @@
+//! The engine: descriptors compile into a resource graph, which is diffed against recorded state into a plan, which is
+//! applied.
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod descriptor;
+pub mod diagnostic;
+pub mod expression;
+pub mod source;
+pub mod store;
+pub mod yaml;

@@ -1,0 +1,101 @@
+//! Texts that people edit, and places in them.
+
+use std::sync::Arc;
+
+/// One text: a descriptor, a blueprint, a configuration.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The name under which a person knows it: a path relative to where they stand.
+    pub name: String,
+    /// The text.
+    pub text: Arc<str>,
+}
+
+/// Which text of a [`Sources`] a span lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct SourceId(u32);
+
+/// A range of bytes in one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Span {
+    /// The text.
+    pub source: SourceId,
+    /// The first byte.
+    pub start: u32,
+    /// The byte after the last.
+    pub end: u32,
+}
+
+/// A place for people, independent of the text: `data-product.yaml:12:5`. Lines and columns count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Place {
+    /// The source's name.
+    pub file: String,
+    /// The line.
+    pub line: u32,
+    /// The column, in characters.
+    pub column: u32,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// All texts of one run, so that a diagnostic can show the line it speaks of.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    all: Vec<Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    source: Source,
+    /// The byte at which each line begins.
+    lines: Vec<u32>,
+}
+
+impl Sources {
+    /// Adds a text. Texts beyond 4 GiB are cut off by the budget before they come here.
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
+        let text: Arc<str> = text.into();
+        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| to_u32(at + 1));
+        let lines = std::iter::once(0).chain(starts).collect();
+        let id = SourceId(to_u32(self.all.len()));
+        self.all.push(Entry { source: Source { name: name.into(), text }, lines });
+        id
+    }
+
+    /// The text of that id.
+    #[must_use]
+    pub fn get(&self, id: SourceId) -> Option<&Source> {
+        self.all.get(id.0 as usize).map(|entry| &entry.source)
+    }
+
+    /// Where a span begins, for people.
+    #[must_use]
+    pub fn place(&self, span: Span) -> Option<Place> {
+        let entry = self.all.get(span.source.0 as usize)?;
+        let line = entry.lines.partition_point(|start| *start <= span.start).saturating_sub(1);
+        let start = *entry.lines.get(line)? as usize;
+        let before = entry.source.text.get(start..span.start as usize).unwrap_or_default();
+        Some(Place {
+            file: entry.source.name.clone(),
+            line: to_u32(line + 1),
+            column: to_u32(before.chars().count() + 1),
+        })
+    }
+}
+
+impl Span {
+    /// A range of bytes; out-of-range numbers are cut.
+    #[must_use]
+    pub fn new(source: SourceId, start: usize, end: usize) -> Self {
+        Self { source, start: to_u32(start), end: to_u32(end.max(start)) }
+    }
+}
+
+fn to_u32(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,589 @@
+//! What the engine asks of a state store: plain types, async, no technology.
+//!
+//! A store keeps rows, a journal of steps, leases, operations and history. It never looks into attributes: they come
+//! as JSON texts whose sensitive parts the engine has sealed. Everything that changes anything goes through
+//! [`StateStore::commit`], in one durable transaction that is refused when a lease was lost or a row has moved.
+
+use crate::address::{Address, StackId};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Counts the versions of one row, from 1; 0 stands for an absent row.
+pub type Generation = u64;
+
+/// A store of stacks.
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// Which store this is: plans name it.
+    async fn identity(&self) -> Result<StoreIdentity, StoreError>;
+
+    /// The stacks that have a row, sorted.
+    async fn stacks(&self) -> Result<Vec<StackId>, StoreError>;
+
+    /// The rows of a stack, sorted by address.
+    async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError>;
+
+    /// What is recorded of components beside their rows: order, outputs. Sorted by key.
+    async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError>;
+
+    /// The owners of shared rows: all of the given addresses, or of every row that `owner` owns when none are given.
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, StoreError>;
+
+    /// Intents without an outcome, oldest first.
+    async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError>;
+
+    /// The versions of one row, newest first.
+    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError>;
+
+    /// Takes leases on components, all or none, in sorted order. Leases whose holder is known to be dead, or that
+    /// have expired, are taken over with a higher fence.
+    async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError>;
+
+    /// Keeps leases for another term. Fails with [`StoreError::LeaseLost`] when one was taken over.
+    async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError>;
+
+    /// Gives leases back. Leases that were lost already are no error.
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError>;
+
+    /// All leases that are held.
+    async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError>;
+
+    /// Takes a lease away from whoever holds it; false when there is none of that id.
+    async fn break_lease(&self, id: &str) -> Result<bool, StoreError>;
+
+    /// Records that an operation begins.
+    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError>;
+
+    /// Writes all records in one durable transaction, in order; all or none.
+    ///
+    /// `leases` are those the writer works under: when one of them was taken over nothing is written.
+    async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError>;
+
+    /// The newest operations first, at most `limit`.
+    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError>;
+
+    /// One operation with its steps.
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError>;
+
+    /// The log of an operation, oldest first.
+    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError>;
+
+    /// True when that plan was applied (or began to be) already.
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError>;
+}
+
+/// Which store this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreIdentity {
+    /// Made once, when the store was.
+    pub id: Uuid,
+    /// Where it is, for people: `sqlite:.terrace/state.db`.
+    pub url: String,
+}
+
+/// Which part of a stack is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// All of it.
+    All,
+    /// What belongs to these components.
+    Components(BTreeSet<String>),
+    /// These resources.
+    Addresses(BTreeSet<Address>),
+}
+
+/// One recorded object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The stack that owns it.
+    pub stack: StackId,
+    /// Its address in the stack.
+    pub address: Address,
+    /// Set for the old object of a replacement that creates first.
+    pub deposed: Option<String>,
+    /// What is known of the object.
+    pub status: RowStatus,
+    /// The version of this row; what a writer gives here is ignored, the store counts.
+    pub generation: Generation,
+    /// The configured provider instance: `sqlite`, `snowflake.eu`.
+    pub provider: String,
+    /// The resource type's schema version that the attributes were written with.
+    pub schema_version: u32,
+    /// The identity attributes, as sealed JSON.
+    pub identity: String,
+    /// All attributes, as sealed JSON.
+    pub attributes: String,
+    /// The provider's own bytes, sealed.
+    pub private: Vec<u8>,
+    /// Direct dependencies in the same stack, recorded when the row was written.
+    pub dependencies: Vec<Address>,
+    /// What the engine remembers of the row for planning without a descriptor, as JSON: protection, retention, timeouts.
+    pub lifecycle: String,
+    /// When this version was written, by the clock of the store; what a writer gives here is ignored.
+    pub updated_at: Timestamp,
+    /// The operation that wrote this version.
+    pub operation: Uuid,
+}
+
+/// What is known of a recorded object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowStatus {
+    /// It is there as recorded.
+    Ready,
+    /// Its creation failed half-way: the next plan replaces it.
+    Tainted,
+    /// Its component is gone, its data stays: recorded so that the next provision takes it up again.
+    Retained,
+}
+
+/// What is recorded of a component beside its rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComponentRow {
+    /// The component's key.
+    pub key: String,
+    /// The keys of the components that it depends on.
+    pub depends_on: Vec<String>,
+    /// The outputs, as sealed JSON.
+    pub outputs: String,
+    /// The blueprint that it was compiled with, for people.
+    pub blueprint: Option<String>,
+}
+
+/// Who owns a shared row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ownership {
+    /// The shared row.
+    pub address: Address,
+    /// The owner's stack.
+    pub stack: StackId,
+    /// The owner's component.
+    pub component: String,
+}
+
+/// Which ownerships are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnersOf {
+    /// All owners of these shared rows.
+    Addresses(BTreeSet<Address>),
+    /// All shared rows of this stack.
+    Stack(StackId),
+}
+
+/// A step whose outcome is not recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenIntent {
+    /// What was going to be done.
+    pub intent: Intent,
+    /// When the intent was recorded.
+    pub started_at: Timestamp,
+    /// How long ago that is, by the clock of the store.
+    pub age: Duration,
+    /// The lease under which it was written has ended or was taken over: nobody works on it any more.
+    pub is_orphaned: bool,
+}
+
+/// What is going to be done, durable before the provider is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intent {
+    /// The operation.
+    pub operation: Uuid,
+    /// The step's number within the operation.
+    pub step: u32,
+    /// What kind of call.
+    pub action: StepAction,
+    /// The whole row as planned; for a delete the row that goes.
+    pub row: Row,
+    /// The generation of the row that the step replaces, updates or deletes; 0 for none.
+    pub prior_generation: Generation,
+    /// How long the call may take.
+    pub timeout: Duration,
+    /// How long a lost call may still take effect.
+    pub settle: Duration,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepAction {
+    /// Calls `create`.
+    Create,
+    /// Calls `update`.
+    Update,
+    /// Calls `delete`.
+    Delete,
+    /// Writes state only: adopt, forget, retain, move, refreshed attributes, state-only types.
+    Record,
+}
+
+/// One version of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryEntry {
+    /// The version.
+    pub generation: Generation,
+    /// The row as it was; `None` when this version is its deletion.
+    pub row: Option<Row>,
+    /// When it was written.
+    pub at: Timestamp,
+    /// By which operation.
+    pub operation: Uuid,
+}
+
+/// Asks for leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// The components, by stack.
+    pub components: BTreeSet<(StackId, String)>,
+    /// The operation that will hold them.
+    pub operation: Uuid,
+    /// Who that is, for people: `jane@host (pid 4711)`.
+    pub holder: String,
+    /// How long they last without renewal.
+    pub term: Duration,
+}
+
+/// The right to change one component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Names the lease for `terrace unlock`.
+    pub id: String,
+    /// The stack.
+    pub stack: StackId,
+    /// The component.
+    pub component: String,
+    /// Grows with every holder.
+    pub fence: u64,
+}
+
+/// What came of asking for leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Acquired {
+    /// All of them.
+    Granted(Vec<Lease>),
+    /// None: these are held by others.
+    Held(Vec<LeaseInfo>),
+}
+
+/// A lease as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseInfo {
+    /// Names the lease for `terrace unlock`.
+    pub id: String,
+    /// The stack.
+    pub stack: StackId,
+    /// The component.
+    pub component: String,
+    /// Who holds it.
+    pub holder: String,
+    /// The holder's operation.
+    pub operation: Uuid,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it ends unless it is renewed.
+    pub expires: Timestamp,
+}
+
+/// Begins an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOperation {
+    /// A UUIDv7.
+    pub id: Uuid,
+    /// `apply`, `destroy`, `recover`, `state mv` …
+    pub kind: String,
+    /// The stacks it works on.
+    pub stacks: Vec<StackId>,
+    /// Who asked, for people.
+    pub actor: String,
+}
+
+/// An operation as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationRow {
+    /// A UUIDv7.
+    pub id: Uuid,
+    /// What kind.
+    pub kind: String,
+    /// The stacks it works on.
+    pub stacks: Vec<StackId>,
+    /// Who asked.
+    pub actor: String,
+    /// How it stands. `Running` with `is_abandoned` when its process is gone.
+    pub status: OperationStatus,
+    /// Still `Running`, but none of its leases is held any more.
+    pub is_abandoned: bool,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// One sentence on how it ended.
+    pub summary: String,
+}
+
+/// How an operation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationStatus {
+    /// It works.
+    Running,
+    /// It did all it was to do.
+    Completed,
+    /// At least one step failed.
+    Failed,
+    /// It was stopped by a person.
+    Interrupted,
+}
+
+/// One step of an operation as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRow {
+    /// Its number.
+    pub step: u32,
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// What it does.
+    pub action: StepAction,
+    /// How it ended; `None` while it is open.
+    pub result: Option<StepResult>,
+    /// When its intent was recorded.
+    pub started_at: Timestamp,
+    /// When its outcome was.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepResult {
+    /// As planned.
+    Done,
+    /// With an error, which is recorded in words.
+    Failed(String),
+    /// Its process died; recovery found this, in words.
+    Recovered(String),
+}
+
+/// A line of an operation's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When.
+    pub at: Timestamp,
+    /// `INFO`, `WARNING`, `ERROR`.
+    pub level: String,
+    /// `plan`, `apply`, `recover`.
+    pub phase: String,
+    /// What.
+    pub message: String,
+}
+
+/// One thing to write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// Refuses the whole commit with [`StoreError::PlanSpent`] when the plan was spent before, with
+    /// [`StoreError::Stale`] when a row it was computed from has another generation now.
+    SpendPlan {
+        /// The plan.
+        plan: Uuid,
+        /// What it was computed from.
+        reads: Vec<Read>,
+    },
+    /// Opens a step.
+    Intent(Box<Intent>),
+    /// Adds to an open step what its call knows so far.
+    Partial {
+        /// The operation.
+        operation: Uuid,
+        /// The step.
+        step: u32,
+        /// The identity as sealed JSON.
+        identity: Option<String>,
+        /// The provider's bytes, sealed.
+        private: Option<Vec<u8>>,
+    },
+    /// Closes a step. A step without an intent before it (no remote effect) is opened and closed at once.
+    Outcome {
+        /// The operation.
+        operation: Uuid,
+        /// The step.
+        step: u32,
+        /// What the step is about.
+        stack: StackId,
+        /// What the step is about.
+        address: Address,
+        /// What it did.
+        action: StepAction,
+        /// How it ended.
+        result: StepResult,
+        /// What it leaves behind.
+        writes: Vec<Write>,
+    },
+    /// Writes rows outside steps: state surgery, components, owners.
+    Write {
+        /// The operation that the history names.
+        operation: Uuid,
+        /// What.
+        write: Write,
+    },
+    /// Adds a line to an operation's log.
+    Log {
+        /// The operation.
+        operation: Uuid,
+        /// The line; its time is the store's.
+        level: String,
+        /// `plan`, `apply`, `recover`.
+        phase: String,
+        /// What.
+        message: String,
+    },
+    /// Ends an operation.
+    End {
+        /// The operation.
+        operation: Uuid,
+        /// How.
+        status: OperationStatus,
+        /// One sentence.
+        summary: String,
+    },
+}
+
+/// A change of recorded facts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Records an object; its new generation is one more than the newest that its address ever had.
+    /// Fails with [`StoreError::Stale`] when the row's generation is not `expected`.
+    Put {
+        /// The row.
+        row: Box<Row>,
+        /// The generation that is there now; 0 for none.
+        expected: Generation,
+    },
+    /// Drops a row.
+    Delete {
+        /// The stack.
+        stack: StackId,
+        /// The resource.
+        address: Address,
+        /// The deposed object of it.
+        deposed: Option<String>,
+        /// The generation that is there now.
+        expected: Generation,
+    },
+    /// Gives a row another address. Dependencies of other rows on it follow.
+    Move {
+        /// The stack.
+        stack: StackId,
+        /// The address it has.
+        from: Address,
+        /// The address it gets; nothing may be there.
+        to: Address,
+        /// The generation that is there now.
+        expected: Generation,
+    },
+    /// Records what is known of a component beside its rows.
+    Component {
+        /// The stack.
+        stack: StackId,
+        /// What.
+        component: ComponentRow,
+    },
+    /// Forgets a component; its rows must be gone or retained.
+    DropComponent {
+        /// The stack.
+        stack: StackId,
+        /// Which.
+        key: String,
+    },
+    /// Adds an owner to a shared row; one that is there already is no error.
+    AddOwner(Ownership),
+    /// Takes an owner from a shared row; one that is not there is no error.
+    DropOwner(Ownership),
+}
+
+/// A row that a plan was computed from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Read {
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// The deposed object of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deposed: Option<String>,
+    /// The generation that was there; 0 for none.
+    pub generation: Generation,
+}
+
+/// A row that is not as a writer believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// What the writer believed.
+    pub read: Read,
+    /// The generation that is there now.
+    pub now: Generation,
+}
+
+/// A store could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// A lease under which something was to be written or kept was taken over or has ended.
+    #[error("the lease on component `{component}` of {stack} was lost to another operation")]
+    LeaseLost {
+        /// The stack.
+        stack: StackId,
+        /// The component.
+        component: String,
+    },
+    /// Rows have other generations than the writer believed.
+    #[error("{} changed since the plan was made", describe(.0))]
+    Stale(Vec<Moved>),
+    /// The plan was applied before.
+    #[error("this plan was applied already")]
+    PlanSpent,
+    /// The address is taken.
+    #[error("{stack}:{address} exists already")]
+    Occupied {
+        /// The stack.
+        stack: StackId,
+        /// The address.
+        address: Address,
+    },
+    /// The store was written by a newer terrace.
+    #[error("the state at {url} has format {found}; this terrace reads up to format {known}")]
+    NewerFormat {
+        /// Where.
+        url: String,
+        /// The format that is there.
+        found: u32,
+        /// The newest that this build knows.
+        known: u32,
+    },
+    /// What is there is no store.
+    #[error("{url} is not a terrace state: {reason}")]
+    NotAStore {
+        /// Where.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The store cannot be reached, read or written.
+    #[error("state cannot be {doing}: {reason}")]
+    Unavailable {
+        /// `opened`, `read`, `written`.
+        doing: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+fn describe(moved: &[Moved]) -> String {
+    let names: Vec<String> =
+        moved.iter().take(3).map(|row| format!("{}:{}", row.read.stack, row.read.address)).collect();
+    match moved.len().saturating_sub(names.len()) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}

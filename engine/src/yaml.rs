@@ -1,0 +1,46 @@
+//! Text to a tree that remembers where everything stood: built straight from the YAML parser's events.
+//!
+//! JSON is read by the same code. Budgets make size, depth and alias bombs errors; duplicate keys and tabs are errors
+//! with a place. `no` and `yes` are text (YAML 1.2), `0123` keeps its text, timestamps are text.
+
+use crate::source::Span;
+use terrace_provider::Number;
+
+/// A value with its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Where it stands: a scalar's own text; for a block its first to last byte.
+    pub span: Span,
+    /// What it is.
+    pub kind: NodeKind,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NodeKind {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number of at most 64 bits.
+    Int(i64),
+    /// Any other number.
+    Number(Number),
+    /// Text.
+    Text(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, in the order written.
+    Map(Vec<Entry>),
+}
+
+/// An entry of a mapping.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key; keys that are not text are taken as the text they were written in.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Span,
+    /// The value.
+    pub value: Node,
+}

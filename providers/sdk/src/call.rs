@@ -1,0 +1,59 @@
+//! What comes with every call that changes something: who asks, until when, and where to report.
+
+use crate::{Attributes, Private, ProviderError};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// One call of one step of an operation.
+#[derive(Clone)]
+pub struct Call {
+    /// The resource's address with its stack: `demo@local:local_file.a`.
+    pub address: String,
+    /// The operation, for marks and logs.
+    pub operation: String,
+    /// The step within the operation; operation and step together name this call for ever.
+    pub step: String,
+    /// How long the call may take from now on.
+    pub timeout: Duration,
+    /// Set when the user wants to stop: polling may end early, a write is never abandoned.
+    pub cancel: CancellationToken,
+    /// Where to report.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// Takes what a call has to say while it runs.
+#[async_trait]
+pub trait Progress: Send + Sync {
+    /// A line for people.
+    fn message(&self, text: &str);
+
+    /// Records what is known of the object so far; returns when that is durable.
+    ///
+    /// # Errors
+    /// When it cannot be recorded: the call should then start nothing more.
+    async fn partial(&self, partial: Partial) -> Result<(), ProviderError>;
+}
+
+/// What a long call knows of its object before it ends.
+#[derive(Debug, Clone, Default)]
+pub struct Partial {
+    /// The identity, as soon as there is one.
+    pub identity: Option<Attributes>,
+    /// Whatever [`crate::Session::find`] needs to recognise this attempt again.
+    pub private: Option<Private>,
+}
+
+/// A [`Progress`] that drops everything: for tests and for calls outside operations.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProgress;
+
+#[async_trait]
+impl Progress for NoProgress {
+    fn message(&self, _text: &str) {}
+
+    async fn partial(&self, _partial: Partial) -> Result<(), ProviderError> {
+        Ok(())
+    }
+}

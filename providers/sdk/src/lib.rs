@@ -1,0 +1,35 @@
+//! What a provider author needs: the [`Provider`] and [`Session`] traits, schemas, values and errors.
+//!
+//! A provider implements the resource types of one technology. It is stateless: its settings come from the
+//! environment's configuration, what it knows of an object comes in with each call. It never sees the store, the
+//! descriptor or the plan file.
+//!
+//! Read in this order: [`schema`] (what a type looks like), [`value`] (what travels), [`provider`] (what is called),
+//! [`plan`] (what a provider that overrides nothing gets), [`error`] (how to say that something went wrong).
+#![forbid(unsafe_code)]
+
+pub mod call;
+pub mod error;
+pub mod path;
+pub mod plan;
+pub mod provider;
+pub mod schema;
+pub mod value;
+pub mod wrap;
+
+pub use call::{Call, Partial, Progress};
+pub use error::{ErrorKind, ProviderError};
+pub use path::{Path, Step};
+pub use plan::{DataLoss, PlannedChange, ProposedChange};
+pub use provider::{
+    Attempt, DataAmount, Finding, Found, LostCall, Observed, Planned, Private, Provider, Recorded, Session, Settings,
+    Severity,
+};
+pub use schema::{
+    Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Object, Principal, ProviderSchema, ResourceType,
+    SqlType, Timeouts,
+};
+pub use value::{Map, Number, Sensitive, Value};
+
+/// The values of a resource by attribute name, in the order in which they were written.
+pub type Attributes = Map;

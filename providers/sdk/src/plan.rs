@@ -1,0 +1,211 @@
+//! Planning one resource from its schema: what a provider gets that overrides nothing.
+
+use crate::{Attribute, AttributeType, Attributes, Map, Object, Path, Private, Recorded, ResourceType, Value};
+
+/// What the engine proposes for one resource.
+#[derive(Debug, Clone)]
+pub struct ProposedChange<'a> {
+    /// The resource's address with its stack.
+    pub address: &'a str,
+    /// The recorded (and refreshed) object; `None` when there is none.
+    pub prior: Option<&'a Recorded>,
+    /// The configured attributes as evaluated: unknown where they depend on what is not made yet.
+    pub config: &'a Attributes,
+    /// A new object is wanted whatever the difference: tainted, `--replace`, `replaceTriggeredBy`.
+    pub must_replace: bool,
+    /// Write-only attributes whose value is another one than the recorded object was made with.
+    pub changed_write_only: &'a [String],
+}
+
+/// What a provider says the proposed change would do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlannedChange {
+    /// The attributes after the change; what the provider will compute is unknown.
+    pub planned: Attributes,
+    /// The changes that need a new object.
+    pub replace_paths: Vec<Path>,
+    /// Bytes that come back with the call.
+    pub private: Private,
+    /// The data that the change would destroy, as far as planning can tell.
+    pub data_loss: Option<DataLoss>,
+}
+
+/// Data that a change destroys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DataLoss {
+    /// What goes, in words: `column STATUS is dropped`.
+    pub reasons: Vec<String>,
+}
+
+/// Plans from the schema alone: configured values are taken, defaults filled in, computed values kept while nothing
+/// changes and unknown otherwise, attributes that `replaces` (or any, where nothing is updatable) ask for a new object.
+#[must_use]
+pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedChange {
+    let configured = with_defaults(&ty.attributes, change.config);
+    let Some(prior) = change.prior else {
+        return PlannedChange {
+            planned: fill_computed(ty, &configured, |_| Value::Unknown),
+            ..PlannedChange::default()
+        };
+    };
+    let changed: Vec<&Attribute> =
+        ty.attributes.0.iter().filter(|attribute| is_changed(attribute, &configured, prior, change)).collect();
+    let replace_paths: Vec<Path> = changed
+        .iter()
+        .filter(|attribute| attribute.replaces || !ty.updatable)
+        .map(|attribute| Path::attribute(attribute.name))
+        .collect();
+    let is_replaced = change.must_replace || !replace_paths.is_empty();
+    let planned = fill_computed(ty, &configured, |attribute| {
+        let kept = !is_replaced && (changed.is_empty() || attribute.stable);
+        match prior.attributes.get(attribute.name) {
+            Some(value) if kept => value.clone(),
+            None if kept && changed.is_empty() => Value::Null,
+            _ => Value::Unknown,
+        }
+    });
+    PlannedChange { planned, replace_paths, private: prior.private.clone(), data_loss: None }
+}
+
+/// The configured attributes with defaults filled in at every depth, nulls dropped, in the order of the schema.
+#[must_use]
+pub fn with_defaults(object: &Object, config: &Attributes) -> Attributes {
+    let mut filled = Map::with_capacity(object.0.len());
+    for attribute in &object.0 {
+        let given = config.get(attribute.name).filter(|value| !value.is_null());
+        let value = match given {
+            Some(value) => value_with_defaults(&attribute.ty, value),
+            None => match &attribute.default {
+                Some(default) => default.clone(),
+                None => continue,
+            },
+        };
+        let value = if attribute.sensitive { Value::sensitive(value) } else { value };
+        filled.insert(attribute.name.to_owned(), value);
+    }
+    filled
+}
+
+fn value_with_defaults(ty: &AttributeType, value: &Value) -> Value {
+    if let Value::Sensitive(inner) = value {
+        return Value::sensitive(value_with_defaults(ty, inner.expose()));
+    }
+    match (ty, value) {
+        (AttributeType::Object(object), Value::Map(entries)) => Value::Map(with_defaults(object, entries)),
+        (AttributeType::List(item), Value::List(items)) => {
+            Value::List(items.iter().map(|value| value_with_defaults(item, value)).collect())
+        }
+        (AttributeType::Map(item), Value::Map(entries)) => {
+            Value::Map(entries.iter().map(|(key, value)| (key.clone(), value_with_defaults(item, value))).collect())
+        }
+        _ => value.clone(),
+    }
+}
+
+fn is_changed(attribute: &Attribute, configured: &Attributes, prior: &Recorded, change: &ProposedChange<'_>) -> bool {
+    if attribute.write_only {
+        return change.changed_write_only.iter().any(|name| name == attribute.name);
+    }
+    match (configured.get(attribute.name), prior.attributes.get(attribute.name)) {
+        (Some(new), Some(old)) => !new.is_same_as(old),
+        (Some(_), None) => true,
+        // A value that the provider computed when none was configured is no change.
+        (None, Some(old)) => !attribute.computed && !old.is_null(),
+        (None, None) => false,
+    }
+}
+
+fn fill_computed(ty: &ResourceType, configured: &Attributes, computed: impl Fn(&Attribute) -> Value) -> Attributes {
+    let mut planned = Map::with_capacity(ty.attributes.0.len());
+    for attribute in &ty.attributes.0 {
+        let value = match configured.get(attribute.name) {
+            Some(value) => value.clone(),
+            None if attribute.computed => computed(attribute),
+            None => continue,
+        };
+        if value.is_null() {
+            continue;
+        }
+        let value = if attribute.sensitive { Value::sensitive(value) } else { value };
+        planned.insert(attribute.name.to_owned(), value);
+    }
+    planned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ty() -> ResourceType {
+        ResourceType::new(
+            "test_thing",
+            "A thing.",
+            &["name"],
+            Object(vec![
+                Attribute::new("name", AttributeType::String, "Its name.").required().replaces(),
+                Attribute::new("size", AttributeType::Int, "Its size.").default_value(3_i64),
+                Attribute::new("label", AttributeType::String, "A label."),
+                Attribute::new("id", AttributeType::String, "Its id.").stable(),
+                Attribute::new("etag", AttributeType::String, "Changes with each write.").computed(),
+            ]),
+        )
+    }
+
+    fn attributes(entries: &[(&str, Value)]) -> Attributes {
+        entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+    }
+
+    fn plan(prior: Option<&Recorded>, config: &Attributes) -> PlannedChange {
+        let change = ProposedChange { address: "a", prior, config, must_replace: false, changed_write_only: &[] };
+        from_schema(&ty(), &change)
+    }
+
+    fn prior() -> Recorded {
+        let attributes =
+            attributes(&[("name", "a".into()), ("size", Value::Int(3)), ("id", "17".into()), ("etag", "x".into())]);
+        Recorded { attributes, ..Recorded::default() }
+    }
+
+    #[test]
+    fn create_fills_defaults_and_leaves_computed_unknown() {
+        let planned = plan(None, &attributes(&[("name", "a".into())])).planned;
+        assert_eq!(
+            planned,
+            attributes(&[
+                ("name", "a".into()),
+                ("size", Value::Int(3)),
+                ("id", Value::Unknown),
+                ("etag", Value::Unknown)
+            ])
+        );
+    }
+
+    #[test]
+    fn unchanged_configuration_plans_what_is_recorded() {
+        let planned = plan(Some(&prior()), &attributes(&[("name", "a".into()), ("label", Value::Null)]));
+        assert_eq!(planned.planned, prior().attributes);
+        assert!(planned.replace_paths.is_empty());
+    }
+
+    #[test]
+    fn update_keeps_stable_values_only() {
+        let planned = plan(Some(&prior()), &attributes(&[("name", "a".into()), ("label", "new".into())]));
+        assert_eq!(planned.planned.get("id"), Some(&"17".into()));
+        assert_eq!(planned.planned.get("etag"), Some(&Value::Unknown));
+    }
+
+    #[test]
+    fn unknown_value_of_a_replacing_attribute_replaces() {
+        let planned = plan(Some(&prior()), &attributes(&[("name", Value::Unknown)]));
+        assert_eq!(planned.replace_paths, [Path::attribute("name")]);
+        assert_eq!(planned.planned.get("id"), Some(&Value::Unknown));
+    }
+
+    #[test]
+    fn sensitive_marks_are_no_difference() {
+        let mut prior = prior();
+        prior.attributes.insert("label".to_owned(), Value::sensitive("x".into()));
+        let planned = plan(Some(&prior), &attributes(&[("name", "a".into()), ("label", "x".into())]));
+        assert_eq!(planned.planned.get("etag"), Some(&"x".into()));
+    }
+}

@@ -1,0 +1,231 @@
+//! The two traits that a technology implements, and what goes in and out of their calls.
+
+use crate::plan::{PlannedChange, ProposedChange, from_schema};
+use crate::{Attributes, Call, Path, ProviderError, ProviderSchema, ResourceType, Value};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One technology. Stateless: settings come from the environment's configuration.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What is known without connecting: settings schema, resource types, lookups, embedded blueprints.
+    fn schema(&self) -> &ProviderSchema;
+
+    /// Opens one configured instance. Settings were checked against the schema before.
+    ///
+    /// # Errors
+    /// When the instance cannot be reached or the settings do not work together.
+    async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError>;
+}
+
+/// One configured instance of a provider.
+///
+/// Reading calls (`read`, `find`, `import`, `lookup`, `validate_remote`, `plan`, `count_data`) change nothing.
+/// Attributes that go in are never sensitive-marked for providers that compare them: use [`Value::revealed`].
+#[async_trait]
+pub trait Session: Send + Sync {
+    /// Reads one object as it is now; `None` when it is gone.
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError>;
+
+    /// Reads many objects of one type; the answers are in the order of the questions.
+    async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
+        let reads: Vec<_> = priors.iter().map(|prior| self.read(ty, prior)).collect();
+        futures_util::stream::iter(reads).buffered(16).collect().await
+    }
+
+    /// Decides what a proposed change would do. The default works from the schema.
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        Ok(from_schema(ty, change))
+    }
+
+    /// Creates the planned object.
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError>;
+
+    /// Changes the recorded object into the planned one.
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError>;
+
+    /// Deletes the recorded object. An object that is gone already is a success.
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError>;
+
+    /// Looks for the object of an attempt (after a crash) or of an identity (to adopt).
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError>;
+
+    /// Reads an object by the id that a person gives to `terrace import`.
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError>;
+
+    /// Brings stored attributes of an older schema version to the present one.
+    async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
+        let _ = stored;
+        Err(ProviderError::bug(format!("{} cannot upgrade rows of schema version {from}", ty.name)))
+    }
+
+    /// Checks planned values against the remote side where it has a dry run.
+    async fn validate_remote(&self, _ty: &ResourceType, _planned: &Attributes) -> Vec<Finding> {
+        Vec::new()
+    }
+
+    /// Answers a lookup.
+    async fn lookup(&self, name: &str, _arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        Err(ProviderError::bug(format!("there is no lookup `{name}`")))
+    }
+
+    /// How much data the recorded object holds, before a change destroys it. What cannot be counted is `Unknown`.
+    async fn count_data(&self, _ty: &ResourceType, _prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        Ok(DataAmount::Unknown)
+    }
+}
+
+/// The settings of one configured instance.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The instance's name: `sqlite`, `snowflake.eu`.
+    pub instance: String,
+    /// The environment that it belongs to.
+    pub environment: String,
+    /// The folder that relative paths resolve against, and that nothing local may leave.
+    pub project_folder: PathBuf,
+    /// The values, checked against [`ProviderSchema::settings`], defaults filled in.
+    pub values: Attributes,
+}
+
+/// Opaque bytes of a provider that travel with a row or a plan: secret class, never shown.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Private(pub Vec<u8>);
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} private bytes)", self.0.len())
+    }
+}
+
+/// An object as state has it.
+#[derive(Debug, Clone, Default)]
+pub struct Recorded {
+    /// The resource's address with its stack.
+    pub address: String,
+    /// The attributes that name it.
+    pub identity: Attributes,
+    /// All attributes.
+    pub attributes: Attributes,
+    /// The provider's own bytes.
+    pub private: Private,
+}
+
+/// An object as the provider sees it now, or has just made it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// The attributes that name it.
+    pub identity: Attributes,
+    /// All attributes, computed ones included. A configured attribute that cannot be read back is left out.
+    pub attributes: Attributes,
+    /// The provider's own bytes.
+    pub private: Private,
+}
+
+/// An object to be made.
+#[derive(Debug, Clone, Default)]
+pub struct Planned {
+    /// All attributes; unknown ones are for the provider to compute.
+    pub attributes: Attributes,
+    /// The bytes that planning left.
+    pub private: Private,
+}
+
+/// A call that may have happened, or an identity that may exist.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The resource's address with its stack.
+    pub address: String,
+    /// The attributes that would name the object, as far as they are known.
+    pub identity: Attributes,
+    /// The planned attributes.
+    pub planned: Attributes,
+    /// The bytes that planning, and the call's partial reports, left.
+    pub private: Private,
+    /// The recorded object, when the call was an update or a delete.
+    pub prior: Option<Recorded>,
+    /// The operation and step whose call was lost; `None` when an identity is looked up to adopt it.
+    pub lost_call: Option<LostCall>,
+}
+
+/// A call whose outcome was never recorded.
+#[derive(Debug, Clone)]
+pub struct LostCall {
+    /// The operation.
+    pub operation: String,
+    /// The step.
+    pub step: String,
+    /// When the intent was recorded.
+    pub started_at: jiff::Timestamp,
+    /// How long the call was allowed to take.
+    pub timeout: Duration,
+    /// How long ago the intent was recorded, by the clock of the store.
+    pub age: Duration,
+}
+
+/// What [`Session::find`] found.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// Our attempt took effect.
+    Ours(Observed),
+    /// There is such an object, and it does not come from our attempt.
+    Strangers(Observed),
+    /// There is none, and none can appear any more unless the call still runs.
+    Absent,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// How much data an object holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataAmount {
+    /// None: a destructive change loses nothing.
+    Empty,
+    /// This much, in words: `3 rows`.
+    Some(String),
+    /// It cannot be counted, which counts as data.
+    Unknown,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Probably not what was meant.
+    Warning,
+    /// It cannot work.
+    Error,
+}
+
+/// What a provider has to say about values, before anything is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The attribute.
+    pub path: Option<Path>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Recorded {
+    /// A text attribute.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name).and_then(Value::as_str)
+    }
+}

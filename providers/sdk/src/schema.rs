@@ -1,0 +1,327 @@
+//! What a provider declares: its settings, resource types with their attributes, lookups and embedded blueprints.
+//!
+//! The planner works from these; a provider overrides planning only where they cannot say it.
+
+use crate::{Map, Value};
+use std::time::Duration;
+
+/// Everything the engine knows of a provider without connecting to it.
+#[derive(Debug, Clone, Default)]
+pub struct ProviderSchema {
+    /// The crate's name for itself, and the prefix of all its type names: `local`, `sqlite`.
+    pub name: &'static str,
+    /// The version that is recorded in plans.
+    pub version: &'static str,
+    /// One sentence: which technology this is.
+    pub doc: &'static str,
+    /// The closed set of settings that an environment may give.
+    pub settings: Object,
+    /// The resource types.
+    pub resources: Vec<ResourceType>,
+    /// Read-only data by name.
+    pub lookups: Vec<Lookup>,
+    /// Blueprints and the JSON Schemas that they refer to.
+    pub blueprints: Vec<EmbeddedFile>,
+    /// What `sqlType("<provider>", column)` answers in expressions.
+    pub sql_type: Option<SqlType>,
+    /// What `identity(ref, "<provider>")` answers in expressions; without a rule every principal maps to itself.
+    pub identity: Option<IdentityRule>,
+}
+
+/// Writes the technology's type of an OpenMetadata column (`dataType, dataLength, precision, scale, …`); the error says
+/// which types there are.
+pub type SqlType = fn(&Map) -> Result<String, String>;
+
+/// Maps a principal of a descriptor (`user:jane.roe_example.com`, `group:dev`) to the technology's.
+pub type IdentityRule = fn(&str) -> Result<Principal, String>;
+
+/// Who is granted something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// `user` or `group`.
+    pub kind: &'static str,
+    /// The technology's name for it.
+    pub name: String,
+}
+
+impl ProviderSchema {
+    /// The resource type of that name.
+    #[must_use]
+    pub fn resource(&self, name: &str) -> Option<&ResourceType> {
+        self.resources.iter().find(|ty| ty.name == name)
+    }
+}
+
+/// A file compiled into the provider.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbeddedFile {
+    /// The path within the crate's `blueprints` folder, for messages and for references between files.
+    pub path: &'static str,
+    /// The text.
+    pub text: &'static str,
+}
+
+/// One kind of remote object.
+#[derive(Debug, Clone)]
+pub struct ResourceType {
+    /// `<provider>_<noun>`.
+    pub name: &'static str,
+    /// One sentence for `terrace providers schema`.
+    pub doc: &'static str,
+    /// Grows when the stored form of attributes changes; older rows go through [`crate::Session::upgrade`].
+    pub schema_version: u32,
+    /// The attributes.
+    pub attributes: Object,
+    /// The attributes that name the remote object, in the order of an import id.
+    pub identity: &'static [&'static str],
+    /// Objects hold data that a person would miss: removing one is `retain` unless the removal of data is asked for.
+    pub holds_data: bool,
+    /// Objects live in state only: there is no call to journal an intent for.
+    pub state_only: bool,
+    /// Objects can be read; a type that cannot be is never refreshed.
+    pub readable: bool,
+    /// A change can be made in place at all; without, every change replaces.
+    pub updatable: bool,
+    /// Two generations of an object may exist at once (create before destroy).
+    pub can_coexist: bool,
+    /// How long a call may take.
+    pub timeouts: Timeouts,
+    /// How long a call whose reply was lost may still take effect.
+    pub settle: Duration,
+}
+
+impl ResourceType {
+    /// A type with the usual answers: readable, updatable, one generation at a time, 10 minutes a call.
+    #[must_use]
+    pub fn new(name: &'static str, doc: &'static str, identity: &'static [&'static str], attributes: Object) -> Self {
+        Self {
+            name,
+            doc,
+            schema_version: 1,
+            attributes,
+            identity,
+            holds_data: false,
+            state_only: false,
+            readable: true,
+            updatable: true,
+            can_coexist: false,
+            timeouts: Timeouts::default(),
+            settle: Duration::from_secs(30),
+        }
+    }
+
+    /// The identity attributes among the given ones; `None` while one of them is absent or unknown.
+    #[must_use]
+    pub fn identity_of(&self, attributes: &Map) -> Option<Map> {
+        let part = |name: &&str| {
+            let value = attributes.get(*name).filter(|value| !value.has_unknown() && !value.is_null())?;
+            Some(((*name).to_owned(), value.clone()))
+        };
+        self.identity.iter().map(part).collect()
+    }
+}
+
+/// How long each kind of call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Timeouts {
+    /// For creating.
+    pub create: Duration,
+    /// For updating.
+    pub update: Duration,
+    /// For deleting.
+    pub delete: Duration,
+    /// For reading and finding.
+    pub read: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let long = Duration::from_secs(600);
+        Self { create: long, update: long, delete: long, read: Duration::from_secs(60) }
+    }
+}
+
+/// A closed set of attributes by name, in the order in which they are shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Object(pub Vec<Attribute>);
+
+impl Object {
+    /// The attribute of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Attribute> {
+        self.0.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|attribute| attribute.name)
+    }
+}
+
+/// One attribute of a resource, of an object inside one, or of a provider's settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attribute {
+    /// camelCase.
+    pub name: &'static str,
+    /// One sentence for people.
+    pub doc: &'static str,
+    /// What it holds.
+    pub ty: AttributeType,
+    /// It must be configured.
+    pub required: bool,
+    /// The provider gives the value when it is not configured.
+    pub computed: bool,
+    /// Taken when it is not configured.
+    pub default: Option<Value>,
+    /// Redacted everywhere, sealed at rest.
+    pub sensitive: bool,
+    /// Sent, never stored, never read back.
+    pub write_only: bool,
+    /// A change needs a new object.
+    pub replaces: bool,
+    /// The value is the vendor's own JSON: keys are not checked.
+    pub vendor_json: bool,
+    /// A computed value that survives an update (an id): known in the plan of an update.
+    pub stable: bool,
+}
+
+impl Attribute {
+    /// An optional attribute.
+    #[must_use]
+    pub fn new(name: &'static str, ty: AttributeType, doc: &'static str) -> Self {
+        Self {
+            name,
+            doc,
+            ty,
+            required: false,
+            computed: false,
+            default: None,
+            sensitive: false,
+            write_only: false,
+            replaces: false,
+            vendor_json: false,
+            stable: false,
+        }
+    }
+
+    /// It must be configured.
+    #[must_use]
+    pub fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// The provider gives the value.
+    #[must_use]
+    pub fn computed(mut self) -> Self {
+        self.computed = true;
+        self
+    }
+
+    /// The provider gives the value once; updates keep it.
+    #[must_use]
+    pub fn stable(mut self) -> Self {
+        self.computed = true;
+        self.stable = true;
+        self
+    }
+
+    /// A change needs a new object.
+    #[must_use]
+    pub fn replaces(mut self) -> Self {
+        self.replaces = true;
+        self
+    }
+
+    /// Redacted everywhere, sealed at rest.
+    #[must_use]
+    pub fn sensitive(mut self) -> Self {
+        self.sensitive = true;
+        self
+    }
+
+    /// Sent, never stored, never read back; redacted everywhere.
+    #[must_use]
+    pub fn write_only(mut self) -> Self {
+        self.write_only = true;
+        self.sensitive = true;
+        self
+    }
+
+    /// Taken when it is not configured.
+    #[must_use]
+    pub fn default_value(mut self, value: impl Into<Value>) -> Self {
+        self.default = Some(value.into());
+        self
+    }
+
+    /// The vendor's own JSON.
+    #[must_use]
+    pub fn vendor_json(mut self) -> Self {
+        self.vendor_json = true;
+        self
+    }
+}
+
+/// What an attribute holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttributeType {
+    /// Text.
+    String,
+    /// A whole number.
+    Int,
+    /// Any number.
+    Float,
+    /// True or false.
+    Bool,
+    /// Anything.
+    Any,
+    /// Items of one type, in order.
+    List(Box<AttributeType>),
+    /// Values of one type by free keys.
+    Map(Box<AttributeType>),
+    /// A closed set of attributes.
+    Object(Object),
+}
+
+impl AttributeType {
+    /// A list of that type.
+    #[must_use]
+    pub fn list(item: Self) -> Self {
+        Self::List(Box::new(item))
+    }
+
+    /// A map to that type.
+    #[must_use]
+    pub fn map(item: Self) -> Self {
+        Self::Map(Box::new(item))
+    }
+
+    /// The name of the type in words: "text", "list of text".
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::String => "text".to_owned(),
+            Self::Int => "whole number".to_owned(),
+            Self::Float => "number".to_owned(),
+            Self::Bool => "true/false".to_owned(),
+            Self::Any => "any value".to_owned(),
+            Self::List(item) => format!("list of {}", item.describe()),
+            Self::Map(item) => format!("map of {}", item.describe()),
+            Self::Object(_) => "object".to_owned(),
+        }
+    }
+}
+
+/// Read-only data that a blueprint may ask for.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// `<provider>_<noun>`.
+    pub name: &'static str,
+    /// One sentence.
+    pub doc: &'static str,
+    /// What it is asked with.
+    pub arguments: Object,
+    /// What it answers.
+    pub result: Object,
+}

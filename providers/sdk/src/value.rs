@@ -1,0 +1,314 @@
+//! The one value type that travels between descriptor, expression, plan, provider and state.
+//!
+//! It holds what JSON cannot say: *unknown* (known only after apply), *sensitive* (redacted in the data, so that no
+//! printer can leak it) and numbers whose text must survive (`1.10`, integers beyond 64 bits).
+
+mod number;
+pub mod wire;
+
+use indexmap::IndexMap;
+use std::fmt;
+
+pub use number::Number;
+
+/// A map that keeps the order in which its keys were written. Equality ignores the order.
+pub type Map = IndexMap<String, Value>;
+
+/// A value of a descriptor, a plan or a state row.
+#[derive(Clone, PartialEq, Default)]
+pub enum Value {
+    /// Nothing; an attribute that is null counts as absent.
+    #[default]
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A whole number of at most 64 bits.
+    Int(i64),
+    /// Any other number, kept as its text.
+    Number(Number),
+    /// Text.
+    String(String),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Values by key.
+    Map(Map),
+    /// Not known before apply. Never equal to anything that is known.
+    Unknown,
+    /// A value that leaves the process only towards its provider.
+    Sensitive(Sensitive),
+}
+
+/// A value that neither `Debug` nor any serializer prints. [`Sensitive::expose`] is the one way to its content.
+#[derive(Clone, PartialEq)]
+pub struct Sensitive(Box<Value>);
+
+impl Sensitive {
+    /// Marks a value. A value that is marked already stays marked once.
+    #[must_use]
+    pub fn new(value: Value) -> Self {
+        match value {
+            Value::Sensitive(inner) => inner,
+            other => Self(Box::new(other)),
+        }
+    }
+
+    /// The content. Only for sending it to its provider, comparing, sealing.
+    #[must_use]
+    pub fn expose(&self) -> &Value {
+        &self.0
+    }
+
+    /// The content, owned.
+    #[must_use]
+    pub fn into_exposed(self) -> Value {
+        *self.0
+    }
+}
+
+impl fmt::Debug for Sensitive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(sensitive value)")
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Number(value) => write!(f, "{value}"),
+            Self::String(value) => write!(f, "{value:?}"),
+            Self::List(items) => f.debug_list().entries(items).finish(),
+            Self::Map(entries) => f.debug_map().entries(entries).finish(),
+            Self::Unknown => f.write_str("(known after apply)"),
+            Self::Sensitive(value) => value.fmt(f),
+        }
+    }
+}
+
+impl Value {
+    /// A value marked sensitive.
+    #[must_use]
+    pub fn sensitive(value: Self) -> Self {
+        Self::Sensitive(Sensitive::new(value))
+    }
+
+    /// True for null, also under a sensitive mark.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self.exposed(), Self::Null)
+    }
+
+    /// True when the value itself is unknown, also under a sensitive mark.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.exposed(), Self::Unknown)
+    }
+
+    /// True when the value or anything in it is unknown.
+    #[must_use]
+    pub fn has_unknown(&self) -> bool {
+        match self.exposed() {
+            Self::Unknown => true,
+            Self::List(items) => items.iter().any(Self::has_unknown),
+            Self::Map(entries) => entries.values().any(Self::has_unknown),
+            _ => false,
+        }
+    }
+
+    /// True when the value or anything in it is sensitive.
+    #[must_use]
+    pub fn has_sensitive(&self) -> bool {
+        match self {
+            Self::Sensitive(_) => true,
+            Self::List(items) => items.iter().any(Self::has_sensitive),
+            Self::Map(entries) => entries.values().any(Self::has_sensitive),
+            _ => false,
+        }
+    }
+
+    /// The value without its own sensitive mark (marks further inside stay).
+    #[must_use]
+    pub fn exposed(&self) -> &Self {
+        match self {
+            Self::Sensitive(inner) => inner.expose(),
+            other => other,
+        }
+    }
+
+    /// A copy without any sensitive mark: only for what goes to a provider.
+    #[must_use]
+    pub fn revealed(&self) -> Self {
+        match self.exposed() {
+            Self::List(items) => Self::List(items.iter().map(Self::revealed).collect()),
+            Self::Map(entries) => Self::Map(entries.iter().map(|(k, v)| (k.clone(), v.revealed())).collect()),
+            other => other.clone(),
+        }
+    }
+
+    /// The text, when this is a string (also under a mark).
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self.exposed() {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The truth value, when this is one.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        match self.exposed() {
+            Self::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The whole number, when this is one.
+    #[must_use]
+    pub fn as_int(&self) -> Option<i64> {
+        match self.exposed() {
+            Self::Int(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The items, when this is a list.
+    #[must_use]
+    pub fn as_list(&self) -> Option<&[Self]> {
+        match self.exposed() {
+            Self::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The entries, when this is a map.
+    #[must_use]
+    pub fn as_map(&self) -> Option<&Map> {
+        match self.exposed() {
+            Self::Map(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The entry of that key, when this is a map that has one.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.as_map()?.get(key)
+    }
+
+    /// True when both are the same known value; sensitive marks make no difference, unknown is never the same.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (self.exposed(), other.exposed()) {
+            (Self::Unknown, _) | (_, Self::Unknown) => false,
+            (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same_as(b)),
+            (Self::Map(a), Self::Map(b)) => {
+                a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| a.is_same_as(b)))
+            }
+            (a, b) => a == b,
+        }
+    }
+
+    /// What kind of value this is, in words of a descriptor's author: "text", "whole number", "list" …
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.exposed() {
+            Self::Null => "null",
+            Self::Bool(_) => "true/false",
+            Self::Int(_) => "whole number",
+            Self::Number(_) => "number",
+            Self::String(_) => "text",
+            Self::List(_) => "list",
+            Self::Map(_) => "map",
+            Self::Unknown => "unknown value",
+            Self::Sensitive(_) => "sensitive value",
+        }
+    }
+
+    /// The value as JSON for people and tools: sensitive and unknown values are null, numbers are JSON numbers.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null | Self::Unknown | Self::Sensitive(_) => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Int(value) => (*value).into(),
+            Self::Number(number) => number.to_json(),
+            Self::String(text) => text.as_str().into(),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+            Self::Map(entries) => {
+                serde_json::Value::Object(entries.iter().map(|(k, v)| (k.clone(), v.to_json())).collect())
+            }
+        }
+    }
+
+    /// The value with sensitive parts revealed, as JSON: only for what goes to a provider's own side.
+    #[must_use]
+    pub fn to_revealed_json(&self) -> serde_json::Value {
+        self.revealed().to_json()
+    }
+}
+
+impl From<serde_json::Value> for Value {
+    fn from(json: serde_json::Value) -> Self {
+        match json {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(value) => Self::Bool(value),
+            serde_json::Value::Number(number) => match number.as_i64() {
+                Some(value) => Self::Int(value),
+                None => Number::parse(&number.to_string()).map_or(Self::Null, Self::Number),
+            },
+            serde_json::Value::String(text) => Self::String(text),
+            serde_json::Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            serde_json::Value::Object(entries) => {
+                Self::Map(entries.into_iter().map(|(k, v)| (k, Self::from(v))).collect())
+            }
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::String(text)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<Vec<Value>> for Value {
+    fn from(items: Vec<Value>) -> Self {
+        Self::List(items)
+    }
+}
+
+impl From<Map> for Value {
+    fn from(entries: Map) -> Self {
+        Self::Map(entries)
+    }
+}
+
+impl FromIterator<(String, Value)> for Value {
+    fn from_iter<T: IntoIterator<Item = (String, Value)>>(entries: T) -> Self {
+        Self::Map(entries.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+use super::wire::{Sealing, WireError, decode, encode};
+use super::*;
+
+struct Reversing;
+
+impl Sealing for Reversing {
+    fn seal(&self, clear: &[u8]) -> Result<String, WireError> {
+        Ok(String::from_utf8_lossy(clear).chars().rev().collect())
+    }
+
+    fn open(&self, sealed: &str) -> Result<Vec<u8>, WireError> {
+        Ok(sealed.chars().rev().collect::<String>().into_bytes())
+    }
+}
+
+fn map(entries: &[(&str, Value)]) -> Value {
+    entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+}
+
+#[test]
+fn wire_form_keeps_what_json_cannot_say() {
+    let value = map(&[
+        ("price", Value::Number(Number::parse("1.10").unwrap())),
+        ("big", Value::Number(Number::parse("9223372036854776000").unwrap())),
+        ("id", Value::Unknown),
+        ("password", Value::sensitive("hunter2".into())),
+        ("$terrace", "a user's own key".into()),
+        ("nested", Value::List(vec![map(&[("$terrace", Value::Null)]), Value::Int(-3)])),
+    ]);
+    let json = encode(&value, &Reversing).unwrap();
+    assert!(!json.to_string().contains("hunter2"));
+    assert_eq!(decode(&json, &Reversing).unwrap(), value);
+}
+
+#[test]
+fn debug_and_json_never_show_a_sensitive_value() {
+    let value = map(&[("password", Value::sensitive("hunter2".into()))]);
+    assert!(!format!("{value:?}").contains("hunter2"));
+    assert!(!value.to_json().to_string().contains("hunter2"));
+    assert_eq!(value.to_revealed_json().to_string(), r#"{"password":"hunter2"}"#);
+}
+
+#[test]
+fn numbers_are_json_numbers_only() {
+    for good in ["0", "-0", "1.10", "1e3", "-1.5E-7", "92233720368547760000"] {
+        assert!(Number::parse(good).is_some(), "{good}");
+    }
+    for bad in ["", "-", "01", "1.", ".5", "1e", "+1", "0x10", "nan", "1_000"] {
+        assert!(Number::parse(bad).is_none(), "{bad}");
+    }
+}
+
+#[test]
+fn damaged_wire_values_are_errors() {
+    for damaged in [r#"{"$terrace":"unknown"}"#, r#"{"$terrace":[]}"#, r#"{"$terrace":["number","x"]}"#] {
+        assert!(decode(&serde_json::from_str(damaged).unwrap(), &Reversing).is_err(), "{damaged}");
+    }
+}
