@@ -2,10 +2,21 @@
 //! applied.
 #![forbid(unsafe_code)]
 
+pub mod action;
 pub mod address;
+pub mod apply;
+pub mod compile;
 pub mod descriptor;
 pub mod diagnostic;
+pub mod diff;
+pub mod event;
 pub mod expression;
+pub mod graph;
+pub mod plan;
+pub mod record;
+pub mod recover;
+pub mod registry;
+pub mod seal;
 pub mod source;
 pub mod store;
 pub mod yaml;

@@ -171,6 +171,8 @@ pub struct Attribute {
     pub required: bool,
     /// The provider gives the value when it is not configured.
     pub computed: bool,
+    /// It may be configured; false for what only the provider gives.
+    pub configurable: bool,
     /// Taken when it is not configured.
     pub default: Option<Value>,
     /// Redacted everywhere, sealed at rest.
@@ -195,6 +197,7 @@ impl Attribute {
             ty,
             required: false,
             computed: false,
+            configurable: true,
             default: None,
             sensitive: false,
             write_only: false,
@@ -211,19 +214,26 @@ impl Attribute {
         self
     }
 
-    /// The provider gives the value.
+    /// Only the provider gives the value.
     #[must_use]
     pub fn computed(mut self) -> Self {
+        self.computed = true;
+        self.configurable = false;
+        self
+    }
+
+    /// The provider gives the value when it is not configured.
+    #[must_use]
+    pub fn or_computed(mut self) -> Self {
         self.computed = true;
         self
     }
 
-    /// The provider gives the value once; updates keep it.
+    /// Only the provider gives the value, once; updates keep it.
     #[must_use]
     pub fn stable(mut self) -> Self {
-        self.computed = true;
         self.stable = true;
-        self
+        self.computed()
     }
 
     /// A change needs a new object.

@@ -1,0 +1,151 @@
+//! What a plan does to a resource, and why: one sign and one word each, defined here and used everywhere.
+
+use serde::{Deserialize, Serialize};
+
+/// What is done to one resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Nothing.
+    NoOp,
+    /// An object is made.
+    Create,
+    /// The object is changed in place.
+    Update,
+    /// The object is deleted, then made anew.
+    Replace,
+    /// A new object is made, then the old one is deleted.
+    ReplaceCreateFirst,
+    /// The object is deleted.
+    Delete,
+    /// Data is looked up.
+    Read,
+    /// An object that exists is taken over.
+    Adopt,
+    /// The object is dropped from state and left alone.
+    Forget,
+    /// Its component goes, the object stays and is remembered for the next provision.
+    Retain,
+}
+
+impl Action {
+    /// The sign in plans.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::NoOp => " ",
+            Self::Create => "+",
+            Self::Update => "~",
+            Self::Replace => "-/+",
+            Self::ReplaceCreateFirst => "+/-",
+            Self::Delete => "-",
+            Self::Read => "<=",
+            Self::Adopt => "=",
+            Self::Forget => ".",
+            Self::Retain => "o",
+        }
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NoOp => "no-op",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Replace | Self::ReplaceCreateFirst => "replace",
+            Self::Delete => "delete",
+            Self::Read => "read",
+            Self::Adopt => "adopt",
+            Self::Forget => "forget",
+            Self::Retain => "retain",
+        }
+    }
+
+    /// True for both orders of a replacement.
+    #[must_use]
+    pub const fn is_replace(self) -> bool {
+        matches!(self, Self::Replace | Self::ReplaceCreateFirst)
+    }
+
+    /// True when an object of this address is there (or will be) once the action is done.
+    #[must_use]
+    pub const fn leaves_object(self) -> bool {
+        !matches!(self, Self::Delete | Self::Forget | Self::Retain)
+    }
+
+    /// True when the object that was there is gone once the action is done.
+    #[must_use]
+    pub const fn removes_object(self) -> bool {
+        matches!(self, Self::Delete | Self::Replace | Self::ReplaceCreateFirst)
+    }
+}
+
+/// Why an action was chosen, where the attributes alone do not say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The changed attributes cannot be changed in place.
+    CannotUpdate,
+    /// The object's creation failed half-way.
+    Tainted,
+    /// Asked for with `--replace`.
+    Requested,
+    /// The resource is not declared any more.
+    NoConfig,
+    /// Its component is not described any more.
+    NoComponent,
+    /// `forEach` does not yield its key any more.
+    NoKey,
+    /// The resource became (or is no longer) a `forEach`.
+    WrongRepetition,
+    /// The whole stack or component is destroyed.
+    Destroy,
+    /// The last owner of a shared object goes.
+    LastRelease,
+    /// The data was retained earlier and is wanted gone now.
+    RemoveData,
+    /// It was deleted outside terrace.
+    Gone,
+    /// It differs from what was recorded.
+    Drifted,
+    /// It was retained and is taken up again.
+    TakenUp,
+}
+
+impl Reason {
+    /// A few words for people.
+    #[must_use]
+    pub const fn text(&self) -> &'static str {
+        match self {
+            Self::CannotUpdate => "must be replaced",
+            Self::Tainted => "is tainted, so must be replaced",
+            Self::Requested => "will be replaced, as requested",
+            Self::NoConfig => "is not declared any more",
+            Self::NoComponent => "its component is not described any more",
+            Self::NoKey => "its key is not in forEach any more",
+            Self::WrongRepetition => "forEach was added or removed",
+            Self::Destroy => "destroy",
+            Self::LastRelease => "its last owner goes",
+            Self::RemoveData => "its retained data is removed",
+            Self::Gone => "was deleted outside terrace",
+            Self::Drifted => "drifted",
+            Self::TakenUp => "was retained, is taken up again",
+        }
+    }
+
+    /// Terraform's word in plan JSON, where it has one.
+    #[must_use]
+    pub const fn terraform(&self) -> Option<&'static str> {
+        match self {
+            Self::CannotUpdate => Some("replace_because_cannot_update"),
+            Self::Tainted => Some("replace_because_tainted"),
+            Self::Requested => Some("replace_by_request"),
+            Self::NoConfig => Some("delete_because_no_resource_config"),
+            Self::NoComponent => Some("delete_because_no_module"),
+            Self::NoKey => Some("delete_because_each_key"),
+            Self::WrongRepetition => Some("delete_because_wrong_repetition"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,616 @@
+//! The scheduler: runs steps as they become ready, as many at once as allowed, until none is left or the user stops.
+
+use super::execute::{self, Outcome, Prepared};
+use super::lease::Held;
+use super::steps::{Step, StepId, Steps};
+use super::values::Values;
+use super::writer::{Ack, Writer};
+use super::{Applier, ApplyError, Blocked, Done, Failed, Report, closing_writes};
+use crate::action::Action;
+use crate::address::StackId;
+use crate::event::{Event, Events};
+use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
+use crate::record;
+use crate::seal::Seal;
+use crate::store::{Record, StepAction, StoreError};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use terrace_provider::value::wire::encode_map;
+use terrace_provider::{Map, Partial, Progress, ProviderError};
+use uuid::Uuid;
+
+/// Runs the steps of a plan under held leases.
+pub(super) async fn run(applier: &Applier, plan: &Plan, operation: Uuid, held: &Held) -> Result<Report, ApplyError> {
+    let steps = Steps::of(plan);
+    if !steps.is_complete() {
+        return Err(ApplyError::Loop);
+    }
+    let (writer, writing) = Writer::start(Arc::clone(&applier.store), held.leases().to_vec());
+    let run = Run::new(applier, plan, operation, held, steps, writer);
+    let result = run.to_end().await;
+    // The task ends when its queue is closed, which the end of the run did.
+    let _ = writing.await;
+    result
+}
+
+/// How a step stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Running,
+    Done,
+    /// It failed, or something before it did: that one's name.
+    Broken(String),
+}
+
+/// What a running future comes back with.
+enum Finished {
+    /// A provider call ended.
+    Called { step: StepId, outcome: Box<Outcome>, prepared: Box<Prepared> },
+    /// The intent of a step could not be written: it was not called.
+    NotCalled { step: StepId, error: StoreError },
+    /// What a step left behind is durable (or is not).
+    Recorded { step: StepId, result: Result<(), StoreError>, event: Option<Event> },
+}
+
+struct Run<'a> {
+    applier: &'a Applier,
+    plan: &'a Plan,
+    operation: Uuid,
+    held: &'a Held,
+    steps: Steps,
+    states: Vec<State>,
+    ready: VecDeque<StepId>,
+    /// Prepared calls that wait for a free slot.
+    calls: VecDeque<StepId>,
+    running: usize,
+    futures: FuturesUnordered<BoxFuture<'a, Finished>>,
+    values: Vec<Values>,
+    writer: Writer,
+    /// The plan is spent with the first thing that is written.
+    is_spent: bool,
+    store_error: Option<StoreError>,
+    report: Report,
+    is_stopping: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        applier: &'a Applier,
+        plan: &'a Plan,
+        operation: Uuid,
+        held: &'a Held,
+        steps: Steps,
+        writer: Writer,
+    ) -> Self {
+        let values = plan.stacks.iter().map(|stack| Values::of(stack, &applier.registry)).collect();
+        let states = vec![State::Waiting; steps.all.len()];
+        let ready = steps.ready();
+        let total = plan.changes().filter(|(_, change)| change.is_change()).count();
+        applier.events.take(Event::Started { operation, steps: total });
+        Self {
+            applier,
+            plan,
+            operation,
+            held,
+            steps,
+            states,
+            ready,
+            calls: VecDeque::new(),
+            running: 0,
+            futures: FuturesUnordered::new(),
+            values,
+            writer,
+            is_spent: false,
+            store_error: None,
+            report: Report { operation, ..Report::default() },
+            is_stopping: false,
+        }
+    }
+
+    async fn to_end(mut self) -> Result<Report, ApplyError> {
+        loop {
+            self.notice_stop();
+            let mut records = Vec::new();
+            self.advance(&mut records).await;
+            let starting = self.start_calls(&mut records).await;
+            if !records.is_empty() {
+                let ack = self.submit(records);
+                self.launch(starting, &ack);
+            }
+            let cancel = self.applier.cancel.clone();
+            let lost = self.held.lost.clone();
+            let is_stopping = self.is_stopping;
+            tokio::select! {
+                finished = self.futures.next() => match finished {
+                    Some(finished) => self.take(finished),
+                    None if self.ready.is_empty() && (self.calls.is_empty() || !self.may_start()) => break,
+                    None => {}
+                },
+                () = cancel.cancelled(), if !is_stopping => {}
+                () = lost.cancelled(), if !is_stopping => {}
+            }
+        }
+        self.close().await
+    }
+
+    /// Nothing new starts once the user stops, a lease is lost or the state cannot be written.
+    fn may_start(&self) -> bool {
+        !self.is_stopping && self.store_error.is_none()
+    }
+
+    fn notice_stop(&mut self) {
+        let is_stopped = self.applier.cancel.is_cancelled();
+        if (is_stopped || self.held.lost.is_cancelled()) && !self.is_stopping {
+            self.is_stopping = true;
+            self.report.is_interrupted = is_stopped;
+            self.applier.events.take(Event::Stopping { running: self.running });
+        }
+    }
+
+    /// Completes what needs no call, and queues what does.
+    async fn advance(&mut self, records: &mut Vec<Record>) {
+        let mut since_yield = 0_u32;
+        while let Some(step) = self.ready.pop_front() {
+            since_yield += 1;
+            if since_yield.is_multiple_of(256) {
+                // A long stretch without calls has to let a stop be noticed.
+                tokio::task::yield_now().await;
+                self.notice_stop();
+            }
+            if !self.may_start() {
+                continue;
+            }
+            match self.steps.all.get(step).copied() {
+                Some(Step::Barrier) | None => self.complete(step),
+                Some(Step::ComponentDone { stack, component }) => {
+                    self.evaluate_outputs(stack, component);
+                    self.complete(step);
+                }
+                Some(Step::Forward { stack, change }) => {
+                    let Some((plan, change)) = self.change(stack, change) else { continue };
+                    if change.in_doubt.is_some() {
+                        self.break_step(step, change.address.to_string());
+                    } else if change.action == Action::NoOp && !change.has_refreshed() {
+                        self.complete(step);
+                    } else if self.is_recorded_only(change) {
+                        self.record_forward(step, plan, change, records).await;
+                    } else {
+                        self.calls.push_back(step);
+                    }
+                }
+                Some(Step::Remove { stack, change }) => {
+                    let Some((plan, change)) = self.change(stack, change) else { continue };
+                    if change.in_doubt.is_some() {
+                        self.break_step(step, change.address.to_string());
+                    } else if self.is_removed_by_call(change) {
+                        self.calls.push_back(step);
+                    } else {
+                        self.record_removal(step, plan, change, records).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Prepares as many calls as there are free slots; their intents join the records.
+    async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<(StepId, Prepared)> {
+        let mut starting = Vec::new();
+        while self.may_start() && self.running < self.applier.parallelism.max(1) {
+            let Some(step) = self.calls.pop_front() else { break };
+            let prepared = match self.prepare(step).await {
+                Some(Ok(prepared)) => prepared,
+                Some(Err(failed)) => {
+                    self.fail(step, failed, true);
+                    continue;
+                }
+                None => continue,
+            };
+            match &prepared.intent {
+                Some(intent) => {
+                    records.push(Record::Intent(Box::new(intent.clone())));
+                    self.set(step, State::Running);
+                    self.running += 1;
+                    starting.push((step, prepared));
+                }
+                // What was to be a call turned out to change nothing remote.
+                None => self.record(step, prepared, records).await,
+            }
+        }
+        starting
+    }
+
+    async fn prepare(&self, step: StepId) -> Option<Result<Prepared, Failed>> {
+        let number = step_number(step);
+        match self.steps.all.get(step).copied()? {
+            Step::Forward { stack, change } => {
+                let values = self.values.get(stack)?;
+                let (plan, change) = self.change(stack, change)?;
+                Some(
+                    execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await,
+                )
+            }
+            Step::Remove { stack, change } => {
+                let (plan, change) = self.change(stack, change)?;
+                Some(execute::prepare_removal(self.applier, &plan.stack, change, self.operation, number))
+            }
+            Step::ComponentDone { .. } | Step::Barrier => None,
+        }
+    }
+
+    /// Calls the providers of prepared steps once their intents are durable.
+    fn launch(&mut self, starting: Vec<(StepId, Prepared)>, ack: &Ack) {
+        for (step, prepared) in starting {
+            let ack = ack.clone();
+            let applier = self.applier;
+            let operation = self.operation;
+            let progress = Arc::new(StepProgress {
+                address: format!("{}:{}", prepared.stack, prepared.change.address),
+                operation,
+                step: step_number(step),
+                events: Arc::clone(&applier.events),
+                writer: self.writer.clone(),
+                seal: Arc::clone(&applier.seal),
+            });
+            self.futures.push(Box::pin(async move {
+                if let Err(error) = ack.await {
+                    return Finished::NotCalled { step, error };
+                }
+                applier.events.take(Event::StepStarted {
+                    stack: prepared.stack.clone(),
+                    address: prepared.change.address.clone(),
+                    action: prepared.change.action,
+                });
+                let outcome = execute::call(applier, &prepared, operation, step_number(step), progress).await;
+                Finished::Called { step, outcome: Box::new(outcome), prepared: Box::new(prepared) }
+            }));
+        }
+    }
+
+    fn take(&mut self, finished: Finished) {
+        match finished {
+            Finished::Called { step, outcome, prepared } => {
+                self.running = self.running.saturating_sub(1);
+                self.outcome(step, *outcome, &prepared);
+            }
+            Finished::NotCalled { step, error } => {
+                self.running = self.running.saturating_sub(1);
+                self.break_step(step, "the state could not be written".to_owned());
+                self.store_error.get_or_insert(error);
+            }
+            Finished::Recorded { step, result, event } => match result {
+                Ok(()) => {
+                    if let Some(event) = event {
+                        self.applier.events.take(event);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(step, %error, "an outcome could not be recorded");
+                    self.store_error.get_or_insert(error);
+                }
+            },
+        }
+    }
+
+    /// Records how a call ended. An outcome in doubt leaves the step open: the next run finds out.
+    fn outcome(&mut self, step: StepId, outcome: Outcome, prepared: &Prepared) {
+        let mut records = Vec::new();
+        if !outcome.is_in_doubt {
+            records.push(self.outcome_record(step, &outcome, prepared));
+        }
+        let event = self.settle(step, outcome, prepared);
+        if records.is_empty() {
+            self.applier.events.take(event);
+            return;
+        }
+        let ack = self.submit(records);
+        self.watch(step, ack, Some(event));
+    }
+
+    /// Records a step that calls nothing. What waits for it need not wait for the disk: writes are in order.
+    async fn record(&mut self, step: StepId, prepared: Prepared, records: &mut Vec<Record>) {
+        let outcome = execute::record_step(self.applier, &prepared, self.operation).await;
+        records.push(self.outcome_record(step, &outcome, &prepared));
+        let event = self.settle(step, outcome, &prepared);
+        if prepared.change.action != Action::NoOp {
+            self.applier.events.take(event);
+        }
+    }
+
+    async fn record_forward(&mut self, step: StepId, plan: &StackPlan, change: &Change, records: &mut Vec<Record>) {
+        let Some(Step::Forward { stack, .. }) = self.steps.all.get(step).copied() else { return };
+        let Some(values) = self.values.get(stack) else { return };
+        let number = step_number(step);
+        match execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await {
+            Ok(prepared) if prepared.intent.is_none() => self.record(step, prepared, records).await,
+            Ok(_) => self.calls.push_back(step),
+            Err(failed) => self.fail(step, failed, true),
+        }
+    }
+
+    async fn record_removal(&mut self, step: StepId, plan: &StackPlan, change: &Change, records: &mut Vec<Record>) {
+        match execute::prepare_removal(self.applier, &plan.stack, change, self.operation, step_number(step)) {
+            Ok(prepared) => self.record(step, prepared, records).await,
+            Err(failed) => self.fail(step, failed, true),
+        }
+    }
+
+    fn outcome_record(&self, step: StepId, outcome: &Outcome, prepared: &Prepared) -> Record {
+        Record::Outcome {
+            operation: self.operation,
+            step: step_number(step),
+            stack: prepared.stack.clone(),
+            address: prepared.change.address.clone(),
+            action: prepared.action,
+            result: outcome.result.clone(),
+            writes: outcome.writes.clone(),
+        }
+    }
+
+    /// Takes over what a step did: its values, its place in the report, what it makes ready.
+    fn settle(&mut self, step: StepId, outcome: Outcome, prepared: &Prepared) -> Event {
+        let change = &prepared.change;
+        let is_forward = matches!(self.steps.all.get(step), Some(Step::Forward { .. }));
+        match outcome.failure {
+            Some(failed) => {
+                let event = Event::StepFailed {
+                    stack: failed.stack.clone(),
+                    address: failed.address.clone(),
+                    action: failed.action,
+                    error: failed.error.clone(),
+                };
+                self.fail(step, failed, false);
+                event
+            }
+            None => {
+                if let (Some(attributes), Some(Step::Forward { stack, .. })) =
+                    (outcome.attributes, self.steps.all.get(step).copied())
+                {
+                    if let Some(values) = self.values.get_mut(stack) {
+                        values.set(&self.applier.registry, &change.address, &attributes);
+                    }
+                }
+                let is_last_half = match change.action {
+                    Action::Replace => is_forward,
+                    Action::ReplaceCreateFirst => !is_forward,
+                    _ => true,
+                };
+                if is_last_half && change.action != Action::NoOp {
+                    self.report.done.push(Done {
+                        stack: prepared.stack.clone(),
+                        address: change.address.clone(),
+                        action: change.action,
+                    });
+                }
+                self.complete(step);
+                let action = match (change.action, prepared.action) {
+                    (Action::Replace | Action::ReplaceCreateFirst, StepAction::Delete) => Action::Delete,
+                    (Action::Replace | Action::ReplaceCreateFirst, _) => Action::Create,
+                    (action, _) => action,
+                };
+                Event::StepDone {
+                    stack: prepared.stack.clone(),
+                    address: change.address.clone(),
+                    action,
+                    took: outcome.took,
+                }
+            }
+        }
+    }
+
+    fn submit(&mut self, mut records: Vec<Record>) -> Ack {
+        if !self.is_spent {
+            self.is_spent = true;
+            records.insert(0, Record::SpendPlan { plan: self.plan.id, reads: self.plan.reads.clone() });
+        }
+        let ack = self.writer.submit(records);
+        // Whatever comes of it is learned, also where nothing waits for it.
+        self.watch(StepId::MAX, ack.clone(), None);
+        ack
+    }
+
+    fn watch(&mut self, step: StepId, ack: Ack, event: Option<Event>) {
+        self.futures.push(Box::pin(async move { Finished::Recorded { step, result: ack.await, event } }));
+    }
+
+    fn complete(&mut self, step: StepId) {
+        self.set(step, State::Done);
+        self.release(step);
+    }
+
+    /// Tells those that wait for a step that it ended, however it did.
+    fn release(&mut self, step: StepId) {
+        let broken = match self.states.get(step) {
+            Some(State::Broken(by)) => Some(by.clone()),
+            _ => None,
+        };
+        let dependents = self.steps.dependents.get(step).cloned().unwrap_or_default();
+        for dependent in dependents {
+            let Some(left) = self.steps.waits_for.get_mut(dependent) else { continue };
+            *left = left.saturating_sub(1);
+            let is_ready = *left == 0;
+            if let Some(by) = &broken {
+                self.block(dependent, by);
+            }
+            let is_waiting = matches!(self.states.get(dependent), Some(State::Waiting));
+            if is_ready && is_waiting {
+                self.ready.push_back(dependent);
+            }
+        }
+    }
+
+    /// Marks a step, and all that wait for it, as not to be tried.
+    fn block(&mut self, step: StepId, by: &str) {
+        let mut queue = VecDeque::from([step]);
+        while let Some(step) = queue.pop_front() {
+            if !matches!(self.states.get(step), Some(State::Waiting)) {
+                continue;
+            }
+            self.set(step, State::Broken(by.to_owned()));
+            queue.extend(self.steps.dependents.get(step).into_iter().flatten().copied());
+        }
+    }
+
+    fn break_step(&mut self, step: StepId, by: String) {
+        self.set(step, State::Broken(by));
+        self.release(step);
+    }
+
+    fn fail(&mut self, step: StepId, failed: Failed, is_shown: bool) {
+        if is_shown {
+            self.applier.events.take(Event::StepFailed {
+                stack: failed.stack.clone(),
+                address: failed.address.clone(),
+                action: failed.action,
+                error: failed.error.clone(),
+            });
+        }
+        let by = failed.address.to_string();
+        self.report.failed.push(failed);
+        self.break_step(step, by);
+    }
+
+    fn set(&mut self, step: StepId, state: State) {
+        if let Some(slot) = self.states.get_mut(step) {
+            *slot = state;
+        }
+    }
+
+    fn change(&self, stack: usize, change: usize) -> Option<(&'a StackPlan, &'a Change)> {
+        let plan = self.plan.stacks.get(stack)?;
+        Some((plan, plan.changes.get(change)?))
+    }
+
+    fn is_state_only(&self, change: &Change) -> bool {
+        self.applier.registry.resource_type(&change.address.ty).is_some_and(|(_, ty)| ty.state_only)
+    }
+
+    fn is_recorded_only(&self, change: &Change) -> bool {
+        change.action == Action::NoOp || self.is_state_only(change)
+    }
+
+    fn is_removed_by_call(&self, change: &Change) -> bool {
+        change.action.removes_object() && !self.is_state_only(change)
+    }
+
+    fn evaluate_outputs(&mut self, stack: usize, component: usize) {
+        let Some(plan) = self.plan.stacks.get(stack) else { return };
+        let Some(component) = plan.components.get(component) else { return };
+        for output in plan.outputs.iter().filter(|output| output.component == component.key) {
+            let (Some(deferred), Some(values)) = (&output.deferred, self.values.get_mut(stack)) else { continue };
+            match values.evaluate(&component.key, deferred, &self.applier.functions) {
+                Ok(value) => values.set_output(output, value),
+                Err(messages) => tracing::warn!(output = %output.name, ?messages, "an output cannot be evaluated"),
+            }
+        }
+        let Some(values) = self.values.get(stack) else { return };
+        let outputs = values.outputs(&component.key);
+        self.report.outputs.insert((plan.stack.clone(), component.key.clone()), outputs);
+    }
+
+    /// Records components and owners, and gathers what was not done.
+    async fn close(mut self) -> Result<Report, ApplyError> {
+        let unfinished = self.gather_unfinished();
+        let writes = closing_writes(self.plan, &self.report.outputs, &unfinished, &self.applier.seal);
+        let operation = self.operation;
+        let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
+        if self.store_error.is_none() && (!records.is_empty() || !self.is_spent) {
+            if let Err(error) = self.submit(records).await {
+                self.store_error.get_or_insert(error);
+            }
+        }
+        match self.store_error {
+            Some(error) => Err(error.into()),
+            None => Ok(self.report),
+        }
+    }
+
+    /// What was blocked or not begun, and the components that it belongs to.
+    fn gather_unfinished(&mut self) -> BTreeSet<(StackId, String)> {
+        let mut unfinished = BTreeSet::new();
+        let mut blocked: BTreeMap<(usize, usize), String> = BTreeMap::new();
+        let mut not_begun = BTreeSet::new();
+        for (step, state) in self.states.iter().enumerate() {
+            let Some(Step::Forward { stack, change } | Step::Remove { stack, change }) = self.steps.all.get(step).copied()
+            else {
+                continue;
+            };
+            match state {
+                State::Done => continue,
+                State::Broken(by) => {
+                    blocked.insert((stack, change), by.clone());
+                }
+                State::Waiting | State::Running => {
+                    not_begun.insert((stack, change));
+                }
+            }
+            if let Some((plan, change)) = self.change(stack, change) {
+                unfinished.insert((plan.stack.clone(), change.address.component.clone()));
+            }
+        }
+        for ((stack, change), because) in blocked {
+            let Some((plan, change)) = self.change(stack, change) else { continue };
+            let is_failed = self.report.failed.iter().any(|failed| failed.address == change.address);
+            if !is_failed && (change.is_change() || change.has_refreshed()) {
+                let stack = change.stack(&plan.stack);
+                self.report.blocked.push(Blocked { stack, address: change.address.clone(), because });
+            }
+        }
+        for (stack, change) in not_begun {
+            let Some((plan, change)) = self.change(stack, change) else { continue };
+            if change.is_change() {
+                self.report.not_begun.push((change.stack(&plan.stack), change.address.clone()));
+            }
+        }
+        unfinished
+    }
+}
+
+/// The number under which a step is journalled.
+fn step_number(step: StepId) -> u32 {
+    u32::try_from(step).unwrap_or(u32::MAX)
+}
+
+/// Passes on what a running call has to say.
+struct StepProgress {
+    address: String,
+    operation: Uuid,
+    step: u32,
+    events: Arc<dyn Events>,
+    writer: Writer,
+    seal: Arc<Seal>,
+}
+
+#[async_trait]
+impl Progress for StepProgress {
+    fn message(&self, text: &str) {
+        self.events.take(Event::StepProgress { address: self.address.clone(), message: text.to_owned() });
+    }
+
+    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
+        let refuse = |error: String| ProviderError::bug(error);
+        let seal_identity = |identity: &Map| encode_map(identity, self.seal.as_ref()).map(|json| json.to_string());
+        let identity =
+            partial.identity.as_ref().map(seal_identity).transpose().map_err(|error| refuse(error.to_string()))?;
+        let private = partial
+            .private
+            .as_ref()
+            .map(|private| record::seal_private(private, &self.seal))
+            .transpose()
+            .map_err(|error| refuse(error.to_string()))?;
+        let record = Record::Partial { operation: self.operation, step: self.step, identity, private };
+        self.writer.submit(vec![record]).await.map_err(|error| refuse(error.to_string()))
+    }
+}
+
+impl ComponentPlan {
+    /// True when the plan works on it.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        self.part == Part::Planned
+    }
+}

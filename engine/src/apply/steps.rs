@@ -1,0 +1,192 @@
+//! The steps of a plan and their order.
+//!
+//! A change has a forward step (what makes or keeps an object), a removing step, or both (a replacement). Components
+//! have barriers of their own, so that the number of edges grows with what the plan holds:
+//!
+//! - forward after forward: along dependencies, from component to component;
+//! - removing after removing: against *recorded* dependencies, for the descriptor may not know them any more;
+//! - a removal comes after the update of what still used the object;
+//! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on.
+
+use crate::action::Action;
+use crate::address::Address;
+use crate::plan::{Part, Plan, StackPlan};
+use std::collections::{HashMap, VecDeque};
+
+/// The position of a step.
+pub(crate) type StepId = usize;
+
+/// One node of the graph of steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Makes, changes, takes over or keeps the object of a change.
+    Forward { stack: usize, change: usize },
+    /// Removes the object of a change: deletes, forgets or retains it.
+    Remove { stack: usize, change: usize },
+    /// All forward steps of a component are done: its outputs are known.
+    ComponentDone { stack: usize, component: usize },
+    /// A point in the order, nothing to do.
+    Barrier,
+}
+
+/// The steps of a plan, each with those that wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    pub(crate) all: Vec<Step>,
+    pub(crate) dependents: Vec<Vec<StepId>>,
+    /// How many steps each waits for.
+    pub(crate) waits_for: Vec<usize>,
+}
+
+/// The barriers of one component.
+#[derive(Clone, Copy)]
+struct Barriers {
+    begin: StepId,
+    done: StepId,
+    remove_begin: StepId,
+    remove_done: StepId,
+}
+
+impl Steps {
+    /// The steps of a plan.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let mut steps = Self::default();
+        for (position, stack) in plan.stacks.iter().enumerate() {
+            steps.add_stack(position, stack);
+        }
+        steps
+    }
+
+    /// True when every step can be reached: no loop among them.
+    pub(crate) fn is_complete(&self) -> bool {
+        let mut waits_for = self.waits_for.clone();
+        let mut ready: VecDeque<StepId> = self.ready();
+        let mut reached = 0;
+        while let Some(step) = ready.pop_front() {
+            reached += 1;
+            for dependent in self.dependents.get(step).into_iter().flatten() {
+                if let Some(left) = waits_for.get_mut(*dependent) {
+                    *left -= 1;
+                    if *left == 0 {
+                        ready.push_back(*dependent);
+                    }
+                }
+            }
+        }
+        reached == self.all.len()
+    }
+
+    /// The steps that wait for none.
+    pub(crate) fn ready(&self) -> VecDeque<StepId> {
+        self.waits_for.iter().enumerate().filter(|(_, count)| **count == 0).map(|(step, _)| step).collect()
+    }
+
+    fn add(&mut self, step: Step) -> StepId {
+        self.all.push(step);
+        self.dependents.push(Vec::new());
+        self.waits_for.push(0);
+        self.all.len() - 1
+    }
+
+    fn order(&mut self, first: StepId, then: StepId) {
+        if first == then {
+            return;
+        }
+        if let (Some(dependents), Some(count)) = (self.dependents.get_mut(first), self.waits_for.get_mut(then)) {
+            dependents.push(then);
+            *count += 1;
+        }
+    }
+
+    fn add_stack(&mut self, position: usize, stack: &StackPlan) {
+        let barriers = self.add_components(position, stack);
+        let mut forward: HashMap<&Address, StepId> = HashMap::with_capacity(stack.changes.len());
+        let mut remove: HashMap<&Address, (StepId, Action)> = HashMap::new();
+        for (at, change) in stack.changes.iter().enumerate() {
+            let component = barriers.get(change.address.component.as_str());
+            let is_forward = change.deposed.is_none() && change.after.is_some() && change.action.leaves_object();
+            if is_forward {
+                let step = self.add(Step::Forward { stack: position, change: at });
+                forward.insert(&change.address, step);
+                if let Some(component) = component {
+                    self.order(component.begin, step);
+                    self.order(step, component.done);
+                }
+            }
+            let is_removed = matches!(change.action, Action::Delete | Action::Forget | Action::Retain);
+            if is_removed || change.action.is_replace() {
+                let step = self.add(Step::Remove { stack: position, change: at });
+                if change.deposed.is_none() {
+                    remove.insert(&change.address, (step, change.action));
+                }
+                if let (Some(component), true) = (component, is_removed) {
+                    self.order(component.remove_begin, step);
+                    self.order(step, component.remove_done);
+                }
+            }
+        }
+        for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
+            let own_forward = forward.get(&change.address).copied();
+            let own_remove = remove.get(&change.address).map(|(step, _)| *step);
+            match (own_forward, own_remove, change.action) {
+                (Some(forward), Some(remove), Action::Replace) => self.order(remove, forward),
+                (Some(forward), Some(remove), _) => self.order(forward, remove),
+                _ => {}
+            }
+            if let Some(step) = own_forward {
+                for needed in change.depends_on.iter().filter_map(|address| forward.get(address)) {
+                    self.order(*needed, step);
+                }
+            }
+            let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
+            for needed in recorded {
+                self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
+            }
+        }
+    }
+
+    /// A removal comes after whatever is done about a resource that was made after the object.
+    fn order_removal(
+        &mut self,
+        removal: Option<(StepId, Action)>,
+        own_forward: Option<StepId>,
+        own_remove: Option<StepId>,
+    ) {
+        let Some((removal, action)) = removal else { return };
+        match (own_remove, own_forward) {
+            (Some(own), _) => self.order(own, removal),
+            // What is replaced delete-first is needed again by the forward step: it cannot wait for that.
+            (None, Some(own)) if action != Action::Replace => self.order(own, removal),
+            _ => {}
+        }
+    }
+
+    fn add_components<'p>(&mut self, position: usize, stack: &'p StackPlan) -> HashMap<&'p str, Barriers> {
+        let mut barriers = HashMap::new();
+        for (at, component) in stack.components.iter().enumerate() {
+            let begin = self.add(Step::Barrier);
+            let done = match component.part {
+                Part::Planned => self.add(Step::ComponentDone { stack: position, component: at }),
+                Part::Untouched | Part::Removed => self.add(Step::Barrier),
+            };
+            let remove_begin = self.add(Step::Barrier);
+            let remove_done = self.add(Step::Barrier);
+            self.order(begin, done);
+            self.order(remove_begin, remove_done);
+            barriers.insert(component.key.as_str(), Barriers { begin, done, remove_begin, remove_done });
+        }
+        for component in &stack.components {
+            let Some(own) = barriers.get(component.key.as_str()).copied() else { continue };
+            if component.part == Part::Planned {
+                for needed in component.depends_on.iter().filter_map(|key| barriers.get(key.as_str()).copied()) {
+                    self.order(needed.done, own.begin);
+                }
+            }
+            for needed in component.depended_on.iter().filter_map(|key| barriers.get(key.as_str()).copied()) {
+                self.order(own.remove_done, needed.remove_begin);
+                self.order(own.done, needed.remove_begin);
+            }
+        }
+        barriers
+    }
+}

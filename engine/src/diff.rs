@@ -1,0 +1,99 @@
+//! Before and after, attribute by attribute.
+
+use terrace_provider::{Attributes, Path, Value};
+
+/// A difference at one path; an absent side is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Where.
+    pub path: Path,
+    /// What was.
+    pub before: Option<Value>,
+    /// What is to be.
+    pub after: Option<Value>,
+}
+
+/// The differences between two sets of attributes, as deep as they go: into maps, and into lists whose items are
+/// named or whose length stays.
+#[must_use]
+pub fn differences(before: &Attributes, after: &Attributes) -> Vec<Difference> {
+    let mut found = Vec::new();
+    compare_maps(before, after, &Path::default(), &mut found);
+    found
+}
+
+/// The attributes that differ, by name.
+#[must_use]
+pub fn changed_attributes(before: &Attributes, after: &Attributes) -> Vec<Path> {
+    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+    names.filter(|name| !is_same(before.get(*name), after.get(*name))).map(|name| Path::attribute(name)).collect()
+}
+
+fn is_same(before: Option<&Value>, after: Option<&Value>) -> bool {
+    match (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null())) {
+        (Some(before), Some(after)) => before.is_same_as(after),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+fn compare_maps(before: &Attributes, after: &Attributes, path: &Path, found: &mut Vec<Difference>) {
+    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+    for name in names {
+        compare(before.get(name), after.get(name), path.key(name), found);
+    }
+}
+
+fn compare(before: Option<&Value>, after: Option<&Value>, path: Path, found: &mut Vec<Difference>) {
+    if is_same(before, after) {
+        return;
+    }
+    match (before, after) {
+        (Some(Value::Map(before)), Some(Value::Map(after))) => compare_maps(before, after, &path, found),
+        (Some(Value::List(before)), Some(Value::List(after))) if before.len() == after.len() => {
+            for (position, (before, after)) in before.iter().zip(after).enumerate() {
+                compare(Some(before), Some(after), path.index(position), found);
+            }
+        }
+        _ => found.push(Difference { path, before: before.cloned(), after: after.cloned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes(json: serde_json::Value) -> Attributes {
+        match Value::from(json) {
+            Value::Map(entries) => entries,
+            other => panic!("expected a map, got {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check(before: serde_json::Value, after: serde_json::Value, expected: &[&str]) {
+        let found = differences(&attributes(before), &attributes(after));
+        let found: Vec<String> =
+            found.iter().map(|it| format!("{}: {:?} -> {:?}", it.path, it.before, it.after)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn differences_are_as_deep_as_they_go() {
+        check(
+            serde_json::json!({"a": {"b": 1, "c": 2}, "l": [1, 2]}),
+            serde_json::json!({"a": {"b": 1, "c": 3}, "l": [1, 4], "n": "x"}),
+            &["a.c: Some(2) -> Some(3)", "l[1]: Some(2) -> Some(4)", "n: None -> Some(\"x\")"],
+        );
+    }
+
+    #[test]
+    fn lists_of_another_length_differ_as_a_whole() {
+        check(serde_json::json!({"l": [1]}), serde_json::json!({"l": []}), &["l: Some([1]) -> Some([])"]);
+    }
+
+    #[test]
+    fn null_is_absent() {
+        check(serde_json::json!({"a": null}), serde_json::json!({}), &[]);
+    }
+}

@@ -1,0 +1,86 @@
+//! What happens while a plan is applied, for whoever shows it.
+
+use crate::action::Action;
+use crate::address::{Address, StackId};
+use std::time::Duration;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The operation begins.
+    Started {
+        /// The operation.
+        operation: uuid::Uuid,
+        /// How many steps it has.
+        steps: usize,
+    },
+    /// Another operation holds a component; this one waits.
+    WaitingForLease {
+        /// Who holds what, for people.
+        held: String,
+        /// How long it will wait at most.
+        left: Duration,
+    },
+    /// A step that a crash left is looked into.
+    Recovering {
+        /// What was found, for people.
+        message: String,
+    },
+    /// A provider is called.
+    StepStarted {
+        /// The stack.
+        stack: StackId,
+        /// The resource.
+        address: Address,
+        /// What is done.
+        action: Action,
+    },
+    /// A provider has something to say.
+    StepProgress {
+        /// The resource, with its stack.
+        address: String,
+        /// What.
+        message: String,
+    },
+    /// A step is done and its outcome durable.
+    StepDone {
+        /// The stack.
+        stack: StackId,
+        /// The resource.
+        address: Address,
+        /// What was done.
+        action: Action,
+        /// How long the call took.
+        took: Duration,
+    },
+    /// A step failed, and that is durable.
+    StepFailed {
+        /// The stack.
+        stack: StackId,
+        /// The resource.
+        address: Address,
+        /// What was to be done.
+        action: Action,
+        /// Why.
+        error: String,
+    },
+    /// The user asked to stop: what runs is waited for.
+    Stopping {
+        /// How many calls still run.
+        running: usize,
+    },
+}
+
+/// Takes events.
+pub trait Events: Send + Sync {
+    /// Takes one. Called from the engine's tasks: it must not block for long.
+    fn take(&self, event: Event);
+}
+
+/// Drops all events.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoEvents;
+
+impl Events for NoEvents {
+    fn take(&self, _event: Event) {}
+}

@@ -1,0 +1,317 @@
+//! The graph of declared resources: in which order they are planned, and why there is none when there is none.
+//!
+//! Nodes are declarations, not instances: a `forEach` of 100,000 is one node. Components that others depend on stand
+//! as two nodes, their beginning and their end, so that the number of edges grows with what is written.
+
+use crate::compile::CompiledComponent;
+use crate::descriptor::{Declarations, ResourceDeclaration};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::expression::{Reference, ReferenceStep, Template};
+use crate::source::Span;
+use petgraph::algo::{kosaraju_scc, toposort};
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+use std::collections::{HashMap, HashSet};
+
+/// A declaration: the component's and its own position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Block {
+    /// Which component.
+    pub component: usize,
+    /// Which of its resources.
+    pub resource: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Node {
+    Begin(usize),
+    Block(Block),
+    End(usize),
+}
+
+/// One stop of the walk that plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visit {
+    /// A declaration.
+    Block(Block),
+    /// All declarations of this component were visited.
+    End(usize),
+}
+
+/// The order in which declarations are planned.
+///
+/// # Errors
+/// References to nothing, and cycles: each loop is printed with the place of each of its edges.
+pub fn order(components: &[CompiledComponent]) -> Result<Vec<Visit>, Vec<Diagnostic>> {
+    let mut graph = Graph::default();
+    let mut diagnostics = Vec::new();
+    graph.add_components(components);
+    graph.link_components(components, &mut diagnostics);
+    graph.link_references(components, &mut diagnostics);
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
+    }
+    match toposort(&graph.edges, None) {
+        Ok(nodes) => Ok(nodes.into_iter().filter_map(|node| graph.visit(node)).collect()),
+        Err(_) => Err(graph.explain_cycles(components)),
+    }
+}
+
+#[derive(Default)]
+struct Graph {
+    edges: DiGraph<Node, Span>,
+    begins: Vec<NodeIndex>,
+    ends: Vec<NodeIndex>,
+    blocks: HashMap<Block, NodeIndex>,
+}
+
+impl Graph {
+    fn visit(&self, node: NodeIndex) -> Option<Visit> {
+        match self.edges.node_weight(node)? {
+            Node::Block(block) => Some(Visit::Block(*block)),
+            Node::End(component) => Some(Visit::End(*component)),
+            Node::Begin(_) => None,
+        }
+    }
+
+    fn add_components(&mut self, components: &[CompiledComponent]) {
+        for (position, component) in components.iter().enumerate() {
+            let begin = self.edges.add_node(Node::Begin(position));
+            let end = self.edges.add_node(Node::End(position));
+            self.begins.push(begin);
+            self.ends.push(end);
+            self.edges.add_edge(begin, end, component.span);
+            for (resource, declaration) in component.declarations.resources.iter().enumerate() {
+                let block = Block { component: position, resource };
+                let node = self.edges.add_node(Node::Block(block));
+                self.blocks.insert(block, node);
+                self.edges.add_edge(begin, node, declaration.span);
+                self.edges.add_edge(node, end, declaration.span);
+            }
+        }
+    }
+
+    fn link_components(&mut self, components: &[CompiledComponent], diagnostics: &mut Vec<Diagnostic>) {
+        let positions: HashMap<&str, usize> =
+            components.iter().enumerate().map(|(position, component)| (component.key.as_str(), position)).collect();
+        for (position, component) in components.iter().enumerate() {
+            for dependency in &component.depends_on {
+                let Some(key) = &dependency.key else { continue };
+                let Some(other) = positions.get(key.as_str()) else { continue };
+                let (Some(end), Some(begin)) = (self.ends.get(*other), self.begins.get(position)) else { continue };
+                self.edges.add_edge(*end, *begin, dependency.span);
+            }
+            for (reference, span) in declared_references(&component.declarations) {
+                check_component_reference(component, components, &reference, span, diagnostics);
+            }
+        }
+    }
+
+    fn link_references(&mut self, components: &[CompiledComponent], diagnostics: &mut Vec<Diagnostic>) {
+        for (position, component) in components.iter().enumerate() {
+            let names = names(&component.declarations);
+            for (resource, declaration) in component.declarations.resources.iter().enumerate() {
+                let Some(to) = self.blocks.get(&Block { component: position, resource }).copied() else { continue };
+                let by_name = declaration.depends_on.iter().map(|name| (name.value.clone(), name.span));
+                let mut wanted: Vec<(String, Span)> = by_name.collect();
+                for template in templates(declaration) {
+                    for (reference, span) in template.located_references() {
+                        match resource_name(reference) {
+                            Some(Ok(name)) => wanted.push((name.to_owned(), span)),
+                            Some(Err(())) => diagnostics.push(whole_resources(span)),
+                            None => {}
+                        }
+                    }
+                }
+                for (name, span) in wanted {
+                    match names.get(name.as_str()) {
+                        Some(from) => {
+                            if let Some(from) = self.blocks.get(&Block { component: position, resource: *from }) {
+                                self.edges.update_edge(*from, to, span);
+                            }
+                        }
+                        None => diagnostics.push(unknown_resource(&name, span, names.keys().copied())),
+                    }
+                }
+            }
+            for output in &component.declarations.outputs {
+                for (reference, span) in output.value.located_references() {
+                    match resource_name(reference) {
+                        Some(Ok(name)) if !names.contains_key(name) => {
+                            diagnostics.push(unknown_resource(name, span, names.keys().copied()));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn explain_cycles(&self, components: &[CompiledComponent]) -> Vec<Diagnostic> {
+        let mut diagnostics = Vec::new();
+        for group in kosaraju_scc(&self.edges) {
+            let members: HashSet<NodeIndex> = group.iter().copied().collect();
+            let Some(start) = group.iter().copied().min() else { continue };
+            let is_loop = group.len() > 1 || self.edges.contains_edge(start, start);
+            if !is_loop {
+                continue;
+            }
+            let steps = self.find_loop(start, &members);
+            let named: Vec<(String, Span)> = steps
+                .iter()
+                .filter_map(|(node, span)| Some((self.describe(*node, components)?, *span)))
+                .collect();
+            let mut names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+            names.dedup();
+            if let Some(first) = names.first().copied() {
+                names.push(first);
+            }
+            let mut diagnostic = Diagnostic::error("reference_cycle", format!("a loop: {}", names.join(" → ")))
+                .hint("take one of these references away, or split a resource in two");
+            for (name, span) in &named {
+                diagnostic = diagnostic.at_with(*span, format!("{name} needs the one before it"));
+            }
+            diagnostics.push(diagnostic);
+        }
+        diagnostics
+    }
+
+    /// A loop through `start`: each node with the place of the edge that leads to it.
+    fn find_loop(&self, start: NodeIndex, members: &HashSet<NodeIndex>) -> Vec<(NodeIndex, Span)> {
+        let mut came_from: HashMap<NodeIndex, (NodeIndex, Span)> = HashMap::new();
+        let mut queue = std::collections::VecDeque::from([start]);
+        while let Some(node) = queue.pop_front() {
+            for edge in self.edges.edges(node) {
+                let target = edge.target();
+                if !members.contains(&target) || came_from.contains_key(&target) {
+                    continue;
+                }
+                came_from.insert(target, (node, *edge.weight()));
+                queue.push_back(target);
+            }
+            if came_from.contains_key(&start) {
+                break;
+            }
+        }
+        let mut path = Vec::new();
+        let mut at = start;
+        while let Some((before, span)) = came_from.get(&at) {
+            path.push((at, *span));
+            at = *before;
+            if at == start {
+                break;
+            }
+        }
+        path.reverse();
+        path
+    }
+
+    fn describe(&self, node: NodeIndex, components: &[CompiledComponent]) -> Option<String> {
+        match self.edges.node_weight(node)? {
+            Node::Begin(position) => {
+                Some(components.get(*position).map(|component| format!("component `{}`", component.key))?)
+            }
+            Node::End(_) => None,
+            Node::Block(block) => {
+                let component = components.get(block.component)?;
+                let declaration = component.declarations.resources.get(block.resource)?;
+                let prefix = if component.key.is_empty() { String::new() } else { format!("{}/", component.key) };
+                Some(format!("{prefix}{}.{}", declaration.ty.value, declaration.name.value))
+            }
+        }
+    }
+}
+
+/// All templates of a declaration, in the order in which they are evaluated.
+pub fn templates(declaration: &ResourceDeclaration) -> impl Iterator<Item = &Template> {
+    [&declaration.for_each, &declaration.key, &declaration.when, &declaration.provider, &declaration.shared]
+        .into_iter()
+        .flatten()
+        .chain(std::iter::once(&declaration.config))
+}
+
+/// Positions of resources by name.
+#[must_use]
+pub fn names(declarations: &Declarations) -> HashMap<&str, usize> {
+    declarations
+        .resources
+        .iter()
+        .enumerate()
+        .map(|(position, declaration)| (declaration.name.value.as_str(), position))
+        .collect()
+}
+
+/// The resource that a reference reads; an error for `resources` as a whole.
+fn resource_name(reference: &Reference) -> Option<Result<&str, ()>> {
+    if reference.root != "resources" {
+        return None;
+    }
+    match reference.steps.first() {
+        Some(ReferenceStep::Key(name)) => Some(Ok(name)),
+        _ => Some(Err(())),
+    }
+}
+
+fn declared_references(declarations: &Declarations) -> Vec<(Reference, Span)> {
+    let of_resources = declarations.resources.iter().flat_map(templates);
+    let of_outputs = declarations.outputs.iter().map(|output| &output.value);
+    of_resources
+        .chain(of_outputs)
+        .flat_map(Template::located_references)
+        .filter(|(reference, _)| reference.root == "components")
+        .map(|(reference, span)| (reference.clone(), span))
+        .collect()
+}
+
+fn check_component_reference(
+    component: &CompiledComponent,
+    components: &[CompiledComponent],
+    reference: &Reference,
+    span: Span,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let Some(ReferenceStep::Key(wanted)) = reference.steps.first() else {
+        diagnostics.push(
+            Diagnostic::error("computed_component", "`components` needs the component's key as plain text")
+                .at(span)
+                .hint("write `components[\"key\"].outputs.name`"),
+        );
+        return;
+    };
+    let Some(other) = components.iter().find(|other| other.key == *wanted || other.id.as_deref() == Some(wanted)) else {
+        let keys = components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty());
+        diagnostics.push(
+            Diagnostic::error("unknown_component", format!("there is no component `{wanted}`"))
+                .at(span)
+                .maybe_hint(did_you_mean(wanted, keys)),
+        );
+        return;
+    };
+    let is_declared = component.depends_on.iter().any(|dependency| dependency.key.as_deref() == Some(&other.key));
+    if !is_declared && !component.key.is_empty() {
+        diagnostics.push(
+            Diagnostic::error(
+                "undeclared_dependency",
+                format!("component `{}` reads an output of `{}` and does not depend on it", component.key, other.key),
+            )
+            .at(span)
+            .hint(format!("add `{}` to `dependsOn` of `{}`", other.key, component.key)),
+        );
+    }
+}
+
+fn unknown_resource<'a>(name: &str, span: Span, known: impl Iterator<Item = &'a str>) -> Diagnostic {
+    let mut known: Vec<&str> = known.collect();
+    known.sort_unstable();
+    let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.len() {
+        0 => "this component declares no resources".to_owned(),
+        _ => format!("declared are: {}", known.iter().take(8).copied().collect::<Vec<_>>().join(", ")),
+    });
+    Diagnostic::error("unknown_resource", format!("there is no resource `{name}` in this component")).at(span).hint(hint)
+}
+
+fn whole_resources(span: Span) -> Diagnostic {
+    Diagnostic::error("whole_resources", "`resources` needs the name of one resource as plain text")
+        .at(span)
+        .hint("write `resources.name.attribute`")
+}

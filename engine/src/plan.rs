@@ -1,0 +1,390 @@
+//! The plan: one inert value that says all that apply will do, and from what it was computed.
+//!
+//! Apply reads nothing else but the rows it names: not the descriptor, not blueprints, not variables. A saved plan is
+//! this value in a file ([`file`]), a rendered plan is this value in words ([`crate::render`]).
+
+pub mod compute;
+pub mod contract;
+pub mod file;
+mod orphans;
+mod outputs;
+mod refresh;
+mod resource;
+pub(crate) mod scope;
+mod shared;
+mod typecheck;
+mod walk;
+
+use crate::action::{Action, Reason};
+use crate::address::{Address, StackId};
+use crate::descriptor::Lifecycle;
+use crate::diagnostic::Severity;
+use crate::expression::{Captured, Template};
+use crate::source::Place;
+use crate::store::{Generation, Ownership, Read, RowStatus};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{Attributes, Path, Private, Value};
+use uuid::Uuid;
+
+/// The ordered changes of one or more stacks, and what they were computed from.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Names the plan; a plan is applied once.
+    pub id: Uuid,
+    /// When it was made.
+    pub timestamp: Timestamp,
+    /// By which terrace.
+    pub terrace_version: String,
+    /// The store that its rows are in.
+    pub state: Uuid,
+    /// The environment.
+    pub environment: String,
+    /// What the plan's header says of the environment: `embedded environment: …`.
+    pub environment_note: Option<String>,
+    /// What it was asked for.
+    pub mode: Mode,
+    /// It carries out all that is described; false with `-c` or when parts were deferred.
+    pub is_complete: bool,
+    /// Planning met an error: it can be shown, not applied.
+    pub is_errored: bool,
+    /// What it was computed from.
+    pub origin: Origin,
+    /// The stacks.
+    pub stacks: Vec<StackPlan>,
+    /// Every row that is changed or gives a value, with its generation.
+    pub reads: Vec<Read>,
+    /// What planning had to say.
+    pub notes: Vec<Note>,
+}
+
+/// What a plan was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Make things as described.
+    Apply,
+    /// Remove them.
+    Destroy,
+}
+
+/// What a plan was computed from. Digests are SHA-256 in hexadecimal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Origin {
+    /// Digest of each descriptor file by name.
+    pub descriptors: BTreeMap<String, String>,
+    /// Digest of each blueprint by name.
+    pub blueprints: BTreeMap<String, String>,
+    /// Provider and version of each instance.
+    pub providers: BTreeMap<String, String>,
+}
+
+/// A diagnostic as a plan carries it: without the text it came from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Note {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The stable word.
+    pub code: String,
+    /// What.
+    pub message: String,
+    /// Where.
+    pub place: Option<Place>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// The resource it is about.
+    pub address: Option<String>,
+}
+
+/// The plan of one stack.
+#[derive(Debug, Clone)]
+pub struct StackPlan {
+    /// The stack.
+    pub stack: StackId,
+    /// Its components in the order of the descriptor, then those that are only recorded.
+    pub components: Vec<ComponentPlan>,
+    /// The changes, by component order, then address. Shared resources come first.
+    pub changes: Vec<Change>,
+    /// The outputs.
+    pub outputs: Vec<OutputChange>,
+    /// Shared rows that get or lose an owner.
+    pub owners: Vec<OwnerChange>,
+}
+
+/// A component within a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComponentPlan {
+    /// Its key.
+    pub key: String,
+    /// The components it depends on.
+    pub depends_on: Vec<String>,
+    /// The components it depended on, as recorded.
+    pub depended_on: Vec<String>,
+    /// The shared resources that it declares, by the name it gives them.
+    pub shared: BTreeMap<String, Address>,
+    /// The blueprint it was compiled with.
+    pub blueprint: Option<String>,
+    /// What the plan does about it.
+    pub part: Part,
+    /// Its outputs as recorded, when the plan leaves it alone: others read them.
+    pub recorded_outputs: Attributes,
+}
+
+/// What a plan does about a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// It is planned.
+    Planned,
+    /// It is left alone.
+    Untouched,
+    /// It goes.
+    Removed,
+}
+
+/// What is done to one resource.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The resource.
+    pub address: Address,
+    /// The deposed object of it, when the change is about that.
+    pub deposed: Option<String>,
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Where it is declared.
+    pub place: Option<Place>,
+    /// The provider instance.
+    pub provider: String,
+    /// The version of the row that the change was computed from; 0 when there is none.
+    pub generation: Generation,
+    /// The object as recorded and refreshed; `None` when there is none, or when it is gone.
+    pub prior: Option<Prior>,
+    /// The object to be.
+    pub after: Option<After>,
+    /// The differences that need a new object.
+    pub replace_paths: Vec<Path>,
+    /// The attributes that differ from what was recorded, outside any change of ours.
+    pub drift: Vec<Path>,
+    /// The resources that it comes after.
+    pub depends_on: Vec<Address>,
+    /// How it behaves, recorded with its row.
+    pub lifecycle: Lifecycle,
+    /// How long its calls may take.
+    pub timeouts: Timeouts,
+    /// The data that would be lost.
+    pub data_loss: Option<DataLossNote>,
+    /// Something keeps the change from being carried out: its recorded step is in doubt.
+    pub in_doubt: Option<String>,
+}
+
+/// Data that a change destroys.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DataLossNote {
+    /// What goes, in words.
+    pub reasons: Vec<String>,
+    /// How much: `3 rows`; absent when nothing is there to be lost.
+    pub amount: Option<String>,
+    /// It was consented to.
+    pub is_allowed: bool,
+}
+
+/// An object before a change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prior {
+    /// What is known of it.
+    pub status: RowStatus,
+    /// The attributes that name it.
+    pub identity: Attributes,
+    /// All attributes, refreshed.
+    pub attributes: Attributes,
+    /// The attributes as recorded, where refreshing found others.
+    pub recorded: Option<Attributes>,
+    /// The provider's bytes.
+    pub private: Private,
+    /// The resources that it was made after.
+    pub dependencies: Vec<Address>,
+    /// Change detectors of write-only attributes.
+    pub write_only: BTreeMap<String, String>,
+    /// How it behaves, as recorded.
+    pub lifecycle: Lifecycle,
+}
+
+/// An object after a change.
+#[derive(Debug, Clone)]
+pub struct After {
+    /// The planned attributes; what is not known yet is unknown.
+    pub attributes: Attributes,
+    /// The provider's bytes.
+    pub private: Private,
+    /// The configuration, to be evaluated again when what it waits for is known.
+    pub deferred: Option<Deferred>,
+    /// Change detectors of write-only attributes.
+    pub write_only: BTreeMap<String, String>,
+}
+
+/// A configuration that waits for values of other resources.
+#[derive(Debug, Clone)]
+pub struct Deferred {
+    /// The configuration, or the value.
+    pub template: Arc<Template>,
+    /// The values it reads that do not wait.
+    pub captured: Arc<Captured>,
+}
+
+/// What becomes of an output.
+#[derive(Debug, Clone)]
+pub struct OutputChange {
+    /// The component; empty for the stack's own.
+    pub component: String,
+    /// The name.
+    pub name: String,
+    /// As recorded.
+    pub before: Option<Value>,
+    /// As planned; unknown when it waits. `None` when the output goes.
+    pub after: Option<Value>,
+    /// How to evaluate it when what it waits for is known.
+    pub deferred: Option<Deferred>,
+    /// Who sees it.
+    pub is_public: bool,
+    /// A label for people.
+    pub label: Option<String>,
+}
+
+/// A shared row that gets or loses an owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerChange {
+    /// The row and its owner.
+    pub ownership: Ownership,
+    /// It gets it; otherwise it loses it.
+    pub is_added: bool,
+}
+
+/// How many of each action.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    /// Created, replaced ones included.
+    pub add: usize,
+    /// Updated.
+    pub change: usize,
+    /// Deleted, replaced ones included.
+    pub destroy: usize,
+    /// Replaced.
+    pub replaced: usize,
+    /// Adopted or imported.
+    pub adopted: usize,
+    /// Forgotten.
+    pub forgotten: usize,
+    /// Retained.
+    pub retained: usize,
+    /// Found different from what was recorded.
+    pub drifted: usize,
+    /// In doubt.
+    pub in_doubt: usize,
+    /// Components with any change.
+    pub components: usize,
+    /// Components in all.
+    pub components_total: usize,
+}
+
+impl Change {
+    /// The stack whose row this is: that of the plan, or the pseudo-stack of shared resources.
+    #[must_use]
+    pub fn stack(&self, stack: &StackId) -> StackId {
+        row_stack(stack, &self.address)
+    }
+
+    /// True for anything but a no-op. Output-only and owner changes are counted elsewhere.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        self.action != Action::NoOp || self.in_doubt.is_some()
+    }
+
+    /// True when refreshing found something that has to be written, whatever the action.
+    #[must_use]
+    pub fn has_refreshed(&self) -> bool {
+        self.prior.as_ref().is_some_and(|prior| prior.recorded.is_some())
+    }
+}
+
+impl OutputChange {
+    /// True when the recorded output becomes another one.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => !before.is_same_as(after),
+            (None, None) => false,
+            _ => true,
+        }
+    }
+}
+
+impl Plan {
+    /// True when applying it would do or record anything.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.stacks.iter().any(StackPlan::has_changes)
+    }
+
+    /// All changes with their stacks.
+    pub fn changes(&self) -> impl Iterator<Item = (&StackPlan, &Change)> {
+        self.stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change)))
+    }
+
+    /// The changes that would lose data nobody consented to lose.
+    pub fn refused_data_loss(&self) -> impl Iterator<Item = (&StackPlan, &Change, &DataLossNote)> {
+        self.changes().filter_map(|(stack, change)| {
+            let loss = change.data_loss.as_ref().filter(|loss| !loss.is_allowed && loss.amount.is_some())?;
+            Some((stack, change, loss))
+        })
+    }
+}
+
+impl StackPlan {
+    /// True when applying it would do or record anything.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.changes.iter().any(Change::is_change)
+            || self.outputs.iter().any(OutputChange::is_change)
+            || !self.owners.is_empty()
+    }
+
+    /// How many of each action.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts { components_total: self.components.len(), ..Counts::default() };
+        let mut touched = std::collections::BTreeSet::new();
+        for change in &self.changes {
+            match change.action {
+                Action::Create => counts.add += 1,
+                Action::Update => counts.change += 1,
+                Action::Delete => counts.destroy += 1,
+                Action::Replace | Action::ReplaceCreateFirst => {
+                    counts.add += 1;
+                    counts.destroy += 1;
+                    counts.replaced += 1;
+                }
+                Action::Adopt => counts.adopted += 1,
+                Action::Forget => counts.forgotten += 1,
+                Action::Retain => counts.retained += 1,
+                Action::NoOp | Action::Read => {}
+            }
+            counts.drifted += usize::from(!change.drift.is_empty());
+            counts.in_doubt += usize::from(change.in_doubt.is_some());
+            if change.is_change() {
+                touched.insert(change.address.component.as_str());
+            }
+        }
+        counts.components = touched.len();
+        counts
+    }
+}
+
+/// The stack that the row of an address belongs to.
+#[must_use]
+pub fn row_stack(stack: &StackId, address: &Address) -> StackId {
+    if address.is_shared() { StackId::shared(&stack.environment) } else { stack.clone() }
+}

@@ -1,0 +1,65 @@
+//! What becomes of rows that nothing declares any more, or whose component or stack goes.
+
+use super::compute::{PlanFailure, Planner};
+use super::refresh::{LoadedRow, remembered};
+use super::resource::{is_protected, protected};
+use super::Change;
+use crate::action::{Action, Reason};
+use crate::address::{Address, StackId};
+use crate::diagnostic::Diagnostic;
+use crate::store::RowStatus;
+use terrace_provider::schema::Timeouts;
+
+/// Plans the removal of one row; `None` when there is nothing to do.
+pub(crate) fn remove(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    address: &Address,
+    row: LoadedRow,
+    reason: Reason,
+    in_doubt: Option<String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Option<Change>, PlanFailure> {
+    let Some((_, ty)) = planner.registry.resource_type(&address.ty) else {
+        diagnostics.push(planner.registry.unknown_type(&address.ty).about(format!("{stack}:{address}")));
+        return Ok(None);
+    };
+    let lifecycle = remembered(&row);
+    let is_retained = row.opened.prior.status == RowStatus::Retained;
+    let keeps_data = ty.holds_data && !planner.options.remove_data && !row.is_gone;
+    if is_retained && keeps_data {
+        return Ok(None);
+    }
+    let action = if keeps_data { Action::Retain } else { Action::Delete };
+    if action == Action::Delete && !row.is_gone && is_protected(&lifecycle, Some(&row.opened.prior)) {
+        diagnostics.push(protected(&format!("{stack}:{address}"), None, "deleted"));
+    }
+    let reason = match (is_retained, row.is_gone) {
+        (true, _) => Reason::RemoveData,
+        (_, true) => Reason::Gone,
+        _ => reason,
+    };
+    Ok(Some(Change {
+        address: address.clone(),
+        deposed: row.opened.deposed.clone(),
+        action: match (&in_doubt, row.is_gone) {
+            (Some(_), _) => Action::NoOp,
+            // What is gone already is only dropped from state.
+            (None, true) => Action::Forget,
+            (None, false) => action,
+        },
+        reason: Some(reason),
+        place: None,
+        provider: row.opened.provider.clone(),
+        generation: row.opened.generation,
+        depends_on: Vec::new(),
+        drift: row.drift,
+        prior: Some(row.opened.prior),
+        after: None,
+        replace_paths: Vec::new(),
+        lifecycle,
+        timeouts: Timeouts { ..ty.timeouts },
+        data_loss: None,
+        in_doubt,
+    }))
+}

@@ -1,0 +1,115 @@
+//! Outputs of components: evaluated after their resources, compared with what is recorded.
+
+use super::compute::{Planner, RecordedComponent};
+use super::scope::PlanScope;
+use super::walk::KEPT_ROOTS;
+use super::{ComponentPlan, Deferred, OutputChange, Part};
+use crate::compile::CompiledComponent;
+use crate::diagnostic::Diagnostic;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use terrace_provider::Value;
+
+/// One output as planned.
+pub(crate) struct PlannedOutput {
+    pub(crate) component: String,
+    pub(crate) name: String,
+    pub(crate) value: Value,
+    pub(crate) deferred: Option<Deferred>,
+    pub(crate) is_public: bool,
+    pub(crate) label: Option<String>,
+    /// It is sensitive and there is no key to seal it with: it is not recorded.
+    pub(crate) is_recorded: bool,
+}
+
+/// Evaluates the outputs of a component.
+pub(crate) fn evaluate(
+    planner: &Planner<'_>,
+    component: &CompiledComponent,
+    scope: &PlanScope<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<PlannedOutput> {
+    let mut planned = Vec::new();
+    for output in &component.declarations.outputs {
+        let value = match output.value.evaluate(scope, planner.functions) {
+            Ok(value) => value,
+            Err(found) => {
+                diagnostics.extend(found);
+                continue;
+            }
+        };
+        if value.has_sensitive() && !output.is_sensitive {
+            diagnostics.push(
+                Diagnostic::error("sensitive_output", format!("output `{}` exposes a sensitive value", output.name.value))
+                    .at(output.name.span)
+                    .hint("write it as `{value: …, sensitive: true}`"),
+            );
+            continue;
+        }
+        let value = if output.is_sensitive { Value::sensitive(value) } else { value };
+        let deferred = if value.has_unknown() {
+            match output.value.capture(scope, KEPT_ROOTS) {
+                Ok(captured) => {
+                    Some(Deferred { template: Arc::new(output.value.clone()), captured: Arc::new(captured) })
+                }
+                Err(found) => {
+                    diagnostics.extend(found);
+                    continue;
+                }
+            }
+        } else {
+            None
+        };
+        let label = output.label.as_ref().and_then(|label| label.evaluate(scope, planner.functions).ok());
+        planned.push(PlannedOutput {
+            component: component.key.clone(),
+            name: output.name.value.clone(),
+            is_recorded: !value.has_sensitive() || planner.seal.can_store(),
+            value,
+            deferred,
+            is_public: output.is_public,
+            label: label.and_then(|label| label.as_str().map(ToOwned::to_owned)),
+        });
+    }
+    planned
+}
+
+/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them.
+pub(crate) fn changes(
+    planned: Vec<PlannedOutput>,
+    recorded: &BTreeMap<String, RecordedComponent>,
+    components: &[ComponentPlan],
+) -> Vec<OutputChange> {
+    let before = |component: &str, name: &str| recorded.get(component)?.outputs.get(name).cloned();
+    let mut changes: Vec<OutputChange> = Vec::new();
+    for output in planned {
+        let before = before(&output.component, &output.name);
+        changes.push(OutputChange {
+            before: if output.is_recorded { before } else { Some(output.value.clone()) },
+            component: output.component,
+            name: output.name,
+            after: Some(output.value),
+            deferred: output.deferred,
+            is_public: output.is_public,
+            label: output.label,
+        });
+    }
+    for component in components.iter().filter(|component| component.part == Part::Planned) {
+        let Some(recorded) = recorded.get(&component.key) else { continue };
+        for (name, value) in &recorded.outputs {
+            if changes.iter().any(|change| change.component == component.key && change.name == *name) {
+                continue;
+            }
+            changes.push(OutputChange {
+                component: component.key.clone(),
+                name: name.clone(),
+                before: Some(value.clone()),
+                after: None,
+                deferred: None,
+                is_public: true,
+                label: None,
+            });
+        }
+    }
+    changes
+}

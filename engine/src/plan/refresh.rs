@@ -1,0 +1,194 @@
+//! What is recorded, and how it looks now: rows are loaded, read in batches, and intents that a crash left are looked
+//! into. Nothing is written.
+
+use super::compute::{PlanFailure, Planner};
+use super::Prior;
+use crate::address::{Address, StackId};
+use crate::descriptor::Lifecycle;
+use crate::diagnostic::Diagnostic;
+use crate::diff::changed_attributes;
+use crate::record::{self, Opened};
+use crate::recover::{Finding, look_into};
+use crate::store::{Read, RowStatus, Selection};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use terrace_provider::{Observed, Path, ProviderError, Recorded, ResourceType};
+
+/// The recorded part of a stack.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    /// The rows by address.
+    pub(crate) rows: BTreeMap<Address, LoadedRow>,
+    /// What was read, with its generation.
+    pub(crate) reads: Vec<Read>,
+    /// Addresses whose last step is in doubt, with the reason.
+    pub(crate) in_doubt: BTreeMap<Address, String>,
+}
+
+/// A row and how its object looks now.
+pub(crate) struct LoadedRow {
+    /// The row, with refreshed attributes.
+    pub(crate) opened: Opened,
+    /// The object is not there any more.
+    pub(crate) is_gone: bool,
+    /// What differs from what was recorded.
+    pub(crate) drift: Vec<Path>,
+}
+
+/// Loads and refreshes rows.
+pub(crate) async fn load(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    selection: &Selection,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Loaded, PlanFailure> {
+    let mut loaded = Loaded::default();
+    for row in planner.store.rows(stack, selection).await? {
+        let address = row.address.clone();
+        let opened = record::open(row, planner.seal)
+            .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error })?;
+        loaded.reads.push(read_of(&opened));
+        loaded.rows.insert(address, LoadedRow { opened, is_gone: false, drift: Vec::new() });
+    }
+    apply_open_intents(planner, stack, selection, &mut loaded, diagnostics).await?;
+    if planner.options.refresh {
+        refresh(planner, stack, &mut loaded, diagnostics).await;
+    }
+    Ok(loaded)
+}
+
+fn read_of(opened: &Opened) -> Read {
+    Read {
+        stack: opened.stack.clone(),
+        address: opened.address.clone(),
+        deposed: opened.deposed.clone(),
+        generation: opened.generation,
+    }
+}
+
+/// Reads the objects of all rows, batched by instance and type.
+async fn refresh(planner: &Planner<'_>, stack: &StackId, loaded: &mut Loaded, diagnostics: &mut Vec<Diagnostic>) {
+    let mut batches: BTreeMap<(String, String), Vec<Address>> = BTreeMap::new();
+    for (address, row) in &loaded.rows {
+        let is_read = planner.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.readable && !ty.state_only);
+        if is_read && !loaded.in_doubt.contains_key(address) {
+            batches.entry((row.opened.provider.clone(), address.ty.clone())).or_default().push(address.clone());
+        }
+    }
+    let reads = batches.iter().map(|((instance, ty), addresses)| {
+        let priors: Vec<Recorded> = addresses
+            .iter()
+            .filter_map(|address| Some(record::recorded(stack, address, &loaded.rows.get(address)?.opened.prior)))
+            .collect();
+        read_batch(planner, instance, ty, priors)
+    });
+    let answers = join_all(reads).await;
+    for (((_, ty), addresses), answers) in batches.iter().zip(answers) {
+        let Some((_, ty)) = planner.registry.resource_type(ty) else { continue };
+        for (address, answer) in addresses.iter().zip(answers) {
+            let Some(row) = loaded.rows.get_mut(address) else { continue };
+            match answer {
+                Ok(observed) => row.take(ty, observed),
+                Err(error) => diagnostics.push(cannot_read(stack, address, &error)),
+            }
+        }
+    }
+}
+
+async fn read_batch(
+    planner: &Planner<'_>,
+    instance: &str,
+    ty: &str,
+    priors: Vec<Recorded>,
+) -> Vec<Result<Option<Observed>, ProviderError>> {
+    let Some((_, ty)) = planner.registry.resource_type(ty) else { return Vec::new() };
+    match planner.registry.session(instance).await {
+        Ok(session) => session.read_many(ty, &priors).await,
+        Err(error) => priors.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+impl LoadedRow {
+    fn take(&mut self, ty: &ResourceType, observed: Option<Observed>) {
+        let Some(observed) = observed else {
+            self.is_gone = true;
+            return;
+        };
+        let prior = &mut self.opened.prior;
+        let attributes = record::refreshed(ty, &prior.attributes, &observed);
+        self.drift = changed_attributes(&prior.attributes, &attributes);
+        prior.private = observed.private;
+        if !self.drift.is_empty() {
+            prior.recorded = Some(std::mem::replace(&mut prior.attributes, attributes));
+        }
+    }
+}
+
+fn cannot_read(stack: &StackId, address: &Address, error: &ProviderError) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error("cannot_read", format!("{address} cannot be read: {error}"))
+        .about(format!("{stack}:{address}"));
+    if let Some(solution) = error.solutions.first() {
+        diagnostic = diagnostic.hint(solution.clone());
+    }
+    diagnostic
+}
+
+/// Shows what the next apply would record of steps that a crash left open; steps of a live holder are only noted.
+async fn apply_open_intents(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    selection: &Selection,
+    loaded: &mut Loaded,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<(), PlanFailure> {
+    for open in planner.store.open_intents(stack, selection).await? {
+        let address = open.intent.row.address.clone();
+        if !open.is_orphaned {
+            diagnostics.push(
+                Diagnostic::note("operation_running", format!("operation {} is working on {address}", open.intent.operation))
+                    .about(format!("{stack}:{address}"))
+                    .hint("the plan shows the state as it was before that step"),
+            );
+            continue;
+        }
+        let finding = look_into(planner.registry, planner.seal, &open).await;
+        match finding {
+            Finding::Object { attributes, observed } => {
+                diagnostics.push(interrupted(stack, &address, "it took effect, which the next apply records first"));
+                let memory = record::open(open.intent.row.clone(), planner.seal)
+                    .map_err(|error| PlanFailure::Sealed { address: address.to_string(), error })?;
+                let mut opened = memory;
+                opened.generation = loaded.rows.get(&address).map_or(0, |row| row.opened.generation);
+                opened.prior = Prior {
+                    status: RowStatus::Ready,
+                    identity: observed.identity,
+                    attributes,
+                    private: observed.private,
+                    ..opened.prior
+                };
+                loaded.rows.insert(address, LoadedRow { opened, is_gone: false, drift: Vec::new() });
+            }
+            Finding::Nothing => {
+                diagnostics.push(interrupted(stack, &address, "it did not take effect"));
+                if let Some(row) = loaded.rows.get_mut(&address) {
+                    row.is_gone = true;
+                }
+            }
+            Finding::Unchanged => diagnostics.push(interrupted(stack, &address, "it did not take effect")),
+            Finding::InDoubt(reason) => {
+                loaded.in_doubt.insert(address, reason);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn interrupted(stack: &StackId, address: &Address, what: &str) -> Diagnostic {
+    Diagnostic::note("interrupted_step", format!("an operation was cut off while it worked on {address}: {what}"))
+        .about(format!("{stack}:{address}"))
+}
+
+/// How a resource behaves, as far as its row remembers.
+pub(crate) fn remembered(row: &LoadedRow) -> Lifecycle {
+    row.opened.prior.lifecycle.clone()
+}

@@ -1,0 +1,243 @@
+//! Planning one instance of a resource: prior object and configuration in, one change out.
+
+use super::compute::{PlanFailure, Planner};
+use super::refresh::LoadedRow;
+use super::{After, Change, DataLossNote, Deferred, Prior, contract};
+use crate::action::{Action, Reason};
+use crate::address::{Address, StackId};
+use crate::descriptor::{Adopt, Lifecycle};
+use crate::diagnostic::Diagnostic;
+use crate::diff::changed_attributes;
+use crate::record;
+use crate::source::{Place, Span};
+use crate::store::RowStatus;
+use std::collections::BTreeMap;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{
+    Attempt, Attributes, DataAmount, Found, PlannedChange, ProposedChange, ResourceType, Session, Value,
+};
+
+/// One instance to be planned.
+pub(crate) struct Wanted<'a> {
+    pub(crate) stack: &'a StackId,
+    pub(crate) address: Address,
+    pub(crate) ty: &'a ResourceType,
+    pub(crate) provider: String,
+    pub(crate) config: Attributes,
+    pub(crate) deferred: Option<Deferred>,
+    pub(crate) depends_on: Vec<Address>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) adopt: Adopt,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) span: Span,
+    pub(crate) place: Option<Place>,
+    pub(crate) row: Option<LoadedRow>,
+    pub(crate) in_doubt: Option<String>,
+}
+
+/// Plans one instance.
+pub(crate) async fn plan(
+    planner: &Planner<'_>,
+    session: &dyn Session,
+    wanted: Wanted<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Option<Change>, PlanFailure> {
+    let address_text = format!("{}:{}", wanted.stack, wanted.address);
+    let generation = wanted.row.as_ref().map_or(0, |row| row.opened.generation);
+    let is_gone = wanted.row.as_ref().is_some_and(|row| row.is_gone);
+    let drift = wanted.row.as_ref().map(|row| row.drift.clone()).unwrap_or_default();
+    let mut prior = wanted.row.filter(|row| !row.is_gone).map(|row| row.opened.prior);
+    let mut is_adopted = false;
+    if prior.is_none() && wanted.adopt != Adopt::Never {
+        prior = find_existing(session, wanted.ty, &address_text, &wanted.config, diagnostics).await;
+        is_adopted = prior.is_some();
+    }
+    let write_only = write_only_detectors(planner, wanted.ty, &wanted.config);
+    let changed_write_only = changed_write_only(prior.as_ref(), &write_only);
+    let is_tainted = prior.as_ref().is_some_and(|prior| prior.status == RowStatus::Tainted);
+    let recorded = prior.as_ref().map(|prior| record::recorded(wanted.stack, &wanted.address, prior));
+    let proposed = ProposedChange {
+        address: &address_text,
+        prior: recorded.as_ref(),
+        config: &wanted.config,
+        must_replace: is_tainted,
+        changed_write_only: &changed_write_only,
+    };
+    let planned = match session.plan(wanted.ty, &proposed).await {
+        Ok(planned) => planned,
+        Err(error) => {
+            let mut diagnostic = Diagnostic::error("cannot_plan", error.to_string()).at(wanted.span);
+            if let Some(solution) = error.solutions.first() {
+                diagnostic = diagnostic.hint(solution.clone());
+            }
+            diagnostics.push(diagnostic.about(address_text));
+            return Ok(None);
+        }
+    };
+    for breach in contract::planned_agrees_with_config(wanted.ty, &wanted.config, &planned) {
+        diagnostics.push(
+            Diagnostic::error("provider_bug", format!("a fault of the provider of `{}`: {breach}", wanted.ty.name))
+                .at(wanted.span)
+                .about(&address_text)
+                .hint("this is for the provider's author to mend, not for yours"),
+        );
+    }
+    let decision = decide(&wanted.lifecycle, prior.as_ref(), &planned, is_tainted, is_adopted, &changed_write_only);
+    let reason = decision.reason.or_else(|| is_gone.then_some(Reason::Gone)).or_else(|| {
+        let is_mended = decision.action == Action::Update && is_as_recorded(prior.as_ref(), &planned);
+        is_mended.then_some(Reason::Drifted)
+    });
+    if decision.action.is_replace() && is_protected(&wanted.lifecycle, prior.as_ref()) {
+        diagnostics.push(protected(&address_text, Some(wanted.span), "replaced"));
+    }
+    let data_loss = data_loss(planner, session, &wanted.address, wanted.ty, decision.action, recorded.as_ref(), &planned).await;
+    let replace_paths = planned.replace_paths.clone();
+    let after = After { attributes: planned.planned, private: planned.private, deferred: wanted.deferred, write_only };
+    Ok(Some(Change {
+        address: wanted.address,
+        deposed: None,
+        action: if wanted.in_doubt.is_some() { Action::NoOp } else { decision.action },
+        reason,
+        place: wanted.place,
+        provider: wanted.provider,
+        generation,
+        prior,
+        after: Some(after),
+        replace_paths,
+        drift,
+        depends_on: wanted.depends_on,
+        lifecycle: wanted.lifecycle,
+        timeouts: wanted.timeouts,
+        data_loss,
+        in_doubt: wanted.in_doubt,
+    }))
+}
+
+struct Decision {
+    action: Action,
+    reason: Option<Reason>,
+}
+
+fn decide(
+    lifecycle: &Lifecycle,
+    prior: Option<&Prior>,
+    planned: &PlannedChange,
+    is_tainted: bool,
+    is_adopted: bool,
+    changed_write_only: &[String],
+) -> Decision {
+    let Some(prior) = prior else { return Decision { action: Action::Create, reason: None } };
+    let is_same = changed_write_only.is_empty() && changed_attributes(&prior.attributes, &planned.planned).is_empty();
+    let is_retained = prior.status == RowStatus::Retained;
+    if is_tainted || !planned.replace_paths.is_empty() {
+        let action = if lifecycle.create_before_destroy { Action::ReplaceCreateFirst } else { Action::Replace };
+        let reason = if is_tainted { Reason::Tainted } else { Reason::CannotUpdate };
+        return Decision { action, reason: Some(reason) };
+    }
+    let reason = is_retained.then_some(Reason::TakenUp);
+    let action = match (is_same, is_adopted || is_retained) {
+        (true, false) => Action::NoOp,
+        (_, true) => Action::Adopt,
+        (false, false) => Action::Update,
+    };
+    Decision { action, reason }
+}
+
+/// True when the change leads back to what was recorded: it mends drift and follows no edit.
+fn is_as_recorded(prior: Option<&Prior>, planned: &PlannedChange) -> bool {
+    let Some(recorded) = prior.and_then(|prior| prior.recorded.as_ref()) else { return false };
+    changed_attributes(recorded, &planned.planned)
+        .iter()
+        .all(|path| path.get(&planned.planned).is_some_and(Value::has_unknown))
+}
+
+/// The object of that identity, when there is one that nobody recorded.
+async fn find_existing(
+    session: &dyn Session,
+    ty: &ResourceType,
+    address: &str,
+    config: &Attributes,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Prior> {
+    let identity = ty.identity_of(config)?;
+    let attempt = Attempt {
+        address: address.to_owned(),
+        identity,
+        planned: config.clone(),
+        private: terrace_provider::Private::default(),
+        prior: None,
+        lost_call: None,
+    };
+    match session.find(ty, &attempt).await {
+        Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(Prior {
+            status: RowStatus::Ready,
+            attributes: record::storable(ty, &Attributes::new(), &observed),
+            identity: observed.identity,
+            recorded: None,
+            private: observed.private,
+            dependencies: Vec::new(),
+            write_only: BTreeMap::new(),
+            lifecycle: Lifecycle::default(),
+        }),
+        Ok(Found::Absent | Found::Unknown) => None,
+        Err(error) => {
+            diagnostics.push(Diagnostic::error("cannot_read", format!("{address} cannot be looked for: {error}")));
+            None
+        }
+    }
+}
+
+/// A keyed digest of each write-only attribute that is configured and known.
+fn write_only_detectors(planner: &Planner<'_>, ty: &ResourceType, config: &Attributes) -> BTreeMap<String, String> {
+    ty.attributes
+        .0
+        .iter()
+        .filter(|attribute| attribute.write_only)
+        .filter_map(|attribute| {
+            let value = config.get(attribute.name).filter(|value| !value.is_null() && !value.has_unknown())?;
+            let clear = value.to_revealed_json().to_string();
+            Some((attribute.name.to_owned(), planner.seal.change_detector(clear.as_bytes())?))
+        })
+        .collect()
+}
+
+fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<String, String>) -> Vec<String> {
+    let Some(prior) = prior else { return Vec::new() };
+    let changed = detectors.iter().filter(|(name, detector)| prior.write_only.get(*name) != Some(detector));
+    let gone = prior.write_only.keys().filter(|name| !detectors.contains_key(*name));
+    changed.map(|(name, _)| name.clone()).chain(gone.cloned()).collect()
+}
+
+/// True when the descriptor or the row protects the object from deletion.
+pub(crate) fn is_protected(lifecycle: &Lifecycle, prior: Option<&Prior>) -> bool {
+    lifecycle.prevent_destroy || prior.is_some_and(|prior| prior.lifecycle.prevent_destroy)
+}
+
+/// The error for an object that may not be deleted.
+pub(crate) fn protected(address: &str, span: Option<Span>, what: &str) -> Diagnostic {
+    let error = Diagnostic::error("prevent_destroy", format!("{address} is protected and would be {what}"));
+    span.map_or_else(|| error.clone(), |span| error.clone().at(span)).about(address).hint("take `preventDestroy` out of its lifecycle and apply, then try again")
+}
+
+/// What data a change would destroy, counted now.
+async fn data_loss(
+    planner: &Planner<'_>,
+    session: &dyn Session,
+    address: &Address,
+    ty: &ResourceType,
+    action: Action,
+    recorded: Option<&terrace_provider::Recorded>,
+    planned: &PlannedChange,
+) -> Option<DataLossNote> {
+    let reasons = match (&planned.data_loss, action.is_replace() && ty.holds_data) {
+        (Some(loss), _) if action != Action::NoOp => loss.reasons.clone(),
+        (_, true) => vec!["the object is deleted and made anew".to_owned()],
+        _ => return None,
+    };
+    let amount = match session.count_data(ty, recorded?).await {
+        Ok(DataAmount::Empty) => None,
+        Ok(DataAmount::Some(amount)) => Some(amount),
+        Ok(DataAmount::Unknown) | Err(_) => Some("an unknown amount of data".to_owned()),
+    };
+    Some(DataLossNote { reasons, amount, is_allowed: planner.options.allow_data_loss.covers(address) })
+}

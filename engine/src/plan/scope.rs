@@ -1,0 +1,163 @@
+//! What expressions see while a plan is made: facts of the component, values of what was planned before.
+
+use crate::address::InstanceKey;
+use crate::diagnostic::did_you_mean;
+use crate::expression::{Missing, ReferenceStep, Scope, descend};
+use indexmap::IndexMap;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use terrace_provider::{Map, Value};
+
+/// The values of one declaration's instances.
+#[derive(Debug, Clone)]
+pub(crate) enum BlockValue {
+    /// Without `forEach`.
+    Single(Value),
+    /// With.
+    Instances(IndexMap<InstanceKey, Value>),
+    /// Its `when` is false.
+    Absent,
+}
+
+/// Values of the planned resources of one component, by name.
+pub(crate) type ResourceValues = HashMap<String, BlockValue>;
+
+/// Outputs of components by key.
+pub(crate) type ComponentOutputs = HashMap<String, Map>;
+
+/// What is the same for all resources of a component.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// Root variables: `component`, `product`, `environment`, `stack`, `settings`, `vars`, `acl`.
+    pub(crate) roots: Map,
+    /// Keys of components by URN.
+    pub(crate) urns: HashMap<String, String>,
+}
+
+/// The scope of one resource, output or instance.
+pub(crate) struct PlanScope<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) resources: &'a ResourceValues,
+    pub(crate) outputs: &'a ComponentOutputs,
+    pub(crate) each: Option<&'a Value>,
+}
+
+impl Scope for PlanScope<'_> {
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        match root {
+            "resources" => self.resource(steps),
+            "components" => self.component(steps),
+            "each" => match self.each {
+                Some(each) => descend(each, "each", steps),
+                None => Err(Missing {
+                    message: "`each` is known only in a resource with `forEach`".to_owned(),
+                    hint: Some("add `forEach`, or take `each` out".to_owned()),
+                }),
+            },
+            _ => match self.facts.roots.get(root) {
+                Some(value) => descend(value, root, steps),
+                None => Err(unknown_root(root, self.facts)),
+            },
+        }
+    }
+}
+
+impl PlanScope<'_> {
+    fn resource(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        let Some((ReferenceStep::Key(name), rest)) = steps.split_first() else {
+            return Err(plain("`resources` needs the name of one resource"));
+        };
+        match self.resources.get(name) {
+            None => Err(Missing {
+                message: format!("`resources` has no `{name}`"),
+                hint: did_you_mean(name, self.resources.keys().map(String::as_str)),
+            }),
+            Some(BlockValue::Absent) => Err(Missing {
+                message: format!("`resources.{name}` is not there: its `when` is false"),
+                hint: Some(format!("ask with `has(resources.{name})` first")),
+            }),
+            Some(BlockValue::Single(value)) => descend(value, &format!("resources.{name}"), rest),
+            Some(BlockValue::Instances(instances)) => instance(instances, name, rest),
+        }
+    }
+
+    fn component(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        let (key, rest) = match steps {
+            [ReferenceStep::Key(key), ReferenceStep::Key(outputs), rest @ ..] if outputs == "outputs" => (key, rest),
+            _ => return Err(plain("`components` is read as `components[\"key\"].outputs.name`")),
+        };
+        let resolved = self.facts.urns.get(key).unwrap_or(key);
+        let Some(outputs) = self.outputs.get(resolved) else {
+            return Err(Missing {
+                message: format!("component `{key}` has no outputs: it is not deployed"),
+                hint: Some(format!("deploy `{key}` first, or together with this component")),
+            });
+        };
+        match rest.split_first() {
+            None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
+            Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
+                Some(value) => descend(value, &format!("components[\"{key}\"].outputs.{name}"), rest),
+                None => Err(Missing {
+                    message: format!("component `{key}` has no output `{name}`"),
+                    hint: did_you_mean(name, outputs.keys().map(String::as_str)),
+                }),
+            },
+            Some(_) => Err(plain("outputs are read by name")),
+        }
+    }
+}
+
+/// Reads one instance, or all of them as a map.
+pub(crate) fn instance<'a>(
+    instances: &'a IndexMap<InstanceKey, Value>,
+    name: &str,
+    steps: &[ReferenceStep],
+) -> Result<Cow<'a, Value>, Missing> {
+    let Some((first, rest)) = steps.split_first() else {
+        let entry = |(key, value): (&InstanceKey, &Value)| (key_text(key), value.clone());
+        return Ok(Cow::Owned(Value::Map(instances.iter().map(entry).collect())));
+    };
+    let key = match first {
+        ReferenceStep::Key(key) => InstanceKey::Text(key.clone()),
+        ReferenceStep::Index(index) => InstanceKey::Index(*index),
+        ReferenceStep::Path(_) => return Err(plain("a computed key has to be known")),
+    };
+    match instances.get(&key) {
+        Some(value) => descend(value, &format!("resources.{name}{key}"), rest),
+        None => {
+            let known: Vec<String> = instances.keys().map(key_text).collect();
+            let hint = did_you_mean(&key_text(&key), known.iter().map(String::as_str));
+            Err(Missing {
+                message: format!("`resources.{name}` has no instance {key}"),
+                hint: hint.or_else(|| {
+                    let shown: Vec<&str> = known.iter().take(8).map(String::as_str).collect();
+                    Some(match shown.len() {
+                        0 => "its `forEach` is empty".to_owned(),
+                        _ => format!("its keys are: {}", shown.join(", ")),
+                    })
+                }),
+            })
+        }
+    }
+}
+
+/// The text of an instance's key.
+pub(crate) fn key_text(key: &InstanceKey) -> String {
+    match key {
+        InstanceKey::Index(index) => index.to_string(),
+        InstanceKey::Text(text) => text.clone(),
+    }
+}
+
+fn unknown_root(root: &str, facts: &Facts) -> Missing {
+    let known = facts.roots.keys().map(String::as_str).chain(["resources", "components", "each"]);
+    let listed: Vec<&str> = known.clone().collect();
+    Missing {
+        message: format!("there is no variable `{root}` here"),
+        hint: did_you_mean(root, known).or_else(|| Some(format!("there are: {}", listed.join(", ")))),
+    }
+}
+
+fn plain(message: &str) -> Missing {
+    Missing { message: message.to_owned(), hint: None }
+}

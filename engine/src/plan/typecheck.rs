@@ -1,0 +1,106 @@
+//! Configured values against the schema of their resource type: every disagreement at its place.
+
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::Span;
+use terrace_provider::{AttributeType, Attributes, Object, Path, Value};
+
+/// Checks a configuration. `place` says where the value of a path stands.
+pub(crate) fn check(
+    ty: &str,
+    object: &Object,
+    config: &Attributes,
+    place: &dyn Fn(&Path) -> Span,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let checker = Checker { ty, place };
+    checker.object(object, config, &Path::default(), diagnostics);
+}
+
+struct Checker<'a> {
+    ty: &'a str,
+    place: &'a dyn Fn(&Path) -> Span,
+}
+
+impl Checker<'_> {
+    fn object(&self, object: &Object, entries: &Attributes, path: &Path, diagnostics: &mut Vec<Diagnostic>) {
+        for (name, value) in entries {
+            let at = path.key(name);
+            let Some(attribute) = object.get(name) else {
+                let known: Vec<&str> = object.names().collect();
+                let hint = did_you_mean(name, known.iter().copied())
+                    .unwrap_or_else(|| format!("known are: {}", known.join(", ")));
+                diagnostics.push(
+                    Diagnostic::error("unknown_attribute", format!("`{}` has no attribute `{at}`", self.ty))
+                        .at((self.place)(&at))
+                        .hint(hint),
+                );
+                continue;
+            };
+            if !attribute.configurable && !value.is_null() {
+                diagnostics.push(
+                    Diagnostic::error("computed_attribute", format!("`{at}` is computed by the provider"))
+                        .at((self.place)(&at))
+                        .hint(format!("take `{at}` out")),
+                );
+                continue;
+            }
+            if !value.is_null() {
+                self.value(&attribute.ty, value, &at, diagnostics);
+            }
+        }
+        for attribute in object.0.iter().filter(|attribute| attribute.required) {
+            if entries.get(attribute.name).is_none_or(Value::is_null) {
+                let at = path.key(attribute.name);
+                diagnostics.push(
+                    Diagnostic::error("missing_attribute", format!("`{}` needs `{at}`", self.ty))
+                        .at((self.place)(path))
+                        .hint(format!("add `{}`: {}", attribute.name, attribute.doc)),
+                );
+            }
+        }
+    }
+
+    fn value(&self, ty: &AttributeType, value: &Value, path: &Path, diagnostics: &mut Vec<Diagnostic>) {
+        match (ty, value.exposed()) {
+            (AttributeType::Any, _) | (_, Value::Unknown) => {}
+            (AttributeType::String, Value::String(_))
+            | (AttributeType::Int | AttributeType::Float, Value::Int(_))
+            | (AttributeType::Float, Value::Number(_))
+            | (AttributeType::Bool, Value::Bool(_)) => {}
+            (AttributeType::List(item), Value::List(items)) => {
+                for (position, value) in items.iter().enumerate() {
+                    self.value(item, value, &path.index(position), diagnostics);
+                }
+            }
+            (AttributeType::Map(item), Value::Map(entries)) => {
+                for (key, value) in entries {
+                    self.value(item, value, &path.key(key), diagnostics);
+                }
+            }
+            (AttributeType::Object(object), Value::Map(entries)) => self.object(object, entries, path, diagnostics),
+            (expected, found) => {
+                diagnostics.push(
+                    Diagnostic::error(
+                        "wrong_type",
+                        format!("`{path}` of `{}` has to be {}, and is {}", self.ty, expected.describe(), found.kind()),
+                    )
+                    .at((self.place)(path))
+                    .maybe_hint(conversion(expected, found)),
+                );
+            }
+        }
+    }
+}
+
+fn conversion(expected: &AttributeType, found: &Value) -> Option<String> {
+    match (expected, found) {
+        (AttributeType::String, Value::Int(_) | Value::Number(_) | Value::Bool(_)) => {
+            Some("put it in quotes, or use `string(…)`".to_owned())
+        }
+        (AttributeType::Int, Value::String(_) | Value::Number(_)) => Some("use `int(…)`".to_owned()),
+        (AttributeType::Float, Value::String(_)) => Some("use `double(…)`".to_owned()),
+        (AttributeType::Bool, Value::String(_)) => Some("write `true` or `false` without quotes".to_owned()),
+        (AttributeType::List(_), _) => Some("a list is written with `- ` before each item, or in `[…]`".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,219 @@
+//! Between what a store keeps (sealed texts) and what planning works with (values).
+
+use crate::address::{Address, StackId};
+use crate::descriptor::Lifecycle;
+use crate::plan::Prior;
+use crate::seal::Seal;
+use crate::store::{Generation, Row, RowStatus};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use terrace_provider::value::wire::{Sealing, WireError, decode_map, encode_map};
+use terrace_provider::{Attributes, Observed, Private, Recorded, ResourceType, Value};
+use uuid::Uuid;
+
+/// What the engine remembers of a row beside its attributes, so that it can be planned without a descriptor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Memory {
+    /// How the resource behaves.
+    #[serde(flatten)]
+    pub lifecycle: Lifecycle,
+    /// Keyed digests of write-only attributes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub write_only: BTreeMap<String, String>,
+}
+
+/// A row with its texts opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// The deposed object of it.
+    pub deposed: Option<String>,
+    /// The provider instance.
+    pub provider: String,
+    /// The schema version that it was written with.
+    pub schema_version: u32,
+    /// The row's version.
+    pub generation: Generation,
+    /// The object.
+    pub prior: Prior,
+}
+
+/// What is to be written of an object.
+#[derive(Debug)]
+pub struct NewRow<'a> {
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: &'a Address,
+    /// What is known of the object.
+    pub status: RowStatus,
+    /// The provider instance.
+    pub provider: &'a str,
+    /// The resource type's schema version.
+    pub schema_version: u32,
+    /// The attributes that name it.
+    pub identity: &'a Attributes,
+    /// All attributes; write-only ones are left out by [`storable`].
+    pub attributes: &'a Attributes,
+    /// The provider's bytes.
+    pub private: &'a Private,
+    /// The resources that it was made after.
+    pub dependencies: &'a [Address],
+    /// How it behaves.
+    pub memory: &'a Memory,
+    /// The operation that writes it.
+    pub operation: Uuid,
+}
+
+/// Opens a row.
+///
+/// # Errors
+/// When a text is damaged or a sealed part cannot be opened.
+pub fn open(row: Row, seal: &Seal) -> Result<Opened, WireError> {
+    let damaged = |error: serde_json::Error| WireError::Damaged(error.to_string());
+    let memory: Memory = serde_json::from_str(&row.lifecycle).map_err(damaged)?;
+    Ok(Opened {
+        prior: Prior {
+            status: row.status,
+            identity: open_attributes(&row.identity, seal)?,
+            attributes: open_attributes(&row.attributes, seal)?,
+            recorded: None,
+            private: open_private(&row.private, seal)?,
+            dependencies: row.dependencies,
+            write_only: memory.write_only,
+            lifecycle: memory.lifecycle,
+        },
+        stack: row.stack,
+        address: row.address,
+        deposed: row.deposed,
+        provider: row.provider,
+        schema_version: row.schema_version,
+        generation: row.generation,
+    })
+}
+
+/// Seals an object into a row; the store fills in generation and time.
+///
+/// # Errors
+/// When a sensitive value cannot be sealed.
+pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
+    Ok(Row {
+        stack: new.stack.clone(),
+        address: new.address.clone(),
+        deposed: None,
+        status: new.status,
+        generation: 0,
+        provider: new.provider.to_owned(),
+        schema_version: new.schema_version,
+        identity: encode_map(new.identity, seal)?.to_string(),
+        attributes: encode_map(new.attributes, seal)?.to_string(),
+        private: seal_private(new.private, seal)?,
+        dependencies: new.dependencies.to_vec(),
+        lifecycle: serde_json::to_string(new.memory).map_err(|error| WireError::Damaged(error.to_string()))?,
+        updated_at: Timestamp::UNIX_EPOCH,
+        operation: new.operation,
+    })
+}
+
+/// Seals the bytes of a provider: they are of secret class as a whole. Without a key they are stored as they are,
+/// for they hold a provider's own marks, never what a user declared sensitive.
+///
+/// # Errors
+/// When sealing fails.
+pub fn seal_private(private: &Private, seal: &Seal) -> Result<Vec<u8>, WireError> {
+    if private.0.is_empty() || !seal.has_key() {
+        return Ok(private.0.clone());
+    }
+    Ok([SEALED_PRIVATE, seal.seal(&private.0)?.as_bytes()].concat())
+}
+
+/// Marks private bytes that are sealed.
+const SEALED_PRIVATE: &[u8] = b"\0terrace-sealed:";
+
+/// Opens the bytes of a provider.
+///
+/// # Errors
+/// When they are sealed and cannot be opened.
+pub fn open_private(bytes: &[u8], seal: &Seal) -> Result<Private, WireError> {
+    match bytes.strip_prefix(SEALED_PRIVATE) {
+        None => Ok(Private(bytes.to_vec())),
+        Some(sealed) => {
+            let text = std::str::from_utf8(sealed).map_err(|error| WireError::Damaged(error.to_string()))?;
+            Ok(Private(seal.open(text)?))
+        }
+    }
+}
+
+/// Opens attributes as a row keeps them.
+///
+/// # Errors
+/// When the text is damaged or a sealed part cannot be opened.
+pub fn open_attributes(text: &str, seal: &dyn Sealing) -> Result<Attributes, WireError> {
+    let json = serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
+    decode_map(&json, seal)
+}
+
+/// The attributes of an object after a call: what the provider saw, completed by what was planned and cannot be read
+/// back, marked sensitive where the schema or the plan says so, without what is never stored.
+#[must_use]
+pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) -> Attributes {
+    let mut merged = Attributes::with_capacity(ty.attributes.0.len());
+    for attribute in &ty.attributes.0 {
+        if attribute.write_only {
+            continue;
+        }
+        let planned = planned.get(attribute.name);
+        let Some(value) = observed.attributes.get(attribute.name).or(planned) else { continue };
+        if value.is_null() || value.has_unknown() {
+            continue;
+        }
+        merged.insert(attribute.name.to_owned(), with_marks_of(value, planned, attribute.sensitive));
+    }
+    merged
+}
+
+/// The attributes of an object as refreshing found them, completed and marked from what is recorded.
+#[must_use]
+pub fn refreshed(ty: &ResourceType, recorded: &Attributes, observed: &Observed) -> Attributes {
+    storable(ty, recorded, observed)
+}
+
+/// A value with the sensitive marks that the same value carries elsewhere.
+fn with_marks_of(value: &Value, marked: Option<&Value>, is_sensitive: bool) -> Value {
+    if is_sensitive || matches!(marked, Some(Value::Sensitive(_))) {
+        return Value::sensitive(value.clone());
+    }
+    match (value, marked) {
+        (Value::Map(entries), Some(Value::Map(marks))) => Value::Map(
+            entries.iter().map(|(key, value)| (key.clone(), with_marks_of(value, marks.get(key), false))).collect(),
+        ),
+        (Value::List(items), Some(Value::List(marks))) => Value::List(
+            items.iter().enumerate().map(|(at, value)| with_marks_of(value, marks.get(at), false)).collect(),
+        ),
+        _ => value.clone(),
+    }
+}
+
+/// The object as providers get it.
+#[must_use]
+pub fn recorded(stack: &StackId, address: &Address, prior: &Prior) -> Recorded {
+    Recorded {
+        address: format!("{stack}:{address}"),
+        identity: prior.identity.clone(),
+        attributes: prior.attributes.clone(),
+        private: prior.private.clone(),
+    }
+}
+
+impl Prior {
+    /// What is remembered of the object beside its attributes.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory { lifecycle: self.lifecycle.clone(), write_only: self.write_only.clone() }
+    }
+}

@@ -1,0 +1,264 @@
+//! What became of steps whose outcome was never recorded.
+//!
+//! [`look_into`] asks the provider and changes nothing; [`run`] records the answer, under the component's lease.
+
+use crate::address::StackId;
+use crate::apply::lease::{Claim, Held, LeaseError};
+use crate::event::{Event, Events};
+use crate::record;
+use crate::registry::Registry;
+use crate::seal::Seal;
+use crate::store::{
+    Intent, NewOperation, OpenIntent, OperationStatus, Record, RowStatus, Selection, StateStore, StepAction,
+    StepResult, StoreError, Write,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::value::wire::{WireError, encode_map};
+use terrace_provider::{Attempt, Attributes, Found, LostCall, Observed};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// What became of a step.
+#[derive(Debug)]
+pub enum Finding {
+    /// The object is there as planned (or, for a delete, is still there): its attributes as they would be recorded.
+    Object {
+        /// The attributes.
+        attributes: Attributes,
+        /// As the provider sees it.
+        observed: Observed,
+    },
+    /// There is no object.
+    Nothing,
+    /// The call had no effect: the row stands as it is.
+    Unchanged,
+    /// It cannot be told (yet); the reason for people.
+    InDoubt(String),
+}
+
+/// Asks the provider what became of a step.
+pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent) -> Finding {
+    let intent = &open.intent;
+    let address = &intent.row.address;
+    let Some((_, ty)) = registry.resource_type(&address.ty) else {
+        return Finding::InDoubt(format!("this terrace has no resource type `{}`", address.ty));
+    };
+    let opened = match record::open(intent.row.clone(), seal) {
+        Ok(opened) => opened,
+        Err(error) => return Finding::InDoubt(error.to_string()),
+    };
+    let session = match registry.session(&intent.row.provider).await {
+        Ok(session) => session,
+        Err(error) => return Finding::InDoubt(error.to_string()),
+    };
+    let recorded = record::recorded(&intent.row.stack, address, &opened.prior);
+    let attempt = Attempt {
+        address: recorded.address.clone(),
+        identity: opened.prior.identity.clone(),
+        planned: opened.prior.attributes.clone(),
+        private: opened.prior.private.clone(),
+        prior: (intent.action != StepAction::Create).then_some(recorded),
+        lost_call: Some(LostCall {
+            operation: intent.operation.to_string(),
+            step: intent.step.to_string(),
+            started_at: open.started_at,
+            timeout: intent.timeout,
+            age: open.age,
+        }),
+    };
+    let object = |observed: Observed| Finding::Object {
+        attributes: record::storable(ty, &opened.prior.attributes, &observed),
+        observed,
+    };
+    match (intent.action, session.find(ty, &attempt).await) {
+        (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => Finding::Unchanged,
+        (_, Ok(Found::Ours(observed))) => object(observed),
+        (StepAction::Create, Ok(Found::Absent)) => match settles_in(intent, open.age) {
+            None => Finding::Nothing,
+            Some(left) => Finding::InDoubt(format!(
+                "nothing is there yet, and the lost call may still take effect for {} s",
+                left.as_secs().max(1)
+            )),
+        },
+        (_, Ok(Found::Absent)) => Finding::Nothing,
+        (_, Ok(Found::Strangers(_))) => {
+            Finding::InDoubt("an object of that identity is there, and it does not come from this attempt".to_owned())
+        }
+        (_, Ok(Found::Unknown)) => {
+            Finding::InDoubt("the provider cannot tell whether the call took effect".to_owned())
+        }
+        (_, Err(error)) => Finding::InDoubt(error.to_string()),
+    }
+}
+
+/// How long the lost call may still take effect; `None` when it cannot any more. A type that settles at once has
+/// its effects within the process that called, which is gone.
+fn settles_in(intent: &Intent, age: Duration) -> Option<Duration> {
+    if intent.settle.is_zero() {
+        return None;
+    }
+    (intent.timeout + intent.settle).checked_sub(age).filter(|left| !left.is_zero())
+}
+
+/// What recovery did about one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// The resource with its stack.
+    pub address: String,
+    /// What was found, in words.
+    pub found: String,
+    /// It could not be told: the step stays open and blocks its component.
+    pub is_in_doubt: bool,
+}
+
+/// All that recovery works with.
+pub struct Recovery<'a> {
+    /// Where rows and the journal are.
+    pub store: &'a Arc<dyn StateStore>,
+    /// Who implements what.
+    pub registry: &'a Registry,
+    /// Opens and seals what rows hold.
+    pub seal: &'a Seal,
+    /// Where progress is shown.
+    pub events: &'a dyn Events,
+    /// Set when the user wants to stop.
+    pub cancel: &'a CancellationToken,
+    /// How long to wait for leases of others, and for calls that may still take effect.
+    pub patience: Duration,
+    /// Who asks, for people.
+    pub actor: &'a str,
+}
+
+impl Recovery<'_> {
+    /// Resolves the orphaned steps of a stack and of the shared resources of its environment, under the leases of
+    /// their components. Steps of live operations are left alone.
+    ///
+    /// # Errors
+    /// When leases cannot be had or the store fails.
+    pub async fn run(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Recovered>, LeaseError> {
+        let mut recovered = self.run_one(stack, selection).await?;
+        let shared = StackId::shared(&stack.environment);
+        if *stack != shared {
+            recovered.extend(self.run_one(&shared, &Selection::All).await?);
+        }
+        Ok(recovered)
+    }
+
+    async fn run_one(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Recovered>, LeaseError> {
+        let orphaned = self.orphaned(stack, selection).await?;
+        if orphaned.is_empty() {
+            return Ok(Vec::new());
+        }
+        let components =
+            orphaned.iter().map(|open| (stack.clone(), open.intent.row.address.component.clone())).collect();
+        let operation = Uuid::now_v7();
+        let claim = Claim {
+            components,
+            operation,
+            holder: self.actor,
+            patience: self.patience,
+            cancel: self.cancel,
+            events: self.events,
+        };
+        let held = Held::take(self.store, claim).await?;
+        let new = NewOperation {
+            id: operation,
+            kind: "recover".to_owned(),
+            stacks: vec![stack.clone()],
+            actor: self.actor.to_owned(),
+        };
+        let mut recovered = Vec::new();
+        let result = async {
+            self.store.begin(&new).await?;
+            // Another one may have been quicker: what is still open counts.
+            for open in self.orphaned(stack, selection).await? {
+                recovered.push(self.resolve(&held, open).await?);
+            }
+            let in_doubt = recovered.iter().filter(|step| step.is_in_doubt).count();
+            let status = if in_doubt == 0 { OperationStatus::Completed } else { OperationStatus::Failed };
+            let summary = format!("{} steps looked into, {in_doubt} in doubt", recovered.len());
+            self.store.commit(held.leases(), &[Record::End { operation, status, summary }]).await
+        }
+        .await;
+        held.release().await?;
+        result?;
+        Ok(recovered)
+    }
+
+    async fn orphaned(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
+        let open = self.store.open_intents(stack, selection).await?;
+        Ok(open.into_iter().filter(|open| open.is_orphaned).collect())
+    }
+
+    /// Finds out what became of one step, waiting while its call may still take effect, and records it.
+    async fn resolve(&self, held: &Held, mut open: OpenIntent) -> Result<Recovered, StoreError> {
+        let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
+        let deadline = tokio::time::Instant::now() + self.patience;
+        let finding = loop {
+            let finding = look_into(self.registry, self.seal, &open).await;
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let Finding::InDoubt(reason) = &finding else { break finding };
+            if left.is_zero() || self.cancel.is_cancelled() {
+                break finding;
+            }
+            self.events.take(Event::Recovering { message: format!("{address}: {reason}; looking again") });
+            let pause = Duration::from_secs(1).min(left);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.cancel.cancelled() => {}
+            }
+            open.age += pause;
+        };
+        let (found, writes) = match finding {
+            Finding::InDoubt(reason) => return Ok(Recovered { address, found: reason, is_in_doubt: true }),
+            Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
+            Finding::Nothing => ("there is no such object".to_owned(), self.dropped(&open)),
+            Finding::Object { attributes, observed } => {
+                ("it took effect and is recorded now".to_owned(), self.recorded(&open, &attributes, &observed)?)
+            }
+        };
+        let intent = &open.intent;
+        let outcome = Record::Outcome {
+            operation: intent.operation,
+            step: intent.step,
+            stack: intent.row.stack.clone(),
+            address: intent.row.address.clone(),
+            action: intent.action,
+            result: StepResult::Recovered(found.clone()),
+            writes,
+        };
+        self.store.commit(held.leases(), &[outcome]).await?;
+        self.events.take(Event::Recovering { message: format!("{address}: {found}") });
+        Ok(Recovered { address, found, is_in_doubt: false })
+    }
+
+    fn dropped(&self, open: &OpenIntent) -> Vec<Write> {
+        let intent = &open.intent;
+        if intent.prior_generation == 0 {
+            return Vec::new();
+        }
+        vec![Write::Delete {
+            stack: intent.row.stack.clone(),
+            address: intent.row.address.clone(),
+            deposed: intent.row.deposed.clone(),
+            expected: intent.prior_generation,
+        }]
+    }
+
+    fn recorded(
+        &self,
+        open: &OpenIntent,
+        attributes: &Attributes,
+        observed: &Observed,
+    ) -> Result<Vec<Write>, StoreError> {
+        let intent = &open.intent;
+        let failed = |error: WireError| StoreError::Unavailable { doing: "written", reason: error.to_string() };
+        let mut row = intent.row.clone();
+        row.status = RowStatus::Ready;
+        row.identity = encode_map(&observed.identity, self.seal).map_err(failed)?.to_string();
+        row.attributes = encode_map(attributes, self.seal).map_err(failed)?.to_string();
+        row.private = record::seal_private(&observed.private, self.seal).map_err(failed)?;
+        Ok(vec![Write::Put { row: Box::new(row), expected: intent.prior_generation }])
+    }
+}

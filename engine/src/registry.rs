@@ -1,0 +1,90 @@
+//! Which providers there are, and which instances of them an environment configures.
+
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use terrace_provider::wrap::{Limits, guarded};
+use terrace_provider::{Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
+use tokio::sync::OnceCell;
+
+/// The providers of this build and the instances of one environment.
+pub struct Registry {
+    providers: Vec<Arc<dyn Provider>>,
+    instances: BTreeMap<String, Instance>,
+}
+
+/// One configured instance; connected when it is first needed.
+struct Instance {
+    provider: Arc<dyn Provider>,
+    settings: Settings,
+    session: OnceCell<Arc<dyn Session>>,
+}
+
+impl Registry {
+    /// A registry of these providers and of the instances that the settings name; `provider_of` says which provider
+    /// each instance is one of. Instances of unknown providers are left out: the configuration was checked before.
+    #[must_use]
+    pub fn new(providers: Vec<Arc<dyn Provider>>, instances: Vec<(String, Settings)>) -> Self {
+        let find = |name: &str| providers.iter().find(|provider| provider.schema().name == name).cloned();
+        let instances = instances
+            .into_iter()
+            .filter_map(|(provider, settings)| {
+                let instance = Instance { provider: find(&provider)?, session: OnceCell::new(), settings };
+                Some((instance.settings.instance.clone(), instance))
+            })
+            .collect();
+        Self { providers, instances }
+    }
+
+    /// What all providers of this build declare.
+    pub fn schemas(&self) -> impl Iterator<Item = &ProviderSchema> {
+        self.providers.iter().map(|provider| provider.schema())
+    }
+
+    /// The resource type of that name, and the provider that has it.
+    #[must_use]
+    pub fn resource_type(&self, name: &str) -> Option<(&ProviderSchema, &ResourceType)> {
+        self.schemas().find_map(|schema| Some((schema, schema.resource(name)?)))
+    }
+
+    /// An error for a type that no provider has.
+    #[must_use]
+    pub fn unknown_type(&self, name: &str) -> Diagnostic {
+        let known = self.schemas().flat_map(|schema| &schema.resources).map(|ty| ty.name);
+        let hint = did_you_mean(name, known).unwrap_or_else(|| {
+            let providers: Vec<_> = self.schemas().map(|schema| schema.name).collect();
+            format!("`terrace providers list` shows the types of {}", providers.join(", "))
+        });
+        Diagnostic::error("unknown_type", format!("there is no resource type `{name}`")).hint(hint)
+    }
+
+    /// The provider of a configured instance.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Option<&ProviderSchema> {
+        self.instances.get(name).map(|instance| instance.provider.schema())
+    }
+
+    /// The names of the configured instances.
+    pub fn instance_names(&self) -> impl Iterator<Item = &str> {
+        self.instances.keys().map(String::as_str)
+    }
+
+    /// The connected session of an instance.
+    ///
+    /// # Errors
+    /// When the instance is not configured or cannot be connected.
+    pub async fn session(&self, instance: &str) -> Result<Arc<dyn Session>, ProviderError> {
+        let Some(entry) = self.instances.get(instance) else {
+            return Err(ProviderError::new(
+                terrace_provider::ErrorKind::NotFound,
+                format!("provider instance `{instance}` is not configured"),
+            )
+            .solution(format!("configured are: {}", self.instance_names().collect::<Vec<_>>().join(", "))));
+        };
+        let connect = || async {
+            let session = entry.provider.connect(&entry.settings).await?;
+            Ok(guarded(instance, session, Limits::default()))
+        };
+        entry.session.get_or_try_init(connect).await.cloned()
+    }
+}

@@ -1,0 +1,169 @@
+//! Sealing sensitive values for rest: XChaCha20-Poly1305 under the state key, the key's id in front.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use terrace_provider::value::wire::{Sealing, WireError};
+
+/// What belongs to a sealed text beside the key, so that a text of another use cannot be put in its place.
+const PURPOSE: &[u8] = b"terrace sealed value v1";
+const PLAIN: &str = "plain:";
+
+/// How sensitive values are stored.
+pub struct Seal {
+    /// The key for new texts.
+    current: Option<Key>,
+    /// Keys that older texts may have been sealed with.
+    previous: Vec<Key>,
+    /// Without a key, store in the clear instead of refusing.
+    is_plaintext_allowed: bool,
+}
+
+/// One state key.
+struct Key {
+    id: String,
+    cipher: XChaCha20Poly1305,
+    mac_key: [u8; 32],
+}
+
+/// A state key is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a state key is the base64 of 32 bytes; this one {0}")]
+pub struct KeyError(String);
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seal").field("key", &self.current.as_ref().map(|key| &key.id)).finish_non_exhaustive()
+    }
+}
+
+impl Seal {
+    /// Without a key: sensitive values are refused, or stored in the clear when that was asked for.
+    #[must_use]
+    pub fn without_key(is_plaintext_allowed: bool) -> Self {
+        Self { current: None, previous: Vec::new(), is_plaintext_allowed }
+    }
+
+    /// With a key, as base64 of 32 bytes, and older keys for opening.
+    ///
+    /// # Errors
+    /// When a key is not 32 bytes in base64.
+    pub fn with_key(current: &str, previous: &[&str]) -> Result<Self, KeyError> {
+        let previous = previous.iter().map(|text| Key::parse(text)).collect::<Result<_, _>>()?;
+        Ok(Self { current: Some(Key::parse(current)?), previous, is_plaintext_allowed: false })
+    }
+
+    /// True when sensitive values can be stored.
+    #[must_use]
+    pub fn can_store(&self) -> bool {
+        self.current.is_some() || self.is_plaintext_allowed
+    }
+
+    /// True when stored sensitive values are sealed.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// A keyed digest that tells a change of a value that is never stored. Without a key there is none.
+    #[must_use]
+    pub fn change_detector(&self, value: &[u8]) -> Option<String> {
+        let key = self.current.as_ref()?;
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&key.mac_key).ok()?;
+        mac.update(value);
+        Some(format!("{}:{}", key.id, BASE64.encode(mac.finalize().into_bytes())))
+    }
+}
+
+impl Key {
+    fn parse(text: &str) -> Result<Self, KeyError> {
+        let bytes = BASE64.decode(text.trim()).map_err(|_| KeyError("is not base64".to_owned()))?;
+        let bytes: [u8; 32] =
+            bytes.try_into().map_err(|bytes: Vec<u8>| KeyError(format!("has {} bytes", bytes.len())))?;
+        let derive = |use_: &[u8]| -> [u8; 32] { Sha256::new().chain_update(use_).chain_update(bytes).finalize().into() };
+        let id: String = derive(b"terrace key id").iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let cipher = XChaCha20Poly1305::new_from_slice(&derive(b"terrace sealing"))
+            .map_err(|_| KeyError("cannot be used".to_owned()))?;
+        Ok(Self { id, cipher, mac_key: derive(b"terrace change detector") })
+    }
+}
+
+impl Sealing for Seal {
+    fn seal(&self, clear: &[u8]) -> Result<String, WireError> {
+        let Some(key) = &self.current else {
+            if self.is_plaintext_allowed {
+                return Ok(format!("{PLAIN}{}", BASE64.encode(clear)));
+            }
+            return Err(WireError::NoKey);
+        };
+        let mut nonce = [0_u8; 24];
+        getrandom::fill(&mut nonce).map_err(|error| WireError::CannotOpen(error.to_string()))?;
+        let sealed = key
+            .cipher
+            .encrypt(&XNonce::from(nonce), Payload { msg: clear, aad: PURPOSE })
+            .map_err(|_| WireError::CannotOpen("encryption failed".to_owned()))?;
+        Ok(format!("{}:{}", key.id, BASE64.encode([nonce.as_slice(), &sealed].concat())))
+    }
+
+    fn open(&self, sealed: &str) -> Result<Vec<u8>, WireError> {
+        let damaged = || WireError::CannotOpen("it is damaged".to_owned());
+        if let Some(clear) = sealed.strip_prefix(PLAIN) {
+            return BASE64.decode(clear).map_err(|_| damaged());
+        }
+        let (id, text) = sealed.split_once(':').ok_or_else(damaged)?;
+        let key = self.current.iter().chain(&self.previous).find(|key| key.id == id).ok_or_else(|| {
+            WireError::CannotOpen(format!("it was sealed with state key {id}, which is not configured"))
+        })?;
+        let bytes = BASE64.decode(text).map_err(|_| damaged())?;
+        let (nonce, body) = bytes.split_at_checked(24).ok_or_else(damaged)?;
+        let nonce: [u8; 24] = nonce.try_into().map_err(|_| damaged())?;
+        key.cipher.decrypt(&XNonce::from(nonce), Payload { msg: body, aad: PURPOSE }).map_err(|_| damaged())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const OTHER: &str = "//////////////////////////////////////////8=";
+
+    #[test]
+    fn sealed_text_opens_with_its_key_only() {
+        let seal = Seal::with_key(KEY, &[]).unwrap();
+        let sealed = seal.seal(b"hunter2").unwrap();
+        assert_eq!(seal.open(&sealed).unwrap(), b"hunter2");
+        assert_ne!(sealed, seal.seal(b"hunter2").unwrap(), "the nonce differs each time");
+        assert!(Seal::with_key(OTHER, &[]).unwrap().open(&sealed).is_err());
+        assert_eq!(Seal::with_key(OTHER, &[KEY]).unwrap().open(&sealed).unwrap(), b"hunter2");
+    }
+
+    #[test]
+    fn damaged_text_is_an_error() {
+        let seal = Seal::with_key(KEY, &[]).unwrap();
+        let sealed = seal.seal(b"hunter2").unwrap();
+        let mut damaged = sealed.clone();
+        damaged.replace_range(sealed.len() - 4..sealed.len() - 3, "_");
+        for text in [damaged.as_str(), "", "x", "00000000:", &sealed[..20]] {
+            assert!(seal.open(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_key_nothing_is_sealed_unless_asked_for() {
+        assert!(matches!(Seal::without_key(false).seal(b"x"), Err(WireError::NoKey)));
+        let plain = Seal::without_key(true);
+        assert_eq!(plain.open(&plain.seal(b"x").unwrap()).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_key_is_32_bytes_in_base64() {
+        assert!(Seal::with_key("", &[]).is_err());
+        assert!(Seal::with_key("not base64!", &[]).is_err());
+        assert!(Seal::with_key("AAAA", &[]).is_err());
+    }
+}
