@@ -3,9 +3,13 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod decode;
 pub mod descriptor;
 pub mod diagnostic;
 pub mod expression;
 pub mod source;
 pub mod store;
 pub mod yaml;
+
+#[cfg(test)]
+mod testing;
