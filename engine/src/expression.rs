@@ -4,6 +4,8 @@
 //! [`Value`] in which everything that depends on the unknown is unknown, and everything that depends on the sensitive
 //! is sensitive.
 
+mod template;
+
 use crate::source::{Place, Span};
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ pub mod action;
 pub mod address;
 pub mod apply;
 pub mod compile;
+pub mod decode;
 pub mod descriptor;
 pub mod diagnostic;
 pub mod diff;
