@@ -20,9 +20,7 @@ use crate::expression::Functions;
 use crate::plan::{Part, Plan};
 use crate::registry::Registry;
 use crate::seal::Seal;
-use crate::store::{
-    NewOperation, OperationStatus, Record, Selection, StateStore, StoreError, Write,
-};
+use crate::store::{NewOperation, OperationStatus, Record, Selection, StateStore, StoreError, Write};
 use lease::{Claim, Held, LeaseError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -224,13 +222,13 @@ impl Applier {
     /// for components that are blocked by one that cannot be.
     async fn refuse_open_steps(&self, plan: &Plan) -> Result<(), ApplyError> {
         for stack in &plan.stacks {
-            for (row_stack, selection) in [
-                (stack.stack.clone(), Selection::All),
-                (StackId::shared(&stack.stack.environment), Selection::All),
-            ] {
+            for (row_stack, selection) in
+                [(stack.stack.clone(), Selection::All), (StackId::shared(&stack.stack.environment), Selection::All)]
+            {
                 for open in self.store.open_intents(&row_stack, &selection).await? {
                     let address = &open.intent.row.address;
-                    let is_planned = stack.changes.iter().any(|change| change.address == *address && change.in_doubt.is_none());
+                    let is_planned =
+                        stack.changes.iter().any(|change| change.address == *address && change.in_doubt.is_none());
                     if is_planned && open.is_orphaned {
                         return Err(ApplyError::NotRecovered { address: format!("{row_stack}:{address}") });
                     }
@@ -256,11 +254,9 @@ impl Report {
     #[must_use]
     pub fn summary(&self) -> String {
         let mut summary = format!("{} done", self.done.len());
-        for (count, word) in [
-            (self.failed.len(), "failed"),
-            (self.blocked.len(), "not tried"),
-            (self.not_begun.len(), "not begun"),
-        ] {
+        for (count, word) in
+            [(self.failed.len(), "failed"), (self.blocked.len(), "not tried"), (self.not_begun.len(), "not begun")]
+        {
             if count > 0 {
                 summary.push_str(&format!(", {count} {word}"));
             }
@@ -315,7 +311,9 @@ fn closing_writes(
             match component.part {
                 Part::Untouched => {}
                 Part::Removed if unfinished.contains(&name) => {}
-                Part::Removed => writes.push(Write::DropComponent { stack: stack.stack.clone(), key: component.key.clone() }),
+                Part::Removed => {
+                    writes.push(Write::DropComponent { stack: stack.stack.clone(), key: component.key.clone() })
+                }
                 Part::Planned => {
                     let recorded = |output: &&crate::plan::OutputChange| output.component == component.key;
                     let values: Map = match outputs.get(&name) {

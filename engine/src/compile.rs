@@ -2,10 +2,35 @@
 
 use crate::address::StackId;
 use crate::descriptor::{Declarations, Dependency};
-use crate::source::Span;
-use std::collections::BTreeMap;
+use crate::expression::Functions;
+use crate::plan::compute::Environment;
+use crate::source::{Sources, Span};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
+
+/// What compiling works with.
+pub struct Compiler<'a> {
+    /// The texts that diagnostics point into.
+    pub sources: &'a Sources,
+    /// Functions of expressions.
+    pub functions: &'a Functions,
+    /// Where things will be made: its name and settings are in scope of checks.
+    pub environment: &'a Environment,
+    /// Values given for variables, by name, as text (`--var`, `TERRACE_VAR_…`) or as values (`--var-file`).
+    pub variables: &'a BTreeMap<String, Given>,
+    /// Only these components, when there are any.
+    pub components: &'a BTreeSet<String>,
+}
+
+/// A value given for a variable.
+#[derive(Debug, Clone)]
+pub enum Given {
+    /// On the command line or in the environment: read by the variable's type.
+    Text(String),
+    /// In a file.
+    Value(Value),
+}
 
 /// A stack ready to be planned.
 #[derive(Debug, Clone)]

@@ -16,6 +16,7 @@ mod failure;
 pub mod functions;
 mod locate;
 mod path;
+mod places;
 mod saved;
 mod split;
 mod syntax;
@@ -24,8 +25,6 @@ mod template;
 pub use capture::{Captured, Layered};
 pub use functions::Functions;
 pub use path::descend;
-
-mod template;
 
 use crate::source::{Place, Span};
 use std::borrow::Cow;

@@ -157,10 +157,8 @@ impl Graph {
                 continue;
             }
             let steps = self.find_loop(start, &members);
-            let named: Vec<(String, Span)> = steps
-                .iter()
-                .filter_map(|(node, span)| Some((self.describe(*node, components)?, *span)))
-                .collect();
+            let named: Vec<(String, Span)> =
+                steps.iter().filter_map(|(node, span)| Some((self.describe(*node, components)?, *span))).collect();
             let mut names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
             names.dedup();
             if let Some(first) = names.first().copied() {
@@ -278,7 +276,8 @@ fn check_component_reference(
         );
         return;
     };
-    let Some(other) = components.iter().find(|other| other.key == *wanted || other.id.as_deref() == Some(wanted)) else {
+    let Some(other) = components.iter().find(|other| other.key == *wanted || other.id.as_deref() == Some(wanted))
+    else {
         let keys = components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty());
         diagnostics.push(
             Diagnostic::error("unknown_component", format!("there is no component `{wanted}`"))
@@ -307,7 +306,9 @@ fn unknown_resource<'a>(name: &str, span: Span, known: impl Iterator<Item = &'a 
         0 => "this component declares no resources".to_owned(),
         _ => format!("declared are: {}", known.iter().take(8).copied().collect::<Vec<_>>().join(", ")),
     });
-    Diagnostic::error("unknown_resource", format!("there is no resource `{name}` in this component")).at(span).hint(hint)
+    Diagnostic::error("unknown_resource", format!("there is no resource `{name}` in this component"))
+        .at(span)
+        .hint(hint)
 }
 
 fn whole_resources(span: Span) -> Diagnostic {

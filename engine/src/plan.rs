@@ -13,7 +13,7 @@ mod resource;
 pub(crate) mod scope;
 mod shared;
 mod typecheck;
-mod walk;
+pub(crate) mod walk;
 
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};

@@ -85,9 +85,7 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent) -> F
         (_, Ok(Found::Strangers(_))) => {
             Finding::InDoubt("an object of that identity is there, and it does not come from this attempt".to_owned())
         }
-        (_, Ok(Found::Unknown)) => {
-            Finding::InDoubt("the provider cannot tell whether the call took effect".to_owned())
-        }
+        (_, Ok(Found::Unknown)) => Finding::InDoubt("the provider cannot tell whether the call took effect".to_owned()),
         (_, Err(error)) => Finding::InDoubt(error.to_string()),
     }
 }

@@ -84,7 +84,8 @@ impl Key {
         let bytes = BASE64.decode(text.trim()).map_err(|_| KeyError("is not base64".to_owned()))?;
         let bytes: [u8; 32] =
             bytes.try_into().map_err(|bytes: Vec<u8>| KeyError(format!("has {} bytes", bytes.len())))?;
-        let derive = |use_: &[u8]| -> [u8; 32] { Sha256::new().chain_update(use_).chain_update(bytes).finalize().into() };
+        let derive =
+            |use_: &[u8]| -> [u8; 32] { Sha256::new().chain_update(use_).chain_update(bytes).finalize().into() };
         let id: String = derive(b"terrace key id").iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         let cipher = XChaCha20Poly1305::new_from_slice(&derive(b"terrace sealing"))
             .map_err(|_| KeyError("cannot be used".to_owned()))?;

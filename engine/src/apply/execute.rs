@@ -4,8 +4,8 @@ use super::values::Values;
 use super::{Applier, Failed};
 use crate::action::Action;
 use crate::address::StackId;
-use crate::plan::{Change, contract, row_stack};
 use crate::diff::changed_attributes;
+use crate::plan::{Change, contract, row_stack};
 use crate::record::{self, Memory, NewRow, storable};
 use crate::store::{Intent, Row, RowStatus, StepAction, StepResult, Write};
 use std::sync::Arc;
@@ -63,7 +63,10 @@ pub(crate) async fn prepare_forward(
     let action = forward_action(change, ty, &planned);
     let intent = match action {
         StepAction::Record => None,
-        _ => Some(intent(applier, &row_stack, change, ty, action, &planned, operation, step).map_err(|error| fail(error.to_string()))?),
+        _ => Some(
+            intent(applier, &row_stack, change, ty, action, &planned, operation, step)
+                .map_err(|error| fail(error.to_string()))?,
+        ),
     };
     Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent })
 }
@@ -221,7 +224,13 @@ fn row(
 }
 
 /// Runs a prepared step that calls its provider.
-pub(crate) async fn call(applier: &Applier, prepared: &Prepared, operation: Uuid, step: u32, progress: Arc<dyn Progress>) -> Outcome {
+pub(crate) async fn call(
+    applier: &Applier,
+    prepared: &Prepared,
+    operation: Uuid,
+    step: u32,
+    progress: Arc<dyn Progress>,
+) -> Outcome {
     let started = Instant::now();
     let mut outcome = match resource_type(applier, &prepared.change) {
         Ok(ty) => call_provider(applier, prepared, ty, operation, step, progress).await,
@@ -295,7 +304,17 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
         Action::Delete | Action::Forget => done(vec![delete_row(prepared)], None),
         Action::Retain => match &change.prior {
             Some(prior) => {
-                let row = row(applier, &prepared.stack, change, ty, RowStatus::Retained, &prior.identity, &prior.attributes, &prior.private, operation);
+                let row = row(
+                    applier,
+                    &prepared.stack,
+                    change,
+                    ty,
+                    RowStatus::Retained,
+                    &prior.identity,
+                    &prior.attributes,
+                    &prior.private,
+                    operation,
+                );
                 write_row(prepared, row, change.generation, None)
             }
             None => failure(prepared, no_prior(), Vec::new(), None),
@@ -336,7 +355,9 @@ async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, o
     };
     match result {
         // The removing half of a replacement dropped the row.
-        Ok(observed) if is_replaced => made(applier, prepared, ty, operation, &observed, generation_before_create(change)),
+        Ok(observed) if is_replaced => {
+            made(applier, prepared, ty, operation, &observed, generation_before_create(change))
+        }
         Ok(observed) => made(applier, prepared, ty, operation, &observed, change.generation),
         Err(error) => failure(prepared, error, Vec::new(), None),
     }
@@ -368,8 +389,22 @@ fn made(
 ) -> Outcome {
     let attributes = storable(ty, &prepared.planned.attributes, observed);
     let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, observed);
-    let status = if breaches.is_empty() || prepared.action != StepAction::Create { RowStatus::Ready } else { RowStatus::Tainted };
-    let row = row(applier, &prepared.stack, &prepared.change, ty, status, &observed.identity, &attributes, &observed.private, operation);
+    let status = if breaches.is_empty() || prepared.action != StepAction::Create {
+        RowStatus::Ready
+    } else {
+        RowStatus::Tainted
+    };
+    let row = row(
+        applier,
+        &prepared.stack,
+        &prepared.change,
+        ty,
+        status,
+        &observed.identity,
+        &attributes,
+        &observed.private,
+        operation,
+    );
     let mut outcome = write_row(prepared, row, expected, Some(attributes));
     if let (Some(breach), None) = (breaches.first(), &outcome.failure) {
         let error = ProviderError::bug(format!("a fault of the provider of `{}`: {breach}", ty.name))
@@ -379,7 +414,12 @@ fn made(
     outcome
 }
 
-fn write_row(prepared: &Prepared, row: Result<Row, WireError>, expected: u64, attributes: Option<Attributes>) -> Outcome {
+fn write_row(
+    prepared: &Prepared,
+    row: Result<Row, WireError>,
+    expected: u64,
+    attributes: Option<Attributes>,
+) -> Outcome {
     match row {
         Ok(row) => done(vec![Write::Put { row: Box::new(row), expected }], attributes),
         Err(error) => failure(prepared, ProviderError::bug(error.to_string()), Vec::new(), None),
@@ -406,7 +446,10 @@ async fn find_after_failure(
     // These say for certain that nothing was made.
     let is_certain = matches!(
         error.kind,
-        ErrorKind::AlreadyExists { .. } | ErrorKind::Cancelled | ErrorKind::PermissionDenied | ErrorKind::InvalidInput { .. }
+        ErrorKind::AlreadyExists { .. }
+            | ErrorKind::Cancelled
+            | ErrorKind::PermissionDenied
+            | ErrorKind::InvalidInput { .. }
     );
     if is_certain {
         return AfterFailure::Nothing;
@@ -427,7 +470,9 @@ async fn find_after_failure(
     };
     match session.find(ty, &attempt).await {
         Ok(Found::Ours(observed)) => AfterFailure::Object(observed),
-        Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || ty.settle.is_zero() => AfterFailure::Nothing,
+        Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || ty.settle.is_zero() => {
+            AfterFailure::Nothing
+        }
         Ok(_) | Err(_) => AfterFailure::CannotTell,
     }
 }
@@ -448,9 +493,21 @@ fn create_failed(
         }
         AfterFailure::Object(observed) => {
             let attributes = storable(ty, &prepared.planned.attributes, &observed);
-            let row = row(applier, &prepared.stack, &prepared.change, ty, RowStatus::Tainted, &observed.identity, &attributes, &observed.private, operation);
+            let row = row(
+                applier,
+                &prepared.stack,
+                &prepared.change,
+                ty,
+                RowStatus::Tainted,
+                &observed.identity,
+                &attributes,
+                &observed.private,
+                operation,
+            );
             let writes = match row {
-                Ok(row) => vec![Write::Put { row: Box::new(row), expected: generation_before_create(&prepared.change) }],
+                Ok(row) => {
+                    vec![Write::Put { row: Box::new(row), expected: generation_before_create(&prepared.change) }]
+                }
                 Err(_) => Vec::new(),
             };
             failure(prepared, error, writes, None)
@@ -467,7 +524,17 @@ fn update_failed(
 ) -> Outcome {
     let writes = error.object.as_ref().and_then(|observed| {
         let attributes = storable(ty, &prepared.planned.attributes, observed);
-        let row = row(applier, &prepared.stack, &prepared.change, ty, RowStatus::Ready, &observed.identity, &attributes, &observed.private, operation);
+        let row = row(
+            applier,
+            &prepared.stack,
+            &prepared.change,
+            ty,
+            RowStatus::Ready,
+            &observed.identity,
+            &attributes,
+            &observed.private,
+            operation,
+        );
         Some(vec![Write::Put { row: Box::new(row.ok()?), expected: prepared.change.generation }])
     });
     failure(prepared, error, writes.unwrap_or_default(), None)

@@ -230,9 +230,7 @@ impl<'a> Run<'a> {
             Step::Forward { stack, change } => {
                 let values = self.values.get(stack)?;
                 let (plan, change) = self.change(stack, change)?;
-                Some(
-                    execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await,
-                )
+                Some(execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await)
             }
             Step::Remove { stack, change } => {
                 let (plan, change) = self.change(stack, change)?;
@@ -535,7 +533,8 @@ impl<'a> Run<'a> {
         let mut blocked: BTreeMap<(usize, usize), String> = BTreeMap::new();
         let mut not_begun = BTreeSet::new();
         for (step, state) in self.states.iter().enumerate() {
-            let Some(Step::Forward { stack, change } | Step::Remove { stack, change }) = self.steps.all.get(step).copied()
+            let Some(Step::Forward { stack, change } | Step::Remove { stack, change }) =
+                self.steps.all.get(step).copied()
             else {
                 continue;
             };

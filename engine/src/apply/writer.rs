@@ -51,11 +51,7 @@ impl Writer {
     }
 }
 
-async fn write_all(
-    store: Arc<dyn StateStore>,
-    leases: Vec<Lease>,
-    mut waiting: mpsc::UnboundedReceiver<Submission>,
-) {
+async fn write_all(store: Arc<dyn StateStore>, leases: Vec<Lease>, mut waiting: mpsc::UnboundedReceiver<Submission>) {
     let mut failure: Option<StoreError> = None;
     while let Some(first) = waiting.recv().await {
         let mut records = first.records;

@@ -281,7 +281,8 @@ impl Planner<'_> {
                 let ty = self.registry.resource_type(&change.address.ty);
                 ty.and_then(|(_, ty)| ty.attributes.get(name)).is_some_and(|attribute| attribute.write_only)
             };
-            let is_stored = |(name, value): &(&String, &terrace_provider::Value)| value.has_sensitive() && !write_only(name);
+            let is_stored =
+                |(name, value): &(&String, &terrace_provider::Value)| value.has_sensitive() && !write_only(name);
             if change.action == Action::NoOp {
                 continue;
             }

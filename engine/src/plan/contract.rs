@@ -16,9 +16,9 @@ pub fn planned_agrees_with_config(ty: &ResourceType, config: &Attributes, planne
         }
         let at = Path::attribute(name);
         match planned.planned.get(name) {
-            Some(planned) => first_difference(value, planned, &at)
-                .into_iter()
-                .for_each(|path| breaches.push(format!("the planned value at `{path}` differs from the configuration"))),
+            Some(planned) => first_difference(value, planned, &at).into_iter().for_each(|path| {
+                breaches.push(format!("the planned value at `{path}` differs from the configuration"))
+            }),
             None if value.is_null() => {}
             None => breaches.push(format!("the plan leaves out `{at}`, which is configured")),
         }
@@ -100,9 +100,11 @@ mod tests {
     #[test]
     fn what_was_unknown_may_become_anything_and_what_was_known_may_not() {
         let planned = attributes(&[("val", 1_i64.into()), ("id", Value::Unknown)]);
-        let good = Observed { attributes: attributes(&[("val", 1_i64.into()), ("id", "x".into())]), ..Observed::default() };
+        let good =
+            Observed { attributes: attributes(&[("val", 1_i64.into()), ("id", "x".into())]), ..Observed::default() };
         assert!(result_agrees_with_plan(&ty(), &planned, &good).is_empty());
-        let bad = Observed { attributes: attributes(&[("val", 2_i64.into()), ("odd", 1_i64.into())]), ..Observed::default() };
+        let bad =
+            Observed { attributes: attributes(&[("val", 2_i64.into()), ("odd", 1_i64.into())]), ..Observed::default() };
         assert_eq!(
             result_agrees_with_plan(&ty(), &planned, &bad),
             ["`odd` is not in the schema", "the result at `val` differs from the plan"]

@@ -1,9 +1,9 @@
 //! What becomes of rows that nothing declares any more, or whose component or stack goes.
 
+use super::Change;
 use super::compute::{PlanFailure, Planner};
 use super::refresh::{LoadedRow, remembered};
 use super::resource::{is_protected, protected};
-use super::Change;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;

@@ -40,9 +40,12 @@ pub(crate) fn evaluate(
         };
         if value.has_sensitive() && !output.is_sensitive {
             diagnostics.push(
-                Diagnostic::error("sensitive_output", format!("output `{}` exposes a sensitive value", output.name.value))
-                    .at(output.name.span)
-                    .hint("write it as `{value: …, sensitive: true}`"),
+                Diagnostic::error(
+                    "sensitive_output",
+                    format!("output `{}` exposes a sensitive value", output.name.value),
+                )
+                .at(output.name.span)
+                .hint("write it as `{value: …, sensitive: true}`"),
             );
             continue;
         }

@@ -1,8 +1,8 @@
 //! What is recorded, and how it looks now: rows are loaded, read in batches, and intents that a crash left are looked
 //! into. Nothing is written.
 
-use super::compute::{PlanFailure, Planner};
 use super::Prior;
+use super::compute::{PlanFailure, Planner};
 use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
@@ -145,9 +145,12 @@ async fn apply_open_intents(
         let address = open.intent.row.address.clone();
         if !open.is_orphaned {
             diagnostics.push(
-                Diagnostic::note("operation_running", format!("operation {} is working on {address}", open.intent.operation))
-                    .about(format!("{stack}:{address}"))
-                    .hint("the plan shows the state as it was before that step"),
+                Diagnostic::note(
+                    "operation_running",
+                    format!("operation {} is working on {address}", open.intent.operation),
+                )
+                .about(format!("{stack}:{address}"))
+                .hint("the plan shows the state as it was before that step"),
             );
             continue;
         }

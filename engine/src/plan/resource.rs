@@ -90,7 +90,8 @@ pub(crate) async fn plan(
     if decision.action.is_replace() && is_protected(&wanted.lifecycle, prior.as_ref()) {
         diagnostics.push(protected(&address_text, Some(wanted.span), "replaced"));
     }
-    let data_loss = data_loss(planner, session, &wanted.address, wanted.ty, decision.action, recorded.as_ref(), &planned).await;
+    let data_loss =
+        data_loss(planner, session, &wanted.address, wanted.ty, decision.action, recorded.as_ref(), &planned).await;
     let replace_paths = planned.replace_paths.clone();
     let after = After { attributes: planned.planned, private: planned.private, deferred: wanted.deferred, write_only };
     Ok(Some(Change {
@@ -216,7 +217,9 @@ pub(crate) fn is_protected(lifecycle: &Lifecycle, prior: Option<&Prior>) -> bool
 /// The error for an object that may not be deleted.
 pub(crate) fn protected(address: &str, span: Option<Span>, what: &str) -> Diagnostic {
     let error = Diagnostic::error("prevent_destroy", format!("{address} is protected and would be {what}"));
-    span.map_or_else(|| error.clone(), |span| error.clone().at(span)).about(address).hint("take `preventDestroy` out of its lifecycle and apply, then try again")
+    span.map_or_else(|| error.clone(), |span| error.clone().at(span))
+        .about(address)
+        .hint("take `preventDestroy` out of its lifecycle and apply, then try again")
 }
 
 /// What data a change would destroy, counted now.

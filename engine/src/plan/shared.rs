@@ -9,7 +9,7 @@ use crate::descriptor::OnLastRelease;
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
 use crate::source::Span;
-use crate::store::{Ownership, OwnersOf, Read, RowStatus, Selection};
+use crate::store::{OwnersOf, Ownership, Read, RowStatus, Selection};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Attributes, Value};
 

@@ -176,7 +176,8 @@ impl<'a, 'p> Walk<'a, 'p> {
             let value = match share_key {
                 Some(key) => {
                     let address = Address::shared(ty.name, &key);
-                    self.plan_shared(block, declaration, ty, address, provider, prepared, &*session, diagnostics).await?
+                    self.plan_shared(block, declaration, ty, address, provider, prepared, &*session, diagnostics)
+                        .await?
                 }
                 None => {
                     let address = Address {
@@ -247,7 +248,14 @@ impl<'a, 'p> Walk<'a, 'p> {
         part.shared.insert(declaration.name.value.clone(), address.clone());
         let component = part.component.key.clone();
         self.shared.ensure(self.planner, &address, diagnostics).await?;
-        self.shared.declare(&self.compiled.stack, &component, &address, &prepared.config, declaration.span, diagnostics);
+        self.shared.declare(
+            &self.compiled.stack,
+            &component,
+            &address,
+            &prepared.config,
+            declaration.span,
+            diagnostics,
+        );
         if let Some(value) = self.shared.value(&address) {
             return Ok(value);
         }
@@ -343,9 +351,12 @@ impl<'a, 'p> Walk<'a, 'p> {
             Value::Null => Some(Vec::new()),
             Value::Unknown => {
                 diagnostics.push(
-                    Diagnostic::error("unknown_for_each", "`forEach` depends on a value that is known only after apply")
-                        .at(template.span)
-                        .hint("use keys that are known before, or apply what it depends on first with `-c`"),
+                    Diagnostic::error(
+                        "unknown_for_each",
+                        "`forEach` depends on a value that is known only after apply",
+                    )
+                    .at(template.span)
+                    .hint("use keys that are known before, or apply what it depends on first with `-c`"),
                 );
                 None
             }
@@ -463,7 +474,9 @@ impl<'a, 'p> Walk<'a, 'p> {
             false => format!("environment `{environment}` configures: {}", configured.join(", ")),
         };
         diagnostics.push(
-            Diagnostic::error("unknown_instance", format!("there is no `{provider}` instance `{name}`")).at(span).hint(hint),
+            Diagnostic::error("unknown_instance", format!("there is no `{provider}` instance `{name}`"))
+                .at(span)
+                .hint(hint),
         );
         None
     }
@@ -519,7 +532,12 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 
     /// The instances that one instance comes after: those that its expressions read, and all of those it names.
-    fn dependencies(&self, part: &ComponentPart<'_>, declaration: &ResourceDeclaration, scope: &PlanScope<'_>) -> Vec<Address> {
+    fn dependencies(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+        scope: &PlanScope<'_>,
+    ) -> Vec<Address> {
         let mut found = BTreeSet::new();
         for template in templates(declaration) {
             for reference in template.references().filter(|reference| reference.root == "resources") {
@@ -534,7 +552,13 @@ impl<'a, 'p> Walk<'a, 'p> {
         found.into_iter().collect()
     }
 
-    fn add_instances(&self, part: &ComponentPart<'_>, name: &str, key: Option<&InstanceKey>, found: &mut BTreeSet<Address>) {
+    fn add_instances(
+        &self,
+        part: &ComponentPart<'_>,
+        name: &str,
+        key: Option<&InstanceKey>,
+        found: &mut BTreeSet<Address>,
+    ) {
         if let Some(address) = part.shared.get(name) {
             found.insert(address.clone());
             return;
@@ -657,10 +681,7 @@ fn planned_value(ty: &ResourceType, change: Option<&Change>) -> Value {
 
 /// Attributes as expressions see them: every attribute of the schema, null where there is none.
 pub(crate) fn attributes_value(ty: &ResourceType, attributes: &Attributes) -> Value {
-    ty.attributes
-        .names()
-        .map(|name| (name.to_owned(), attributes.get(name).cloned().unwrap_or_default()))
-        .collect()
+    ty.attributes.names().map(|name| (name.to_owned(), attributes.get(name).cloned().unwrap_or_default())).collect()
 }
 
 fn keyed(key: String, value: Value) -> Instance {

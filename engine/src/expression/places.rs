@@ -1,0 +1,37 @@
+//! Where the parts of a template stand.
+
+use super::{Reference, Template, TemplateKind};
+use crate::source::Span;
+use terrace_provider::{Path, Step};
+
+impl Template {
+    /// The paths that its expressions read, each with the place of its expression.
+    pub fn located_references(&self) -> impl Iterator<Item = (&Reference, Span)> {
+        self.expressions()
+            .flat_map(|expression| expression.references.iter().map(move |reference| (reference, expression.span)))
+    }
+
+    /// Where the value of a path stands: as near to it as this template goes.
+    #[must_use]
+    pub fn span_at(&self, path: &Path) -> Span {
+        let mut at = self;
+        let mut span = self.span;
+        for step in &path.0 {
+            let next = match (&at.kind, step) {
+                (TemplateKind::Map(entries), Step::Key(key)) => {
+                    let Some(entry) = entries.iter().find(|entry| entry.key == *key) else { break };
+                    span = entry.key_span;
+                    &entry.value
+                }
+                (TemplateKind::List(items), Step::Index(index)) => {
+                    let Some(item) = items.get(*index) else { break };
+                    span = item.span;
+                    item
+                }
+                _ => break,
+            };
+            at = next;
+        }
+        span
+    }
+}

@@ -1,0 +1,506 @@
+//! A plan in a file: self-contained JSON with a digest, sensitive values sealed.
+//!
+//! Written are the plan and what applying it needs; templates that wait for values stand once, however many instances
+//! share them. The digest covers everything but itself, and guards against damage, not against an attacker: a plan
+//! file is as trusted as its carrier.
+
+use super::{
+    After, Change, ComponentPlan, DataLossNote, Deferred, Mode, Note, Origin, OutputChange, OwnerChange, Part, Plan,
+    Prior, StackPlan,
+};
+use crate::action::{Action, Reason};
+use crate::address::{Address, StackId};
+use crate::descriptor::Lifecycle;
+use crate::expression::{Captured, Template};
+use crate::record::{open_private, seal_private};
+use crate::seal::Seal;
+use crate::source::Place;
+use crate::store::{Generation, Ownership, Read, RowStatus};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::value::wire::{WireError, decode, decode_map, encode, encode_map};
+use terrace_provider::{Attributes, Path, Private, Value};
+use uuid::Uuid;
+
+/// The version of the file's form. Another one is refused.
+pub const FORMAT: u32 = 1;
+/// How a plan file begins: told apart from a descriptor by this.
+pub const BEGINNING: &str = "{\"terrace_plan\":";
+
+/// A plan file cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// A sensitive value cannot be sealed or opened.
+    #[error(transparent)]
+    Value(#[from] WireError),
+    /// The file is not what was written.
+    #[error("the plan file is damaged: {0}")]
+    Damaged(String),
+    /// Another terrace wrote it.
+    #[error("the plan file has format {found}; this terrace reads format {FORMAT}")]
+    OtherFormat {
+        /// The format it has.
+        found: u64,
+    },
+}
+
+type Json = serde_json::Value;
+
+#[derive(Serialize, Deserialize)]
+struct PlanJson {
+    id: Uuid,
+    timestamp: Timestamp,
+    terrace_version: String,
+    state: Uuid,
+    environment: String,
+    environment_note: Option<String>,
+    mode: Mode,
+    is_complete: bool,
+    is_errored: bool,
+    origin: Origin,
+    templates: Vec<Json>,
+    stacks: Vec<StackJson>,
+    reads: Vec<Read>,
+    notes: Vec<Note>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StackJson {
+    stack: StackId,
+    components: Vec<ComponentJson>,
+    changes: Vec<ChangeJson>,
+    outputs: Vec<OutputJson>,
+    owners: Vec<OwnerJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ComponentJson {
+    key: String,
+    depends_on: Vec<String>,
+    depended_on: Vec<String>,
+    shared: BTreeMap<String, Address>,
+    blueprint: Option<String>,
+    part: Part,
+    recorded_outputs: Json,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChangeJson {
+    address: Address,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deposed: Option<String>,
+    action: Action,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
+    provider: String,
+    generation: Generation,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prior: Option<PriorJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<AfterJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replace_paths: Vec<Path>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    drift: Vec<Path>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    depends_on: Vec<Address>,
+    lifecycle: Lifecycle,
+    timeouts: Timeouts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data_loss: Option<DataLossNote>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    in_doubt: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PriorJson {
+    status: RowStatus,
+    identity: Json,
+    attributes: Json,
+    recorded: Option<Json>,
+    private: String,
+    dependencies: Vec<Address>,
+    write_only: BTreeMap<String, String>,
+    lifecycle: Lifecycle,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AfterJson {
+    attributes: Json,
+    private: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deferred: Option<DeferredJson>,
+    write_only: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeferredJson {
+    template: usize,
+    captured: Json,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OutputJson {
+    component: String,
+    name: String,
+    before: Option<Json>,
+    after: Option<Json>,
+    deferred: Option<DeferredJson>,
+    is_public: bool,
+    label: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OwnerJson {
+    address: Address,
+    stack: StackId,
+    component: String,
+    is_added: bool,
+}
+
+/// Writes a plan.
+///
+/// # Errors
+/// When it holds a sensitive value and there is no key to seal it with.
+pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
+    let body = Writing { seal, templates: Vec::new(), known: HashMap::new() }.plan(plan)?;
+    let body = serde_json::to_string(&body).map_err(|error| FileError::Damaged(error.to_string()))?;
+    Ok(format!("{BEGINNING}{FORMAT},\"digest\":\"{}\",\"plan\":{body}}}\n", sha256(body.as_bytes())))
+}
+
+/// Reads a plan.
+///
+/// # Errors
+/// When the file is damaged, of another format, or holds values that cannot be opened.
+pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
+    let damaged = |what: &str| FileError::Damaged(what.to_owned());
+    let rest = text.trim_end().strip_prefix(BEGINNING).ok_or_else(|| damaged("it does not begin like a plan"))?;
+    let (format, rest) = rest.split_once(',').ok_or_else(|| damaged("it is cut off"))?;
+    let format: u64 = format.parse().map_err(|_| damaged("its format is no number"))?;
+    if format != u64::from(FORMAT) {
+        return Err(FileError::OtherFormat { found: format });
+    }
+    let rest = rest.strip_prefix("\"digest\":\"").ok_or_else(|| damaged("it has no digest"))?;
+    let (digest, rest) = rest.split_once("\",\"plan\":").ok_or_else(|| damaged("it has no plan"))?;
+    let body = rest.strip_suffix('}').ok_or_else(|| damaged("it is cut off"))?;
+    if sha256(body.as_bytes()) != digest {
+        return Err(damaged("its digest does not fit"));
+    }
+    let json: PlanJson = serde_json::from_str(body).map_err(|error| FileError::Damaged(error.to_string()))?;
+    Reading::plan(json, seal)
+}
+
+/// The digest of what a plan would do: two plans of the same digest do the same. Its id and time are left out.
+///
+/// # Errors
+/// As [`write`].
+pub fn digest(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
+    let timeless = Plan { id: Uuid::nil(), timestamp: Timestamp::UNIX_EPOCH, ..plan.clone() };
+    // Sealing draws a nonce each time; the digest is over keyed digests of sensitive values instead.
+    let stable = Writing { seal: &Fingerprint(seal), templates: Vec::new(), known: HashMap::new() }.plan(&timeless)?;
+    let body = serde_json::to_string(&stable).map_err(|error| FileError::Damaged(error.to_string()))?;
+    Ok(sha256(body.as_bytes()))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Stands in for sealing where the same value has to give the same text.
+struct Fingerprint<'a>(&'a Seal);
+
+impl terrace_provider::value::wire::Sealing for Fingerprint<'_> {
+    fn seal(&self, clear: &[u8]) -> Result<String, WireError> {
+        Ok(self.0.change_detector(clear).unwrap_or_default())
+    }
+
+    fn open(&self, _sealed: &str) -> Result<Vec<u8>, WireError> {
+        Err(WireError::CannotOpen("a fingerprint cannot be opened".to_owned()))
+    }
+}
+
+struct Writing<'a> {
+    seal: &'a dyn SealPlan,
+    templates: Vec<Json>,
+    /// Positions of templates by their address in memory.
+    known: HashMap<*const Template, usize>,
+}
+
+/// What writing a plan asks of a seal: values and a provider's own bytes.
+trait SealPlan: terrace_provider::value::wire::Sealing {
+    fn private(&self, private: &Private) -> Result<String, WireError>;
+    fn values(&self) -> &dyn terrace_provider::value::wire::Sealing;
+}
+
+impl SealPlan for Seal {
+    fn private(&self, private: &Private) -> Result<String, WireError> {
+        Ok(BASE64.encode(seal_private(private, self)?))
+    }
+
+    fn values(&self) -> &dyn terrace_provider::value::wire::Sealing {
+        self
+    }
+}
+
+impl SealPlan for Fingerprint<'_> {
+    fn private(&self, private: &Private) -> Result<String, WireError> {
+        Ok(self.0.change_detector(&private.0).unwrap_or_else(|| sha256(&private.0)))
+    }
+
+    fn values(&self) -> &dyn terrace_provider::value::wire::Sealing {
+        self
+    }
+}
+
+impl Writing<'_> {
+    fn plan(mut self, plan: &Plan) -> Result<PlanJson, WireError> {
+        let stacks = plan.stacks.iter().map(|stack| self.stack(stack)).collect::<Result<_, _>>()?;
+        Ok(PlanJson {
+            id: plan.id,
+            timestamp: plan.timestamp,
+            terrace_version: plan.terrace_version.clone(),
+            state: plan.state,
+            environment: plan.environment.clone(),
+            environment_note: plan.environment_note.clone(),
+            mode: plan.mode,
+            is_complete: plan.is_complete,
+            is_errored: plan.is_errored,
+            origin: plan.origin.clone(),
+            templates: self.templates,
+            stacks,
+            reads: plan.reads.clone(),
+            notes: plan.notes.clone(),
+        })
+    }
+
+    fn stack(&mut self, stack: &StackPlan) -> Result<StackJson, WireError> {
+        let component = |component: &ComponentPlan| {
+            Ok(ComponentJson {
+                key: component.key.clone(),
+                depends_on: component.depends_on.clone(),
+                depended_on: component.depended_on.clone(),
+                shared: component.shared.clone(),
+                blueprint: component.blueprint.clone(),
+                part: component.part,
+                recorded_outputs: encode_map(&component.recorded_outputs, self.seal.values())?,
+            })
+        };
+        Ok(StackJson {
+            stack: stack.stack.clone(),
+            components: stack.components.iter().map(component).collect::<Result<_, WireError>>()?,
+            changes: stack.changes.iter().map(|change| self.change(change)).collect::<Result<_, _>>()?,
+            outputs: stack.outputs.iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
+            owners: stack
+                .owners
+                .iter()
+                .map(|owner| OwnerJson {
+                    address: owner.ownership.address.clone(),
+                    stack: owner.ownership.stack.clone(),
+                    component: owner.ownership.component.clone(),
+                    is_added: owner.is_added,
+                })
+                .collect(),
+        })
+    }
+
+    fn change(&mut self, change: &Change) -> Result<ChangeJson, WireError> {
+        Ok(ChangeJson {
+            address: change.address.clone(),
+            deposed: change.deposed.clone(),
+            action: change.action,
+            reason: change.reason.clone(),
+            place: change.place.clone(),
+            provider: change.provider.clone(),
+            generation: change.generation,
+            prior: change.prior.as_ref().map(|prior| self.prior(prior)).transpose()?,
+            after: change.after.as_ref().map(|after| self.after(after)).transpose()?,
+            replace_paths: change.replace_paths.clone(),
+            drift: change.drift.clone(),
+            depends_on: change.depends_on.clone(),
+            lifecycle: change.lifecycle.clone(),
+            timeouts: change.timeouts,
+            data_loss: change.data_loss.clone(),
+            in_doubt: change.in_doubt.clone(),
+        })
+    }
+
+    fn prior(&self, prior: &Prior) -> Result<PriorJson, WireError> {
+        let map = |attributes: &Attributes| encode_map(attributes, self.seal.values());
+        Ok(PriorJson {
+            status: prior.status,
+            identity: map(&prior.identity)?,
+            attributes: map(&prior.attributes)?,
+            recorded: prior.recorded.as_ref().map(map).transpose()?,
+            private: self.seal.private(&prior.private)?,
+            dependencies: prior.dependencies.clone(),
+            write_only: prior.write_only.clone(),
+            lifecycle: prior.lifecycle.clone(),
+        })
+    }
+
+    fn after(&mut self, after: &After) -> Result<AfterJson, WireError> {
+        Ok(AfterJson {
+            attributes: encode_map(&after.attributes, self.seal.values())?,
+            private: self.seal.private(&after.private)?,
+            deferred: after.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            write_only: after.write_only.clone(),
+        })
+    }
+
+    fn deferred(&mut self, deferred: &Deferred) -> Result<DeferredJson, WireError> {
+        let identity = Arc::as_ptr(&deferred.template);
+        let template = match self.known.get(&identity) {
+            Some(position) => *position,
+            None => {
+                self.templates.push(deferred.template.to_json(self.seal.values())?);
+                self.known.insert(identity, self.templates.len() - 1);
+                self.templates.len() - 1
+            }
+        };
+        Ok(DeferredJson { template, captured: deferred.captured.to_json(self.seal.values())? })
+    }
+
+    fn output(&mut self, output: &OutputChange) -> Result<OutputJson, WireError> {
+        let value = |value: &Option<Value>| value.as_ref().map(|value| encode(value, self.seal.values())).transpose();
+        Ok(OutputJson {
+            component: output.component.clone(),
+            name: output.name.clone(),
+            before: value(&output.before)?,
+            after: value(&output.after)?,
+            deferred: output.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            is_public: output.is_public,
+            label: output.label.clone(),
+        })
+    }
+}
+
+struct Reading<'a> {
+    seal: &'a Seal,
+    templates: Vec<Arc<Template>>,
+}
+
+impl<'a> Reading<'a> {
+    fn plan(json: PlanJson, seal: &'a Seal) -> Result<Plan, FileError> {
+        let templates = json
+            .templates
+            .iter()
+            .map(|template| Ok(Arc::new(Template::from_json(template, seal)?)))
+            .collect::<Result<_, WireError>>()?;
+        let reading = Reading { seal, templates };
+        Ok(Plan {
+            id: json.id,
+            timestamp: json.timestamp,
+            terrace_version: json.terrace_version,
+            state: json.state,
+            environment: json.environment,
+            environment_note: json.environment_note,
+            mode: json.mode,
+            is_complete: json.is_complete,
+            is_errored: json.is_errored,
+            origin: json.origin,
+            stacks: json.stacks.into_iter().map(|stack| reading.stack(stack)).collect::<Result<_, _>>()?,
+            reads: json.reads,
+            notes: json.notes,
+        })
+    }
+
+    fn stack(&self, json: StackJson) -> Result<StackPlan, FileError> {
+        let component = |json: ComponentJson| {
+            Ok(ComponentPlan {
+                recorded_outputs: decode_map(&json.recorded_outputs, self.seal)?,
+                key: json.key,
+                depends_on: json.depends_on,
+                depended_on: json.depended_on,
+                shared: json.shared,
+                blueprint: json.blueprint,
+                part: json.part,
+            })
+        };
+        let owner = |json: OwnerJson| OwnerChange {
+            ownership: Ownership { address: json.address, stack: json.stack, component: json.component },
+            is_added: json.is_added,
+        };
+        Ok(StackPlan {
+            stack: json.stack,
+            components: json.components.into_iter().map(component).collect::<Result<_, WireError>>()?,
+            changes: json.changes.into_iter().map(|change| self.change(change)).collect::<Result<_, _>>()?,
+            outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
+            owners: json.owners.into_iter().map(owner).collect(),
+        })
+    }
+
+    fn change(&self, json: ChangeJson) -> Result<Change, FileError> {
+        Ok(Change {
+            prior: json.prior.map(|prior| self.prior(prior)).transpose()?,
+            after: json.after.map(|after| self.after(after)).transpose()?,
+            address: json.address,
+            deposed: json.deposed,
+            action: json.action,
+            reason: json.reason,
+            place: json.place,
+            provider: json.provider,
+            generation: json.generation,
+            replace_paths: json.replace_paths,
+            drift: json.drift,
+            depends_on: json.depends_on,
+            lifecycle: json.lifecycle,
+            timeouts: json.timeouts,
+            data_loss: json.data_loss,
+            in_doubt: json.in_doubt,
+        })
+    }
+
+    fn prior(&self, json: PriorJson) -> Result<Prior, FileError> {
+        Ok(Prior {
+            status: json.status,
+            identity: decode_map(&json.identity, self.seal)?,
+            attributes: decode_map(&json.attributes, self.seal)?,
+            recorded: json.recorded.as_ref().map(|recorded| decode_map(recorded, self.seal)).transpose()?,
+            private: self.private(&json.private)?,
+            dependencies: json.dependencies,
+            write_only: json.write_only,
+            lifecycle: json.lifecycle,
+        })
+    }
+
+    fn after(&self, json: AfterJson) -> Result<After, FileError> {
+        Ok(After {
+            attributes: decode_map(&json.attributes, self.seal)?,
+            private: self.private(&json.private)?,
+            deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
+            write_only: json.write_only,
+        })
+    }
+
+    fn deferred(&self, json: &DeferredJson) -> Result<Deferred, FileError> {
+        let template = self.templates.get(json.template).cloned();
+        let template = template.ok_or_else(|| FileError::Damaged("a template is missing".to_owned()))?;
+        Ok(Deferred { template, captured: Arc::new(Captured::from_json(&json.captured, self.seal)?) })
+    }
+
+    fn output(&self, json: OutputJson) -> Result<OutputChange, FileError> {
+        let value = |json: &Option<Json>| json.as_ref().map(|json| decode(json, self.seal)).transpose();
+        Ok(OutputChange {
+            before: value(&json.before)?,
+            after: value(&json.after)?,
+            deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
+            component: json.component,
+            name: json.name,
+            is_public: json.is_public,
+            label: json.label,
+        })
+    }
+
+    fn private(&self, text: &str) -> Result<Private, FileError> {
+        let bytes = BASE64.decode(text).map_err(|error| FileError::Damaged(error.to_string()))?;
+        Ok(open_private(&bytes, self.seal)?)
+    }
+}
