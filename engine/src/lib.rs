@@ -5,6 +5,7 @@
 pub mod action;
 pub mod address;
 pub mod apply;
+pub mod blueprint;
 pub mod compile;
 pub mod decode;
 pub mod descriptor;
