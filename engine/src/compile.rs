@@ -1,10 +1,20 @@
 //! A descriptor and its blueprints become declarations: what is to be planned, component by component.
+//!
+//! Components that were not chosen are neither validated nor matched: another operation deploys them.
+
+mod variables;
+
+pub use variables::undeclared;
 
 use crate::address::StackId;
-use crate::descriptor::{Declarations, Dependency};
-use crate::expression::Functions;
+use crate::blueprint::matching::Templates;
+use crate::blueprint::{Blueprint, Check, Library};
+use crate::descriptor::{Body, BlueprintUse, Component, Declarations, Dependency, Descriptor};
+use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
+use crate::expression::{Functions, Missing, ReferenceStep, Scope, descend};
 use crate::plan::compute::Environment;
 use crate::source::{Sources, Span};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
@@ -17,10 +27,12 @@ pub struct Compiler<'a> {
     pub functions: &'a Functions,
     /// Where things will be made: its name and settings are in scope of checks.
     pub environment: &'a Environment,
-    /// Values given for variables, by name, as text (`--var`, `TERRACE_VAR_…`) or as values (`--var-file`).
+    /// The blueprints.
+    pub library: &'a Library,
+    /// What the environment says of templates.
+    pub templates: &'a Templates,
+    /// Values given for variables, by name.
     pub variables: &'a BTreeMap<String, Given>,
-    /// Only these components, when there are any.
-    pub components: &'a BTreeSet<String>,
 }
 
 /// A value given for a variable.
@@ -54,24 +66,187 @@ pub struct CompiledComponent {
     pub id: Option<String>,
     /// The components that it depends on.
     pub depends_on: Vec<Dependency>,
-    /// What it consists of.
+    /// What it consists of; nothing when it was not chosen.
     pub declarations: Arc<Declarations>,
-    /// `component` in expressions: as written, with the schema's defaults.
+    /// `component` in expressions: as written, with the schema's defaults and its key.
     pub value: Value,
-    /// The blueprint that it was compiled with.
-    pub blueprint: Option<BlueprintOrigin>,
+    /// `name version` of the blueprint that it was compiled with.
+    pub blueprint: Option<String>,
     /// Where it begins.
     pub span: Span,
 }
 
-/// Which blueprint a component was compiled with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlueprintOrigin {
-    /// `name version`.
-    pub name: String,
-    /// SHA-256 of its text in hexadecimal.
-    pub digest: String,
+/// The components to act on: the requested ones, else the one that the descriptor itself asks for, else (empty) all.
+///
+/// # Errors
+/// When a requested component is not in the descriptor.
+pub fn chosen(descriptor: &Descriptor, requested: &BTreeSet<String>) -> Result<BTreeSet<String>, Vec<Diagnostic>> {
+    if requested.is_empty() {
+        return Ok(descriptor.target.iter().cloned().collect());
+    }
+    let mut keys = BTreeSet::new();
+    let mut diagnostics = Vec::new();
+    for wanted in requested {
+        let is_meant = |component: &&Component| component.key == *wanted || component.id.as_deref() == Some(wanted);
+        match descriptor.components.iter().find(is_meant) {
+            Some(component) => {
+                keys.insert(component.key.clone());
+            }
+            None => {
+                let known = descriptor.components.iter().map(|component| component.key.as_str());
+                let listed: Vec<&str> = known.clone().filter(|key| !key.is_empty()).collect();
+                let hint = did_you_mean(wanted, known).unwrap_or_else(|| format!("there are: {}", listed.join(", ")));
+                diagnostics.push(
+                    Diagnostic::error(
+                        "unknown_component",
+                        format!("`{}` has no component `{wanted}`", descriptor.stack),
+                    )
+                    .hint(hint),
+                );
+            }
+        }
+    }
+    if diagnostics.is_empty() { Ok(keys) } else { Err(diagnostics) }
 }
 
-/// Digests of what a plan is computed from, by name.
-pub type Digests = BTreeMap<String, String>;
+impl Compiler<'_> {
+    /// Compiles a descriptor; `chosen` are the components to act on, none for all.
+    ///
+    /// What could be compiled is answered only when nothing is wrong.
+    #[must_use]
+    pub fn compile(&self, descriptor: &Descriptor, chosen: &BTreeSet<String>) -> (Option<CompiledStack>, Vec<Diagnostic>) {
+        let mut diagnostics = Vec::new();
+        let variables = variables::resolve(self, descriptor, &mut diagnostics);
+        let mut components = Vec::with_capacity(descriptor.components.len());
+        for component in &descriptor.components {
+            let is_chosen = chosen.is_empty() || chosen.contains(&component.key);
+            let compiled = match (&component.body, is_chosen) {
+                (_, false) => Some(nothing(component)),
+                (Body::Resources(declarations), true) => {
+                    Some(CompiledComponent { declarations: Arc::new(declarations.clone()), ..nothing(component) })
+                }
+                (Body::Blueprint(wanted), true) => {
+                    self.with_blueprint(descriptor, component, wanted, &variables, &mut diagnostics)
+                }
+            };
+            components.extend(compiled);
+        }
+        if has_errors(&diagnostics) {
+            return (None, diagnostics);
+        }
+        let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
+        let compiled = CompiledStack { stack, components, product: descriptor.product.clone(), variables };
+        (Some(compiled), diagnostics)
+    }
+
+    fn with_blueprint(
+        &self,
+        descriptor: &Descriptor,
+        component: &Component,
+        wanted: &BlueprintUse,
+        variables: &Map,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<CompiledComponent> {
+        let blueprint = match self.library.choose(&component.key, wanted, component.span, self.templates) {
+            Ok(blueprint) => blueprint,
+            Err(diagnostic) => {
+                diagnostics.push(*diagnostic);
+                return None;
+            }
+        };
+        let found = blueprint.validate(&wanted.node, component.span);
+        let is_valid = !has_errors(&found);
+        diagnostics.extend(found);
+        if !is_valid {
+            return None;
+        }
+        let value = match blueprint.component_value(&wanted.node) {
+            Value::Map(mut entries) => {
+                entries.insert("key".to_owned(), Value::from(component.key.as_str()));
+                Value::Map(entries)
+            }
+            other => other,
+        };
+        let scope = FactScope {
+            roots: [
+                ("component", value.clone()),
+                ("product", descriptor.product.clone()),
+                ("environment", Value::from(self.environment.name.as_str())),
+                ("stack", Value::from(descriptor.stack.as_str())),
+                ("settings", self.environment.settings.clone()),
+                ("vars", Value::Map(variables.clone())),
+            ]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        };
+        for check in &blueprint.checks {
+            diagnostics.extend(self.failed_check(check, &scope, component, wanted));
+        }
+        Some(CompiledComponent {
+            declarations: Arc::new(blueprint.declarations.clone()),
+            value,
+            blueprint: Some(blueprint_name(blueprint)),
+            ..nothing(component)
+        })
+    }
+
+    /// What a check has to say. An error in its evaluation is a failed check: the component is not as it expects.
+    fn failed_check(
+        &self,
+        check: &Check,
+        scope: &FactScope,
+        component: &Component,
+        wanted: &BlueprintUse,
+    ) -> Option<Diagnostic> {
+        let why = match check.assert.evaluate(scope, self.functions) {
+            Ok(Value::Bool(true)) => return None,
+            Ok(_) => None,
+            Err(found) => found.into_iter().next().map(|diagnostic| diagnostic.message),
+        };
+        let at = check.at.as_ref();
+        let span = at
+            .and_then(|at| wanted.node.find_entry(&at.value).map(|entry| entry.key_span))
+            .or_else(|| at.and_then(|at| wanted.node.find(&at.value).map(|node| node.span)))
+            .unwrap_or(component.span);
+        let diagnostic = Diagnostic::error("check_failed", check.error.clone()).at(span);
+        Some(match why {
+            Some(why) => diagnostic.hint(format!("the check could not be decided: {why}")),
+            None => diagnostic,
+        })
+    }
+}
+
+/// `name version` of a blueprint.
+fn blueprint_name(blueprint: &Blueprint) -> String {
+    format!("{} {}", blueprint.name.value, blueprint.version)
+}
+
+fn nothing(component: &Component) -> CompiledComponent {
+    CompiledComponent {
+        key: component.key.clone(),
+        id: component.id.clone(),
+        depends_on: component.depends_on.clone(),
+        declarations: Arc::default(),
+        value: Value::Null,
+        blueprint: None,
+        span: component.span,
+    }
+}
+
+/// Variables that are known before anything is planned.
+struct FactScope {
+    roots: Map,
+}
+
+impl Scope for FactScope {
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        match self.roots.get(root) {
+            Some(value) => descend(value, root, steps),
+            None => Err(Missing {
+                message: format!("there is no variable `{root}` here"),
+                hint: did_you_mean(root, self.roots.keys().map(String::as_str)),
+            }),
+        }
+    }
+}

@@ -346,7 +346,7 @@ fn compiled_components(
             depends_on: component.depends_on.iter().filter_map(|dependency| dependency.key.clone()).collect(),
             depended_on: recorded.get(&component.key).map(|it| it.row.depends_on.clone()).unwrap_or_default(),
             shared: BTreeMap::new(),
-            blueprint: component.blueprint.as_ref().map(|blueprint| blueprint.name.clone()),
+            blueprint: component.blueprint.clone(),
             part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
             recorded_outputs: match is_chosen(&component.key) {
                 true => Attributes::new(),

@@ -1,0 +1,135 @@
+//! Variables of a stack: given as text or value, or by their default, checked by type and validation.
+
+use super::{Compiler, FactScope, Given};
+use crate::descriptor::{Descriptor, Variable, VariableType};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use terrace_provider::{Map, Number, Value};
+
+/// The values of all declared variables. What is wrong is reported, and the variable left out.
+pub(super) fn resolve(compiler: &Compiler<'_>, descriptor: &Descriptor, diagnostics: &mut Vec<Diagnostic>) -> Map {
+    let mut values = Map::new();
+    for variable in &descriptor.variables {
+        if let Some(value) = resolve_one(compiler, variable, diagnostics) {
+            let value = if variable.is_sensitive { Value::sensitive(value) } else { value };
+            values.insert(variable.name.value.clone(), value);
+        }
+    }
+    for variable in &descriptor.variables {
+        validate(compiler, variable, &values, diagnostics);
+    }
+    values
+}
+
+/// An error for each given variable that no descriptor declares.
+pub fn undeclared<'a>(
+    given: impl Iterator<Item = &'a str>,
+    descriptors: &[Descriptor],
+) -> Vec<Diagnostic> {
+    let declared: Vec<&str> = descriptors
+        .iter()
+        .flat_map(|descriptor| &descriptor.variables)
+        .map(|variable| variable.name.value.as_str())
+        .collect();
+    given
+        .filter(|name| !declared.contains(name))
+        .map(|name| {
+            Diagnostic::error("unknown_variable", format!("there is no variable `{name}`"))
+                .hint(did_you_mean(name, declared.iter().copied()).unwrap_or_else(|| match declared.is_empty() {
+                    true => "the descriptor declares no variables".to_owned(),
+                    false => format!("declared are: {}", declared.join(", ")),
+                }))
+        })
+        .collect()
+}
+
+fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
+    let name = &variable.name.value;
+    let value = match (compiler.variables.get(name), &variable.default) {
+        (Some(Given::Text(text)), _) => match from_text(&variable.ty, text) {
+            Some(value) => value,
+            None => {
+                diagnostics.push(not_of_type(variable, "what is given for it is not"));
+                return None;
+            }
+        },
+        (Some(Given::Value(value)), _) => value.clone(),
+        (None, Some(default)) => default.clone(),
+        (None, None) => {
+            diagnostics.push(
+                Diagnostic::error("missing_variable", format!("variable `{name}` has no value and no default"))
+                    .at(variable.name.span)
+                    .hint(format!("give it with `--var {name}=…` or `TERRACE_VAR_{name}`")),
+            );
+            return None;
+        }
+    };
+    if !is_of_type(&variable.ty, &value) {
+        diagnostics.push(not_of_type(variable, &format!("it is {}", value.kind())));
+        return None;
+    }
+    Some(value)
+}
+
+fn not_of_type(variable: &Variable, found: &str) -> Diagnostic {
+    let expected = match &variable.ty {
+        VariableType::String => "text",
+        VariableType::Int => "a whole number",
+        VariableType::Float => "a number",
+        VariableType::Bool => "true or false",
+        VariableType::Schema(_) => "what its schema says",
+        VariableType::Any => "a value",
+    };
+    Diagnostic::error("wrong_type", format!("variable `{}` has to be {expected}: {found}", variable.name.value))
+        .at(variable.name.span)
+}
+
+fn from_text(ty: &VariableType, text: &str) -> Option<Value> {
+    match ty {
+        VariableType::String => Some(Value::from(text)),
+        VariableType::Int => text.trim().parse().ok().map(Value::Int),
+        VariableType::Float => match text.trim().parse() {
+            Ok(whole) => Some(Value::Int(whole)),
+            Err(_) => Number::parse(text.trim()).map(Value::Number),
+        },
+        VariableType::Bool => text.trim().parse().ok().map(Value::Bool),
+        // Structured values come as JSON; what is none is text.
+        VariableType::Schema(_) | VariableType::Any => Some(
+            serde_json::from_str::<serde_json::Value>(text).map_or_else(|_| Value::from(text), Value::from),
+        ),
+    }
+}
+
+fn is_of_type(ty: &VariableType, value: &Value) -> bool {
+    match (ty, value) {
+        (VariableType::Any, _)
+        | (VariableType::String, Value::String(_))
+        | (VariableType::Int | VariableType::Float, Value::Int(_))
+        | (VariableType::Float, Value::Number(_))
+        | (VariableType::Bool, Value::Bool(_)) => true,
+        (VariableType::Schema(schema), value) => jsonschema::options()
+            .offline()
+            .build(schema)
+            .is_ok_and(|validator| validator.is_valid(&value.to_json())),
+        _ => false,
+    }
+}
+
+fn validate(compiler: &Compiler<'_>, variable: &Variable, values: &Map, diagnostics: &mut Vec<Diagnostic>) {
+    if !values.contains_key(&variable.name.value) {
+        return;
+    }
+    let scope = FactScope { roots: [("vars".to_owned(), Value::Map(values.clone()))].into_iter().collect() };
+    for validation in &variable.validation {
+        match validation.assert.evaluate(&scope, compiler.functions) {
+            Ok(value) if value.as_bool() == Some(true) => {}
+            Ok(_) => diagnostics.push(
+                Diagnostic::error(
+                    "invalid_variable",
+                    format!("variable `{}`: {}", variable.name.value, validation.error),
+                )
+                .at(variable.name.span),
+            ),
+            Err(found) => diagnostics.extend(found),
+        }
+    }
+}
