@@ -3,6 +3,24 @@
 //! A [`Template`] is a YAML value whose expressions were compiled, once. Evaluating it against a [`Scope`] gives a
 //! [`Value`] in which everything that depends on the unknown is unknown, and everything that depends on the sensitive
 //! is sensitive.
+//!
+//! Read in this order: `split` (where expressions begin and end), `compile` (text to syntax tree, paths read off it),
+//! `evaluate` (paths are read, CEL decides), `bridge` (values into CEL and back), [`functions`].
+
+mod bridge;
+mod compile;
+mod evaluate;
+mod failure;
+pub mod functions;
+mod locate;
+mod path;
+mod split;
+mod stack;
+mod syntax;
+mod template;
+
+pub use functions::Functions;
+pub use path::descend;
 
 use crate::source::{Place, Span};
 use std::borrow::Cow;
@@ -62,8 +80,12 @@ pub struct Expression {
     pub span: Span,
     /// Where it stands, for people.
     pub place: Option<Place>,
-    /// The paths it reads, as far as they can be told from its text.
+    /// The paths it reads, as far as they can be told from its text; paths within `[…]` stand here on their own, too.
     pub references: Vec<Reference>,
+    /// How it is evaluated.
+    program: compile::Program,
+    /// True for an expression of a saved plan: its span points into no text, its place still speaks to people.
+    is_saved: bool,
 }
 
 /// A path that an expression reads: `resources.part["x"].path`.

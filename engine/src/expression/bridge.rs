@@ -1,0 +1,244 @@
+//! Values into CEL and back.
+//!
+//! The unknown crosses as a value of its own that CEL may carry about and put into lists and maps, and that notices
+//! when anything else is done with it. Whatever asks for its type, its content or its capabilities has *touched* it:
+//! comparing, testing, ordering, indexing, iterating, calling a function, deciding a condition. CEL cannot learn
+//! anything of a value without one of these, so a result computed without a touch does not depend on the unknown.
+
+use base64::Engine as _;
+use cel::ExecutionError;
+use cel::common::ast::operators;
+use cel::common::traits::{Adder, Comparer, Container, Indexer, Iterable, Sizer};
+use cel::common::types::{
+    CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional, CelString, CelType,
+    CelUInt, Kind, Type, UNKNOWN_TYPE,
+};
+use cel::common::value::{BuiltinRef, CowVal, StaticVal, Val};
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use terrace_provider::{Map, Number, Value};
+
+/// Remembers whether an evaluation touched anything unknown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Touched(Arc<AtomicBool>);
+
+impl Touched {
+    /// True when something unknown was touched.
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Says that the result depends on something unknown.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+static UNKNOWN: Type = UNKNOWN_TYPE;
+
+/// The unknown within CEL.
+#[derive(Debug)]
+struct UnknownVal(Touched);
+
+impl Val for UnknownVal {
+    fn get_type(&self) -> &Type {
+        self.0.set();
+        <Self as Val>::cel_type()
+    }
+
+    fn cel_type() -> &'static Type {
+        &UNKNOWN
+    }
+
+    fn as_adder<'b, 'v>(&'b self) -> Option<&'b (dyn Adder + 'v)>
+    where
+        Self: 'v,
+    {
+        self.0.set();
+        None
+    }
+
+    fn as_comparer(&self) -> Option<&dyn Comparer> {
+        self.0.set();
+        None
+    }
+
+    fn as_container(&self) -> Option<&dyn Container> {
+        self.0.set();
+        None
+    }
+
+    fn as_indexer<'b, 'v>(&'b self) -> Option<&'b (dyn Indexer + 'v)>
+    where
+        Self: 'v,
+    {
+        self.0.set();
+        None
+    }
+
+    fn as_iterable<'b, 'v>(&'b self) -> Option<&'b (dyn Iterable + 'v)>
+    where
+        Self: 'v,
+    {
+        self.0.set();
+        None
+    }
+
+    fn as_sizer(&self) -> Option<&dyn Sizer> {
+        self.0.set();
+        None
+    }
+
+    fn equals(&self, _other: &dyn Val) -> bool {
+        self.0.set();
+        false
+    }
+
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {
+        Box::new(Self(self.0.clone()))
+    }
+
+    fn as_any(&self) -> Option<&dyn Any> {
+        self.0.set();
+        Some(self)
+    }
+
+    // Hidden in the crate's documentation, and needed: it is how texts, lists and maps look at what they are compared to.
+    fn as_builtin<'b, 'v>(&'b self) -> BuiltinRef<'b, 'v>
+    where
+        Self: 'v,
+    {
+        self.0.set();
+        BuiltinRef::Other
+    }
+}
+
+impl StaticVal for UnknownVal {}
+
+/// A value as CEL sees it, borrowing its texts. Marks are taken off: who hands over a sensitive value marks the result.
+pub(super) fn borrowed<'v>(value: &'v Value, touched: &Touched) -> Box<dyn Val + 'v> {
+    build(value, touched, &|text| CelString::from(text))
+}
+
+/// The same, with texts of its own.
+pub(super) fn owned(value: &Value, touched: &Touched) -> Box<dyn Val> {
+    build(value, touched, &|text| CelString::from(text.to_owned()))
+}
+
+fn build<'a, 'v>(
+    value: &'a Value,
+    touched: &Touched,
+    text_of: &impl Fn(&'a str) -> CelString<'v>,
+) -> Box<dyn Val + 'v> {
+    match value.exposed() {
+        Value::Null | Value::Sensitive(_) => Box::new(CelNull),
+        Value::Bool(value) => Box::new(CelBool::from(*value)),
+        Value::Int(value) => Box::new(CelInt::from(*value)),
+        Value::Number(number) => Box::new(text_of(number.as_str())),
+        Value::String(text) => Box::new(text_of(text)),
+        Value::List(items) => {
+            let items: Vec<_> = items.iter().map(|item| build(item, touched, text_of)).collect();
+            Box::new(CelList::from(items))
+        }
+        Value::Map(entries) => {
+            let entries = entries.iter();
+            let entries: HashMap<_, _> =
+                entries.map(|(key, value)| (CelMapKey::String(text_of(key)), build(value, touched, text_of))).collect();
+            Box::new(CelMap::from(entries))
+        }
+        Value::Unknown => Box::new(UnknownVal(touched.clone())),
+    }
+}
+
+/// What CEL answered. The entries of maps are sorted by their keys: CEL's maps have no order of their own.
+///
+/// # Errors
+/// When it is nothing that a descriptor could hold; the message says what.
+pub(super) fn from_cel(value: &dyn Val) -> Result<Value, String> {
+    // The type is asked for first: this is what tells the unknown apart from the rest.
+    let ty = value.get_type();
+    let answer = match ty.kind() {
+        Kind::Unknown => Some(Value::Unknown),
+        Kind::NullType => Some(Value::Null),
+        Kind::Boolean => value.downcast_ref::<CelBool>().map(|value| Value::Bool(*value.inner())),
+        Kind::Int => value.downcast_ref::<CelInt>().map(|value| Value::Int(*value.inner())),
+        Kind::UInt => value.downcast_ref::<CelUInt>().and_then(|value| from_unsigned(*value.inner())),
+        Kind::Double => {
+            let number = value.downcast_ref::<CelDouble>().and_then(|value| Number::from_f64(*value.inner()));
+            return number.map(Value::Number).ok_or_else(|| "the result is no finite number".to_owned());
+        }
+        Kind::String => value.downcast_ref::<CelString>().map(|text| Value::String(text.inner().to_owned())),
+        Kind::Bytes => {
+            let encode = |bytes: &CelBytes| base64::engine::general_purpose::STANDARD.encode(bytes.inner());
+            value.downcast_ref::<CelBytes>().map(|bytes| Value::String(encode(bytes)))
+        }
+        Kind::Type => value.downcast_ref::<CelType>().map(|ty| Value::String(ty.name().to_owned())),
+        Kind::List => match value.downcast_ref::<CelList>() {
+            Some(list) => Some(
+                list.inner().iter().map(|item| from_cel(item.as_ref())).collect::<Result<_, _>>().map(Value::List)?,
+            ),
+            None => None,
+        },
+        Kind::Map => match value.downcast_ref::<CelMap>() {
+            Some(map) => Some(Value::Map(from_map(map)?)),
+            None => None,
+        },
+        _ => match value.downcast_ref::<CelOptional>() {
+            Some(optional) => return optional.option().map_or(Ok(Value::Null), from_cel),
+            None => None,
+        },
+    };
+    answer.ok_or_else(|| format!("the result is of type {}, which no value can hold", ty.name()))
+}
+
+fn from_unsigned(value: u64) -> Option<Value> {
+    match i64::try_from(value) {
+        Ok(value) => Some(Value::Int(value)),
+        Err(_) => Number::parse(&value.to_string()).map(Value::Number),
+    }
+}
+
+fn from_map(map: &CelMap<'_>) -> Result<Map, String> {
+    let mut entries = Map::with_capacity(map.inner().len());
+    for (key, value) in map.inner() {
+        let key = match key {
+            CelMapKey::Bool(key) => key.inner().to_string(),
+            CelMapKey::Int(key) => key.inner().to_string(),
+            CelMapKey::UInt(key) => key.inner().to_string(),
+            CelMapKey::String(key) => key.inner().to_owned(),
+        };
+        if entries.insert(key.clone(), from_cel(value.as_ref())?).is_some() {
+            return Err("two keys of the resulting map have the same text".to_owned());
+        }
+    }
+    entries.sort_unstable_keys();
+    Ok(entries)
+}
+
+/// The items of a list as they are, the keys of a map sorted: so that walking over a map says the same every time.
+pub(super) fn in_order<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let Some(range) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
+    let Some(map) = range.downcast_ref::<CelMap>() else { return Ok(range) };
+    let mut keys: Vec<&CelMapKey<'v>> = map.inner().keys().collect();
+    keys.sort_unstable();
+    let keys = keys.into_iter().map(|key| -> Box<dyn Val + 'v> {
+        match key {
+            CelMapKey::Bool(key) => key.clone_as_boxed(),
+            CelMapKey::Int(key) => key.clone_as_boxed(),
+            CelMapKey::UInt(key) => key.clone_as_boxed(),
+            CelMapKey::String(key) => key.clone_as_boxed(),
+        }
+    });
+    Ok(CowVal::owned(CelList::from(keys.collect::<Vec<_>>())))
+}
+
+/// The right side of a `+` as it is, unless it is a map: the crate would add the keys of a map to a list, in any order.
+pub(super) fn not_a_map<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let Some(operand) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
+    match operand.downcast_ref::<CelMap>() {
+        Some(_) => Err(ExecutionError::no_such_overload(operators::ADD, vec!["map".to_owned()])),
+        None => Ok(operand),
+    }
+}

@@ -1,0 +1,307 @@
+//! Text to something that can be evaluated: the path that it is, or a syntax tree in which each path that it reads
+//! was replaced by a variable of its own.
+//!
+//! So evaluation hands over exactly what an expression reads (never a whole component because of one field), reads it
+//! only when CEL gets there (`has(a.b) ? a.b : "none"`), and knows what was read.
+
+use super::functions::{self, Style, environment};
+use super::path::{self, is_type_name};
+use super::stack::with_stack;
+use super::syntax::{self, Fault};
+use super::{Expression, Reference, ReferenceStep};
+use crate::diagnostic::did_you_mean;
+use crate::source::{Place, Span};
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, SourceInfo, operators};
+
+/// The function that puts the keys of a map in order before anything walks over them; no person can write its name.
+pub(super) const IN_ORDER: &str = "@in_order";
+
+/// The stack that evaluation needs for each level of a tree.
+const LEVEL: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 32 * 1024 };
+
+/// The function that keeps maps off the right side of `+`.
+pub(super) const NOT_A_MAP: &str = "@not_a_map";
+
+/// How an expression is evaluated.
+#[derive(Debug)]
+pub(super) enum Program {
+    /// It is a path: the value is handed over as it is.
+    Path(Reference),
+    /// CEL decides.
+    Cel(Cel),
+}
+
+/// A syntax tree over numbered paths.
+#[derive(Debug)]
+pub(super) struct Cel {
+    /// The tree; a path is the variable that [`Use::variable`] names.
+    pub(super) tree: IdedExpr,
+    /// The paths.
+    pub(super) paths: Vec<Reference>,
+    /// The keys of the map literals, in the order written: results are put in that order.
+    pub(super) keys: Vec<String>,
+    /// The bytes of stack that evaluation may need.
+    pub(super) stack: usize,
+}
+
+/// What the tree wants to know of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Its value.
+    Value(usize),
+    /// Whether it leads anywhere: `has(…)`.
+    Presence(usize),
+}
+
+impl Use {
+    /// The name of the variable; no person can write it.
+    fn variable(self) -> String {
+        match self {
+            Self::Value(number) => format!("@{number}"),
+            Self::Presence(number) => format!("?{number}"),
+        }
+    }
+
+    /// What a variable's name stands for.
+    pub(super) fn parse(variable: &str) -> Option<Self> {
+        if let Some(number) = variable.strip_prefix('@') {
+            return number.parse().ok().map(Self::Value);
+        }
+        variable.strip_prefix('?')?.parse().ok().map(Self::Presence)
+    }
+}
+
+impl Expression {
+    /// Compiles the text between `${{` and `}}`.
+    ///
+    /// # Errors
+    /// When it is no CEL, or calls a function that there is not.
+    pub(super) fn compile(text: &str, span: Span, place: Option<Place>) -> Result<Self, Fault> {
+        let (program, references) = compile(text)?;
+        Ok(Self { text: text.to_owned(), span, place, references, program, is_saved: false })
+    }
+}
+
+fn compile(text: &str) -> Result<(Program, Vec<Reference>), Fault> {
+    if text.is_empty() {
+        return Err(Fault::new(0, "the expression is empty").hint("write `$${{` for a literal `${{`"));
+    }
+    if let Some(path) = path::parse(text) {
+        let mut references = Vec::new();
+        note(&mut references, &path);
+        return Ok((Program::Path(path), references));
+    }
+    let stack = syntax::needed_stack(text)?;
+    let cel = with_stack(stack, || compile_cel(text)).unwrap_or_else(|| Err(syntax::too_deep(0)))?;
+    let mut references = Vec::new();
+    cel.paths.iter().for_each(|path| note(&mut references, path));
+    Ok((Program::Cel(cel), references))
+}
+
+fn compile_cel(text: &str) -> Result<Cel, Fault> {
+    let parsed = environment().parser().parse_with_source_info(text);
+    let (mut tree, source) = parsed.map_err(|errors| syntax::fault_of(text, &errors))?;
+    let mut reader =
+        Reader { text, source: &source, bound: Vec::new(), paths: Vec::new(), keys: Vec::new(), depth: 0, deepest: 0 };
+    reader.visit(&mut tree)?;
+    let Reader { paths, keys, deepest, .. } = reader;
+    Ok(Cel { tree, paths, keys, stack: deepest * LEVEL })
+}
+
+/// Adds a path and the paths within it, each once.
+fn note(references: &mut Vec<Reference>, path: &Reference) {
+    if !references.contains(path) {
+        references.push(path.clone());
+    }
+    for step in &path.steps {
+        if let ReferenceStep::Path(inner) = step {
+            note(references, inner);
+        }
+    }
+}
+
+/// Reads paths off a tree and puts variables in their place.
+struct Reader<'a> {
+    text: &'a str,
+    source: &'a SourceInfo,
+    /// The variables of the comprehensions around.
+    bound: Vec<String>,
+    paths: Vec<Reference>,
+    keys: Vec<String>,
+    /// How deep in the tree it is, and the most that it was.
+    depth: usize,
+    deepest: usize,
+}
+
+impl Reader<'_> {
+    fn visit(&mut self, node: &mut IdedExpr) -> Result<(), Fault> {
+        self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
+        let visited = self.visit_inner(node);
+        self.depth -= 1;
+        visited
+    }
+
+    fn visit_inner(&mut self, node: &mut IdedExpr) -> Result<(), Fault> {
+        if let Some(path) = self.path_of(&node.expr) {
+            node.expr = Expr::Ident(Use::Value(self.number(path)).variable());
+            return Ok(());
+        }
+        let at = self.byte_of(node.id);
+        match &mut node.expr {
+            Expr::Select(select) => {
+                if let Some(path) = self.tested_path(select) {
+                    node.expr = Expr::Ident(Use::Presence(self.number(path)).variable());
+                    return Ok(());
+                }
+                self.visit(&mut select.operand)
+            }
+            Expr::Call(call) => self.visit_call(call, at),
+            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.visit(element)),
+            Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
+                EntryExpr::MapEntry(entry) => {
+                    if let Expr::Literal(LiteralValue::String(key)) = &entry.key.expr {
+                        self.keys.push(key.inner().to_owned());
+                    }
+                    self.visit(&mut entry.key)?;
+                    self.visit(&mut entry.value)
+                }
+                EntryExpr::StructField(_) => Err(Fault::new(at, "a map is written `{\"key\": value}`")),
+            }),
+            Expr::Comprehension(comprehension) => {
+                // Each takes several calls of the evaluator: its own, its loop's, that for the order of its range.
+                self.depth += 3;
+                self.visit(&mut comprehension.iter_range)?;
+                self.visit(&mut comprehension.accu_init)?;
+                if !matches!(comprehension.iter_range.expr, Expr::List(_)) {
+                    wrap(&mut comprehension.iter_range, IN_ORDER);
+                }
+                let outer = self.bound.len();
+                self.bound.extend([comprehension.iter_var.clone(), comprehension.accu_var.clone()]);
+                self.bound.extend(comprehension.iter_var2.clone());
+                let visited = [&mut comprehension.loop_cond, &mut comprehension.loop_step, &mut comprehension.result]
+                    .into_iter()
+                    .try_for_each(|part| self.visit(part));
+                self.bound.truncate(outer);
+                self.depth -= 3;
+                visited
+            }
+            Expr::Struct(message) => {
+                let name = &message.type_name;
+                Err(Fault::new(at, format!("`{name}{{…}}` is no value")).hint("a map is written `{\"key\": value}`"))
+            }
+            Expr::Unspecified => Err(Fault::new(at, "the expression cannot be read")),
+            Expr::Ident(_) | Expr::Literal(_) => Ok(()),
+        }
+    }
+
+    fn visit_call(&mut self, call: &mut CallExpr, at: usize) -> Result<(), Fault> {
+        match &mut call.target {
+            Some(target) => match namespace(target) {
+                Some(namespace) => self.check_name(&format!("{namespace}.{}", call.func_name), Style::Global, at)?,
+                None => {
+                    self.check_name(&call.func_name, Style::Member, at)?;
+                    self.visit(target)?;
+                }
+            },
+            None => self.check_name(&call.func_name, Style::Global, at)?,
+        }
+        call.args.iter_mut().try_for_each(|argument| self.visit(argument))?;
+        if let (operators::ADD, Some(right)) = (call.func_name.as_str(), call.args.get_mut(1))
+            && !matches!(right.expr, Expr::List(_) | Expr::Literal(_))
+        {
+            wrap(right, NOT_A_MAP);
+        }
+        Ok(())
+    }
+
+    /// Refuses functions that there are not. Operators, and what macros expand to, have names that begin otherwise.
+    fn check_name(&self, name: &str, style: Style, at: usize) -> Result<(), Fault> {
+        if name.contains('@') || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            return Ok(());
+        }
+        let mut named = functions::FUNCTIONS.iter().filter(|function| function.name == name).peekable();
+        let Some(first) = named.peek() else {
+            let known = functions::FUNCTIONS.iter().map(|function| function.name);
+            let fault = Fault::new(at, format!("there is no function `{name}`"));
+            return Err(Fault { hint: did_you_mean(name, known), ..fault });
+        };
+        let signature = first.signature;
+        if named.any(|function| function.style == style || function.style == Style::Both) {
+            return Ok(());
+        }
+        Err(Fault::new(at, format!("`{name}` cannot be called like this")).hint(format!("write `{signature}`")))
+    }
+
+    /// The path that a tree is; the variables of comprehensions begin none.
+    fn path_of(&self, tree: &Expr) -> Option<Reference> {
+        match tree {
+            Expr::Ident(name) => {
+                let root = name.strip_prefix('.').unwrap_or(name);
+                let is_variable = !self.bound.contains(name) && !is_type_name(root) && !root.starts_with('@');
+                is_variable.then(|| Reference { root: root.to_owned(), steps: Vec::new() })
+            }
+            Expr::Select(SelectExpr { operand, field, test: false }) => {
+                let mut path = self.path_of(&operand.expr)?;
+                path.steps.push(ReferenceStep::Key(field.clone()));
+                Some(path)
+            }
+            Expr::Call(call) if call.func_name == operators::INDEX && call.target.is_none() => {
+                let [base, index] = call.args.as_slice() else { return None };
+                let mut path = self.path_of(&base.expr)?;
+                path.steps.push(match &index.expr {
+                    Expr::Literal(LiteralValue::String(key)) => ReferenceStep::Key(key.inner().to_owned()),
+                    Expr::Literal(LiteralValue::Int(index)) => ReferenceStep::Index(*index.inner()),
+                    computed => ReferenceStep::Path(Box::new(self.path_of(computed)?)),
+                });
+                Some(path)
+            }
+            _ => None,
+        }
+    }
+
+    /// The path that `has(…)` asks for.
+    fn tested_path(&self, select: &SelectExpr) -> Option<Reference> {
+        let mut path = self.path_of(&select.operand.expr).filter(|_| select.test)?;
+        path.steps.push(ReferenceStep::Key(select.field.clone()));
+        Some(path)
+    }
+
+    fn number(&mut self, path: Reference) -> usize {
+        match self.paths.iter().position(|known| *known == path) {
+            Some(number) => number,
+            None => {
+                self.paths.push(path);
+                self.paths.len() - 1
+            }
+        }
+    }
+
+    /// The byte at which a node stands; of a call, the name rather than the bracket that the parser remembers.
+    fn byte_of(&self, id: u64) -> usize {
+        let at = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
+        match self.text.split_at_checked(at) {
+            Some((before, after)) if after.starts_with('(') => {
+                before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len()
+            }
+            _ => at,
+        }
+    }
+}
+
+/// Puts a call around a node.
+fn wrap(node: &mut IdedExpr, function: &str) {
+    let inner = std::mem::take(node);
+    let id = inner.id;
+    let call = CallExpr { func_name: function.to_owned(), target: None, args: vec![inner] };
+    *node = IdedExpr { id, expr: Expr::Call(call) };
+}
+
+/// The namespace that a call's target names: `math` in `math.greatest(…)`.
+fn namespace(target: &IdedExpr) -> Option<&str> {
+    match &target.expr {
+        Expr::Ident(name) => functions::NAMESPACES.contains(&name.as_str()).then_some(name),
+        _ => None,
+    }
+}

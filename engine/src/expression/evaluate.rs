@@ -1,0 +1,181 @@
+//! One expression against one scope.
+
+use super::bridge::{self, Touched};
+use super::compile::{Cel, Program, Use};
+use super::failure::{self, Failure};
+use super::functions::Functions;
+use super::stack::with_stack;
+use super::{Expression, Missing, Scope};
+use crate::diagnostic::Diagnostic;
+use cel::common::types::CelBool;
+use cel::common::value::{CowVal, Val};
+use cel::context::VariableResolver;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use terrace_provider::{Map, Value};
+
+impl Expression {
+    /// The value.
+    ///
+    /// # Errors
+    /// When it cannot be computed; the diagnostic stands at the expression and quotes nothing that is sensitive.
+    pub(super) fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Diagnostic> {
+        let answer = match &self.program {
+            Program::Path(path) => match path.read(scope) {
+                Ok(read) if read.is_key_sensitive => Ok(Value::sensitive(read.value.into_owned())),
+                Ok(read) => Ok(read.value.into_owned()),
+                Err(missing) => Err(Failure::from(missing)),
+            },
+            Program::Cel(program) => with_stack(program.stack, || program.evaluate(scope, functions))
+                .unwrap_or_else(|| Err(Failure::new("there is no memory for a computation this deep"))),
+        };
+        answer.map_err(|failure| self.diagnose("expression_failed", failure.message).maybe_hint(failure.hint))
+    }
+
+    /// An error that stands at this expression.
+    pub(super) fn diagnose(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
+        if !self.is_saved {
+            return Diagnostic::error(code, message).at(self.span);
+        }
+        // The text it stands in is not at hand to be shown, so the expression is quoted.
+        let diagnostic = Diagnostic::error(code, format!("`{}`: {}", self.text, message.into()));
+        match &self.place {
+            Some(place) => diagnostic.at_place(place.clone()),
+            None => diagnostic,
+        }
+    }
+}
+
+impl Cel {
+    fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Failure> {
+        let touched = Touched::default();
+        let variables = Variables {
+            program: self,
+            scope,
+            read: self.paths.iter().map(|_| OnceLock::new()).collect(),
+            touched: touched.clone(),
+            is_sensitive: AtomicBool::new(false),
+        };
+        let mut context = functions.root().new_inner_scope();
+        context.set_variable_resolver(&variables);
+        let answer = cel::Value::resolve_val(&self.tree, &context);
+        // Asked before the answer is looked at, which touches it.
+        let is_unknown = touched.is_set();
+        let is_sensitive = variables.is_sensitive.load(Ordering::Relaxed);
+        let value = if is_unknown {
+            Value::Unknown
+        } else {
+            match answer {
+                Ok(answer) => bridge::from_cel(answer.as_ref()).map_err(Failure::new)?,
+                Err(error) => return Err(failure::describe(&error, |number| variables.missing(number), is_sensitive)),
+            }
+        };
+        let value = self.in_order(value, scope);
+        Ok(if is_sensitive { Value::sensitive(value) } else { value })
+    }
+
+    /// Puts the entries of the resulting maps in the order in which their keys were first written: in the expression,
+    /// then in what it reads. CEL's own maps have none.
+    fn in_order(&self, value: Value, scope: &dyn Scope) -> Value {
+        if !has_order(&value) {
+            return value;
+        }
+        let mut ranks = HashMap::new();
+        let rank = |ranks: &mut HashMap<String, usize>, key: &str| {
+            if !ranks.contains_key(key) {
+                ranks.insert(key.to_owned(), ranks.len());
+            }
+        };
+        self.keys.iter().for_each(|key| rank(&mut ranks, key));
+        for read in self.paths.iter().filter_map(|path| path.read(scope).ok()) {
+            each_key(&read.value, &mut |key| rank(&mut ranks, key));
+        }
+        sorted(value, &ranks)
+    }
+}
+
+/// True when there is a map of several entries in it.
+fn has_order(value: &Value) -> bool {
+    match value {
+        Value::List(items) => items.iter().any(has_order),
+        Value::Map(entries) => entries.len() > 1 || entries.values().any(has_order),
+        _ => false,
+    }
+}
+
+fn each_key(value: &Value, visit: &mut impl FnMut(&str)) {
+    match value.exposed() {
+        Value::List(items) => items.iter().for_each(|item| each_key(item, visit)),
+        Value::Map(entries) => {
+            entries.keys().for_each(|key| visit(key));
+            entries.values().for_each(|value| each_key(value, visit));
+        }
+        _ => {}
+    }
+}
+
+fn sorted(value: Value, ranks: &HashMap<String, usize>) -> Value {
+    match value {
+        Value::List(items) => Value::List(items.into_iter().map(|item| sorted(item, ranks)).collect()),
+        Value::Map(entries) => {
+            let mut entries: Map = entries.into_iter().map(|(key, value)| (key, sorted(value, ranks))).collect();
+            let rank = |key: &String| ranks.get(key).copied().unwrap_or(usize::MAX);
+            entries.sort_by(|a, _, b, _| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+            Value::Map(entries)
+        }
+        other => other,
+    }
+}
+
+/// The paths of one evaluation, each read once, when CEL asks for it.
+struct Variables<'a> {
+    program: &'a Cel,
+    scope: &'a dyn Scope,
+    read: Vec<OnceLock<Result<Box<dyn Val + 'a>, Missing>>>,
+    touched: Touched,
+    is_sensitive: AtomicBool,
+}
+
+impl<'a> Variables<'a> {
+    fn value(&self, number: usize) -> Option<&Result<Box<dyn Val + 'a>, Missing>> {
+        let path = self.program.paths.get(number)?;
+        Some(self.read.get(number)?.get_or_init(|| {
+            let read = path.read(self.scope)?;
+            if read.is_key_sensitive || read.value.has_sensitive() {
+                self.is_sensitive.store(true, Ordering::Relaxed);
+            }
+            Ok(match read.value {
+                Cow::Borrowed(value) => bridge::borrowed(value, &self.touched),
+                Cow::Owned(value) => bridge::owned(&value, &self.touched),
+            })
+        }))
+    }
+
+    fn presence(&self, number: usize) -> Option<bool> {
+        let path = self.program.paths.get(number)?;
+        let Ok(read) = path.read(self.scope) else { return Some(false) };
+        if read.value.is_unknown() {
+            self.touched.set();
+        }
+        if read.is_key_sensitive || read.value.has_sensitive() {
+            self.is_sensitive.store(true, Ordering::Relaxed);
+        }
+        Some(true)
+    }
+
+    /// Why the path of that number has no value.
+    fn missing(&self, number: usize) -> Option<Missing> {
+        self.read.get(number)?.get()?.as_ref().err().cloned()
+    }
+}
+
+impl VariableResolver for Variables<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        match Use::parse(variable)? {
+            Use::Value(number) => self.value(number)?.as_ref().ok().map(|value| CowVal::Borrowed(value.as_ref())),
+            Use::Presence(number) => Some(CowVal::owned(CelBool::from(self.presence(number)?))),
+        }
+    }
+}

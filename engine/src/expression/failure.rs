@@ -1,0 +1,121 @@
+//! Why an expression has no value, in words of its author, and without a value that is sensitive.
+
+use super::Missing;
+use super::compile::Use;
+use cel::ExecutionError;
+
+/// Why an expression has no value.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// What is wrong.
+    pub(super) message: String,
+    /// What to do.
+    pub(super) hint: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl From<Missing> for Failure {
+    fn from(missing: Missing) -> Self {
+        Self { message: missing.message, hint: missing.hint }
+    }
+}
+
+/// CEL's error as a sentence. Values are quoted only where nothing sensitive was read.
+pub(super) fn describe(
+    error: &ExecutionError,
+    missing: impl Fn(usize) -> Option<Missing>,
+    is_sensitive: bool,
+) -> Failure {
+    match error {
+        ExecutionError::UndeclaredReference(name) => match Use::parse(name) {
+            Some(Use::Value(number) | Use::Presence(number)) => {
+                missing(number).map_or_else(|| Failure::new("a path leads nowhere"), Failure::from)
+            }
+            None => Failure::new(format!("there is no `{name}`")),
+        },
+        ExecutionError::NoSuchKey(_) if is_sensitive => Failure::new("there is no such key"),
+        ExecutionError::NoSuchKey(key) => {
+            Failure::new(format!("there is no key `{key}`")).hint(format!("`has(value.{key})` tests for it"))
+        }
+        ExecutionError::IndexOutOfBounds(cel::Value::Int(index)) if !is_sensitive => {
+            Failure::new(format!("the list has no item at {index} (the first is at 0)"))
+        }
+        ExecutionError::IndexOutOfBounds(_) => Failure::new("the list has no such item (the first is at 0)"),
+        ExecutionError::DivisionByZero(_) => Failure::new("division by zero"),
+        ExecutionError::RemainderByZero(_) => Failure::new("the remainder of a division by zero"),
+        ExecutionError::Overflow(..) => Failure::new("the result does not fit into 64 bits"),
+        ExecutionError::NoSuchOverload(overload) => mismatch(overload.function(), overload.argument_types()),
+        ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
+            mismatch(operator, &[left.type_of().to_string(), right.type_of().to_string()])
+        }
+        ExecutionError::ValuesNotComparable(left, right) => {
+            mismatch("compare", &[left.type_of().to_string(), right.type_of().to_string()])
+        }
+        ExecutionError::UnexpectedType { want, .. } => {
+            Failure::new(format!("a value is of another type than expected: {}", type_name(want)))
+        }
+        ExecutionError::InvalidArgumentCount { expected, actual } => {
+            Failure::new(format!("a function takes {expected} arguments and was given {actual}"))
+        }
+        ExecutionError::UnsupportedKeyType(_) => {
+            Failure::new("a value cannot be a key").hint("keys are text, whole numbers or true/false")
+        }
+        ExecutionError::DuplicateKey(_) => Failure::new("a map has the same key twice"),
+        ExecutionError::FunctionError { function, .. } if is_sensitive => {
+            Failure::new(format!("`{function}` does not accept its arguments"))
+                .hint("the details are not shown, because a sensitive value is among them")
+        }
+        ExecutionError::FunctionError { function, message } => Failure::new(format!("`{function}`: {message}")),
+        _ => Failure::new("the expression has no value"),
+    }
+}
+
+/// What an operator or a function cannot do with the types that it was given.
+fn mismatch(function: &str, types: &[String]) -> Failure {
+    let names: Vec<&str> = types.iter().map(|ty| type_name(ty)).collect();
+    let sign = function.trim_matches('_').trim_start_matches('@');
+    let sign = match sign {
+        "add" => "+",
+        "sub" => "-",
+        "mul" => "*",
+        "div" => "/",
+        "rem" => "%",
+        other => other,
+    };
+    let message = match names.as_slice() {
+        [left, right] => format!("`{sign}` cannot be used with {left} and {right}"),
+        _ => format!("`{sign}` cannot be used with {}", names.join(", ")),
+    };
+    let failure = Failure::new(message);
+    let has = |name: &str| types.iter().any(|ty| ty == name);
+    if has("int") && (has("double") || has("float")) {
+        return failure.hint("`double(…)` makes a whole number a decimal one, `int(…)` the reverse");
+    }
+    if has("string") && (has("int") || has("double") || has("float") || has("bool")) {
+        return failure.hint("`string(…)` makes it text, `int(…)` and `double(…)` make text a number");
+    }
+    failure
+}
+
+/// CEL's name of a type in words of a descriptor's author.
+fn type_name(name: &str) -> &str {
+    match name {
+        "string" => "text",
+        "int" | "uint" => "a whole number",
+        "double" | "float" => "a decimal number",
+        "bool" => "true/false",
+        "list" => "a list",
+        "map" => "a map",
+        "null" | "null_type" => "null",
+        other => other,
+    }
+}

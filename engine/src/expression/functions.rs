@@ -1,0 +1,174 @@
+//! The functions of expressions: CEL's own, its extensions for texts, lists and numbers, and terrace's.
+//!
+//! [`FUNCTIONS`] is the whole list, for the documentation and for "did you mean"; a test holds it against what is
+//! registered. [`Functions`] is built once a run: the root of every evaluation.
+
+mod cron;
+mod naming;
+mod registry;
+mod serialise;
+
+pub use registry::{FUNCTIONS, FunctionDoc, Style};
+
+use super::bridge::{self, Touched};
+use super::compile::{IN_ORDER, NOT_A_MAP};
+use crate::diagnostic::did_you_mean;
+use cel::common::types::DYN_TYPE;
+use cel::common::value::CowVal;
+use cel::{Context, DeclarationError, Env, ExecutionError, FunctionContext, extensions};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+use terrace_provider::{IdentityRule, SqlType, Value};
+
+/// The words before the dot in names like `math.greatest`: they begin no path where they are called on.
+pub(super) const NAMESPACES: [&str; 4] = ["lists", "math", "optional", "strings"];
+
+/// Principals by reference, then by provider: `identities.table` of the configuration.
+pub type IdentityTable = BTreeMap<String, BTreeMap<String, String>>;
+
+/// CEL's standard library and extensions.
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(extended().unwrap_or_else(|_| Env::stdlib())));
+
+/// What expressions are parsed and evaluated with.
+pub(super) fn environment() -> &'static Arc<Env> {
+    &ENVIRONMENT
+}
+
+fn extended() -> Result<Env, DeclarationError> {
+    let mut environment = Env::stdlib();
+    environment.add_extension(extensions::strings)?;
+    environment.add_extension(extensions::lists)?;
+    environment.add_extension(extensions::math)?;
+    environment.add_overload(IN_ORDER, "in_order", vec![DYN_TYPE], bridge::in_order)?;
+    environment.add_overload(NOT_A_MAP, "not_a_map", vec![DYN_TYPE], bridge::not_a_map)?;
+    Ok(environment)
+}
+
+/// What expressions can call, with what the providers and the configuration say.
+pub struct Functions {
+    root: Context<'static, 'static>,
+}
+
+impl std::fmt::Debug for Functions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Functions").finish_non_exhaustive()
+    }
+}
+
+impl Functions {
+    /// The functions of a run: the providers' types and identity rules by provider name, and the principals that the
+    /// configuration maps itself.
+    #[must_use]
+    pub fn new(
+        sql_types: BTreeMap<String, SqlType>,
+        identities: BTreeMap<String, IdentityRule>,
+        identity_table: IdentityTable,
+    ) -> Self {
+        let mut functions = Self { root: Context::with_env(Arc::clone(environment())) };
+        functions.add("lower", |arguments| one_text(arguments).map(|text| text.to_lowercase().into()));
+        functions.add("upper", |arguments| one_text(arguments).map(|text| text.to_uppercase().into()));
+        functions.add("normalize", |arguments| one_text(arguments).map(|text| naming::normalize(text).into()));
+        functions.add("urn", |arguments| naming::urn(one_text(arguments)?));
+        functions.add("sha256", |arguments| one_text(arguments).map(|text| serialise::sha256(text).into()));
+        functions.add("json", |arguments| serialise::json(one(arguments)?));
+        functions.add("yaml", |arguments| serialise::yaml(one(arguments)?));
+        functions.add("range", |arguments| range(one(arguments)?));
+        functions.add("quartz", |arguments| cron::to_quartz(one_text(arguments)?).map(Value::from));
+        functions.add("cron", |arguments| cron::from_quartz(one_text(arguments)?).map(Value::from));
+        functions.add("sqlType", move |arguments| sql_type(&sql_types, arguments));
+        functions.add("identity", move |arguments| {
+            let [principal, provider] = two(arguments)?;
+            naming::identity(text(principal)?, text(provider)?, &identities, &identity_table)
+        });
+        functions
+    }
+
+    /// The root of every evaluation's context.
+    pub(super) fn root(&self) -> &Context<'static, 'static> {
+        &self.root
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        function: impl Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static,
+    ) {
+        type Boxed = Box<
+            dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> + Send + Sync,
+        >;
+        let boxed: Boxed = Box::new(move |call| {
+            let failed = |message: String| ExecutionError::function_error(name, message);
+            let arguments = call.this.iter().chain(&call.args).map(|argument| bridge::from_cel(argument.as_ref()));
+            let arguments = arguments.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+            let answer = function(&arguments).map_err(failed)?;
+            Ok(CowVal::Owned(bridge::owned(&answer, &Touched::default())))
+        });
+        // The one way to fail is a name that CEL has already, and a test calls every documented function.
+        let _ = self.root.add_function(name, boxed);
+    }
+}
+
+impl Default for Functions {
+    fn default() -> Self {
+        Self::new(BTreeMap::new(), BTreeMap::new(), BTreeMap::new())
+    }
+}
+
+/// The most numbers that `range` makes.
+const RANGE_LIMIT: i64 = 1_000_000;
+
+fn range(argument: &Value) -> Result<Value, String> {
+    let end = argument.as_int().ok_or_else(|| format!("expected a whole number, found {}", argument.kind()))?;
+    if !(0..=RANGE_LIMIT).contains(&end) {
+        return Err(format!("expected a whole number from 0 to {RANGE_LIMIT}, found {end}"));
+    }
+    Ok(Value::List((0..end).map(Value::Int).collect()))
+}
+
+fn sql_type(types: &BTreeMap<String, SqlType>, arguments: &[Value]) -> Result<Value, String> {
+    let [provider, column] = two(arguments)?;
+    let provider = text(provider)?;
+    let write = types.get(technology(provider)).ok_or_else(|| {
+        let known = types.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let suggestion = match did_you_mean(provider, types.keys().map(String::as_str)) {
+            Some(hint) => hint,
+            None if known.is_empty() => "no provider has any".to_owned(),
+            None => format!("those with types are {known}"),
+        };
+        format!("no provider `{provider}` with types of columns: {suggestion}")
+    })?;
+    let column = column
+        .as_map()
+        .ok_or_else(|| format!("expected a column as a map (`dataType`, `precision`, …), found {}", column.kind()))?;
+    write(column).map(Value::from)
+}
+
+/// The provider of an instance: `snowflake` of `snowflake.eu`.
+fn technology(provider: &str) -> &str {
+    provider.split_once('.').map_or(provider, |(technology, _)| technology)
+}
+
+fn one(arguments: &[Value]) -> Result<&Value, String> {
+    match arguments {
+        [argument] => Ok(argument),
+        _ => Err(format!("expected 1 argument, found {}", arguments.len())),
+    }
+}
+
+fn two(arguments: &[Value]) -> Result<[&Value; 2], String> {
+    match arguments {
+        [first, second] => Ok([first, second]),
+        _ => Err(format!("expected 2 arguments, found {}", arguments.len())),
+    }
+}
+
+fn one_text(arguments: &[Value]) -> Result<&str, String> {
+    one(arguments).and_then(text)
+}
+
+fn text(argument: &Value) -> Result<&str, String> {
+    argument.as_str().ok_or_else(|| format!("expected text, found {}", argument.kind()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Names: safe identifiers, the parts of URNs, principals.
+
+use super::{IdentityTable, technology};
+use std::collections::BTreeMap;
+use terrace_provider::{IdentityRule, Principal, Value};
+
+/// A text that can stand as an identifier anywhere.
+pub(super) fn normalize(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let is_safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let mut name = String::with_capacity(lower.len());
+    for symbol in lower.chars() {
+        if is_safe(symbol) {
+            name.push(symbol);
+        } else if !name.ends_with('_') {
+            name.push('_');
+        }
+    }
+    let name = name.trim_matches('_');
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name.to_owned() }
+}
+
+/// The parts of `urn:dmb:cmp:finance:cashflows:0:storage`.
+pub(super) fn urn(text: &str) -> Result<Value, String> {
+    let error = || format!("`{text}` is no URN: expected the form `urn:dmb:cmp:domain:name:0:component`");
+    let mut parts = text.split(':');
+    if parts.next() != Some("urn") {
+        return Err(error());
+    }
+    let parts: Vec<&str> = parts.collect();
+    if parts.len() < 3 || parts.iter().any(|part| part.is_empty()) {
+        return Err(error());
+    }
+    let part = |at: usize| parts.get(at).map_or(Value::Null, |part| Value::from(*part));
+    let component = match parts.get(5..) {
+        Some([]) | None => Value::Null,
+        Some(inner) => Value::from(inner.join("/")),
+    };
+    let entries = [
+        ("namespace", part(0)),
+        ("kind", part(1)),
+        ("domain", part(2)),
+        ("name", part(3)),
+        ("major", part(4)),
+        ("component", component),
+        ("parts", parts.iter().map(|part| Value::from(*part)).collect::<Vec<_>>().into()),
+    ];
+    Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+/// A principal as the provider names it: what the configuration says, else by the provider's rule, else itself.
+pub(super) fn identity(
+    reference: &str,
+    provider: &str,
+    rules: &BTreeMap<String, IdentityRule>,
+    table: &IdentityTable,
+) -> Result<Value, String> {
+    let technology = technology(provider);
+    let mapped = table.get(reference).and_then(|names| names.get(provider).or_else(|| names.get(technology)));
+    let kind = if reference.starts_with("user:") { "user" } else { "group" };
+    let principal = match (mapped, rules.get(technology)) {
+        (Some(name), _) => Principal { kind, name: name.clone() },
+        (None, Some(rule)) => rule(reference)?,
+        (None, None) => Principal { kind, name: reference.to_owned() },
+    };
+    let entries = [("kind", Value::from(principal.kind)), ("name", principal.name.into())];
+    Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}

@@ -1,0 +1,180 @@
+//! The list of everything that expressions can call.
+
+/// One documented function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FunctionDoc {
+    /// The name.
+    pub name: &'static str,
+    /// How it is called.
+    pub style: Style,
+    /// How it is written, and what it answers.
+    pub signature: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// `name(value)`.
+    Global,
+    /// `value.name()`.
+    Member,
+    /// Either way.
+    Both,
+}
+
+const fn global(name: &'static str, signature: &'static str, doc: &'static str) -> FunctionDoc {
+    FunctionDoc { name, style: Style::Global, signature, doc }
+}
+
+const fn member(name: &'static str, signature: &'static str, doc: &'static str) -> FunctionDoc {
+    FunctionDoc { name, style: Style::Member, signature, doc }
+}
+
+const fn both(name: &'static str, signature: &'static str, doc: &'static str) -> FunctionDoc {
+    FunctionDoc { name, style: Style::Both, signature, doc }
+}
+
+/// All functions, terrace's own first.
+pub const FUNCTIONS: &[FunctionDoc] = &[
+    both(
+        "cron",
+        "cron(quartz) -> text",
+        "the five cron fields of a Quartz expression; what cron cannot say is an error",
+    ),
+    both(
+        "identity",
+        "identity(principal, provider) -> {kind, name}",
+        "a principal as the provider names it; the configuration's `identities.table` goes first",
+    ),
+    both("json", "json(value) -> text", "the value as compact JSON, keys sorted"),
+    both("lower", "lower(text) -> text", "lower case, of all scripts"),
+    both(
+        "normalize",
+        "normalize(text) -> text",
+        "safe as an identifier: lower case, runs of other characters than a-z, 0-9 and _ become one _, none at the ends, one before a leading digit",
+    ),
+    both(
+        "quartz",
+        "quartz(cron) -> text",
+        "a Quartz expression of five cron fields, with the seconds and the `?` that Quartz wants",
+    ),
+    both("range", "range(n) -> list", "the whole numbers from 0 up to n, without n; at most 1,000,000"),
+    both("sha256", "sha256(text) -> text", "the SHA-256 digest of the text, as 64 hexadecimal digits"),
+    both(
+        "sqlType",
+        "sqlType(provider, column) -> text",
+        "the provider's type of a column: {dataType, dataLength, precision, scale}",
+    ),
+    both("upper", "upper(text) -> text", "upper case, of all scripts"),
+    both(
+        "urn",
+        "urn(text) -> map",
+        "the parts of a URN: {namespace, kind, domain, name, major, component, parts}; what a URN lacks is null",
+    ),
+    both("yaml", "yaml(value) -> text", "the value as YAML, keys sorted"),
+    // CEL's own.
+    member("all", "list.all(item, condition) -> bool", "whether the condition holds for all items, or keys of a map"),
+    global("bool", "bool(text) -> bool", "true or false from text"),
+    global("bytes", "bytes(text) -> bytes", "the UTF-8 bytes of a text; as a result they become base64 text"),
+    member("contains", "text.contains(part) -> bool", "whether the part occurs in the text"),
+    global("double", "double(value) -> double", "a decimal number from a whole one or from text"),
+    global("dyn", "dyn(value) -> value", "the value itself"),
+    member("endsWith", "text.endsWith(end) -> bool", "whether the text ends so"),
+    member(
+        "exists",
+        "list.exists(item, condition) -> bool",
+        "whether the condition holds for an item, or key of a map",
+    ),
+    member(
+        "exists_one",
+        "list.exists_one(item, condition) -> bool",
+        "whether the condition holds for exactly one item",
+    ),
+    member("existsOne", "list.existsOne(item, condition) -> bool", "the same as exists_one"),
+    member(
+        "filter",
+        "list.filter(item, condition) -> list",
+        "the items, or keys of a map, for which the condition holds",
+    ),
+    global("has", "has(path) -> bool", "whether the path leads anywhere"),
+    global("int", "int(value) -> int", "a whole number from a decimal one (cut) or from text"),
+    member(
+        "map",
+        "list.map(item, value) -> list",
+        "a value for each item, or key of a map; list.map(item, condition, value) for some",
+    ),
+    both("matches", "text.matches(regex) -> bool", "whether the regular expression (RE2) matches anywhere in the text"),
+    both("size", "size(value) -> int", "how many characters, items or entries"),
+    member("startsWith", "text.startsWith(start) -> bool", "whether the text starts so"),
+    global("string", "string(value) -> text", "text from a number, true/false or bytes"),
+    global("type", "type(value) -> type", "the type of a value"),
+    global("uint", "uint(value) -> uint", "an unsigned whole number"),
+    // Optional values: `map.?key.orValue("none")`.
+    member("hasValue", "optional.hasValue() -> bool", "whether there is a value"),
+    member("or", "optional.or(other) -> optional", "this one, or the other where there is no value"),
+    member("orValue", "optional.orValue(value) -> value", "the value, or the one given: `map.?key.orValue(1)`"),
+    member("value", "optional.value() -> value", "the value; an error where there is none"),
+    global("optional.none", "optional.none() -> optional", "no value"),
+    global("optional.of", "optional.of(value) -> optional", "a value that is there"),
+    global(
+        "optional.ofNonZeroValue",
+        "optional.ofNonZeroValue(value) -> optional",
+        "a value that is there unless it is empty, 0 or false",
+    ),
+    member("optMap", "optional.optMap(item, value) -> optional", "another value, where there is one"),
+    member("optFlatMap", "optional.optFlatMap(item, optional) -> optional", "another optional, where there is a value"),
+    // The extension for texts.
+    member("charAt", "text.charAt(index) -> text", "the character at an index, from 0"),
+    member("format", "text.format(list) -> text", "the text with %s, %d, %f, %x … replaced by the items"),
+    member(
+        "indexOf",
+        "text.indexOf(part) -> int",
+        "where the part first occurs, or -1; from an index: text.indexOf(part, from)",
+    ),
+    member("join", "list.join(separator) -> text", "the texts of a list, joined"),
+    member("lastIndexOf", "text.lastIndexOf(part) -> int", "where the part last occurs, or -1"),
+    member("lowerAscii", "text.lowerAscii() -> text", "lower case, of ASCII letters only"),
+    member(
+        "replace",
+        "text.replace(old, new) -> text",
+        "every occurrence replaced; the first n: text.replace(old, new, n)",
+    ),
+    member("reverse", "value.reverse() -> value", "the characters or items in reverse order"),
+    member(
+        "split",
+        "text.split(separator) -> list",
+        "the parts between separators; at most n: text.split(separator, n)",
+    ),
+    member("substring", "text.substring(start) -> text", "from an index on; up to another: text.substring(start, end)"),
+    member("trim", "text.trim() -> text", "without white space at the ends"),
+    member("upperAscii", "text.upperAscii() -> text", "upper case, of ASCII letters only"),
+    global("strings.quote", "strings.quote(text) -> text", "the text as a quoted and escaped literal"),
+    // The extension for lists.
+    member("distinct", "list.distinct() -> list", "each item once"),
+    member("flatten", "list.flatten() -> list", "items of nested lists in one list; deeper: list.flatten(depth)"),
+    member("slice", "list.slice(start, end) -> list", "the items from an index up to another, without that"),
+    member("sort", "list.sort() -> list", "the items in order"),
+    member("sortBy", "list.sortBy(item, key) -> list", "the items in the order of their keys"),
+    global("lists.range", "lists.range(n) -> list", "the same as range(n)"),
+    // The extension for numbers.
+    global("math.abs", "math.abs(number) -> number", "without the sign"),
+    global("math.bitAnd", "math.bitAnd(a, b) -> int", "bitwise and"),
+    global("math.bitNot", "math.bitNot(a) -> int", "bitwise not"),
+    global("math.bitOr", "math.bitOr(a, b) -> int", "bitwise or"),
+    global("math.bitShiftLeft", "math.bitShiftLeft(a, n) -> int", "shifted to the left"),
+    global("math.bitShiftRight", "math.bitShiftRight(a, n) -> int", "shifted to the right"),
+    global("math.bitXor", "math.bitXor(a, b) -> int", "bitwise exclusive or"),
+    global("math.ceil", "math.ceil(double) -> double", "rounded up"),
+    global("math.floor", "math.floor(double) -> double", "rounded down"),
+    global("math.greatest", "math.greatest(a, b, …) -> number", "the greatest"),
+    global("math.isFinite", "math.isFinite(double) -> bool", "whether it is a finite number"),
+    global("math.isInf", "math.isInf(double) -> bool", "whether it is infinite"),
+    global("math.isNaN", "math.isNaN(double) -> bool", "whether it is no number"),
+    global("math.least", "math.least(a, b, …) -> number", "the least"),
+    global("math.round", "math.round(double) -> double", "rounded to the nearest, half away from zero"),
+    global("math.sign", "math.sign(number) -> number", "-1, 0 or 1"),
+    global("math.sqrt", "math.sqrt(number) -> double", "the square root"),
+    global("math.trunc", "math.trunc(double) -> double", "rounded towards zero"),
+];

@@ -1,0 +1,277 @@
+//! Templates: YAML with compiled expressions, and what comes of them.
+
+use super::locate::locate;
+use super::split::{self, Piece};
+use super::syntax::Fault;
+use super::{Expression, Functions, Reference, Scope, Template, TemplateEntry, TemplateKind, TextPart};
+use crate::diagnostic::Diagnostic;
+use crate::source::{Sources, Span};
+use crate::yaml::{Node, NodeKind};
+use std::sync::Arc;
+use terrace_provider::{Map, Value};
+
+impl Template {
+    /// Compiles the expressions in a value. What cannot be compiled is reported and stands as null.
+    pub fn compile(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let kind = match &node.kind {
+            NodeKind::Text(text) => compile_text(text, node.span, sources, diagnostics),
+            NodeKind::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| Self::compile(item, sources, diagnostics)).collect();
+                list(items)
+            }
+            NodeKind::Map(entries) => {
+                let mut compiled = Vec::with_capacity(entries.len());
+                for entry in entries {
+                    if split::has_expression(&entry.key) {
+                        diagnostics.push(
+                            Diagnostic::error(
+                                "expression_in_key",
+                                format!("the key `{}` holds an expression", entry.key),
+                            )
+                            .at(entry.key_span)
+                            .hint("keys are literal; an expression alone can make a whole map: `${{ {key: value} }}`"),
+                        );
+                    }
+                    compiled.push(TemplateEntry {
+                        key: entry.key.clone(),
+                        key_span: entry.key_span,
+                        value: Self::compile(&entry.value, sources, diagnostics),
+                    });
+                }
+                map(compiled)
+            }
+            NodeKind::Null | NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Number(_) => {
+                TemplateKind::Literal(literal(node))
+            }
+        };
+        Self { span: node.span, kind }
+    }
+
+    /// A value in which `${{` means nothing: the user's own text.
+    #[must_use]
+    pub fn literal(node: &Node) -> Self {
+        Self { span: node.span, kind: TemplateKind::Literal(literal(node)) }
+    }
+
+    /// The value in this scope.
+    ///
+    /// # Errors
+    /// When expressions cannot be evaluated: one diagnostic for each, at its place.
+    pub fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {
+        match &self.kind {
+            TemplateKind::Literal(value) => Ok(value.clone()),
+            TemplateKind::Expression(expression) => {
+                expression.evaluate(scope, functions).map_err(|diagnostic| vec![diagnostic])
+            }
+            TemplateKind::Text(parts) => evaluate_text(parts, scope, functions),
+            TemplateKind::List(items) => {
+                let mut values = Vec::with_capacity(items.len());
+                let mut diagnostics = Vec::new();
+                for item in items {
+                    match item.evaluate(scope, functions) {
+                        Ok(value) => values.push(value),
+                        Err(more) => diagnostics.extend(more),
+                    }
+                }
+                if diagnostics.is_empty() { Ok(Value::List(values)) } else { Err(diagnostics) }
+            }
+            TemplateKind::Map(entries) => {
+                let mut values = Map::with_capacity(entries.len());
+                let mut diagnostics = Vec::new();
+                for entry in entries {
+                    match entry.value.evaluate(scope, functions) {
+                        Ok(value) => drop(values.insert(entry.key.clone(), value)),
+                        Err(more) => diagnostics.extend(more),
+                    }
+                }
+                if diagnostics.is_empty() { Ok(Value::Map(values)) } else { Err(diagnostics) }
+            }
+        }
+    }
+
+    /// The expressions in it, in the order written.
+    pub fn expressions(&self) -> impl Iterator<Item = &Arc<Expression>> {
+        let mut found = Vec::new();
+        self.collect(&mut found);
+        found.into_iter()
+    }
+
+    /// The paths that its expressions read.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.expressions().flat_map(|expression| expression.references.iter())
+    }
+
+    /// True when there is no expression in it.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        matches!(self.kind, TemplateKind::Literal(_))
+    }
+
+    fn collect<'a>(&'a self, found: &mut Vec<&'a Arc<Expression>>) {
+        match &self.kind {
+            TemplateKind::Literal(_) => {}
+            TemplateKind::Expression(expression) => found.push(expression),
+            TemplateKind::Text(parts) => found.extend(parts.iter().filter_map(|part| match part {
+                TextPart::Expression(expression) => Some(expression),
+                TextPart::Literal(_) => None,
+            })),
+            TemplateKind::List(items) => items.iter().for_each(|item| item.collect(found)),
+            TemplateKind::Map(entries) => entries.iter().for_each(|entry| entry.value.collect(found)),
+        }
+    }
+}
+
+/// A list, collapsed when it holds no expression.
+pub(super) fn list(items: Vec<Template>) -> TemplateKind {
+    if !items.iter().all(Template::is_literal) {
+        return TemplateKind::List(items);
+    }
+    TemplateKind::Literal(Value::List(items.into_iter().map(into_literal).collect()))
+}
+
+/// A map, collapsed when it holds no expression.
+pub(super) fn map(entries: Vec<TemplateEntry>) -> TemplateKind {
+    if !entries.iter().all(|entry| entry.value.is_literal()) {
+        return TemplateKind::Map(entries);
+    }
+    let entries = entries.into_iter().map(|entry| (entry.key, into_literal(entry.value)));
+    TemplateKind::Literal(Value::Map(entries.collect()))
+}
+
+fn into_literal(template: Template) -> Value {
+    match template.kind {
+        TemplateKind::Literal(value) => value,
+        _ => Value::Null,
+    }
+}
+
+fn literal(node: &Node) -> Value {
+    match &node.kind {
+        NodeKind::Null => Value::Null,
+        NodeKind::Bool(value) => Value::Bool(*value),
+        NodeKind::Int(value) => Value::Int(*value),
+        NodeKind::Number(number) => Value::Number(number.clone()),
+        NodeKind::Text(text) => Value::String(text.clone()),
+        NodeKind::List(items) => Value::List(items.iter().map(literal).collect()),
+        NodeKind::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), literal(&entry.value))).collect(),
+    }
+}
+
+fn compile_text(text: &str, scalar: Span, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> TemplateKind {
+    if !split::has_expression(text) {
+        return TemplateKind::Literal(Value::String(text.to_owned()));
+    }
+    let pieces = match split::split(text) {
+        Ok(pieces) => pieces,
+        Err(unclosed) => {
+            let span = locate(sources, scalar, text, unclosed.start, 3);
+            let hint = if unclosed.is_in_text {
+                "a text in the expression lacks its closing quote"
+            } else {
+                "`}}` closes an expression; `$${{` is a literal `${{`"
+            };
+            let message = "`${{` is not closed by `}}`";
+            diagnostics.push(Diagnostic::error("expression_unclosed", message).at(span).hint(hint));
+            return TemplateKind::Literal(Value::Null);
+        }
+    };
+    let mut compile = |inner: &str, start: usize| {
+        let span = locate(sources, scalar, text, start, inner.len());
+        match Expression::compile(inner, span, sources.place(span)) {
+            Ok(expression) => Some(Arc::new(expression)),
+            Err(fault) => {
+                diagnostics.push(diagnose(fault, |at| locate(sources, scalar, text, start + at, 1)));
+                None
+            }
+        }
+    };
+    if let Some((inner, start)) = only_expression(&pieces) {
+        return compile(inner, start).map_or(TemplateKind::Literal(Value::Null), TemplateKind::Expression);
+    }
+    let mut parts = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match piece {
+            Piece::Literal(literal) => parts.push(TextPart::Literal(literal)),
+            Piece::Expression { text, start } => parts.extend(compile(text, start).map(TextPart::Expression)),
+        }
+    }
+    match parts.as_slice() {
+        [] => TemplateKind::Literal(Value::Null),
+        [TextPart::Literal(text)] => TemplateKind::Literal(Value::String(text.clone())),
+        _ => TemplateKind::Text(parts),
+    }
+}
+
+/// The expression that a text is, white space around it aside (block scalars end in a line break).
+fn only_expression<'a>(pieces: &[Piece<'a>]) -> Option<(&'a str, usize)> {
+    let mut only = None;
+    for piece in pieces {
+        match piece {
+            Piece::Literal(literal) if literal.trim().is_empty() => {}
+            Piece::Expression { text, start } if only.is_none() => only = Some((*text, *start)),
+            _ => return None,
+        }
+    }
+    only
+}
+
+fn diagnose(fault: Fault, locate: impl Fn(usize) -> Span) -> Diagnostic {
+    Diagnostic::error("expression_syntax", fault.message).at(locate(fault.at)).maybe_hint(fault.hint)
+}
+
+fn evaluate_text(parts: &[TextPart], scope: &dyn Scope, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {
+    let mut text = String::new();
+    let (mut is_unknown, mut is_sensitive) = (false, false);
+    let mut diagnostics = Vec::new();
+    for part in parts {
+        let expression = match part {
+            TextPart::Literal(literal) => {
+                text.push_str(literal);
+                continue;
+            }
+            TextPart::Expression(expression) => expression,
+        };
+        match expression.evaluate(scope, functions) {
+            Ok(value) => {
+                is_unknown |= value.has_unknown();
+                is_sensitive |= value.has_sensitive();
+                if let Err(diagnostic) = push(&mut text, &value, expression) {
+                    diagnostics.push(*diagnostic);
+                }
+            }
+            Err(diagnostic) => diagnostics.push(diagnostic),
+        }
+    }
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
+    }
+    let value = if is_unknown { Value::Unknown } else { Value::String(text) };
+    Ok(if is_sensitive { Value::sensitive(value) } else { value })
+}
+
+/// Writes a value into a text; the unknown writes nothing, for the text is unknown then.
+fn push(text: &mut String, value: &Value, expression: &Expression) -> Result<(), Box<Diagnostic>> {
+    match value.exposed() {
+        Value::String(part) => text.push_str(part),
+        Value::Int(number) => text.push_str(&number.to_string()),
+        Value::Number(number) => text.push_str(number.as_str()),
+        Value::Bool(flag) => text.push_str(if *flag { "true" } else { "false" }),
+        Value::Unknown => {}
+        other @ (Value::Null | Value::List(_) | Value::Map(_) | Value::Sensitive(_)) => {
+            let hint = match other {
+                Value::Null => "a condition can stand in: `${{ x == null ? \"\" : x }}`",
+                _ => "`json(…)` and `list.join(\", \")` make text of it",
+            };
+            let message = format!(
+                "text cannot take up `{}`: expected text, a number or true/false, found {}",
+                expression.text,
+                other.kind()
+            );
+            return Err(Box::new(expression.diagnose("expression_not_text", message).hint(hint)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(in crate::expression) mod tests;
