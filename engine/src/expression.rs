@@ -5,20 +5,24 @@
 //! is sensitive.
 //!
 //! Read in this order: `split` (where expressions begin and end), `compile` (text to syntax tree, paths read off it),
-//! `evaluate` (paths are read, CEL decides), `bridge` (values into CEL and back), [`functions`].
+//! `evaluate` (paths are read, CEL decides), `bridge` (values into CEL and back), [`functions`], [`capture`] (what a
+//! saved plan keeps), `saved` (templates as JSON).
 
 mod bridge;
+pub mod capture;
 mod compile;
 mod evaluate;
 mod failure;
 pub mod functions;
 mod locate;
 mod path;
+mod saved;
 mod split;
 mod stack;
 mod syntax;
 mod template;
 
+pub use capture::{Captured, Layered};
 pub use functions::Functions;
 pub use path::descend;
 
