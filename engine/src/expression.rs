@@ -19,6 +19,7 @@ mod path;
 mod places;
 mod saved;
 mod split;
+mod stack;
 mod syntax;
 mod template;
 

@@ -6,12 +6,14 @@
 //! anything of a value without one of these, so a result computed without a touch does not depend on the unknown.
 
 use base64::Engine as _;
+use cel::ExecutionError;
+use cel::common::ast::operators;
 use cel::common::traits::{Adder, Comparer, Container, Indexer, Iterable, Sizer};
 use cel::common::types::{
     CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional, CelString, CelType,
     CelUInt, Kind, Type, UNKNOWN_TYPE,
 };
-use cel::common::value::{StaticVal, Val};
+use cel::common::value::{BuiltinRef, CowVal, StaticVal, Val};
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -103,12 +105,13 @@ impl Val for UnknownVal {
         Some(self)
     }
 
-    fn as_builtin<'b, 'v>(&'b self) -> cel::common::value::BuiltinRef<'b, 'v>
+    // Hidden in the crate's documentation, and needed: it is how texts, lists and maps look at what they are compared to.
+    fn as_builtin<'b, 'v>(&'b self) -> BuiltinRef<'b, 'v>
     where
         Self: 'v,
     {
         self.0.set();
-        cel::common::value::BuiltinRef::Other
+        BuiltinRef::Other
     }
 }
 
@@ -215,11 +218,8 @@ fn from_map(map: &CelMap<'_>) -> Result<Map, String> {
 }
 
 /// The items of a list as they are, the keys of a map sorted: so that walking over a map says the same every time.
-pub(super) fn in_order<'b, 'v>(
-    mut arguments: Vec<cel::common::value::CowVal<'b, 'v>>,
-) -> Result<cel::common::value::CowVal<'b, 'v>, cel::ExecutionError> {
-    use cel::common::value::CowVal;
-    let Some(range) = arguments.pop() else { return Err(cel::ExecutionError::invalid_argument_count(1, 0)) };
+pub(super) fn in_order<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let Some(range) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
     let Some(map) = range.downcast_ref::<CelMap>() else { return Ok(range) };
     let mut keys: Vec<&CelMapKey<'v>> = map.inner().keys().collect();
     keys.sort_unstable();
@@ -232,4 +232,13 @@ pub(super) fn in_order<'b, 'v>(
         }
     });
     Ok(CowVal::owned(CelList::from(keys.collect::<Vec<_>>())))
+}
+
+/// The right side of a `+` as it is, unless it is a map: the crate would add the keys of a map to a list, in any order.
+pub(super) fn not_a_map<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let Some(operand) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
+    match operand.downcast_ref::<CelMap>() {
+        Some(_) => Err(ExecutionError::no_such_overload(operators::ADD, vec!["map".to_owned()])),
+        None => Ok(operand),
+    }
 }

@@ -6,6 +6,7 @@
 
 use super::functions::{self, Style, environment};
 use super::path::{self, is_type_name};
+use super::stack::with_stack;
 use super::syntax::{self, Fault};
 use super::{Expression, Reference, ReferenceStep};
 use crate::diagnostic::did_you_mean;
@@ -15,6 +16,12 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, Sour
 
 /// The function that puts the keys of a map in order before anything walks over them; no person can write its name.
 pub(super) const IN_ORDER: &str = "@in_order";
+
+/// The stack that evaluation needs for each level of a tree.
+const LEVEL: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 32 * 1024 };
+
+/// The function that keeps maps off the right side of `+`.
+pub(super) const NOT_A_MAP: &str = "@not_a_map";
 
 /// How an expression is evaluated.
 #[derive(Debug)]
@@ -34,6 +41,8 @@ pub(super) struct Cel {
     pub(super) paths: Vec<Reference>,
     /// The keys of the map literals, in the order written: results are put in that order.
     pub(super) keys: Vec<String>,
+    /// The bytes of stack that evaluation may need.
+    pub(super) stack: usize,
 }
 
 /// What the tree wants to know of a path.
@@ -83,15 +92,21 @@ fn compile(text: &str) -> Result<(Program, Vec<Reference>), Fault> {
         note(&mut references, &path);
         return Ok((Program::Path(path), references));
     }
-    syntax::check_depth(text)?;
+    let stack = syntax::needed_stack(text)?;
+    let cel = with_stack(stack, || compile_cel(text)).unwrap_or_else(|| Err(syntax::too_deep(0)))?;
+    let mut references = Vec::new();
+    cel.paths.iter().for_each(|path| note(&mut references, path));
+    Ok((Program::Cel(cel), references))
+}
+
+fn compile_cel(text: &str) -> Result<Cel, Fault> {
     let parsed = environment().parser().parse_with_source_info(text);
     let (mut tree, source) = parsed.map_err(|errors| syntax::fault_of(text, &errors))?;
-    let mut reader = Reader { text, source: &source, bound: Vec::new(), paths: Vec::new(), keys: Vec::new() };
+    let mut reader =
+        Reader { text, source: &source, bound: Vec::new(), paths: Vec::new(), keys: Vec::new(), depth: 0, deepest: 0 };
     reader.visit(&mut tree)?;
-    let Reader { paths, keys, .. } = reader;
-    let mut references = Vec::new();
-    paths.iter().for_each(|path| note(&mut references, path));
-    Ok((Program::Cel(Cel { tree, paths, keys }), references))
+    let Reader { paths, keys, deepest, .. } = reader;
+    Ok(Cel { tree, paths, keys, stack: deepest * LEVEL })
 }
 
 /// Adds a path and the paths within it, each once.
@@ -114,10 +129,21 @@ struct Reader<'a> {
     bound: Vec<String>,
     paths: Vec<Reference>,
     keys: Vec<String>,
+    /// How deep in the tree it is, and the most that it was.
+    depth: usize,
+    deepest: usize,
 }
 
 impl Reader<'_> {
     fn visit(&mut self, node: &mut IdedExpr) -> Result<(), Fault> {
+        self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
+        let visited = self.visit_inner(node);
+        self.depth -= 1;
+        visited
+    }
+
+    fn visit_inner(&mut self, node: &mut IdedExpr) -> Result<(), Fault> {
         if let Some(path) = self.path_of(&node.expr) {
             node.expr = Expr::Ident(Use::Value(self.number(path)).variable());
             return Ok(());
@@ -144,13 +170,12 @@ impl Reader<'_> {
                 EntryExpr::StructField(_) => Err(Fault::new(at, "a map is written `{\"key\": value}`")),
             }),
             Expr::Comprehension(comprehension) => {
+                // Each takes several calls of the evaluator: its own, its loop's, that for the order of its range.
+                self.depth += 3;
                 self.visit(&mut comprehension.iter_range)?;
                 self.visit(&mut comprehension.accu_init)?;
                 if !matches!(comprehension.iter_range.expr, Expr::List(_)) {
-                    let range = std::mem::take(&mut comprehension.iter_range);
-                    let id = range.id;
-                    let call = CallExpr { func_name: IN_ORDER.to_owned(), target: None, args: vec![range] };
-                    comprehension.iter_range = IdedExpr { id, expr: Expr::Call(call) };
+                    wrap(&mut comprehension.iter_range, IN_ORDER);
                 }
                 let outer = self.bound.len();
                 self.bound.extend([comprehension.iter_var.clone(), comprehension.accu_var.clone()]);
@@ -159,6 +184,7 @@ impl Reader<'_> {
                     .into_iter()
                     .try_for_each(|part| self.visit(part));
                 self.bound.truncate(outer);
+                self.depth -= 3;
                 visited
             }
             Expr::Struct(message) => {
@@ -181,7 +207,13 @@ impl Reader<'_> {
             },
             None => self.check_name(&call.func_name, Style::Global, at)?,
         }
-        call.args.iter_mut().try_for_each(|argument| self.visit(argument))
+        call.args.iter_mut().try_for_each(|argument| self.visit(argument))?;
+        if let (operators::ADD, Some(right)) = (call.func_name.as_str(), call.args.get_mut(1))
+            && !matches!(right.expr, Expr::List(_) | Expr::Literal(_))
+        {
+            wrap(right, NOT_A_MAP);
+        }
+        Ok(())
     }
 
     /// Refuses functions that there are not. Operators, and what macros expand to, have names that begin otherwise.
@@ -246,11 +278,24 @@ impl Reader<'_> {
         }
     }
 
-    /// The byte at which a node stands; the parser counts characters.
+    /// The byte at which a node stands; of a call, the name rather than the bracket that the parser remembers.
     fn byte_of(&self, id: u64) -> usize {
-        let characters = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
-        self.text.char_indices().nth(characters).map_or(0, |(byte, _)| byte)
+        let at = self.source.offset_for(id).map_or(0, |(start, _)| start as usize);
+        match self.text.split_at_checked(at) {
+            Some((before, after)) if after.starts_with('(') => {
+                before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len()
+            }
+            _ => at,
+        }
     }
+}
+
+/// Puts a call around a node.
+fn wrap(node: &mut IdedExpr, function: &str) {
+    let inner = std::mem::take(node);
+    let id = inner.id;
+    let call = CallExpr { func_name: function.to_owned(), target: None, args: vec![inner] };
+    *node = IdedExpr { id, expr: Expr::Call(call) };
 }
 
 /// The namespace that a call's target names: `math` in `math.greatest(…)`.

@@ -4,6 +4,7 @@ use super::bridge::{self, Touched};
 use super::compile::{Cel, Program, Use};
 use super::failure::{self, Failure};
 use super::functions::Functions;
+use super::stack::with_stack;
 use super::{Expression, Missing, Scope};
 use crate::diagnostic::Diagnostic;
 use cel::common::types::CelBool;
@@ -27,17 +28,22 @@ impl Expression {
                 Ok(read) => Ok(read.value.into_owned()),
                 Err(missing) => Err(Failure::from(missing)),
             },
-            Program::Cel(program) => program.evaluate(scope, functions),
+            Program::Cel(program) => with_stack(program.stack, || program.evaluate(scope, functions))
+                .unwrap_or_else(|| Err(Failure::new("there is no memory for a computation this deep"))),
         };
         answer.map_err(|failure| self.diagnose("expression_failed", failure.message).maybe_hint(failure.hint))
     }
 
     /// An error that stands at this expression.
     pub(super) fn diagnose(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
-        let diagnostic = Diagnostic::error(code, message);
+        if !self.is_saved {
+            return Diagnostic::error(code, message).at(self.span);
+        }
+        // The text it stands in is not at hand to be shown, so the expression is quoted.
+        let diagnostic = Diagnostic::error(code, format!("`{}`: {}", self.text, message.into()));
         match &self.place {
-            Some(place) if self.is_saved => diagnostic.at_place(place.clone()),
-            _ => diagnostic.at(self.span),
+            Some(place) => diagnostic.at_place(place.clone()),
+            None => diagnostic,
         }
     }
 }

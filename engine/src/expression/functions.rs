@@ -11,7 +11,7 @@ mod serialise;
 pub use registry::{FUNCTIONS, FunctionDoc, Style};
 
 use super::bridge::{self, Touched};
-use super::compile::IN_ORDER;
+use super::compile::{IN_ORDER, NOT_A_MAP};
 use crate::diagnostic::did_you_mean;
 use cel::common::types::DYN_TYPE;
 use cel::common::value::CowVal;
@@ -40,6 +40,7 @@ fn extended() -> Result<Env, DeclarationError> {
     environment.add_extension(extensions::lists)?;
     environment.add_extension(extensions::math)?;
     environment.add_overload(IN_ORDER, "in_order", vec![DYN_TYPE], bridge::in_order)?;
+    environment.add_overload(NOT_A_MAP, "not_a_map", vec![DYN_TYPE], bridge::not_a_map)?;
     Ok(environment)
 }
 
@@ -129,16 +130,11 @@ fn sql_type(types: &BTreeMap<String, SqlType>, arguments: &[Value]) -> Result<Va
     let provider = text(provider)?;
     let write = types.get(technology(provider)).ok_or_else(|| {
         let known = types.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let suggestion = did_you_mean(provider, types.keys().map(String::as_str)).map_or_else(
-            || {
-                if known.is_empty() {
-                    "no provider has types".to_owned()
-                } else {
-                    format!("those with types are {known}")
-                }
-            },
-            |hint| hint,
-        );
+        let suggestion = match did_you_mean(provider, types.keys().map(String::as_str)) {
+            Some(hint) => hint,
+            None if known.is_empty() => "no provider has any".to_owned(),
+            None => format!("those with types are {known}"),
+        };
         format!("no provider `{provider}` with types of columns: {suggestion}")
     })?;
     let column = column

@@ -77,7 +77,7 @@ mod tests {
             (r#""\u00e9 ${{ b }}""#, "é ${{ b }}", 7, Some(12)),
             ("|\n  x\n  ${{ b }}\n", "x\n${{ b }}\n", 6, Some(12)),
             ("|\n  ${{ b }}\n  ${{ b }}\n", "${{ b }}\n${{ b }}\n", 4, None),
-            ("'a\n  ${{ b }}'", "a ${{ b }}", 6, None),
+            ("'a\n  ${{ b }}'", "a ${{ b }}", 6, Some(9)),
         ] {
             let found = offset(written, value, wanted);
             assert_eq!(found, expected, "{written}");

@@ -3,9 +3,17 @@
 use super::split::{Scanner, Token};
 use cel::ParseErrors;
 
-/// The most that expressions may nest, and operators follow one another. Beyond it the recursion of parser and
-/// evaluator would endanger the stack; people's expressions stay far below.
-const DEPTH_LIMIT: usize = 300;
+/// What one step deeper costs of the parser's stack, in units of [`UNIT`].
+mod weight {
+    pub(super) const BRACKET: usize = 20;
+    pub(super) const OPERATOR: usize = 4;
+    pub(super) const DOT: usize = 2;
+    /// The most that an expression may need. People's expressions stay far below.
+    pub(super) const LIMIT: usize = 2000;
+}
+
+/// Bytes of stack.
+const UNIT: usize = if cfg!(debug_assertions) { 16 * 1024 } else { 8 * 1024 };
 
 /// A fault in an expression's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,42 +36,53 @@ impl Fault {
     }
 }
 
-/// Refuses what nests too deeply to be parsed on any thread's stack.
-pub(super) fn check_depth(text: &str) -> Result<(), Fault> {
-    // One count for each open bracket: the operators since its last comma, each of which may nest the next.
+/// The bytes of stack that parsing will need.
+///
+/// # Errors
+/// When they are more than any thread should be given.
+pub(super) fn needed_stack(text: &str) -> Result<usize, Fault> {
+    // One count for each open bracket: what stands in it since its last comma, all of which may nest.
     let mut levels = vec![0_usize];
-    let mut depth = 0_usize;
+    let (mut depth, mut deepest) = (0_usize, 0_usize);
     let mut scanner = Scanner::new(text);
     while let Some(token) = scanner.next_token() {
         let Token::Symbol(at, symbol) = token else { continue };
+        let weight = match symbol {
+            '(' | '[' | '{' => weight::BRACKET,
+            '?' | '!' | '-' | '+' | '*' | '/' | '%' | '<' | '>' | '=' | '&' | '|' => weight::OPERATOR,
+            'i' if is_in(text, at) => weight::OPERATOR,
+            '.' => weight::DOT,
+            _ => 0,
+        };
+        depth += weight;
+        if let Some(top) = levels.last_mut() {
+            *top += weight;
+        }
         match symbol {
-            '(' | '[' | '{' => {
-                depth += 1;
-                if let Some(top) = levels.last_mut() {
-                    *top += 1;
-                }
-                levels.push(0);
-            }
+            '(' | '[' | '{' => levels.push(0),
             ')' | ']' | '}' if levels.len() > 1 => depth -= levels.pop().unwrap_or_default(),
-            ',' => {
-                if let Some(top) = levels.last_mut() {
-                    depth -= std::mem::take(top);
-                }
-            }
-            '.' | '?' | '!' | '-' | '+' | '*' | '/' | '%' | '<' | '>' | '=' | '&' | '|' => {
-                depth += 1;
-                if let Some(top) = levels.last_mut() {
-                    *top += 1;
-                }
-            }
+            ',' => depth -= levels.last_mut().map_or(0, std::mem::take),
             _ => {}
         }
-        if depth > DEPTH_LIMIT {
-            return Err(Fault::new(at, "the expression nests too deeply")
-                .hint("split it: put a part into `locals`, or into a list that is joined"));
+        deepest = deepest.max(depth);
+        if depth > weight::LIMIT {
+            return Err(too_deep(at));
         }
     }
-    Ok(())
+    Ok(deepest * UNIT)
+}
+
+/// What nests too deeply.
+pub(super) fn too_deep(at: usize) -> Fault {
+    Fault::new(at, "the expression nests too deeply").hint("split it: put a part of it into `locals`")
+}
+
+/// True when the operator `in` stands at that byte.
+fn is_in(text: &str, at: usize) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    text.split_at_checked(at).is_some_and(|(before, after)| {
+        !before.ends_with(is_word) && after.strip_prefix("in").is_some_and(|after| !after.starts_with(is_word))
+    })
 }
 
 /// The first thing that CEL's parser complains of, as a sentence.
@@ -98,7 +117,7 @@ fn readable(at: usize, message: &str) -> Fault {
             Fault::new(at, format!("`{found}` is no part of an expression"))
         };
     }
-    if message.contains("<EOF>") {
+    if message.contains("'<EOF>'") {
         return Fault::new(at, "the expression ends too early")
             .hint("an operator lacks its right side, or a bracket is not closed");
     }
@@ -120,7 +139,7 @@ fn readable(at: usize, message: &str) -> Fault {
             .hint(if word.trim() == "var" { "variables are read as `vars.NAME`" } else { "it may stand after a dot" });
     }
     if message.contains("ecursion limit") {
-        return Fault::new(at, "the expression nests too deeply");
+        return too_deep(0);
     }
     Fault::new(at, format!("the expression cannot be read: {message}"))
 }

@@ -48,9 +48,9 @@ fn a_saved_template_says_the_same_without_the_descriptor() {
         ("${{ component.list[resources.db.index].a }}", "2"),
         ("${{ component.list.map(i, i.a) + [resources.db.index] }}", "[1, 2, 1]"),
         ("${{ has(component.other) ? component.other : resources.db.id }}", "\"db-1\""),
-        ("${{ component.other.x }}", "`component` has no `other`"),
+        ("${{ component.other.x }}", "`component.other.x`: `component` has no `other`"),
         ("${{ component.password + resources.db.id }}", "\"hunter2db-1\""),
-        ("${{ nothing }}", "there is no variable `nothing`"),
+        ("${{ nothing }}", "`nothing`: there is no variable `nothing`"),
     ] {
         let (answer, saved) = later(template, now.clone(), then.clone());
         assert_eq!(answer, expected, "{template}");

@@ -1,0 +1,148 @@
+//! No text makes the compiler or the evaluator panic, hang or overflow.
+
+use super::*;
+use proptest::prelude::*;
+
+#[test]
+fn deep_nesting_is_an_error_and_no_overflow() {
+    let count = 100_000;
+    for deep in [
+        "(".repeat(count),
+        "[".repeat(count),
+        "{1:".repeat(count),
+        "-".repeat(count),
+        "!".repeat(count),
+        format!("a{}", ".b".repeat(count)) + "()",
+        "1+".repeat(count) + "1",
+        "a?b:".repeat(count) + "c",
+        "f(".repeat(count),
+        format!("a{}", "[0+0]".repeat(count)),
+        "a.map(x,".repeat(count),
+        "a||".repeat(count) + "a",
+        "1<".repeat(count) + "1",
+        "1 in ".repeat(count) + "1",
+        format!("a{}", "{}".repeat(count)),
+    ] {
+        let (_, diagnostics, _) = compile(&format!("${{{{ {deep} }}}}"));
+        assert_eq!(diagnostics.len(), 1);
+    }
+}
+
+#[test]
+fn no_depth_overflows_a_small_stack() {
+    let nested = |open: &str, close: &str, count: usize| format!("{}1{}", open.repeat(count), close.repeat(count));
+    let evaluate = move || {
+        for count in [4, 12, 40, 90, 100, 300, 1000] {
+            for deep in [
+                "1+".repeat(count) + "1",
+                "-".repeat(count) + "1",
+                "!".repeat(count) + "true",
+                format!("a{}", ".b".repeat(count)) + "+1",
+                "true ? 1 : ".repeat(count) + "1",
+                nested("[", "]", count),
+                nested("(", ")", count),
+                nested("{1:", "}", count),
+                nested("dyn(", ")", count),
+                nested("[1].map(x, ", ")", count),
+                format!("[1]{}", ".map(x, x)".repeat(count)),
+                format!("[1]{}", "[0]".repeat(count)),
+                "true && ".repeat(count) + "true",
+                "1 in ".repeat(count) + "[1]",
+            ] {
+                text(&format!("${{{{ {deep} }}}}"), json!({"a": 1}));
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(evaluate).unwrap().join().unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_it_panic(noise in any::<String>(), pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..14)) {
+        let variables = json!({"a": {"b": [1, "x", null, "(unknown)"], "s": {"(secret)": "y"}}, "c": 3});
+        for inner in [noise, pieces.concat(), pieces.join(" ")] {
+            text(&inner, variables.clone());
+            text(&format!("${{{{ {inner} }}}}"), variables.clone());
+        }
+    }
+}
+
+const PIECES: &[&str] = &[
+    "a",
+    ".b",
+    "[0]",
+    "c",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    "'x'",
+    "\"y\"",
+    "'",
+    "\"",
+    "1",
+    "1u",
+    "2.5",
+    "-",
+    "+",
+    "*",
+    "/",
+    "%",
+    "==",
+    "<",
+    " in ",
+    "&&",
+    "||",
+    "!",
+    "?",
+    ":",
+    ",",
+    "has(a.b)",
+    ".map(x, x)",
+    ".filter(x, x == 1)",
+    ".all(x, true)",
+    "size(",
+    "string(",
+    "a.s",
+    "a.b",
+    "true",
+    "null",
+    "r'",
+    "b'z'",
+    "'''",
+    "é",
+    "\\",
+    "\n",
+    ".?b",
+    "[?0]",
+    "math.greatest(",
+    ".sort()",
+    ".sortBy(x, x)",
+    "$",
+    "${{",
+    "}}",
+    "{'k': 1}",
+    "format(",
+    ".substring(5)",
+    "range(3)",
+    "json(",
+    "//",
+    "`",
+    "x{y: 1}",
+    "9e999",
+    "0x",
+    "has(",
+    "math.@max",
+    "@0",
+    ".exists_one(",
+    "a.b[1:2]",
+    ".optMap(x, x)",
+    "'\\x'",
+    "'\\u12'",
+    "9223372036854775808",
+    "_",
+];
