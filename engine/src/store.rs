@@ -38,6 +38,9 @@ pub trait StateStore: Send + Sync {
     /// The versions of one row, newest first.
     async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError>;
 
+    /// Everything that is recorded of a stack, or of all of them, sorted, as of one moment.
+    async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError>;
+
     /// Takes leases on components, all or none, in sorted order. Leases whose holder is known to be dead, or that
     /// have expired, are taken over with a higher fence.
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError>;
@@ -230,6 +233,21 @@ pub struct HistoryEntry {
     pub at: Timestamp,
     /// By which operation.
     pub operation: Uuid,
+}
+
+/// What is recorded of a stack, as of one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StackSnapshot {
+    /// The stack.
+    pub stack: StackId,
+    /// Its rows, sorted by address.
+    pub rows: Vec<Row>,
+    /// Its components, sorted by key.
+    pub components: Vec<ComponentRow>,
+    /// The shared rows that it owns, sorted.
+    pub owned: Vec<Ownership>,
+    /// All versions of all its rows, oldest first; empty when they were not asked for.
+    pub history: Vec<(Address, HistoryEntry)>,
 }
 
 /// Asks for leases.

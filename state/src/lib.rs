@@ -1,1 +1,110 @@
+//! Where results live: the engine's [`StateStore`] on SQLite, and in memory for tests.
+//!
+//! [`open`] takes the place of a store and gives the store. What is stored: rows with all their versions, a journal of
+//! steps, leases, operations, logs. What never is: a secret in plain text, which the engine seals before it comes
+//! here. No store looks into attributes.
+//!
+//! Read in this order: `migrations/sqlite/0001_init.sql` (the layout), `sqlite` (the store), `sqlite::commit` (what
+//! one transaction does), `sqlite::lease` (who may write). [`contract`](self) tests run the same behaviours over every
+//! store.
+#![forbid(unsafe_code)]
+#![allow(clippy::result_large_err, reason = "`StoreError` names rows in full, and no error is on a path that is hot")]
 
+pub mod clock;
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod export;
+mod memory;
+mod process;
+mod sqlite;
+mod url;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use memory::MemoryStore;
+pub use url::{StoreUrl, StoreUrlError};
+
+use sqlite::SqliteStore;
+use std::sync::Arc;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{Lease, Row, Selection, StateStore, StoreError};
+use uuid::Uuid;
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To read and write; a store is made where there is none, and brought to the newest format.
+    ReadWrite,
+    /// To read; nothing is made or changed. Where there is no store yet it looks empty and its id is nil.
+    ReadOnly,
+}
+
+/// Opens a store.
+///
+/// # Errors
+/// When what is there is no store or one of a newer format, or cannot be opened: a missing folder, a read-only file.
+pub async fn open(url: &StoreUrl, access: Access) -> Result<Arc<dyn StateStore>, StoreError> {
+    open_with_clock(url, access, Arc::new(SystemClock)).await
+}
+
+/// Opens a store whose time is told by the given clock.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_with_clock(
+    url: &StoreUrl,
+    access: Access,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn StateStore>, StoreError> {
+    let opened = match url {
+        StoreUrl::Sqlite(path) => {
+            let path = path.clone();
+            tokio::task::spawn_blocking(move || SqliteStore::open(&path, access, clock)).await
+        }
+        StoreUrl::SqliteMemory => tokio::task::spawn_blocking(move || SqliteStore::in_memory(access, clock)).await,
+        StoreUrl::Postgres => {
+            let reason = "this build has no support for PostgreSQL; use `sqlite:PATH`".to_owned();
+            return Err(StoreError::Unavailable { doing: "opened", reason });
+        }
+    };
+    match opened {
+        Ok(store) => Ok(Arc::new(store?)),
+        Err(error) => Err(StoreError::Unavailable { doing: "opened", reason: error.to_string() }),
+    }
+}
+
+/// The lease that gives the right to change a row: the one on its component or, for a shared row, on the row itself.
+fn covering<'a>(leases: &'a [Lease], row: &Row) -> Option<&'a Lease> {
+    let address = row.address.to_string();
+    let of_stack = || leases.iter().filter(|lease| lease.stack == row.stack);
+    of_stack()
+        .find(|lease| lease.component == address)
+        .or_else(|| of_stack().find(|lease| lease.component == row.address.component))
+}
+
+fn selects(selection: &Selection, address: &Address) -> bool {
+    match selection {
+        Selection::All => true,
+        Selection::Components(components) => components.contains(&address.component),
+        Selection::Addresses(addresses) => addresses.contains(address),
+    }
+}
+
+fn still_in_use(stack: &StackId, component: &str) -> String {
+    format!("component `{component}` of {stack} still has recorded objects")
+}
+
+fn never_begun(operation: Uuid) -> String {
+    format!("operation {operation} was never begun")
+}
+
+fn begun_twice(operation: Uuid) -> String {
+    format!("operation {operation} was begun before")
+}
+
+fn opened_twice(operation: Uuid, step: u32) -> String {
+    format!("step {step} of operation {operation} was opened before")
+}
+
+fn not_open(operation: Uuid, step: u32) -> String {
+    format!("step {step} of operation {operation} is not open")
+}

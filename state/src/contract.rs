@@ -1,0 +1,231 @@
+//! The behaviours that every store shows, as tests that any store can be run through.
+//!
+//! [`store_contract!`](crate::store_contract) expands to one test for each behaviour; it takes an async function that
+//! makes a [`Fixture`]. The crate that uses it needs tokio with its macros.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "it is a suite of tests")]
+
+pub mod concurrency;
+pub mod journal;
+pub mod leases;
+pub mod plans;
+pub mod rows;
+pub mod stacks;
+
+use crate::clock::ManualClock;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{
+    Acquired, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Selection, StateStore,
+    StepAction, StoreError, Write,
+};
+use uuid::Uuid;
+
+/// Opens the store of a fixture again.
+pub type Reopen =
+    Box<dyn Fn(Arc<ManualClock>) -> Pin<Box<dyn Future<Output = Arc<dyn StateStore>> + Send>> + Send + Sync>;
+
+/// A new, empty store and the clock that it goes by.
+pub struct Fixture {
+    /// The store.
+    pub store: Arc<dyn StateStore>,
+    /// Its clock, which stands until a test moves it.
+    pub clock: Arc<ManualClock>,
+    /// How to open what the store left behind, for stores that leave something.
+    pub reopen: Option<Reopen>,
+}
+
+/// Expands to one test for each behaviour of a store; takes the path of an async function that makes a [`Fixture`].
+#[macro_export]
+macro_rules! store_contract {
+    ($make:path) => {
+        $crate::store_contract! { @tests $make;
+            rows::a_put_row_is_read_back_whole
+            rows::an_update_raises_the_generation
+            rows::generations_go_on_after_a_deletion
+            rows::a_stale_write_refuses_the_whole_commit
+            rows::a_refused_commit_leaves_no_trace_of_any_record
+            rows::selections_pick_components_and_addresses
+            rows::rows_are_sorted_by_address
+            rows::a_deposed_row_lives_beside_its_successor
+            rows::history_tells_the_versions_newest_first
+            rows::a_moved_row_takes_its_dependents_along
+            rows::a_move_goes_nowhere_where_something_is
+            rows::a_put_stamps_time_and_operation
+            rows::odd_texts_and_bytes_survive
+            stacks::only_stacks_with_rows_are_listed
+            stacks::components_are_recorded_and_forgotten
+            stacks::a_component_with_objects_is_not_forgotten
+            stacks::owners_are_added_once_and_dropped
+            stacks::owners_of_other_environments_are_others
+            stacks::owners_follow_a_moved_shared_row
+            stacks::a_snapshot_holds_everything_of_a_stack
+            leases::a_free_component_is_granted
+            leases::leases_are_granted_all_or_none
+            leases::leases_are_granted_in_sorted_order
+            leases::the_same_operation_gets_the_lease_it_has
+            leases::an_expired_lease_is_taken_over_with_a_higher_fence
+            leases::a_released_lease_still_raises_the_fence
+            leases::a_writer_with_an_old_fence_is_refused
+            leases::a_late_writer_whom_nobody_followed_still_records
+            leases::a_released_lease_writes_nothing
+            leases::renewing_keeps_others_out
+            leases::a_lost_lease_is_not_renewed
+            leases::a_broken_lease_is_lost
+            journal::an_intent_is_open_until_its_outcome
+            journal::a_partial_result_is_kept_with_its_intent
+            journal::an_intent_is_orphaned_when_its_lease_ends
+            journal::an_intent_of_a_holder_at_work_is_not_orphaned
+            journal::an_intent_is_orphaned_once_its_lease_is_taken_over
+            journal::open_intents_are_selected_and_oldest_first
+            journal::an_outcome_without_an_intent_opens_and_closes
+            journal::a_step_is_closed_once
+            journal::an_operation_is_recorded_from_begin_to_end
+            journal::an_operation_without_leases_is_abandoned
+            journal::operations_are_listed_newest_first
+            journal::a_log_keeps_its_order
+            journal::an_operation_that_never_began_writes_nothing
+            plans::a_plan_is_spent_once
+            plans::a_stale_plan_lists_every_row_that_moved
+            plans::a_refused_plan_is_not_spent
+            plans::absent_rows_are_generation_zero
+            concurrency::commits_of_many_tasks_all_land
+            concurrency::of_two_writers_one_is_stale
+            concurrency::what_was_committed_outlives_the_store
+        }
+    };
+    (@tests $make:path; $($module:ident :: $name:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                $crate::contract::$module::$name($make().await).await;
+            }
+        )+
+    };
+}
+
+/// The time at which the clocks of fixtures stand.
+#[must_use]
+pub fn start_of_time() -> Timestamp {
+    Timestamp::from_second(1_750_000_000).unwrap()
+}
+
+fn demo() -> StackId {
+    StackId::new("demo", "local")
+}
+
+fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+fn row(text: &str) -> Row {
+    Row {
+        stack: demo(),
+        address: address(text),
+        deposed: None,
+        status: RowStatus::Ready,
+        generation: 0,
+        provider: "local".to_owned(),
+        schema_version: 1,
+        identity: format!(r#"{{"name":"{}"}}"#, address(text).name),
+        attributes: r#"{"size":1}"#.to_owned(),
+        private: vec![0, 1, 255],
+        dependencies: Vec::new(),
+        lifecycle: "{}".to_owned(),
+        updated_at: Timestamp::UNIX_EPOCH,
+        operation: Uuid::nil(),
+    }
+}
+
+fn depending(text: &str, on: &[&str]) -> Row {
+    Row { dependencies: on.iter().map(|text| address(text)).collect(), ..row(text) }
+}
+
+fn put(row: Row, expected: Generation) -> Write {
+    Write::Put { row: Box::new(row), expected }
+}
+
+fn delete(text: &str, expected: Generation) -> Write {
+    Write::Delete { stack: demo(), address: address(text), deposed: None, expected }
+}
+
+fn rename(from: &str, to: &str, expected: Generation) -> Write {
+    Write::Move { stack: demo(), from: address(from), to: address(to), expected }
+}
+
+fn intent(operation: Uuid, step: u32, row: Row) -> Intent {
+    Intent {
+        operation,
+        step,
+        action: StepAction::Create,
+        row,
+        prior_generation: 0,
+        timeout: Duration::from_secs(600),
+        settle: Duration::from_secs(30),
+    }
+}
+
+fn addresses(texts: &[&str]) -> Selection {
+    Selection::Addresses(texts.iter().map(|text| address(text)).collect())
+}
+
+fn components(keys: &[&str]) -> BTreeSet<(StackId, String)> {
+    keys.iter().map(|key| (demo(), (*key).to_owned())).collect()
+}
+
+impl Fixture {
+    async fn write(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        self.write_as(Uuid::now_v7(), writes).await
+    }
+
+    async fn write_as(&self, operation: Uuid, writes: Vec<Write>) -> Result<(), StoreError> {
+        let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
+        self.store.commit(&[], &records).await
+    }
+
+    async fn row(&self, text: &str) -> Option<Row> {
+        let rows = self.store.rows(&demo(), &addresses(&[text])).await.unwrap();
+        rows.into_iter().find(|row| row.deposed.is_none())
+    }
+
+    async fn generation(&self, text: &str) -> Generation {
+        self.row(text).await.map_or(0, |row| row.generation)
+    }
+
+    async fn names(&self, selection: &Selection) -> Vec<String> {
+        let rows = self.store.rows(&demo(), selection).await.unwrap();
+        rows.iter().map(|row| row.address.to_string()).collect()
+    }
+
+    async fn begin(&self) -> Uuid {
+        let id = Uuid::now_v7();
+        let operation = NewOperation { id, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
+        self.store.begin(&operation).await.unwrap();
+        id
+    }
+
+    async fn acquire(&self, operation: Uuid, keys: &[&str]) -> Acquired {
+        let request = LeaseRequest {
+            components: components(keys),
+            operation,
+            holder: "jane@host".to_owned(),
+            term: Duration::from_secs(30),
+        };
+        self.store.acquire(&request).await.unwrap()
+    }
+
+    async fn granted(&self, operation: Uuid, keys: &[&str]) -> Vec<Lease> {
+        match self.acquire(operation, keys).await {
+            Acquired::Granted(leases) => leases,
+            Acquired::Held(held) => {
+                let holders: Vec<_> = held.iter().map(|lease| &lease.component).collect();
+                assert!(holders.is_empty(), "held by others: {holders:?}");
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The journal: steps, operations, logs.
+
+use super::{Fixture, addresses, demo, intent, put, row};
+use std::time::Duration;
+use terrace_engine::store::{
+    Lease, NewOperation, OpenIntent, OperationStatus, Record, Row, Selection, StepAction, StepResult, StoreError,
+};
+use uuid::Uuid;
+
+const TERM: Duration = Duration::from_secs(30);
+
+fn outcome(operation: Uuid, step: u32, row: Row, result: StepResult) -> Record {
+    let (stack, address) = (row.stack.clone(), row.address.clone());
+    let writes = vec![put(row, 0)];
+    Record::Outcome { operation, step, stack, address, action: StepAction::Create, result, writes }
+}
+
+fn end(operation: Uuid, status: OperationStatus) -> Record {
+    Record::End { operation, status, summary: "1 added".to_owned() }
+}
+
+impl Fixture {
+    async fn open(&self, selection: &Selection) -> Vec<OpenIntent> {
+        self.store.open_intents(&demo(), selection).await.unwrap()
+    }
+
+    async fn commit_under(&self, leases: &[Lease], records: Vec<Record>) {
+        self.store.commit(leases, &records).await.unwrap();
+    }
+
+    async fn open_under(&self, leases: &[Lease], operation: Uuid, step: u32, name: &str) {
+        self.commit_under(leases, vec![Record::Intent(Box::new(intent(operation, step, row(name))))]).await;
+    }
+
+    async fn is_orphaned(&self) -> bool {
+        let open = self.open(&Selection::All).await;
+        assert_eq!(open.len(), 1);
+        open[0].is_orphaned
+    }
+
+    async fn is_abandoned(&self, operation: Uuid) -> bool {
+        self.store.operation(operation).await.unwrap().unwrap().0.is_abandoned
+    }
+}
+
+/// The whole planned row can be had as long as nobody knows what came of it.
+pub async fn an_intent_is_open_until_its_outcome(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let leases = fixture.granted(operation, &["api"]).await;
+    let mut planned = intent(operation, 3, super::depending("api/local_value.a", &["local_value.b"]));
+    planned.action = StepAction::Update;
+    planned.prior_generation = 4;
+    fixture.commit_under(&leases, vec![Record::Intent(Box::new(planned.clone()))]).await;
+    fixture.clock.advance(Duration::from_secs(7));
+    let open = fixture.open(&Selection::All).await;
+    assert_eq!((open.len(), open[0].age), (1, Duration::from_secs(7)));
+    let started_at = open[0].started_at;
+    // A planned row has the generation that it starts from, and the time and operation of its intent.
+    let seen = Row { generation: 4, updated_at: started_at, operation, ..planned.row.clone() };
+    planned.row = seen;
+    assert_eq!(open[0].intent, planned);
+    let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
+    assert_eq!((steps[0].step, &steps[0].result, steps[0].started_at), (3, &None, started_at));
+
+    fixture.commit_under(&leases, vec![outcome(operation, 3, row("api/local_value.a"), StepResult::Done)]).await;
+    assert!(fixture.open(&Selection::All).await.is_empty());
+    assert_eq!(fixture.generation("api/local_value.a").await, 1);
+    let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
+    assert_eq!((steps.len(), steps[0].action, &steps[0].result), (1, StepAction::Update, &Some(StepResult::Done)));
+    assert_eq!((steps[0].started_at, steps[0].ended_at.is_some()), (started_at, true));
+}
+
+/// What a call knows before its end is known to recovery.
+pub async fn a_partial_result_is_kept_with_its_intent(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    fixture.open_under(&[], operation, 1, "local_value.a").await;
+    let partial = |identity: Option<&str>, private: Option<&[u8]>| Record::Partial {
+        operation,
+        step: 1,
+        identity: identity.map(str::to_owned),
+        private: private.map(<[u8]>::to_vec),
+    };
+    fixture.commit_under(&[], vec![partial(Some("{\"id\":7}"), None)]).await;
+    fixture.commit_under(&[], vec![partial(None, Some(&[9]))]).await;
+    let open = fixture.open(&Selection::All).await;
+    assert_eq!((open[0].intent.row.identity.as_str(), open[0].intent.row.private.as_slice()), ("{\"id\":7}", &[9][..]));
+    let absent = Record::Partial { operation, step: 2, identity: None, private: None };
+    assert!(fixture.store.commit(&[], &[absent]).await.is_err());
+}
+
+/// Given back, broken, expired: nobody works on it.
+pub async fn an_intent_is_orphaned_when_its_lease_ends(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let leases = fixture.granted(operation, &["api"]).await;
+    fixture.open_under(&leases, operation, 1, "api/local_value.a").await;
+    assert!(!fixture.is_orphaned().await);
+    fixture.clock.advance(TERM);
+    assert!(fixture.is_orphaned().await);
+    fixture.store.renew(&leases, TERM).await.unwrap();
+    assert!(!fixture.is_orphaned().await);
+    fixture.store.release(&leases).await.unwrap();
+    assert!(fixture.is_orphaned().await);
+}
+
+/// The lease on another component, or another one of the same holder, has no say.
+pub async fn an_intent_of_a_holder_at_work_is_not_orphaned(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let leases = fixture.granted(operation, &["api", "db"]).await;
+    fixture.open_under(&leases, operation, 1, "api/local_value.a").await;
+    fixture.store.break_lease(&leases[1].id).await.unwrap();
+    assert!(!fixture.is_orphaned().await);
+    fixture.granted(operation, &["web"]).await;
+    fixture.store.break_lease(&leases[0].id).await.unwrap();
+    assert!(fixture.is_orphaned().await);
+}
+
+/// Not even the same operation, come back, is the one that made the call.
+pub async fn an_intent_is_orphaned_once_its_lease_is_taken_over(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let leases = fixture.granted(operation, &["api"]).await;
+    fixture.open_under(&leases, operation, 1, "api/local_value.a").await;
+    fixture.clock.advance(TERM);
+    fixture.granted(operation, &["api"]).await;
+    assert!(fixture.is_orphaned().await);
+}
+
+/// The oldest call is looked for first.
+pub async fn open_intents_are_selected_and_oldest_first(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    for (step, name) in [(9, "api/local_value.z"), (1, "db/local_value.a"), (5, "api/local_value.a")] {
+        fixture.open_under(&[], operation, step, name).await;
+        fixture.clock.advance(Duration::from_secs(1));
+    }
+    let steps = |open: Vec<OpenIntent>| open.into_iter().map(|open| open.intent.step).collect::<Vec<_>>();
+    assert_eq!(steps(fixture.open(&Selection::All).await), [9, 1, 5]);
+    let api = Selection::Components(["api".to_owned()].into());
+    assert_eq!(steps(fixture.open(&api).await), [9, 5]);
+    assert_eq!(steps(fixture.open(&addresses(&["db/local_value.a"])).await), [1]);
+}
+
+/// What has no remote effect needs no intent.
+pub async fn an_outcome_without_an_intent_opens_and_closes(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let failed = StepResult::Failed("no such place".to_owned());
+    fixture.commit_under(&[], vec![outcome(operation, 1, row("local_value.a"), failed.clone())]).await;
+    let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
+    assert_eq!((steps.len(), &steps[0].result), (1, &Some(failed)));
+    assert_eq!((&steps[0].stack, &steps[0].address), (&demo(), &super::address("local_value.a")));
+}
+
+/// A step has one intent and one outcome.
+pub async fn a_step_is_closed_once(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    fixture.open_under(&[], operation, 1, "local_value.a").await;
+    let again = Record::Intent(Box::new(intent(operation, 1, row("local_value.b"))));
+    assert!(fixture.store.commit(&[], &[again]).await.is_err());
+    let recovered = StepResult::Recovered("it was there".to_owned());
+    fixture.commit_under(&[], vec![outcome(operation, 1, row("local_value.a"), recovered.clone())]).await;
+    let late = outcome(operation, 1, row("local_value.b"), StepResult::Done);
+    assert!(fixture.store.commit(&[], &[late]).await.is_err());
+    let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
+    assert_eq!(steps[0].result, Some(recovered));
+    assert!(fixture.row("local_value.b").await.is_none());
+}
+
+/// An operation says who, what, where, when and how it ended.
+pub async fn an_operation_is_recorded_from_begin_to_end(fixture: Fixture) {
+    let id = Uuid::now_v7();
+    let stacks = vec![demo(), terrace_engine::address::StackId::new("another", "local")];
+    let new = NewOperation { id, kind: "state mv".to_owned(), stacks: stacks.clone(), actor: "jane".to_owned() };
+    fixture.store.begin(&new).await.unwrap();
+    assert!(fixture.store.begin(&new).await.is_err());
+    let (row, _) = fixture.store.operation(id).await.unwrap().unwrap();
+    assert_eq!((row.kind.as_str(), row.actor.as_str(), &row.stacks), ("state mv", "jane", &stacks));
+    assert_eq!((row.status, row.is_abandoned, row.ended_at), (OperationStatus::Running, false, None));
+    fixture.clock.advance(Duration::from_secs(3));
+    fixture.commit_under(&[], vec![end(id, OperationStatus::Failed)]).await;
+    let (row, _) = fixture.store.operation(id).await.unwrap().unwrap();
+    assert_eq!((row.status, row.summary.as_str()), (OperationStatus::Failed, "1 added"));
+    assert_eq!(row.ended_at.unwrap().duration_since(row.started_at).as_secs(), 3);
+    assert!(fixture.store.operation(Uuid::now_v7()).await.unwrap().is_none());
+}
+
+/// Running with none of its leases left means that its process is gone.
+pub async fn an_operation_without_leases_is_abandoned(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    assert!(!fixture.is_abandoned(operation).await, "it has not got to its leases yet");
+    let leases = fixture.granted(operation, &["api", "db"]).await;
+    assert!(!fixture.is_abandoned(operation).await);
+    fixture.store.break_lease(&leases[0].id).await.unwrap();
+    assert!(!fixture.is_abandoned(operation).await);
+    fixture.clock.advance(TERM);
+    assert!(fixture.is_abandoned(operation).await);
+    fixture.commit_under(&[], vec![end(operation, OperationStatus::Completed)]).await;
+    assert!(!fixture.is_abandoned(operation).await);
+}
+
+/// At most as many as asked for.
+pub async fn operations_are_listed_newest_first(fixture: Fixture) {
+    let mut begun = Vec::new();
+    for _ in 0..3 {
+        begun.push(fixture.begin().await);
+        fixture.clock.advance(Duration::from_secs(1));
+    }
+    begun.reverse();
+    let listed = fixture.store.operations(2).await.unwrap();
+    assert_eq!(listed.iter().map(|row| row.id).collect::<Vec<_>>(), begun[..2]);
+    assert_eq!(listed[0].stacks, [demo()]);
+    assert_eq!(fixture.store.operations(usize::MAX).await.unwrap().len(), 3);
+}
+
+/// Lines of one moment keep the order in which they were written.
+pub async fn a_log_keeps_its_order(fixture: Fixture) {
+    let (operation, other) = (fixture.begin().await, fixture.begin().await);
+    let line = |operation, message: &str| Record::Log {
+        operation,
+        level: "INFO".to_owned(),
+        phase: "apply".to_owned(),
+        message: message.to_owned(),
+    };
+    let lines = vec![line(operation, "b"), line(other, "x"), line(operation, "a")];
+    fixture.commit_under(&[], lines).await;
+    fixture.commit_under(&[], vec![line(operation, "c")]).await;
+    let logs = fixture.store.logs(operation).await.unwrap();
+    assert_eq!(logs.iter().map(|line| line.message.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
+    assert_eq!((logs[0].level.as_str(), logs[0].phase.as_str()), ("INFO", "apply"));
+    assert_eq!(logs[0].at, super::start_of_time());
+}
+
+/// A journal of nothing is a mistake of the writer.
+pub async fn an_operation_that_never_began_writes_nothing(fixture: Fixture) {
+    let operation = Uuid::now_v7();
+    for record in [
+        Record::Intent(Box::new(intent(operation, 1, row("local_value.a")))),
+        outcome(operation, 1, row("local_value.a"), StepResult::Done),
+        end(operation, OperationStatus::Completed),
+    ] {
+        let result = fixture.store.commit(&[], &[record]).await;
+        assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
+    }
+    assert!(fixture.row("local_value.a").await.is_none());
+}

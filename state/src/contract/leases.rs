@@ -1,0 +1,148 @@
+//! Leases: who may write.
+
+use super::{Fixture, demo, put, row};
+use std::time::Duration;
+use terrace_engine::store::{Acquired, Lease, Record, StoreError};
+use uuid::Uuid;
+
+const TERM: Duration = Duration::from_secs(30);
+
+async fn write_under(fixture: &Fixture, leases: &[Lease], name: &str) -> Result<(), StoreError> {
+    let record = Record::Write { operation: Uuid::now_v7(), write: put(row(name), 0) };
+    fixture.store.commit(leases, &[record]).await
+}
+
+fn is_lost<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::LeaseLost { stack, component }) if *stack == demo() && component == "api")
+}
+
+/// A lease is listed with its holder while it is held.
+pub async fn a_free_component_is_granted(fixture: Fixture) {
+    let operation = Uuid::now_v7();
+    let leases = fixture.granted(operation, &["api"]).await;
+    assert_eq!((leases.len(), leases[0].fence), (1, 1));
+    let listed = fixture.store.leases().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    let info = &listed[0];
+    assert_eq!((&info.id, &info.stack, info.component.as_str()), (&leases[0].id, &demo(), "api"));
+    assert_eq!((info.holder.as_str(), info.operation), ("jane@host", operation));
+    assert_eq!(info.expires.duration_since(info.since).as_secs(), 30);
+    fixture.store.release(&leases).await.unwrap();
+    assert!(fixture.store.leases().await.unwrap().is_empty());
+    fixture.store.release(&leases).await.expect("giving back twice is no error");
+}
+
+/// One that is held keeps all back, and only it is named.
+pub async fn leases_are_granted_all_or_none(fixture: Fixture) {
+    let holder = Uuid::now_v7();
+    fixture.granted(holder, &["api"]).await;
+    let acquired = fixture.acquire(Uuid::now_v7(), &["aaa", "api", "db"]).await;
+    let held = match &acquired {
+        Acquired::Held(held) => held.as_slice(),
+        Acquired::Granted(_) => &[],
+    };
+    let seen: Vec<_> = held.iter().map(|lease| (lease.component.as_str(), lease.operation)).collect();
+    assert_eq!(seen, [("api", holder)]);
+    assert_eq!(fixture.store.leases().await.unwrap().len(), 1);
+}
+
+/// The order is that of stacks and components.
+pub async fn leases_are_granted_in_sorted_order(fixture: Fixture) {
+    let leases = fixture.granted(Uuid::now_v7(), &["web", "", "api"]).await;
+    assert_eq!(leases.iter().map(|lease| lease.component.as_str()).collect::<Vec<_>>(), ["", "api", "web"]);
+}
+
+/// An operation that asks for more keeps what it has.
+pub async fn the_same_operation_gets_the_lease_it_has(fixture: Fixture) {
+    let operation = Uuid::now_v7();
+    let first = fixture.granted(operation, &["api"]).await;
+    fixture.clock.advance(TERM / 2);
+    let second = fixture.granted(operation, &["api", "db"]).await;
+    assert_eq!(second[0], first[0]);
+    fixture.clock.advance(TERM / 2);
+    assert_eq!(fixture.store.leases().await.unwrap().len(), 2, "it was kept for another term");
+}
+
+/// Time ends a lease.
+pub async fn an_expired_lease_is_taken_over_with_a_higher_fence(fixture: Fixture) {
+    let old = fixture.granted(Uuid::now_v7(), &["api"]).await;
+    fixture.clock.advance(TERM - Duration::from_millis(1));
+    assert!(matches!(fixture.acquire(Uuid::now_v7(), &["api"]).await, Acquired::Held(_)));
+    fixture.clock.advance(Duration::from_millis(1));
+    assert!(fixture.store.leases().await.unwrap().is_empty());
+    let new = fixture.granted(Uuid::now_v7(), &["api"]).await;
+    assert!(new[0].fence > old[0].fence);
+    assert_ne!(new[0].id, old[0].id);
+}
+
+/// A fence never comes again.
+pub async fn a_released_lease_still_raises_the_fence(fixture: Fixture) {
+    let mut last = 0;
+    for _ in 0..3 {
+        let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
+        assert!(leases[0].fence > last);
+        last = leases[0].fence;
+        fixture.store.release(&leases).await.unwrap();
+    }
+}
+
+/// Who was followed by another writes nothing any more, whatever else it holds.
+pub async fn a_writer_with_an_old_fence_is_refused(fixture: Fixture) {
+    let old = fixture.granted(Uuid::now_v7(), &["api", "db"]).await;
+    fixture.clock.advance(TERM);
+    let new = fixture.granted(Uuid::now_v7(), &["api"]).await;
+    let result = write_under(&fixture, &old, "api/local_value.a").await;
+    assert!(is_lost(&result), "{result:?}");
+    let forged = [Lease { fence: old[0].fence, ..new[0].clone() }];
+    assert!(is_lost(&write_under(&fixture, &forged, "api/local_value.a").await));
+    assert!(fixture.row("api/local_value.a").await.is_none());
+    write_under(&fixture, &new, "api/local_value.a").await.unwrap();
+}
+
+/// What was done is better recorded late than never, as long as nobody else took over.
+pub async fn a_late_writer_whom_nobody_followed_still_records(fixture: Fixture) {
+    let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
+    fixture.clock.advance(TERM * 2);
+    write_under(&fixture, &leases, "api/local_value.a").await.unwrap();
+    fixture.store.renew(&leases, TERM).await.unwrap();
+    assert_eq!(fixture.store.leases().await.unwrap().len(), 1);
+}
+
+/// A lease that was given back gives no right.
+pub async fn a_released_lease_writes_nothing(fixture: Fixture) {
+    let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
+    fixture.store.release(&leases).await.unwrap();
+    assert!(is_lost(&write_under(&fixture, &leases, "api/local_value.a").await));
+}
+
+/// Renewal moves the end.
+pub async fn renewing_keeps_others_out(fixture: Fixture) {
+    let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
+    for _ in 0..5 {
+        fixture.clock.advance(TERM / 2);
+        fixture.store.renew(&leases, TERM).await.unwrap();
+    }
+    assert!(matches!(fixture.acquire(Uuid::now_v7(), &["api"]).await, Acquired::Held(_)));
+}
+
+/// What another holds cannot be kept, and the rest is not kept either.
+pub async fn a_lost_lease_is_not_renewed(fixture: Fixture) {
+    let leases = fixture.granted(Uuid::now_v7(), &["api", "db"]).await;
+    fixture.clock.advance(TERM);
+    fixture.granted(Uuid::now_v7(), &["api"]).await;
+    assert!(is_lost(&fixture.store.renew(&leases, TERM).await));
+    let held = fixture.store.leases().await.unwrap();
+    assert_eq!(held.iter().map(|lease| lease.component.as_str()).collect::<Vec<_>>(), ["api"]);
+}
+
+/// A person may end a lease.
+pub async fn a_broken_lease_is_lost(fixture: Fixture) {
+    let leases = fixture.granted(Uuid::now_v7(), &["api"]).await;
+    assert!(!fixture.store.break_lease("nothing").await.unwrap());
+    assert!(fixture.store.break_lease(&leases[0].id).await.unwrap());
+    assert!(!fixture.store.break_lease(&leases[0].id).await.unwrap());
+    assert!(is_lost(&fixture.store.renew(&leases, TERM).await));
+    assert!(is_lost(&write_under(&fixture, &leases, "api/local_value.a").await));
+    let next = fixture.granted(Uuid::now_v7(), &["api"]).await;
+    assert!(next[0].fence > leases[0].fence);
+}

@@ -1,0 +1,58 @@
+//! Plans: applied once, and only onto what they were computed from.
+
+use super::{Fixture, address, delete, demo, put, row};
+use terrace_engine::store::{Generation, Read, Record, StoreError};
+use uuid::Uuid;
+
+fn read(name: &str, generation: Generation) -> Read {
+    Read { stack: demo(), address: address(name), deposed: None, generation }
+}
+
+async fn spend(fixture: &Fixture, plan: Uuid, reads: Vec<Read>) -> Result<(), StoreError> {
+    fixture.store.commit(&[], &[Record::SpendPlan { plan, reads }]).await
+}
+
+/// A plan is no recipe.
+pub async fn a_plan_is_spent_once(fixture: Fixture) {
+    let plan = Uuid::now_v7();
+    assert!(!fixture.store.is_spent(plan).await.unwrap());
+    spend(&fixture, plan, Vec::new()).await.unwrap();
+    assert!(fixture.store.is_spent(plan).await.unwrap());
+    let result = spend(&fixture, plan, Vec::new()).await;
+    assert!(matches!(result, Err(StoreError::PlanSpent)), "{result:?}");
+    spend(&fixture, Uuid::now_v7(), Vec::new()).await.unwrap();
+}
+
+/// A person is told all of it at once.
+pub async fn a_stale_plan_lists_every_row_that_moved(fixture: Fixture) {
+    let names = ["local_value.kept", "local_value.changed", "local_value.gone"];
+    fixture.write(names.iter().map(|name| put(row(name), 0)).collect()).await.unwrap();
+    let mut reads: Vec<_> = names.iter().map(|name| read(name, 1)).collect();
+    reads.push(read("local_value.new", 0));
+    let changes =
+        vec![put(row("local_value.changed"), 1), delete("local_value.gone", 1), put(row("local_value.new"), 0)];
+    fixture.write(changes).await.unwrap();
+    let Err(StoreError::Stale(moved)) = spend(&fixture, Uuid::now_v7(), reads).await else {
+        return assert!(names.is_empty(), "a stale plan was accepted");
+    };
+    let seen: Vec<_> =
+        moved.iter().map(|moved| (moved.read.address.name.as_str(), moved.read.generation, moved.now)).collect();
+    assert_eq!(seen, [("changed", 1, 2), ("gone", 1, 0), ("new", 0, 1)]);
+}
+
+/// A plan that was refused may be applied when what refused it has passed.
+pub async fn a_refused_plan_is_not_spent(fixture: Fixture) {
+    let plan = Uuid::now_v7();
+    assert!(spend(&fixture, plan, vec![read("local_value.a", 1)]).await.is_err());
+    assert!(!fixture.store.is_spent(plan).await.unwrap());
+    fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
+    spend(&fixture, plan, vec![read("local_value.a", 1)]).await.unwrap();
+}
+
+/// What was not there must still not be.
+pub async fn absent_rows_are_generation_zero(fixture: Fixture) {
+    let elsewhere = Read { stack: terrace_engine::address::StackId::new("never", "seen"), ..read("local_value.a", 0) };
+    spend(&fixture, Uuid::now_v7(), vec![read("local_value.a", 0), elsewhere]).await.unwrap();
+    fixture.write(vec![put(row("local_value.a"), 0), delete("local_value.a", 1)]).await.unwrap();
+    spend(&fixture, Uuid::now_v7(), vec![read("local_value.a", 0)]).await.unwrap();
+}

@@ -1,0 +1,216 @@
+//! Rows: written, read, moved, dropped, remembered.
+
+use super::{Fixture, addresses, delete, demo, depending, put, rename, row};
+use std::time::Duration;
+use terrace_engine::store::{HistoryEntry, Record, Row, RowStatus, Selection, StoreError, Write};
+use uuid::Uuid;
+
+/// What was put is what is read.
+pub async fn a_put_row_is_read_back_whole(fixture: Fixture) {
+    let operation = Uuid::now_v7();
+    let written = Row {
+        status: RowStatus::Tainted,
+        schema_version: 7,
+        lifecycle: r#"{"preventDestroy":true}"#.to_owned(),
+        ..depending("api/local_file.part[\"x\"]", &["local_value.a", "db/local_file.b[0]"])
+    };
+    fixture.write_as(operation, vec![put(written.clone(), 0)]).await.unwrap();
+    let read = fixture.row("api/local_file.part[\"x\"]").await.unwrap();
+    assert_eq!(read, Row { generation: 1, operation, updated_at: read.updated_at, ..written });
+}
+
+/// Each put is a version of its own.
+pub async fn an_update_raises_the_generation(fixture: Fixture) {
+    fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
+    fixture.write(vec![put(row("local_value.a"), 1), put(row("local_value.a"), 2)]).await.unwrap();
+    assert_eq!(fixture.generation("local_value.a").await, 3);
+}
+
+/// A row that comes again is not taken for the one that went.
+pub async fn generations_go_on_after_a_deletion(fixture: Fixture) {
+    fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
+    fixture.write(vec![delete("local_value.a", 1)]).await.unwrap();
+    assert_eq!(fixture.generation("local_value.a").await, 0);
+    fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
+    assert_eq!(fixture.generation("local_value.a").await, 3);
+}
+
+/// A writer that believes something else than what is there changes nothing.
+pub async fn a_stale_write_refuses_the_whole_commit(fixture: Fixture) {
+    fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
+    for stale in [
+        put(row("local_value.a"), 0),
+        put(row("local_value.a"), 2),
+        put(row("local_value.absent"), 1),
+        delete("local_value.a", 2),
+        delete("local_value.absent", 0),
+        rename("local_value.a", "local_value.b", 9),
+        rename("local_value.absent", "local_value.b", 1),
+    ] {
+        let result = fixture.write(vec![put(row("local_value.new"), 0), stale.clone()]).await;
+        assert!(matches!(result, Err(StoreError::Stale(_))), "{stale:?}: {result:?}");
+    }
+    assert_eq!(fixture.names(&Selection::All).await, ["local_value.a"]);
+    assert_eq!(fixture.generation("local_value.a").await, 1);
+}
+
+/// All or nothing is said of rows, steps, logs and plans alike.
+pub async fn a_refused_commit_leaves_no_trace_of_any_record(fixture: Fixture) {
+    let (operation, plan) = (fixture.begin().await, Uuid::now_v7());
+    let records = [
+        Record::SpendPlan { plan, reads: Vec::new() },
+        Record::Intent(Box::new(super::intent(operation, 1, row("local_value.a")))),
+        Record::Log {
+            operation,
+            level: "INFO".to_owned(),
+            phase: "apply".to_owned(),
+            message: "never written".to_owned(),
+        },
+        Record::Write { operation, write: put(row("local_value.b"), 0) },
+        Record::Write { operation, write: delete("local_value.absent", 1) },
+    ];
+    assert!(fixture.store.commit(&[], &records).await.is_err());
+    assert!(!fixture.store.is_spent(plan).await.unwrap());
+    assert!(fixture.store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
+    assert!(fixture.store.logs(operation).await.unwrap().is_empty());
+    assert!(fixture.store.history(&demo(), &super::address("local_value.b")).await.unwrap().is_empty());
+    let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
+    assert!(steps.is_empty());
+    // The generation that was given and taken back is given again.
+    fixture.write(vec![put(row("local_value.b"), 0)]).await.unwrap();
+    assert_eq!(fixture.generation("local_value.b").await, 1);
+}
+
+/// Only what is asked for is read.
+pub async fn selections_pick_components_and_addresses(fixture: Fixture) {
+    let names = ["local_value.own", "a/local_value.x", "a/b/local_value.x", "ab/local_value.x"];
+    fixture.write(names.iter().map(|name| put(row(name), 0)).collect()).await.unwrap();
+    let of = |keys: &[&str]| Selection::Components(keys.iter().map(|key| (*key).to_owned()).collect());
+    assert_eq!(fixture.names(&of(&["a"])).await, ["a/local_value.x"]);
+    assert_eq!(fixture.names(&of(&["a/b", "", "none"])).await, ["local_value.own", "a/b/local_value.x"]);
+    let chosen = addresses(&["ab/local_value.x", "local_value.own", "local_value.absent"]);
+    assert_eq!(fixture.names(&chosen).await, ["local_value.own", "ab/local_value.x"]);
+    assert!(fixture.names(&addresses(&[])).await.is_empty());
+    assert_eq!(fixture.names(&Selection::All).await.len(), names.len());
+}
+
+/// The order is that of addresses, not that of their texts.
+pub async fn rows_are_sorted_by_address(fixture: Fixture) {
+    let sorted = [
+        "local_value.a",
+        "local_value.a[2]",
+        "local_value.a[10]",
+        "local_value.a[\"2\"]",
+        "local_value.a-b",
+        "a/local_value.z",
+        "a!/local_value.a",
+        "a/b/local_value.a",
+    ];
+    fixture.write(sorted.iter().rev().map(|name| put(row(name), 0)).collect()).await.unwrap();
+    let mut expected: Vec<_> = sorted.iter().map(|name| super::address(name)).collect();
+    expected.sort();
+    let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+    assert_eq!(fixture.names(&Selection::All).await, expected);
+    assert_eq!(fixture.names(&addresses(&sorted)).await, expected);
+}
+
+/// A replacement that creates first has two rows under one address, which share one count of generations.
+pub async fn a_deposed_row_lives_beside_its_successor(fixture: Fixture) {
+    let deposed = |expected| put(Row { deposed: Some("old".to_owned()), ..row("local_value.a") }, expected);
+    fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
+    fixture.write(vec![deposed(0), put(row("local_value.a"), 1)]).await.unwrap();
+    let rows = fixture.store.rows(&demo(), &addresses(&["local_value.a"])).await.unwrap();
+    let seen: Vec<_> = rows.iter().map(|row| (row.deposed.as_deref(), row.generation)).collect();
+    assert_eq!(seen, [(None, 3), (Some("old"), 2)]);
+    let gone = Write::Delete {
+        stack: demo(),
+        address: super::address("local_value.a"),
+        deposed: Some("old".to_owned()),
+        expected: 2,
+    };
+    fixture.write(vec![gone]).await.unwrap();
+    assert_eq!(fixture.names(&Selection::All).await, ["local_value.a"]);
+    let history = fixture.store.history(&demo(), &super::address("local_value.a")).await.unwrap();
+    let generations: Vec<_> = history.iter().map(|entry| entry.generation).collect();
+    assert_eq!(generations, [3, 1], "the history is that of the current object");
+}
+
+/// Every version can be had again.
+pub async fn history_tells_the_versions_newest_first(fixture: Fixture) {
+    let (first, second) = (Uuid::now_v7(), Uuid::now_v7());
+    let sized = |size: u32| Row { attributes: format!(r#"{{"size":{size}}}"#), ..row("local_value.a") };
+    fixture.write_as(first, vec![put(sized(1), 0)]).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(5));
+    fixture.write_as(second, vec![put(sized(2), 1)]).await.unwrap();
+    fixture.write_as(second, vec![delete("local_value.a", 2)]).await.unwrap();
+    let history = fixture.store.history(&demo(), &super::address("local_value.a")).await.unwrap();
+    let seen: Vec<_> = history
+        .iter()
+        .map(|entry: &HistoryEntry| {
+            (entry.generation, entry.operation, entry.row.as_ref().map(|row| row.attributes.as_str()))
+        })
+        .collect();
+    assert_eq!(seen, [(3, second, None), (2, second, Some(r#"{"size":2}"#)), (1, first, Some(r#"{"size":1}"#))]);
+    assert_eq!(history[1].at.duration_since(history[2].at).as_secs(), 5);
+    assert_eq!(history[2].row.as_ref().unwrap().generation, 1);
+}
+
+/// Dependencies name the row where it is now, and nobody's generation moves for it.
+pub async fn a_moved_row_takes_its_dependents_along(fixture: Fixture) {
+    let rows = [
+        depending("local_value.a", &["local_value.root"]),
+        row("local_value.root"),
+        depending("x/local_value.b", &["local_value.root", "local_value.a"]),
+        depending("x/local_value.c", &["local_value.b"]),
+    ];
+    fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
+    fixture.write(vec![rename("local_value.a", "y/local_value.moved", 1)]).await.unwrap();
+    assert!(fixture.row("local_value.a").await.is_none());
+    let moved = fixture.row("y/local_value.moved").await.unwrap();
+    assert_eq!((moved.generation, moved.dependencies), (1, vec![super::address("local_value.root")]));
+    assert_eq!(moved.identity, row("local_value.a").identity);
+    let dependent = fixture.row("x/local_value.b").await.unwrap();
+    let expected = ["local_value.root", "y/local_value.moved"].map(super::address);
+    assert_eq!((dependent.generation, dependent.dependencies), (1, expected.to_vec()));
+    // Twice, so that what follows a move is itself found by the next one.
+    fixture.write(vec![rename("y/local_value.moved", "local_value.a", 1)]).await.unwrap();
+    assert_eq!(fixture.generation("local_value.a").await, 3);
+    let expected = ["local_value.root", "local_value.a"].map(super::address);
+    assert_eq!(fixture.row("x/local_value.b").await.unwrap().dependencies, expected);
+    fixture.write(vec![rename("local_value.root", "local_value.trunk", 1)]).await.unwrap();
+    let trunk = [super::address("local_value.trunk")];
+    assert_eq!(fixture.row("local_value.a").await.unwrap().dependencies, trunk);
+}
+
+/// A move never overwrites.
+pub async fn a_move_goes_nowhere_where_something_is(fixture: Fixture) {
+    fixture.write(vec![put(row("local_value.a"), 0), put(row("local_value.b"), 0)]).await.unwrap();
+    let result = fixture.write(vec![rename("local_value.a", "local_value.b", 1)]).await;
+    assert!(matches!(result, Err(StoreError::Occupied { .. })), "{result:?}");
+    assert_eq!(fixture.names(&Selection::All).await, ["local_value.a", "local_value.b"]);
+}
+
+/// Time and operation of a version are the store's to say.
+pub async fn a_put_stamps_time_and_operation(fixture: Fixture) {
+    let operation = Uuid::now_v7();
+    fixture.clock.advance(Duration::from_secs(60));
+    fixture.write_as(operation, vec![put(row("local_value.a"), 0)]).await.unwrap();
+    let read = fixture.row("local_value.a").await.unwrap();
+    assert_eq!(read.updated_at.duration_since(super::start_of_time()).as_secs(), 60);
+    assert_eq!(read.operation, operation);
+}
+
+/// No text and no byte is special to a store.
+pub async fn odd_texts_and_bytes_survive(fixture: Fixture) {
+    let odd = Row {
+        attributes: "{\"q\":\"'; DROP TABLE resource; --\",\"nul\":\"\u{0}\",\"snow\":\"☃\"}".to_owned(),
+        identity: String::new(),
+        private: (0..=255).collect(),
+        ..row("local_file.part[\"a \\\" ' % _ ☃ ]\"]")
+    };
+    fixture.write(vec![put(odd.clone(), 0)]).await.unwrap();
+    let rows = fixture.store.rows(&demo(), &Selection::All).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&rows[0].address, &rows[0].attributes), (&odd.address, &odd.attributes));
+    assert_eq!((&rows[0].identity, &rows[0].private), (&odd.identity, &odd.private));
+}

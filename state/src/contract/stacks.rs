@@ -1,0 +1,128 @@
+//! Stacks, components and owners.
+
+use super::{Fixture, delete, demo, put, row};
+use std::collections::BTreeSet;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{ComponentRow, OwnersOf, Ownership, Row, RowStatus, StoreError, Write};
+
+fn component(key: &str) -> ComponentRow {
+    ComponentRow {
+        key: key.to_owned(),
+        depends_on: vec!["db".to_owned()],
+        outputs: r#"{"url":"x"}"#.to_owned(),
+        blueprint: Some("plain@1.0.0".to_owned()),
+    }
+}
+
+fn shared(key: &str) -> Address {
+    Address::shared("local_directory", key)
+}
+
+fn ownership(key: &str, stack: &StackId, component: &str) -> Ownership {
+    Ownership { address: shared(key), stack: stack.clone(), component: component.to_owned() }
+}
+
+fn of(keys: &[&str]) -> OwnersOf {
+    OwnersOf::Addresses(keys.iter().map(|key| shared(key)).collect::<BTreeSet<_>>())
+}
+
+/// A stack is there as long as one of its rows is.
+pub async fn only_stacks_with_rows_are_listed(fixture: Fixture) {
+    assert!(fixture.store.stacks().await.unwrap().is_empty());
+    let other = StackId::new("another", "local");
+    let row_of_other = Row { stack: other.clone(), ..row("local_value.a") };
+    fixture.write(vec![put(row("local_value.a"), 0), put(row_of_other, 0)]).await.unwrap();
+    assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);
+    fixture.write(vec![delete("local_value.a", 1)]).await.unwrap();
+    assert_eq!(fixture.store.stacks().await.unwrap(), [other]);
+}
+
+/// Components keep what was last said of them.
+pub async fn components_are_recorded_and_forgotten(fixture: Fixture) {
+    let record = |component| Write::Component { stack: demo(), component };
+    fixture.write(vec![record(component("web")), record(component("api"))]).await.unwrap();
+    let changed = ComponentRow { outputs: "{}".to_owned(), blueprint: None, ..component("web") };
+    fixture.write(vec![record(changed.clone())]).await.unwrap();
+    assert_eq!(fixture.store.components(&demo()).await.unwrap(), [component("api"), changed.clone()]);
+    assert!(fixture.store.components(&StackId::new("demo", "other")).await.unwrap().is_empty());
+    fixture.write(vec![Write::DropComponent { stack: demo(), key: "api".to_owned() }]).await.unwrap();
+    assert_eq!(fixture.store.components(&demo()).await.unwrap(), [changed]);
+}
+
+/// A component goes after its objects, unless they are retained.
+pub async fn a_component_with_objects_is_not_forgotten(fixture: Fixture) {
+    let forget = || Write::DropComponent { stack: demo(), key: "api".to_owned() };
+    let retained = Row { status: RowStatus::Retained, ..row("api/local_value.a") };
+    let record = Write::Component { stack: demo(), component: component("api") };
+    fixture.write(vec![record, put(row("api/local_value.a"), 0)]).await.unwrap();
+    let result = fixture.write(vec![forget()]).await;
+    assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
+    fixture.write(vec![put(retained, 1), forget()]).await.unwrap();
+    assert!(fixture.store.components(&demo()).await.unwrap().is_empty());
+}
+
+/// Adding and dropping may be repeated.
+pub async fn owners_are_added_once_and_dropped(fixture: Fixture) {
+    let other = StackId::new("another", "local");
+    let (mine, theirs) = (ownership("x", &demo(), "api"), ownership("x", &other, "web"));
+    let second = ownership("y", &demo(), "api");
+    let all = [&mine, &theirs, &second, &mine].map(|owner| Write::AddOwner(owner.clone()));
+    fixture.write(all.to_vec()).await.unwrap();
+    let owners = async |of: OwnersOf| fixture.store.owners("local", &of).await;
+    assert_eq!(owners(of(&["x"])).await.unwrap(), [theirs.clone(), mine.clone()]);
+    assert_eq!(owners(OwnersOf::Stack(demo())).await.unwrap(), [mine.clone(), second]);
+    fixture.write(vec![Write::DropOwner(mine.clone()), Write::DropOwner(mine)]).await.unwrap();
+    assert_eq!(owners(of(&["x", "z"])).await.unwrap(), [theirs]);
+}
+
+/// Shared rows belong to their environment.
+pub async fn owners_of_other_environments_are_others(fixture: Fixture) {
+    let production = StackId::new("demo", "production");
+    let owner = ownership("x", &production, "api");
+    fixture.write(vec![Write::AddOwner(owner.clone())]).await.unwrap();
+    assert!(fixture.store.owners("local", &of(&["x"])).await.unwrap().is_empty());
+    assert!(fixture.store.owners("local", &OwnersOf::Stack(demo())).await.unwrap().is_empty());
+    assert_eq!(fixture.store.owners("production", &of(&["x"])).await.unwrap(), [owner]);
+}
+
+/// A shared row that gets another address keeps its owners.
+pub async fn owners_follow_a_moved_shared_row(fixture: Fixture) {
+    let stack = StackId::shared("local");
+    let row = Row { stack: stack.clone(), address: shared("x"), ..row("local_value.a") };
+    fixture.write(vec![put(row, 0), Write::AddOwner(ownership("x", &demo(), "api"))]).await.unwrap();
+    let rename = Write::Move { stack, from: shared("x"), to: shared("y"), expected: 1 };
+    fixture.write(vec![rename]).await.unwrap();
+    let owners = fixture.store.owners("local", &of(&["x", "y"])).await.unwrap();
+    assert_eq!(owners, [ownership("y", &demo(), "api")]);
+}
+
+/// One call gives all there is.
+pub async fn a_snapshot_holds_everything_of_a_stack(fixture: Fixture) {
+    let owner = ownership("x", &demo(), "api");
+    fixture
+        .write(vec![
+            put(row("local_value.a"), 0),
+            put(row("local_value.b"), 0),
+            delete("local_value.a", 1),
+            Write::Component { stack: demo(), component: component("api") },
+            Write::AddOwner(owner.clone()),
+            put(Row { stack: StackId::new("another", "local"), ..row("local_value.c") }, 0),
+        ])
+        .await
+        .unwrap();
+    let snapshots = fixture.store.snapshot(Some(&demo()), true).await.unwrap();
+    assert_eq!(snapshots.len(), 1);
+    let snapshot = &snapshots[0];
+    assert_eq!(snapshot.stack, demo());
+    assert_eq!(snapshot.rows.iter().map(|row| row.address.name.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!((&snapshot.components[..], &snapshot.owned[..]), (&[component("api")][..], &[owner][..]));
+    let versions: Vec<_> = snapshot
+        .history
+        .iter()
+        .map(|(address, entry)| (address.name.as_str(), entry.generation, entry.row.is_some()))
+        .collect();
+    assert_eq!(BTreeSet::from_iter(versions), BTreeSet::from([("a", 1, true), ("a", 2, false), ("b", 1, true)]));
+    let all = fixture.store.snapshot(None, false).await.unwrap();
+    assert_eq!(all.iter().map(|one| one.stack.name.as_str()).collect::<Vec<_>>(), ["another", "demo"]);
+    assert!(all.iter().all(|one| one.history.is_empty()));
+}

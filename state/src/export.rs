@@ -1,0 +1,247 @@
+//! A store as a document: `terrace state export` and `terrace state import`.
+//!
+//! The document holds what planning needs, as of one moment, also while an apply runs: rows, components, owners, and
+//! the history for people when they ask for it. It does not hold leases, the journal or logs, which belong to the store
+//! that they are of. Texts of the engine (attributes, identity, lifecycle, outputs) are carried as they are, sealed
+//! parts sealed: the importing store needs the same state key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{
+    ComponentRow, Generation, HistoryEntry, Ownership, Record, Row, RowStatus, StackSnapshot, StateStore, StoreError,
+    Write,
+};
+use uuid::Uuid;
+
+/// The version of the document that is written, and the newest that is read.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Why a document cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// It is no such document.
+    #[error("this is not an exported state: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// It was written by a newer terrace.
+    #[error("the exported state has format {found}; this terrace reads up to format {FORMAT_VERSION}")]
+    NewerFormat {
+        /// The format that it has.
+        found: u32,
+    },
+    /// The provider's bytes of a row are no base64.
+    #[error("`private` of {stack}:{address} is not base64: {reason}")]
+    Private {
+        /// The stack.
+        stack: StackId,
+        /// The resource.
+        address: Address,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The part of a document that is read before the rest: a newer format may look different.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    format_version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    format_version: u32,
+    state_id: Uuid,
+    stacks: Vec<Stack>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Stack {
+    stack: StackId,
+    resources: Vec<Resource>,
+    components: Vec<Component>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    owns: Vec<Owned>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    history: Vec<Version>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Resource {
+    address: Address,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deposed: Option<String>,
+    status: RowStatus,
+    generation: Generation,
+    provider: String,
+    schema_version: u32,
+    identity: String,
+    attributes: String,
+    private: String,
+    dependencies: Vec<Address>,
+    lifecycle: String,
+    updated_at: Timestamp,
+    operation: Uuid,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Component {
+    key: String,
+    depends_on: Vec<String>,
+    outputs: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blueprint: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Owned {
+    address: Address,
+    component: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Version {
+    address: Address,
+    generation: Generation,
+    at: Timestamp,
+    operation: Uuid,
+    /// Absent for a deletion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource: Option<Resource>,
+}
+
+/// Writes a stack, or all of them, as a document.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn export(store: &dyn StateStore, stack: Option<&StackId>, with_history: bool) -> Result<Value, StoreError> {
+    let state_id = store.identity().await?.id;
+    let snapshots = store.snapshot(stack, with_history).await?;
+    let stacks = snapshots.into_iter().filter(holds_something).map(Stack::from).collect();
+    serde_json::to_value(Document { format_version: FORMAT_VERSION, state_id, stacks })
+        .map_err(|error| StoreError::Unavailable { doing: "read", reason: error.to_string() })
+}
+
+/// Reads a document as what has to be committed to have its content in a store.
+///
+/// Every row is expected not to be there yet: a commit into a store that has one of them is refused as stale, and
+/// changes nothing. Generations start again, the history is that of the importing store; the rows' operation is the
+/// given one.
+///
+/// # Errors
+/// When the document is none, or of a newer format.
+pub fn import(document: &Value, operation: Uuid) -> Result<Vec<Record>, ImportError> {
+    let head = Head::deserialize(document)?;
+    if head.format_version > FORMAT_VERSION {
+        return Err(ImportError::NewerFormat { found: head.format_version });
+    }
+    let document = Document::deserialize(document)?;
+    let mut writes = Vec::new();
+    for Stack { stack, resources, components, owns, history: _ } in document.stacks {
+        for resource in resources {
+            let row = resource.into_row(&stack)?;
+            writes.push(Write::Put { row: Box::new(row), expected: 0 });
+        }
+        for Component { key, depends_on, outputs, blueprint } in components {
+            let component = ComponentRow { key, depends_on, outputs, blueprint };
+            writes.push(Write::Component { stack: stack.clone(), component });
+        }
+        for Owned { address, component } in owns {
+            writes.push(Write::AddOwner(Ownership { address, stack: stack.clone(), component }));
+        }
+    }
+    Ok(writes.into_iter().map(|write| Record::Write { operation, write }).collect())
+}
+
+fn holds_something(snapshot: &StackSnapshot) -> bool {
+    !(snapshot.rows.is_empty()
+        && snapshot.components.is_empty()
+        && snapshot.owned.is_empty()
+        && snapshot.history.is_empty())
+}
+
+impl From<StackSnapshot> for Stack {
+    fn from(snapshot: StackSnapshot) -> Self {
+        Self {
+            stack: snapshot.stack,
+            resources: snapshot.rows.into_iter().map(Resource::from).collect(),
+            components: snapshot.components.into_iter().map(Component::from).collect(),
+            owns: snapshot.owned.into_iter().map(Owned::from).collect(),
+            history: snapshot.history.into_iter().map(Version::from).collect(),
+        }
+    }
+}
+
+impl From<Row> for Resource {
+    fn from(row: Row) -> Self {
+        Self {
+            address: row.address,
+            deposed: row.deposed,
+            status: row.status,
+            generation: row.generation,
+            provider: row.provider,
+            schema_version: row.schema_version,
+            identity: row.identity,
+            attributes: row.attributes,
+            private: STANDARD.encode(row.private),
+            dependencies: row.dependencies,
+            lifecycle: row.lifecycle,
+            updated_at: row.updated_at,
+            operation: row.operation,
+        }
+    }
+}
+
+impl Resource {
+    fn into_row(self, stack: &StackId) -> Result<Row, ImportError> {
+        let private = STANDARD.decode(&self.private).map_err(|error| ImportError::Private {
+            stack: stack.clone(),
+            address: self.address.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Row {
+            stack: stack.clone(),
+            address: self.address,
+            deposed: self.deposed,
+            status: self.status,
+            generation: self.generation,
+            provider: self.provider,
+            schema_version: self.schema_version,
+            identity: self.identity,
+            attributes: self.attributes,
+            private,
+            dependencies: self.dependencies,
+            lifecycle: self.lifecycle,
+            updated_at: self.updated_at,
+            operation: self.operation,
+        })
+    }
+}
+
+impl From<ComponentRow> for Component {
+    fn from(ComponentRow { key, depends_on, outputs, blueprint }: ComponentRow) -> Self {
+        Self { key, depends_on, outputs, blueprint }
+    }
+}
+
+impl From<Ownership> for Owned {
+    fn from(Ownership { address, component, stack: _ }: Ownership) -> Self {
+        Self { address, component }
+    }
+}
+
+impl From<(Address, HistoryEntry)> for Version {
+    fn from((address, entry): (Address, HistoryEntry)) -> Self {
+        let HistoryEntry { generation, row, at, operation } = entry;
+        Self { address, generation, at, operation, resource: row.map(Resource::from) }
+    }
+}

@@ -1,0 +1,307 @@
+//! A store that lives in memory: for tests of the engine, and to prove that the contract is about no technology.
+//!
+//! Plain sorted maps behind one lock. It keeps the contract to the letter, and passes the same suite as the others;
+//! but nothing outlives it, and a lease ends by expiry only, for all its holders live in one process.
+
+mod journal;
+mod rows;
+mod table;
+
+use crate::clock::{Clock, SystemClock};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use table::Table;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{
+    Acquired, ComponentRow, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
+    OpenIntent, OperationRow, OwnersOf, Ownership, Record, Row, Selection, StackSnapshot, StateStore, StepRow,
+    StoreError, StoreIdentity,
+};
+use uuid::Uuid;
+
+/// A store that lives in memory.
+pub struct MemoryStore {
+    id: Uuid,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+/// An operation as it is kept.
+#[derive(Clone)]
+struct Operation {
+    number: u64,
+    row: OperationRow,
+    has_held_leases: bool,
+}
+
+/// A step without an outcome as it is kept.
+#[derive(Clone)]
+struct OpenStep {
+    number: u64,
+    intent: Intent,
+    started_at: Timestamp,
+    lease: Option<String>,
+}
+
+#[derive(Default)]
+struct State {
+    rows: Table<(StackId, Address, Option<String>), Row>,
+    versions: Table<(StackId, Address, Generation), (Option<String>, HistoryEntry)>,
+    components: Table<(StackId, String), ComponentRow>,
+    owners: Table<Ownership, ()>,
+    leases: Table<(StackId, String), (u64, Option<LeaseInfo>)>,
+    operations: Table<Uuid, Operation>,
+    steps: Table<(Uuid, u32), StepRow>,
+    open_steps: Table<(Uuid, u32), OpenStep>,
+    logs: Table<(Uuid, u64), LogLine>,
+    spent: Table<Uuid, ()>,
+    last_number: u64,
+}
+
+impl State {
+    fn keep(&mut self) {
+        self.rows.keep();
+        self.versions.keep();
+        self.components.keep();
+        self.owners.keep();
+        self.leases.keep();
+        self.operations.keep();
+        self.steps.keep();
+        self.open_steps.keep();
+        self.logs.keep();
+        self.spent.keep();
+    }
+
+    fn undo(&mut self) {
+        self.rows.undo();
+        self.versions.undo();
+        self.components.undo();
+        self.owners.undo();
+        self.leases.undo();
+        self.operations.undo();
+        self.steps.undo();
+        self.open_steps.undo();
+        self.logs.undo();
+        self.spent.undo();
+    }
+
+    /// The rows of a stack, sorted.
+    fn of_stack<'a>(&'a self, stack: &'a StackId) -> impl Iterator<Item = &'a Row> {
+        self.from(stack, "").take_while(move |row| row.stack == *stack)
+    }
+
+    /// The rows of a component, sorted.
+    fn of_component<'a>(&'a self, stack: &'a StackId, component: &'a str) -> impl Iterator<Item = &'a Row> {
+        self.from(stack, component).take_while(move |row| row.stack == *stack && row.address.component == component)
+    }
+
+    /// All rows from a component on.
+    fn from<'a>(&'a self, stack: &StackId, component: &str) -> impl Iterator<Item = &'a Row> + use<'a> {
+        let first = Address { component: component.to_owned(), ty: String::new(), name: String::new(), key: None };
+        self.rows.range((stack.clone(), first, None)..).map(|(_, row)| row)
+    }
+
+    fn rows(&self, stack: &StackId, selection: &Selection) -> Vec<Row> {
+        match selection {
+            Selection::All => self.of_stack(stack).cloned().collect(),
+            Selection::Components(components) => {
+                components.iter().flat_map(|component| self.of_component(stack, component)).cloned().collect()
+            }
+            Selection::Addresses(addresses) => addresses
+                .iter()
+                .flat_map(|address| {
+                    self.rows
+                        .range((stack.clone(), address.clone(), None)..)
+                        .map(|(_, row)| row)
+                        .take_while(move |row| row.stack == *stack && row.address == *address)
+                })
+                .cloned()
+                .collect(),
+        }
+    }
+
+    fn components(&self, stack: &StackId) -> Vec<ComponentRow> {
+        let first = (stack.clone(), String::new());
+        let rows = self.components.range(first..).take_while(|((of, _), _)| of == stack);
+        rows.map(|(_, component)| component.clone()).collect()
+    }
+
+    fn owners(&self, environment: &str, is_wanted: impl Fn(&Ownership) -> bool) -> Vec<Ownership> {
+        let owners = self.owners.iter().map(|(ownership, ())| ownership);
+        owners.filter(|owner| owner.stack.environment == environment && is_wanted(owner)).cloned().collect()
+    }
+
+    fn snapshot(&self, stack: StackId, with_history: bool) -> StackSnapshot {
+        let mut history: Vec<(Address, HistoryEntry)> = Vec::new();
+        if with_history {
+            let versions = self.versions.iter().filter(|((of, ..), (deposed, _))| *of == stack && deposed.is_none());
+            history.extend(versions.map(|((_, address, _), (_, entry))| (address.clone(), entry.clone())));
+            history.sort_by_key(|(_, entry)| entry.at);
+        }
+        StackSnapshot {
+            rows: self.rows(&stack, &Selection::All),
+            components: self.components(&stack),
+            owned: self.owners(&stack.environment, |owner| owner.stack == stack),
+            history,
+            stack,
+        }
+    }
+
+    /// The stacks of which anything was ever recorded, sorted.
+    fn all_stacks(&self) -> Vec<StackId> {
+        let versions = self.versions.iter().map(|((stack, ..), _)| stack);
+        let components = self.components.iter().map(|((stack, _), _)| stack);
+        let owners = self.owners.iter().map(|(owner, ())| &owner.stack);
+        let mut stacks: Vec<StackId> = versions.chain(components).chain(owners).cloned().collect();
+        stacks.sort();
+        stacks.dedup();
+        stacks
+    }
+}
+
+impl MemoryStore {
+    /// An empty store that goes by the machine's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
+    /// An empty store whose time is told by the given clock.
+    #[must_use]
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { id: Uuid::now_v7(), clock, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state as a whole, or not at all.
+    fn change<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut state = self.state();
+        let result = change(&mut state, self.clock.now());
+        if result.is_ok() {
+            state.keep()
+        } else {
+            state.undo()
+        }
+        result
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn refused(reason: String) -> StoreError {
+    StoreError::Unavailable { doing: "written", reason }
+}
+
+#[async_trait]
+impl StateStore for MemoryStore {
+    async fn identity(&self) -> Result<StoreIdentity, StoreError> {
+        Ok(StoreIdentity { id: self.id, url: "memory:".to_owned() })
+    }
+
+    async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
+        let mut stacks: Vec<StackId> = self.state().rows.iter().map(|((stack, ..), _)| stack.clone()).collect();
+        stacks.dedup();
+        Ok(stacks)
+    }
+
+    async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
+        Ok(self.state().rows(stack, selection))
+    }
+
+    async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
+        Ok(self.state().components(stack))
+    }
+
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, StoreError> {
+        Ok(self.state().owners(environment, |owner| match of {
+            OwnersOf::Addresses(addresses) => addresses.contains(&owner.address),
+            OwnersOf::Stack(stack) => owner.stack == *stack,
+        }))
+    }
+
+    async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
+        let (state, now) = (self.state(), self.clock.now());
+        let is_wanted = |row: &Row| row.stack == *stack && crate::selects(selection, &row.address);
+        let mut steps: Vec<&OpenStep> =
+            state.open_steps.iter().map(|(_, step)| step).filter(|step| is_wanted(&step.intent.row)).collect();
+        steps.sort_by_key(|step| step.number);
+        Ok(steps.into_iter().map(|step| state.open_intent(step, now)).collect())
+    }
+
+    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
+        let state = self.state();
+        let (first, last) = ((stack.clone(), address.clone(), 0), (stack.clone(), address.clone(), Generation::MAX));
+        let versions = state.versions.range(first..=last).rev().map(|(_, version)| version);
+        Ok(versions.filter(|(deposed, _)| deposed.is_none()).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
+        let state = self.state();
+        let stacks = stack.map_or_else(|| state.all_stacks(), |stack| vec![stack.clone()]);
+        Ok(stacks.into_iter().map(|stack| state.snapshot(stack, with_history)).collect())
+    }
+
+    async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
+        self.change(|state, now| Ok(state.acquire(request, now)))
+    }
+
+    async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
+        self.change(|state, now| state.renew(leases, term, now))
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.change(|state, _| {
+            for lease in leases {
+                state.free(&lease.id);
+            }
+            Ok(())
+        })
+    }
+
+    async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
+        Ok(self.state().held(self.clock.now()).cloned().collect())
+    }
+
+    async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
+        self.change(|state, _| Ok(state.free(id)))
+    }
+
+    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
+        self.change(|state, now| state.begin(operation, now))
+    }
+
+    async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError> {
+        self.change(|state, now| state.commit(leases, records, now))
+    }
+
+    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {
+        let (state, now) = (self.state(), self.clock.now());
+        let mut operations: Vec<&Operation> = state.operations.iter().map(|(_, operation)| operation).collect();
+        operations.sort_by_key(|operation| std::cmp::Reverse(operation.number));
+        Ok(operations.into_iter().take(limit).map(|operation| state.seen(operation, now)).collect())
+    }
+
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        let (state, now) = (self.state(), self.clock.now());
+        let Some(operation) = state.operations.get(&id) else { return Ok(None) };
+        let steps = state.steps.range((id, 0)..=(id, u32::MAX)).map(|(_, step)| step.clone()).collect();
+        Ok(Some((state.seen(operation, now), steps)))
+    }
+
+    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
+        Ok(self.state().logs.range((id, 0)..=(id, u64::MAX)).map(|(_, line)| line.clone()).collect())
+    }
+
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
+        Ok(self.state().spent.has(&plan))
+    }
+}

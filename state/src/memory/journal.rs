@@ -1,0 +1,252 @@
+//! The journal and the leases of the store in memory.
+
+use super::{OpenStep, Operation, State, refused};
+use crate::clock::{elapsed, later};
+use jiff::Timestamp;
+use std::time::Duration;
+use terrace_engine::store::{
+    Acquired, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved, NewOperation, OpenIntent, OperationRow,
+    OperationStatus, Read, Record, Row, StepRow, StoreError,
+};
+use uuid::Uuid;
+
+impl State {
+    pub(super) fn commit(&mut self, leases: &[Lease], records: &[Record], now: Timestamp) -> Result<(), StoreError> {
+        self.check(leases)?;
+        records.iter().try_for_each(|record| self.apply(leases, record, now))
+    }
+
+    fn apply(&mut self, leases: &[Lease], record: &Record, now: Timestamp) -> Result<(), StoreError> {
+        match record {
+            Record::SpendPlan { plan, reads } => self.spend(*plan, reads),
+            Record::Intent(intent) => self.open(leases, intent, now),
+            Record::Partial { operation, step, identity, private } => {
+                let key = (*operation, *step);
+                let mut open =
+                    self.open_steps.get(&key).cloned().ok_or_else(|| refused(crate::not_open(*operation, *step)))?;
+                let row = &mut open.intent.row;
+                row.identity = identity.clone().unwrap_or_else(|| row.identity.clone());
+                row.private = private.clone().unwrap_or_else(|| row.private.clone());
+                self.open_steps.insert(key, open);
+                Ok(())
+            }
+            Record::Outcome { operation, step, stack, address, action, result, writes } => {
+                self.operation(*operation)?;
+                let key = (*operation, *step);
+                let before = self.steps.get(&key);
+                if before.is_some_and(|step| step.result.is_some()) {
+                    return Err(refused(crate::not_open(*operation, *step)));
+                }
+                let opened = before.cloned().unwrap_or_else(|| StepRow {
+                    step: *step,
+                    stack: stack.clone(),
+                    address: address.clone(),
+                    action: *action,
+                    result: None,
+                    started_at: now,
+                    ended_at: None,
+                });
+                let row = StepRow { result: Some(result.clone()), ended_at: Some(now), ..opened };
+                self.steps.insert(key, row);
+                self.open_steps.remove(&key);
+                writes.iter().try_for_each(|write| self.write(write, *operation, now))
+            }
+            Record::Write { operation, write } => self.write(write, *operation, now),
+            Record::Log { operation, level, phase, message } => {
+                self.operation(*operation)?;
+                let number = self.next_number();
+                let (level, phase, message) = (level.clone(), phase.clone(), message.clone());
+                self.logs.insert((*operation, number), LogLine { at: now, level, phase, message });
+                Ok(())
+            }
+            Record::End { operation, status, summary } => {
+                let mut ended = self.operation(*operation)?.clone();
+                ended.row.status = *status;
+                ended.row.ended_at = Some(now);
+                ended.row.summary.clone_from(summary);
+                self.operations.insert(*operation, ended);
+                Ok(())
+            }
+        }
+    }
+
+    fn spend(&mut self, plan: Uuid, reads: &[Read]) -> Result<(), StoreError> {
+        if self.spent.has(&plan) {
+            return Err(StoreError::PlanSpent);
+        }
+        self.spent.insert(plan, ());
+        let moved: Vec<Moved> = reads
+            .iter()
+            .map(|read| Moved {
+                now: self.generation(&(read.stack.clone(), read.address.clone(), read.deposed.clone())),
+                read: read.clone(),
+            })
+            .filter(|moved| moved.now != moved.read.generation)
+            .collect();
+        if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved)) }
+    }
+
+    fn open(&mut self, leases: &[Lease], intent: &Intent, now: Timestamp) -> Result<(), StoreError> {
+        self.operation(intent.operation)?;
+        let key = (intent.operation, intent.step);
+        if self.steps.has(&key) {
+            return Err(refused(crate::opened_twice(intent.operation, intent.step)));
+        }
+        let step = StepRow {
+            step: intent.step,
+            stack: intent.row.stack.clone(),
+            address: intent.row.address.clone(),
+            action: intent.action,
+            result: None,
+            started_at: now,
+            ended_at: None,
+        };
+        self.steps.insert(key, step);
+        let lease = crate::covering(leases, &intent.row).map(|lease| lease.id.clone());
+        let row = Row {
+            generation: intent.prior_generation,
+            updated_at: now,
+            operation: intent.operation,
+            ..intent.row.clone()
+        };
+        let number = self.next_number();
+        self.open_steps
+            .insert(key, OpenStep { number, intent: Intent { row, ..intent.clone() }, started_at: now, lease });
+        Ok(())
+    }
+
+    pub(super) fn begin(&mut self, operation: &NewOperation, now: Timestamp) -> Result<(), StoreError> {
+        if self.operations.has(&operation.id) {
+            return Err(refused(crate::begun_twice(operation.id)));
+        }
+        let row = OperationRow {
+            id: operation.id,
+            kind: operation.kind.clone(),
+            stacks: operation.stacks.clone(),
+            actor: operation.actor.clone(),
+            status: OperationStatus::Running,
+            is_abandoned: false,
+            started_at: now,
+            ended_at: None,
+            summary: String::new(),
+        };
+        let number = self.next_number();
+        self.operations.insert(operation.id, Operation { number, row, has_held_leases: false });
+        Ok(())
+    }
+
+    fn operation(&self, id: Uuid) -> Result<&Operation, StoreError> {
+        self.operations.get(&id).ok_or_else(|| refused(crate::never_begun(id)))
+    }
+
+    /// How an operation stands now.
+    pub(super) fn seen(&self, operation: &Operation, now: Timestamp) -> OperationRow {
+        let is_abandoned = operation.row.status == OperationStatus::Running
+            && operation.has_held_leases
+            && !self.held(now).any(|lease| lease.operation == operation.row.id);
+        OperationRow { is_abandoned, ..operation.row.clone() }
+    }
+
+    /// How an open step stands now.
+    pub(super) fn open_intent(&self, step: &OpenStep, now: Timestamp) -> OpenIntent {
+        let is_worked_on = self.held(now).any(|lease| match &step.lease {
+            Some(id) => lease.id == *id,
+            None => lease.operation == step.intent.operation,
+        });
+        OpenIntent {
+            intent: step.intent.clone(),
+            started_at: step.started_at,
+            age: elapsed(step.started_at, now),
+            is_orphaned: !is_worked_on,
+        }
+    }
+
+    /// The leases that are held.
+    pub(super) fn held(&self, now: Timestamp) -> impl Iterator<Item = &LeaseInfo> {
+        self.leases.iter().filter_map(|(_, (_, taken))| taken.as_ref()).filter(move |lease| lease.expires > now)
+    }
+
+    pub(super) fn acquire(&mut self, request: &LeaseRequest, now: Timestamp) -> Acquired {
+        let mut others = Vec::new();
+        for key in &request.components {
+            let taken = self.leases.get(key).and_then(|(_, taken)| taken.as_ref());
+            others.extend(taken.filter(|lease| lease.expires > now && lease.operation != request.operation).cloned());
+        }
+        if !others.is_empty() {
+            return Acquired::Held(others);
+        }
+        let granted = request.components.iter().map(|key| self.grant(key, request, now)).collect();
+        if let Some(mut operation) = self.operations.get(&request.operation).cloned() {
+            operation.has_held_leases = true;
+            self.operations.insert(request.operation, operation);
+        }
+        Acquired::Granted(granted)
+    }
+
+    fn grant(
+        &mut self,
+        key: &(terrace_engine::address::StackId, String),
+        request: &LeaseRequest,
+        now: Timestamp,
+    ) -> Lease {
+        let (fence, taken) = self.leases.get(key).cloned().unwrap_or((0, None));
+        let own = taken.filter(|lease| lease.expires > now && lease.operation == request.operation);
+        let (fence, id, since) = match own {
+            Some(own) => (fence, own.id, own.since),
+            None => (fence + 1, Uuid::now_v7().to_string(), now),
+        };
+        let (stack, component) = key.clone();
+        let info = LeaseInfo {
+            id: id.clone(),
+            stack: stack.clone(),
+            component: component.clone(),
+            holder: request.holder.clone(),
+            operation: request.operation,
+            since,
+            expires: later(now, request.term),
+        };
+        self.leases.insert(key.clone(), (fence, Some(info)));
+        Lease { id, stack, component, fence }
+    }
+
+    fn check(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        for lease in leases {
+            let key = (lease.stack.clone(), lease.component.clone());
+            let is_ours = self.leases.get(&key).is_some_and(|(fence, taken)| {
+                *fence == lease.fence && taken.as_ref().is_some_and(|taken| taken.id == lease.id)
+            });
+            if !is_ours {
+                return Err(StoreError::LeaseLost { stack: key.0, component: key.1 });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn renew(&mut self, leases: &[Lease], term: Duration, now: Timestamp) -> Result<(), StoreError> {
+        self.check(leases)?;
+        for lease in leases {
+            let key = (lease.stack.clone(), lease.component.clone());
+            if let Some((fence, Some(taken))) = self.leases.get(&key).cloned() {
+                self.leases.insert(key, (fence, Some(LeaseInfo { expires: later(now, term), ..taken })));
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees the lease of that id; false when there is none.
+    pub(super) fn free(&mut self, id: &str) -> bool {
+        let found = self
+            .leases
+            .iter()
+            .find(|(_, (_, taken))| taken.as_ref().is_some_and(|taken| taken.id == id))
+            .map(|(key, (fence, _))| (key.clone(), *fence));
+        let Some((key, fence)) = found else { return false };
+        self.leases.insert(key, (fence, None));
+        true
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+}

@@ -1,0 +1,135 @@
+//! Writes of the store in memory: rows with their versions, components, owners.
+
+use super::State;
+use super::refused;
+use jiff::Timestamp;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{Generation, HistoryEntry, Moved, Read, Row, RowStatus, StoreError, Write};
+use uuid::Uuid;
+
+impl State {
+    pub(super) fn write(&mut self, write: &Write, operation: Uuid, now: Timestamp) -> Result<(), StoreError> {
+        match write {
+            Write::Put { row, expected } => {
+                let key = (row.stack.clone(), row.address.clone(), row.deposed.clone());
+                self.expect(&key, *expected)?;
+                self.put(Row { updated_at: now, operation, ..(**row).clone() });
+            }
+            Write::Delete { stack, address, deposed, expected } => {
+                let key = (stack.clone(), address.clone(), deposed.clone());
+                self.expect_some(&key, *expected)?;
+                self.drop_row(&key, operation, now);
+            }
+            Write::Move { stack, from, to, expected } => self.rename(stack, (from, to), *expected, operation, now)?,
+            Write::Component { stack, component } => {
+                self.components.insert((stack.clone(), component.key.clone()), component.clone());
+            }
+            Write::DropComponent { stack, key } => {
+                if self.of_component(stack, key).any(|row| row.status != RowStatus::Retained) {
+                    return Err(refused(crate::still_in_use(stack, key)));
+                }
+                self.components.remove(&(stack.clone(), key.clone()));
+            }
+            Write::AddOwner(ownership) => self.owners.insert(ownership.clone(), ()),
+            Write::DropOwner(ownership) => {
+                self.owners.remove(ownership);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn generation(&self, key: &(StackId, Address, Option<String>)) -> Generation {
+        self.rows.get(key).map_or(0, |row| row.generation)
+    }
+
+    fn expect(&self, key: &(StackId, Address, Option<String>), expected: Generation) -> Result<(), StoreError> {
+        let now = self.generation(key);
+        if now == expected { Ok(()) } else { Err(stale(key, expected, now)) }
+    }
+
+    /// As [`State::expect`], for a row that has to be there whatever its writer expects.
+    fn expect_some(&self, key: &(StackId, Address, Option<String>), expected: Generation) -> Result<(), StoreError> {
+        match self.generation(key) {
+            0 => Err(stale(key, expected, 0)),
+            _ => self.expect(key, expected),
+        }
+    }
+
+    fn next_generation(&self, stack: &StackId, address: &Address) -> Generation {
+        let (first, last) = ((stack.clone(), address.clone(), 0), (stack.clone(), address.clone(), Generation::MAX));
+        self.versions.range(first..=last).next_back().map_or(1, |((_, _, generation), _)| generation + 1)
+    }
+
+    fn put(&mut self, row: Row) {
+        let generation = self.next_generation(&row.stack, &row.address);
+        let row = Row { generation, ..row };
+        let entry = HistoryEntry { generation, at: row.updated_at, operation: row.operation, row: Some(row.clone()) };
+        let version = (row.deposed.clone(), entry);
+        self.versions.insert((row.stack.clone(), row.address.clone(), generation), version);
+        self.rows.insert((row.stack.clone(), row.address.clone(), row.deposed.clone()), row);
+    }
+
+    fn drop_row(&mut self, key: &(StackId, Address, Option<String>), operation: Uuid, now: Timestamp) {
+        let (stack, address, deposed) = key;
+        let generation = self.next_generation(stack, address);
+        let entry = HistoryEntry { generation, row: None, at: now, operation };
+        self.versions.insert((stack.clone(), address.clone(), generation), (deposed.clone(), entry));
+        self.rows.remove(key);
+    }
+
+    fn rename(
+        &mut self,
+        stack: &StackId,
+        (from, to): (&Address, &Address),
+        expected: Generation,
+        operation: Uuid,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = (stack.clone(), from.clone(), None);
+        self.expect_some(&key, expected)?;
+        if self.rows.has(&(stack.clone(), to.clone(), None)) {
+            return Err(StoreError::Occupied { stack: stack.clone(), address: to.clone() });
+        }
+        let Some(row) = self.rows.get(&key).cloned() else { return Ok(()) };
+        self.drop_row(&key, operation, now);
+        self.put(Row { address: to.clone(), updated_at: now, operation, ..row });
+        self.redirect(stack, from, to);
+        if *stack == StackId::shared(&stack.environment) {
+            let is_moved = |ownership: &terrace_engine::store::Ownership| {
+                ownership.address == *from && ownership.stack.environment == stack.environment
+            };
+            let owners: Vec<_> = self.owners.iter().map(|(owner, ())| owner.clone()).filter(is_moved).collect();
+            for mut owner in owners {
+                self.owners.remove(&owner);
+                owner.address = to.clone();
+                self.owners.insert(owner, ());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the rows that depend on one address depend on another, under the generations that they have.
+    fn redirect(&mut self, stack: &StackId, from: &Address, to: &Address) {
+        let dependents: Vec<Row> =
+            self.of_stack(stack).filter(|row| row.dependencies.contains(from)).cloned().collect();
+        for mut row in dependents {
+            for target in row.dependencies.iter_mut().filter(|target| *target == from) {
+                *target = to.clone();
+            }
+            let version = (row.stack.clone(), row.address.clone(), row.generation);
+            if let Some((deposed, entry)) = self.versions.get(&version).cloned() {
+                self.versions.insert(version, (deposed, HistoryEntry { row: Some(row.clone()), ..entry }));
+            }
+            self.rows.insert((row.stack.clone(), row.address.clone(), row.deposed.clone()), row);
+        }
+    }
+}
+
+fn stale(
+    (stack, address, deposed): &(StackId, Address, Option<String>),
+    expected: Generation,
+    now: Generation,
+) -> StoreError {
+    let read = Read { stack: stack.clone(), address: address.clone(), deposed: deposed.clone(), generation: expected };
+    StoreError::Stale(vec![Moved { read, now }])
+}

@@ -1,0 +1,81 @@
+//! A map whose changes can be taken back: what makes a commit in memory all or nothing, at the cost of what it touches.
+
+use std::collections::BTreeMap;
+use std::ops::RangeBounds;
+
+/// A sorted map that remembers what its entries were since the last [`Table::keep`].
+pub(super) struct Table<K, V> {
+    entries: BTreeMap<K, V>,
+    before: Vec<(K, Option<V>)>,
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), before: Vec::new() }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Table<K, V> {
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.entries.get(key)
+    }
+
+    pub(super) fn has(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+        self.entries.iter()
+    }
+
+    pub(super) fn range<'a, R: RangeBounds<K>>(
+        &'a self,
+        range: R,
+    ) -> impl DoubleEndedIterator<Item = (&'a K, &'a V)> + use<'a, K, V, R> {
+        self.entries.range(range)
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        let before = self.entries.insert(key.clone(), value);
+        self.before.push((key, before));
+    }
+
+    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+        let before = self.entries.remove(key)?;
+        self.before.push((key.clone(), Some(before.clone())));
+        Some(before)
+    }
+
+    /// Makes the changes final.
+    pub(super) fn keep(&mut self) {
+        self.before.clear();
+    }
+
+    /// Takes the changes back.
+    pub(super) fn undo(&mut self) {
+        while let Some((key, before)) = self.before.pop() {
+            match before {
+                Some(value) => self.entries.insert(key, value),
+                None => self.entries.remove(&key),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn undo_takes_back_what_was_not_kept() {
+        let mut table = Table::default();
+        table.insert("a", 1);
+        table.keep();
+        table.insert("a", 2);
+        table.insert("a", 3);
+        table.insert("b", 4);
+        table.remove(&"a");
+        table.undo();
+        assert_eq!(table.iter().collect::<Vec<_>>(), [(&"a", &1)]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Which process holds a lease, and whether it certainly is gone.
+//!
+//! A process is known by boot, pid namespace, pid and start time, read from `/proc`. Where that cannot be read (other
+//! systems, a `/proc` of another namespace) a process is unknown, and a lease ends by its expiry alone: a holder that
+//! may be alive is never robbed.
+
+use std::fs;
+use std::io::ErrorKind;
+
+/// Tells one process from all others that ever ran on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// The boot of the machine.
+    pub(crate) boot: String,
+    /// The inode of its pid namespace.
+    pub(crate) namespace: u64,
+    /// Its id in that namespace.
+    pub(crate) pid: u32,
+    /// When it started, in clock ticks since boot.
+    pub(crate) started: u64,
+}
+
+/// What `/proc/<pid>/stat` says.
+struct Stat {
+    pid: u32,
+    state: char,
+    started: u64,
+}
+
+impl Process {
+    /// This process; `None` where it cannot be told.
+    pub(crate) fn current() -> Option<Self> {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
+        let link = fs::read_link("/proc/self/ns/pid").ok()?;
+        let namespace = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()?;
+        let stat = Stat::parse(&fs::read_to_string("/proc/self/stat").ok()?)?;
+        // A `/proc` mounted from another pid namespace numbers processes differently: its answers mean nothing here.
+        (stat.pid == std::process::id()).then_some(Self { boot, namespace, pid: stat.pid, started: stat.started })
+    }
+
+    /// True only when it is certain that this process runs no more, as seen from `ours`.
+    pub(crate) fn is_gone(&self, ours: Option<&Self>) -> bool {
+        if !ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace) {
+            return false;
+        }
+        match fs::read_to_string(format!("/proc/{}/stat", self.pid)) {
+            Ok(text) => {
+                Stat::parse(&text).is_some_and(|stat| stat.started != self.started || matches!(stat.state, 'Z' | 'X'))
+            }
+            // Where `/proc` hides the processes of others, even the first is missing: then absence proves nothing.
+            Err(error) => {
+                error.kind() == ErrorKind::NotFound && fs::exists("/proc/1").is_ok_and(|is_visible| is_visible)
+            }
+        }
+    }
+}
+
+impl Stat {
+    fn parse(text: &str) -> Option<Self> {
+        // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+        let (pid, _) = text.split_once(' ')?;
+        let (_, rest) = text.rsplit_once(") ")?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        // The start time is field 22; the state was field 3.
+        let started = fields.nth(18)?.parse().ok()?;
+        Some(Self { pid: pid.parse().ok()?, state, started })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_time_is_found_behind_an_odd_program_name() {
+        let text = "42 (a) b (c) S 1 42 42 0 -1 4194304 97 0 0 0 0 0 0 0 20 0 1 0 121986 3133440 382";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!((stat.pid, stat.state, stat.started), (42, 'S', 121_986));
+    }
+
+    #[test]
+    fn a_living_process_is_not_gone() {
+        let Some(ours) = Process::current() else { return };
+        assert!(!ours.is_gone(Some(&ours)));
+    }
+
+    #[test]
+    fn a_reused_pid_is_another_process() {
+        let Some(ours) = Process::current() else { return };
+        let earlier = Process { started: ours.started.wrapping_sub(1), ..ours.clone() };
+        assert!(earlier.is_gone(Some(&ours)));
+    }
+
+    #[test]
+    fn nothing_is_known_of_the_processes_of_other_machines_and_namespaces() {
+        let Some(ours) = Process::current() else { return };
+        let other_boot = Process { boot: "another".to_owned(), pid: u32::MAX, ..ours.clone() };
+        let other_namespace = Process { namespace: 1, pid: u32::MAX, ..ours.clone() };
+        assert!(!other_boot.is_gone(Some(&ours)));
+        assert!(!other_namespace.is_gone(Some(&ours)));
+        assert!(!ours.is_gone(None));
+    }
+}

@@ -1,0 +1,259 @@
+//! A store in a SQLite file.
+//!
+//! One connection writes, on a thread of its own, in immediate transactions that are durable when they return; a few
+//! others read, each call in one snapshot, and never wait for a sync. Several processes may use one file.
+//!
+//! Read [`commit`] for what a transaction does, [`write`] and [`read`] for rows, [`lease`] for who may write.
+
+mod columns;
+mod commit;
+mod connection;
+mod error;
+mod journal;
+mod lease;
+mod migrate;
+mod read;
+mod worker;
+mod write;
+
+use crate::clock::Clock;
+use crate::process::Process;
+use crate::{Access, StoreUrl};
+use async_trait::async_trait;
+use connection::Found;
+use error::Failure;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{
+    Acquired, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
+    OperationRow, OwnersOf, Ownership, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
+    StoreIdentity,
+};
+use uuid::Uuid;
+use worker::Workers;
+
+/// How many calls can read at once.
+const READERS: usize = 3;
+
+/// What every piece of work needs to know beside its connection.
+#[derive(Clone)]
+struct Context {
+    clock: Arc<dyn Clock>,
+    process: Option<Process>,
+}
+
+/// A store in a SQLite file, or in memory.
+pub(crate) struct SqliteStore {
+    identity: StoreIdentity,
+    context: Context,
+    readers: Workers,
+    writer: Writer,
+}
+
+/// Who does the writing.
+enum Writer {
+    /// Nobody: the store was opened for reading.
+    None,
+    /// A thread of its own.
+    Own(Workers),
+    /// The one thread that reads: a database in memory has but one connection.
+    TheReader,
+}
+
+impl SqliteStore {
+    /// Opens a file.
+    pub(crate) fn open(path: &Path, access: Access, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let url = StoreUrl::Sqlite(path.to_owned()).to_string();
+        let found = connection::look_at(path)?;
+        let writer = match (access, found) {
+            (Access::ReadOnly, Found::Nothing) => return Self::empty(url, clock),
+            (Access::ReadOnly, Found::File) => Writer::None,
+            (Access::ReadWrite, Found::File | Found::Nothing) => {
+                Writer::Own(start("state-writer", vec![connection::writer(path, &url, clock.now())?])?)
+            }
+        };
+        let first = connection::reader(path, &url)?;
+        match migrate::inspect(&first, &url)? {
+            migrate::FORMAT => {}
+            // An empty file, which is a database without any table.
+            0 => return Self::empty(url, clock),
+            older => return Err(migrate::needs_migration(older)),
+        }
+        let id = connection::identity(&first).map_err(|failure| failure.into_store_error("opened"))?;
+        let mut readers = vec![first];
+        for _ in 1..READERS {
+            readers.push(connection::reader(path, &url)?);
+        }
+        let readers = start("state-reader", readers)?;
+        Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })
+    }
+
+    /// Opens a database that lives as long as the store.
+    pub(crate) fn in_memory(access: Access, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let url = StoreUrl::SqliteMemory.to_string();
+        let connection = connection::memory(&url, access, clock.now())?;
+        let id = connection::identity(&connection).map_err(|failure| failure.into_store_error("opened"))?;
+        let writer = if access == Access::ReadOnly { Writer::None } else { Writer::TheReader };
+        let readers = start("state-memory", vec![connection])?;
+        Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })
+    }
+
+    /// What a store that was not made yet looks like to a reader.
+    fn empty(url: String, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let store = Self::in_memory(Access::ReadOnly, clock)?;
+        Ok(Self { identity: StoreIdentity { id: Uuid::nil(), url }, ..store })
+    }
+
+    async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Transaction<'_>, &Context) -> Result<T, Failure> + Send + 'static,
+    {
+        let context = self.context.clone();
+        let work = move |connection: &mut Connection| {
+            // All queries of one call see one moment.
+            let transaction = connection.transaction()?;
+            let answer = work(&transaction, &context)?;
+            transaction.finish()?;
+            Ok(answer)
+        };
+        self.readers.run("read", work).await
+    }
+
+    async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Transaction<'_>, &Context) -> Result<T, Failure> + Send + 'static,
+    {
+        let writer = match &self.writer {
+            Writer::None => {
+                let reason = "it was opened for reading only".to_owned();
+                return Err(StoreError::Unavailable { doing: "written", reason });
+            }
+            Writer::Own(writer) => writer,
+            Writer::TheReader => &self.readers,
+        };
+        let context = self.context.clone();
+        let work = move |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let answer = work(&transaction, &context)?;
+            transaction.commit()?;
+            Ok(answer)
+        };
+        writer.run("written", work).await
+    }
+}
+
+impl Context {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, process: Process::current() }
+    }
+}
+
+fn start(name: &str, connections: Vec<Connection>) -> Result<Workers, StoreError> {
+    Workers::start(name, connections)
+        .map_err(|error| StoreError::Unavailable { doing: "opened", reason: format!("no thread for it: {error}") })
+}
+
+#[async_trait]
+impl StateStore for SqliteStore {
+    async fn identity(&self) -> Result<StoreIdentity, StoreError> {
+        Ok(self.identity.clone())
+    }
+
+    async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
+        self.read(|connection, _| read::stacks(connection)).await
+    }
+
+    async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
+        let (stack, selection) = (stack.clone(), selection.clone());
+        self.read(move |connection, _| read::rows(connection, &stack, &selection)).await
+    }
+
+    async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
+        let stack = stack.clone();
+        self.read(move |connection, _| read::components(connection, &stack)).await
+    }
+
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, StoreError> {
+        let (environment, of) = (environment.to_owned(), of.clone());
+        self.read(move |connection, _| read::owners(connection, &environment, &of)).await
+    }
+
+    async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
+        let (stack, selection) = (stack.clone(), selection.clone());
+        self.read(move |connection, context| journal::open_intents(connection, context, &stack, &selection)).await
+    }
+
+    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
+        let (stack, address) = (stack.clone(), address.clone());
+        self.read(move |connection, _| read::history(connection, &stack, &address)).await
+    }
+
+    async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
+        let stack = stack.cloned();
+        self.read(move |connection, _| read::snapshot(connection, stack, with_history)).await
+    }
+
+    async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
+        let request = request.clone();
+        self.write(move |transaction, context| lease::acquire(transaction, context, &request)).await
+    }
+
+    async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
+        let leases = leases.to_vec();
+        self.write(move |transaction, context| lease::renew(transaction, context.clock.now(), &leases, term)).await
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        let leases = leases.to_vec();
+        self.write(move |transaction, _| {
+            for lease in &leases {
+                lease::free(transaction, &lease.id)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
+        self.read(|connection, context| lease::held(connection, context)).await
+    }
+
+    async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.write(move |transaction, _| lease::free(transaction, &id)).await
+    }
+
+    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
+        let operation = operation.clone();
+        self.write(move |transaction, context| commit::begin(transaction, context, &operation)).await
+    }
+
+    async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError> {
+        let (leases, records) = (leases.to_vec(), records.to_vec());
+        self.write(move |transaction, context| commit::commit(transaction, context, &leases, &records)).await
+    }
+
+    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {
+        self.read(move |connection, context| journal::operations(connection, context, limit)).await
+    }
+
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        self.read(move |connection, context| journal::operation(connection, context, id)).await
+    }
+
+    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
+        self.read(move |connection, _| journal::logs(connection, id)).await
+    }
+
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
+        self.read(move |connection, _| journal::is_spent(connection, plan)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! How values cross into columns and back.
+//!
+//! Rows are read column by column in the order of the statement, which is quicker than by name and, unlike numbers,
+//! stays right when a column is added in the middle.
+
+use super::error::Failure;
+use jiff::Timestamp;
+use rusqlite::types::{FromSql, Type};
+use rusqlite::{Error, Row};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+use terrace_engine::address::{Address, StackId};
+use uuid::Uuid;
+
+/// The columns of a row, one after the other.
+pub(super) struct Columns<'row> {
+    row: &'row Row<'row>,
+    next: usize,
+}
+
+impl<'row> Columns<'row> {
+    pub(super) const fn of(row: &'row Row<'row>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    pub(super) fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        let value = self.row.get(self.next)?;
+        self.next += 1;
+        Ok(value)
+    }
+
+    /// True when the next column holds nothing; it stays the next one.
+    pub(super) fn is_null_next(&self) -> rusqlite::Result<bool> {
+        Ok(self.row.get_ref(self.next)? == rusqlite::types::ValueRef::Null)
+    }
+
+    /// A number that is never negative.
+    pub(super) fn count<T: TryFrom<i64>>(&mut self) -> rusqlite::Result<T> {
+        let number: i64 = self.take()?;
+        T::try_from(number).map_err(|_| Error::IntegralValueOutOfRange(self.last(), number))
+    }
+
+    pub(super) fn uuid(&mut self) -> rusqlite::Result<Uuid> {
+        self.take().map(Uuid::from_bytes)
+    }
+
+    pub(super) fn time(&mut self) -> rusqlite::Result<Timestamp> {
+        let microseconds: i64 = self.take()?;
+        Timestamp::from_microsecond(microseconds).map_err(|_| Error::IntegralValueOutOfRange(self.last(), microseconds))
+    }
+
+    pub(super) fn optional_time(&mut self) -> rusqlite::Result<Option<Timestamp>> {
+        if self.is_null_next()? {
+            self.next += 1;
+            return Ok(None);
+        }
+        self.time().map(Some)
+    }
+
+    pub(super) fn duration(&mut self) -> rusqlite::Result<Duration> {
+        self.count().map(Duration::from_micros)
+    }
+
+    pub(super) fn stack(&mut self) -> rusqlite::Result<StackId> {
+        Ok(StackId { name: self.take()?, environment: self.take()? })
+    }
+
+    pub(super) fn address(&mut self) -> rusqlite::Result<Address> {
+        let text: String = self.take()?;
+        Address::from_str(&text).map_err(|error| self.broken(error))
+    }
+
+    /// A deposed key: empty stands for none.
+    pub(super) fn deposed(&mut self) -> rusqlite::Result<Option<String>> {
+        Ok(Some(self.take::<String>()?).filter(|key| !key.is_empty()))
+    }
+
+    /// A list.
+    pub(super) fn list<T: DeserializeOwned>(&mut self) -> rusqlite::Result<Vec<T>> {
+        let text: String = self.take()?;
+        if text == "[]" {
+            return Ok(Vec::new());
+        }
+        serde_json::from_str(&text).map_err(|error| self.broken(error))
+    }
+
+    /// One word of an enumeration.
+    pub(super) fn word<T: DeserializeOwned>(&mut self) -> rusqlite::Result<T> {
+        let text: String = self.take()?;
+        from_word(text).map_err(|error| self.broken(error))
+    }
+
+    fn broken(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+        Error::FromSqlConversionFailure(self.last(), Type::Text, Box::new(error))
+    }
+
+    const fn last(&self) -> usize {
+        self.next.saturating_sub(1)
+    }
+}
+
+fn from_word<T: DeserializeOwned>(text: String) -> Result<T, serde_json::Error> {
+    serde_json::from_value(serde_json::Value::String(text))
+}
+
+/// A number for a column; SQLite's are signed.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A duration for a column.
+pub(super) fn microseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A deposed key for a column.
+pub(super) fn deposed(key: Option<&str>) -> &str {
+    key.unwrap_or_default()
+}
+
+/// An address for a column: one that would not be read back as it was is refused, while that is still an error of the
+/// caller and not yet an unreadable state.
+pub(super) fn address(address: &Address) -> Result<String, Failure> {
+    let text = address.to_string();
+    if text.parse().is_ok_and(|read: Address| read == *address) {
+        Ok(text)
+    } else {
+        Err(Failure::misuse(format!("`{text}` cannot be recorded: it is ambiguous as an address")))
+    }
+}
+
+/// A list for a column.
+pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
+    serde_json::to_string(items).map_err(|error| Failure::misuse(error.to_string()))
+}
+
+/// A word of an enumeration for a column.
+pub(super) fn word<T: Serialize>(value: &T) -> Result<String, Failure> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => Ok(text),
+        Ok(other) => Err(not_a_word(&other)),
+        Err(error) => Err(not_a_word(&error)),
+    }
+}
+
+fn not_a_word(what: &dyn Display) -> Failure {
+    Failure::misuse(format!("`{what}` is not one word"))
+}

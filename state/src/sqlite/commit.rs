@@ -1,0 +1,211 @@
+//! One commit: leases are checked, then records are applied in order, all in one transaction.
+
+use super::columns::{self, Columns};
+use super::error::Failure;
+use super::{Context, lease, read, write};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::HashMap;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{
+    Intent, Lease, Moved, NewOperation, OperationStatus, Read, Record, StepAction, StepResult, StoreError,
+};
+use uuid::Uuid;
+
+/// Applies all records, or fails; the caller rolls back.
+pub(super) fn commit(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    leases: &[Lease],
+    records: &[Record],
+) -> Result<(), Failure> {
+    lease::check(transaction, leases)?;
+    let mut commit = Commit { transaction, now: context.clock.now(), leases, operations: HashMap::new() };
+    records.iter().try_for_each(|record| commit.apply(record))
+}
+
+/// Records that an operation begins.
+pub(super) fn begin(transaction: &Transaction<'_>, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
+    let sql = "INSERT INTO operation (id, kind, actor, status, started_at, boot, pid_namespace, pid, process_started)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING";
+    let process = context.process.as_ref();
+    let inserted = transaction.prepare_cached(sql)?.execute(params![
+        operation.id.as_bytes(),
+        operation.kind,
+        operation.actor,
+        columns::word(&OperationStatus::Running)?,
+        context.clock.now().as_microsecond(),
+        process.map(|process| &process.boot),
+        process.map(|process| process.namespace.cast_signed()),
+        process.map(|process| process.pid),
+        process.map(|process| process.started.cast_signed()),
+    ])?;
+    if inserted == 0 {
+        return Err(Failure::misuse(crate::begun_twice(operation.id)));
+    }
+    let sequence = transaction.last_insert_rowid();
+    let mut statement =
+        transaction.prepare_cached("INSERT INTO operation_stack (operation, position, stack) VALUES (?1, ?2, ?3)")?;
+    for (position, stack) in (0_i64..).zip(&operation.stacks) {
+        statement.execute((sequence, position, write::stack(transaction, stack)?))?;
+    }
+    Ok(())
+}
+
+struct Commit<'a> {
+    transaction: &'a Transaction<'a>,
+    now: Timestamp,
+    leases: &'a [Lease],
+    operations: HashMap<Uuid, i64>,
+}
+
+impl Commit<'_> {
+    fn apply(&mut self, record: &Record) -> Result<(), Failure> {
+        match record {
+            Record::SpendPlan { plan, reads } => self.spend(*plan, reads),
+            Record::Intent(intent) => self.intent(intent),
+            Record::Partial { operation, step, identity, private } => {
+                self.partial((*operation, *step), identity.as_deref(), private.as_deref())
+            }
+            Record::Outcome { operation, step, stack, address, action, result, writes } => {
+                self.outcome((*operation, *step), (stack, address), *action, result)?;
+                writes.iter().try_for_each(|write| write::apply(self.transaction, write, *operation, self.now))
+            }
+            Record::Write { operation, write } => write::apply(self.transaction, write, *operation, self.now),
+            Record::Log { operation, level, phase, message } => {
+                let sql = "INSERT INTO log (operation, at, level, phase, message) VALUES (?1, ?2, ?3, ?4, ?5)";
+                let operation = self.operation(*operation)?;
+                let parameters = (operation, self.now.as_microsecond(), level, phase, message);
+                self.transaction.prepare_cached(sql)?.execute(parameters)?;
+                Ok(())
+            }
+            Record::End { operation, status, summary } => {
+                let sql = "UPDATE operation SET status = ?2, ended_at = ?3, summary = ?4 WHERE sequence = ?1";
+                let operation = self.operation(*operation)?;
+                let parameters = (operation, columns::word(status)?, self.now.as_microsecond(), summary);
+                self.transaction.prepare_cached(sql)?.execute(parameters)?;
+                Ok(())
+            }
+        }
+    }
+
+    fn spend(&self, plan: Uuid, reads: &[Read]) -> Result<(), Failure> {
+        let spent = self
+            .transaction
+            .prepare_cached("INSERT INTO spent_plan (plan, spent_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .execute((plan.as_bytes(), self.now.as_microsecond()))?;
+        if spent == 0 {
+            return Err(StoreError::PlanSpent.into());
+        }
+        let mut moved = Vec::new();
+        for read in reads {
+            let now = read::generation(self.transaction, &read.stack, &read.address, read.deposed.as_deref())?;
+            if now != read.generation {
+                moved.push(Moved { read: read.clone(), now });
+            }
+        }
+        if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved).into()) }
+    }
+
+    fn intent(&mut self, intent: &Intent) -> Result<(), Failure> {
+        let row = &intent.row;
+        let operation = self.operation(intent.operation)?;
+        let stack = write::stack(self.transaction, &row.stack)?;
+        let address = columns::address(&row.address)?;
+        let action = columns::word(&intent.action)?;
+        let now = self.now.as_microsecond();
+        let sql = "INSERT INTO step (operation, step, stack, address, action, started_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+        let parameters = (operation, intent.step, stack, &address, &action, now);
+        if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
+            return Err(Failure::misuse(crate::opened_twice(intent.operation, intent.step)));
+        }
+        let sql = "INSERT INTO intent (operation, step, stack, component, address, deposed, action, lease,
+                                       prior_generation, timeout, settle, started_at, status, provider,
+                                       schema_version, identity, attributes, private, dependencies, lifecycle)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+        self.transaction.prepare_cached(sql)?.execute(params![
+            operation,
+            intent.step,
+            stack,
+            row.address.component,
+            address,
+            columns::deposed(row.deposed.as_deref()),
+            action,
+            crate::covering(self.leases, row).map(|lease| &lease.id),
+            columns::integer(intent.prior_generation),
+            columns::microseconds(intent.timeout),
+            columns::microseconds(intent.settle),
+            now,
+            columns::word(&row.status)?,
+            row.provider,
+            row.schema_version,
+            row.identity,
+            row.attributes,
+            row.private,
+            columns::list(&row.dependencies)?,
+            row.lifecycle,
+        ])?;
+        Ok(())
+    }
+
+    fn partial(
+        &mut self,
+        (operation, step): (Uuid, u32),
+        identity: Option<&str>,
+        private: Option<&[u8]>,
+    ) -> Result<(), Failure> {
+        let sql = "UPDATE intent SET identity = coalesce(?3, identity), private = coalesce(?4, private)
+                   WHERE operation = ?1 AND step = ?2";
+        let parameters = (self.operation(operation)?, step, identity, private);
+        if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
+            return Err(Failure::misuse(crate::not_open(operation, step)));
+        }
+        Ok(())
+    }
+
+    fn outcome(
+        &mut self,
+        (operation, step): (Uuid, u32),
+        (stack, address): (&StackId, &Address),
+        action: StepAction,
+        result: &StepResult,
+    ) -> Result<(), Failure> {
+        let (result, message) = match result {
+            StepResult::Done => ("done", None),
+            StepResult::Failed(message) => ("failed", Some(message)),
+            StepResult::Recovered(message) => ("recovered", Some(message)),
+        };
+        let sql = "INSERT INTO step (operation, step, stack, address, action, result, message, started_at, ended_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
+                   ON CONFLICT DO UPDATE SET result = excluded.result, message = excluded.message,
+                                             ended_at = excluded.ended_at
+                   WHERE step.result IS NULL";
+        let sequence = self.operation(operation)?;
+        let stack = write::stack(self.transaction, stack)?;
+        let (address, action) = (columns::address(address)?, columns::word(&action)?);
+        let parameters = (sequence, step, stack, address, action, result, message, self.now.as_microsecond());
+        if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
+            return Err(Failure::misuse(crate::not_open(operation, step)));
+        }
+        self.transaction
+            .prepare_cached("DELETE FROM intent WHERE operation = ?1 AND step = ?2")?
+            .execute((sequence, step))?;
+        Ok(())
+    }
+
+    /// The number of an operation that was begun.
+    fn operation(&mut self, id: Uuid) -> Result<i64, Failure> {
+        if let Some(sequence) = self.operations.get(&id) {
+            return Ok(*sequence);
+        }
+        let sequence = self
+            .transaction
+            .prepare_cached("SELECT sequence FROM operation WHERE id = ?1")?
+            .query_row([id.as_bytes()], |row| Columns::of(row).take())
+            .optional()?
+            .ok_or_else(|| Failure::misuse(crate::never_begun(id)))?;
+        self.operations.insert(id, sequence);
+        Ok(sequence)
+    }
+}

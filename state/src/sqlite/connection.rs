@@ -1,0 +1,176 @@
+//! Opens connections: flags, pragmas, and clear words for what cannot be opened.
+
+use super::error::{Failure, unavailable};
+use super::migrate;
+use crate::Access;
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use terrace_engine::store::StoreError;
+
+/// How long a connection waits for another process to finish its transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Statements kept prepared on a connection; there are some fifty different ones.
+const STATEMENTS: usize = 64;
+
+/// What is at a path.
+pub(super) enum Found {
+    /// A file that may be a store.
+    File,
+    /// Nothing, in a folder that exists.
+    Nothing,
+}
+
+/// Looks at a path before SQLite does, whose own words for these cases do not help.
+pub(super) fn look_at(path: &Path) -> Result<Found, StoreError> {
+    let refuse = |reason: String| StoreError::Unavailable { doing: "opened", reason };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(Found::File),
+        Ok(metadata) if metadata.is_dir() => Err(refuse(format!("`{}` is a folder, not a file", path.display()))),
+        Ok(_) => Err(refuse(format!("`{}` is not a regular file", path.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+                Err(refuse(format!("the folder `{}` does not exist", folder.display())))
+            }
+            _ => Ok(Found::Nothing),
+        },
+        Err(error) => Err(refuse(format!("`{}`: {error}", path.display()))),
+    }
+}
+
+/// Opens the writer's connection of a file, which is made where there is none and brought to the newest format.
+pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connection, StoreError> {
+    make_private(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = open(path, flags)?;
+    // Before anything is written: another program's file must stay as it is.
+    migrate::inspect(&connection, url)?;
+    write_ahead(&connection)?;
+    for (pragma, value) in [
+        ("synchronous", "FULL"),
+        ("foreign_keys", "ON"),
+        ("journal_size_limit", "1048576"),
+        ("wal_autocheckpoint", "128"),
+    ] {
+        set(&connection, pragma, value)?;
+    }
+    migrate::run(&mut connection, url, now)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn reader(path: &Path, url: &str) -> Result<Connection, StoreError> {
+    // Not opened read-only: the last connection to close could not fold the log into the file, and would leave it
+    // lying about. On a file that cannot be written SQLite falls back by itself.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = open(path, flags)?;
+    set(&connection, "query_only", "ON")?;
+    match migrate::inspect(&connection, url) {
+        Err(StoreError::Unavailable { .. }) if is_left_alone(path) => {
+            let connection = immutable(path)?;
+            migrate::inspect(&connection, url)?;
+            Ok(connection)
+        }
+        result => result.map(|_| connection),
+    }
+}
+
+/// Opens a database of its own that lives in memory.
+pub(super) fn memory(url: &str, access: Access, now: Timestamp) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_in_memory().map_err(|error| unavailable("opened", &error))?;
+    configure(&connection)?;
+    set(&connection, "foreign_keys", "ON")?;
+    migrate::run(&mut connection, url, now)?;
+    if access == Access::ReadOnly {
+        set(&connection, "query_only", "ON")?;
+    }
+    Ok(connection)
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| unavailable("opened", &error))?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| unavailable("opened", &error))
+}
+
+fn set(connection: &Connection, pragma: &str, value: &str) -> Result<(), StoreError> {
+    connection.pragma_update(None, pragma, value).map_err(|error| unavailable("opened", &error))
+}
+
+/// Turns the write-ahead log on. Two processes that do so at once make one of them fail without waiting, whatever the
+/// busy timeout: it tries again.
+fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
+    let give_up = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        match mode {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(_) => {
+                let reason = "its file system cannot share memory between processes: keep the state on a local disk";
+                return Err(StoreError::Unavailable { doing: "opened", reason: reason.to_owned() });
+            }
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => return Err(unavailable("opened", &error)),
+        }
+    }
+}
+
+/// Makes an empty file that only its owner may read: the state may hold what others must not see. SQLite gives its
+/// log the same permissions.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::Unavailable {
+            doing: "opened",
+            reason: format!("`{}` cannot be created: {error}", path.display()),
+        }),
+    }
+}
+
+/// True when no process has the file open: a log lies beside it as long as one does.
+fn is_left_alone(path: &Path) -> bool {
+    ["-wal", "-shm"].iter().all(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        fs::exists(&name).is_ok_and(|is_there| !is_there)
+    })
+}
+
+/// Opens a file in a folder where SQLite cannot put its log, such as a read-only file system.
+fn immutable(path: &Path) -> Result<Connection, StoreError> {
+    let path = std::path::absolute(path)
+        .map_err(|error| StoreError::Unavailable { doing: "opened", reason: error.to_string() })?;
+    let Some(path) = path.to_str() else {
+        let reason = format!("`{}` is not UTF-8, which a file in a read-only folder must be", path.display());
+        return Err(StoreError::Unavailable { doing: "opened", reason });
+    };
+    let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+        .map_err(|error| unavailable("opened", &error))?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// Reads the store's identity; nil while there is no store yet.
+pub(super) fn identity(connection: &Connection) -> Result<uuid::Uuid, Failure> {
+    let bytes: Option<[u8; 16]> =
+        rusqlite::OptionalExtension::optional(connection.query_row("SELECT id FROM store", [], |row| row.get(0)))?;
+    Ok(bytes.map_or(uuid::Uuid::nil(), uuid::Uuid::from_bytes))
+}

@@ -1,0 +1,58 @@
+//! What went wrong, in words that a person can act on.
+
+use rusqlite::ErrorCode;
+use terrace_engine::store::StoreError;
+
+/// Why a piece of work on a connection failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// SQLite could not do it.
+    Sqlite(rusqlite::Error),
+    /// The store refuses it.
+    Refused(StoreError),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Failure {
+    /// A refusal of something that the caller must not ask for.
+    pub(super) fn misuse(reason: impl Into<String>) -> Self {
+        Self::Refused(StoreError::Unavailable { doing: "written", reason: reason.into() })
+    }
+
+    /// The failure as the engine sees it; `doing` is `opened`, `read` or `written`.
+    pub(super) fn into_store_error(self, doing: &'static str) -> StoreError {
+        match self {
+            Self::Sqlite(error) => unavailable(doing, &error),
+            Self::Refused(error) => error,
+        }
+    }
+}
+
+/// SQLite's error as the engine sees it.
+pub(super) fn unavailable(doing: &'static str, error: &rusqlite::Error) -> StoreError {
+    let advice = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the disk is full: free some space and try again",
+        Some(ErrorCode::ReadOnly) => "its file or its folder is read-only",
+        Some(ErrorCode::PermissionDenied) => "the permission to access its file is missing",
+        Some(ErrorCode::CannotOpen) => "its file cannot be opened: check that file and folder may be read and written",
+        Some(ErrorCode::DatabaseCorrupt) => "its file is damaged: restore it from a backup",
+        Some(ErrorCode::NotADatabase) => "its file is not a SQLite database",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another process keeps it locked: try again",
+        Some(ErrorCode::SystemIoFailure) => "the disk reports an error",
+        Some(ErrorCode::OutOfMemory) => "there is not enough memory",
+        Some(ErrorCode::TooBig) => "a value is larger than a SQLite database can hold",
+        _ => return StoreError::Unavailable { doing, reason: error.to_string() },
+    };
+    StoreError::Unavailable { doing, reason: format!("{advice} ({error})") }
+}

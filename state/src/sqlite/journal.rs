@@ -1,0 +1,187 @@
+//! Reads the journal: open intents, operations with their steps, logs.
+
+use super::columns::Columns;
+use super::error::Failure;
+use super::lease::{self, Live};
+use super::read::{self, content_columns};
+use super::{Context, lease::process};
+use crate::clock::elapsed;
+use rusqlite::{Connection, OptionalExtension, params};
+use terrace_engine::address::StackId;
+use terrace_engine::store::{
+    Intent, LogLine, OpenIntent, OperationRow, OperationStatus, Row, Selection, StepResult, StepRow,
+};
+use uuid::Uuid;
+
+/// Intents without an outcome, oldest first.
+pub(super) fn open_intents(
+    connection: &Connection,
+    context: &Context,
+    of: &StackId,
+    selection: &Selection,
+) -> Result<Vec<OpenIntent>, Failure> {
+    let Some(stack) = read::stack(connection, of)? else { return Ok(Vec::new()) };
+    let live = lease::live(connection, context)?;
+    let now = context.clock.now();
+    let sql = concat!(
+        "SELECT operation.id, intent.step, intent.action, intent.lease, intent.prior_generation, intent.timeout,
+                intent.settle, intent.started_at, intent.address, intent.deposed, ",
+        content_columns!("intent"),
+        " FROM intent JOIN operation ON operation.sequence = intent.operation WHERE intent.stack = ?1
+          ORDER BY intent.id"
+    );
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([stack], |row| {
+        let mut columns = Columns::of(row);
+        let operation = columns.uuid()?;
+        let step = columns.count()?;
+        let action = columns.word()?;
+        let lease: Option<String> = columns.take()?;
+        let prior_generation = columns.count()?;
+        let timeout = columns.duration()?;
+        let settle = columns.duration()?;
+        let started_at = columns.time()?;
+        let mut row = Row {
+            stack: of.clone(),
+            address: columns.address()?,
+            deposed: columns.deposed()?,
+            generation: prior_generation,
+            updated_at: started_at,
+            operation,
+            ..read::blank()
+        };
+        read::content(&mut columns, &mut row)?;
+        let is_worked_on = match lease {
+            Some(id) => live.leases.contains(&id),
+            None => live.operations.contains(&operation),
+        };
+        Ok(OpenIntent {
+            intent: Intent { operation, step, action, row, prior_generation, timeout, settle },
+            started_at,
+            age: elapsed(started_at, now),
+            is_orphaned: !is_worked_on,
+        })
+    })?;
+    // Filtered here: the table holds no more than the work in flight.
+    let mut found = Vec::new();
+    for intent in rows {
+        let intent = intent?;
+        if crate::selects(selection, &intent.intent.row.address) {
+            found.push(intent);
+        }
+    }
+    Ok(found)
+}
+
+const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
+                                boot, pid_namespace, pid, process_started FROM operation";
+
+/// The newest operations first.
+pub(super) fn operations(
+    connection: &Connection,
+    context: &Context,
+    limit: usize,
+) -> Result<Vec<OperationRow>, Failure> {
+    let live = lease::live(connection, context)?;
+    let sql = format!("{OPERATION} ORDER BY sequence DESC LIMIT ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map([limit], |row| operation_row(&mut Columns::of(row), context, &live))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (sequence, mut row) = row?;
+        row.stacks = stacks(connection, sequence)?;
+        found.push(row);
+    }
+    Ok(found)
+}
+
+/// One operation with its steps.
+pub(super) fn operation(
+    connection: &Connection,
+    context: &Context,
+    id: Uuid,
+) -> Result<Option<(OperationRow, Vec<StepRow>)>, Failure> {
+    let live = lease::live(connection, context)?;
+    let sql = format!("{OPERATION} WHERE id = ?1");
+    let found = connection
+        .prepare_cached(&sql)?
+        .query_row([id.as_bytes()], |row| operation_row(&mut Columns::of(row), context, &live))
+        .optional()?;
+    let Some((sequence, mut row)) = found else { return Ok(None) };
+    row.stacks = stacks(connection, sequence)?;
+    Ok(Some((row, steps(connection, sequence)?)))
+}
+
+fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> rusqlite::Result<(i64, OperationRow)> {
+    let sequence = columns.take()?;
+    let id = columns.uuid()?;
+    let kind = columns.take()?;
+    let actor = columns.take()?;
+    let status: OperationStatus = columns.word()?;
+    let has_held_leases: bool = columns.take()?;
+    let started_at = columns.time()?;
+    let ended_at = columns.optional_time()?;
+    let summary = columns.take()?;
+    let process = process(columns)?;
+    let is_gone = || process.as_ref().is_some_and(|process| process.is_gone(context.process.as_ref()));
+    let is_abandoned =
+        status == OperationStatus::Running && !live.operations.contains(&id) && (has_held_leases || is_gone());
+    let stacks = Vec::new();
+    Ok((sequence, OperationRow { id, kind, stacks, actor, status, is_abandoned, started_at, ended_at, summary }))
+}
+
+fn stacks(connection: &Connection, operation: i64) -> Result<Vec<StackId>, Failure> {
+    let sql = "SELECT name, environment FROM operation_stack JOIN stack ON stack.id = operation_stack.stack
+               WHERE operation = ?1 ORDER BY position";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([operation], |row| Columns::of(row).stack())?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn steps(connection: &Connection, operation: i64) -> Result<Vec<StepRow>, Failure> {
+    let sql = "SELECT step, name, environment, address, action, result, message, started_at, ended_at
+               FROM step JOIN stack ON stack.id = step.stack WHERE operation = ?1 ORDER BY step";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([operation], |row| {
+        let mut columns = Columns::of(row);
+        Ok(StepRow {
+            step: columns.count()?,
+            stack: columns.stack()?,
+            address: columns.address()?,
+            action: columns.word()?,
+            result: result(&mut columns)?,
+            started_at: columns.time()?,
+            ended_at: columns.optional_time()?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn result(columns: &mut Columns<'_>) -> rusqlite::Result<Option<StepResult>> {
+    let word: Option<String> = columns.take()?;
+    let message: Option<String> = columns.take()?;
+    let message = message.unwrap_or_default();
+    Ok(word.map(|word| match word.as_str() {
+        "failed" => StepResult::Failed(message),
+        "recovered" => StepResult::Recovered(message),
+        _ => StepResult::Done,
+    }))
+}
+
+/// The log of an operation, oldest first.
+pub(super) fn logs(connection: &Connection, id: Uuid) -> Result<Vec<LogLine>, Failure> {
+    let sql = "SELECT at, level, phase, message FROM log JOIN operation ON operation.sequence = log.operation
+               WHERE operation.id = ?1 ORDER BY log.id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![id.as_bytes()], |row| {
+        let mut columns = Columns::of(row);
+        Ok(LogLine { at: columns.time()?, level: columns.take()?, phase: columns.take()?, message: columns.take()? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// True when that plan was applied, or began to be.
+pub(super) fn is_spent(connection: &Connection, plan: Uuid) -> Result<bool, Failure> {
+    Ok(connection.prepare_cached("SELECT 1 FROM spent_plan WHERE plan = ?1")?.exists([plan.as_bytes()])?)
+}

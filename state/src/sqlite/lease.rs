@@ -1,0 +1,238 @@
+//! Leases: rows that outlive their holders, because a fence must never go down.
+//!
+//! A lease is *live* while it has neither expired nor lost its process. Only a live one keeps others out; but a holder
+//! whose lease ended without anybody taking it over may still record what it did: the fence is what refuses writers.
+
+use super::columns::{self, Columns};
+use super::error::Failure;
+use super::{Context, read};
+use crate::clock::later;
+use crate::process::Process;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::collections::HashSet;
+use std::time::Duration;
+use terrace_engine::address::StackId;
+use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StoreError};
+use uuid::Uuid;
+
+/// A lease that somebody took and that nobody gave back or took over since.
+struct Taken {
+    info: LeaseInfo,
+    fence: u64,
+    process: Option<Process>,
+}
+
+impl Taken {
+    fn is_live(&self, context: &Context, now: Timestamp) -> bool {
+        self.info.expires > now
+            && !self.process.as_ref().is_some_and(|process| process.is_gone(context.process.as_ref()))
+    }
+
+    /// True when the same operation of the same process asks again for what it has.
+    fn is_of(&self, request: &LeaseRequest, context: &Context) -> bool {
+        self.info.operation == request.operation && self.process == context.process
+    }
+}
+
+const TAKEN: &str = "SELECT lease.id, name, environment, component, holder, operation, since, expires, fence,
+                            boot, pid_namespace, pid, process_started
+                     FROM lease JOIN stack ON stack.id = lease.stack WHERE lease.id IS NOT NULL";
+
+fn taken(columns: &mut Columns<'_>) -> rusqlite::Result<Taken> {
+    Ok(Taken {
+        info: LeaseInfo {
+            id: columns.take()?,
+            stack: columns.stack()?,
+            component: columns.take()?,
+            holder: columns.take()?,
+            operation: columns.uuid()?,
+            since: columns.time()?,
+            expires: columns.time()?,
+        },
+        fence: columns.count()?,
+        process: process(columns)?,
+    })
+}
+
+/// The four columns of a process, all of them or none.
+pub(super) fn process(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Process>> {
+    let boot: Option<String> = columns.take()?;
+    let namespace: Option<i64> = columns.take()?;
+    let pid: Option<u32> = columns.take()?;
+    let started: Option<i64> = columns.take()?;
+    Ok(boot.zip(namespace).zip(pid).zip(started).map(|(((boot, namespace), pid), started)| Process {
+        boot,
+        namespace: namespace.cast_unsigned(),
+        pid,
+        started: started.cast_unsigned(),
+    }))
+}
+
+fn all_taken(connection: &Connection) -> Result<Vec<Taken>, Failure> {
+    let mut statement = connection.prepare_cached(TAKEN)?;
+    let rows = statement.query_map([], |row| taken(&mut Columns::of(row)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The leases that are held, sorted by stack and component.
+pub(super) fn held(connection: &Connection, context: &Context) -> Result<Vec<LeaseInfo>, Failure> {
+    let now = context.clock.now();
+    let mut held: Vec<LeaseInfo> = all_taken(connection)?
+        .into_iter()
+        .filter(|lease| lease.is_live(context, now))
+        .map(|lease| lease.info)
+        .collect();
+    held.sort_by(|a, b| (&a.stack, &a.component).cmp(&(&b.stack, &b.component)));
+    Ok(held)
+}
+
+/// Who works: the ids of the live leases and their operations.
+pub(super) struct Live {
+    /// The leases.
+    pub(super) leases: HashSet<String>,
+    /// Their holders.
+    pub(super) operations: HashSet<Uuid>,
+}
+
+/// Tells who works.
+pub(super) fn live(connection: &Connection, context: &Context) -> Result<Live, Failure> {
+    let held = held(connection, context)?;
+    Ok(Live {
+        operations: held.iter().map(|lease| lease.operation).collect(),
+        leases: held.into_iter().map(|lease| lease.id).collect(),
+    })
+}
+
+/// Takes all that are asked for, or none.
+pub(super) fn acquire(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    request: &LeaseRequest,
+) -> Result<Acquired, Failure> {
+    let now = context.clock.now();
+    let mut found = Vec::with_capacity(request.components.len());
+    for (stack, component) in &request.components {
+        let taken = find(transaction, stack, component)?.filter(|lease| lease.is_live(context, now));
+        found.push((stack, component, taken));
+    }
+    let (mut granted, mut held) = (Vec::new(), Vec::new());
+    for (stack, component, taken) in found {
+        match taken {
+            Some(lease) if lease.is_of(request, context) => granted.push((stack, component, Some(lease))),
+            Some(lease) => held.push(lease.info),
+            None => granted.push((stack, component, None)),
+        }
+    }
+    if !held.is_empty() {
+        return Ok(Acquired::Held(held));
+    }
+    let expires = later(now, request.term);
+    let mut leases = Vec::with_capacity(granted.len());
+    for (stack, component, own) in granted {
+        let lease = match own {
+            Some(own) => {
+                extend(transaction, &own.info.id, expires)?;
+                Lease { id: own.info.id, stack: stack.clone(), component: component.clone(), fence: own.fence }
+            }
+            None => grant(transaction, context, request, (stack, component), (now, expires))?,
+        };
+        leases.push(lease);
+    }
+    transaction
+        .prepare_cached("UPDATE operation SET has_held_leases = 1 WHERE id = ?1")?
+        .execute([request.operation.as_bytes()])?;
+    Ok(Acquired::Granted(leases))
+}
+
+fn find(connection: &Connection, stack: &StackId, component: &str) -> Result<Option<Taken>, Failure> {
+    let sql = format!("{TAKEN} AND name = ?1 AND environment = ?2 AND component = ?3");
+    Ok(connection
+        .prepare_cached(&sql)?
+        .query_row((&stack.name, &stack.environment, component), |row| taken(&mut Columns::of(row)))
+        .optional()?)
+}
+
+fn grant(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    request: &LeaseRequest,
+    (stack, component): (&StackId, &str),
+    (now, expires): (Timestamp, Timestamp),
+) -> Result<Lease, Failure> {
+    let number = super::write::stack(transaction, stack)?;
+    let id = Uuid::now_v7().to_string();
+    let sql = "INSERT INTO lease (stack, component, fence, id, holder, operation, since, expires,
+                                  boot, pid_namespace, pid, process_started)
+               VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+               ON CONFLICT (stack, component) DO UPDATE SET
+                   fence = fence + 1, id = excluded.id, holder = excluded.holder, operation = excluded.operation,
+                   since = excluded.since, expires = excluded.expires, boot = excluded.boot,
+                   pid_namespace = excluded.pid_namespace, pid = excluded.pid,
+                   process_started = excluded.process_started
+               RETURNING fence";
+    let process = context.process.as_ref();
+    let fence = transaction.prepare_cached(sql)?.query_row(
+        params![
+            number,
+            component,
+            id,
+            request.holder,
+            request.operation.as_bytes(),
+            now.as_microsecond(),
+            expires.as_microsecond(),
+            process.map(|process| &process.boot),
+            process.map(|process| process.namespace.cast_signed()),
+            process.map(|process| process.pid),
+            process.map(|process| process.started.cast_signed()),
+        ],
+        |row| Columns::of(row).count(),
+    )?;
+    Ok(Lease { id, stack: stack.clone(), component: component.to_owned(), fence })
+}
+
+fn extend(transaction: &Transaction<'_>, id: &str, expires: Timestamp) -> Result<(), Failure> {
+    transaction
+        .prepare_cached("UPDATE lease SET expires = ?2 WHERE id = ?1")?
+        .execute((id, expires.as_microsecond()))?;
+    Ok(())
+}
+
+/// Fails when one of the leases was given back, broken or taken over.
+pub(super) fn check(connection: &Connection, leases: &[Lease]) -> Result<(), Failure> {
+    let sql = "SELECT 1 FROM lease WHERE stack = ?1 AND component = ?2 AND id = ?3 AND fence = ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    for lease in leases {
+        let is_ours = match read::stack(connection, &lease.stack)? {
+            Some(stack) => statement.exists((stack, &lease.component, &lease.id, columns::integer(lease.fence)))?,
+            None => false,
+        };
+        if !is_ours {
+            let lost = StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() };
+            return Err(lost.into());
+        }
+    }
+    Ok(())
+}
+
+/// Keeps leases for another term.
+pub(super) fn renew(
+    transaction: &Transaction<'_>,
+    now: Timestamp,
+    leases: &[Lease],
+    term: Duration,
+) -> Result<(), Failure> {
+    check(transaction, leases)?;
+    for lease in leases {
+        extend(transaction, &lease.id, later(now, term))?;
+    }
+    Ok(())
+}
+
+/// Frees the lease of that id; false when there is none.
+pub(super) fn free(transaction: &Transaction<'_>, id: &str) -> Result<bool, Failure> {
+    let sql = "UPDATE lease SET id = NULL, holder = NULL, operation = NULL, since = NULL, expires = NULL,
+                                boot = NULL, pid_namespace = NULL, pid = NULL, process_started = NULL
+               WHERE id = ?1";
+    Ok(transaction.prepare_cached(sql)?.execute([id])? > 0)
+}

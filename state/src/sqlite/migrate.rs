@@ -1,0 +1,89 @@
+//! Brings a file to the newest format: numbered SQL files, each in one transaction.
+//!
+//! SQLite's `user_version` is the number of the last file that ran, its `application_id` tells a store from the files
+//! of other programs. Files that ran are never changed; a new format is a new file.
+
+use super::error::{Failure, unavailable};
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use terrace_engine::store::StoreError;
+use uuid::Uuid;
+
+/// `TERR` in ASCII.
+pub(super) const APPLICATION_ID: i32 = 0x5445_5252;
+
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_init.sql")];
+
+/// The newest format that this build knows.
+pub(super) const FORMAT: u32 = MIGRATIONS.len() as u32;
+
+/// Tells which format a file has; 0 for an empty one.
+///
+/// # Errors
+/// When the file is no store, or one of a newer format.
+pub(super) fn inspect(connection: &Connection, url: &str) -> Result<u32, StoreError> {
+    format_of(connection, url).map_err(|failure| match failure {
+        Failure::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            not_a_store(url, "it is not a SQLite database")
+        }
+        Failure::Sqlite(error) => unavailable("opened", &error),
+        Failure::Refused(error) => error,
+    })
+}
+
+/// Runs what a file lacks.
+pub(super) fn run(connection: &mut Connection, url: &str, now: Timestamp) -> Result<(), StoreError> {
+    while inspect(connection, url)? < FORMAT {
+        run_next(connection, url, now).map_err(|failure| failure.into_store_error("opened"))?;
+    }
+    Ok(())
+}
+
+/// The refusal to read a file of an older format: readers change nothing, and their statements are those of the newest.
+pub(super) fn needs_migration(format: u32) -> StoreError {
+    let reason = format!(
+        "it has the older format {format}; the next command that writes, such as `terrace apply`, brings it to format {FORMAT}"
+    );
+    StoreError::Unavailable { doing: "read", reason }
+}
+
+/// Runs the next file. Its number is read again inside the transaction: another process may have been faster.
+fn run_next(connection: &mut Connection, url: &str, now: Timestamp) -> Result<(), Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let format = format_of(&transaction, url)?;
+    let Some((number, sql)) = (1..).zip(MIGRATIONS).nth(usize::try_from(format).unwrap_or(usize::MAX)) else {
+        return Ok(());
+    };
+    transaction.execute_batch(sql)?;
+    if format == 0 {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.execute(
+            "INSERT INTO store (singleton, id, made_at) VALUES (1, ?1, ?2)",
+            (Uuid::now_v7().as_bytes(), now.as_microsecond()),
+        )?;
+    }
+    transaction.pragma_update(None, "user_version", number)?;
+    transaction.commit()?;
+    tracing::debug!(url, format = number, "the state has a new format");
+    Ok(())
+}
+
+fn format_of(connection: &Connection, url: &str) -> Result<u32, Failure> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let application = number("application_id")?;
+    let format = u32::try_from(number("user_version")?).unwrap_or(u32::MAX);
+    if application != i64::from(APPLICATION_ID) {
+        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if application != 0 || format != 0 || objects != 0 {
+            return Err(not_a_store(url, "it is another program's SQLite database").into());
+        }
+    }
+    if format > FORMAT {
+        return Err(StoreError::NewerFormat { url: url.to_owned(), found: format, known: FORMAT }.into());
+    }
+    Ok(format)
+}
+
+fn not_a_store(url: &str, reason: &str) -> StoreError {
+    StoreError::NotAStore { url: url.to_owned(), reason: reason.to_owned() }
+}

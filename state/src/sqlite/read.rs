@@ -1,0 +1,302 @@
+//! Reads what is recorded: rows, components, owners, history.
+//!
+//! Every function here expects to run inside one transaction when it makes more than one query.
+
+use super::columns::{self, Columns};
+use super::error::Failure;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeSet;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{ComponentRow, HistoryEntry, OwnersOf, Ownership, Row, Selection, StackSnapshot};
+
+/// The content columns of `version` and `intent`, in the order in which [`content`] takes them.
+macro_rules! content_columns {
+    ($table:literal) => {
+        concat!(
+            $table,
+            ".status, ",
+            $table,
+            ".provider, ",
+            $table,
+            ".schema_version, ",
+            $table,
+            ".identity, ",
+            $table,
+            ".attributes, ",
+            $table,
+            ".private, ",
+            $table,
+            ".dependencies, ",
+            $table,
+            ".lifecycle"
+        )
+    };
+}
+pub(super) use content_columns;
+
+macro_rules! current_rows {
+    ($condition:literal) => {
+        concat!(
+            "SELECT resource.address, resource.deposed, resource.generation, version.written_at, version.operation, ",
+            content_columns!("version"),
+            " FROM resource JOIN version ON version.id = resource.version WHERE resource.stack = ?1",
+            $condition
+        )
+    };
+}
+
+/// The number of a stack; `None` when nothing was ever recorded of it.
+pub(super) fn stack(connection: &Connection, stack: &StackId) -> Result<Option<i64>, Failure> {
+    Ok(connection
+        .prepare_cached("SELECT id FROM stack WHERE name = ?1 AND environment = ?2")?
+        .query_row((&stack.name, &stack.environment), |row| row.get(0))
+        .optional()?)
+}
+
+/// The stacks that have a row.
+pub(super) fn stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
+    let sql = "SELECT name, environment FROM stack
+               WHERE EXISTS (SELECT 1 FROM resource WHERE resource.stack = stack.id)
+               ORDER BY name, environment";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| Columns::of(row).stack())?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The rows of a stack, sorted by address and deposed key.
+pub(super) fn rows(connection: &Connection, of: &StackId, selection: &Selection) -> Result<Vec<Row>, Failure> {
+    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    let mut collect = |sql: &str, parameters: &[&dyn rusqlite::ToSql]| -> Result<(), Failure> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(parameters, |row| current(&mut Columns::of(row), of))?;
+        for row in rows {
+            found.push(row?);
+        }
+        Ok(())
+    };
+    match selection {
+        Selection::All => {
+            collect(current_rows!(" ORDER BY component, resource.address, resource.deposed"), &[&number])?
+        }
+        Selection::Components(components) => {
+            for component in components {
+                let sql = current_rows!(" AND component = ?2 ORDER BY resource.address, resource.deposed");
+                collect(sql, &[&number, component])?;
+            }
+        }
+        Selection::Addresses(addresses) => {
+            for address in addresses {
+                let sql = current_rows!(" AND component = ?2 AND resource.address = ?3 ORDER BY resource.deposed");
+                collect(sql, &[&number, &address.component, &address.to_string()])?;
+            }
+        }
+    }
+    // The order of printed addresses is nearly that of addresses, so this costs little.
+    found.sort_by(|a, b| (&a.address, &a.deposed).cmp(&(&b.address, &b.deposed)));
+    Ok(found)
+}
+
+fn current(columns: &mut Columns<'_>, stack: &StackId) -> rusqlite::Result<Row> {
+    let mut row = Row {
+        stack: stack.clone(),
+        address: columns.address()?,
+        deposed: columns.deposed()?,
+        generation: columns.count()?,
+        updated_at: columns.time()?,
+        operation: columns.uuid()?,
+        ..blank()
+    };
+    content(columns, &mut row)?;
+    Ok(row)
+}
+
+/// Fills in the columns of [`content_columns`].
+pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> rusqlite::Result<()> {
+    row.status = columns.word()?;
+    row.provider = columns.take()?;
+    row.schema_version = columns.count()?;
+    row.identity = columns.take()?;
+    row.attributes = columns.take()?;
+    row.private = columns.take()?;
+    row.dependencies = columns.list()?;
+    row.lifecycle = columns.take()?;
+    Ok(())
+}
+
+/// The components of a stack, sorted by key.
+pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
+    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let sql = "SELECT key, depends_on, outputs, blueprint FROM component WHERE stack = ?1 ORDER BY key";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([number], |row| {
+        let mut columns = Columns::of(row);
+        Ok(ComponentRow {
+            key: columns.take()?,
+            depends_on: columns.list()?,
+            outputs: columns.take()?,
+            blueprint: columns.take()?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The owners of shared rows of an environment, sorted.
+pub(super) fn owners(connection: &Connection, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, Failure> {
+    match of {
+        OwnersOf::Addresses(addresses) => owners_of_rows(connection, environment, addresses),
+        OwnersOf::Stack(stack) => owned_by_stack(connection, environment, stack),
+    }
+}
+
+fn owners_of_rows(
+    connection: &Connection,
+    environment: &str,
+    addresses: &BTreeSet<Address>,
+) -> Result<Vec<Ownership>, Failure> {
+    let sql = "SELECT name, stack.environment, component FROM owner JOIN stack ON stack.id = owner.stack
+               WHERE owner.environment = ?1 AND address = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = Vec::new();
+    for address in addresses {
+        let rows = statement.query_map((environment, address.to_string()), |row| {
+            let mut columns = Columns::of(row);
+            Ok(Ownership { address: address.clone(), stack: columns.stack()?, component: columns.take()? })
+        })?;
+        for row in rows {
+            found.push(row?);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn owned_by_stack(connection: &Connection, environment: &str, of: &StackId) -> Result<Vec<Ownership>, Failure> {
+    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let sql = "SELECT address, component FROM owner WHERE stack = ?1 AND environment = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map((number, environment), |row| {
+        let mut columns = Columns::of(row);
+        Ok(Ownership { address: columns.address()?, stack: of.clone(), component: columns.take()? })
+    })?;
+    let mut found: Vec<Ownership> = rows.collect::<Result<_, _>>()?;
+    found.sort();
+    Ok(found)
+}
+
+/// The versions of the current object of an address, newest first.
+pub(super) fn history(connection: &Connection, of: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, Failure> {
+    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let sql = concat!(
+        "SELECT generation, written_at, operation, ",
+        content_columns!("version"),
+        " FROM version WHERE stack = ?1 AND address = ?2 AND deposed = '' ORDER BY generation DESC"
+    );
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows =
+        statement.query_map(params![number, address.to_string()], |row| entry(&mut Columns::of(row), of, address))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The versions of the current objects of all addresses of a stack, oldest first.
+fn whole_history(connection: &Connection, of: &StackId) -> Result<Vec<(Address, HistoryEntry)>, Failure> {
+    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let sql = concat!(
+        "SELECT address, generation, written_at, operation, ",
+        content_columns!("version"),
+        " FROM version WHERE stack = ?1 AND deposed = '' ORDER BY id"
+    );
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([number], |row| {
+        let mut columns = Columns::of(row);
+        let address = columns.address()?;
+        let entry = entry(&mut columns, of, &address)?;
+        Ok((address, entry))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> rusqlite::Result<HistoryEntry> {
+    let generation = columns.count()?;
+    let at = columns.time()?;
+    let operation = columns.uuid()?;
+    let row = if columns.is_null_next()? {
+        None
+    } else {
+        let mut row =
+            Row { stack: stack.clone(), address: address.clone(), generation, updated_at: at, operation, ..blank() };
+        content(columns, &mut row)?;
+        Some(row)
+    };
+    Ok(HistoryEntry { generation, row, at, operation })
+}
+
+/// Everything that is recorded of a stack, or of all of them.
+pub(super) fn snapshot(
+    connection: &Connection,
+    of: Option<StackId>,
+    with_history: bool,
+) -> Result<Vec<StackSnapshot>, Failure> {
+    let stacks = match of {
+        Some(stack) => vec![stack],
+        None => all_stacks(connection)?,
+    };
+    let mut snapshots = Vec::with_capacity(stacks.len());
+    for stack in stacks {
+        let snapshot = StackSnapshot {
+            rows: rows(connection, &stack, &Selection::All)?,
+            components: components(connection, &stack)?,
+            owned: owned_by_stack(connection, &stack.environment, &stack)?,
+            history: if with_history { whole_history(connection, &stack)? } else { Vec::new() },
+            stack,
+        };
+        snapshots.push(snapshot);
+    }
+    Ok(snapshots)
+}
+
+/// The stacks of which anything was ever recorded.
+fn all_stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT name, environment FROM stack ORDER BY name, environment")?;
+    let rows = statement.query_map([], |row| Columns::of(row).stack())?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The generation of a row; 0 when there is none.
+pub(super) fn generation(
+    connection: &Connection,
+    of: &StackId,
+    address: &Address,
+    deposed: Option<&str>,
+) -> Result<u64, Failure> {
+    let sql = "SELECT generation FROM resource JOIN stack ON stack.id = resource.stack
+               WHERE name = ?1 AND environment = ?2 AND component = ?3 AND address = ?4 AND deposed = ?5";
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row(
+            (&of.name, &of.environment, &address.component, address.to_string(), columns::deposed(deposed)),
+            |row| Columns::of(row).count(),
+        )
+        .optional()?;
+    Ok(found.unwrap_or(0))
+}
+
+/// A row to be filled in.
+pub(super) fn blank() -> Row {
+    Row {
+        stack: StackId::new("", ""),
+        address: Address { component: String::new(), ty: String::new(), name: String::new(), key: None },
+        deposed: None,
+        status: terrace_engine::store::RowStatus::Ready,
+        generation: 0,
+        provider: String::new(),
+        schema_version: 0,
+        identity: String::new(),
+        attributes: String::new(),
+        private: Vec::new(),
+        dependencies: Vec::new(),
+        lifecycle: String::new(),
+        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        operation: uuid::Uuid::nil(),
+    }
+}

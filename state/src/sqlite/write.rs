@@ -1,0 +1,296 @@
+//! Changes recorded facts: rows with their versions, components, owners.
+//!
+//! Every function runs inside the transaction of a commit; what it refuses rolls the whole commit back.
+
+use super::columns::{self, Columns};
+use super::error::Failure;
+use super::read;
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, params};
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{ComponentRow, Generation, Moved, Ownership, Read, Row, RowStatus, StoreError, Write};
+use uuid::Uuid;
+
+/// A row that is there.
+struct Current {
+    generation: Generation,
+    version: i64,
+    dependencies: Vec<Address>,
+}
+
+/// Names a row.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    stack: &'a StackId,
+    address: &'a Address,
+    deposed: Option<&'a str>,
+}
+
+impl Name<'_> {
+    fn moved(self, expected: Generation, now: Generation) -> Failure {
+        let (stack, address) = (self.stack.clone(), self.address.clone());
+        let read = Read { stack, address, deposed: self.deposed.map(str::to_owned), generation: expected };
+        StoreError::Stale(vec![Moved { read, now }]).into()
+    }
+}
+
+/// The number of a stack, which is given one when it has none.
+pub(super) fn stack(transaction: &Transaction<'_>, stack: &StackId) -> Result<i64, Failure> {
+    if let Some(number) = read::stack(transaction, stack)? {
+        return Ok(number);
+    }
+    transaction
+        .prepare_cached("INSERT INTO stack (name, environment) VALUES (?1, ?2)")?
+        .execute((&stack.name, &stack.environment))?;
+    Ok(transaction.last_insert_rowid())
+}
+
+/// Applies one write.
+pub(super) fn apply(
+    transaction: &Transaction<'_>,
+    write: &Write,
+    operation: Uuid,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let writer = Writer { transaction, operation, now };
+    match write {
+        Write::Put { row, expected } => writer.put(row, *expected),
+        Write::Delete { stack, address, deposed, expected } => {
+            writer.delete(Name { stack, address, deposed: deposed.as_deref() }, *expected)
+        }
+        Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
+        Write::Component { stack, component } => writer.component(stack, component),
+        Write::DropComponent { stack, key } => writer.drop_component(stack, key),
+        Write::AddOwner(ownership) => writer.add_owner(ownership),
+        Write::DropOwner(ownership) => writer.drop_owner(ownership),
+    }
+}
+
+struct Writer<'a> {
+    transaction: &'a Transaction<'a>,
+    operation: Uuid,
+    now: Timestamp,
+}
+
+impl Writer<'_> {
+    fn put(&self, row: &Row, expected: Generation) -> Result<(), Failure> {
+        let name = Name { stack: &row.stack, address: &row.address, deposed: row.deposed.as_deref() };
+        let stack = stack(self.transaction, name.stack)?;
+        let current = self.current(stack, name)?;
+        let now = current.as_ref().map_or(0, |current| current.generation);
+        if now != expected {
+            return Err(name.moved(expected, now));
+        }
+        self.insert(stack, row)?;
+        let before = current.map(|current| current.dependencies).unwrap_or_default();
+        self.turn_around(stack, name, &before, &row.dependencies)
+    }
+
+    fn delete(&self, name: Name<'_>, expected: Generation) -> Result<(), Failure> {
+        let stack = stack(self.transaction, name.stack)?;
+        let Some(current) = self.current(stack, name)? else {
+            return Err(name.moved(expected, 0));
+        };
+        if current.generation != expected {
+            return Err(name.moved(expected, current.generation));
+        }
+        self.remove(stack, name)?;
+        self.turn_around(stack, name, &current.dependencies, &[])
+    }
+
+    fn rename(&self, of: &StackId, from: &Address, to: &Address, expected: Generation) -> Result<(), Failure> {
+        let stack = stack(self.transaction, of)?;
+        let name = Name { stack: of, address: from, deposed: None };
+        let Some(current) = self.current(stack, name)? else {
+            return Err(name.moved(expected, 0));
+        };
+        if current.generation != expected {
+            return Err(name.moved(expected, current.generation));
+        }
+        let target = Name { address: to, ..name };
+        if self.current(stack, target)?.is_some() {
+            return Err(StoreError::Occupied { stack: of.clone(), address: to.clone() }.into());
+        }
+        let row = self.version(current.version, of, to)?;
+        self.remove(stack, name)?;
+        self.turn_around(stack, name, &current.dependencies, &[])?;
+        self.insert(stack, &row)?;
+        self.turn_around(stack, target, &[], &row.dependencies)?;
+        self.redirect(stack, of, from, to)?;
+        if *of == StackId::shared(&of.environment) {
+            self.transaction
+                .prepare_cached("UPDATE OR REPLACE owner SET address = ?3 WHERE environment = ?1 AND address = ?2")?
+                .execute((&of.environment, columns::address(from)?, columns::address(to)?))?;
+        }
+        Ok(())
+    }
+
+    /// Lets the rows that depend on one address depend on another. They keep their generations: nothing that a plan is
+    /// computed from has changed.
+    fn redirect(&self, stack: i64, of: &StackId, from: &Address, to: &Address) -> Result<(), Failure> {
+        let sql = "SELECT address, deposed FROM dependent WHERE stack = ?1 AND target = ?2";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let rows = statement.query_map((stack, columns::address(from)?), |row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.address()?, columns.deposed()?))
+        })?;
+        let dependents: Vec<(Address, Option<String>)> = rows.collect::<Result<_, _>>()?;
+        let mut update = self.transaction.prepare_cached("UPDATE version SET dependencies = ?2 WHERE id = ?1")?;
+        for (address, deposed) in &dependents {
+            let name = Name { stack: of, address, deposed: deposed.as_deref() };
+            let Some(dependent) = self.current(stack, name)? else { continue };
+            let followed: Vec<Address> = dependent
+                .dependencies
+                .iter()
+                .map(|target| if target == from { to.clone() } else { target.clone() })
+                .collect();
+            update.execute((dependent.version, columns::list(&followed)?))?;
+            self.turn_around(stack, name, &dependent.dependencies, &followed)?;
+        }
+        Ok(())
+    }
+
+    fn current(&self, stack: i64, name: Name<'_>) -> Result<Option<Current>, Failure> {
+        let sql = "SELECT resource.generation, resource.version, version.dependencies
+                   FROM resource JOIN version ON version.id = resource.version
+                   WHERE resource.stack = ?1 AND component = ?2 AND resource.address = ?3 AND resource.deposed = ?4";
+        let address = columns::address(name.address)?;
+        Ok(self
+            .transaction
+            .prepare_cached(sql)?
+            .query_row((stack, &name.address.component, address, columns::deposed(name.deposed)), |row| {
+                let mut columns = Columns::of(row);
+                Ok(Current { generation: columns.count()?, version: columns.take()?, dependencies: columns.list()? })
+            })
+            .optional()?)
+    }
+
+    /// The content of a version, as a row of another address.
+    fn version(&self, version: i64, stack: &StackId, address: &Address) -> Result<Row, Failure> {
+        let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = ?1");
+        let mut row = Row { stack: stack.clone(), address: address.clone(), ..read::blank() };
+        self.transaction
+            .prepare_cached(sql)?
+            .query_row([version], |found| read::content(&mut Columns::of(found), &mut row))?;
+        Ok(row)
+    }
+
+    fn next_generation(&self, stack: i64, address: &str) -> Result<Generation, Failure> {
+        let sql = "SELECT coalesce(max(generation), 0) + 1 FROM version WHERE stack = ?1 AND address = ?2";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        Ok(statement.query_row((stack, address), |row| Columns::of(row).count())?)
+    }
+
+    fn insert(&self, stack: i64, row: &Row) -> Result<(), Failure> {
+        let address = columns::address(&row.address)?;
+        let deposed = columns::deposed(row.deposed.as_deref());
+        let generation = columns::integer(self.next_generation(stack, &address)?);
+        let sql = "INSERT INTO version (stack, address, deposed, generation, written_at, operation, status, provider,
+                                        schema_version, identity, attributes, private, dependencies, lifecycle)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+        self.transaction.prepare_cached(sql)?.execute(params![
+            stack,
+            address,
+            deposed,
+            generation,
+            self.now.as_microsecond(),
+            self.operation.as_bytes(),
+            columns::word(&row.status)?,
+            row.provider,
+            row.schema_version,
+            row.identity,
+            row.attributes,
+            row.private,
+            columns::list(&row.dependencies)?,
+            row.lifecycle,
+        ])?;
+        let version = self.transaction.last_insert_rowid();
+        let sql = "INSERT INTO resource (stack, component, address, deposed, generation, version)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                   ON CONFLICT DO UPDATE SET generation = excluded.generation, version = excluded.version";
+        let parameters = (stack, &row.address.component, address, deposed, generation, version);
+        self.transaction.prepare_cached(sql)?.execute(parameters)?;
+        Ok(())
+    }
+
+    fn remove(&self, stack: i64, name: Name<'_>) -> Result<(), Failure> {
+        let address = columns::address(name.address)?;
+        let deposed = columns::deposed(name.deposed);
+        let generation = columns::integer(self.next_generation(stack, &address)?);
+        let sql = "INSERT INTO version (stack, address, deposed, generation, written_at, operation)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
+        self.transaction.prepare_cached(sql)?.execute((stack, &address, deposed, generation, at, operation))?;
+        let sql = "DELETE FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
+        self.transaction.prepare_cached(sql)?.execute((stack, &name.address.component, address, deposed))?;
+        Ok(())
+    }
+
+    /// Keeps `dependent` in step with the dependencies of a row.
+    fn turn_around(&self, stack: i64, name: Name<'_>, before: &[Address], after: &[Address]) -> Result<(), Failure> {
+        if before == after {
+            return Ok(());
+        }
+        let address = columns::address(name.address)?;
+        let (component, deposed) = (&name.address.component, columns::deposed(name.deposed));
+        let mut delete = self.transaction.prepare_cached(
+            "DELETE FROM dependent
+             WHERE stack = ?1 AND target = ?2 AND component = ?3 AND address = ?4 AND deposed = ?5",
+        )?;
+        for target in before {
+            delete.execute((stack, columns::address(target)?, component, &address, deposed))?;
+        }
+        let mut insert = self.transaction.prepare_cached(
+            "INSERT INTO dependent (stack, target, component, address, deposed) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO NOTHING",
+        )?;
+        for target in after {
+            insert.execute((stack, columns::address(target)?, component, &address, deposed))?;
+        }
+        Ok(())
+    }
+
+    fn component(&self, of: &StackId, component: &ComponentRow) -> Result<(), Failure> {
+        let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint) VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
+                                             blueprint = excluded.blueprint";
+        let depends_on = columns::list(&component.depends_on)?;
+        let stack = stack(self.transaction, of)?;
+        let parameters = (stack, &component.key, depends_on, &component.outputs, &component.blueprint);
+        self.transaction.prepare_cached(sql)?.execute(parameters)?;
+        Ok(())
+    }
+
+    fn drop_component(&self, of: &StackId, key: &str) -> Result<(), Failure> {
+        let stack = stack(self.transaction, of)?;
+        let sql = "SELECT 1 FROM resource JOIN version ON version.id = resource.version
+                   WHERE resource.stack = ?1 AND component = ?2 AND status <> ?3";
+        let retained = columns::word(&RowStatus::Retained)?;
+        if self.transaction.prepare_cached(sql)?.exists((stack, key, retained))? {
+            return Err(Failure::misuse(crate::still_in_use(of, key)));
+        }
+        self.transaction
+            .prepare_cached("DELETE FROM component WHERE stack = ?1 AND key = ?2")?
+            .execute((stack, key))?;
+        Ok(())
+    }
+
+    fn add_owner(&self, ownership: &Ownership) -> Result<(), Failure> {
+        let sql = "INSERT INTO owner (environment, address, stack, component) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT DO NOTHING";
+        self.owner(sql, ownership)
+    }
+
+    fn drop_owner(&self, ownership: &Ownership) -> Result<(), Failure> {
+        let sql = "DELETE FROM owner WHERE environment = ?1 AND address = ?2 AND stack = ?3 AND component = ?4";
+        self.owner(sql, ownership)
+    }
+
+    fn owner(&self, sql: &str, ownership: &Ownership) -> Result<(), Failure> {
+        let address = columns::address(&ownership.address)?;
+        let stack = stack(self.transaction, &ownership.stack)?;
+        let parameters = (&ownership.stack.environment, address, stack, &ownership.component);
+        self.transaction.prepare_cached(sql)?.execute(parameters)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! Processes that die: what they committed stays, what they held is free.
+//!
+//! The other process is this very test program, started again with a variable that tells it what to do.
+
+use crate::{demo, put, row};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::store::{Acquired, LeaseRequest, NewOperation, Selection, StateStore};
+use terrace_state::{Access, StoreUrl};
+use uuid::Uuid;
+
+const VARIABLE: &str = "TERRACE_STATE_TEST_HOLDER";
+
+async fn open(path: &Path) -> Arc<dyn StateStore> {
+    terrace_state::open(&StoreUrl::Sqlite(path.to_owned()), Access::ReadWrite).await.unwrap()
+}
+
+fn request(operation: Uuid) -> LeaseRequest {
+    let components = BTreeSet::from([(demo(), String::new())]);
+    LeaseRequest { components, operation, holder: "test".to_owned(), term: Duration::from_secs(3600) }
+}
+
+/// Runs this program as a process that takes a lease and commits until it is killed.
+fn start_holder(path: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "crash::holder", "--nocapture"])
+        .env(VARIABLE, path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Not a test of its own: what the other process does. It says the number of each commit once that is durable.
+#[tokio::test]
+async fn holder() {
+    let Some(path): Option<OsString> = std::env::var_os(VARIABLE) else { return };
+    let store = open(Path::new(&path)).await;
+    let operation = Uuid::now_v7();
+    let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
+    store.begin(&new).await.unwrap();
+    let Acquired::Granted(leases) = store.acquire(&request(operation)).await.unwrap() else { return };
+    for number in 0.. {
+        store.commit(&leases, &[put(row(&format!("local_value.a[{number}]")))]).await.unwrap();
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "committed {number}").unwrap();
+        stdout.flush().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open(&path).await;
+    let mut child = start_holder(&path);
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut lines =
+        lines.filter_map(|line| line.strip_prefix("committed ").and_then(|text| text.parse::<usize>().ok()));
+    let reached = lines.find(|number| *number == 20).unwrap();
+
+    let operation = Uuid::now_v7();
+    let refused = store.acquire(&request(operation)).await.unwrap();
+    assert!(matches!(refused, Acquired::Held(_)), "{refused:?}");
+    let running = store.operations(1).await.unwrap();
+    assert_eq!((running.len(), running.first().unwrap().is_abandoned), (1, false));
+
+    child.kill().unwrap();
+    // It is dead from here on, though not waited for: a process that nobody waits for holds nothing either.
+    let last = lines.last().unwrap_or(reached);
+    let taken = store.acquire(&request(operation)).await.unwrap();
+    child.wait().unwrap();
+    let rows = store.rows(&demo(), &Selection::All).await.unwrap();
+    assert!(rows.len() > last, "{} rows after commit {last} was confirmed", rows.len());
+    assert!(store.operations(1).await.unwrap().first().unwrap().is_abandoned);
+    if cfg!(target_os = "linux") {
+        let Acquired::Granted(leases) = taken else { return assert!(rows.is_empty(), "the lease is still held") };
+        assert_eq!(leases.first().unwrap().fence, 2);
+    }
+}

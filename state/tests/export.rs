@@ -1,0 +1,82 @@
+//! A store as a document, and back.
+
+use crate::{demo, put, row};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{ComponentRow, OwnersOf, Ownership, Record, Row, Selection, StateStore, StoreError, Write};
+use terrace_state::MemoryStore;
+use terrace_state::export::{ImportError, export, import};
+use uuid::Uuid;
+
+async fn filled() -> Arc<dyn StateStore> {
+    let store = Arc::new(MemoryStore::new());
+    let operation = Uuid::now_v7();
+    let write = |write| Record::Write { operation, write };
+    let component = ComponentRow {
+        key: "api".to_owned(),
+        depends_on: vec!["db".to_owned()],
+        outputs: "{}".to_owned(),
+        blueprint: None,
+    };
+    let owner =
+        Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".to_owned() };
+    let records = [
+        put(Row { dependencies: vec!["local_value.b".parse().unwrap()], ..row("api/local_value.a[\"k\"]") }),
+        put(row("local_value.b")),
+        put(Row { deposed: Some("old".to_owned()), ..row("local_value.b") }),
+        put(Row { stack: StackId::new("another", "local"), ..row("local_value.c") }),
+        write(Write::Component { stack: demo(), component }),
+        write(Write::AddOwner(owner)),
+    ];
+    store.commit(&[], &records).await.unwrap();
+    store
+}
+
+#[tokio::test]
+async fn what_is_exported_is_imported_whole() {
+    let original = filled().await;
+    let document = export(&*original, None, true).await.unwrap();
+    let copy = MemoryStore::new();
+    let operation = Uuid::now_v7();
+    copy.commit(&[], &import(&document, operation).unwrap()).await.unwrap();
+    for stack in original.stacks().await.unwrap() {
+        let comparable = |row: Row| Row { generation: 0, operation, updated_at: jiff::Timestamp::UNIX_EPOCH, ..row };
+        let before = original.rows(&stack, &Selection::All).await.unwrap();
+        let after = copy.rows(&stack, &Selection::All).await.unwrap();
+        assert!(before.into_iter().map(comparable).eq(after.into_iter().map(comparable)));
+        assert_eq!(original.components(&stack).await.unwrap(), copy.components(&stack).await.unwrap());
+    }
+    let of = OwnersOf::Stack(demo());
+    assert_eq!(original.owners("local", &of).await.unwrap(), copy.owners("local", &of).await.unwrap());
+    assert_eq!(copy.stacks().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_import_overwrites_nothing() {
+    let store = filled().await;
+    let document = export(&*store, Some(&demo()), false).await.unwrap();
+    let result = store.commit(&[], &import(&document, Uuid::now_v7()).unwrap()).await;
+    assert!(matches!(result, Err(StoreError::Stale(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn history_is_exported_when_it_is_asked_for() {
+    let store = filled().await;
+    let with = export(&*store, Some(&demo()), true).await.unwrap();
+    let without = export(&*store, Some(&demo()), false).await.unwrap();
+    let history = |document: &Value| document.pointer("/stacks/0/history").and_then(Value::as_array).map(Vec::len);
+    assert_eq!((history(&with), history(&without)), (Some(2), None));
+    assert_eq!(without.pointer("/stacks/0/resources/0/private"), Some(&json!("AP8=")));
+}
+
+#[test]
+fn documents_that_are_none_are_refused_in_words() {
+    let refused = |document: Value| import(&document, Uuid::nil()).map(|_| ()).unwrap_err();
+    assert!(refused(json!([1])).to_string().starts_with("this is not an exported state"));
+    assert!(refused(json!({"version": 4})).to_string().contains("missing field `formatVersion`"));
+    let newer = refused(json!({"formatVersion": 2, "stacks": {}}));
+    assert!(matches!(newer, ImportError::NewerFormat { found: 2 }), "{newer}");
+    let misspelt = json!({"formatVersion": 1, "stateId": Uuid::nil(), "stacks": [], "stack": 1});
+    assert!(refused(misspelt).to_string().contains("unknown field `stack`"));
+}

@@ -1,0 +1,178 @@
+//! What is at the path: nothing, garbage, another program's file, a read-only folder.
+
+use crate::{demo, put, row};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use terrace_engine::store::{Selection, StateStore, StoreError};
+use terrace_state::{Access, StoreUrl};
+
+async fn open(path: &Path, access: Access) -> Result<Arc<dyn StateStore>, StoreError> {
+    terrace_state::open(&StoreUrl::Sqlite(path.to_owned()), access).await
+}
+
+async fn refusal(path: &Path, access: Access) -> String {
+    match open(path, access).await {
+        Ok(_) => "opened".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_reader_sees_an_empty_store_where_there_is_none_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("state.db"), Access::ReadOnly).await.unwrap();
+    assert!(store.identity().await.unwrap().id.is_nil());
+    assert!(store.identity().await.unwrap().url.ends_with("state.db"));
+    assert!(store.stacks().await.unwrap().is_empty());
+    let error = store.commit(&[], &[put(row("local_value.a"))]).await.unwrap_err().to_string();
+    assert_eq!(error, "state cannot be written: it was opened for reading only");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_a_writer_commits_and_leaves_no_file_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let writer = open(&path, Access::ReadWrite).await.unwrap();
+    let reader = open(&path, Access::ReadOnly).await.unwrap();
+    assert_eq!(reader.identity().await.unwrap(), writer.identity().await.unwrap());
+    writer.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
+    assert_eq!(reader.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
+    assert!(reader.commit(&[], &[put(row("local_value.b"))]).await.is_err());
+    drop(writer);
+    drop(reader);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["state.db"]);
+}
+
+#[tokio::test]
+async fn many_may_make_the_same_store_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let opening: Vec<_> = (0..8)
+        .map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { open(&path, Access::ReadWrite).await.unwrap() })
+        })
+        .collect();
+    let mut ids = Vec::new();
+    for store in opening {
+        ids.push(store.await.unwrap().identity().await.unwrap().id);
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = folder.path().join("foreign.db");
+    rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
+    let garbage = folder.path().join("garbage.db");
+    fs::write(&garbage, "to be or not to be, that is the question ".repeat(100)).unwrap();
+    let short = folder.path().join("short.db");
+    fs::write(&short, "SQLite").unwrap();
+    for (path, reason) in [
+        (&foreign, "it is another program's SQLite database"),
+        (&garbage, "it is not a SQLite database"),
+        (&short, "it is not a SQLite database"),
+    ] {
+        let before = fs::read(path).unwrap();
+        for access in [Access::ReadOnly, Access::ReadWrite] {
+            let expected = format!("sqlite:{} is not a terrace state: {reason}", path.display());
+            assert_eq!(refusal(path, access).await, expected);
+        }
+        assert_eq!(fs::read(path).unwrap(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    drop(open(&path, Access::ReadWrite).await.unwrap());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let error = open(&path, access).await.err();
+        assert!(matches!(error, Some(StoreError::NewerFormat { found: 99, known: 1, .. })), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_named_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open(&path, Access::ReadWrite).await.unwrap();
+    let records: Vec<_> = (0..500).map(|number| put(row(&format!("local_value.a[{number}]")))).collect();
+    store.commit(&[], &records).await.unwrap();
+    drop(store);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, bytes.get(..bytes.len() / 3).unwrap()).unwrap();
+    let error = match open(&path, Access::ReadWrite).await {
+        Ok(store) => store.rows(&demo(), &Selection::All).await.map(|_| ()).unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(error.to_string().contains("its file is damaged: restore it from a backup"), "{error}");
+}
+
+#[tokio::test]
+async fn places_where_no_file_can_be_are_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("absent/state.db");
+    let parent = nowhere.parent().unwrap().display();
+    let expected = format!("state cannot be opened: the folder `{parent}` does not exist");
+    assert_eq!(refusal(&nowhere, Access::ReadWrite).await, expected);
+    let expected = format!("state cannot be opened: `{}` is a folder, not a file", folder.path().display());
+    assert_eq!(refusal(folder.path(), Access::ReadOnly).await, expected);
+    assert!(refusal(Path::new("/dev/null"), Access::ReadOnly).await.contains("is not a regular file"));
+    let postgres = terrace_state::open(&StoreUrl::Postgres, Access::ReadWrite).await.err().unwrap();
+    assert!(postgres.to_string().contains("no support for PostgreSQL"), "{postgres}");
+}
+
+#[tokio::test]
+async fn an_empty_file_becomes_a_store_and_reads_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    fs::write(&path, "").unwrap();
+    assert!(open(&path, Access::ReadOnly).await.unwrap().identity().await.unwrap().id.is_nil());
+    assert_eq!(fs::read(&path).unwrap(), b"");
+    let store = open(&path, Access::ReadWrite).await.unwrap();
+    store.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_store_is_private_to_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("state.db"), Access::ReadWrite).await.unwrap();
+    store.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_store_in_a_read_only_folder_is_read_but_not_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open(&path, Access::ReadWrite).await.unwrap();
+    store.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
+    drop(store);
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&path, 0o400);
+    mode(folder.path(), 0o500);
+    let is_enforced = fs::write(folder.path().join("probe"), "").is_err();
+    let read = open(&path, Access::ReadOnly).await.unwrap().rows(&demo(), &Selection::All).await.unwrap();
+    assert_eq!(read.len(), 1);
+    // The superuser writes wherever it likes.
+    if is_enforced {
+        let error = refusal(&path, Access::ReadWrite).await;
+        assert!(error.contains("read-only") || error.contains("cannot be opened"), "{error}");
+    }
+    mode(folder.path(), 0o700);
+}

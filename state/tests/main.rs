@@ -1,0 +1,39 @@
+//! The store from outside: the contract over every store, and what only a file can show.
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+mod crash; // processes that die: what they committed stays, what they held is free
+mod export; // a store as a document, and back
+mod files; // what is at the path: nothing, garbage, another program's file, a read-only folder
+mod memory; // the contract over the store in memory
+mod sqlite; // the contract over SQLite, in a file and in memory
+
+use terrace_engine::address::StackId;
+use terrace_engine::store::{Record, Row, RowStatus, Write};
+use uuid::Uuid;
+
+fn demo() -> StackId {
+    StackId::new("demo", "local")
+}
+
+fn row(address: &str) -> Row {
+    Row {
+        stack: demo(),
+        address: address.parse().unwrap(),
+        deposed: None,
+        status: RowStatus::Ready,
+        generation: 0,
+        provider: "local".to_owned(),
+        schema_version: 1,
+        identity: "{}".to_owned(),
+        attributes: "{\"size\":1}".to_owned(),
+        private: vec![0, 255],
+        dependencies: Vec::new(),
+        lifecycle: "{}".to_owned(),
+        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        operation: Uuid::nil(),
+    }
+}
+
+fn put(row: Row) -> Record {
+    Record::Write { operation: Uuid::now_v7(), write: Write::Put { row: Box::new(row), expected: 0 } }
+}
