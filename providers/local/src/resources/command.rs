@@ -273,6 +273,3 @@ async fn still_runs(attempt: &Attempt, lost: &LostCall) -> Result<bool, Provider
     process::stop(&running, run::GRACE).await;
     Ok(!process::find(&name, state.process.as_ref()).await?.is_empty())
 }
-
-#[cfg(test)]
-mod tests;

@@ -276,6 +276,3 @@ fn is_made_since(place: &Place, path: &ProjectPath, start: jiff::Timestamp) -> R
         _ => Ok(count_entries(place, path)? == 0),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -248,6 +248,3 @@ fn import(project: &Project, id: &str) -> Result<Option<Observed>, ProviderError
 fn file_error(action: &str, path: &ProjectPath, error: &std::io::Error) -> ProviderError {
     io_error(action, path.as_path(), error)
 }
-
-#[cfg(test)]
-mod tests;

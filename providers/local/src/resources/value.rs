@@ -114,6 +114,3 @@ fn observed(id: String, planned: &Planned) -> Observed {
     }
     Observed { identity: [("id".to_owned(), id.into())].into_iter().collect(), attributes, private: Private::default() }
 }
-
-#[cfg(test)]
-mod tests;
