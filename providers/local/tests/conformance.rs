@@ -39,23 +39,16 @@ fn on_disk(folder: &Path, fixture: Fixture) -> Fixture {
 
 /// A program that keeps its object in a file: what a user's own would do.
 const SCRIPT: &str = r#"
-import json, os, sys
-action, path = sys.argv[1], sys.argv[2]
-question = json.load(sys.stdin)
-if action in ("create", "update"):
-    with open(path, "w") as file:
-        json.dump({"id": path, "seen": question["input"]}, file)
-if action == "delete":
-    if os.path.exists(path):
-        os.remove(path)
-elif os.path.exists(path):
-    print(open(path).read())
-else:
-    print("null")
+read -r question
+case "$1" in
+    create | update) printf '{"id": "%s", "seen": %s}' "$2" "$question" | tee "$2" ;;
+    read | find) cat "$2" 2>/dev/null || echo null ;;
+    delete) rm -f "$2" ;;
+esac
 "#;
 
 fn command(name: &str, input: serde_json::Value, has_update: bool) -> terrace_provider::Attributes {
-    let argv = |action: &str| json!(["python3", "object.py", action, name]);
+    let argv = |action: &str| json!(["sh", "object.sh", action, name]);
     let mut config = json!({
         "create": argv("create"), "read": argv("read"), "delete": argv("delete"), "find": argv("find"), "input": input,
     });
@@ -84,7 +77,7 @@ fn on_command(folder: &Path, fixture: Fixture) -> Fixture {
 async fn the_provider_shows_every_behaviour() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    std::fs::write(folder.join("object.py"), SCRIPT).unwrap();
+    std::fs::write(folder.join("object.sh"), SCRIPT).unwrap();
     std::fs::write(folder.join("source.txt"), "from a source").unwrap();
     let provider = LocalProvider::new();
     let mut secret = attributes(json!({"path": "secret.txt", "content": "hunter2", "sensitive": true}));

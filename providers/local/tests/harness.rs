@@ -36,20 +36,12 @@ pub(crate) fn attributes(json: serde_json::Value) -> Attributes {
     }
 }
 
-pub(crate) fn call() -> Call {
-    Call {
-        address: "demo@local:test.a".to_owned(),
-        operation: "operation-1".to_owned(),
-        step: "step-1".to_owned(),
-        timeout: Duration::from_secs(60),
-        cancel: Default::default(),
-        progress: Arc::new(Reports::default()),
-    }
-}
+/// The address of the one resource that tests are about.
+pub(crate) const ADDRESS: &str = "demo@local:test.a";
 
 pub(crate) fn recorded(observed: Observed) -> Recorded {
     let Observed { identity, attributes, private } = observed;
-    Recorded { address: call().address, identity, attributes, private }
+    Recorded { address: ADDRESS.to_owned(), identity, attributes, private }
 }
 
 #[track_caller]
@@ -65,6 +57,18 @@ impl Local {
         let session = provider.connect(&conformance::settings(folder.path())).await.unwrap();
         let ty = provider.schema().resource(type_name).unwrap().clone();
         Self { folder, session, ty }
+    }
+
+    /// A call of an operation that no other test has: processes are found by that name.
+    pub(crate) fn call(&self) -> Call {
+        Call {
+            address: ADDRESS.to_owned(),
+            operation: self.folder.path().display().to_string(),
+            step: "step-1".to_owned(),
+            timeout: Duration::from_secs(60),
+            cancel: Default::default(),
+            progress: Arc::new(Reports::default()),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -100,13 +104,12 @@ impl Local {
         config: &Attributes,
         changed_write_only: &[String],
     ) -> Result<PlannedChange, ProviderError> {
-        let change =
-            ProposedChange { address: "demo@local:test.a", prior, config, must_replace: false, changed_write_only };
+        let change = ProposedChange { address: ADDRESS, prior, config, must_replace: false, changed_write_only };
         self.session.plan(&self.ty, &change).await
     }
 
     pub(crate) async fn create(&self, config: serde_json::Value) -> Result<Recorded, ProviderError> {
-        self.create_values(&attributes(config), &call()).await
+        self.create_values(&attributes(config), &self.call()).await
     }
 
     pub(crate) async fn create_values(&self, config: &Attributes, call: &Call) -> Result<Recorded, ProviderError> {
@@ -119,7 +122,7 @@ impl Local {
         let plan = self.plan(Some(prior), config).await?;
         assert_eq!(plan.replace_paths, [], "an update was expected");
         let planned = Planned { attributes: plan.planned, private: plan.private };
-        self.session.update(&self.ty, &call(), prior, &planned).await.map(recorded)
+        self.session.update(&self.ty, &self.call(), prior, &planned).await.map(recorded)
     }
 
     pub(crate) async fn read(&self, prior: &Recorded) -> Result<Option<Recorded>, ProviderError> {
@@ -127,7 +130,7 @@ impl Local {
     }
 
     pub(crate) async fn delete(&self, prior: &Recorded) -> Result<(), ProviderError> {
-        self.session.delete(&self.ty, &call(), prior).await
+        self.session.delete(&self.ty, &self.call(), prior).await
     }
 
     pub(crate) async fn find(
@@ -138,14 +141,14 @@ impl Local {
         age: u64,
     ) -> Found {
         let lost_call = LostCall {
-            operation: call().operation,
-            step: call().step,
+            operation: self.call().operation,
+            step: self.call().step,
             started_at: jiff::Timestamp::now() - jiff::SignedDuration::from_secs(i64::try_from(age).unwrap()),
             timeout: Duration::from_secs(60),
             age: Duration::from_secs(age),
         };
         let attempt = Attempt {
-            address: call().address,
+            address: ADDRESS.to_owned(),
             identity: Attributes::new(),
             planned: planned.clone(),
             private,

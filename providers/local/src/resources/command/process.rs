@@ -59,14 +59,25 @@ pub(super) async fn find(attempt: &str, started: Option<&Started>) -> Result<Vec
 /// Stops processes: asks them to end, and kills those that did not after the grace.
 pub(super) async fn stop(running: &[Running], grace: Duration) {
     let certain: Vec<&Running> = running.iter().filter(|process| process.is_certain).collect();
+    let is_any_there = || certain.iter().any(|process| is_there(process));
     signal(&certain, Signal::TERM);
-    let deadline = tokio::time::Instant::now() + grace;
-    while certain.iter().any(|process| is_there(process)) && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(POLL).await;
-    }
+    wait_while(is_any_there, grace).await;
     signal(&certain, Signal::KILL);
-    let deadline = tokio::time::Instant::now() + grace;
-    while certain.iter().any(|process| is_there(process)) && tokio::time::Instant::now() < deadline {
+    wait_while(is_any_there, grace).await;
+}
+
+/// Waits until no process of a group is left that was killed; a killed process is gone a moment later than the signal.
+pub(super) async fn wait_for_end(group: i32, limit: Duration) {
+    let is_any_there = || {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| Status::read(&entry.path())).any(|status| status.group == group && status.is_alive())
+    };
+    wait_while(is_any_there, limit).await;
+}
+
+async fn wait_while(is_so: impl Fn() -> bool, limit: Duration) {
+    let deadline = tokio::time::Instant::now() + limit;
+    while is_so() && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(POLL).await;
     }
 }

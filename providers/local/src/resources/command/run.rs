@@ -212,6 +212,7 @@ impl Job {
         if let Err(error) = child.wait().await {
             tracing::warn!(group, %error, "a killed command cannot be waited for");
         }
+        process::wait_for_end(group, self.grace).await;
     }
 }
 
