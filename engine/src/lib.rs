@@ -22,3 +22,6 @@ pub mod seal;
 pub mod source;
 pub mod store;
 pub mod yaml;
+
+#[cfg(test)]
+mod testing;

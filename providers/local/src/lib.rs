@@ -1,1 +1,46 @@
+//! The `local` provider: values, files, directories and commands of this machine.
+//!
+//! It is the smallest complete provider, and the one to read first. [`schema`] says which resource types there are;
+//! [`resources`] has one file per type, each of them a [`terrace_provider::Session`] for its own type;
+//! `project` keeps every path inside the project folder.
+#![forbid(unsafe_code)]
 
+mod blueprints;
+mod project;
+pub mod resources;
+pub mod schema;
+mod session;
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
+
+/// Values, files, directories and commands of this machine.
+pub struct LocalProvider {
+    schema: ProviderSchema,
+}
+
+impl LocalProvider {
+    /// The provider; it holds nothing but its schema.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { schema: schema::provider() }
+    }
+}
+
+impl Default for LocalProvider {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Provider for LocalProvider {
+    fn schema(&self) -> &ProviderSchema {
+        &self.schema
+    }
+
+    async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
+        Ok(Arc::new(session::LocalSession::open(settings)?))
+    }
+}

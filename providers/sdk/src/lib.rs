@@ -5,10 +5,14 @@
 //! descriptor or the plan file.
 //!
 //! Read in this order: [`schema`] (what a type looks like), [`value`] (what travels), [`provider`] (what is called),
-//! [`plan`] (what a provider that overrides nothing gets), [`error`] (how to say that something went wrong).
+//! [`plan`] (what a provider that overrides nothing gets), [`error`] (how to say that something went wrong), [`docs`]
+//! (the tables of a provider's README). The feature `conformance` adds the suite of behaviours that every provider shows.
 #![forbid(unsafe_code)]
 
 pub mod call;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod docs;
 pub mod error;
 pub mod path;
 pub mod plan;

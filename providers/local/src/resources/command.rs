@@ -1,0 +1,275 @@
+//! `local_command`: an object that programs of the user create, read, update, delete and find.
+//!
+//! Every program gets one JSON object on its standard input and answers on its standard output (`protocol`). It runs in
+//! a process group of its own (`run`) that carries the name of the call, so that after a crash of ours a program that
+//! still runs is found again and waited for, or stopped (`process`).
+
+mod plan;
+mod private;
+mod process;
+mod protocol;
+mod redaction;
+mod run;
+
+use super::attributes::{given, is_marked, known, marked, text};
+use crate::project::{Project, invalid};
+use async_trait::async_trait;
+use private::PrivateState;
+use protocol::{Answer, Question};
+use redaction::Redaction;
+use run::Job;
+use std::time::Duration;
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, Found, LostCall, Object, Observed, Planned, PlannedChange,
+    ProposedChange, ProviderError, Recorded, ResourceType, Session, Timeouts, Value,
+};
+
+/// The type's name.
+pub const NAME: &str = "local_command";
+
+/// How long a command may run when the descriptor says nothing else.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The schema of `local_command`.
+#[must_use]
+pub fn resource_type() -> ResourceType {
+    let argv = |name, doc| Attribute::new(name, AttributeType::list(AttributeType::String), doc);
+    let texts = || AttributeType::map(AttributeType::String);
+    ResourceType {
+        can_coexist: true,
+        settle: Duration::ZERO,
+        timeouts: Timeouts {
+            create: DEFAULT_TIMEOUT,
+            update: DEFAULT_TIMEOUT,
+            delete: DEFAULT_TIMEOUT,
+            read: DEFAULT_TIMEOUT,
+        },
+        ..ResourceType::new(
+            NAME,
+            "An object made by programs of yours; its identity is its address.",
+            &[],
+            Object(vec![
+                argv("create", "The program that makes it, with its arguments; no shell.").required(),
+                argv("read", "The program that looks at it; without one it is never refreshed."),
+                argv("update", "The program that changes it; without one a change replaces."),
+                argv("delete", "The program that removes it; without one nothing runs."),
+                argv("find", "The program that tells whether it is there, after a call whose outcome was lost."),
+                Attribute::new("input", AttributeType::Any, "What the programs are told."),
+                Attribute::new("environment", texts(), "Variables added to those that terrace itself has."),
+                Attribute::new(
+                    "secretEnvironment",
+                    texts(),
+                    "The same for secrets: given to `create` and `update` only.",
+                )
+                .write_only(),
+                Attribute::new(
+                    "workingDirectory",
+                    AttributeType::String,
+                    "A folder of the project folder; that itself.",
+                ),
+                Attribute::new("output", AttributeType::Any, "The JSON object that the last program printed.")
+                    .computed(),
+                Attribute::new("id", AttributeType::String, "`output.id`, or an id of our own making.").computed(),
+            ]),
+        )
+    }
+}
+
+/// Runs programs.
+pub(crate) struct Commands {
+    project: Project,
+}
+
+impl Commands {
+    /// Programs that run in one project folder.
+    pub(crate) fn new(project: Project) -> Self {
+        Self { project }
+    }
+
+    /// A program of these attributes, ready to run; `None` when there is none of that name.
+    fn job(
+        &self,
+        program: &'static str,
+        attributes: &Attributes,
+        question: &Question<'_>,
+        timeout: Duration,
+    ) -> Result<Option<Job>, ProviderError> {
+        let Some(argv) = given(attributes, program) else { return Ok(None) };
+        let folder = match text(attributes, "workingDirectory") {
+            Some(folder) => self.project.subfolder("workingDirectory", folder)?.ok_or_else(|| {
+                let message = format!("`workingDirectory` is `{folder}`: there is no such folder");
+                invalid("workingDirectory", message)
+            })?,
+            None => self.project.folder().to_path_buf(),
+        };
+        let environment = ["environment", "secretEnvironment"].into_iter().flat_map(|name| variables(attributes, name));
+        Ok(Some(Job {
+            program,
+            argv: plan::words(program, argv)?,
+            folder,
+            environment: environment.collect(),
+            question: question.to_json(),
+            secrets: Redaction::of(attributes),
+            timeout,
+            grace: run::GRACE,
+        }))
+    }
+}
+
+/// The variables of a map of text.
+fn variables<'a>(attributes: &'a Attributes, name: &str) -> impl Iterator<Item = (String, String)> + use<'a> {
+    let entries = given(attributes, name).and_then(Value::as_map).into_iter().flatten();
+    entries.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+}
+
+#[async_trait]
+impl Session for Commands {
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let question = Question::about(&prior.address, &prior.attributes, Some(&prior.attributes));
+        let Some(job) = self.job("read", &prior.attributes, &question, ty.timeouts.read)? else {
+            return Ok(Some(as_recorded(prior)));
+        };
+        match job.ask().await?.answer("read")? {
+            Answer::Absent => Ok(None),
+            Answer::Object(output) => {
+                let state = PrivateState::of(&prior.private);
+                Ok(Some(observed(&prior.attributes, output, text(&prior.attributes, "id"), &state)))
+            }
+        }
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        plan::plan(&self.project, ty, change)
+    }
+
+    async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let question = Question::about(&call.address, &planned.attributes, None);
+        let job = self.job("create", &planned.attributes, &question, call.timeout)?;
+        let job = job.ok_or_else(|| ProviderError::bug("a local_command without `create`"))?;
+        let printed = job.act(call, &PrivateState::default()).await?;
+        match printed.object("create") {
+            Ok(output) => Ok(applied(&planned.attributes, output, None)),
+            // It ran to its end, so there may be an object: recorded without an output, it is replaced by the next plan.
+            Err(error) => Err(error.with_object(unanswered(&planned.attributes))),
+        }
+    }
+
+    async fn update(
+        &self,
+        _ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        if !planned.attributes.get("output").is_some_and(Value::is_unknown) {
+            // Planning says by a known output that only argv lists or the working directory change: no program runs.
+            return Ok(recorded_anew(prior, planned));
+        }
+        let question = Question::about(&call.address, &planned.attributes, Some(&prior.attributes));
+        let job = self.job("update", &planned.attributes, &question, call.timeout)?;
+        let job = job.ok_or_else(|| ProviderError::bug("an update of a local_command without `update`"))?;
+        let state = PrivateState::of(&prior.private);
+        let printed = job.act(call, &state).await.map_err(|error| error.with_object(as_recorded(prior)))?;
+        let output = printed.object("update").map_err(|error| error.with_object(as_recorded(prior)))?;
+        Ok(applied(&planned.attributes, output, text(&prior.attributes, "id")))
+    }
+
+    async fn delete(&self, _ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let question = Question::about(&call.address, &prior.attributes, Some(&prior.attributes));
+        if let Some(job) = self.job("delete", &prior.attributes, &question, call.timeout)? {
+            let state = PrivateState::of(&prior.private);
+            job.act(call, &state).await.map_err(|error| error.with_object(as_recorded(prior)))?;
+        }
+        Ok(())
+    }
+
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        if let Some(lost) = &attempt.lost_call {
+            if still_runs(attempt, lost).await? {
+                return Ok(Found::Unknown);
+            }
+        }
+        let prior = attempt.prior.as_ref().map(|prior| &prior.attributes);
+        // A lost delete has no planned attributes: it ran what was recorded.
+        let planned = if attempt.planned.is_empty() { prior.unwrap_or(&attempt.planned) } else { &attempt.planned };
+        let question = Question::about(&attempt.address, planned, prior);
+        let Some(job) = self.job("find", planned, &question, ty.timeouts.read)? else { return Ok(Found::Unknown) };
+        let output = match job.ask().await?.answer("find")? {
+            Answer::Absent => return Ok(Found::Absent),
+            Answer::Object(output) => output,
+        };
+        let id = prior.and_then(|prior| text(prior, "id"));
+        let observed = applied(planned, output, id);
+        Ok(if attempt.lost_call.is_some() { Found::Ours(observed) } else { Found::Strangers(observed) })
+    }
+
+    async fn import(&self, _ty: &ResourceType, _id: &str) -> Result<Option<Observed>, ProviderError> {
+        Err(ProviderError::invalid(None, "a `local_command` cannot be imported: its identity is its address")
+            .solution("declare it with a `create` that finds the object already there, and apply"))
+    }
+}
+
+/// The object as it is recorded.
+fn as_recorded(prior: &Recorded) -> Observed {
+    Observed { identity: prior.identity.clone(), attributes: prior.attributes.clone(), private: prior.private.clone() }
+}
+
+/// The object after a change of what no program is told about.
+fn recorded_anew(prior: &Recorded, planned: &Planned) -> Observed {
+    Observed { attributes: recordable(&planned.attributes), ..as_recorded(prior) }
+}
+
+/// The object after a program made or changed it, or found it made.
+fn applied(planned: &Attributes, output: Value, id: Option<&str>) -> Observed {
+    let state = PrivateState { applied: Some(private::digest(&output)), process: None };
+    observed(&recordable(planned), output, id, &state)
+}
+
+/// The object after a program ended well and did not say what it made.
+fn unanswered(planned: &Attributes) -> Observed {
+    let mut attributes = recordable(planned);
+    attributes.insert("id".to_owned(), new_id().into());
+    Observed { attributes, ..Observed::default() }
+}
+
+fn observed(attributes: &Attributes, output: Value, id: Option<&str>, state: &PrivateState) -> Observed {
+    let mut attributes = attributes.clone();
+    let is_sensitive = is_output_sensitive(&attributes);
+    let id = match output.get("id") {
+        Some(Value::String(id)) => id.clone(),
+        Some(Value::Int(id)) => id.to_string(),
+        _ => id.map_or_else(new_id, str::to_owned),
+    };
+    attributes.insert("output".to_owned(), marked(output, is_sensitive));
+    attributes.insert("id".to_owned(), marked(id.into(), is_sensitive));
+    Observed { attributes, private: state.to_private(), ..Observed::default() }
+}
+
+/// True when the output may repeat a sensitive value.
+fn is_output_sensitive(attributes: &Attributes) -> bool {
+    ["input", "environment", "output"].iter().any(|name| is_marked(attributes, name))
+}
+
+/// The planned attributes that a row may hold.
+fn recordable(planned: &Attributes) -> Attributes {
+    let mut attributes = known(planned);
+    attributes.shift_remove("secretEnvironment");
+    attributes
+}
+
+fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// Tells whether a lost call still runs; one that has used up its time is stopped.
+async fn still_runs(attempt: &Attempt, lost: &LostCall) -> Result<bool, ProviderError> {
+    let name = run::attempt_name(&lost.operation, &lost.step);
+    let state = PrivateState::of(&attempt.private);
+    let running = process::find(&name, state.process.as_ref()).await?;
+    if running.is_empty() || lost.age < lost.timeout {
+        return Ok(!running.is_empty());
+    }
+    tracing::warn!(address = %attempt.address, attempt = %name, "stopping a command whose time is over");
+    process::stop(&running, run::GRACE).await;
+    Ok(!process::find(&name, state.process.as_ref()).await?.is_empty())
+}

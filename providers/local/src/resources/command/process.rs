@@ -1,0 +1,193 @@
+//! Processes of a call: telling which still run, and stopping them.
+//!
+//! A call's processes are known by the variable `TERRACE_ATTEMPT` in their environment, which children inherit, and by
+//! the process group that the call reported. Both are read from `/proc`; where there is none (not Linux) the reported
+//! group alone counts, and is never stopped, because its number may be somebody else's by now.
+
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use terrace_provider::{ErrorKind, ProviderError};
+
+/// The variable that names the call in the environment of its processes.
+pub(super) const ATTEMPT_VARIABLE: &str = "TERRACE_ATTEMPT";
+
+/// How often a process group that was told to end is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// A process that was started, named so that no later one is taken for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Started {
+    /// Its number, which is its group's too.
+    pub(super) pid: i32,
+    /// When it was started, in ticks since the machine was.
+    pub(super) start_time: Option<u64>,
+    /// Which start of the machine that was.
+    pub(super) boot: Option<String>,
+}
+
+impl Started {
+    /// Describes a process that runs now.
+    pub(super) fn now(pid: i32) -> Self {
+        let start_time = Status::read(&Path::new("/proc").join(pid.to_string())).map(|status| status.start_time);
+        Self { pid, start_time, boot: boot() }
+    }
+}
+
+/// A process of a call that still runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Running {
+    pid: i32,
+    group: i32,
+    /// It is certain that this is a process of the call.
+    is_certain: bool,
+}
+
+/// All processes of a call that still run.
+///
+/// # Errors
+/// When the list of processes cannot be read.
+pub(super) async fn find(attempt: &str, started: Option<&Started>) -> Result<Vec<Running>, ProviderError> {
+    let (attempt, started) = (attempt.to_owned(), started.cloned());
+    tokio::task::spawn_blocking(move || scan(&attempt, started.as_ref()))
+        .await
+        .map_err(|error| ProviderError::bug(format!("looking for processes was lost: {error}")))?
+}
+
+/// Stops processes: asks them to end, and kills those that did not after the grace.
+pub(super) async fn stop(running: &[Running], grace: Duration) {
+    let certain: Vec<&Running> = running.iter().filter(|process| process.is_certain).collect();
+    let is_any_there = || certain.iter().any(|process| is_there(process));
+    signal(&certain, Signal::TERM);
+    wait_while(is_any_there, grace).await;
+    signal(&certain, Signal::KILL);
+    wait_while(is_any_there, grace).await;
+}
+
+/// Waits until no process of a group is left that was killed; a killed process is gone a moment later than the signal.
+pub(super) async fn wait_for_end(group: i32, limit: Duration) {
+    let is_any_there = || {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| Status::read(&entry.path())).any(|status| status.group == group && status.is_alive())
+    };
+    wait_while(is_any_there, limit).await;
+}
+
+async fn wait_while(is_so: impl Fn() -> bool, limit: Duration) {
+    let deadline = tokio::time::Instant::now() + limit;
+    while is_so() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Sends a signal to a process group; one that is gone has nothing left to stop.
+pub(super) fn signal_group(group: i32, signal: Signal) {
+    if let Some(group) = Pid::from_raw(group) {
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
+}
+
+fn signal(processes: &[&Running], signal: Signal) {
+    let own_group = rustix::process::getpgrp().as_raw_pid();
+    for process in processes {
+        if process.group != own_group {
+            signal_group(process.group, signal);
+        } else if let Some(pid) = Pid::from_raw(process.pid) {
+            // One that moved into our own group: we are not to end with it.
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+}
+
+fn is_there(process: &Running) -> bool {
+    Status::read(&Path::new("/proc").join(process.pid.to_string())).is_some_and(|status| status.is_alive())
+}
+
+fn scan(attempt: &str, started: Option<&Started>) -> Result<Vec<Running>, ProviderError> {
+    let processes = Path::new("/proc");
+    if !processes.join("self/stat").exists() {
+        return Ok(started.into_iter().filter_map(without_proc).collect());
+    }
+    let cannot_list = |error: std::io::Error| {
+        ProviderError::new(ErrorKind::Transient, format!("the running processes cannot be listed: {error}"))
+    };
+    let own = rustix::process::getpid().as_raw_pid();
+    let group = started.filter(|started| started.boot == boot()).and_then(live_group);
+    let mark = format!("{ATTEMPT_VARIABLE}={attempt}");
+    let mut running = Vec::new();
+    for entry in fs::read_dir(processes).map_err(cannot_list)? {
+        let entry = entry.map_err(cannot_list)?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // A process that ends while it is looked at is no longer there: unreadable is gone.
+        let Some(status) = Status::read(&entry.path()).filter(Status::is_alive) else { continue };
+        let is_marked = || {
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
+        };
+        if pid != own && (group == Some(status.group) || is_marked()) {
+            running.push(Running { pid, group: status.group, is_certain: true });
+        }
+    }
+    Ok(running)
+}
+
+/// The group of a reported process, while its leader is still the same process.
+fn live_group(started: &Started) -> Option<i32> {
+    let status = Status::read(&Path::new("/proc").join(started.pid.to_string()))?;
+    (started.start_time == Some(status.start_time)).then_some(started.pid)
+}
+
+fn without_proc(started: &Started) -> Option<Running> {
+    rustix::process::test_kill_process_group(Pid::from_raw(started.pid)?).ok()?;
+    Some(Running { pid: started.pid, group: started.pid, is_certain: false })
+}
+
+/// Names one start of the machine.
+fn boot() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|text| text.trim().to_owned())
+}
+
+/// What `/proc/<pid>/stat` says.
+#[derive(Debug, PartialEq, Eq)]
+struct Status {
+    state: char,
+    group: i32,
+    start_time: u64,
+}
+
+impl Status {
+    fn read(folder: &Path) -> Option<Self> {
+        Self::parse(&fs::read_to_string(folder.join("stat")).ok()?)
+    }
+
+    /// Reads the fields after the program's name, which stands in brackets and may hold anything (proc_pid_stat(5)).
+    fn parse(text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3).copied();
+        Some(Self {
+            state: field(3)?.chars().next()?,
+            group: field(5)?.parse().ok()?,
+            start_time: field(22)?.parse().ok()?,
+        })
+    }
+
+    /// False for a process that ended and only waits for its parent to notice.
+    fn is_alive(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_past_any_program_name() {
+        let text = "42 (a) b (c)) S 1 40 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 777 0 0";
+        assert_eq!(Status::parse(text), Some(Status { state: 'S', group: 40, start_time: 777 }));
+        assert_eq!(Status::parse("42 (cut"), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! The one JSON object that goes into a program, and the one that comes out.
+
+use crate::project::invalid;
+use crate::resources::attributes::given;
+use serde_json::json;
+use terrace_provider::{Attributes, ProviderError, Value};
+
+/// What a program is told on its standard input.
+pub(super) struct Question<'a> {
+    address: &'a str,
+    input: Option<&'a Value>,
+    recorded: Option<&'a Attributes>,
+}
+
+impl<'a> Question<'a> {
+    /// A question about the object of that address: with the input of these attributes, and what is recorded of it.
+    pub(super) fn about(address: &'a str, attributes: &'a Attributes, recorded: Option<&'a Attributes>) -> Self {
+        Self { address, input: given(attributes, "input"), recorded }
+    }
+
+    /// The bytes for the program, sensitive values in clear: the program is the provider's own side.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        let clear = |value: Option<&Value>| value.map_or(serde_json::Value::Null, Value::to_revealed_json);
+        let output = clear(self.recorded.and_then(|recorded| given(recorded, "output")));
+        let prior =
+            self.recorded.map(|recorded| json!({"input": clear(given(recorded, "input")), "output": output.clone()}));
+        let question = json!({"address": self.address, "input": clear(self.input), "prior": prior, "output": output});
+        format!("{question}\n").into_bytes()
+    }
+}
+
+/// What `read` and `find` answer.
+#[derive(Debug, PartialEq)]
+pub(super) enum Answer {
+    /// `null`: it is not there.
+    Absent,
+    /// The object.
+    Object(Value),
+}
+
+/// What a program that ended well printed on its standard output.
+pub(super) struct Printed(pub(super) Vec<u8>);
+
+impl Printed {
+    /// The object that `create` and `update` must print.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub(super) fn object(&self, program: &str) -> Result<Value, ProviderError> {
+        match self.parse(program, "one JSON object")? {
+            object @ serde_json::Value::Object(_) => Ok(object.into()),
+            other => Err(unexpected(program, kind(&other), "one JSON object")),
+        }
+    }
+
+    /// The object, or `null`, that `read` and `find` must print.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub(super) fn answer(&self, program: &str) -> Result<Answer, ProviderError> {
+        match self.parse(program, "one JSON object or `null`")? {
+            serde_json::Value::Null => Ok(Answer::Absent),
+            object @ serde_json::Value::Object(_) => Ok(Answer::Object(object.into())),
+            other => Err(unexpected(program, kind(&other), "one JSON object or `null`")),
+        }
+    }
+
+    fn parse(&self, program: &str, expected: &str) -> Result<serde_json::Value, ProviderError> {
+        if self.0.iter().all(u8::is_ascii_whitespace) {
+            return Err(unexpected(program, "nothing", expected));
+        }
+        // The text itself is not quoted: it may hold what must not be shown.
+        serde_json::from_slice(&self.0)
+            .map_err(|error| unexpected(program, "something that is not JSON", expected).problem(error.to_string()))
+    }
+}
+
+fn kind(json: &serde_json::Value) -> &'static str {
+    match json {
+        serde_json::Value::Null => "`null`",
+        serde_json::Value::Bool(_) => "a truth value",
+        serde_json::Value::Number(_) => "a number",
+        serde_json::Value::String(_) => "a text",
+        serde_json::Value::Array(_) => "a list",
+        serde_json::Value::Object(_) => "an object",
+    }
+}
+
+fn unexpected(program: &str, what: &str, expected: &str) -> ProviderError {
+    invalid(program, format!("`{program}` printed {what} on its standard output: expected {expected}"))
+        .solution("print messages for people on standard error")
+}

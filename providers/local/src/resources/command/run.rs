@@ -1,0 +1,301 @@
+//! Running one program: in a group of its own, within its time, with a bounded output.
+
+use super::private::PrivateState;
+use super::process::{self, ATTEMPT_VARIABLE, Started};
+use super::protocol::Printed;
+use super::redaction::Redaction;
+use crate::project::invalid;
+use rustix::process::Signal;
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use terrace_provider::{Call, ErrorKind, Partial, ProviderError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::time::Instant;
+
+/// How long a program that is told to end may take before it is killed.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// How long the pipes of a program that ended are watched: a process that it left behind may hold them open for ever,
+/// while all that the program itself wrote is in them already.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// The most that a program may print on its standard output.
+const LARGEST_OUTPUT: usize = 16 << 20;
+
+/// How much of the end of its standard error is kept.
+const KEPT_ERRORS: usize = 16 << 10;
+
+/// How many lines of that an error shows.
+const SHOWN_LINES: usize = 10;
+
+/// The exit code that asks for another attempt (`EX_TEMPFAIL` of sysexits.h).
+const TRY_AGAIN: i32 = 75;
+
+/// A program ready to run.
+pub(super) struct Job {
+    /// The attribute that it comes from.
+    pub(super) program: &'static str,
+    /// The program and its arguments; not empty.
+    pub(super) argv: Vec<String>,
+    /// Where it runs.
+    pub(super) folder: PathBuf,
+    /// Variables added to the inherited ones.
+    pub(super) environment: Vec<(String, String)>,
+    /// What it gets on its standard input.
+    pub(super) question: Vec<u8>,
+    /// What an error must not repeat.
+    pub(super) secrets: Redaction,
+    /// How long it may run.
+    pub(super) timeout: Duration,
+    /// How long it may take to end when it is told to.
+    pub(super) grace: Duration,
+}
+
+/// The name of a call, as its processes carry it.
+pub(super) fn attempt_name(operation: &str, step: &str) -> String {
+    format!("{operation}/{step}")
+}
+
+/// How a program's run ended.
+enum End {
+    Exited(ExitStatus),
+    TimedOut,
+    PrintedTooMuch,
+}
+
+impl Job {
+    /// Runs a program that changes nothing. It is killed when the answer is no longer wanted.
+    ///
+    /// # Errors
+    /// When it cannot be started, fails, takes too long or prints too much.
+    pub(super) async fn ask(&self) -> Result<Printed, ProviderError> {
+        let child = self.spawn(self.command()?)?;
+        let mut unwanted = KillGroup(group_of(&child));
+        let failed = ErrorKind::InvalidInput { path: Some(terrace_provider::Path::attribute(self.program)) };
+        let printed = self.attend(child, failed).await;
+        // It ended, and its number may be another's from now on.
+        unwanted.0 = None;
+        printed
+    }
+
+    /// Runs a program that changes something. The child waits for its input until the journal holds its process, and
+    /// is left alone when we are: recovery finds it.
+    ///
+    /// # Errors
+    /// As [`Job::ask`], as `Ambiguous` once it was started; and when the process cannot be recorded.
+    pub(super) async fn act(&self, call: &Call, state: &PrivateState) -> Result<Printed, ProviderError> {
+        let mut command = self.command()?;
+        command.env(ATTEMPT_VARIABLE, attempt_name(&call.operation, &call.step));
+        let mut child = self.spawn(command)?;
+        let group = group_of(&child);
+        let state = PrivateState { process: group.map(Started::now), ..state.clone() };
+        let partial = Partial { identity: None, private: Some(state.to_private()) };
+        if let Err(error) = call.progress.partial(partial).await {
+            self.stop(&mut child).await;
+            let message = format!("`{}` was stopped: its process cannot be recorded: {error}", self.program);
+            return Err(ProviderError::new(ErrorKind::Ambiguous, message));
+        }
+        self.attend(child, ErrorKind::Ambiguous).await
+    }
+
+    fn command(&self) -> Result<Command, ProviderError> {
+        let Some((program, arguments)) = self.argv.split_first() else {
+            return Err(ProviderError::bug(format!("`{}` names no program", self.program)));
+        };
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(&self.folder)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        Ok(command)
+    }
+
+    fn spawn(&self, mut command: Command) -> Result<Child, ProviderError> {
+        command.spawn().map_err(|error| {
+            let name = self.argv.first().map_or("", String::as_str);
+            let message = |why: &str| format!("`{}` cannot be started: {why}", self.program);
+            match error.kind() {
+                io::ErrorKind::NotFound => invalid(self.program, message(&format!("there is no program `{name}`")))
+                    .solution("install it, or write its path; no shell is involved"),
+                io::ErrorKind::PermissionDenied => {
+                    invalid(self.program, message(&format!("`{name}` may not be executed")))
+                        .solution(format!("`chmod +x {name}`, or name its interpreter first"))
+                }
+                // Out of processes or memory: another time it may work.
+                io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
+                    ProviderError::new(ErrorKind::Transient, message(&error.to_string()))
+                }
+                _ => invalid(self.program, message(&error.to_string())),
+            }
+        })
+    }
+
+    /// Feeds a child and listens to it until it ends, or its time does.
+    async fn attend(&self, mut child: Child, failed: ErrorKind) -> Result<Printed, ProviderError> {
+        let deadline = Instant::now() + self.timeout;
+        let feeding = feed(child.stdin.take(), &self.question);
+        tokio::pin!(feeding);
+        let mut streams = Streams::of(&mut child);
+        let mut is_fed = false;
+        let end = loop {
+            tokio::select! {
+                status = child.wait() => match status {
+                    Ok(status) => break End::Exited(status),
+                    Err(error) => {
+                        let message = format!("`{}` cannot be waited for: {error}", self.program);
+                        return Err(ProviderError::new(failed, message));
+                    }
+                },
+                () = &mut feeding, if !is_fed => is_fed = true,
+                () = streams.listen(), if streams.is_open() => {
+                    if streams.printed.len() > LARGEST_OUTPUT {
+                        break End::PrintedTooMuch;
+                    }
+                }
+                () = tokio::time::sleep_until(deadline) => break End::TimedOut,
+            }
+        };
+        match &end {
+            End::Exited(_) => {
+                while streams.is_open() && streams.printed.len() <= LARGEST_OUTPUT {
+                    if tokio::time::timeout(QUIET, streams.listen()).await.is_err() {
+                        break;
+                    }
+                }
+            }
+            End::TimedOut | End::PrintedTooMuch => self.stop(&mut child).await,
+        }
+        self.outcome(end, streams, failed)
+    }
+
+    fn outcome(&self, end: End, streams: Streams, failed: ErrorKind) -> Result<Printed, ProviderError> {
+        let lines = self.last_lines(&streams);
+        let (kind, what) = match end {
+            _ if streams.printed.len() > LARGEST_OUTPUT => {
+                (failed, format!("printed more than {} MiB and was stopped", LARGEST_OUTPUT >> 20))
+            }
+            End::PrintedTooMuch => (failed, "printed too much and was stopped".to_owned()),
+            End::TimedOut => (failed, format!("did not end within {} and was stopped", in_words(self.timeout))),
+            End::Exited(status) if status.success() => return Ok(Printed(streams.printed)),
+            End::Exited(status) => match status.code() {
+                Some(TRY_AGAIN) => (ErrorKind::Transient, format!("asks to be tried again (exit code {TRY_AGAIN})")),
+                Some(code) => (failed, format!("failed with exit code {code}")),
+                None => (failed, format!("was ended by a signal ({status})")),
+            },
+        };
+        let last = lines.last().map(|line| format!(": {line}")).unwrap_or_default();
+        let mut error = ProviderError::new(kind, format!("`{}` {what}{last}", self.program));
+        error.problems = lines;
+        Err(error)
+    }
+
+    /// The last lines of standard error, without sensitive values.
+    fn last_lines(&self, streams: &Streams) -> Vec<String> {
+        let text = String::from_utf8_lossy(&streams.errors);
+        // The first line may be the end of a longer one, and of a secret that would not be recognised.
+        let whole = if streams.errors_are_cut { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
+        let redacted = self.secrets.apply(whole);
+        let lines: Vec<&str> = redacted.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)).map(|line| (*line).to_owned()).collect()
+    }
+
+    /// Ends a child with all of its group.
+    async fn stop(&self, child: &mut Child) {
+        let Some(group) = group_of(child) else { return };
+        process::signal_group(group, Signal::TERM);
+        drop(tokio::time::timeout(self.grace, child.wait()).await);
+        process::signal_group(group, Signal::KILL);
+        if let Err(error) = child.wait().await {
+            tracing::warn!(group, %error, "a killed command cannot be waited for");
+        }
+        process::wait_for_end(group, self.grace).await;
+    }
+}
+
+/// The group of a child that was not waited for yet: its own number.
+fn group_of(child: &Child) -> Option<i32> {
+    child.id().and_then(|id| i32::try_from(id).ok())
+}
+
+/// Kills a process group when it is dropped.
+struct KillGroup(Option<i32>);
+
+impl Drop for KillGroup {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            process::signal_group(group, Signal::KILL);
+        }
+    }
+}
+
+async fn feed(stdin: Option<ChildStdin>, question: &[u8]) {
+    if let Some(mut stdin) = stdin {
+        // A program need not read its input: a closed pipe is no error.
+        if let Err(error) = stdin.write_all(question).await {
+            tracing::trace!(%error, "a command did not read all of its input");
+        }
+    }
+}
+
+/// The pipes of a child, and what came out of them.
+struct Streams {
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    printed: Vec<u8>,
+    errors: Vec<u8>,
+    errors_are_cut: bool,
+}
+
+impl Streams {
+    fn of(child: &mut Child) -> Self {
+        Self {
+            stdout: child.stdout.take(),
+            stderr: child.stderr.take(),
+            printed: Vec::new(),
+            errors: Vec::new(),
+            errors_are_cut: false,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.stdout.is_some() || self.stderr.is_some()
+    }
+
+    /// Takes in what comes next on either pipe. Cancelling it loses nothing.
+    async fn listen(&mut self) {
+        let mut out = [0_u8; 8 << 10];
+        let mut err = [0_u8; 8 << 10];
+        tokio::select! {
+            bytes = next(&mut self.stdout, &mut out), if self.stdout.is_some() => self.printed.extend_from_slice(bytes),
+            bytes = next(&mut self.stderr, &mut err), if self.stderr.is_some() => {
+                self.errors.extend_from_slice(bytes);
+                let excess = self.errors.len().saturating_sub(KEPT_ERRORS);
+                if excess > 0 {
+                    self.errors.drain(..excess);
+                    self.errors_are_cut = true;
+                }
+            }
+            else => {}
+        }
+    }
+}
+
+/// The next bytes of a pipe; none, and no pipe, once it is closed.
+async fn next<'a, R: AsyncRead + Unpin>(pipe: &mut Option<R>, buffer: &'a mut [u8]) -> &'a [u8] {
+    let Some(open) = pipe else { return &[] };
+    match open.read(buffer).await {
+        Ok(count) if count > 0 => buffer.get(..count).unwrap_or_default(),
+        _ => {
+            *pipe = None;
+            &[]
+        }
+    }
+}
+
+fn in_words(time: Duration) -> String {
+    if time.subsec_millis() == 0 { format!("{} s", time.as_secs()) } else { format!("{} ms", time.as_millis()) }
+}

@@ -1,0 +1,250 @@
+//! `local_file`: one file of the project folder.
+//!
+//! Its content comes from the descriptor (`content`, `contentBase64`) or from another file (`source`). The digest of
+//! what is wanted is known at plan time wherever the content is, so a changed source, and a file that somebody changed,
+//! both show as a difference, and a source that changes between plan and apply is refused.
+
+mod content;
+mod plan;
+mod write;
+
+use super::attributes::{is_marked, known, marked, text, truth};
+use super::mode;
+use crate::project::{Project, ProjectPath, invalid, io_error};
+use async_trait::async_trait;
+use content::Summary;
+use content::{Content, Stored};
+use std::time::Duration;
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
+    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+};
+use write::Existing;
+
+/// The type's name.
+pub const NAME: &str = "local_file";
+
+/// The attributes that tell what a file holds, in clear or as a digest.
+const TELLING: [&str; 4] = ["content", "contentBase64", "sha256", "size"];
+
+/// The schema of `local_file`.
+#[must_use]
+pub fn resource_type() -> ResourceType {
+    ResourceType {
+        can_coexist: true,
+        settle: Duration::ZERO,
+        ..ResourceType::new(
+            NAME,
+            "A file of the project folder, written atomically.",
+            &["path"],
+            Object(vec![
+                Attribute::new("path", AttributeType::String, "Where it is, relative to the project folder.")
+                    .required()
+                    .replaces(),
+                Attribute::new(
+                    "content",
+                    AttributeType::String,
+                    "What it holds, as text; or `contentBase64` or `source`.",
+                ),
+                Attribute::new("contentBase64", AttributeType::String, "What it holds, as base64."),
+                Attribute::new("source", AttributeType::String, "The file of the project folder that it is a copy of."),
+                Attribute::new("mode", AttributeType::String, "Its permission bits, octal.").default_value("0644"),
+                Attribute::new("sensitive", AttributeType::Bool, "Redacts the content, its digest and its size.")
+                    .default_value(false),
+                Attribute::new("makeParents", AttributeType::Bool, "Makes the folders on the way that are missing.")
+                    .default_value(true),
+                Attribute::new("sha256", AttributeType::String, "The SHA-256 of what it holds, hexadecimal.")
+                    .computed(),
+                Attribute::new("size", AttributeType::Int, "How many bytes it holds.").computed(),
+                Attribute::new("id", AttributeType::String, "The path in its normal form; the import id.").stable(),
+            ]),
+        )
+    }
+}
+
+/// Writes and reads files.
+pub(crate) struct Files {
+    project: Project,
+}
+
+impl Files {
+    /// Files of one project folder.
+    pub(crate) fn new(project: Project) -> Self {
+        Self { project }
+    }
+
+    /// Runs work on the file system where it blocks nobody.
+    async fn blocking<T, F>(&self, work: F) -> Result<T, ProviderError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Project) -> Result<T, ProviderError> + Send + 'static,
+    {
+        let project = self.project.clone();
+        tokio::task::spawn_blocking(move || work(&project))
+            .await
+            .map_err(|error| ProviderError::bug(format!("work on a file was lost: {error}")))?
+    }
+}
+
+#[async_trait]
+impl Session for Files {
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let recorded = prior.attributes.clone();
+        self.blocking(move |project| observe(project, &recorded)).await
+    }
+
+    async fn read_many(&self, _ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
+        let recorded: Vec<Attributes> = priors.iter().map(|prior| prior.attributes.clone()).collect();
+        let reads =
+            self.blocking(move |project| Ok(recorded.iter().map(|one| observe(project, one)).collect::<Vec<_>>()));
+        reads.await.unwrap_or_else(|error| priors.iter().map(|_| Err(error.clone())).collect())
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let planned = plan::plan(ty, change)?;
+        self.blocking(move |project| plan::complete(project, planned)).await
+    }
+
+    async fn create(&self, _ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let attributes = planned.attributes.clone();
+        self.blocking(move |project| put(project, &attributes, Existing::Refused)).await
+    }
+
+    async fn update(
+        &self,
+        _ty: &ResourceType,
+        _call: &Call,
+        _prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let attributes = planned.attributes.clone();
+        self.blocking(move |project| put(project, &attributes, Existing::Replaced)).await
+    }
+
+    /// Deletes the file, also when somebody changed it since.
+    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let recorded = prior.attributes.clone();
+        self.blocking(move |project| write::remove(project, &path_of(project, &recorded)?)).await
+    }
+
+    async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let attempt = attempt.clone();
+        self.blocking(move |project| find(project, &attempt)).await
+    }
+
+    async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let id = id.to_owned();
+        self.blocking(move |project| import(project, &id)).await
+    }
+}
+
+/// The file's path.
+fn path_of(project: &Project, attributes: &Attributes) -> Result<ProjectPath, ProviderError> {
+    let path = text(attributes, "path").ok_or_else(|| ProviderError::bug("a local_file without a known `path`"))?;
+    project.path("path", path)
+}
+
+/// Writes the planned file.
+fn put(project: &Project, planned: &Attributes, existing: Existing) -> Result<Observed, ProviderError> {
+    let path = path_of(project, planned)?;
+    let content = Content::of(project, planned)?;
+    let wanted_digest = text(planned, "sha256");
+    let bits = mode::parse(text(planned, "mode").unwrap_or("0644"))?;
+    let place = if truth(planned, "makeParents").unwrap_or(true) {
+        project.make_place(&path)?
+    } else {
+        project.place(&path)?.ok_or_else(|| {
+            invalid("path", format!("`path` is `{}`: its folder does not exist", path.display()))
+                .solution("set `makeParents: true`, or make the folder with a `local_directory`")
+        })?
+    };
+    let written =
+        write::write(&place, &path, &content, wanted_digest, bits, existing).map_err(|error| match error.kind {
+            // What is missing here is the source, not the object of the call.
+            ErrorKind::NotFound => invalid("source", error.message),
+            _ => error,
+        })?;
+    Ok(describe(planned, &path, &written))
+}
+
+/// The planned file as it is after it was written.
+fn describe(planned: &Attributes, path: &ProjectPath, written: &Summary) -> Observed {
+    let mut attributes = known(planned);
+    let is_sensitive = is_sensitive(planned);
+    attributes.insert("sha256".to_owned(), marked(written.sha256.as_str().into(), is_sensitive));
+    attributes.insert("size".to_owned(), marked(written.size.into(), is_sensitive));
+    attributes.insert("id".to_owned(), path.display().into());
+    observed(attributes)
+}
+
+fn observed(attributes: Attributes) -> Observed {
+    let identity = attributes.get("path").map(|path| ("path".to_owned(), path.clone())).into_iter().collect();
+    Observed { identity, attributes, private: Private::default() }
+}
+
+/// True when what the file holds must not be shown.
+fn is_sensitive(attributes: &Attributes) -> bool {
+    truth(attributes, "sensitive") == Some(true) || TELLING.iter().any(|name| is_marked(attributes, name))
+}
+
+/// The file as it is now, in the form in which it was recorded; `None` when it is gone.
+fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>, ProviderError> {
+    let path = path_of(project, recorded)?;
+    let Some(place) = project.place(&path)? else { return Ok(None) };
+    let Some(stored) = Stored::read(&place, &path, recorded)? else { return Ok(None) };
+    let is_sensitive = is_sensitive(recorded);
+    let mut attributes = known(recorded);
+    if let Some((name, value)) = stored.content {
+        attributes.insert(name.to_owned(), marked(value, is_sensitive));
+    }
+    attributes.insert("mode".to_owned(), mode::print_as(text(recorded, "mode"), stored.mode).into());
+    attributes.insert("sha256".to_owned(), marked(stored.sha256.into(), is_sensitive));
+    attributes.insert("size".to_owned(), marked(stored.size.into(), is_sensitive));
+    attributes.insert("id".to_owned(), path.display().into());
+    Ok(Some(observed(attributes)))
+}
+
+fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
+    if let Some(prior) = &attempt.prior {
+        // The object of an update or a delete is ours whatever became of the call; what it holds now is read off it.
+        let expected = if attempt.planned.is_empty() { &prior.attributes } else { &attempt.planned };
+        return Ok(observe(project, expected)?.map_or(Found::Absent, Found::Ours));
+    }
+    let expected = if attempt.planned.contains_key("path") { &attempt.planned } else { &attempt.identity };
+    let Some(observed) = observe(project, expected)? else { return Ok(Found::Absent) };
+    let is_ours = attempt.lost_call.is_some() && holds(project, &observed.attributes, expected)?;
+    Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+}
+
+/// True when the file is the planned one to the last byte.
+fn holds(project: &Project, found: &Attributes, planned: &Attributes) -> Result<bool, ProviderError> {
+    let wanted = match text(planned, "sha256") {
+        Some(digest) => digest.to_owned(),
+        None => match Content::of(project, planned)?.digest() {
+            Ok(written) => written.sha256,
+            // A source that is gone by now proves nothing; the file stays in doubt.
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        },
+    };
+    let is_same = |name| text(found, name) == text(planned, name);
+    Ok(text(found, "sha256") == Some(wanted.as_str()) && is_same("mode"))
+}
+
+fn import(project: &Project, id: &str) -> Result<Option<Observed>, ProviderError> {
+    let path = project.path("path", id)?;
+    let mut expected = Attributes::new();
+    for (name, value) in [("path", id.into()), ("sensitive", Value::Bool(false)), ("makeParents", Value::Bool(true))] {
+        expected.insert(name.to_owned(), value);
+    }
+    let Some(place) = project.place(&path)? else { return Ok(None) };
+    let Some(form) = content::importable_form(&place, &path)? else { return observe(project, &expected) };
+    // An empty value of the form asks for the content in that form.
+    expected.insert(form.to_owned(), "".into());
+    observe(project, &expected)
+}
+
+/// An error of the file system at a file's path.
+fn file_error(action: &str, path: &ProjectPath, error: &std::io::Error) -> ProviderError {
+    io_error(action, path.as_path(), error)
+}

@@ -1,0 +1,232 @@
+//! What a file is to hold, and what it holds.
+
+use crate::project::{Place, Project, ProjectPath, invalid};
+use crate::resources::attributes::{given, text};
+use crate::resources::file::file_error;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use cap_std::fs::{Dir, File, MetadataExt};
+use sha2::{Digest, Sha256};
+use std::io::{self, Read, Write};
+use terrace_provider::{Attributes, ErrorKind, ProviderError, Value};
+
+/// Files beyond this size come back as a digest only.
+const LARGEST_SHOWN: u64 = 16 << 20;
+
+/// The three ways to say what a file holds.
+pub(super) const FORMS: [&str; 3] = ["content", "contentBase64", "source"];
+
+/// What a file is to hold.
+pub(super) enum Content {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// What another file holds.
+    Source(Dir, ProjectPath),
+}
+
+/// How much was written, or would be.
+pub(super) struct Summary {
+    /// Hexadecimal.
+    pub(super) sha256: String,
+    /// In bytes.
+    pub(super) size: i64,
+}
+
+impl Content {
+    /// What the attributes ask for; all of it must be known.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the base64 is none or the source lies outside the project folder.
+    pub(super) fn of(project: &Project, attributes: &Attributes) -> Result<Self, ProviderError> {
+        if let Some(content) = text(attributes, "content") {
+            return Ok(Self::Bytes(content.as_bytes().to_vec()));
+        }
+        if let Some(encoded) = text(attributes, "contentBase64") {
+            return decode(encoded).map(Self::Bytes);
+        }
+        match text(attributes, "source") {
+            Some(source) => Ok(Self::Source(project.root()?, project.path("source", source)?)),
+            None => Err(ProviderError::bug("a local_file without known content")),
+        }
+    }
+
+    /// The digest and the size.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such source, and when it cannot be read.
+    pub(super) fn digest(&self) -> Result<Summary, ProviderError> {
+        self.copy_to(&mut io::sink())?.map_err(|error| ProviderError::bug(format!("the sink refused bytes: {error}")))
+    }
+
+    /// Writes the content; the inner error is the target's.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    pub(super) fn copy_to(&self, target: &mut dyn Write) -> Result<io::Result<Summary>, ProviderError> {
+        let mut summing = Summing { target, hash: Sha256::new(), size: 0 };
+        let copied = match self {
+            Self::Bytes(bytes) => summing.write_all(bytes),
+            Self::Source(root, path) => {
+                let mut source = open_source(root, path)?;
+                let mut buffer = vec![0_u8; 64 << 10];
+                loop {
+                    let count = source.read(&mut buffer).map_err(|error| file_error("read", path, &error))?;
+                    match buffer.get(..count) {
+                        Some([]) | None => break Ok(()),
+                        Some(bytes) => {
+                            if let Err(error) = summing.write_all(bytes) {
+                                break Err(error);
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        Ok(copied.map(|()| summing.finish()))
+    }
+}
+
+fn open_source(root: &Dir, path: &ProjectPath) -> Result<File, ProviderError> {
+    let wrong = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            ProviderError::new(ErrorKind::NotFound, format!("`source` is `{}`: there is no such file", path.display()))
+        }
+        _ => crate::project::path_error("source", path.as_path(), &error),
+    };
+    let metadata = root.metadata(path.as_path()).map_err(wrong)?;
+    if !metadata.is_file() {
+        return Err(invalid("source", format!("`source` is `{}`: expected a regular file", path.display())));
+    }
+    root.open(path.as_path()).map_err(wrong)
+}
+
+/// Reads base64; white space between the characters is allowed, as YAML blocks bring it in.
+pub(super) fn decode(encoded: &str) -> Result<Vec<u8>, ProviderError> {
+    let compact: String = encoded.split_ascii_whitespace().collect();
+    STANDARD.decode(compact).map_err(|_| {
+        // The decoder's own message quotes the text, which may be secret.
+        invalid("contentBase64", "`contentBase64` is not base64 with padding").solution("encode it with `base64 FILE`")
+    })
+}
+
+/// A file as it is on disk.
+pub(super) struct Stored {
+    /// Hexadecimal.
+    pub(super) sha256: String,
+    /// In bytes.
+    pub(super) size: i64,
+    /// The permission bits and the file type.
+    pub(super) mode: u32,
+    /// What it holds, in the recorded form, where that form can say it.
+    pub(super) content: Option<(&'static str, Value)>,
+}
+
+impl Stored {
+    /// Reads the file at a place; `None` when there is none.
+    ///
+    /// # Errors
+    /// When something else than a regular file is there, or it cannot be read.
+    pub(super) fn read(
+        place: &Place,
+        path: &ProjectPath,
+        recorded: &Attributes,
+    ) -> Result<Option<Self>, ProviderError> {
+        let Some((mut file, mode, length)) = open_regular(place, path)? else { return Ok(None) };
+        let form = ["content", "contentBase64"].into_iter().find(|form| given(recorded, form).is_some());
+        let mut bytes = Vec::new();
+        let mut sink = io::sink();
+        let target: &mut dyn Write = if form.is_some() && length <= LARGEST_SHOWN { &mut bytes } else { &mut sink };
+        let is_kept = form.is_some() && length <= LARGEST_SHOWN;
+        let mut summing = Summing { target, hash: Sha256::new(), size: 0 };
+        io::copy(&mut file, &mut summing).map_err(|error| file_error("read", path, &error))?;
+        let Summary { sha256, size } = summing.finish();
+        let content = form.filter(|_| is_kept).map(|form| (form, in_form(form, recorded, bytes)));
+        Ok(Some(Self { sha256, size, mode, content }))
+    }
+}
+
+/// Writes bytes in the recorded form. Bytes that are no text show as text with replacement characters: that is a
+/// difference to look at, and the digest decides.
+fn in_form(form: &str, recorded: &Attributes, bytes: Vec<u8>) -> Value {
+    if form == "content" {
+        return String::from_utf8_lossy(&bytes).into_owned().into();
+    }
+    match text(recorded, form) {
+        // Line breaks in the descriptor's base64 are no drift.
+        Some(encoded) if decode(encoded).is_ok_and(|recorded| recorded == bytes) => encoded.into(),
+        _ => STANDARD.encode(bytes).into(),
+    }
+}
+
+/// Opens a regular file without following a link; `None` when nothing is there.
+fn open_regular(place: &Place, path: &ProjectPath) -> Result<Option<(File, u32, u64)>, ProviderError> {
+    let metadata = match place.folder.symlink_metadata(&place.name) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(file_error("look at", path, &error)),
+    };
+    expect_regular(&metadata, path)?;
+    match place.folder.open(&place.name) {
+        Ok(file) => Ok(Some((file, metadata.mode(), metadata.len()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error("read", path, &error)),
+    }
+}
+
+/// Checks that a regular file is at the path.
+///
+/// # Errors
+/// `InvalidInput` that says what is there instead.
+pub(super) fn expect_regular(metadata: &cap_std::fs::Metadata, path: &ProjectPath) -> Result<(), ProviderError> {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    let what = if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_dir() {
+        "a folder"
+    } else {
+        "a device, pipe or socket"
+    };
+    Err(invalid("path", format!("`path` is `{}`: {what} is there, expected a regular file", path.display()))
+        .solution("remove it, or use another path"))
+}
+
+/// The form in which an imported file's content is recorded; `None` when it is missing or too large to show.
+pub(super) fn importable_form(place: &Place, path: &ProjectPath) -> Result<Option<&'static str>, ProviderError> {
+    let Some((mut file, _, length)) = open_regular(place, path)? else { return Ok(None) };
+    if length > LARGEST_SHOWN {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| file_error("read", path, &error))?;
+    Ok(Some(if std::str::from_utf8(&bytes).is_ok() { "content" } else { "contentBase64" }))
+}
+
+/// Passes bytes on and sums them up.
+struct Summing<'a> {
+    target: &'a mut dyn Write,
+    hash: Sha256,
+    size: u64,
+}
+
+impl Summing<'_> {
+    fn finish(self) -> Summary {
+        let sha256 = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Summary { sha256, size: i64::try_from(self.size).unwrap_or(i64::MAX) }
+    }
+}
+
+impl Write for Summing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.target.write_all(bytes)?;
+        self.hash.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.target.flush()
+    }
+}

@@ -1,0 +1,178 @@
+//! Writing a file so that it is there as a whole or not at all, and so that a crash leaves nothing behind for long.
+//!
+//! The bytes go to a file beside the target whose name follows from the target's. It is locked while it is written: the
+//! lock of a process that died is gone, so the next write of the same target takes its leftover over.
+
+use super::content::{Content, Summary, expect_regular};
+use super::file_error;
+use crate::project::{Place, Project, ProjectPath, invalid, sync};
+use cap_std::fs::{Dir, MetadataExt, OpenOptions, OpenOptionsExt};
+use rustix::fs::RenameFlags;
+use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
+use std::fs::{Permissions, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use terrace_provider::{ErrorKind, ProviderError};
+
+/// What becomes of a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Existing {
+    /// It is not ours: nothing is written.
+    Refused,
+    /// It is ours: it is replaced.
+    Replaced,
+}
+
+/// Writes a file.
+///
+/// # Errors
+/// `AlreadyExists` when a file is there that is to be refused; `InvalidInput` when the content is not what the plan
+/// was made with, or something else than a regular file is there; `Ambiguous` when the file was put in place and the
+/// folder could not be made durable.
+pub(super) fn write(
+    place: &Place,
+    path: &ProjectPath,
+    content: &Content,
+    planned_sha256: Option<&str>,
+    mode: u32,
+    existing: Existing,
+) -> Result<Summary, ProviderError> {
+    check_target(place, path, existing)?;
+    let temporary = temporary_name(&place.name);
+    let file = open_temporary(&place.folder, &temporary, path)?;
+    let written = fill(&file, path, content, planned_sha256, mode);
+    let placed = written.and_then(|summary| {
+        rename(place, &temporary, existing).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => already_exists(path),
+            _ => file_error("put in place", path, &error),
+        })?;
+        Ok(summary)
+    });
+    if placed.is_err() {
+        // The first error is the one to report; what cannot be removed now is taken over by the next write.
+        drop(place.folder.remove_file(&temporary));
+    }
+    let summary = placed?;
+    sync(&place.folder).map_err(|error| {
+        let message = format!("`{}` was written, but may not survive a power failure: {error}", path.display());
+        ProviderError::new(ErrorKind::Ambiguous, message)
+    })?;
+    Ok(summary)
+}
+
+/// Removes a file, and what a crashed write of it left.
+///
+/// # Errors
+/// When something else than a regular file is there, or it cannot be removed.
+pub(super) fn remove(project: &Project, path: &ProjectPath) -> Result<(), ProviderError> {
+    let Some(place) = project.place(path)? else { return Ok(()) };
+    let leftover = remove_if_there(&place.folder, OsStr::new(&temporary_name(&place.name)));
+    leftover.map_err(|error| file_error("remove a leftover of", path, &error))?;
+    match place.folder.symlink_metadata(&place.name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(file_error("look at", path, &error)),
+        Ok(metadata) => expect_regular(&metadata, path)?,
+    }
+    remove_if_there(&place.folder, &place.name).map_err(|error| file_error("delete", path, &error))?;
+    sync(&place.folder).map_err(|error| file_error("delete", path, &error))
+}
+
+fn remove_if_there(folder: &Dir, name: &OsStr) -> io::Result<()> {
+    match folder.remove_file(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Looks before anything is written; the rename decides again.
+fn check_target(place: &Place, path: &ProjectPath, existing: Existing) -> Result<(), ProviderError> {
+    match place.folder.symlink_metadata(&place.name) {
+        Ok(metadata) => {
+            expect_regular(&metadata, path)?;
+            if existing == Existing::Refused { Err(already_exists(path)) } else { Ok(()) }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(file_error("look at", path, &error)),
+    }
+}
+
+fn already_exists(path: &ProjectPath) -> ProviderError {
+    let kind = ErrorKind::AlreadyExists { import_id: Some(path.display()) };
+    ProviderError::new(kind, format!("there is a file `{}` already", path.display()))
+}
+
+/// A name that follows from the target's: short enough for any target, and the same for every write of it.
+fn temporary_name(name: &OsStr) -> String {
+    let digest = Sha256::digest(name.as_bytes());
+    let start: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!(".terrace-{start}.tmp")
+}
+
+/// Opens the temporary file, empty and locked.
+fn open_temporary(folder: &Dir, name: &str, path: &ProjectPath) -> Result<std::fs::File, ProviderError> {
+    let mut options = OpenOptions::new();
+    // Nobody else may read what may be secret before the file has its own mode.
+    options.write(true).create(true).mode(0o600);
+    let busy = || {
+        let message = format!("another process is writing `{}`", path.display());
+        ProviderError::new(ErrorKind::Transient, message)
+    };
+    let opened = folder.open_with(name, &options).or_else(|error| match error.kind() {
+        // A leftover that was about to become a read-only file.
+        io::ErrorKind::PermissionDenied if folder.remove_file(name).is_ok() => folder.open_with(name, &options),
+        _ => Err(error),
+    });
+    let file = opened.map_err(|error| file_error("write beside", path, &error))?;
+    let opened = file.metadata().map_err(|error| file_error("write beside", path, &error))?;
+    let file = file.into_std();
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(busy()),
+        // File systems without locks: the name alone has to do.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(file_error("lock a file beside", path, &error)),
+    }
+    // Between opening and locking, another process may have put this very file in place as its target.
+    match folder.symlink_metadata(name) {
+        Ok(now) if now.is_file() && now.ino() == opened.ino() && now.dev() == opened.dev() => Ok(file),
+        _ => Err(busy()),
+    }
+}
+
+fn fill(
+    file: &std::fs::File,
+    path: &ProjectPath,
+    content: &Content,
+    planned_sha256: Option<&str>,
+    mode: u32,
+) -> Result<Summary, ProviderError> {
+    let wrong = |error: io::Error| file_error("write", path, &error);
+    let mut target = file;
+    file.set_len(0).map_err(wrong)?;
+    let summary = content.copy_to(&mut target)?.map_err(wrong)?;
+    if planned_sha256.is_some_and(|planned| planned != summary.sha256) {
+        return Err(invalid("source", format!("the source of `{}` changed since the plan was made", path.display()))
+            .solution("plan again"));
+    }
+    file.set_permissions(Permissions::from_mode(mode)).map_err(wrong)?;
+    file.sync_all().map_err(wrong)?;
+    Ok(summary)
+}
+
+/// Puts the temporary file in the target's place, in one step that no reader sees the middle of.
+fn rename(place: &Place, temporary: &str, existing: Existing) -> io::Result<()> {
+    if existing == Existing::Replaced {
+        return place.folder.rename(temporary, &place.folder, &place.name);
+    }
+    let (folder, flags) = (&place.folder, RenameFlags::NOREPLACE);
+    match rustix::fs::renameat_with(folder, temporary, folder, place.name.as_os_str(), flags) {
+        // Some network file systems know no such rename; a hard link refuses an existing name too.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+            folder.hard_link(temporary, folder, &place.name)?;
+            folder.remove_file(temporary)
+        }
+        result => Ok(result?),
+    }
+}

@@ -1,0 +1,94 @@
+//! One opened instance: hands each call to the session of its resource type.
+
+use crate::project::Project;
+use crate::resources::command::Commands;
+use crate::resources::directory::Directories;
+use crate::resources::file::Files;
+use crate::resources::{command, directory, file, value};
+use async_trait::async_trait;
+use terrace_provider::{
+    Attempt, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded,
+    ResourceType, Session, Settings,
+};
+
+/// An instance of the `local` provider, bound to one project folder.
+pub(crate) struct LocalSession {
+    values: value::Values,
+    files: Files,
+    directories: Directories,
+    commands: Commands,
+}
+
+impl LocalSession {
+    /// Opens the project folder of these settings.
+    ///
+    /// # Errors
+    /// When the project folder does not exist or cannot be opened.
+    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
+        let project = Project::open(&settings.project_folder)?;
+        Ok(Self {
+            values: value::Values,
+            files: Files::new(project.clone()),
+            directories: Directories::new(project.clone()),
+            commands: Commands::new(project),
+        })
+    }
+
+    fn of(&self, ty: &ResourceType) -> Result<&dyn Session, ProviderError> {
+        match ty.name {
+            value::NAME => Ok(&self.values),
+            file::NAME => Ok(&self.files),
+            directory::NAME => Ok(&self.directories),
+            command::NAME => Ok(&self.commands),
+            other => Err(ProviderError::bug(format!("the local provider has no resource type `{other}`"))),
+        }
+    }
+}
+
+#[async_trait]
+impl Session for LocalSession {
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        self.of(ty)?.read(ty, prior).await
+    }
+
+    async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
+        match self.of(ty) {
+            Ok(session) => session.read_many(ty, priors).await,
+            Err(error) => priors.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        self.of(ty)?.plan(ty, change).await
+    }
+
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        self.of(ty)?.create(ty, call, planned).await
+    }
+
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        self.of(ty)?.update(ty, call, prior, planned).await
+    }
+
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        self.of(ty)?.delete(ty, call, prior).await
+    }
+
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        self.of(ty)?.find(ty, attempt).await
+    }
+
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        self.of(ty)?.import(ty, id).await
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        self.of(ty)?.count_data(ty, prior).await
+    }
+}

@@ -1,0 +1,102 @@
+//! `local_directory`: modes, and what deleting spares.
+
+use crate::harness::{ADDRESS, Local, expect_invalid};
+use serde_json::json;
+use std::os::unix::fs::PermissionsExt;
+use terrace_provider::{DataAmount, ErrorKind, Found, Private};
+
+#[tokio::test]
+async fn a_folder_is_made_with_those_above_it_and_its_mode() {
+    let local = Local::of("local_directory").await;
+    let created = local.create(json!({"path": "a/b", "mode": "0750"})).await.unwrap();
+    assert_eq!(created.text("id"), Some("a/b"));
+    let mode = |local: &Local| local.path("a/b").metadata().unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(&local), 0o750);
+    local.update(&created, json!({"path": "a/b", "mode": "0700"})).await.unwrap();
+    assert_eq!(mode(&local), 0o700);
+}
+
+#[tokio::test]
+async fn a_folder_that_holds_something_is_spared() {
+    let local = Local::of("local_directory").await;
+    let created = local.create(json!({"path": "a"})).await.unwrap();
+    local.write("a/one", "");
+    local.write("a/two", "");
+    let amount = local.session.count_data(&local.ty, &created).await.unwrap();
+    assert_eq!(amount, DataAmount::Some("2 entries".to_owned()));
+    let error = local.delete(&created).await.unwrap_err();
+    expect_invalid(&error, "onDelete", "it holds 2 entries");
+    assert_eq!(local.names(), ["a"]);
+}
+
+#[tokio::test]
+async fn recursive_deletion_does_not_follow_links() {
+    let local = Local::of("local_directory").await;
+    let created = local.create(json!({"path": "a", "onDelete": "recursive"})).await.unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("kept"), "").unwrap();
+    std::os::unix::fs::symlink(outside.path(), local.path("a/link")).unwrap();
+    std::fs::create_dir(local.path("a/inner")).unwrap();
+    local.write("a/inner/file", "");
+    local.delete(&created).await.unwrap();
+    assert!(local.names().is_empty());
+    assert!(outside.path().join("kept").exists());
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_not_taken() {
+    let local = Local::of("local_directory").await;
+    std::fs::create_dir(local.path("a")).unwrap();
+    let error = local.create(json!({"path": "a"})).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some("a".to_owned()) });
+}
+
+#[tokio::test]
+async fn a_folder_older_than_the_lost_call_is_a_strangers() {
+    let local = Local::of("local_directory").await;
+    let plan = local.plan(None, json!({"path": "a"})).await.unwrap();
+    std::fs::create_dir(local.path("a")).unwrap();
+    // The call was recorded a minute ago: the folder came after it.
+    let found = local.find(&plan.planned, None, Private::default(), 60).await;
+    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+
+    let attempt = terrace_provider::Attempt {
+        address: ADDRESS.to_owned(),
+        identity: Default::default(),
+        planned: plan.planned,
+        private: Private::default(),
+        prior: None,
+        lost_call: Some(terrace_provider::LostCall {
+            operation: "operation-2".to_owned(),
+            step: "step".to_owned(),
+            started_at: jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3600),
+            timeout: std::time::Duration::from_secs(60),
+            age: std::time::Duration::from_secs(60),
+        }),
+    };
+    let found = local.session.find(&local.ty, &attempt).await.unwrap();
+    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+}
+
+#[tokio::test]
+async fn wrong_words_are_refused_when_planning() {
+    let local = Local::of("local_directory").await;
+    let error = local.plan(None, json!({"path": "a", "onDelete": "always"})).await.unwrap_err();
+    expect_invalid(&error, "onDelete", "expected `ifEmpty` or `recursive`");
+    let error = local.plan(None, json!({"path": "a", "mode": "rwx"})).await.unwrap_err();
+    expect_invalid(&error, "mode", "octal digits");
+    let error = local.plan(None, json!({"path": "../a"})).await.unwrap_err();
+    expect_invalid(&error, "path", "out of the project folder");
+    let error = local.plan(None, json!({"path": "."})).await.unwrap_err();
+    expect_invalid(&error, "path", "below the project folder");
+}
+
+#[tokio::test]
+async fn a_file_in_the_place_of_the_folder_is_said() {
+    let local = Local::of("local_directory").await;
+    let created = local.create(json!({"path": "a"})).await.unwrap();
+    std::fs::remove_dir(local.path("a")).unwrap();
+    local.write("a", "");
+    expect_invalid(&local.read(&created).await.unwrap_err(), "path", "a file is there");
+    expect_invalid(&local.delete(&created).await.unwrap_err(), "path", "a file is there");
+}

@@ -1,0 +1,299 @@
+//! `local_file`: forms of content, atomic writes, the project folder's border.
+
+use crate::harness::{Local, attributes, expect_invalid, recorded};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use terrace_provider::{ErrorKind, Found, Planned, Private, Value};
+
+const SHA256_OF_ONE: &str = "2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806";
+
+#[tokio::test]
+async fn digest_and_size_are_known_when_the_content_is() {
+    let local = Local::of("local_file").await;
+    let plan = local.plan(None, json!({"path": "./a//b.txt", "content": "one\n"})).await.unwrap();
+    assert_eq!(plan.planned.get("sha256"), Some(&SHA256_OF_ONE.into()));
+    assert_eq!(plan.planned.get("size"), Some(&Value::Int(4)));
+    assert_eq!(plan.planned.get("id"), Some(&"a/b.txt".into()));
+    let mut unknown = attributes(json!({"path": "a"}));
+    unknown.insert("content".to_owned(), Value::Unknown);
+    let plan = local.plan_values(None, &unknown, &[]).await.unwrap();
+    assert_eq!(plan.planned.get("sha256"), Some(&Value::Unknown));
+}
+
+#[tokio::test]
+async fn a_file_is_written_with_its_mode_and_nothing_beside_it() {
+    let local = Local::of("local_file").await;
+    let created = local.create(json!({"path": "a.txt", "content": "one\n", "mode": "0640"})).await.unwrap();
+    assert_eq!(local.content("a.txt"), "one\n");
+    assert_eq!(local.path("a.txt").metadata().unwrap().permissions().mode() & 0o7777, 0o640);
+    assert_eq!(created.text("sha256"), Some(SHA256_OF_ONE));
+    local.update(&created, json!({"path": "a.txt", "content": "two", "mode": "0444"})).await.unwrap();
+    assert_eq!(local.content("a.txt"), "two");
+    assert_eq!(local.names(), ["a.txt"]);
+}
+
+#[tokio::test]
+async fn an_update_replaces_the_file_as_a_whole() {
+    let local = Local::of("local_file").await;
+    let created = local.create(json!({"path": "a.txt", "content": "one"})).await.unwrap();
+    let reader = std::fs::File::open(local.path("a.txt")).unwrap();
+    local.update(&created, json!({"path": "a.txt", "content": "two and more"})).await.unwrap();
+    assert_eq!(std::io::read_to_string(reader).unwrap(), "one");
+}
+
+#[tokio::test]
+async fn a_crashed_write_leaves_nothing_after_the_next_one() {
+    let local = Local::of("local_file").await;
+    let created = local.create(json!({"path": "a.txt", "content": "one"})).await.unwrap();
+    let leftover = leave_a_temporary_file(&local);
+    assert_eq!(local.names().len(), 2);
+    let updated = local.update(&created, json!({"path": "a.txt", "content": "two"})).await.unwrap();
+    assert_eq!(local.names(), ["a.txt"]);
+    assert_eq!(local.content("a.txt"), "two");
+
+    std::fs::write(&leftover, "half of something longer").unwrap();
+    local.delete(&updated).await.unwrap();
+    assert!(local.names().is_empty());
+}
+
+#[tokio::test]
+async fn two_writers_of_one_path_do_not_mix() {
+    let local = Local::of("local_file").await;
+    let created = local.create(json!({"path": "a.txt", "content": "one"})).await.unwrap();
+    let leftover = leave_a_temporary_file(&local);
+    let other = std::fs::File::open(&leftover).unwrap();
+    other.lock().unwrap();
+    let plan = local.plan(Some(&created), json!({"path": "a.txt", "content": "two"})).await.unwrap();
+    let planned = Planned { attributes: plan.planned, private: plan.private };
+    let error = local.session.update(&local.ty, &local.call(), &created, &planned).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+    assert_eq!(local.content("a.txt"), "one");
+    assert_eq!(std::fs::read_to_string(leftover).unwrap(), "half of something longer");
+}
+
+/// Puts a half-written file where a crashed write of `a.txt` leaves one.
+fn leave_a_temporary_file(local: &Local) -> std::path::PathBuf {
+    let digest = Sha256::digest("a.txt");
+    let start: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let path = local.path(&format!(".terrace-{start}.tmp"));
+    std::fs::write(&path, "half of something longer").unwrap();
+    path
+}
+
+#[tokio::test]
+async fn exactly_one_form_of_content_is_taken() {
+    let local = Local::of("local_file").await;
+    let error = local.plan(None, json!({"path": "a"})).await.unwrap_err();
+    assert!(error.message.contains("found none"), "{error}");
+    let error = local.plan(None, json!({"path": "a", "content": "x", "source": "y"})).await.unwrap_err();
+    expect_invalid(&error, "source", "found `content` and `source`");
+    let error = local.plan(None, json!({"path": "a", "contentBase64": "hunter2!"})).await.unwrap_err();
+    expect_invalid(&error, "contentBase64", "is not base64");
+    assert!(!error.message.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn drift_of_text_shows_as_text() {
+    let local = Local::of("local_file").await;
+    let config = json!({"path": "a.txt", "content": "one\ntwo\n"});
+    let created = local.create(config.clone()).await.unwrap();
+    local.write("a.txt", "one\n2\n");
+    let read = local.read(&created).await.unwrap().unwrap();
+    assert_eq!(read.text("content"), Some("one\n2\n"));
+    local.update(&read, config).await.unwrap();
+    assert_eq!(local.content("a.txt"), "one\ntwo\n");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_drift_even_when_they_print_the_same() {
+    let local = Local::of("local_file").await;
+    let config = json!({"path": "a.txt", "content": "\u{fffd}"});
+    let created = local.create(config.clone()).await.unwrap();
+    local.write("a.txt", [0xff]);
+    let read = local.read(&created).await.unwrap().unwrap();
+    let plan = local.plan(Some(&read), config.clone()).await.unwrap();
+    assert_ne!(plan.planned.get("sha256"), read.attributes.get("sha256"));
+    local.update(&read, config).await.unwrap();
+    assert_eq!(local.content("a.txt"), "\u{fffd}");
+}
+
+#[tokio::test]
+async fn base64_keeps_its_spelling_until_the_bytes_change() {
+    let local = Local::of("local_file").await;
+    let created = local.create(json!({"path": "a", "contentBase64": "AAAA\nAAAA\n"})).await.unwrap();
+    let read = local.read(&created).await.unwrap().unwrap();
+    assert_eq!(read.text("contentBase64"), Some("AAAA\nAAAA\n"));
+    local.write("a", [1, 2, 3]);
+    let read = local.read(&created).await.unwrap().unwrap();
+    assert_eq!(read.text("contentBase64"), Some("AQID"));
+}
+
+#[tokio::test]
+async fn a_changed_source_is_an_update_and_one_changed_since_the_plan_is_refused() {
+    let local = Local::of("local_file").await;
+    local.write("source", "one\n");
+    let config = json!({"path": "a", "source": "source"});
+    let created = local.create(config.clone()).await.unwrap();
+    assert_eq!(created.text("sha256"), Some(SHA256_OF_ONE));
+
+    local.write("source", "two");
+    let plan = local.plan(Some(&created), config.clone()).await.unwrap();
+    assert_ne!(plan.planned.get("sha256"), created.attributes.get("sha256"));
+
+    local.write("source", "three");
+    let planned = Planned { attributes: plan.planned, private: plan.private };
+    let error = local.session.update(&local.ty, &local.call(), &created, &planned).await.unwrap_err();
+    expect_invalid(&error, "source", "changed since the plan was made");
+    assert_eq!(local.content("a"), "one\n");
+    assert_eq!(local.names(), ["a", "source"]);
+
+    local.update(&created, config).await.unwrap();
+    assert_eq!(local.content("a"), "three");
+}
+
+#[tokio::test]
+async fn a_source_may_be_made_by_the_same_plan() {
+    let local = Local::of("local_file").await;
+    let plan = local.plan(None, json!({"path": "a", "source": "later"})).await.unwrap();
+    assert_eq!(plan.planned.get("sha256"), Some(&Value::Unknown));
+    let planned = Planned { attributes: plan.planned, private: plan.private };
+    let error = local.session.create(&local.ty, &local.call(), &planned).await.unwrap_err();
+    expect_invalid(&error, "source", "there is no such file");
+    assert!(local.names().is_empty());
+    local.write("later", "now");
+    local.session.create(&local.ty, &local.call(), &planned).await.unwrap();
+    assert_eq!(local.content("a"), "now");
+}
+
+#[tokio::test]
+async fn folders_on_the_way_are_made_unless_told_not_to() {
+    let local = Local::of("local_file").await;
+    let error = local.create(json!({"path": "x/y/a", "content": "", "makeParents": false})).await.unwrap_err();
+    expect_invalid(&error, "path", "its folder does not exist");
+    local.create(json!({"path": "x/y/a", "content": ""})).await.unwrap();
+    assert_eq!(local.content("x/y/a"), "");
+}
+
+#[tokio::test]
+async fn a_file_that_is_there_is_not_taken() {
+    let local = Local::of("local_file").await;
+    local.write("a", "theirs");
+    let error = local.create(json!({"path": "a", "content": "ours"})).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some("a".to_owned()) });
+    assert_eq!(local.content("a"), "theirs");
+    assert_eq!(local.names(), ["a"]);
+}
+
+#[tokio::test]
+async fn links_are_neither_read_nor_written_nor_deleted_through() {
+    let local = Local::of("local_file").await;
+    let created = local.create(json!({"path": "a", "content": "ours"})).await.unwrap();
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(outside.path(), "theirs").unwrap();
+    std::fs::remove_file(local.path("a")).unwrap();
+    symlink(outside.path(), local.path("a")).unwrap();
+
+    expect_invalid(&local.read(&created).await.unwrap_err(), "path", "a symbolic link is there");
+    expect_invalid(&local.delete(&created).await.unwrap_err(), "path", "a symbolic link is there");
+    let error = local.create(json!({"path": "a", "content": "ours"})).await.unwrap_err();
+    expect_invalid(&error, "path", "a symbolic link is there");
+    symlink(outside.path(), local.path("source")).unwrap();
+    let error = local.plan(None, json!({"path": "b", "source": "source"})).await.unwrap_err();
+    expect_invalid(&error, "source", "a symbolic link leads out");
+    assert_eq!(std::fs::read_to_string(outside.path()).unwrap(), "theirs");
+}
+
+#[tokio::test]
+async fn pipes_and_folders_in_the_place_of_the_file_are_said() {
+    let local = Local::of("local_file").await;
+    let created = local.create(json!({"path": "a", "content": "ours"})).await.unwrap();
+    std::fs::remove_file(local.path("a")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(local.path("a")).status().unwrap().success());
+    expect_invalid(&local.read(&created).await.unwrap_err(), "path", "a device, pipe or socket");
+    std::fs::remove_file(local.path("a")).unwrap();
+    std::fs::create_dir(local.path("a")).unwrap();
+    expect_invalid(&local.delete(&created).await.unwrap_err(), "path", "a folder is there");
+}
+
+#[tokio::test]
+async fn a_sensitive_file_shows_neither_content_nor_digest_nor_size() {
+    let local = Local::of("local_file").await;
+    let config = json!({"path": "a", "content": "hunter2", "sensitive": true});
+    let plan = local.plan(None, config.clone()).await.unwrap();
+    let created = local.create(config).await.unwrap();
+    let read = local.read(&created).await.unwrap().unwrap();
+    for attributes in [&plan.planned, &created.attributes, &read.attributes] {
+        for name in ["content", "sha256", "size"] {
+            assert!(matches!(attributes.get(name), Some(Value::Sensitive(_))), "{name} of {attributes:?}");
+        }
+    }
+    // A mark on the content alone does the same.
+    let mut config = attributes(json!({"path": "b"}));
+    config.insert("content".to_owned(), Value::sensitive("hunter2".into()));
+    let created = local.create_values(&config, &local.call()).await.unwrap();
+    assert!(matches!(created.attributes.get("sha256"), Some(Value::Sensitive(_))));
+    let source = json!({"path": "c", "source": "a", "sensitive": true});
+    let created = local.create(source).await.unwrap();
+    assert!(matches!(created.attributes.get("size"), Some(Value::Sensitive(_))));
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_changed_is_deleted_all_the_same() {
+    let local = Local::of("local_file").await;
+    let created = local.create(json!({"path": "a", "content": "ours"})).await.unwrap();
+    local.write("a", "changed");
+    local.delete(&created).await.unwrap();
+    assert!(local.names().is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_create_is_told_from_a_strangers_file_by_every_byte_and_the_mode() {
+    let local = Local::of("local_file").await;
+    let plan = local.plan(None, json!({"path": "a", "content": "ours"})).await.unwrap();
+    let find = async || local.find(&plan.planned, None, Private::default(), 60).await;
+    assert_eq!(find().await, Found::Absent);
+    local.write("a", "theirs");
+    assert!(matches!(find().await, Found::Strangers(_)));
+    local.write("a", "ours");
+    std::fs::set_permissions(local.path("a"), PermissionsExt::from_mode(0o600)).unwrap();
+    assert!(matches!(find().await, Found::Strangers(_)));
+    std::fs::set_permissions(local.path("a"), PermissionsExt::from_mode(0o644)).unwrap();
+    assert!(matches!(find().await, Found::Ours(_)));
+}
+
+#[tokio::test]
+async fn a_lost_update_tells_what_the_file_holds_now() {
+    let local = Local::of("local_file").await;
+    let created = local.create(json!({"path": "a", "content": "one"})).await.unwrap();
+    let plan = local.plan(Some(&created), json!({"path": "a", "content": "two"})).await.unwrap();
+    let Found::Ours(found) = local.find(&plan.planned, Some(&created), Private::default(), 60).await else {
+        panic!("the object of an update is ours")
+    };
+    assert_eq!(recorded(found).text("content"), Some("one"));
+}
+
+#[tokio::test]
+async fn an_import_takes_text_as_text_and_bytes_as_base64() {
+    let local = Local::of("local_file").await;
+    local.write("text", "grüß");
+    local.write("bytes", [0xff, 0]);
+    std::fs::set_permissions(local.path("text"), PermissionsExt::from_mode(0o600)).unwrap();
+    let text = recorded(local.session.import(&local.ty, "text").await.unwrap().unwrap());
+    assert_eq!((text.text("content"), text.text("mode")), (Some("grüß"), Some("0600")));
+    let bytes = recorded(local.session.import(&local.ty, "bytes").await.unwrap().unwrap());
+    assert_eq!(bytes.text("contentBase64"), Some("/wA="));
+    let plan = local.plan(Some(&text), json!({"path": "text", "content": "grüß", "mode": "0600"})).await.unwrap();
+    assert_eq!(plan.planned, text.attributes);
+    assert!(local.session.import(&local.ty, "none").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn names_of_every_legal_length_can_be_written() {
+    let local = Local::of("local_file").await;
+    let longest = "n".repeat(255);
+    local.create(json!({"path": longest, "content": "x"})).await.unwrap();
+    let error = local.create(json!({"path": "n".repeat(256), "content": "x"})).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error}");
+    assert_eq!(local.path(&longest).metadata().unwrap().nlink(), 1);
+}

@@ -1,0 +1,160 @@
+//! An opened instance over a temporary project folder.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use terrace_provider::{
+    Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, Partial, Path, Planned, PlannedChange, Private,
+    Progress, ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Value, conformance,
+};
+use terrace_provider_local::LocalProvider;
+
+pub(crate) struct Local {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) session: Arc<dyn Session>,
+    pub(crate) ty: ResourceType,
+}
+
+/// Keeps what a call reports.
+#[derive(Default)]
+pub(crate) struct Reports(pub(crate) Mutex<Vec<Partial>>);
+
+#[async_trait::async_trait]
+impl Progress for Reports {
+    fn message(&self, _text: &str) {}
+
+    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
+        self.0.lock().unwrap().push(partial);
+        Ok(())
+    }
+}
+
+pub(crate) fn attributes(json: serde_json::Value) -> Attributes {
+    match Value::from(json) {
+        Value::Map(entries) => entries,
+        other => panic!("attributes are a map, not {other:?}"),
+    }
+}
+
+/// The address of the one resource that tests are about.
+pub(crate) const ADDRESS: &str = "demo@local:test.a";
+
+pub(crate) fn recorded(observed: Observed) -> Recorded {
+    let Observed { identity, attributes, private } = observed;
+    Recorded { address: ADDRESS.to_owned(), identity, attributes, private }
+}
+
+#[track_caller]
+pub(crate) fn expect_invalid(error: &ProviderError, attribute: &str, words: &str) {
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(Path::attribute(attribute)) }, "{error}");
+    assert!(error.message.contains(words), "{error}");
+}
+
+impl Local {
+    pub(crate) async fn of(type_name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let provider = LocalProvider::new();
+        let session = provider.connect(&conformance::settings(folder.path())).await.unwrap();
+        let ty = provider.schema().resource(type_name).unwrap().clone();
+        Self { folder, session, ty }
+    }
+
+    /// A call of an operation that no other test has: processes are found by that name.
+    pub(crate) fn call(&self) -> Call {
+        Call {
+            address: ADDRESS.to_owned(),
+            operation: self.folder.path().display().to_string(),
+            step: "step-1".to_owned(),
+            timeout: Duration::from_secs(60),
+            cancel: Default::default(),
+            progress: Arc::new(Reports::default()),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    pub(crate) fn content(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub(crate) async fn plan(
+        &self,
+        prior: Option<&Recorded>,
+        config: serde_json::Value,
+    ) -> Result<PlannedChange, ProviderError> {
+        self.plan_values(prior, &attributes(config), &[]).await
+    }
+
+    pub(crate) async fn plan_values(
+        &self,
+        prior: Option<&Recorded>,
+        config: &Attributes,
+        changed_write_only: &[String],
+    ) -> Result<PlannedChange, ProviderError> {
+        let change = ProposedChange { address: ADDRESS, prior, config, must_replace: false, changed_write_only };
+        self.session.plan(&self.ty, &change).await
+    }
+
+    pub(crate) async fn create(&self, config: serde_json::Value) -> Result<Recorded, ProviderError> {
+        self.create_values(&attributes(config), &self.call()).await
+    }
+
+    pub(crate) async fn create_values(&self, config: &Attributes, call: &Call) -> Result<Recorded, ProviderError> {
+        let plan = self.plan_values(None, config, &[]).await?;
+        let planned = Planned { attributes: plan.planned, private: plan.private };
+        self.session.create(&self.ty, call, &planned).await.map(recorded)
+    }
+
+    pub(crate) async fn update(&self, prior: &Recorded, config: serde_json::Value) -> Result<Recorded, ProviderError> {
+        let plan = self.plan(Some(prior), config).await?;
+        assert_eq!(plan.replace_paths, [], "an update was expected");
+        let planned = Planned { attributes: plan.planned, private: plan.private };
+        self.session.update(&self.ty, &self.call(), prior, &planned).await.map(recorded)
+    }
+
+    pub(crate) async fn read(&self, prior: &Recorded) -> Result<Option<Recorded>, ProviderError> {
+        Ok(self.session.read(&self.ty, prior).await?.map(recorded))
+    }
+
+    pub(crate) async fn delete(&self, prior: &Recorded) -> Result<(), ProviderError> {
+        self.session.delete(&self.ty, &self.call(), prior).await
+    }
+
+    pub(crate) async fn find(
+        &self,
+        planned: &Attributes,
+        prior: Option<&Recorded>,
+        private: Private,
+        age: u64,
+    ) -> Found {
+        let lost_call = LostCall {
+            operation: self.call().operation,
+            step: self.call().step,
+            started_at: jiff::Timestamp::now() - jiff::SignedDuration::from_secs(i64::try_from(age).unwrap()),
+            timeout: Duration::from_secs(60),
+            age: Duration::from_secs(age),
+        };
+        let attempt = Attempt {
+            address: ADDRESS.to_owned(),
+            identity: Attributes::new(),
+            planned: planned.clone(),
+            private,
+            prior: prior.cloned(),
+            lost_call: Some(lost_call),
+        };
+        self.session.find(&self.ty, &attempt).await.unwrap()
+    }
+}

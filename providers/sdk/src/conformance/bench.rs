@@ -1,0 +1,212 @@
+//! The engine's part in small: plans, calls, checks what comes back against the contract, and records it.
+
+use super::contract;
+use super::fixture::Fixture;
+use crate::call::NoProgress;
+use crate::plan::{PlannedChange, ProposedChange};
+use crate::{
+    Attempt, Attributes, Call, LostCall, Observed, Planned, Private, ProviderError, Recorded, ResourceType, Session,
+    Value,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// One behaviour's view of a session and a fixture. It knows what was made, and removes it at the end.
+pub(super) struct Bench<'a> {
+    pub(super) session: Arc<dyn Session>,
+    pub(super) ty: &'a ResourceType,
+    pub(super) fixture: &'a Fixture,
+    behaviour: &'static str,
+    made: Mutex<Vec<Recorded>>,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(
+        session: Arc<dyn Session>,
+        ty: &'a ResourceType,
+        fixture: &'a Fixture,
+        behaviour: &'static str,
+    ) -> Self {
+        Self { session, ty, fixture, behaviour, made: Mutex::new(Vec::new()) }
+    }
+
+    /// True when reading an object tells how it is.
+    pub(super) fn is_readable(&self) -> bool {
+        self.ty.readable && self.fixture.is_readable
+    }
+
+    /// The address of the object.
+    pub(super) fn address(&self) -> String {
+        format!("conformance@conformance:{}.{}", self.ty.name, self.fixture.label)
+    }
+
+    /// A call of a step of this behaviour.
+    pub(super) fn call(&self, step: &str) -> Call {
+        Call {
+            address: self.address(),
+            operation: self.behaviour.replace(' ', "-"),
+            step: step.to_owned(),
+            timeout: self.ty.timeouts.create,
+            cancel: CancellationToken::new(),
+            progress: Arc::new(NoProgress),
+        }
+    }
+
+    /// An attempt to make the object of the fixture; of a lost call, or to adopt what is there.
+    pub(super) fn attempt(&self, planned: &PlannedChange, prior: Option<&Recorded>, is_lost_call: bool) -> Attempt {
+        let lost_call = LostCall {
+            operation: self.behaviour.replace(' ', "-"),
+            step: "lost".to_owned(),
+            started_at: jiff::Timestamp::now() - jiff::SignedDuration::from_secs(60),
+            timeout: Duration::from_secs(1),
+            age: Duration::from_secs(60),
+        };
+        Attempt {
+            address: self.address(),
+            identity: self.ty.identity_of(&planned.planned).unwrap_or_default(),
+            planned: planned.planned.clone(),
+            private: planned.private.clone(),
+            prior: prior.cloned(),
+            lost_call: is_lost_call.then_some(lost_call),
+        }
+    }
+
+    /// Plans, and checks the plan against the configuration and the schema.
+    pub(super) async fn plan(&self, prior: Option<&Recorded>, config: &Attributes) -> Result<PlannedChange, String> {
+        let address = self.address();
+        let change = ProposedChange { address: &address, prior, config, must_replace: false, changed_write_only: &[] };
+        let planned = self.session.plan(self.ty, &change).await.map_err(|error| failed("plan", &error))?;
+        contract::check_planned(self.ty, config, &planned.planned)?;
+        self.check_concealed("the plan", &planned.planned)?;
+        Ok(planned)
+    }
+
+    /// Plans and creates.
+    pub(super) async fn create(&self, config: &Attributes) -> Result<Recorded, String> {
+        let plan = self.plan(None, config).await?;
+        self.create_planned(&plan).await
+    }
+
+    /// Creates what was planned, and checks the answer against the plan and the schema.
+    pub(super) async fn create_planned(&self, plan: &PlannedChange) -> Result<Recorded, String> {
+        let planned = planned(plan);
+        let observed = self.session.create(self.ty, &self.call("create"), &planned).await;
+        let observed = observed.map_err(|error| failed("create", &error))?;
+        // Recorded before it is checked: whatever is wrong with it, it is there and has to go.
+        let recorded = self.record(&planned.attributes, &observed);
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(recorded.clone());
+        self.check_observed("create", Some(&planned.attributes), &observed)?;
+        Ok(recorded)
+    }
+
+    /// Plans and updates in place.
+    pub(super) async fn update(&self, prior: &Recorded, config: &Attributes) -> Result<Recorded, String> {
+        let plan = self.plan(Some(prior), config).await?;
+        if !plan.replace_paths.is_empty() {
+            return Err(format!("the plan replaces because of {}", paths(&plan)));
+        }
+        if contract::is_no_change(self.ty, prior, &plan) {
+            return Err("the plan shows no change".to_owned());
+        }
+        let planned = planned(&plan);
+        let observed = self.session.update(self.ty, &self.call("update"), prior, &planned).await;
+        let observed = observed.map_err(|error| failed("update", &error))?;
+        let recorded = self.record(&planned.attributes, &observed);
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(recorded.clone());
+        self.check_observed("update", Some(&planned.attributes), &observed)?;
+        Ok(recorded)
+    }
+
+    /// Deletes.
+    pub(super) async fn delete(&self, recorded: &Recorded) -> Result<(), String> {
+        let deleted = self.session.delete(self.ty, &self.call("delete"), recorded).await;
+        deleted.map_err(|error| failed("delete", &error))
+    }
+
+    /// Reads, checks the answer against the schema, and records it; `None` when the object is gone.
+    pub(super) async fn read(&self, recorded: &Recorded) -> Result<Option<Recorded>, String> {
+        let observed = self.session.read(self.ty, recorded).await.map_err(|error| failed("read", &error))?;
+        let Some(observed) = observed else { return Ok(None) };
+        self.check_observed("read", None, &observed)?;
+        Ok(Some(self.record(&recorded.attributes, &observed)))
+    }
+
+    /// Reads an object that must be there.
+    pub(super) async fn read_present(&self, recorded: &Recorded) -> Result<Recorded, String> {
+        self.read(recorded).await?.ok_or_else(|| "the object reads as gone".to_owned())
+    }
+
+    /// Expects that a plan over the recorded object changes nothing.
+    pub(super) async fn expect_no_change(&self, prior: &Recorded, config: &Attributes) -> Result<(), String> {
+        let plan = self.plan(Some(prior), config).await?;
+        if !plan.replace_paths.is_empty() {
+            return Err(format!("a second plan replaces because of {}", paths(&plan)));
+        }
+        match contract::first_change(self.ty, &prior.attributes, &plan.planned) {
+            Some(change) => Err(format!("a second plan is not empty: {change}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks what a call returned.
+    pub(super) fn check_observed(
+        &self,
+        what: &str,
+        planned: Option<&Attributes>,
+        observed: &Observed,
+    ) -> Result<(), String> {
+        contract::check_observed(self.ty, planned, observed).map_err(|problem| format!("{what} returned {problem}"))?;
+        self.check_concealed(what, &observed.attributes)
+    }
+
+    /// The row of a call: what was planned as far as it is known, and on top of it what the call returned.
+    pub(super) fn record(&self, planned: &Attributes, observed: &Observed) -> Recorded {
+        let is_stored = |name: &str| self.ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
+        let known = planned.iter().filter(|(name, value)| is_stored(name) && !value.has_unknown() && !value.is_null());
+        let mut attributes: Attributes = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+        for (name, value) in &observed.attributes {
+            attributes.insert(name.clone(), value.clone());
+        }
+        Recorded {
+            address: self.address(),
+            identity: observed.identity.clone(),
+            attributes,
+            private: observed.private.clone(),
+        }
+    }
+
+    /// Removes whatever the behaviour left: behind the provider's back where the fixture can, then by the provider.
+    pub(super) async fn clean_up(&self) -> Result<(), String> {
+        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        for recorded in made.iter().rev() {
+            if let Some(remove) = &self.fixture.remove {
+                remove(recorded.clone()).await;
+            }
+            self.delete(recorded).await.map_err(|problem| format!("cleaning up: {problem}"))?;
+        }
+        Ok(())
+    }
+
+    fn check_concealed(&self, what: &str, attributes: &Attributes) -> Result<(), String> {
+        let shown = self.fixture.concealed.iter().find(|name| {
+            attributes.get(**name).is_some_and(|value| !value.is_null() && !matches!(value, Value::Sensitive(_)))
+        });
+        shown.map_or(Ok(()), |name| Err(format!("{what} shows `{name}`, which is sensitive here")))
+    }
+}
+
+/// What goes into a call.
+fn planned(plan: &PlannedChange) -> Planned {
+    Planned { attributes: plan.planned.clone(), private: Private(plan.private.0.clone()) }
+}
+
+/// The paths of a replacement, for a message.
+pub(super) fn paths(plan: &PlannedChange) -> String {
+    plan.replace_paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A call that failed, as the sentence of a behaviour.
+pub(super) fn failed(what: &str, error: &ProviderError) -> String {
+    format!("{what} failed ({}): {error}", error.kind.code())
+}

@@ -1,0 +1,183 @@
+//! What values must be like: within the schema, agreeing with the configuration and with the plan.
+
+use super::report::Verdict;
+use crate::plan::{PlannedChange, with_defaults};
+use crate::{
+    Attribute, AttributeType, Attributes, Object, Observed, Path, ProviderSchema, Recorded, ResourceType, Value,
+};
+
+/// Checks what a type declares.
+pub(super) fn check_type(schema: &ProviderSchema, ty: &ResourceType) -> Result<Verdict, String> {
+    let prefix = format!("{}_", schema.name);
+    if !ty.name.starts_with(&prefix) {
+        return Err(format!("its name does not begin with `{prefix}`"));
+    }
+    if ty.doc.is_empty() {
+        return Err("it has no doc".to_owned());
+    }
+    if let Some(name) = ty.identity.iter().find(|name| ty.attributes.get(name).is_none()) {
+        return Err(format!("the identity names `{name}`, which is no attribute"));
+    }
+    if schema.resources.iter().filter(|other| other.name == ty.name).count() > 1 {
+        return Err("it is declared twice".to_owned());
+    }
+    check_object(&ty.attributes, &Path::default()).map(|()| Verdict::Shown)
+}
+
+fn check_object(object: &Object, at: &Path) -> Result<(), String> {
+    for attribute in &object.0 {
+        let path = at.key(attribute.name);
+        let is_camel_case = attribute.name.starts_with(|first: char| first.is_ascii_lowercase())
+            && attribute.name.chars().all(|c| c.is_ascii_alphanumeric());
+        let problem = if !is_camel_case {
+            Some("is not camelCase")
+        } else if attribute.doc.is_empty() {
+            Some("has no doc")
+        } else if attribute.required && (attribute.default.is_some() || attribute.computed) {
+            Some("is required and yet has a default or is computed")
+        } else if attribute.computed && attribute.default.is_some() {
+            Some("is computed and yet has a default")
+        } else if attribute.write_only && (attribute.computed || !attribute.sensitive) {
+            Some("is write-only and yet computed or not sensitive")
+        } else if object.0.iter().filter(|other| other.name == attribute.name).count() > 1 {
+            Some("is declared twice")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            return Err(format!("`{path}` {problem}"));
+        }
+        if let Some(default) = &attribute.default {
+            check_value(attribute, default, &path).map_err(|problem| format!("the default of {problem}"))?;
+        }
+        check_inner(&attribute.ty, &path)?;
+    }
+    Ok(())
+}
+
+fn check_inner(ty: &AttributeType, at: &Path) -> Result<(), String> {
+    match ty {
+        AttributeType::Object(object) => check_object(object, at),
+        AttributeType::List(item) | AttributeType::Map(item) => check_inner(item, at),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a plan: within the schema, no configured value altered, what the schema calls sensitive marked.
+pub(super) fn check_planned(ty: &ResourceType, config: &Attributes, planned: &Attributes) -> Result<(), String> {
+    check_attributes(ty, planned).map_err(|problem| format!("the plan has {problem}"))?;
+    for (name, wanted) in with_defaults(&ty.attributes, config) {
+        match planned.get(&name) {
+            None => return Err(format!("the plan leaves out `{name}`, which is configured")),
+            Some(value) if !agrees(&wanted, value) => {
+                return Err(format!("the plan has {value:?} for `{name}`, which is configured as {wanted:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+    for attribute in ty.attributes.0.iter().filter(|attribute| attribute.sensitive) {
+        if planned.get(attribute.name).is_some_and(|value| !matches!(value, Value::Sensitive(_))) {
+            return Err(format!("the plan shows `{}`, which is sensitive", attribute.name));
+        }
+    }
+    Ok(())
+}
+
+/// Checks what a call returned: within the schema, all known, agreeing with the plan, nothing write-only, identity whole.
+pub(super) fn check_observed(
+    ty: &ResourceType,
+    planned: Option<&Attributes>,
+    observed: &Observed,
+) -> Result<(), String> {
+    check_attributes(ty, &observed.attributes)?;
+    for (name, value) in &observed.attributes {
+        if value.has_unknown() {
+            return Err(format!("an unknown value for `{name}`"));
+        }
+        if ty.attributes.get(name).is_some_and(|attribute| attribute.write_only) {
+            return Err(format!("`{name}`, which is write-only"));
+        }
+        if let Some(wanted) = planned.and_then(|planned| planned.get(name)).filter(|wanted| !agrees(wanted, value)) {
+            return Err(format!("{value:?} for `{name}`, which is planned as {wanted:?}"));
+        }
+    }
+    let mut names = ty.identity.iter().filter(|name| !observed.identity.contains_key(**name));
+    if let Some(name) = names.next() {
+        return Err(format!("an identity without `{name}`"));
+    }
+    match observed.identity.keys().find(|name| !ty.identity.contains(&name.as_str())) {
+        Some(name) => Err(format!("an identity with `{name}`, which does not belong to it")),
+        None => Ok(()),
+    }
+}
+
+/// True when the plan changes nothing.
+pub(super) fn is_no_change(ty: &ResourceType, prior: &Recorded, plan: &PlannedChange) -> bool {
+    plan.replace_paths.is_empty() && first_change(ty, &prior.attributes, &plan.planned).is_none()
+}
+
+/// The first attribute that differs, in words.
+pub(super) fn first_change(ty: &ResourceType, before: &Attributes, after: &Attributes) -> Option<String> {
+    ty.attributes.0.iter().filter(|attribute| !attribute.write_only).find_map(|attribute| {
+        let before = before.get(attribute.name).filter(|value| !value.is_null());
+        let after = after.get(attribute.name).filter(|value| !value.is_null());
+        let is_same = match (before, after) {
+            (Some(before), Some(after)) => before.is_same_as(after),
+            (None, None) => true,
+            _ => false,
+        };
+        (!is_same).then(|| format!("`{}` is {before:?} and then {after:?}", attribute.name))
+    })
+}
+
+/// True when a value is what was planned; what was unknown may be anything.
+fn agrees(planned: &Value, value: &Value) -> bool {
+    match (planned.exposed(), value.exposed()) {
+        (Value::Unknown, _) => true,
+        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| agrees(a, b)),
+        (Value::Map(a), Value::Map(b)) => {
+            b.keys().all(|key| a.contains_key(key))
+                && a.iter().all(|(key, a)| b.get(key).map_or(a.is_null() || a.is_unknown(), |b| agrees(a, b)))
+        }
+        (a, b) => a.is_same_as(b),
+    }
+}
+
+fn check_attributes(ty: &ResourceType, attributes: &Attributes) -> Result<(), String> {
+    for (name, value) in attributes {
+        let Some(attribute) = ty.attributes.get(name) else {
+            return Err(format!("`{name}`, which is not in the schema"));
+        };
+        check_value(attribute, value, &Path::attribute(name))?;
+    }
+    Ok(())
+}
+
+fn check_value(attribute: &Attribute, value: &Value, at: &Path) -> Result<(), String> {
+    if attribute.vendor_json { Ok(()) } else { check_is(&attribute.ty, value, at) }
+}
+
+fn check_is(ty: &AttributeType, value: &Value, at: &Path) -> Result<(), String> {
+    match (ty, value.exposed()) {
+        (AttributeType::Any, _)
+        | (_, Value::Null | Value::Unknown)
+        | (AttributeType::String, Value::String(_))
+        | (AttributeType::Int, Value::Int(_))
+        | (AttributeType::Float, Value::Int(_) | Value::Number(_))
+        | (AttributeType::Bool, Value::Bool(_)) => Ok(()),
+        (AttributeType::List(item), Value::List(items)) => {
+            items.iter().enumerate().try_for_each(|(index, value)| check_is(item, value, &at.index(index)))
+        }
+        (AttributeType::Map(item), Value::Map(entries)) => {
+            entries.iter().try_for_each(|(key, value)| check_is(item, value, &at.key(key)))
+        }
+        (AttributeType::Object(object), Value::Map(entries)) => entries.iter().try_for_each(|(key, value)| {
+            let path = at.key(key);
+            match object.get(key) {
+                Some(attribute) => check_value(attribute, value, &path),
+                None => Err(format!("`{path}`, which is not in the schema")),
+            }
+        }),
+        (expected, other) => Err(format!("`{at}` as {}, which should be {}", other.kind(), expected.describe())),
+    }
+}

@@ -1,0 +1,123 @@
+//! What a provider's tests hand over for one resource type.
+
+use crate::{Attributes, Recorded};
+use futures_util::future::BoxFuture;
+use std::future::Future;
+
+/// Something done to an object behind the provider's back.
+pub type Hook = Box<dyn Fn(Recorded) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// One resource type as the suite tries it: configurations, and ways to reach the object behind the provider's back.
+///
+/// The object of `config` must not be there when the suite begins, and is not when it ends.
+pub struct Fixture {
+    pub(super) type_name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) config: Attributes,
+    pub(super) update: Option<Attributes>,
+    pub(super) replace: Option<Attributes>,
+    pub(super) tamper: Option<Hook>,
+    pub(super) remove: Option<Hook>,
+    pub(super) fill: Option<Hook>,
+    pub(super) concealed: &'static [&'static str],
+    pub(super) is_importable: bool,
+    pub(super) is_findable: bool,
+    pub(super) is_readable: bool,
+}
+
+impl Fixture {
+    /// A fixture of a type, with a configuration that creates an object. The label tells several of one type apart.
+    #[must_use]
+    pub fn new(type_name: &'static str, label: &'static str, config: Attributes) -> Self {
+        Self {
+            type_name,
+            label,
+            config,
+            update: None,
+            replace: None,
+            tamper: None,
+            remove: None,
+            fill: None,
+            concealed: &[],
+            is_importable: true,
+            is_findable: true,
+            is_readable: true,
+        }
+    }
+
+    /// A configuration that changes the object of `config` in place.
+    #[must_use]
+    pub fn update(mut self, config: Attributes) -> Self {
+        self.update = Some(config);
+        self
+    }
+
+    /// A configuration that needs a new object in place of that of `config`.
+    #[must_use]
+    pub fn replace(mut self, config: Attributes) -> Self {
+        self.replace = Some(config);
+        self
+    }
+
+    /// Changes the object behind the provider's back, so that reading it must tell.
+    #[must_use]
+    pub fn tamper<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(Recorded) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.tamper = Some(Box::new(move |recorded| Box::pin(hook(recorded))));
+        self
+    }
+
+    /// Removes the object behind the provider's back.
+    #[must_use]
+    pub fn remove<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(Recorded) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.remove = Some(Box::new(move |recorded| Box::pin(hook(recorded))));
+        self
+    }
+
+    /// Puts data into the object of a type that holds data. The suite empties it by `remove` afterwards.
+    #[must_use]
+    pub fn fill<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(Recorded) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.fill = Some(Box::new(move |recorded| Box::pin(hook(recorded))));
+        self
+    }
+
+    /// Attributes that this configuration makes sensitive beyond what the schema says: their values must be marked in
+    /// the plan and in what the provider returns.
+    #[must_use]
+    pub fn conceals(mut self, attributes: &'static [&'static str]) -> Self {
+        self.concealed = attributes;
+        self
+    }
+
+    /// Objects of this type cannot be imported.
+    #[must_use]
+    pub fn not_importable(mut self) -> Self {
+        self.is_importable = false;
+        self
+    }
+
+    /// An object of this configuration cannot be found again.
+    #[must_use]
+    pub fn not_findable(mut self) -> Self {
+        self.is_findable = false;
+        self
+    }
+
+    /// An object of this configuration cannot be read, although others of its type can.
+    #[must_use]
+    pub fn not_readable(mut self) -> Self {
+        self.is_readable = false;
+        self
+    }
+}

@@ -1,0 +1,125 @@
+//! Behaviours after a crash, and towards objects that others made.
+
+use super::bench::{Bench, failed};
+use super::{Behaviour, Checked, Verdict, contract};
+use crate::plan::PlannedChange;
+use crate::{Attempt, ErrorKind, Found, Planned};
+
+/// In the order: nothing there, ours there, a stranger's there.
+pub(super) const BEHAVIOURS: &[Behaviour] = &[
+    Behaviour { name: "a lost call without effect is told", check: |bench| Box::pin(lost_without_effect(bench)) },
+    Behaviour { name: "a lost create is found again", check: |bench| Box::pin(lost_create(bench)) },
+    Behaviour { name: "a lost delete is told", check: |bench| Box::pin(lost_delete(bench)) },
+    Behaviour { name: "a stranger's object is not ours", check: |bench| Box::pin(strangers_object(bench)) },
+    Behaviour { name: "an import reads the same object", check: |bench| Box::pin(import(bench)) },
+];
+
+const NOT_FINDABLE: &str = "an object of this fixture cannot be found again";
+const IN_STATE_ONLY: &str = "the type lives in state only";
+
+fn reason_to_skip(bench: &Bench<'_>) -> Option<Verdict> {
+    if bench.ty.state_only {
+        return Some(Verdict::NotApplicable(IN_STATE_ONLY));
+    }
+    (!bench.fixture.is_findable).then_some(Verdict::NotApplicable(NOT_FINDABLE))
+}
+
+async fn find(bench: &Bench<'_>, attempt: &Attempt) -> Result<Found, String> {
+    let found = bench.session.find(bench.ty, attempt).await.map_err(|error| failed("find", &error))?;
+    if let Found::Ours(observed) | Found::Strangers(observed) = &found {
+        bench.check_observed("find", None, observed)?;
+    }
+    Ok(found)
+}
+
+async fn lost_without_effect(bench: &Bench<'_>) -> Checked {
+    if let Some(skipped) = reason_to_skip(bench) {
+        return Ok(skipped);
+    }
+    let plan = bench.plan(None, &bench.fixture.config).await?;
+    match find(bench, &bench.attempt(&plan, None, true)).await? {
+        Found::Absent => Ok(Verdict::Shown),
+        other => Err(format!("nothing was made, and find answers {other:?}")),
+    }
+}
+
+async fn lost_create(bench: &Bench<'_>) -> Checked {
+    if let Some(skipped) = reason_to_skip(bench) {
+        return Ok(skipped);
+    }
+    let config = &bench.fixture.config;
+    let plan = bench.plan(None, config).await?;
+    let created = bench.create_planned(&plan).await?;
+    let found = match find(bench, &bench.attempt(&plan, None, true)).await? {
+        Found::Ours(found) => found,
+        other => return Err(format!("the object was made, and find answers {other:?}")),
+    };
+    let recorded = bench.record(&plan.planned, &found);
+    if recorded.identity != created.identity {
+        return Err("find tells of another identity than create".to_owned());
+    }
+    bench.expect_no_change(&recorded, config).await?;
+    Ok(Verdict::Shown)
+}
+
+async fn lost_delete(bench: &Bench<'_>) -> Checked {
+    if let Some(skipped) = reason_to_skip(bench) {
+        return Ok(skipped);
+    }
+    let created = bench.create(&bench.fixture.config).await?;
+    let attempt = bench.attempt(&PlannedChange::default(), Some(&created), true);
+    let attempt = Attempt { identity: created.identity.clone(), ..attempt };
+    match find(bench, &attempt).await? {
+        Found::Ours(_) => {}
+        other => return Err(format!("before the delete took effect, find answers {other:?}")),
+    }
+    bench.delete(&created).await?;
+    match find(bench, &attempt).await? {
+        Found::Absent => Ok(Verdict::Shown),
+        other => Err(format!("after the delete took effect, find answers {other:?}")),
+    }
+}
+
+async fn strangers_object(bench: &Bench<'_>) -> Checked {
+    if let Some(skipped) = reason_to_skip(bench) {
+        return Ok(skipped);
+    }
+    let plan = bench.plan(None, &bench.fixture.config).await?;
+    match find(bench, &bench.attempt(&plan, None, false)).await? {
+        Found::Absent => {}
+        other => return Err(format!("nothing is there to adopt, and find answers {other:?}")),
+    }
+    bench.create_planned(&plan).await?;
+    match find(bench, &bench.attempt(&plan, None, false)).await? {
+        Found::Strangers(_) => {}
+        other => return Err(format!("there is an object to adopt, and find answers {other:?}")),
+    }
+    if bench.ty.identity.is_empty() || bench.ty.identity_of(&plan.planned).is_none() {
+        return Ok(Verdict::Shown);
+    }
+    let again = Planned { attributes: plan.planned, private: plan.private };
+    match bench.session.create(bench.ty, &bench.call("again"), &again).await {
+        Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) => Ok(Verdict::Shown),
+        Err(error) => Err(failed("creating over an existing object", &error)),
+        Ok(_) => Err("creating over an existing object takes it".to_owned()),
+    }
+}
+
+async fn import(bench: &Bench<'_>) -> Checked {
+    if !bench.fixture.is_importable {
+        return Ok(Verdict::NotApplicable("objects of this type cannot be imported"));
+    }
+    let created = bench.create(&bench.fixture.config).await?;
+    let Some(id) = created.text("id") else { return Err("the object has no `id` to import it by".to_owned()) };
+    let imported = bench.session.import(bench.ty, id).await.map_err(|error| failed("import", &error))?;
+    let Some(imported) = imported else { return Err(format!("importing `{id}` finds nothing")) };
+    contract::check_observed(bench.ty, None, &imported).map_err(|problem| format!("import returned {problem}"))?;
+    if imported.identity != created.identity {
+        return Err("import tells of another identity than create".to_owned());
+    }
+    bench.delete(&created).await?;
+    match bench.session.import(bench.ty, id).await.map_err(|error| failed("importing what is gone", &error))? {
+        None => Ok(Verdict::Shown),
+        Some(_) => Err(format!("importing `{id}` finds an object that was deleted")),
+    }
+}

@@ -1,0 +1,104 @@
+//! The tables of a provider's README, written from its schema so that they cannot be wrong.
+
+use crate::{Attribute, Object, ProviderSchema, ResourceType};
+use std::fmt::Write as _;
+
+/// The settings of a provider as a Markdown table; a sentence when there are none.
+#[must_use]
+pub fn settings_table(schema: &ProviderSchema) -> String {
+    if schema.settings.0.is_empty() {
+        return "There are no settings.\n".to_owned();
+    }
+    attribute_table("setting", &schema.settings)
+}
+
+/// The resource types of a provider as Markdown: an overview, then a table of attributes for each type.
+#[must_use]
+pub fn resource_table(schema: &ProviderSchema) -> String {
+    let mut text = "| type | what it is | identity | traits |\n|---|---|---|---|\n".to_owned();
+    for ty in &schema.resources {
+        let identity = if ty.identity.is_empty() { "its address".to_owned() } else { code_list(ty.identity) };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| `{}` | {} | {identity} | {} |", ty.name, cell(ty.doc), traits(ty));
+    }
+    for ty in &schema.resources {
+        let _ = write!(text, "\n### `{}`\n\n{}", ty.name, attribute_table("attribute", &ty.attributes));
+    }
+    text
+}
+
+fn attribute_table(what: &str, object: &Object) -> String {
+    let mut text = format!("| {what} | type | | meaning |\n|---|---|---|---|\n");
+    for attribute in &object.0 {
+        let (name, ty) = (attribute.name, attribute.ty.describe());
+        let _ = writeln!(text, "| `{name}` | {ty} | {} | {} |", duties(attribute), cell(attribute.doc));
+    }
+    text
+}
+
+fn traits(ty: &ResourceType) -> String {
+    let all = [
+        (ty.holds_data, "holds data"),
+        (ty.state_only, "in state only"),
+        (!ty.readable, "never refreshed"),
+        (!ty.updatable, "every change replaces"),
+        (ty.can_coexist, "create before destroy"),
+    ];
+    all.into_iter().filter_map(|(holds, word)| holds.then_some(word)).collect::<Vec<_>>().join(", ")
+}
+
+fn duties(attribute: &Attribute) -> String {
+    let mut words = Vec::new();
+    if attribute.required {
+        words.push("required".to_owned());
+    }
+    if let Some(default) = &attribute.default {
+        words.push(format!("default `{}`", default.to_json()));
+    }
+    let all = [
+        (attribute.computed, "computed"),
+        (attribute.replaces, "a change replaces"),
+        (attribute.write_only, "write-only"),
+        (attribute.sensitive && !attribute.write_only, "sensitive"),
+        (attribute.vendor_json, "vendor JSON"),
+    ];
+    words.extend(all.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned()));
+    words.join(", ")
+}
+
+fn code_list(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Text that does not break out of its cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AttributeType;
+
+    #[test]
+    fn tables_say_what_the_schema_says() {
+        let attributes = Object(vec![
+            Attribute::new("name", AttributeType::String, "Its name.").required().replaces(),
+            Attribute::new("mode", AttributeType::String, "`a` | `b`.").default_value("a"),
+            Attribute::new("id", AttributeType::String, "Its id.").stable(),
+        ]);
+        let ty =
+            ResourceType { holds_data: true, ..ResourceType::new("test_thing", "A thing.", &["name"], attributes) };
+        let schema = ProviderSchema { resources: vec![ty], ..ProviderSchema::default() };
+        assert_eq!(
+            resource_table(&schema),
+            "| type | what it is | identity | traits |\n|---|---|---|---|\n\
+             | `test_thing` | A thing. | `name` | holds data |\n\n\
+             ### `test_thing`\n\n| attribute | type | | meaning |\n|---|---|---|---|\n\
+             | `name` | text | required, a change replaces | Its name. |\n\
+             | `mode` | text | default `\"a\"` | `a` \\| `b`. |\n\
+             | `id` | text | computed | Its id. |\n"
+        );
+        assert_eq!(settings_table(&schema), "There are no settings.\n");
+    }
+}
