@@ -1,0 +1,183 @@
+//! Database files: where they are, and how they are opened.
+//!
+//! A path of a descriptor is resolved against the configured folder and never leads out of the project folder, not
+//! even over a symbolic link.
+
+use crate::error::{from_io, from_sqlite};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Component, Path as FilePath, PathBuf};
+use std::time::Duration;
+use terrace_provider::{Path, ProviderError, Settings};
+
+/// How long a statement waits for another connection's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The folders of one configured instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    project: PathBuf,
+    base: PathBuf,
+}
+
+/// A database file: how the descriptor calls it and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    /// As configured, for messages and identities.
+    pub(crate) path: String,
+    /// On this machine.
+    pub(crate) location: PathBuf,
+}
+
+/// What a connection is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing is written.
+    Read,
+    /// The file is there and is changed.
+    Write,
+    /// The file and its folders are made when they are not there.
+    Create,
+}
+
+impl Folders {
+    /// The folders that the settings name.
+    ///
+    /// # Errors
+    /// `InvalidInput` when `folder` leads out of the project folder.
+    pub(crate) fn of(settings: &Settings) -> Result<Self, ProviderError> {
+        let folder = settings.values.get("folder").and_then(|value| value.as_str()).unwrap_or(".");
+        let project = std::path::absolute(&settings.project_folder).map_err(|error| {
+            ProviderError::invalid(None, format!("the project folder has no absolute path: {error}"))
+        })?;
+        let project = lexically_resolved(&project);
+        let base = lexically_resolved(&project.join(folder));
+        if !base.starts_with(&project) {
+            let message = format!("the folder `{folder}` lies outside the project folder");
+            return Err(ProviderError::invalid(Some(Path::attribute("folder")), message)
+                .solution("name a folder within the project folder"));
+        }
+        Ok(Self { project, base })
+    }
+
+    /// The file that a configured path names.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the path is empty, holds a NUL or leads out of the project folder.
+    pub(crate) fn locate(&self, path: &str) -> Result<File, ProviderError> {
+        let refuse = |message: String| ProviderError::invalid(Some(Path::attribute("path")), message);
+        if path.is_empty() || path.ends_with('/') || path.contains('\0') {
+            return Err(refuse(format!("`{}` does not name a file", path.escape_default()))
+                .solution("give the path of the database file, such as `data/shop.db`"));
+        }
+        let location = lexically_resolved(&self.base.join(path));
+        let is_inside = location.starts_with(&self.project) && location != self.project;
+        if !is_inside || self.leaves_over_link(&location) {
+            return Err(refuse(format!("the path `{path}` leads out of the project folder"))
+                .solution("keep the database within the project folder"));
+        }
+        Ok(File { path: path.to_owned(), location })
+    }
+
+    /// True when what exists of the location lies, links followed, outside the project folder.
+    fn leaves_over_link(&self, location: &FilePath) -> bool {
+        let Ok(project) = self.project.canonicalize() else { return false };
+        // A dangling link has no canonical form, so its own target is looked at through the folder that holds it.
+        let is_dangling = location.is_symlink() && !location.exists();
+        is_dangling
+            || location
+                .ancestors()
+                .take_while(|ancestor| ancestor.starts_with(&self.project))
+                .find_map(|ancestor| ancestor.canonicalize().ok())
+                .is_some_and(|existing| !existing.starts_with(&project))
+    }
+}
+
+impl File {
+    /// True when there is a database. A file of no bytes is what a call leaves that was killed before its first
+    /// commit: to SQLite it is an empty database, to us it is nothing.
+    pub(crate) fn is_there(&self) -> bool {
+        self.location.metadata().is_ok_and(|metadata| metadata.is_dir() || metadata.len() > 0)
+    }
+
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// When the file, or its folder, cannot be opened or made.
+    pub(crate) fn open(&self, access: Access) -> Result<Connection, ProviderError> {
+        // Reading opens for writing too: a journal that a killed process left must be rolled back first.
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if access == Access::Create {
+            if let Some(folder) = self.location.parent() {
+                std::fs::create_dir_all(folder).map_err(|error| from_io(&self.path, "making the folder of", &error))?;
+            }
+            flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        }
+        let connection =
+            Connection::open_with_flags(&self.location, flags).map_err(|error| from_sqlite(&self.path, &error))?;
+        self.prepare(&connection, access).map_err(|error| from_sqlite(&self.path, &error))?;
+        Ok(connection)
+    }
+
+    fn prepare(&self, connection: &Connection, access: Access) -> rusqlite::Result<()> {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // Otherwise a misspelt column in double quotes would silently be a text.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+        connection.pragma_update(None, "query_only", access == Access::Read)?;
+        // Both as SQLite asks for when tables are rebuilt; dropping a table must not cascade into others either.
+        connection.pragma_update(None, "foreign_keys", false)?;
+        connection.pragma_update(None, "synchronous", "FULL")
+    }
+}
+
+/// Resolves `.` and `..` in the text of a path, without asking the file system.
+fn lexically_resolved(path: &FilePath) -> PathBuf {
+    let mut resolved = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            other => resolved.push(other),
+        }
+    }
+    resolved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use terrace_provider::Attributes;
+
+    fn folders(project: &FilePath) -> Folders {
+        Folders::of(&Settings {
+            instance: "sqlite".to_owned(),
+            environment: "local".to_owned(),
+            project_folder: project.to_owned(),
+            values: Attributes::new(),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn paths_stay_within_the_project_folder() {
+        let project = tempfile::tempdir().unwrap();
+        let folders = folders(project.path());
+        assert!(folders.locate("a/../b/c.db").unwrap().location.ends_with("b/c.db"));
+        for path in ["", "a/", "../x.db", "/etc/x.db", "a/../../x.db", ".", "a\0b"] {
+            assert!(folders.locate(path).is_err(), "{path}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_do_not_lead_out() {
+        let project = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), project.path().join("out")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path().join("x.db"), project.path().join("dangling.db")).unwrap();
+        assert!(folders(project.path()).locate("out/deeper/x.db").is_err());
+        assert!(folders(project.path()).locate("dangling.db").is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! Database files: made with a mark in their header, deleted with whatever SQLite keeps beside them.
+
+use crate::connection::{Access, File};
+use crate::error::{from_io, from_sqlite};
+use crate::identifier::quote;
+use crate::mark::Mark;
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::PathBuf;
+use terrace_provider::{DataAmount, ErrorKind, ProviderError};
+
+/// What SQLite keeps beside a database file.
+const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Makes the file and the folders that it stands in.
+///
+/// # Errors
+/// `AlreadyExists` when there is a database; else when the file cannot be made.
+pub(crate) fn create(file: &File, mark: &Mark) -> Result<(), ProviderError> {
+    if file.is_there() {
+        return Err(already_there(file));
+    }
+    let failed = |error: rusqlite::Error| from_sqlite(&file.path, &error);
+    let mut connection = file.open(Access::Create)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    if header(&transaction).map_err(failed)? != 0 || !tables(&transaction).map_err(failed)?.is_empty() {
+        return Err(already_there(file));
+    }
+    transaction.pragma_update(None, "application_id", mark.to_application_id()).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+/// True when this very call made the file.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn is_made_by(file: &File, mark: &Mark) -> Result<bool, ProviderError> {
+    let connection = file.open(Access::Read)?;
+    Ok(header(&connection).map_err(|error| from_sqlite(&file.path, &error))? == mark.to_application_id())
+}
+
+/// Makes sure that the file is a database that can be read.
+///
+/// # Errors
+/// When it is something else, or damaged.
+pub(crate) fn check(file: &File) -> Result<(), ProviderError> {
+    let connection = file.open(Access::Read)?;
+    tables(&connection).map(drop).map_err(|error| from_sqlite(&file.path, &error))
+}
+
+/// Deletes the file and what SQLite keeps beside it. One that still has tables is deleted only when `is_recursive`.
+///
+/// # Errors
+/// `InvalidInput` when the database still has tables; else when the file cannot be removed.
+pub(crate) fn delete(file: &File, is_recursive: bool) -> Result<(), ProviderError> {
+    if file.is_there() {
+        close_down(file, is_recursive)?;
+    }
+    // The main file goes last: a call that is killed here leaves a whole database.
+    for suffix in SIDE_FILES {
+        remove(file, suffix)?;
+    }
+    remove(file, "")
+}
+
+/// How much data the file holds.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn count_data(file: &File) -> Result<DataAmount, ProviderError> {
+    if !file.is_there() {
+        return Ok(DataAmount::Empty);
+    }
+    let failed = |error: rusqlite::Error| from_sqlite(&file.path, &error);
+    let connection = file.open(Access::Read)?;
+    let tables = tables(&connection).map_err(failed)?;
+    let mut rows = 0_i64;
+    for table in &tables {
+        let count = format!("SELECT count(*) FROM {}", quote(table));
+        rows = rows.saturating_add(connection.query_row(&count, [], |row| row.get(0)).map_err(failed)?);
+    }
+    Ok(match rows {
+        0 => DataAmount::Empty,
+        rows => DataAmount::Some(format!(
+            "{} with {}",
+            counted(tables.len() as u64, "table"),
+            counted(rows.unsigned_abs(), "row")
+        )),
+    })
+}
+
+/// A number and what it counts: `1 row`, `3 rows`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Makes sure that the database may go and that all of it is in the main file.
+fn close_down(file: &File, is_recursive: bool) -> Result<(), ProviderError> {
+    let failed = |error: rusqlite::Error| from_sqlite(&file.path, &error);
+    let mut connection = file.open(Access::Write)?;
+    // Nobody else may be in the middle of something.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(failed)?;
+    let tables = tables(&transaction).map_err(failed)?;
+    drop(transaction);
+    if !tables.is_empty() && !is_recursive {
+        let message = format!("`{}` still has {}", file.path, counted(tables.len() as u64, "table"));
+        return Err(ProviderError::new(ErrorKind::InvalidInput { path: None }, message)
+            .problem(format!("it has {}", crate::error::list(&tables)))
+            .solution("remove the tables first, or set `onDelete: recursive` on the database and apply that"));
+    }
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
+    connection.close().map_err(|(_, error)| failed(error))
+}
+
+fn remove(file: &File, suffix: &str) -> Result<(), ProviderError> {
+    let mut location = file.location.clone().into_os_string();
+    location.push(suffix);
+    match std::fs::remove_file(PathBuf::from(location)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(from_io(&file.path, "removing", &error)),
+        _ => Ok(()),
+    }
+}
+
+fn already_there(file: &File) -> ProviderError {
+    let import_id = Some(crate::object_id::join([file.path.as_str()]));
+    ProviderError::new(ErrorKind::AlreadyExists { import_id }, format!("there is a file `{}` already", file.path))
+}
+
+fn header(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.query_row("PRAGMA application_id", [], |row| row.get(0))
+}
+
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let query =
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+    connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
+}

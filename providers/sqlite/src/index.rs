@@ -1,0 +1,87 @@
+//! Indexes: columns of one table, unique or not. Any change makes another index.
+
+use crate::attributes::{text, texts};
+use crate::error::{Failure, closest, list};
+use crate::identifier::{self, is_same, quote, quote_all};
+use crate::mark::Mark;
+use crate::object::{Seen, definition};
+use crate::table::{column_names, heading, index_columns, read_comments};
+use rusqlite::{Connection, ErrorCode};
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+
+/// Refuses what SQLite could not hold.
+///
+/// # Errors
+/// `InvalidInput` at the attribute.
+pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
+    identifier::check_object(&text(attributes, "name"), &Path::attribute("name"))?;
+    identifier::check(&text(attributes, "table"), &Path::attribute("table"))?;
+    let columns = texts(attributes, "columns");
+    if columns.is_empty() {
+        return Err(ProviderError::invalid(Some(Path::attribute("columns")), "an index needs at least one column"));
+    }
+    for (index, column) in columns.iter().enumerate() {
+        identifier::check(column, &Path::attribute("columns").index(index))?;
+    }
+    Ok(())
+}
+
+/// The index of that name as attributes, names in the case of `like`; `None` when there is none.
+pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
+    let Some(definition) = definition(connection, "index", name)? else { return Ok(None) };
+    let is_unique = "SELECT \"unique\" FROM pragma_index_list(?1) WHERE name = ?2";
+    let is_unique: bool = connection.query_row(is_unique, [&definition.table, &definition.name], |row| row.get(0))?;
+    let in_case_of =
+        |known: Option<String>, actual: String| known.filter(|known| is_same(known, &actual)).unwrap_or(actual);
+    let known = texts(like, "columns");
+    let columns = index_columns(connection, &definition.name)?
+        .into_iter()
+        .enumerate()
+        .map(|(index, column)| in_case_of(known.get(index).cloned(), column).into())
+        .collect::<Vec<Value>>();
+    let mut attributes = Map::new();
+    attributes.insert("name".to_owned(), name.into());
+    attributes.insert("table".to_owned(), in_case_of(Some(text(like, "table")), definition.table).into());
+    attributes.insert("columns".to_owned(), columns.into());
+    attributes.insert("unique".to_owned(), is_unique.into());
+    Ok(Some(Seen { attributes, mark: read_comments(&definition.sql).mark }))
+}
+
+/// Makes the planned index.
+pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark) -> Result<(), Failure> {
+    check(planned)?;
+    let (name, table, columns) = (text(planned, "name"), text(planned, "table"), texts(planned, "columns"));
+    let Some(table) = definition(connection, "table", &table)?.map(|definition| definition.name) else {
+        let error = ProviderError::invalid(Some(Path::attribute("table")), format!("there is no table `{table}`"));
+        return Err(error.solution("create the table first; an index cannot be made on a view").into());
+    };
+    let present = column_names(connection, &table)?;
+    for (index, column) in columns.iter().enumerate() {
+        if !present.iter().any(|name| is_same(name, column)) {
+            let place = Path::attribute("columns").index(index);
+            let error = ProviderError::invalid(Some(place), format!("`{table}` has no column `{column}`"))
+                .problem(format!("its columns are {}", list(&present)));
+            return Err(match closest(column, present.iter().map(String::as_str)) {
+                Some(meant) => error.solution(format!("did you mean `{meant}`?")),
+                None => error,
+            }
+            .into());
+        }
+    }
+    let unique = if planned.get("unique").and_then(Value::as_bool) == Some(true) { "UNIQUE " } else { "" };
+    let statement = format!(
+        "CREATE {unique}INDEX {}ON {} ({})",
+        heading(&name, None, Some(mark)),
+        quote(&table),
+        quote_all(columns.iter().map(String::as_str))
+    );
+    match connection.execute_batch(&statement) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            let message = format!("rows of `{table}` have the same values in the columns of the unique index `{name}`");
+            Err(ProviderError::invalid(Some(Path::attribute("unique")), message)
+                .solution("remove the rows that are there twice, or leave `unique` out")
+                .into())
+        }
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,141 @@
+//! What the provider declares: its settings and its four resource types.
+
+use crate::sql_type::sql_type;
+use std::time::Duration;
+use terrace_provider::{Attribute, AttributeType, EmbeddedFile, Object, ProviderSchema, ResourceType, Value};
+
+/// The schema of the provider.
+pub(crate) fn schema() -> ProviderSchema {
+    ProviderSchema {
+        name: "sqlite",
+        version: env!("CARGO_PKG_VERSION"),
+        doc: "Tables, views and indexes in SQLite database files.",
+        settings: Object(vec![
+            Attribute::new(
+                "folder",
+                AttributeType::String,
+                "The folder that relative paths of databases resolve against, within the project folder.",
+            )
+            .default_value("."),
+        ]),
+        resources: vec![database(), table(), view(), index()],
+        lookups: Vec::new(),
+        blueprints: BLUEPRINTS.to_vec(),
+        sql_type: Some(sql_type),
+        identity: None,
+    }
+}
+
+const BLUEPRINTS: [EmbeddedFile; 0] = [];
+
+fn database() -> ResourceType {
+    let ty = ResourceType::new(
+        "sqlite_database",
+        "A database file.",
+        &["path"],
+        Object(vec![
+            path(),
+            Attribute::new(
+                "onDelete",
+                AttributeType::String,
+                "`ifEmpty`: a database that still has tables is not deleted; `recursive`: it is, with all its tables.",
+            )
+            .default_value("ifEmpty"),
+            id(),
+        ]),
+    );
+    ResourceType { holds_data: true, ..local(ty) }
+}
+
+fn table() -> ResourceType {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    let names = || AttributeType::list(AttributeType::String);
+    let column = Object(vec![
+        text("name", "The column's name.").required(),
+        text("type", "The declared type, such as `NUMERIC(38,0)`.").required(),
+        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
+        text("default", "The default as SQL: a literal or one expression."),
+        text("comment", "A comment, kept in the table's definition."),
+        text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
+    ]);
+    let ty = ResourceType::new(
+        "sqlite_table",
+        "A table in a database file.",
+        &["path", "name"],
+        Object(vec![
+            path(),
+            text("name", "The table's name.").required().replaces(),
+            Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns, in order.")
+                .required(),
+            Attribute::new("primaryKey", names(), "The columns of the primary key.").default_value(empty()),
+            Attribute::new("unique", AttributeType::list(names()), "The columns of each unique constraint.")
+                .default_value(empty()),
+            text("comment", "A comment, kept in the table's definition."),
+            id(),
+        ]),
+    );
+    ResourceType { holds_data: true, ..local(ty) }
+}
+
+fn view() -> ResourceType {
+    let source =
+        Object(vec![Attribute::new("name", AttributeType::String, "The table or view that is read.").required()]);
+    local(ResourceType::new(
+        "sqlite_view",
+        "A view in a database file: columns of a source, or a statement.",
+        &["path", "name"],
+        Object(vec![
+            path(),
+            Attribute::new("name", AttributeType::String, "The view's name.").required().replaces(),
+            Attribute::new("source", AttributeType::Object(source), "What the view reads."),
+            Attribute::new(
+                "columns",
+                AttributeType::list(AttributeType::String),
+                "The columns of the source that the view shows; none means all.",
+            )
+            .default_value(empty()),
+            Attribute::new("statement", AttributeType::String, "The query, instead of `source` and `columns`."),
+            Attribute::new("comment", AttributeType::String, "A comment, kept in the view's definition."),
+            id(),
+        ]),
+    ))
+}
+
+fn index() -> ResourceType {
+    local(ResourceType::new(
+        "sqlite_index",
+        "An index on columns of a table.",
+        &["path", "name"],
+        Object(vec![
+            path(),
+            Attribute::new("name", AttributeType::String, "The index's name.").required().replaces(),
+            Attribute::new("table", AttributeType::String, "The table.").required().replaces(),
+            Attribute::new("columns", AttributeType::list(AttributeType::String), "The columns, in order.")
+                .required()
+                .replaces(),
+            Attribute::new("unique", AttributeType::Bool, "No two rows have the same values in the columns.")
+                .default_value(false)
+                .replaces(),
+            id(),
+        ]),
+    ))
+}
+
+fn path() -> Attribute {
+    Attribute::new("path", AttributeType::String, "The database file, relative to the provider's folder.")
+        .required()
+        .replaces()
+}
+
+fn id() -> Attribute {
+    Attribute::new("id", AttributeType::String, "The id for `terrace import`.").stable()
+}
+
+fn empty() -> Value {
+    Value::List(Vec::new())
+}
+
+/// A call on a file has taken effect when it ends, or never will.
+fn local(ty: ResourceType) -> ResourceType {
+    ResourceType { settle: Duration::ZERO, ..ty }
+}

@@ -1,0 +1,360 @@
+//! The session: which function answers which call of which type, off the async threads and in one transaction each.
+
+use crate::attributes::{optional_text, text};
+use crate::connection::{Access, File, Folders};
+use crate::error::{Failure, from_sqlite};
+use crate::mark::Mark;
+use crate::object::{self, Seen};
+use crate::{database, identifier, index, object_id, table, view};
+use async_trait::async_trait;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::sync::{Arc, Mutex, PoisonError};
+use terrace_provider::plan::from_schema;
+use terrace_provider::{
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Map, Observed, Path, Planned, PlannedChange, Private,
+    ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+};
+
+/// One configured instance: a folder with database files.
+pub(crate) struct SqliteSession {
+    folders: Folders,
+    /// SQLite lets one connection write at a time; waiting here is cheaper and fairer than waiting for its lock.
+    writing: Arc<Mutex<()>>,
+}
+
+/// The resource types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Database,
+    Table,
+    View,
+    Index,
+}
+
+impl Kind {
+    fn of(ty: &ResourceType) -> Result<Self, ProviderError> {
+        match ty.name {
+            "sqlite_database" => Ok(Self::Database),
+            "sqlite_table" => Ok(Self::Table),
+            "sqlite_view" => Ok(Self::View),
+            "sqlite_index" => Ok(Self::Index),
+            other => Err(ProviderError::bug(format!("there is no resource type `{other}`"))),
+        }
+    }
+
+    /// The word in SQL and in `sqlite_schema`.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Table => "table",
+            Self::View => "view",
+            Self::Index => "index",
+        }
+    }
+
+    fn observe(self, connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
+        match self {
+            Self::Database => Ok(None),
+            Self::Table => table::observe(connection, name, like),
+            Self::View => view::observe(connection, name, like),
+            Self::Index => index::observe(connection, name, like),
+        }
+    }
+}
+
+/// The object that attributes name.
+#[derive(Clone)]
+struct Target {
+    kind: Kind,
+    file: File,
+    /// Empty for a database.
+    name: String,
+}
+
+impl Target {
+    fn id(&self) -> String {
+        match self.kind {
+            Kind::Database => object_id::join([self.file.path.as_str()]),
+            _ => object_id::join([self.file.path.as_str(), self.name.as_str()]),
+        }
+    }
+
+    /// The object as it is now, in the spelling of `like`; with the call that made it, as far as that is known.
+    fn observe(&self, like: &Attributes) -> Result<Option<(Observed, Option<Mark>)>, ProviderError> {
+        if !self.file.is_there() {
+            return Ok(None);
+        }
+        if self.kind == Kind::Database {
+            database::check(&self.file)?;
+            return Ok(Some((self.observed_database(like), None)));
+        }
+        let connection = self.file.open(Access::Read)?;
+        let seen = self.kind.observe(&connection, &self.name, like).map_err(|error| self.failed(&error))?;
+        Ok(seen.map(|seen| (self.observed(seen.attributes), seen.mark)))
+    }
+
+    fn observed_database(&self, like: &Attributes) -> Observed {
+        let on_delete = optional_text(like, "onDelete").unwrap_or_else(|| "ifEmpty".to_owned());
+        self.observed(Map::from_iter([("onDelete".to_owned(), on_delete.into())]))
+    }
+
+    fn observed(&self, rest: Attributes) -> Observed {
+        let mut attributes = Map::from_iter([("path".to_owned(), self.file.path.as_str().into())]);
+        let mut identity = attributes.clone();
+        if self.kind != Kind::Database {
+            identity.insert("name".to_owned(), self.name.as_str().into());
+        }
+        attributes.extend(rest);
+        attributes.insert("id".to_owned(), self.id().into());
+        Observed { identity, attributes, private: Private::default() }
+    }
+
+    /// Runs work in a transaction of its own and returns the object as it is at the end of it.
+    fn change(
+        &self,
+        access: Access,
+        like: &Attributes,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(), Failure>,
+    ) -> Result<Observed, ProviderError> {
+        let mut connection = self.file.open(access)?;
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| self.failed(&error))?;
+        work(&transaction).map_err(|failure| failure.on(&self.file.path))?;
+        let seen = self.kind.observe(&transaction, &self.name, like).map_err(|error| self.failed(&error))?;
+        transaction.commit().map_err(|error| self.failed(&error))?;
+        let seen = seen.ok_or_else(|| {
+            ProviderError::bug(format!("the {} `{}` is not there after it was made", self.kind.word(), self.name))
+        })?;
+        Ok(self.observed(seen.attributes))
+    }
+
+    fn create(&self, planned: &Attributes, mark: &Mark) -> Result<Observed, ProviderError> {
+        // A table brings its database with it; a view or an index without one could read nothing.
+        let access = match self.kind {
+            Kind::Database => {
+                check_on_delete(planned)?;
+                database::create(&self.file, mark)?;
+                return Ok(self.observed_database(planned));
+            }
+            Kind::Table => Access::Create,
+            Kind::View | Kind::Index => Access::Write,
+        };
+        if access == Access::Write && !self.file.is_there() {
+            let message = format!("there is no database `{}`", self.file.path);
+            return Err(ProviderError::invalid(Some(Path::attribute("path")), message)
+                .solution("let `path` refer to the `sqlite_database`, or to the table, that comes first"));
+        }
+        self.change(access, planned, |transaction| {
+            if object::exists(transaction, &self.name)? {
+                let kind = ErrorKind::AlreadyExists { import_id: Some(self.id()) };
+                let message = format!("`{}` has a table, view or index `{}` already", self.file.path, self.name);
+                return Err(ProviderError::new(kind, message).into());
+            }
+            match self.kind {
+                Kind::Database => Ok(()),
+                Kind::Table => table::create(transaction, planned, mark),
+                Kind::View => view::create(transaction, planned, Some(mark)),
+                Kind::Index => index::create(transaction, planned, mark),
+            }
+        })
+    }
+
+    fn update(&self, planned: &Attributes, report: &dyn Fn(&str)) -> Result<Observed, ProviderError> {
+        if !self.file.is_there() {
+            let message = format!("the database `{}` is not there any more", self.file.path);
+            return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be created"));
+        }
+        if self.kind == Kind::Database {
+            check_on_delete(planned)?;
+            return Ok(self.observed_database(planned));
+        }
+        self.change(Access::Write, planned, |transaction| match self.kind {
+            Kind::Table => table::update(transaction, planned, report),
+            Kind::View => view::update(transaction, planned),
+            Kind::Database | Kind::Index => {
+                Err(ProviderError::bug(format!("an {} cannot be updated", self.kind.word())).into())
+            }
+        })
+    }
+
+    fn delete(&self, prior: &Attributes) -> Result<(), ProviderError> {
+        if self.kind == Kind::Database {
+            return database::delete(&self.file, optional_text(prior, "onDelete").as_deref() == Some("recursive"));
+        }
+        if !self.file.is_there() {
+            return Ok(());
+        }
+        let failed = |error: rusqlite::Error| self.failed(&error);
+        let mut connection = self.file.open(Access::Write)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        object::drop(&transaction, self.kind.word(), &self.name).map_err(failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    fn find(&self, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let Some((observed, mark)) = self.observe(&attempt.planned)? else { return Ok(Found::Absent) };
+        // The lost call was to change or delete what was ours before it.
+        let is_recorded = attempt.lost_call.is_some() && attempt.prior.is_some();
+        let is_ours = match Mark::of_attempt(attempt) {
+            Some(wanted) if self.kind == Kind::Database => database::is_made_by(&self.file, &wanted)?,
+            Some(wanted) => mark == Some(wanted),
+            None => is_recorded,
+        };
+        Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+    }
+
+    fn count_data(&self) -> Result<DataAmount, ProviderError> {
+        match self.kind {
+            Kind::Database => database::count_data(&self.file),
+            Kind::Table if self.file.is_there() => {
+                let connection = self.file.open(Access::Read)?;
+                let rows = table::row_count(&connection, &self.name).map_err(|error| self.failed(&error))?;
+                Ok(match rows {
+                    None | Some(0) => DataAmount::Empty,
+                    Some(rows) => DataAmount::Some(database::counted(rows, "row")),
+                })
+            }
+            Kind::Table | Kind::View | Kind::Index => Ok(DataAmount::Empty),
+        }
+    }
+
+    fn failed(&self, error: &rusqlite::Error) -> ProviderError {
+        from_sqlite(&self.file.path, error)
+    }
+}
+
+impl SqliteSession {
+    pub(crate) fn new(folders: Folders) -> Self {
+        Self { folders, writing: Arc::default() }
+    }
+
+    fn target(&self, ty: &ResourceType, attributes: &Attributes) -> Result<Target, ProviderError> {
+        let kind = Kind::of(ty)?;
+        let file = self.folders.locate(&text(attributes, "path"))?;
+        let name = if kind == Kind::Database { String::new() } else { text(attributes, "name") };
+        if kind != Kind::Database {
+            identifier::check_object(&name, &Path::attribute("name"))?;
+        }
+        Ok(Target { kind, file, name })
+    }
+
+    fn recorded(&self, ty: &ResourceType, prior: &Recorded) -> Result<Target, ProviderError> {
+        self.target(ty, if prior.identity.is_empty() { &prior.attributes } else { &prior.identity })
+    }
+
+    async fn writing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let writing = Arc::clone(&self.writing);
+        off_thread(move || {
+            // A panic of another call leaves nothing behind: its transaction was rolled back.
+            let _turn = writing.lock().unwrap_or_else(PoisonError::into_inner);
+            work()
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Session for SqliteSession {
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let target = self.recorded(ty, prior)?;
+        let like = prior.attributes.clone();
+        off_thread(move || Ok(target.observe(&like)?.map(|(observed, _)| observed))).await
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let mut planned = from_schema(ty, change);
+        let kind = Kind::of(ty)?;
+        if ty.identity_of(&planned.planned).is_some() {
+            let target = self.target(ty, &planned.planned)?;
+            planned.planned.insert("id".to_owned(), target.id().into());
+        }
+        match kind {
+            Kind::Database => check_on_delete(&planned.planned)?,
+            Kind::Table => return table::plan(change, planned),
+            Kind::View if !planned.planned.values().any(Value::has_unknown) => {
+                view::View::from_attributes(&planned.planned)?;
+            }
+            Kind::Index if !planned.planned.values().any(Value::has_unknown) => index::check(&planned.planned)?,
+            Kind::View | Kind::Index => {}
+        }
+        Ok(planned)
+    }
+
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let target = self.target(ty, &planned.attributes)?;
+        let (planned, mark) = (planned.attributes.clone(), Mark::of_call(call));
+        self.writing(move || target.create(&planned, &mark)).await
+    }
+
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let target = self.recorded(ty, prior)?;
+        let (planned, progress) = (planned.attributes.clone(), Arc::clone(&call.progress));
+        self.writing(move || target.update(&planned, &|text| progress.message(text))).await
+    }
+
+    async fn delete(&self, ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let target = self.recorded(ty, prior)?;
+        let prior = prior.attributes.clone();
+        self.writing(move || target.delete(&prior)).await
+    }
+
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let Some(identity) = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&attempt.planned)) else {
+            return Ok(Found::Unknown);
+        };
+        let target = self.target(ty, &identity)?;
+        let attempt = attempt.clone();
+        off_thread(move || target.find(&attempt)).await
+    }
+
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let identity = if Kind::of(ty)? == Kind::Database {
+            object_id::decode(id).map(|path| Map::from_iter([("path".to_owned(), path.into())]))
+        } else {
+            object_id::split(id).map(|(path, name)| {
+                Map::from_iter([("path".to_owned(), path.into()), ("name".to_owned(), name.into())])
+            })
+        };
+        let Some(identity) = identity else {
+            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name)).solution(
+                "write `<path>/<name>`, with `%`, and a `/` in the name, percent-encoded: `data%2Fshop.db/ORDERS`",
+            ));
+        };
+        let target = self.target(ty, &identity)?;
+        off_thread(move || Ok(target.observe(&Attributes::new())?.map(|(observed, _)| observed))).await
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        let target = self.recorded(ty, prior)?;
+        off_thread(move || target.count_data()).await
+    }
+}
+
+fn check_on_delete(planned: &Attributes) -> Result<(), ProviderError> {
+    match planned.get("onDelete").and_then(Value::as_str) {
+        None | Some("ifEmpty" | "recursive") => Ok(()),
+        Some(other) => {
+            let message = format!("`{other}` is no way to delete a database: expected `ifEmpty` or `recursive`");
+            Err(ProviderError::invalid(Some(Path::attribute("onDelete")), message))
+        }
+    }
+}
+
+/// Runs blocking work where it blocks no other call.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(ProviderError::new(ErrorKind::Ambiguous, format!("a call ended early: {error}"))))
+}

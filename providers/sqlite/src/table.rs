@@ -1,0 +1,232 @@
+//! Tables: the model that configuration, the schema of a file and the DDL text are all turned into.
+
+mod change;
+mod ddl;
+mod plan;
+mod read;
+
+pub(crate) use change::{create, update};
+pub(crate) use ddl::{Comments, heading, read_comments};
+pub(crate) use plan::plan;
+pub(crate) use read::{column_names, index_columns, observe, row_count};
+
+use crate::attributes::{optional_text, texts, texts_of};
+use crate::declared_type::DeclaredType;
+use crate::error::{closest, list};
+use crate::identifier;
+use crate::tokenizer::{Token, TokenKind, tokens};
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+
+/// SQLite's default limit of columns in a table.
+const MOST_COLUMNS: usize = 2000;
+
+/// A table as it is wanted, or as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) primary_key: Vec<String>,
+    pub(crate) unique: Vec<Vec<String>>,
+    pub(crate) comment: Option<String>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) ty: String,
+    pub(crate) is_nullable: bool,
+    /// The SQL of the default: a literal or an expression.
+    pub(crate) default: Option<String>,
+    pub(crate) comment: Option<String>,
+    /// The name that the column had before, in the configuration only.
+    pub(crate) previous_name: Option<String>,
+}
+
+impl Table {
+    /// Reads configured or planned attributes.
+    ///
+    /// # Errors
+    /// `InvalidInput` at what SQLite could not hold, or could hold only as something else.
+    pub(crate) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
+        let columns_path = Path::attribute("columns");
+        let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
+        let columns: Vec<Column> = columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| Column::from_value(column, &columns_path.index(index)))
+            .collect::<Result<_, _>>()?;
+        let unique = attributes.get("unique").and_then(Value::as_list).unwrap_or_default();
+        let table = Self {
+            name: optional_text(attributes, "name").unwrap_or_default(),
+            columns,
+            primary_key: texts(attributes, "primaryKey"),
+            unique: unique.iter().map(|columns| texts_of(Some(columns))).collect(),
+            comment: optional_text(attributes, "comment"),
+        };
+        table.check()?;
+        Ok(table)
+    }
+
+    /// The column of that name.
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| identifier::is_same(&column.name, name))
+    }
+
+    /// The column that a column of this table was before, in the given older table.
+    pub(crate) fn former<'a>(old: &'a Self, column: &Column) -> Option<&'a Column> {
+        old.column(&column.name).or_else(|| old.column(column.previous_name.as_deref()?))
+    }
+
+    /// The attributes, in the order of the schema.
+    pub(crate) fn to_attributes(&self) -> Attributes {
+        let names = |names: &[String]| Value::List(names.iter().map(|name| name.as_str().into()).collect());
+        let mut attributes = Map::new();
+        attributes.insert("name".to_owned(), self.name.as_str().into());
+        let columns = self.columns.iter().map(Column::to_value).collect::<Vec<_>>();
+        attributes.insert("columns".to_owned(), columns.into());
+        attributes.insert("primaryKey".to_owned(), names(&self.primary_key));
+        let unique = self.unique.iter().map(|columns| names(columns)).collect::<Vec<_>>();
+        attributes.insert("unique".to_owned(), unique.into());
+        if let Some(comment) = &self.comment {
+            attributes.insert("comment".to_owned(), comment.as_str().into());
+        }
+        attributes
+    }
+
+    fn check(&self) -> Result<(), ProviderError> {
+        identifier::check_object(&self.name, &Path::attribute("name"))?;
+        check_comment(self.comment.as_deref(), &Path::attribute("comment"))?;
+        let columns = Path::attribute("columns");
+        let refuse = |path: &Path, message: String| Err(ProviderError::invalid(Some(path.clone()), message));
+        if self.columns.is_empty() {
+            return refuse(&columns, format!("the table `{}` needs at least one column", self.name));
+        }
+        if self.columns.len() > MOST_COLUMNS {
+            let message = format!("a table holds at most {MOST_COLUMNS} columns, these are {}", self.columns.len());
+            return refuse(&columns, message);
+        }
+        for (index, column) in self.columns.iter().enumerate() {
+            let place = columns.index(index);
+            if self.columns.iter().take(index).any(|other| identifier::is_same(&other.name, &column.name)) {
+                let message = format!("the table has a column `{}` already; case makes no difference", column.name);
+                return refuse(&place.key("name"), message);
+            }
+            if let Some(previous) = column.previous_name.as_deref().filter(|previous| self.column(previous).is_some()) {
+                let message = format!("`{previous}` is still a column of the table, so nothing was renamed from it");
+                return refuse(&place.key("previousName"), message);
+            }
+        }
+        self.check_key(&self.primary_key, &Path::attribute("primaryKey"))?;
+        for (index, key) in self.unique.iter().enumerate() {
+            let place = Path::attribute("unique").index(index);
+            if key.is_empty() {
+                return refuse(&place, "a unique constraint needs at least one column".to_owned());
+            }
+            self.check_key(key, &place)?;
+        }
+        Ok(())
+    }
+
+    fn check_key(&self, key: &[String], path: &Path) -> Result<(), ProviderError> {
+        for (index, name) in key.iter().enumerate() {
+            let place = Some(path.index(index));
+            if self.column(name).is_none() {
+                let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
+                let error = ProviderError::invalid(place, format!("the table has no column `{name}`"))
+                    .problem(format!("its columns are {}", list(&names)));
+                return Err(match closest(name, names.iter().map(String::as_str)) {
+                    Some(meant) => error.solution(format!("did you mean `{meant}`?")),
+                    None => error,
+                });
+            }
+            if key.iter().take(index).any(|other| identifier::is_same(other, name)) {
+                return Err(ProviderError::invalid(place, format!("`{name}` is named twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Column {
+    fn from_value(value: &Value, path: &Path) -> Result<Self, ProviderError> {
+        let empty = Map::new();
+        let entries = value.as_map().unwrap_or(&empty);
+        let column = Self {
+            name: optional_text(entries, "name").unwrap_or_default(),
+            ty: optional_text(entries, "type").unwrap_or_default(),
+            is_nullable: entries.get("nullable").and_then(Value::as_bool).unwrap_or(true),
+            default: optional_text(entries, "default"),
+            comment: optional_text(entries, "comment"),
+            previous_name: optional_text(entries, "previousName"),
+        };
+        identifier::check(&column.name, &path.key("name"))?;
+        check_comment(column.comment.as_deref(), &path.key("comment"))?;
+        if DeclaredType::parse(&column.ty).is_none() {
+            let message = format!("`{}` is no column type", column.ty.escape_default());
+            return Err(ProviderError::invalid(Some(path.key("type")), message)
+                .solution("write a type as `TEXT`, `VARCHAR(20)` or `NUMERIC(38,0)`; `nullable`, `default` and keys are attributes of their own"));
+        }
+        if let Some(default) = &column.default {
+            check_default(default, &path.key("default"))?;
+        }
+        Ok(column)
+    }
+
+    fn to_value(&self) -> Value {
+        let mut entries = Map::new();
+        entries.insert("name".to_owned(), self.name.as_str().into());
+        entries.insert("type".to_owned(), self.ty.as_str().into());
+        entries.insert("nullable".to_owned(), self.is_nullable.into());
+        for (key, text) in
+            [("default", &self.default), ("comment", &self.comment), ("previousName", &self.previous_name)]
+        {
+            if let Some(text) = text {
+                entries.insert(key.to_owned(), text.as_str().into());
+            }
+        }
+        Value::Map(entries)
+    }
+
+    /// True when the default is a literal, which SQLite takes without parentheses and for rows that are there already.
+    pub(crate) fn has_literal_default(&self) -> bool {
+        let tokens = self.default.as_deref().map(tokens).unwrap_or_default();
+        let literal = match tokens.as_slice() {
+            [sign, number] if sign.is_symbol('-') || sign.is_symbol('+') => number,
+            [literal] => literal,
+            _ => return false,
+        };
+        let is_constant = |token: &Token<'_>| ["NULL", "TRUE", "FALSE"].iter().any(|word| token.is_word(word));
+        matches!(literal.kind, TokenKind::Number | TokenKind::Text) || is_constant(literal)
+    }
+}
+
+/// A comment is kept in lines of the definition, which a NUL would cut short.
+pub(crate) fn check_comment(comment: Option<&str>, path: &Path) -> Result<(), ProviderError> {
+    match comment {
+        Some(comment) if comment.contains('\0') => {
+            Err(ProviderError::invalid(Some(path.clone()), "a comment cannot hold a NUL character"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a default that would not stay one: it must be a single expression, with parentheses and quotes closed.
+fn check_default(default: &str, path: &Path) -> Result<(), ProviderError> {
+    let tokens = tokens(default);
+    let mut depth = 0_i32;
+    let mut is_fine = !tokens.is_empty() && !default.contains('\0');
+    for token in &tokens {
+        depth += i32::from(token.is_symbol('(')) - i32::from(token.is_symbol(')'));
+        is_fine &= depth >= 0 && token.is_closed() && !token.is_comment() && !token.is_symbol(';');
+        is_fine &= depth > 0 || !token.is_symbol(',');
+    }
+    if is_fine && depth == 0 {
+        return Ok(());
+    }
+    Err(ProviderError::invalid(Some(path.clone()), format!("`{}` is no default", default.escape_default()))
+        .solution("write the default as SQL: a literal as `0` or `'new'`, or one expression as `CURRENT_TIMESTAMP`"))
+}
+
+#[cfg(test)]
+mod tests;

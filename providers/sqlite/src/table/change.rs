@@ -1,0 +1,242 @@
+//! Makes and changes tables. A change is one transaction: renames first, then columns that SQLite can add in place, and
+//! whatever is left by the rebuild that SQLite's documentation describes under "Making Other Kinds Of Table Schema
+//! Changes": a new table, the rows copied, the old one dropped, the new one renamed, indexes and triggers made again.
+
+use super::read::{has_same_keys, is_same_key, is_same_sql, read};
+use super::{Column, Comments, Table, ddl};
+use crate::declared_type;
+use crate::error::{Failure, list};
+use crate::identifier::{is_same, quote, quote_all};
+use crate::mark::Mark;
+use crate::object::{exists, is_readable};
+use rusqlite::{Connection, ErrorCode};
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
+
+/// Makes the planned table.
+pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark) -> Result<(), Failure> {
+    let table = Table::from_attributes(planned)?;
+    connection.execute_batch(&ddl::create(&table, Some(mark)))?;
+    Ok(())
+}
+
+/// Turns the table that is there into the planned one; `report` hears what a person should know of.
+pub(crate) fn update(connection: &Connection, planned: &Attributes, report: &dyn Fn(&str)) -> Result<(), Failure> {
+    let wanted = Table::from_attributes(planned)?;
+    let views = readable_views(connection)?;
+    rename_columns(connection, &wanted)?;
+    let (present, comments) = present(connection, &wanted.name)?;
+    if let Some(added) = columns_to_append(&present, &wanted) {
+        for column in added {
+            let definition = ddl::column_definition(column);
+            connection.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {definition}", quote(&wanted.name)))?;
+        }
+    } else if !is_same_table(&present, &wanted) {
+        rebuild(connection, &present, &wanted, &comments, report)?;
+    }
+    for view in views {
+        if !is_readable(connection, &view) {
+            report(&format!("the view `{view}` reads columns that the table `{}` no longer has", wanted.name));
+        }
+    }
+    Ok(())
+}
+
+fn present(connection: &Connection, name: &str) -> Result<(Table, Comments), Failure> {
+    Ok(read(connection, name)?.ok_or_else(|| {
+        ProviderError::new(ErrorKind::NotFound, format!("the table `{name}` is not there any more"))
+            .solution("plan again: it will be created")
+    })?)
+}
+
+fn rename_columns(connection: &Connection, wanted: &Table) -> Result<(), Failure> {
+    let (present, _) = present(connection, &wanted.name)?;
+    for column in &wanted.columns {
+        let Some(former) = Table::former(&present, column).filter(|former| former.name != column.name) else {
+            continue;
+        };
+        let statement = format!(
+            "ALTER TABLE {} RENAME COLUMN {} TO {}",
+            quote(&wanted.name),
+            quote(&former.name),
+            quote(&column.name)
+        );
+        connection.execute_batch(&statement)?;
+    }
+    Ok(())
+}
+
+/// The columns that are missing at the end, when they are all that is missing and SQLite can add them in place.
+fn columns_to_append<'a>(present: &Table, wanted: &'a Table) -> Option<&'a [Column]> {
+    let (kept, added) = wanted.columns.split_at_checked(present.columns.len())?;
+    let kept = Table { columns: kept.to_vec(), ..wanted.clone() };
+    let can_be_added =
+        |column: &Column| column.is_nullable && (column.default.is_none() || column.has_literal_default());
+    (!added.is_empty() && is_same_table(present, &kept) && added.iter().all(can_be_added)).then_some(added)
+}
+
+fn is_same_table(present: &Table, wanted: &Table) -> bool {
+    let is_same_column = |one: &Column, other: &Column| {
+        one.name == other.name
+            && declared_type::is_same(&one.ty, &other.ty)
+            && one.is_nullable == other.is_nullable
+            && is_same_sql(one.default.as_deref(), other.default.as_deref())
+            && one.comment == other.comment
+    };
+    present.columns.len() == wanted.columns.len()
+        && present.columns.iter().zip(&wanted.columns).all(|(one, other)| is_same_column(one, other))
+        && is_same_key(&present.primary_key, &wanted.primary_key)
+        && has_same_keys(&present.unique, &wanted.unique)
+        && present.comment == wanted.comment
+}
+
+fn rebuild(
+    connection: &Connection,
+    present: &Table,
+    wanted: &Table,
+    comments: &Comments,
+    report: &dyn Fn(&str),
+) -> Result<(), Failure> {
+    if !comments.unmanaged.is_empty() {
+        let message =
+            format!("the table `{}` cannot be changed without losing what terrace does not manage", present.name);
+        return Err(ProviderError::invalid(None, message)
+            .problem(format!("its definition has {}", comments.unmanaged.join(", ")))
+            .solution("make the change by hand, then plan again")
+            .into());
+    }
+    let violations = foreign_key_violations(connection);
+    let dependents = dependents(connection, &present.name)?;
+    let interim = Table { name: free_name(connection, &wanted.name)?, ..wanted.clone() };
+    connection.execute_batch(&ddl::create(&interim, comments.mark.as_ref()))?;
+    copy_rows(connection, present, &interim)?;
+    connection.execute_batch(&format!("DROP TABLE {}", quote(&present.name)))?;
+    // Otherwise views that name the table, which is gone for a moment, would stop the renaming.
+    connection.pragma_update(None, "legacy_alter_table", true)?;
+    let renamed =
+        connection.execute_batch(&format!("ALTER TABLE {} RENAME TO {}", quote(&interim.name), quote(&wanted.name)));
+    connection.pragma_update(None, "legacy_alter_table", false)?;
+    renamed?;
+    for dependent in dependents {
+        if let Err(error) = connection.execute_batch(&dependent.sql) {
+            if !dependent.is_about_lost_columns(connection, wanted)? {
+                return Err(error.into());
+            }
+            report(&format!("{} went with the columns that it was made of", dependent.name));
+        }
+    }
+    if foreign_key_violations(connection) > violations {
+        let message = format!("rows of other tables refer to what the change of `{}` would take away", wanted.name);
+        return Err(ProviderError::invalid(None, message).solution("change or delete those rows first").into());
+    }
+    Ok(())
+}
+
+fn copy_rows(connection: &Connection, present: &Table, interim: &Table) -> Result<(), Failure> {
+    let kept: Vec<(&str, &str)> = interim
+        .columns
+        .iter()
+        .filter_map(|column| Some((column.name.as_str(), present.column(&column.name)?.name.as_str())))
+        .collect();
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let statement = format!(
+        "INSERT INTO {} ({}) SELECT {} FROM {}",
+        quote(&interim.name),
+        quote_all(kept.iter().map(|(to, _)| *to)),
+        quote_all(kept.iter().map(|(_, from)| *from)),
+        quote(&present.name)
+    );
+    match connection.execute(&statement, []) {
+        Ok(_) => Ok(()),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Err(violated(connection, &error, present, interim)?.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says which rows stand in the way of a new constraint, and what to do about them.
+fn violated(
+    connection: &Connection,
+    error: &rusqlite::Error,
+    present: &Table,
+    interim: &Table,
+) -> rusqlite::Result<ProviderError> {
+    for (index, column) in interim.columns.iter().enumerate().filter(|(_, column)| !column.is_nullable) {
+        let place = Path::attribute("columns").index(index);
+        let Some(old) = present.column(&column.name) else {
+            if column.default.is_none() {
+                let message = format!("the rows that are there have no value for the new column `{}`", column.name);
+                return Ok(ProviderError::invalid(Some(place), message)
+                    .solution("give the column a `default`, or make it nullable"));
+            }
+            continue;
+        };
+        let count = format!("SELECT count(*) FROM {} WHERE {} IS NULL", quote(&present.name), quote(&old.name));
+        let rows: i64 = connection.query_row(&count, [], |row| row.get(0))?;
+        if rows > 0 {
+            let message = format!("`{}` cannot be made not null: {rows} rows have no value in it", column.name);
+            return Ok(ProviderError::invalid(Some(place.key("nullable")), message).solution("fill those rows first"));
+        }
+    }
+    let message = format!("rows of `{}` break a key that it is to have", present.name);
+    let keys: Vec<String> = std::iter::once(&interim.primary_key)
+        .chain(&interim.unique)
+        .filter(|key| !key.is_empty())
+        .map(|key| quote_all(key.iter().map(String::as_str)))
+        .collect();
+    Ok(ProviderError::invalid(Some(Path::attribute("primaryKey")), message)
+        .problem(error.to_string().replace(&interim.name, &present.name))
+        .problem(format!("its keys are to be {}", list(&keys)))
+        .solution("remove the rows that are there twice first"))
+}
+
+/// An index or trigger that goes with its table and has to be made again.
+struct Dependent {
+    is_index: bool,
+    name: String,
+    sql: String,
+}
+
+impl Dependent {
+    /// True for an index over a column that the table no longer has: such an index cannot be.
+    fn is_about_lost_columns(&self, connection: &Connection, table: &Table) -> rusqlite::Result<bool> {
+        let names = crate::tokenizer::tokens(&self.sql);
+        let open = names.iter().position(|token| token.is_symbol('(')).unwrap_or(names.len());
+        let columns = names.get(open..).unwrap_or_default().iter().filter_map(crate::tokenizer::Token::name);
+        let has_lost = columns.into_iter().any(|name| table.column(&name).is_none());
+        Ok(self.is_index && has_lost && !exists(connection, &self.name)?)
+    }
+}
+
+fn dependents(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Dependent>> {
+    let mut statement = connection.prepare(
+        "SELECT type = 'index', name, sql FROM sqlite_schema
+         WHERE tbl_name = ?1 COLLATE NOCASE AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid",
+    )?;
+    statement
+        .query_map([table], |row| Ok(Dependent { is_index: row.get(0)?, name: row.get(1)?, sql: row.get(2)? }))?
+        .collect()
+}
+
+fn readable_views(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'")?;
+    let names = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    Ok(names.into_iter().filter(|name| is_readable(connection, name)).collect())
+}
+
+/// A name that nothing has, for the moment in which two generations of a table exist.
+fn free_name(connection: &Connection, table: &str) -> rusqlite::Result<String> {
+    let mut name = format!("new {table}");
+    while exists(connection, &name)? || is_same(&name, table) {
+        name.insert_str(0, "new ");
+    }
+    Ok(name)
+}
+
+/// How many rows refer to what is not there. A reference that cannot even be checked counts as the worst.
+fn foreign_key_violations(connection: &Connection) -> i64 {
+    let count = "SELECT count(*) FROM pragma_foreign_key_check";
+    connection.query_row(count, [], |row| row.get(0)).unwrap_or(i64::MAX)
+}

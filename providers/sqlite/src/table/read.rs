@@ -1,0 +1,126 @@
+//! Reads a table as the file has it: columns and keys from SQLite's own tables, comments from the DDL text.
+
+use super::ddl::read_comments;
+use super::{Column, Comments, Table};
+use crate::declared_type;
+use crate::identifier::{is_same, quote};
+use crate::object::{Seen, definition};
+use crate::tokenizer::tokens;
+use rusqlite::{Connection, OptionalExtension};
+use terrace_provider::Attributes;
+
+/// The table of that name as attributes, in the spelling of `like` where both mean the same; `None` when there is none.
+pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
+    let Some((table, comments)) = read(connection, name)? else { return Ok(None) };
+    let table = match Table::from_attributes(like) {
+        Ok(like) => in_the_spelling_of(table, &like),
+        Err(_) => table,
+    };
+    let mut attributes = table.to_attributes();
+    attributes.insert("name".to_owned(), name.into());
+    Ok(Some(Seen { attributes, mark: comments.mark }))
+}
+
+/// The table of that name, with what its text says besides.
+pub(super) fn read(connection: &Connection, name: &str) -> rusqlite::Result<Option<(Table, Comments)>> {
+    let Some(definition) = definition(connection, "table", name)? else { return Ok(None) };
+    let comments = read_comments(&definition.sql);
+    let mut keys = Vec::new();
+    let mut statement =
+        connection.prepare("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1)")?;
+    let columns = statement
+        .query_map([name], |row| {
+            let name: String = row.get(0)?;
+            let position: i64 = row.get(4)?;
+            if position > 0 {
+                keys.push((position, name.clone()));
+            }
+            Ok(Column {
+                ty: row.get(1)?,
+                is_nullable: !row.get::<_, bool>(2)?,
+                default: row.get(3)?,
+                comment: comments.columns.get(&name.to_ascii_lowercase()).cloned(),
+                previous_name: None,
+                name,
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    keys.sort();
+    let table = Table {
+        name: definition.name,
+        columns,
+        primary_key: keys.into_iter().map(|(_, name)| name).collect(),
+        unique: unique_constraints(connection, name)?,
+        comment: comments.object.clone(),
+    };
+    Ok(Some((table, comments)))
+}
+
+/// The unique constraints, in the order in which they were declared.
+fn unique_constraints(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<String>>> {
+    // SQLite lists the newest index first.
+    let mut statement =
+        connection.prepare("SELECT name FROM pragma_index_list(?1) WHERE origin = 'u' ORDER BY seq DESC")?;
+    let indexes = statement.query_map([table], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    indexes.iter().map(|index| index_columns(connection, index)).collect()
+}
+
+/// The columns of an index; a part that is an expression has no name and is left out.
+pub(crate) fn index_columns(connection: &Connection, index: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement =
+        connection.prepare("SELECT name FROM pragma_index_info(?1) WHERE name IS NOT NULL ORDER BY seqno")?;
+    statement.query_map([index], |row| row.get(0))?.collect()
+}
+
+/// The columns of a table or a view.
+pub(crate) fn column_names(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_xinfo(?1)")?;
+    statement.query_map([table], |row| row.get(0))?.collect()
+}
+
+/// How many rows a table has; `None` when there is no such table.
+pub(crate) fn row_count(connection: &Connection, table: &str) -> rusqlite::Result<Option<u64>> {
+    if definition(connection, "table", table)?.is_none() {
+        return Ok(None);
+    }
+    let count = format!("SELECT count(*) FROM {}", quote(table));
+    connection.query_row(&count, [], |row| row.get::<_, i64>(0)).optional().map(|count| count.map(i64::unsigned_abs))
+}
+
+/// The same table, with what only the configuration knows and with its spelling where that makes no difference.
+fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
+    for column in &mut table.columns {
+        let Some(known) = like.column(&column.name) else { continue };
+        if declared_type::is_same(&column.ty, &known.ty) {
+            column.ty.clone_from(&known.ty);
+        }
+        if is_same_sql(column.default.as_deref(), known.default.as_deref()) {
+            column.default.clone_from(&known.default);
+        }
+        column.previous_name.clone_from(&known.previous_name);
+    }
+    if is_same_key(&table.primary_key, &like.primary_key) {
+        table.primary_key.clone_from(&like.primary_key);
+    }
+    if has_same_keys(&table.unique, &like.unique) {
+        table.unique.clone_from(&like.unique);
+    }
+    table
+}
+
+/// True when both texts are the same tokens.
+pub(super) fn is_same_sql(one: Option<&str>, other: Option<&str>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
+    let (one, other) = (tokens(one), tokens(other));
+    one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
+}
+
+/// True when both name the same columns in the same order.
+pub(super) fn is_same_key(one: &[String], other: &[String]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+}
+
+/// True when both are the same constraints, in whatever order.
+pub(super) fn has_same_keys(one: &[Vec<String>], other: &[Vec<String>]) -> bool {
+    one.len() == other.len() && one.iter().all(|key| other.iter().any(|candidate| is_same_key(key, candidate)))
+}

@@ -1,0 +1,292 @@
+//! Views: columns of one source, or a statement of the user's own.
+//!
+//! The definition's text is all that SQLite keeps of a view, so reading one means reading that text: what has the form
+//! that we write is a source with columns, anything else is a statement.
+
+use crate::attributes::{optional_text, text, texts};
+use crate::error::{Failure, closest, list};
+use crate::identifier::{self, is_same, quote, quote_all};
+use crate::mark::Mark;
+use crate::object::{Seen, definition, readable_names};
+use crate::table::{check_comment, column_names, heading, read_comments};
+use crate::tokenizer::{Token, TokenKind, tokens};
+use rusqlite::Connection;
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+
+/// A view as it is wanted, or as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct View {
+    name: String,
+    comment: Option<String>,
+    body: Body,
+}
+
+/// What a view shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Body {
+    /// Columns of a table or view; none means all.
+    Source { name: String, columns: Vec<String> },
+    /// Whatever the statement says.
+    Statement(String),
+}
+
+impl View {
+    /// Reads configured or planned attributes.
+    ///
+    /// # Errors
+    /// `InvalidInput` when neither or both of `source` and `statement` are given, or one of them cannot be.
+    pub(crate) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
+        let name = text(attributes, "name");
+        identifier::check_object(&name, &Path::attribute("name"))?;
+        let comment = optional_text(attributes, "comment");
+        check_comment(comment.as_deref(), &Path::attribute("comment"))?;
+        let columns = texts(attributes, "columns");
+        let source = attributes.get("source").and_then(Value::as_map).and_then(|source| optional_text(source, "name"));
+        let body = match (source, optional_text(attributes, "statement")) {
+            (Some(source), None) => {
+                identifier::check(&source, &Path::attribute("source").key("name"))?;
+                for (index, column) in columns.iter().enumerate() {
+                    identifier::check(column, &Path::attribute("columns").index(index))?;
+                }
+                Body::Source { name: source, columns }
+            }
+            (None, Some(statement)) if columns.is_empty() => Body::Statement(checked_statement(&statement)?),
+            (None, Some(_)) => {
+                let message = "`columns` goes with `source`; a `statement` names its columns itself";
+                return Err(ProviderError::invalid(Some(Path::attribute("columns")), message));
+            }
+            (given, _) => {
+                let message = if given.is_some() {
+                    "a view has either a `source` or a `statement`, not both"
+                } else {
+                    "a view needs a `source` or a `statement`"
+                };
+                return Err(ProviderError::invalid(Some(Path::attribute("statement")), message));
+            }
+        };
+        Ok(Self { name, comment, body })
+    }
+
+    fn to_attributes(&self) -> Attributes {
+        let mut attributes = Map::new();
+        attributes.insert("name".to_owned(), self.name.as_str().into());
+        match &self.body {
+            Body::Source { name, columns } => {
+                let source = Map::from_iter([("name".to_owned(), name.as_str().into())]);
+                attributes.insert("source".to_owned(), source.into());
+                let columns = columns.iter().map(|column| column.as_str().into()).collect::<Vec<Value>>();
+                attributes.insert("columns".to_owned(), columns.into());
+            }
+            Body::Statement(statement) => {
+                attributes.insert("columns".to_owned(), Vec::new().into());
+                attributes.insert("statement".to_owned(), statement.as_str().into());
+            }
+        }
+        if let Some(comment) = &self.comment {
+            attributes.insert("comment".to_owned(), comment.as_str().into());
+        }
+        attributes
+    }
+
+    fn ddl(&self, mark: Option<&Mark>) -> String {
+        let body = match &self.body {
+            Body::Source { name, columns } => {
+                let columns =
+                    if columns.is_empty() { "*".to_owned() } else { quote_all(columns.iter().map(String::as_str)) };
+                format!("SELECT {columns} FROM {}", quote(name))
+            }
+            Body::Statement(statement) => statement.clone(),
+        };
+        format!("CREATE VIEW {}AS {body}", heading(&self.name, self.comment.as_deref(), mark))
+    }
+}
+
+/// The view of that name, its statement in the spelling of `like` where both mean the same; `None` when there is none.
+pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
+    let Some(definition) = definition(connection, "view", name)? else { return Ok(None) };
+    let comments = read_comments(&definition.sql);
+    let mut view = View { name: name.to_owned(), comment: comments.object, body: read_body(&definition.sql) };
+    if let Ok(like) = View::from_attributes(like)
+        && is_same_body(&view.body, &like.body)
+    {
+        view.body = like.body;
+    }
+    let mut attributes = view.to_attributes();
+    // The view keeps neither the semicolon nor the comments that a configured statement may end in.
+    if let (Body::Statement(statement), Some(configured)) = (&view.body, optional_text(like, "statement"))
+        && is_same_statement(&configured, statement)
+    {
+        attributes.insert("statement".to_owned(), configured.into());
+    }
+    Ok(Some(Seen { attributes, mark: comments.mark }))
+}
+
+/// Makes the planned view, and makes sure that it can be read.
+pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: Option<&Mark>) -> Result<(), Failure> {
+    let view = View::from_attributes(planned)?;
+    if let Body::Source { name, columns } = &view.body {
+        check_source(connection, name, columns)?;
+    }
+    connection.execute_batch(&view.ddl(mark))?;
+    match connection.prepare(&format!("SELECT * FROM {} LIMIT 0", quote(&view.name))) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(unreadable(connection, &view, &error)?.into()),
+    }
+}
+
+/// Puts the planned view in the place of the one that is there; triggers on it are made again.
+pub(crate) fn update(connection: &Connection, planned: &Attributes) -> Result<(), Failure> {
+    let name = text(planned, "name");
+    let mark = definition(connection, "view", &name)?.and_then(|definition| read_comments(&definition.sql).mark);
+    let triggers: Vec<String> = connection
+        .prepare("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE")?
+        .query_map([&name], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    crate::object::drop(connection, "view", &name)?;
+    create(connection, planned, mark.as_ref())?;
+    for trigger in triggers {
+        connection.execute_batch(&trigger)?;
+    }
+    Ok(())
+}
+
+fn check_source(connection: &Connection, source: &str, columns: &[String]) -> Result<(), Failure> {
+    let tables = readable_names(connection)?;
+    if !tables.iter().any(|table| is_same(table, source)) {
+        let error = ProviderError::invalid(
+            Some(Path::attribute("source").key("name")),
+            format!("there is no table or view `{source}`"),
+        )
+        .problem(format!("the database has {}", list(&tables)));
+        return Err(hinted(error, source, &tables).into());
+    }
+    let present = column_names(connection, source)?;
+    for (index, column) in columns.iter().enumerate() {
+        if !present.iter().any(|name| is_same(name, column)) {
+            let error = ProviderError::invalid(
+                Some(Path::attribute("columns").index(index)),
+                format!("`{source}` has no column `{column}`"),
+            )
+            .problem(format!("its columns are {}", list(&present)));
+            return Err(hinted(error, column, &present).into());
+        }
+    }
+    Ok(())
+}
+
+/// The error of a statement that cannot be prepared, with what is there instead.
+fn unreadable(connection: &Connection, view: &View, error: &rusqlite::Error) -> rusqlite::Result<ProviderError> {
+    let reason = match error {
+        rusqlite::Error::SqliteFailure(_, Some(reason)) => reason.clone(),
+        other => other.to_string(),
+    };
+    let tables = readable_names(connection)?;
+    let others: Vec<String> = tables.into_iter().filter(|table| !is_same(table, &view.name)).collect();
+    let answer = ProviderError::invalid(
+        Some(Path::attribute("statement")),
+        format!("the view `{}` cannot be read: {reason}", view.name),
+    );
+    if let Some(missing) = reason.strip_prefix("no such table: ") {
+        let missing = missing.strip_prefix("main.").unwrap_or(missing);
+        let answer = answer.problem(format!("the database has {}", list(&others)));
+        return Ok(hinted(answer, missing, &others));
+    }
+    let Some(missing) = reason.strip_prefix("no such column: ") else { return Ok(answer) };
+    let Body::Statement(statement) = &view.body else { return Ok(answer) };
+    let named: Vec<String> = tokens(statement).iter().filter_map(Token::name).collect();
+    let mut answer = answer;
+    let mut columns = Vec::new();
+    for table in others.iter().filter(|table| named.iter().any(|name| is_same(name, table))) {
+        let names = column_names(connection, table)?;
+        answer = answer.problem(format!("`{table}` has {}", list(&names)));
+        columns.extend(names);
+    }
+    let column = missing.rsplit('.').next().unwrap_or(missing).trim_matches('"');
+    Ok(hinted(answer, column, &columns))
+}
+
+fn hinted(error: ProviderError, wanted: &str, names: &[String]) -> ProviderError {
+    match closest(wanted, names.iter().map(String::as_str)) {
+        Some(meant) => error.solution(format!("did you mean `{meant}`?")),
+        None => error,
+    }
+}
+
+/// The statement without what may stand behind it. It must be one query.
+fn checked_statement(statement: &str) -> Result<String, ProviderError> {
+    let refuse = |message: &str| ProviderError::invalid(Some(Path::attribute("statement")), message);
+    let meaning = meaningful(statement);
+    if !meaning.first().is_some_and(|first| ["SELECT", "WITH", "VALUES"].iter().any(|word| first.is_word(word))) {
+        return Err(
+            refuse("a view's statement must be one query").solution("begin it with `SELECT`, `WITH` or `VALUES`")
+        );
+    }
+    if meaning.iter().any(|token| token.is_symbol(';')) || statement.contains('\0') {
+        return Err(refuse("a view's statement must be one query, and this text goes on behind a `;`"));
+    }
+    let end = meaning.last().map_or(0, |last| last.start + last.text.len());
+    Ok(statement.get(..end).unwrap_or(statement).trim_start().to_owned())
+}
+
+/// The tokens that matter: without comments, and without semicolons at the end.
+fn meaningful(statement: &str) -> Vec<Token<'_>> {
+    let mut tokens: Vec<Token<'_>> = tokens(statement).into_iter().filter(|token| !token.is_comment()).collect();
+    while tokens.last().is_some_and(|last| last.is_symbol(';')) {
+        tokens.pop();
+    }
+    tokens
+}
+
+fn is_same_statement(one: &str, other: &str) -> bool {
+    let (one, other) = (meaningful(one), meaningful(other));
+    one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
+}
+
+fn is_same_body(one: &Body, other: &Body) -> bool {
+    match (one, other) {
+        (Body::Statement(one), Body::Statement(other)) => is_same_statement(one, other),
+        // A statement that happens to have the form that we write for a source.
+        (Body::Source { .. }, Body::Statement(statement)) => read_query(&meaningful(statement)).as_ref() == Some(one),
+        (one, other) => one == other,
+    }
+}
+
+/// What stands behind the `AS` of a view's definition.
+fn read_body(sql: &str) -> Body {
+    let tokens = tokens(sql);
+    let mut depth = 0_i32;
+    let behind = tokens.iter().position(|token| {
+        depth += i32::from(token.is_symbol('(')) - i32::from(token.is_symbol(')'));
+        depth == 0 && token.is_word("AS")
+    });
+    let body = behind.and_then(|at| tokens.get(at + 1)).and_then(|first| sql.get(first.start..)).unwrap_or_default();
+    read_query(&meaningful(body)).unwrap_or_else(|| Body::Statement(body.trim_end().to_owned()))
+}
+
+/// Reads `SELECT "a", "b" FROM "c"`, or `SELECT * FROM "c"`, and nothing else: names must stand in double quotes.
+fn read_query(tokens: &[Token<'_>]) -> Option<Body> {
+    let (select, rest) = tokens.split_first()?;
+    let (source, rest) = rest.split_last()?;
+    let (from, columns) = rest.split_last()?;
+    let quoted = |token: &Token<'_>| (token.kind == TokenKind::QuotedName).then(|| token.name())?;
+    if !select.is_word("SELECT") || !from.is_word("FROM") {
+        return None;
+    }
+    let name = quoted(source)?;
+    if let [all] = columns
+        && all.is_symbol('*')
+    {
+        return Some(Body::Source { name, columns: Vec::new() });
+    }
+    let columns = columns
+        .split(|token| token.is_symbol(','))
+        .map(|column| match column {
+            [column] => quoted(column),
+            _ => None,
+        })
+        .collect::<Option<Vec<_>>>()?;
+    Some(Body::Source { name, columns })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+use crate::world::World;
+use terrace_provider::{DataAmount, ErrorKind, Found};
+
+const DATABASE: &str = r#"{"path": "data/D/s.db"}"#;
+
+#[tokio::test]
+async fn a_database_is_made_found_again_and_deleted() {
+    let world = World::new().await;
+    let database = world.create("sqlite_database", DATABASE).await.unwrap();
+    world.is_settled("sqlite_database", &database, DATABASE).await;
+    assert_eq!(database.attributes.get("id"), Some(&"data%2FD%2Fs.db".into()));
+    assert_eq!(world.import("sqlite_database", "data%2FD%2Fs.db").await.as_ref(), Some(&database));
+    assert_eq!(world.import("sqlite_database", "data/D/s.db").await.as_ref(), Some(&database));
+    assert_eq!(world.find("sqlite_database", DATABASE, Some("step-1")).await, Found::Ours(database.clone()));
+    assert_eq!(world.find("sqlite_database", DATABASE, Some("step-2")).await, Found::Strangers(database.clone()));
+    assert_eq!(world.find("sqlite_database", DATABASE, None).await, Found::Strangers(database.clone()));
+
+    world.delete("sqlite_database", &database).await.unwrap();
+    assert_eq!(world.read("sqlite_database", &database).await, None);
+    assert_eq!(world.find("sqlite_database", DATABASE, Some("step-1")).await, Found::Absent);
+    assert_eq!(std::fs::read_dir(world.folder.path().join("data/D")).unwrap().count(), 0);
+    world.delete("sqlite_database", &database).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_is_there_is_not_taken() {
+    let world = World::new().await;
+    std::fs::create_dir_all(world.folder.path().join("data/D")).unwrap();
+    world.execute("data/D/s.db", "CREATE TABLE t (a)");
+    let error = world.create("sqlite_database", DATABASE).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { import_id: Some(id) } if id == "data%2FD%2Fs.db"));
+}
+
+#[tokio::test]
+async fn what_a_killed_call_left_is_no_database_yet() {
+    let world = World::new().await;
+    std::fs::create_dir_all(world.folder.path().join("data/D")).unwrap();
+    std::fs::write(world.folder.path().join("data/D/s.db"), "").unwrap();
+    assert_eq!(world.find("sqlite_database", DATABASE, Some("step-1")).await, Found::Absent);
+    world.create("sqlite_database", DATABASE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_with_tables_goes_only_when_asked() {
+    let world = World::new().await;
+    let database = world.create("sqlite_database", DATABASE).await.unwrap();
+    assert_eq!(world.count("sqlite_database", &database).await, DataAmount::Empty);
+    world.execute(
+        "data/D/s.db",
+        "PRAGMA journal_mode=WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1), (2); CREATE TABLE u (a)",
+    );
+    assert_eq!(world.count("sqlite_database", &database).await, DataAmount::Some("2 tables with 2 rows".to_owned()));
+    let error = world.delete("sqlite_database", &database).await.unwrap_err();
+    assert!(error.message.contains("still has 2 tables"), "{error}");
+
+    let recursive = r#"{"path": "data/D/s.db", "onDelete": "recursive"}"#;
+    let database = world.update("sqlite_database", &database, recursive).await.unwrap();
+    world.delete("sqlite_database", &database).await.unwrap();
+    assert_eq!(std::fs::read_dir(world.folder.path().join("data/D")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_said() {
+    let world = World::new().await;
+    let database = world.create("sqlite_database", DATABASE).await.unwrap();
+    std::fs::write(
+        world.folder.path().join("data/D/s.db"),
+        "not a database, but long enough to look like a file".repeat(99),
+    )
+    .unwrap();
+    let error = world.try_read("sqlite_database", &database).await.unwrap_err();
+    assert_eq!(error.message, "`data/D/s.db` is a file, but not an SQLite database");
+    assert!(!error.solutions.is_empty());
+}
+
+#[tokio::test]
+async fn a_path_out_of_the_project_is_refused_in_the_plan() {
+    let world = World::new().await;
+    let error = world.plan("sqlite_database", None, r#"{"path": "../x.db"}"#).await.unwrap_err();
+    assert!(error.message.contains("leads out of the project folder"));
+    let error = world.plan("sqlite_database", None, r#"{"path": "x.db", "onDelete": "always"}"#).await.unwrap_err();
+    assert!(error.message.contains("`ifEmpty` or `recursive`"));
+}
+
+#[tokio::test]
+async fn a_lock_is_temporary() {
+    let world = World::new().await;
+    let database = world.create("sqlite_database", DATABASE).await.unwrap();
+    let other = world.open("data/D/s.db");
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let error = world.try_read("sqlite_database", &database).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert_eq!(error.message, "`data/D/s.db` is locked by another connection");
+}

@@ -1,0 +1,7 @@
+//! The provider through its session, on real files.
+
+mod databases; // files: made, found again, deleted with what stands beside them
+mod names; // generated names live through create, find, rename and drop
+mod tables; // columns, keys and comments: made, read back, changed with their rows
+mod views; // views and indexes
+mod world;

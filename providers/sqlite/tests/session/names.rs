@@ -1,0 +1,71 @@
+use crate::world::World;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::json;
+use terrace_provider::Found;
+
+/// Names with everything that could end, escape or match something, from one character to 255.
+fn names() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        Just("\"".to_owned()),
+        Just("'".to_owned()),
+        Just("`".to_owned()),
+        Just("[]".to_owned()),
+        Just("; --".to_owned()),
+        Just("/*".to_owned()),
+        Just("*/".to_owned()),
+        Just("\n".to_owned()),
+        "[a-zA-Z0-9._%/\\\\ ()-]{1,8}",
+        "\\PC{1,4}",
+    ];
+    let short = prop::collection::vec(part, 1..8).prop_map(|parts| parts.concat());
+    let long = prop_oneof![Just(63_usize), Just(64), Just(128), Just(255)]
+        .prop_map(|length| "né".chars().cycle().take(length).collect());
+    prop_oneof![9 => short, 1 => long]
+        .prop_filter("SQLite's own names", |name: &String| !name.to_ascii_lowercase().starts_with("sqlite_"))
+}
+
+#[test]
+fn any_name_lives_through_create_find_rename_and_drop() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let world = runtime.block_on(World::new());
+    let mut runner = TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&(names(), names(), names(), names()), |(table, first, second, comment)| {
+        runtime.block_on(lives(&world, &table, &first, &second, &comment));
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+async fn lives(world: &World, table: &str, first: &str, second: &str, comment: &str) {
+    let config = |column: &str, previous: Option<&str>| {
+        let column = json!({"name": column, "type": "TEXT", "comment": comment, "previousName": previous});
+        json!({"path": "d.db", "name": table, "columns": [column], "comment": comment, "primaryKey": [column["name"]]})
+            .to_string()
+    };
+    let made = config(first, None);
+    let created = world.create("sqlite_table", &made).await.unwrap();
+    world.is_settled("sqlite_table", &created, &made).await;
+    assert_eq!(world.find("sqlite_table", &made, Some("step-1")).await, Found::Ours(created.clone()));
+    let id = created.attributes["id"].as_str().unwrap();
+    assert_eq!(world.import("sqlite_table", id).await.as_ref(), Some(&created));
+
+    let view = json!({"path": "d.db", "name": format!("{table} view"), "source": {"name": table}, "columns": [first], "comment": comment}).to_string();
+    let created_view = world.create("sqlite_view", &view).await.unwrap();
+    world.is_settled("sqlite_view", &created_view, &view).await;
+    let index =
+        json!({"path": "d.db", "name": format!("{table} index"), "table": table, "columns": [first]}).to_string();
+    let created_index = world.create("sqlite_index", &index).await.unwrap();
+    world.is_settled("sqlite_index", &created_index, &index).await;
+
+    let mut current = created;
+    if !first.eq_ignore_ascii_case(second) {
+        let renamed = config(second, Some(first));
+        current = world.update("sqlite_table", &current, &renamed).await.unwrap();
+        world.is_settled("sqlite_table", &current, &renamed).await;
+    }
+    world.delete("sqlite_index", &created_index).await.unwrap();
+    world.delete("sqlite_view", &created_view).await.unwrap();
+    world.delete("sqlite_table", &current).await.unwrap();
+    assert_eq!(world.query("d.db", "SELECT * FROM sqlite_schema"), [""; 0]);
+}
