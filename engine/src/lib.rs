@@ -9,3 +9,6 @@ pub mod expression;
 pub mod source;
 pub mod store;
 pub mod yaml;
+
+#[cfg(test)]
+mod testing;

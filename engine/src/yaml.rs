@@ -2,9 +2,20 @@
 //!
 //! JSON is read by the same code. Budgets make size, depth and alias bombs errors; duplicate keys and tabs are errors
 //! with a place. `no` and `yes` are text (YAML 1.2), `0123` keeps its text, timestamps are text.
+//!
+//! Read in this order: [`parse`] (events to nodes), `scalar` (which text is a number), `mapping` (merge keys and
+//! duplicates), `syntax` (what the parser's errors mean to a person), `node` (how to look into the tree).
+
+mod mapping;
+mod node;
+mod parse;
+mod scalar;
+mod syntax;
 
 use crate::source::Span;
 use terrace_provider::Number;
+
+pub use parse::{Budget, DuplicateKeys, ParseOptions, Parsed, parse, parse_with};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,3 +55,6 @@ pub struct Entry {
     /// The value.
     pub value: Node,
 }
+
+#[cfg(test)]
+mod tests;

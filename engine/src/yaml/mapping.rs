@@ -1,0 +1,111 @@
+//! What becomes of the entries of a finished mapping: merge keys are expanded, duplicate keys are found.
+
+use super::parse::DuplicateKeys;
+use super::{Entry, Node, NodeKind};
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
+use std::collections::{HashMap, HashSet};
+
+/// Up to this many entries every pair is compared; beyond it a table is faster.
+const FEW: usize = 12;
+
+/// A merge key, kept until its mapping is complete.
+#[derive(Debug)]
+pub(super) struct Merge {
+    /// How many entries stood before it.
+    pub(super) position: usize,
+    /// Where `<<` stands.
+    pub(super) key_span: Span,
+    /// What is merged.
+    pub(super) value: Node,
+}
+
+/// Finds duplicate keys and drops all but the last of each.
+pub(super) fn deduplicate(entries: &mut Vec<Entry>, policy: DuplicateKeys, diagnostics: &mut Vec<Diagnostic>) {
+    let duplicates = duplicates(entries);
+    if duplicates.is_empty() {
+        return;
+    }
+    for (first, second) in &duplicates {
+        if let (Some(first), Some(second)) = (entries.get(*first), entries.get(*second)) {
+            diagnostics.push(duplicate(first, second, policy));
+        }
+    }
+    let dropped: HashSet<usize> = duplicates.into_iter().map(|(first, _)| first).collect();
+    let mut position = 0..;
+    entries.retain(|_| position.next().is_none_or(|position| !dropped.contains(&position)));
+}
+
+/// The positions of each key that stands again later, with the next position at which it does.
+fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
+    if entries.len() <= FEW {
+        let later = |(position, entry): (usize, &Entry)| {
+            let next = entries.iter().skip(position + 1).position(|other| other.key == entry.key)?;
+            Some((position, position + 1 + next))
+        };
+        return entries.iter().enumerate().filter_map(later).collect();
+    }
+    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    entries
+        .iter()
+        .enumerate()
+        .filter_map(|(position, entry)| Some((seen.insert(&entry.key, position)?, position)))
+        .collect()
+}
+
+fn duplicate(first: &Entry, second: &Entry, policy: DuplicateKeys) -> Diagnostic {
+    let is_harmless = policy == DuplicateKeys::WarnWhenEqual && is_same(&first.value, &second.value);
+    let message = format!("the key `{}` stands twice in one map", second.key);
+    let diagnostic = if is_harmless {
+        Diagnostic::warning("duplicate_key", message).hint("the values are equal; remove one of the two")
+    } else {
+        Diagnostic::error("duplicate_key", message).hint("remove one of the two, or rename it")
+    };
+    diagnostic.at_with(second.key_span, "again here").at_with(first.key_span, "first here")
+}
+
+/// True when both say the same, wherever they stand.
+fn is_same(first: &Node, second: &Node) -> bool {
+    first.to_value() == second.to_value()
+}
+
+/// Puts the entries of merged maps where the merge key stood. Keys of the mapping itself win, then earlier merges.
+pub(super) fn expand_merges(entries: &mut Vec<Entry>, merges: Vec<Merge>, diagnostics: &mut Vec<Diagnostic>) {
+    let mut known: HashSet<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+    let mut additions: Vec<(usize, Vec<Entry>)> = Vec::with_capacity(merges.len());
+    for merge in merges {
+        let maps = merged_maps(merge.value, merge.key_span, diagnostics);
+        let new = maps.into_iter().flatten().filter(|entry| known.insert(entry.key.clone())).collect();
+        additions.push((merge.position.min(entries.len()), new));
+    }
+    // From the back, so that the positions of the merges before stay true.
+    for (position, new) in additions.into_iter().rev() {
+        entries.splice(position..position, new);
+    }
+}
+
+fn merged_maps(value: Node, key_span: Span, diagnostics: &mut Vec<Diagnostic>) -> Vec<Vec<Entry>> {
+    let wrong = |node: &Node| {
+        Diagnostic::error("merge_key", format!("`<<` merges maps, and this is a {}", node.kind_name()))
+            .at(node.span)
+            .at_with(key_span, "merged here")
+            .hint("write `<<: *anchor` or `<<: [*first, *second]`; quote the key as `\"<<\"` if it is meant literally")
+    };
+    match value.kind {
+        NodeKind::Map(entries) => vec![entries],
+        NodeKind::List(items) => {
+            let mut maps = Vec::with_capacity(items.len());
+            for item in items {
+                match item.kind {
+                    NodeKind::Map(entries) => maps.push(entries),
+                    _ => diagnostics.push(wrong(&item)),
+                }
+            }
+            maps
+        }
+        _ => {
+            diagnostics.push(wrong(&value));
+            Vec::new()
+        }
+    }
+}

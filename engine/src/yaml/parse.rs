@@ -1,0 +1,401 @@
+//! The parser's events to nodes, in one pass over the text and within a budget.
+
+use super::mapping::{Merge, deduplicate, expand_merges};
+use super::scalar;
+use super::syntax::syntax_error;
+use super::{Entry, Node, NodeKind};
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::source::{SourceId, Span};
+use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle, Tag};
+use std::collections::HashMap;
+
+/// How much a text may ask for. Over it is an error, before the memory is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// The text's length.
+    pub bytes: usize,
+    /// How deep lists and maps may nest.
+    pub depth: usize,
+    /// How many values the tree may have, expanded aliases included.
+    pub nodes: usize,
+    /// How many values anchors and aliases may copy.
+    pub alias_nodes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bytes: 64 << 20, depth: 64, nodes: 8_000_000, alias_nodes: 200_000 }
+    }
+}
+
+/// What happens when a key stands twice in one map.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DuplicateKeys {
+    /// It is an error that names both places.
+    #[default]
+    Error,
+    /// A warning when both values are equal (the official Witboost example has such keys), else an error.
+    WarnWhenEqual,
+}
+
+/// How to read a text.
+#[derive(Debug, Clone, Default)]
+pub struct ParseOptions {
+    /// How much the text may ask for.
+    pub budget: Budget,
+    /// What happens when a key stands twice in one map.
+    pub duplicate_keys: DuplicateKeys,
+}
+
+/// A tree, and what should be told of it although it can be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The tree.
+    pub node: Node,
+    /// Warnings.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads one YAML (or JSON) document strictly.
+///
+/// # Errors
+/// When the text is no such document, or is over the budget; each with a place.
+pub fn parse(source: SourceId, text: &str, budget: &Budget) -> Result<Node, Vec<Diagnostic>> {
+    let options = ParseOptions { budget: *budget, ..ParseOptions::default() };
+    parse_with(source, text, &options).map(|parsed| parsed.node)
+}
+
+/// Reads one YAML (or JSON) document.
+///
+/// # Errors
+/// When the text is no such document, or is over the budget; each with a place.
+pub fn parse_with(source: SourceId, text: &str, options: &ParseOptions) -> Result<Parsed, Vec<Diagnostic>> {
+    let mut builder = Builder::new(source, text, options);
+    if let Err(stop) = builder.read() {
+        builder.diagnostics.push(*stop);
+    }
+    match builder.root {
+        Some(node) if !has_errors(&builder.diagnostics) => Ok(Parsed { node, warnings: builder.diagnostics }),
+        _ => Err(builder.diagnostics),
+    }
+}
+
+/// What ends the reading at once; boxed, because it travels through every call.
+type Stop = Box<Diagnostic>;
+
+struct Builder<'t> {
+    source: SourceId,
+    text: &'t str,
+    options: &'t ParseOptions,
+    open: Vec<Frame>,
+    anchors: HashMap<usize, Anchor>,
+    root: Option<Node>,
+    has_document: bool,
+    nodes: usize,
+    copied: usize,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// A list or map that is not closed yet.
+struct Frame {
+    span: Span,
+    anchor: usize,
+    nodes_before: usize,
+    height: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, merges: Vec<Merge>, key: Option<Key> },
+}
+
+struct Key {
+    text: String,
+    span: Span,
+    is_merge: bool,
+}
+
+/// An anchored node, to be copied by its aliases.
+struct Anchor {
+    node: Node,
+    nodes: usize,
+    height: usize,
+}
+
+impl<'t> Builder<'t> {
+    fn new(source: SourceId, text: &'t str, options: &'t ParseOptions) -> Self {
+        Self {
+            source,
+            text,
+            options,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            has_document: false,
+            nodes: 0,
+            copied: 0,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    fn read(&mut self) -> Result<(), Stop> {
+        let budget = &self.options.budget;
+        if self.text.len() > budget.bytes {
+            let message = format!("the text has {} bytes, and {} are allowed", self.text.len(), budget.bytes);
+            return Err(over_budget(message, Span::new(self.source, 0, 0)));
+        }
+        let mut options = Options::default();
+        options.set_emit_comments(false);
+        // Our own depth is checked on every start event, so the parser's limits only have to lie above it.
+        options.flow_nesting_limit = budget.depth.saturating_add(1);
+        options.block_nesting_limit = budget.depth.saturating_add(1);
+        for event in Parser::new_from_str_with_options(self.text, options) {
+            let (event, span) =
+                event.map_err(|error| Box::new(syntax_error(&error, self.text, self.source, budget)))?;
+            let range = span.byte_range().unwrap_or_default();
+            self.take(event, Span::new(self.source, range.start, range.end))?;
+        }
+        let is_empty = self.root.as_ref().is_none_or(|root| root.is_null() && root.span.start == root.span.end);
+        if is_empty {
+            let end = self.text.len();
+            return Err(Box::new(
+                Diagnostic::error("empty_file", "the file is empty: expected a YAML map")
+                    .at(Span::new(self.source, end, end))
+                    .hint("write a descriptor that begins with `kind: Stack`, or a data product"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
+        match event {
+            Event::DocumentStart(..) if self.has_document => Err(Box::new(
+                Diagnostic::error("several_documents", "a second YAML document begins here: expected one document")
+                    .at(span)
+                    .hint("remove the `---`, or write each document to a file of its own"),
+            )),
+            Event::DocumentStart(..) => {
+                self.has_document = true;
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                // The parser says `~` for what is not there at all.
+                let is_absent = style == ScalarStyle::Plain && span.start == span.end;
+                let text = if is_absent { "".into() } else { text };
+                let is_key = self.expects_key();
+                if is_key && anchor == 0 && tag.is_none() {
+                    return self.take_key(&text, style, span);
+                }
+                let node = self.scalar(&text, style, tag.as_deref(), span)?;
+                self.count(1, span)?;
+                self.remember(anchor, &node, 1, 0)?;
+                if is_key { self.take_key(&text, style, span) } else { self.attach(node, 0) }
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                self.check_tag(tag.as_deref(), "seq", span)?;
+                self.open(Content::List(Vec::new()), style, anchor, span)
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                self.check_tag(tag.as_deref(), "map", span)?;
+                self.open(Content::Map { entries: Vec::new(), merges: Vec::new(), key: None }, style, anchor, span)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            Event::Alias(anchor) => self.expand(anchor, span),
+            _ => Ok(()),
+        }
+    }
+
+    fn expects_key(&self) -> bool {
+        matches!(self.open.last(), Some(Frame { content: Content::Map { key: None, .. }, .. }))
+    }
+
+    fn take_key(&mut self, text: &str, style: ScalarStyle, span: Span) -> Result<(), Stop> {
+        let is_plain = style == ScalarStyle::Plain;
+        if text.is_empty() && is_plain {
+            return Err(Box::new(
+                Diagnostic::error("empty_key", "an entry without a key: expected text before the `:`")
+                    .at(span)
+                    .hint("write `key: value`, or put the whole text in quotes"),
+            ));
+        }
+        if let Some(Frame { content: Content::Map { key, .. }, .. }) = self.open.last_mut() {
+            *key = Some(Key { text: text.to_owned(), span, is_merge: is_plain && text == "<<" });
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, content: Content, style: StructureStyle, anchor: usize, span: Span) -> Result<(), Stop> {
+        if self.expects_key() {
+            return Err(key_is_no_text(span));
+        }
+        let depth = self.options.budget.depth;
+        if self.open.len() >= depth {
+            return Err(over_budget(format!("lists and maps are nested deeper than {depth} levels"), span));
+        }
+        self.count(1, span)?;
+        // A block has no opening bracket: it ends where its last item does.
+        let end = if style == StructureStyle::Flow { span.end } else { span.start };
+        let span = Span { end, ..span };
+        self.open.push(Frame { span, anchor, nodes_before: self.nodes, height: 0, content });
+        Ok(())
+    }
+
+    fn close(&mut self, span: Span) -> Result<(), Stop> {
+        let Some(mut frame) = self.open.pop() else { return Ok(()) };
+        // The end of a flow collection is its bracket; that of a block is where the next token begins.
+        let is_bracket = span.end > span.start;
+        if is_bracket {
+            frame.span.end = frame.span.end.max(span.end);
+        }
+        let kind = match frame.content {
+            Content::List(items) => NodeKind::List(items),
+            Content::Map { mut entries, merges, .. } => {
+                deduplicate(&mut entries, self.options.duplicate_keys, &mut self.diagnostics);
+                if !merges.is_empty() {
+                    expand_merges(&mut entries, merges, &mut self.diagnostics);
+                }
+                NodeKind::Map(entries)
+            }
+        };
+        let node = Node { span: frame.span, kind };
+        let height = frame.height + 1;
+        self.remember(frame.anchor, &node, self.nodes - frame.nodes_before + 1, height)?;
+        self.attach(node, height)
+    }
+
+    fn attach(&mut self, node: Node, height: usize) -> Result<(), Stop> {
+        let Some(frame) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        frame.height = frame.height.max(height);
+        frame.span.end = frame.span.end.max(node.span.end);
+        match &mut frame.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, merges, key } => match key.take() {
+                Some(key) if key.is_merge => {
+                    merges.push(Merge { position: entries.len(), key_span: key.span, value: node });
+                }
+                Some(key) => {
+                    let is_absent = node.is_null() && node.span.start == node.span.end;
+                    let span = if is_absent { Span { start: key.span.end, ..key.span } } else { node.span };
+                    entries.push(Entry { key: key.text, key_span: key.span, value: Node { span, ..node } });
+                }
+                None => return Err(key_is_no_text(node.span)),
+            },
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of an anchored node. Copies count, or nested anchors would be the bomb that aliases are not.
+    fn remember(&mut self, anchor: usize, node: &Node, nodes: usize, height: usize) -> Result<(), Stop> {
+        if anchor != 0 {
+            self.count_copies(nodes, node.span)?;
+            self.anchors.insert(anchor, Anchor { node: node.clone(), nodes, height });
+        }
+        Ok(())
+    }
+
+    fn expand(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {
+        let Some(Anchor { node, nodes, height }) = self.anchors.get(&anchor) else {
+            return Err(Box::new(
+                Diagnostic::error("alias_of_itself", "this alias refers to the value that it is part of")
+                    .at(span)
+                    .hint("write the value out, or move the anchor to a part that does not hold the alias"),
+            ));
+        };
+        let (nodes, height) = (*nodes, *height);
+        let depth = self.options.budget.depth;
+        if self.open.len() + height > depth {
+            return Err(over_budget(format!("lists and maps are nested deeper than {depth} levels"), span));
+        }
+        // Counted before the copy is made: a bomb must not go off first.
+        check_counts(&self.options.budget, self.nodes.saturating_add(nodes), self.copied.saturating_add(nodes), span)?;
+        let kind = node.kind.clone();
+        self.nodes += nodes;
+        self.copied += nodes;
+        if self.expects_key() {
+            let NodeKind::Text(text) = kind else { return Err(key_is_no_text(span)) };
+            return self.take_key(&text, ScalarStyle::DoubleQuoted, span);
+        }
+        // The copy stands where the alias does; what is in it, where it was written.
+        self.attach(Node { span, kind }, height)
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<Node, Stop> {
+        let kind = match tag {
+            None if style == ScalarStyle::Plain => scalar::resolve(text),
+            None => NodeKind::Text(text.to_owned()),
+            Some(tag) if tag.original() == "!" => NodeKind::Text(text.to_owned()),
+            Some(tag) => {
+                let Some(suffix) = tag.core_suffix() else { return Err(foreign_tag(tag, span)) };
+                scalar::resolve_tagged(suffix, text).ok_or_else(|| {
+                    Box::new(
+                        Diagnostic::error("yaml_tag", format!("`{text}` is not what its tag `!!{suffix}` says"))
+                            .at(span)
+                            .hint("remove the tag, or correct the value"),
+                    )
+                })?
+            }
+        };
+        Ok(Node { span: self.trimmed(span, style), kind })
+    }
+
+    /// A block scalar's range runs to the next line that is not its own: the line breaks at the end are cut.
+    fn trimmed(&self, span: Span, style: ScalarStyle) -> Span {
+        if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            return span;
+        }
+        let range = span.start as usize..span.end as usize;
+        let written = self.text.get(range).unwrap_or_default().trim_end().len();
+        Span::new(self.source, span.start as usize, span.start as usize + written)
+    }
+
+    fn check_tag(&self, tag: Option<&Tag>, suffix: &str, span: Span) -> Result<(), Stop> {
+        match tag {
+            Some(tag) if tag.original() != "!" && tag.core_suffix() != Some(suffix) => Err(foreign_tag(tag, span)),
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        check_counts(&self.options.budget, self.nodes, self.copied, span)
+    }
+
+    fn count_copies(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
+        self.copied = self.copied.saturating_add(nodes);
+        check_counts(&self.options.budget, self.nodes, self.copied, span)
+    }
+}
+
+fn check_counts(budget: &Budget, nodes: usize, copied: usize, span: Span) -> Result<(), Stop> {
+    if nodes > budget.nodes {
+        return Err(over_budget(format!("the text has more than {} values", budget.nodes), span));
+    }
+    if copied > budget.alias_nodes {
+        return Err(over_budget(format!("anchors and aliases copy more than {} values", budget.alias_nodes), span));
+    }
+    Ok(())
+}
+
+fn key_is_no_text(span: Span) -> Stop {
+    Box::new(
+        Diagnostic::error("key_is_no_text", "a key that is a list or a map: expected text")
+            .at(span)
+            .hint("put the key in quotes, or give the list a key of its own"),
+    )
+}
+
+fn foreign_tag(tag: &Tag, span: Span) -> Stop {
+    Box::new(
+        Diagnostic::error("yaml_tag", format!("the tag `{}` means nothing here", tag.original()))
+            .at(span)
+            .hint("remove the tag; text that begins with `!` goes in quotes"),
+    )
+}
+
+fn over_budget(message: String, span: Span) -> Stop {
+    Box::new(Diagnostic::error("budget", message).at(span).hint("split the text into smaller files, or flatten it"))
+}

@@ -1,0 +1,144 @@
+//! What the parser's errors mean to a person, and what to do about them.
+
+use super::parse::Budget;
+use crate::diagnostic::Diagnostic;
+use crate::source::{SourceId, Span};
+use granit_parser::{ErrorKind, ScanError};
+
+/// The diagnostic of a syntax error.
+pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budget: &Budget) -> Diagnostic {
+    let at = error.marker().byte_offset().unwrap_or_default().min(text.len());
+    let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let line = line_around(text, at);
+    let span =
+        Span::new(source, at, at + text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8));
+    if *error.kind() == ErrorKind::RecursionLimitExceeded {
+        let message = format!("lists and maps are nested deeper than {} levels", budget.depth);
+        return Diagnostic::error("budget", message).at(span).hint("split the text into smaller files, or flatten it");
+    }
+    let (message, hint) = explain(error.kind());
+    let diagnostic = Diagnostic::error("yaml_syntax", message).at(span);
+    if line.contains("${{") {
+        return diagnostic.hint(
+            "put the whole value in single quotes: an expression that holds `: `, ` #`, `{` or `,` is no plain YAML \
+             text, as in `'${{ … }}'`",
+        );
+    }
+    if line_indent(line).contains('\t') {
+        return diagnostic.hint("indent with spaces: YAML does not allow tabs there");
+    }
+    diagnostic.hint(hint)
+}
+
+/// The line that an offset lies in; at the start of a line, or past the last one, the line before counts too, because
+/// the parser often notices a fault one token late.
+fn line_around(text: &str, at: usize) -> &str {
+    let before = text.get(..at).unwrap_or_default();
+    let trimmed = before.trim_end();
+    let start = trimmed.rfind('\n').map_or(0, |newline| newline + 1);
+    let is_at_line_start = before.trim_end_matches([' ', '\t']).ends_with('\n') || before.is_empty();
+    let start = if is_at_line_start { start } else { before.rfind('\n').map_or(0, |newline| newline + 1) };
+    let end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |newline| at + newline);
+    text.get(start..end).unwrap_or_default()
+}
+
+fn line_indent(line: &str) -> &str {
+    let last = line.rsplit('\n').next().unwrap_or_default();
+    let content = last.trim_start();
+    last.get(..last.len() - content.len()).unwrap_or_default()
+}
+
+const CLOSE_IT: &str = "close the bracket, or put text that holds brackets in quotes";
+const QUOTE_COLON: &str = "put text that holds `: ` in quotes, or check the indentation of this line";
+const CHECK_INDENTATION: &str =
+    "check the indentation: the entries of one map, or the items of one list, begin in the same column";
+const ESCAPES: &str = "use single quotes for text with backslashes, or write `\\\\` for one backslash";
+
+fn is_printable(character: char) -> bool {
+    !character.is_control() && !matches!(character, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// A message and a hint for each kind of error that people meet; the parser's own words for the rest.
+fn explain(kind: &ErrorKind) -> (String, &'static str) {
+    use ErrorKind as Kind;
+    let (message, hint) = match kind {
+        Kind::TabNotAllowed
+        | Kind::TabInBlockIndentation
+        | Kind::TabInIndentation
+        | Kind::TabAtBlockScalarStart
+        | Kind::TabInPlainScalar => ("a tab where YAML allows only spaces", "indent with spaces"),
+        Kind::UnknownAnchor => (
+            "this alias has no anchor",
+            "define it earlier in the file as `&name`; text that begins with `*` goes in quotes",
+        ),
+        Kind::MissingAnchorOrAliasName => {
+            ("an anchor or alias without a name", "text that begins with `&` or `*` goes in quotes")
+        }
+        Kind::UnclosedQuotedScalar | Kind::DocumentIndicatorInQuotedScalar => {
+            ("a quoted text is not closed", "close the quote; inside single quotes write `''` for one quote")
+        }
+        Kind::InvalidTrailingSingleQuotedScalar | Kind::InvalidTrailingDoubleQuotedScalar => (
+            "text after a closing quote",
+            "put the whole value in quotes; inside single quotes write `''` for one quote",
+        ),
+        Kind::InvalidQuotedScalarIndent => (
+            "a quoted text continues with too little indentation",
+            "close the quote, or indent the lines that continue it",
+        ),
+        Kind::UnknownQuotedScalarEscape
+        | Kind::InvalidQuotedScalarHexEscape
+        | Kind::InvalidLowSurrogateHexEscape
+        | Kind::InvalidLowSurrogate
+        | Kind::MissingLowSurrogate
+        | Kind::UnpairedLowSurrogate
+        | Kind::InvalidUnicodeEscape => ("a backslash sequence that YAML does not know", ESCAPES),
+        Kind::UnclosedFlowCollection { open } => {
+            return (format!("the bracket `{open}` is not closed"), CLOSE_IT);
+        }
+        Kind::MismatchedFlowCollectionEnd { open, close } => {
+            return (format!("the bracket `{open}` is closed by `{close}`"), CLOSE_IT);
+        }
+        Kind::MisplacedFlowCollectionEnd => ("a closing bracket without an opening one", CLOSE_IT),
+        Kind::UnexpectedEofFlowSequence => ("a list in `[…]` is not closed", CLOSE_IT),
+        Kind::UnexpectedEofFlowMapping | Kind::UnexpectedEofImplicitFlowMapping => {
+            ("a map in `{…}` is not closed", CLOSE_IT)
+        }
+        Kind::ExpectedFlowMappingSeparator => ("expected `,` or `}` here", CLOSE_IT),
+        Kind::ExpectedFlowSequenceSeparator => ("expected `,` or `]` here", CLOSE_IT),
+        Kind::MappingValueNotAllowed | Kind::InvalidColonPlacement => ("a `:` that makes no key here", QUOTE_COLON),
+        Kind::MappingKeyNotAllowed => ("a key is not allowed here", CHECK_INDENTATION),
+        Kind::SimpleKeyExpected | Kind::InvalidSimpleKey => {
+            ("expected `key: value`", "add the `:` after the key, followed by a space; a key fits on one line")
+        }
+        Kind::ExpectedBlockMappingKey => ("expected a key of the map above", CHECK_INDENTATION),
+        Kind::ExpectedBlockSequenceEntry => ("expected the next `- ` of the list above", CHECK_INDENTATION),
+        Kind::InvalidIndentation | Kind::InvalidFlowScalarIndent | Kind::InvalidBlockScalarIndent => {
+            ("this line is indented differently from its neighbours", CHECK_INDENTATION)
+        }
+        Kind::BlockSequenceEntryNotAllowed | Kind::BlockEntryInFlowCollection => {
+            ("a `- ` is not allowed here", "begin the list on a line of its own, below its key")
+        }
+        Kind::UnexpectedCharacter { character } if !is_printable(*character) => {
+            return (
+                format!("the character `{}` is not allowed in YAML", character.escape_default()),
+                "remove it, or write it as an escape in double quotes",
+            );
+        }
+        Kind::UnexpectedCharacter { character } => {
+            return (
+                format!("the character `{}` cannot begin a value", character.escape_default()),
+                "put text that begins with it in quotes",
+            );
+        }
+        Kind::DirectiveDisallowed | Kind::UnsupportedYamlMajorVersion => {
+            ("a YAML directive that is not understood", "remove the line that begins with `%`")
+        }
+        Kind::UndeclaredTagHandle => {
+            ("a tag whose handle was not declared", "remove the tag; text that begins with `!` goes in quotes")
+        }
+        Kind::BomInsideDocument => ("a byte order mark in the middle of the text", "remove the invisible character"),
+        Kind::InvalidDocumentEnd => ("text after the end of the document", "remove the `...` or what follows it"),
+        other => return (format!("this is no YAML: {other}"), "check quotes, brackets and indentation around here"),
+    };
+    (message.to_owned(), hint)
+}

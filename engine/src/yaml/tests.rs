@@ -1,0 +1,295 @@
+use super::*;
+use crate::diagnostic::Diagnostic;
+use crate::source::Sources;
+use proptest::prelude::*;
+use std::time::{Duration, Instant};
+use terrace_provider::{Path, Value};
+
+fn read(text: &str) -> Node {
+    parse(Sources::default().add("t.yaml", text), text, &Budget::default()).unwrap()
+}
+
+fn errors(text: &str) -> Vec<Diagnostic> {
+    parse(Sources::default().add("t.yaml", text), text, &Budget::default()).unwrap_err()
+}
+
+/// The diagnostics of a text, as a person would read them.
+fn told(text: &str) -> String {
+    let mut sources = Sources::default();
+    let id = sources.add("t.yaml", text);
+    match parse(id, text, &Budget::default()) {
+        Ok(node) => format!("read as {:?}", node.to_value()),
+        Err(diagnostics) => crate::testing::told(&diagnostics, &sources),
+    }
+}
+
+fn slice<'t>(text: &'t str, node: &Node) -> &'t str {
+    &text[node.span.start as usize..node.span.end as usize]
+}
+
+fn at<'n>(node: &'n Node, path: &str) -> &'n Node {
+    node.find(&path.parse::<Path>().unwrap()).unwrap()
+}
+
+#[test]
+fn unquoted_text_follows_yaml_1_2_and_loses_no_digit() {
+    let cases: &[(&str, Value)] = &[
+        ("no", "no".into()),
+        ("yes", "yes".into()),
+        ("on", "on".into()),
+        ("true", true.into()),
+        ("False", false.into()),
+        ("~", Value::Null),
+        ("null", Value::Null),
+        ("12", 12.into()),
+        ("-12", (-12).into()),
+        ("+12", 12.into()),
+        ("0123", "0123".into()),
+        ("-0123", "-0123".into()),
+        ("0x1F", 31.into()),
+        ("0o17", 15.into()),
+        ("0x", "0x".into()),
+        ("0x-1", "0x-1".into()),
+        ("1_000", "1_000".into()),
+        (".5", ".5".into()),
+        (".inf", ".inf".into()),
+        (".nan", ".nan".into()),
+        ("2024-01-31", "2024-01-31".into()),
+        ("2024-01-31T10:00:00Z", "2024-01-31T10:00:00Z".into()),
+        ("12:30", "12:30".into()),
+        ("1.0.0", "1.0.0".into()),
+        ("'1'", "1".into()),
+        ("!!str 1", "1".into()),
+        ("! 1", "1".into()),
+        ("!!int 7", 7.into()),
+    ];
+    for (text, expected) in cases {
+        let text = format!("v: {text}");
+        assert_eq!(read(&text).get("v").unwrap().to_value(), *expected, "{text}");
+    }
+}
+
+#[test]
+fn numbers_beyond_64_bits_and_decimals_keep_their_text() {
+    for text in ["1.10", "-0.50", "1e3", "9223372036854775808", "92233720368547758070000", "-9223372036854775809"] {
+        let node = read(&format!("[{text}]"));
+        let NodeKind::Number(number) = &node.as_list().unwrap()[0].kind else { panic!("{text}") };
+        assert_eq!(number.as_str(), text);
+    }
+    assert_eq!(
+        read("[9223372036854775807, -9223372036854775808]").to_value(),
+        vec![Value::Int(i64::MAX), Value::Int(i64::MIN)].into()
+    );
+}
+
+#[test]
+fn spans_are_byte_ranges_also_after_text_beyond_ascii() {
+    for newline in ["\n", "\r\n"] {
+        for bom in ["", "\u{feff}"] {
+            let text = format!(
+                "{bom}größe: ä𝄞ö\nlist:\n  - \"ü\"  # ß\n  - {{é: 1, f: [x, y]}}\nblock: |\n  line one\n  line zwö\nlast:\n  a: 1\n  b: 2\n\n\n"
+            )
+            .replace('\n', newline);
+            let node = read(&text);
+            assert_eq!(slice(&text, at(&node, "[\"größe\"]")), "ä𝄞ö");
+            assert_eq!(slice(&text, at(&node, "list[0]")), "\"ü\"");
+            assert_eq!(slice(&text, at(&node, "list[1]")), "{é: 1, f: [x, y]}");
+            assert_eq!(slice(&text, at(&node, "list[1].f")), "[x, y]");
+            assert_eq!(slice(&text, at(&node, "list[1].f[1]")), "y");
+            assert!(slice(&text, at(&node, "block")).ends_with("line zwö"));
+            assert_eq!(slice(&text, at(&node, "last")), format!("a: 1{newline}  b: 2"));
+            let key = node.find_entry(&"last.b".parse().unwrap()).unwrap().key_span;
+            assert_eq!(&text[key.start as usize..key.end as usize], "b");
+            assert!(slice(&text, &node).starts_with("größe: "));
+            assert!(slice(&text, &node).ends_with("b: 2"));
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_not_there_stands_behind_its_key() {
+    let text = "a:\nb: 1\n";
+    let node = read(text);
+    let span = node.get("a").unwrap().span;
+    assert_eq!((span.start, span.end), (1, 1));
+}
+
+#[test]
+fn merge_keys_are_expanded_and_own_keys_win() {
+    let node = read(
+        "base: &b {x: 1, y: 2}\nmore: &m {y: 3, z: 4}\none:\n  k: 0\n  <<: *b\n  y: 9\ntwo:\n  <<: [*b, *m]\nthree: {'<<': 1}\n",
+    );
+    assert_eq!(node.get("one").unwrap().to_json().to_string(), r#"{"k":0,"x":1,"y":9}"#);
+    assert_eq!(node.get("two").unwrap().to_json().to_string(), r#"{"x":1,"y":2,"z":4}"#);
+    assert_eq!(node.get("three").unwrap().to_json().to_string(), r#"{"<<":1}"#);
+}
+
+#[test]
+fn aliases_stand_where_they_are_written() {
+    let text = "a: &x [1, 2]\nb: *x\n&k c: 1\n*k : 2\n";
+    let errors = errors(text);
+    assert_eq!(errors[0].code, "duplicate_key");
+    let text = "a: &x [1, 2]\nb: *x\n";
+    let node = read(text);
+    assert_eq!(slice(text, node.get("b").unwrap()), "*x");
+    assert_eq!(node.get("b").unwrap().to_value(), node.get("a").unwrap().to_value());
+}
+
+#[test]
+fn duplicate_keys_that_say_the_same_may_be_let_through() {
+    let lenient = ParseOptions { duplicate_keys: DuplicateKeys::WarnWhenEqual, ..ParseOptions::default() };
+    let text = "a: {x: [1]}\nb: 1\na: {x: [1]}\n";
+    let parsed = parse_with(Sources::default().add("t.yaml", text), text, &lenient).unwrap();
+    assert_eq!(parsed.node.to_json().to_string(), r#"{"b":1,"a":{"x":[1]}}"#);
+    assert_eq!(parsed.warnings.len(), 1);
+    let text = "a: 1\na: 2\n";
+    assert!(parse_with(Sources::default().add("t.yaml", text), text, &lenient).is_err());
+}
+
+#[test]
+fn duplicates_are_found_in_large_maps_too() {
+    let text: String = (0..200).chain([7, 7]).map(|key| format!("k{key}: {key}\n")).collect();
+    assert_eq!(errors(&text).len(), 2);
+}
+
+#[test]
+fn bad_texts_are_told_with_a_place_and_a_hint() {
+    let cases = [
+        "",
+        "# only a comment\n",
+        "---\n",
+        "a: 1\n---\nb: 2\n",
+        "a:\n\t- 1\n",
+        "a:\n  b: 1\n\tc: 2\n",
+        "a: *nowhere\n",
+        "a: &x [*x]\n",
+        "a: \"open\nb: 1\n",
+        "a: 'it's'\n",
+        "a: [1, 2\nb: 3\n",
+        "a: {x: 1]\n",
+        "a: b: c\n",
+        "a: 1\n b: 2\n",
+        "a:\n  b: 1\n c: 2\n",
+        "? [1, 2]\n: x\n",
+        "{[a]: 1}\n",
+        ": x\n",
+        "a: 1\nb: 2\na: 3\n",
+        "a: !Ref x\n",
+        "a: !!int x\n",
+        "a: @x\n",
+        "a: %x\n",
+        "a: \"\\q\"\n",
+        "<<: 3\n",
+        "when: ${{ {\"a\": 1}.a == 1 }}\n",
+        "config: {a: ${{ vars.x }}, b: 1}\n",
+        "just text\nmore: 1\n",
+    ];
+    let all: String = cases.iter().map(|text| format!("{text:?}\n{}\n\n", told(text))).collect();
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn bombs_are_errors_and_quick() {
+    let laughs = (1..12).fold("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
+        let before = level - 1;
+        let items = vec![format!("*a{before}"); 10].join(", ");
+        format!("{text}a{level}: &a{level} [{items}]\n")
+    });
+    let nested_anchors = format!("{}x{}", (0..60).map(|n| format!("&a{n} [")).collect::<String>(), "]".repeat(60));
+    let block: String = (0..100).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let cases = [
+        ("budget", "[".repeat(100)),
+        ("budget", format!("{}{}", "[".repeat(100), "]".repeat(100))),
+        ("budget", "{a: ".repeat(100)),
+        ("budget", "- ".repeat(100)),
+        ("budget", block),
+        ("budget", laughs),
+        ("budget", "[".repeat(1 << 20)),
+        ("yaml_syntax", format!("a: \"{}", "x".repeat(1 << 20))),
+        ("yaml_syntax", format!("a: {}: b", "x".repeat(1 << 20))),
+        ("yaml_syntax", "a:\n\tb: 1\n".to_owned()),
+        ("yaml_syntax", "}".repeat(1 << 20)),
+    ];
+    for (code, text) in &cases {
+        let start = Instant::now();
+        let errors = errors(text);
+        assert_eq!(errors[0].code, *code, "{:.60}", text);
+        assert!(start.elapsed() < Duration::from_secs(2), "{:.60} took {:?}", text, start.elapsed());
+    }
+    assert!(read(&nested_anchors).as_list().is_some());
+    let line = format!("a: {}\nb: 'c'\n", "word ".repeat(200_000));
+    assert_eq!(read(&line).get("b").unwrap().as_text(), Some("c"));
+}
+
+#[test]
+fn a_text_over_the_byte_budget_is_not_read() {
+    let budget = Budget { bytes: 10, ..Budget::default() };
+    let errors = parse(Sources::default().add("t.yaml", ""), "a: 12345678901", &budget).unwrap_err();
+    assert_eq!(errors[0].code, "budget");
+    let budget = Budget { nodes: 3, ..Budget::default() };
+    assert!(parse(Sources::default().add("t.yaml", ""), "[1, 2, 3]", &budget).is_err());
+}
+
+#[test]
+fn a_json_pointer_leads_to_its_node() {
+    let node = read("{\"a/b\": {\"~\": [1, {\"\": 2}]}}");
+    assert_eq!(node.find_pointer("/a~1b/~0/1/").unwrap().to_value(), 2.into());
+    assert_eq!(node.find_pointer("").unwrap(), &node);
+    assert!(node.find_pointer("/x").is_none());
+    assert!(node.find_pointer("x").is_none());
+}
+
+/// JSON lets delete and the C1 controls stand unescaped, YAML does not.
+fn printable() -> impl Strategy<Value = String> {
+    "(?s).{0,20}".prop_map(|text: String| {
+        text.replace(
+            |c: char| ('\u{7f}'..='\u{9f}').contains(&c) || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}'),
+            "_",
+        )
+    })
+}
+
+fn json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        (-1.0e12..1.0e12f64).prop_map(Into::into),
+        printable().prop_map(Into::into),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(serde_json::Value::from),
+            prop::collection::vec((printable(), inner), 0..6)
+                .prop_map(|entries| serde_json::Value::Object(entries.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_told_and_never_panics(text in "(?s)[\\[\\]{}:,#&*!|>'\"%@`\\-? \n\ta-c0é]{0,200}") {
+        let mut sources = Sources::default();
+        let id = sources.add("t.yaml", text.as_str());
+        match parse(id, &text, &Budget::default()) {
+            Ok(node) => prop_assert!(node.span.end as usize <= text.len()),
+            Err(errors) => for error in errors {
+                prop_assert!(error.place(&sources).is_some());
+                prop_assert!(error.hint.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn json_survives(value in json()) {
+        for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+            if value.is_null() {
+                continue;
+            }
+            let node = read(&text);
+            prop_assert_eq!(node.to_value(), Value::from(value.clone()));
+            prop_assert_eq!(node.to_json(), value.clone());
+        }
+    }
+}
