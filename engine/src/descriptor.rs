@@ -1,10 +1,23 @@
 //! What a user describes, whatever front end it was written for: one stack, its components and what each asks for.
+//!
+//! [`read`] is the front door: it parses texts, tells by content which front end each is for, and merges the files of
+//! one stack. [`witboost`] and [`stack`] are the front ends; `declaration` reads what a stack and a blueprint have in
+//! common. Nothing here looks at a blueprint's schema, at providers or at state.
+
+pub mod declaration;
+mod duration;
+mod front_door;
+mod names;
+pub mod stack;
+pub mod witboost;
 
 use crate::expression::Template;
 use crate::source::Span;
 use crate::yaml::Node;
 use std::time::Duration;
 use terrace_provider::Value;
+
+pub use front_door::read;
 
 /// A described stack.
 #[derive(Debug, Clone)]
@@ -210,6 +223,8 @@ pub struct OutputDeclaration {
     pub label: Option<Template>,
     /// A link for people.
     pub href: Option<Template>,
+    /// How a console shows it: `string`, `dashboard` …
+    pub display: Option<String>,
 }
 
 /// A declared variable of a stack.
@@ -252,3 +267,6 @@ pub struct Validation {
     /// What to say when it is false.
     pub error: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Reading maps whose fields are all known: stacks, blueprints, configuration.
+//!
+//! A [`Fields`] hands out the fields of one map, remembers which were asked for, and reports what is missing, has the
+//! wrong type or was not asked for at all. It never stops at the first mistake: the caller goes on with what it got.
+
+use crate::descriptor::Located;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::Span;
+use crate::yaml::{Entry, Node};
+
+/// The fields of one map.
+#[derive(Debug)]
+pub struct Fields<'n, 'd> {
+    what: &'static str,
+    entries: &'n [Entry],
+    span: Span,
+    asked: Vec<&'static str>,
+    unsupported: &'static [&'static str],
+    /// Where mistakes are reported.
+    pub diagnostics: &'d mut Vec<Diagnostic>,
+}
+
+impl<'n, 'd> Fields<'n, 'd> {
+    /// Opens a map; `what` names it in messages: `a resource`. Anything but a map is reported, and `None`.
+    pub fn open(node: &'n Node, what: &'static str, diagnostics: &'d mut Vec<Diagnostic>) -> Option<Self> {
+        match node.as_map() {
+            Some(entries) => {
+                Some(Self { what, entries, span: node.span, asked: Vec::new(), unsupported: &[], diagnostics })
+            }
+            None => {
+                diagnostics.push(wrong_type(what, "a map", node));
+                None
+            }
+        }
+    }
+
+    /// Where the map stands.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Names fields that are understood elsewhere but not here yet: they are reported as such, not as unknown.
+    pub fn not_supported_yet(&mut self, names: &'static [&'static str]) {
+        self.unsupported = names;
+    }
+
+    /// The field of that name; null counts as absent.
+    pub fn optional(&mut self, name: &'static str) -> Option<&'n Entry> {
+        self.asked.push(name);
+        self.entries.iter().rev().find(|entry| entry.key == name && !entry.value.is_null())
+    }
+
+    /// The field of that name; it is reported when absent.
+    pub fn required(&mut self, name: &'static str) -> Option<&'n Entry> {
+        let found = self.optional(name);
+        if found.is_none() {
+            let null = self.entries.iter().find(|entry| entry.key == name);
+            let diagnostic = match null {
+                Some(entry) => Diagnostic::error("missing_field", format!("`{name}` of {} is empty", self.what))
+                    .at(entry.key_span)
+                    .hint(format!("give `{name}` a value")),
+                None => Diagnostic::error("missing_field", format!("{} needs `{name}`", self.what))
+                    .at(self.heading())
+                    .hint(format!("add `{name}:`")),
+            };
+            self.diagnostics.push(diagnostic);
+        }
+        found
+    }
+
+    /// The text of that field.
+    pub fn text(&mut self, name: &'static str) -> Option<Located<String>> {
+        let entry = self.optional(name)?;
+        expect_text(entry, self.diagnostics)
+    }
+
+    /// The text of that field; it is reported when absent.
+    pub fn required_text(&mut self, name: &'static str) -> Option<Located<String>> {
+        let entry = self.required(name)?;
+        expect_text(entry, self.diagnostics)
+    }
+
+    /// The truth value of that field; false when absent.
+    pub fn is_true(&mut self, name: &'static str) -> bool {
+        let Some(entry) = self.optional(name) else { return false };
+        entry.value.as_bool().unwrap_or_else(|| {
+            let expected = "`true` or `false`";
+            self.diagnostics.push(wrong_type(&format!("`{name}`"), expected, &entry.value));
+            false
+        })
+    }
+
+    /// The items of that field; none when absent.
+    pub fn list(&mut self, name: &'static str) -> &'n [Node] {
+        let Some(entry) = self.optional(name) else { return &[] };
+        entry.value.as_list().unwrap_or_else(|| {
+            self.diagnostics.push(wrong_type(&format!("`{name}`"), "a list", &entry.value));
+            &[]
+        })
+    }
+
+    /// The texts of that field; none when absent.
+    pub fn texts(&mut self, name: &'static str) -> Vec<Located<String>> {
+        let mut texts = Vec::new();
+        for item in self.list(name) {
+            match item.as_text() {
+                Some(text) => texts.push(Located { value: text.to_owned(), span: item.span }),
+                None => self.diagnostics.push(wrong_type(&format!("an item of `{name}`"), "text", item)),
+            }
+        }
+        texts
+    }
+
+    /// The entries of that field; none when absent.
+    pub fn map(&mut self, name: &'static str) -> &'n [Entry] {
+        let Some(entry) = self.optional(name) else { return &[] };
+        entry.value.as_map().unwrap_or_else(|| {
+            self.diagnostics.push(wrong_type(&format!("`{name}`"), "a map", &entry.value));
+            &[]
+        })
+    }
+
+    /// One of a few words; the first pair's value when absent.
+    pub fn word<T: Copy>(&mut self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
+        if found.is_none() {
+            let known = listed(words.iter().map(|(word, _)| *word));
+            self.diagnostics.push(
+                Diagnostic::error("wrong_value", format!("`{name}` cannot be `{}`: expected {known}", text.value))
+                    .at(text.span)
+                    .hint(format!("write {known}"))
+                    .maybe_hint(did_you_mean(&text.value, words.iter().map(|(word, _)| *word))),
+            );
+        }
+        found
+    }
+
+    /// Reports every field that was not asked for.
+    pub fn finish(self) {
+        for entry in self.entries {
+            let name = entry.key.as_str();
+            if self.asked.contains(&name) {
+                continue;
+            }
+            let diagnostic = if self.unsupported.contains(&name) {
+                Diagnostic::error("unsupported_field", format!("`{name}` of {} is not supported yet", self.what))
+                    .hint(format!("remove `{name}`"))
+            } else {
+                Diagnostic::error("unknown_field", format!("{} has no field `{name}`", self.what))
+                    .hint(format!("the fields are {}", listed(self.asked.iter().copied())))
+                    .maybe_hint(did_you_mean(name, self.asked.iter().copied()))
+            };
+            self.diagnostics.push(diagnostic.at(entry.key_span));
+        }
+    }
+
+    /// A place for what is missing in a map: its first key, since a whole block is no place to look at.
+    fn heading(&self) -> Span {
+        self.entries.first().map_or(self.span, |entry| entry.key_span)
+    }
+}
+
+/// The text of an entry; anything else is reported.
+pub fn expect_text(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Located<String>> {
+    if let Some(text) = entry.value.as_text() {
+        return Some(Located { value: text.to_owned(), span: entry.value.span });
+    }
+    let mut diagnostic = wrong_type(&format!("`{}`", entry.key), "text", &entry.value);
+    if !matches!(entry.value.kind_name(), "list" | "map" | "null") {
+        diagnostic = diagnostic.hint("put the value in quotes");
+    }
+    diagnostics.push(diagnostic);
+    None
+}
+
+/// "`x` is a list: expected text".
+#[must_use]
+pub fn wrong_type(what: &str, expected: &str, node: &Node) -> Diagnostic {
+    let found = match node.kind_name() {
+        "null" => "empty".to_owned(),
+        "text" => "text".to_owned(),
+        kind => format!("a {kind}"),
+    };
+    Diagnostic::error("wrong_type", format!("{what} is {found}: expected {expected}"))
+        .at(node.span)
+        .hint(format!("write {expected} here"))
+}
+
+/// "`a`, `b` or `c`".
+#[must_use]
+pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} or {last}", before.join(", ")),
+        None => String::new(),
+    }
+}

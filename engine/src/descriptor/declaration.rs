@@ -1,0 +1,279 @@
+//! Resources and outputs as a stack's component and a blueprint declare them: the same fields, read by the same code.
+
+use super::names;
+use super::{Adopt, Declarations, Lifecycle, Located, OnLastRelease, OutputDeclaration, ResourceDeclaration};
+use super::{TimeoutOverrides, duration};
+use crate::decode::{Fields, expect_text, listed, wrong_type};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::expression::{Template, TemplateKind};
+use crate::source::Sources;
+use crate::yaml::{Entry, Node};
+use std::collections::HashMap;
+use std::time::Duration;
+use terrace_provider::{Map, Value};
+
+/// Reads the resources of one component or blueprint.
+pub(crate) fn read_resources(
+    items: &[Node],
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<ResourceDeclaration> {
+    items.iter().filter_map(|item| read_resource(item, sources, diagnostics)).collect()
+}
+
+fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<ResourceDeclaration> {
+    let mut fields = Fields::open(node, "a resource", diagnostics)?;
+    fields.not_supported_yet(&["checks"]);
+    let ty = fields.required_text("type");
+    let name = fields.required_text("name");
+    let config = match fields.optional("config") {
+        Some(entry) => {
+            if entry.value.as_map().is_none() && !holds_expression(&entry.value) {
+                fields.diagnostics.push(wrong_type("`config`", "a map", &entry.value));
+            }
+            compile(&entry.value, sources, fields.diagnostics)
+        }
+        None => Template { span: node.span, kind: TemplateKind::Literal(Value::Map(Map::new())) },
+    };
+    let for_each = template(&mut fields, "forEach", sources);
+    let key_entry = fields.optional("key");
+    let key = key_entry.map(|entry| compile(&entry.value, sources, fields.diagnostics));
+    if let (Some(entry), None) = (key_entry, &for_each) {
+        fields.diagnostics.push(
+            Diagnostic::error("key_without_for_each", "`key` names the instances of a `forEach`, and there is none")
+                .at(entry.key_span)
+                .hint("add `forEach:`, or remove `key`"),
+        );
+    }
+    let when = template(&mut fields, "when", sources);
+    let depends_on = fields.texts("dependsOn");
+    let provider = template(&mut fields, "provider", sources);
+    let shared = template(&mut fields, "shared", sources);
+    let adopt = fields
+        .word("adopt", &[("never", Adopt::Never), ("ifExists", Adopt::IfExists), ("ifOurs", Adopt::IfOurs)])
+        .unwrap_or_default();
+    let lifecycle = fields.optional("lifecycle").map(|entry| read_lifecycle(&entry.value, fields.diagnostics));
+    let timeouts = fields.optional("timeouts").map(|entry| read_timeouts(&entry.value, fields.diagnostics));
+    fields.finish();
+    let (ty, name) = (ty?, name?);
+    names::check(&ty, "a resource type", diagnostics);
+    names::check(&name, "a resource", diagnostics);
+    Some(ResourceDeclaration {
+        ty,
+        name,
+        for_each,
+        key,
+        when,
+        config,
+        depends_on,
+        provider,
+        shared,
+        adopt,
+        lifecycle: lifecycle.unwrap_or_default(),
+        timeouts: timeouts.unwrap_or_default(),
+        span: node.span,
+    })
+}
+
+fn read_lifecycle(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Lifecycle {
+    let Some(mut fields) = Fields::open(node, "`lifecycle`", diagnostics) else { return Lifecycle::default() };
+    fields.not_supported_yet(&["ignoreChanges", "replaceTriggeredBy"]);
+    let lifecycle = Lifecycle {
+        create_before_destroy: fields.is_true("createBeforeDestroy"),
+        prevent_destroy: fields.is_true("preventDestroy"),
+        on_last_release: fields
+            .word("onLastRelease", &[("retain", OnLastRelease::Retain), ("delete", OnLastRelease::Delete)])
+            .unwrap_or_default(),
+    };
+    fields.finish();
+    lifecycle
+}
+
+fn read_timeouts(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> TimeoutOverrides {
+    let Some(mut fields) = Fields::open(node, "`timeouts`", diagnostics) else { return TimeoutOverrides::default() };
+    let timeouts = TimeoutOverrides {
+        create: read_duration(&mut fields, "create"),
+        update: read_duration(&mut fields, "update"),
+        delete: read_duration(&mut fields, "delete"),
+        read: read_duration(&mut fields, "read"),
+    };
+    fields.finish();
+    timeouts
+}
+
+fn read_duration(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<Duration> {
+    let entry = fields.optional(name)?;
+    let read = entry.value.as_text().and_then(duration::parse);
+    if read.is_none() {
+        let found = match entry.value.as_text() {
+            Some(text) => format!("`{text}`"),
+            None => format!("a {}", entry.value.kind_name()),
+        };
+        fields.diagnostics.push(
+            Diagnostic::error("wrong_value", format!("`{name}` is {found}: expected a duration"))
+                .at(entry.value.span)
+                .hint("write a number with its unit: `30s`, `5m`, `1h30m`"),
+        );
+    }
+    read
+}
+
+/// Reads the outputs of a stack's component: plain values, or `{value, sensitive}`.
+pub(crate) fn read_stack_outputs(
+    entries: &[Entry],
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<OutputDeclaration> {
+    entries.iter().filter_map(|entry| read_output(entry, Visibility::Stack, sources, diagnostics)).collect()
+}
+
+/// Reads the outputs of a blueprint: `{public: {name: {label, value, href}}, private: {…}}`.
+pub(crate) fn read_blueprint_outputs(
+    node: &Node,
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<OutputDeclaration> {
+    let Some(mut fields) = Fields::open(node, "`outputs`", diagnostics) else { return Vec::new() };
+    let (public, private) = (fields.map("public"), fields.map("private"));
+    fields.finish();
+    let public = public.iter().map(|entry| (entry, Visibility::Public));
+    let private = private.iter().map(|entry| (entry, Visibility::Private));
+    public
+        .chain(private)
+        .filter_map(|(entry, visibility)| read_output(entry, visibility, sources, diagnostics))
+        .collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Visibility {
+    Stack,
+    Public,
+    Private,
+}
+
+fn read_output(
+    entry: &Entry,
+    visibility: Visibility,
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<OutputDeclaration> {
+    let name = Located { value: entry.key.clone(), span: entry.key_span };
+    names::check(&name, "an output", diagnostics);
+    let mut output = OutputDeclaration {
+        name,
+        value: Template { span: entry.value.span, kind: TemplateKind::Literal(Value::Null) },
+        is_sensitive: false,
+        is_public: visibility != Visibility::Private,
+        label: None,
+        href: None,
+        display: None,
+    };
+    // A map with `value` is the long form, so that a misspelt `sensitive` beside it is an error and not a leak.
+    if entry.value.get("value").is_none() && (visibility == Visibility::Stack || entry.value.as_map().is_none()) {
+        output.value = compile(&entry.value, sources, diagnostics);
+        return Some(output);
+    }
+    let mut fields = Fields::open(&entry.value, "an output", diagnostics)?;
+    output.value = template_of(fields.required("value")?, &mut fields, sources);
+    output.is_sensitive = fields.is_true("sensitive");
+    if visibility != Visibility::Stack {
+        output.label = template(&mut fields, "label", sources);
+        output.href = template(&mut fields, "href", sources);
+        output.display = fields.text("type").map(|text| text.value);
+    }
+    fields.finish();
+    Some(output)
+}
+
+/// Reports names that stand twice in one component, and dependencies on names that it does not have.
+pub(crate) fn check_names(declarations: &Declarations, diagnostics: &mut Vec<Diagnostic>) {
+    let resources = declarations.resources.iter().map(|resource| &resource.name);
+    let known = check_unique(resources, "resource", diagnostics);
+    check_unique(declarations.outputs.iter().map(|output| &output.name), "output", diagnostics);
+    for dependency in declarations.resources.iter().flat_map(|resource| &resource.depends_on) {
+        if !known.contains_key(dependency.value.as_str()) {
+            let names = declarations.resources.iter().map(|resource| resource.name.value.as_str());
+            diagnostics.push(
+                Diagnostic::error(
+                    "unknown_resource",
+                    format!("`dependsOn` names `{}`, which is no resource here", dependency.value),
+                )
+                .at(dependency.span)
+                .hint(format!("the resources are {}", listed(names.clone().take(20))))
+                .maybe_hint(did_you_mean(&dependency.value, names)),
+            );
+        }
+    }
+}
+
+/// Reports names that stand twice; answers where each stands first.
+pub(crate) fn check_unique<'a>(
+    names: impl Iterator<Item = &'a Located<String>>,
+    what: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> HashMap<&'a str, &'a Located<String>> {
+    let mut seen: HashMap<&str, &Located<String>> = HashMap::new();
+    for name in names {
+        match seen.get(name.value.as_str()) {
+            Some(first) => diagnostics.push(
+                Diagnostic::error("duplicate_name", format!("the {what} `{}` is declared twice", name.value))
+                    .at_with(name.span, "again here")
+                    .at_with(first.span, "first here")
+                    .hint("rename or remove one of the two: names are unique, whatever the type"),
+            ),
+            None => {
+                seen.insert(&name.value, name);
+            }
+        }
+    }
+    seen
+}
+
+/// The compiled field of that name.
+pub(crate) fn template(fields: &mut Fields<'_, '_>, name: &'static str, sources: &Sources) -> Option<Template> {
+    let entry = fields.optional(name)?;
+    Some(template_of(entry, fields, sources))
+}
+
+fn template_of(entry: &Entry, fields: &mut Fields<'_, '_>, sources: &Sources) -> Template {
+    compile(&entry.value, sources, fields.diagnostics)
+}
+
+/// Compiles a node; where YAML cut an expression off at ` #`, the hint says so.
+pub(crate) fn compile(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Template {
+    let before = diagnostics.len();
+    let template = Template::compile(node, sources, diagnostics);
+    for diagnostic in diagnostics.iter_mut().skip(before) {
+        if is_cut_by_comment(node, sources) {
+            diagnostic.hint = Some(
+                "put the whole value in single quotes: the ` #` in it begins a comment in plain YAML text".to_owned(),
+            );
+        }
+    }
+    template
+}
+
+/// True when the node holds plain text with an expression that is open where a comment begins.
+fn is_cut_by_comment(node: &Node, sources: &Sources) -> bool {
+    if let Some(items) = node.as_list() {
+        return items.iter().any(|item| is_cut_by_comment(item, sources));
+    }
+    if let Some(entries) = node.as_map() {
+        return entries.iter().any(|entry| is_cut_by_comment(&entry.value, sources));
+    }
+    let Some(text) = node.as_text() else { return false };
+    let is_open = text.rsplit_once("${{").is_some_and(|(_, rest)| !rest.contains("}}"));
+    let source = sources.get(node.span.source);
+    let after = source.and_then(|source| source.text.get(node.span.end as usize..)).unwrap_or_default();
+    is_open && after.starts_with([' ', '\t']) && after.trim_start_matches([' ', '\t']).starts_with('#')
+}
+
+fn holds_expression(node: &Node) -> bool {
+    node.as_text().is_some_and(|text| text.contains("${{"))
+}
+
+/// The text of an entry that people read: an error message, a description.
+pub(crate) fn required_words(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
+    let entry = fields.required(name)?;
+    expect_text(entry, fields.diagnostics).map(|text| text.value)
+}

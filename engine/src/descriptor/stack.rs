@@ -1,0 +1,244 @@
+//! The plain front end: `kind: Stack` lists resources, in the stack itself or in named components.
+//!
+//! Every field is known, so a misspelt one is an error. Files of one `metadata.name` make one stack.
+
+use super::declaration::{check_names, check_unique, compile, read_resources, read_stack_outputs, required_words};
+use super::{
+    BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FrontEnd, Located, Validation,
+    Variable, VariableType, names,
+};
+use crate::decode::{Fields, listed};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::{Sources, Span};
+use crate::yaml::{Entry, Node, NodeKind};
+use terrace_provider::Value;
+
+/// The version of terrace's own files that this engine reads.
+pub(crate) const API_VERSION: &str = "terrace.dev/v1";
+
+/// What one file says of a stack.
+#[derive(Debug, Clone)]
+pub struct StackFile {
+    /// The stack's name.
+    pub name: Located<String>,
+    variables: Vec<Variable>,
+    own: Declarations,
+    components: Vec<Component>,
+    span: Span,
+}
+
+/// Reads one `kind: Stack` file.
+pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<StackFile> {
+    let mut fields = Fields::open(node, "a stack", diagnostics)?;
+    fields.not_supported_yet(&["locals", "data", "checks", "moved", "forget", "imports"]);
+    check_api_version(&mut fields);
+    fields.optional("kind");
+    let name = fields.required("metadata").and_then(|entry| read_metadata(&entry.value, fields.diagnostics));
+    let variables = fields.map("variables").iter();
+    let variables = variables.filter_map(|entry| read_variable(entry, sources, fields.diagnostics)).collect();
+    let own = read_declarations(&mut fields, sources);
+    let components = fields.map("components").iter();
+    let components = components.filter_map(|entry| read_component(entry, sources, fields.diagnostics)).collect();
+    fields.finish();
+    Some(StackFile { name: name?, variables, own, components, span: node.span })
+}
+
+/// Reads `apiVersion` and reports one that is not ours.
+pub(crate) fn check_api_version(fields: &mut Fields<'_, '_>) {
+    if let Some(version) = fields.required_text("apiVersion").filter(|version| version.value != API_VERSION) {
+        fields.diagnostics.push(
+            Diagnostic::error(
+                "wrong_version",
+                format!("`apiVersion` is `{}`: expected `{API_VERSION}`", version.value),
+            )
+            .at(version.span)
+            .hint(format!("write `apiVersion: {API_VERSION}`")),
+        );
+    }
+}
+
+fn read_metadata(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Located<String>> {
+    let mut fields = Fields::open(node, "`metadata`", diagnostics)?;
+    let name = fields.required_text("name");
+    fields.finish();
+    let name = name?;
+    names::check_stack(&name, diagnostics);
+    Some(name)
+}
+
+fn read_declarations(fields: &mut Fields<'_, '_>, sources: &Sources) -> Declarations {
+    let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
+    let outputs = read_stack_outputs(fields.map("outputs"), sources, fields.diagnostics);
+    Declarations { resources, outputs }
+}
+
+fn read_component(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Component> {
+    names::check_component(&Located { value: entry.key.clone(), span: entry.key_span }, diagnostics);
+    let mut fields = Fields::open(&entry.value, "a component", diagnostics)?;
+    let depends_on = fields.texts("dependsOn").into_iter();
+    let depends_on = depends_on.map(|text| Dependency { text: text.value, key: None, span: text.span }).collect();
+    let blueprint = fields.text("blueprint");
+    let body = match blueprint {
+        Some(name) => {
+            fields.optional("specific");
+            Body::Blueprint(BlueprintUse { name: Some(name), facts: Facts::default(), node: entry.value.clone() })
+        }
+        None => Body::Resources(read_declarations(&mut fields, sources)),
+    };
+    fields.finish();
+    Some(Component { key: entry.key.clone(), id: None, depends_on, body, span: entry.key_span })
+}
+
+fn read_variable(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Variable> {
+    let name = Located { value: entry.key.clone(), span: entry.key_span };
+    names::check_variable(&name, diagnostics);
+    if entry.value.is_null() {
+        return Some(Variable {
+            name,
+            ty: VariableType::Any,
+            default: None,
+            is_sensitive: false,
+            validation: Vec::new(),
+        });
+    }
+    let mut fields = Fields::open(&entry.value, "a variable", diagnostics)?;
+    let ty = read_variable_type(&mut fields);
+    fields.optional("default");
+    let default = entry.value.entry("default").map(|default| {
+        check_default(&ty, default, fields.diagnostics);
+        default.value.to_value()
+    });
+    let is_sensitive = fields.is_true("sensitive");
+    let mut validation = Vec::new();
+    for item in fields.list("validation") {
+        validation.extend(read_validation(item, sources, fields.diagnostics));
+    }
+    fields.finish();
+    Some(Variable { name, ty, default, is_sensitive, validation })
+}
+
+fn read_variable_type(fields: &mut Fields<'_, '_>) -> VariableType {
+    let written = fields.optional("type");
+    let words =
+        [("string", WordType::String), ("int", WordType::Int), ("float", WordType::Float), ("bool", WordType::Bool)];
+    let word = fields.word("type", &words);
+    let schema = fields.optional("schema");
+    if let (Some(written), Some(schema)) = (written, schema) {
+        fields.diagnostics.push(
+            Diagnostic::error("type_and_schema", "a variable has a `type` or a `schema`, not both")
+                .at(schema.key_span)
+                .at_with(written.key_span, "the type")
+                .hint("remove one of the two"),
+        );
+    }
+    match (word, schema) {
+        (Some(WordType::String), _) => VariableType::String,
+        (Some(WordType::Int), _) => VariableType::Int,
+        (Some(WordType::Float), _) => VariableType::Float,
+        (Some(WordType::Bool), _) => VariableType::Bool,
+        (None, Some(schema)) => VariableType::Schema(schema.value.to_json()),
+        (None, None) => VariableType::Any,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum WordType {
+    String,
+    Int,
+    Float,
+    Bool,
+}
+
+/// Reports a default that is not of its variable's type.
+fn check_default(ty: &VariableType, default: &Entry, diagnostics: &mut Vec<Diagnostic>) {
+    let kind = &default.value.kind;
+    let (is_fitting, expected) = match ty {
+        VariableType::String => (matches!(kind, NodeKind::Text(_)), "text"),
+        VariableType::Int => (matches!(kind, NodeKind::Int(_)), "a whole number"),
+        VariableType::Float => (matches!(kind, NodeKind::Int(_) | NodeKind::Number(_)), "a number"),
+        VariableType::Bool => (matches!(kind, NodeKind::Bool(_)), "`true` or `false`"),
+        VariableType::Schema(_) | VariableType::Any => (true, ""),
+    };
+    if !is_fitting && !default.value.is_null() {
+        diagnostics.push(crate::decode::wrong_type("`default`", expected, &default.value));
+    }
+}
+
+fn read_validation(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Validation> {
+    let mut fields = Fields::open(node, "a validation", diagnostics)?;
+    let assert = fields.required("assert").map(|entry| compile(&entry.value, sources, fields.diagnostics));
+    let error = required_words(&mut fields, "error");
+    fields.finish();
+    Some(Validation { assert: assert?, error: error? })
+}
+
+/// Makes one descriptor for each stack that the files name, in the order of first mention.
+#[must_use]
+pub fn merge(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Descriptor> {
+    let mut stacks: Vec<Vec<StackFile>> = Vec::new();
+    for file in files {
+        let same = stacks.iter_mut().find(|stack| stack.iter().any(|other| other.name.value == file.name.value));
+        match same {
+            Some(stack) => stack.push(file),
+            None => stacks.push(vec![file]),
+        }
+    }
+    stacks.into_iter().filter_map(|files| merge_one(files, diagnostics)).collect()
+}
+
+fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
+    let first = files.first()?;
+    let (stack, span) = (first.name.value.clone(), first.span);
+    let mut own = Declarations::default();
+    let (mut variables, mut components) = (Vec::new(), Vec::new());
+    for file in files {
+        own.resources.extend(file.own.resources);
+        own.outputs.extend(file.own.outputs);
+        variables.extend(file.variables);
+        components.extend(file.components);
+    }
+    check_unique(variables.iter().map(|variable: &Variable| &variable.name), "variable", diagnostics);
+    check_names(&own, diagnostics);
+    for component in &components {
+        if let Body::Resources(declarations) = &component.body {
+            check_names(declarations, diagnostics);
+        }
+    }
+    link_components(&mut components, diagnostics);
+    if !own.resources.is_empty() || !own.outputs.is_empty() {
+        let body = Body::Resources(own);
+        components.insert(0, Component { key: String::new(), id: None, depends_on: Vec::new(), body, span });
+    }
+    Some(Descriptor {
+        front_end: FrontEnd::Stack,
+        stack,
+        environment: None,
+        product: Value::Null,
+        components,
+        target: None,
+        variables,
+    })
+}
+
+/// Resolves what components depend on, and reports names that stand twice or nowhere.
+fn link_components(components: &mut [Component], diagnostics: &mut Vec<Diagnostic>) {
+    let names: Vec<Located<String>> =
+        components.iter().map(|component| Located { value: component.key.clone(), span: component.span }).collect();
+    let known = check_unique(names.iter(), "component", diagnostics);
+    for dependency in components.iter_mut().flat_map(|component| &mut component.depends_on) {
+        if known.contains_key(dependency.text.as_str()) {
+            dependency.key = Some(dependency.text.clone());
+            continue;
+        }
+        let keys = names.iter().map(|name| name.value.as_str());
+        diagnostics.push(
+            Diagnostic::error(
+                "unknown_component",
+                format!("`dependsOn` names `{}`, which is no component of this stack", dependency.text),
+            )
+            .at(dependency.span)
+            .hint(format!("the components are {}", listed(keys.clone().take(20))))
+            .maybe_hint(did_you_mean(&dependency.text, keys)),
+        );
+    }
+}

@@ -1,0 +1,333 @@
+//! The Witboost front end: a data product, bare or wrapped with the component to act on.
+//!
+//! Other systems write these texts, so the envelope is read leniently: unknown fields are normal, and a component that
+//! is not asked for is never a reason to refuse another one. What a component asks for (`specific`) is not looked at
+//! here: its blueprint's schema does that. `${…}` and `${{ … }}` are the user's text.
+
+mod identifier;
+
+use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FrontEnd, Located};
+use crate::decode::{listed, wrong_type};
+use crate::diagnostic::{Diagnostic, Severity, closest};
+use crate::source::Span;
+use crate::yaml::{Entry, Node};
+use std::collections::HashMap;
+use terrace_provider::Value;
+
+/// Reads a data product.
+///
+/// What could be read is answered also when something is wrong with it; look for errors before using it.
+#[must_use]
+pub fn read_witboost(node: &Node) -> (Option<Descriptor>, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let descriptor = read(node, &mut diagnostics);
+    (descriptor, diagnostics)
+}
+
+fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
+    let wrapped = entry_ignoring_case(node, "dataProduct");
+    let (product, product_span) = wrapped.map_or((node, heading(node)), |entry| (&entry.value, entry.key_span));
+    if product.as_map().is_none() {
+        diagnostics.push(wrong_type("the data product", "a map", product));
+        return None;
+    }
+    let asked = entry_ignoring_case(node, "componentIdToProvision");
+    let product_id = text_of(product, "id", diagnostics);
+    let found = collect(product, product_id.map(|(id, _)| id), diagnostics);
+    let target = asked.map(|entry| find_target(entry, &found, diagnostics));
+    let is_acted_on = |found: &Found<'_>| match target {
+        Some(target) => target.is_some_and(|target| target.id == found.id),
+        None => true,
+    };
+    report_loose_ends(&found, &is_acted_on, diagnostics);
+    let stack = read_stack_name(product, product_id, &found, product_span, diagnostics)?;
+    if product.get("name").is_none_or(Node::is_null) {
+        diagnostics.push(
+            Diagnostic::warning("missing_field", "the data product has no `name`")
+                .at(product_span)
+                .hint("add `name:`; expressions that read `product.name` fail without it"),
+        );
+    }
+    let environment =
+        text_of(product, "environment", diagnostics).map(|(value, span)| Located { value: value.to_owned(), span });
+    let keys: HashMap<&str, &str> = found.iter().map(|found| (found.id, found.key.as_str())).collect();
+    let components = found
+        .iter()
+        .filter(|found| found.clashes_with.is_none() || is_acted_on(found))
+        .map(|found| read_component(found, &keys, product_id.map(|(id, _)| id), is_acted_on(found), diagnostics))
+        .collect();
+    let target = target.flatten().map(|target| target.key.clone());
+    Some(Descriptor {
+        front_end: FrontEnd::Witboost,
+        stack,
+        environment,
+        product: without_components(product),
+        components,
+        target,
+        variables: Vec::new(),
+    })
+}
+
+/// A component as it was come across.
+struct Found<'n> {
+    node: &'n Node,
+    id: &'n str,
+    id_span: Span,
+    key: String,
+    /// Why its key is not its own: the place of the component that had it before.
+    clashes_with: Option<Span>,
+}
+
+/// Lists components, nested ones after the one that they are part of.
+fn collect<'n>(product: &'n Node, product_id: Option<&str>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Found<'n>> {
+    let Some(entry) = product.entry("components").filter(|entry| !entry.value.is_null()) else { return Vec::new() };
+    let mut found = Vec::new();
+    collect_from(entry, None, product_id, &mut found, diagnostics);
+    let mut seen: HashMap<String, Span> = HashMap::new();
+    for component in &mut found {
+        match seen.get(&component.key) {
+            Some(first) => component.clashes_with = Some(*first),
+            None => {
+                seen.insert(component.key.clone(), component.id_span);
+            }
+        }
+    }
+    found
+}
+
+fn collect_from<'n>(
+    entry: &'n Entry,
+    parent: Option<(&str, &str)>,
+    product_id: Option<&str>,
+    found: &mut Vec<Found<'n>>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let Some(items) = entry.value.as_list() else {
+        diagnostics.push(wrong_type("`components`", "a list", &entry.value));
+        return;
+    };
+    for item in items {
+        if item.as_map().is_none() {
+            diagnostics.push(wrong_type("a component", "a map", item));
+            continue;
+        }
+        let Some((id, id_span)) = text_of(item, "id", diagnostics).or_else(|| name_as_id(item)) else {
+            diagnostics.push(
+                Diagnostic::error("missing_field", "a component needs `id`")
+                    .at(heading(item))
+                    .hint("add `id: urn:dmb:cmp:<domain>:<product>:<major version>:<component>`"),
+            );
+            continue;
+        };
+        let key = identifier::component_key(id, product_id, parent);
+        let nested = item.entry("components").filter(|entry| !entry.value.is_null());
+        let inner_parent = (id, key.clone());
+        found.push(Found { node: item, id, id_span, key, clashes_with: None });
+        if let Some(nested) = nested {
+            collect_from(nested, Some((inner_parent.0, &inner_parent.1)), product_id, found, diagnostics);
+        }
+    }
+}
+
+/// What stands in for an id that is missing: a name says as clearly which component is meant.
+fn name_as_id(component: &Node) -> Option<(&str, Span)> {
+    let entry = component.entry("name")?;
+    Some((entry.value.as_text()?, entry.value.span))
+}
+
+/// The component that the descriptor asks to act on; reported when there is none.
+fn find_target<'f, 'n>(
+    asked: &Entry,
+    found: &'f [Found<'n>],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<&'f Found<'n>> {
+    let known = || match found.len() {
+        0 => "the data product has no components".to_owned(),
+        _ => format!("the components are {}", listed(found.iter().map(|found| found.id).take(20))),
+    };
+    let Some(wanted) = asked.value.as_text() else {
+        let mut diagnostic = wrong_type("`componentIdToProvision`", "the id of a component", &asked.value);
+        diagnostic.labels.clear();
+        diagnostics.push(diagnostic.at(asked.key_span).hint(known()));
+        return None;
+    };
+    let target =
+        found.iter().find(|found| found.id == wanted).or_else(|| found.iter().find(|found| found.key == wanted));
+    if target.is_none() {
+        let hint = did_you_mean_id(wanted, found.iter().map(|found| found.id));
+        let hint = hint.map_or_else(known, |hint| format!("{hint} {}", known()));
+        diagnostics.push(
+            Diagnostic::error(
+                "unknown_component",
+                format!("`componentIdToProvision` names `{wanted}`, which the data product does not have"),
+            )
+            .at(asked.value.span)
+            .hint(hint),
+        );
+    }
+    target
+}
+
+/// "did you mean `…`?" for ids: a slip is told by the last part, for the rest is the same in all of them.
+fn did_you_mean_id<'a>(wanted: &str, ids: impl Iterator<Item = &'a str> + Clone) -> Option<String> {
+    let part = closest(last_part(wanted), ids.clone().map(last_part))?;
+    let id = ids.into_iter().find(|id| last_part(id) == part)?;
+    Some(format!("did you mean `{id}`?"))
+}
+
+fn last_part(id: &str) -> &str {
+    id.rsplit(':').next().unwrap_or(id)
+}
+
+/// Reports components that share a key. It is an error for what is acted on; another one is left out and warned of.
+fn report_loose_ends(found: &[Found<'_>], is_acted_on: &dyn Fn(&Found<'_>) -> bool, diagnostics: &mut Vec<Diagnostic>) {
+    for component in found {
+        let Some(first) = component.clashes_with else { continue };
+        let message = format!("two components have the key `{}`", component.key);
+        let mut diagnostic = Diagnostic::error("duplicate_component", message)
+            .at_with(component.id_span, "again here")
+            .at_with(first, "first here")
+            .hint("change the last part of one id: resources are recorded under it");
+        if !is_acted_on(component) {
+            diagnostic.severity = Severity::Warning;
+        }
+        diagnostics.push(diagnostic);
+    }
+}
+
+/// The stack's name, from the product's id, else from the ids of its components.
+fn read_stack_name(
+    product: &Node,
+    product_id: Option<(&str, Span)>,
+    found: &[Found<'_>],
+    product_span: Span,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<String> {
+    if let Some((id, span)) = product_id {
+        let name = identifier::stack_name(id);
+        if name.is_none() {
+            diagnostics.push(
+                Diagnostic::error("wrong_value", format!("the data product's `id` is `{id}`, which names nothing"))
+                    .at(span)
+                    .hint("write `urn:dmb:dp:<domain>:<product>:<major version>`"),
+            );
+        }
+        return name;
+    }
+    let missing = |severity: Severity, hint: String| {
+        let span = product.entry("id").map_or(product_span, |entry| entry.key_span);
+        let mut diagnostic = Diagnostic::error("missing_field", "the data product needs `id`").at(span).hint(hint);
+        diagnostic.severity = severity;
+        diagnostic
+    };
+    let mut names = found.iter().map(|found| identifier::product_of(found.id));
+    let agreed = names.next().flatten().filter(|first| names.all(|name| name.as_ref() == Some(first)));
+    let id = agreed.as_ref().map_or("urn:dmb:dp:<domain>:<product>:<major version>", |agreed| agreed.as_str());
+    let severity = if agreed.is_some() { Severity::Warning } else { Severity::Error };
+    diagnostics.push(missing(severity, format!("add `id: {id}`")));
+    identifier::stack_name(&agreed?)
+}
+
+fn read_component(
+    found: &Found<'_>,
+    keys: &HashMap<&str, &str>,
+    product_id: Option<&str>,
+    is_acted_on: bool,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Component {
+    // What is wrong with a sibling is not for the author of this request to mend.
+    let mut unheard = Vec::new();
+    let heard = if is_acted_on { diagnostics } else { &mut unheard };
+    let node = found.node;
+    let depends_on = read_dependencies(node, keys, product_id, heard);
+    let mut fact = |name| text_of(node, name, heard).map(|(text, _)| text.to_owned());
+    let facts = Facts {
+        use_case_template_id: fact("useCaseTemplateId"),
+        infrastructure_template_id: fact("infrastructureTemplateId"),
+        kind: fact("kind"),
+        platform: fact("platform"),
+        technology: fact("technology"),
+        output_port_type: fact("outputPortType"),
+    };
+    if facts.kind.is_none() {
+        heard.push(
+            Diagnostic::warning("missing_field", format!("the component `{}` has no `kind`", found.key))
+                .at(found.id_span)
+                .hint("add `kind: storage`, `workload`, `outputport` or `observability`"),
+        );
+    }
+    Component {
+        key: found.key.clone(),
+        id: Some(found.id.to_owned()),
+        depends_on,
+        body: Body::Blueprint(BlueprintUse { name: None, facts, node: node.clone() }),
+        span: found.id_span,
+    }
+}
+
+fn read_dependencies(
+    component: &Node,
+    keys: &HashMap<&str, &str>,
+    product_id: Option<&str>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Dependency> {
+    let Some(entry) = component.entry("dependsOn").filter(|entry| !entry.value.is_null()) else { return Vec::new() };
+    let Some(items) = entry.value.as_list() else {
+        diagnostics.push(wrong_type("`dependsOn`", "a list of component ids", &entry.value));
+        return Vec::new();
+    };
+    let mut dependencies = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(text) = item.as_text() else {
+            diagnostics.push(wrong_type("an item of `dependsOn`", "the id of a component", item));
+            continue;
+        };
+        let by_key = || keys.values().find(|key| **key == text);
+        let key = keys.get(text).or_else(by_key).map(|key| (*key).to_owned());
+        if key.is_none() {
+            diagnostics.push(outside(text, item.span, product_id, keys));
+        }
+        dependencies.push(Dependency { text: text.to_owned(), key, span: item.span });
+    }
+    dependencies
+}
+
+fn outside(text: &str, span: Span, product_id: Option<&str>, keys: &HashMap<&str, &str>) -> Diagnostic {
+    let is_of_this_product = identifier::product_of(text).is_some_and(|product| Some(product.as_str()) == product_id);
+    let (message, hint) = if is_of_this_product {
+        ("is not in this descriptor", did_you_mean_id(text, keys.keys().copied()))
+    } else {
+        ("lies outside this data product", None)
+    };
+    Diagnostic::warning("outside_dependency", format!("the dependency `{text}` {message}"))
+        .at(span)
+        .hint("nothing waits for it, and expressions cannot read its outputs")
+        .maybe_hint(hint)
+}
+
+fn without_components(product: &Node) -> Value {
+    match product.to_value() {
+        Value::Map(mut entries) => {
+            entries.shift_remove("components");
+            Value::Map(entries)
+        }
+        other => other,
+    }
+}
+
+/// The text of a field and its place; null counts as absent, anything else but text is reported.
+fn text_of<'n>(node: &'n Node, name: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<(&'n str, Span)> {
+    let entry = node.entry(name).filter(|entry| !entry.value.is_null())?;
+    if entry.value.as_text().is_none() {
+        diagnostics.push(wrong_type(&format!("`{name}`"), "text", &entry.value));
+    }
+    Some((entry.value.as_text()?, entry.value.span))
+}
+
+fn entry_ignoring_case<'n>(node: &'n Node, name: &str) -> Option<&'n Entry> {
+    node.as_map()?.iter().rev().find(|entry| entry.key.eq_ignore_ascii_case(name))
+}
+
+fn heading(node: &Node) -> Span {
+    node.as_map().and_then(<[_]>::first).map_or(node.span, |entry| entry.key_span)
+}

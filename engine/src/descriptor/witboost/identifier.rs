@@ -1,0 +1,94 @@
+//! Names for stacks and components out of the ids that Witboost gives them.
+//!
+//! `urn:dmb:dp:<domain>:<product>:<major>` and `urn:dmb:cmp:<domain>:<product>:<major>:<component>` are the rule, and
+//! looser ids exist. State hangs off the names, so two ids must not give one name without being told.
+
+use crate::descriptor::names::is_stack_character;
+
+const PRODUCT: &str = "urn:dmb:dp:";
+const COMPONENT: &str = "urn:dmb:cmp:";
+
+/// The stack's name: `finance.cashflow.0` of `urn:dmb:dp:finance:cashflow:0`; `None` when nothing is left of the id.
+///
+/// Of any other id all parts are kept: the last one alone would put two products into one stack.
+pub(super) fn stack_name(id: &str) -> Option<String> {
+    let name = normalised(id.strip_prefix(PRODUCT).unwrap_or(id)).replace(':', ".");
+    let name = name.trim_matches(['.', '-']);
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The id of the data product that a component's id belongs to.
+pub(super) fn product_of(component_id: &str) -> Option<String> {
+    let mut parts = component_id.strip_prefix(COMPONENT)?.split(':');
+    let (domain, product, major) = (parts.next()?, parts.next()?, parts.next()?);
+    parts.next().filter(|component| !component.is_empty())?;
+    Some(format!("{PRODUCT}{domain}:{product}:{major}"))
+}
+
+/// The component's key: the part of its id after the data product's, below its parent's key where it is nested.
+pub(super) fn component_key(id: &str, product_id: Option<&str>, parent: Option<(&str, &str)>) -> String {
+    let own_part = |whole: &str| id.strip_prefix(whole)?.strip_prefix(':').filter(|rest| !rest.is_empty());
+    let of_parent = parent.and_then(|(parent_id, _)| own_part(parent_id));
+    let of_product = || {
+        let product = product_id?.strip_prefix(PRODUCT)?;
+        own_part(&format!("{COMPONENT}{product}"))
+    };
+    let of_any_product = || own_part(&product_of(id)?.replacen(PRODUCT, COMPONENT, 1));
+    let last = || id.rsplit(':').find(|part| !part.is_empty()).unwrap_or(id);
+    let part = of_parent.or_else(of_product).or_else(of_any_product).unwrap_or_else(last);
+    let part = normalised(part).replace(':', "/");
+    match parent {
+        Some((_, parent_key)) => {
+            // A nested id often repeats its parent's part: `…:port:probe` under `…:port`.
+            let below = part.strip_prefix(parent_key).and_then(|rest| rest.strip_prefix('/')).unwrap_or(&part);
+            format!("{parent_key}/{below}")
+        }
+        None => part,
+    }
+}
+
+/// The text with `-` for whatever an address or a folder could not hold.
+fn normalised(text: &str) -> String {
+    text.chars().map(|c| if is_stack_character(c) || c == ':' { c } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_are_named_by_the_parts_of_their_urn() {
+        for (id, name) in [
+            ("urn:dmb:dp:distribution:network-status:0", "distribution.network-status.0"),
+            ("urn:dmb:dp:my_domain:my_data_product:1", "my_domain.my_data_product.1"),
+            ("domain:marketing.Marketing-Invoice-1.1", "domain.marketing.Marketing-Invoice-1.1"),
+            ("finance:cash flow@1", "finance.cash-flow-1"),
+        ] {
+            assert_eq!(stack_name(id).as_deref(), Some(name));
+        }
+        assert_eq!(stack_name("urn:dmb:dp:"), None);
+    }
+
+    #[test]
+    fn components_are_keyed_by_what_follows_the_product() {
+        let product = Some("urn:dmb:dp:d:p:0");
+        for (id, key) in [
+            ("urn:dmb:cmp:d:p:0:storage", "storage"),
+            ("urn:dmb:cmp:d:other:0:storage", "storage"),
+            ("urn:dmb:cmp:d:p:0:port:probe", "port/probe"),
+            ("urn:dmb:cmp:d:some-name", "some-name"),
+            ("domain:marketing.Ingestion-1.1", "marketing.Ingestion-1.1"),
+            ("Storage Area [x]", "Storage-Area--x-"),
+        ] {
+            assert_eq!(component_key(id, product, None), key);
+        }
+    }
+
+    #[test]
+    fn nested_components_are_keyed_below_their_parent() {
+        let parent = Some(("urn:dmb:cmp:d:p:0:port", "port"));
+        for id in ["urn:dmb:cmp:d:p:0:port:probe", "urn:dmb:cmp:d:p:0:probe", "probe"] {
+            assert_eq!(component_key(id, Some("urn:dmb:dp:d:p:0"), parent), "port/probe");
+        }
+    }
+}
