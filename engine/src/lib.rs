@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod blueprint;
 pub mod decode;
 pub mod descriptor;
 pub mod diagnostic;

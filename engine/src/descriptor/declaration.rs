@@ -4,11 +4,11 @@ use super::names;
 use super::{Adopt, Declarations, Lifecycle, Located, OnLastRelease, OutputDeclaration, ResourceDeclaration};
 use super::{TimeoutOverrides, duration};
 use crate::decode::{Fields, expect_text, listed, wrong_type};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{Diagnostic, Label, Location, did_you_mean};
 use crate::expression::{Template, TemplateKind};
-use crate::source::Sources;
-use crate::yaml::{Entry, Node};
-use std::collections::HashMap;
+use crate::source::{Sources, Span};
+use crate::yaml::{Entry, Node, NodeKind};
+use indexmap::IndexMap;
 use std::time::Duration;
 use terrace_provider::{Map, Value};
 
@@ -192,18 +192,38 @@ pub(crate) fn check_names(declarations: &Declarations, diagnostics: &mut Vec<Dia
     check_unique(declarations.outputs.iter().map(|output| &output.name), "output", diagnostics);
     for dependency in declarations.resources.iter().flat_map(|resource| &resource.depends_on) {
         if !known.contains_key(dependency.value.as_str()) {
-            let names = declarations.resources.iter().map(|resource| resource.name.value.as_str());
-            diagnostics.push(
-                Diagnostic::error(
-                    "unknown_resource",
-                    format!("`dependsOn` names `{}`, which is no resource here", dependency.value),
-                )
-                .at(dependency.span)
-                .hint(format!("the resources are {}", listed(names.clone().take(20))))
-                .maybe_hint(did_you_mean(&dependency.value, names)),
-            );
+            let names = known.keys().copied();
+            let message = format!("`dependsOn` names `{}`, which is no resource here", dependency.value);
+            diagnostics.push(unknown_name(
+                "unknown_resource",
+                message,
+                dependency,
+                "resources",
+                names,
+                diagnostics.len(),
+            ));
         }
     }
+}
+
+/// The closest name is looked for in so many diagnostics: each looks at every name there is.
+const HELPED: usize = 100;
+
+/// Reports a name that leads nowhere, with what there is.
+pub(super) fn unknown_name<'a>(
+    code: &'static str,
+    message: String,
+    name: &Located<String>,
+    what: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+    told: usize,
+) -> Diagnostic {
+    let diagnostic = Diagnostic::error(code, message).at(name.span);
+    if known.clone().next().is_none() {
+        return diagnostic.hint(format!("there are no {what} here: remove `{}`", name.value));
+    }
+    let hint = (told < HELPED).then(|| did_you_mean(&name.value, known.clone())).flatten();
+    diagnostic.hint(format!("the {what} are {}", listed(known.take(20)))).maybe_hint(hint)
 }
 
 /// Reports names that stand twice; answers where each stands first.
@@ -211,8 +231,8 @@ pub(crate) fn check_unique<'a>(
     names: impl Iterator<Item = &'a Located<String>>,
     what: &str,
     diagnostics: &mut Vec<Diagnostic>,
-) -> HashMap<&'a str, &'a Located<String>> {
-    let mut seen: HashMap<&str, &Located<String>> = HashMap::new();
+) -> IndexMap<&'a str, &'a Located<String>> {
+    let mut seen: IndexMap<&str, &Located<String>> = IndexMap::new();
     for name in names {
         match seen.get(name.value.as_str()) {
             Some(first) => diagnostics.push(
@@ -243,29 +263,41 @@ fn template_of(entry: &Entry, fields: &mut Fields<'_, '_>, sources: &Sources) ->
 pub(crate) fn compile(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Template {
     let before = diagnostics.len();
     let template = Template::compile(node, sources, diagnostics);
-    for diagnostic in diagnostics.iter_mut().skip(before) {
-        if is_cut_by_comment(node, sources) {
-            diagnostic.hint = Some(
-                "put the whole value in single quotes: the ` #` in it begins a comment in plain YAML text".to_owned(),
-            );
+    if diagnostics.len() > before {
+        let mut cut = Vec::new();
+        find_cut(node, sources, &mut cut);
+        let is_in = |label: &Label, text: &Span| match label.at {
+            Location::Span(span) => span.source == text.source && text.start <= span.start && span.start <= text.end,
+            Location::Place(_) => false,
+        };
+        for diagnostic in diagnostics.iter_mut().skip(before) {
+            if diagnostic.labels.first().is_some_and(|label| cut.iter().any(|text| is_in(label, text))) {
+                diagnostic.hint = Some(
+                    "put the whole value in single quotes: the ` #` in it begins a comment in plain YAML text"
+                        .to_owned(),
+                );
+            }
         }
     }
     template
 }
 
-/// True when the node holds plain text with an expression that is open where a comment begins.
-fn is_cut_by_comment(node: &Node, sources: &Sources) -> bool {
-    if let Some(items) = node.as_list() {
-        return items.iter().any(|item| is_cut_by_comment(item, sources));
+/// Finds plain text with an expression that is still open where a comment begins.
+fn find_cut(node: &Node, sources: &Sources, cut: &mut Vec<Span>) {
+    match &node.kind {
+        NodeKind::List(items) => items.iter().for_each(|item| find_cut(item, sources, cut)),
+        NodeKind::Map(entries) => entries.iter().for_each(|entry| find_cut(&entry.value, sources, cut)),
+        NodeKind::Text(text) => {
+            let is_open = text.rsplit_once("${{").is_some_and(|(_, rest)| !rest.contains("}}"));
+            let source = sources.get(node.span.source);
+            let after = source.and_then(|source| source.text.get(node.span.end as usize..)).unwrap_or_default();
+            let is_comment = after.trim_start_matches([' ', '\t']).starts_with('#');
+            if is_open && is_comment && after.starts_with([' ', '\t']) {
+                cut.push(node.span);
+            }
+        }
+        _ => {}
     }
-    if let Some(entries) = node.as_map() {
-        return entries.iter().any(|entry| is_cut_by_comment(&entry.value, sources));
-    }
-    let Some(text) = node.as_text() else { return false };
-    let is_open = text.rsplit_once("${{").is_some_and(|(_, rest)| !rest.contains("}}"));
-    let source = sources.get(node.span.source);
-    let after = source.and_then(|source| source.text.get(node.span.end as usize..)).unwrap_or_default();
-    is_open && after.starts_with([' ', '\t']) && after.trim_start_matches([' ', '\t']).starts_with('#')
 }
 
 fn holds_expression(node: &Node) -> bool {
@@ -276,4 +308,20 @@ fn holds_expression(node: &Node) -> bool {
 pub(crate) fn required_words(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
     let entry = fields.required(name)?;
     expect_text(entry, fields.diagnostics).map(|text| text.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{Budget, parse};
+
+    #[test]
+    fn an_expression_that_a_comment_cuts_off_is_found() {
+        let text = "a: ${{ x #y }}\nb: ['${{ y #}}']\nc: ${{ z }} # z\n";
+        let mut sources = Sources::default();
+        let id = sources.add("a.yaml", text);
+        let mut cut = Vec::new();
+        find_cut(&parse(id, text, &Budget::default()).unwrap(), &sources, &mut cut);
+        assert_eq!(cut, [Span::new(id, 3, 8)]);
+    }
 }

@@ -2,13 +2,15 @@
 //!
 //! Every field is known, so a misspelt one is an error. Files of one `metadata.name` make one stack.
 
-use super::declaration::{check_names, check_unique, compile, read_resources, read_stack_outputs, required_words};
+use super::declaration::{
+    check_names, check_unique, compile, read_resources, read_stack_outputs, required_words, unknown_name,
+};
 use super::{
     BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FrontEnd, Located, Validation,
     Variable, VariableType, names,
 };
-use crate::decode::{Fields, listed};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::decode::Fields;
+use crate::diagnostic::Diagnostic;
 use crate::source::{Sources, Span};
 use crate::yaml::{Entry, Node, NodeKind};
 use terrace_provider::Value;
@@ -230,15 +232,9 @@ fn link_components(components: &mut [Component], diagnostics: &mut Vec<Diagnosti
             dependency.key = Some(dependency.text.clone());
             continue;
         }
-        let keys = names.iter().map(|name| name.value.as_str());
-        diagnostics.push(
-            Diagnostic::error(
-                "unknown_component",
-                format!("`dependsOn` names `{}`, which is no component of this stack", dependency.text),
-            )
-            .at(dependency.span)
-            .hint(format!("the components are {}", listed(keys.clone().take(20))))
-            .maybe_hint(did_you_mean(&dependency.text, keys)),
-        );
+        let name = Located { value: dependency.text.clone(), span: dependency.span };
+        let message = format!("`dependsOn` names `{}`, which is no component of this stack", name.value);
+        let keys = known.keys().copied();
+        diagnostics.push(unknown_name("unknown_component", message, &name, "components", keys, diagnostics.len()));
     }
 }

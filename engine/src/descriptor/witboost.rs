@@ -11,7 +11,7 @@ use crate::decode::{listed, wrong_type};
 use crate::diagnostic::{Diagnostic, Severity, closest};
 use crate::source::Span;
 use crate::yaml::{Entry, Node};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use terrace_provider::Value;
 
 /// Reads a data product.
@@ -50,7 +50,7 @@ fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
     }
     let environment =
         text_of(product, "environment", diagnostics).map(|(value, span)| Located { value: value.to_owned(), span });
-    let keys: HashMap<&str, &str> = found.iter().map(|found| (found.id, found.key.as_str())).collect();
+    let keys = Keys::new(&found);
     let components = found
         .iter()
         .filter(|found| found.clashes_with.is_none() || is_acted_on(found))
@@ -67,6 +67,30 @@ fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
         variables: Vec::new(),
     })
 }
+
+/// Components by id and by key.
+struct Keys<'f> {
+    by_id: HashMap<&'f str, &'f str>,
+    own: HashSet<&'f str>,
+}
+
+impl<'f> Keys<'f> {
+    fn new(found: &'f [Found<'_>]) -> Self {
+        let by_id = found.iter().map(|found| (found.id, found.key.as_str())).collect();
+        Self { by_id, own: found.iter().map(|found| found.key.as_str()).collect() }
+    }
+
+    fn find(&self, id_or_key: &str) -> Option<&'f str> {
+        self.by_id.get(id_or_key).or_else(|| self.own.get(id_or_key)).copied()
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &'f str> + Clone {
+        self.by_id.keys().copied()
+    }
+}
+
+/// The closest id is looked for in so many dependencies of a component: each looks at every id there is.
+const HELPED: usize = 20;
 
 /// A component as it was come across.
 struct Found<'n> {
@@ -230,7 +254,7 @@ fn read_stack_name(
 
 fn read_component(
     found: &Found<'_>,
-    keys: &HashMap<&str, &str>,
+    keys: &Keys<'_>,
     product_id: Option<&str>,
     is_acted_on: bool,
     diagnostics: &mut Vec<Diagnostic>,
@@ -267,7 +291,7 @@ fn read_component(
 
 fn read_dependencies(
     component: &Node,
-    keys: &HashMap<&str, &str>,
+    keys: &Keys<'_>,
     product_id: Option<&str>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Dependency> {
@@ -282,20 +306,20 @@ fn read_dependencies(
             diagnostics.push(wrong_type("an item of `dependsOn`", "the id of a component", item));
             continue;
         };
-        let by_key = || keys.values().find(|key| **key == text);
-        let key = keys.get(text).or_else(by_key).map(|key| (*key).to_owned());
+        let key = keys.find(text).map(ToOwned::to_owned);
         if key.is_none() {
-            diagnostics.push(outside(text, item.span, product_id, keys));
+            let is_helped = dependencies.len() < HELPED;
+            diagnostics.push(outside(text, item.span, product_id, is_helped.then_some(keys)));
         }
         dependencies.push(Dependency { text: text.to_owned(), key, span: item.span });
     }
     dependencies
 }
 
-fn outside(text: &str, span: Span, product_id: Option<&str>, keys: &HashMap<&str, &str>) -> Diagnostic {
+fn outside(text: &str, span: Span, product_id: Option<&str>, keys: Option<&Keys<'_>>) -> Diagnostic {
     let is_of_this_product = identifier::product_of(text).is_some_and(|product| Some(product.as_str()) == product_id);
     let (message, hint) = if is_of_this_product {
-        ("is not in this descriptor", did_you_mean_id(text, keys.keys().copied()))
+        ("is not in this descriptor", keys.and_then(|keys| did_you_mean_id(text, keys.ids())))
     } else {
         ("lies outside this data product", None)
     };

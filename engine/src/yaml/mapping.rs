@@ -9,6 +9,9 @@ use std::collections::{HashMap, HashSet};
 /// Up to this many entries every pair is compared; beyond it a table is faster.
 const FEW: usize = 12;
 
+/// So many mistakes of one map are told, and a text with more of them in all is not read further.
+pub(super) const MANY: usize = 100;
+
 /// A merge key, kept until its mapping is complete.
 #[derive(Debug)]
 pub(super) struct Merge {
@@ -26,7 +29,7 @@ pub(super) fn deduplicate(entries: &mut Vec<Entry>, policy: DuplicateKeys, diagn
     if duplicates.is_empty() {
         return;
     }
-    for (first, second) in &duplicates {
+    for (first, second) in duplicates.iter().take(MANY) {
         if let (Some(first), Some(second)) = (entries.get(*first), entries.get(*second)) {
             diagnostics.push(duplicate(first, second, policy));
         }

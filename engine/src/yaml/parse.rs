@@ -1,6 +1,6 @@
 //! The parser's events to nodes, in one pass over the text and within a budget.
 
-use super::mapping::{Merge, deduplicate, expand_merges};
+use super::mapping::{MANY, Merge, deduplicate, expand_merges};
 use super::scalar;
 use super::syntax::syntax_error;
 use super::{Entry, Node, NodeKind};
@@ -258,6 +258,12 @@ impl<'t> Builder<'t> {
                 NodeKind::Map(entries)
             }
         };
+        if self.diagnostics.len() >= MANY {
+            let message = format!("the text has {MANY} mistakes up to here; what follows was not read");
+            return Err(Box::new(
+                Diagnostic::error("too_many_mistakes", message).at(frame.span).hint("correct those first"),
+            ));
+        }
         let node = Node { span: frame.span, kind };
         let height = frame.height + 1;
         self.remember(frame.anchor, &node, self.nodes - frame.nodes_before + 1, height)?;

@@ -50,10 +50,13 @@ fn resolve_number(text: &str) -> Option<NodeKind> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let has_leading_zero = digits.len() > 1 && digits.starts_with('0');
-    if is_integer && !has_leading_zero && text != "-0" {
-        if let Ok(value) = text.parse() {
-            return Some(NodeKind::Int(value));
-        }
+    // `-0` is no whole number: its sign would be lost.
+    if is_integer
+        && !has_leading_zero
+        && text != "-0"
+        && let Ok(value) = text.parse()
+    {
+        return Some(NodeKind::Int(value));
     }
     Number::parse(text).map(NodeKind::Number)
 }

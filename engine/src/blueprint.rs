@@ -1,0 +1,77 @@
+//! Blueprints: which resources a kind of component becomes, as data.
+//!
+//! A blueprint says which components it is for ([`matching`]), what they may ask for ([`validate`], a JSON Schema), and
+//! what they become: the same declarations as in a stack. [`read`] reads one file; a [`Library`] resolves what
+//! overrides and extends what, and answers which blueprint a component has. Nothing is compiled here: expressions wait
+//! for a component.
+
+mod defaults;
+mod explain;
+mod library;
+pub mod matching;
+mod read;
+pub mod validate;
+
+use crate::descriptor::{Declarations, Facts, Located};
+use crate::expression::Template;
+use crate::source::Span;
+use std::sync::Arc;
+use terrace_provider::Path;
+
+pub use library::Library;
+pub use read::{Files, read};
+pub use validate::SpecificSchema;
+
+/// A blueprint.
+#[derive(Debug, Clone)]
+pub struct Blueprint {
+    /// Its name: `snowflake-storage`.
+    pub name: Located<String>,
+    /// Its version, for people and for the plan's digest.
+    pub version: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The overlay that it belongs to; in environments with another overlay, or none, it is not there.
+    pub overlay: Option<String>,
+    /// The blueprint that it takes `match`, `specific` and `checks` from, and whose place it takes.
+    pub extends: Option<Located<String>>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What a component must be; without any fact it is found by name only.
+    pub matcher: Facts,
+    /// It says itself what a component must be, whatever it extends.
+    pub has_own_match: bool,
+    /// What a component may ask for.
+    pub specific: Option<Arc<SpecificSchema>>,
+    /// Conditions that a component must meet.
+    pub checks: Vec<Check>,
+    /// What a component becomes.
+    pub declarations: Declarations,
+    /// What exists because of the principals that have access.
+    pub acl: Declarations,
+    /// Where it begins.
+    pub span: Span,
+}
+
+/// Where a blueprint comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its file's name, for people.
+    pub file: String,
+    /// It is a provider's own, which a project's blueprint of the same name overrides.
+    pub is_built_in: bool,
+}
+
+/// A condition that a component must meet.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// The condition.
+    pub assert: Template,
+    /// What to say when it is false.
+    pub error: String,
+    /// The path in the component that is to blame.
+    pub at: Option<Located<Path>>,
+}
+
+#[cfg(test)]
+mod tests;

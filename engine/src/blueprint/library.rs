@@ -1,0 +1,133 @@
+//! All blueprints of one environment: what overrides and extends what.
+
+use super::Blueprint;
+use super::read::unknown;
+use crate::diagnostic::Diagnostic;
+use std::collections::HashSet;
+
+/// The blueprints that components of one environment can have, each name once.
+#[derive(Debug, Clone, Default)]
+pub struct Library {
+    blueprints: Vec<Blueprint>,
+}
+
+impl Library {
+    /// Makes a library out of all blueprints that were read, for an environment with that overlay.
+    ///
+    /// A project's blueprint overrides a built-in one of the same name. One that extends another takes its place.
+    /// Blueprints of other overlays are left out.
+    #[must_use]
+    pub fn new(all: Vec<Blueprint>, overlay: Option<&str>) -> (Self, Vec<Diagnostic>) {
+        let mut diagnostics = Vec::new();
+        let is_here = |blueprint: &Blueprint| blueprint.overlay.is_none() || blueprint.overlay.as_deref() == overlay;
+        let here = override_built_in(all.into_iter().filter(is_here).collect(), &mut diagnostics);
+        let replaced: HashSet<&str> = here.iter().filter_map(replaces).collect();
+        // All are extended, also those that are replaced then: a circle of two would replace itself away unseen.
+        let extended: Vec<Option<Blueprint>> =
+            here.iter().map(|blueprint| extended(blueprint, &here, &mut Vec::new(), &mut diagnostics)).collect();
+        let is_kept =
+            |blueprint: &Blueprint| blueprint.overlay.is_some() || !replaced.contains(blueprint.name.value.as_str());
+        let blueprints = extended.into_iter().flatten().filter(is_kept).collect();
+        let mut told = Vec::new();
+        diagnostics.retain(|diagnostic| {
+            let is_new = !told.contains(diagnostic);
+            told.push(diagnostic.clone());
+            is_new
+        });
+        (Self { blueprints }, diagnostics)
+    }
+
+    /// The blueprint of that name, or the one that took its place.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Blueprint> {
+        let by_name = self.blueprints.iter().find(|blueprint| blueprint.name.value == name);
+        by_name.or_else(|| self.blueprints.iter().find(|blueprint| replaces(blueprint) == Some(name)))
+    }
+
+    /// All blueprints, in the order in which they were read.
+    pub fn iter(&self) -> impl Iterator<Item = &Blueprint> + Clone {
+        self.blueprints.iter()
+    }
+
+    /// The names of all blueprints.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.blueprints.iter().map(|blueprint| blueprint.name.value.as_str()).collect()
+    }
+}
+
+/// The name of the blueprint whose place this one takes: one in an overlay that of its own name or the one that it
+/// extends; any other the one that it extends, unless it stands beside it with a `match` of its own.
+fn replaces(blueprint: &Blueprint) -> Option<&str> {
+    let extends = blueprint.extends.as_ref().map(|extends| extends.value.as_str());
+    match &blueprint.overlay {
+        Some(_) => Some(extends.unwrap_or(&blueprint.name.value)),
+        None => extends.filter(|_| !blueprint.has_own_match),
+    }
+}
+
+/// Of blueprints of one name and overlay the project's stays; two of one origin are an error.
+fn override_built_in(all: Vec<Blueprint>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Blueprint> {
+    let mut kept: Vec<Blueprint> = Vec::with_capacity(all.len());
+    for blueprint in all {
+        let is_same =
+            |other: &&mut Blueprint| other.name.value == blueprint.name.value && other.overlay == blueprint.overlay;
+        match kept.iter_mut().find(is_same) {
+            None => kept.push(blueprint),
+            Some(other) if other.origin.is_built_in && !blueprint.origin.is_built_in => *other = blueprint,
+            Some(other) if !other.origin.is_built_in && blueprint.origin.is_built_in => {}
+            Some(other) => diagnostics.push(
+                Diagnostic::error(
+                    "duplicate_blueprint",
+                    format!(
+                        "the blueprint `{}` stands in `{}` and in `{}`",
+                        blueprint.name.value, other.origin.file, blueprint.origin.file
+                    ),
+                )
+                .at_with(blueprint.name.span, "again here")
+                .at_with(other.name.span, "first here")
+                .hint("rename one of the two, or remove it"),
+            ),
+        }
+    }
+    kept
+}
+
+/// The blueprint with what it takes from the one that it extends; `None` when that cannot be told.
+fn extended(
+    blueprint: &Blueprint,
+    all: &[Blueprint],
+    visited: &mut Vec<String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Blueprint> {
+    let Some(extends) = &blueprint.extends else { return Some(blueprint.clone()) };
+    visited.push(identity(blueprint));
+    let is_base = |other: &&Blueprint| other.name.value == extends.value && identity(other) != identity(blueprint);
+    // An overlay lies over what is there without it.
+    let bases = || all.iter().filter(is_base);
+    let Some(base) = bases().find(|base| base.overlay.is_none()).or_else(|| bases().next()) else {
+        let known: Vec<&str> = all.iter().map(|other| other.name.value.as_str()).collect();
+        diagnostics.push(unknown(extends, &known, "`extends` names"));
+        return None;
+    };
+    if visited.contains(&identity(base)) {
+        diagnostics.push(
+            Diagnostic::error("blueprint_cycle", format!("the blueprint `{}` extends itself", blueprint.name.value))
+                .at(extends.span)
+                .at_with(base.name.span, "by way of this one")
+                .hint("remove one `extends`"),
+        );
+        return None;
+    }
+    let base = extended(base, all, visited, diagnostics)?;
+    let mut blueprint = blueprint.clone();
+    if !blueprint.has_own_match {
+        blueprint.matcher = base.matcher;
+    }
+    blueprint.specific = blueprint.specific.or(base.specific);
+    blueprint.checks.splice(0..0, base.checks);
+    Some(blueprint)
+}
+
+fn identity(blueprint: &Blueprint) -> String {
+    format!("{}@{}", blueprint.name.value, blueprint.overlay.as_deref().unwrap_or_default())
+}

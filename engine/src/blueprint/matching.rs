@@ -1,0 +1,235 @@
+//! Which blueprint a component has: the most specific one whose every fact fits.
+//!
+//! Template ids weigh most, the use case's before the infrastructure's, then the number of other facts. Ids are
+//! compared with or without their version (`.1`, `:0.0.0`), everything else without regard to case.
+
+use super::read::unknown;
+use super::{Blueprint, Library};
+use crate::decode::listed;
+use crate::descriptor::{BlueprintUse, Facts, Located};
+use crate::diagnostic::{Diagnostic, closest};
+use crate::source::Span;
+use indexmap::IndexMap;
+
+/// What an environment says of templates: the blueprint's name by template id.
+pub type Templates = IndexMap<String, String>;
+
+impl Library {
+    /// The blueprint of a component.
+    ///
+    /// # Errors
+    /// When no blueprint fits, two fit equally well, or the one that is named does not exist.
+    pub fn choose(
+        &self,
+        component: &str,
+        wanted: &BlueprintUse,
+        span: Span,
+        templates: &Templates,
+    ) -> Result<&Blueprint, Box<Diagnostic>> {
+        if let Some(name) = &wanted.name {
+            let what = format!("the component `{component}` names");
+            return self.get(&name.value).ok_or_else(|| Box::new(unknown(name, &self.names(), &what)));
+        }
+        if let Some((template, name)) = mapped(&wanted.facts, templates) {
+            let name = Located { value: name.to_owned(), span };
+            let what = format!("`templates` of the environment maps `{template}` to");
+            return self.get(&name.value).ok_or_else(|| Box::new(unknown(&name, &self.names(), &what)));
+        }
+        let mut fitting: Vec<(Specificity, &Blueprint)> = self
+            .iter()
+            .filter_map(|blueprint| Some((specificity(&blueprint.matcher, &wanted.facts)?, blueprint)))
+            .collect();
+        fitting.sort_by_key(|(specificity, _)| std::cmp::Reverse(*specificity));
+        match fitting.as_slice() {
+            [] => Err(Box::new(self.nothing_fits(component, &wanted.facts, span))),
+            [(best, first), (next, second), ..] if best == next => Err(Box::new(tie(component, span, first, second))),
+            [(_, best), ..] => Ok(best),
+        }
+    }
+
+    fn nothing_fits(&self, component: &str, facts: &Facts, span: Span) -> Diagnostic {
+        let template = facts.use_case_template_id.as_ref().or(facts.infrastructure_template_id.as_ref());
+        let template = template.map_or("without a template id".to_owned(), |id| format!("of template `{id}`"));
+        let diagnostic =
+            Diagnostic::error("no_blueprint", format!("no blueprint matches the component `{component}` {template}"))
+                .at(span);
+        match self.closest(facts) {
+            Some(blueprint) => diagnostic.hint(format!(
+                "the closest is `{}`, which matches {}; `templates` of the environment can map the template to it",
+                blueprint.name.value,
+                described(&blueprint.matcher)
+            )),
+            None => diagnostic.hint("add a blueprint for it to the project's `blueprints/`"),
+        }
+    }
+
+    /// The blueprint that comes closest: by the names in its ids, else by the most facts in common.
+    fn closest(&self, facts: &Facts) -> Option<&Blueprint> {
+        let template_name = |id: &Option<String>| id.as_deref().map(|id| template_name(id).to_owned());
+        let by_id = |pick: fn(&Facts) -> &Option<String>| {
+            let wanted = template_name(pick(facts))?;
+            let known: Vec<(String, &Blueprint)> = self
+                .iter()
+                .filter_map(|blueprint| Some((template_name(pick(&blueprint.matcher))?, blueprint)))
+                .collect();
+            let best = closest(&wanted, known.iter().map(|(name, _)| name.as_str()))?.to_owned();
+            known.into_iter().find(|(name, _)| *name == best).map(|(_, blueprint)| blueprint)
+        };
+        by_id(|facts| &facts.use_case_template_id).or_else(|| by_id(|facts| &facts.infrastructure_template_id)).or_else(
+            || {
+                let common = |blueprint: &&Blueprint| {
+                    plain_facts(&blueprint.matcher)
+                        .into_iter()
+                        .zip(plain_facts(facts))
+                        .filter(|((_, wanted), (_, given))| wanted.is_some() && is_same_word(*wanted, *given))
+                        .count()
+                };
+                self.iter().filter(|blueprint| common(blueprint) > 0).max_by_key(common)
+            },
+        )
+    }
+}
+
+/// How specific a match is; the greater wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Specificity {
+    use_case: IdMatch,
+    infrastructure: IdMatch,
+    others: usize,
+}
+
+/// How an id matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum IdMatch {
+    NotAsked,
+    AnyVersion,
+    ThisVersion,
+}
+
+/// How specifically a component fits; `None` when it does not, or nothing is asked of it.
+fn specificity(matcher: &Facts, facts: &Facts) -> Option<Specificity> {
+    let mut others = 0;
+    for ((_, wanted), (_, given)) in plain_facts(matcher).into_iter().zip(plain_facts(facts)) {
+        if wanted.is_some() {
+            is_same_word(wanted, given).then_some(())?;
+            others += 1;
+        }
+    }
+    let specificity = Specificity {
+        use_case: match_id(matcher.use_case_template_id.as_deref(), facts.use_case_template_id.as_deref())?,
+        infrastructure: match_id(
+            matcher.infrastructure_template_id.as_deref(),
+            facts.infrastructure_template_id.as_deref(),
+        )?,
+        others,
+    };
+    let asks_nothing = *matcher == Facts::default();
+    (!asks_nothing).then_some(specificity)
+}
+
+fn match_id(wanted: Option<&str>, given: Option<&str>) -> Option<IdMatch> {
+    let Some(wanted) = wanted else { return Some(IdMatch::NotAsked) };
+    let ((wanted, wanted_version), (given, given_version)) = (split_version(wanted), split_version(given?));
+    if wanted != given {
+        return None;
+    }
+    match (wanted_version, given_version) {
+        (None, _) | (Some(_), None) => Some(IdMatch::AnyVersion),
+        (Some(wanted), Some(given)) => (wanted == given).then_some(IdMatch::ThisVersion),
+    }
+}
+
+/// An id and its version: `urn:dmb:utm:a.1` and `urn:dmb:utm:a:0.0.0` are both `urn:dmb:utm:a`.
+fn split_version(id: &str) -> (&str, Option<&str>) {
+    let is_version = |text: &str| {
+        !text.is_empty() && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    match id.rsplit_once(':') {
+        Some((base, version)) if is_version(version) => return (base, Some(version)),
+        _ => {}
+    }
+    match id.rsplit_once('.') {
+        Some((base, version)) if is_version(version) && !base.ends_with(|c: char| c.is_ascii_digit()) => {
+            (base, Some(version))
+        }
+        _ => (id, None),
+    }
+}
+
+/// The part of a template's id that a person chose.
+fn template_name(id: &str) -> &str {
+    let (base, _) = split_version(id);
+    base.rsplit(':').next().unwrap_or(base)
+}
+
+/// The blueprint that the environment names for one of the component's templates.
+fn mapped<'t>(facts: &Facts, templates: &'t Templates) -> Option<(&'t str, &'t str)> {
+    let ids = [&facts.use_case_template_id, &facts.infrastructure_template_id];
+    let best = |id: &String| {
+        let matching =
+            templates.iter().filter_map(|(wanted, name)| Some((match_id(Some(wanted), Some(id))?, wanted, name)));
+        matching.max_by_key(|(how, _, _)| *how).map(|(_, template, name)| (template.as_str(), name.as_str()))
+    };
+    ids.into_iter().flatten().find_map(best)
+}
+
+fn plain_facts(facts: &Facts) -> [(&'static str, Option<&str>); 4] {
+    [
+        ("kind", facts.kind.as_deref()),
+        ("platform", facts.platform.as_deref()),
+        ("technology", facts.technology.as_deref()),
+        ("outputPortType", facts.output_port_type.as_deref()),
+    ]
+}
+
+fn is_same_word(wanted: Option<&str>, given: Option<&str>) -> bool {
+    match (wanted, given) {
+        (Some(wanted), Some(given)) => wanted.trim().to_lowercase() == given.trim().to_lowercase(),
+        _ => false,
+    }
+}
+
+/// What a blueprint matches, for people.
+fn described(matcher: &Facts) -> String {
+    let ids = [
+        ("useCaseTemplateId", matcher.use_case_template_id.as_deref()),
+        ("infrastructureTemplateId", matcher.infrastructure_template_id.as_deref()),
+    ];
+    let facts = ids.into_iter().chain(plain_facts(matcher));
+    let words: Vec<String> = facts.filter_map(|(name, value)| Some(format!("`{name}: {}`", value?))).collect();
+    if words.is_empty() { "by name only".to_owned() } else { words.join(", ") }
+}
+
+fn tie(component: &str, span: Span, first: &Blueprint, second: &Blueprint) -> Diagnostic {
+    let files = listed([first.origin.file.as_str(), second.origin.file.as_str()]).replace(" or ", " and ");
+    Diagnostic::error(
+        "ambiguous_blueprint",
+        format!("two blueprints match the component `{component}` equally well: {files}"),
+    )
+    .at(span)
+    .at_with(first.name.span, "one")
+    .at_with(second.name.span, "the other")
+    .hint("make one `match` more specific, or name the blueprint under `templates` of the environment")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_compared_with_or_without_their_version() {
+        for (wanted, given, expected) in [
+            ("urn:dmb:utm:a", "urn:dmb:utm:a:0.0.0", Some(IdMatch::AnyVersion)),
+            ("urn:dmb:utm:a", "urn:dmb:utm:a.1", Some(IdMatch::AnyVersion)),
+            ("urn:dmb:utm:a:1", "urn:dmb:utm:a", Some(IdMatch::AnyVersion)),
+            ("urn:dmb:utm:a:1", "urn:dmb:utm:a:1", Some(IdMatch::ThisVersion)),
+            ("urn:dmb:utm:a:1", "urn:dmb:utm:a:2", None),
+            ("urn:dmb:utm:a", "urn:dmb:utm:b", None),
+            ("template-id-1", "template-id-1", Some(IdMatch::AnyVersion)),
+        ] {
+            assert_eq!(match_id(Some(wanted), Some(given)), expected, "{wanted} {given}");
+        }
+        assert_eq!(match_id(Some("a"), None), None);
+        assert_eq!(match_id(None, Some("a")), Some(IdMatch::NotAsked));
+    }
+}

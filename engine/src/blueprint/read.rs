@@ -1,0 +1,200 @@
+//! One file to one blueprint.
+
+use super::{Blueprint, Check, Origin, SpecificSchema};
+use crate::decode::{Fields, wrong_type};
+use crate::descriptor::declaration::{check_names, compile, read_blueprint_outputs, read_resources, required_words};
+use crate::descriptor::stack::check_api_version;
+use crate::descriptor::{Declarations, Facts, Located};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::source::{SourceId, Sources};
+use crate::yaml::{self, Budget, Entry, Node};
+use std::sync::Arc;
+use terrace_provider::Path;
+
+/// Answers the text of a file by its path relative to the blueprint; `None` when there is none.
+pub type Files<'f> = dyn Fn(&str) -> Option<String> + 'f;
+
+/// Reads one blueprint.
+///
+/// What could be read is answered also when something is wrong with it; look for errors before using it.
+#[must_use]
+pub fn read(
+    id: SourceId,
+    sources: &Sources,
+    origin: Origin,
+    files: &Files<'_>,
+    budget: &Budget,
+) -> (Option<Blueprint>, Vec<Diagnostic>) {
+    let Some(source) = sources.get(id) else { return (None, Vec::new()) };
+    let node = match yaml::parse(id, &source.text, budget) {
+        Ok(node) => node,
+        Err(diagnostics) => return (None, diagnostics),
+    };
+    let mut diagnostics = Vec::new();
+    let blueprint = read_node(&node, sources, origin, files, &mut diagnostics);
+    (blueprint, diagnostics)
+}
+
+fn read_node(
+    node: &Node,
+    sources: &Sources,
+    origin: Origin,
+    files: &Files<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Blueprint> {
+    let mut fields = Fields::open(node, "a blueprint", diagnostics)?;
+    fields.not_supported_yet(&["data", "reverse", "moved"]);
+    check_api_version(&mut fields);
+    check_kind(&mut fields);
+    let metadata = fields.required("metadata").and_then(|entry| read_metadata(&entry.value, fields.diagnostics));
+    let extends = fields.text("extends");
+    let matcher = fields.optional("match").map(|entry| read_match(&entry.value, fields.diagnostics));
+    let specific = fields.optional("specific").and_then(|entry| read_specific(entry, files, fields.diagnostics));
+    let checks = fields.list("checks").iter();
+    let checks = checks.filter_map(|item| read_check(item, sources, fields.diagnostics)).collect();
+    let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
+    let outputs = fields.optional("outputs");
+    let outputs = outputs.map(|entry| read_blueprint_outputs(&entry.value, sources, fields.diagnostics));
+    let acl = fields.optional("acl").map(|entry| read_acl(&entry.value, sources, fields.diagnostics));
+    fields.finish();
+    let declarations = Declarations { resources, outputs: outputs.unwrap_or_default() };
+    let acl = acl.unwrap_or_default();
+    check_all_names(&declarations, &acl, diagnostics);
+    let metadata = metadata?;
+    Some(Blueprint {
+        name: metadata.name,
+        version: metadata.version,
+        description: metadata.description,
+        overlay: metadata.overlay,
+        extends,
+        origin,
+        has_own_match: matcher.is_some(),
+        matcher: matcher.unwrap_or_default(),
+        specific,
+        checks,
+        declarations,
+        acl,
+        span: node.span,
+    })
+}
+
+fn check_kind(fields: &mut Fields<'_, '_>) {
+    if let Some(kind) = fields.required_text("kind").filter(|kind| kind.value != "Blueprint") {
+        fields.diagnostics.push(
+            Diagnostic::error("wrong_value", format!("`kind` is `{}`: expected `Blueprint`", kind.value))
+                .at(kind.span)
+                .hint("write `kind: Blueprint`; descriptors do not belong in a folder of blueprints"),
+        );
+    }
+}
+
+struct Metadata {
+    name: Located<String>,
+    version: String,
+    description: Option<String>,
+    overlay: Option<String>,
+}
+
+fn read_metadata(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Metadata> {
+    let mut fields = Fields::open(node, "`metadata`", diagnostics)?;
+    let (name, version) = (fields.required_text("name"), fields.required_text("version"));
+    let description = fields.text("description").map(|text| text.value);
+    let overlay = fields.text("overlay").map(|text| text.value);
+    fields.finish();
+    let (name, version) = (name?, version.map_or_else(String::new, |version| version.value));
+    Some(Metadata { name, version, description, overlay })
+}
+
+fn read_match(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Facts {
+    let Some(mut fields) = Fields::open(node, "`match`", diagnostics) else { return Facts::default() };
+    let mut fact = |name| fields.text(name).map(|text| text.value);
+    let facts = Facts {
+        use_case_template_id: fact("useCaseTemplateId"),
+        infrastructure_template_id: fact("infrastructureTemplateId"),
+        kind: fact("kind"),
+        platform: fact("platform"),
+        technology: fact("technology"),
+        output_port_type: fact("outputPortType"),
+    };
+    fields.finish();
+    facts
+}
+
+fn read_specific(entry: &Entry, files: &Files<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Arc<SpecificSchema>> {
+    let node = &entry.value;
+    let schema = match node.as_text() {
+        None if node.as_map().is_some() || node.as_bool().is_some() => node.to_json(),
+        None => {
+            diagnostics.push(wrong_type("`specific`", "a JSON Schema, or the path of one", node));
+            return None;
+        }
+        Some(path) => match files(path).map(|text| serde_json::from_str(&text)) {
+            Some(Ok(schema)) => schema,
+            Some(Err(error)) => {
+                diagnostics.push(
+                    Diagnostic::error("bad_schema", format!("`{path}` is no JSON: {error}"))
+                        .at(node.span)
+                        .hint("correct the file, or write the schema here"),
+                );
+                return None;
+            }
+            None => {
+                diagnostics.push(
+                    Diagnostic::error("missing_file", format!("there is no file `{path}`"))
+                        .at(node.span)
+                        .hint("give the path of a JSON Schema relative to this blueprint, or write the schema here"),
+                );
+                return None;
+            }
+        },
+    };
+    Some(Arc::new(SpecificSchema::new(schema, node.span)))
+}
+
+fn read_check(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Check> {
+    let mut fields = Fields::open(node, "a check", diagnostics)?;
+    let assert = fields.required("assert").map(|entry| compile(&entry.value, sources, fields.diagnostics));
+    let error = required_words(&mut fields, "error");
+    let at = fields.text("at").and_then(|text| match text.value.parse::<Path>() {
+        Ok(path) => Some(Located { value: path, span: text.span }),
+        Err(error) => {
+            let diagnostic = Diagnostic::error("wrong_value", error.to_string()).at(text.span);
+            fields.diagnostics.push(diagnostic.hint("write a path in the component: `specific.tables[0].name`"));
+            None
+        }
+    });
+    fields.finish();
+    Some(Check { assert: assert?, error: error?, at })
+}
+
+fn read_acl(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Declarations {
+    let Some(mut fields) = Fields::open(node, "`acl`", diagnostics) else { return Declarations::default() };
+    let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
+    fields.finish();
+    Declarations { resources, outputs: Vec::new() }
+}
+
+/// Resources of `acl` live beside the others: their names are unique together, and they may depend on them.
+fn check_all_names(declarations: &Declarations, acl: &Declarations, diagnostics: &mut Vec<Diagnostic>) {
+    check_names(declarations, diagnostics);
+    if acl.resources.is_empty() {
+        return;
+    }
+    let mut all = declarations.clone();
+    let own = diagnostics.len();
+    all.outputs.clear();
+    all.resources.extend(acl.resources.iter().cloned());
+    check_names(&all, diagnostics);
+    // What was wrong without `acl` was said above.
+    let already: Vec<Diagnostic> = diagnostics.iter().take(own).cloned().collect();
+    let mut position = 0..;
+    diagnostics.retain(|diagnostic| position.next().is_none_or(|n| n < own) || !already.contains(diagnostic));
+}
+
+/// Reports a name that no blueprint has.
+pub(super) fn unknown(name: &Located<String>, known: &[&str], what: &str) -> Diagnostic {
+    Diagnostic::error("unknown_blueprint", format!("{what} `{}`, which is no blueprint here", name.value))
+        .at(name.span)
+        .hint(format!("the blueprints are {}", crate::decode::listed(known.iter().copied())))
+        .maybe_hint(did_you_mean(&name.value, known.iter().copied()))
+}

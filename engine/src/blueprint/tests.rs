@@ -1,0 +1,370 @@
+use super::matching::Templates;
+use super::*;
+use crate::descriptor::{BlueprintUse, Body};
+use crate::diagnostic::Diagnostic;
+use crate::source::Sources;
+use crate::testing::told;
+use crate::yaml::{self, Budget, Node};
+use terrace_provider::Value;
+
+const STORAGE: &str = "\
+apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: snowflake-storage, version: 1.0.0, description: Tables in a Snowflake schema}
+match: {useCaseTemplateId: 'urn:dmb:utm:snowflake-storage-template', kind: storage}
+specific: specific/storage.json
+checks:
+  - assert: ${{ size(component.specific.tables) > 0 }}
+    error: a storage area needs at least one table
+    at: specific.tables
+resources:
+  - type: snowflake_schema
+    name: schema
+    shared: ${{ component.specific.database }}
+    adopt: ifExists
+    lifecycle: {onLastRelease: retain}
+    config: {database: '${{ component.specific.database }}'}
+  - {type: snowflake_table, name: table, forEach: '${{ component.specific.tables }}', key: '${{ each.value.name }}', dependsOn: [schema]}
+acl:
+  resources:
+    - {type: snowflake_role_grant, name: grant, forEach: '${{ acl.principals }}', dependsOn: [table]}
+outputs:
+  public: {table: {label: Table, value: \"${{ resources.table['A'].name }}\", href: x, type: string}, plain: 1}
+  private: {role: {value: x, sensitive: true}}
+";
+
+const SCHEMA: &str = r##"{
+  "type": "object",
+  "required": ["database", "tables"],
+  "additionalProperties": false,
+  "properties": {
+    "database": {"type": "string", "minLength": 1},
+    "schema": {"type": "string", "default": "PUBLIC"},
+    "mode": {"enum": ["append", "overwrite"], "default": "append"},
+    "size": {"type": "integer", "minimum": 1, "maximum": 5},
+    "rate": {"type": "number", "default": 1.5},
+    "options": {"type": "object", "properties": {"deep": {"default": {"a": 1}}}},
+    "target": {"oneOf": [
+      {"type": "object", "required": ["kind", "topic"], "properties": {"kind": {"const": "kafka"}, "topic": {"type": "string"}}},
+      {"type": "object", "required": ["kind", "path"], "properties": {"kind": {"const": "file"}, "path": {"type": "string"}}}
+    ]},
+    "either": {"anyOf": [{"type": "string"}, {"type": "array"}]},
+    "tables": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"$ref": "#/$defs/table"}}
+  },
+  "$defs": {"table": {
+    "type": "object", "required": ["name"], "additionalProperties": false,
+    "properties": {
+      "name": {"type": "string", "pattern": "^[A-Z]+$"},
+      "columns": {"type": "array", "default": [{"name": "ID"}], "items": {"type": "object", "properties": {"type": {"default": "TEXT"}}}}
+    }
+  }}
+}"##;
+
+fn read_as(file: &str, text: &str, is_built_in: bool, sources: &mut Sources) -> (Option<Blueprint>, Vec<Diagnostic>) {
+    let id = sources.add(file, text);
+    let files = |path: &str| match path {
+        "specific/storage.json" => Some(SCHEMA.to_owned()),
+        "broken.json" => Some("{".to_owned()),
+        _ => None,
+    };
+    read(id, sources, Origin { file: file.to_owned(), is_built_in }, &files, &Budget::default())
+}
+
+fn good(file: &str, text: &str, is_built_in: bool, sources: &mut Sources) -> Blueprint {
+    let (blueprint, diagnostics) = read_as(file, text, is_built_in, sources);
+    assert_eq!(told(&diagnostics, sources), "");
+    blueprint.unwrap()
+}
+
+fn minimal(name: &str, rest: &str) -> String {
+    format!("apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {{name: {name}, version: 1.0.0}}\n{rest}")
+}
+
+fn overlay(name: &str, overlay: &str, rest: &str) -> String {
+    minimal(name, rest).replace("version: 1.0.0", &format!("version: 1.0.0, overlay: {overlay}"))
+}
+
+fn wanted(facts: &[(&str, &str)]) -> BlueprintUse {
+    let fact = |name: &str| facts.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    let facts = Facts {
+        use_case_template_id: fact("useCaseTemplateId"),
+        infrastructure_template_id: fact("infrastructureTemplateId"),
+        kind: fact("kind"),
+        platform: fact("platform"),
+        technology: fact("technology"),
+        output_port_type: fact("outputPortType"),
+    };
+    BlueprintUse { name: None, facts, node: node("{}") }
+}
+
+fn node(text: &str) -> Node {
+    yaml::parse(Sources::default().add("component.yaml", text), text, &Budget::default()).unwrap()
+}
+
+#[test]
+fn a_blueprint_is_read_whole() {
+    let mut sources = Sources::default();
+    let blueprint = good("storage.yaml", STORAGE, true, &mut sources);
+    assert_eq!(blueprint.name.value, "snowflake-storage");
+    assert_eq!(blueprint.version, "1.0.0");
+    assert_eq!(blueprint.matcher.kind.as_deref(), Some("storage"));
+    assert_eq!(blueprint.checks[0].at.as_ref().unwrap().value.to_string(), "specific.tables");
+    assert_eq!(blueprint.declarations.resources.len(), 2);
+    assert!(blueprint.declarations.resources[0].shared.is_some());
+    assert_eq!(blueprint.acl.resources[0].name.value, "grant");
+    let outputs: Vec<_> = blueprint
+        .declarations
+        .outputs
+        .iter()
+        .map(|output| {
+            (
+                output.name.value.as_str(),
+                output.is_public,
+                output.is_sensitive,
+                output.label.is_some(),
+                output.display.as_deref(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("table", true, false, true, Some("string")),
+        ("plain", true, false, false, None),
+        ("role", false, true, false, None),
+    ];
+    assert_eq!(outputs, expected);
+}
+
+#[test]
+fn faults_of_a_blueprint_are_told_with_a_place_and_a_hint() {
+    let cases = [
+        "kind: Blueprint\n".to_owned(),
+        minimal("a", "kind2: x\ndata: []\nreverse: {}\nmoved: []\n"),
+        minimal("a", "").replace("kind: Blueprint", "kind: Stack"),
+        minimal("a", "").replace("version: 1.0.0", "version: 1.0"),
+        minimal("a", "match: {useCaseTemplate: x, kind: [a]}\n"),
+        minimal("a", "specific: nowhere.json\n"),
+        minimal("a", "specific: broken.json\n"),
+        minimal("a", "specific: [1]\n"),
+        minimal("a", "checks: [{assert: x}, {assert: x, error: e, at: 'a..b'}]\n"),
+        minimal("a", "outputs: {publik: {}, public: {a: {label: x}}}\n"),
+        minimal(
+            "a",
+            "resources: [{type: t_a, name: a}]\nacl: {resources: [{type: t_a, name: a, dependsOn: [b]}], outputs: {}}\n",
+        ),
+    ];
+    let all: String = cases
+        .iter()
+        .map(|text| {
+            let mut sources = Sources::default();
+            let (_, diagnostics) = read_as("a.yaml", text, false, &mut sources);
+            assert!(!diagnostics.is_empty(), "{text}");
+            format!("{text}{}\n\n", told(&diagnostics, &sources))
+        })
+        .collect();
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn the_most_specific_match_wins() {
+    let mut sources = Sources::default();
+    let mut add = |name: &str, facts: &str| {
+        good(&format!("{name}.yaml"), &minimal(name, &format!("match: {facts}\n")), true, &mut sources)
+    };
+    let all = vec![
+        add("by-kind", "{kind: Storage}"),
+        add("by-kind-and-platform", "{kind: storage, platform: Snowflake}"),
+        add("by-infrastructure", "{infrastructureTemplateId: 'urn:dmb:itm:sf'}"),
+        add("by-use-case", "{useCaseTemplateId: 'urn:dmb:utm:sf'}"),
+        add("by-version", "{useCaseTemplateId: 'urn:dmb:utm:sf:2'}"),
+        add("named-only", "{}"),
+    ];
+    let (library, diagnostics) = Library::new(all, None);
+    assert!(diagnostics.is_empty());
+    let templates: Templates = [("urn:dmb:utm:mine".to_owned(), "named-only".to_owned())].into_iter().collect();
+    for (facts, expected) in [
+        (vec![("kind", "STORAGE")], "by-kind"),
+        (vec![("kind", "storage"), ("platform", "snowflake"), ("technology", "x")], "by-kind-and-platform"),
+        (vec![("kind", "storage"), ("infrastructureTemplateId", "urn:dmb:itm:sf:0")], "by-infrastructure"),
+        (
+            vec![("infrastructureTemplateId", "urn:dmb:itm:sf:0"), ("useCaseTemplateId", "urn:dmb:utm:sf.1")],
+            "by-use-case",
+        ),
+        (vec![("useCaseTemplateId", "urn:dmb:utm:sf:2")], "by-version"),
+        (vec![("kind", "storage"), ("useCaseTemplateId", "urn:dmb:utm:mine:0.0.0")], "named-only"),
+    ] {
+        let chosen = library.choose("c", &wanted(&facts), Span::default(), &templates).unwrap();
+        assert_eq!(chosen.name.value, expected, "{facts:?}");
+    }
+}
+
+#[test]
+fn a_component_without_one_blueprint_is_told() {
+    let mut sources = Sources::default();
+    let mut add = |file: &str, name: &str, facts: &str| {
+        good(file, &minimal(name, &format!("match: {facts}\n")), true, &mut sources)
+    };
+    let all = vec![
+        add("one.yaml", "one", "{kind: storage}"),
+        add("two.yaml", "two", "{platform: snowflake}"),
+        add("three.yaml", "kafka-topic", "{useCaseTemplateId: 'urn:dmb:utm:kafka-topic-template:0.0.0'}"),
+    ];
+    let (library, _) = Library::new(all, None);
+    let id = sources.add("component.yaml", "kind: storage\n");
+    let span = Span::new(id, 0, 4);
+    let none = Templates::default();
+    let map: Templates = [("t".to_owned(), "tow".to_owned())].into_iter().collect();
+    let mut named = wanted(&[]);
+    named.name = Some(Located { value: "kafka-topics".to_owned(), span });
+    let cases = [
+        library.choose("c", &wanted(&[("kind", "storage"), ("platform", "Snowflake")]), span, &none),
+        library.choose("c", &wanted(&[("useCaseTemplateId", "urn:dmb:utm:kafka-topics-template.1")]), span, &none),
+        library.choose("c", &wanted(&[("kind", "workload"), ("technology", "x")]), span, &none),
+        library.choose("c", &wanted(&[("useCaseTemplateId", "t:1")]), span, &map),
+        library.choose("c", &named, span, &none),
+    ];
+    let all: Vec<_> = cases.into_iter().map(|result| *result.unwrap_err()).collect();
+    insta::assert_snapshot!(told(&all, &sources));
+}
+
+#[test]
+fn a_project_overrides_and_an_overlay_replaces() {
+    let mut sources = Sources::default();
+    let all = || -> Vec<Blueprint> {
+        let mut sources = Sources::default();
+        vec![
+            good("built-in/storage.yaml", STORAGE, true, &mut sources),
+            good(
+                "embedded/storage.yaml",
+                &overlay(
+                    "embedded-storage",
+                    "embedded",
+                    "extends: snowflake-storage\nresources: [{type: sqlite_table, name: t}]\n",
+                ),
+                true,
+                &mut sources,
+            ),
+            good(
+                "other/storage.yaml",
+                &overlay("other-storage", "other", "extends: snowflake-storage\n"),
+                true,
+                &mut sources,
+            ),
+        ]
+    };
+    let names = |library: &Library| library.iter().map(|b| b.name.value.clone()).collect::<Vec<_>>();
+
+    let (library, diagnostics) = Library::new(all(), None);
+    assert!(diagnostics.is_empty());
+    assert_eq!(names(&library), ["snowflake-storage"]);
+
+    let (library, diagnostics) = Library::new(all(), Some("embedded"));
+    assert!(diagnostics.is_empty());
+    assert_eq!(names(&library), ["embedded-storage"]);
+    assert_eq!(library.get("snowflake-storage").unwrap().name.value, "embedded-storage");
+    let embedded = library.get("embedded-storage").unwrap();
+    assert_eq!(embedded.matcher.kind.as_deref(), Some("storage"));
+    assert_eq!(embedded.checks.len(), 1);
+    assert!(embedded.specific.is_some());
+    assert_eq!(embedded.declarations.resources[0].ty.value, "sqlite_table");
+    assert!(embedded.declarations.outputs.is_empty() && embedded.acl.resources.is_empty());
+
+    let mine = STORAGE.replace("1.0.0", "9.0.0");
+    let mut with_mine = all();
+    with_mine.insert(0, good("blueprints/mine.yaml", &mine, false, &mut sources));
+    let (library, diagnostics) = Library::new(with_mine, None);
+    assert!(diagnostics.is_empty());
+    assert_eq!(library.get("snowflake-storage").unwrap().version, "9.0.0");
+
+    let twice = vec![
+        good("a.yaml", &minimal("x", ""), false, &mut sources),
+        good("b.yaml", &minimal("x", ""), false, &mut sources),
+    ];
+    let circle = vec![
+        good("c.yaml", &minimal("c", "extends: d\n"), false, &mut sources),
+        good("d.yaml", &minimal("d", "extends: c\n"), false, &mut sources),
+        good("e.yaml", &minimal("e", "extends: snowflake-storag\nmatch: {kind: x}\n"), false, &mut sources),
+        good("f.yaml", &minimal("snowflake-storage", ""), false, &mut sources),
+    ];
+    let diagnostics: Vec<_> = [twice, circle].into_iter().flat_map(|all| Library::new(all, None).1).collect();
+    insta::assert_snapshot!(told(&diagnostics, &sources));
+}
+
+#[test]
+fn a_component_is_validated_with_a_place_for_each_error() {
+    let cases = [
+        "kind: storage\n",
+        "specific:\n",
+        "specific: text\n",
+        "specific: {}\n",
+        "specific: {databse: x, tables: [{name: A}]}\n",
+        "specific:\n  database: 7\n  size: 9\n  mode: apend\n  rate: fast\n  tables:\n    - name: a\n    - nam: B\n",
+        "specific: {database: '', tables: [], size: 0}\n",
+        "specific: {database: x, tables: [{name: A}, {name: A}], schema: null}\n",
+        "specific: {database: x, tables: [{name: A, columns: {}}], options: [1], either: 7}\n",
+        "specific: {database: x, tables: [{name: A}], target: {kind: kafka, path: x}}\n",
+        "specific: {database: x, tables: [{name: A}], target: 7}\n",
+        "specific: {database: größe, tables: [{name: ß}]}\n",
+    ];
+    let schema = SpecificSchema::new(serde_json::from_str(SCHEMA).unwrap(), Span::default());
+    assert!(schema.check().is_none());
+    let all: String = cases
+        .iter()
+        .map(|text| {
+            let mut sources = Sources::default();
+            let id = sources.add("c.yaml", *text);
+            let component = yaml::parse(id, text, &Budget::default()).unwrap();
+            let diagnostics = schema.validate(&component, Span::new(id, 0, 1));
+            format!("{text}{}\n\n", told(&diagnostics, &sources))
+        })
+        .collect();
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn defaults_are_filled_in_wherever_a_value_is_absent() {
+    let schema = SpecificSchema::new(serde_json::from_str(SCHEMA).unwrap(), Span::default());
+    let filled = schema.with_defaults(
+        node("{database: x, mode: null, options: {}, tables: [{name: A}, {name: B, columns: [{}]}]}").to_value(),
+    );
+    assert_eq!(
+        filled.to_json().to_string(),
+        r#"{"database":"x","mode":null,"options":{"deep":{"a":1}},"tables":[{"name":"A","columns":[{"name":"ID","type":"TEXT"}]},{"name":"B","columns":[{"type":"TEXT"}]}],"schema":"PUBLIC","rate":1.5}"#
+    );
+    assert_eq!(schema.with_defaults(Value::from("text")), Value::from("text"));
+}
+
+#[test]
+fn a_schema_that_refers_to_itself_ends() {
+    let schema = serde_json::json!({"$ref": "#", "properties": {"a": {"$ref": "#/properties/a", "default": {}}}});
+    let schema = SpecificSchema::new(schema, Span::default());
+    let _ = schema.with_defaults(node("{a: {}}").to_value());
+    let nested = serde_json::json!({"properties": {"a": {"$ref": "#", "default": {}}}});
+    let filled = SpecificSchema::new(nested, Span::default()).with_defaults(node("{}").to_value());
+    assert!(filled.get("a").is_some());
+}
+
+#[test]
+fn a_bad_schema_is_told_and_opens_nothing() {
+    let mut sources = Sources::default();
+    let id = sources.add("blueprint.yaml", "specific: {type: 7}\n");
+    let span = Span::new(id, 10, 19);
+    for schema in [
+        serde_json::json!({"type": 7}),
+        serde_json::json!({"$ref": "https://example.com/schema.json"}),
+        serde_json::json!({"$ref": "file:///etc/passwd"}),
+    ] {
+        let schema = SpecificSchema::new(schema, span);
+        let diagnostics = schema.validate(&node("specific: {}"), span);
+        assert_eq!(diagnostics[0].code, "bad_schema", "{}", told(&diagnostics, &sources));
+    }
+}
+
+#[test]
+fn expressions_see_the_component_with_its_defaults() {
+    let mut sources = Sources::default();
+    let blueprint = good("storage.yaml", STORAGE, true, &mut sources);
+    let value = blueprint.component_value(&node("{id: x, specific: {database: d, tables: []}}"));
+    assert_eq!(value.get("specific").unwrap().get("schema").unwrap().as_str(), Some("PUBLIC"));
+    assert_eq!(value.get("id").unwrap().as_str(), Some("x"));
+    assert!(matches!(Body::Resources(blueprint.acl.clone()), Body::Resources(_)));
+}

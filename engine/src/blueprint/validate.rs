@@ -1,0 +1,140 @@
+//! What a component may ask for: its `specific` against the blueprint's JSON Schema.
+//!
+//! The schema is compiled once per blueprint, at the first component that needs it. Every error names its path from
+//! the component's root and points at the text that caused it.
+
+use super::Blueprint;
+use super::defaults;
+use super::explain::explain;
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
+use crate::yaml::Node;
+use jsonschema::Validator;
+use std::collections::HashSet;
+use std::sync::OnceLock;
+use terrace_provider::{Path, Step, Value};
+
+/// So many mistakes of one component are told.
+pub(super) const MANY: usize = 100;
+
+/// A JSON Schema of `component.specific`.
+#[derive(Debug)]
+pub struct SpecificSchema {
+    json: serde_json::Value,
+    span: Span,
+    validator: OnceLock<Result<Validator, String>>,
+}
+
+impl SpecificSchema {
+    /// A schema, and where the blueprint gives it.
+    #[must_use]
+    pub fn new(json: serde_json::Value, span: Span) -> Self {
+        Self { json, span, validator: OnceLock::new() }
+    }
+
+    /// The schema itself.
+    #[must_use]
+    pub fn json(&self) -> &serde_json::Value {
+        &self.json
+    }
+
+    /// What is wrong with the schema itself.
+    #[must_use]
+    pub fn check(&self) -> Option<Diagnostic> {
+        let error = self.validator().as_ref().err()?;
+        Some(
+            Diagnostic::error("bad_schema", format!("`specific` of the blueprint is no JSON Schema: {error}"))
+                .at(self.span)
+                .hint("see https://json-schema.org for the keywords of JSON Schema"),
+        )
+    }
+
+    /// What is wrong with a component's `specific`.
+    #[must_use]
+    pub fn validate(&self, component: &Node, span: Span) -> Vec<Diagnostic> {
+        let validator = match self.validator() {
+            Ok(validator) => validator,
+            Err(_) => return self.check().into_iter().collect(),
+        };
+        let Some(specific) = component.get("specific").filter(|node| !node.is_null()) else {
+            return self.missing(validator, component, span);
+        };
+        let json = specific.to_json();
+        // The same fault can be found under several keywords; it is told once.
+        let mut told = HashSet::new();
+        let found = validator.iter_errors(&json).flat_map(|error| explain(&error, component, &self.json));
+        let mut diagnostics: Vec<Diagnostic> =
+            found.filter(|diagnostic| told.insert(diagnostic.message.clone())).take(MANY).collect();
+        if diagnostics.len() == MANY {
+            diagnostics.push(
+                Diagnostic::note("too_many_mistakes", format!("only the first {MANY} mistakes are told"))
+                    .at(component.entry("specific").map_or(span, |entry| entry.key_span))
+                    .hint("correct those first"),
+            );
+        }
+        diagnostics
+    }
+
+    /// The value with the schema's defaults in the places that it leaves empty.
+    #[must_use]
+    pub fn with_defaults(&self, specific: Value) -> Value {
+        defaults::fill(specific, &self.json, &self.json)
+    }
+
+    /// A component without `specific` is as one that asks for nothing.
+    fn missing(&self, validator: &Validator, component: &Node, span: Span) -> Vec<Diagnostic> {
+        if validator.is_valid(&serde_json::json!({})) {
+            return Vec::new();
+        }
+        let required: Vec<String> = self
+            .json
+            .get("required")
+            .and_then(serde_json::Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|name| Some(format!("`{}`", name.as_str()?)))
+            .collect();
+        let place = component.entry("specific").map_or(span, |entry| entry.key_span);
+        let needed = if required.is_empty() { String::new() } else { format!(" with {}", required.join(", ")) };
+        vec![
+            Diagnostic::error("missing_field", "the component needs `specific`")
+                .at(place)
+                .hint(format!("add `specific:`{needed}")),
+        ]
+    }
+
+    fn validator(&self) -> &Result<Validator, String> {
+        self.validator.get_or_init(|| {
+            // A schema is data that anybody may have written: it must not make the engine open files or URLs.
+            jsonschema::options().offline().build(&self.json).map_err(|error| error.to_string())
+        })
+    }
+}
+
+impl Blueprint {
+    /// What is wrong with what a component asks for; `span` is where the component begins.
+    #[must_use]
+    pub fn validate(&self, component: &Node, span: Span) -> Vec<Diagnostic> {
+        self.specific.as_ref().map_or_else(Vec::new, |schema| schema.validate(component, span))
+    }
+
+    /// The component as expressions see it: with the schema's defaults in its `specific`.
+    #[must_use]
+    pub fn component_value(&self, component: &Node) -> Value {
+        let value = component.to_value();
+        let (Some(schema), Value::Map(mut entries)) = (&self.specific, value.clone()) else { return value };
+        let specific = entries.get("specific").filter(|specific| !specific.is_null()).cloned();
+        let filled = schema.with_defaults(specific.unwrap_or_else(|| Value::Map(terrace_provider::Map::new())));
+        entries.insert("specific".to_owned(), filled);
+        Value::Map(entries)
+    }
+}
+
+/// The path of a JSON Schema error, from the component's root.
+pub(super) fn component_path(location: &jsonschema::paths::Location) -> Path {
+    let steps = location.segments().map(|segment| match segment {
+        jsonschema::paths::LocationSegment::Property(name) => Step::Key(name.into_owned()),
+        jsonschema::paths::LocationSegment::Index(index) => Step::Index(index),
+    });
+    Path(std::iter::once(Step::Key("specific".to_owned())).chain(steps).collect())
+}
