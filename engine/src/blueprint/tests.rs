@@ -1,6 +1,6 @@
 use super::matching::Templates;
 use super::*;
-use crate::descriptor::{BlueprintUse, Body};
+use crate::descriptor::BlueprintUse;
 use crate::diagnostic::Diagnostic;
 use crate::source::Sources;
 use crate::testing::told;
@@ -366,5 +366,40 @@ fn expressions_see_the_component_with_its_defaults() {
     let value = blueprint.component_value(&node("{id: x, specific: {database: d, tables: []}}"));
     assert_eq!(value.get("specific").unwrap().get("schema").unwrap().as_str(), Some("PUBLIC"));
     assert_eq!(value.get("id").unwrap().as_str(), Some("x"));
-    assert!(matches!(Body::Resources(blueprint.acl.clone()), Body::Resources(_)));
+}
+
+#[test]
+fn a_component_with_many_mistakes_is_told_the_first_hundred() {
+    let schema = SpecificSchema::new(serde_json::from_str(SCHEMA).unwrap(), Span::default());
+    let unknown: String = (0..5_000).map(|n| format!("k{n}: 1, ")).collect();
+    let wrong: String = (0..5_000).map(|n| format!("{{name: n{n}}}, ")).collect();
+    let start = std::time::Instant::now();
+    for text in
+        [format!("specific: {{database: x, {unknown}}}"), format!("specific: {{database: x, tables: [{wrong}]}}")]
+    {
+        let diagnostics = schema.validate(&node(&text), Span::default());
+        assert_eq!(diagnostics.len(), 101);
+        assert_eq!(diagnostics[100].code, "too_many_mistakes");
+    }
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_component_is_validated_or_told(
+        database in "([a-z]{0,3}|[0-9]|~|\\[\\]|\\{\\})",
+        tables in "\\[(\\{name: [aA]\\}, |\\{nam: 1, columns: x\\}, |7, |\\[\\], ){0,4}\\]",
+        target in "([0-9]|\\{kind: (kafka|file|x), (topic|path): (x|7)\\}|\\[1\\])",
+    ) {
+        let text = format!("specific: {{database: {database}, tables: {tables}, target: {target}, mode: {database}}}");
+        let mut sources = Sources::default();
+        let id = sources.add("c.yaml", text.as_str());
+        let component = yaml::parse(id, &text, &Budget::default()).unwrap();
+        let schema = SpecificSchema::new(serde_json::from_str(SCHEMA).unwrap(), Span::default());
+        for diagnostic in schema.validate(&component, component.span) {
+            proptest::prop_assert!(diagnostic.place(&sources).is_some());
+            proptest::prop_assert!(diagnostic.hint.is_some());
+        }
+        let _ = schema.with_defaults(component.get("specific").unwrap().to_value());
+    }
 }

@@ -207,7 +207,7 @@ pub(crate) fn check_names(declarations: &Declarations, diagnostics: &mut Vec<Dia
 }
 
 /// The closest name is looked for in so many diagnostics: each looks at every name there is.
-const HELPED: usize = 100;
+const HELPED: usize = 20;
 
 /// Reports a name that leads nowhere, with what there is.
 pub(super) fn unknown_name<'a>(

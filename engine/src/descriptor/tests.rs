@@ -260,6 +260,42 @@ fn a_product_given_twice_is_told() {
     assert!(!has_errors(&read_all(&[text, &elsewhere]).diagnostics));
 }
 
+#[test]
+fn the_network_status_product_is_read() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/network-status.yaml");
+    let Ok(text) = std::fs::read_to_string(file) else {
+        println!("skipped: no example product beside this repository");
+        return;
+    };
+    insta::assert_snapshot!(report(&[&text]));
+    assert!(text.contains("/${java.io.tmpdir}/kafka-streams"));
+    let reading = read_all(&[&text]);
+    let Body::Blueprint(streams) = &reading.descriptors[0].components[0].body else { panic!() };
+    let directory = streams.node.find(&"specific.stateDir".parse().unwrap()).unwrap();
+    assert_eq!(directory.as_text(), Some("/${java.io.tmpdir}/kafka-streams"));
+}
+
+#[test]
+fn many_mistakes_are_told_as_quickly_as_few() {
+    let many = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
+    let cases = [
+        format!("{HEAD}resources:\n{}", many(&|n| format!("- {{type: t_a, name: n{n}, dependsOn: [m{n}]}}\n"))),
+        format!("{HEAD}components:\n{}", many(&|n| format!("  n{n}: {{dependsOn: [m{n}]}}\n"))),
+        format!("{HEAD}{}", many(&|n| format!("n{}: 1\n", n / 2))),
+        format!("{HEAD}{}", many(&|n| format!("n{n}: 1\n"))),
+        format!(
+            "kind: dataproduct\nid: x\ncomponents:\n{}",
+            many(&|n| format!("- {{id: 'c:{n}', dependsOn: ['d:{n}']}}\n"))
+        ),
+    ];
+    for text in &cases {
+        let start = std::time::Instant::now();
+        let reading = read_all(&[text]);
+        assert!(!reading.diagnostics.is_empty());
+        assert!(start.elapsed() < Duration::from_secs(5), "{:.120} took {:?}", text, start.elapsed());
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_read_or_told(text in "(apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: \\{name: a\\}\n|kind: dataproduct\nid: x\n|dataProduct:\n)?((id|components|resources|variables|outputs|name): ?([0-9]|\\[\\]|\\{a: 1\\}|\\[\\{id: a, name: b, type: c\\}\\]|x|~)?\n){0,6}") {
