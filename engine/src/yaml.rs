@@ -8,6 +8,7 @@
 
 mod mapping;
 mod node;
+mod options;
 mod parse;
 mod scalar;
 mod syntax;
@@ -15,7 +16,8 @@ mod syntax;
 use crate::source::Span;
 use terrace_provider::Number;
 
-pub use parse::{Budget, DuplicateKeys, ParseOptions, Parsed, parse, parse_with};
+pub use options::{Budget, DuplicateKeys, ParseOptions, Parsed};
+pub use parse::{parse, parse_with};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]

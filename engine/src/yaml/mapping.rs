@@ -1,6 +1,6 @@
 //! What becomes of the entries of a finished mapping: merge keys are expanded, duplicate keys are found.
 
-use super::parse::DuplicateKeys;
+use super::options::DuplicateKeys;
 use super::{Entry, Node, NodeKind};
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;

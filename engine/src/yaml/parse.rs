@@ -1,6 +1,7 @@
 //! The parser's events to nodes, in one pass over the text and within a budget.
 
 use super::mapping::{MANY, Merge, deduplicate, expand_merges};
+use super::options::{Budget, ParseOptions, Parsed};
 use super::scalar;
 use super::syntax::syntax_error;
 use super::{Entry, Node, NodeKind};
@@ -8,53 +9,6 @@ use crate::diagnostic::{Diagnostic, has_errors};
 use crate::source::{SourceId, Span};
 use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle, Tag};
 use std::collections::HashMap;
-
-/// How much a text may ask for. Over it is an error, before the memory is spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// The text's length.
-    pub bytes: usize,
-    /// How deep lists and maps may nest.
-    pub depth: usize,
-    /// How many values the tree may have, expanded aliases included.
-    pub nodes: usize,
-    /// How many values anchors and aliases may copy.
-    pub alias_nodes: usize,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { bytes: 64 << 20, depth: 64, nodes: 8_000_000, alias_nodes: 200_000 }
-    }
-}
-
-/// What happens when a key stands twice in one map.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DuplicateKeys {
-    /// It is an error that names both places.
-    #[default]
-    Error,
-    /// A warning when both values are equal (the official Witboost example has such keys), else an error.
-    WarnWhenEqual,
-}
-
-/// How to read a text.
-#[derive(Debug, Clone, Default)]
-pub struct ParseOptions {
-    /// How much the text may ask for.
-    pub budget: Budget,
-    /// What happens when a key stands twice in one map.
-    pub duplicate_keys: DuplicateKeys,
-}
-
-/// A tree, and what should be told of it although it can be used.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Parsed {
-    /// The tree.
-    pub node: Node,
-    /// Warnings.
-    pub warnings: Vec<Diagnostic>,
-}
 
 /// Reads one YAML (or JSON) document strictly.
 ///
@@ -92,6 +46,7 @@ struct Builder<'t> {
     root: Option<Node>,
     has_document: bool,
     nodes: usize,
+    weight: usize,
     copied: usize,
     diagnostics: Vec<Diagnostic>,
 }
@@ -101,6 +56,7 @@ struct Frame {
     span: Span,
     anchor: usize,
     nodes_before: usize,
+    weight_before: usize,
     height: usize,
     content: Content,
 }
@@ -119,9 +75,21 @@ struct Key {
 /// An anchored node, to be copied by its aliases.
 struct Anchor {
     node: Node,
+    size: Size,
+}
+
+/// What copying a node costs.
+#[derive(Clone, Copy)]
+struct Size {
     nodes: usize,
+    /// The nodes, and the length of their texts in units of [`UNIT`].
+    weight: usize,
+    /// How deep it nests.
     height: usize,
 }
+
+/// So many bytes of text weigh as much as a node, or aliases of one long text would be a bomb of few nodes.
+const UNIT: usize = 64;
 
 impl<'t> Builder<'t> {
     fn new(source: SourceId, text: &'t str, options: &'t ParseOptions) -> Self {
@@ -134,6 +102,7 @@ impl<'t> Builder<'t> {
             root: None,
             has_document: false,
             nodes: 0,
+            weight: 0,
             copied: 0,
             diagnostics: Vec::new(),
         }
@@ -188,8 +157,9 @@ impl<'t> Builder<'t> {
                     return self.take_key(&text, style, span);
                 }
                 let node = self.scalar(&text, style, tag.as_deref(), span)?;
-                self.count(1, span)?;
-                self.remember(anchor, &node, 1, 0)?;
+                let weight = 1 + text.len() / UNIT;
+                self.count(1, weight, span)?;
+                self.remember(anchor, &node, Size { nodes: 1, weight, height: 0 })?;
                 if is_key { self.take_key(&text, style, span) } else { self.attach(node, 0) }
             }
             Event::SequenceStart(style, anchor, tag) => {
@@ -219,6 +189,7 @@ impl<'t> Builder<'t> {
                     .hint("write `key: value`, or put the whole text in quotes"),
             ));
         }
+        self.weight = self.weight.saturating_add(text.len() / UNIT);
         if let Some(Frame { content: Content::Map { key, .. }, .. }) = self.open.last_mut() {
             *key = Some(Key { text: text.to_owned(), span, is_merge: is_plain && text == "<<" });
         }
@@ -233,11 +204,12 @@ impl<'t> Builder<'t> {
         if self.open.len() >= depth {
             return Err(over_budget(format!("lists and maps are nested deeper than {depth} levels"), span));
         }
-        self.count(1, span)?;
+        self.count(1, 1, span)?;
         // A block has no opening bracket: it ends where its last item does.
         let end = if style == StructureStyle::Flow { span.end } else { span.start };
         let span = Span { end, ..span };
-        self.open.push(Frame { span, anchor, nodes_before: self.nodes, height: 0, content });
+        let (nodes_before, weight_before) = (self.nodes, self.weight);
+        self.open.push(Frame { span, anchor, nodes_before, weight_before, height: 0, content });
         Ok(())
     }
 
@@ -265,9 +237,13 @@ impl<'t> Builder<'t> {
             ));
         }
         let node = Node { span: frame.span, kind };
-        let height = frame.height + 1;
-        self.remember(frame.anchor, &node, self.nodes - frame.nodes_before + 1, height)?;
-        self.attach(node, height)
+        let size = Size {
+            nodes: self.nodes.saturating_sub(frame.nodes_before) + 1,
+            weight: self.weight.saturating_sub(frame.weight_before) + 1,
+            height: frame.height + 1,
+        };
+        self.remember(frame.anchor, &node, size)?;
+        self.attach(node, size.height)
     }
 
     fn attach(&mut self, node: Node, height: usize) -> Result<(), Stop> {
@@ -295,38 +271,37 @@ impl<'t> Builder<'t> {
     }
 
     /// Keeps a copy of an anchored node. Copies count, or nested anchors would be the bomb that aliases are not.
-    fn remember(&mut self, anchor: usize, node: &Node, nodes: usize, height: usize) -> Result<(), Stop> {
+    fn remember(&mut self, anchor: usize, node: &Node, size: Size) -> Result<(), Stop> {
         if anchor != 0 {
-            self.count_copies(nodes, node.span)?;
-            self.anchors.insert(anchor, Anchor { node: node.clone(), nodes, height });
+            self.copied = self.copied.saturating_add(size.weight);
+            self.check_budget(node.span)?;
+            self.anchors.insert(anchor, Anchor { node: node.clone(), size });
         }
         Ok(())
     }
 
     fn expand(&mut self, anchor: usize, span: Span) -> Result<(), Stop> {
-        let Some(Anchor { node, nodes, height }) = self.anchors.get(&anchor) else {
+        let Some(size) = self.anchors.get(&anchor).map(|anchor| anchor.size) else {
             return Err(Box::new(
                 Diagnostic::error("alias_of_itself", "this alias refers to the value that it is part of")
                     .at(span)
                     .hint("write the value out, or move the anchor to a part that does not hold the alias"),
             ));
         };
-        let (nodes, height) = (*nodes, *height);
         let depth = self.options.budget.depth;
-        if self.open.len() + height > depth {
+        if self.open.len() + size.height > depth {
             return Err(over_budget(format!("lists and maps are nested deeper than {depth} levels"), span));
         }
         // Counted before the copy is made: a bomb must not go off first.
-        check_counts(&self.options.budget, self.nodes.saturating_add(nodes), self.copied.saturating_add(nodes), span)?;
-        let kind = node.kind.clone();
-        self.nodes += nodes;
-        self.copied += nodes;
+        self.copied = self.copied.saturating_add(size.weight);
+        self.count(size.nodes, size.weight, span)?;
+        let kind = self.anchors.get(&anchor).map_or(NodeKind::Null, |anchor| anchor.node.kind.clone());
         if self.expects_key() {
             let NodeKind::Text(text) = kind else { return Err(key_is_no_text(span)) };
             return self.take_key(&text, ScalarStyle::DoubleQuoted, span);
         }
         // The copy stands where the alias does; what is in it, where it was written.
-        self.attach(Node { span, kind }, height)
+        self.attach(Node { span, kind }, size.height)
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<Node, Stop> {
@@ -365,25 +340,23 @@ impl<'t> Builder<'t> {
         }
     }
 
-    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
+    fn count(&mut self, nodes: usize, weight: usize, span: Span) -> Result<(), Stop> {
         self.nodes = self.nodes.saturating_add(nodes);
-        check_counts(&self.options.budget, self.nodes, self.copied, span)
+        self.weight = self.weight.saturating_add(weight);
+        self.check_budget(span)
     }
 
-    fn count_copies(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
-        self.copied = self.copied.saturating_add(nodes);
-        check_counts(&self.options.budget, self.nodes, self.copied, span)
+    fn check_budget(&self, span: Span) -> Result<(), Stop> {
+        let budget = &self.options.budget;
+        if self.nodes > budget.nodes {
+            return Err(over_budget(format!("the text has more than {} values", budget.nodes), span));
+        }
+        if self.copied > budget.alias_nodes {
+            let message = format!("anchors and aliases copy more than {} values", budget.alias_nodes);
+            return Err(over_budget(message, span));
+        }
+        Ok(())
     }
-}
-
-fn check_counts(budget: &Budget, nodes: usize, copied: usize, span: Span) -> Result<(), Stop> {
-    if nodes > budget.nodes {
-        return Err(over_budget(format!("the text has more than {} values", budget.nodes), span));
-    }
-    if copied > budget.alias_nodes {
-        return Err(over_budget(format!("anchors and aliases copy more than {} values", budget.alias_nodes), span));
-    }
-    Ok(())
 }
 
 fn key_is_no_text(span: Span) -> Stop {

@@ -1,6 +1,6 @@
 //! What the parser's errors mean to a person, and what to do about them.
 
-use super::parse::Budget;
+use super::options::Budget;
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
 use granit_parser::{ErrorKind, ScanError};

@@ -204,6 +204,7 @@ fn bombs_are_errors_and_quick() {
         ("budget", "- ".repeat(100)),
         ("budget", block),
         ("budget", laughs),
+        ("budget", format!("a: &a {}\nb: [{}x]\n", "word".repeat(1 << 18), "*a, ".repeat(50_000))),
         ("budget", "[".repeat(1 << 20)),
         ("yaml_syntax", format!("a: \"{}", "x".repeat(1 << 20))),
         ("yaml_syntax", format!("a: {}: b", "x".repeat(1 << 20))),
