@@ -1,0 +1,116 @@
+//! What holds data, what is retained, what is shared.
+
+use crate::support::Story;
+use crate::support::story::{stack, summary};
+use terrace_engine::apply::ApplyError;
+use terrace_engine::plan::compute::Consent;
+
+const EMPTY: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources: []\n";
+
+fn table(key: &str, val: &str) -> String {
+    stack(&format!("- {{type: world_data, name: t, config: {{key: {key}, val: {val}}}}}"))
+}
+
+#[tokio::test]
+async fn data_is_retained_and_taken_up_again() {
+    let story = Story::new();
+    story.apply(&table("t", "full")).await;
+    story.log();
+    let plan = story.plan_destroy().await;
+    assert_eq!(summary(&plan), "o world_data.t (destroy)\n");
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.rows().await, ["world_data.t (Retained)"]);
+    assert!(!story.plan_destroy().await.has_changes(), "a second destroy has nothing to do");
+    let plan = story.plan(&table("t", "full")).await;
+    assert_eq!(summary(&plan), "= world_data.t (was retained, is taken up again)\n");
+    story.apply(&table("t", "full")).await;
+    assert!(story.log().is_empty(), "the object was left alone all the time");
+    assert_eq!(story.rows().await, ["world_data.t"]);
+}
+
+#[tokio::test]
+async fn with_consent_data_goes_also_when_it_was_retained_before() {
+    let mut story = Story::new();
+    story.apply(&table("t", "full")).await;
+    story.destroy().await;
+    story.options.remove_data = true;
+    let plan = story.plan_destroy().await;
+    assert_eq!(summary(&plan), "- world_data.t (its retained data is removed)\n");
+    story.apply_plan(&plan).await.unwrap();
+    assert!(story.rows().await.is_empty());
+    assert!(story.remote().objects.is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_by_edit_retains_too() {
+    let story = Story::new();
+    story.apply(&table("t", "full")).await;
+    let plan = story.plan(EMPTY).await;
+    assert_eq!(summary(&plan), "o world_data.t (is not declared any more)\n");
+    story.apply(EMPTY).await;
+}
+
+#[tokio::test]
+async fn a_replacement_of_what_holds_data_is_refused_unless_it_is_empty_or_allowed() {
+    let mut story = Story::new();
+    story.apply(&table("t", "full")).await;
+    let plan = story.plan(&table("u", "full")).await;
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert!(matches!(refused, ApplyError::DataLoss { .. }), "{refused}");
+    assert_eq!(refused.to_string(), "demo@test:world_data.t would lose data: the object is deleted and made anew (3 rows)");
+    story.options.allow_data_loss = Consent::All;
+    story.apply(&table("u", "empty")).await;
+    story.options.allow_data_loss = Consent::None;
+    story.apply(&table("v", "full")).await;
+    assert_eq!(story.rows().await, ["world_data.t"]);
+}
+
+fn product(name: &str, components: &[&str], val: &str) -> String {
+    let mut text = format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ncomponents:\n");
+    for component in components {
+        text.push_str(&format!(
+            "  {component}:\n    resources:\n      - {{type: world_data, name: base, shared: common, adopt: ifExists, \
+             lifecycle: {{onLastRelease: delete}}, config: {{key: base, val: {val}}}}}\n      - {{type: world_thing, \
+             name: own, config: {{key: {name}-{component}, val: '${{{{ resources.base.id }}}}'}}}}\n"
+        ));
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_shared_resource_is_made_once_and_goes_with_its_last_owner() {
+    let mut story = Story::new();
+    story.apply(&product("one", &["x", "y"], "1")).await;
+    assert_eq!(story.log().iter().filter(|call| *call == "create base").count(), 1);
+    story.apply(&product("two", &["z"], "1")).await;
+    assert_eq!(story.log(), ["create two-z"]);
+    story.options.remove_data = true;
+    let stacks = story.store.stacks().await.unwrap();
+    assert_eq!(stacks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["one@test", "shared@test", "two@test"]);
+    story.apply(&product("one", &[], "1").replace("components:\n", "components: {}\n")).await;
+    assert!(!story.log().contains(&"delete base".to_owned()), "another stack still owns it");
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete two-z", "delete base"]);
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_shared_resource_with_data_is_retained_and_removed_later() {
+    let mut story = Story::new();
+    story.apply(&product("one", &["x"], "1")).await;
+    story.destroy().await;
+    assert_eq!(story.rows().await, ["shared/world_data[\"common\"] (Retained)"]);
+    assert!(!story.plan_destroy().await.has_changes());
+    story.apply(&product("one", &["x"], "1")).await;
+    story.options.remove_data = true;
+    story.destroy().await;
+    assert!(story.rows().await.is_empty());
+    assert!(story.remote().objects.is_empty());
+}
+
+#[tokio::test]
+async fn two_components_that_declare_a_shared_resource_differently_are_told_so() {
+    let story = Story::new();
+    let text = product("one", &["x", "y"], "1").replacen("val: 1", "val: 2", 1);
+    insta::assert_snapshot!(story.errors(&text).await, @"");
+}

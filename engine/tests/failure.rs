@@ -1,0 +1,313 @@
+//! Steps that fail, crash, are stopped.
+
+use crate::support::Story;
+use crate::support::story::{stack, summary};
+use crate::support::world::Fault;
+use terrace_engine::apply::ApplyError;
+use terrace_engine::store::StoreError;
+use terrace_provider::ErrorKind;
+
+fn three() -> String {
+    stack(
+        "- {type: world_thing, name: a, config: {key: a}}
+         - {type: world_thing, name: b, config: {key: b}}
+         - {type: world_thing, name: c, config: {key: c, val: '${{ resources.b.id }}'}}",
+    )
+}
+
+#[tokio::test]
+async fn a_failed_step_blocks_what_depends_on_it_and_the_rest_goes_on() {
+    let story = Story::new();
+    story.fault("create b", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.apply_once(&three()).await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(report.blocked.len(), 1);
+    assert_eq!(report.blocked[0].because, "world_thing.b");
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+    story.log();
+    assert_eq!(summary(&story.plan(&three()).await), "+ world_thing.b\n+ world_thing.c\n");
+    story.apply(&three()).await;
+    assert_eq!(story.log(), ["create b", "create c"]);
+}
+
+#[tokio::test]
+async fn a_create_that_failed_and_left_an_object_is_tainted_and_replaced_next() {
+    let story = Story::new();
+    story.fault("create b", Fault::After(ErrorKind::Bug));
+    let report = story.apply_once(&three()).await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(story.rows().await, ["world_thing.a", "world_thing.b (Tainted)"]);
+    story.log();
+    let plan = story.plan(&three()).await;
+    assert_eq!(summary(&plan), "-/+ world_thing.b (is tainted, so must be replaced)\n+ world_thing.c\n");
+    story.apply(&three()).await;
+    assert_eq!(story.log(), ["delete b", "create b", "create c"]);
+}
+
+#[tokio::test]
+async fn a_create_whose_reply_was_lost_is_found_and_counts_as_done() {
+    let story = Story::new();
+    story.fault("create b", Fault::After(ErrorKind::Ambiguous));
+    let report = story.apply(&three()).await;
+    assert!(report.failed.is_empty());
+    assert_eq!(story.rows().await.len(), 3);
+}
+
+#[tokio::test]
+async fn temporary_errors_are_tried_again() {
+    let story = Story::new();
+    story.fault("create b", Fault::Before(ErrorKind::Transient));
+    tokio::time::pause();
+    story.apply(&three()).await;
+    let log = story.log();
+    assert_eq!(log.iter().filter(|call| *call == "create b").count(), 2, "{log:?}");
+}
+
+#[tokio::test]
+async fn a_failed_update_keeps_the_row_as_it_was() {
+    let story = Story::new();
+    let text = |val: &str| stack(&format!("- {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}"));
+    story.apply(&text("1")).await;
+    story.fault("update a", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.apply_once(&text("2")).await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+    story.apply(&text("2")).await;
+}
+
+#[tokio::test]
+async fn a_failed_delete_keeps_the_row() {
+    let story = Story::new();
+    story.apply(&three()).await;
+    story.fault("delete c", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.destroy().await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(story.rows().await, ["world_thing.b", "world_thing.c"]);
+    story.destroy().await;
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_is_there_already_is_an_error_with_the_import_line() {
+    let story = Story::new();
+    story.remote().objects.insert("a".to_owned(), [("key".to_owned(), "a".into())].into_iter().collect());
+    let report = story.apply_once(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
+    assert_eq!(report.failed[0].solutions, ["to take it over: `terrace import 'world_thing.a' 'a'`"]);
+    assert!(story.rows().await.is_empty());
+    assert_eq!(story.log(), ["refuse a"]);
+}
+
+#[tokio::test]
+async fn an_object_that_is_there_already_is_adopted_where_the_descriptor_says_so() {
+    let story = Story::new();
+    story.remote().objects.insert(
+        "a".to_owned(),
+        [("key".to_owned(), "a".into()), ("val".to_owned(), 1_i64.into()), ("id".to_owned(), "old".into())]
+            .into_iter()
+            .collect(),
+    );
+    let text = stack("- {type: world_thing, name: a, adopt: ifExists, config: {key: a, val: 2}}");
+    let plan = story.plan(&text).await;
+    assert_eq!(summary(&plan), "= world_thing.a\n");
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["update a"]);
+    assert_eq!(story.remote().objects["a"]["id"], "old".into());
+}
+
+#[tokio::test]
+async fn a_provider_that_lies_is_told_so_and_its_object_is_recorded() {
+    let story = Story::new();
+    story.fault("create a", Fault::Lie);
+    let report = story.apply_once(&stack("- {type: world_thing, name: a, config: {key: a, val: 1}}")).await;
+    assert!(report.failed[0].error.contains("the result at `val` differs from the plan"), "{:?}", report.failed);
+    assert_eq!(story.rows().await, ["world_thing.a (Tainted)"]);
+}
+
+#[tokio::test]
+async fn a_call_that_never_answers_ends_at_its_timeout() {
+    let story = Story::new();
+    story.fault("create a", Fault::HangBefore);
+    tokio::time::pause();
+    let report = story.apply_once(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
+    assert!(report.failed[0].error.contains("no answer within 600 s"), "{:?}", report.failed);
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_is_applied_once() {
+    let story = Story::new();
+    let plan = story.plan(&three()).await;
+    story.apply_plan(&plan).await.unwrap();
+    let again = story.apply_plan(&plan).await;
+    assert!(matches!(again, Err(ApplyError::Store(StoreError::PlanSpent))), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_plan_whose_rows_moved_is_refused_and_names_them() {
+    let story = Story::new();
+    let text = |val: &str| stack(&format!("- {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}"));
+    story.apply(&text("1")).await;
+    let stale = story.plan(&text("2")).await;
+    story.apply(&text("3")).await;
+    story.log();
+    let refused = story.apply_plan(&stale).await.unwrap_err();
+    assert_eq!(refused.to_string(), "demo@test:world_thing.a changed since the plan was made");
+    assert!(story.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_of_a_first_apply_is_refused_when_another_came_first() {
+    let story = Story::new();
+    let stale = story.plan(&three()).await;
+    story.apply(&three()).await;
+    story.log();
+    assert!(story.apply_plan(&stale).await.is_err());
+    assert!(story.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_runs_end_and_starts_nothing_new() {
+    let story = Story::new();
+    let text = stack(
+        "- {type: world_thing, name: a, config: {key: a}}
+         - {type: world_thing, name: b, config: {key: b}, dependsOn: [a]}",
+    );
+    let plan = story.plan(&text).await;
+    story.cancel.cancel();
+    let report = story.applier().apply(&plan, uuid::Uuid::now_v7()).await.unwrap();
+    assert!(report.is_interrupted);
+    assert_eq!(report.not_begun.len(), 2);
+    assert!(story.log().is_empty());
+}
+
+/// Drops an apply at a point where the world has seen a call begin: as a kill does, with nothing recorded after it.
+async fn crash_while(story: &Story, text: &str, call: &str, fault: Fault) {
+    story.fault(call, fault);
+    let plan = story.plan(text).await;
+    let applier = story.applier();
+    let apply = applier.apply(&plan, uuid::Uuid::now_v7());
+    tokio::pin!(apply);
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut apply => panic!("it was to hang"),
+            () = tokio::task::yield_now() => {
+                if story.remote().log.iter().any(|seen| seen == call) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Ends the leases of whoever crashed.
+async fn end_leases(story: &Story) {
+    for lease in story.store.leases().await.unwrap() {
+        story.store.break_lease(&lease.id).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_crash_after_the_effect_of_a_create_loses_nothing() {
+    let story = Story::new();
+    crash_while(&story, &three(), "create b", Fault::HangAfter).await;
+    end_leases(&story).await;
+    let recovered = story.recover().await;
+    assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
+    story.log();
+    story.apply(&three()).await;
+    assert!(!story.log().contains(&"create b".to_owned()));
+    assert_eq!(story.rows().await.len(), 3);
+    assert_eq!(story.remote().objects.len(), 3);
+}
+
+#[tokio::test]
+async fn a_crash_before_the_effect_of_a_create_is_made_up_for() {
+    let story = Story::new();
+    crash_while(&story, &three(), "create b", Fault::HangBefore).await;
+    end_leases(&story).await;
+    story.recover().await;
+    story.apply(&three()).await;
+    assert_eq!(story.rows().await.len(), 3);
+}
+
+#[tokio::test]
+async fn planning_after_a_crash_says_what_would_be_recorded_and_writes_nothing() {
+    let story = Story::new();
+    crash_while(&story, &three(), "create b", Fault::HangAfter).await;
+    end_leases(&story).await;
+    let (plan, diagnostics, _) = story.try_plan(&three()).await;
+    let said: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+    assert!(said.iter().any(|message| message.contains("it took effect")), "{said:?}");
+    assert!(!summary(&plan.unwrap()).contains("+ world_thing.b"));
+    assert!(!story.rows().await.contains(&"world_thing.b".to_owned()));
+}
+
+#[tokio::test]
+async fn an_attempt_that_may_still_take_effect_is_in_doubt_and_blocks_only_itself() {
+    let story = Story::new();
+    let text = stack(
+        "- {type: world_slow, name: a, config: {key: a}}
+         - {type: world_thing, name: b, config: {key: b}}",
+    );
+    crash_while(&story, &text, "create a", Fault::HangBefore).await;
+    end_leases(&story).await;
+    let recovered = story.recover().await;
+    assert!(recovered.iter().any(|step| step.is_in_doubt), "{recovered:?}");
+    let plan = story.plan(&text).await;
+    let doubted: Vec<_> = plan.changes().filter(|(_, change)| change.in_doubt.is_some()).collect();
+    assert_eq!(doubted.len(), 1);
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert_eq!(report.blocked.len(), 1);
+    assert!(!story.log().iter().skip(1).any(|call| call == "create a"), "never a second create");
+}
+
+#[tokio::test]
+async fn a_crash_during_update_and_delete_is_recovered() {
+    for (next, call) in [("2", "update a"), ("", "delete a")] {
+        for fault in [Fault::HangBefore, Fault::HangAfter] {
+            let story = Story::new();
+            let text = |val: &str| match val {
+                "" => "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources: []\n".to_owned(),
+                val => stack(&format!("- {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}")),
+            };
+            story.apply(&text("1")).await;
+            crash_while(&story, &text(next), call, fault).await;
+            end_leases(&story).await;
+            story.recover().await;
+            story.apply(&text(next)).await;
+            assert_eq!(story.rows().await.len(), usize::from(!next.is_empty()), "{call}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_another_works_on_is_not_touched() {
+    let story = Story::new();
+    crash_while(&story, &three(), "create b", Fault::HangBefore).await;
+    let refused = story.apply_plan(&story.plan(&three()).await).await.unwrap_err();
+    assert!(refused.to_string().contains("is held by a test"), "{refused}");
+}
+
+#[tokio::test]
+async fn secrets_are_in_no_plan_row_or_error() {
+    let story = Story::new();
+    let text = stack("- {type: world_thing, name: a, config: {key: a, secret: hunter2}}");
+    let plan = story.plan(&text).await;
+    assert!(!format!("{plan:?}").contains("hunter2"));
+    assert!(!terrace_engine::plan::file::write(&plan, &story.seal).unwrap().contains("hunter2"));
+    story.apply(&text).await;
+    assert_eq!(story.remote().objects["a"]["secret"], "hunter2".into());
+    for stack in story.store.stacks().await.unwrap() {
+        let rows = story.store.rows(&stack, &terrace_engine::store::Selection::All).await.unwrap();
+        assert!(!format!("{rows:?}").contains("hunter2"));
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_a_plan_that_would_store_a_secret_is_refused() {
+    let mut story = Story::new();
+    story.seal = std::sync::Arc::new(terrace_engine::seal::Seal::without_key(false));
+    let told = story.errors(&stack("- {type: world_thing, name: a, config: {key: a, secret: hunter2}}")).await;
+    insta::assert_snapshot!(told, @"");
+}

@@ -1,0 +1,247 @@
+//! What is called, in which order, and what a second plan says.
+
+use crate::support::Story;
+use crate::support::story::{stack, summary};
+
+fn pair(val: &str, key: &str) -> String {
+    stack(&format!(
+        "- {{type: world_thing, name: b, config: {{key: b, val: '${{{{ resources.a.id }}}}'}}}}\n\
+         - {{type: world_thing, name: a, config: {{key: {key}, val: {val}}}}}\n"
+    ))
+}
+
+#[tokio::test]
+async fn a_fresh_stack_is_created_in_order_and_values_flow() {
+    let story = Story::new();
+    story.apply(&pair("1", "a")).await;
+    assert_eq!(story.log(), ["create a", "create b"]);
+    assert_eq!(story.remote().objects["b"]["val"], story.remote().objects["a"]["id"]);
+    assert_eq!(story.rows().await, ["world_thing.a", "world_thing.b"]);
+}
+
+#[tokio::test]
+async fn an_update_in_place_touches_only_what_changed() {
+    let story = Story::new();
+    story.apply(&pair("1", "a")).await;
+    story.log();
+    let plan = story.plan(&pair("2", "a")).await;
+    assert_eq!(summary(&plan), "~ world_thing.a\n");
+    story.apply(&pair("2", "a")).await;
+    assert_eq!(story.log(), ["update a"]);
+}
+
+#[tokio::test]
+async fn a_replacement_deletes_first_and_its_user_is_updated_after() {
+    let story = Story::new();
+    story.apply(&pair("1", "a")).await;
+    story.log();
+    let plan = story.plan(&pair("1", "c")).await;
+    assert_eq!(summary(&plan), "-/+ world_thing.a (must be replaced)\n~ world_thing.b\n");
+    story.apply(&pair("1", "c")).await;
+    assert_eq!(story.log(), ["delete a", "create c", "update b"]);
+}
+
+#[tokio::test]
+async fn a_replacement_cascades_when_the_user_has_to_be_replaced_too() {
+    let story = Story::new();
+    let text = |key: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, config: {{key: {key}}}}}\n\
+             - {{type: world_thing, name: b, config: {{key: '${{{{ resources.a.id }}}}'}}}}\n"
+        ))
+    };
+    story.apply(&text("a")).await;
+    story.log();
+    story.apply(&text("c")).await;
+    assert_eq!(story.log(), ["delete id-1", "delete a", "create c", "create id-3"]);
+}
+
+#[tokio::test]
+async fn what_is_not_declared_any_more_goes_in_reverse() {
+    let story = Story::new();
+    story.apply(&pair("1", "a")).await;
+    story.log();
+    story.apply("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources: []\n").await;
+    assert_eq!(story.log(), ["delete b", "delete a"]);
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_user_that_lets_go_is_updated_before_what_it_used_is_deleted() {
+    let story = Story::new();
+    story.apply(&pair("1", "a")).await;
+    story.log();
+    story.apply(&stack("- {type: world_thing, name: b, config: {key: b, val: free}}")).await;
+    assert_eq!(story.log(), ["update b", "delete a"]);
+}
+
+#[tokio::test]
+async fn order_alone_makes_no_change() {
+    let story = Story::new();
+    let text = |val: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: b, config: {{key: b}}, dependsOn: [a]}}\n\
+             - {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}\n"
+        ))
+    };
+    story.apply(&text("1")).await;
+    assert_eq!(story.log(), ["create a", "create b"]);
+    story.apply(&text("2")).await;
+    assert_eq!(story.log(), ["update a"]);
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete b", "delete a"]);
+}
+
+const COMPONENTS: &str = "
+apiVersion: terrace.dev/v1
+kind: Stack
+metadata: {name: demo}
+components:
+  y:
+    dependsOn: [x]
+    resources:
+      - {type: world_thing, name: one, config: {key: y1, val: '${{ components[\"x\"].outputs.id }}'}}
+      - {type: world_thing, name: two, config: {key: y2}}
+  x:
+    resources:
+      - {type: world_thing, name: one, config: {key: x1}}
+      - {type: world_thing, name: two, config: {key: x2}}
+    outputs: {id: '${{ resources.one.id }}'}
+";
+
+#[tokio::test]
+async fn a_component_begins_when_those_it_depends_on_are_done_and_ends_before_them() {
+    let story = Story::new();
+    let report = story.apply(COMPONENTS).await;
+    let log = story.log();
+    assert_eq!(log.len(), 4);
+    assert!(log[..2].iter().all(|call| call.starts_with("create x")), "{log:?}");
+    assert!(log[2..].iter().all(|call| call.starts_with("create y")), "{log:?}");
+    assert_eq!(story.remote().objects["y1"]["val"], story.remote().objects["x1"]["id"]);
+    assert_eq!(report.outputs.values().filter(|outputs| outputs.contains_key("id")).count(), 1);
+    story.destroy().await;
+    let log = story.log();
+    assert!(log[..2].iter().all(|call| call.starts_with("delete y")), "{log:?}");
+    assert!(log[2..].iter().all(|call| call.starts_with("delete x")), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_component_planned_alone_reads_the_recorded_outputs_of_others() {
+    let mut story = Story::new();
+    story.apply(COMPONENTS).await;
+    story.remote().objects.get_mut("y1").unwrap().insert("val".to_owned(), "drifted".into());
+    story.log();
+    story.options.components = crate::support::story::keys(&["y"]);
+    let plan = story.plan(COMPONENTS).await;
+    assert_eq!(summary(&plan), "~ y/world_thing.one (drifted)\n");
+    story.apply(COMPONENTS).await;
+    assert_eq!(story.log(), ["update y1"]);
+}
+
+#[tokio::test]
+async fn a_diamond_is_destroyed_from_its_tip() {
+    let story = Story::new();
+    story
+        .apply(&stack(
+            "- {type: world_thing, name: d, config: {key: d}, dependsOn: [b, c]}
+             - {type: world_thing, name: b, config: {key: b}, dependsOn: [a]}
+             - {type: world_thing, name: c, config: {key: c}, dependsOn: [a]}
+             - {type: world_thing, name: a, config: {key: a}}",
+        ))
+        .await;
+    story.log();
+    story.destroy().await;
+    let log = story.log();
+    assert_eq!((log[0].as_str(), log[3].as_str()), ("delete d", "delete a"));
+    assert!(story.rows().await.is_empty());
+    let again = story.plan_destroy().await;
+    assert!(!again.has_changes());
+}
+
+#[tokio::test]
+async fn instances_come_and_go_by_key() {
+    let story = Story::new();
+    let text = |keys: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: part, forEach: '${{{{ {keys} }}}}', config: {{key: '${{{{ each.key }}}}', val: '${{{{ each.value }}}}'}}}}\n\
+             - {{type: world_thing, name: user, forEach: '${{{{ {keys} }}}}', config: {{key: '${{{{ \"u\" + each.key }}}}', val: '${{{{ resources.part[each.key].id }}}}'}}}}\n"
+        ))
+    };
+    story.apply(&text("{\"x\": 1, \"y\": 2}")).await;
+    assert_eq!(story.rows().await.len(), 4);
+    story.log();
+    let plan = story.plan(&text("{\"y\": 2}")).await;
+    assert_eq!(
+        summary(&plan),
+        "- world_thing.part[\"x\"] (its key is not in forEach any more)\n\
+         - world_thing.user[\"x\"] (its key is not in forEach any more)\n"
+    );
+    let user = plan.changes().find(|(_, change)| change.address.to_string() == "world_thing.user[\"y\"]").unwrap();
+    assert_eq!(user.1.depends_on.len(), 1, "one edge, to the instance of the same key");
+    story.apply(&text("{\"y\": 2}")).await;
+    assert_eq!(story.log(), ["delete ux", "delete x"]);
+}
+
+#[tokio::test]
+async fn when_is_false_is_as_if_it_were_not_there() {
+    let story = Story::new();
+    let text = |when: &str| stack(&format!("- {{type: world_thing, name: a, when: '${{{{ {when} }}}}', config: {{key: a}}}}"));
+    story.apply(&text("true")).await;
+    story.apply(&text("false")).await;
+    assert_eq!(story.log(), ["create a", "delete a"]);
+}
+
+#[tokio::test]
+async fn unknown_values_propagate_and_known_parts_stay_known() {
+    let story = Story::new();
+    let plan = story
+        .plan(&stack(
+            "- {type: world_thing, name: a, config: {key: a}}
+             - {type: world_thing, name: b, config: {key: b, val: {known: 1, waits: '${{ resources.a.id + \"!\" }}'}}}",
+        ))
+        .await;
+    let b = plan.changes().find(|(_, change)| change.address.name == "b").unwrap().1;
+    let val = &b.after.as_ref().unwrap().attributes["val"];
+    assert_eq!(format!("{val:?}"), r#"{"known": 1, "waits": (known after apply)}"#);
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(format!("{:?}", story.remote().objects["b"]["val"]), r#"{"known": 1, "waits": "id-1!"}"#);
+}
+
+#[tokio::test]
+async fn never_more_calls_at_once_than_allowed() {
+    let mut story = Story::new();
+    story.parallelism = 3;
+    story
+        .apply(&stack(
+            "- {type: world_thing, name: a, forEach: '${{ range(20) }}', config: {key: '${{ string(each.key) }}'}}",
+        ))
+        .await;
+    assert_eq!(story.remote().running, (0, 3));
+}
+
+#[tokio::test]
+async fn what_changed_remotely_is_mended_and_what_is_gone_is_made_again() {
+    let story = Story::new();
+    story.apply(&pair("1", "a")).await;
+    story.remote().objects.get_mut("a").unwrap().insert("val".to_owned(), 9_i64.into());
+    story.remote().objects.remove("b");
+    story.log();
+    let plan = story.plan(&pair("1", "a")).await;
+    assert_eq!(summary(&plan), "~ world_thing.a (drifted)\n+ world_thing.b (was deleted outside terrace)\n");
+    story.apply(&pair("1", "a")).await;
+    let mut log = story.log();
+    log.sort();
+    assert_eq!(log, ["create b", "update a"]);
+}
+
+#[tokio::test]
+async fn two_plans_of_the_same_input_are_the_same_but_for_id_and_time() {
+    let story = Story::new();
+    let text = pair("1", "a");
+    let (one, two) = (story.plan(&text).await, story.plan(&text).await);
+    let digest = |plan| terrace_engine::plan::file::digest(plan, &story.seal).unwrap();
+    assert_ne!(one.id, two.id);
+    assert_eq!(digest(&one), digest(&two));
+    let other = story.plan(&pair("2", "a")).await;
+    assert_ne!(digest(&one), digest(&other));
+}

@@ -1,0 +1,303 @@
+//! A story: descriptors are planned and applied one after the other in one world.
+
+use super::world::{Fault, Remote, World};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use terrace_engine::action::Action;
+use terrace_engine::address::StackId;
+use terrace_engine::apply::{Applier, ApplyError, Report};
+use terrace_engine::blueprint::Library;
+use terrace_engine::compile::{Compiler, Given};
+use terrace_engine::descriptor;
+use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::event::NoEvents;
+use terrace_engine::expression::Functions;
+use terrace_engine::plan::compute::{Computed, Environment, Options, Planner};
+use terrace_engine::plan::{Origin, Plan, file};
+use terrace_engine::recover::{Recovered, Recovery};
+use terrace_engine::registry::Registry;
+use terrace_engine::seal::Seal;
+use terrace_engine::source::Sources;
+use terrace_engine::store::{Selection, StateStore};
+use terrace_engine::yaml::Budget;
+use terrace_provider::{Attributes, Provider, Settings};
+use terrace_state::memory::MemoryStore;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The world of one test.
+pub struct Story {
+    pub store: Arc<dyn StateStore>,
+    pub remote: Arc<Mutex<Remote>>,
+    pub options: Options,
+    pub variables: BTreeMap<String, Given>,
+    pub seal: Arc<Seal>,
+    pub parallelism: usize,
+    pub cancel: CancellationToken,
+    pub library: Library,
+}
+
+/// A key for tests: what is sealed with it is sealed for real.
+pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+impl Story {
+    pub fn new() -> Self {
+        Self::on(Arc::new(MemoryStore::new()))
+    }
+
+    pub fn on(store: Arc<dyn StateStore>) -> Self {
+        Self {
+            store,
+            remote: Arc::default(),
+            options: Options::default(),
+            variables: BTreeMap::new(),
+            seal: Arc::new(Seal::with_key(KEY, &[]).unwrap()),
+            parallelism: 4,
+            cancel: CancellationToken::new(),
+            library: Library::new(Vec::new(), None).0,
+        }
+    }
+
+    pub fn remote(&self) -> MutexGuard<'_, Remote> {
+        self.remote.lock().unwrap()
+    }
+
+    /// The calls since the last time this was asked.
+    pub fn log(&self) -> Vec<String> {
+        std::mem::take(&mut self.remote().log)
+    }
+
+    pub fn fault(&self, begin: &str, fault: Fault) {
+        self.remote().faults.insert(begin.to_owned(), fault);
+    }
+
+    pub fn registry(&self) -> Registry {
+        let settings = Settings {
+            instance: "world".to_owned(),
+            environment: "test".to_owned(),
+            project_folder: "/nowhere".into(),
+            values: Attributes::new(),
+        };
+        let world: Arc<dyn Provider> = Arc::new(World::new(Arc::clone(&self.remote)));
+        Registry::new(vec![world], vec![("world".to_owned(), settings)])
+    }
+
+    /// Plans a descriptor, errors included.
+    pub async fn try_plan(&self, text: &str) -> (Option<Plan>, Vec<Diagnostic>, Sources) {
+        let mut sources = Sources::default();
+        let id = sources.add("stack.yaml", text);
+        let (descriptors, mut diagnostics) = descriptor::read(&sources, &[id], &Budget::default());
+        if has_errors(&diagnostics) {
+            return (None, diagnostics, sources);
+        }
+        let functions = Functions::default();
+        let environment = Environment { name: "test".to_owned(), ..Environment::default() };
+        let compiler = Compiler {
+            sources: &sources,
+            functions: &functions,
+            environment: &environment,
+            library: &self.library,
+            templates: &Default::default(),
+            variables: &self.variables,
+        };
+        let mut stacks = Vec::new();
+        for descriptor in &descriptors {
+            let (compiled, found) = compiler.compile(descriptor, &self.options.components);
+            diagnostics.extend(found);
+            stacks.extend(compiled);
+        }
+        if has_errors(&diagnostics) {
+            return (None, diagnostics, sources);
+        }
+        let registry = self.registry();
+        let planner = Planner {
+            store: self.store.as_ref(),
+            registry: &registry,
+            functions: &functions,
+            seal: &self.seal,
+            sources: &sources,
+            environment: &environment,
+            options: &self.options,
+            now: jiff::Timestamp::UNIX_EPOCH,
+            id: Uuid::now_v7(),
+            version: "0.0.0",
+        };
+        let Computed { plan, diagnostics: found } = planner.plan(&stacks, Origin::default()).await.unwrap();
+        diagnostics.extend(found);
+        (Some(plan), diagnostics, sources)
+    }
+
+    /// Plans a descriptor that is to be without errors.
+    pub async fn plan(&self, text: &str) -> Plan {
+        let (plan, diagnostics, sources) = self.try_plan(text).await;
+        assert!(!has_errors(&diagnostics), "{}", told(&diagnostics, &sources));
+        plan.unwrap()
+    }
+
+    /// What a person is told of a descriptor that has errors.
+    pub async fn errors(&self, text: &str) -> String {
+        let before = self.remote().log.len();
+        let (_, diagnostics, sources) = self.try_plan(text).await;
+        assert!(has_errors(&diagnostics), "expected errors");
+        assert_eq!(self.remote().log.len(), before, "nothing was called");
+        told(&diagnostics, &sources)
+    }
+
+    pub async fn plan_destroy(&self) -> Plan {
+        let functions = Functions::default();
+        let environment = Environment { name: "test".to_owned(), ..Environment::default() };
+        let registry = self.registry();
+        let sources = Sources::default();
+        let planner = Planner {
+            store: self.store.as_ref(),
+            registry: &registry,
+            functions: &functions,
+            seal: &self.seal,
+            sources: &sources,
+            environment: &environment,
+            options: &self.options,
+            now: jiff::Timestamp::UNIX_EPOCH,
+            id: Uuid::now_v7(),
+            version: "0.0.0",
+        };
+        let stacks = self.store.stacks().await.unwrap();
+        let stacks: Vec<StackId> = stacks.into_iter().filter(|stack| stack.name != "shared").collect();
+        let Computed { plan, diagnostics } = planner.plan_destroy(&stacks, Origin::default()).await.unwrap();
+        assert!(!has_errors(&diagnostics), "{diagnostics:?}");
+        plan
+    }
+
+    /// Applies a plan, after it went through a file: nothing else may be needed.
+    pub async fn apply_plan(&self, plan: &Plan) -> Result<Report, ApplyError> {
+        let text = file::write(plan, &self.seal).unwrap();
+        let plan = file::read(&text, &self.seal).unwrap();
+        self.applier().apply(&plan, Uuid::now_v7()).await
+    }
+
+    pub fn applier(&self) -> Applier {
+        Applier {
+            store: Arc::clone(&self.store),
+            registry: Arc::new(self.registry()),
+            functions: Arc::new(Functions::default()),
+            seal: Arc::clone(&self.seal),
+            events: Arc::new(NoEvents),
+            cancel: self.cancel.clone(),
+            parallelism: self.parallelism,
+            patience: Duration::ZERO,
+            actor: "a test".to_owned(),
+        }
+    }
+
+    pub async fn recover(&self) -> Vec<Recovered> {
+        let registry = self.registry();
+        let mut recovered = Vec::new();
+        let mut stacks = self.store.stacks().await.unwrap();
+        stacks.push(StackId::new("demo", "test"));
+        stacks.dedup();
+        for stack in stacks.iter().filter(|stack| stack.name != "shared") {
+            let recovery = Recovery {
+                store: &self.store,
+                registry: &registry,
+                seal: &self.seal,
+                events: &NoEvents,
+                cancel: &self.cancel,
+                patience: Duration::ZERO,
+                actor: "a test",
+            };
+            recovered.extend(recovery.run(stack, &Selection::All).await.unwrap());
+        }
+        recovered
+    }
+
+    /// Plans and applies a descriptor; nothing may fail, and a second plan has to be empty.
+    pub async fn apply(&self, text: &str) -> Report {
+        let report = self.apply_once(text).await;
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+        self.check_second_plan(text).await;
+        report
+    }
+
+    /// Plans and applies a descriptor; steps may fail.
+    pub async fn apply_once(&self, text: &str) -> Report {
+        let plan = self.plan(text).await;
+        self.apply_plan(&plan).await.unwrap()
+    }
+
+    pub async fn check_second_plan(&self, text: &str) {
+        let before = self.remote().log.len();
+        let plan = self.plan(text).await;
+        assert!(!plan.has_changes(), "a second plan is empty:\n{}", summary(&plan));
+        assert_eq!(self.remote().log.len(), before, "planning changes nothing");
+    }
+
+    pub async fn destroy(&self) -> Report {
+        let plan = self.plan_destroy().await;
+        self.apply_plan(&plan).await.unwrap()
+    }
+
+    /// The recorded addresses, with what is known of each when it is not simply there.
+    pub async fn rows(&self) -> Vec<String> {
+        let mut rows = Vec::new();
+        for stack in self.store.stacks().await.unwrap() {
+            for row in self.store.rows(&stack, &Selection::All).await.unwrap() {
+                let suffix = match row.status {
+                    terrace_engine::store::RowStatus::Ready => String::new(),
+                    status => format!(" ({status:?})"),
+                };
+                rows.push(format!("{}{suffix}", row.address));
+            }
+        }
+        rows
+    }
+}
+
+/// Diagnostics as lines: place, message, hint.
+pub fn told(diagnostics: &[Diagnostic], sources: &Sources) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let place = diagnostic.place(sources).map_or("-".to_owned(), |place| place.to_string());
+        let _ = writeln!(text, "{place}: {}", diagnostic.message);
+        if let Some(hint) = &diagnostic.hint {
+            let _ = writeln!(text, "  hint: {hint}");
+        }
+    }
+    text
+}
+
+/// A plan as lines: sign, address, reason.
+pub fn summary(plan: &Plan) -> String {
+    let mut text = String::new();
+    for (_, change) in plan.changes() {
+        if change.action == Action::NoOp && change.in_doubt.is_none() {
+            continue;
+        }
+        let reason = change.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.text()));
+        let _ = writeln!(text, "{} {}{reason}", change.action.sign(), change.address);
+    }
+    for stack in &plan.stacks {
+        for output in stack.outputs.iter().filter(|output| output.is_change()) {
+            let _ = writeln!(text, "output {}: {:?} -> {:?}", output.name, output.before, output.after);
+        }
+        for owner in &stack.owners {
+            let sign = if owner.is_added { "+" } else { "-" };
+            let _ = writeln!(text, "owner {sign} {} of {}", owner.ownership.component, owner.ownership.address);
+        }
+    }
+    text
+}
+
+/// Component keys.
+pub fn keys(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// A descriptor of things, one line each: `name: key=… val=…`, with raw YAML for anything else.
+pub fn stack(resources: &str) -> String {
+    let mut text = String::from("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources:\n");
+    for line in resources.lines().map(str::trim_end).filter(|line| !line.trim().is_empty()) {
+        let _ = writeln!(text, "  {line}");
+    }
+    text
+}

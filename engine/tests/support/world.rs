@@ -1,0 +1,230 @@
+//! A provider whose objects live in a map, whose calls are logged, and which fails when told to.
+
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned,
+    Private, Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
+};
+
+/// What is to go wrong with the next call whose text begins like this: `create a`.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// It fails before it has any effect.
+    Before(ErrorKind),
+    /// It takes effect, and the reply is an error.
+    After(ErrorKind),
+    /// It takes effect, and the reply says something else.
+    Lie,
+    /// It never answers, before it has any effect.
+    HangBefore,
+    /// It never answers, after it took effect.
+    HangAfter,
+}
+
+/// The remote side.
+#[derive(Debug, Default)]
+pub struct Remote {
+    /// Objects by key.
+    pub objects: BTreeMap<String, Attributes>,
+    /// Calls that change something, in order.
+    pub log: Vec<String>,
+    /// Faults by the beginning of a call's text.
+    pub faults: BTreeMap<String, Fault>,
+    /// How many calls run now, and the most there ever were.
+    pub running: (usize, usize),
+    next_id: u64,
+}
+
+/// `world_thing`: `key` replaces, `val` updates, `id` is computed, `secret` is sensitive, `echo` repeats `val`.
+/// `world_data`: the same, and holds data.
+pub struct World {
+    schema: ProviderSchema,
+    remote: Arc<Mutex<Remote>>,
+}
+
+impl World {
+    pub fn new(remote: Arc<Mutex<Remote>>) -> Self {
+        let attributes = || {
+            Object(vec![
+                Attribute::new("key", AttributeType::String, "Names it.").required().replaces(),
+                Attribute::new("val", AttributeType::Any, "A value."),
+                Attribute::new("secret", AttributeType::String, "A secret.").sensitive(),
+                Attribute::new("id", AttributeType::String, "Its id.").stable(),
+                Attribute::new("echo", AttributeType::Any, "Repeats `val`.").computed(),
+            ])
+        };
+        let thing = ResourceType {
+            settle: Duration::ZERO,
+            ..ResourceType::new("world_thing", "A thing.", &["key"], attributes())
+        };
+        let data = ResourceType {
+            settle: Duration::ZERO,
+            holds_data: true,
+            ..ResourceType::new("world_data", "A thing with data.", &["key"], attributes())
+        };
+        let slow = ResourceType {
+            settle: Duration::from_secs(30),
+            ..ResourceType::new("world_slow", "A thing whose calls settle late.", &["key"], attributes())
+        };
+        let schema = ProviderSchema {
+            name: "world",
+            version: "1.0.0",
+            doc: "A world for tests.",
+            resources: vec![thing, data, slow],
+            ..ProviderSchema::default()
+        };
+        Self { schema, remote }
+    }
+}
+
+#[async_trait]
+impl Provider for World {
+    fn schema(&self) -> &ProviderSchema {
+        &self.schema
+    }
+
+    async fn connect(&self, _settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
+        Ok(Arc::new(Connected { remote: Arc::clone(&self.remote) }))
+    }
+}
+
+struct Connected {
+    remote: Arc<Mutex<Remote>>,
+}
+
+impl Connected {
+    /// Does one call, with whatever is to go wrong with it.
+    async fn act(
+        &self,
+        text: String,
+        effect: impl FnOnce(&mut Remote) -> Option<Observed>,
+    ) -> Result<Option<Observed>, ProviderError> {
+        let fault = {
+            let mut remote = self.remote.lock().unwrap();
+            remote.log.push(text.clone());
+            remote.running.0 += 1;
+            remote.running.1 = remote.running.1.max(remote.running.0);
+            let name = remote.faults.keys().find(|begin| text.starts_with(begin.as_str())).cloned();
+            name.and_then(|name| remote.faults.remove(&name))
+        };
+        tokio::task::yield_now().await;
+        let result = match fault {
+            Some(Fault::Before(kind)) => Err(ProviderError::new(kind, format!("{text} was refused"))),
+            Some(Fault::HangBefore) => std::future::pending().await,
+            Some(Fault::HangAfter) => {
+                effect(&mut self.remote.lock().unwrap());
+                std::future::pending().await
+            }
+            Some(Fault::After(kind)) => {
+                effect(&mut self.remote.lock().unwrap());
+                Err(ProviderError::new(kind, format!("the reply to {text} was lost")))
+            }
+            Some(Fault::Lie) => {
+                let observed = effect(&mut self.remote.lock().unwrap());
+                Ok(observed.map(|mut observed| {
+                    observed.attributes.insert("val".to_owned(), "a lie".into());
+                    observed
+                }))
+            }
+            None => Ok(effect(&mut self.remote.lock().unwrap())),
+        };
+        self.remote.lock().unwrap().running.0 -= 1;
+        result
+    }
+}
+
+fn key(attributes: &Attributes) -> String {
+    attributes.get("key").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn observed(attributes: &Attributes) -> Observed {
+    let identity = [("key".to_owned(), Value::from(key(attributes)))].into_iter().collect();
+    Observed { identity, attributes: attributes.clone(), private: Private::default() }
+}
+
+fn completed(planned: &Attributes, id: String) -> Attributes {
+    let mut made: Attributes =
+        planned.iter().filter(|(_, value)| !value.has_unknown()).map(|(k, v)| (k.clone(), v.revealed())).collect();
+    made.insert("id".to_owned(), id.into());
+    made.insert("echo".to_owned(), made.get("val").cloned().unwrap_or_default());
+    made
+}
+
+#[async_trait]
+impl Session for Connected {
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        Ok(self.remote.lock().unwrap().objects.get(&key(&prior.identity)).map(observed))
+    }
+
+    async fn create(&self, ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let name = key(&planned.attributes);
+        if self.remote.lock().unwrap().objects.contains_key(&name) {
+            self.remote.lock().unwrap().log.push(format!("refuse {name}"));
+            let kind = ErrorKind::AlreadyExists { import_id: Some(name.clone()) };
+            return Err(ProviderError::new(kind, format!("{} {name} exists", ty.name)));
+        }
+        let made = self
+            .act(format!("create {name}"), |remote| {
+                remote.next_id += 1;
+                let made = completed(&planned.attributes, format!("id-{}", remote.next_id));
+                remote.objects.insert(name.clone(), made.clone());
+                Some(observed(&made))
+            })
+            .await?;
+        made.ok_or_else(|| ProviderError::bug("nothing was made"))
+    }
+
+    async fn update(
+        &self,
+        _ty: &ResourceType,
+        _call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let name = key(&prior.identity);
+        let id = prior.text("id").unwrap_or_default().to_owned();
+        let made = self
+            .act(format!("update {name}"), |remote| {
+                let made = completed(&planned.attributes, id);
+                remote.objects.insert(name.clone(), made.clone());
+                Some(observed(&made))
+            })
+            .await?;
+        made.ok_or_else(|| ProviderError::bug("nothing was made"))
+    }
+
+    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let name = key(&prior.identity);
+        self.act(format!("delete {name}"), |remote| {
+            remote.objects.remove(&name);
+            None
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let found = self.remote.lock().unwrap().objects.get(&key(&attempt.identity)).map(observed);
+        Ok(match (found, &attempt.lost_call) {
+            (Some(object), Some(_)) => Found::Ours(object),
+            (Some(object), None) => Found::Strangers(object),
+            (None, _) => Found::Absent,
+        })
+    }
+
+    async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        Ok(self.remote.lock().unwrap().objects.get(id).map(observed))
+    }
+
+    async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        let remote = self.remote.lock().unwrap();
+        let object = remote.objects.get(&key(&prior.identity));
+        Ok(match object.and_then(|object| object.get("val")) {
+            Some(Value::String(text)) if text == "empty" => DataAmount::Empty,
+            _ => DataAmount::Some("3 rows".to_owned()),
+        })
+    }
+}
