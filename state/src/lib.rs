@@ -5,7 +5,7 @@
 //! here. No store looks into attributes.
 //!
 //! Read in this order: `migrations/sqlite/0001_init.sql` (the layout), `sqlite` (the store), `sqlite::commit` (what
-//! one transaction does), `sqlite::lease` (who may write). [`contract`](self) tests run the same behaviours over every
+//! one transaction does), `sqlite::lease` (who may write). The suite in `contract` shows the same behaviours of every
 //! store.
 #![forbid(unsafe_code)]
 #![allow(clippy::result_large_err, reason = "`StoreError` names rows in full, and no error is on a path that is hot")]

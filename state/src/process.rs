@@ -86,6 +86,22 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_has_ended_is_gone_even_when_nobody_waits_for_it() {
+        let Some(ours) = Process::current() else { return };
+        let mut child = std::process::Command::new("sleep").arg("0.2").spawn().unwrap();
+        let stat = Stat::parse(&fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap()).unwrap();
+        let theirs = Process { pid: stat.pid, started: stat.started, ..ours.clone() };
+        assert!(!theirs.is_gone(Some(&ours)));
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !theirs.is_gone(Some(&ours)) {
+            assert!(std::time::Instant::now() < until, "it still counts as running");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child.wait().unwrap();
+        assert!(theirs.is_gone(Some(&ours)));
+    }
+
+    #[test]
     fn a_reused_pid_is_another_process() {
         let Some(ours) = Process::current() else { return };
         let earlier = Process { started: ours.started.wrapping_sub(1), ..ours.clone() };

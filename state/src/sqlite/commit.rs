@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Intent, Lease, Moved, NewOperation, OperationStatus, Read, Record, StepAction, StepResult, StoreError,
+    Intent, Lease, NewOperation, OperationStatus, Read, Record, StepAction, StepResult, StoreError,
 };
 use uuid::Uuid;
 
@@ -97,13 +97,7 @@ impl Commit<'_> {
         if spent == 0 {
             return Err(StoreError::PlanSpent.into());
         }
-        let mut moved = Vec::new();
-        for read in reads {
-            let now = read::generation(self.transaction, &read.stack, &read.address, read.deposed.as_deref())?;
-            if now != read.generation {
-                moved.push(Moved { read: read.clone(), now });
-            }
-        }
+        let moved = read::moved(self.transaction, reads)?;
         if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved).into()) }
     }
 

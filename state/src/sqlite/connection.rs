@@ -17,6 +17,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Statements kept prepared on a connection; there are some fifty different ones.
 const STATEMENTS: usize = 64;
 
+/// How much of the file the writer keeps in memory, in KiB below zero: enough that the indexes of a hundred thousand
+/// rows are not read again for each commit.
+const WRITER_CACHE: &str = "-32768";
+
 /// What is at a path.
 pub(super) enum Found {
     /// A file that may be a store.
@@ -49,8 +53,13 @@ pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connectio
     let mut connection = open(path, flags)?;
     // Before anything is written: another program's file must stay as it is.
     migrate::inspect(&connection, url)?;
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(|error| unavailable("opened", &error))? {
+        let reason = format!("`{}` is read-only", path.display());
+        return Err(StoreError::Unavailable { doing: "opened", reason });
+    }
     write_ahead(&connection)?;
     for (pragma, value) in [
+        ("cache_size", WRITER_CACHE),
         ("synchronous", "FULL"),
         ("foreign_keys", "ON"),
         ("journal_size_limit", "1048576"),

@@ -22,7 +22,12 @@ pub(super) const FORMAT: u32 = MIGRATIONS.len() as u32;
 /// # Errors
 /// When the file is no store, or one of a newer format.
 pub(super) fn inspect(connection: &Connection, url: &str) -> Result<u32, StoreError> {
-    format_of(connection, url).map_err(|failure| match failure {
+    let look = || {
+        // In one transaction: another process may be making the store at this very moment.
+        let snapshot = connection.unchecked_transaction()?;
+        format_of(&snapshot, url)
+    };
+    look().map_err(|failure: Failure| match failure {
         Failure::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             not_a_store(url, "it is not a SQLite database")
         }

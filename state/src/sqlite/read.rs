@@ -5,9 +5,11 @@
 use super::columns::{self, Columns};
 use super::error::Failure;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{ComponentRow, HistoryEntry, OwnersOf, Ownership, Row, Selection, StackSnapshot};
+use terrace_engine::store::{
+    ComponentRow, HistoryEntry, Moved, OwnersOf, Ownership, Read, Row, Selection, StackSnapshot,
+};
 
 /// The content columns of `version` and `intent`, in the order in which [`content`] takes them.
 macro_rules! content_columns {
@@ -262,23 +264,25 @@ fn all_stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The generation of a row; 0 when there is none.
-pub(super) fn generation(
-    connection: &Connection,
-    of: &StackId,
-    address: &Address,
-    deposed: Option<&str>,
-) -> Result<u64, Failure> {
-    let sql = "SELECT generation FROM resource JOIN stack ON stack.id = resource.stack
-               WHERE name = ?1 AND environment = ?2 AND component = ?3 AND address = ?4 AND deposed = ?5";
-    let found = connection
-        .prepare_cached(sql)?
-        .query_row(
-            (&of.name, &of.environment, &address.component, address.to_string(), columns::deposed(deposed)),
-            |row| Columns::of(row).count(),
-        )
-        .optional()?;
-    Ok(found.unwrap_or(0))
+/// Those of the rows that have another generation now.
+pub(super) fn moved(connection: &Connection, reads: &[Read]) -> Result<Vec<Moved>, Failure> {
+    let sql = "SELECT generation FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut stacks: HashMap<&StackId, Option<i64>> = HashMap::new();
+    let mut moved = Vec::new();
+    for read in reads {
+        let number = match stacks.get(&read.stack) {
+            Some(number) => *number,
+            None => *stacks.entry(&read.stack).or_insert(stack(connection, &read.stack)?),
+        };
+        let key =
+            (number, &read.address.component, read.address.to_string(), columns::deposed(read.deposed.as_deref()));
+        let now = statement.query_row(key, |row| Columns::of(row).count()).optional()?.unwrap_or(0);
+        if now != read.generation {
+            moved.push(Moved { read: read.clone(), now });
+        }
+    }
+    Ok(moved)
 }
 
 /// A row to be filled in.

@@ -16,7 +16,7 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// A group of threads that share one queue of work.
 pub(super) struct Workers {
     queue: Option<mpsc::Sender<Job>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<Connection>>,
 }
 
 impl Workers {
@@ -31,6 +31,7 @@ impl Workers {
                 while let Some(job) = next(&receiver) {
                     job(&mut connection);
                 }
+                connection
             })?;
             threads.push(thread);
         }
@@ -55,13 +56,15 @@ impl Workers {
 }
 
 impl Drop for Workers {
-    /// Waits for the threads: the last connection to close folds the log back into the file, and whoever opens the
-    /// file next must find that done.
+    /// Waits for the threads and closes their connections one after the other: the last to close folds the log back
+    /// into the file, and of two that close at once each takes the other for one that stays.
     fn drop(&mut self) {
         self.queue = None;
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the state store has panicked");
+        let finished: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
+        for connection in finished {
+            match connection {
+                Ok(connection) => drop(connection),
+                Err(_) => tracing::error!("a thread of the state store has panicked"),
             }
         }
     }

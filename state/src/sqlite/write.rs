@@ -18,16 +18,21 @@ struct Current {
     dependencies: Vec<Address>,
 }
 
-/// Names a row.
-#[derive(Clone, Copy)]
+/// Names a row, with all that its key consists of.
 struct Name<'a> {
     stack: &'a StackId,
+    number: i64,
     address: &'a Address,
+    text: String,
     deposed: Option<&'a str>,
 }
 
 impl Name<'_> {
-    fn moved(self, expected: Generation, now: Generation) -> Failure {
+    fn deposed(&self) -> &str {
+        columns::deposed(self.deposed)
+    }
+
+    fn moved(&self, expected: Generation, now: Generation) -> Failure {
         let (stack, address) = (self.stack.clone(), self.address.clone());
         let read = Read { stack, address, deposed: self.deposed.map(str::to_owned), generation: expected };
         StoreError::Stale(vec![Moved { read, now }]).into()
@@ -56,7 +61,7 @@ pub(super) fn apply(
     match write {
         Write::Put { row, expected } => writer.put(row, *expected),
         Write::Delete { stack, address, deposed, expected } => {
-            writer.delete(Name { stack, address, deposed: deposed.as_deref() }, *expected)
+            writer.delete(&writer.name(stack, address, deposed.as_deref())?, *expected)
         }
         Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
         Write::Component { stack, component } => writer.component(stack, component),
@@ -73,125 +78,121 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    fn name<'a>(&self, of: &'a StackId, address: &'a Address, deposed: Option<&'a str>) -> Result<Name<'a>, Failure> {
+        let (number, text) = (stack(self.transaction, of)?, columns::address(address)?);
+        Ok(Name { stack: of, number, address, text, deposed })
+    }
+
     fn put(&self, row: &Row, expected: Generation) -> Result<(), Failure> {
-        let name = Name { stack: &row.stack, address: &row.address, deposed: row.deposed.as_deref() };
-        let stack = stack(self.transaction, name.stack)?;
-        let current = self.current(stack, name)?;
+        let name = self.name(&row.stack, &row.address, row.deposed.as_deref())?;
+        let current = self.current(&name)?;
         let now = current.as_ref().map_or(0, |current| current.generation);
         if now != expected {
             return Err(name.moved(expected, now));
         }
-        self.insert(stack, row)?;
+        self.insert(&name, row)?;
         let before = current.map(|current| current.dependencies).unwrap_or_default();
-        self.turn_around(stack, name, &before, &row.dependencies)
+        self.turn_around(&name, &before, &row.dependencies)
     }
 
-    fn delete(&self, name: Name<'_>, expected: Generation) -> Result<(), Failure> {
-        let stack = stack(self.transaction, name.stack)?;
-        let Some(current) = self.current(stack, name)? else {
-            return Err(name.moved(expected, 0));
-        };
-        if current.generation != expected {
-            return Err(name.moved(expected, current.generation));
-        }
-        self.remove(stack, name)?;
-        self.turn_around(stack, name, &current.dependencies, &[])
+    fn delete(&self, name: &Name<'_>, expected: Generation) -> Result<(), Failure> {
+        let current = self.expected(name, expected)?;
+        self.remove(name)?;
+        self.turn_around(name, &current.dependencies, &[])
     }
 
     fn rename(&self, of: &StackId, from: &Address, to: &Address, expected: Generation) -> Result<(), Failure> {
-        let stack = stack(self.transaction, of)?;
-        let name = Name { stack: of, address: from, deposed: None };
-        let Some(current) = self.current(stack, name)? else {
-            return Err(name.moved(expected, 0));
-        };
-        if current.generation != expected {
-            return Err(name.moved(expected, current.generation));
-        }
-        let target = Name { address: to, ..name };
-        if self.current(stack, target)?.is_some() {
+        let (source, target) = (self.name(of, from, None)?, self.name(of, to, None)?);
+        let current = self.expected(&source, expected)?;
+        if self.current(&target)?.is_some() {
             return Err(StoreError::Occupied { stack: of.clone(), address: to.clone() }.into());
         }
-        let row = self.version(current.version, of, to)?;
-        self.remove(stack, name)?;
-        self.turn_around(stack, name, &current.dependencies, &[])?;
-        self.insert(stack, &row)?;
-        self.turn_around(stack, target, &[], &row.dependencies)?;
-        self.redirect(stack, of, from, to)?;
+        let row = self.version(current.version, &target)?;
+        self.remove(&source)?;
+        self.turn_around(&source, &current.dependencies, &[])?;
+        self.insert(&target, &row)?;
+        self.turn_around(&target, &[], &row.dependencies)?;
+        self.redirect(&source, &target)?;
         if *of == StackId::shared(&of.environment) {
             self.transaction
                 .prepare_cached("UPDATE OR REPLACE owner SET address = ?3 WHERE environment = ?1 AND address = ?2")?
-                .execute((&of.environment, columns::address(from)?, columns::address(to)?))?;
+                .execute((&of.environment, &source.text, &target.text))?;
         }
         Ok(())
     }
 
     /// Lets the rows that depend on one address depend on another. They keep their generations: nothing that a plan is
     /// computed from has changed.
-    fn redirect(&self, stack: i64, of: &StackId, from: &Address, to: &Address) -> Result<(), Failure> {
+    fn redirect(&self, from: &Name<'_>, to: &Name<'_>) -> Result<(), Failure> {
         let sql = "SELECT address, deposed FROM dependent WHERE stack = ?1 AND target = ?2";
         let mut statement = self.transaction.prepare_cached(sql)?;
-        let rows = statement.query_map((stack, columns::address(from)?), |row| {
+        let rows = statement.query_map((from.number, &from.text), |row| {
             let mut columns = Columns::of(row);
             Ok((columns.address()?, columns.deposed()?))
         })?;
         let dependents: Vec<(Address, Option<String>)> = rows.collect::<Result<_, _>>()?;
         let mut update = self.transaction.prepare_cached("UPDATE version SET dependencies = ?2 WHERE id = ?1")?;
         for (address, deposed) in &dependents {
-            let name = Name { stack: of, address, deposed: deposed.as_deref() };
-            let Some(dependent) = self.current(stack, name)? else { continue };
+            let name = self.name(from.stack, address, deposed.as_deref())?;
+            let Some(dependent) = self.current(&name)? else { continue };
             let followed: Vec<Address> = dependent
                 .dependencies
                 .iter()
-                .map(|target| if target == from { to.clone() } else { target.clone() })
+                .map(|target| if target == from.address { to.address.clone() } else { target.clone() })
                 .collect();
             update.execute((dependent.version, columns::list(&followed)?))?;
-            self.turn_around(stack, name, &dependent.dependencies, &followed)?;
+            self.turn_around(&name, &dependent.dependencies, &followed)?;
         }
         Ok(())
     }
 
-    fn current(&self, stack: i64, name: Name<'_>) -> Result<Option<Current>, Failure> {
+    fn current(&self, name: &Name<'_>) -> Result<Option<Current>, Failure> {
         let sql = "SELECT resource.generation, resource.version, version.dependencies
                    FROM resource JOIN version ON version.id = resource.version
                    WHERE resource.stack = ?1 AND component = ?2 AND resource.address = ?3 AND resource.deposed = ?4";
-        let address = columns::address(name.address)?;
         Ok(self
             .transaction
             .prepare_cached(sql)?
-            .query_row((stack, &name.address.component, address, columns::deposed(name.deposed)), |row| {
+            .query_row((name.number, &name.address.component, &name.text, name.deposed()), |row| {
                 let mut columns = Columns::of(row);
                 Ok(Current { generation: columns.count()?, version: columns.take()?, dependencies: columns.list()? })
             })
             .optional()?)
     }
 
-    /// The content of a version, as a row of another address.
-    fn version(&self, version: i64, stack: &StackId, address: &Address) -> Result<Row, Failure> {
+    /// The row, which has to be there and of that generation.
+    fn expected(&self, name: &Name<'_>, expected: Generation) -> Result<Current, Failure> {
+        match self.current(name)? {
+            Some(current) if current.generation == expected => Ok(current),
+            other => Err(name.moved(expected, other.map_or(0, |current| current.generation))),
+        }
+    }
+
+    /// The content of a version, as a row of that name.
+    fn version(&self, version: i64, name: &Name<'_>) -> Result<Row, Failure> {
         let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = ?1");
-        let mut row = Row { stack: stack.clone(), address: address.clone(), ..read::blank() };
+        let mut row = Row { stack: name.stack.clone(), address: name.address.clone(), ..read::blank() };
         self.transaction
             .prepare_cached(sql)?
             .query_row([version], |found| read::content(&mut Columns::of(found), &mut row))?;
         Ok(row)
     }
 
-    fn next_generation(&self, stack: i64, address: &str) -> Result<Generation, Failure> {
+    fn next_generation(&self, name: &Name<'_>) -> Result<i64, Failure> {
         let sql = "SELECT coalesce(max(generation), 0) + 1 FROM version WHERE stack = ?1 AND address = ?2";
         let mut statement = self.transaction.prepare_cached(sql)?;
-        Ok(statement.query_row((stack, address), |row| Columns::of(row).count())?)
+        Ok(statement.query_row((name.number, &name.text), |row| row.get(0))?)
     }
 
-    fn insert(&self, stack: i64, row: &Row) -> Result<(), Failure> {
-        let address = columns::address(&row.address)?;
-        let deposed = columns::deposed(row.deposed.as_deref());
-        let generation = columns::integer(self.next_generation(stack, &address)?);
+    fn insert(&self, name: &Name<'_>, row: &Row) -> Result<(), Failure> {
+        let generation = self.next_generation(name)?;
         let sql = "INSERT INTO version (stack, address, deposed, generation, written_at, operation, status, provider,
                                         schema_version, identity, attributes, private, dependencies, lifecycle)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         self.transaction.prepare_cached(sql)?.execute(params![
-            stack,
-            address,
-            deposed,
+            name.number,
+            name.text,
+            name.deposed(),
             generation,
             self.now.as_microsecond(),
             self.operation.as_bytes(),
@@ -208,44 +209,43 @@ impl Writer<'_> {
         let sql = "INSERT INTO resource (stack, component, address, deposed, generation, version)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                    ON CONFLICT DO UPDATE SET generation = excluded.generation, version = excluded.version";
-        let parameters = (stack, &row.address.component, address, deposed, generation, version);
+        let parameters = (name.number, &name.address.component, &name.text, name.deposed(), generation, version);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
 
-    fn remove(&self, stack: i64, name: Name<'_>) -> Result<(), Failure> {
-        let address = columns::address(name.address)?;
-        let deposed = columns::deposed(name.deposed);
-        let generation = columns::integer(self.next_generation(stack, &address)?);
+    fn remove(&self, name: &Name<'_>) -> Result<(), Failure> {
+        let generation = self.next_generation(name)?;
         let sql = "INSERT INTO version (stack, address, deposed, generation, written_at, operation)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
-        self.transaction.prepare_cached(sql)?.execute((stack, &address, deposed, generation, at, operation))?;
+        let parameters = (name.number, &name.text, name.deposed(), generation, at, operation);
+        self.transaction.prepare_cached(sql)?.execute(parameters)?;
         let sql = "DELETE FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
-        self.transaction.prepare_cached(sql)?.execute((stack, &name.address.component, address, deposed))?;
+        let parameters = (name.number, &name.address.component, &name.text, name.deposed());
+        self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
 
     /// Keeps `dependent` in step with the dependencies of a row.
-    fn turn_around(&self, stack: i64, name: Name<'_>, before: &[Address], after: &[Address]) -> Result<(), Failure> {
+    fn turn_around(&self, name: &Name<'_>, before: &[Address], after: &[Address]) -> Result<(), Failure> {
         if before == after {
             return Ok(());
         }
-        let address = columns::address(name.address)?;
-        let (component, deposed) = (&name.address.component, columns::deposed(name.deposed));
+        let component = &name.address.component;
         let mut delete = self.transaction.prepare_cached(
             "DELETE FROM dependent
              WHERE stack = ?1 AND target = ?2 AND component = ?3 AND address = ?4 AND deposed = ?5",
         )?;
         for target in before {
-            delete.execute((stack, columns::address(target)?, component, &address, deposed))?;
+            delete.execute((name.number, columns::address(target)?, component, &name.text, name.deposed()))?;
         }
         let mut insert = self.transaction.prepare_cached(
             "INSERT INTO dependent (stack, target, component, address, deposed) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO NOTHING",
         )?;
         for target in after {
-            insert.execute((stack, columns::address(target)?, component, &address, deposed))?;
+            insert.execute((name.number, columns::address(target)?, component, &name.text, name.deposed()))?;
         }
         Ok(())
     }
