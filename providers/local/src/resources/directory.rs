@@ -3,6 +3,7 @@
 //! What is in it belongs to whoever put it there: the folder is deleted when it is empty, or with all it holds when the
 //! descriptor says `onDelete: recursive`.
 
+use super::age::is_since;
 use super::attributes::{known, text};
 use super::mode;
 use crate::project::{Place, Project, ProjectPath, invalid, io_error, sync};
@@ -12,8 +13,8 @@ use std::io;
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned,
-    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, LostCall, Object, Observed,
+    Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session,
 };
 
 /// The type's name.
@@ -259,20 +260,17 @@ fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
     let Some((place, _)) = open(project, &path)? else { return Ok(Found::Absent) };
     let Some(observed) = observe(project, expected)? else { return Ok(Found::Absent) };
     let is_ours = match &attempt.lost_call {
-        Some(lost) => is_made_since(&place, &path, lost.started_at)?,
+        Some(lost) => is_made_since(lost, &place, &path)?,
         None => false,
     };
     Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
 }
 
-/// True when the folder was made at that time or later. It carries no mark of who made it; its age is the next best.
-fn is_made_since(place: &Place, path: &ProjectPath, start: jiff::Timestamp) -> Result<bool, ProviderError> {
-    // File systems stamp with a coarser clock than the one that stamped the intent.
-    let earliest = start.saturating_sub(jiff::SignedDuration::from_secs(1)).unwrap_or(start);
-    let made = place.folder.symlink_metadata(&place.name).and_then(|metadata| metadata.created());
-    match made.map(|made| jiff::Timestamp::try_from(made.into_std())) {
-        Ok(Ok(made)) => Ok(made >= earliest),
+/// True when the folder was made since the call. It carries no mark of who made it; its age is the next best.
+fn is_made_since(lost: &LostCall, place: &Place, path: &ProjectPath) -> Result<bool, ProviderError> {
+    match place.folder.symlink_metadata(&place.name).and_then(|metadata| metadata.created()) {
+        Ok(made) => Ok(is_since(lost, made.into_std())),
         // No birth time here: a folder that holds something was not made by a call that was cut short.
-        _ => Ok(count_entries(place, path)? == 0),
+        Err(_) => Ok(count_entries(place, path)? == 0),
     }
 }

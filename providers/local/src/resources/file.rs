@@ -8,6 +8,7 @@ mod content;
 mod plan;
 mod write;
 
+use super::age::is_since;
 use super::attributes::{is_marked, known, marked, text, truth};
 use super::mode;
 use crate::project::{Project, ProjectPath, invalid, io_error};
@@ -16,8 +17,8 @@ use content::Summary;
 use content::{Content, Stored};
 use std::time::Duration;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
-    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, LostCall, Object, Observed, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
 use write::Existing;
 
@@ -212,8 +213,21 @@ fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
     }
     let expected = if attempt.planned.contains_key("path") { &attempt.planned } else { &attempt.identity };
     let Some(observed) = observe(project, expected)? else { return Ok(Found::Absent) };
-    let is_ours = attempt.lost_call.is_some() && holds(project, &observed.attributes, expected)?;
+    let is_ours = match &attempt.lost_call {
+        // The same bytes written long ago are a stranger's: our call was refused because of them, or never made.
+        Some(lost) => is_written_since(lost, project, expected)? && holds(project, &observed.attributes, expected)?,
+        None => false,
+    };
     Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+}
+
+/// True when the file was written since the call.
+fn is_written_since(lost: &LostCall, project: &Project, planned: &Attributes) -> Result<bool, ProviderError> {
+    let path = path_of(project, planned)?;
+    let Some(place) = project.place(&path)? else { return Ok(false) };
+    let written = place.folder.symlink_metadata(&place.name).and_then(|metadata| metadata.modified());
+    let written = written.map_err(|error| file_error("look at", &path, &error))?;
+    Ok(is_since(lost, written.into_std()))
 }
 
 /// True when the file is the planned one to the last byte.

@@ -204,8 +204,14 @@ async fn run(fault: Fault) -> Report {
     let fixture = Fixture::new("shelf_thing", "thing", config("a", 1))
         .update(config("a", 2))
         .replace(config("b", 1))
-        .tamper(move |recorded| std::future::ready(set(&tampered, &recorded, "size", 17)))
-        .fill(move |recorded| std::future::ready(set(&filled, &recorded, "rows", 3)))
+        .tamper(move |recorded| {
+            set(&tampered, &recorded, "size", 17);
+            std::future::ready(())
+        })
+        .fill(move |recorded| {
+            set(&filled, &recorded, "rows", 3);
+            std::future::ready(())
+        })
         .remove(move |recorded| {
             removed.lock().unwrap().remove(recorded.text("name").unwrap());
             std::future::ready(())
