@@ -59,24 +59,13 @@ impl Directories {
     pub(crate) fn new(project: Project) -> Self {
         Self { project }
     }
-
-    async fn blocking<T, F>(&self, work: F) -> Result<T, ProviderError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Project) -> Result<T, ProviderError> + Send + 'static,
-    {
-        let project = self.project.clone();
-        tokio::task::spawn_blocking(move || work(&project))
-            .await
-            .map_err(|error| ProviderError::bug(format!("work on a folder was lost: {error}")))?
-    }
 }
 
 #[async_trait]
 impl Session for Directories {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let recorded = prior.attributes.clone();
-        self.blocking(move |project| observe(project, &recorded)).await
+        self.project.blocking(move |project| observe(project, &recorded)).await
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -98,7 +87,7 @@ impl Session for Directories {
 
     async fn create(&self, _ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let attributes = planned.attributes.clone();
-        self.blocking(move |project| create(project, &attributes)).await
+        self.project.blocking(move |project| create(project, &attributes)).await
     }
 
     async fn update(
@@ -109,36 +98,37 @@ impl Session for Directories {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         let attributes = planned.attributes.clone();
-        self.blocking(move |project| update(project, &attributes)).await
+        self.project.blocking(move |project| update(project, &attributes)).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let recorded = prior.attributes.clone();
-        self.blocking(move |project| delete(project, &recorded)).await
+        self.project.blocking(move |project| delete(project, &recorded)).await
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let attempt = attempt.clone();
-        self.blocking(move |project| find(project, &attempt)).await
+        self.project.blocking(move |project| find(project, &attempt)).await
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let recorded = [("path", id), ("onDelete", IF_EMPTY)];
         let recorded = recorded.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        self.blocking(move |project| observe(project, &recorded)).await
+        self.project.blocking(move |project| observe(project, &recorded)).await
     }
 
     async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let recorded = prior.attributes.clone();
-        self.blocking(move |project| {
-            let path = path_of(project, &recorded)?;
-            let Some((place, _)) = open(project, &path)? else { return Ok(DataAmount::Empty) };
-            Ok(match count_entries(&place, &path)? {
-                0 => DataAmount::Empty,
-                count => DataAmount::Some(entries(count)),
+        self.project
+            .blocking(move |project| {
+                let path = path_of(project, &recorded)?;
+                let Some((place, _)) = open(project, &path)? else { return Ok(DataAmount::Empty) };
+                Ok(match count_entries(&place, &path)? {
+                    0 => DataAmount::Empty,
+                    count => DataAmount::Some(entries(count)),
+                })
             })
-        })
-        .await
+            .await
     }
 }
 
