@@ -50,6 +50,21 @@ impl Project {
         Ok(project)
     }
 
+    /// Runs work on the file system where it blocks nobody.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub(crate) async fn blocking<T, F>(&self, work: F) -> Result<T, ProviderError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, ProviderError> + Send + 'static,
+    {
+        let project = self.clone();
+        tokio::task::spawn_blocking(move || work(&project))
+            .await
+            .map_err(|error| ProviderError::bug(format!("work on the file system was lost: {error}")))?
+    }
+
     /// The folder itself, without symbolic links.
     pub(crate) fn folder(&self) -> &Path {
         &self.canonical

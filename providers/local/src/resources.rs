@@ -5,5 +5,6 @@ pub mod directory;
 pub mod file;
 pub mod value;
 
+mod age;
 mod attributes;
 mod mode;

@@ -248,7 +248,7 @@ async fn a_file_that_somebody_changed_is_deleted_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_lost_create_is_told_from_a_strangers_file_by_every_byte_and_the_mode() {
+async fn a_lost_create_is_told_from_a_strangers_file_by_bytes_mode_and_age() {
     let local = Local::of("local_file").await;
     let plan = local.plan(None, json!({"path": "a", "content": "ours"})).await.unwrap();
     let find = async || local.find(&plan.planned, None, Private::default(), 60).await;
@@ -260,6 +260,9 @@ async fn a_lost_create_is_told_from_a_strangers_file_by_every_byte_and_the_mode(
     assert!(matches!(find().await, Found::Strangers(_)));
     std::fs::set_permissions(local.path("a"), PermissionsExt::from_mode(0o644)).unwrap();
     assert!(matches!(find().await, Found::Ours(_)));
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    std::fs::File::options().write(true).open(local.path("a")).unwrap().set_modified(long_ago).unwrap();
+    assert!(matches!(find().await, Found::Strangers(_)));
 }
 
 #[tokio::test]

@@ -53,8 +53,18 @@ pub(crate) fn expect_invalid(error: &ProviderError, attribute: &str, words: &str
 impl Local {
     pub(crate) async fn of(type_name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let project = folder.path().to_path_buf();
+        Self::open(folder, &project, type_name).await
+    }
+
+    /// An instance over a folder of the machine, for reading only.
+    pub(crate) async fn over(project: &std::path::Path, type_name: &str) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), project, type_name).await
+    }
+
+    async fn open(folder: tempfile::TempDir, project: &std::path::Path, type_name: &str) -> Self {
         let provider = LocalProvider::new();
-        let session = provider.connect(&conformance::settings(folder.path())).await.unwrap();
+        let session = provider.connect(&conformance::settings(project)).await.unwrap();
         let ty = provider.schema().resource(type_name).unwrap().clone();
         Self { folder, session, ty }
     }

@@ -184,10 +184,10 @@ impl Session for Commands {
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        if let Some(lost) = &attempt.lost_call {
-            if still_runs(attempt, lost).await? {
-                return Ok(Found::Unknown);
-            }
+        if let Some(lost) = &attempt.lost_call
+            && still_runs(attempt, lost).await?
+        {
+            return Ok(Found::Unknown);
         }
         let prior = attempt.prior.as_ref().map(|prior| &prior.attributes);
         // A lost delete has no planned attributes: it ran what was recorded.

@@ -3,6 +3,7 @@
 //! What is in it belongs to whoever put it there: the folder is deleted when it is empty, or with all it holds when the
 //! descriptor says `onDelete: recursive`.
 
+use super::age::is_since;
 use super::attributes::{known, text};
 use super::mode;
 use crate::project::{Place, Project, ProjectPath, invalid, io_error, sync};
@@ -12,8 +13,8 @@ use std::io;
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned,
-    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, LostCall, Object, Observed,
+    Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session,
 };
 
 /// The type's name.
@@ -58,24 +59,13 @@ impl Directories {
     pub(crate) fn new(project: Project) -> Self {
         Self { project }
     }
-
-    async fn blocking<T, F>(&self, work: F) -> Result<T, ProviderError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Project) -> Result<T, ProviderError> + Send + 'static,
-    {
-        let project = self.project.clone();
-        tokio::task::spawn_blocking(move || work(&project))
-            .await
-            .map_err(|error| ProviderError::bug(format!("work on a folder was lost: {error}")))?
-    }
 }
 
 #[async_trait]
 impl Session for Directories {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let recorded = prior.attributes.clone();
-        self.blocking(move |project| observe(project, &recorded)).await
+        self.project.blocking(move |project| observe(project, &recorded)).await
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -97,7 +87,7 @@ impl Session for Directories {
 
     async fn create(&self, _ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let attributes = planned.attributes.clone();
-        self.blocking(move |project| create(project, &attributes)).await
+        self.project.blocking(move |project| create(project, &attributes)).await
     }
 
     async fn update(
@@ -108,36 +98,37 @@ impl Session for Directories {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         let attributes = planned.attributes.clone();
-        self.blocking(move |project| update(project, &attributes)).await
+        self.project.blocking(move |project| update(project, &attributes)).await
     }
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let recorded = prior.attributes.clone();
-        self.blocking(move |project| delete(project, &recorded)).await
+        self.project.blocking(move |project| delete(project, &recorded)).await
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let attempt = attempt.clone();
-        self.blocking(move |project| find(project, &attempt)).await
+        self.project.blocking(move |project| find(project, &attempt)).await
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let recorded = [("path", id), ("onDelete", IF_EMPTY)];
         let recorded = recorded.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        self.blocking(move |project| observe(project, &recorded)).await
+        self.project.blocking(move |project| observe(project, &recorded)).await
     }
 
     async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let recorded = prior.attributes.clone();
-        self.blocking(move |project| {
-            let path = path_of(project, &recorded)?;
-            let Some((place, _)) = open(project, &path)? else { return Ok(DataAmount::Empty) };
-            Ok(match count_entries(&place, &path)? {
-                0 => DataAmount::Empty,
-                count => DataAmount::Some(entries(count)),
+        self.project
+            .blocking(move |project| {
+                let path = path_of(project, &recorded)?;
+                let Some((place, _)) = open(project, &path)? else { return Ok(DataAmount::Empty) };
+                Ok(match count_entries(&place, &path)? {
+                    0 => DataAmount::Empty,
+                    count => DataAmount::Some(entries(count)),
+                })
             })
-        })
-        .await
+            .await
     }
 }
 
@@ -259,20 +250,17 @@ fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
     let Some((place, _)) = open(project, &path)? else { return Ok(Found::Absent) };
     let Some(observed) = observe(project, expected)? else { return Ok(Found::Absent) };
     let is_ours = match &attempt.lost_call {
-        Some(lost) => is_made_since(&place, &path, lost.started_at)?,
+        Some(lost) => is_made_since(lost, &place, &path)?,
         None => false,
     };
     Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
 }
 
-/// True when the folder was made at that time or later. It carries no mark of who made it; its age is the next best.
-fn is_made_since(place: &Place, path: &ProjectPath, start: jiff::Timestamp) -> Result<bool, ProviderError> {
-    // File systems stamp with a coarser clock than the one that stamped the intent.
-    let earliest = start.saturating_sub(jiff::SignedDuration::from_secs(1)).unwrap_or(start);
-    let made = place.folder.symlink_metadata(&place.name).and_then(|metadata| metadata.created());
-    match made.map(|made| jiff::Timestamp::try_from(made.into_std())) {
-        Ok(Ok(made)) => Ok(made >= earliest),
+/// True when the folder was made since the call. It carries no mark of who made it; its age is the next best.
+fn is_made_since(lost: &LostCall, place: &Place, path: &ProjectPath) -> Result<bool, ProviderError> {
+    match place.folder.symlink_metadata(&place.name).and_then(|metadata| metadata.created()) {
+        Ok(made) => Ok(is_since(lost, made.into_std())),
         // No birth time here: a folder that holds something was not made by a call that was cut short.
-        _ => Ok(count_entries(place, path)? == 0),
+        Err(_) => Ok(count_entries(place, path)? == 0),
     }
 }

@@ -8,6 +8,7 @@ mod content;
 mod plan;
 mod write;
 
+use super::age::is_since;
 use super::attributes::{is_marked, known, marked, text, truth};
 use super::mode;
 use crate::project::{Project, ProjectPath, invalid, io_error};
@@ -16,8 +17,8 @@ use content::Summary;
 use content::{Content, Stored};
 use std::time::Duration;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
-    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, LostCall, Object, Observed, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
 use write::Existing;
 
@@ -72,42 +73,31 @@ impl Files {
     pub(crate) fn new(project: Project) -> Self {
         Self { project }
     }
-
-    /// Runs work on the file system where it blocks nobody.
-    async fn blocking<T, F>(&self, work: F) -> Result<T, ProviderError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Project) -> Result<T, ProviderError> + Send + 'static,
-    {
-        let project = self.project.clone();
-        tokio::task::spawn_blocking(move || work(&project))
-            .await
-            .map_err(|error| ProviderError::bug(format!("work on a file was lost: {error}")))?
-    }
 }
 
 #[async_trait]
 impl Session for Files {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let recorded = prior.attributes.clone();
-        self.blocking(move |project| observe(project, &recorded)).await
+        self.project.blocking(move |project| observe(project, &recorded)).await
     }
 
     async fn read_many(&self, _ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
         let recorded: Vec<Attributes> = priors.iter().map(|prior| prior.attributes.clone()).collect();
-        let reads =
-            self.blocking(move |project| Ok(recorded.iter().map(|one| observe(project, one)).collect::<Vec<_>>()));
+        let reads = self
+            .project
+            .blocking(move |project| Ok(recorded.iter().map(|one| observe(project, one)).collect::<Vec<_>>()));
         reads.await.unwrap_or_else(|error| priors.iter().map(|_| Err(error.clone())).collect())
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let planned = plan::plan(ty, change)?;
-        self.blocking(move |project| plan::complete(project, planned)).await
+        self.project.blocking(move |project| plan::complete(project, planned)).await
     }
 
     async fn create(&self, _ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let attributes = planned.attributes.clone();
-        self.blocking(move |project| put(project, &attributes, Existing::Refused)).await
+        self.project.blocking(move |project| put(project, &attributes, Existing::Refused)).await
     }
 
     async fn update(
@@ -118,23 +108,23 @@ impl Session for Files {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         let attributes = planned.attributes.clone();
-        self.blocking(move |project| put(project, &attributes, Existing::Replaced)).await
+        self.project.blocking(move |project| put(project, &attributes, Existing::Replaced)).await
     }
 
     /// Deletes the file, also when somebody changed it since.
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let recorded = prior.attributes.clone();
-        self.blocking(move |project| write::remove(project, &path_of(project, &recorded)?)).await
+        self.project.blocking(move |project| write::remove(project, &path_of(project, &recorded)?)).await
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let attempt = attempt.clone();
-        self.blocking(move |project| find(project, &attempt)).await
+        self.project.blocking(move |project| find(project, &attempt)).await
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let id = id.to_owned();
-        self.blocking(move |project| import(project, &id)).await
+        self.project.blocking(move |project| import(project, &id)).await
     }
 }
 
@@ -212,8 +202,21 @@ fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {
     }
     let expected = if attempt.planned.contains_key("path") { &attempt.planned } else { &attempt.identity };
     let Some(observed) = observe(project, expected)? else { return Ok(Found::Absent) };
-    let is_ours = attempt.lost_call.is_some() && holds(project, &observed.attributes, expected)?;
+    let is_ours = match &attempt.lost_call {
+        // The same bytes written long ago are a stranger's: our call was refused because of them, or never made.
+        Some(lost) => is_written_since(lost, project, expected)? && holds(project, &observed.attributes, expected)?,
+        None => false,
+    };
     Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+}
+
+/// True when the file was written since the call.
+fn is_written_since(lost: &LostCall, project: &Project, planned: &Attributes) -> Result<bool, ProviderError> {
+    let path = path_of(project, planned)?;
+    let Some(place) = project.place(&path)? else { return Ok(false) };
+    let written = place.folder.symlink_metadata(&place.name).and_then(|metadata| metadata.modified());
+    let written = written.map_err(|error| file_error("look at", &path, &error))?;
+    Ok(is_since(lost, written.into_std()))
 }
 
 /// True when the file is the planned one to the last byte.

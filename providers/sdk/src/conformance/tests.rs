@@ -1,1 +1,286 @@
+//! The suite itself: a provider that is right shows everything, and each fault is told by the behaviour made for it.
 
+use super::*;
+use crate::{
+    Attempt, Attribute, AttributeType, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
+    Private, ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Value, plan::from_schema,
+};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// What the provider of these tests does wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    None,
+    CreateReturnsAnUnknown,
+    CreateReturnsAnotherValue,
+    CreateReturnsTheSecret,
+    CreateTakesWhatIsThere,
+    ReadKeepsTheGone,
+    ReadSeesNoDrift,
+    UpdateDoesNothing,
+    DeleteFailsOnTheGone,
+    FindForgets,
+    FindTakesTheStrangers,
+    PlanIsNeverDone,
+    PlanForgetsReplacements,
+    PlanFailsOnUnknowns,
+    CountSeesNothing,
+    ImportFindsAnything,
+}
+
+type Things = Arc<Mutex<BTreeMap<String, Attributes>>>;
+
+struct Shelf {
+    schema: ProviderSchema,
+    things: Things,
+    fault: Fault,
+}
+
+fn shelf(fault: Fault) -> Shelf {
+    let attributes = Object(vec![
+        Attribute::new("name", AttributeType::String, "Its name.").required().replaces(),
+        Attribute::new("size", AttributeType::Int, "Its size.").default_value(1_i64),
+        Attribute::new("secret", AttributeType::String, "A secret.").write_only(),
+        Attribute::new("rows", AttributeType::Int, "What it holds.").computed(),
+        Attribute::new("id", AttributeType::String, "Its id.").stable(),
+    ]);
+    let ty = ResourceType { holds_data: true, ..ResourceType::new("shelf_thing", "A thing.", &["name"], attributes) };
+    let schema = ProviderSchema { name: "shelf", resources: vec![ty], ..ProviderSchema::default() };
+    Shelf { schema, things: Things::default(), fault }
+}
+
+#[async_trait]
+impl Provider for Shelf {
+    fn schema(&self) -> &ProviderSchema {
+        &self.schema
+    }
+
+    async fn connect(&self, _settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
+        Ok(Arc::new(ShelfSession { things: self.things.clone(), fault: self.fault }))
+    }
+}
+
+struct ShelfSession {
+    things: Things,
+    fault: Fault,
+}
+
+fn name_of(attributes: &Attributes) -> String {
+    attributes.get("name").and_then(Value::as_str).unwrap().to_owned()
+}
+
+impl ShelfSession {
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    fn look(&self, name: &str) -> Option<Observed> {
+        let attributes = self.things.lock().unwrap().get(name)?.clone();
+        Some(Observed {
+            identity: [("name".to_owned(), name.into())].into_iter().collect(),
+            attributes,
+            private: Private::default(),
+        })
+    }
+
+    fn put(&self, planned: &Attributes, rows: i64) -> Observed {
+        let name = name_of(planned);
+        let mut thing = planned.clone();
+        if !self.has(Fault::CreateReturnsTheSecret) {
+            thing.shift_remove("secret");
+        }
+        thing.insert("rows".to_owned(), rows.into());
+        let id = if self.has(Fault::CreateReturnsAnUnknown) { Value::Unknown } else { name.as_str().into() };
+        thing.insert("id".to_owned(), id);
+        if self.has(Fault::CreateReturnsAnotherValue) {
+            thing.insert("size".to_owned(), Value::Int(1000));
+        }
+        self.things.lock().unwrap().insert(name.clone(), thing);
+        self.look(&name).unwrap()
+    }
+}
+
+#[async_trait]
+impl Session for ShelfSession {
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        if self.has(Fault::PlanFailsOnUnknowns) && change.config.values().any(Value::is_unknown) {
+            return Err(ProviderError::bug("cannot plan an unknown value"));
+        }
+        let mut plan = from_schema(ty, change);
+        if self.has(Fault::PlanIsNeverDone) {
+            plan.planned.insert("rows".to_owned(), Value::Unknown);
+        }
+        if self.has(Fault::PlanForgetsReplacements) {
+            plan.replace_paths.clear();
+        }
+        Ok(plan)
+    }
+
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let recorded = Observed {
+            identity: prior.identity.clone(),
+            attributes: prior.attributes.clone(),
+            private: Private::default(),
+        };
+        let found = self.look(&name_of(&prior.attributes));
+        Ok(match found {
+            Some(_) if self.has(Fault::ReadSeesNoDrift) => Some(recorded),
+            None if self.has(Fault::ReadKeepsTheGone) => Some(recorded),
+            found => found,
+        })
+    }
+
+    async fn create(&self, _ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let is_there = self.look(&name_of(&planned.attributes)).is_some();
+        if is_there && !self.has(Fault::CreateTakesWhatIsThere) {
+            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it is there"));
+        }
+        Ok(self.put(&planned.attributes, 0))
+    }
+
+    async fn update(
+        &self,
+        _ty: &ResourceType,
+        _call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        if self.has(Fault::UpdateDoesNothing) {
+            return Ok(self.look(&name_of(&prior.attributes)).unwrap());
+        }
+        Ok(self.put(&planned.attributes, 0))
+    }
+
+    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let removed = self.things.lock().unwrap().remove(&name_of(&prior.attributes));
+        if removed.is_none() && self.has(Fault::DeleteFailsOnTheGone) {
+            return Err(ProviderError::new(ErrorKind::NotFound, "it is gone"));
+        }
+        Ok(())
+    }
+
+    async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let attributes = if attempt.planned.is_empty() { &attempt.identity } else { &attempt.planned };
+        let Some(found) = self.look(&name_of(attributes)) else { return Ok(Found::Absent) };
+        let is_ours = attempt.lost_call.is_some() || self.has(Fault::FindTakesTheStrangers);
+        Ok(match is_ours {
+            true if self.has(Fault::FindForgets) => Found::Unknown,
+            true => Found::Ours(found),
+            false => Found::Strangers(found),
+        })
+    }
+
+    async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        if self.has(Fault::ImportFindsAnything) {
+            let attributes = [("name".to_owned(), id.into())].into_iter().collect::<Attributes>();
+            return Ok(Some(Observed { identity: attributes.clone(), attributes, private: Private::default() }));
+        }
+        Ok(self.look(id))
+    }
+
+    async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        let rows = self.look(&name_of(&prior.attributes)).and_then(|thing| thing.attributes.get("rows")?.as_int());
+        Ok(match rows {
+            Some(rows) if rows > 0 && !self.has(Fault::CountSeesNothing) => DataAmount::Some(format!("{rows} rows")),
+            _ => DataAmount::Empty,
+        })
+    }
+}
+
+fn config(name: &str, size: i64) -> Attributes {
+    let entries = [("name", name.into()), ("size", Value::Int(size)), ("secret", "hunter2".into())];
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+async fn run(fault: Fault) -> Report {
+    let provider = shelf(fault);
+    let (tampered, removed, filled) = (provider.things.clone(), provider.things.clone(), provider.things.clone());
+    let set = |things: &Things, recorded: &Recorded, attribute: &str, value: i64| {
+        let mut things = things.lock().unwrap();
+        things.get_mut(recorded.text("name").unwrap()).unwrap().insert(attribute.to_owned(), value.into());
+    };
+    let fixture = Fixture::new("shelf_thing", "thing", config("a", 1))
+        .update(config("a", 2))
+        .replace(config("b", 1))
+        .tamper(move |recorded| {
+            set(&tampered, &recorded, "size", 17);
+            std::future::ready(())
+        })
+        .fill(move |recorded| {
+            set(&filled, &recorded, "rows", 3);
+            std::future::ready(())
+        })
+        .remove(move |recorded| {
+            removed.lock().unwrap().remove(recorded.text("name").unwrap());
+            std::future::ready(())
+        });
+    Suite::new(&provider, settings(Path::new("/"))).fixture(fixture).run().await
+}
+
+#[tokio::test]
+async fn a_provider_that_is_right_shows_every_behaviour() {
+    let report = run(Fault::None).await;
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.to_string().matches("skipped").count(), 0, "{report}");
+}
+
+#[tokio::test]
+async fn each_fault_is_told_by_the_behaviour_made_for_it() {
+    let cases = [
+        (Fault::CreateReturnsAnUnknown, "what was created reads the same", "an unknown value for `id`"),
+        (Fault::CreateReturnsAnotherValue, "what was created reads the same", "1000 for `size`, which is planned as 1"),
+        (Fault::CreateReturnsTheSecret, "what was created reads the same", "`secret`, which is write-only"),
+        (Fault::CreateTakesWhatIsThere, "a stranger's object is not ours", "takes it"),
+        (Fault::ReadKeepsTheGone, "what is gone reads as gone", "can still be read"),
+        (Fault::ReadSeesNoDrift, "drift shows and is mended", "shows no difference"),
+        (Fault::UpdateDoesNothing, "an update happens in place", "1 for `size`, which is planned as 2"),
+        (Fault::DeleteFailsOnTheGone, "deleting twice is deleting once", "the second time, delete failed (not_found)"),
+        (Fault::FindForgets, "a lost create is found again", "find answers Unknown"),
+        (Fault::FindTakesTheStrangers, "a stranger's object is not ours", "find answers Ours"),
+        (Fault::PlanIsNeverDone, "a second plan is empty", "`rows` is Some(0) and then Some((known after apply))"),
+        (Fault::PlanForgetsReplacements, "a replacement is planned and works", "the plan does not replace"),
+        (Fault::PlanFailsOnUnknowns, "unknown values can be planned", "with `name` unknown, plan failed"),
+        (Fault::CountSeesNothing, "data is counted", "said to be empty"),
+        (Fault::ImportFindsAnything, "an import reads the same object", "finds an object that was deleted"),
+    ];
+    for (fault, behaviour, words) in cases {
+        let report = run(fault).await;
+        match report.verdict("thing", behaviour) {
+            Some(Verdict::Missed(problem)) => assert!(problem.contains(words), "{fault:?}: {problem}"),
+            other => panic!("{fault:?} was not told by `{behaviour}`: {other:?}\n{report}"),
+        }
+        assert!(!report.to_string().contains("hunter2"), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_type_without_a_fixture_is_told() {
+    let provider = shelf(Fault::None);
+    let report = Suite::new(&provider, settings(Path::new("/"))).run().await;
+    assert_eq!(
+        report.failures(),
+        ["shelf_thing (schema): every type has a fixture: no fixture was handed over for this type"]
+    );
+}
+
+#[test]
+fn an_unsound_schema_is_told() {
+    let mut ty = ResourceType::new("shelf_thing", "A thing.", &["label"], Object::default());
+    let schema = ProviderSchema { name: "shelf", resources: vec![ty.clone()], ..ProviderSchema::default() };
+    assert!(contract::check_type(&schema, &ty).unwrap_err().contains("names `label`"));
+    for (attribute, problem) in [
+        (Attribute::new("label", AttributeType::String, ""), "has no doc"),
+        (Attribute::new("Label_x", AttributeType::String, "x"), "is not camelCase"),
+        (Attribute::new("label", AttributeType::Int, "x").default_value("x"), "which should be whole number"),
+        (Attribute::new("label", AttributeType::Int, "x").default_value(1_i64).required(), "is required and yet"),
+        (Attribute::new("label", AttributeType::Int, "x").default_value(1_i64).computed(), "is computed and yet"),
+    ] {
+        let name = attribute.name;
+        ty.attributes = Object(vec![attribute]);
+        ty.identity = &[];
+        let found = contract::check_type(&schema, &ty).unwrap_err();
+        assert!(found.contains(problem), "{name}: {found}");
+    }
+}
