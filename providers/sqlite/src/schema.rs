@@ -1,8 +1,9 @@
 //! What the provider declares: its settings and its four resource types.
 
+use crate::blueprints::BLUEPRINTS;
 use crate::sql_type::sql_type;
 use std::time::Duration;
-use terrace_provider::{Attribute, AttributeType, EmbeddedFile, Object, ProviderSchema, ResourceType, Value};
+use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Value};
 
 /// The schema of the provider.
 pub(crate) fn schema() -> ProviderSchema {
@@ -25,8 +26,6 @@ pub(crate) fn schema() -> ProviderSchema {
         identity: None,
     }
 }
-
-const BLUEPRINTS: [EmbeddedFile; 0] = [];
 
 fn database() -> ResourceType {
     let ty = ResourceType::new(

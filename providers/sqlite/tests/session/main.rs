@@ -1,4 +1,10 @@
 //! The provider through its session, on real files.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking, helpers of tests too"
+)]
 
 mod databases; // files: made, found again, deleted with what stands beside them
 mod names; // generated names live through create, find, rename and drop
