@@ -8,16 +8,17 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::time::Duration;
-use terrace_provider::{Path, ProviderError, Settings};
+use terrace_provider::{Path, ProviderError, Settings, Value};
 
-/// How long a statement waits for another connection's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many seconds a statement waits for another connection's lock, when the settings do not say.
+pub(crate) const BUSY_SECONDS: i64 = 10;
 
 /// The folders of one configured instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
     project: PathBuf,
     base: PathBuf,
+    busy_timeout: Duration,
 }
 
 /// A database file: how the descriptor calls it and where it is.
@@ -27,6 +28,8 @@ pub(crate) struct File {
     pub(crate) path: String,
     /// On this machine.
     pub(crate) location: PathBuf,
+    /// How long a statement waits for another connection's lock.
+    busy_timeout: Duration,
 }
 
 /// What a connection is opened for.
@@ -44,9 +47,9 @@ impl Folders {
     /// The folders that the settings name.
     ///
     /// # Errors
-    /// `InvalidInput` when `folder` leads out of the project folder.
+    /// `InvalidInput` when `folder` leads out of the project folder, or `busyTimeout` is no time.
     pub(crate) fn of(settings: &Settings) -> Result<Self, ProviderError> {
-        let folder = settings.values.get("folder").and_then(|value| value.as_str()).unwrap_or(".");
+        let folder = settings.values.get("folder").and_then(Value::as_str).unwrap_or(".");
         let project = std::path::absolute(&settings.project_folder).map_err(|error| {
             ProviderError::invalid(None, format!("the project folder has no absolute path: {error}"))
         })?;
@@ -57,7 +60,12 @@ impl Folders {
             return Err(ProviderError::invalid(Some(Path::attribute("folder")), message)
                 .solution("name a folder within the project folder"));
         }
-        Ok(Self { project, base })
+        let seconds = settings.values.get("busyTimeout").and_then(Value::as_int).unwrap_or(BUSY_SECONDS);
+        let busy_timeout = u32::try_from(seconds).map(|seconds| Duration::from_secs(seconds.into())).map_err(|_| {
+            let message = format!("`{seconds}` is no number of seconds to wait for a lock");
+            ProviderError::invalid(Some(Path::attribute("busyTimeout")), message)
+        })?;
+        Ok(Self { project, base, busy_timeout })
     }
 
     /// The file that a configured path names.
@@ -76,7 +84,7 @@ impl Folders {
             return Err(refuse(format!("the path `{path}` leads out of the project folder"))
                 .solution("keep the database within the project folder"));
         }
-        Ok(File { path: path.to_owned(), location })
+        Ok(File { path: path.to_owned(), location, busy_timeout: self.busy_timeout })
     }
 
     /// True when what exists of the location lies, links followed, outside the project folder.
@@ -120,7 +128,7 @@ impl File {
     }
 
     fn prepare(&self, connection: &Connection, access: Access) -> rusqlite::Result<()> {
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.busy_timeout(self.busy_timeout)?;
         // Otherwise a misspelt column in double quotes would silently be a text.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
         connection.pragma_update(None, "query_only", access == Access::Read)?;

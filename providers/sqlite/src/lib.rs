@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod blueprints;
 mod connection;
 mod database;
 mod declared_type;

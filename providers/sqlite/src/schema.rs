@@ -1,8 +1,10 @@
 //! What the provider declares: its settings and its four resource types.
 
+use crate::blueprints::BLUEPRINTS;
+use crate::connection::BUSY_SECONDS;
 use crate::sql_type::sql_type;
 use std::time::Duration;
-use terrace_provider::{Attribute, AttributeType, EmbeddedFile, Object, ProviderSchema, ResourceType, Value};
+use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Value};
 
 /// The schema of the provider.
 pub(crate) fn schema() -> ProviderSchema {
@@ -17,6 +19,12 @@ pub(crate) fn schema() -> ProviderSchema {
                 "The folder that relative paths of databases resolve against, within the project folder.",
             )
             .default_value("."),
+            Attribute::new(
+                "busyTimeout",
+                AttributeType::Int,
+                "How many seconds a statement waits for the lock of another program.",
+            )
+            .default_value(BUSY_SECONDS),
         ]),
         resources: vec![database(), table(), view(), index()],
         lookups: Vec::new(),
@@ -25,8 +33,6 @@ pub(crate) fn schema() -> ProviderSchema {
         identity: None,
     }
 }
-
-const BLUEPRINTS: [EmbeddedFile; 0] = [];
 
 fn database() -> ResourceType {
     let ty = ResourceType::new(

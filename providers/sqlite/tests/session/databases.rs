@@ -18,14 +18,14 @@ async fn a_database_is_made_found_again_and_deleted() {
     world.delete("sqlite_database", &database).await.unwrap();
     assert_eq!(world.read("sqlite_database", &database).await, None);
     assert_eq!(world.find("sqlite_database", DATABASE, Some("step-1")).await, Found::Absent);
-    assert_eq!(std::fs::read_dir(world.folder.path().join("data/D")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(world.folder.join("data/D")).unwrap().count(), 0);
     world.delete("sqlite_database", &database).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_database_that_is_there_is_not_taken() {
     let world = World::new().await;
-    std::fs::create_dir_all(world.folder.path().join("data/D")).unwrap();
+    std::fs::create_dir_all(world.folder.join("data/D")).unwrap();
     world.execute("data/D/s.db", "CREATE TABLE t (a)");
     let error = world.create("sqlite_database", DATABASE).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { import_id: Some(id) } if id == "data%2FD%2Fs.db"));
@@ -34,8 +34,8 @@ async fn a_database_that_is_there_is_not_taken() {
 #[tokio::test]
 async fn what_a_killed_call_left_is_no_database_yet() {
     let world = World::new().await;
-    std::fs::create_dir_all(world.folder.path().join("data/D")).unwrap();
-    std::fs::write(world.folder.path().join("data/D/s.db"), "").unwrap();
+    std::fs::create_dir_all(world.folder.join("data/D")).unwrap();
+    std::fs::write(world.folder.join("data/D/s.db"), "").unwrap();
     assert_eq!(world.find("sqlite_database", DATABASE, Some("step-1")).await, Found::Absent);
     world.create("sqlite_database", DATABASE).await.unwrap();
 }
@@ -56,18 +56,15 @@ async fn a_database_with_tables_goes_only_when_asked() {
     let recursive = r#"{"path": "data/D/s.db", "onDelete": "recursive"}"#;
     let database = world.update("sqlite_database", &database, recursive).await.unwrap();
     world.delete("sqlite_database", &database).await.unwrap();
-    assert_eq!(std::fs::read_dir(world.folder.path().join("data/D")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(world.folder.join("data/D")).unwrap().count(), 0);
 }
 
 #[tokio::test]
 async fn what_is_no_database_is_said() {
     let world = World::new().await;
     let database = world.create("sqlite_database", DATABASE).await.unwrap();
-    std::fs::write(
-        world.folder.path().join("data/D/s.db"),
-        "not a database, but long enough to look like a file".repeat(99),
-    )
-    .unwrap();
+    std::fs::write(world.folder.join("data/D/s.db"), "not a database, but long enough to look like a file".repeat(99))
+        .unwrap();
     let error = world.try_read("sqlite_database", &database).await.unwrap_err();
     assert_eq!(error.message, "`data/D/s.db` is a file, but not an SQLite database");
     assert!(!error.solutions.is_empty());

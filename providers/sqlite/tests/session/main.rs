@@ -1,5 +1,12 @@
 //! The provider through its session, on real files.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking, helpers of tests too"
+)]
 
+mod crashes; // a killed process leaves all of a call or nothing
 mod databases; // files: made, found again, deleted with what stands beside them
 mod names; // generated names live through create, find, rename and drop
 mod tables; // columns, keys and comments: made, read back, changed with their rows

@@ -1,6 +1,7 @@
 //! A project folder with a session, and short ways to call it as the engine does.
 
 use rusqlite::Connection;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::call::NoProgress;
@@ -11,23 +12,30 @@ use terrace_provider::{
 use terrace_provider_sqlite::SqliteProvider;
 
 pub(crate) struct World {
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) folder: PathBuf,
+    _guard: Option<tempfile::TempDir>,
     provider: SqliteProvider,
     session: Arc<dyn Session>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let guard = tempfile::tempdir().unwrap();
+        let world = Self::at(guard.path()).await;
+        Self { _guard: Some(guard), ..world }
+    }
+
+    /// A session on a folder that somebody else cares for.
+    pub(crate) async fn at(folder: &Path) -> Self {
         let provider = SqliteProvider::new();
         let settings = Settings {
             instance: "sqlite".to_owned(),
             environment: "local".to_owned(),
-            project_folder: folder.path().to_owned(),
-            values: Attributes::new(),
+            project_folder: folder.to_owned(),
+            values: Attributes::from_iter([("busyTimeout".to_owned(), Value::Int(2))]),
         };
         let session = provider.connect(&settings).await.unwrap();
-        Self { folder, provider, session }
+        Self { folder: folder.to_owned(), _guard: None, provider, session }
     }
 
     pub(crate) fn ty(&self, name: &str) -> &ResourceType {
@@ -119,7 +127,7 @@ impl World {
     }
 
     pub(crate) fn open(&self, path: &str) -> Connection {
-        Connection::open(self.folder.path().join(path)).unwrap()
+        Connection::open(self.folder.join(path)).unwrap()
     }
 
     pub(crate) fn execute(&self, path: &str, sql: &str) {

@@ -1,0 +1,67 @@
+use crate::world::World;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Names the folder to work in, for the process that is going to be killed.
+const FOLDER: &str = "TERRACE_TEST_CRASH_FOLDER";
+
+const ROWS: u32 = 5000;
+
+const NARROW: &str =
+    r#"{"path": "d.db", "name": "T", "columns": [{"name": "A", "type": "INTEGER"}, {"name": "B", "type": "TEXT"}]}"#;
+const WIDE: &str = r#"{"path": "d.db", "name": "T", "comment": "wide", "columns": [{"name": "A", "type": "INTEGER"},
+    {"name": "M", "type": "TEXT", "nullable": false, "default": "'m'"}, {"name": "B", "type": "TEXT", "comment": "b"}]}"#;
+
+#[tokio::test]
+async fn a_process_killed_in_a_rebuild_leaves_all_of_it_or_nothing() {
+    let world = World::new().await;
+    world.create("sqlite_table", NARROW).await.unwrap();
+    world.execute(
+        "d.db",
+        &format!(
+            "CREATE INDEX i ON T (B); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS})
+             INSERT INTO T SELECT i, 'row ' || i FROM n"
+        ),
+    );
+    for round in 0..16 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crashes::the_process_that_is_killed"])
+            .env(FOLDER, &world.folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(40 + 7 * round)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let table = world.import("sqlite_table", "d.db/T").await.unwrap();
+        let is_wide = table.attributes.get("comment").is_some();
+        let config = if is_wide { WIDE } else { NARROW };
+        let plan = world.plan("sqlite_table", Some(&table), config).await.unwrap();
+        assert_eq!(plan.planned, table.attributes, "neither the one table nor the other");
+        assert_eq!(
+            world.query("d.db", "SELECT count(DISTINCT A), count(B) FROM T"),
+            [format!("Integer({ROWS}) Integer({ROWS})")]
+        );
+        assert_eq!(world.query("d.db", "PRAGMA integrity_check"), [r#"Text("ok")"#]);
+        assert_eq!(
+            world.query("d.db", "SELECT name FROM sqlite_schema ORDER BY name"),
+            [r#"Text("T")"#, r#"Text("i")"#]
+        );
+    }
+}
+
+/// Changes the table to and fro until it is killed; without the folder it has nothing to do.
+#[tokio::test]
+async fn the_process_that_is_killed() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let world = World::at(Path::new(&folder)).await;
+    let mut table = world.import("sqlite_table", "d.db/T").await.unwrap();
+    loop {
+        for config in [WIDE, NARROW] {
+            table = world.update("sqlite_table", &table, config).await.unwrap();
+        }
+    }
+}
