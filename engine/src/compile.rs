@@ -9,7 +9,7 @@ pub use variables::undeclared;
 use crate::address::StackId;
 use crate::blueprint::matching::Templates;
 use crate::blueprint::{Blueprint, Check, Library};
-use crate::descriptor::{Body, BlueprintUse, Component, Declarations, Dependency, Descriptor};
+use crate::descriptor::{BlueprintUse, Body, Component, Declarations, Dependency, Descriptor};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Functions, Missing, ReferenceStep, Scope, descend};
 use crate::plan::compute::Environment;
@@ -114,7 +114,11 @@ impl Compiler<'_> {
     ///
     /// What could be compiled is answered only when nothing is wrong.
     #[must_use]
-    pub fn compile(&self, descriptor: &Descriptor, chosen: &BTreeSet<String>) -> (Option<CompiledStack>, Vec<Diagnostic>) {
+    pub fn compile(
+        &self,
+        descriptor: &Descriptor,
+        chosen: &BTreeSet<String>,
+    ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
         let variables = variables::resolve(self, descriptor, &mut diagnostics);
         let mut components = Vec::with_capacity(descriptor.components.len());

@@ -57,7 +57,10 @@ async fn a_replacement_of_what_holds_data_is_refused_unless_it_is_empty_or_allow
     let plan = story.plan(&table("u", "full")).await;
     let refused = story.apply_plan(&plan).await.unwrap_err();
     assert!(matches!(refused, ApplyError::DataLoss { .. }), "{refused}");
-    assert_eq!(refused.to_string(), "demo@test:world_data.t would lose data: the object is deleted and made anew (3 rows)");
+    assert_eq!(
+        refused.to_string(),
+        "demo@test:world_data.t would lose data: the object is deleted and made anew (3 rows)"
+    );
     story.options.allow_data_loss = Consent::All;
     story.apply(&table("u", "empty")).await;
     story.options.allow_data_loss = Consent::None;
@@ -112,5 +115,5 @@ async fn a_shared_resource_with_data_is_retained_and_removed_later() {
 async fn two_components_that_declare_a_shared_resource_differently_are_told_so() {
     let story = Story::new();
     let text = product("one", &["x", "y"], "1").replacen("val: 1", "val: 2", 1);
-    insta::assert_snapshot!(story.errors(&text).await, @"");
+    insta::assert_snapshot!(story.errors(&text).await);
 }

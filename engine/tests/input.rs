@@ -9,7 +9,7 @@ async fn told(resources: &str) -> String {
 
 #[tokio::test]
 async fn an_unknown_type_gets_a_suggestion() {
-    insta::assert_snapshot!(told("- {type: world_thin, name: a, config: {key: a}}").await, @"");
+    insta::assert_snapshot!(told("- {type: world_thin, name: a, config: {key: a}}").await);
 }
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn unknown_missing_and_wrong_attributes_are_told_at_once() {
          - {type: world_thing, name: c, config: {key: c, id: mine}}",
     )
     .await;
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told);
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn a_reference_to_nothing_says_what_there_is() {
          - {type: world_thing, name: d, config: {key: d, val: '${{ varz.x }}'}}",
     )
     .await;
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told);
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_reference_to_no_attribute_is_told() {
          - {type: world_thing, name: d, config: {key: d, val: '${{ varz.x }}'}}",
     )
     .await;
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told);
 }
 
 #[tokio::test]
@@ -54,14 +54,13 @@ async fn a_loop_is_printed_with_its_places() {
          - {type: world_thing, name: c, config: {key: c}, dependsOn: [a]}",
     )
     .await;
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told);
 }
 
 #[tokio::test]
 async fn a_resource_that_reads_itself_is_a_loop() {
     insta::assert_snapshot!(
-        told("- {type: world_thing, name: a, config: {key: a, val: '${{ resources.a.id }}'}}").await,
-        @""
+        told("- {type: world_thing, name: a, config: {key: a, val: '${{ resources.a.id }}'}}").await
     );
 }
 
@@ -72,7 +71,7 @@ async fn for_each_over_the_unknown_is_refused() {
          - {type: world_thing, name: b, forEach: '${{ [resources.a.id] }}', config: {key: b}}",
     )
     .await;
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told);
 }
 
 #[tokio::test]
@@ -82,7 +81,7 @@ async fn one_name_twice_is_refused() {
          - {type: world_data, name: a, config: {key: b}}",
     )
     .await;
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told);
 }
 
 #[tokio::test]
@@ -93,5 +92,5 @@ async fn an_output_that_exposes_a_secret_is_refused() {
     );
     let told = Story::new().errors(&text).await;
     assert!(!told.contains("hunter2"));
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told);
 }

@@ -1,8 +1,9 @@
 //! The engine through its front doors: descriptors in, calls of a scriptable provider and rows of a store out.
 
+#[allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 mod support;
 
-mod order; // what is called, in which order, and what a second plan says
-mod failure; // steps that fail, crash, are stopped
 mod data; // what holds data, what is shared, what is retained
-mod input; // descriptors with mistakes: what a person is told
+mod failure; // steps that fail, crash, are stopped
+mod input;
+mod order; // what is called, in which order, and what a second plan says // descriptors with mistakes: what a person is told

@@ -15,7 +15,7 @@ async fn a_fresh_stack_is_created_in_order_and_values_flow() {
     let story = Story::new();
     story.apply(&pair("1", "a")).await;
     assert_eq!(story.log(), ["create a", "create b"]);
-    assert_eq!(story.remote().objects["b"]["val"], story.remote().objects["a"]["id"]);
+    assert_eq!(story.remote_value("b", "val"), story.remote_value("a", "id"));
     assert_eq!(story.rows().await, ["world_thing.a", "world_thing.b"]);
 }
 
@@ -117,7 +117,7 @@ async fn a_component_begins_when_those_it_depends_on_are_done_and_ends_before_th
     assert_eq!(log.len(), 4);
     assert!(log[..2].iter().all(|call| call.starts_with("create x")), "{log:?}");
     assert!(log[2..].iter().all(|call| call.starts_with("create y")), "{log:?}");
-    assert_eq!(story.remote().objects["y1"]["val"], story.remote().objects["x1"]["id"]);
+    assert_eq!(story.remote_value("y1", "val"), story.remote_value("x1", "id"));
     assert_eq!(report.outputs.values().filter(|outputs| outputs.contains_key("id")).count(), 1);
     story.destroy().await;
     let log = story.log();
@@ -185,7 +185,8 @@ async fn instances_come_and_go_by_key() {
 #[tokio::test]
 async fn when_is_false_is_as_if_it_were_not_there() {
     let story = Story::new();
-    let text = |when: &str| stack(&format!("- {{type: world_thing, name: a, when: '${{{{ {when} }}}}', config: {{key: a}}}}"));
+    let text =
+        |when: &str| stack(&format!("- {{type: world_thing, name: a, when: '${{{{ {when} }}}}', config: {{key: a}}}}"));
     story.apply(&text("true")).await;
     story.apply(&text("false")).await;
     assert_eq!(story.log(), ["create a", "delete a"]);
@@ -204,7 +205,7 @@ async fn unknown_values_propagate_and_known_parts_stay_known() {
     let val = &b.after.as_ref().unwrap().attributes["val"];
     assert_eq!(format!("{val:?}"), r#"{"known": 1, "waits": (known after apply)}"#);
     story.apply_plan(&plan).await.unwrap();
-    assert_eq!(format!("{:?}", story.remote().objects["b"]["val"]), r#"{"known": 1, "waits": "id-1!"}"#);
+    assert_eq!(format!("{:?}", story.remote_value("b", "val")), r#"{"known": 1, "waits": "id-1!"}"#);
 }
 
 #[tokio::test]

@@ -21,10 +21,7 @@ pub(super) fn resolve(compiler: &Compiler<'_>, descriptor: &Descriptor, diagnost
 }
 
 /// An error for each given variable that no descriptor declares.
-pub fn undeclared<'a>(
-    given: impl Iterator<Item = &'a str>,
-    descriptors: &[Descriptor],
-) -> Vec<Diagnostic> {
+pub fn undeclared<'a>(given: impl Iterator<Item = &'a str>, descriptors: &[Descriptor]) -> Vec<Diagnostic> {
     let declared: Vec<&str> = descriptors
         .iter()
         .flat_map(|descriptor| &descriptor.variables)
@@ -33,11 +30,12 @@ pub fn undeclared<'a>(
     given
         .filter(|name| !declared.contains(name))
         .map(|name| {
-            Diagnostic::error("unknown_variable", format!("there is no variable `{name}`"))
-                .hint(did_you_mean(name, declared.iter().copied()).unwrap_or_else(|| match declared.is_empty() {
+            Diagnostic::error("unknown_variable", format!("there is no variable `{name}`")).hint(
+                did_you_mean(name, declared.iter().copied()).unwrap_or_else(|| match declared.is_empty() {
                     true => "the descriptor declares no variables".to_owned(),
                     false => format!("declared are: {}", declared.join(", ")),
-                }))
+                }),
+            )
         })
         .collect()
 }
@@ -93,9 +91,9 @@ fn from_text(ty: &VariableType, text: &str) -> Option<Value> {
         },
         VariableType::Bool => text.trim().parse().ok().map(Value::Bool),
         // Structured values come as JSON; what is none is text.
-        VariableType::Schema(_) | VariableType::Any => Some(
-            serde_json::from_str::<serde_json::Value>(text).map_or_else(|_| Value::from(text), Value::from),
-        ),
+        VariableType::Schema(_) | VariableType::Any => {
+            Some(serde_json::from_str::<serde_json::Value>(text).map_or_else(|_| Value::from(text), Value::from))
+        }
     }
 }
 
@@ -106,10 +104,9 @@ fn is_of_type(ty: &VariableType, value: &Value) -> bool {
         | (VariableType::Int | VariableType::Float, Value::Int(_))
         | (VariableType::Float, Value::Number(_))
         | (VariableType::Bool, Value::Bool(_)) => true,
-        (VariableType::Schema(schema), value) => jsonschema::options()
-            .offline()
-            .build(schema)
-            .is_ok_and(|validator| validator.is_valid(&value.to_json())),
+        (VariableType::Schema(schema), value) => {
+            jsonschema::options().offline().build(schema).is_ok_and(|validator| validator.is_valid(&value.to_json()))
+        }
         _ => false,
     }
 }

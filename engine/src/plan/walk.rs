@@ -622,8 +622,9 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 
     fn orphan_reason(&self, address: &Address) -> Reason {
+        // A stack's own resources belong to no component that could go.
         let Some(part) = self.parts.iter().find(|part| part.component.key == address.component) else {
-            return Reason::NoComponent;
+            return if address.component.is_empty() { Reason::NoConfig } else { Reason::NoComponent };
         };
         match (part.values.get(&address.name), &address.key) {
             (Some(BlockValue::Instances(_)), Some(_)) => Reason::NoKey,

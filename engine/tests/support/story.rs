@@ -23,7 +23,7 @@ use terrace_engine::source::Sources;
 use terrace_engine::store::{Selection, StateStore};
 use terrace_engine::yaml::Budget;
 use terrace_provider::{Attributes, Provider, Settings};
-use terrace_state::memory::MemoryStore;
+use terrace_state::MemoryStore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -62,6 +62,11 @@ impl Story {
 
     pub fn remote(&self) -> MutexGuard<'_, Remote> {
         self.remote.lock().unwrap()
+    }
+
+    /// An attribute of a remote object.
+    pub fn remote_value(&self, object: &str, attribute: &str) -> terrace_provider::Value {
+        self.remote().objects[object][attribute].clone()
     }
 
     /// The calls since the last time this was asked.
@@ -296,7 +301,7 @@ pub fn keys(names: &[&str]) -> BTreeSet<String> {
 /// A descriptor of things, one line each: `name: key=… val=…`, with raw YAML for anything else.
 pub fn stack(resources: &str) -> String {
     let mut text = String::from("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources:\n");
-    for line in resources.lines().map(str::trim_end).filter(|line| !line.trim().is_empty()) {
+    for line in resources.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let _ = writeln!(text, "  {line}");
     }
     text

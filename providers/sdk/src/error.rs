@@ -28,8 +28,11 @@ pub enum ErrorKind {
     },
     /// It did not happen and may work the next time; retried.
     Transient,
-    /// It may have happened: a timeout after the request was sent. Never retried without `find`.
+    /// It may have happened: a timeout after the request was sent. Never retried without `find`; an object that `find`
+    /// recognises counts as made.
     Ambiguous,
+    /// It ran and failed, and nothing is pending: something half-made may be there, which `find` tells.
+    Failed,
     /// The call was cancelled before it had any effect.
     Cancelled,
     /// The provider itself is at fault.
@@ -54,6 +57,7 @@ impl ErrorKind {
             Self::Throttled { .. } => "throttled",
             Self::Transient => "transient",
             Self::Ambiguous => "ambiguous",
+            Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Bug => "provider_bug",
         }

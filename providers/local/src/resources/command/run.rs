@@ -85,7 +85,7 @@ impl Job {
     /// is left alone when we are: recovery finds it.
     ///
     /// # Errors
-    /// As [`Job::ask`], as `Ambiguous` once it was started; and when the process cannot be recorded.
+    /// As [`Job::ask`], as `Failed` once it was started; and when the process cannot be recorded.
     pub(super) async fn act(&self, call: &Call, state: &PrivateState) -> Result<Printed, ProviderError> {
         let mut command = self.command()?;
         command.env(ATTEMPT_VARIABLE, attempt_name(&call.operation, &call.step));
@@ -96,9 +96,9 @@ impl Job {
         if let Err(error) = call.progress.partial(partial).await {
             self.stop(&mut child).await;
             let message = format!("`{}` was stopped: its process cannot be recorded: {error}", self.program);
-            return Err(ProviderError::new(ErrorKind::Ambiguous, message));
+            return Err(ProviderError::new(ErrorKind::Failed, message));
         }
-        self.attend(child, ErrorKind::Ambiguous).await
+        self.attend(child, ErrorKind::Failed).await
     }
 
     fn command(&self) -> Result<Command, ProviderError> {
