@@ -2,6 +2,7 @@
 //!
 //! Components that were not chosen are neither validated nor matched: another operation deploys them.
 
+mod specific;
 mod variables;
 
 pub use variables::undeclared;
@@ -9,11 +10,12 @@ pub use variables::undeclared;
 use crate::address::StackId;
 use crate::blueprint::matching::Templates;
 use crate::blueprint::{Blueprint, Check, Library};
-use crate::descriptor::{BlueprintUse, Body, Component, Declarations, Dependency, Descriptor};
+use crate::descriptor::{BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Functions, Missing, ReferenceStep, Scope, descend};
 use crate::plan::compute::Environment;
 use crate::source::{Sources, Span};
+use crate::yaml::Node;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -158,22 +160,8 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let found = blueprint.validate(&wanted.node, component.span);
-        let is_valid = !has_errors(&found);
-        diagnostics.extend(found);
-        if !is_valid {
-            return None;
-        }
-        let value = match blueprint.component_value(&wanted.node) {
-            Value::Map(mut entries) => {
-                entries.insert("key".to_owned(), Value::from(component.key.as_str()));
-                Value::Map(entries)
-            }
-            other => other,
-        };
-        let scope = FactScope {
+        let mut scope = FactScope {
             roots: [
-                ("component", value.clone()),
                 ("product", descriptor.product.clone()),
                 ("environment", Value::from(self.environment.name.as_str())),
                 ("stack", Value::from(descriptor.stack.as_str())),
@@ -184,8 +172,27 @@ impl Compiler<'_> {
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
         };
+        // In a data product everything is the user's text; in a stack `specific` may hold expressions.
+        let node = match descriptor.front_end {
+            FrontEnd::Witboost => Cow::Borrowed(&wanted.node),
+            FrontEnd::Stack => Cow::Owned(specific::evaluate(self, &wanted.node, &scope, diagnostics)?),
+        };
+        let found = blueprint.validate(&node, component.span);
+        let is_valid = !has_errors(&found);
+        diagnostics.extend(found);
+        if !is_valid {
+            return None;
+        }
+        let value = match blueprint.component_value(&node) {
+            Value::Map(mut entries) => {
+                entries.insert("key".to_owned(), Value::from(component.key.as_str()));
+                Value::Map(entries)
+            }
+            other => other,
+        };
+        scope.roots.insert("component".to_owned(), value.clone());
         for check in &blueprint.checks {
-            diagnostics.extend(self.failed_check(check, &scope, component, wanted));
+            diagnostics.extend(self.failed_check(check, &scope, component, &node));
         }
         Some(CompiledComponent {
             declarations: Arc::new(blueprint.declarations.clone()),
@@ -196,13 +203,7 @@ impl Compiler<'_> {
     }
 
     /// What a check has to say. An error in its evaluation is a failed check: the component is not as it expects.
-    fn failed_check(
-        &self,
-        check: &Check,
-        scope: &FactScope,
-        component: &Component,
-        wanted: &BlueprintUse,
-    ) -> Option<Diagnostic> {
+    fn failed_check(&self, check: &Check, scope: &FactScope, component: &Component, node: &Node) -> Option<Diagnostic> {
         let why = match check.assert.evaluate(scope, self.functions) {
             Ok(Value::Bool(true)) => return None,
             Ok(_) => None,
@@ -210,8 +211,8 @@ impl Compiler<'_> {
         };
         let at = check.at.as_ref();
         let span = at
-            .and_then(|at| wanted.node.find_entry(&at.value).map(|entry| entry.key_span))
-            .or_else(|| at.and_then(|at| wanted.node.find(&at.value).map(|node| node.span)))
+            .and_then(|at| node.find_entry(&at.value).map(|entry| entry.key_span))
+            .or_else(|| at.and_then(|at| node.find(&at.value).map(|node| node.span)))
             .unwrap_or(component.span);
         let diagnostic = Diagnostic::error("check_failed", check.error.clone()).at(span);
         Some(match why {

@@ -156,18 +156,20 @@ impl Graph {
             if !is_loop {
                 continue;
             }
-            let steps = self.find_loop(start, &members);
-            let named: Vec<(String, Span)> =
-                steps.iter().filter_map(|(node, span)| Some((self.describe(*node, components)?, *span))).collect();
-            let mut names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
-            names.dedup();
-            if let Some(first) = names.first().copied() {
-                names.push(first);
+            // From user to what it needs, as a person reads references; component barriers stand for their component.
+            let mut needs: Vec<(String, Span)> = Vec::new();
+            for (node, span) in self.find_loop(start, &members).into_iter().rev() {
+                let Some(name) = self.describe(node, components) else { continue };
+                if needs.last().is_none_or(|(last, _)| *last != name) {
+                    needs.push((name, span));
+                }
             }
+            let mut names: Vec<&str> = needs.iter().map(|(name, _)| name.as_str()).collect();
+            names.extend(names.first().copied());
             let mut diagnostic = Diagnostic::error("reference_cycle", format!("a loop: {}", names.join(" → ")))
                 .hint("take one of these references away, or split a resource in two");
-            for (name, span) in &named {
-                diagnostic = diagnostic.at_with(*span, format!("{name} needs the one before it"));
+            for ((name, span), needed) in needs.iter().zip(names.iter().skip(1)) {
+                diagnostic = diagnostic.at_with(*span, format!("{name} needs {needed}"));
             }
             diagnostics.push(diagnostic);
         }

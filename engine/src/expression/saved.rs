@@ -53,7 +53,7 @@ impl Template {
                 let value = Self::from_json(value, sealing)?;
                 Ok(TemplateEntry { key: key.clone(), key_span: Span::default(), value })
             });
-            template::map(entries.collect::<Result<_, WireError>>()?)
+            TemplateKind::Map(entries.collect::<Result<_, WireError>>()?)
         } else {
             return Err(damaged());
         };

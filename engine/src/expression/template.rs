@@ -38,7 +38,8 @@ impl Template {
                         value: Self::compile(&entry.value, sources, diagnostics),
                     });
                 }
-                map(compiled)
+                // Maps stay maps also without an expression in them: each of their entries keeps its place.
+                TemplateKind::Map(compiled)
             }
             NodeKind::Null | NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Number(_) => {
                 TemplateKind::Literal(literal(node))
@@ -127,15 +128,6 @@ pub(super) fn list(items: Vec<Template>) -> TemplateKind {
         return TemplateKind::List(items);
     }
     TemplateKind::Literal(Value::List(items.into_iter().map(into_literal).collect()))
-}
-
-/// A map, collapsed when it holds no expression.
-pub(super) fn map(entries: Vec<TemplateEntry>) -> TemplateKind {
-    if !entries.iter().all(|entry| entry.value.is_literal()) {
-        return TemplateKind::Map(entries);
-    }
-    let entries = entries.into_iter().map(|entry| (entry.key, into_literal(entry.value)));
-    TemplateKind::Literal(Value::Map(entries.collect()))
 }
 
 fn into_literal(template: Template) -> Value {

@@ -9,12 +9,12 @@ use super::{
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::compile::CompiledStack;
-use crate::diagnostic::{Diagnostic, has_errors};
+use crate::diagnostic::{Diagnostic, Location, has_errors};
 use crate::expression::Functions;
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
-use crate::source::Sources;
+use crate::source::{Sources, Span};
 use crate::store::{ComponentRow, Read, Selection, StateStore, StoreError};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -232,6 +232,11 @@ impl Planner<'_> {
     ) -> Result<Computed, PlanFailure> {
         self.check_storable(&stacks, &mut diagnostics);
         remove_repeated(&mut diagnostics);
+        // In the order of the text; what has no place comes last.
+        diagnostics.sort_by_key(|diagnostic| match diagnostic.labels.first().map(|label| &label.at) {
+            Some(Location::Span(span)) => (0, *span),
+            _ => (1, Span::default()),
+        });
         let plan = Plan {
             id: self.id,
             timestamp: self.now,

@@ -15,6 +15,7 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Scope, Template};
 use crate::graph::{Block, Visit, names, templates};
+use crate::source::Span;
 use crate::store::Read;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -350,14 +351,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             Value::List(items) => self.expand_list(part, declaration, template, items, diagnostics),
             Value::Null => Some(Vec::new()),
             Value::Unknown => {
-                diagnostics.push(
-                    Diagnostic::error(
-                        "unknown_for_each",
-                        "`forEach` depends on a value that is known only after apply",
-                    )
-                    .at(template.span)
-                    .hint("use keys that are known before, or apply what it depends on first with `-c`"),
-                );
+                diagnostics.push(unknown_for_each(template.span));
                 None
             }
             other => {
@@ -399,6 +393,10 @@ impl<'a, 'p> Walk<'a, 'p> {
                 (None, Value::Map(entries)) if entries.get("key").and_then(Value::as_str).is_some() => {
                     let key = entries.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
                     keyed(key, item.clone())
+                }
+                (None, Value::Unknown) => {
+                    diagnostics.push(unknown_for_each(template.span));
+                    return None;
                 }
                 (None, other) => {
                     diagnostics.push(
@@ -683,6 +681,12 @@ fn planned_value(ty: &ResourceType, change: Option<&Change>) -> Value {
 /// Attributes as expressions see them: every attribute of the schema, null where there is none.
 pub(crate) fn attributes_value(ty: &ResourceType, attributes: &Attributes) -> Value {
     ty.attributes.names().map(|name| (name.to_owned(), attributes.get(name).cloned().unwrap_or_default())).collect()
+}
+
+fn unknown_for_each(span: Span) -> Diagnostic {
+    Diagnostic::error("unknown_for_each", "`forEach` depends on a value that is known only after apply")
+        .at(span)
+        .hint("use keys that are known before, or apply what it depends on first with `-c`")
 }
 
 fn keyed(key: String, value: Value) -> Instance {

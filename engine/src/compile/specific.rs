@@ -1,0 +1,80 @@
+//! `specific` of a stack's component: expressions in it are evaluated before the blueprint's schema sees it.
+
+use super::{Compiler, FactScope};
+use crate::diagnostic::Diagnostic;
+use crate::expression::Template;
+use crate::source::Span;
+use crate::yaml::{Entry, Node, NodeKind};
+use terrace_provider::Value;
+
+/// The component with every expression replaced by what it says; places stay those of the expressions.
+pub(super) fn evaluate(
+    compiler: &Compiler<'_>,
+    node: &Node,
+    scope: &FactScope,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Node> {
+    let kind = match &node.kind {
+        NodeKind::Text(_) => return evaluate_text(compiler, node, scope, diagnostics),
+        NodeKind::List(items) => {
+            let items = items.iter().map(|item| evaluate(compiler, item, scope, diagnostics));
+            NodeKind::List(items.collect::<Option<_>>()?)
+        }
+        NodeKind::Map(entries) => {
+            let entries = entries.iter().map(|entry| {
+                Some(Entry { value: evaluate(compiler, &entry.value, scope, diagnostics)?, ..entry.clone() })
+            });
+            NodeKind::Map(entries.collect::<Option<_>>()?)
+        }
+        other => other.clone(),
+    };
+    Some(Node { span: node.span, kind })
+}
+
+fn evaluate_text(
+    compiler: &Compiler<'_>,
+    node: &Node,
+    scope: &FactScope,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Node> {
+    let before = diagnostics.len();
+    let template = Template::compile(node, compiler.sources, diagnostics);
+    if diagnostics.len() > before {
+        return None;
+    }
+    match template.evaluate(scope, compiler.functions) {
+        // What a blueprint validates can be quoted in its messages.
+        Ok(value) if value.has_sensitive() => {
+            diagnostics.push(
+                Diagnostic::error("sensitive_specific", "`specific` reads a sensitive value")
+                    .at(node.span)
+                    .hint("secrets belong into the environment's provider settings"),
+            );
+            None
+        }
+        Ok(value) => Some(to_node(&value, node.span)),
+        Err(found) => {
+            diagnostics.extend(found);
+            None
+        }
+    }
+}
+
+/// A value as a node at one place.
+fn to_node(value: &Value, span: Span) -> Node {
+    let kind = match value {
+        Value::Null | Value::Unknown | Value::Sensitive(_) => NodeKind::Null,
+        Value::Bool(value) => NodeKind::Bool(*value),
+        Value::Int(value) => NodeKind::Int(*value),
+        Value::Number(number) => NodeKind::Number(number.clone()),
+        Value::String(text) => NodeKind::Text(text.clone()),
+        Value::List(items) => NodeKind::List(items.iter().map(|item| to_node(item, span)).collect()),
+        Value::Map(entries) => NodeKind::Map(
+            entries
+                .iter()
+                .map(|(key, value)| Entry { key: key.clone(), key_span: span, value: to_node(value, span) })
+                .collect(),
+        ),
+    };
+    Node { span, kind }
+}
