@@ -5,6 +5,7 @@
 //! overrides and extends what, and answers which blueprint a component has. Nothing is compiled here: expressions wait
 //! for a component.
 
+pub mod check;
 mod defaults;
 mod explain;
 mod library;

@@ -12,7 +12,7 @@ mod refresh;
 mod resource;
 pub(crate) mod scope;
 mod shared;
-mod typecheck;
+pub(crate) mod typecheck;
 pub(crate) mod walk;
 
 use crate::action::{Action, Reason};

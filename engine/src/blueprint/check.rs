@@ -1,0 +1,268 @@
+//! Checking a blueprint without any component: what it reads is declared, what it makes exists, what it writes fits.
+//!
+//! Paths into `component.specific` are resolved against its JSON Schema, resource types and attributes against the
+//! providers. Then every expression is evaluated over a sample that the schema describes; a failure there is a warning,
+//! for the sample may be unlike any real component.
+
+mod sample;
+
+use super::Blueprint;
+use crate::address::InstanceKey;
+use crate::compile::CompiledComponent;
+use crate::descriptor::{Declarations, ResourceDeclaration};
+use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors};
+use crate::expression::{Functions, Reference, ReferenceStep, Template};
+use crate::graph::{self, Visit, templates};
+use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
+use crate::plan::typecheck;
+use crate::registry::Registry;
+use crate::source::Span;
+use indexmap::IndexMap;
+use std::sync::Arc;
+use terrace_provider::plan::with_defaults;
+use terrace_provider::{Map, Path, ResourceType, Value};
+
+/// Variables that a blueprint may read wherever it stands.
+const ROOTS: [&str; 7] = ["component", "product", "environment", "stack", "settings", "resources", "components"];
+
+/// What is wrong with a blueprint.
+#[must_use]
+pub fn check(blueprint: &Blueprint, registry: &Registry, functions: &Functions) -> Vec<Diagnostic> {
+    let mut checker = Checker { blueprint, registry, functions, diagnostics: Vec::new() };
+    checker.diagnostics.extend(blueprint.specific.as_ref().and_then(|schema| schema.check()));
+    checker.checks();
+    checker.declarations(&blueprint.declarations, None);
+    let principals = Value::List(vec![Value::from("user:jane.roe_example.com"), Value::from("group:analysts")]);
+    let acl: Value = [("principals".to_owned(), principals)].into_iter().collect();
+    checker.declarations(&blueprint.acl, Some(acl));
+    checker.diagnostics
+}
+
+struct Checker<'a> {
+    blueprint: &'a Blueprint,
+    registry: &'a Registry,
+    functions: &'a Functions,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Checker<'_> {
+    fn checks(&mut self) {
+        let facts = self.facts(None);
+        for check in &self.blueprint.checks {
+            self.paths(&check.assert, false, false);
+            if let Some(at) = &check.at {
+                self.specific_path(&at.value, at.span);
+            }
+            let scope = scope(&facts, None);
+            self.evaluate(&check.assert, &scope);
+        }
+    }
+
+    fn declarations(&mut self, declarations: &Declarations, acl: Option<Value>) {
+        for declaration in &declarations.resources {
+            if self.registry.resource_type(&declaration.ty.value).is_none() {
+                self.diagnostics.push(self.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span));
+            }
+            for template in templates(declaration) {
+                self.paths(template, declaration.for_each.is_some(), acl.is_some());
+            }
+        }
+        let output_templates = |output: &crate::descriptor::OutputDeclaration| {
+            [Some(output.value.clone()), output.label.clone(), output.href.clone()]
+        };
+        for template in declarations.outputs.iter().flat_map(output_templates).flatten() {
+            self.paths(&template, false, acl.is_some());
+        }
+        self.walk(declarations, acl);
+    }
+
+    /// Evaluates all declarations over a sample, in their order.
+    fn walk(&mut self, declarations: &Declarations, acl: Option<Value>) {
+        let component = CompiledComponent {
+            key: "sample".to_owned(),
+            id: None,
+            depends_on: Vec::new(),
+            declarations: Arc::new(declarations.clone()),
+            value: Value::Null,
+            blueprint: None,
+            span: self.blueprint.span,
+        };
+        let order = match graph::order(&[component]) {
+            Ok(order) => order,
+            Err(found) => {
+                // Outputs of other components are not known here, and no mistake of the blueprint.
+                self.diagnostics.extend(found.into_iter().filter(|found| found.code != "unknown_component"));
+                return;
+            }
+        };
+        let facts = self.facts(acl);
+        let mut values = ResourceValues::new();
+        for visit in order {
+            let Visit::Block(block) = visit else { continue };
+            let Some(declaration) = declarations.resources.get(block.resource) else { continue };
+            let Some((_, ty)) = self.registry.resource_type(&declaration.ty.value) else { continue };
+            let value = self.resource(declaration, ty, &facts, &values);
+            values.insert(declaration.name.value.clone(), value);
+        }
+        let outputs = ComponentOutputs::new();
+        let scope = PlanScope { facts: &facts, resources: &values, outputs: &outputs, each: None };
+        for output in &declarations.outputs {
+            self.evaluate(&output.value, &scope);
+        }
+    }
+
+    fn resource(
+        &mut self,
+        declaration: &ResourceDeclaration,
+        ty: &ResourceType,
+        facts: &Facts,
+        values: &ResourceValues,
+    ) -> BlockValue {
+        let outputs = ComponentOutputs::new();
+        let plain = PlanScope { facts, resources: values, outputs: &outputs, each: None };
+        let each = declaration.for_each.as_ref().map(|template| self.first_item(template, &plain));
+        let scope = PlanScope { facts, resources: values, outputs: &outputs, each: each.as_ref() };
+        for template in [&declaration.when, &declaration.key, &declaration.provider, &declaration.shared] {
+            if let Some(template) = template {
+                self.evaluate(template, &scope);
+            }
+        }
+        let config = match self.evaluate(&declaration.config, &scope) {
+            Some(Value::Map(config)) => config,
+            _ => Map::new(),
+        };
+        let mut found = Vec::new();
+        typecheck::check(ty.name, &ty.attributes, &config, &|path| declaration.config.span_at(path), &mut found);
+        // A wrong type may come from the sample where an expression made it; names and literals do not.
+        for diagnostic in &mut found {
+            if diagnostic.code == "wrong_type" && !declaration.config.is_literal() {
+                diagnostic.severity = Severity::Warning;
+            }
+        }
+        self.diagnostics.extend(found);
+        let filled = with_defaults(&ty.attributes, &config);
+        let value: Value = ty
+            .attributes
+            .0
+            .iter()
+            .map(|attribute| {
+                let given = filled.get(attribute.name).cloned();
+                let otherwise = if attribute.computed { Value::Unknown } else { Value::Null };
+                (attribute.name.to_owned(), given.unwrap_or(otherwise))
+            })
+            .collect();
+        match each {
+            None => BlockValue::Single(value),
+            Some(each) => {
+                let key = each.get("key").and_then(Value::as_str).unwrap_or("sample").to_owned();
+                BlockValue::Instances(IndexMap::from([(InstanceKey::Text(key), value)]))
+            }
+        }
+    }
+
+    /// `each` of the first item of a `forEach`.
+    fn first_item(&mut self, template: &Template, scope: &PlanScope<'_>) -> Value {
+        let (key, value) = match self.evaluate(template, scope) {
+            Some(Value::List(items)) => (Value::from("sample"), items.into_iter().next().unwrap_or_default()),
+            Some(Value::Map(entries)) => entries
+                .into_iter()
+                .next()
+                .map_or((Value::from("sample"), Value::Null), |(key, value)| (Value::from(key), value)),
+            _ => (Value::from("sample"), Value::Unknown),
+        };
+        [("key".to_owned(), key), ("value".to_owned(), value)].into_iter().collect()
+    }
+
+    fn evaluate(&mut self, template: &Template, scope: &PlanScope<'_>) -> Option<Value> {
+        match template.evaluate(scope, self.functions) {
+            Ok(value) => Some(value),
+            Err(found) => {
+                let is_told = has_errors(&self.diagnostics);
+                for diagnostic in found {
+                    // What is wrong with a path was told by the schema already, and better.
+                    if !is_told {
+                        let message = format!("over a sample made from the schema: {}", diagnostic.message);
+                        self.diagnostics.push(Diagnostic { severity: Severity::Warning, message, ..diagnostic });
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    /// Resolves the paths that a template reads.
+    fn paths(&mut self, template: &Template, has_each: bool, has_acl: bool) {
+        for (reference, span) in template.located_references() {
+            let root = reference.root.as_str();
+            let is_known = ROOTS.contains(&root) || (root == "each" && has_each) || (root == "acl" && has_acl);
+            if !is_known {
+                let known = ROOTS.iter().copied().chain(["each", "acl"]);
+                let hint = did_you_mean(root, known).unwrap_or_else(|| match root {
+                    "each" => "`each` needs `forEach`".to_owned(),
+                    "acl" => "`acl` is known in the resources of `acl:` only".to_owned(),
+                    _ => format!("there are: {}", ROOTS.join(", ")),
+                });
+                self.diagnostics.push(
+                    Diagnostic::error("unknown_variable", format!("there is no variable `{root}` here")).at(span).hint(hint),
+                );
+            } else if let Some(path) = specific_path(reference) {
+                self.specific_path(&path, span);
+            }
+        }
+    }
+
+    /// Looks up a path that begins with `specific` in the schema.
+    fn specific_path(&mut self, path: &Path, span: Span) {
+        let (Some(schema), Some((_, rest))) = (&self.blueprint.specific, path.0.split_first()) else { return };
+        if path.first_key() != Some("specific") {
+            return;
+        }
+        if let Err(missing) = sample::resolve(schema.json(), rest) {
+            let hint = did_you_mean(&missing.name, missing.known.iter().map(String::as_str))
+                .unwrap_or_else(|| format!("it has: {}", missing.known.join(", ")));
+            self.diagnostics.push(
+                Diagnostic::error("unknown_field", format!("the schema of `specific` has no `{}`", missing.name))
+                    .at(span)
+                    .hint(hint),
+            );
+        }
+    }
+
+    fn facts(&self, acl: Option<Value>) -> Facts {
+        let specific = self.blueprint.specific.as_ref().map(|schema| sample::of(schema.json())).unwrap_or_default();
+        let mut roots: Map = [
+            ("component", sample::component(specific)),
+            ("product", sample::product()),
+            ("environment", Value::from("sample")),
+            ("stack", Value::from("domain.sample.0")),
+            ("settings", Value::Unknown),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+        roots.extend(acl.map(|acl| ("acl".to_owned(), acl)));
+        Facts { roots, ..Facts::default() }
+    }
+}
+
+fn scope<'a>(facts: &'a Facts, each: Option<&'a Value>) -> PlanScope<'a> {
+    static NO_RESOURCES: std::sync::LazyLock<ResourceValues> = std::sync::LazyLock::new(ResourceValues::new);
+    static NO_OUTPUTS: std::sync::LazyLock<ComponentOutputs> = std::sync::LazyLock::new(ComponentOutputs::new);
+    PlanScope { facts, resources: &NO_RESOURCES, outputs: &NO_OUTPUTS, each }
+}
+
+/// The path of a reference to `component.specific`, as far as its steps are plain.
+fn specific_path(reference: &Reference) -> Option<Path> {
+    if reference.root != "component" {
+        return None;
+    }
+    let mut path = Path::default();
+    for step in &reference.steps {
+        path = match step {
+            ReferenceStep::Key(key) => path.key(key),
+            ReferenceStep::Index(index) => path.index(usize::try_from(*index).ok()?),
+            ReferenceStep::Path(_) => break,
+        };
+    }
+    (path.first_key() == Some("specific")).then_some(path)
+}

@@ -1,0 +1,169 @@
+//! Samples: a value that a JSON Schema describes, and paths looked up in a schema.
+
+use serde_json::Value as Json;
+use terrace_provider::{Map, Step, Value};
+
+/// A field that a schema does not have.
+pub(super) struct Missing {
+    pub(super) name: String,
+    pub(super) known: Vec<String>,
+}
+
+/// How deep samples go: a schema may refer to itself.
+const DEEPEST: usize = 12;
+
+/// Looks up a path. What a schema leaves open has every field.
+pub(super) fn resolve(schema: &Json, path: &[Step]) -> Result<(), Missing> {
+    let mut at = vec![schema];
+    for step in path {
+        let here: Vec<&Json> = at.iter().flat_map(|part| alternatives(part, schema, 0)).collect();
+        let mut next = Vec::new();
+        let mut known = Vec::new();
+        let mut is_open = here.is_empty();
+        for part in &here {
+            match step {
+                Step::Key(name) => match part.get("properties").and_then(Json::as_object) {
+                    Some(properties) => {
+                        known.extend(properties.keys().cloned());
+                        next.extend(properties.get(name));
+                        next.extend(part.get("additionalProperties").filter(|schema| schema.is_object()));
+                        is_open |= part.get("patternProperties").is_some();
+                    }
+                    None => is_open = true,
+                },
+                Step::Index(_) => match part.get("items") {
+                    Some(items) => next.push(items),
+                    None => is_open = true,
+                },
+            }
+        }
+        if next.is_empty() {
+            return match step {
+                Step::Key(name) if !is_open => Err(Missing { name: name.clone(), known }),
+                _ => Ok(()),
+            };
+        }
+        at = next;
+    }
+    Ok(())
+}
+
+/// A value that fits the schema as well as a value made without thinking can: every property, one item in each list.
+pub(super) fn of(schema: &Json) -> Value {
+    sample(schema, schema, 0)
+}
+
+/// A component around its `specific`.
+pub(super) fn component(specific: Value) -> Value {
+    let column = serde_json::json!({
+        "name": "ID", "description": "sample", "dataType": "NUMBER", "precision": 38, "scale": 0,
+        "constraint": "PRIMARY_KEY", "tags": [{"tagFQN": "sample", "source": "Tag", "value": "sample"}],
+    });
+    let outside = serde_json::json!({
+        "id": "urn:dmb:cmp:domain:sample:0:component", "key": "component", "name": "Sample",
+        "description": "sample", "kind": "storage", "version": "0.0.0", "platform": "sample", "technology": "sample",
+        "dependsOn": [], "readsFrom": [], "tags": [{"tagFQN": "sample", "source": "Tag"}],
+        "dataContract": {"schema": [column]},
+    });
+    let mut entries = match Value::from(outside) {
+        Value::Map(entries) => entries,
+        _ => Map::new(),
+    };
+    entries.insert("specific".to_owned(), specific);
+    Value::Map(entries)
+}
+
+/// A data product.
+pub(super) fn product() -> Value {
+    Value::from(serde_json::json!({
+        "id": "urn:dmb:dp:domain:sample:0", "name": "Sample", "description": "sample", "domain": "domain",
+        "kind": "dataproduct", "version": "0.1.0", "environment": "sample", "tags": [],
+        "dataProductOwner": "user:jane.roe_example.com", "devGroup": "group:dev", "ownerGroup": "jane.roe_example.com",
+        "email": "jane.roe@example.com", "specific": {},
+    }))
+}
+
+/// A schema and all that it is made of: references followed, `anyOf` and its kin opened.
+fn alternatives<'s>(schema: &'s Json, root: &'s Json, depth: usize) -> Vec<&'s Json> {
+    if depth > DEEPEST {
+        return Vec::new();
+    }
+    if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
+        let target = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+        return target.map(|target| alternatives(target, root, depth + 1)).unwrap_or_default();
+    }
+    let mut parts = vec![schema];
+    for keyword in ["anyOf", "oneOf", "allOf"] {
+        let inner = schema.get(keyword).and_then(Json::as_array).into_iter().flatten();
+        parts.extend(inner.flat_map(|inner| alternatives(inner, root, depth + 1)));
+    }
+    // A part that says nothing of fields leaves nothing open that another part closes.
+    let says_something = |part: &&Json| part.get("properties").is_some() || part.get("items").is_some();
+    if parts.iter().any(says_something) { parts.into_iter().filter(says_something).collect() } else { parts }
+}
+
+fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
+    if depth > DEEPEST {
+        return Value::Null;
+    }
+    for keyword in ["default", "const"] {
+        if let Some(value) = schema.get(keyword).filter(|value| !value.is_null()) {
+            return Value::from(value.clone());
+        }
+    }
+    for keyword in ["examples", "enum"] {
+        let first = schema.get(keyword).and_then(Json::as_array).and_then(|values| values.iter().find(|it| !it.is_null()));
+        if let Some(value) = first {
+            return Value::from(value.clone());
+        }
+    }
+    if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
+        let target = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+        return target.map(|target| sample(target, root, depth + 1)).unwrap_or_default();
+    }
+    for keyword in ["anyOf", "oneOf"] {
+        let inner = schema.get(keyword).and_then(Json::as_array).into_iter().flatten();
+        if let Some(value) = inner.map(|inner| sample(inner, root, depth + 1)).find(|value| !value.is_null()) {
+            return value;
+        }
+    }
+    match type_of(schema) {
+        Some("string") => Value::from(text(schema)),
+        Some("integer") => Value::Int(schema.get("minimum").and_then(Json::as_i64).unwrap_or(1)),
+        Some("number") => Value::Int(1),
+        Some("boolean") => Value::Bool(true),
+        Some("array") => {
+            let item = schema.get("items").map(|items| sample(items, root, depth + 1));
+            Value::List(item.into_iter().collect())
+        }
+        Some("object") => {
+            let mut entries = Map::new();
+            let parts = std::iter::once(schema).chain(schema.get("allOf").and_then(Json::as_array).into_iter().flatten());
+            for part in parts {
+                for (name, property) in part.get("properties").and_then(Json::as_object).into_iter().flatten() {
+                    entries.insert(name.clone(), sample(property, root, depth + 1));
+                }
+            }
+            Value::Map(entries)
+        }
+        _ => Value::Null,
+    }
+}
+
+/// The type of a schema; the first that is not null where there are several, an object where fields are named.
+fn type_of(schema: &Json) -> Option<&str> {
+    match schema.get("type") {
+        Some(Json::String(name)) => Some(name),
+        Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).find(|name| *name != "null"),
+        _ if schema.get("properties").is_some() => Some("object"),
+        _ => None,
+    }
+}
+
+/// A text: of digits where the pattern or the format asks for a number.
+fn text(schema: &Json) -> &'static str {
+    let pattern = schema.get("pattern").and_then(Json::as_str).unwrap_or_default();
+    let has_digits = pattern.contains("\\d") || pattern.contains("[0-9]");
+    let has_letters = pattern.contains("a-z") || pattern.contains("A-Z") || pattern.contains("\\w");
+    if has_digits && !has_letters { "1" } else { "sample" }
+}
