@@ -29,7 +29,8 @@ pub fn changed_attributes(before: &Attributes, after: &Attributes) -> Vec<Path> 
     names.filter(|name| !is_same(before.get(*name), after.get(*name))).map(|name| Path::attribute(name)).collect()
 }
 
-fn is_same(before: Option<&Value>, after: Option<&Value>) -> bool {
+/// True when nothing changes; null counts as absent.
+pub(crate) fn is_same(before: Option<&Value>, after: Option<&Value>) -> bool {
     match (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null())) {
         (Some(before), Some(after)) => before.is_same_as(after),
         (None, None) => true,

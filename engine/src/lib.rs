@@ -11,6 +11,7 @@ pub mod decode;
 pub mod descriptor;
 pub mod diagnostic;
 pub mod diff;
+pub mod drift;
 pub mod event;
 pub mod expression;
 pub mod graph;
@@ -18,9 +19,12 @@ pub mod plan;
 pub mod record;
 pub mod recover;
 pub mod registry;
+pub mod render;
 pub mod seal;
 pub mod source;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod yaml;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ pub mod contract;
 pub mod file;
 mod orphans;
 mod outputs;
-mod refresh;
+pub(crate) mod refresh;
 mod resource;
 pub(crate) mod scope;
 mod shared;

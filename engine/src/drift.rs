@@ -1,0 +1,145 @@
+//! What differs from what is recorded, without any change of a descriptor. Nothing is written.
+//!
+//! This is the reading half of planning on its own: rows are loaded and their objects read; what a plan would have
+//! taken in silently is told here. Rows whose last step is in doubt are left to plans and recovery.
+
+use crate::address::{Address, StackId};
+use crate::diagnostic::Diagnostic;
+use crate::diff::differences;
+use crate::plan::compute::{Options, PlanFailure, Planner};
+use crate::plan::refresh::{self, LoadedRow};
+use crate::store::{OwnersOf, RowStatus, Selection};
+use std::collections::BTreeSet;
+use terrace_provider::{Path, Value};
+
+/// One resource that is not as recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DriftItem {
+    /// The stack whose row it is; the pseudo-stack of shared resources for a shared one.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// What happened to it.
+    pub kind: DriftKind,
+    /// What differs; empty when the object is gone.
+    pub attributes: Vec<DriftedAttribute>,
+}
+
+/// What happened to an object behind terrace's back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DriftKind {
+    /// Attributes of it were changed.
+    Changed,
+    /// It was deleted.
+    Deleted,
+    /// It was deleted, and another one was made in its place.
+    Recreated,
+}
+
+/// A difference between what is recorded and what was found; an absent side is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DriftedAttribute {
+    /// Where.
+    pub path: Path,
+    /// What is recorded.
+    pub recorded: Option<Value>,
+    /// What was found.
+    pub observed: Option<Value>,
+}
+
+impl DriftKind {
+    /// The word in every form of output.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Deleted => "deleted",
+            Self::Recreated => "recreated",
+        }
+    }
+}
+
+/// Reads the objects that a stack's rows (and the shared rows that it owns) stand for, and tells what differs.
+///
+/// The planner's own choice about refreshing is of no account: drift cannot be told without.
+///
+/// # Errors
+/// When the store cannot be read or what it holds cannot be opened. An object that cannot be read is a diagnostic.
+pub async fn detect(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    selection: &Selection,
+) -> Result<(Vec<DriftItem>, Vec<Diagnostic>), PlanFailure> {
+    let options = Options { refresh: true, ..planner.options.clone() };
+    let planner = Planner { options: &options, ..*planner };
+    let mut diagnostics = Vec::new();
+    let mut items = Vec::new();
+    let shared = shared_selection(&planner, stack, selection).await?;
+    let environment = StackId::shared(&stack.environment);
+    for (stack, selection) in [(stack, Some(selection.clone())), (&environment, shared)] {
+        let Some(selection) = selection else { continue };
+        let loaded = refresh::load(&planner, stack, &selection, &mut diagnostics).await?;
+        let rows = loaded.rows.into_iter().filter(|(address, _)| !loaded.in_doubt.contains_key(address));
+        items.extend(rows.filter_map(|(address, row)| item(&planner, stack, address, row)));
+    }
+    Ok((items, diagnostics))
+}
+
+/// The shared rows that belong to the chosen part of a stack; `None` when there are none.
+async fn shared_selection(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    selection: &Selection,
+) -> Result<Option<Selection>, PlanFailure> {
+    let owned = planner.store.owners(&stack.environment, &OwnersOf::Stack(stack.clone())).await?;
+    let is_chosen = |component: &str, address: &Address| match selection {
+        Selection::All => true,
+        Selection::Components(components) => components.contains(component),
+        Selection::Addresses(addresses) => addresses.contains(address),
+    };
+    let addresses: BTreeSet<Address> = owned
+        .into_iter()
+        .filter(|owner| owner.stack == *stack && is_chosen(&owner.component, &owner.address))
+        .map(|owner| owner.address)
+        .collect();
+    Ok((!addresses.is_empty()).then_some(Selection::Addresses(addresses)))
+}
+
+fn item(planner: &Planner<'_>, stack: &StackId, address: Address, row: LoadedRow) -> Option<DriftItem> {
+    if row.is_gone {
+        return Some(DriftItem { stack: stack.clone(), address, kind: DriftKind::Deleted, attributes: Vec::new() });
+    }
+    let prior = row.opened.prior;
+    let recorded = prior.recorded.filter(|_| prior.status != RowStatus::Tainted)?;
+    let attributes: Vec<DriftedAttribute> = differences(&recorded, &prior.attributes)
+        .into_iter()
+        .map(|difference| DriftedAttribute {
+            path: difference.path,
+            recorded: difference.before,
+            observed: difference.after,
+        })
+        .collect();
+    // What a provider gives an object once, and what has changed since, is not that object's any more.
+    let ty = planner.registry.resource_type(&address.ty);
+    let is_another = attributes
+        .iter()
+        .filter_map(|attribute| attribute.path.first_key())
+        .any(|name| ty.is_some_and(|(_, ty)| ty.attributes.get(name).is_some_and(|attribute| attribute.stable)));
+    let kind = if is_another { DriftKind::Recreated } else { DriftKind::Changed };
+    Some(DriftItem { stack: stack.clone(), address, kind, attributes })
+}
+
+/// Leaves out the attributes at or below the given paths, and the resources of which nothing else differs.
+#[must_use]
+pub fn ignoring(items: Vec<DriftItem>, ignored: &[Path]) -> Vec<DriftItem> {
+    let is_ignored = |attribute: &DriftedAttribute| ignored.iter().any(|path| path.covers(&attribute.path));
+    items
+        .into_iter()
+        .filter_map(|mut item| {
+            let had_any = !item.attributes.is_empty();
+            item.attributes.retain(|attribute| !is_ignored(attribute));
+            (!had_any || !item.attributes.is_empty()).then_some(item)
+        })
+        .collect()
+}

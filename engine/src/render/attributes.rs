@@ -1,0 +1,265 @@
+//! How the attributes of a resource differ, line by line: into maps, into lists by the names of their items or by
+//! position, into texts by their lines.
+
+use super::line::{Line, Mark};
+use super::text::{counted, visible};
+use super::text_diff::hunks;
+use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, item};
+use crate::action::Action;
+use crate::diff::is_same;
+use crate::plan::{Change, Prior};
+use terrace_provider::{Attributes, Map, Path, Value};
+
+mod list;
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// Unchanged lines around those of a text that change.
+    pub(crate) context: usize,
+    /// What did not change is counted instead of shown, long texts are cut, and what goes as a whole is not listed.
+    pub(crate) is_folded: bool,
+    /// How much of a value on one line.
+    pub(crate) limits: Limits,
+}
+
+impl Style {
+    /// What a person wants to see first.
+    pub(crate) const COMPACT: Self = Self { context: 1, is_folded: true, limits: Limits { items: 6, characters: 80 } };
+    /// Everything.
+    pub(crate) const FULL: Self = Self { context: usize::MAX, is_folded: false, limits: Limits::NONE };
+}
+
+/// Lines of a new or vanishing text that are shown when folded.
+const FOLDED_TEXT_LINES: usize = 6;
+/// Names wider than this do not push the values of their neighbours aside.
+const WIDEST_LABEL: usize = 28;
+
+/// What a change does to attributes.
+pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
+    let nothing = Attributes::new();
+    let before = change.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
+    let after = change.after.as_ref().map_or(&nothing, |after| &after.attributes);
+    let mut lines = match (&change.prior, change.drift.is_empty()) {
+        (Some(prior), false) => drifted(prior, style),
+        _ => Vec::new(),
+    };
+    let mut writing = Writing::new(style, &change.replace_paths);
+    if change.in_doubt.is_some() {
+        lines.push(Line::new(0, Mark::Plain, "`terrace recover` finds out, or asks"));
+    }
+    let is_told = change.in_doubt.is_none()
+        && match change.action {
+            Action::NoOp | Action::Forget | Action::Retain => false,
+            Action::Delete => !style.is_folded,
+            _ => true,
+        };
+    if is_told {
+        writing.maps(before, after, &Path::default(), 0);
+        lines.append(&mut writing.lines);
+        if let (Some(prior), Some(after)) = (&change.prior, &change.after) {
+            lines.extend(write_only(prior, &after.write_only));
+        }
+    }
+    lines
+}
+
+/// What was found to differ from what is recorded.
+fn drifted(prior: &Prior, style: Style) -> Vec<Line> {
+    let Some(recorded) = &prior.recorded else { return Vec::new() };
+    let mut writing = Writing::new(Style { is_folded: true, ..style }, &[]);
+    writing.is_counting = false;
+    writing.maps(recorded, &prior.attributes, &Path::default(), 1);
+    let title = Line::new(0, Mark::Plain, "drifted: recorded → found");
+    if writing.lines.is_empty() { Vec::new() } else { std::iter::once(title).chain(writing.lines).collect() }
+}
+
+/// Attributes that are sent and never stored: only that they change is known.
+fn write_only<'a>(
+    prior: &'a Prior,
+    planned: &'a std::collections::BTreeMap<String, String>,
+) -> impl Iterator<Item = Line> + 'a {
+    let changed = planned.iter().filter(|(name, digest)| prior.write_only.get(*name) != Some(digest));
+    let gone = prior.write_only.keys().filter(|name| !planned.contains_key(*name));
+    changed
+        .map(|(name, _)| format!("{} = {SENSITIVE_CHANGED}", visible(name)))
+        .chain(gone.map(|name| format!("{} = {SENSITIVE} → null", visible(name))))
+        .map(|text| Line::new(0, Mark::Change, text))
+}
+
+/// Writes the lines of a comparison.
+struct Writing<'a> {
+    style: Style,
+    replace_paths: &'a [Path],
+    /// What is folded is counted in a line of its own.
+    is_counting: bool,
+    lines: Vec<Line>,
+}
+
+/// Two sides of an attribute; null counts as absent.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    before: Option<&'a Value>,
+    after: Option<&'a Value>,
+}
+
+impl<'a> Pair<'a> {
+    fn new(before: Option<&'a Value>, after: Option<&'a Value>) -> Self {
+        let present = |side: Option<&'a Value>| side.filter(|value| !matches!(value, Value::Null));
+        Self { before: present(before), after: present(after) }
+    }
+
+    fn is_absent(self) -> bool {
+        self.before.is_none() && self.after.is_none()
+    }
+
+    fn is_same(self) -> bool {
+        is_same(self.before, self.after)
+    }
+
+    fn mark(self) -> Mark {
+        match (self.before, self.after) {
+            _ if self.is_same() => Mark::Same,
+            (None, _) => Mark::Add,
+            (_, None) => Mark::Remove,
+            _ => Mark::Change,
+        }
+    }
+
+    /// A mark on either side covers both: what was not marked yet may be the very value that is to be hidden.
+    fn is_sensitive(self) -> bool {
+        [self.before, self.after].into_iter().flatten().any(|value| matches!(value, Value::Sensitive(_)))
+    }
+}
+
+impl<'a> Writing<'a> {
+    fn new(style: Style, replace_paths: &'a [Path]) -> Self {
+        Self { style, replace_paths, is_counting: true, lines: Vec::new() }
+    }
+
+    fn maps(&mut self, before: &Map, after: &Map, path: &Path, depth: usize) {
+        let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+        let pairs: Vec<(&String, Pair<'_>)> = names
+            .map(|name| (name, Pair::new(before.get(name), after.get(name))))
+            .filter(|(_, pair)| !pair.is_absent())
+            .collect();
+        let (shown, folded): (Vec<_>, Vec<_>) =
+            pairs.into_iter().partition(|(_, pair)| !self.style.is_folded || !pair.is_same());
+        let labels: Vec<String> = shown.iter().map(|(name, _)| visible(name).into_owned()).collect();
+        let width = labels.iter().map(|label| label.chars().count()).filter(|width| *width <= WIDEST_LABEL).max();
+        for ((name, pair), label) in shown.into_iter().zip(labels) {
+            self.value(&format!("{label:<width$}", width = width.unwrap_or_default()), pair, &path.key(name), depth);
+        }
+        self.fold(folded.len(), if depth == 0 { "unchanged attributes" } else { "unchanged entries" }, depth);
+    }
+
+    /// Counts what is not shown.
+    fn fold(&mut self, count: usize, what: &str, depth: usize) {
+        if count > 0 && self.is_counting {
+            // "entries" does not lose its s alone.
+            let what = if count == 1 { what.replace("entries", "entry") } else { what.to_owned() };
+            self.lines.push(Line::new(depth, Mark::Plain, format!("({} hidden)", counted(count, &what))));
+        }
+    }
+
+    fn value(&mut self, label: &str, pair: Pair<'_>, path: &Path, depth: usize) {
+        let mark = pair.mark();
+        if pair.is_sensitive() {
+            let text = match (mark, pair.after) {
+                (Mark::Change, Some(after)) if after.is_unknown() => format!("{SENSITIVE} {UNKNOWN}"),
+                (Mark::Change, _) => SENSITIVE_CHANGED.to_owned(),
+                _ => SENSITIVE.to_owned(),
+            };
+            return self.leaf(mark, format!("{label} = {text}"), path, depth);
+        }
+        let limits = self.style.limits;
+        match (pair.before, pair.after) {
+            (_, Some(value)) if mark == Mark::Same => self.whole(mark, label, value, path, depth),
+            (None, Some(value)) => self.whole(mark, label, value, path, depth),
+            (Some(value), None) => self.whole(mark, label, value, path, depth),
+            (Some(Value::String(before)), Some(Value::String(after)))
+                if before.contains('\n') || after.contains('\n') =>
+            {
+                self.texts(label, before, after, path, depth);
+            }
+            (Some(Value::Map(before)), Some(Value::Map(after))) => {
+                self.header(Mark::Change, label, path, depth);
+                self.maps(before, after, path, depth + 1);
+            }
+            (Some(Value::List(before)), Some(Value::List(after))) => {
+                self.header(Mark::Change, label, path, depth);
+                self.lists(before, after, path, depth + 1);
+            }
+            (Some(before), Some(after)) => {
+                let text = format!("{label} = {} → {}", brief(before, limits), brief(after, limits));
+                self.leaf(mark, text, path, depth);
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// A value that comes, goes or stays as a whole.
+    fn whole(&mut self, mark: Mark, label: &str, value: &Value, path: &Path, depth: usize) {
+        let limits = self.style.limits;
+        match value {
+            Value::String(text) if text.contains('\n') => self.long_text(mark, label, text, path, depth),
+            Value::Map(entries) if !self.style.is_folded && !entries.is_empty() => {
+                self.header(mark, label, path, depth);
+                for (key, value) in entries {
+                    self.whole(mark, &visible(key), value, &path.key(key), depth + 1);
+                }
+            }
+            Value::List(items) if !self.style.is_folded && !items.is_empty() => {
+                self.header(mark, label, path, depth);
+                for (position, value) in items.iter().enumerate() {
+                    self.leaf(mark, item(value, limits), &path.index(position), depth + 1);
+                }
+            }
+            _ => self.leaf(mark, format!("{label} = {}", brief(value, limits)), path, depth),
+        }
+    }
+
+    /// A text of several lines that comes, goes or stays as a whole.
+    fn long_text(&mut self, mark: Mark, label: &str, text: &str, path: &Path, depth: usize) {
+        let total = text.lines().count();
+        self.leaf(mark, format!("{label} = ({})", counted(total, "lines")), path, depth);
+        // "1 more line" takes as much room as the line.
+        let shown = match self.style.is_folded && total > FOLDED_TEXT_LINES + 1 {
+            true => FOLDED_TEXT_LINES,
+            false => total,
+        };
+        for line in text.lines().take(shown) {
+            self.lines.push(Line::new(depth + 1, mark, visible(line)));
+        }
+        if shown < total {
+            let rest = format!("… {}", counted(total - shown, "more lines"));
+            self.lines.push(Line::new(depth + 1, Mark::Plain, rest));
+        }
+    }
+
+    fn texts(&mut self, label: &str, before: &str, after: &str, path: &Path, depth: usize) {
+        let Some(hunks) = hunks(before, after, self.style.context) else {
+            let lines = |text: &str| format!("({})", counted(text.lines().count(), "lines"));
+            return self.leaf(Mark::Change, format!("{label} = {} → {}", lines(before), lines(after)), path, depth);
+        };
+        for (position, hunk) in hunks.into_iter().enumerate() {
+            match position {
+                0 => self.leaf(Mark::Change, format!("{label}   {}", hunk.header), path, depth),
+                _ => self.lines.push(Line::new(depth + 1, Mark::Hunk, hunk.header)),
+            }
+            self.lines.extend(hunk.lines.into_iter().map(|(mark, text)| Line::new(depth + 1, mark, text)));
+        }
+    }
+
+    fn header(&mut self, mark: Mark, label: &str, path: &Path, depth: usize) {
+        let mut line = Line::new(depth, mark, label.trim_end());
+        line.is_forcing = self.replace_paths.contains(path);
+        self.lines.push(line);
+    }
+
+    fn leaf(&mut self, mark: Mark, text: String, path: &Path, depth: usize) {
+        let mut line = Line::new(depth, mark, text);
+        line.is_forcing = mark != Mark::Same && self.replace_paths.iter().any(|forcing| path.covers(forcing));
+        self.lines.push(line);
+    }
+}

@@ -1,0 +1,119 @@
+//! How lists differ: by the names of their items, as a sequence of plain values, else by position.
+
+use super::{Line, Mark, Pair, Writing};
+use crate::render::text::{cut, visible};
+use crate::render::value::{Limits, brief, item, name_of};
+use similar::{Algorithm, ChangeTag, capture_diff_slices};
+use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::{Path, Value};
+
+/// Lists with more items than this are compared by position: finding the shortest difference would take too long.
+const MOST_ITEMS: usize = 2_000;
+
+impl Writing<'_> {
+    pub(super) fn lists(&mut self, before: &[Value], after: &[Value], path: &Path, depth: usize) {
+        if let (Some(old), Some(new)) = (names(before), names(after)) {
+            return self.by_name((&old, before), (&new, after), path, depth);
+        }
+        let is_plain = |items: &[Value]| items.len() <= MOST_ITEMS && items.iter().all(is_plain_value);
+        if is_plain(before) && is_plain(after) {
+            return self.by_sequence(before, after, path, depth);
+        }
+        self.by_position(before, after, path, depth);
+    }
+
+    fn by_name(&mut self, before: (&[&str], &[Value]), after: (&[&str], &[Value]), path: &Path, depth: usize) {
+        let old: BTreeMap<&str, &Value> = before.0.iter().copied().zip(before.1).collect();
+        let new: BTreeMap<&str, (usize, &Value)> = after.0.iter().copied().zip(after.1.iter().enumerate()).collect();
+        let limits = self.style.limits;
+        let mut unchanged = 0;
+        for (name, value) in before.0.iter().zip(before.1) {
+            match new.get(name) {
+                None => self.leaf(Mark::Remove, item(value, limits), path, depth),
+                Some((position, now)) => {
+                    let pair = Pair::new(Some(value), Some(now));
+                    match (pair.is_same(), value, now) {
+                        (false, Value::Map(before), Value::Map(after)) => {
+                            let at = path.index(*position);
+                            self.header(Mark::Change, &visible(name), &at, depth);
+                            self.maps(before, after, &at, depth + 1);
+                        }
+                        (true, ..) if !self.style.is_folded => {
+                            self.lines.push(Line::new(depth, Mark::Same, item(now, limits)));
+                        }
+                        _ => unchanged += 1,
+                    }
+                }
+            }
+        }
+        for (position, (_, value)) in
+            after.0.iter().zip(after.1).enumerate().filter(|(_, (name, _))| !old.contains_key(*name))
+        {
+            self.leaf(Mark::Add, item(value, limits), &path.index(position), depth);
+        }
+        let kept: Vec<&str> = before.0.iter().copied().filter(|name| new.contains_key(name)).collect();
+        let now: Vec<&str> = after.0.iter().copied().filter(|name| old.contains_key(name)).collect();
+        if kept != now {
+            let text = format!("order: {} → {}", told(&kept, limits), told(&now, limits));
+            self.leaf(Mark::Change, text, path, depth);
+        }
+        self.fold(unchanged, "unchanged items", depth);
+    }
+
+    fn by_sequence(&mut self, before: &[Value], after: &[Value], path: &Path, depth: usize) {
+        let text = |items: &[Value]| items.iter().map(|value| brief(value, Limits::NONE)).collect::<Vec<_>>();
+        let (old, new) = (text(before), text(after));
+        let limits = self.style.limits;
+        let shown = |items: &[Value], position: Option<usize>| {
+            position.and_then(|position| items.get(position)).map(|value| brief(value, limits)).unwrap_or_default()
+        };
+        let mut unchanged = 0;
+        for operation in capture_diff_slices(Algorithm::Myers, &old, &new) {
+            for change in operation.iter_changes(&old, &new) {
+                match change.tag() {
+                    ChangeTag::Delete => self.leaf(Mark::Remove, shown(before, change.old_index()), path, depth),
+                    ChangeTag::Insert => self.leaf(Mark::Add, shown(after, change.new_index()), path, depth),
+                    ChangeTag::Equal if self.style.is_folded => unchanged += 1,
+                    ChangeTag::Equal => {
+                        self.lines.push(Line::new(depth, Mark::Same, shown(after, change.new_index())));
+                    }
+                }
+            }
+        }
+        self.fold(unchanged, "unchanged items", depth);
+    }
+
+    fn by_position(&mut self, before: &[Value], after: &[Value], path: &Path, depth: usize) {
+        let mut unchanged = 0;
+        for position in 0..before.len().max(after.len()) {
+            let pair = Pair::new(before.get(position), after.get(position));
+            if pair.is_same() && self.style.is_folded {
+                unchanged += usize::from(!pair.is_absent());
+                continue;
+            }
+            self.value(&format!("[{position}]"), pair, &path.index(position), depth);
+        }
+        self.fold(unchanged, "unchanged items", depth);
+    }
+}
+
+/// The names of the items, when each has one of its own.
+fn names(items: &[Value]) -> Option<Vec<&str>> {
+    let names: Vec<&str> = items.iter().map(name_of).collect::<Option<_>>()?;
+    (names.iter().collect::<BTreeSet<_>>().len() == names.len()).then_some(names)
+}
+
+/// True for what can be told apart by its text.
+fn is_plain_value(value: &Value) -> bool {
+    matches!(value, Value::Bool(_) | Value::Int(_) | Value::Number(_) | Value::String(_))
+}
+
+fn told(names: &[&str], limits: Limits) -> String {
+    let shown = if limits.items == 0 { names.len() } else { limits.items };
+    let mut text =
+        names.iter().take(shown).map(|name| cut(&visible(name), limits.characters).into_owned()).collect::<Vec<_>>();
+    if names.len() > shown {
+        text.push(format!("… {} more", names.len() - shown));
+    }
+    format!("[{}]", text.join(", "))
+}

@@ -1,0 +1,100 @@
+//! Drift for people and for tools.
+
+use super::text::{counted, visible};
+use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
+use crate::action::Action;
+use crate::address::StackId;
+use crate::drift::{DriftItem, DriftKind, DriftedAttribute};
+use serde_json::json;
+use std::fmt::Write;
+use terrace_provider::Value;
+
+/// How much of a value is shown.
+const LIMITS: Limits = Limits { items: 6, characters: 80 };
+
+/// Drift for a person at a terminal. Ends with a line break.
+#[must_use]
+pub fn human(items: &[DriftItem]) -> String {
+    if items.is_empty() {
+        return "No drift. What is there is as recorded.\n".to_owned();
+    }
+    let mut text = String::new();
+    let mut stack: Option<&StackId> = None;
+    for item in items {
+        if stack != Some(&item.stack) {
+            if stack.is_some() {
+                text.push('\n');
+            }
+            stack = Some(&item.stack);
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "stack {}\n", visible(&item.stack.to_string()));
+        }
+        let sign = match item.kind {
+            DriftKind::Changed => Action::Update.sign(),
+            DriftKind::Deleted => Action::Delete.sign(),
+            DriftKind::Recreated => Action::Replace.sign(),
+        };
+        let _ = writeln!(text, "  {sign} {}   {}", visible(&item.address.to_string()), item.kind.word());
+        for attribute in &item.attributes {
+            let _ = writeln!(text, "      {}: {}", visible(&attribute.path.to_string()), difference(attribute));
+        }
+    }
+    let count = items.len();
+    let verb = if count == 1 { "differs" } else { "differ" };
+    let _ = writeln!(text, "\nDrift: {} {verb} from what is recorded.", counted(count, "resources"));
+    text
+}
+
+/// Drift for tools: `{"drifted": [{stack, address, kind, attributes: [{path, recorded, observed}]}]}`. A sensitive
+/// side is null and `sensitive` is true.
+#[must_use]
+pub fn json(items: &[DriftItem]) -> serde_json::Value {
+    let attribute = |attribute: &DriftedAttribute| {
+        let is_sensitive = is_sensitive(attribute);
+        let side = |side: &Option<Value>| match side {
+            Some(value) if !is_sensitive => value.to_json(),
+            _ => serde_json::Value::Null,
+        };
+        json!({
+            "path": attribute.path.to_string(),
+            "recorded": side(&attribute.recorded),
+            "observed": side(&attribute.observed),
+            "sensitive": is_sensitive,
+        })
+    };
+    let drifted: Vec<_> = items
+        .iter()
+        .map(|item| {
+            json!({
+                "stack": item.stack,
+                "address": item.address,
+                "kind": item.kind,
+                "attributes": item.attributes.iter().map(attribute).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({ "drifted": drifted })
+}
+
+fn difference(attribute: &DriftedAttribute) -> String {
+    if is_sensitive(attribute) {
+        return match (&attribute.recorded, &attribute.observed) {
+            (Some(_), Some(_)) => SENSITIVE_CHANGED.to_owned(),
+            (None, _) => format!("was not there, found {SENSITIVE}"),
+            (_, None) => format!("recorded {SENSITIVE}, not there any more"),
+        };
+    }
+    match (&attribute.recorded, &attribute.observed) {
+        (Some(recorded), Some(observed)) => {
+            format!("recorded {}, found {}", brief(recorded, LIMITS), brief(observed, LIMITS))
+        }
+        (None, Some(observed)) => format!("was not there, found {}", brief(observed, LIMITS)),
+        (Some(recorded), None) => format!("recorded {}, not there any more", brief(recorded, LIMITS)),
+        (None, None) => "differs".to_owned(),
+    }
+}
+
+/// A mark on either side covers both.
+fn is_sensitive(attribute: &DriftedAttribute) -> bool {
+    [&attribute.recorded, &attribute.observed].into_iter().flatten().any(Value::has_sensitive)
+}

@@ -1,0 +1,137 @@
+//! The first line of a change: its sign, its address, and in a few words what happens and why.
+
+use super::text::{counted, visible};
+use super::value::{Limits, SENSITIVE_CHANGED, brief};
+use crate::action::{Action, Reason};
+use crate::diff::changed_attributes;
+use crate::plan::{Change, DataLossNote, Mode};
+use terrace_provider::{Attributes, Value};
+
+/// The sign of a change whose last step is in doubt.
+pub(crate) const IN_DOUBT: &str = "?";
+/// What stands behind a change that destroys data.
+pub(crate) const DESTROYS_DATA: &str = "! destroys data";
+
+/// The sign of a change.
+pub(crate) const fn sign(change: &Change) -> &'static str {
+    match change.in_doubt {
+        Some(_) => IN_DOUBT,
+        None => change.action.sign(),
+    }
+}
+
+/// What follows the address; may be empty.
+pub(crate) fn note(change: &Change, mode: Mode) -> String {
+    if let Some(reason) = &change.in_doubt {
+        return format!("in doubt: {}", visible(reason));
+    }
+    let reason = change.reason.as_ref().filter(|reason| mode != Mode::Destroy || **reason != Reason::Destroy);
+    let reason = reason.map(Reason::text);
+    match change.action {
+        Action::NoOp if change.drift.is_empty() => String::new(),
+        Action::NoOp => "changed outside terrace, nothing to mend".to_owned(),
+        Action::Create => joined([size(change), reason.map(ToOwned::to_owned)], ", "),
+        Action::Update => joined([changed(change), reason.map(ToOwned::to_owned)], ", "),
+        Action::Replace | Action::ReplaceCreateFirst => {
+            joined([Some(reason.unwrap_or("must be replaced").to_owned()), forced(change)], ": ")
+        }
+        Action::Delete => reason.unwrap_or_default().to_owned(),
+        Action::Read => "is read while applying".to_owned(),
+        Action::Adopt => joined([Some(reason.unwrap_or("exists, is taken over").to_owned()), changed(change)], ", "),
+        Action::Forget => joined([Some("dropped from state".to_owned()), reason.map(ToOwned::to_owned)], ": "),
+        Action::Retain => joined([Some("its data stays".to_owned()), reason.map(ToOwned::to_owned)], ": "),
+    }
+}
+
+/// What data goes, and how much: `column "FAX" is dropped: 3 rows`.
+pub(crate) fn loss(loss: &DataLossNote) -> String {
+    let reasons: Vec<_> = loss.reasons.iter().map(|reason| visible(reason)).collect();
+    let reasons = if reasons.is_empty() { "destroys data".to_owned() } else { reasons.join("; ") };
+    let amount = match &loss.amount {
+        Some(amount) => visible(amount).into_owned(),
+        None => "nothing is there to be lost".to_owned(),
+    };
+    format!("{reasons}: {amount}{}", if loss.is_allowed { " (allowed)" } else { "" })
+}
+
+/// `12 columns`: how long the longest list is that is to be made.
+fn size(change: &Change) -> Option<String> {
+    let after = change.after.as_ref()?;
+    let lengths = after.attributes.iter().filter_map(|(name, value)| match value {
+        Value::List(items) if !items.is_empty() => Some((items.len(), name)),
+        _ => None,
+    });
+    // Of several longest the first one counts: that is the order of the schema.
+    let (length, name) = lengths.rev().max_by_key(|(length, _)| *length)?;
+    Some(counted(length, &visible(name)))
+}
+
+/// `content changed`: the attributes that differ.
+fn changed(change: &Change) -> Option<String> {
+    let (before, after) = (&change.prior.as_ref()?.attributes, &change.after.as_ref()?.attributes);
+    let mut names: Vec<String> = changed_attributes(before, after)
+        .iter()
+        // What a provider gives anew with every update is no change of anybody's.
+        .filter(|path| !path.get(after).is_some_and(|value| matches!(value, Value::Unknown)))
+        .map(|path| visible(&path.to_string()).into_owned())
+        .collect();
+    names.extend(changed_secretly(change).map(|name| visible(name).into_owned()));
+    match names.len() {
+        0 => None,
+        1..=3 => Some(format!("{} changed", names.join(", "))),
+        many => Some(format!("{} changed", counted(many, "attributes"))),
+    }
+}
+
+/// Write-only attributes whose change detectors differ.
+fn changed_secretly(change: &Change) -> impl Iterator<Item = &String> {
+    let before = change.prior.as_ref().map(|prior| &prior.write_only);
+    let after = change.after.as_ref().map(|after| &after.write_only);
+    let pairs = before.zip(after);
+    pairs.into_iter().flat_map(|(before, after)| {
+        let other = after.iter().filter(|(name, digest)| before.get(*name) != Some(digest)).map(|(name, _)| name);
+        other.chain(before.keys().filter(|name| !after.contains_key(*name)))
+    })
+}
+
+/// `name "A" → "B"`: the differences that need a new object.
+fn forced(change: &Change) -> Option<String> {
+    let nothing = Attributes::new();
+    let before = change.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
+    let after = change.after.as_ref().map_or(&nothing, |after| &after.attributes);
+    let told: Vec<String> = change
+        .replace_paths
+        .iter()
+        .take(2)
+        .map(|path| {
+            let name = visible(&path.to_string()).into_owned();
+            let (before, after) = (path.get(before), path.get(after));
+            match (before, after) {
+                (Some(Value::Sensitive(_)), _) | (_, Some(Value::Sensitive(_))) => {
+                    format!("{name} {SENSITIVE_CHANGED}")
+                }
+                (Some(before), Some(after)) if is_short(before) && is_short(after) => {
+                    format!("{name} {} → {}", brief(before, Limits::SHORT), brief(after, Limits::SHORT))
+                }
+                (None, Some(after)) if is_short(after) => format!("{name} → {}", brief(after, Limits::SHORT)),
+                _ => format!("{name} changed"),
+            }
+        })
+        .collect();
+    let more = change.replace_paths.len().saturating_sub(told.len());
+    let more = (more > 0).then(|| format!("… {more} more"));
+    let told = told.into_iter().chain(more).collect::<Vec<_>>().join(", ");
+    (!told.is_empty()).then_some(told)
+}
+
+fn is_short(value: &Value) -> bool {
+    match value {
+        Value::List(_) | Value::Map(_) => false,
+        Value::String(text) => !text.contains('\n'),
+        _ => true,
+    }
+}
+
+fn joined<const N: usize>(parts: [Option<String>; N], between: &str) -> String {
+    parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(between)
+}

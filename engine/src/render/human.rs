@@ -1,0 +1,282 @@
+//! A plan on a terminal.
+
+use super::attributes::{Style, body};
+use super::headline::{self, DESTROYS_DATA};
+use super::line::{FORCES, Line, Mark};
+use super::paint::{Paint, Painter};
+use super::text::{cut, visible};
+use super::totals::{details, is_listed, of_stack, to_do, totals, verdict};
+use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
+use crate::address::SHARED;
+use crate::plan::{Change, Mode, OutputChange, OwnerChange, Part, Plan, StackPlan};
+use std::fmt::Write;
+use terrace_provider::Value;
+
+/// How a plan is shown on a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Human {
+    /// Signs and headings have colours.
+    pub color: bool,
+    /// Characters that fit into a line; longer ones are cut. 0 stands for no limit.
+    pub width: usize,
+    /// How much is shown.
+    pub detail: Detail,
+}
+
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Counts, and what destroys.
+    Summary,
+    /// What changes; what does not is counted.
+    #[default]
+    Compact,
+    /// Every attribute of every change, uncut.
+    Full,
+}
+
+impl Default for Human {
+    fn default() -> Self {
+        Self { color: false, width: 100, detail: Detail::default() }
+    }
+}
+
+/// Notes begin no further right than this.
+const WIDEST_HEAD: usize = 54;
+/// Blanks between an address and its note.
+const GAP: usize = 3;
+
+/// A plan for a person at a terminal. Ends with a line break; [`Plan::notes`] are not part of it.
+#[must_use]
+pub fn plan(plan: &Plan, options: &Human) -> String {
+    let mut screen = Screen { options: *options, painter: Painter { is_on: options.color }, text: String::new() };
+    for stack in &plan.stacks {
+        screen.stack(plan, stack);
+    }
+    screen.ending(plan);
+    screen.text
+}
+
+struct Screen {
+    options: Human,
+    painter: Painter,
+    text: String,
+}
+
+impl Screen {
+    fn stack(&mut self, plan: &Plan, stack: &StackPlan) {
+        let name = self.painter.paint(Paint::Bold, &format!("stack {}", visible(&stack.stack.to_string())));
+        let note = plan.environment_note.as_ref().map(|note| format!("  ({})", visible(note))).unwrap_or_default();
+        self.line(&format!("{name}{note}"));
+        self.text.push('\n');
+        let mut components: Vec<&str> = Vec::new();
+        let listed = stack.changes.iter().filter(|change| self.is_shown(change));
+        let owners = stack.owners.iter().filter(|_| self.options.detail != Detail::Summary);
+        let named = listed.map(|change| change.address.component.as_str());
+        for component in named.chain(owners.map(|owner| owner.ownership.component.as_str())) {
+            if !components.contains(&component) {
+                components.push(component);
+            }
+        }
+        let position = |key: &str| match key {
+            SHARED => 0,
+            key => stack.components.iter().position(|it| it.key == key).map_or(usize::MAX, |position| position + 1),
+        };
+        components.sort_by_key(|key| position(key));
+        for component in components {
+            self.component(plan, stack, component);
+        }
+        if self.options.detail != Detail::Summary {
+            self.outputs(stack);
+        }
+    }
+
+    fn is_shown(&self, change: &Change) -> bool {
+        match self.options.detail {
+            Detail::Summary => is_destructive(change),
+            Detail::Compact | Detail::Full => is_listed(change),
+        }
+    }
+
+    fn component(&mut self, plan: &Plan, stack: &StackPlan, key: &str) {
+        if !key.is_empty() {
+            let is_going = plan.mode == Mode::Apply
+                && stack.components.iter().any(|component| component.key == key && component.part == Part::Removed);
+            let heading = self.painter.paint(Paint::Bold, &visible(key));
+            self.line(&format!("  {heading}{}", if is_going { "  (not described any more)" } else { "" }));
+        }
+        let changes: Vec<&Change> =
+            stack.changes.iter().filter(|change| change.address.component == key && self.is_shown(change)).collect();
+        let owners = stack.owners.iter().filter(|owner| owner.ownership.component == key);
+        let owners: Vec<&OwnerChange> = owners.filter(|_| self.options.detail != Detail::Summary).collect();
+        let heads: Vec<String> = changes.iter().map(|change| head(change)).collect();
+        let width = |head: &String| Some(head.chars().count()).filter(|width| *width <= WIDEST_HEAD);
+        let column = heads.iter().filter_map(width).max().unwrap_or_default();
+        for (change, head) in changes.into_iter().zip(heads) {
+            self.change(plan, change, &head, column);
+        }
+        for owner in owners {
+            let sign = self.painter.sign(if owner.is_added { "+" } else { "-" });
+            self.line(&format!("  {sign} owner of {}", visible(&owner.ownership.address.to_string())));
+        }
+        self.text.push('\n');
+    }
+
+    fn change(&mut self, plan: &Plan, change: &Change, head: &str, column: usize) {
+        let sign = headline::sign(change);
+        let note = headline::note(change, plan.mode);
+        let danger = change.data_loss.as_ref().map(|_| DESTROYS_DATA);
+        let mut room = self.options.width.saturating_sub(2);
+        if let Some(danger) = danger {
+            room = room.saturating_sub(danger.chars().count() + GAP);
+        }
+        let gap = column.saturating_sub(head.chars().count()) + GAP;
+        let text = if note.is_empty() { head.to_owned() } else { format!("{head}{}{note}", " ".repeat(gap)) };
+        let text = self.fit(&text, room);
+        // The sign is painted after cutting: escapes take no room.
+        let text = match text.strip_prefix(sign) {
+            Some(rest) => format!("{}{rest}", self.painter.sign(sign)),
+            None => text,
+        };
+        let danger = danger.map(|danger| format!("   {}", self.painter.paint(Paint::Red, danger))).unwrap_or_default();
+        let _ = writeln!(self.text, "  {text}{danger}");
+        if self.options.detail == Detail::Summary {
+            return;
+        }
+        if let Some(loss) = &change.data_loss {
+            self.body_line(&Line::new(0, Mark::Danger, headline::loss(loss)));
+        }
+        let style = if self.options.detail == Detail::Full { Style::FULL } else { Style::COMPACT };
+        for line in body(change, style) {
+            self.body_line(&line);
+        }
+    }
+
+    fn body_line(&mut self, line: &Line) {
+        let indent = " ".repeat(6 + 4 * line.depth);
+        let sign = line.mark.sign();
+        let suffix = if line.is_forcing { FORCES } else { "" };
+        let taken = indent.len() + sign.map_or(0, |sign| sign.len() + 1) + suffix.len();
+        let text = self.fit(&line.text, self.options.width.saturating_sub(taken));
+        let text = match sign {
+            Some(sign) => format!("{} {text}", self.painter.sign(sign)),
+            None => self.painter.paint(Paint::Faint, &text),
+        };
+        let _ = writeln!(self.text, "{indent}{text}{}", self.painter.paint(Paint::Red, suffix));
+    }
+
+    fn outputs(&mut self, stack: &StackPlan) {
+        let changed: Vec<(&OutputChange, String)> = stack
+            .outputs
+            .iter()
+            .filter(|output| output.is_change())
+            .map(|output| (output, output_name(output)))
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let heading = self.painter.paint(Paint::Bold, "outputs");
+        self.line(&format!("  {heading}"));
+        let width = changed.iter().map(|(_, name)| name.chars().count()).max().unwrap_or_default().min(WIDEST_HEAD);
+        let limits = if self.options.detail == Detail::Full { Limits::NONE } else { Style::COMPACT.limits };
+        for (output, name) in changed {
+            let (mark, value) = output_difference(output, limits);
+            let text = self.fit(&format!("{name:<width$} = {value}"), self.options.width.saturating_sub(4));
+            let sign = self.painter.sign(mark.sign().unwrap_or_default());
+            let _ = writeln!(self.text, "  {sign} {text}");
+        }
+        self.text.push('\n');
+    }
+
+    fn ending(&mut self, plan: &Plan) {
+        self.consent(plan);
+        let counts = totals(plan);
+        let _ = writeln!(self.text, "{}", self.painter.paint(Paint::Bold, &verdict(plan)));
+        if let Some(details) = details(&counts) {
+            let _ = writeln!(self.text, "({details})");
+        }
+        if plan.stacks.len() > 1 {
+            for stack in &plan.stacks {
+                let _ = writeln!(self.text, "  {}: {}", visible(&stack.stack.to_string()), to_do(&of_stack(stack)));
+            }
+        }
+        if plan.is_errored && plan.has_changes() {
+            self.line("This plan has errors and cannot be applied.");
+        }
+    }
+
+    /// What to pass so that data may be lost.
+    fn consent(&mut self, plan: &Plan) {
+        let refused: Vec<_> = plan.refused_data_loss().collect();
+        if refused.is_empty() {
+            return;
+        }
+        let title = self.painter.paint(Paint::Red, "Data would be lost, so this plan is refused as it stands.");
+        self.line(&format!("{title} To allow it, pass:"));
+        for (_, change, loss) in refused {
+            let amount = loss.amount.as_deref().map(visible).unwrap_or_default();
+            let flag = format!("  --allow-data-loss={}", shell_quoted(&visible(&change.address.to_string())));
+            // A flag that is cut is of no use: only what follows it may be.
+            let room = self.options.width.saturating_sub(flag.chars().count() + GAP).max(16);
+            let _ = writeln!(self.text, "{flag}   {}", self.fit(&format!("({amount})"), room));
+        }
+        self.text.push('\n');
+    }
+
+    /// A line whose parts are harmless already.
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    fn fit(&self, text: &str, room: usize) -> String {
+        if self.options.width == 0 || self.options.detail == Detail::Full {
+            return text.to_owned();
+        }
+        cut(text, room.max(1)).into_owned()
+    }
+}
+
+/// Sign and address.
+fn head(change: &Change) -> String {
+    let deposed = change.deposed.as_ref().map(|key| format!(" (deposed object {})", visible(key))).unwrap_or_default();
+    let address = change.address.local().to_string();
+    format!("{} {}{deposed}", headline::sign(change), visible(&address))
+}
+
+/// True for what a reader has to see in any case.
+pub(crate) fn is_destructive(change: &Change) -> bool {
+    change.action.removes_object() || change.data_loss.is_some() || change.in_doubt.is_some()
+}
+
+/// `component/name`, or the name alone for an output of the stack itself.
+pub(crate) fn output_name(output: &OutputChange) -> String {
+    let name = match output.component.is_empty() {
+        true => output.name.clone(),
+        false => format!("{}/{}", output.component, output.name),
+    };
+    visible(&name).into_owned()
+}
+
+/// What becomes of an output.
+pub(crate) fn output_difference(output: &OutputChange, limits: Limits) -> (Mark, String) {
+    let is_sensitive = |side: &Option<Value>| matches!(side, Some(Value::Sensitive(_)));
+    let is_hidden = is_sensitive(&output.before) || is_sensitive(&output.after);
+    let told = |value: &Value| if is_hidden { SENSITIVE.to_owned() } else { brief(value, limits) };
+    match (&output.before, &output.after) {
+        (Some(_), Some(_)) if is_hidden => (Mark::Change, SENSITIVE_CHANGED.to_owned()),
+        (Some(before), Some(after)) => (Mark::Change, format!("{} → {}", told(before), told(after))),
+        (None, Some(after)) => (Mark::Add, told(after)),
+        (Some(before), None) => (Mark::Remove, told(before)),
+        (None, None) => (Mark::Plain, String::new()),
+    }
+}
+
+/// A word for a shell, in single quotes where it needs any.
+fn shell_quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '@' | ':');
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,151 @@
+//! A plan for tools that read `terraform show -json`.
+//!
+//! The shape is terraform's plan format 1.2; what terrace alone knows sits under keys named `terrace`. Two equal plans
+//! differ in `terrace.plan_id` and `timestamp` only. Sensitive values are not in the output: they are absent where
+//! they would stand, and true in `before_sensitive` and `after_sensitive`.
+
+mod facts;
+mod redact;
+mod resources;
+
+use super::human::output_name;
+use super::totals::totals;
+use crate::action::Action;
+use crate::address::StackId;
+use crate::plan::{Change, OutputChange, Plan, StackPlan};
+use redact::Sides;
+pub(crate) use resources::{index, module_address, name};
+use serde_json::{Map as Object, Value as Json, json};
+
+/// The version of terraform's plan format that this output has.
+pub const FORMAT_VERSION: &str = "1.2";
+/// The terraform whose output this looks like: readers insist on a semantic version.
+pub const TERRAFORM_VERSION: &str = "1.11.4";
+/// The version of terraform's state format within a plan.
+const STATE_FORMAT_VERSION: &str = "1.0";
+
+/// A plan as JSON. `digest` is that of [`crate::plan::file::digest`].
+#[must_use]
+pub fn plan(plan: &Plan, digest: &str) -> Json {
+    let changes = |keep: fn(&Change) -> bool| plan.changes().filter(move |(_, change)| keep(change));
+    let resource_changes: Vec<Json> =
+        changes(|_| true).map(|(stack, change)| resources::change(plan, stack, change)).collect();
+    let resource_drift: Vec<Json> =
+        plan.changes().filter_map(|(stack, change)| resources::drift(plan, stack, change)).collect();
+    json!({
+        "format_version": FORMAT_VERSION,
+        "terraform_version": TERRAFORM_VERSION,
+        "terrace_version": plan.terrace_version,
+        "applyable": is_applyable(plan),
+        "complete": plan.is_complete,
+        "errored": plan.is_errored,
+        "variables": {},
+        "planned_values": {
+            "outputs": planned_outputs(plan),
+            "root_module": resources::module(plan, resources::planned_values),
+        },
+        "resource_drift": resource_drift,
+        "resource_changes": resource_changes,
+        "output_changes": output_changes(plan),
+        "prior_state": {
+            "format_version": STATE_FORMAT_VERSION,
+            "terraform_version": TERRAFORM_VERSION,
+            "values": { "root_module": resources::module(plan, resources::prior_values) },
+        },
+        "configuration": configuration(plan),
+        "relevant_attributes": [],
+        "checks": [],
+        "timestamp": plan.timestamp.to_string(),
+        "terrace": facts::of_plan(plan, digest),
+    })
+}
+
+/// True when there is something to do and apply would do it.
+fn is_applyable(plan: &Plan) -> bool {
+    plan.has_changes() && !plan.is_errored && plan.refused_data_loss().next().is_none()
+}
+
+/// A name within one stack; where a plan has several, with the stack in front.
+pub(crate) fn qualified(plan: &Plan, stack: &StackId, name: &str) -> String {
+    if plan.stacks.len() > 1 { format!("{stack}:{name}") } else { name.to_owned() }
+}
+
+/// The actions in terraform's words. A retain looks like a forget; an adoption is told by `importing`.
+pub(crate) fn actions(change: &Change) -> Json {
+    match change.action {
+        Action::NoOp => json!(["no-op"]),
+        Action::Create => json!(["create"]),
+        Action::Update => json!(["update"]),
+        Action::Replace => json!(["delete", "create"]),
+        Action::ReplaceCreateFirst => json!(["create", "delete"]),
+        Action::Delete => json!(["delete"]),
+        Action::Read => json!(["read"]),
+        Action::Adopt if resources::is_changing(change) => json!(["update"]),
+        Action::Adopt => json!(["no-op"]),
+        Action::Forget | Action::Retain => json!(["forget"]),
+    }
+}
+
+/// All outputs with their stack and the name under which they are told.
+pub(crate) fn outputs(plan: &Plan) -> impl Iterator<Item = (&StackPlan, &OutputChange, String)> {
+    plan.stacks.iter().flat_map(move |stack| {
+        stack.outputs.iter().map(move |output| (stack, output, qualified(plan, &stack.stack, &output_name(output))))
+    })
+}
+
+/// The words for what becomes of an output.
+pub(crate) fn output_action(output: &OutputChange) -> &'static str {
+    match (&output.before, &output.after) {
+        _ if !output.is_change() => "no-op",
+        (None, _) => "create",
+        (_, None) => "delete",
+        _ => "update",
+    }
+}
+
+fn output_changes(plan: &Plan) -> Object<String, Json> {
+    outputs(plan)
+        .map(|(_, output, name)| {
+            let sides = Sides::of(output.before.as_ref(), output.after.as_ref());
+            let mut change = sides.to_json();
+            change.insert("actions".to_owned(), json!([output_action(output)]));
+            (name, Json::Object(change))
+        })
+        .collect()
+}
+
+fn planned_outputs(plan: &Plan) -> Object<String, Json> {
+    outputs(plan)
+        .filter_map(|(_, output, name)| {
+            let after = output.after.as_ref()?;
+            let mut planned = Object::new();
+            let is_sensitive = after.has_sensitive();
+            planned.insert("sensitive".to_owned(), is_sensitive.into());
+            if !is_sensitive && !after.has_unknown() {
+                planned.insert("value".to_owned(), after.to_json());
+            }
+            Some((name, Json::Object(planned)))
+        })
+        .collect()
+}
+
+fn configuration(plan: &Plan) -> Json {
+    let providers: std::collections::BTreeMap<&str, Json> = plan
+        .changes()
+        .map(|(_, change)| {
+            let full_name = resources::provider_name(&change.address);
+            (change.provider.as_str(), json!({ "name": change.provider, "full_name": full_name }))
+        })
+        .collect();
+    json!({ "provider_config": providers, "root_module": {} })
+}
+
+/// True when anything but the state's own bookkeeping would change: what a check for drift asks.
+pub(crate) fn has_managed_changes(plan: &Plan) -> bool {
+    plan.changes().any(|(_, change)| !matches!(change.action, Action::NoOp | Action::Read))
+}
+
+/// The counts for tools.
+pub(crate) fn counts(plan: &Plan) -> Json {
+    json!(totals(plan))
+}

@@ -1,0 +1,112 @@
+//! What terrace alone knows of a plan: the `terrace` objects of its JSON.
+
+use super::{counts, has_managed_changes, qualified};
+use crate::action::Action;
+use crate::plan::{Change, DataLossNote, Note, OwnerChange, Plan, StackPlan};
+use crate::render::totals::of_stack;
+use serde_json::{Map as Object, Value as Json, json};
+
+/// Facts of the plan as a whole.
+pub(crate) fn of_plan(plan: &Plan, digest: &str) -> Json {
+    let losses = plan.changes().filter_map(|(stack, change)| {
+        let loss = change.data_loss.as_ref()?;
+        let mut entry = data_loss(loss);
+        let address = qualified(plan, &change.stack(&stack.stack), &change.address.to_string());
+        entry.insert("address".to_owned(), address.into());
+        Some(Json::Object(entry))
+    });
+    json!({
+        "plan_id": plan.id,
+        "plan_digest": digest,
+        "state": plan.state,
+        "environment": plan.environment,
+        "environment_note": plan.environment_note,
+        "mode": plan.mode,
+        "has_changes": plan.has_changes(),
+        "has_managed_changes": has_managed_changes(plan),
+        "counts": counts(plan),
+        "stacks": plan.stacks.iter().map(of_stack_plan).collect::<Vec<_>>(),
+        "origin": plan.origin,
+        "generations": plan.reads,
+        "data_loss": losses.collect::<Vec<_>>(),
+        "diagnostics": plan.notes.iter().map(diagnostic).collect::<Vec<_>>(),
+    })
+}
+
+fn of_stack_plan(stack: &StackPlan) -> Json {
+    let components: Vec<Json> = stack
+        .components
+        .iter()
+        .map(|component| {
+            json!({
+                "key": component.key,
+                "part": component.part,
+                "blueprint": component.blueprint,
+                "depends_on": component.depends_on,
+            })
+        })
+        .collect();
+    let owner = |owner: &OwnerChange| {
+        json!({
+            "address": owner.ownership.address,
+            "stack": owner.ownership.stack,
+            "component": owner.ownership.component,
+            "action": if owner.is_added { "add" } else { "remove" },
+        })
+    };
+    json!({
+        "stack": stack.stack,
+        "counts": of_stack(stack),
+        "components": components,
+        "owners": stack.owners.iter().map(owner).collect::<Vec<_>>(),
+    })
+}
+
+/// Facts of one change.
+pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
+    let mut facts = Object::new();
+    let mut put = |name: &str, value: Json| facts.insert(name.to_owned(), value);
+    put("stack", json!(change.stack(&stack.stack)));
+    put("component", change.address.component.as_str().into());
+    put("action", json!(change.action));
+    put("provider", change.provider.as_str().into());
+    put("generation", change.generation.into());
+    if let Some(reason) = &change.reason {
+        put("reason", json!(reason));
+    }
+    if change.action == Action::Retain {
+        put("retained", true.into());
+    }
+    if let Some(doubt) = &change.in_doubt {
+        put("in_doubt", doubt.as_str().into());
+    }
+    if let Some(loss) = &change.data_loss {
+        put("data_loss", Json::Object(data_loss(loss)));
+    }
+    if let Some(place) = &change.place {
+        put("place", json!(place));
+    }
+    if !change.depends_on.is_empty() {
+        put("depends_on", json!(change.depends_on));
+    }
+    Json::Object(facts)
+}
+
+fn data_loss(loss: &DataLossNote) -> Object<String, Json> {
+    let mut entry = Object::new();
+    entry.insert("reasons".to_owned(), json!(loss.reasons));
+    entry.insert("amount".to_owned(), json!(loss.amount));
+    entry.insert("allowed".to_owned(), loss.is_allowed.into());
+    entry
+}
+
+fn diagnostic(note: &Note) -> Json {
+    json!({
+        "severity": note.severity,
+        "code": note.code,
+        "message": note.message,
+        "hint": note.hint,
+        "address": note.address,
+        "place": note.place,
+    })
+}

@@ -1,0 +1,162 @@
+//! Resources in terraform's shape: changes, drift, and the trees of planned and prior values.
+
+use super::redact::{Sides, values};
+use super::{actions, qualified};
+use crate::action::{Action, Reason};
+use crate::address::{Address, InstanceKey};
+use crate::diff::changed_attributes;
+use crate::plan::{Change, Plan, Prior, StackPlan};
+use serde_json::{Map as Object, Value as Json, json};
+use std::collections::BTreeMap;
+use terrace_provider::{Attributes, Value};
+
+/// The provider of a resource type, as the three-part name that readers expect.
+pub(crate) fn provider_name(address: &Address) -> String {
+    let provider = address.ty.split_once('_').map_or(address.ty.as_str(), |(provider, _)| provider);
+    format!("terrace.dev/terrace/{provider}")
+}
+
+/// The module that a component is to readers of terraform's plans; none for a stack's own resources.
+pub(crate) fn module_address(address: &Address) -> Option<String> {
+    (!address.component.is_empty()).then(|| format!("component.{}", address.component))
+}
+
+/// One entry of `resource_changes`.
+pub(crate) fn change(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
+    let before = change.prior.as_ref().map(|prior| &prior.attributes);
+    let mut sides = Sides::of_attributes(before, after(change)).to_json();
+    sides.insert("actions".to_owned(), actions(change));
+    if change.action.is_replace() && !change.replace_paths.is_empty() {
+        sides.insert("replace_paths".to_owned(), json!(change.replace_paths));
+    }
+    if change.action == Action::Adopt {
+        sides.insert("importing".to_owned(), json!({ "id": remote_id(change) }));
+    }
+    let mut entry = identification(plan, stack, change);
+    entry.insert("change".to_owned(), Json::Object(sides));
+    if let Some(reason) = change.reason.as_ref().and_then(Reason::terraform) {
+        entry.insert("action_reason".to_owned(), reason.into());
+    }
+    entry.insert("terrace".to_owned(), super::facts::of_change(stack, change));
+    Json::Object(entry)
+}
+
+/// One entry of `resource_drift`; `None` for a resource that is as recorded.
+pub(crate) fn drift(plan: &Plan, stack: &StackPlan, change: &Change) -> Option<Json> {
+    let is_gone = change.reason == Some(Reason::Gone);
+    let prior = change.prior.as_ref();
+    let recorded = prior.and_then(|prior| prior.recorded.as_ref());
+    let sides = match (is_gone, recorded) {
+        (true, _) => Sides::of_attributes(prior.map(|prior| &prior.attributes), None),
+        (false, Some(recorded)) => Sides::of_attributes(Some(recorded), prior.map(|prior| &prior.attributes)),
+        (false, None) => return None,
+    };
+    let mut sides = sides.to_json();
+    sides.insert("actions".to_owned(), json!([if is_gone { "delete" } else { "update" }]));
+    let mut entry = identification(plan, stack, change);
+    entry.insert("change".to_owned(), Json::Object(sides));
+    Some(Json::Object(entry))
+}
+
+/// True when an adoption changes the object that it takes over.
+pub(crate) fn is_changing(change: &Change) -> bool {
+    match (&change.prior, &change.after) {
+        (Some(prior), Some(after)) => !changed_attributes(&prior.attributes, &after.attributes).is_empty(),
+        _ => false,
+    }
+}
+
+/// The object once the plan is applied.
+fn after(change: &Change) -> Option<&Attributes> {
+    match change.action {
+        // What keeps a step from being carried out keeps the object as it is.
+        _ if change.in_doubt.is_some() => change.prior.as_ref().map(|prior| &prior.attributes),
+        action if action.leaves_object() => change.after.as_ref().map(|after| &after.attributes),
+        _ => None,
+    }
+}
+
+fn identification(plan: &Plan, stack: &StackPlan, change: &Change) -> Object<String, Json> {
+    let address = &change.address;
+    let mut entry = Object::new();
+    let mut put = |name: &str, value: Json| entry.insert(name.to_owned(), value);
+    put("address", qualified(plan, &change.stack(&stack.stack), &address.to_string()).into());
+    if let Some(module) = module_address(address) {
+        put("module_address", qualified(plan, &stack.stack, &module).into());
+    }
+    put("mode", if change.action == Action::Read { "data" } else { "managed" }.into());
+    put("type", address.ty.as_str().into());
+    put("name", name(address).into());
+    if let Some(index) = index(address) {
+        put("index", index);
+    }
+    put("provider_name", provider_name(address).into());
+    if let Some(deposed) = &change.deposed {
+        put("deposed", deposed.as_str().into());
+    }
+    entry
+}
+
+/// The name within the component; a shared resource has none of its own, and readers insist on one.
+pub(crate) fn name(address: &Address) -> &str {
+    if address.is_shared() { address.component.as_str() } else { address.name.as_str() }
+}
+
+pub(crate) fn index(address: &Address) -> Option<Json> {
+    address.key.as_ref().map(|key| match key {
+        InstanceKey::Index(index) => (*index).into(),
+        InstanceKey::Text(text) => text.as_str().into(),
+    })
+}
+
+/// What the provider knows the object by: its id, else the attributes that name it.
+fn remote_id(change: &Change) -> Option<String> {
+    let prior = change.prior.as_ref()?;
+    if let Some(Value::String(id)) = prior.attributes.get("id") {
+        return Some(id.clone());
+    }
+    let parts = prior.identity.values().map(|value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Int(number) => Some(number.to_string()),
+        _ => None,
+    });
+    let parts: Vec<String> = parts.collect::<Option<_>>()?;
+    Some(parts.join("/"))
+}
+
+/// A tree of modules with the resources for which `select` has attributes.
+pub(crate) fn module(plan: &Plan, select: fn(&Change) -> Option<(Json, Json)>) -> Json {
+    let mut own = Vec::new();
+    let mut modules: BTreeMap<String, Vec<Json>> = BTreeMap::new();
+    for (stack, change) in plan.changes() {
+        let Some((values, sensitive)) = select(change) else { continue };
+        let mut resource = identification(plan, stack, change);
+        let module = resource.remove("module_address");
+        resource.insert("values".to_owned(), values);
+        resource.insert("sensitive_values".to_owned(), sensitive);
+        match module {
+            Some(Json::String(module)) => modules.entry(module).or_default().push(Json::Object(resource)),
+            _ => own.push(Json::Object(resource)),
+        }
+    }
+    let children: Vec<Json> =
+        modules.into_iter().map(|(address, resources)| json!({ "address": address, "resources": resources })).collect();
+    let mut root = Object::new();
+    for (name, list) in [("resources", own), ("child_modules", children)] {
+        if !list.is_empty() {
+            root.insert(name.to_owned(), Json::Array(list));
+        }
+    }
+    Json::Object(root)
+}
+
+/// The attributes once the plan is applied.
+pub(crate) fn planned_values(change: &Change) -> Option<(Json, Json)> {
+    Some(values(after(change)?, change.prior.as_ref().map(|prior| &prior.attributes)))
+}
+
+/// The attributes as recorded and refreshed. What is only taken over now was not recorded before.
+pub(crate) fn prior_values(change: &Change) -> Option<(Json, Json)> {
+    let prior: &Prior = change.prior.as_ref().filter(|_| change.generation > 0)?;
+    Some(values(&prior.attributes, change.after.as_ref().map(|after| &after.attributes)))
+}

@@ -1,0 +1,182 @@
+//! A plan as the comment on a pull request.
+//!
+//! Verdict and counts come first, then what destroys, never folded; then one fold per component, the digest, and how
+//! to see the rest. A comment has a budget: what does not fit is dropped in a fixed order (unchanged lines around
+//! changes, long values, the bodies of creates, then of updates) and said to be. Values cannot break out of their
+//! place: fences, folds, mentions and the hidden marker are escaped in them.
+
+mod attention;
+mod budget;
+mod escape;
+mod folds;
+
+use super::totals::{details, is_listed, of_stack, totals, verdict};
+use crate::action::Action;
+use crate::plan::{Change, Plan};
+use budget::{Budget, Page};
+use escape::{code, marker, prose};
+use std::collections::BTreeMap;
+use terrace_provider::Severity;
+
+/// What a comment may take, and how it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Markdown<'a> {
+    /// At most that many characters, counted in UTF-16; less than [`Markdown::LEAST_CHARS`] counts as that.
+    pub max_chars: usize,
+    /// At most that many bytes; less than four times [`Markdown::LEAST_CHARS`] counts as that.
+    pub max_bytes: usize,
+    /// The digest of [`crate::plan::file::digest`].
+    pub digest: &'a str,
+    /// The command that shows the full plan: `terrace show plan.tplan`.
+    pub command: &'a str,
+}
+
+impl Markdown<'_> {
+    /// What the frame of a comment needs in any case.
+    pub const LEAST_CHARS: usize = 4_000;
+    /// What a comment on GitHub may take, with room for what a workflow adds.
+    pub const DEFAULT_CHARS: usize = 60_000;
+    /// The same in bytes.
+    pub const DEFAULT_BYTES: usize = 240_000;
+
+    fn budget(&self) -> Budget {
+        Budget { characters: self.max_chars.max(Self::LEAST_CHARS), bytes: self.max_bytes.max(4 * Self::LEAST_CHARS) }
+    }
+}
+
+/// The comment. Never longer than its budget; every fence and fold in it is closed.
+#[must_use]
+pub fn plan(plan: &Plan, options: &Markdown<'_>) -> String {
+    let budget = options.budget();
+    let tail = tail(options);
+    let mut page = Page::new(budget.without(&tail));
+    head(plan, &mut page, budget);
+    notes(plan, &mut page, budget);
+    attention::section(plan, &mut page, budget);
+    folds::section(plan, &mut page);
+    let mut text = page.finish();
+    text.push_str(&tail);
+    text
+}
+
+/// The longest address, command or message that is shown whole.
+const LONGEST: usize = 300;
+
+fn head(plan: &Plan, page: &mut Page, budget: Budget) {
+    // Each stack has a marker of its own, so that whatever updates the comment finds it by any of them.
+    page.fill(budget.part(10), plan.stacks.iter().map(|stack| marker(&stack.stack)), |_| String::new());
+    let mut names: Vec<String> = plan.stacks.iter().take(3).map(|stack| code(&stack.stack.to_string(), 120)).collect();
+    if plan.stacks.len() > names.len() {
+        names.push(format!("{} more", plan.stacks.len() - names.len()));
+    }
+    page.push(&format!("### terrace plan: {}\n\n", names.join(", ")));
+    page.push(&format!("{}\n", verdict(plan)));
+    if let Some(details) = details(&totals(plan)) {
+        page.push(&format!("({details})\n"));
+    }
+    if let Some(note) = &plan.environment_note {
+        page.push(&format!("\n{}\n", prose(note, LONGEST)));
+    }
+    if plan.is_errored {
+        page.push("\n**This plan has errors and cannot be applied.**\n");
+    }
+    page.push("\n");
+    table(plan, page, budget);
+}
+
+/// What is told of one component in the table.
+#[derive(Default, Clone, Copy)]
+struct Row {
+    add: usize,
+    change: usize,
+    destroy: usize,
+    other: usize,
+}
+
+impl Row {
+    fn count(&mut self, change: &Change) {
+        match change.action {
+            _ if change.in_doubt.is_some() => self.other += 1,
+            Action::Create => self.add += 1,
+            Action::Update => self.change += 1,
+            Action::Delete => self.destroy += 1,
+            Action::Replace | Action::ReplaceCreateFirst => {
+                self.add += 1;
+                self.destroy += 1;
+            }
+            Action::NoOp | Action::Read | Action::Adopt | Action::Forget | Action::Retain => self.other += 1,
+        }
+    }
+
+    fn told(self, name: &str) -> String {
+        format!("| {name} | {} | {} | {} | {} |\n", self.add, self.change, self.destroy, self.other)
+    }
+}
+
+fn table(plan: &Plan, page: &mut Page, budget: Budget) {
+    let mut rows: Vec<(String, Row)> = Vec::new();
+    for stack in &plan.stacks {
+        let mut positions: BTreeMap<&str, usize> = BTreeMap::new();
+        for change in stack.changes.iter().filter(|change| is_listed(change)) {
+            let component = change.address.component.as_str();
+            let position = *positions.entry(component).or_insert_with(|| {
+                rows.push((folds::title(plan, stack, component), Row::default()));
+                rows.len() - 1
+            });
+            if let Some((_, row)) = rows.get_mut(position) {
+                row.count(change);
+            }
+        }
+    }
+    if rows.is_empty() {
+        return;
+    }
+    page.push("| component | add | change | destroy | other |\n|---|--:|--:|--:|--:|\n");
+    let lines = rows.iter().map(|(name, row)| row.told(&code(name, 120)));
+    page.fill(budget.part(6), lines, |shown| {
+        let rest = rows.iter().skip(shown).fold(Row::default(), |sum, (_, row)| Row {
+            add: sum.add + row.add,
+            change: sum.change + row.change,
+            destroy: sum.destroy + row.destroy,
+            other: sum.other + row.other,
+        });
+        rest.told(&format!("… {} more", rows.len() - shown))
+    });
+    if plan.stacks.len() > 1 {
+        page.push("\n");
+        let lines = plan.stacks.iter().map(|stack| {
+            format!("- {}: {}\n", code(&stack.stack.to_string(), 120), super::totals::to_do(&of_stack(stack)))
+        });
+        page.fill(budget.part(10), lines, |shown| format!("- … {} more stacks\n", plan.stacks.len() - shown));
+    }
+    page.push("\n");
+}
+
+/// Errors and warnings: who reads the comment does not see the terminal.
+fn notes(plan: &Plan, page: &mut Page, budget: Budget) {
+    let told: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning")]
+        .into_iter()
+        .flat_map(|(severity, word)| {
+            plan.notes.iter().filter(move |note| note.severity == severity).map(move |note| {
+                let place = note.place.as_ref().map(|place| format!(" at {}", code(&place.to_string(), 120)));
+                let hint = note.hint.as_ref().map(|hint| format!("; hint: {}", prose(hint, LONGEST)));
+                format!(
+                    "- **{word}**{}: {}{}\n",
+                    place.unwrap_or_default(),
+                    prose(&note.message, LONGEST),
+                    hint.unwrap_or_default()
+                )
+            })
+        })
+        .collect();
+    if told.is_empty() {
+        return;
+    }
+    let total = told.len();
+    page.fill(budget.part(10), told.into_iter(), |shown| format!("- … {} more\n", total - shown));
+    page.push("\n");
+}
+
+fn tail(options: &Markdown<'_>) -> String {
+    format!("Plan digest {}. The full plan: {}\n", code(options.digest, 130), code(options.command, LONGEST))
+}

@@ -1,0 +1,73 @@
+//! What a reviewer must not overlook: whatever is destroyed, replaced, loses data or is in doubt. Never folded, and
+//! never left out without being counted.
+
+use super::LONGEST;
+use super::budget::{Budget, Page};
+use super::escape::{code, prose};
+use crate::plan::{Change, Plan, StackPlan};
+use crate::render::headline::{self, DESTROYS_DATA};
+use crate::render::human::is_destructive;
+use crate::render::json::qualified;
+use crate::render::text::thousands;
+use std::collections::BTreeMap;
+
+pub(super) fn section(plan: &Plan, page: &mut Page, budget: Budget) {
+    let changes: Vec<(&StackPlan, &Change)> = plan.changes().filter(|(_, change)| is_destructive(change)).collect();
+    if changes.is_empty() {
+        return;
+    }
+    page.push(&format!("#### Destroyed, replaced or in doubt: {}\n\n", thousands(changes.len())));
+    let lines = changes.iter().map(|(stack, change)| line(plan, stack, change));
+    let shown = page.fill(budget.part(3), lines, |_| String::new());
+    rest(plan, changes.get(shown..).unwrap_or_default(), page, budget);
+    page.push("\n");
+    if plan.refused_data_loss().next().is_some() {
+        page.push(
+            "Data would be lost, so this plan is refused as it stands; `--allow-data-loss=ADDRESS` allows it.\n\n",
+        );
+    }
+}
+
+fn line(plan: &Plan, stack: &StackPlan, change: &Change) -> String {
+    let address = qualified(plan, &change.stack(&stack.stack), &change.address.to_string());
+    let mut line = format!("- `{}` {}", headline::sign(change), code(&address, LONGEST));
+    if let Some(deposed) = &change.deposed {
+        line.push_str(&format!(" (deposed object {})", code(deposed, 40)));
+    }
+    let note = headline::note(change, plan.mode);
+    if !note.is_empty() {
+        line.push_str(&format!(" {}", prose(&note, LONGEST)));
+    }
+    if let Some(loss) = &change.data_loss {
+        line.push_str(&format!(" **{DESTROYS_DATA}** ({})", prose(&headline::loss(loss), LONGEST)));
+    }
+    line.push('\n');
+    line
+}
+
+/// Counts what is not listed: `storage/sqlite_table.table[…] × 9,812`.
+fn rest(plan: &Plan, changes: &[(&StackPlan, &Change)], page: &mut Page, budget: Budget) {
+    let mut groups: BTreeMap<(String, &str, bool), usize> = BTreeMap::new();
+    for (stack, change) in changes {
+        let name = qualified(plan, &change.stack(&stack.stack), &group(change));
+        *groups.entry((name, headline::sign(change), change.data_loss.is_some())).or_default() += 1;
+    }
+    let counts: Vec<usize> = groups.values().copied().collect();
+    let lines = groups.iter().map(|((name, sign, loses_data), count)| {
+        let danger = if *loses_data { format!(" **{DESTROYS_DATA}**") } else { String::new() };
+        format!("- `{sign}` {} × {}{danger}\n", code(name, LONGEST), thousands(*count))
+    });
+    page.fill(budget.part(6), lines, |shown| {
+        let left: usize = counts.iter().skip(shown).sum();
+        format!("- … {} more under {} names\n", thousands(left), thousands(counts.len() - shown))
+    });
+}
+
+/// What instances of one declaration have in common.
+pub(super) fn group(change: &Change) -> String {
+    let single = crate::address::Address { key: None, ..change.address.clone() };
+    match change.address.key {
+        Some(_) => format!("{single}[…]"),
+        None => single.to_string(),
+    }
+}

@@ -1,0 +1,222 @@
+//! Plans and operations as terraform's `-json` user interface tells them: one object a line.
+//!
+//! [`plan`] is a whole plan; [`Applying`] turns [events](crate::event::Event) into lines as they come. Time is passed
+//! in. A sensitive value is null, as in terraform.
+
+mod applying;
+
+pub use applying::Applying;
+
+use super::json::{TERRAFORM_VERSION, index, module_address, name, output_action, outputs, qualified};
+use super::totals::{is_listed, to_do, totals};
+use crate::action::{Action, Reason};
+use crate::address::{Address, StackId};
+use crate::plan::{Change, Mode, Note, Plan, StackPlan};
+use jiff::Timestamp;
+use serde_json::{Map as Object, Value as Json, json};
+use terrace_provider::Severity;
+
+/// The version of terraform's stream that these lines have.
+pub const UI_VERSION: &str = "1.2";
+
+/// The first line of any stream.
+#[must_use]
+pub fn version(terrace_version: &str, at: Timestamp) -> Json {
+    let mut line = line(Level::Info, "version", format!("terrace {terrace_version}"), at);
+    put(&mut line, "terraform", TERRAFORM_VERSION);
+    put(&mut line, "ui", UI_VERSION);
+    put(&mut line, "terrace", terrace_version);
+    Json::Object(line)
+}
+
+/// A whole plan: diagnostics, drift, what is planned, the summary, the outputs. [`version`] comes before it.
+#[must_use]
+pub fn plan(plan: &Plan, at: Timestamp) -> Vec<Json> {
+    let diagnostics = plan.notes.iter().map(|note| diagnostic(note, at));
+    let is_drifted = |change: &Change| !change.drift.is_empty() || change.reason == Some(Reason::Gone);
+    let drift = plan.changes().filter(|(_, change)| is_drifted(change)).map(|(stack, change)| {
+        let word = if change.reason == Some(Reason::Gone) { "delete" } else { "update" };
+        let message = format!("{}: drift detected ({word})", change.address);
+        let mut line = line(Level::Info, "resource_drift", message, at);
+        line.insert("change".to_owned(), json!({ "resource": resource_of(plan, stack, change), "action": word }));
+        Json::Object(line)
+    });
+    let changes = plan
+        .changes()
+        .filter(|(_, change)| is_listed(change) && change.is_change())
+        .map(|(stack, change)| planned_change(plan, stack, change, at));
+    diagnostics.chain(drift).chain(changes).chain([summary(plan, at), planned_outputs(plan, at)]).collect()
+}
+
+/// How bad a line is.
+#[derive(Clone, Copy)]
+enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+impl Level {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+fn line(level: Level, ty: &str, message: String, at: Timestamp) -> Object<String, Json> {
+    [
+        ("@level", level.word().into()),
+        ("@message", message.into()),
+        ("@module", "terraform.ui".into()),
+        ("@timestamp", at.to_string().into()),
+        ("type", ty.into()),
+    ]
+    .into_iter()
+    .map(|(name, value): (&str, Json)| (name.to_owned(), value))
+    .collect()
+}
+
+fn put(line: &mut Object<String, Json>, name: &str, value: impl Into<Json>) {
+    line.insert(name.to_owned(), value.into());
+}
+
+/// The one word of the stream for an action.
+const fn word(action: Action) -> &'static str {
+    match action {
+        Action::NoOp => "noop",
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Replace | Action::ReplaceCreateFirst => "replace",
+        Action::Delete => "delete",
+        Action::Read => "read",
+        Action::Adopt => "import",
+        Action::Forget | Action::Retain => "remove",
+    }
+}
+
+/// The reason as the stream has it: without its prefix for replacements.
+fn reason(reason: &Reason) -> Option<&'static str> {
+    let word = reason.terraform()?;
+    match word {
+        "replace_by_request" => Some("requested"),
+        "replace_by_triggers" => Some("replace_triggered_by"),
+        other => Some(other.strip_prefix("replace_because_").unwrap_or(other)),
+    }
+}
+
+fn resource_of(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
+    let stack = change.stack(&stack.stack);
+    resource(&change.address, &qualified(plan, &stack, &change.address.to_string()))
+}
+
+fn resource(address: &Address, qualified: &str) -> Json {
+    json!({
+        "addr": qualified,
+        "module": module_address(address).unwrap_or_default(),
+        "resource": address.local().to_string(),
+        "implied_provider": address.ty.split('_').next().unwrap_or_default(),
+        "resource_type": address.ty,
+        "resource_name": name(address),
+        "resource_key": index(address),
+    })
+}
+
+fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp) -> Json {
+    let action = if change.in_doubt.is_some() { "noop" } else { word(change.action) };
+    let mut told = Object::new();
+    told.insert("resource".to_owned(), resource_of(plan, stack, change));
+    put(&mut told, "action", action);
+    if let Some(reason) = change.reason.as_ref().and_then(reason) {
+        put(&mut told, "reason", reason);
+    }
+    let mut line = line(Level::Info, "planned_change", format!("{}: Plan to {action}", change.address), at);
+    line.insert("change".to_owned(), Json::Object(told));
+    let mut facts = Object::new();
+    put(&mut facts, "action", json!(change.action));
+    if change.action == Action::Retain {
+        put(&mut facts, "retained", true);
+    }
+    if let Some(doubt) = &change.in_doubt {
+        put(&mut facts, "in_doubt", doubt.as_str());
+    }
+    if let Some(loss) = &change.data_loss {
+        put(&mut facts, "data_loss", json!(loss));
+    }
+    put(&mut line, "terrace", facts);
+    Json::Object(line)
+}
+
+fn summary(plan: &Plan, at: Timestamp) -> Json {
+    let counts = totals(plan);
+    let operation = if plan.mode == Mode::Destroy { "destroy" } else { "plan" };
+    let message = format!("Plan: {}.", to_do(&counts));
+    let mut line = line(Level::Info, "change_summary", message, at);
+    let changes = json!({
+        "add": counts.add,
+        "change": counts.change,
+        "import": counts.adopted,
+        "remove": counts.destroy,
+        "operation": operation,
+    });
+    put(&mut line, "changes", changes);
+    put(&mut line, "terrace", json!({ "counts": counts, "has_changes": plan.has_changes() }));
+    Json::Object(line)
+}
+
+fn planned_outputs(plan: &Plan, at: Timestamp) -> Json {
+    let told: Object<String, Json> = outputs(plan)
+        .map(|(_, output, name)| {
+            let is_sensitive = [&output.before, &output.after].into_iter().flatten().any(|it| it.has_sensitive());
+            let action = output_action(output).replace("no-op", "noop");
+            let mut entry = Object::new();
+            put(&mut entry, "sensitive", is_sensitive);
+            put(&mut entry, "action", action);
+            match &output.after {
+                Some(value) if !is_sensitive && !value.has_unknown() => put(&mut entry, "value", value.to_json()),
+                _ => {}
+            }
+            (name, Json::Object(entry))
+        })
+        .collect();
+    let mut line = line(Level::Info, "outputs", format!("Outputs: {}", told.len()), at);
+    put(&mut line, "outputs", told);
+    Json::Object(line)
+}
+
+/// A note of a plan. Terraform knows no notes: they are lines of its log.
+fn diagnostic(note: &Note, at: Timestamp) -> Json {
+    let (level, severity) = match note.severity {
+        Severity::Error => (Level::Error, "error"),
+        Severity::Warning => (Level::Warn, "warning"),
+        Severity::Note => return Json::Object(line(Level::Info, "log", note.message.clone(), at)),
+    };
+    let mut told = Object::new();
+    put(&mut told, "severity", severity);
+    put(&mut told, "summary", note.message.as_str());
+    put(&mut told, "detail", note.hint.as_deref().unwrap_or_default());
+    if let Some(address) = &note.address {
+        put(&mut told, "address", address.as_str());
+    }
+    if let Some(place) = &note.place {
+        // Only where it begins is kept in a plan.
+        let point = json!({ "line": place.line, "column": place.column });
+        put(&mut told, "range", json!({ "filename": place.file, "start": point, "end": point }));
+    }
+    put(&mut told, "code", note.code.as_str());
+    failure(level, &note.message, told, at)
+}
+
+fn failure(level: Level, message: &str, diagnostic: Object<String, Json>, at: Timestamp) -> Json {
+    let word = if matches!(level, Level::Error) { "Error" } else { "Warning" };
+    let mut line = line(level, "diagnostic", format!("{word}: {message}"), at);
+    put(&mut line, "diagnostic", diagnostic);
+    Json::Object(line)
+}
+
+/// An address with its stack, as events tell it.
+fn with_stack(stack: &StackId, address: &Address) -> String {
+    format!("{stack}:{address}")
+}

@@ -1,0 +1,283 @@
+//! Builds plans in a few words.
+
+use crate::action::{Action, Reason};
+use crate::address::{Address, StackId};
+use crate::descriptor::Lifecycle;
+use crate::plan::{
+    After, Change, ComponentPlan, DataLossNote, Mode, Note, Origin, OutputChange, OwnerChange, Part, Plan, Prior,
+    StackPlan,
+};
+use crate::source::Place;
+use crate::store::{Ownership, RowStatus};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{Attributes, Private, Severity, Value};
+use uuid::Uuid;
+
+/// The text that no form may ever show.
+pub(super) const SECRET: &str = "hunter2-never-shown";
+
+/// Attributes from JSON, in which `"$unknown"` is unknown and `{"$secret": …}` sensitive.
+pub(super) fn attributes(json: serde_json::Value) -> Attributes {
+    match value(json) {
+        Value::Map(entries) => entries,
+        other => panic!("expected a map, got {other:?}"),
+    }
+}
+
+pub(super) fn value(json: serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::String(text) if text == "$unknown" => Value::Unknown,
+        serde_json::Value::Array(items) => Value::List(items.into_iter().map(value).collect()),
+        serde_json::Value::Object(mut entries) => match entries.remove("$secret") {
+            Some(secret) => Value::sensitive(value(secret)),
+            None => entries.into_iter().map(|(key, entry)| (key, value(entry))).collect(),
+        },
+        plain => Value::from(plain),
+    }
+}
+
+pub(super) fn change(address: &str, action: Action) -> Change {
+    Change {
+        address: address.parse().unwrap(),
+        deposed: None,
+        action,
+        reason: None,
+        place: None,
+        provider: "sqlite".to_owned(),
+        generation: 0,
+        prior: None,
+        after: None,
+        replace_paths: Vec::new(),
+        drift: Vec::new(),
+        depends_on: Vec::new(),
+        lifecycle: Lifecycle::default(),
+        timeouts: Timeouts::default(),
+        data_loss: None,
+        in_doubt: None,
+    }
+}
+
+impl Change {
+    pub(super) fn before(mut self, json: serde_json::Value) -> Self {
+        self.generation = 3;
+        self.prior = Some(Prior {
+            status: RowStatus::Ready,
+            identity: Attributes::new(),
+            attributes: attributes(json),
+            recorded: None,
+            private: Private::default(),
+            dependencies: Vec::new(),
+            write_only: BTreeMap::new(),
+            lifecycle: Lifecycle::default(),
+        });
+        self
+    }
+
+    pub(super) fn after(mut self, json: serde_json::Value) -> Self {
+        self.after = Some(After {
+            attributes: attributes(json),
+            private: Private::default(),
+            deferred: None,
+            write_only: BTreeMap::new(),
+        });
+        self
+    }
+
+    /// What was recorded, where what was found is given by [`Change::before`].
+    pub(super) fn recorded(mut self, json: serde_json::Value) -> Self {
+        let prior = self.prior.as_mut().unwrap();
+        let recorded = attributes(json);
+        self.drift = crate::diff::changed_attributes(&recorded, &prior.attributes);
+        prior.recorded = Some(recorded);
+        self
+    }
+
+    pub(super) fn because(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    pub(super) fn replaces(mut self, path: &str) -> Self {
+        self.replace_paths.push(path.parse().unwrap());
+        self
+    }
+
+    pub(super) fn loses(mut self, reason: &str, amount: Option<&str>, is_allowed: bool) -> Self {
+        let amount = amount.map(ToOwned::to_owned);
+        self.data_loss = Some(DataLossNote { reasons: vec![reason.to_owned()], amount, is_allowed });
+        self
+    }
+
+    pub(super) fn doubted(mut self, reason: &str) -> Self {
+        self.in_doubt = Some(reason.to_owned());
+        self
+    }
+}
+
+pub(super) fn output(component: &str, name: &str, before: Option<Value>, after: Option<Value>) -> OutputChange {
+    OutputChange {
+        component: component.to_owned(),
+        name: name.to_owned(),
+        before,
+        after,
+        deferred: None,
+        is_public: true,
+        label: None,
+    }
+}
+
+pub(super) fn owner(address: &str, component: &str, is_added: bool) -> OwnerChange {
+    OwnerChange {
+        ownership: Ownership {
+            address: address.parse::<Address>().unwrap(),
+            stack: StackId::new("demo", "local"),
+            component: component.to_owned(),
+        },
+        is_added,
+    }
+}
+
+pub(super) fn note(severity: Severity, message: &str) -> Note {
+    Note {
+        severity,
+        code: "test_note".to_owned(),
+        message: message.to_owned(),
+        place: Some(Place { file: "stack.yaml".to_owned(), line: 12, column: 5 }),
+        hint: Some("look twice".to_owned()),
+        address: Some("demo@local:local_file.a".to_owned()),
+    }
+}
+
+/// A stack with the components that its changes name.
+pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
+    let mut components: Vec<ComponentPlan> = Vec::new();
+    for change in changes.iter().filter(|change| !change.address.is_shared()) {
+        if !components.iter().any(|component| component.key == change.address.component) {
+            components.push(component(&change.address.component));
+        }
+    }
+    StackPlan { stack: StackId::new(name, "local"), components, changes, outputs: Vec::new(), owners: Vec::new() }
+}
+
+pub(super) fn component(key: &str) -> ComponentPlan {
+    ComponentPlan {
+        key: key.to_owned(),
+        depends_on: Vec::new(),
+        depended_on: Vec::new(),
+        shared: BTreeMap::new(),
+        blueprint: None,
+        part: Part::Planned,
+        recorded_outputs: Attributes::new(),
+    }
+}
+
+pub(super) fn plan(stacks: Vec<StackPlan>) -> Plan {
+    Plan {
+        id: Uuid::from_u128(7),
+        timestamp: Timestamp::UNIX_EPOCH,
+        terrace_version: "0.1.0".to_owned(),
+        state: Uuid::from_u128(1),
+        environment: "local".to_owned(),
+        environment_note: None,
+        mode: Mode::Apply,
+        is_complete: true,
+        is_errored: false,
+        origin: Origin::default(),
+        stacks,
+        reads: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+/// One stack `demo@local`.
+pub(super) fn of(changes: Vec<Change>) -> Plan {
+    plan(vec![stack("demo", changes)])
+}
+
+/// A plan in which everything happens that can.
+pub(super) fn everything() -> Plan {
+    use serde_json::json;
+    let columns = json!([
+        {"name": "ID", "type": "NUMBER(38,0)", "nullable": false}, {"name": "Timestamp", "type": "DATE"},
+        {"name": "FAX", "type": "VARCHAR"}, {"name": "A", "type": "INT"}, {"name": "B", "type": "INT"},
+    ]);
+    let narrowed = json!([
+        {"name": "ID", "type": "NUMBER(10,0)", "nullable": false}, {"name": "Timestamp", "type": "DATE"},
+        {"name": "A", "type": "INT"}, {"name": "B", "type": "INT"}, {"name": "PHONE", "type": "VARCHAR(10)"},
+    ]);
+    let changes = vec![
+        change("shared/sqlite_database[\"NET.RAW\"]", Action::Create).after(json!({"name": "NET.RAW", "id": "$unknown"})),
+        change("storage/sqlite_table.table[\"NETWORK_STATUS\"]", Action::Create)
+            .after(json!({"name": "NETWORK_STATUS", "columns": columns, "comment": null, "rows": "$unknown"})),
+        change("storage/sqlite_table.orders", Action::Update)
+            .before(json!({"name": "orders", "columns": columns, "retention": 3, "tags": {"env": "dev", "team": "x"}}))
+            .after(json!({"name": "orders", "columns": narrowed, "retention": 4, "tags": {"env": "dev", "team": "y"}}))
+            .loses("column `FAX` is dropped", Some("3 rows"), false),
+        change("storage/sqlite_table.log", Action::Replace)
+            .before(json!({"name": "log", "engine": "row", "id": "17"}))
+            .after(json!({"name": "log", "engine": "column", "id": "$unknown"}))
+            .because(Reason::CannotUpdate)
+            .replaces("engine")
+            .loses("the object is deleted and made anew", None, false),
+        change("storage/sqlite_view.view", Action::ReplaceCreateFirst)
+            .before(json!({"name": "A"}))
+            .after(json!({"name": "B"}))
+            .because(Reason::CannotUpdate)
+            .replaces("name"),
+        change("storage/sqlite_view.tainted", Action::Replace)
+            .before(json!({"name": "t"}))
+            .after(json!({"name": "t"}))
+            .because(Reason::Tainted),
+        change("job/local_file.job", Action::Update)
+            .before(json!({"path": "job.json", "content": "{\n  \"name\": \"job\",\n  \"numExecutors\": 3,\n  \"x\": 1\n}\n"}))
+            .after(json!({"path": "job.json", "content": "{\n  \"name\": \"job\",\n  \"numExecutors\": 4,\n  \"x\": 1\n}\n"})),
+        change("job/local_file.mended", Action::Update)
+            .before(json!({"path": "m", "mode": "0600"}))
+            .recorded(json!({"path": "m", "mode": "0644"}))
+            .after(json!({"path": "m", "mode": "0644"}))
+            .because(Reason::Drifted),
+        change("job/local_file.noted", Action::NoOp)
+            .before(json!({"path": "n", "size": 2}))
+            .recorded(json!({"path": "n", "size": 1}))
+            .after(json!({"path": "n", "size": 2})),
+        change("job/local_file.same", Action::NoOp).before(json!({"path": "s"})).after(json!({"path": "s"})),
+        change("job/local_file.gone", Action::Create).after(json!({"path": "g"})).because(Reason::Gone),
+        change("job/local_file.old", Action::Delete).before(json!({"path": "o"})).because(Reason::NoConfig),
+        change("job/local_file.part[\"b\"]", Action::Delete).before(json!({"path": "b"})).because(Reason::NoKey),
+        change("job/local_file.lost", Action::Forget).before(json!({"path": "l"})).because(Reason::Gone),
+        change("job/local_file.there", Action::Adopt)
+            .before(json!({"path": "t", "mode": "0600", "id": "t"}))
+            .after(json!({"path": "t", "mode": "0644", "id": "t"})),
+        change("job/local_secret.password", Action::Update)
+            .before(json!({"name": "p", "password": {"$secret": "old-hunter2-never-shown"}, "token": "hunter2-never-shown"}))
+            .after(json!({"name": "q", "password": {"$secret": "hunter2-never-shown"}, "token": {"$secret": "hunter2-never-shown"}})),
+        change("job/local_command.cut", Action::NoOp).doubted("the call was cut off and cannot be looked up"),
+        change("archive/sqlite_table.kept", Action::Retain).before(json!({"name": "kept"})).because(Reason::NoComponent),
+        change("archive/sqlite_lookup.role", Action::Read).after(json!({"role": "$unknown"})),
+    ];
+    let mut everything = of(changes);
+    everything.environment_note = Some("embedded environment: SQLite and files under .terrace/local".to_owned());
+    everything.notes = vec![
+        note(Severity::Warning, "component `storage` has no owner"),
+        note(Severity::Note, "an operation is running"),
+    ];
+    let stack = everything.stacks.first_mut().unwrap();
+    stack.components.push(component("untouched"));
+    if let Some(archive) = stack.components.iter_mut().find(|component| component.key == "archive") {
+        archive.part = Part::Removed;
+    }
+    stack.owners = vec![
+        owner("shared/sqlite_database[\"NET.RAW\"]", "storage", true),
+        owner("shared/sqlite_database[\"OLD\"]", "storage", false),
+    ];
+    stack.outputs = vec![
+        output("", "path", Some("a.txt".into()), Some("b.txt".into())),
+        output("storage", "table", None, Some(Value::Unknown)),
+        output("storage", "password", Some(Value::sensitive("x".into())), Some(Value::sensitive(SECRET.into()))),
+        output("archive", "old", Some("x".into()), None),
+        output("job", "same", Some("x".into()), Some("x".into())),
+    ];
+    everything
+}

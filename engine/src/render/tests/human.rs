@@ -1,0 +1,122 @@
+//! The terminal's form.
+
+use super::build::*;
+use crate::action::{Action, Reason};
+use crate::plan::{Mode, Plan};
+use crate::render::human::{Detail, Human, plan as render};
+use serde_json::json;
+
+fn compact(plan: &Plan) -> String {
+    render(plan, &Human::default())
+}
+
+#[test]
+fn everything_that_can_happen_is_told() {
+    insta::assert_snapshot!(compact(&everything()));
+}
+
+#[test]
+fn a_summary_has_counts_and_what_destroys() {
+    insta::assert_snapshot!(render(&everything(), &Human { detail: Detail::Summary, ..Human::default() }));
+}
+
+#[test]
+fn in_full_nothing_is_folded() {
+    insta::assert_snapshot!(render(&everything(), &Human { detail: Detail::Full, ..Human::default() }));
+}
+
+#[test]
+fn an_empty_plan_says_so() {
+    let unchanged = change("local_file.a", Action::NoOp).before(json!({"path": "a"})).after(json!({"path": "a"}));
+    insta::assert_snapshot!(compact(&of(vec![unchanged])));
+}
+
+#[test]
+fn a_plan_with_errors_never_claims_that_all_is_well() {
+    let mut failed = of(Vec::new());
+    failed.is_errored = true;
+    assert!(!compact(&failed).contains("No changes."));
+    let mut partial = of(vec![change("local_file.a", Action::Create).after(json!({"path": "a"}))]);
+    partial.is_errored = true;
+    insta::assert_snapshot!(compact(&partial));
+}
+
+#[test]
+fn several_stacks_are_counted_each() {
+    let create = |name: &str| change(&format!("local_file.{name}"), Action::Create).after(json!({"path": name}));
+    let delete = change("local_file.c", Action::Delete).before(json!({"path": "c"})).because(Reason::Destroy);
+    let mut several = plan(vec![stack("one", vec![create("a")]), stack("two", vec![create("b"), delete])]);
+    several.mode = Mode::Destroy;
+    insta::assert_snapshot!(compact(&several));
+}
+
+#[test]
+fn nested_differences_are_told_where_they_are() {
+    let before = json!({
+        "name": "n",
+        "ports": [80, 443, 8080],
+        "rules": [{"from": 1, "to": 2}, {"from": 3, "to": 4}],
+        "columns": [{"name": "a", "type": "x"}, {"name": "b", "type": "y"}],
+        "vendor": {"deep": {"er": [1, 2], "same": true}, "kind": "a"},
+        "gone": {"a": 1},
+        "shape": "text",
+        "secrets": [{"$secret": "one"}, {"$secret": SECRET}],
+    });
+    let after = json!({
+        "name": "n",
+        "ports": [443, 8080, 9090],
+        "rules": [{"from": 1, "to": 2}, {"from": 3, "to": 5}, {"from": 6}],
+        "columns": [{"name": "b", "type": "y"}, {"name": "a", "type": "x"}],
+        "vendor": {"deep": {"er": [1, "$unknown"], "same": true}, "kind": "b"},
+        "new": ["q", "$unknown"],
+        "shape": ["list"],
+        "secrets": [{"$secret": "one"}, {"$secret": "changed"}],
+    });
+    insta::assert_snapshot!(compact(&of(vec![change("c/local_value.v", Action::Update).before(before).after(after)])));
+}
+
+#[test]
+fn texts_differ_by_their_lines() {
+    let lines = |from: usize, changed: &[usize]| {
+        let line = |number: usize| match changed.contains(&number) {
+            true => format!("line {number} is another now"),
+            false => format!("line {number}"),
+        };
+        (from..40).map(line).collect::<Vec<_>>().join("\n")
+    };
+    let update = change("local_file.text", Action::Update)
+        .before(json!({"content": lines(0, &[])}))
+        .after(json!({"content": lines(2, &[20, 39])}));
+    let create = change("local_file.z", Action::Create).after(json!({"content": lines(0, &[])}));
+    insta::assert_snapshot!(compact(&of(vec![update, create])));
+}
+
+#[test]
+fn colours_repeat_the_signs_and_say_nothing_more() {
+    let coloured = render(&everything(), &Human { color: true, ..Human::default() });
+    assert!(coloured.contains("\u{1b}[32m+\u{1b}[0m"));
+    let plain: String = {
+        let mut rest = coloured.as_str();
+        let mut plain = String::new();
+        while let Some((before, after)) = rest.split_once("\u{1b}[") {
+            plain.push_str(before);
+            rest = after.split_once('m').unwrap().1;
+        }
+        plain + rest
+    };
+    assert_eq!(plain, compact(&everything()));
+}
+
+#[test]
+fn lines_keep_to_the_width() {
+    let wide = "wide ".repeat(100);
+    let long = change("c/local_value.v", Action::Update)
+        .before(json!({"text": "short", "list": [wide, wide], "forced": "a"}))
+        .after(json!({"text": wide, "list": [wide], "forced": wide, "map": {"key": wide}}))
+        .replaces("forced")
+        .loses(&wide, None, true);
+    let text = render(&of(vec![long]), &Human { width: 60, ..Human::default() });
+    assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
+    assert!(text.contains("…  # forces replacement"), "{text}");
+    assert!(text.contains("! destroys data"), "{text}");
+}

@@ -1,0 +1,273 @@
+//! The forms for tools: shape, schemas, and what readers of terraform's output rely on.
+
+use super::build::*;
+use crate::action::{Action, Reason};
+use crate::address::StackId;
+use crate::apply::{Done, Failed, Report};
+use crate::drift::{DriftItem, DriftKind, DriftedAttribute};
+use crate::event::Event;
+use crate::plan::{Mode, Plan};
+use crate::render::stream::Applying;
+use crate::render::{drift, json, stream};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value as Json, json as value};
+use std::time::Duration;
+use terrace_provider::{Map, Value};
+use uuid::Uuid;
+
+const PLAN: &str = include_str!("../../../schemas/plan.schema.json");
+const STREAM: &str = include_str!("../../../schemas/stream.schema.json");
+const DRIFT: &str = include_str!("../../../schemas/drift.schema.json");
+
+#[track_caller]
+fn assert_valid(schema: &str, output: &Json) {
+    let schema = serde_json::from_str(schema).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let faults: Vec<String> =
+        validator.iter_errors(output).map(|fault| format!("{} at {}", fault, fault.instance_path())).collect();
+    assert!(faults.is_empty(), "{faults:#?}\n{output:#}");
+}
+
+fn moment(seconds: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+}
+
+fn told(plan: &Plan) -> Json {
+    json::plan(plan, "d1ge57")
+}
+
+fn of_address<'a>(list: &'a Json, address: &str) -> &'a Json {
+    list.as_array().unwrap().iter().find(|entry| entry["address"] == address).unwrap()
+}
+
+#[test]
+fn plan_json_is_as_its_schema_says() {
+    let everything = told(&everything());
+    assert_valid(PLAN, &everything);
+    assert_valid(PLAN, &told(&of(Vec::new())));
+    insta::assert_json_snapshot!(everything);
+}
+
+#[test]
+fn readers_of_plans_find_what_they_look_for() {
+    let told = told(&everything());
+    // terraform-json refuses other versions; readers parse the other one as semantic.
+    assert_eq!(told["format_version"], "1.2");
+    assert_eq!(told["terraform_version"].as_str().unwrap().split('.').count(), 3);
+    for change in told["resource_changes"].as_array().unwrap() {
+        for field in ["address", "mode", "type", "name", "provider_name"] {
+            assert!(change[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {change}");
+        }
+        for field in ["before", "after", "after_unknown"] {
+            assert!(change["change"].get(field).is_some(), "{field} of {change}");
+        }
+    }
+    // tf-summarize: one action is that action, two are a replacement, imports stay visible.
+    let class = |address: &str| {
+        let change = &of_address(&told["resource_changes"], address)["change"];
+        let actions: Vec<&str> = change["actions"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        match actions.as_slice() {
+            ["no-op"] if change["importing"]["id"].is_string() => "import",
+            [single] => *single,
+            [_, _] => "recreate",
+            _ => "none",
+        }
+        .to_owned()
+    };
+    assert_eq!(class("storage/sqlite_table.table[\"NETWORK_STATUS\"]"), "create");
+    assert_eq!(class("storage/sqlite_table.orders"), "update");
+    assert_eq!(class("storage/sqlite_table.log"), "recreate");
+    assert_eq!(class("storage/sqlite_view.view"), "recreate");
+    assert_eq!(class("job/local_file.old"), "delete");
+    assert_eq!(class("job/local_file.same"), "no-op");
+    assert_eq!(class("archive/sqlite_table.kept"), "forget");
+    let taken = change("local_file.t", Action::Adopt).before(value!({"id": "t"})).after(value!({"id": "t"}));
+    let alone = json::plan(&of(vec![taken]), "d");
+    assert_eq!(alone["resource_changes"][0]["change"]["actions"], value!(["no-op"]));
+    assert_eq!(alone["resource_changes"][0]["change"]["importing"], value!({"id": "t"}));
+}
+
+#[test]
+fn what_is_unknown_or_sensitive_is_absent_and_marked() {
+    let update = change("local_secret.s", Action::Update)
+        .before(value!({"a": 1, "key": {"$secret": "x"}, "list": [{"k": "plain"}, "b"]}))
+        .after(value!({"a": "$unknown", "key": {"$secret": "y"}, "list": [{"k": {"$secret": "z"}}, "$unknown"]}));
+    let told = told(&of(vec![update]));
+    let change = &told["resource_changes"][0]["change"];
+    assert_eq!(
+        *change,
+        value!({
+            "before": {"a": 1, "list": [{}, "b"]},
+            "after": {"list": [{}, null]},
+            "after_unknown": {"a": true, "list": [false, true]},
+            "before_sensitive": {"key": true, "list": [{"k": true}, false]},
+            "after_sensitive": {"key": true, "list": [{"k": true}, false]},
+            "actions": ["update"],
+        })
+    );
+    assert_eq!(told["planned_values"]["root_module"]["resources"][0]["values"], value!({"list": [{}, null]}));
+}
+
+#[test]
+fn equal_plans_differ_in_name_and_time_only() {
+    let one = everything();
+    let mut other = one.clone();
+    other.id = Uuid::from_u128(99);
+    other.timestamp = moment(1_000);
+    let (one, mut other) = (told(&one), told(&other));
+    assert_ne!(one, other);
+    other["timestamp"] = one["timestamp"].clone();
+    other["terrace"]["plan_id"] = one["terrace"]["plan_id"].clone();
+    assert_eq!(one.to_string(), other.to_string());
+}
+
+#[test]
+fn a_gate_reads_whether_a_plan_can_be_applied() {
+    let create = || change("local_file.a", Action::Create).after(value!({"path": "a"}));
+    assert_eq!(told(&of(vec![create()]))["applyable"], true);
+    assert_eq!(told(&of(Vec::new()))["applyable"], false);
+    let mut errored = of(vec![create()]);
+    errored.is_errored = true;
+    assert_eq!(told(&errored)["applyable"], false);
+    assert_eq!(told(&of(vec![create().loses("all", Some("3 rows"), false)]))["applyable"], false);
+    assert_eq!(told(&of(vec![create().loses("all", Some("3 rows"), true)]))["applyable"], true);
+    let read = change("sqlite_lookup.r", Action::Read).after(value!({}));
+    assert_eq!(told(&of(vec![read]))["terrace"]["has_managed_changes"], false);
+}
+
+#[test]
+fn names_of_several_stacks_do_not_meet() {
+    let create = || change("local_file.a", Action::Create).after(value!({"path": "a"}));
+    let told = told(&plan(vec![stack("one", vec![create()]), stack("two", vec![create()])]));
+    assert_valid(PLAN, &told);
+    let addresses: Vec<&Json> =
+        told["resource_changes"].as_array().unwrap().iter().map(|change| &change["address"]).collect();
+    assert_eq!(addresses, ["one@local:local_file.a", "two@local:local_file.a"]);
+}
+
+#[test]
+fn a_planned_stream_is_as_its_schema_says() {
+    let mut plan = everything();
+    plan.mode = Mode::Destroy;
+    let mut lines = vec![stream::version("0.1.0", moment(0))];
+    lines.extend(stream::plan(&plan, moment(0)));
+    for line in &lines {
+        assert_valid(STREAM, line);
+    }
+    let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(text.join("\n"));
+}
+
+#[test]
+fn the_stream_uses_one_word_for_an_action_and_its_reason() {
+    let planned = |change: crate::plan::Change| {
+        let lines = stream::plan(&of(vec![change]), moment(0));
+        let planned = lines.into_iter().find(|line| line["type"] == "planned_change").unwrap();
+        (planned["change"]["action"].clone(), planned["change"]["reason"].clone())
+    };
+    let replace = || change("local_file.a", Action::Replace).because(Reason::Requested);
+    assert_eq!(planned(replace()), (value!("replace"), value!("requested")));
+    assert_eq!(planned(replace().because(Reason::CannotUpdate)), (value!("replace"), value!("cannot_update")));
+    let delete = change("local_file.a", Action::Delete).because(Reason::NoKey);
+    assert_eq!(planned(delete), (value!("delete"), value!("delete_because_each_key")));
+    assert_eq!(planned(change("local_file.a", Action::Forget)).0, "remove");
+}
+
+#[test]
+fn an_operation_is_told_as_it_goes() {
+    let stack = StackId::new("demo", "local");
+    let address = |text: &str| text.parse::<crate::address::Address>().unwrap();
+    let started =
+        |text: &str| Event::StepStarted { stack: stack.clone(), address: address(text), action: Action::Create };
+    let mut applying = Applying::new(false);
+    let mut lines = vec![stream::version("0.1.0", moment(0))];
+    lines.extend(applying.take(&Event::Started { operation: Uuid::from_u128(5), steps: 2 }, moment(0)));
+    lines.extend(applying.take(
+        &Event::WaitingForLease { held: "job by jane@host".to_owned(), left: Duration::from_secs(60) },
+        moment(0),
+    ));
+    lines.extend(applying.take(&Event::Recovering { message: "looked into".to_owned() }, moment(0)));
+    lines.extend(applying.take(&started("job/local_file.a"), moment(1)));
+    lines.extend(applying.take(&started("local_file.b[0]"), moment(2)));
+    assert!(applying.tick(moment(10)).is_empty());
+    lines.extend(applying.tick(moment(11)));
+    let said = Event::StepProgress { address: "demo@local:local_file.b[0]".to_owned(), message: "half".to_owned() };
+    lines.extend(applying.take(&said, moment(12)));
+    assert!(applying.tick(moment(13)).is_empty(), "told a moment ago");
+    lines.extend(applying.take(&Event::Stopping { running: 2 }, moment(14)));
+    let done = Event::StepDone {
+        stack: stack.clone(),
+        address: address("job/local_file.a"),
+        action: Action::Create,
+        took: Duration::from_millis(13_400),
+    };
+    lines.extend(applying.take(&done, moment(15)));
+    let failed = Event::StepFailed {
+        stack: stack.clone(),
+        address: address("local_file.b[0]"),
+        action: Action::Create,
+        error: "the disk is full".to_owned(),
+    };
+    lines.extend(applying.take(&failed, moment(16)));
+    assert!(applying.tick(moment(100)).is_empty());
+    let outputs: Map = [("url".to_owned(), "x".into()), ("key".to_owned(), Value::sensitive(SECRET.into()))].into();
+    let report = Report {
+        done: vec![Done { stack: stack.clone(), address: address("job/local_file.a"), action: Action::Create }],
+        failed: vec![Failed {
+            stack: stack.clone(),
+            address: address("local_file.b[0]"),
+            action: Action::Create,
+            error: "the disk is full".to_owned(),
+            problems: Vec::new(),
+            solutions: Vec::new(),
+        }],
+        outputs: [((stack, "job".to_owned()), outputs)].into(),
+        ..Report::default()
+    };
+    lines.extend(applying.finish(&report, false, moment(17)));
+    for line in &lines {
+        assert_valid(STREAM, line);
+        assert!(!line.to_string().contains(SECRET));
+    }
+    let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(text.join("\n"));
+}
+
+#[test]
+fn drift_is_told_to_people_and_tools() {
+    let stack = StackId::new("demo", "local");
+    let attribute = |path: &str, recorded: Option<Value>, observed: Option<Value>| DriftedAttribute {
+        path: path.parse().unwrap(),
+        recorded,
+        observed,
+    };
+    let item = |address: &str, kind, attributes| DriftItem {
+        stack: stack.clone(),
+        address: address.parse().unwrap(),
+        kind,
+        attributes,
+    };
+    let items = vec![
+        item(
+            "job/local_file.a",
+            DriftKind::Changed,
+            vec![
+                attribute("mode", Some("0644".into()), Some("0600".into())),
+                attribute("columns[0].type", None, Some("INT\u{1b}".into())),
+                attribute("password", Some(Value::sensitive("a".into())), Some(SECRET.into())),
+            ],
+        ),
+        item("job/local_file.b", DriftKind::Deleted, Vec::new()),
+        item("job/local_file.c", DriftKind::Recreated, vec![attribute("id", Some(1.into()), Some(2.into()))]),
+    ];
+    let told = drift::json(&items);
+    assert_valid(DRIFT, &told);
+    assert_valid(DRIFT, &drift::json(&[]));
+    let human = drift::human(&items);
+    assert!(!human.contains(SECRET) && !told.to_string().contains(SECRET));
+    insta::assert_snapshot!(format!("{human}\n{told:#}"));
+    insta::assert_snapshot!(drift::human(&[]), @"No drift. What is there is as recorded.");
+    let ignored = crate::drift::ignoring(items, &["mode".parse().unwrap(), "id".parse().unwrap()]);
+    let left: Vec<_> = ignored.iter().map(|item| (item.address.to_string(), item.attributes.len())).collect();
+    assert_eq!(left, [("job/local_file.a".to_owned(), 2), ("job/local_file.b".to_owned(), 0)]);
+}

@@ -1,0 +1,115 @@
+//! Texts from outside, made fit for print: nothing in them is obeyed by a terminal, hidden from a reader or wider than
+//! the line.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// A text in which every character that a terminal obeys, or that hides or turns what is around it, is written out
+/// the way JSON does: `\n`, `\u001b`.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hostile) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        push_visible(&mut clean, character);
+    }
+    Cow::Owned(clean)
+}
+
+/// A text in quotes, with quotes, backslashes and hostile characters written out.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars() {
+        if matches!(character, '"' | '\\') {
+            quoted.push('\\');
+        }
+        push_visible(&mut quoted, character);
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The escape of a character that may not be printed as it is: `\u001b`, two of them beyond the basic plane.
+pub(crate) fn push_escape(into: &mut String, character: char) {
+    let mut units = [0; 2];
+    for unit in character.encode_utf16(&mut units) {
+        // Writing to a string cannot fail.
+        let _ = write!(into, "\\u{unit:04x}");
+    }
+}
+
+fn push_visible(into: &mut String, character: char) {
+    match character {
+        '\n' => into.push_str("\\n"),
+        '\r' => into.push_str("\\r"),
+        '\t' => into.push_str("\\t"),
+        hostile if is_hostile(hostile) => push_escape(into, hostile),
+        plain => into.push(plain),
+    }
+}
+
+/// Controls, line and paragraph separators, marks without width and those that turn the direction of writing.
+fn is_hostile(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A text cut to that many characters, the last one `…` when something is missing; 0 stands for no limit.
+pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if width == 0 || text.len() <= width || text.chars().count() <= width {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().take(width.saturating_sub(1)).chain(std::iter::once('…')).collect())
+}
+
+/// A number as people write it: `9,812`.
+pub(crate) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// How many of something: `1 column`, `12 columns`; the word is given in its plural.
+pub(crate) fn counted(number: usize, plural: &str) -> String {
+    let word = if number == 1 { plural.strip_suffix('s').unwrap_or(plural) } else { plural };
+    format!("{} {word}", thousands(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(visible("a\u{1b}[31mb\u{9b}c\r\n\td"), "a\\u001b[31mb\\u009bc\\r\\n\\td");
+        assert_eq!(visible("left\u{202e}right\u{200b}\u{e0041}"), "left\\u202eright\\u200b\\udb40\\udc41");
+        assert_eq!(visible("Zürich 東京 🚲"), "Zürich 東京 🚲");
+        assert_eq!(quoted("say \"hi\" \\ \u{7}"), "\"say \\\"hi\\\" \\\\ \\u0007\"");
+    }
+
+    #[test]
+    fn long_texts_are_cut_by_characters() {
+        assert_eq!(cut("größer", 6), "größer");
+        assert_eq!(cut("größere", 6), "größe…");
+        assert_eq!(cut("größere", 0), "größere");
+    }
+
+    #[test]
+    fn numbers_are_grouped_and_words_follow_them() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(9812), "9,812");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(counted(1, "columns"), "1 column");
+        assert_eq!(counted(12, "columns"), "12 columns");
+    }
+}

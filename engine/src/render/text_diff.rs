@@ -1,0 +1,51 @@
+//! The lines in which two texts differ.
+
+use super::line::Mark;
+use super::text::visible;
+use similar::{ChangeTag, TextDiff};
+
+/// Texts of more lines than this are not compared line by line: it would take too long, and nobody reads it.
+const MOST_LINES: usize = 10_000;
+
+/// Lines that differ, with the lines around them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hunk {
+    /// `@@ -3,2 +3,2 @@`.
+    pub(crate) header: String,
+    /// The lines, harmless.
+    pub(crate) lines: Vec<(Mark, String)>,
+}
+
+/// The hunks between two texts with that many unchanged lines around each; `None` when they are too long.
+pub(crate) fn hunks(before: &str, after: &str, context: usize) -> Option<Vec<Hunk>> {
+    let lines = before.lines().count() + after.lines().count();
+    if lines > MOST_LINES {
+        return None;
+    }
+    let diff = TextDiff::from_lines(before, after);
+    let mut unified = diff.unified_diff();
+    unified.context_radius(context.min(lines));
+    Some(
+        unified
+            .iter_hunks()
+            .map(|hunk| Hunk {
+                header: hunk.header().to_string(),
+                lines: hunk
+                    .iter_changes()
+                    .flat_map(|change| {
+                        let mark = match change.tag() {
+                            ChangeTag::Equal => Mark::Same,
+                            ChangeTag::Delete => Mark::Remove,
+                            ChangeTag::Insert => Mark::Add,
+                        };
+                        let text = change.value();
+                        let line = text.strip_suffix('\n').unwrap_or(text);
+                        let note =
+                            change.missing_newline().then(|| (Mark::Plain, "\\ no newline at the end".to_owned()));
+                        std::iter::once((mark, visible(line).into_owned())).chain(note)
+                    })
+                    .collect(),
+            })
+            .collect(),
+    )
+}

@@ -1,0 +1,74 @@
+//! How much a plan does: the line that wrappers of terraform look for, and our own below it.
+
+use super::text::thousands;
+use crate::address::SHARED;
+use crate::plan::{Change, Counts, Plan, StackPlan};
+
+/// The sum over stacks. Shared resources are no component of their own here.
+pub(crate) fn totals(plan: &Plan) -> Counts {
+    plan.stacks.iter().map(of_stack).fold(Counts::default(), |sum, counts| Counts {
+        add: sum.add + counts.add,
+        change: sum.change + counts.change,
+        destroy: sum.destroy + counts.destroy,
+        replaced: sum.replaced + counts.replaced,
+        adopted: sum.adopted + counts.adopted,
+        forgotten: sum.forgotten + counts.forgotten,
+        retained: sum.retained + counts.retained,
+        drifted: sum.drifted + counts.drifted,
+        in_doubt: sum.in_doubt + counts.in_doubt,
+        components: sum.components + counts.components,
+        components_total: sum.components_total + counts.components_total,
+    })
+}
+
+/// The counts of one stack.
+pub(crate) fn of_stack(stack: &StackPlan) -> Counts {
+    let counts = stack.counts();
+    let touches_shared = stack.changes.iter().any(|change| change.address.component == SHARED && change.is_change());
+    let is_component = stack.components.iter().any(|component| component.key == SHARED);
+    Counts { components: counts.components - usize::from(touches_shared && !is_component), ..counts }
+}
+
+/// `6 to add, 1 to change, 1 to destroy`, in terraform's very words and digits.
+pub(crate) fn to_do(counts: &Counts) -> String {
+    format!("{} to add, {} to change, {} to destroy", counts.add, counts.change, counts.destroy)
+}
+
+/// The line that wrappers match by regular expression, or what stands in its place.
+pub(crate) fn verdict(plan: &Plan) -> String {
+    match (plan.has_changes(), plan.is_errored) {
+        (true, _) => format!("Plan: {}.", to_do(&totals(plan))),
+        (false, false) => "No changes. Your infrastructure matches the configuration.".to_owned(),
+        (false, true) => "Planning failed: there are errors, and nothing that could be planned changes.".to_owned(),
+    }
+}
+
+/// `1 replaced, 1 retained in 2 of 5 components`; `None` when there is nothing to say beyond the verdict.
+pub(crate) fn details(counts: &Counts) -> Option<String> {
+    let parts: Vec<String> = [
+        (counts.replaced, "replaced"),
+        (counts.adopted, "adopted"),
+        (counts.forgotten, "forgotten"),
+        (counts.retained, "retained"),
+        (counts.drifted, "drifted"),
+        (counts.in_doubt, "in doubt"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{} {word}", thousands(count)))
+    .collect();
+    let scope = match (counts.components, counts.components_total) {
+        (0, _) | (_, 0 | 1) => None,
+        (touched, total) => Some(format!("in {} of {} components", thousands(touched), thousands(total))),
+    };
+    match (parts.is_empty(), scope) {
+        (true, scope) => scope,
+        (false, None) => Some(parts.join(", ")),
+        (false, Some(scope)) => Some(format!("{} {scope}", parts.join(", "))),
+    }
+}
+
+/// True for what a plan lists: changes, and what was found to have drifted.
+pub(crate) fn is_listed(change: &Change) -> bool {
+    change.is_change() || !change.drift.is_empty()
+}

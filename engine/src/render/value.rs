@@ -1,0 +1,112 @@
+//! A value on one line.
+
+use super::text::{cut, quoted, visible};
+use terrace_provider::{Map, Value};
+
+/// What stands for a value that is not known yet.
+pub(crate) const UNKNOWN: &str = "(known after apply)";
+/// What stands for a sensitive value.
+pub(crate) const SENSITIVE: &str = "(sensitive value)";
+/// What stands for a sensitive value that becomes another one.
+pub(crate) const SENSITIVE_CHANGED: &str = "(sensitive, changed)";
+
+/// How much of a value is shown. 0 stands for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Items of a list, entries of a map.
+    pub(crate) items: usize,
+    /// Characters of a text.
+    pub(crate) characters: usize,
+}
+
+impl Limits {
+    /// Everything.
+    pub(crate) const NONE: Self = Self { items: 0, characters: 0 };
+    /// What fits into a line beside other things.
+    pub(crate) const SHORT: Self = Self { items: 3, characters: 40 };
+
+    fn allows(self, position: usize) -> bool {
+        self.items == 0 || position < self.items
+    }
+}
+
+/// A value on one line.
+pub(crate) fn brief(value: &Value, limits: Limits) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::String(text) => quoted(&cut(text, limits.characters)),
+        Value::List(items) => list(items, limits),
+        Value::Map(entries) => map(entries, limits),
+        Value::Unknown => UNKNOWN.to_owned(),
+        Value::Sensitive(_) => SENSITIVE.to_owned(),
+    }
+}
+
+/// An item of a list: an object with a name is told by it, as in `ID NUMBER(38,0)`.
+pub(crate) fn item(value: &Value, limits: Limits) -> String {
+    let (Value::Map(entries), Some(name)) = (value, name_of(value)) else { return brief(value, limits) };
+    let mut text = cut(&visible(name), limits.characters).into_owned();
+    let ty = match entries.get("type") {
+        Some(Value::String(ty)) => Some(ty),
+        _ => None,
+    };
+    if let Some(ty) = ty {
+        text.push(' ');
+        text.push_str(&cut(&visible(ty), limits.characters));
+    }
+    let is_told = |key: &str| key == "name" || (key == "type" && ty.is_some());
+    let rest: Map = entries
+        .iter()
+        .filter(|(key, value)| !is_told(key) && !matches!(value, Value::Null))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    if !rest.is_empty() {
+        text.push(' ');
+        text.push_str(&map(&rest, limits));
+    }
+    text
+}
+
+/// The name of an object, when it has one that may be told.
+pub(crate) fn name_of(value: &Value) -> Option<&str> {
+    match value {
+        Value::Map(entries) => match entries.get("name") {
+            Some(Value::String(name)) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn list(items: &[Value], limits: Limits) -> String {
+    joined('[', items.iter().map(|value| item(value, limits)), items.len(), limits, ']')
+}
+
+fn map(entries: &Map, limits: Limits) -> String {
+    let shown = entries
+        .iter()
+        .map(|(key, value)| format!("{} = {}", cut(&visible(key), limits.characters), brief(value, limits)));
+    joined('{', shown, entries.len(), limits, '}')
+}
+
+fn joined(open: char, parts: impl Iterator<Item = String>, total: usize, limits: Limits, close: char) -> String {
+    // "… 1 more" takes as much room as the one.
+    let is_whole = limits.items == 0 || total <= limits.items + 1;
+    let mut text = String::from(open);
+    let mut shown = 0;
+    for (position, part) in parts.enumerate().take_while(|(position, _)| is_whole || limits.allows(*position)) {
+        if position > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&part);
+        shown += 1;
+    }
+    if shown < total {
+        text.push_str(&format!(", … {} more", total - shown));
+    }
+    text.push(close);
+    text
+}
