@@ -13,6 +13,7 @@ use super::totals::totals;
 use crate::action::Action;
 use crate::address::StackId;
 use crate::plan::{Change, OutputChange, Plan, StackPlan};
+pub(crate) use facts::data_loss;
 use redact::Sides;
 pub(crate) use resources::{index, module_address, name};
 use serde_json::{Map as Object, Value as Json, json};

@@ -7,8 +7,8 @@ mod applying;
 
 pub use applying::Applying;
 
-use super::json::{TERRAFORM_VERSION, index, module_address, name, output_action, outputs, qualified};
-use super::totals::{is_listed, to_do, totals};
+use super::json::{TERRAFORM_VERSION, data_loss, index, module_address, name, output_action, outputs, qualified};
+use super::totals::{to_do, totals};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::plan::{Change, Mode, Note, Plan, StackPlan};
@@ -43,7 +43,7 @@ pub fn plan(plan: &Plan, at: Timestamp) -> Vec<Json> {
     });
     let changes = plan
         .changes()
-        .filter(|(_, change)| is_listed(change) && change.is_change())
+        .filter(|(_, change)| change.is_change())
         .map(|(stack, change)| planned_change(plan, stack, change, at));
     diagnostics.chain(drift).chain(changes).chain([summary(plan, at), planned_outputs(plan, at)]).collect()
 }
@@ -143,7 +143,7 @@ fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp
         put(&mut facts, "in_doubt", doubt.as_str());
     }
     if let Some(loss) = &change.data_loss {
-        put(&mut facts, "data_loss", json!(loss));
+        put(&mut facts, "data_loss", data_loss(loss));
     }
     put(&mut line, "terrace", facts);
     Json::Object(line)

@@ -92,7 +92,8 @@ pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
     Json::Object(facts)
 }
 
-fn data_loss(loss: &DataLossNote) -> Object<String, Json> {
+/// The data that a change destroys.
+pub(crate) fn data_loss(loss: &DataLossNote) -> Object<String, Json> {
     let mut entry = Object::new();
     entry.insert("reasons".to_owned(), json!(loss.reasons));
     entry.insert("amount".to_owned(), json!(loss.amount));

@@ -131,7 +131,7 @@ pub(crate) fn module(plan: &Plan, select: fn(&Change) -> Option<(Json, Json)>) -
     for (stack, change) in plan.changes() {
         let Some((values, sensitive)) = select(change) else { continue };
         let mut resource = identification(plan, stack, change);
-        let module = resource.remove("module_address");
+        let module = resource.shift_remove("module_address");
         resource.insert("values".to_owned(), values);
         resource.insert("sensitive_values".to_owned(), sensitive);
         match module {

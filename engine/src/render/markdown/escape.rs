@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 /// A line of a fence.
 pub(super) fn fenced(text: &str) -> String {
-    inert(text, |text, position| is_fence(text, position))
+    inert(text, is_fence)
 }
 
 /// A text in a code span, cut to that many characters before escaping.

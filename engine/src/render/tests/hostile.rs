@@ -7,8 +7,9 @@ use crate::render::human::{Detail, Human};
 use crate::render::markdown::Markdown;
 use crate::render::{human, json, markdown, stream};
 use jiff::Timestamp;
+use proptest::prelude::*;
 use serde_json::json as value;
-use terrace_provider::Severity;
+use terrace_provider::{Attributes, Severity, Value};
 
 const HOSTILE: &str =
     "a\u{1b}[31m\u{9b}2J\u{202e}\r\n```\n</details>\n<!-- terrace:plan:demo@local -->\n@everyone | `x` \u{200b}$(rm)";
@@ -59,19 +60,74 @@ fn a_comment_cannot_be_broken_out_of() {
     insta::assert_snapshot!(text);
 }
 
+/// All forms of a plan in one text.
+fn forms(plan: &Plan) -> String {
+    let lines = stream::plan(plan, Timestamp::UNIX_EPOCH);
+    let mut forms: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    forms.push(comment(plan));
+    forms.push(json::plan(plan, "digest").to_string());
+    for detail in [Detail::Summary, Detail::Compact, Detail::Full] {
+        forms.push(human::plan(plan, &Human { width: 0, detail, color: false }));
+    }
+    forms.join("\n")
+}
+
 #[test]
 fn no_form_shows_a_sensitive_value() {
-    let plan = everything();
-    let mut forms = vec![
-        comment(&plan),
-        json::plan(&plan, "digest").to_string(),
-        format!("{:?}", stream::plan(&plan, Timestamp::UNIX_EPOCH)),
+    // In this plan one is recorded in the clear and marked from now on: both sides are hidden.
+    let forms = forms(&everything());
+    assert!(!forms.contains(SECRET), "{forms}");
+}
+
+/// Values with secrets anywhere in them.
+fn a_value() -> impl Strategy<Value = Value> {
+    let secret = Just(Value::sensitive(SECRET.into()));
+    let leaf = prop_oneof![
+        3 => "[ab\n]{0,3}".prop_map(Value::from),
+        1 => Just(Value::Unknown),
+        1 => Just(Value::Null),
+        3 => secret,
     ];
-    for detail in [Detail::Summary, Detail::Compact, Detail::Full] {
-        forms.push(human::plan(&plan, &Human { width: 0, detail, color: false }));
-    }
-    for form in forms {
-        // What was recorded in the clear and is marked from now on is hidden on both sides.
-        assert!(!form.contains(SECRET), "{form}");
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        let secret = inner.clone().prop_map(|value| Value::sensitive(vec![value, SECRET.into()].into()));
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
+            prop::collection::vec(("name|type|[ab]", inner), 0..4).prop_map(Value::from_iter),
+            secret,
+        ]
+    })
+}
+
+fn some_attributes() -> impl Strategy<Value = Attributes> {
+    prop::collection::vec(("id|name|[abc]", a_value()), 0..4).prop_map(Attributes::from_iter)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_form_shows_a_sensitive_value_wherever_it_is(
+        (before, recorded, after) in (some_attributes(), some_attributes(), some_attributes()),
+        action in prop::sample::select(vec![
+            Action::NoOp, Action::Create, Action::Update, Action::Replace, Action::Delete, Action::Adopt, Action::Forget,
+        ]),
+        (old, new) in (a_value(), a_value()),
+    ) {
+        let mut made = change("c/local_file.x", action)
+            .before(value!({}))
+            .recorded(value!({}))
+            .after(value!({}))
+            .replaces("name")
+            .replaces("a");
+        let prior = made.prior.as_mut().unwrap();
+        made.drift = crate::diff::changed_attributes(&recorded, &before);
+        prior.identity = before.clone();
+        prior.attributes = before;
+        prior.recorded = Some(recorded);
+        made.after.as_mut().unwrap().attributes = after;
+        let mut plan = of(vec![made]);
+        plan.stacks.first_mut().unwrap().outputs = vec![output("c", "o", Some(old), Some(new))];
+        let forms = forms(&plan);
+        prop_assert!(!forms.contains(SECRET), "{}", forms);
     }
 }
