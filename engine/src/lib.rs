@@ -23,8 +23,6 @@ pub mod render;
 pub mod seal;
 pub mod source;
 pub mod store;
-#[cfg(test)]
-mod testing;
 pub mod yaml;
 
 #[cfg(test)]

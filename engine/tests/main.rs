@@ -4,6 +4,7 @@
 mod support;
 
 mod data; // what holds data, what is shared, what is retained
+mod drift; // what differs from what is recorded
 mod failure; // steps that fail, crash, are stopped
 mod input;
 mod order; // what is called, in which order, and what a second plan says // descriptors with mistakes: what a person is told

@@ -4,7 +4,7 @@
 use super::line::{Line, Mark};
 use super::text::{counted, visible};
 use super::text_diff::hunks;
-use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, item};
+use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, hidden_like, item};
 use crate::action::Action;
 use crate::diff::is_same;
 use crate::plan::{Change, Prior};
@@ -41,7 +41,7 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
     let before = change.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
     let after = change.after.as_ref().map_or(&nothing, |after| &after.attributes);
     let mut lines = match (&change.prior, change.drift.is_empty()) {
-        (Some(prior), false) => drifted(prior, style),
+        (Some(prior), false) => drifted(prior, change.after.as_ref().map(|after| &after.attributes), style),
         _ => Vec::new(),
     };
     let mut writing = Writing::new(style, &change.replace_paths);
@@ -65,11 +65,12 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
 }
 
 /// What was found to differ from what is recorded.
-fn drifted(prior: &Prior, style: Style) -> Vec<Line> {
+fn drifted(prior: &Prior, after: Option<&Attributes>, style: Style) -> Vec<Line> {
     let Some(recorded) = &prior.recorded else { return Vec::new() };
     let mut writing = Writing::new(Style { is_folded: true, ..style }, &[]);
     writing.is_counting = false;
-    writing.maps(recorded, &prior.attributes, &Path::default(), 1);
+    let (recorded, found) = (hidden_like(recorded, after), hidden_like(&prior.attributes, after));
+    writing.maps(&recorded, &found, &Path::default(), 1);
     let title = Line::new(0, Mark::Plain, "drifted: recorded → found");
     if writing.lines.is_empty() { Vec::new() } else { std::iter::once(title).chain(writing.lines).collect() }
 }

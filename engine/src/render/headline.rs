@@ -5,7 +5,7 @@ use super::value::{Limits, SENSITIVE_CHANGED, brief};
 use crate::action::{Action, Reason};
 use crate::diff::changed_attributes;
 use crate::plan::{Change, DataLossNote, Mode};
-use terrace_provider::{Attributes, Value};
+use terrace_provider::{Attributes, Path, Value};
 
 /// The sign of a change whose last step is in doubt.
 pub(crate) const IN_DOUBT: &str = "?";
@@ -105,11 +105,10 @@ fn forced(change: &Change) -> Option<String> {
         .take(2)
         .map(|path| {
             let name = visible(&path.to_string()).into_owned();
-            let (before, after) = (path.get(before), path.get(after));
-            match (before, after) {
-                (Some(Value::Sensitive(_)), _) | (_, Some(Value::Sensitive(_))) => {
-                    format!("{name} {SENSITIVE_CHANGED}")
-                }
+            if is_hidden(path, before) || is_hidden(path, after) {
+                return format!("{name} {SENSITIVE_CHANGED}");
+            }
+            match (path.get(before), path.get(after)) {
                 (Some(before), Some(after)) if is_short(before) && is_short(after) => {
                     format!("{name} {} → {}", brief(before, Limits::SHORT), brief(after, Limits::SHORT))
                 }
@@ -122,6 +121,15 @@ fn forced(change: &Change) -> Option<String> {
     let more = (more > 0).then(|| format!("… {more} more"));
     let told = told.into_iter().chain(more).collect::<Vec<_>>().join(", ");
     (!told.is_empty()).then_some(told)
+}
+
+/// True when what is at the path, or anything on the way there, is sensitive: a path leads through marks.
+fn is_hidden(path: &Path, attributes: &Attributes) -> bool {
+    let mut walked = Path::default();
+    path.0.iter().any(|step| {
+        walked = walked.join(step.clone());
+        matches!(walked.get(attributes), Some(Value::Sensitive(_)))
+    })
 }
 
 fn is_short(value: &Value) -> bool {

@@ -9,6 +9,8 @@ use super::totals::{details, is_listed, of_stack, to_do, totals, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
 use crate::address::SHARED;
 use crate::plan::{Change, Mode, OutputChange, OwnerChange, Part, Plan, StackPlan};
+use indexmap::IndexMap;
+use std::collections::HashMap;
 use std::fmt::Write;
 use terrace_provider::Value;
 
@@ -57,6 +59,14 @@ pub fn plan(plan: &Plan, options: &Human) -> String {
     screen.text
 }
 
+/// What a plan does within one component.
+#[derive(Default)]
+struct Section<'a> {
+    is_going: bool,
+    changes: Vec<&'a Change>,
+    owners: Vec<&'a OwnerChange>,
+}
+
 struct Screen {
     options: Human,
     painter: Painter,
@@ -69,24 +79,27 @@ impl Screen {
         let note = plan.environment_note.as_ref().map(|note| format!("  ({})", visible(note))).unwrap_or_default();
         self.line(&format!("{name}{note}"));
         self.text.push('\n');
-        let mut components: Vec<&str> = Vec::new();
-        let listed = stack.changes.iter().filter(|change| self.is_shown(change));
-        let owners = stack.owners.iter().filter(|_| self.options.detail != Detail::Summary);
-        let named = listed.map(|change| change.address.component.as_str());
-        for component in named.chain(owners.map(|owner| owner.ownership.component.as_str())) {
-            if !components.contains(&component) {
-                components.push(component);
+        let is_brief = self.options.detail == Detail::Summary;
+        let order: HashMap<&str, usize> =
+            stack.components.iter().enumerate().map(|(at, component)| (component.key.as_str(), at + 1)).collect();
+        let place = |key: &str| if key == SHARED { 0 } else { order.get(key).copied().unwrap_or(usize::MAX) };
+        let mut sections: IndexMap<&str, Section<'_>> = IndexMap::new();
+        for change in stack.changes.iter().filter(|change| self.is_shown(change)) {
+            sections.entry(&change.address.component).or_default().changes.push(change);
+        }
+        for owner in stack.owners.iter().filter(|_| !is_brief) {
+            sections.entry(&owner.ownership.component).or_default().owners.push(owner);
+        }
+        for component in &stack.components {
+            if let Some(section) = sections.get_mut(component.key.as_str()) {
+                section.is_going = plan.mode == Mode::Apply && component.part == Part::Removed;
             }
         }
-        let position = |key: &str| match key {
-            SHARED => 0,
-            key => stack.components.iter().position(|it| it.key == key).map_or(usize::MAX, |position| position + 1),
-        };
-        components.sort_by_key(|key| position(key));
-        for component in components {
-            self.component(plan, stack, component);
+        sections.sort_by(|one, _, other, _| place(one).cmp(&place(other)));
+        for (key, section) in &sections {
+            self.component(plan, key, section);
         }
-        if self.options.detail != Detail::Summary {
+        if !is_brief {
             self.outputs(stack);
         }
     }
@@ -98,24 +111,18 @@ impl Screen {
         }
     }
 
-    fn component(&mut self, plan: &Plan, stack: &StackPlan, key: &str) {
+    fn component(&mut self, plan: &Plan, key: &str, section: &Section<'_>) {
         if !key.is_empty() {
-            let is_going = plan.mode == Mode::Apply
-                && stack.components.iter().any(|component| component.key == key && component.part == Part::Removed);
             let heading = self.painter.paint(Paint::Bold, &visible(key));
-            self.line(&format!("  {heading}{}", if is_going { "  (not described any more)" } else { "" }));
+            self.line(&format!("  {heading}{}", if section.is_going { "  (not described any more)" } else { "" }));
         }
-        let changes: Vec<&Change> =
-            stack.changes.iter().filter(|change| change.address.component == key && self.is_shown(change)).collect();
-        let owners = stack.owners.iter().filter(|owner| owner.ownership.component == key);
-        let owners: Vec<&OwnerChange> = owners.filter(|_| self.options.detail != Detail::Summary).collect();
-        let heads: Vec<String> = changes.iter().map(|change| head(change)).collect();
+        let heads: Vec<String> = section.changes.iter().map(|change| head(change)).collect();
         let width = |head: &String| Some(head.chars().count()).filter(|width| *width <= WIDEST_HEAD);
         let column = heads.iter().filter_map(width).max().unwrap_or_default();
-        for (change, head) in changes.into_iter().zip(heads) {
+        for (change, head) in section.changes.iter().zip(heads) {
             self.change(plan, change, &head, column);
         }
-        for owner in owners {
+        for owner in &section.owners {
             let sign = self.painter.sign(if owner.is_added { "+" } else { "-" });
             self.line(&format!("  {sign} owner of {}", visible(&owner.ownership.address.to_string())));
         }

@@ -26,7 +26,7 @@ pub(crate) fn of_stack(stack: &StackPlan) -> Counts {
     let counts = stack.counts();
     let touches_shared = stack.changes.iter().any(|change| change.address.component == SHARED && change.is_change());
     let is_component = stack.components.iter().any(|component| component.key == SHARED);
-    Counts { components: counts.components - usize::from(touches_shared && !is_component), ..counts }
+    Counts { components: counts.components.saturating_sub(usize::from(touches_shared && !is_component)), ..counts }
 }
 
 /// `6 to add, 1 to change, 1 to destroy`, in terraform's very words and digits.

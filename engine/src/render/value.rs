@@ -1,7 +1,7 @@
 //! A value on one line.
 
 use super::text::{cut, quoted, visible};
-use terrace_provider::{Map, Value};
+use terrace_provider::{Attributes, Map, Value};
 
 /// What stands for a value that is not known yet.
 pub(crate) const UNKNOWN: &str = "(known after apply)";
@@ -68,6 +68,19 @@ pub(crate) fn item(value: &Value, limits: Limits) -> String {
         text.push_str(&map(&rest, limits));
     }
     text
+}
+
+/// Attributes in which everything is hidden that is sensitive in a later version of them: what was not marked yet may
+/// be the very value that is to be hidden from now on.
+pub(crate) fn hidden_like(attributes: &Attributes, later: Option<&Attributes>) -> Attributes {
+    let is_hidden = |name: &str| later.and_then(|later| later.get(name)).is_some_and(Value::has_sensitive);
+    attributes
+        .iter()
+        .map(|(name, value)| {
+            let shown = if is_hidden(name) { Value::sensitive(value.clone()) } else { value.clone() };
+            (name.clone(), shown)
+        })
+        .collect()
 }
 
 /// The name of an object, when it has one that may be told.

@@ -6,6 +6,7 @@ use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey};
 use crate::diff::changed_attributes;
 use crate::plan::{Change, Plan, Prior, StackPlan};
+use crate::render::value::hidden_like;
 use serde_json::{Map as Object, Value as Json, json};
 use std::collections::BTreeMap;
 use terrace_provider::{Attributes, Value};
@@ -46,9 +47,11 @@ pub(crate) fn drift(plan: &Plan, stack: &StackPlan, change: &Change) -> Option<J
     let is_gone = change.reason == Some(Reason::Gone);
     let prior = change.prior.as_ref();
     let recorded = prior.and_then(|prior| prior.recorded.as_ref());
+    let after = change.after.as_ref().map(|after| &after.attributes);
+    let found = prior.map(|prior| hidden_like(&prior.attributes, after));
     let sides = match (is_gone, recorded) {
-        (true, _) => Sides::of_attributes(prior.map(|prior| &prior.attributes), None),
-        (false, Some(recorded)) => Sides::of_attributes(Some(recorded), prior.map(|prior| &prior.attributes)),
+        (true, _) => Sides::of_attributes(found.as_ref(), None),
+        (false, Some(recorded)) => Sides::of_attributes(Some(&hidden_like(recorded, after)), found.as_ref()),
         (false, None) => return None,
     };
     let mut sides = sides.to_json();
@@ -112,10 +115,12 @@ pub(crate) fn index(address: &Address) -> Option<Json> {
 /// What the provider knows the object by: its id, else the attributes that name it.
 fn remote_id(change: &Change) -> Option<String> {
     let prior = change.prior.as_ref()?;
-    if let Some(Value::String(id)) = prior.attributes.get("id") {
+    let after = change.after.as_ref().map(|after| &after.attributes);
+    if let Some(Value::String(id)) = hidden_like(&prior.attributes, after).get("id") {
         return Some(id.clone());
     }
-    let parts = prior.identity.values().map(|value| match value {
+    let identity = hidden_like(&prior.identity, after);
+    let parts = identity.values().map(|value| match value {
         Value::String(text) => Some(text.clone()),
         Value::Int(number) => Some(number.to_string()),
         _ => None,

@@ -113,7 +113,7 @@ impl Steps {
     /// How many folds are left.
     const fn folds_left(self, step: usize) -> usize {
         let before = STYLES.len() - 1 + 2 * self.entries;
-        self.folds - step.saturating_sub(before)
+        self.folds.saturating_sub(step.saturating_sub(before))
     }
 }
 

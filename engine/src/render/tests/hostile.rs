@@ -79,6 +79,23 @@ fn no_form_shows_a_sensitive_value() {
     assert!(!forms.contains(SECRET), "{forms}");
 }
 
+#[test]
+fn what_becomes_sensitive_is_hidden_as_it_was_too() {
+    let older = format!("older {SECRET}");
+    let update = change("local_file.x", Action::Update)
+        .before(value!({"key": SECRET, "map": {"key": SECRET}, "other": 1}))
+        .recorded(value!({"key": older, "map": {"key": older}, "other": 2}))
+        .after(value!({"key": {"$secret": SECRET}, "map": {"key": {"$secret": SECRET}}, "other": 3}))
+        .replaces("key");
+    let within = change("local_file.y", Action::Replace)
+        .before(value!({"map": {"$secret": {"key": older}}}))
+        .after(value!({"map": {"$secret": {"key": SECRET}}}))
+        .replaces("map.key");
+    let forms = forms(&of(vec![update, within]));
+    assert!(!forms.contains(SECRET), "{forms}");
+    assert!(forms.contains("other = 2 → 1"), "{forms}");
+}
+
 /// Values with secrets anywhere in them.
 fn a_value() -> impl Strategy<Value = Value> {
     let secret = Just(Value::sensitive(SECRET.into()));
@@ -103,7 +120,7 @@ fn some_attributes() -> impl Strategy<Value = Attributes> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_form_shows_a_sensitive_value_wherever_it_is(
@@ -112,13 +129,13 @@ proptest! {
             Action::NoOp, Action::Create, Action::Update, Action::Replace, Action::Delete, Action::Adopt, Action::Forget,
         ]),
         (old, new) in (a_value(), a_value()),
+        path in prop::sample::select(vec!["name", "a", "a.a", "b[0]", "c[0].name", "c.b[1]", "id.name.a"]),
     ) {
         let mut made = change("c/local_file.x", action)
             .before(value!({}))
             .recorded(value!({}))
             .after(value!({}))
-            .replaces("name")
-            .replaces("a");
+            .replaces(path);
         let prior = made.prior.as_mut().unwrap();
         made.drift = crate::diff::changed_attributes(&recorded, &before);
         prior.identity = before.clone();

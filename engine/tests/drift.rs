@@ -1,0 +1,107 @@
+//! What differs from what is recorded, told without writing anything; and how a real plan tells the same.
+
+use crate::support::Story;
+use crate::support::story::stack;
+use terrace_engine::address::StackId;
+use terrace_engine::drift::{DriftItem, detect};
+use terrace_engine::expression::Functions;
+use terrace_engine::plan::compute::{Environment, Options, Planner};
+use terrace_engine::render::{drift, human, json};
+use terrace_engine::source::Sources;
+use terrace_engine::store::Selection;
+use uuid::Uuid;
+
+/// The drift of a stack. What was asked for otherwise does not keep it from looking.
+async fn drift_of(story: &Story, name: &str, selection: &Selection) -> Vec<DriftItem> {
+    let before = story.remote().log.len();
+    let planner = Planner {
+        store: story.store.as_ref(),
+        registry: &story.registry(),
+        functions: &Functions::default(),
+        seal: &story.seal,
+        sources: &Sources::default(),
+        environment: &Environment { name: "test".to_owned(), ..Environment::default() },
+        options: &Options { refresh: false, ..Options::default() },
+        now: jiff::Timestamp::UNIX_EPOCH,
+        id: Uuid::now_v7(),
+        version: "0.0.0",
+    };
+    let (items, diagnostics) = detect(&planner, &StackId::new(name, "test"), selection).await.unwrap();
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    assert_eq!(story.remote().log.len(), before, "drift changes nothing");
+    items
+}
+
+fn things() -> String {
+    stack(
+        "- {type: world_thing, name: same, config: {key: same, val: {a: 1}}}\n\
+         - {type: world_thing, name: edited, config: {key: edited, val: {a: {b: 1}, c: 2}}}\n\
+         - {type: world_thing, name: gone, config: {key: gone}}\n\
+         - {type: world_thing, name: again, config: {key: again}}\n\
+         - {type: world_thing, name: secret, config: {key: secret, secret: hunter2}}\n",
+    )
+}
+
+/// A world in which everything happened behind terrace's back that can.
+async fn drifted() -> Story {
+    // One after the other, so that ids are given in the same order each time.
+    let story = Story { parallelism: 1, ..Story::new() };
+    story.apply(&things()).await;
+    let mut remote = story.remote();
+    remote.objects.remove("gone");
+    let edit = serde_json::json!({"a": {"b": 9}, "c": 2});
+    remote.objects.get_mut("edited").unwrap().insert("val".to_owned(), edit.into());
+    remote.objects.get_mut("again").unwrap().insert("id".to_owned(), "id-another".into());
+    remote.objects.get_mut("secret").unwrap().insert("secret".to_owned(), "hunter3".into());
+    drop(remote);
+    story
+}
+
+#[tokio::test]
+async fn what_is_as_recorded_is_no_drift() {
+    let story = Story::new();
+    story.apply(&things()).await;
+    assert!(drift_of(&story, "demo", &Selection::All).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_changed_went_or_was_made_again_is_told() {
+    let story = drifted().await;
+    let items = drift_of(&story, "demo", &Selection::All).await;
+    insta::assert_snapshot!(drift::human(&items));
+    assert!(!drift::json(&items).to_string().contains("hunter"));
+}
+
+#[tokio::test]
+async fn a_plan_tells_the_same_drift_and_mends_it() {
+    let story = drifted().await;
+    let plan = story.plan(&things()).await;
+    let text = human::plan(&plan, &human::Human::default());
+    insta::assert_snapshot!(text);
+    assert!(!text.contains("hunter") && !json::plan(&plan, "digest").to_string().contains("hunter"));
+    story.apply_plan(&plan).await.unwrap();
+    assert!(drift_of(&story, "demo", &Selection::All).await.is_empty());
+}
+
+#[tokio::test]
+async fn shared_rows_of_the_chosen_components_are_looked_at_too() {
+    let story = Story::new();
+    story
+        .apply(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  x:\n    resources:\n      \
+             - {type: world_thing, name: base, shared: common, config: {key: base}}\n  y:\n    resources:\n      \
+             - {type: world_thing, name: own, config: {key: own}}\n",
+        )
+        .await;
+    story.remote().objects.clear();
+    let addresses = |items: Vec<DriftItem>| -> Vec<String> {
+        items.iter().map(|item| format!("{}:{}", item.stack, item.address)).collect()
+    };
+    let all = addresses(drift_of(&story, "demo", &Selection::All).await);
+    assert_eq!(all, ["demo@test:y/world_thing.own", "shared@test:shared/world_thing[\"common\"]"]);
+    let only = |component: &str| Selection::Components([component.to_owned()].into());
+    let chosen = addresses(drift_of(&story, "demo", &only("x")).await);
+    assert_eq!(chosen, ["shared@test:shared/world_thing[\"common\"]"]);
+    let chosen = addresses(drift_of(&story, "demo", &only("y")).await);
+    assert_eq!(chosen, ["demo@test:y/world_thing.own"]);
+}
