@@ -178,6 +178,20 @@ fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
     Ok(Text { name, text })
 }
 
+/// The descriptor that a saved plan was made from, as far as it is still there: the project is where it lies.
+pub(crate) fn descriptor_of_plan(text: &str) -> Option<PathBuf> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        plan: Body,
+    }
+    #[derive(serde::Deserialize)]
+    struct Body {
+        origin: terrace_engine::plan::Origin,
+    }
+    let head: Head = serde_json::from_str(text).ok()?;
+    head.plan.origin.descriptors.into_keys().map(PathBuf::from).find(|path| path.exists())
+}
+
 fn sha256(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

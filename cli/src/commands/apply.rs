@@ -4,7 +4,7 @@ use super::Context;
 use super::run::{Run, recover_first};
 use crate::args::ApplyArguments;
 use crate::failure::{Exit, Failure};
-use crate::input::{Named, named};
+use crate::input::{Named, descriptor_of_plan, named};
 use crate::planning::compile;
 use crate::signals::Signals;
 use crate::wiring::{World, store};
@@ -49,8 +49,7 @@ async fn apply_saved(
     text: &str,
 ) -> Result<Exit, Failure> {
     refuse_planning_options(arguments)?;
-    let anchor = arguments.files.first().map(PathBuf::from);
-    let settings = context.settings(anchor.as_deref())?;
+    let settings = context.settings(descriptor_of_plan(text).as_deref())?;
     // The key is needed to read the plan, the plan to know the environment.
     let key = World::seal(&settings, arguments.planning.plaintext_secrets)?;
     let plan = file::read(text, &key)?;

@@ -4,7 +4,7 @@ use super::Context;
 use super::{operations, state};
 use crate::args::{Detail, PlanFormat, ShowArguments};
 use crate::failure::{Exit, Failure};
-use crate::input::{Named, named};
+use crate::input::{Named, descriptor_of_plan, named};
 use crate::presentation;
 use crate::wiring::{World, store};
 use std::path::PathBuf;
@@ -34,12 +34,12 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Res
 }
 
 fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Result<Exit, Failure> {
-    let settings = context.settings(Some(&path))?;
     let shown = path.display().to_string();
     let Named::Plan(text) = named(&[path], context.ui)? else {
         return Err(Failure::new(format!("`{shown}` is no saved plan"))
             .hint("`terrace plan FILE --out PLAN` saves one; `terrace plan FILE` shows what applying would do"));
     };
+    let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
     let seal = World::seal(&settings, false)?;
     let plan = file::read(&text, &seal)?;
     let format = if is_json { PlanFormat::Json } else { PlanFormat::Human };
