@@ -6,8 +6,9 @@ use crate::failure::{Exit, Failure};
 use crate::report::report;
 use crate::wiring::{World, checked, library};
 use serde_json::json;
+use terrace_engine::blueprint::check::check;
 use terrace_engine::blueprint::{Blueprint, Library};
-use terrace_engine::diagnostic::{Diagnostic, closest, has_errors};
+use terrace_engine::diagnostic::{closest, has_errors};
 use terrace_engine::source::Sources;
 
 /// Lists, shows and checks blueprints.
@@ -41,23 +42,15 @@ pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<E
                 diagnostics = found;
             }
             let named: Vec<Blueprint> = if files.is_empty() { library.iter().cloned().collect() } else { blueprints };
-            let types = named.iter().flat_map(|blueprint| unknown_types(blueprint, &world));
-            diagnostics.extend(types.collect::<Vec<_>>());
+            let checked = named.iter().flat_map(|blueprint| check(blueprint, &world.registry, &world.functions));
+            diagnostics.extend(checked);
             report(context.ui, &sources, &diagnostics);
             if !has_errors(&diagnostics) {
-                context.ui.print(&format!("{} blueprints are well formed\n", named.len()))?;
+                context.ui.print(&format!("{} blueprints checked\n", named.len()))?;
             }
         }
     }
     if has_errors(&diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }
-}
-
-fn unknown_types(blueprint: &Blueprint, world: &World) -> Vec<Diagnostic> {
-    let resources = blueprint.declarations.resources.iter().chain(&blueprint.acl.resources);
-    resources
-        .filter(|resource| world.registry.resource_type(&resource.ty.value).is_none())
-        .map(|resource| world.registry.unknown_type(&resource.ty.value).at(resource.ty.span))
-        .collect()
 }
 
 fn unknown(name: &str, library: &Library) -> Failure {
