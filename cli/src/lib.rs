@@ -1,1 +1,84 @@
+//! The `terrace` command line: arguments and configuration in, results, diagnostics and an exit code out.
+//!
+//! It wires providers and a store to the engine and knows the terminal; it decides nothing about plans. Results go to
+//! standard output, everything else to standard error.
+//!
+//! Read in this order: [`args`] (what can be asked), [`settings`] and [`configuration`] (what is in force), `wiring`
+//! (what the engine gets), `commands` (one file each), `ui`, `report` and `progress` (what people see).
+#![forbid(unsafe_code)]
 
+pub mod args;
+mod argv;
+mod commands;
+pub mod configuration;
+pub mod failure;
+mod input;
+mod logging;
+mod planning;
+mod presentation;
+mod progress;
+mod report;
+pub mod settings;
+mod signals;
+mod stacks;
+mod ui;
+pub mod variables;
+mod version;
+mod wiring;
+
+use clap::Parser;
+use failure::{Exit, Failure};
+use std::ffi::OsString;
+use std::process::ExitCode;
+use ui::Ui;
+use variables::Variables;
+
+/// Runs one command line, the program's name first; answers the process's exit code.
+#[must_use]
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    ui::hide_panics();
+    let exit = std::panic::catch_unwind(|| match parse(&arguments) {
+        Ok(command_line) => carry_out(command_line),
+        Err(exit) => exit,
+    });
+    // The panic was told by the hook.
+    ExitCode::from(exit.unwrap_or(Exit::Error).code())
+}
+
+/// Reads the command line; help, version and mistakes are told here.
+fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
+    // Before parsing: `-config=x` would be read as `-c onfig=x`.
+    if let Some(correction) = argv::correction(arguments) {
+        Ui::plain().fail(&correction);
+        return Err(Exit::Error);
+    }
+    args::CommandLine::try_parse_from(arguments).map_err(|error| {
+        let is_mistake = error.use_stderr();
+        // Nobody is left to tell when the terminal is gone.
+        let _ = error.print();
+        if is_mistake { Exit::Error } else { Exit::Done }
+    })
+}
+
+fn carry_out(command_line: args::CommandLine) -> Exit {
+    let variables = Variables::of_process();
+    let ui = Ui::new(&command_line.global);
+    let result = prepare(&command_line.global, &variables)
+        .and_then(|()| commands::run(command_line.command, &command_line.global, &variables, &ui));
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => {
+            ui.fail(&failure);
+            failure.exit
+        }
+    }
+}
+
+/// Changes the folder and opens the log, before anything else looks at either.
+fn prepare(global: &args::Global, variables: &Variables) -> Result<(), Failure> {
+    if let Some(folder) = &global.chdir {
+        std::env::set_current_dir(folder)
+            .map_err(|error| Failure::new(format!("cannot change to `{}`: {error}", folder.display())))?;
+    }
+    logging::start(global, variables)
+}

@@ -12,7 +12,7 @@ pub(crate) mod refresh;
 mod resource;
 pub(crate) mod scope;
 mod shared;
-pub(crate) mod typecheck;
+pub mod typecheck;
 pub(crate) mod walk;
 
 use crate::action::{Action, Reason};

@@ -75,12 +75,20 @@ impl Functions {
         functions.add("range", |arguments| range(one(arguments)?));
         functions.add("quartz", |arguments| cron::to_quartz(one_text(arguments)?).map(Value::from));
         functions.add("cron", |arguments| cron::from_quartz(one_text(arguments)?).map(Value::from));
+        functions.add("file", |_| Err("files are read in terrace.yaml only".to_owned()));
         functions.add("sqlType", move |arguments| sql_type(&sql_types, arguments));
         functions.add("identity", move |arguments| {
             let [principal, provider] = two(arguments)?;
             naming::identity(text(principal)?, text(provider)?, &identities, &identity_table)
         });
         functions
+    }
+
+    /// These functions, with `file` reading as the given function does: for the configuration.
+    #[must_use]
+    pub fn with_files(mut self, read: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) -> Self {
+        self.add("file", move |arguments| read(one_text(arguments)?).map(Value::from));
+        self
     }
 
     /// The root of every evaluation's context.

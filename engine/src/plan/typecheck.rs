@@ -5,7 +5,7 @@ use crate::source::Span;
 use terrace_provider::{AttributeType, Attributes, Object, Path, Value};
 
 /// Checks a configuration. `place` says where the value of a path stands.
-pub(crate) fn check(
+pub fn check(
     ty: &str,
     object: &Object,
     config: &Attributes,

@@ -43,6 +43,7 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
         "cron(quartz) -> text",
         "the five cron fields of a Quartz expression; what cron cannot say is an error",
     ),
+    both("file", "file(path) -> text", "the text of a file, in terrace.yaml only"),
     both(
         "identity",
         "identity(principal, provider) -> {kind, name}",

@@ -1,0 +1,380 @@
+//! What can be asked on the command line: definitions only, nothing is decided here.
+
+mod planning;
+mod state;
+
+pub use planning::{ApplyArguments, Consent, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments};
+pub use state::{OperationsCommand, StateCommand};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Plans and applies data products.
+#[derive(Debug, Parser)]
+#[command(name = "terrace", version = crate::version::VERSION, propagate_version = false, max_term_width = 120)]
+#[command(after_help = "`terrace help COMMAND` tells more; `terrace help coming-from-terraform` maps its commands.")]
+pub struct CommandLine {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Where state is kept: `sqlite:PATH` [env: TERRACE_STATE]
+    #[arg(long, global = true, value_name = "URL")]
+    pub state: Option<String>,
+    /// The environment [env: TERRACE_ENV] [default: the descriptor's, else `local`]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub env: Option<String>,
+    /// The configuration file [default: terrace.yaml, looked for upwards]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Change to this folder first
+    #[arg(long, global = true, value_name = "DIR")]
+    pub chdir: Option<PathBuf>,
+    /// The stack that addresses are relative to
+    #[arg(long, global = true, value_name = "NAME@ENV")]
+    pub stack: Option<String>,
+    /// How long to wait for what others hold, such as `90s`; `0s` refuses at once
+    #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    pub lock_timeout: Duration,
+    /// Ask questions; with `--input=false` what needs an answer fails
+    #[arg(long, global = true, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub input: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Tell more on standard error; twice for all that is known
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Tell only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The form of a result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// `--format` of commands with two forms.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct FormatArguments {
+    /// The form of the result
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    format: Format,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+impl FormatArguments {
+    /// True when the result is for programs.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        self.json || self.format == Format::Json
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a project: configuration, an example, a key for secrets
+    #[command(after_help = "Examples:\n  terrace init\n  terrace init --state-key")]
+    Init(InitArguments),
+    /// Check descriptors without state and network
+    #[command(after_help = "Examples:\n  terrace validate data-product.yaml\n  terrace validate -c orders stacks/")]
+    Validate(ValidateArguments),
+    /// Show what applying would do
+    #[command(
+        after_help = "Examples:\n  terrace plan data-product.yaml\n  terrace plan --out plan.json --detailed-exitcode stacks/\n  terrace plan --format markdown data-product.yaml > comment.md"
+    )]
+    Plan(PlanArguments),
+    /// Make things as described, or apply a saved plan
+    #[command(after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan.json")]
+    Apply(ApplyArguments),
+    /// Remove what was made
+    #[command(
+        after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve"
+    )]
+    Destroy(ApplyArguments),
+    /// Show what differs from what was recorded; change nothing
+    #[command(after_help = "Examples:\n  terrace drift data-product.yaml\n  terrace drift --all --ignore tags")]
+    Drift(DriftArguments),
+    /// Show a saved plan, a resource or an operation
+    #[command(after_help = "Examples:\n  terrace show plan.json\n  terrace show 'api/local_file.part[\"x\"]'")]
+    Show(ShowArguments),
+    /// Show outputs
+    #[command(after_help = "Examples:\n  terrace output\n  terrace output path --format raw")]
+    Output(OutputArguments),
+    /// Draw the graph of resources
+    #[command(
+        after_help = "Examples:\n  terrace graph stack.yaml | dot -Tsvg > graph.svg\n  terrace graph --format mermaid stack.yaml"
+    )]
+    Graph(GraphArguments),
+    /// The stacks of the state
+    #[command(subcommand)]
+    Stacks(StacksCommand),
+    /// Look into the state, and mend it
+    #[command(subcommand)]
+    State(StateCommand),
+    /// What was done
+    #[command(subcommand)]
+    Operations(OperationsCommand),
+    /// Who may change what right now
+    #[command(subcommand)]
+    Leases(LeasesCommand),
+    /// Find out what became of steps that a crash cut off
+    Recover(RecoverArguments),
+    /// Take a lease away from its holder
+    #[command(after_help = "Example:\n  terrace unlock LEASE    (`terrace leases list` names them)")]
+    Unlock(UnlockArguments),
+    /// The blueprints that components can have
+    #[command(subcommand)]
+    Blueprints(BlueprintsCommand),
+    /// The technologies of this build
+    #[command(subcommand)]
+    Providers(ProvidersCommand),
+    /// Write a completion script for a shell
+    #[command(after_help = "Example:\n  terrace completion bash > ~/.local/share/bash-completion/completions/terrace")]
+    Completion(CompletionArguments),
+    /// Show the version
+    Version(VersionArguments),
+    /// Commands of terraform, and what does the same here
+    #[command(hide = true, long_about = crate::commands::COMING_FROM_TERRAFORM)]
+    ComingFromTerraform,
+}
+
+/// `terrace init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// Only make a key for sensitive values and tell where it belongs
+    #[arg(long)]
+    pub state_key: bool,
+}
+
+/// `terrace validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArguments {
+    /// What is validated, and with which variables.
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+/// Descriptors, and what they are read with.
+#[derive(Debug, Clone, Default, Args)]
+pub struct InputArguments {
+    /// Descriptors; a folder means its *.yaml and *.yml
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// What components and variables are meant.
+    #[command(flatten)]
+    pub choice: ChoiceArguments,
+}
+
+/// Which components, with which variables.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ChoiceArguments {
+    /// Only this component, by its key or URN; may be repeated
+    #[arg(short, long = "component", value_name = "COMPONENT")]
+    pub components: Vec<String>,
+    /// The value of a variable [env: TERRACE_VAR_name]
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+    /// A YAML or JSON file with values of variables
+    #[arg(long = "var-file", value_name = "FILE")]
+    pub variable_files: Vec<PathBuf>,
+}
+
+/// `terrace drift`.
+#[derive(Debug, Args)]
+pub struct DriftArguments {
+    /// Descriptors or stacks (`name@environment`)
+    #[arg(value_name = "FILE|STACK", required_unless_present = "all")]
+    pub targets: Vec<String>,
+    /// All stacks of the state
+    #[arg(long, conflicts_with = "targets")]
+    pub all: bool,
+    /// An attribute whose drift does not count, such as `tags` or `columns[0].comment`; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub ignore: Vec<terrace_provider::Path>,
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+/// `terrace show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// A plan file, an address or an operation's id [default: all resources of the stack]
+    #[arg(value_name = "PLAN|ADDRESS|OPERATION")]
+    pub what: Option<String>,
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+/// `terrace output`.
+#[derive(Debug, Args)]
+pub struct OutputArguments {
+    /// One output, `component/name` when several components have it
+    pub name: Option<String>,
+    /// The form of the result
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: OutputFormat,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// Show sensitive values
+    #[arg(long)]
+    pub reveal: bool,
+}
+
+/// The form of outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+    /// One text, without quotes.
+    Raw,
+}
+
+/// `terrace graph`.
+#[derive(Debug, Args)]
+pub struct GraphArguments {
+    /// What is drawn.
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// The form of the result
+    #[arg(long, value_name = "FORM", default_value = "dot")]
+    pub format: GraphFormat,
+}
+
+/// `terrace stacks`.
+#[derive(Debug, Subcommand)]
+pub enum StacksCommand {
+    /// One stack a line
+    List(FormatArguments),
+}
+
+/// `terrace leases`.
+#[derive(Debug, Subcommand)]
+pub enum LeasesCommand {
+    /// One lease a line
+    List(FormatArguments),
+}
+
+/// `terrace recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArguments {
+    /// Stacks (`name@environment`) [default: all of the environment]
+    #[arg(value_name = "STACK")]
+    pub stacks: Vec<String>,
+}
+
+/// `terrace unlock`.
+#[derive(Debug, Args)]
+pub struct UnlockArguments {
+    /// The lease
+    pub lease: String,
+    /// Do not ask
+    #[arg(long, alias = "force")]
+    pub auto_approve: bool,
+}
+
+/// `terrace blueprints`.
+#[derive(Debug, Subcommand)]
+pub enum BlueprintsCommand {
+    /// One blueprint a line
+    List(FormatArguments),
+    /// One blueprint
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Check blueprints without any descriptor
+    Check {
+        /// Files or folders [default: those of the project]
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// `terrace providers`.
+#[derive(Debug, Subcommand)]
+pub enum ProvidersCommand {
+    /// One provider a line
+    List(FormatArguments),
+    /// The settings, resource types and attributes of a provider
+    Schema {
+        /// Its name
+        name: String,
+        /// The form of the result.
+        #[command(flatten)]
+        format: FormatArguments,
+    },
+}
+
+/// `terrace completion`.
+#[derive(Debug, Args)]
+pub struct CompletionArguments {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `terrace version`.
+#[derive(Debug, Args)]
+pub struct VersionArguments {
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+/// Reads `90s`, `5m`, `500ms`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let expected = || format!("`{text}` is not a duration: expected a number and a unit, such as `90s` or `5m`");
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    let seconds = match unit {
+        "ms" => return Ok(Duration::from_millis(number)),
+        "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => None,
+    };
+    seconds.map(Duration::from_secs).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests;

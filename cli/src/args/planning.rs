@@ -1,0 +1,139 @@
+//! Arguments of `plan`, `apply` and `destroy`.
+
+use super::ChoiceArguments;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// What a plan is computed from, and how.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlanningArguments {
+    /// Which components, with which variables.
+    #[command(flatten)]
+    pub choice: ChoiceArguments,
+    /// Read what is there; with `--refresh=false` the state is believed
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub refresh: bool,
+    /// Remove data too, where it would be retained
+    #[arg(long)]
+    pub remove_data: bool,
+    /// Changes may destroy data, everywhere or at ADDRESS; may be repeated
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub allow_data_loss: Vec<String>,
+    /// Without a state key, store sensitive values in the clear
+    #[arg(long)]
+    pub plaintext_secrets: bool,
+}
+
+/// Where data may be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Consent {
+    /// Nowhere.
+    Nowhere,
+    /// Everywhere.
+    Everywhere,
+    /// At these addresses.
+    At(Vec<String>),
+}
+
+impl PlanningArguments {
+    /// Where data may be lost.
+    #[must_use]
+    pub fn consent(&self) -> Consent {
+        if self.allow_data_loss.iter().any(String::is_empty) {
+            return Consent::Everywhere;
+        }
+        match self.allow_data_loss.as_slice() {
+            [] => Consent::Nowhere,
+            addresses => Consent::At(addresses.to_vec()),
+        }
+    }
+}
+
+/// `terrace plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Descriptors; a folder means its *.yaml and *.yml. With `--destroy` also stacks
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<String>,
+    /// What it is computed from.
+    #[command(flatten)]
+    pub planning: PlanningArguments,
+    /// Plan the removal
+    #[arg(long)]
+    pub destroy: bool,
+    /// Save the plan, to be applied later and once
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Exit with 2 when there are changes
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// The form of the plan
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: PlanFormat,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// How much is shown
+    #[arg(long, value_name = "DETAIL", default_value = "compact")]
+    pub detail: Detail,
+    /// The longest that markdown may become
+    #[arg(long, value_name = "N", default_value_t = 60_000)]
+    pub max_chars: usize,
+}
+
+/// `terrace apply` and `terrace destroy`.
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    /// Descriptors, or a saved plan; to destroy also stacks (`name@environment`)
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<String>,
+    /// What it is computed from.
+    #[command(flatten)]
+    pub planning: PlanningArguments,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// How many calls at once
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub parallelism: u16,
+    /// The form of what is told: `json` is one object a line
+    #[command(flatten)]
+    pub format: super::FormatArguments,
+    /// How much of the plan is shown
+    #[arg(long, value_name = "DETAIL", default_value = "compact")]
+    pub detail: Detail,
+}
+
+/// The form of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people.
+    Human,
+    /// For a comment of a pull request.
+    Markdown,
+    /// For programs.
+    Json,
+    /// For programs: one object a line.
+    JsonStream,
+}
+
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Detail {
+    /// Counts, and what is destroyed.
+    Summary,
+    /// What changes.
+    Compact,
+    /// Everything.
+    Full,
+}
+
+/// The form of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For Graphviz.
+    Dot,
+    /// For Mermaid.
+    Mermaid,
+}

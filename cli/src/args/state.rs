@@ -1,0 +1,89 @@
+//! Arguments of `state` and `operations`.
+
+use super::FormatArguments;
+use clap::Subcommand;
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// `terrace state`.
+#[derive(Debug, Subcommand)]
+pub enum StateCommand {
+    /// One address a line, sorted
+    List {
+        /// Of all stacks, with the stack before each address
+        #[arg(long)]
+        all: bool,
+    },
+    /// One resource, whole
+    Show {
+        /// Its address, or `STACK:ADDRESS`
+        address: String,
+        /// The form of the result.
+        #[command(flatten)]
+        format: FormatArguments,
+    },
+    /// The versions of a resource, newest first
+    History {
+        /// Its address, or `STACK:ADDRESS`
+        address: String,
+        /// The form of the result.
+        #[command(flatten)]
+        format: FormatArguments,
+    },
+    /// Give a resource another address
+    Mv {
+        /// The address it has
+        from: String,
+        /// The address it gets, in the same stack
+        to: String,
+    },
+    /// Drop resources from the state; the objects stay
+    Rm {
+        /// Addresses
+        #[arg(required = true)]
+        addresses: Vec<String>,
+    },
+    /// Write the state as JSON; what is sealed stays sealed
+    Export {
+        /// Only this stack, `name@environment`
+        stack: Option<String>,
+        /// With the history
+        #[arg(long)]
+        history: bool,
+        /// To this file instead of standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Take in what `state export` wrote
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// `terrace operations`.
+#[derive(Debug, Subcommand)]
+pub enum OperationsCommand {
+    /// The newest operations, one a line
+    List {
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+        /// The form of the result.
+        #[command(flatten)]
+        format: FormatArguments,
+    },
+    /// One operation and its steps
+    Show {
+        /// Its id
+        operation: Uuid,
+        /// The form of the result.
+        #[command(flatten)]
+        format: FormatArguments,
+    },
+    /// The log of an operation
+    Logs {
+        /// Its id
+        operation: Uuid,
+    },
+}

@@ -1,0 +1,54 @@
+use super::*;
+use clap::{CommandFactory, Parser};
+
+fn parse(line: &str) -> Result<CommandLine, clap::Error> {
+    CommandLine::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn definitions_hold_together() {
+    CommandLine::command().debug_assert();
+}
+
+#[test]
+fn durations_are_a_number_and_a_unit() {
+    assert_eq!(parse_duration("0s"), Ok(Duration::ZERO));
+    assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
+    assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+    for text in ["", "5", "m", "5 m", "5d", "-5s", "99999999999999999999s", "9999999999999999h"] {
+        assert!(parse_duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn data_loss_is_allowed_everywhere_or_at_addresses() {
+    let planning = |line: &str| match parse(line).unwrap().command {
+        Command::Plan(plan) => plan.planning,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(planning("terrace plan x.yaml").consent(), Consent::Nowhere);
+    assert_eq!(planning("terrace plan --allow-data-loss x.yaml").consent(), Consent::Everywhere);
+    let at = planning("terrace plan --allow-data-loss=a.b --allow-data-loss=a.c x.yaml").consent();
+    assert_eq!(at, Consent::At(vec!["a.b".to_owned(), "a.c".to_owned()]));
+}
+
+#[test]
+fn options_may_stand_anywhere() {
+    let parsed = parse("terrace plan --refresh=false x.yaml --env staging -vv").unwrap();
+    assert_eq!(parsed.global.env.as_deref(), Some("staging"));
+    assert_eq!(parsed.global.verbose, 2);
+    let Command::Plan(plan) = parsed.command else { panic!() };
+    assert!(!plan.planning.refresh);
+}
+
+#[test]
+fn a_mistyped_command_gets_a_suggestion() {
+    let error = parse("terrace aply x.yaml").unwrap_err().to_string();
+    assert!(error.contains("apply"), "{error}");
+}
+
+#[test]
+fn the_topic_for_people_from_terraform_maps_commands() {
+    let error = parse("terrace help coming-from-terraform").unwrap_err().to_string();
+    assert!(error.contains("terraform force-unlock"), "{error}");
+}

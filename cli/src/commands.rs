@@ -1,0 +1,99 @@
+//! The commands, one file each. Those that touch state or providers run in a runtime of their own; the others do not
+//! even start one.
+
+mod apply;
+mod blueprints;
+mod completion;
+mod destroy;
+mod drift;
+mod graph;
+mod init;
+mod leases;
+mod operations;
+mod output;
+mod plan;
+mod providers;
+mod recover;
+mod run;
+mod show;
+mod stacks;
+mod state;
+mod unlock;
+mod validate;
+mod version;
+
+use crate::args::{Command, Global};
+use crate::failure::{Exit, Failure};
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::ui::Ui;
+use crate::variables::Variables;
+use std::path::Path;
+
+/// What `terrace help coming-from-terraform` says.
+pub(crate) const COMING_FROM_TERRAFORM: &str = include_str!("commands/coming_from_terraform.txt");
+
+/// What every command is given.
+pub(crate) struct Context<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) variables: &'a Variables,
+    pub(crate) ui: &'a Ui,
+}
+
+impl Context<'_> {
+    /// The settings that hold near a descriptor, or in the working directory.
+    ///
+    /// # Errors
+    /// When the configuration is wrong.
+    pub(crate) fn settings(&self, anchor: Option<&Path>) -> Result<Settings, Failure> {
+        Settings::resolve(self.global, self.variables, anchor, self.ui)
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// When it could not do what it was to do.
+pub(crate) fn run(command: Command, global: &Global, variables: &Variables, ui: &Ui) -> Result<Exit, Failure> {
+    let context = Context { global, variables, ui };
+    match command {
+        Command::Completion(arguments) => completion::run(&context, &arguments),
+        Command::Version(arguments) => version::run(&context, &arguments),
+        Command::ComingFromTerraform => ui.print(COMING_FROM_TERRAFORM).map(|()| Exit::Done),
+        Command::Init(arguments) => init::run(&context, &arguments),
+        Command::Validate(arguments) => validate::run(&context, &arguments),
+        Command::Graph(arguments) => graph::run(&context, &arguments),
+        Command::Blueprints(command) => blueprints::run(&context, command),
+        Command::Providers(command) => providers::run(&context, command),
+        command => in_runtime(&context, command),
+    }
+}
+
+fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))?;
+    let result = runtime.block_on(async {
+        let signals = Signals::watch(context.ui);
+        match command {
+            Command::Plan(arguments) => plan::run(context, &arguments).await,
+            Command::Apply(arguments) => apply::run(context, &arguments, &signals).await,
+            Command::Destroy(arguments) => destroy::run(context, &arguments, &signals).await,
+            Command::Drift(arguments) => drift::run(context, &arguments).await,
+            Command::Show(arguments) => show::run(context, &arguments).await,
+            Command::Output(arguments) => output::run(context, &arguments).await,
+            Command::Stacks(command) => stacks::run(context, command).await,
+            Command::State(command) => state::run(context, command, &signals).await,
+            Command::Operations(command) => operations::run(context, command).await,
+            Command::Leases(command) => leases::run(context, command).await,
+            Command::Recover(arguments) => recover::run(context, &arguments, &signals).await,
+            Command::Unlock(arguments) => unlock::run(context, &arguments).await,
+            // The commands without a runtime were taken care of before.
+            _ => Ok(Exit::Done),
+        }
+    });
+    // A provider's blocking call that nobody waits for any more must not hold the process.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,89 @@
+//! `terrace apply`: plans, shows, asks, applies; or applies a saved plan.
+
+use super::Context;
+use super::run::{Run, recover_first};
+use crate::args::ApplyArguments;
+use crate::failure::{Exit, Failure};
+use crate::input::{Named, descriptor_of_plan, named};
+use crate::planning::compile;
+use crate::signals::Signals;
+use crate::wiring::{World, store};
+use std::path::PathBuf;
+use terrace_engine::plan::{Mode, file};
+use terrace_state::Access;
+
+/// What is asked before anything is changed.
+const QUESTION: &str = "Do you want to perform these actions?\n  terrace will perform the actions described above.";
+
+/// Applies.
+///
+/// # Errors
+/// When nothing was changed, or the state could not be written any more.
+pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signals: &Signals) -> Result<Exit, Failure> {
+    let files: Vec<PathBuf> = arguments.files.iter().map(PathBuf::from).collect();
+    if let Named::Plan(text) = named(&files, context.ui)? {
+        return apply_saved(context, arguments, signals, &text).await;
+    }
+    let planning = &arguments.planning;
+    let project = compile(context, &files, &planning.choice, planning.plaintext_secrets)?;
+    let run = Run { context, arguments, signals, settings: &project.settings, world: &project.world };
+    // When nobody can say yes nothing may change, not even what recovery would record.
+    let access = if run.can_proceed() { Access::ReadWrite } else { Access::ReadOnly };
+    let store = store(&project.settings, access).await?;
+    if run.can_proceed() {
+        for described in &project.stacks {
+            recover_first(&run, &store, &described.compiled.stack, &described.chosen).await?;
+        }
+    }
+    let computed = project.plan(store.as_ref(), planning).await?;
+    run.show(&computed.plan, &project.sources, &computed.diagnostics)?;
+    run.consent(&computed.plan, QUESTION)?;
+    run.apply(store, &computed.plan).await
+}
+
+/// A saved plan was looked at when it was made: there is nothing to ask.
+async fn apply_saved(
+    context: &Context<'_>,
+    arguments: &ApplyArguments,
+    signals: &Signals,
+    text: &str,
+) -> Result<Exit, Failure> {
+    refuse_planning_options(arguments)?;
+    let settings = context.settings(descriptor_of_plan(text).as_deref())?;
+    // The key is needed to read the plan, the plan to know the environment.
+    let key = World::seal(&settings, arguments.planning.plaintext_secrets)?;
+    let plan = file::read(text, &key)?;
+    if let Some(asked) = settings.environment.as_ref().filter(|asked| **asked != plan.environment) {
+        return Err(Failure::refused(format!(
+            "this plan is of the environment `{}`, and `{asked}` is asked for",
+            plan.environment
+        )));
+    }
+    let environment = settings.environment(Some(&plan.environment), context.ui)?;
+    let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
+    let store = store(&settings, Access::ReadWrite).await?;
+    let run = Run { context, arguments, signals, settings: &settings, world: &world };
+    if plan.mode == Mode::Apply && !plan.has_changes() {
+        run.say_nothing_to_do(&plan)?;
+        return Ok(Exit::Done);
+    }
+    run.apply(store, &plan).await
+}
+
+/// A saved plan says itself what is done: options that would change it are a misunderstanding.
+fn refuse_planning_options(arguments: &ApplyArguments) -> Result<(), Failure> {
+    let planning = &arguments.planning;
+    let given = [
+        ("--component", !planning.choice.components.is_empty()),
+        ("--var", !planning.choice.variables.is_empty()),
+        ("--var-file", !planning.choice.variable_files.is_empty()),
+        ("--refresh", !planning.refresh),
+        ("--remove-data", planning.remove_data),
+        ("--allow-data-loss", !planning.allow_data_loss.is_empty()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((option, _)) => Err(Failure::new(format!("`{option}` has no effect on a saved plan"))
+            .hint(format!("pass `{option}` to `terrace plan`, and save that plan"))),
+    }
+}

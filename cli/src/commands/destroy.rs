@@ -1,0 +1,36 @@
+//! `terrace destroy`: plans the removal, asks, applies. Needs the state only.
+
+use super::Context;
+use super::run::{Run, recover_first};
+use crate::args::ApplyArguments;
+use crate::failure::{Exit, Failure};
+use crate::planning::Removal;
+use crate::signals::Signals;
+use crate::wiring::store;
+use std::collections::BTreeSet;
+use terrace_state::Access;
+
+/// What is asked before anything is removed.
+const QUESTION: &str = "Do you really want to destroy these resources?\n  terrace will destroy what is shown above. \
+                        There is no undo.";
+
+/// Destroys.
+///
+/// # Errors
+/// When nothing was changed, or the state could not be written any more.
+pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signals: &Signals) -> Result<Exit, Failure> {
+    let planning = &arguments.planning;
+    let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets)?;
+    let run = Run { context, arguments, signals, settings: &removal.settings, world: &removal.world };
+    let access = if run.can_proceed() { Access::ReadWrite } else { Access::ReadOnly };
+    let store = store(&removal.settings, access).await?;
+    if run.can_proceed() {
+        for stack in removal.stacks(store.as_ref()).await? {
+            recover_first(&run, &store, &stack, &BTreeSet::new()).await?;
+        }
+    }
+    let computed = removal.plan(store.as_ref(), planning).await?;
+    run.show(&computed.plan, &removal.sources, &computed.diagnostics)?;
+    run.consent(&computed.plan, QUESTION)?;
+    run.apply(store, &computed.plan).await
+}

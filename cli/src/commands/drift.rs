@@ -1,0 +1,56 @@
+//! `terrace drift`: what differs from what was recorded. Changes nothing.
+
+use super::Context;
+use crate::args::{ChoiceArguments, DriftArguments};
+use crate::failure::{Exit, Failure};
+use crate::planning::{Removal, planner};
+use crate::presentation;
+use crate::report::report;
+use crate::stacks;
+use crate::wiring::{World, store};
+use terrace_engine::diagnostic::has_errors;
+use terrace_engine::drift::{detect, ignoring};
+use terrace_engine::plan::compute::Options;
+use terrace_engine::source::Sources;
+use terrace_engine::store::Selection;
+use terrace_state::Access;
+
+/// Looks for drift.
+///
+/// # Errors
+/// When the state or an object cannot be read.
+pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Result<Exit, Failure> {
+    let (settings, world, store, stacks) = if arguments.all {
+        let settings = context.settings(None)?;
+        let world = World::of_settings(&settings, context.ui)?;
+        let store = store(&settings, Access::ReadOnly).await?;
+        let mut stacks = stacks::own(&settings, store.as_ref()).await?;
+        // Another environment has other providers.
+        stacks.retain(|stack| stack.environment == world.environment.name);
+        (settings, world, store, stacks)
+    } else {
+        let named = Removal::read(context, &arguments.targets, &ChoiceArguments::default(), false)?;
+        let store = store(&named.settings, Access::ReadOnly).await?;
+        let stacks = named.stacks(store.as_ref()).await?;
+        (named.settings, named.world, store, stacks)
+    };
+    tracing::debug!(state = %settings.state, stacks = stacks.len(), "looking for drift");
+    let (options, sources) = (Options::default(), Sources::default());
+    let planner = planner(store.as_ref(), &world, &sources, &options);
+    let (mut items, mut diagnostics) = (Vec::new(), Vec::new());
+    for stack in &stacks {
+        let (found, told) = detect(&planner, stack, &Selection::All).await?;
+        // A shared object is seen from each stack that owns it.
+        items.extend(found.into_iter().filter(|item| item.stack == *stack || item.stack.name == "shared"));
+        diagnostics.extend(told);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    items.retain(|item| seen.insert((item.stack.clone(), item.address.clone())));
+    let items = ignoring(items, &arguments.ignore);
+    presentation::drifted(context.ui, &items, arguments.format.is_json())?;
+    report(context.ui, &sources, &diagnostics);
+    if has_errors(&diagnostics) {
+        return Err(Failure::told(Exit::Error));
+    }
+    Ok(if items.is_empty() { Exit::Done } else { Exit::Changes })
+}

@@ -1,0 +1,88 @@
+//! `terrace init`: the files that a project begins with. What is there already is left alone.
+
+use super::Context;
+use crate::args::InitArguments;
+use crate::configuration::FILE_NAME;
+use crate::failure::{Exit, Failure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+/// What a project begins with.
+const FILES: &[(&str, &str)] = &[
+    (FILE_NAME, include_str!("init/terrace.yaml")),
+    ("stack.yaml", include_str!("init/stack.yaml")),
+    (".gitignore", include_str!("init/gitignore")),
+];
+
+/// Starts a project, or makes a state key.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(super) fn run(context: &Context<'_>, arguments: &InitArguments) -> Result<Exit, Failure> {
+    if arguments.state_key {
+        context.ui.print(&format!("{}\n", state_key()?))?;
+        context.ui.say(
+            "keep it as you keep passwords: who has it can read sensitive values of the state, without it nobody can\n\
+             give it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml as `keyFile` or `keyCommand`",
+        );
+        return Ok(Exit::Done);
+    }
+    for (name, text) in FILES {
+        let word = if write_new(Path::new(name), text)? { "wrote" } else { "kept" };
+        context.ui.print(&format!("{word} {name}\n"))?;
+    }
+    context.ui.say("\nnext: `terrace plan stack.yaml`, then `terrace apply stack.yaml`");
+    Ok(Exit::Done)
+}
+
+/// A new key: 32 random bytes.
+fn state_key() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("there are no random numbers: {error}")))?;
+    Ok(STANDARD.encode(bytes))
+}
+
+/// Writes a file unless it is there.
+fn write_new(path: &Path, text: &str) -> Result<bool, Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("`{}` cannot be written: {error}", path.display()));
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| true).map_err(failed),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configuration::Configuration;
+    use crate::variables::Variables;
+
+    #[test]
+    fn a_new_key_is_one() {
+        let key = state_key().unwrap();
+        assert!(terrace_engine::seal::Seal::with_key(&key, &[]).is_ok());
+        assert_ne!(key, state_key().unwrap());
+    }
+
+    #[test]
+    fn the_configuration_that_is_written_is_a_right_one() {
+        let (name, text) = FILES[0];
+        let (configuration, diagnostics) =
+            Configuration::parse(name, text, Path::new("/project"), &Variables::default());
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
+        assert_eq!(configuration.environment_names(), ["local"]);
+    }
+
+    #[test]
+    fn what_is_there_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        assert!(write_new(&path, "one").unwrap());
+        assert!(!write_new(&path, "two").unwrap());
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "one");
+    }
+}

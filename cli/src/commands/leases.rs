@@ -1,0 +1,43 @@
+//! `terrace leases`: who may change what right now.
+
+use super::Context;
+use crate::args::LeasesCommand;
+use crate::failure::{Exit, Failure};
+use crate::wiring::store;
+use serde_json::json;
+use terrace_engine::store::LeaseInfo;
+use terrace_state::Access;
+
+/// Lists leases.
+///
+/// # Errors
+/// When the state cannot be read.
+pub(super) async fn run(context: &Context<'_>, command: LeasesCommand) -> Result<Exit, Failure> {
+    let LeasesCommand::List(format) = command;
+    let settings = context.settings(None)?;
+    let leases = store(&settings, Access::ReadOnly).await?.leases().await?;
+    if format.is_json() {
+        let json = leases.iter().map(|lease| {
+            json!({
+                "lease": lease.id, "stack": lease.stack, "component": lease.component, "holder": lease.holder,
+                "operation": lease.operation, "since": lease.since, "expires": lease.expires,
+            })
+        });
+        context.ui.print_json(&json.collect())?;
+    } else {
+        context.ui.print(&leases.iter().map(line).collect::<String>())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// One lease on a line.
+pub(super) fn line(lease: &LeaseInfo) -> String {
+    let place = match lease.component.as_str() {
+        "" => lease.stack.to_string(),
+        component => format!("{}:{component}", lease.stack),
+    };
+    format!(
+        "{}  {place}  held by {} since {} until {} for operation {}\n",
+        lease.id, lease.holder, lease.since, lease.expires, lease.operation
+    )
+}

@@ -1,0 +1,137 @@
+//! `terrace operations`: what was done.
+
+use super::Context;
+use crate::args::OperationsCommand;
+use crate::failure::{Exit, Failure};
+use crate::report::harmless;
+use crate::wiring::store;
+use serde_json::{Value as Json, json};
+use terrace_engine::store::{OperationRow, OperationStatus, StepAction, StepResult, StepRow};
+use terrace_state::Access;
+use uuid::Uuid;
+
+/// Lists and shows operations.
+///
+/// # Errors
+/// When the state cannot be read, or there is no such operation.
+pub(super) async fn run(context: &Context<'_>, command: OperationsCommand) -> Result<Exit, Failure> {
+    match command {
+        OperationsCommand::List { limit, format } => list(context, limit, format.is_json()).await,
+        OperationsCommand::Show { operation, format } => show(context, operation, format.is_json()).await,
+        OperationsCommand::Logs { operation } => logs(context, operation).await,
+    }
+}
+
+async fn list(context: &Context<'_>, limit: usize, is_json: bool) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let operations = store(&settings, Access::ReadOnly).await?.operations(limit).await?;
+    if is_json {
+        context.ui.print_json(&operations.iter().map(to_json).collect())?;
+    } else {
+        context.ui.print(&operations.iter().map(line).collect::<String>())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows one operation and its steps.
+///
+/// # Errors
+/// When the state cannot be read, or there is no such operation.
+pub(super) async fn show(context: &Context<'_>, id: Uuid, is_json: bool) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadOnly).await?;
+    let (operation, steps) = store.operation(id).await?.ok_or_else(|| unknown(id))?;
+    if is_json {
+        let mut json = to_json(&operation);
+        if let Some(entries) = json.as_object_mut() {
+            entries.insert("steps".to_owned(), steps.iter().map(step_to_json).collect());
+        }
+        context.ui.print_json(&json)?;
+    } else {
+        let steps = steps.iter().map(step_line).collect::<String>();
+        context.ui.print(&format!("{}{steps}", line(&operation)))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn logs(context: &Context<'_>, id: Uuid) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadOnly).await?;
+    store.operation(id).await?.ok_or_else(|| unknown(id))?;
+    let lines = store.logs(id).await?.into_iter();
+    let lines = lines.map(|line| format!("{} {:7} {}: {}\n", line.at, line.level, line.phase, harmless(&line.message)));
+    context.ui.print(&lines.collect::<String>())?;
+    Ok(Exit::Done)
+}
+
+fn unknown(id: Uuid) -> Failure {
+    Failure::new(format!("there is no operation `{id}`")).hint("`terrace operations list` names them")
+}
+
+fn line(operation: &OperationRow) -> String {
+    let stacks = operation.stacks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let summary = if operation.summary.is_empty() { String::new() } else { format!(": {}", operation.summary) };
+    format!(
+        "{}  {}  {}  {}  {stacks}  by {}{}\n",
+        operation.id,
+        operation.started_at,
+        operation.kind,
+        status(operation),
+        operation.actor,
+        harmless(&summary)
+    )
+}
+
+fn status(operation: &OperationRow) -> &'static str {
+    match operation.status {
+        OperationStatus::Running if operation.is_abandoned => "abandoned",
+        OperationStatus::Running => "running",
+        OperationStatus::Completed => "completed",
+        OperationStatus::Failed => "failed",
+        OperationStatus::Interrupted => "interrupted",
+    }
+}
+
+fn to_json(operation: &OperationRow) -> Json {
+    json!({
+        "operation": operation.id, "kind": operation.kind, "stacks": operation.stacks, "actor": operation.actor,
+        "status": status(operation), "started_at": operation.started_at, "ended_at": operation.ended_at,
+        "summary": operation.summary,
+    })
+}
+
+fn step_line(step: &StepRow) -> String {
+    format!(
+        "  {:>4}  {:6}  {}:{}  {}\n",
+        step.step,
+        word(step.action),
+        step.stack,
+        step.address,
+        harmless(&result(step))
+    )
+}
+
+fn step_to_json(step: &StepRow) -> Json {
+    json!({
+        "step": step.step, "action": step.action, "stack": step.stack, "address": step.address,
+        "result": result(step), "started_at": step.started_at, "ended_at": step.ended_at,
+    })
+}
+
+fn result(step: &StepRow) -> String {
+    match &step.result {
+        None => "open".to_owned(),
+        Some(StepResult::Done) => "done".to_owned(),
+        Some(StepResult::Failed(why)) => format!("failed: {why}"),
+        Some(StepResult::Recovered(found)) => format!("recovered: {found}"),
+    }
+}
+
+const fn word(action: StepAction) -> &'static str {
+    match action {
+        StepAction::Create => "create",
+        StepAction::Update => "update",
+        StepAction::Delete => "delete",
+        StepAction::Record => "record",
+    }
+}

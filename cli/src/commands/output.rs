@@ -1,0 +1,146 @@
+//! `terrace output`: recorded outputs of a stack.
+
+use super::Context;
+use super::run::shown;
+use crate::args::{OutputArguments, OutputFormat};
+use crate::failure::{Exit, Failure};
+use crate::stacks;
+use crate::wiring::{World, store};
+use std::fmt::Write;
+use terrace_engine::diagnostic::closest;
+use terrace_engine::record::open_attributes;
+use terrace_provider::Value;
+use terrace_state::Access;
+
+/// One recorded output.
+struct Output {
+    component: String,
+    name: String,
+    value: Value,
+}
+
+/// Shows outputs.
+///
+/// # Errors
+/// When there is no such output, or it cannot be opened.
+pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let seal = World::seal(&settings, false)?;
+    let store = store(&settings, Access::ReadOnly).await?;
+    let stack = stacks::current(&settings, store.as_ref()).await?;
+    let mut outputs = Vec::new();
+    for component in store.components(&stack).await? {
+        for (name, value) in open_attributes(&component.outputs, &seal)? {
+            let value = if arguments.reveal { value.revealed() } else { value };
+            outputs.push(Output { component: component.key.clone(), name, value });
+        }
+    }
+    let format = if arguments.json { OutputFormat::Json } else { arguments.format };
+    let text = match &arguments.name {
+        Some(name) => one(find(&outputs, name)?, format)?,
+        None => all(&outputs, format)?,
+    };
+    context.ui.print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// `component/name`; the name alone for the stack's own.
+pub(super) fn qualified(component: &str, name: &str) -> String {
+    if component.is_empty() { name.to_owned() } else { format!("{component}/{name}") }
+}
+
+fn find<'a>(outputs: &'a [Output], wanted: &str) -> Result<&'a Output, Failure> {
+    let names: Vec<String> = outputs.iter().map(|output| qualified(&output.component, &output.name)).collect();
+    if let Some((output, _)) = outputs.iter().zip(&names).find(|(_, name)| *name == wanted) {
+        return Ok(output);
+    }
+    let of_name: Vec<&Output> = outputs.iter().filter(|output| output.name == wanted).collect();
+    match of_name.as_slice() {
+        [only] => Ok(only),
+        [] => {
+            let failure = Failure::new(format!("there is no output `{wanted}`"));
+            Err(match closest(wanted, names.iter().map(String::as_str)) {
+                Some(best) => failure.hint(format!("did you mean `{best}`?")),
+                None if names.is_empty() => failure.hint("the stack has no outputs"),
+                None => failure.hint(format!("there are: {}", names.join(", "))),
+            })
+        }
+        several => Err(Failure::new(format!("several components have an output `{wanted}`")).hint(format!(
+            "name one of them: {}",
+            several.iter().map(|output| qualified(&output.component, wanted)).collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+fn one(output: &Output, format: OutputFormat) -> Result<String, Failure> {
+    let hidden =
+        || Failure::new(format!("the output `{}` is sensitive", output.name)).hint("pass `--reveal` to show it");
+    match format {
+        OutputFormat::Human => Ok(format!("{}\n", shown(&output.value))),
+        OutputFormat::Json if output.value.has_sensitive() => Err(hidden()),
+        OutputFormat::Json => Ok(format!("{:#}\n", output.value.to_json())),
+        OutputFormat::Raw => match &output.value {
+            value if value.has_sensitive() => Err(hidden()),
+            Value::String(text) => Ok(text.clone()),
+            value @ (Value::Bool(_) | Value::Int(_) | Value::Number(_)) => Ok(value.to_json().to_string()),
+            value => Err(Failure::new(format!("the output `{}` is a {}, not one text", output.name, value.kind()))
+                .hint("use `--format json`")),
+        },
+    }
+}
+
+fn all(outputs: &[Output], format: OutputFormat) -> Result<String, Failure> {
+    match format {
+        OutputFormat::Raw => Err(Failure::new("`--format raw` shows one output").hint("name it")),
+        OutputFormat::Human => Ok(outputs.iter().fold(String::new(), |mut text, output| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{} = {}", qualified(&output.component, &output.name), shown(&output.value));
+            text
+        })),
+        OutputFormat::Json => {
+            let entries = outputs.iter().map(|output| {
+                let is_sensitive = output.value.has_sensitive();
+                let entry = serde_json::json!({ "value": output.value.to_json(), "sensitive": is_sensitive });
+                (qualified(&output.component, &output.name), entry)
+            });
+            Ok(format!("{:#}\n", serde_json::Value::Object(entries.collect())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs() -> Vec<Output> {
+        let output = |component: &str, name: &str, value: Value| Output {
+            component: component.to_owned(),
+            name: name.to_owned(),
+            value,
+        };
+        vec![
+            output("", "path", Value::from("out/x")),
+            output("api", "url", Value::from("http://x")),
+            output("db", "url", Value::sensitive(Value::from("hunter2"))),
+        ]
+    }
+
+    #[test]
+    fn an_output_is_found_by_its_name_or_with_its_component() {
+        let outputs = outputs();
+        assert_eq!(find(&outputs, "path").unwrap().name, "path");
+        assert_eq!(find(&outputs, "api/url").unwrap().component, "api");
+        let several = find(&outputs, "url").err().unwrap();
+        assert_eq!(several.hints, ["name one of them: api/url, db/url"]);
+        assert_eq!(find(&outputs, "paht").err().unwrap().hints, ["did you mean `path`?"]);
+    }
+
+    #[test]
+    fn a_sensitive_output_is_not_shown_unless_asked_for() {
+        let outputs = outputs();
+        assert_eq!(one(&outputs[2], OutputFormat::Human).unwrap(), "(sensitive value)\n");
+        assert!(one(&outputs[2], OutputFormat::Raw).is_err());
+        assert!(!all(&outputs, OutputFormat::Json).unwrap().contains("hunter2"));
+        assert_eq!(one(&outputs[0], OutputFormat::Raw).unwrap(), "out/x");
+    }
+}

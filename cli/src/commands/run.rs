@@ -1,0 +1,330 @@
+//! What `apply` and `destroy` share: recover, show, ask, apply, tell what came of it.
+
+use super::Context;
+use crate::args::{ApplyArguments, PlanFormat};
+use crate::failure::{Exit, Failure};
+use crate::presentation;
+use crate::progress::Progress;
+use crate::report::{harmless, report};
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::wiring::World;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::action::Action;
+use terrace_engine::address::StackId;
+use terrace_engine::apply::{Applier, Report};
+use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::event::Events;
+use terrace_engine::plan::{Mode, Plan};
+use terrace_engine::recover::Recovery;
+use terrace_engine::source::Sources;
+use terrace_engine::store::{Selection, StateStore};
+use terrace_provider::Value;
+use uuid::Uuid;
+
+/// How often programs are told that a step still runs.
+const TICK: Duration = Duration::from_secs(1);
+
+/// One run of `apply` or `destroy`.
+pub(super) struct Run<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) arguments: &'a ApplyArguments,
+    pub(super) signals: &'a Signals,
+    pub(super) settings: &'a Settings,
+    pub(super) world: &'a World,
+}
+
+/// Looks into what a crash cut off, before anything is planned on top of it.
+///
+/// # Errors
+/// When leases cannot be had or the state fails.
+pub(super) async fn recover_first(
+    run: &Run<'_>,
+    store: &Arc<dyn StateStore>,
+    stack: &StackId,
+    components: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    let selection = if components.is_empty() { Selection::All } else { Selection::Components(components.clone()) };
+    run.signals.begin_changes();
+    let progress = Progress::for_people(run.context.ui);
+    let recovery = Recovery {
+        store,
+        registry: &run.world.registry,
+        seal: &run.world.seal,
+        events: progress.as_ref(),
+        cancel: &run.signals.cancel,
+        patience: run.settings.patience,
+        actor: &run.settings.actor,
+    };
+    recovery.run(stack, &selection).await?;
+    if run.signals.cancel.is_cancelled() {
+        return Err(Failure::told(Exit::Interrupted));
+    }
+    run.signals.end_changes();
+    Ok(())
+}
+
+impl Run<'_> {
+    /// True when consent is there or can be asked for.
+    pub(super) fn can_proceed(&self) -> bool {
+        self.arguments.auto_approve || self.context.ui.can_ask()
+    }
+
+    fn is_json(&self) -> bool {
+        self.arguments.format.is_json()
+    }
+
+    /// Shows a plan and what is to be said of it.
+    ///
+    /// # Errors
+    /// When the plan has errors.
+    pub(super) fn show(&self, plan: &Plan, sources: &Sources, diagnostics: &[Diagnostic]) -> Result<(), Failure> {
+        if self.is_json() {
+            presentation::plan_lines(self.context.ui, plan)?;
+        } else {
+            let view = presentation::PlanView::new(PlanFormat::Human, self.arguments.detail);
+            presentation::plan(self.context.ui, plan, &view, &self.world.seal)?;
+        }
+        report(self.context.ui, sources, diagnostics);
+        if plan.is_errored { Err(Failure::told(Exit::Error)) } else { Ok(()) }
+    }
+
+    /// Asks for consent when there is anything to consent to. What is refused anyway is refused before the question.
+    ///
+    /// # Errors
+    /// When data would be lost without consent, or the answer is not yes.
+    pub(super) fn consent(&self, plan: &Plan, question: &str) -> Result<(), Failure> {
+        let lost: Vec<String> = plan
+            .refused_data_loss()
+            .map(|(stack, change, loss)| {
+                let amount = loss.amount.as_deref().unwrap_or("data");
+                format!("{}:{} would lose {amount}: {}", stack.stack, change.address, loss.reasons.join(", "))
+            })
+            .collect();
+        if let Some((_, change, _)) = plan.refused_data_loss().next() {
+            return Err(Failure::refused(format!("data would be lost\n  {}", lost.join("\n  "))).hint(format!(
+                "consent with `--allow-data-loss='{}'`, or everywhere with `--allow-data-loss`",
+                change.address
+            )));
+        }
+        if !plan.has_changes() || self.arguments.auto_approve {
+            return Ok(());
+        }
+        self.context.ui.confirm(question, "--auto-approve")
+    }
+
+    /// Says that there is nothing to do.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub(super) fn say_nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
+        self.show(plan, &Sources::default(), &[])
+    }
+
+    /// Applies a plan and tells what came of it.
+    ///
+    /// # Errors
+    /// When nothing could be begun, or the state could not be written any more.
+    pub(super) async fn apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Exit, Failure> {
+        let has_refreshed = plan.changes().any(|(_, change)| change.has_refreshed());
+        if !plan.has_changes() && !has_refreshed {
+            return Ok(Exit::Done);
+        }
+        let ui = self.context.ui;
+        self.signals.begin_changes();
+        let progress = match self.is_json() {
+            true => Progress::for_programs(ui, plan.stacks.len() > 1),
+            false => Progress::for_people(ui),
+        };
+        let applier = Applier {
+            store,
+            registry: Arc::clone(&self.world.registry),
+            functions: Arc::clone(&self.world.functions),
+            seal: Arc::clone(&self.world.seal),
+            events: Arc::clone(&progress) as Arc<dyn Events>,
+            cancel: self.signals.cancel.clone(),
+            parallelism: usize::from(self.arguments.parallelism),
+            patience: self.settings.patience,
+            actor: self.settings.actor.clone(),
+        };
+        let applied = ticking(&progress, applier.apply(plan, Uuid::now_v7())).await;
+        let report = match applied {
+            Ok(report) => report,
+            Err(error) => {
+                progress.clear();
+                return Err(error.into());
+            }
+        };
+        let is_destroy = plan.mode == Mode::Destroy;
+        progress.finish(&report, is_destroy, Timestamp::now());
+        if !plan.has_changes() {
+            // What was refreshed is recorded, and that is nothing that anybody asked for.
+            return Ok(exit(&report));
+        }
+        if !self.is_json() {
+            self.tell_failures(&report);
+            ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
+            ui.print(&retained(&report))?;
+            ui.print(&public_outputs(plan, &report))?;
+        }
+        Ok(exit(&report))
+    }
+
+    fn tell_failures(&self, report: &Report) {
+        for failed in &report.failed {
+            let mut text = format!("{}:{}: {}", failed.stack, failed.address, failed.error);
+            failed.problems.iter().for_each(|problem| append(&mut text, &format!("\n  {problem}")));
+            let failure = failed
+                .solutions
+                .iter()
+                .fold(Failure::new(harmless(&text)), |failure, solution| failure.hint(harmless(solution)));
+            self.context.ui.tell("");
+            self.context.ui.fail(&failure);
+        }
+        let blocked = report.blocked.iter().map(|it| format!("  {}:{} waits for {}", it.stack, it.address, it.because));
+        let not_begun = report.not_begun.iter().map(|(stack, address)| format!("  {stack}:{address} was not begun"));
+        let left: Vec<String> = blocked.chain(not_begun).collect();
+        if !left.is_empty() {
+            self.context.ui.tell(&format!("\nnot done:\n{}", left.join("\n")));
+        }
+    }
+}
+
+/// Runs a future; programs are told meanwhile what still runs.
+async fn ticking<T>(progress: &Progress, future: impl Future<Output = T>) -> T {
+    tokio::pin!(future);
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            biased;
+            output = &mut future => return output,
+            _ = interval.tick() => progress.tick(Timestamp::now()),
+        }
+    }
+}
+
+fn exit(report: &Report) -> Exit {
+    match (report.is_interrupted, report.failed.is_empty() && report.blocked.is_empty()) {
+        (true, _) => Exit::Interrupted,
+        (false, true) => Exit::Done,
+        (false, false) => Exit::PartlyApplied,
+    }
+}
+
+/// The last line, in the words that tools know from terraform.
+fn summary(report: &Report, is_destroy: bool) -> String {
+    let (added, changed, destroyed) = report.counts();
+    let is_whole = exit(report) == Exit::Done;
+    match (is_whole, is_destroy) {
+        (true, true) => format!("Destroy complete! Resources: {destroyed} destroyed."),
+        (true, false) => {
+            format!("Apply complete! Resources: {added} added, {changed} changed, {destroyed} destroyed.")
+        }
+        (false, _) => {
+            let what = if report.is_interrupted { "Interrupted" } else { "Applied with failures" };
+            format!(
+                "{what}. Resources: {added} added, {changed} changed, {destroyed} destroyed. ({})",
+                report.summary()
+            )
+        }
+    }
+}
+
+/// What was kept on purpose: people should know that it is still there.
+fn retained(report: &Report) -> String {
+    let kept: Vec<String> = report
+        .done
+        .iter()
+        .filter(|done| done.action == Action::Retain)
+        .map(|done| format!("  o {}:{}\n", done.stack, done.address))
+        .collect();
+    match kept.as_slice() {
+        [] => String::new(),
+        kept => format!("\nRetained, with their data (`--remove-data` removes them):\n{}", kept.concat()),
+    }
+}
+
+/// The outputs that are meant for others.
+fn public_outputs(plan: &Plan, report: &Report) -> String {
+    let mut text = String::new();
+    for stack in &plan.stacks {
+        for output in stack.outputs.iter().filter(|output| output.is_public && output.after.is_some()) {
+            let values = report.outputs.get(&(stack.stack.clone(), output.component.clone()));
+            if let Some(value) = values.and_then(|values| values.get(&output.name)) {
+                let name = super::output::qualified(&output.component, &output.name);
+                append(&mut text, &format!("  {name} = {}\n", shown(value)));
+            }
+        }
+    }
+    if text.is_empty() { text } else { format!("\nOutputs:\n{text}") }
+}
+
+/// A value on one line, as JSON.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::Sensitive(_) => "(sensitive value)".to_owned(),
+        Value::Unknown => "(not known)".to_owned(),
+        // `to_json` leaves sensitive leaves out as null.
+        value => harmless(&value.to_json().to_string()),
+    }
+}
+
+/// Writing to a string cannot fail.
+fn append(text: &mut String, more: &str) {
+    let _ = text.write_str(more);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use terrace_engine::address::Address;
+    use terrace_engine::apply::{Done, Failed};
+
+    fn address() -> Address {
+        "local_value.a".parse().unwrap()
+    }
+
+    fn done(action: Action) -> Done {
+        Done { stack: StackId::new("demo", "local"), address: address(), action }
+    }
+
+    #[test]
+    fn the_summary_has_the_words_that_tools_know() {
+        let report = Report { done: vec![done(Action::Create), done(Action::Replace)], ..Report::default() };
+        assert_eq!(summary(&report, false), "Apply complete! Resources: 2 added, 0 changed, 1 destroyed.");
+        let report = Report { done: vec![done(Action::Delete)], ..Report::default() };
+        assert_eq!(summary(&report, true), "Destroy complete! Resources: 1 destroyed.");
+    }
+
+    #[test]
+    fn failures_and_interruptions_have_exit_codes_of_their_own() {
+        let failed = Failed {
+            stack: StackId::new("demo", "local"),
+            address: address(),
+            action: Action::Create,
+            error: "no".to_owned(),
+            problems: Vec::new(),
+            solutions: Vec::new(),
+        };
+        let report = Report { failed: vec![failed], ..Report::default() };
+        assert_eq!(exit(&report), Exit::PartlyApplied);
+        assert!(!summary(&report, false).contains("complete"));
+        assert_eq!(exit(&Report { is_interrupted: true, ..report }), Exit::Interrupted);
+    }
+
+    #[test]
+    fn what_is_retained_is_listed() {
+        let report = Report { done: vec![done(Action::Retain)], ..Report::default() };
+        assert!(retained(&report).contains("o demo@local:local_value.a"));
+        assert_eq!(retained(&Report::default()), "");
+    }
+
+    #[test]
+    fn sensitive_values_are_not_shown() {
+        assert_eq!(shown(&Value::sensitive(Value::from("hunter2"))), "(sensitive value)");
+    }
+}

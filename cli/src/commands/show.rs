@@ -1,0 +1,48 @@
+//! `terrace show`: a saved plan, a resource or an operation, whole.
+
+use super::Context;
+use super::{operations, state};
+use crate::args::{Detail, PlanFormat, ShowArguments};
+use crate::failure::{Exit, Failure};
+use crate::input::{Named, descriptor_of_plan, named};
+use crate::presentation;
+use crate::wiring::{World, store};
+use std::path::PathBuf;
+use terrace_engine::plan::file;
+use terrace_state::Access;
+use uuid::Uuid;
+
+/// Shows one thing.
+///
+/// # Errors
+/// When there is no such thing.
+pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Result<Exit, Failure> {
+    let is_json = arguments.format.is_json();
+    let Some(what) = arguments.what.as_deref() else {
+        return state::show_all(context, is_json).await;
+    };
+    let path = PathBuf::from(what);
+    if path.is_file() {
+        return show_plan(context, path, is_json);
+    }
+    if let Ok(operation) = what.parse::<Uuid>() {
+        return operations::show(context, operation, is_json).await;
+    }
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadOnly).await?;
+    state::show(context, &settings, store.as_ref(), what, is_json).await
+}
+
+fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Result<Exit, Failure> {
+    let shown = path.display().to_string();
+    let Named::Plan(text) = named(&[path], context.ui)? else {
+        return Err(Failure::new(format!("`{shown}` is no saved plan"))
+            .hint("`terrace plan FILE --out PLAN` saves one; `terrace plan FILE` shows what applying would do"));
+    };
+    let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
+    let seal = World::seal(&settings, false)?;
+    let plan = file::read(&text, &seal)?;
+    let format = if is_json { PlanFormat::Json } else { PlanFormat::Human };
+    presentation::plan(context.ui, &plan, &presentation::PlanView::new(format, Detail::Full), &seal)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,56 @@
+//! `terrace state`: looks into the state, and mends it. What is changed is journalled under the components' leases.
+
+mod surgery;
+mod view;
+
+pub(super) use view::{show, show_all};
+
+use super::Context;
+use super::plan::write_private;
+use crate::args::StateCommand;
+use crate::failure::{Exit, Failure};
+use crate::signals::Signals;
+use crate::wiring::store;
+use std::path::Path;
+use terrace_engine::address::StackId;
+use terrace_state::{Access, export};
+
+/// Looks into the state, or mends it.
+///
+/// # Errors
+/// When the state cannot be read or written, or has no such resource.
+pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &Signals) -> Result<Exit, Failure> {
+    match command {
+        StateCommand::List { all } => view::list(context, all).await,
+        StateCommand::Show { address, format } => {
+            let settings = context.settings(None)?;
+            let store = store(&settings, Access::ReadOnly).await?;
+            show(context, &settings, store.as_ref(), &address, format.is_json()).await
+        }
+        StateCommand::History { address, format } => view::history(context, &address, format.is_json()).await,
+        StateCommand::Mv { from, to } => surgery::rename(context, signals, &from, &to).await,
+        StateCommand::Rm { addresses } => surgery::remove(context, signals, &addresses).await,
+        StateCommand::Export { stack, history, out } => {
+            write_export(context, stack.as_deref(), history, out.as_deref()).await
+        }
+        StateCommand::Import { file } => surgery::import(context, signals, &file).await,
+    }
+}
+
+async fn write_export(
+    context: &Context<'_>,
+    stack: Option<&str>,
+    with_history: bool,
+    out: Option<&Path>,
+) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadOnly).await?;
+    let stack: Option<StackId> = stack.map(str::parse).transpose().map_err(|error| Failure::new(format!("{error}")))?;
+    let document = export::export(store.as_ref(), stack.as_ref(), with_history).await?;
+    match out {
+        None => context.ui.print_json(&document)?,
+        Some(path) => write_private(path, &format!("{document:#}\n"))
+            .map_err(|error| Failure::new(format!("`{}` cannot be written: {error}", path.display())))?,
+    }
+    Ok(Exit::Done)
+}

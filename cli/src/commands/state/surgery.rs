@@ -1,0 +1,202 @@
+//! What people change in the state by hand: each change is an operation under the leases of its components.
+
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::progress::Progress;
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::stacks;
+use crate::wiring::store;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::apply::lease::{Claim, Held};
+use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, StateStore, StoreError, Write};
+use terrace_state::{Access, export};
+use uuid::Uuid;
+
+/// One change by hand.
+struct Surgery<'a> {
+    context: &'a Context<'a>,
+    signals: &'a Signals,
+    settings: &'a Settings,
+    store: Arc<dyn StateStore>,
+    operation: Uuid,
+    /// `state mv`.
+    kind: &'static str,
+}
+
+impl Surgery<'_> {
+    /// Writes under the leases of the components, as one operation.
+    async fn write(
+        &self,
+        components: BTreeSet<(StackId, String)>,
+        mut records: Vec<Record>,
+        summary: String,
+    ) -> Result<(), Failure> {
+        self.signals.begin_changes();
+        let progress = Progress::for_people(self.context.ui);
+        let stacks: BTreeSet<StackId> = components.iter().map(|(stack, _)| stack.clone()).collect();
+        let claim = Claim {
+            components,
+            operation: self.operation,
+            holder: &self.settings.actor,
+            patience: self.settings.patience,
+            cancel: &self.signals.cancel,
+            events: progress.as_ref(),
+        };
+        let held = Held::take(&self.store, claim).await?;
+        let written = async {
+            self.store
+                .begin(&NewOperation {
+                    id: self.operation,
+                    kind: self.kind.to_owned(),
+                    stacks: stacks.into_iter().collect(),
+                    actor: self.settings.actor.clone(),
+                })
+                .await?;
+            let (operation, status) = (self.operation, OperationStatus::Completed);
+            records.push(Record::End { operation, status, summary });
+            let result = self.store.commit(held.leases(), &records).await;
+            if let Err(error) = &result {
+                let (status, summary) = (OperationStatus::Failed, error.to_string());
+                // The first error is the one to tell.
+                let _ = self.store.commit(&[], &[Record::End { operation, status, summary }]).await;
+            }
+            result
+        }
+        .await;
+        let released = held.release().await;
+        written?;
+        released?;
+        Ok(())
+    }
+}
+
+/// Gives a resource another address.
+///
+/// # Errors
+/// When there is no such resource, the address is taken, or the state cannot be written.
+pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str, to: &str) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadWrite).await?;
+    let (stack, from) = stacks::locate(from, &settings, store.as_ref()).await?;
+    let to: Address = match to.parse() {
+        Ok(address) => address,
+        Err(_) => {
+            let (other, address) = stacks::locate(to, &settings, store.as_ref()).await?;
+            if other != stack {
+                return Err(Failure::new("a resource cannot be moved into another stack"));
+            }
+            address
+        }
+    };
+    if from.is_shared() || to.is_shared() {
+        return Err(Failure::new("shared resources have no names that could be moved"));
+    }
+    if from.ty != to.ty {
+        return Err(Failure::new(format!("a `{}` cannot become a `{}`", from.ty, to.ty))
+            .hint("keep the type in the new address"));
+    }
+    let row = present(store.as_ref(), &stack, &from).await?;
+    let operation = Uuid::now_v7();
+    let components = [&from, &to].map(|address| (stack.clone(), address.component.clone())).into();
+    let write = Write::Move { stack: stack.clone(), from: from.clone(), to: to.clone(), expected: row.generation };
+    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state mv" };
+    surgery.write(components, vec![Record::Write { operation, write }], format!("{from} is {to} now")).await?;
+    context.ui.print(&format!("{from} is {to} now\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Drops resources; their objects stay.
+///
+/// # Errors
+/// When one of them is not there, or the state cannot be written.
+pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: &[String]) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadWrite).await?;
+    let operation = Uuid::now_v7();
+    let (mut components, mut records, mut dropped) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+    for text in addresses {
+        let (stack, address) = stacks::locate(text, &settings, store.as_ref()).await?;
+        if !dropped.insert((stack.clone(), address.clone())) {
+            continue;
+        }
+        let rows = store.rows(&stack, &Selection::Addresses([address.clone()].into())).await?;
+        if rows.is_empty() {
+            return Err(unknown(&stack, &address));
+        }
+        components.insert((stack, address.component));
+        records.extend(rows.into_iter().map(|row| drop_row(operation, row)));
+    }
+    let names: Vec<String> = dropped.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
+    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state rm" };
+    surgery.write(components, records, format!("dropped {}", names.join(", "))).await?;
+    context.ui.print(&names.iter().map(|name| format!("dropped {name}\n")).collect::<String>())?;
+    context.ui.say("the objects themselves are left alone");
+    Ok(Exit::Done)
+}
+
+fn drop_row(operation: Uuid, row: Row) -> Record {
+    let write =
+        Write::Delete { stack: row.stack, address: row.address, deposed: row.deposed, expected: row.generation };
+    Record::Write { operation, write }
+}
+
+/// Takes in what `state export` wrote: rows that are there already are refused.
+///
+/// # Errors
+/// When the document is none, a row is there already, or the state cannot be written.
+pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let failed = |why: String| Failure::new(format!("`{}`: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let document = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    let operation = Uuid::now_v7();
+    let records = export::import(&document, operation).map_err(|error| failed(error.to_string()))?;
+    let mut components = BTreeSet::new();
+    for record in &records {
+        match record {
+            Record::Write { write: Write::Put { row, .. }, .. } => {
+                components.insert((row.stack.clone(), row.address.component.clone()));
+            }
+            Record::Write { write: Write::Component { stack, component }, .. } => {
+                components.insert((stack.clone(), component.key.clone()));
+            }
+            Record::Write { write: Write::AddOwner(owner), .. } => {
+                components.insert((owner.stack.clone(), owner.component.clone()));
+            }
+            _ => {}
+        }
+    }
+    let count =
+        records.iter().filter(|record| matches!(record, Record::Write { write: Write::Put { .. }, .. })).count();
+    let store = store(&settings, Access::ReadWrite).await?;
+    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state import" };
+    surgery.write(components, records, format!("{count} resources imported")).await.map_err(|failure| {
+        let is_stale = failure.exit == Exit::Refused && !failure.hints.iter().any(|hint| hint.contains("unlock"));
+        if is_stale {
+            Failure::refused("some of these resources are recorded already, so nothing was imported")
+        } else {
+            failure
+        }
+    })?;
+    context.ui.print(&format!("{count} resources imported\n"))?;
+    Ok(Exit::Done)
+}
+
+async fn present(store: &dyn StateStore, stack: &StackId, address: &Address) -> Result<Row, Failure> {
+    let rows = store.rows(stack, &Selection::Addresses([address.clone()].into())).await.map_err(known)?;
+    rows.into_iter().find(|row| row.deposed.is_none()).ok_or_else(|| unknown(stack, address))
+}
+
+fn known(error: StoreError) -> Failure {
+    error.into()
+}
+
+/// There is no such resource.
+pub(super) fn unknown(stack: &StackId, address: &Address) -> Failure {
+    Failure::new(format!("{stack} has no resource `{address}`"))
+        .hint("`terrace state list` names its resources, `terrace state list --all` those of all stacks")
+}

@@ -1,0 +1,50 @@
+//! `terrace validate`: everything that can be told without state and network.
+
+use super::Context;
+use crate::args::ValidateArguments;
+use crate::failure::{Exit, Failure};
+use crate::planning::compile;
+use crate::report::report;
+use serde_json::json;
+use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::graph;
+
+/// Validates descriptors.
+///
+/// # Errors
+/// When anything is wrong with them, which is reported.
+pub(super) fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
+    let is_json = arguments.format.is_json();
+    let project = match compile(context, &arguments.input.files, &arguments.input.choice, true) {
+        Ok(project) => project,
+        Err(failure) => {
+            if is_json {
+                context.ui.print_json(&json!({ "valid": false, "stacks": [] }))?;
+            }
+            return Err(failure);
+        }
+    };
+    let mut diagnostics: Vec<Diagnostic> = Vec::new();
+    for described in &project.stacks {
+        diagnostics.extend(graph::order(&described.compiled.components).err().unwrap_or_default());
+        for component in &described.compiled.components {
+            let unknown = component
+                .declarations
+                .resources
+                .iter()
+                .filter(|resource| project.world.registry.resource_type(&resource.ty.value).is_none());
+            diagnostics.extend(
+                unknown.map(|resource| project.world.registry.unknown_type(&resource.ty.value).at(resource.ty.span)),
+            );
+        }
+    }
+    report(context.ui, &project.sources, &diagnostics);
+    let is_valid = !has_errors(&diagnostics);
+    let names: Vec<String> = project.stacks.iter().map(|described| described.compiled.stack.to_string()).collect();
+    if is_json {
+        context.ui.print_json(&json!({ "valid": is_valid, "stacks": names }))?;
+    } else if is_valid {
+        context.ui.print(&format!("valid: {}\n", names.join(", ")))?;
+    }
+    if is_valid { Ok(Exit::Done) } else { Err(Failure::told(Exit::Error)) }
+}

@@ -1,0 +1,185 @@
+//! `terrace.yaml`: a closed schema, read with places, so that a slip is told where it stands.
+//!
+//! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated where they are needed: an
+//! environment that is not worked in may name variables that are not there. [`expand`](self) evaluates, `read` knows
+//! the fields.
+
+mod expand;
+mod read;
+
+use crate::failure::Failure;
+use crate::variables::Variables;
+use std::path::{Path, PathBuf};
+use terrace_engine::blueprint::matching::Templates;
+use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::expression::functions::IdentityTable;
+use terrace_engine::source::{Sources, Span};
+use terrace_engine::yaml::Node;
+use terrace_provider::Value;
+
+pub use read::EMBEDDED;
+
+/// The file's name.
+pub const FILE_NAME: &str = "terrace.yaml";
+
+/// What `terrace.yaml` says.
+#[derive(Debug, Clone, Default)]
+pub struct Configuration {
+    /// Where the state is.
+    pub state: Option<String>,
+    /// The state key.
+    pub encryption: Encryption,
+    /// Principals that are mapped by hand.
+    pub identities: IdentityTable,
+    /// The text that it was read from: diagnostics point into it.
+    pub sources: Sources,
+    /// The folder that relative paths in it are relative to.
+    folder: PathBuf,
+    environments: Vec<RawEnvironment>,
+}
+
+/// An environment before its values are evaluated.
+#[derive(Debug, Clone)]
+struct RawEnvironment {
+    name: String,
+    node: Node,
+}
+
+/// Where the key is that seals sensitive values.
+#[derive(Clone, Default)]
+pub struct Encryption {
+    /// The key that new values are sealed with.
+    pub current: Option<KeySource>,
+    /// Keys that older values may have been sealed with.
+    pub previous: Vec<KeySource>,
+}
+
+/// How one key is had.
+#[derive(Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// The key itself.
+    Key(String),
+    /// A file that holds it.
+    File(PathBuf),
+    /// A command that prints it: its words, without a shell.
+    Command(Vec<String>),
+}
+
+impl std::fmt::Debug for Encryption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encryption").field("has_key", &self.current.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// One environment, its values evaluated.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// Its name.
+    pub name: String,
+    /// The blueprint overlay.
+    pub overlay: Option<String>,
+    /// Changes may destroy data without being asked for each time.
+    pub is_data_loss_allowed: bool,
+    /// `settings` in expressions.
+    pub settings: Value,
+    /// The blueprint by template id.
+    pub templates: Templates,
+    /// The configured instances of providers.
+    pub providers: Vec<Instance>,
+    /// Folders of blueprints; the project's `blueprints` folder when nothing is said.
+    pub blueprints: Option<Vec<String>>,
+}
+
+/// One configured instance of a provider.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// The instance's name: `snowflake.eu`.
+    pub name: String,
+    /// The provider: `snowflake`.
+    pub provider: String,
+    /// The settings, not yet checked against the provider's schema.
+    pub settings: terrace_provider::Attributes,
+    /// Where each setting stands.
+    pub node: Node,
+    /// Where the instance is named.
+    pub span: Span,
+}
+
+impl Configuration {
+    /// Reads a file; what could be read is answered also when something is wrong with it.
+    ///
+    /// # Errors
+    /// When there is no such file, or it is no text.
+    pub fn read(path: &Path, variables: &Variables) -> Result<(Self, Vec<Diagnostic>), Failure> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::new(format!("the configuration `{}` cannot be read: {error}", path.display())))?;
+        let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
+        Ok(Self::parse(&name, &text, &folder, variables))
+    }
+
+    /// Reads a text; relative paths in it are relative to `folder`.
+    #[must_use]
+    pub fn parse(name: &str, text: &str, folder: &Path, variables: &Variables) -> (Self, Vec<Diagnostic>) {
+        let mut sources = Sources::default();
+        let id = sources.add(name, text);
+        read::configuration(id, text, Self { sources, folder: folder.to_owned(), ..Self::default() }, variables)
+    }
+
+    /// The names of the environments that can be worked in.
+    #[must_use]
+    pub fn environment_names(&self) -> Vec<&str> {
+        match self.environments.as_slice() {
+            [] => vec![read::EMBEDDED_ENVIRONMENT],
+            environments => environments.iter().map(|environment| environment.name.as_str()).collect(),
+        }
+    }
+
+    /// True when environments are configured; without, there is the embedded one.
+    #[must_use]
+    pub fn has_environments(&self) -> bool {
+        !self.environments.is_empty()
+    }
+
+    /// One environment, its values evaluated; `None` when it is not configured.
+    #[must_use]
+    pub fn environment(&self, name: &str, variables: &Variables) -> (Option<Environment>, Vec<Diagnostic>) {
+        if self.environments.is_empty() && name == read::EMBEDDED_ENVIRONMENT {
+            return (Some(Environment::embedded()), Vec::new());
+        }
+        let Some(raw) = self.environments.iter().find(|environment| environment.name == name) else {
+            return (None, Vec::new());
+        };
+        let mut diagnostics = Vec::new();
+        let node = expand::expand(&raw.node, &self.folder, variables, &self.sources, &mut diagnostics);
+        let environment = read::environment(&raw.name, &node, &mut diagnostics);
+        (environment, diagnostics)
+    }
+}
+
+impl Environment {
+    /// The environment that is there without any configuration.
+    fn embedded() -> Self {
+        Self {
+            name: read::EMBEDDED_ENVIRONMENT.to_owned(),
+            overlay: Some(EMBEDDED.to_owned()),
+            settings: Value::Map(terrace_provider::Map::new()),
+            ..Self::default()
+        }
+    }
+
+    /// True when things are made on this machine.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.overlay.as_deref() == Some(EMBEDDED)
+    }
+}
+
+/// The configuration that holds for a folder: the nearest one upwards.
+#[must_use]
+pub fn find(folder: &Path) -> Option<PathBuf> {
+    folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Evaluates the expressions of a configuration and marks its secrets; every value keeps its place.
+
+use crate::variables::Variables;
+use std::borrow::Cow;
+use std::path::Path;
+use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
+use terrace_engine::expression::{Functions, Missing, ReferenceStep, Scope, Template};
+use terrace_engine::source::Sources;
+use terrace_engine::yaml::{Entry, Node, NodeKind};
+use terrace_provider::{Attributes, Map, Value};
+
+/// The field that marks a secret.
+const SECRET: &str = "secret";
+
+/// The tree with its expressions evaluated. What cannot be evaluated is reported and stays as it was written.
+pub(super) fn expand(
+    node: &Node,
+    folder: &Path,
+    variables: &Variables,
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Node {
+    let folder = folder.to_owned();
+    let functions = Functions::default().with_files(move |path| read_file(&folder.join(path)));
+    let scope = ConfigurationScope {
+        variables: variables.names().filter_map(|name| Some((name.to_owned(), variables.get(name)?.into()))).collect(),
+    };
+    Expanding { scope, functions, sources, diagnostics }.node(node)
+}
+
+struct Expanding<'a> {
+    scope: ConfigurationScope,
+    functions: Functions,
+    sources: &'a Sources,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Expanding<'_> {
+    fn node(&mut self, node: &Node) -> Node {
+        let kind = match &node.kind {
+            NodeKind::Text(text) if text.contains("${{") => return self.text(node),
+            NodeKind::List(items) => NodeKind::List(items.iter().map(|item| self.node(item)).collect()),
+            NodeKind::Map(entries) => NodeKind::Map(
+                entries.iter().map(|entry| Entry { value: self.node(&entry.value), ..entry.clone() }).collect(),
+            ),
+            other => other.clone(),
+        };
+        Node { span: node.span, kind }
+    }
+
+    fn text(&mut self, node: &Node) -> Node {
+        let before = self.diagnostics.len();
+        let template = Template::compile(node, self.sources, self.diagnostics);
+        if self.diagnostics.len() > before {
+            return node.clone();
+        }
+        match template.evaluate(&self.scope, &self.functions) {
+            Ok(value) => placed(&value, node),
+            Err(found) => {
+                self.diagnostics.extend(found);
+                node.clone()
+            }
+        }
+    }
+}
+
+/// A value as a tree, all of it at the place of the expression that gave it.
+fn placed(value: &Value, at: &Node) -> Node {
+    let kind = match value.exposed() {
+        Value::Null | Value::Unknown | Value::Sensitive(_) => NodeKind::Null,
+        Value::Bool(value) => NodeKind::Bool(*value),
+        Value::Int(value) => NodeKind::Int(*value),
+        Value::Number(number) => NodeKind::Number(number.clone()),
+        Value::String(text) => NodeKind::Text(text.clone()),
+        Value::List(items) => NodeKind::List(items.iter().map(|item| placed(item, at)).collect()),
+        Value::Map(entries) => NodeKind::Map(
+            entries
+                .iter()
+                .map(|(key, value)| Entry { key: key.clone(), key_span: at.span, value: placed(value, at) })
+                .collect(),
+        ),
+    };
+    Node { span: at.span, kind }
+}
+
+/// The value of a tree, `{secret: …}` marked as sensitive.
+pub(super) fn value_of(node: &Node) -> Value {
+    match &node.kind {
+        NodeKind::Map(_) => match secret(node) {
+            Some(secret) => Value::sensitive(secret.to_value()),
+            None => Value::Map(attributes_of(node)),
+        },
+        NodeKind::List(items) => Value::List(items.iter().map(value_of).collect()),
+        _ => node.to_value(),
+    }
+}
+
+/// The entries of a map as values.
+pub(super) fn attributes_of(node: &Node) -> Attributes {
+    node.as_map().unwrap_or_default().iter().map(|entry| (entry.key.clone(), value_of(&entry.value))).collect::<Map>()
+}
+
+/// What `{secret: …}` holds.
+fn secret(node: &Node) -> Option<&Node> {
+    match node.as_map()? {
+        [entry] if entry.key == SECRET => Some(&entry.value),
+        _ => None,
+    }
+}
+
+/// The text of a field that may be `{secret: …}`.
+pub(super) fn revealed(node: &Node) -> &Node {
+    secret(node).unwrap_or(node)
+}
+
+/// Expressions of a configuration know the environment variables.
+struct ConfigurationScope {
+    variables: Map,
+}
+
+impl Scope for ConfigurationScope {
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        if root != "env" {
+            return Err(Missing {
+                message: format!("there is no `{root}` in a configuration"),
+                hint: Some("write `env.NAME` or `file(\"path\")`".to_owned()),
+            });
+        }
+        let [ReferenceStep::Key(name)] = steps else {
+            return Err(Missing {
+                message: "`env` needs the name of one variable".to_owned(),
+                hint: Some("write `env.NAME`".to_owned()),
+            });
+        };
+        self.variables.get(name).map(Cow::Borrowed).ok_or_else(|| Missing {
+            message: format!("the environment variable `{name}` is not set"),
+            hint: did_you_mean(name, self.variables.keys().map(String::as_str))
+                .or_else(|| Some(format!("set `{name}`, or give a default: `has(env.{name}) ? env.{name} : \"…\"`"))),
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+    // Editors and `echo` end a file with a line break that is no part of a key or a password.
+    Ok(text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)).to_owned())
+}

@@ -1,0 +1,218 @@
+//! The fields of `terrace.yaml`.
+
+use super::expand::{attributes_of, expand, revealed, value_of};
+use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment};
+use crate::variables::Variables;
+use std::path::Path;
+use terrace_engine::decode::{Fields, wrong_type};
+use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::source::SourceId;
+use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
+use terrace_provider::{Map, Value};
+
+/// The overlay of things on this machine.
+pub const EMBEDDED: &str = "embedded";
+/// The environment that is there without any configuration.
+pub(super) const EMBEDDED_ENVIRONMENT: &str = "local";
+
+/// Reads a configuration.
+pub(super) fn configuration(
+    id: SourceId,
+    text: &str,
+    mut configuration: Configuration,
+    variables: &Variables,
+) -> (Configuration, Vec<Diagnostic>) {
+    let node = match yaml::parse(id, text, &Budget::default()) {
+        Ok(node) => node,
+        // A configuration that says nothing is one: all has a default.
+        Err(diagnostics) if diagnostics.iter().all(|diagnostic| diagnostic.code == "empty_file") => {
+            return (configuration, Vec::new());
+        }
+        Err(diagnostics) => return (configuration, diagnostics),
+    };
+    let mut diagnostics = Vec::new();
+    if node.is_null() {
+        return (configuration, diagnostics);
+    }
+    let node = expand_but_environments(&node, &configuration, variables, &mut diagnostics);
+    let Some(mut fields) = Fields::open(&node, "terrace.yaml", &mut diagnostics) else {
+        return (configuration, diagnostics);
+    };
+    fields.not_supported_yet(&["server", "policies"]);
+    configuration.state = secret_text(&mut fields, "state");
+    if let Some(entry) = fields.optional("encryption") {
+        configuration.encryption = encryption(&entry.value, &configuration.folder, fields.diagnostics);
+    }
+    if let Some(entry) = fields.optional("identities") {
+        identities(&entry.value, &mut configuration, fields.diagnostics);
+    }
+    for entry in fields.map("environments") {
+        check_environment_name(entry, fields.diagnostics);
+        // What is misspelt is told for every environment; values only for the one that is worked in.
+        let mut found = Vec::new();
+        drop(environment(&entry.key, &entry.value, &mut found));
+        fields.diagnostics.extend(found.into_iter().filter(|diagnostic| diagnostic.code == "unknown_field"));
+        configuration.environments.push(RawEnvironment { name: entry.key.clone(), node: entry.value.clone() });
+    }
+    fields.finish();
+    (configuration, diagnostics)
+}
+
+/// Evaluates everything but the environments.
+fn expand_but_environments(
+    node: &Node,
+    configuration: &Configuration,
+    variables: &Variables,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Node {
+    let Some(entries) = node.as_map() else { return node.clone() };
+    let entry = |entry: &Entry| match entry.key.as_str() {
+        "environments" => entry.clone(),
+        _ => {
+            let Configuration { folder, sources, .. } = configuration;
+            Entry { value: expand(&entry.value, folder, variables, sources, diagnostics), ..entry.clone() }
+        }
+    };
+    Node { span: node.span, kind: NodeKind::Map(entries.iter().map(entry).collect()) }
+}
+
+/// Reads an environment whose values are evaluated.
+pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Environment> {
+    let mut environment =
+        Environment { name: name.to_owned(), settings: Value::Map(Map::new()), ..Environment::default() };
+    // `staging:` alone is an environment with nothing special.
+    if node.is_null() {
+        return Some(environment);
+    }
+    let mut fields = Fields::open(node, "an environment", diagnostics)?;
+    fields.not_supported_yet(&["policies"]);
+    environment.overlay = fields.text("overlay").map(|overlay| overlay.value);
+    environment.is_data_loss_allowed = fields.is_true("allowDataLoss");
+    if let Some(entry) = fields.optional("settings") {
+        match entry.value.as_map() {
+            Some(_) => environment.settings = value_of(&entry.value),
+            None => fields.diagnostics.push(wrong_type("`settings`", "a map", &entry.value)),
+        }
+    }
+    for entry in fields.map("templates") {
+        match entry.value.as_text() {
+            Some(blueprint) => drop(environment.templates.insert(entry.key.clone(), blueprint.to_owned())),
+            None => fields.diagnostics.push(wrong_type("a template's blueprint", "a name", &entry.value)),
+        }
+    }
+    for entry in fields.map("providers") {
+        environment.providers.extend(instance(entry, fields.diagnostics));
+    }
+    if fields.optional("blueprints").is_some() {
+        environment.blueprints = Some(fields.texts("blueprints").into_iter().map(|folder| folder.value).collect());
+    }
+    fields.finish();
+    Some(environment)
+}
+
+/// An instance: named as its provider, or `provider.word`, or with the provider as `type`.
+fn instance(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Instance> {
+    let first = entry.key.split_once('.').map_or(entry.key.as_str(), |(first, _)| first);
+    if !entry.value.is_null() && entry.value.as_map().is_none() {
+        diagnostics.push(wrong_type(&format!("`{}`", entry.key), "a map of settings", &entry.value));
+        return None;
+    }
+    let mut settings = attributes_of(&entry.value);
+    let provider = match settings.shift_remove("type") {
+        None => first.to_owned(),
+        Some(Value::String(provider)) => provider,
+        Some(_) => {
+            let node = entry.value.get("type").unwrap_or(&entry.value);
+            diagnostics.push(wrong_type("`type`", "the name of a provider", node));
+            return None;
+        }
+    };
+    Some(Instance { name: entry.key.clone(), provider, settings, node: entry.value.clone(), span: entry.key_span })
+}
+
+fn encryption(node: &Node, folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Encryption {
+    let mut encryption = Encryption::default();
+    let Some(mut fields) = Fields::open(node, "`encryption`", diagnostics) else { return encryption };
+    encryption.current = key_source(&mut fields, folder);
+    if encryption.current.is_none() {
+        let diagnostic = Diagnostic::error("missing_field", "`encryption` names no key")
+            .at(fields.span())
+            .hint("give one of `key`, `keyFile` and `keyCommand`; `terrace init --state-key` makes a key");
+        fields.diagnostics.push(diagnostic);
+    }
+    for node in fields.list("previous") {
+        if let Some(text) = revealed(node).as_text() {
+            encryption.previous.push(KeySource::Key(text.to_owned()));
+            continue;
+        }
+        if let Some(mut fields) = Fields::open(node, "a previous key", fields.diagnostics) {
+            encryption.previous.extend(key_source(&mut fields, folder));
+            fields.finish();
+        }
+    }
+    fields.finish();
+    encryption
+}
+
+fn key_source(fields: &mut Fields<'_, '_>, folder: &Path) -> Option<KeySource> {
+    let key = secret_text(fields, "key").map(KeySource::Key);
+    let key_file = fields.text("keyFile").map(|path| KeySource::File(folder.join(path.value)));
+    let command: Vec<String> = match fields.optional("keyCommand").map(|entry| entry.value.as_text()) {
+        Some(Some(program)) => vec![program.to_owned()],
+        Some(None) => fields.texts("keyCommand").into_iter().map(|word| word.value).collect(),
+        None => Vec::new(),
+    };
+    let command = (!command.is_empty()).then_some(KeySource::Command(command));
+    let mut given = [key, key_file, command].into_iter().flatten();
+    let first = given.next();
+    if given.next().is_some() {
+        let diagnostic = Diagnostic::error("ambiguous_key", "a key is given in more than one way")
+            .at(fields.span())
+            .hint("keep one of `key`, `keyFile` and `keyCommand`");
+        fields.diagnostics.push(diagnostic);
+    }
+    first
+}
+
+fn identities(node: &Node, configuration: &mut Configuration, diagnostics: &mut Vec<Diagnostic>) {
+    let Some(mut fields) = Fields::open(node, "`identities`", diagnostics) else { return };
+    for principal in fields.map("table") {
+        let Some(names) = principal.value.as_map() else {
+            let what = format!("`{}`", principal.key);
+            fields.diagnostics.push(wrong_type(&what, "a map from providers to names", &principal.value));
+            continue;
+        };
+        let row = configuration.identities.entry(principal.key.clone()).or_default();
+        for name in names {
+            match name.value.as_text() {
+                Some(text) => drop(row.insert(name.key.clone(), text.to_owned())),
+                None => fields.diagnostics.push(wrong_type(&format!("`{}`", name.key), "a name", &name.value)),
+            }
+        }
+    }
+    fields.finish();
+}
+
+/// A field's text, which may stand in `{secret: …}`.
+fn secret_text(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
+    let entry = fields.optional(name)?;
+    let node = revealed(&entry.value);
+    let text = node.as_text().map(str::to_owned);
+    if text.is_none() {
+        fields.diagnostics.push(wrong_type(&format!("`{name}`"), "text", node));
+    }
+    text
+}
+
+/// An environment's name is part of stacks' names and of folders.
+fn check_environment_name(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) {
+    let is_legal = entry.key.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && entry.key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if !is_legal {
+        diagnostics.push(
+            Diagnostic::error("illegal_name", format!("`{}` cannot be the name of an environment", entry.key))
+                .at(entry.key_span)
+                .hint("use letters, digits, `-`, `_` and `.`, and begin with a letter or digit"),
+        );
+    }
+}

@@ -1,0 +1,138 @@
+use super::*;
+use terrace_engine::diagnostic::has_errors;
+
+fn read(text: &str, variables: &[(&str, &str)]) -> (Configuration, Vec<String>) {
+    let variables = variables.iter().copied().collect();
+    let (configuration, diagnostics) = Configuration::parse(FILE_NAME, text, Path::new("/project"), &variables);
+    let told = told(&diagnostics, &configuration.sources);
+    (configuration, told)
+}
+
+fn environment(text: &str, name: &str, variables: &[(&str, &str)]) -> (Option<Environment>, Vec<String>) {
+    let (configuration, told_before) = read(text, variables);
+    assert!(told_before.is_empty(), "{told_before:?}");
+    let (environment, diagnostics) = configuration.environment(name, &variables.iter().copied().collect());
+    let environment = environment.filter(|_| !has_errors(&diagnostics));
+    (environment, told(&diagnostics, &configuration.sources))
+}
+
+fn told(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
+    let line = |diagnostic: &Diagnostic| {
+        let place = diagnostic.place(sources).map_or("nowhere".to_owned(), |place| place.to_string());
+        let hint = diagnostic.hint.as_deref().map_or(String::new(), |hint| format!(" ({hint})"));
+        format!("{place}: {}{hint}", diagnostic.message)
+    };
+    diagnostics.iter().map(line).collect()
+}
+
+const WHOLE: &str = r#"
+state: sqlite:state/terrace.db
+encryption: {key: {secret: "${{ env.KEY }}"}, previous: ["AAAA", {keyFile: old.key}]}
+identities: {table: {"user:jane.roe_example.com": {snowflake: JROE}}}
+environments:
+  production:
+    overlay: lake
+    allowDataLoss: true
+    settings: {databricks: {developmentEnvironments: [development]}}
+    templates: {"urn:dmb:utm:dbt-standard": airbyte-workload}
+    providers:
+      snowflake: {account: "${{ env.ACCOUNT }}", password: {secret: "${{ env.PASSWORD }}"}, port: "${{ int(env.PORT) }}"}
+      snowflake.eu: {account: CD67890}
+      lake: {type: sqlite}
+    blueprints: [more/, even/more/]
+  staging:
+"#;
+
+const VARIABLES: &[(&str, &str)] = &[("KEY", "k"), ("ACCOUNT", "AB12345"), ("PASSWORD", "hunter2"), ("PORT", "443")];
+
+#[test]
+fn a_configuration_is_read_whole() {
+    let (configuration, told) = read(WHOLE, VARIABLES);
+    assert!(told.is_empty(), "{told:?}");
+    assert_eq!(configuration.state.as_deref(), Some("sqlite:state/terrace.db"));
+    assert!(configuration.encryption.current == Some(KeySource::Key("k".to_owned())));
+    let previous = [KeySource::Key("AAAA".to_owned()), KeySource::File("/project/old.key".into())];
+    assert!(configuration.encryption.previous == previous);
+    assert_eq!(configuration.identities["user:jane.roe_example.com"]["snowflake"], "JROE");
+    assert_eq!(configuration.environment_names(), ["production", "staging"]);
+}
+
+#[test]
+fn an_environment_is_evaluated_when_it_is_worked_in() {
+    let (environment, told) = environment(WHOLE, "production", VARIABLES);
+    assert!(told.is_empty(), "{told:?}");
+    let environment = environment.unwrap();
+    assert_eq!(environment.overlay.as_deref(), Some("lake"));
+    assert!(environment.is_data_loss_allowed);
+    assert_eq!(environment.templates["urn:dmb:utm:dbt-standard"], "airbyte-workload");
+    assert_eq!(environment.blueprints.unwrap(), ["more/", "even/more/"]);
+    let named: Vec<_> = environment.providers.iter().map(|it| (it.name.as_str(), it.provider.as_str())).collect();
+    assert_eq!(named, [("snowflake", "snowflake"), ("snowflake.eu", "snowflake"), ("lake", "sqlite")]);
+    let settings = &environment.providers[0].settings;
+    assert_eq!(settings["account"], Value::from("AB12345"));
+    assert_eq!(settings["port"], Value::Int(443));
+    assert_eq!(format!("{:?}", settings["password"]), "(sensitive value)");
+}
+
+#[test]
+fn variables_of_other_environments_need_not_be_there() {
+    let (staging, told) = environment(WHOLE, "staging", &[("KEY", "k")]);
+    assert!(told.is_empty(), "{told:?}");
+    assert_eq!(staging.unwrap().name, "staging");
+    let (production, told) = environment(WHOLE, "production", &[("KEY", "k"), ("ACCOUNT", "A"), ("PORT", "1")]);
+    assert!(production.is_none());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("terrace.yaml:12:"), "{told:?}");
+    assert!(told[0].contains("`PASSWORD` is not set"), "{told:?}");
+}
+
+#[test]
+fn what_is_misspelt_is_told_with_a_suggestion() {
+    let (_, told) = read("stat: sqlite:x\nenvironments:\n  a: {overly: embedded}\nserver: {bind: x}\n", &[]);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("terrace.yaml:1:1") && line.contains("did you mean `state`?")));
+    assert!(told.iter().any(|line| line.starts_with("terrace.yaml:3:7") && line.contains("did you mean `overlay`?")));
+    assert!(told.iter().any(|line| line.contains("`server` of terrace.yaml is not supported yet")));
+}
+
+#[test]
+fn wrong_values_are_told_all_at_once() {
+    let (_, told) = read("state: [x]\nencryption: {key: a, keyFile: b}\nenvironments: {\"a b\": {}}\n", &[]);
+    assert_eq!(told.len(), 3, "{told:?}");
+    let (_, told) = read("encryption: {previous: [x]}\n", &[]);
+    assert!(told[0].contains("names no key"), "{told:?}");
+}
+
+#[test]
+fn files_are_read_beside_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("url.txt"), "sqlite:there.db\n").unwrap();
+    let text = "state: ${{ file('url.txt') }}\n";
+    let variables = Variables::default();
+    let (configuration, diagnostics) = Configuration::parse(FILE_NAME, text, folder.path(), &variables);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    assert_eq!(configuration.state.as_deref(), Some("sqlite:there.db"));
+    let (_, diagnostics) = Configuration::parse(FILE_NAME, "state: ${{ file('none') }}", folder.path(), &variables);
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+}
+
+#[test]
+fn without_a_configuration_there_is_the_embedded_environment() {
+    for text in ["", "# nothing yet\n", "state: sqlite:x.db\n"] {
+        let (local, told) = environment(text, "local", &[]);
+        assert!(told.is_empty(), "{told:?}");
+        assert!(local.unwrap().is_embedded());
+    }
+    assert!(environment("", "production", &[]).0.is_none());
+}
+
+#[test]
+fn the_nearest_configuration_upwards_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("a/b");
+    std::fs::create_dir_all(&deep).unwrap();
+    std::fs::write(folder.path().join(FILE_NAME), "").unwrap();
+    assert_eq!(find(&deep), Some(folder.path().join(FILE_NAME)));
+    std::fs::write(folder.path().join("a").join(FILE_NAME), "").unwrap();
+    assert_eq!(find(&deep), Some(folder.path().join("a").join(FILE_NAME)));
+}

@@ -1,0 +1,251 @@
+//! Descriptors, saved plans and values of variables, from the files that a person names.
+
+use crate::args::ChoiceArguments;
+use crate::configuration::FILE_NAME;
+use crate::failure::{Exit, Failure};
+use crate::report::report;
+use crate::ui::Ui;
+use crate::variables::Variables;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use terrace_engine::compile::Given;
+use terrace_engine::descriptor::{self, Descriptor};
+use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::plan::file::BEGINNING;
+use terrace_engine::source::{SourceId, Sources};
+use terrace_engine::yaml::{self, Budget};
+use terrace_provider::Value;
+
+/// Begins the names of environment variables that give variables of a stack.
+const VARIABLE_PREFIX: &str = "TERRACE_VAR_";
+
+/// What the named files hold.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    /// The texts, for diagnostics.
+    pub(crate) sources: Sources,
+    /// What the descriptors describe.
+    pub(crate) descriptors: Vec<Descriptor>,
+    /// What is to be said of the descriptors.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// SHA-256 of each descriptor by name.
+    pub(crate) digests: BTreeMap<String, String>,
+}
+
+/// A file and its text.
+struct Text {
+    name: String,
+    text: String,
+}
+
+/// What the words of a command line name.
+pub(crate) enum Named {
+    /// A saved plan.
+    Plan(String),
+    /// Descriptors, read but not judged.
+    Descriptors(Box<Input>),
+}
+
+impl Input {
+    /// Reads descriptors.
+    ///
+    /// # Errors
+    /// When a file cannot be read, which is reported; what is wrong inside is for the caller to judge.
+    pub(crate) fn read(paths: &[PathBuf], ui: &Ui) -> Result<Self, Failure> {
+        match named(paths, ui)? {
+            Named::Descriptors(input) => Ok(*input),
+            Named::Plan(_) => Err(Failure::new("a saved plan is no descriptor")
+                .hint("`terrace apply PLAN` applies it, `terrace show PLAN` shows it")),
+        }
+    }
+
+    /// Reports what is wrong with the descriptors.
+    ///
+    /// # Errors
+    /// When anything is.
+    pub(crate) fn accept(&self, ui: &Ui) -> Result<(), Failure> {
+        report(ui, &self.sources, &self.diagnostics);
+        if has_errors(&self.diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(()) }
+    }
+
+    /// The environment that all descriptors name; those that name none follow the others.
+    ///
+    /// # Errors
+    /// When they name different ones.
+    pub(crate) fn environment(&self) -> Result<Option<&str>, Failure> {
+        let mut named = self.descriptors.iter().filter_map(|descriptor| descriptor.environment.as_ref());
+        let Some(first) = named.next() else { return Ok(None) };
+        match named.find(|other| other.value != first.value) {
+            None => Ok(Some(&first.value)),
+            Some(other) => Err(Failure::new(format!(
+                "the descriptors name different environments: `{}` and `{}`",
+                first.value, other.value
+            ))
+            .hint("give the descriptors of one environment, or choose it with `--env`")),
+        }
+    }
+}
+
+/// Reads what the words of a command line name: one saved plan, or descriptors.
+///
+/// # Errors
+/// When a file cannot be read, which is reported.
+pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
+    let mut texts = Vec::new();
+    let mut diagnostics = Vec::new();
+    for path in paths {
+        match texts_of(path) {
+            Ok(found) => texts.extend(found),
+            Err(diagnostic) => diagnostics.push(*diagnostic),
+        }
+    }
+    if !diagnostics.is_empty() {
+        report(ui, &Sources::default(), &diagnostics);
+        return Err(Failure::told(Exit::Error));
+    }
+    let is_plan = |text: &Text| text.text.starts_with(BEGINNING);
+    if texts.iter().any(is_plan) {
+        return match <[Text; 1]>::try_from(texts) {
+            Ok([plan]) => Ok(Named::Plan(plan.text)),
+            Err(_) => Err(Failure::new("a saved plan stands alone: give it without other files")),
+        };
+    }
+    let mut input = Input::default();
+    let mut ids: Vec<SourceId> = Vec::new();
+    for Text { name, text } in texts {
+        input.digests.insert(name.clone(), sha256(&text));
+        ids.push(input.sources.add(name, text));
+    }
+    (input.descriptors, input.diagnostics) = descriptor::read(&input.sources, &ids, &Budget::default());
+    Ok(Named::Descriptors(Box::new(input)))
+}
+
+/// The text of a file, or those of a folder.
+fn texts_of(path: &Path) -> Result<Vec<Text>, Box<Diagnostic>> {
+    if !path.is_dir() {
+        return Ok(vec![text_of(path)?]);
+    }
+    let unreadable = |error: std::io::Error| {
+        Box::new(Diagnostic::error("unreadable", format!("the folder `{}` cannot be read: {error}", path.display())))
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        // The configuration often lies beside the descriptors.
+        let is_configuration = file.file_name().is_some_and(|name| name == FILE_NAME);
+        if is_yaml && !is_configuration && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(Box::new(
+            Diagnostic::error("empty_folder", format!("the folder `{}` has no descriptor in it", path.display()))
+                .hint("a folder means its *.yaml and *.yml, not those of folders within"),
+        ));
+    }
+    files.iter().map(|file| text_of(file)).collect()
+}
+
+fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
+    let name = path.display().to_string();
+    let limit = Budget::default().bytes;
+    let too_long = std::fs::metadata(path).is_ok_and(|about| about.len() > limit as u64);
+    if too_long {
+        let message = format!("`{name}` is longer than {} MiB", limit >> 20);
+        return Err(Box::new(Diagnostic::error("too_long", message).hint("split it into several files")));
+    }
+    let bytes = std::fs::read(path).map_err(|error| {
+        Box::new(match error.kind() {
+            ErrorKind::NotFound => Diagnostic::error("missing_file", format!("there is no file `{name}`"))
+                .hint("give the path of a descriptor, of a folder of descriptors or of a saved plan"),
+            _ => Diagnostic::error("unreadable", format!("`{name}` cannot be read: {error}")),
+        })
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line =
+            error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count();
+        let message = format!("`{name}` is not UTF-8: see line {}", line + 1);
+        Box::new(Diagnostic::error("not_utf8", message).hint("save it as UTF-8"))
+    })?;
+    if text.trim().is_empty() {
+        let diagnostic = Diagnostic::error("empty_file", format!("`{name}` is empty"));
+        return Err(Box::new(diagnostic.hint("write a descriptor, or leave the file out")));
+    }
+    Ok(Text { name, text })
+}
+
+/// The descriptor that a saved plan was made from, as far as it is still there: the project is where it lies.
+pub(crate) fn descriptor_of_plan(text: &str) -> Option<PathBuf> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        plan: Body,
+    }
+    #[derive(serde::Deserialize)]
+    struct Body {
+        origin: terrace_engine::plan::Origin,
+    }
+    let head: Head = serde_json::from_str(text).ok()?;
+    head.plan.origin.descriptors.into_keys().map(PathBuf::from).find(|path| path.exists())
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The values given for variables: by flag, else by file, else by environment variable.
+///
+/// # Errors
+/// When a flag is no `name=value`, or a file cannot be read, which is reported.
+pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, ui: &Ui) -> Result<Values, Failure> {
+    let mut given = Values::default();
+    for (name, value) in variables.with_prefix(VARIABLE_PREFIX) {
+        given.values.insert(name.to_owned(), Given::Text(value.to_owned()));
+    }
+    for path in &choice.variable_files {
+        for (name, value) in variable_file(path, ui)? {
+            given.asked.push(name.clone());
+            given.values.insert(name, Given::Value(value));
+        }
+    }
+    for text in &choice.variables {
+        let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(Failure::new(format!("`--var {text}` gives no value")).hint("write `--var NAME=VALUE`"));
+        };
+        given.asked.push(name.to_owned());
+        given.values.insert(name.to_owned(), Given::Text(value.to_owned()));
+    }
+    Ok(given)
+}
+
+/// Values given for variables.
+#[derive(Debug, Default)]
+pub(crate) struct Values {
+    /// By name.
+    pub(crate) values: BTreeMap<String, Given>,
+    /// The names that were given on purpose: the environment may hold variables of other stacks.
+    pub(crate) asked: Vec<String>,
+}
+
+fn variable_file(path: &Path, ui: &Ui) -> Result<Vec<(String, Value)>, Failure> {
+    let mut sources = Sources::default();
+    let read = text_of(path).map_err(|diagnostic| vec![*diagnostic]).and_then(|Text { name, text }| {
+        let id = sources.add(name, text.as_str());
+        yaml::parse(id, &text, &Budget::default())
+    });
+    let node = read.map_err(|diagnostics| {
+        report(ui, &sources, &diagnostics);
+        Failure::told(Exit::Error)
+    })?;
+    let Some(entries) = node.as_map() else {
+        return Err(Failure::new(format!("`{}` is no map of variables", path.display()))
+            .hint("write `name: value` in each line"));
+    };
+    Ok(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_value())).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+use super::*;
+
+const STACK: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\n";
+
+fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn refused(files: &[(&str, &[u8])], name: &str) -> String {
+    let folder = folder(files);
+    texts_of(&folder.path().join(name)).err().unwrap().message
+}
+
+#[test]
+fn a_folder_means_its_yaml_files_without_the_configuration() {
+    let folder = folder(&[
+        ("b.yml", STACK.as_bytes()),
+        ("a.yaml", STACK.as_bytes()),
+        ("terrace.yaml", b"state: x"),
+        ("notes.txt", b"x"),
+    ]);
+    let texts = texts_of(folder.path()).unwrap();
+    let names: Vec<_> = texts.iter().map(|text| text.name.rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["a.yaml", "b.yml"]);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_its_path() {
+    assert!(refused(&[], "none.yaml").contains("none.yaml"));
+    assert!(refused(&[("a.txt", b"x")], "").contains("has no descriptor"));
+    assert!(refused(&[("a.yaml", b" \n\n")], "a.yaml").contains("is empty"));
+    assert!(refused(&[("a.yaml", b"a: b\nc: \xff\n")], "a.yaml").contains("not UTF-8: see line 2"));
+}
+
+#[test]
+fn a_saved_plan_is_told_by_its_content_and_stands_alone() {
+    let folder = folder(&[("p.yaml", b"{\"terrace_plan\":1,"), ("s.yaml", STACK.as_bytes())]);
+    let path = |name: &str| folder.path().join(name);
+    assert!(matches!(named(&[path("p.yaml")], &Ui::plain()), Ok(Named::Plan(_))));
+    assert!(matches!(named(&[path("s.yaml")], &Ui::plain()), Ok(Named::Descriptors(_))));
+    assert!(named(&[path("p.yaml"), path("s.yaml")], &Ui::plain()).is_err());
+    assert!(Input::read(&[path("p.yaml")], &Ui::plain()).is_err());
+}
+
+#[test]
+fn variables_are_given_by_flag_then_file_then_environment() {
+    let folder = folder(&[("v.yaml", b"a: 1\nb: 2\n")]);
+    let choice = ChoiceArguments {
+        variables: vec!["a=flag".to_owned(), "d=x=y".to_owned()],
+        variable_files: vec![folder.path().join("v.yaml")],
+        ..ChoiceArguments::default()
+    };
+    let variables =
+        [("TERRACE_VAR_a", "env"), ("TERRACE_VAR_b", "env"), ("TERRACE_VAR_c", "env")].into_iter().collect();
+    let given = given_variables(&choice, &variables, &Ui::plain()).unwrap();
+    let shown: Vec<String> = given.values.iter().map(|(name, given)| format!("{name}: {given:?}")).collect();
+    assert_eq!(shown, ["a: Text(\"flag\")", "b: Value(2)", "c: Text(\"env\")", "d: Text(\"x=y\")"]);
+    assert_eq!(given.asked, ["a", "b", "a", "d"]);
+    let wrong = ChoiceArguments { variables: vec!["a".to_owned()], ..ChoiceArguments::default() };
+    assert!(given_variables(&wrong, &Variables::default(), &Ui::plain()).is_err());
+}

@@ -1,0 +1,352 @@
+//! From files to a plan: what `validate`, `plan`, `apply`, `destroy` and `graph` have in common.
+
+use crate::args::{ChoiceArguments, Consent, PlanningArguments};
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::input::{Input, given_variables};
+use crate::report::report;
+use crate::settings::Settings;
+use crate::stacks;
+use crate::wiring::{World, library};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::compile::{CompiledStack, Compiler, chosen, undeclared};
+use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::plan::Origin;
+use terrace_engine::plan::compute::{self, Computed, Options, Planner};
+use terrace_engine::source::Sources;
+use terrace_engine::store::StateStore;
+use uuid::Uuid;
+
+/// Descriptors ready to be planned, and the world they are planned in.
+pub(crate) struct Project {
+    pub(crate) settings: Settings,
+    pub(crate) world: World,
+    pub(crate) sources: Sources,
+    pub(crate) origin: Origin,
+    /// The stacks, each with the components that were chosen.
+    pub(crate) stacks: Vec<Described>,
+}
+
+/// One described stack.
+pub(crate) struct Described {
+    pub(crate) compiled: CompiledStack,
+    /// The components to act on; none for all.
+    pub(crate) chosen: BTreeSet<String>,
+}
+
+/// Reads and compiles descriptors. Whatever is wrong with them is reported.
+///
+/// # Errors
+/// When anything is wrong.
+pub(crate) fn compile(
+    context: &Context<'_>,
+    files: &[PathBuf],
+    choice: &ChoiceArguments,
+    is_plaintext_allowed: bool,
+) -> Result<Project, Failure> {
+    let ui = context.ui;
+    let mut input = Input::read(files, ui)?;
+    let settings = context.settings(files.first().map(PathBuf::as_path))?;
+    input.accept(ui)?;
+    let environment = settings.environment(input.environment()?, ui)?;
+    let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
+    let given = given_variables(choice, context.variables, ui)?;
+    let (library, mut diagnostics) =
+        library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources)?;
+    if !has_errors(&diagnostics) {
+        diagnostics.extend(undeclared(given.asked.iter().map(String::as_str), &input.descriptors));
+    }
+    let compiler = Compiler {
+        sources: &input.sources,
+        functions: &world.functions,
+        environment: &world.environment,
+        library: &library,
+        templates: &world.templates,
+        variables: &given.values,
+    };
+    let requested: BTreeSet<String> = choice.components.iter().cloned().collect();
+    let mut described = Vec::new();
+    for (descriptor, wanted) in wanted(&input, &requested, &mut diagnostics) {
+        let (compiled, found) = compiler.compile(descriptor, &wanted);
+        diagnostics.extend(found);
+        described.extend(compiled.map(|compiled| Described { compiled, chosen: wanted }));
+    }
+    report(ui, &input.sources, &diagnostics);
+    if has_errors(&diagnostics) {
+        return Err(Failure::told(Exit::Error));
+    }
+    let mut origin = Origin { descriptors: input.digests, ..Origin::default() };
+    add_versions(&mut origin, &world);
+    for component in described.iter().flat_map(|described| &described.compiled.components) {
+        if let Some(blueprint) = &component.blueprint
+            && let Some(digest) = blueprint_digest(blueprint, &library, &input.sources)
+        {
+            origin.blueprints.insert(blueprint.clone(), digest);
+        }
+    }
+    Ok(Project { settings, world, sources: input.sources, origin, stacks: described })
+}
+
+/// The descriptors to act on, with their components. A component that is asked for has to be in one of them, and
+/// descriptors without any of those asked for are left alone.
+fn wanted<'a>(
+    input: &'a Input,
+    requested: &BTreeSet<String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<(&'a terrace_engine::descriptor::Descriptor, BTreeSet<String>)> {
+    let [_, _, ..] = input.descriptors.as_slice() else {
+        return match input.descriptors.first().map(|descriptor| (descriptor, chosen(descriptor, requested))) {
+            Some((descriptor, Ok(keys))) => vec![(descriptor, keys)],
+            Some((_, Err(found))) => {
+                diagnostics.extend(found);
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+    };
+    if requested.is_empty() {
+        return input
+            .descriptors
+            .iter()
+            .filter_map(|descriptor| Some((descriptor, chosen(descriptor, requested).ok()?)))
+            .collect();
+    }
+    let mut wanted = Vec::new();
+    let mut missing = requested.clone();
+    for descriptor in &input.descriptors {
+        let mut keys = BTreeSet::new();
+        for component in requested {
+            if let Ok(found) = chosen(descriptor, &BTreeSet::from([component.clone()])) {
+                missing.remove(component);
+                keys.extend(found);
+            }
+        }
+        if !keys.is_empty() {
+            wanted.push((descriptor, keys));
+        }
+    }
+    for component in missing {
+        let message = format!("no descriptor has a component `{component}`");
+        let stacks: Vec<&str> = input.descriptors.iter().map(|descriptor| descriptor.stack.as_str()).collect();
+        diagnostics.push(
+            Diagnostic::error("unknown_component", message)
+                .hint(format!("looked at were the stacks {}", stacks.join(", "))),
+        );
+    }
+    wanted
+}
+
+fn blueprint_digest(
+    blueprint: &str,
+    library: &terrace_engine::blueprint::Library,
+    sources: &Sources,
+) -> Option<String> {
+    use sha2::{Digest, Sha256};
+    let name = blueprint.split_once(' ').map_or(blueprint, |(name, _)| name);
+    let source = sources.get(library.get(name)?.span.source)?;
+    Some(Sha256::digest(source.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn add_versions(origin: &mut Origin, world: &World) {
+    for instance in world.registry.instance_names() {
+        if let Some(schema) = world.registry.instance(instance) {
+            origin.providers.insert(instance.to_owned(), format!("{} {}", schema.name, schema.version));
+        }
+    }
+}
+
+impl Project {
+    /// Plans what the descriptors describe.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or components were chosen in several stacks.
+    pub(crate) async fn plan(
+        &self,
+        store: &dyn StateStore,
+        arguments: &PlanningArguments,
+    ) -> Result<Computed, Failure> {
+        let stacks: Vec<CompiledStack> = self.stacks.iter().map(|described| described.compiled.clone()).collect();
+        let components = self.chosen()?;
+        let options = options(arguments, &self.world, components)?;
+        let planner = planner(store, &self.world, &self.sources, &options);
+        Ok(planner.plan(&stacks, self.origin.clone()).await?)
+    }
+
+    /// The components that were chosen: keys are planned by name, so they may be chosen in one stack only.
+    fn chosen(&self) -> Result<BTreeSet<String>, Failure> {
+        match self.stacks.as_slice() {
+            [only] => Ok(only.chosen.clone()),
+            several if several.iter().all(|described| described.chosen.is_empty()) => Ok(BTreeSet::new()),
+            _ => Err(Failure::new("components are chosen in several stacks")
+                .hint("plan one stack at a time, or leave `-c` and `componentIdToProvision` out")),
+        }
+    }
+}
+
+/// What is to be removed: stacks, or components of them.
+pub(crate) struct Removal {
+    pub(crate) settings: Settings,
+    pub(crate) world: World,
+    pub(crate) stacks: Vec<StackId>,
+    components: BTreeSet<String>,
+    origin: Origin,
+    /// The texts that diagnostics point into.
+    pub(crate) sources: Sources,
+    /// Stacks that are named by words; the store knows what they mean.
+    words: Vec<String>,
+}
+
+impl Removal {
+    /// Reads what is to be removed: only a descriptor's name counts, whatever else is wrong with it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or names no stack.
+    pub(crate) fn read(
+        context: &Context<'_>,
+        targets: &[String],
+        choice: &ChoiceArguments,
+        is_plaintext_allowed: bool,
+    ) -> Result<Self, Failure> {
+        let ui = context.ui;
+        let (files, words): (Vec<String>, Vec<String>) =
+            targets.iter().cloned().partition(|target| Path::new(target).exists() || looks_like_file(target));
+        let files: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
+        let input = if files.is_empty() { Input::default() } else { Input::read(&files, ui)? };
+        if input.descriptors.is_empty() && !files.is_empty() {
+            input.accept(ui)?;
+            return Err(Failure::new("the files name no stack"));
+        }
+        let settings = context.settings(files.first().map(PathBuf::as_path))?;
+        let parsed: Vec<StackId> = words.iter().filter_map(|word| word.parse().ok()).collect();
+        let described = input.environment()?.or(parsed.first().map(|stack| stack.environment.as_str()));
+        let environment = settings.environment(described, ui)?;
+        if let Some(other) = parsed.iter().find(|stack| stack.environment != environment.name) {
+            return Err(Failure::new(format!("the stack `{other}` is not in the environment `{}`", environment.name))
+                .hint(format!("pass `--env {}`, without other environments", other.environment)));
+        }
+        let requested: BTreeSet<String> = choice.components.iter().cloned().collect();
+        let mut components = BTreeSet::new();
+        let mut stacks = Vec::new();
+        for descriptor in &input.descriptors {
+            match chosen(descriptor, &requested) {
+                Ok(keys) => components.extend(keys),
+                // A component that is described no more may still be there.
+                Err(_) => components.extend(requested.iter().cloned()),
+            }
+            stacks.push(StackId::new(descriptor.stack.as_str(), environment.name.as_str()));
+        }
+        if input.descriptors.is_empty() {
+            components = requested;
+        }
+        let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
+        let mut origin = Origin { descriptors: input.digests, ..Origin::default() };
+        add_versions(&mut origin, &world);
+        Ok(Self { settings, world, stacks, components, origin, sources: input.sources, words })
+    }
+
+    /// Plans the removal.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or has no such stack.
+    pub(crate) async fn plan(
+        &self,
+        store: &dyn StateStore,
+        arguments: &PlanningArguments,
+    ) -> Result<Computed, Failure> {
+        let stacks = self.stacks(store).await?;
+        let options = options(arguments, &self.world, self.components.clone())?;
+        let planner = planner(store, &self.world, &self.sources, &options);
+        Ok(planner.plan_destroy(&stacks, self.origin.clone()).await?)
+    }
+
+    /// The stacks, those that are named by words included.
+    ///
+    /// # Errors
+    /// When the store has no such stack.
+    pub(crate) async fn stacks(&self, store: &dyn StateStore) -> Result<Vec<StackId>, Failure> {
+        let mut found = self.stacks.clone();
+        for word in &self.words {
+            let stack = stacks::named(word, &self.settings, store).await?;
+            if !found.contains(&stack) {
+                found.push(stack);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A word that can only be a file is reported as a missing one, not as an unknown stack.
+fn looks_like_file(word: &str) -> bool {
+    word.contains('/') || [".yaml", ".yml", ".json"].iter().any(|ending| word.ends_with(ending))
+}
+
+/// What was asked of a plan.
+///
+/// # Errors
+/// When `--allow-data-loss` names what is no address.
+pub(crate) fn options(
+    arguments: &PlanningArguments,
+    world: &World,
+    components: BTreeSet<String>,
+) -> Result<Options, Failure> {
+    let allow_data_loss = match arguments.consent() {
+        _ if world.is_data_loss_allowed => compute::Consent::All,
+        Consent::Nowhere => compute::Consent::None,
+        Consent::Everywhere => compute::Consent::All,
+        Consent::At(addresses) => {
+            let parsed = addresses.iter().map(|text| relative(text).parse()).collect::<Result<BTreeSet<Address>, _>>();
+            compute::Consent::Addresses(parsed.map_err(|error| Failure::new(format!("--allow-data-loss: {error}")))?)
+        }
+    };
+    Ok(Options { components, refresh: arguments.refresh, remove_data: arguments.remove_data, allow_data_loss })
+}
+
+/// An address without the stack before it.
+fn relative(text: &str) -> &str {
+    let head = text.split_once('[').map_or(text, |(head, _)| head);
+    match head.split_once(':') {
+        Some((stack, _)) => text.get(stack.len() + 1..).unwrap_or(text),
+        None => text,
+    }
+}
+
+/// A planner for one question, asked now.
+pub(crate) fn planner<'a>(
+    store: &'a dyn StateStore,
+    world: &'a World,
+    sources: &'a Sources,
+    options: &'a Options,
+) -> Planner<'a> {
+    Planner {
+        store,
+        registry: &world.registry,
+        functions: &world.functions,
+        seal: &world.seal,
+        sources,
+        environment: &world.environment,
+        options,
+        now: Timestamp::now(),
+        id: Uuid::now_v7(),
+        version: crate::version::VERSION,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_may_stand_with_their_stack() {
+        assert_eq!(relative("demo@local:api/local_file.a"), "api/local_file.a");
+        assert_eq!(relative("local_file.a[\"x:y\"]"), "local_file.a[\"x:y\"]");
+    }
+
+    #[test]
+    fn words_that_can_only_be_files_are_told_apart_from_stacks() {
+        assert!(looks_like_file("dir/x") && looks_like_file("x.yaml"));
+        assert!(!looks_like_file("finance.cash.0@local"));
+    }
+}

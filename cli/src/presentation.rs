@@ -1,0 +1,77 @@
+//! Plans and drift in the form that was asked for: the one place that calls the engine's renderers.
+
+use crate::args::{Detail, PlanFormat};
+use crate::failure::Failure;
+use crate::ui::Ui;
+use jiff::Timestamp;
+use terrace_engine::drift::DriftItem;
+use terrace_engine::plan::{Plan, file};
+use terrace_engine::render::{drift, human, json, markdown, stream};
+use terrace_engine::seal::Seal;
+
+/// How a plan is shown.
+pub(crate) struct PlanView {
+    pub(crate) format: PlanFormat,
+    pub(crate) detail: Detail,
+    /// The longest that markdown may become.
+    pub(crate) max_chars: usize,
+    /// The command that shows all of it.
+    pub(crate) command: String,
+}
+
+impl PlanView {
+    /// A view without limits.
+    pub(crate) fn new(format: PlanFormat, detail: Detail) -> Self {
+        let max_chars = markdown::Markdown::DEFAULT_CHARS;
+        Self { format, detail, max_chars, command: "terrace plan".to_owned() }
+    }
+}
+
+/// A plan on standard output.
+///
+/// # Errors
+/// When standard output cannot be written, or the plan has no digest.
+pub(crate) fn plan(ui: &Ui, plan: &Plan, view: &PlanView, seal: &Seal) -> Result<(), Failure> {
+    match view.format {
+        PlanFormat::Human => ui.print(&people(ui, plan, view.detail)),
+        PlanFormat::Markdown => {
+            let digest = file::digest(plan, seal)?;
+            let options = markdown::Markdown {
+                max_chars: view.max_chars,
+                max_bytes: markdown::Markdown::DEFAULT_BYTES,
+                digest: &digest,
+                command: &view.command,
+            };
+            ui.print(&markdown::plan(plan, &options))
+        }
+        PlanFormat::Json => ui.print_json(&json::plan(plan, &file::digest(plan, seal)?)),
+        PlanFormat::JsonStream => plan_lines(ui, plan),
+    }
+}
+
+/// The version and the plan, one JSON object a line.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(crate) fn plan_lines(ui: &Ui, plan: &Plan) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let version = stream::version(crate::version::VERSION, now);
+    std::iter::once(version).chain(stream::plan(plan, now)).try_for_each(|line| ui.print(&format!("{line}\n")))
+}
+
+fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
+    let detail = match detail {
+        Detail::Summary => human::Detail::Summary,
+        Detail::Compact => human::Detail::Compact,
+        Detail::Full => human::Detail::Full,
+    };
+    human::plan(plan, &human::Human { color: ui.is_result_colored(), width: ui.result_width(), detail })
+}
+
+/// Drift on standard output.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(crate) fn drifted(ui: &Ui, items: &[DriftItem], is_json: bool) -> Result<(), Failure> {
+    if is_json { ui.print_json(&drift::json(items)) } else { ui.print(&drift::human(items)) }
+}

@@ -1,0 +1,237 @@
+//! What is seen while a plan is applied: bars on a terminal, lines elsewhere, JSON lines for programs.
+
+use crate::report::harmless;
+use crate::ui::Ui;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use terrace_engine::action::Action;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::event::{Event, Events};
+use terrace_engine::render::stream::Applying;
+
+/// How often a running bar moves.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Shows events as they come.
+pub(crate) struct Progress {
+    ui: Ui,
+    form: Form,
+}
+
+/// How events are shown.
+enum Form {
+    Bars(Box<Bars>),
+    Lines,
+    Json(Mutex<Applying>),
+}
+
+/// A bar for the operation and a line for each running resource.
+struct Bars {
+    all: MultiProgress,
+    overall: ProgressBar,
+    running: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Progress {
+    /// For people: bars when they watch, else a line for each thing that happens.
+    pub(crate) fn for_people(ui: &Ui) -> Arc<Self> {
+        let form = if ui.is_watched() && !ui.is_quiet { Form::Bars(Box::new(Bars::new())) } else { Form::Lines };
+        Arc::new(Self { ui: ui.clone(), form })
+    }
+
+    /// For programs: one JSON object a line, on standard output.
+    pub(crate) fn for_programs(ui: &Ui, has_several_stacks: bool) -> Arc<Self> {
+        Arc::new(Self { ui: ui.clone(), form: Form::Json(Mutex::new(Applying::new(has_several_stacks))) })
+    }
+
+    /// Tells programs now and then that a long step still runs; for people the bars do.
+    pub(crate) fn tick(&self, at: Timestamp) {
+        if let Form::Json(applying) = &self.form {
+            self.print(&locked(applying).tick(at));
+        }
+    }
+
+    /// What programs are told at the end.
+    pub(crate) fn finish(&self, report: &terrace_engine::apply::Report, is_destroy: bool, at: Timestamp) {
+        match &self.form {
+            Form::Bars(bars) => bars.clear(),
+            Form::Lines => {}
+            Form::Json(applying) => self.print(&locked(applying).finish(report, is_destroy, at)),
+        }
+    }
+
+    /// Takes the bars off the screen: an error comes instead.
+    pub(crate) fn clear(&self) {
+        if let Form::Bars(bars) = &self.form {
+            bars.clear();
+        }
+    }
+
+    fn print(&self, lines: &[serde_json::Value]) {
+        for line in lines {
+            // What is applied goes on whether or not anybody still reads.
+            let _ = self.ui.print(&format!("{line}\n"));
+        }
+    }
+
+    fn say(&self, line: &str) {
+        let line = harmless(line);
+        match &self.form {
+            Form::Bars(bars) => bars.all.suspend(|| self.ui.say(&line)),
+            Form::Lines => self.ui.say(&line),
+            Form::Json(_) => {}
+        }
+    }
+
+    fn show(&self, event: &Event) {
+        match event {
+            Event::Started { steps, .. } => {
+                if let Form::Bars(bars) = &self.form {
+                    bars.begin(*steps);
+                }
+            }
+            Event::WaitingForLease { held, left } => {
+                self.say(&format!("waiting up to {} s: {held}", left.as_secs()));
+            }
+            Event::Recovering { message } => self.say(&format!("recovering {message}")),
+            Event::StepStarted { stack, address, action } => match &self.form {
+                Form::Bars(bars) => bars.add(stack, address, *action),
+                _ => self.say(&format!("{address}: {}...", doing(*action))),
+            },
+            Event::StepProgress { address, message } => match &self.form {
+                Form::Bars(bars) => bars.note(address, message),
+                _ => self.say(&format!("{address}: {message}")),
+            },
+            Event::StepDone { stack, address, action, took } => {
+                self.remove(stack, address);
+                self.say(&format!("{address}: {} after {}", done(*action), seconds(*took)));
+            }
+            Event::StepFailed { stack, address, action, error } => {
+                self.remove(stack, address);
+                self.say(&format!("{address}: failed to {}: {error}", action.word()));
+            }
+            Event::Stopping { running } => self.say(&format!("waiting for {running} running calls")),
+        }
+    }
+
+    fn remove(&self, stack: &StackId, address: &Address) {
+        if let Form::Bars(bars) = &self.form {
+            bars.remove(&name(stack, address));
+        }
+    }
+}
+
+impl Events for Progress {
+    fn take(&self, event: Event) {
+        match &self.form {
+            Form::Json(applying) => {
+                let lines = locked(applying).take(&event, Timestamp::now());
+                self.print(&lines);
+            }
+            _ => self.show(&event),
+        }
+    }
+}
+
+impl Bars {
+    fn new() -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        Self { all, overall: ProgressBar::hidden(), running: Mutex::new(HashMap::new()) }
+    }
+
+    fn begin(&self, steps: usize) {
+        let style = ProgressStyle::with_template("[{bar:24}] {pos}/{len} steps, {elapsed}");
+        self.overall.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        self.overall.set_length(u64::try_from(steps).unwrap_or(u64::MAX));
+        self.all.add(self.overall.clone());
+        self.overall.enable_steady_tick(TICK);
+    }
+
+    fn add(&self, stack: &StackId, address: &Address, action: Action) {
+        let bar = ProgressBar::new_spinner();
+        let style = ProgressStyle::with_template("  {spinner} {prefix} {wide_msg} {elapsed}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_prefix(harmless(&format!("{address}: {}", doing(action))));
+        let bar = self.all.insert_before(&self.overall, bar);
+        bar.enable_steady_tick(TICK);
+        locked(&self.running).insert(name(stack, address), bar);
+    }
+
+    fn note(&self, name: &str, message: &str) {
+        if let Some(bar) = locked(&self.running).get(name) {
+            bar.set_message(harmless(message).replace('\n', " "));
+        }
+    }
+
+    fn remove(&self, name: &str) {
+        if let Some(bar) = locked(&self.running).remove(name) {
+            bar.finish_and_clear();
+        }
+        self.overall.inc(1);
+    }
+
+    fn clear(&self) {
+        locked(&self.running).drain().for_each(|(_, bar)| bar.finish_and_clear());
+        self.overall.finish_and_clear();
+    }
+}
+
+/// A poisoned lock holds only what is drawn.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn name(stack: &StackId, address: &Address) -> String {
+    format!("{stack}:{address}")
+}
+
+fn seconds(took: Duration) -> String {
+    match took.as_secs() {
+        0 => format!("{:.1}s", took.as_secs_f64()),
+        seconds @ 1..60 => format!("{seconds}s"),
+        seconds => format!("{}m{}s", seconds / 60, seconds % 60),
+    }
+}
+
+const fn doing(action: Action) -> &'static str {
+    match action {
+        Action::NoOp => "recording",
+        Action::Create => "creating",
+        Action::Update => "updating",
+        Action::Replace | Action::ReplaceCreateFirst => "replacing",
+        Action::Delete => "deleting",
+        Action::Read => "reading",
+        Action::Adopt => "adopting",
+        Action::Forget => "forgetting",
+        Action::Retain => "retaining",
+    }
+}
+
+const fn done(action: Action) -> &'static str {
+    match action {
+        Action::NoOp => "recorded",
+        Action::Create => "created",
+        Action::Update => "updated",
+        Action::Replace | Action::ReplaceCreateFirst => "replaced",
+        Action::Delete => "deleted",
+        Action::Read => "read",
+        Action::Adopt => "adopted",
+        Action::Forget => "forgotten",
+        Action::Retain => "retained",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        assert_eq!(seconds(Duration::from_millis(240)), "0.2s");
+        assert_eq!(seconds(Duration::from_secs(59)), "59s");
+        assert_eq!(seconds(Duration::from_secs(61)), "1m1s");
+    }
+}

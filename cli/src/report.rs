@@ -1,0 +1,209 @@
+//! Diagnostics as reports on standard error: what is wrong, the line it is in, what to do.
+//!
+//! Only the lines at fault are shown, not their neighbours: a configuration may hold a secret in the next line. Texts
+//! come from files that anybody may have written, so control characters are never passed on to the terminal.
+
+mod source;
+
+use crate::ui::Ui;
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, SourceSpan};
+use source::Text;
+use std::collections::BTreeMap;
+use std::fmt;
+use terrace_engine::diagnostic::{Diagnostic, Label, Location};
+use terrace_engine::source::{SourceId, Sources, Span};
+use terrace_provider::Severity;
+
+/// The most reports that are shown: who has more mistakes mends these first.
+const LIMIT: usize = 50;
+/// Below this a report cannot be laid out.
+const NARROWEST: usize = 40;
+
+/// Tells all diagnostics, errors last, where they are seen.
+pub(crate) fn report(ui: &Ui, sources: &Sources, diagnostics: &[Diagnostic]) {
+    let mut shown: Vec<&Diagnostic> =
+        diagnostics.iter().filter(|diagnostic| diagnostic.is_error() || !ui.is_quiet).collect();
+    shown.sort_by_key(|diagnostic| diagnostic.severity);
+    let left_out = shown.len().saturating_sub(LIMIT);
+    let theme = if ui.is_telling_colored() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    let mut texts = Texts { sources, known: BTreeMap::new() };
+    for diagnostic in shown.into_iter().skip(left_out) {
+        ui.tell(render(diagnostic, &mut texts, theme.clone(), ui.telling_width()).trim_end_matches('\n'));
+        ui.tell("");
+    }
+    if left_out > 0 {
+        ui.tell(&format!("… and {left_out} more"));
+    }
+}
+
+fn render(diagnostic: &Diagnostic, texts: &mut Texts<'_>, theme: GraphicalTheme, width: usize) -> String {
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(width.max(NARROWEST))
+        .with_context_lines(0)
+        .with_links(false)
+        .without_syntax_highlighting();
+    let mut rendered = String::new();
+    match handler.render_report(&mut rendered, &Report::new(diagnostic, texts)) {
+        Ok(()) => rendered,
+        Err(_) => format!("{}: {}", diagnostic.code, harmless(&diagnostic.message)),
+    }
+}
+
+/// The texts that reports show lines of, each made presentable once.
+struct Texts<'a> {
+    sources: &'a Sources,
+    known: BTreeMap<SourceId, Text>,
+}
+
+impl Texts<'_> {
+    fn get(&mut self, id: SourceId) -> Option<Text> {
+        if let Some(text) = self.known.get(&id) {
+            return Some(text.clone());
+        }
+        let source = self.sources.get(id)?;
+        let text = Text::new(source.name.clone(), &source.text);
+        self.known.insert(id, text.clone());
+        Some(text)
+    }
+}
+
+/// A diagnostic as miette wants it.
+#[derive(Debug)]
+struct Report {
+    severity: Option<Severity>,
+    code: Option<&'static str>,
+    message: String,
+    help: Option<String>,
+    text: Option<Text>,
+    labels: Vec<LabeledSpan>,
+    /// Places in other texts.
+    elsewhere: Vec<Report>,
+}
+
+impl Report {
+    fn new(diagnostic: &Diagnostic, texts: &mut Texts<'_>) -> Self {
+        let mut message = harmless(&diagnostic.message);
+        if let Some(address) = &diagnostic.address
+            && !message.contains(address.as_str())
+        {
+            message = format!("{}: {message}", harmless(address));
+        }
+        let mut report = Self {
+            severity: Some(diagnostic.severity),
+            code: Some(diagnostic.code),
+            message,
+            help: diagnostic.hint.as_deref().map(harmless),
+            text: None,
+            labels: Vec::new(),
+            elsewhere: Vec::new(),
+        };
+        let main = diagnostic.labels.iter().find_map(|label| spanned(label).map(|span| span.source));
+        report.text = main.and_then(|id| texts.get(id));
+        for label in &diagnostic.labels {
+            report.add(label, main, texts);
+        }
+        report
+    }
+
+    fn add(&mut self, label: &Label, main: Option<SourceId>, texts: &mut Texts<'_>) {
+        let words = (!label.text.is_empty()).then(|| harmless(&label.text));
+        let span = match &label.at {
+            Location::Place(place) => {
+                self.message.push_str(&format!("\nat {}", harmless(&place.to_string())));
+                return;
+            }
+            Location::Span(span) => *span,
+        };
+        let is_shown = texts.get(span.source).is_some_and(|text| text.can_show(span.start as usize));
+        if !is_shown {
+            if let Some(place) = texts.sources.place(span) {
+                self.message.push_str(&format!("\nat {}", harmless(&place.to_string())));
+            }
+            return;
+        }
+        if main == Some(span.source) {
+            self.labels.push(LabeledSpan::new_with_span(words, first_line(span, self.text.as_ref())));
+            return;
+        }
+        let text = texts.get(span.source);
+        let marked = LabeledSpan::new_with_span(None, first_line(span, text.as_ref()));
+        self.elsewhere.push(Self {
+            severity: Some(Severity::Note),
+            code: None,
+            message: words.unwrap_or_else(|| "and here".to_owned()),
+            help: None,
+            labels: vec![marked],
+            text,
+            elsewhere: Vec::new(),
+        });
+    }
+}
+
+fn spanned(label: &Label) -> Option<Span> {
+    match &label.at {
+        Location::Span(span) => Some(*span),
+        Location::Place(_) => None,
+    }
+}
+
+/// The part of a span in its first line: a block is recognised by how it begins.
+fn first_line(span: Span, text: Option<&Text>) -> SourceSpan {
+    let (start, end) = (span.start as usize, span.end as usize);
+    let end = text.map_or(end, |text| text.end_of_line(start).min(end)).max(start);
+    SourceSpan::new(start.into(), end - start)
+}
+
+/// Text without control characters but line breaks.
+pub(crate) fn harmless(text: &str) -> String {
+    if !text.chars().any(|c| c.is_control() && c != '\n') {
+        return text.to_owned();
+    }
+    let escape = |c: char| match c {
+        '\n' => vec!['\n'],
+        c if c.is_control() => c.escape_default().collect(),
+        c => vec![c],
+    };
+    text.chars().flat_map(escape).collect()
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Report {}
+
+impl miette::Diagnostic for Report {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.code.map(|code| Box::new(code) as Box<dyn fmt::Display>)
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        self.severity.map(|severity| match severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+            Severity::Note => miette::Severity::Advice,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_deref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.text.as_ref().filter(|_| !self.labels.is_empty()).map(|text| text as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        (!self.labels.is_empty()).then(|| Box::new(self.labels.iter().cloned()) as Box<dyn Iterator<Item = _>>)
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        let others = self.elsewhere.iter().map(|report| report as &dyn miette::Diagnostic);
+        (!self.elsewhere.is_empty()).then(|| Box::new(others) as Box<dyn Iterator<Item = _>>)
+    }
+}
+
+#[cfg(test)]
+mod tests;

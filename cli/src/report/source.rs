@@ -1,0 +1,63 @@
+//! A text that reports show lines of: read line by line, never as a whole.
+
+use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+use std::sync::Arc;
+
+/// A longer line is not shown: JSON without line breaks would fill the screen.
+const LONGEST_LINE: usize = 500;
+
+/// A named text, safe to be shown.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    name: String,
+    text: Arc<str>,
+}
+
+impl Text {
+    /// Replaces control characters one for one, so that every span stays true.
+    pub(super) fn new(name: String, text: &Arc<str>) -> Self {
+        let is_harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        let text = if text.contains(is_harmful) {
+            let replace = |c: char| if is_harmful(c) { "?".repeat(c.len_utf8()) } else { c.to_string() };
+            text.chars().map(replace).collect::<String>().into()
+        } else {
+            Arc::clone(text)
+        };
+        Self { name, text }
+    }
+
+    /// True when the line at this byte is short enough to be shown.
+    pub(super) fn can_show(&self, at: usize) -> bool {
+        at <= self.text.len() && self.end_of_line(at) - self.start_of_line(at) <= LONGEST_LINE
+    }
+
+    /// The byte at which the line of this byte ends, without its line break.
+    pub(super) fn end_of_line(&self, at: usize) -> usize {
+        let rest = self.text.as_bytes().get(at..).unwrap_or_default();
+        at + rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())
+    }
+
+    fn start_of_line(&self, at: usize) -> usize {
+        let before = self.text.as_bytes().get(..at).unwrap_or_default();
+        before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1)
+    }
+}
+
+impl SourceCode for Text {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        _lines_before: usize,
+        _lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let start = self.start_of_line(span.offset());
+        let end = self.end_of_line(span.offset() + span.len());
+        let bytes = self.text.as_bytes();
+        let shown = bytes.get(start..end).ok_or(MietteError::OutOfBounds)?;
+        let line = bytes.get(..start).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
+        let lines = shown.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = self.text.get(start..span.offset()).map_or(0, |before| before.chars().count());
+        let span = SourceSpan::new(start.into(), end - start);
+        Ok(Box::new(MietteSpanContents::new_named(self.name.clone(), shown, span, line, column, lines)))
+    }
+}

@@ -1,0 +1,78 @@
+use super::*;
+
+const TEXT: &str = "kind: Stack\nresources:\n  - type: local_valeu\n    secret: hunter2\n";
+
+fn shown(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    let mut texts = Texts { sources, known: BTreeMap::new() };
+    render(diagnostic, &mut texts, GraphicalTheme::unicode_nocolor(), 60)
+}
+
+fn span_of(source: SourceId, text: &str, part: &str) -> Span {
+    let start = text.find(part).unwrap();
+    Span::new(source, start, start + part.len())
+}
+
+#[test]
+fn a_report_shows_the_line_at_fault_and_no_other() {
+    let mut sources = Sources::default();
+    let id = sources.add("stack.yaml", TEXT);
+    let diagnostic = Diagnostic::error("unknown_type", "there is no resource type `local_valeu`")
+        .at(span_of(id, TEXT, "local_valeu"))
+        .hint("did you mean `local_value`?");
+    let shown = shown(&diagnostic, &sources);
+    assert!(shown.contains("unknown_type"), "{shown}");
+    assert!(shown.contains("[stack.yaml:3:11]"), "{shown}");
+    assert!(shown.contains("- type: local_valeu"), "{shown}");
+    assert!(shown.contains("did you mean `local_value`?"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn places_in_two_texts_are_both_shown() {
+    let mut sources = Sources::default();
+    let (first, second) = (sources.add("a.yaml", "name: x\n"), sources.add("b.yaml", "name: x\n"));
+    let diagnostic = Diagnostic::error("duplicate", "`x` stands twice")
+        .at_with(Span::new(first, 6, 7), "again here")
+        .at_with(Span::new(second, 6, 7), "first here");
+    let shown = shown(&diagnostic, &sources);
+    assert!(shown.contains("a.yaml:1:7") && shown.contains("b.yaml:1:7"), "{shown}");
+    assert!(shown.contains("again here") && shown.contains("first here"), "{shown}");
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let text = "name: \u{1b}[2Jx\u{9b}y\n";
+    let mut sources = Sources::default();
+    let id = sources.add("a.yaml", text);
+    let diagnostic = Diagnostic::error("bad", "what is `\u{1b}[31m`").at(span_of(id, text, "x"));
+    let shown = shown(&diagnostic, &sources);
+    assert!(!shown.contains('\u{1b}') && !shown.contains('\u{9b}'), "{shown:?}");
+    assert!(shown.contains("\\u{1b}[31m"), "{shown:?}");
+}
+
+#[test]
+fn a_line_too_long_to_be_shown_is_named() {
+    let text = format!("{{\"a\": \"{}\"}}", "x".repeat(5000));
+    let mut sources = Sources::default();
+    let id = sources.add("a.json", text.as_str());
+    let shown = shown(&Diagnostic::error("bad", "this is wrong").at(Span::new(id, 6, 5000)), &sources);
+    assert!(shown.contains("a.json:1:7"), "{shown}");
+    assert!(shown.len() < 300, "{shown}");
+}
+
+#[test]
+fn a_place_at_the_very_end_is_shown() {
+    let mut sources = Sources::default();
+    let id = sources.add("a.yaml", TEXT);
+    let end = TEXT.len();
+    let shown = shown(&Diagnostic::error("cut_off", "the text ends here").at(Span::new(id, end, end)), &sources);
+    assert!(shown.contains("the text ends here"), "{shown}");
+}
+
+#[test]
+fn a_whole_block_is_shown_by_its_first_line() {
+    let mut sources = Sources::default();
+    let id = sources.add("a.yaml", TEXT);
+    let shown = shown(&Diagnostic::error("bad", "this list is wrong").at(Span::new(id, 12, TEXT.len())), &sources);
+    assert!(shown.contains("resources:") && !shown.contains("hunter2"), "{shown}");
+}

@@ -1,0 +1,159 @@
+//! What is in force: flag before variable before file before default, resolved once.
+
+use crate::args::Global;
+use crate::configuration::{Configuration, Environment, find};
+use crate::failure::{Exit, Failure};
+use crate::report::report;
+use crate::ui::Ui;
+use crate::variables::Variables;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use terrace_engine::address::StackId;
+use terrace_engine::diagnostic::has_errors;
+use terrace_state::StoreUrl;
+
+/// Where the state is when nobody says it, within the project folder.
+pub(crate) const DEFAULT_STATE: &str = ".terrace/state.db";
+/// The environment when nobody says it.
+const DEFAULT_ENVIRONMENT: &str = "local";
+
+/// What is in force for one run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder that relative paths of the configuration, of local things and of the state resolve against.
+    pub project_folder: PathBuf,
+    /// The configuration; the empty one when there is no file.
+    pub configuration: Configuration,
+    /// Where the state is.
+    pub state: StoreUrl,
+    /// The environment that flag or variable name.
+    pub environment: Option<String>,
+    /// The stack that addresses are relative to.
+    pub stack: Option<StackId>,
+    /// How long to wait for what others hold.
+    pub patience: Duration,
+    /// The key that `TERRACE_STATE_KEY` holds.
+    pub state_key: Option<String>,
+    /// Who asks, for people: `jane@host (pid 4711)`.
+    pub actor: String,
+    /// The environment variables, for values that name them.
+    pub variables: Variables,
+}
+
+impl Settings {
+    /// Resolves the settings; `anchor` is the first descriptor, near which the configuration is looked for.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read, which is reported, or a setting is not what it should be.
+    pub(crate) fn resolve(
+        global: &Global,
+        variables: &Variables,
+        anchor: Option<&Path>,
+        ui: &Ui,
+    ) -> Result<Self, Failure> {
+        let working_folder = std::env::current_dir()
+            .map_err(|error| Failure::new(format!("the working directory cannot be told: {error}")))?;
+        let near = anchor.map_or(working_folder.clone(), |path| folder_of(path, &working_folder));
+        let file = match &global.config {
+            Some(path) => Some(working_folder.join(path)),
+            None => find(&near),
+        };
+        let configuration = match &file {
+            None => Configuration::default(),
+            Some(path) => {
+                let (configuration, diagnostics) = Configuration::read(path, variables)?;
+                report(ui, &configuration.sources, &diagnostics);
+                if has_errors(&diagnostics) {
+                    return Err(Failure::told(Exit::Error));
+                }
+                configuration
+            }
+        };
+        let project_folder = match (&file, anchor) {
+            (Some(file), _) => folder_of(file, &working_folder),
+            (None, Some(_)) => near,
+            (None, None) => with_state(&working_folder),
+        };
+        let state = state_url(global, variables, &configuration, &project_folder, &working_folder)?;
+        let stack = global.stack.as_deref().map(str::parse).transpose();
+        Ok(Self {
+            state,
+            environment: global.env.clone().or_else(|| variables.get("TERRACE_ENV").map(str::to_owned)),
+            stack: stack.map_err(|error| Failure::new(format!("--stack: {error}")))?,
+            patience: global.lock_timeout,
+            state_key: variables.get("TERRACE_STATE_KEY").map(str::to_owned),
+            actor: actor(variables),
+            variables: variables.clone(),
+            configuration,
+            project_folder,
+        })
+    }
+
+    /// The environment to work in: that of flag or variable, else the descriptor's, else `local`.
+    ///
+    /// # Errors
+    /// When it is not configured, or its configuration is wrong, which is reported.
+    pub(crate) fn environment(&self, described: Option<&str>, ui: &Ui) -> Result<Environment, Failure> {
+        let name = self.environment.as_deref().or(described).unwrap_or(DEFAULT_ENVIRONMENT);
+        let known = self.configuration.environment_names();
+        if !known.contains(&name) {
+            let failure = Failure::new(format!("the environment `{name}` is not configured"));
+            return Err(if self.configuration.has_environments() {
+                failure.hint(format!("configured are: {}", known.join(", ")))
+            } else {
+                failure.hint(format!(
+                    "without a configuration there is the embedded environment only: pass `--env {DEFAULT_ENVIRONMENT}`, \
+                     or describe `{name}` in terrace.yaml"
+                ))
+            });
+        }
+        let (environment, diagnostics) = self.configuration.environment(name, &self.variables);
+        report(ui, &self.configuration.sources, &diagnostics);
+        environment.filter(|_| !has_errors(&diagnostics)).ok_or(Failure::told(Exit::Error))
+    }
+}
+
+/// The state: flag and variable are relative to the working directory, the rest to the project folder.
+fn state_url(
+    global: &Global,
+    variables: &Variables,
+    configuration: &Configuration,
+    project_folder: &Path,
+    working_folder: &Path,
+) -> Result<StoreUrl, Failure> {
+    let flag = global.state.as_deref().map(|text| (text, "--state", working_folder));
+    let variable = || variables.get("TERRACE_STATE").map(|text| (text, "TERRACE_STATE", working_folder));
+    let file = || configuration.state.as_deref().map(|text| (text, "`state` of terrace.yaml", project_folder));
+    match flag.or_else(variable).or_else(file) {
+        None => Ok(StoreUrl::Sqlite(project_folder.join(DEFAULT_STATE))),
+        Some((text, origin, folder)) => {
+            let url: StoreUrl = text.parse().map_err(|error| Failure::new(format!("{origin}: {error}")))?;
+            Ok(url.relative_to(folder))
+        }
+    }
+}
+
+/// Without a descriptor the project is where its state is: here or in a folder above.
+fn with_state(working_folder: &Path) -> PathBuf {
+    let has_state = |folder: &&Path| folder.join(DEFAULT_STATE).is_file();
+    working_folder.ancestors().find(has_state).unwrap_or(working_folder).to_owned()
+}
+
+/// The folder of a file, or the folder itself.
+fn folder_of(path: &Path, working_folder: &Path) -> PathBuf {
+    let path = working_folder.join(path);
+    let folder = if path.is_dir() { path } else { path.parent().map_or(path.clone(), Path::to_owned) };
+    // Looking upwards makes sense without `..` only; a folder that is not there is reported with its file.
+    folder.canonicalize().unwrap_or(folder)
+}
+
+/// Who asks, for people.
+fn actor(variables: &Variables) -> String {
+    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| variables.get(name)).unwrap_or("unknown");
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.as_deref().map(str::trim).or_else(|| variables.get("HOSTNAME")).unwrap_or("localhost");
+    format!("{user}@{host} (pid {})", std::process::id())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+use super::*;
+
+struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    fn new(configuration: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("deep")).unwrap();
+        if let Some(text) = configuration {
+            std::fs::write(folder.path().join("terrace.yaml"), text).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(name)
+    }
+
+    fn resolve(&self, global: &Global, variables: &[(&str, &str)]) -> Result<Settings, Failure> {
+        let variables = variables.iter().copied().collect();
+        Settings::resolve(global, &variables, Some(&self.path("deep/stack.yaml")), &Ui::plain())
+    }
+}
+
+fn sqlite(path: PathBuf) -> StoreUrl {
+    StoreUrl::Sqlite(path)
+}
+
+#[test]
+fn the_state_is_that_of_flag_then_variable_then_file_then_default() {
+    let project = Project::new(Some("state: sqlite:file.db\n"));
+    let variable = [("TERRACE_STATE", "sqlite:variable.db")];
+    let flag = Global { state: Some("sqlite:flag.db".to_owned()), ..Global::default() };
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(project.resolve(&flag, &variable).unwrap().state, sqlite(here.join("flag.db")));
+    assert_eq!(project.resolve(&Global::default(), &variable).unwrap().state, sqlite(here.join("variable.db")));
+    assert_eq!(project.resolve(&Global::default(), &[]).unwrap().state, sqlite(project.path("file.db")));
+    let bare = Project::new(None);
+    let settings = bare.resolve(&Global::default(), &[]).unwrap();
+    assert_eq!(settings.state, sqlite(bare.path("deep/.terrace/state.db")));
+}
+
+#[test]
+fn the_project_folder_is_that_of_the_configuration_else_of_the_descriptor() {
+    let configured = Project::new(Some(""));
+    assert_eq!(configured.resolve(&Global::default(), &[]).unwrap().project_folder, configured.path(""));
+    let bare = Project::new(None);
+    assert_eq!(bare.resolve(&Global::default(), &[]).unwrap().project_folder, bare.path("deep"));
+}
+
+#[test]
+fn the_environment_is_that_of_flag_then_variable_then_descriptor_then_local() {
+    let project = Project::new(Some("environments: {a: , b: , c: , local: }\n"));
+    let variable = [("TERRACE_ENV", "b")];
+    let flag = Global { env: Some("a".to_owned()), ..Global::default() };
+    let name = |settings: &Settings, described| settings.environment(described, &Ui::plain()).unwrap().name;
+    assert_eq!(name(&project.resolve(&flag, &variable).unwrap(), Some("c")), "a");
+    assert_eq!(name(&project.resolve(&Global::default(), &variable).unwrap(), Some("c")), "b");
+    let plain = project.resolve(&Global::default(), &[]).unwrap();
+    assert_eq!(name(&plain, Some("c")), "c");
+    assert_eq!(name(&plain, None), "local");
+}
+
+#[test]
+fn an_environment_that_is_not_configured_is_an_error_that_lists_those_that_are() {
+    let project = Project::new(Some("environments: {a: , b: }\n"));
+    let settings = project.resolve(&Global::default(), &[]).unwrap();
+    let failure = settings.environment(Some("production"), &Ui::plain()).unwrap_err();
+    assert_eq!(failure.hints, ["configured are: a, b"]);
+    let bare = Project::new(None).resolve(&Global::default(), &[]).unwrap();
+    let failure = bare.environment(Some("production"), &Ui::plain()).unwrap_err();
+    assert!(failure.hints[0].contains("--env local"), "{failure:?}");
+}
+
+#[test]
+fn a_wrong_state_is_told_with_its_origin() {
+    let project = Project::new(None);
+    let failure = project.resolve(&Global::default(), &[("TERRACE_STATE", "state.db")]).unwrap_err();
+    assert!(failure.message.unwrap().starts_with("TERRACE_STATE: "));
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_an_error() {
+    let project = Project::new(Some("stat: x\n"));
+    assert_eq!(project.resolve(&Global::default(), &[]).unwrap_err(), Failure::told(Exit::Error));
+    let missing = Global { config: Some("/nowhere/terrace.yaml".into()), ..Global::default() };
+    assert!(project.resolve(&missing, &[]).unwrap_err().message.unwrap().contains("/nowhere/terrace.yaml"));
+}

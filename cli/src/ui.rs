@@ -1,0 +1,193 @@
+//! The terminal: results on standard output, everything else on standard error, questions.
+
+use crate::args::{Color, Global};
+use crate::failure::{Exit, Failure};
+use anstream::{AutoStream, ColorChoice};
+use owo_colors::{OwoColorize, Style};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+
+/// How wide lines are where no terminal says it.
+const WIDTH: usize = 120;
+
+/// What can be shown, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Ui {
+    choice: ColorChoice,
+    is_asking_allowed: bool,
+    /// Only results and errors are shown.
+    pub(crate) is_quiet: bool,
+}
+
+impl Ui {
+    /// The terminal as the options want it.
+    pub(crate) fn new(global: &Global) -> Self {
+        let choice = match global.color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        Self { choice, is_asking_allowed: global.input, is_quiet: global.quiet }
+    }
+
+    /// The terminal before options are known.
+    pub(crate) fn plain() -> Self {
+        Self { choice: ColorChoice::Auto, is_asking_allowed: false, is_quiet: false }
+    }
+
+    /// True when results are coloured.
+    pub(crate) fn is_result_colored(&self) -> bool {
+        is_colored(self.choice, &io::stdout())
+    }
+
+    /// True when what is told is coloured.
+    pub(crate) fn is_telling_colored(&self) -> bool {
+        is_colored(self.choice, &io::stderr())
+    }
+
+    /// True when a person watches what is told.
+    pub(crate) fn is_watched(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// True when a person can be asked.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.is_asking_allowed && io::stdin().is_terminal()
+    }
+
+    /// How wide results may be.
+    pub(crate) fn result_width(&self) -> usize {
+        terminal_size::terminal_size_of(io::stdout()).map_or(WIDTH, |(width, _)| usize::from(width.0))
+    }
+
+    /// How wide what is told may be.
+    pub(crate) fn telling_width(&self) -> usize {
+        terminal_size::terminal_size_of(io::stderr()).map_or(WIDTH, |(width, _)| usize::from(width.0))
+    }
+
+    /// Writes a result.
+    ///
+    /// # Errors
+    /// When standard output cannot be written. A reader that went away is no error: the command ends as done.
+    pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut stream = AutoStream::new(io::stdout().lock(), self.choice_of(&io::stdout()));
+        let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+        written.map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => Failure::told(Exit::Done),
+            _ => Failure::new(format!("standard output cannot be written: {error}")),
+        })
+    }
+
+    /// Writes a result as JSON, indented.
+    ///
+    /// # Errors
+    /// As [`Ui::print`].
+    pub(crate) fn print_json(&self, json: &serde_json::Value) -> Result<(), Failure> {
+        self.print(&format!("{json:#}\n"))
+    }
+
+    /// Tells something that is no result.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.is_quiet {
+            self.tell(text);
+        }
+    }
+
+    /// Tells something also when only errors are wanted.
+    pub(crate) fn tell(&self, text: &str) {
+        let mut stream = AutoStream::new(io::stderr().lock(), self.choice_of(&io::stderr()));
+        // Where standard error is closed there is nobody to tell.
+        let _ = writeln!(stream, "{text}");
+    }
+
+    /// Tells why a command failed, unless that was told before.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        let Some(message) = &failure.message else { return };
+        self.tell(&format!("{} {message}", "error:".style(self.telling_style(Style::new().red().bold()))));
+        if failure.hints.is_empty() {
+            return;
+        }
+        self.tell("");
+        for hint in &failure.hints {
+            self.tell(&format!("{} {hint}", "hint:".style(self.telling_style(Style::new().cyan().bold()))));
+        }
+    }
+
+    /// Asks for consent: only `yes` is one.
+    ///
+    /// # Errors
+    /// When nobody can be asked, or the answer is another.
+    pub(crate) fn confirm(&self, question: &str, flag: &str) -> Result<(), Failure> {
+        if !self.can_ask() {
+            return Err(Failure::new("there is no terminal to ask on, so nothing was changed")
+                .hint(format!("look at the plan, then pass `{flag}`")));
+        }
+        match ask(question, &mut io::stdin().lock(), &mut io::stderr().lock()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::new("the answer was not `yes`, so nothing was changed")),
+            Err(error) => Err(Failure::new(format!("the answer cannot be read: {error}"))),
+        }
+    }
+
+    fn telling_style(&self, style: Style) -> Style {
+        if self.is_telling_colored() { style } else { Style::new() }
+    }
+
+    fn choice_of(&self, stream: &impl anstream::stream::RawStream) -> ColorChoice {
+        if is_colored(self.choice, stream) { ColorChoice::Always } else { ColorChoice::Never }
+    }
+}
+
+fn is_colored(choice: ColorChoice, stream: &impl anstream::stream::RawStream) -> bool {
+    let choice = if choice == ColorChoice::Auto { AutoStream::choice(stream) } else { choice };
+    choice != ColorChoice::Never
+}
+
+/// Asks, and answers whether the answer is `yes`.
+fn ask(question: &str, input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<bool> {
+    write!(output, "\n{question}\n  Only 'yes' will be accepted.\n\n  Enter a value: ")?;
+    output.flush()?;
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    writeln!(output)?;
+    Ok(answer.trim() == "yes")
+}
+
+/// Says that a panic is a bug instead of showing its message, which may hold anything.
+pub(crate) fn hide_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        let _ = writeln!(
+            io::stderr(),
+            "error: this is a bug of terrace{place}: please report what you did\n\n\
+             hint: what was done is recorded; `terrace recover` looks into what was cut off"
+        );
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(text: &str) -> bool {
+        let mut shown = Vec::new();
+        let is_yes = ask("Apply?", &mut text.as_bytes(), &mut shown).unwrap();
+        assert!(String::from_utf8(shown).unwrap().contains("Only 'yes' will be accepted."));
+        is_yes
+    }
+
+    #[test]
+    fn only_yes_is_consent() {
+        assert!(answer("yes\n"));
+        assert!(answer("  yes\r\n"));
+        for text in ["", "\n", "y\n", "Yes\n", "YES\n", "no\n", "yes please\n", "no\nyes\n"] {
+            assert!(!answer(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_nobody_is_asked() {
+        let failure = Ui::plain().confirm("Apply?", "--auto-approve").unwrap_err();
+        assert_eq!(failure.exit, Exit::Error);
+        assert_eq!(failure.hints, ["look at the plan, then pass `--auto-approve`"]);
+    }
+}

@@ -1,0 +1,124 @@
+//! Providers, store, functions and blueprints put together for one environment: the only place that knows them all.
+
+mod blueprints;
+mod key;
+mod providers;
+
+pub(crate) use blueprints::{checked, library};
+pub(crate) use providers::all as providers;
+
+use crate::configuration::Environment;
+use crate::failure::{Exit, Failure};
+use crate::report::report;
+use crate::settings::{DEFAULT_STATE, Settings};
+use crate::ui::Ui;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use terrace_engine::blueprint::matching::Templates;
+use terrace_engine::diagnostic::has_errors;
+use terrace_engine::expression::Functions;
+use terrace_engine::plan::compute;
+use terrace_engine::registry::Registry;
+use terrace_engine::seal::Seal;
+use terrace_engine::store::StateStore;
+use terrace_provider::ProviderSchema;
+use terrace_state::{Access, StoreUrl, open};
+
+/// All that the engine needs in one environment.
+pub(crate) struct World {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) functions: Arc<Functions>,
+    pub(crate) seal: Arc<Seal>,
+    pub(crate) environment: compute::Environment,
+    pub(crate) templates: Templates,
+    /// Changes may destroy data without being asked for each time.
+    pub(crate) is_data_loss_allowed: bool,
+    configuration: Environment,
+}
+
+impl World {
+    /// Puts everything together; nothing is connected or opened yet.
+    ///
+    /// # Errors
+    /// When the environment's configuration does not fit its providers, which is reported, or a state key is wrong.
+    pub(crate) fn new(
+        settings: &Settings,
+        configuration: Environment,
+        is_plaintext_allowed: bool,
+        ui: &Ui,
+    ) -> Result<Self, Failure> {
+        let all = providers::all();
+        let (instances, diagnostics) = providers::instances(&all, &configuration, &settings.project_folder);
+        report(ui, &settings.configuration.sources, &diagnostics);
+        if has_errors(&diagnostics) {
+            return Err(Failure::told(Exit::Error));
+        }
+        let registry = Registry::new(all, instances);
+        let functions = functions(registry.schemas(), settings);
+        let note = configuration
+            .is_embedded()
+            .then(|| format!("embedded environment: SQLite and files under .terrace/{}", configuration.name));
+        Ok(Self {
+            functions: Arc::new(functions),
+            registry: Arc::new(registry),
+            seal: Arc::new(key::seal(settings, is_plaintext_allowed)?),
+            environment: compute::Environment {
+                name: configuration.name.clone(),
+                note,
+                settings: configuration.settings.clone(),
+            },
+            templates: configuration.templates.clone(),
+            is_data_loss_allowed: configuration.is_data_loss_allowed,
+            configuration,
+        })
+    }
+
+    /// The world of the environment that flag or variable name, else the default one.
+    ///
+    /// # Errors
+    /// As [`World::new`], and when the environment is not configured.
+    pub(crate) fn of_settings(settings: &Settings, ui: &Ui) -> Result<Self, Failure> {
+        Self::new(settings, settings.environment(None, ui)?, false, ui)
+    }
+
+    /// What sensitive values are sealed with, without the rest of a world.
+    ///
+    /// # Errors
+    /// When the state key cannot be had.
+    pub(crate) fn seal(settings: &Settings, is_plaintext_allowed: bool) -> Result<Seal, Failure> {
+        key::seal(settings, is_plaintext_allowed)
+    }
+
+    /// The environment as configured.
+    pub(crate) fn configuration(&self) -> &Environment {
+        &self.configuration
+    }
+}
+
+/// Opens the store.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn StateStore>, Failure> {
+    if let StoreUrl::Sqlite(path) = &settings.state
+        && path.ends_with(DEFAULT_STATE)
+        && let Some(folder) = path.parent().filter(|folder| !folder.exists())
+    {
+        // The folder of a state that a person named has to be there; the default one comes with the first change.
+        if access == Access::ReadOnly {
+            return Ok(open(&StoreUrl::SqliteMemory, access).await?);
+        }
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::new(format!("the folder `{}` cannot be made: {error}", folder.display())))?;
+    }
+    Ok(open(&settings.state, access).await?)
+}
+
+fn functions<'a>(schemas: impl Iterator<Item = &'a ProviderSchema>, settings: &Settings) -> Functions {
+    let (mut sql_types, mut identities) = (BTreeMap::new(), BTreeMap::new());
+    for schema in schemas {
+        sql_types.extend(schema.sql_type.map(|sql_type| (schema.name.to_owned(), sql_type)));
+        identities.extend(schema.identity.map(|identity| (schema.name.to_owned(), identity)));
+    }
+    Functions::new(sql_types, identities, settings.configuration.identities.clone())
+}
