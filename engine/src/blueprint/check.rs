@@ -203,7 +203,9 @@ impl Checker<'_> {
                     _ => format!("there are: {}", ROOTS.join(", ")),
                 });
                 self.diagnostics.push(
-                    Diagnostic::error("unknown_variable", format!("there is no variable `{root}` here")).at(span).hint(hint),
+                    Diagnostic::error("unknown_variable", format!("there is no variable `{root}` here"))
+                        .at(span)
+                        .hint(hint),
                 );
             } else if let Some(path) = specific_path(reference) {
                 self.specific_path(&path, span);

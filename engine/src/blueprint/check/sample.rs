@@ -112,7 +112,8 @@ fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
         }
     }
     for keyword in ["examples", "enum"] {
-        let first = schema.get(keyword).and_then(Json::as_array).and_then(|values| values.iter().find(|it| !it.is_null()));
+        let first =
+            schema.get(keyword).and_then(Json::as_array).and_then(|values| values.iter().find(|it| !it.is_null()));
         if let Some(value) = first {
             return Value::from(value.clone());
         }
@@ -138,7 +139,8 @@ fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
         }
         Some("object") => {
             let mut entries = Map::new();
-            let parts = std::iter::once(schema).chain(schema.get("allOf").and_then(Json::as_array).into_iter().flatten());
+            let parts =
+                std::iter::once(schema).chain(schema.get("allOf").and_then(Json::as_array).into_iter().flatten());
             for part in parts {
                 for (name, property) in part.get("properties").and_then(Json::as_object).into_iter().flatten() {
                     entries.insert(name.clone(), sample(property, root, depth + 1));
