@@ -27,7 +27,7 @@ pub enum Finding {
         /// The attributes.
         attributes: Attributes,
         /// As the provider sees it.
-        observed: Observed,
+        observed: Box<Observed>,
     },
     /// There is no object.
     Nothing,
@@ -69,7 +69,7 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent) -> F
     };
     let object = |observed: Observed| Finding::Object {
         attributes: record::storable(ty, &opened.prior.attributes, &observed),
-        observed,
+        observed: Box::new(observed),
     };
     match (intent.action, session.find(ty, &attempt).await) {
         (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => Finding::Unchanged,

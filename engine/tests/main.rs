@@ -1,10 +1,12 @@
 //! The engine through its front doors: descriptors in, calls of a scriptable provider and rows of a store out.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the support of tests fails like a test")]
+
 #[allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 mod support;
 
 mod data; // what holds data, what is shared, what is retained
 mod drift; // what differs from what is recorded
 mod failure; // steps that fail, crash, are stopped
-mod input;
-mod order; // what is called, in which order, and what a second plan says // descriptors with mistakes: what a person is told
+mod input; // descriptors with mistakes: what a person is told
+mod order; // what is called, in which order, and what a second plan says

@@ -47,9 +47,9 @@ pub(crate) async fn prepare_forward(
     values: &Values,
     operation: Uuid,
     step: u32,
-) -> Result<Prepared, Failed> {
+) -> Result<Prepared, Box<Failed>> {
     let row_stack = row_stack(stack, &change.address);
-    let fail = |error: String| failed(&row_stack, change, error);
+    let fail = |error: String| Box::new(failed(&row_stack, change, error));
     let ty = resource_type(applier, change).map_err(fail)?;
     let Some(after) = &change.after else { return Err(fail("the plan says nothing of its object".to_owned())) };
     let mut planned = Planned { attributes: after.attributes.clone(), private: after.private.clone() };
@@ -78,9 +78,9 @@ pub(crate) fn prepare_removal(
     change: &Change,
     operation: Uuid,
     step: u32,
-) -> Result<Prepared, Failed> {
+) -> Result<Prepared, Box<Failed>> {
     let row_stack = row_stack(stack, &change.address);
-    let fail = |error: String| failed(&row_stack, change, error);
+    let fail = |error: String| Box::new(failed(&row_stack, change, error));
     let ty = resource_type(applier, change).map_err(fail)?;
     let is_call = change.action.removes_object() && !ty.state_only;
     let planned = Planned {

@@ -31,7 +31,7 @@ pub(super) async fn run(applier: &Applier, plan: &Plan, operation: Uuid, held: &
     }
     let (writer, writing) = Writer::start(Arc::clone(&applier.store), held.leases().to_vec());
     let run = Run::new(applier, plan, operation, held, steps, writer);
-    let result = run.to_end().await;
+    let result = run.finish().await;
     // The task ends when its queue is closed, which the end of the run did.
     let _ = writing.await;
     result
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn to_end(mut self) -> Result<Report, ApplyError> {
+    async fn finish(mut self) -> Result<Report, ApplyError> {
         loop {
             self.notice_stop();
             let mut records = Vec::new();
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
             let prepared = match self.prepare(step).await {
                 Some(Ok(prepared)) => prepared,
                 Some(Err(failed)) => {
-                    self.fail(step, failed, true);
+                    self.fail(step, *failed, true);
                     continue;
                 }
                 None => continue,
@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
         starting
     }
 
-    async fn prepare(&self, step: StepId) -> Option<Result<Prepared, Failed>> {
+    async fn prepare(&self, step: StepId) -> Option<Result<Prepared, Box<Failed>>> {
         let number = step_number(step);
         match self.steps.all.get(step).copied()? {
             Step::Forward { stack, change } => {
@@ -326,14 +326,14 @@ impl<'a> Run<'a> {
         match execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await {
             Ok(prepared) if prepared.intent.is_none() => self.record(step, prepared, records).await,
             Ok(_) => self.calls.push_back(step),
-            Err(failed) => self.fail(step, failed, true),
+            Err(failed) => self.fail(step, *failed, true),
         }
     }
 
     async fn record_removal(&mut self, step: StepId, plan: &StackPlan, change: &Change, records: &mut Vec<Record>) {
         match execute::prepare_removal(self.applier, &plan.stack, change, self.operation, step_number(step)) {
             Ok(prepared) => self.record(step, prepared, records).await,
-            Err(failed) => self.fail(step, failed, true),
+            Err(failed) => self.fail(step, *failed, true),
         }
     }
 
@@ -367,10 +367,9 @@ impl<'a> Run<'a> {
             None => {
                 if let (Some(attributes), Some(Step::Forward { stack, .. })) =
                     (outcome.attributes, self.steps.all.get(step).copied())
+                    && let Some(values) = self.values.get_mut(stack)
                 {
-                    if let Some(values) = self.values.get_mut(stack) {
-                        values.set(&self.applier.registry, &change.address, &attributes);
-                    }
+                    values.set(&self.applier.registry, &change.address, &attributes);
                 }
                 let is_last_half = match change.action {
                     Action::Replace => is_forward,
@@ -516,10 +515,9 @@ impl<'a> Run<'a> {
         let writes = closing_writes(self.plan, &self.report.outputs, &unfinished, &self.applier.seal);
         let operation = self.operation;
         let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
-        if self.store_error.is_none() && (!records.is_empty() || !self.is_spent) {
-            if let Err(error) = self.submit(records).await {
-                self.store_error.get_or_insert(error);
-            }
+        let is_written = self.store_error.is_none() && (!records.is_empty() || !self.is_spent);
+        if is_written && let Err(error) = self.submit(records).await {
+            self.store_error.get_or_insert(error);
         }
         match self.store_error {
             Some(error) => Err(error.into()),

@@ -122,14 +122,14 @@ impl Checker<'_> {
         let plain = PlanScope { facts, resources: values, outputs: &outputs, each: None };
         let each = declaration.for_each.as_ref().map(|template| self.first_item(template, &plain));
         let scope = PlanScope { facts, resources: values, outputs: &outputs, each: each.as_ref() };
-        for template in [&declaration.when, &declaration.key, &declaration.provider, &declaration.shared] {
-            if let Some(template) = template {
-                self.evaluate(template, &scope);
-            }
+        for template in
+            [&declaration.when, &declaration.key, &declaration.provider, &declaration.shared].into_iter().flatten()
+        {
+            self.evaluate(template, &scope);
         }
-        let config = match self.evaluate(&declaration.config, &scope) {
-            Some(Value::Map(config)) => config,
-            _ => Map::new(),
+        // What cannot be evaluated over the sample is told once, and unknown to the rest.
+        let Some(Value::Map(config)) = self.evaluate(&declaration.config, &scope) else {
+            return BlockValue::Single(Value::Unknown);
         };
         let mut found = Vec::new();
         typecheck::check(ty.name, &ty.attributes, &config, &|path| declaration.config.span_at(path), &mut found);

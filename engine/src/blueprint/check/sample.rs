@@ -106,8 +106,10 @@ fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
     if depth > DEEPEST {
         return Value::Null;
     }
+    // Fields say more of an object than a default that leaves them out.
+    let has_fields = schema.get("properties").is_some();
     for keyword in ["default", "const"] {
-        if let Some(value) = schema.get(keyword).filter(|value| !value.is_null()) {
+        if let Some(value) = schema.get(keyword).filter(|value| !value.is_null() && !has_fields) {
             return Value::from(value.clone());
         }
     }
