@@ -139,7 +139,7 @@ async fn a_program_that_cannot_be_started_is_said() {
 async fn a_failure_shows_the_last_lines_of_standard_error() {
     let local = commands().await;
     let error = failing(&local, "seq 1 30 >&2; echo the disk is full >&2; exit 3", &local.call()).await;
-    assert_eq!(error.kind, ErrorKind::Ambiguous);
+    assert_eq!(error.kind, ErrorKind::Failed);
     assert_eq!(error.message, "`create` failed with exit code 3: the disk is full");
     assert_eq!(error.problems.len(), 10);
     assert_eq!(error.problems[0], "22");
@@ -192,7 +192,7 @@ async fn an_update_that_fails_keeps_what_is_recorded() {
     let config = |size: i64| json!({"create": ["echo", "{}"], "update": ["false"], "input": size});
     let created = local.create(config(1)).await.unwrap();
     let error = local.update(&created, config(2)).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Ambiguous);
+    assert_eq!(error.kind, ErrorKind::Failed);
     assert_eq!(error.object.map(|object| recorded(*object).attributes), Some(created.attributes));
 }
 
@@ -212,7 +212,7 @@ async fn a_program_that_does_not_end_in_time_is_stopped_with_its_group() {
     let local = commands().await;
     let call = Call { timeout: Duration::from_millis(300), ..local.call() };
     let error = failing(&local, "sleep 1000 & echo $! > child; wait", &call).await;
-    assert_eq!(error.kind, ErrorKind::Ambiguous);
+    assert_eq!(error.kind, ErrorKind::Failed);
     assert_eq!(error.message, "`create` did not end within 300 ms and was stopped");
     assert!(is_gone(local.content("child").trim()), "the child of the program still runs");
 }
@@ -342,7 +342,7 @@ async fn a_process_that_cannot_be_recorded_is_stopped_before_it_gets_its_input()
     let local = commands().await;
     let call = Call { progress: Arc::new(Broken), ..local.call() };
     let error = failing(&local, "read line && echo got it > done; echo '{}'", &call).await;
-    assert_eq!(error.kind, ErrorKind::Ambiguous);
+    assert_eq!(error.kind, ErrorKind::Failed);
     assert!(error.message.contains("cannot be recorded: the disk is full"), "{error}");
     assert!(!local.path("done").exists());
 }
