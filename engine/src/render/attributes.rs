@@ -75,6 +75,14 @@ fn drifted(prior: &Prior, after: Option<&Attributes>, style: Style) -> Vec<Line>
     if writing.lines.is_empty() { Vec::new() } else { std::iter::once(title).chain(writing.lines).collect() }
 }
 
+/// How two sets of attributes differ, folded.
+pub(crate) fn between(before: &Attributes, after: &Attributes) -> Vec<Line> {
+    let mut writing = Writing::new(Style::COMPACT, &[]);
+    writing.is_counting = false;
+    writing.maps(before, after, &Path::default(), 0);
+    writing.lines
+}
+
 /// Attributes that are sent and never stored: only that they change is known.
 fn write_only<'a>(
     prior: &'a Prior,

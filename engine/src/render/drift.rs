@@ -1,5 +1,6 @@
 //! Drift for people and for tools.
 
+use super::attributes::between;
 use super::text::{counted, visible};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
 use crate::action::Action;
@@ -7,7 +8,7 @@ use crate::address::StackId;
 use crate::drift::{DriftItem, DriftKind, DriftedAttribute};
 use serde_json::json;
 use std::fmt::Write;
-use terrace_provider::Value;
+use terrace_provider::{Attributes, Step, Value};
 
 /// How much of a value is shown.
 const LIMITS: Limits = Limits { items: 6, characters: 80 };
@@ -27,7 +28,7 @@ pub fn human(items: &[DriftItem]) -> String {
             }
             stack = Some(&item.stack);
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "stack {}\n", visible(&item.stack.to_string()));
+            let _ = writeln!(text, "stack {}  (recorded → found)\n", visible(&item.stack.to_string()));
         }
         let sign = match item.kind {
             DriftKind::Changed => Action::Update.sign(),
@@ -35,8 +36,8 @@ pub fn human(items: &[DriftItem]) -> String {
             DriftKind::Recreated => Action::Replace.sign(),
         };
         let _ = writeln!(text, "  {sign} {}   {}", visible(&item.address.to_string()), item.kind.word());
-        for attribute in &item.attributes {
-            let _ = writeln!(text, "      {}: {}", visible(&attribute.path.to_string()), difference(attribute));
+        for line in differences(item) {
+            let _ = writeln!(text, "      {line}");
         }
     }
     let count = items.len();
@@ -74,6 +75,30 @@ pub fn json(items: &[DriftItem]) -> serde_json::Value {
         })
         .collect();
     json!({ "drifted": drifted })
+}
+
+/// The lines below a resource. Whole attributes are compared as in a plan, recorded against found; what is sensitive,
+/// or a path inside an attribute, is told in one line.
+fn differences(item: &DriftItem) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (mut recorded, mut observed) = (Attributes::new(), Attributes::new());
+    for attribute in &item.attributes {
+        match attribute.path.0.as_slice() {
+            [Step::Key(name)] if !is_sensitive(attribute) => {
+                recorded.insert(name.clone(), attribute.recorded.clone().unwrap_or_default());
+                observed.insert(name.clone(), attribute.observed.clone().unwrap_or_default());
+            }
+            _ => lines.push(format!("{}: {}", visible(&attribute.path.to_string()), difference(attribute))),
+        }
+    }
+    let compared = between(&recorded, &observed).into_iter().map(|line| {
+        let indent = " ".repeat(4 * line.depth);
+        match line.mark.sign() {
+            Some(sign) => format!("{indent}{sign} {}", line.text),
+            None => format!("{indent}{}", line.text),
+        }
+    });
+    compared.chain(lines).collect()
 }
 
 fn difference(attribute: &DriftedAttribute) -> String {
