@@ -54,11 +54,12 @@ pub(crate) fn loss(loss: &DataLossNote) -> String {
     format!("{reasons}: {amount}{}", if loss.is_allowed { " (allowed)" } else { "" })
 }
 
-/// `12 columns`: how long the longest list is that is to be made.
+/// `12 columns`: how long the longest list is that is to be made. Lists whose name is no plural (a command's words)
+/// are no number of things.
 fn size(change: &Change) -> Option<String> {
     let after = change.after.as_ref()?;
     let lengths = after.attributes.iter().filter_map(|(name, value)| match value {
-        Value::List(items) if !items.is_empty() => Some((items.len(), name)),
+        Value::List(items) if !items.is_empty() && name.ends_with('s') => Some((items.len(), name)),
         _ => None,
     });
     // Of several longest the first one counts: that is the order of the schema.
