@@ -20,7 +20,8 @@ pub trait StateStore: Send + Sync {
     /// Which store this is: plans name it.
     async fn identity(&self) -> Result<StoreIdentity, StoreError>;
 
-    /// The stacks that have a row, sorted.
+    /// The stacks that have a row, an open step or a shared row, sorted: a first apply that was cut off may have left
+    /// but a step, and a stack may own nothing but what it shares.
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError>;
 
     /// The rows of a stack, sorted by address.
@@ -62,7 +63,8 @@ pub trait StateStore: Send + Sync {
 
     /// Writes all records in one durable transaction, in order; all or none.
     ///
-    /// `leases` are those the writer works under: when one of them was taken over nothing is written.
+    /// `leases` are those the writer works under: when one of them was taken over nothing is written. When one has
+    /// expired, what was done may still be recorded, but no step may be opened.
     async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError>;
 
     /// The newest operations first, at most `limit`.

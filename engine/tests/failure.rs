@@ -285,7 +285,7 @@ async fn a_component_that_another_works_on_is_not_touched() {
     let story = Story::new();
     crash_while(&story, &three(), "create b", Fault::HangBefore).await;
     let refused = story.apply_plan(&story.plan(&three()).await).await.unwrap_err();
-    assert!(refused.to_string().contains("is held by a test"), "{refused}");
+    assert!(refused.to_string().contains("the stack's own resources of demo@test are held by a test"), "{refused}");
 }
 
 #[tokio::test]

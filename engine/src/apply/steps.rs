@@ -113,7 +113,9 @@ impl Steps {
                     self.order(step, component.done);
                 }
             }
-            let is_removed = matches!(change.action, Action::Delete | Action::Forget | Action::Retain);
+            // What is held back and has nothing to be made was to go.
+            let is_held_back = change.in_doubt.is_some() && !is_forward;
+            let is_removed = is_held_back || matches!(change.action, Action::Delete | Action::Forget | Action::Retain);
             if is_removed || change.action.is_replace() {
                 let step = self.add(Step::Remove { stack: position, change: at });
                 if change.deposed.is_none() {

@@ -1,0 +1,1 @@
+//! What is not known after a call, and who waits for it.
