@@ -3,11 +3,13 @@
 
 use crate::support::Story;
 use crate::support::journal::{BREAKS, Break, BreakingStore, doubles};
+use crate::support::story::summary;
 use crate::support::world::Fault;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_engine::apply::{ApplyError, Report};
 use terrace_engine::plan::Plan;
+use terrace_engine::plan::compute::Consent;
 use terrace_engine::store::{OwnersOf, Selection, StateStore};
 use terrace_provider::ErrorKind;
 use terrace_state::{Access, MemoryStore, StoreUrl};
@@ -78,6 +80,7 @@ impl Scene {
     async fn begin(self, kind: Kind) -> Story {
         let mut story = Story::on(store(kind).await);
         story.options.remove_data = true;
+        story.options.allow_data_loss = Consent::All;
         match self {
             Self::First => {}
             Self::Change => drop(story.apply(BEFORE).await),
@@ -105,10 +108,12 @@ impl Scene {
         for step in story.recover().await {
             assert!(!step.is_in_doubt, "{what}: {step:?}");
         }
-        let report = story.apply_plan(&self.plan(story).await).await.unwrap();
+        let plan = self.plan(story).await;
+        let report = story.apply_plan(&plan).await;
+        let report = report.unwrap_or_else(|error| panic!("{what}: {error}\n{}", summary(&plan)));
         assert!(report.failed.is_empty() && report.blocked.is_empty(), "{what}: {report:?}");
         let plan = self.plan(story).await;
-        assert!(!plan.has_changes(), "{what}: {}", crate::support::story::summary(&plan));
+        assert!(!plan.has_changes(), "{what}: {}", summary(&plan));
         let effects = story.remote().effects.clone();
         assert!(doubles(&effects).is_empty(), "{what}: {effects:?}");
         self.check_records(story, what).await;
