@@ -4,7 +4,7 @@
 //! as JSON texts whose sensitive parts the engine has sealed. Everything that changes anything goes through
 //! [`StateStore::commit`], in one durable transaction that is refused when a lease was lost or a row has moved.
 
-use crate::address::{Address, StackId};
+use crate::address::{Address, SHARED, StackId};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -550,7 +550,7 @@ pub struct Moved {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// A lease under which something was to be written or kept was taken over or has ended.
-    #[error("the lease on component `{component}` of {stack} was lost to another operation")]
+    #[error("the lease on {} of {stack} was lost to another operation", component_in_words(stack, component))]
     LeaseLost {
         /// The stack.
         stack: StackId,
@@ -597,6 +597,15 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+}
+
+/// What a lease is about, in words.
+pub(crate) fn component_in_words(stack: &StackId, component: &str) -> String {
+    match component {
+        "" => "the stack's own resources".to_owned(),
+        SHARED if stack.name == SHARED => "the shared resources".to_owned(),
+        component => format!("component `{component}`"),
+    }
 }
 
 fn describe(moved: &[Moved]) -> String {

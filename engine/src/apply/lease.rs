@@ -2,7 +2,7 @@
 
 use crate::address::StackId;
 use crate::event::{Event, Events};
-use crate::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StateStore, StoreError};
+use crate::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StateStore, StoreError, component_in_words};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -191,11 +191,8 @@ impl Drop for Held {
 
 fn describe(held: &[LeaseInfo]) -> String {
     let one = |lease: &LeaseInfo| {
-        let (component, are) = match lease.component.as_str() {
-            "" => ("the stack's own resources".to_owned(), "are"),
-            "shared" if lease.stack.name == "shared" => ("the shared resources".to_owned(), "are"),
-            component => (format!("component `{component}`"), "is"),
-        };
+        let component = component_in_words(&lease.stack, &lease.component);
+        let are = if component.ends_with("resources") { "are" } else { "is" };
         format!(
             "{component} of {} {are} held by {} since {} (operation {}, lease {})",
             lease.stack,
