@@ -17,12 +17,12 @@ use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::event::Events;
 use crate::expression::Functions;
-use crate::plan::{Part, Plan};
+use crate::plan::{ComponentPlan, Part, Plan, StackPlan};
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{NewOperation, OperationStatus, Record, Selection, StateStore, StoreError, Write};
 use lease::{Claim, Held, LeaseError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::{Map, Value};
@@ -159,7 +159,7 @@ impl Applier {
         let held = Held::take(
             &self.store,
             Claim {
-                components,
+                components: components.clone(),
                 operation,
                 holder: &self.actor,
                 patience: self.patience,
@@ -168,15 +168,21 @@ impl Applier {
             },
         )
         .await?;
-        let result = self.apply_under(plan, operation, &held).await;
+        let result = self.apply_under(plan, operation, &components, &held).await;
         let released = held.release().await;
         let report = result?;
         released?;
         Ok(report)
     }
 
-    async fn apply_under(&self, plan: &Plan, operation: Uuid, held: &Held) -> Result<Report, ApplyError> {
-        self.refuse_open_steps(plan).await?;
+    async fn apply_under(
+        &self,
+        plan: &Plan,
+        operation: Uuid,
+        components: &Components,
+        held: &Held,
+    ) -> Result<Report, ApplyError> {
+        self.refuse_open_steps(plan, components).await?;
         let kind = match plan.mode {
             crate::plan::Mode::Apply => "apply",
             crate::plan::Mode::Destroy => "destroy",
@@ -184,7 +190,7 @@ impl Applier {
         let stacks = plan.stacks.iter().map(|stack| stack.stack.clone()).collect();
         let new = NewOperation { id: operation, kind: kind.to_owned(), stacks, actor: self.actor.clone() };
         self.store.begin(&new).await?;
-        let result = run::run(self, plan, operation, held).await;
+        let result = run::run(self, plan, operation, components, held).await;
         let (status, summary) = match &result {
             Ok(report) => (report.status(), report.summary()),
             Err(error) => (OperationStatus::Failed, error.to_string()),
@@ -200,7 +206,8 @@ impl Applier {
     /// What can be refused before any lease is taken.
     async fn refuse(&self, plan: &Plan) -> Result<(), ApplyError> {
         let state = self.store.identity().await?.id;
-        if plan.state != state {
+        // A plan that was made when there was no store yet names none: that nothing was recorded is in its reads.
+        if plan.state != state && !plan.state.is_nil() {
             return Err(ApplyError::OtherState { plan: plan.state, state });
         }
         if plan.is_errored {
@@ -218,20 +225,25 @@ impl Applier {
         Ok(())
     }
 
-    /// A plan does not know what became of steps that were cut off: those of its components have to be recovered, but
-    /// for components that are blocked by one that cannot be.
-    async fn refuse_open_steps(&self, plan: &Plan) -> Result<(), ApplyError> {
-        for stack in &plan.stacks {
-            for (row_stack, selection) in
-                [(stack.stack.clone(), Selection::All), (StackId::shared(&stack.stack.environment), Selection::All)]
-            {
-                for open in self.store.open_intents(&row_stack, &selection).await? {
-                    let address = &open.intent.row.address;
-                    let is_planned =
-                        stack.changes.iter().any(|change| change.address == *address && change.in_doubt.is_none());
-                    if is_planned && open.is_orphaned {
-                        return Err(ApplyError::NotRecovered { address: format!("{row_stack}:{address}") });
-                    }
+    /// A plan does not know what became of steps that were cut off after it was made: those of the components that
+    /// it works on have to be recovered first, but for those that it knows to be in doubt and leaves alone.
+    async fn refuse_open_steps(&self, plan: &Plan, components: &Components) -> Result<(), ApplyError> {
+        let known: HashSet<(StackId, &Address)> = plan
+            .changes()
+            .filter(|(_, change)| change.in_doubt.is_some())
+            .map(|(stack, change)| (change.stack(&stack.stack), &change.address))
+            .collect();
+        let changed: HashSet<&Address> = plan.changes().map(|(_, change)| &change.address).collect();
+        for stack in components.iter().map(|(stack, _)| stack).collect::<BTreeSet<_>>() {
+            for open in self.store.open_intents(stack, &Selection::All).await?.iter().filter(|open| open.is_orphaned) {
+                let address = &open.intent.row.address;
+                // Shared resources are each on their own.
+                let is_touched = match address.is_shared() {
+                    true => changed.contains(address),
+                    false => components.contains(&(stack.clone(), address.component.clone())),
+                };
+                if is_touched && !known.contains(&(stack.clone(), address)) {
+                    return Err(ApplyError::NotRecovered { address: format!("{stack}:{address}") });
                 }
             }
         }
@@ -277,8 +289,11 @@ impl Report {
     }
 }
 
+/// Components by stack.
+pub(crate) type Components = BTreeSet<(StackId, String)>;
+
 /// The components that applying a plan writes to.
-fn touched(plan: &Plan) -> BTreeSet<(StackId, String)> {
+fn touched(plan: &Plan) -> Components {
     let mut components = BTreeSet::new();
     for stack in &plan.stacks {
         for change in stack.changes.iter().filter(|change| change.action != Action::NoOp || change.has_refreshed()) {
@@ -290,18 +305,56 @@ fn touched(plan: &Plan) -> BTreeSet<(StackId, String)> {
         for owner in &stack.owners {
             components.insert((stack.stack.clone(), owner.ownership.component.clone()));
         }
-        for component in stack.components.iter().filter(|component| component.part == Part::Removed) {
+        let is_written = |component: &&ComponentPlan| match component.part {
+            Part::Untouched => false,
+            Part::Removed => true,
+            Part::Planned => component.depends_on != component.depended_on,
+        };
+        for component in stack.components.iter().filter(is_written) {
             components.insert((stack.stack.clone(), component.key.clone()));
         }
     }
     components
 }
 
-/// What is recorded of components and owners once the steps are done.
+/// What is recorded before the first step: owners and the order of components, so that whatever a crash leaves can be
+/// found and removed in order.
+fn opening_writes(plan: &Plan, components: &Components, seal: &Seal) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for stack in &plan.stacks {
+        for component in stack.components.iter().filter(|component| component.part == Part::Planned) {
+            if components.contains(&(stack.stack.clone(), component.key.clone())) {
+                writes.extend(component_write(&stack.stack, component, &outputs_before(stack, component), seal));
+            }
+        }
+        let added = stack.owners.iter().filter(|owner| owner.is_added);
+        writes.extend(added.map(|owner| Write::AddOwner(owner.ownership.clone())));
+    }
+    writes
+}
+
+/// The outputs of a component as recorded.
+fn outputs_before(stack: &StackPlan, component: &ComponentPlan) -> Map {
+    let recorded = stack.outputs.iter().filter(|output| output.component == component.key);
+    recorded.filter_map(|output| Some((output.name.clone(), output.before.clone()?))).collect()
+}
+
+/// What was not done.
+#[derive(Debug, Default)]
+struct Unfinished {
+    /// The components that it belongs to.
+    components: Components,
+    /// The resources.
+    addresses: HashSet<(StackId, Address)>,
+}
+
+/// What is recorded of components and owners once the steps are done. Components that the plan does nothing about are
+/// left alone: their leases are not held.
 fn closing_writes(
     plan: &Plan,
     outputs: &BTreeMap<(StackId, String), Map>,
-    unfinished: &BTreeSet<(StackId, String)>,
+    components: &Components,
+    unfinished: &Unfinished,
     seal: &Seal,
 ) -> Vec<Write> {
     let mut writes = Vec::new();
@@ -309,31 +362,21 @@ fn closing_writes(
         for component in &stack.components {
             let name = (stack.stack.clone(), component.key.clone());
             match component.part {
-                Part::Untouched => {}
-                Part::Removed if unfinished.contains(&name) => {}
-                Part::Removed => {
-                    writes.push(Write::DropComponent { stack: stack.stack.clone(), key: component.key.clone() })
-                }
-                Part::Planned => {
-                    let recorded = |output: &&crate::plan::OutputChange| output.component == component.key;
-                    let values: Map = match outputs.get(&name) {
-                        Some(values) => values.clone(),
-                        None => stack
-                            .outputs
-                            .iter()
-                            .filter(recorded)
-                            .filter_map(|output| Some((output.name.clone(), output.before.clone()?)))
-                            .collect(),
-                    };
+                Part::Planned if components.contains(&name) => {
+                    let values = outputs.get(&name).cloned().unwrap_or_else(|| outputs_before(stack, component));
                     writes.extend(component_write(&stack.stack, component, &values, seal));
                 }
+                Part::Removed if !unfinished.components.contains(&name) => {
+                    writes.push(Write::DropComponent { stack: stack.stack.clone(), key: component.key.clone() });
+                }
+                Part::Planned | Part::Removed | Part::Untouched => {}
             }
         }
-        for owner in &stack.owners {
+        for owner in stack.owners.iter().filter(|owner| !owner.is_added) {
             let name = (stack.stack.clone(), owner.ownership.component.clone());
-            if owner.is_added {
-                writes.push(Write::AddOwner(owner.ownership.clone()));
-            } else if !unfinished.contains(&name) {
+            let shared = (StackId::shared(&stack.stack.environment), owner.ownership.address.clone());
+            // Who still has something to remove still owns it, or nobody would ever remove it.
+            if !unfinished.components.contains(&name) && !unfinished.addresses.contains(&shared) {
                 writes.push(Write::DropOwner(owner.ownership.clone()));
             }
         }
@@ -342,12 +385,7 @@ fn closing_writes(
 }
 
 /// The row of a component; sensitive outputs are left out where they cannot be sealed: they are computed again.
-fn component_write(
-    stack: &StackId,
-    component: &crate::plan::ComponentPlan,
-    outputs: &Map,
-    seal: &Seal,
-) -> Option<Write> {
+fn component_write(stack: &StackId, component: &ComponentPlan, outputs: &Map, seal: &Seal) -> Option<Write> {
     let storable: Map = outputs
         .iter()
         .filter(|(_, value)| !value.has_unknown() && (!value.has_sensitive() || seal.can_store()))

@@ -7,6 +7,7 @@ pub mod address;
 pub mod apply;
 pub mod blueprint;
 pub mod compile;
+mod deadline;
 pub mod decode;
 pub mod descriptor;
 pub mod diagnostic;

@@ -5,6 +5,7 @@
 
 pub mod compute;
 pub mod contract;
+pub(crate) mod doubt;
 pub mod file;
 mod orphans;
 mod outputs;

@@ -4,7 +4,9 @@
 
 use crate::address::StackId;
 use crate::apply::lease::{Claim, Held, LeaseError};
+use crate::deadline;
 use crate::event::{Event, Events};
+use crate::plan::contract::result_agrees_with_plan;
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::value::wire::{WireError, encode_map};
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Observed};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -33,8 +36,10 @@ pub enum Finding {
     Nothing,
     /// The call had no effect: the row stands as it is.
     Unchanged,
-    /// It cannot be told (yet); the reason for people.
+    /// It cannot be told; the reason for people.
     InDoubt(String),
+    /// It cannot be told yet, for the lost call may still take effect; the reason for people.
+    TooEarly(String),
 }
 
 /// Asks the provider what became of a step.
@@ -71,16 +76,23 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent) -> F
         attributes: record::storable(ty, &opened.prior.attributes, &observed),
         observed: Box::new(observed),
     };
-    match (intent.action, session.find(ty, &attempt).await) {
-        (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => Finding::Unchanged,
+    let found = deadline::reading(ty.timeouts.read, session.find(ty, &attempt)).await;
+    let too_early = |what: &str| {
+        let left = settles_in(intent, open.age)?;
+        let left = left.as_secs().max(1);
+        Some(Finding::TooEarly(format!("{what}, and the lost call may still take effect for {left} s")))
+    };
+    match (intent.action, found) {
+        (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => {
+            too_early("the object is still there").unwrap_or(Finding::Unchanged)
+        }
+        (StepAction::Update, Ok(Found::Ours(observed))) => {
+            let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &observed).is_empty();
+            let waiting = if is_as_planned { None } else { too_early("the object is not as it was to be") };
+            waiting.unwrap_or_else(|| object(observed))
+        }
         (_, Ok(Found::Ours(observed))) => object(observed),
-        (StepAction::Create, Ok(Found::Absent)) => match settles_in(intent, open.age) {
-            None => Finding::Nothing,
-            Some(left) => Finding::InDoubt(format!(
-                "nothing is there yet, and the lost call may still take effect for {} s",
-                left.as_secs().max(1)
-            )),
-        },
+        (StepAction::Create, Ok(Found::Absent)) => too_early("nothing is there yet").unwrap_or(Finding::Nothing),
         (_, Ok(Found::Absent)) => Finding::Nothing,
         (_, Ok(Found::Strangers(_))) => {
             Finding::InDoubt("an object of that identity is there, and it does not come from this attempt".to_owned())
@@ -170,8 +182,9 @@ impl Recovery<'_> {
         let result = async {
             self.store.begin(&new).await?;
             // Another one may have been quicker: what is still open counts.
+            let deadline = Instant::now() + self.patience;
             for open in self.orphaned(stack, selection).await? {
-                recovered.push(self.resolve(&held, open).await?);
+                recovered.push(self.resolve(&held, open, deadline).await?);
             }
             let in_doubt = recovered.iter().filter(|step| step.is_in_doubt).count();
             let status = if in_doubt == 0 { OperationStatus::Completed } else { OperationStatus::Failed };
@@ -179,8 +192,9 @@ impl Recovery<'_> {
             self.store.commit(held.leases(), &[Record::End { operation, status, summary }]).await
         }
         .await;
-        held.release().await?;
+        let released = held.release().await;
         result?;
+        released?;
         Ok(recovered)
     }
 
@@ -190,13 +204,12 @@ impl Recovery<'_> {
     }
 
     /// Finds out what became of one step, waiting while its call may still take effect, and records it.
-    async fn resolve(&self, held: &Held, mut open: OpenIntent) -> Result<Recovered, StoreError> {
+    async fn resolve(&self, held: &Held, mut open: OpenIntent, deadline: Instant) -> Result<Recovered, StoreError> {
         let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
-        let deadline = tokio::time::Instant::now() + self.patience;
         let finding = loop {
             let finding = look_into(self.registry, self.seal, &open).await;
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            let Finding::InDoubt(reason) = &finding else { break finding };
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Finding::TooEarly(reason) = &finding else { break finding };
             if left.is_zero() || self.cancel.is_cancelled() {
                 break finding;
             }
@@ -209,7 +222,9 @@ impl Recovery<'_> {
             open.age += pause;
         };
         let (found, writes) = match finding {
-            Finding::InDoubt(reason) => return Ok(Recovered { address, found: reason, is_in_doubt: true }),
+            Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
+                return Ok(Recovered { address, found: reason, is_in_doubt: true });
+            }
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), self.dropped(&open)),
             Finding::Object { attributes, observed } => {

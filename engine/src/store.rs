@@ -4,7 +4,7 @@
 //! as JSON texts whose sensitive parts the engine has sealed. Everything that changes anything goes through
 //! [`StateStore::commit`], in one durable transaction that is refused when a lease was lost or a row has moved.
 
-use crate::address::{Address, StackId};
+use crate::address::{Address, SHARED, StackId};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -20,7 +20,8 @@ pub trait StateStore: Send + Sync {
     /// Which store this is: plans name it.
     async fn identity(&self) -> Result<StoreIdentity, StoreError>;
 
-    /// The stacks that have a row, sorted.
+    /// The stacks that have a row, an open step or a shared row, sorted: a first apply that was cut off may have left
+    /// but a step, and a stack may own nothing but what it shares.
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError>;
 
     /// The rows of a stack, sorted by address.
@@ -62,7 +63,8 @@ pub trait StateStore: Send + Sync {
 
     /// Writes all records in one durable transaction, in order; all or none.
     ///
-    /// `leases` are those the writer works under: when one of them was taken over nothing is written.
+    /// `leases` are those the writer works under: when one of them was taken over nothing is written. When one has
+    /// expired, what was done may still be recorded, but no step may be opened.
     async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError>;
 
     /// The newest operations first, at most `limit`.
@@ -548,7 +550,7 @@ pub struct Moved {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// A lease under which something was to be written or kept was taken over or has ended.
-    #[error("the lease on component `{component}` of {stack} was lost to another operation")]
+    #[error("the lease on {} of {stack} was lost to another operation", component_in_words(stack, component))]
     LeaseLost {
         /// The stack.
         stack: StackId,
@@ -595,6 +597,15 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+}
+
+/// What a lease is about, in words.
+pub(crate) fn component_in_words(stack: &StackId, component: &str) -> String {
+    match component {
+        "" => "the stack's own resources".to_owned(),
+        SHARED if stack.name == SHARED => "the shared resources".to_owned(),
+        component => format!("component `{component}`"),
+    }
 }
 
 fn describe(moved: &[Moved]) -> String {

@@ -181,7 +181,7 @@ async fn a_stop_lets_what_runs_end_and_starts_nothing_new() {
 }
 
 /// Drops an apply at a point where the world has seen a call begin: as a kill does, with nothing recorded after it.
-async fn crash_while(story: &Story, text: &str, call: &str, fault: Fault) {
+pub(crate) async fn crash_while(story: &Story, text: &str, call: &str, fault: Fault) {
     story.fault(call, fault);
     let plan = story.plan(text).await;
     let applier = story.applier();
@@ -200,7 +200,7 @@ async fn crash_while(story: &Story, text: &str, call: &str, fault: Fault) {
 }
 
 /// Ends the leases of whoever crashed.
-async fn end_leases(story: &Story) {
+pub(crate) async fn end_leases(story: &Story) {
     for lease in story.store.leases().await.unwrap() {
         story.store.break_lease(&lease.id).await.unwrap();
     }
@@ -285,7 +285,7 @@ async fn a_component_that_another_works_on_is_not_touched() {
     let story = Story::new();
     crash_while(&story, &three(), "create b", Fault::HangBefore).await;
     let refused = story.apply_plan(&story.plan(&three()).await).await.unwrap_err();
-    assert!(refused.to_string().contains("is held by a test"), "{refused}");
+    assert!(refused.to_string().contains("the stack's own resources of demo@test are held by a test"), "{refused}");
 }
 
 #[tokio::test]

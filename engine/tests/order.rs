@@ -246,3 +246,22 @@ async fn two_plans_of_the_same_input_are_the_same_but_for_id_and_time() {
     let other = story.plan(&pair("2", "a")).await;
     assert_ne!(digest(&one), digest(&other));
 }
+
+#[tokio::test]
+async fn what_used_a_replaced_object_goes_before_it_whatever_else_depends_on_its_component() {
+    let story = Story::new();
+    let text = |swap: &str, gone: &str, used: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  x:\n    resources:\n\
+             \x20     - {{type: world_thing, name: swap, config: {{key: {swap}}}}}\n{gone}\
+             \x20     - {{type: world_thing, name: user, config: {{key: user, val: '${{{{ resources.{used}.id }}}}'}}}}\n\
+             \x20 y:\n    dependsOn: [x]\n    resources:\n\
+             \x20     - {{type: world_thing, name: more, config: {{key: more}}}}\n"
+        )
+    };
+    let gone = "      - {type: world_thing, name: gone, config: {key: gone, val: '${{ resources.swap.id }}'}}\n";
+    story.apply(&text("one", gone, "gone")).await;
+    story.log();
+    story.apply(&text("two", "", "swap")).await;
+    assert_eq!(story.log(), ["delete gone", "delete one", "create two", "update user"]);
+}

@@ -1,5 +1,6 @@
-//! A world to plan and apply in: a scriptable provider, a store in memory, and stories told as descriptors.
+//! A world to plan and apply in: a scriptable provider, stores that break, and stories told as descriptors.
 
+pub mod journal;
 pub mod story;
 pub mod world;
 

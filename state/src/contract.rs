@@ -57,7 +57,7 @@ macro_rules! store_contract {
             rows::a_move_goes_nowhere_where_something_is
             rows::a_put_stamps_time_and_operation
             rows::odd_texts_and_bytes_survive
-            stacks::only_stacks_with_rows_are_listed
+            stacks::only_stacks_with_rows_steps_or_shares_are_listed
             stacks::components_are_recorded_and_forgotten
             stacks::a_component_with_objects_is_not_forgotten
             stacks::owners_are_added_once_and_dropped
@@ -72,6 +72,7 @@ macro_rules! store_contract {
             leases::a_released_lease_still_raises_the_fence
             leases::a_writer_with_an_old_fence_is_refused
             leases::a_late_writer_whom_nobody_followed_still_records
+            leases::a_late_writer_opens_no_step
             leases::a_released_lease_writes_nothing
             leases::renewing_keeps_others_out
             leases::a_lost_lease_is_not_renewed

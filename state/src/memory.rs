@@ -10,6 +10,7 @@ mod table;
 use crate::clock::{Clock, SystemClock};
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use table::Table;
@@ -208,9 +209,12 @@ impl StateStore for MemoryStore {
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
-        let mut stacks: Vec<StackId> = self.state().rows.iter().map(|((stack, ..), _)| stack.clone()).collect();
-        stacks.dedup();
-        Ok(stacks)
+        let state = self.state();
+        let of_rows = state.rows.iter().map(|((stack, ..), _)| stack);
+        let of_steps = state.open_steps.iter().map(|(_, step)| &step.intent.row.stack);
+        let of_owners = state.owners.iter().map(|(owner, ())| &owner.stack);
+        let stacks: BTreeSet<StackId> = of_rows.chain(of_steps).chain(of_owners).cloned().collect();
+        Ok(stacks.into_iter().collect())
     }
 
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {

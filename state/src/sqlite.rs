@@ -68,7 +68,7 @@ impl SqliteStore {
     /// Opens a file.
     pub(crate) fn open(path: &Path, access: Access, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let url = StoreUrl::Sqlite(path.to_owned()).to_string();
-        let found = connection::look_at(path)?;
+        let found = connection::look_at(path, access)?;
         let writer = match (access, found) {
             (Access::ReadOnly, Found::Nothing) => return Self::empty(url, clock),
             (Access::ReadOnly, Found::File) => Writer::None,

@@ -27,6 +27,8 @@ async fn a_reader_sees_an_empty_store_where_there_is_none_and_makes_nothing() {
     assert!(store.stacks().await.unwrap().is_empty());
     let error = store.commit(&[], &[put(row("local_value.a"))]).await.unwrap_err().to_string();
     assert_eq!(error, "state cannot be written: it was opened for reading only");
+    let deeper = open(&folder.path().join("absent/state.db"), Access::ReadOnly).await.unwrap();
+    assert!(deeper.stacks().await.unwrap().is_empty());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

@@ -4,6 +4,7 @@ use super::values::Values;
 use super::{Applier, Failed};
 use crate::action::Action;
 use crate::address::StackId;
+use crate::deadline;
 use crate::diff::changed_attributes;
 use crate::plan::{Change, contract, row_stack};
 use crate::record::{self, Memory, NewRow, storable};
@@ -265,7 +266,7 @@ async fn call_provider(
     let recorded = change.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
     match prepared.action {
         StepAction::Create => {
-            let result = within(timeout, session.create(ty, &call, &prepared.planned)).await;
+            let result = deadline::changing(timeout, session.create(ty, &call, &prepared.planned)).await;
             match result {
                 Ok(observed) => made(applier, prepared, ty, operation, &observed, generation_before_create(change)),
                 Err(error) => {
@@ -276,16 +277,24 @@ async fn call_provider(
         }
         StepAction::Update => {
             let Some(recorded) = recorded else { return failure(prepared, no_prior(), Vec::new(), None) };
-            match within(timeout, session.update(ty, &call, &recorded, &prepared.planned)).await {
+            match deadline::changing(timeout, session.update(ty, &call, &recorded, &prepared.planned)).await {
                 Ok(observed) => made(applier, prepared, ty, operation, &observed, change.generation),
+                Err(error) if error.kind == ErrorKind::Ambiguous && error.object.is_none() => {
+                    let seen = look(&*session, prepared, ty, &recorded).await;
+                    update_in_doubt(applier, prepared, ty, operation, error, seen)
+                }
                 Err(error) => update_failed(applier, prepared, ty, operation, error),
             }
         }
         StepAction::Delete => {
             let Some(recorded) = recorded else { return failure(prepared, no_prior(), Vec::new(), None) };
-            match within(timeout, session.delete(ty, &call, &recorded)).await {
+            match deadline::changing(timeout, session.delete(ty, &call, &recorded)).await {
                 Ok(()) => done(vec![delete_row(prepared)], None),
                 Err(error) if error.kind == ErrorKind::NotFound => done(vec![delete_row(prepared)], None),
+                Err(error) if error.kind == ErrorKind::Ambiguous => {
+                    let seen = look(&*session, prepared, ty, &recorded).await;
+                    delete_in_doubt(prepared, ty, error, &seen)
+                }
                 Err(error) => failure(prepared, error, Vec::new(), None),
             }
         }
@@ -366,16 +375,6 @@ async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, o
 /// The generation that is there when an object is made: none, once a replacement dropped the old one.
 fn generation_before_create(change: &Change) -> u64 {
     if change.action == Action::Replace { 0 } else { change.generation }
-}
-
-async fn within<T>(
-    timeout: Duration,
-    call: impl Future<Output = Result<T, ProviderError>>,
-) -> Result<T, ProviderError> {
-    tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
-        Err(ProviderError::new(ErrorKind::Ambiguous, format!("no answer within {} s", timeout.as_secs()))
-            .solution("give the resource a longer `timeouts`, or look at what keeps the provider busy"))
-    })
 }
 
 /// An object was made or changed: it is recorded, and has to agree with the plan.
@@ -468,7 +467,7 @@ async fn find_after_failure(
             age: call.timeout,
         }),
     };
-    match session.find(ty, &attempt).await {
+    match deadline::reading(prepared.change.timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed)) => AfterFailure::Object(observed),
         Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || ty.settle.is_zero() => {
             AfterFailure::Nothing
@@ -487,7 +486,7 @@ fn create_failed(
 ) -> Outcome {
     match found {
         AfterFailure::Nothing => failure(prepared, error, Vec::new(), None),
-        AfterFailure::CannotTell => Outcome { is_in_doubt: true, ..failure(prepared, error, Vec::new(), None) },
+        AfterFailure::CannotTell => in_doubt(prepared, error),
         AfterFailure::Object(observed) if error.kind == ErrorKind::Ambiguous => {
             made(applier, prepared, ty, operation, &observed, generation_before_create(&prepared.change))
         }
@@ -538,6 +537,65 @@ fn update_failed(
         Some(vec![Write::Put { row: Box::new(row.ok()?), expected: prepared.change.generation }])
     });
     failure(prepared, error, writes.unwrap_or_default(), None)
+}
+
+/// What is there after an update or a delete that may have happened.
+enum Seen {
+    Object(Observed),
+    Nothing,
+    CannotTell,
+}
+
+async fn look(
+    session: &dyn terrace_provider::Session,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    recorded: &terrace_provider::Recorded,
+) -> Seen {
+    if !ty.readable {
+        return Seen::CannotTell;
+    }
+    match deadline::reading(prepared.change.timeouts.read, session.read(ty, recorded)).await {
+        Ok(Some(observed)) => Seen::Object(observed),
+        Ok(None) => Seen::Nothing,
+        Err(_) => Seen::CannotTell,
+    }
+}
+
+/// An update that may have happened: what can be read counts, once the call can have no effect any more.
+fn update_in_doubt(
+    applier: &Applier,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    operation: Uuid,
+    error: ProviderError,
+    seen: Seen,
+) -> Outcome {
+    match seen {
+        Seen::Object(observed) => {
+            let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, &observed);
+            match (breaches.is_empty(), ty.settle.is_zero()) {
+                (true, _) => made(applier, prepared, ty, operation, &observed, prepared.change.generation),
+                (false, true) => update_failed(applier, prepared, ty, operation, error.with_object(observed)),
+                (false, false) => in_doubt(prepared, error),
+            }
+        }
+        Seen::Nothing => failure(prepared, error, vec![delete_row(prepared)], None),
+        Seen::CannotTell => in_doubt(prepared, error),
+    }
+}
+
+/// A delete that may have happened.
+fn delete_in_doubt(prepared: &Prepared, ty: &ResourceType, error: ProviderError, seen: &Seen) -> Outcome {
+    match seen {
+        Seen::Nothing => done(vec![delete_row(prepared)], None),
+        Seen::Object(_) if ty.settle.is_zero() => failure(prepared, error, Vec::new(), None),
+        Seen::Object(_) | Seen::CannotTell => in_doubt(prepared, error),
+    }
+}
+
+fn in_doubt(prepared: &Prepared, error: ProviderError) -> Outcome {
+    Outcome { is_in_doubt: true, ..failure(prepared, error, Vec::new(), None) }
 }
 
 fn delete_row(prepared: &Prepared) -> Write {

@@ -2,10 +2,10 @@
 
 use crate::address::StackId;
 use crate::event::{Event, Events};
-use crate::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StateStore, StoreError};
+use crate::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StateStore, StoreError, component_in_words};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -53,6 +53,15 @@ pub struct Held {
     stop: CancellationToken,
     /// Set when a lease was lost: nothing new may start.
     pub lost: CancellationToken,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// How keeping the leases went so far.
+struct Kept {
+    /// When they were last known to be held, by a clock that nobody turns: never later than the store thinks.
+    since: Instant,
+    /// Why they are lost.
+    error: Option<StoreError>,
 }
 
 impl Held {
@@ -70,8 +79,9 @@ impl Held {
         let deadline = tokio::time::Instant::now() + claim.patience;
         let mut is_shown = false;
         loop {
+            let asked_at = Instant::now();
             let held = match store.acquire(&request).await? {
-                Acquired::Granted(leases) => return Ok(Self::keep(Arc::clone(store), leases)),
+                Acquired::Granted(leases) => return Ok(Self::keep(Arc::clone(store), leases, asked_at)),
                 Acquired::Held(held) => held,
             };
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
@@ -89,19 +99,78 @@ impl Held {
         }
     }
 
-    fn keep(store: Arc<dyn StateStore>, leases: Vec<Lease>) -> Self {
-        let stop = CancellationToken::new();
-        let lost = CancellationToken::new();
-        if !leases.is_empty() {
-            renew_on_a_thread(Arc::clone(&store), leases.clone(), stop.clone(), lost.clone());
+    fn keep(store: Arc<dyn StateStore>, leases: Vec<Lease>, since: Instant) -> Self {
+        let held = Self {
+            store,
+            leases,
+            stop: CancellationToken::new(),
+            lost: CancellationToken::new(),
+            kept: Arc::new(Mutex::new(Kept { since, error: None })),
+        };
+        if !held.leases.is_empty() {
+            held.renew_on_a_thread();
         }
-        Self { store, leases, stop, lost }
+        held
+    }
+
+    /// Fails when a lease was lost, or may have ended because it was not renewed in time: nothing new may start.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or what kept the leases from being renewed.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_late = !self.leases.is_empty() && kept.since.elapsed() >= TERM;
+        if is_late && kept.error.is_none() {
+            kept.error = self
+                .leases
+                .first()
+                .map(|lease| StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() });
+        }
+        match &kept.error {
+            None => Ok(()),
+            Some(error) => {
+                self.lost.cancel();
+                Err(error.clone())
+            }
+        }
     }
 
     /// The leases.
     #[must_use]
     pub fn leases(&self) -> &[Lease] {
         &self.leases
+    }
+
+    /// Renews leases apart from the tasks that compute, so that a long computation cannot cost a lease.
+    fn renew_on_a_thread(&self) {
+        let (store, leases, kept) = (Arc::clone(&self.store), self.leases.clone(), Arc::clone(&self.kept));
+        let (stop, lost) = (self.stop.clone(), self.lost.clone());
+        let run = move || {
+            // Without a runtime or a thread the leases end by expiry, which is noticed before anything starts.
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
+            runtime.block_on(async move {
+                loop {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(RENEWAL) => {}
+                    }
+                    let asked_at = Instant::now();
+                    let result = store.renew(&leases, TERM).await;
+                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                    match result {
+                        Ok(()) => kept.since = asked_at,
+                        Err(error @ StoreError::LeaseLost { .. }) => {
+                            kept.error = Some(error);
+                            lost.cancel();
+                            return;
+                        }
+                        // A store that cannot be reached for a moment may be reached again before the term is over.
+                        Err(error) => tracing::warn!(%error, "leases could not be renewed"),
+                    }
+                }
+            });
+        };
+        let _ = std::thread::Builder::new().name("terrace-leases".to_owned()).spawn(run);
     }
 
     /// Gives the leases back.
@@ -120,35 +189,12 @@ impl Drop for Held {
     }
 }
 
-/// Renews leases apart from the tasks that compute, so that a long computation cannot cost a lease.
-fn renew_on_a_thread(store: Arc<dyn StateStore>, leases: Vec<Lease>, stop: CancellationToken, lost: CancellationToken) {
-    let run = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
-            lost.cancel();
-            return;
-        };
-        runtime.block_on(async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(RENEWAL) => {}
-                }
-                if let Err(StoreError::LeaseLost { .. }) = store.renew(&leases, TERM).await {
-                    lost.cancel();
-                    return;
-                }
-            }
-        });
-    };
-    // Without a thread the leases end by expiry, which the store refuses writes for: nothing is lost.
-    let _ = std::thread::Builder::new().name("terrace-leases".to_owned()).spawn(run);
-}
-
 fn describe(held: &[LeaseInfo]) -> String {
     let one = |lease: &LeaseInfo| {
-        let component = if lease.component.is_empty() { "the stack's own resources" } else { &lease.component };
+        let component = component_in_words(&lease.stack, &lease.component);
+        let are = if component.ends_with("resources") { "are" } else { "is" };
         format!(
-            "{component} of {} is held by {} since {} (operation {}, lease {})",
+            "{component} of {} {are} held by {} since {} (operation {}, lease {})",
             lease.stack,
             lease.holder,
             lease.since.strftime("%H:%M:%S UTC"),

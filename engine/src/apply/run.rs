@@ -5,9 +5,10 @@ use super::lease::Held;
 use super::steps::{Step, StepId, Steps};
 use super::values::Values;
 use super::writer::{Ack, Writer};
-use super::{Applier, ApplyError, Blocked, Done, Failed, Report, closing_writes};
+use super::{
+    Applier, ApplyError, Blocked, Components, Done, Failed, Report, Unfinished, closing_writes, opening_writes,
+};
 use crate::action::Action;
-use crate::address::StackId;
 use crate::event::{Event, Events};
 use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
 use crate::record;
@@ -24,13 +25,19 @@ use terrace_provider::{Map, Partial, Progress, ProviderError};
 use uuid::Uuid;
 
 /// Runs the steps of a plan under held leases.
-pub(super) async fn run(applier: &Applier, plan: &Plan, operation: Uuid, held: &Held) -> Result<Report, ApplyError> {
+pub(super) async fn run(
+    applier: &Applier,
+    plan: &Plan,
+    operation: Uuid,
+    components: &Components,
+    held: &Held,
+) -> Result<Report, ApplyError> {
     let steps = Steps::of(plan);
     if !steps.is_complete() {
         return Err(ApplyError::Loop);
     }
     let (writer, writing) = Writer::start(Arc::clone(&applier.store), held.leases().to_vec());
-    let run = Run::new(applier, plan, operation, held, steps, writer);
+    let run = Run::new(applier, plan, operation, components, held, steps, writer);
     let result = run.finish().await;
     // The task ends when its queue is closed, which the end of the run did.
     let _ = writing.await;
@@ -61,6 +68,8 @@ struct Run<'a> {
     applier: &'a Applier,
     plan: &'a Plan,
     operation: Uuid,
+    /// What is written to: their leases are held.
+    components: &'a Components,
     held: &'a Held,
     steps: Steps,
     states: Vec<State>,
@@ -74,6 +83,8 @@ struct Run<'a> {
     /// The plan is spent with the first thing that is written.
     is_spent: bool,
     store_error: Option<StoreError>,
+    /// A lease was lost: what is left to do is another one's.
+    lease_error: Option<StoreError>,
     report: Report,
     is_stopping: bool,
 }
@@ -83,6 +94,7 @@ impl<'a> Run<'a> {
         applier: &'a Applier,
         plan: &'a Plan,
         operation: Uuid,
+        components: &'a Components,
         held: &'a Held,
         steps: Steps,
         writer: Writer,
@@ -96,6 +108,7 @@ impl<'a> Run<'a> {
             applier,
             plan,
             operation,
+            components,
             held,
             steps,
             states,
@@ -107,6 +120,7 @@ impl<'a> Run<'a> {
             writer,
             is_spent: false,
             store_error: None,
+            lease_error: None,
             report: Report { operation, ..Report::default() },
             is_stopping: false,
         }
@@ -145,7 +159,10 @@ impl<'a> Run<'a> {
 
     fn notice_stop(&mut self) {
         let is_stopped = self.applier.cancel.is_cancelled();
-        if (is_stopped || self.held.lost.is_cancelled()) && !self.is_stopping {
+        if let Err(error) = self.held.check() {
+            self.lease_error.get_or_insert(error);
+        }
+        if (is_stopped || self.lease_error.is_some()) && !self.is_stopping {
             self.is_stopping = true;
             self.report.is_interrupted = is_stopped;
             self.applier.events.take(Event::Stopping { running: self.running });
@@ -245,6 +262,7 @@ impl<'a> Run<'a> {
         for (step, prepared) in starting {
             let ack = ack.clone();
             let applier = self.applier;
+            let held = self.held;
             let operation = self.operation;
             let progress = Arc::new(StepProgress {
                 address: format!("{}:{}", prepared.stack, prepared.change.address),
@@ -255,7 +273,8 @@ impl<'a> Run<'a> {
                 seal: Arc::clone(&applier.seal),
             });
             self.futures.push(Box::pin(async move {
-                if let Err(error) = ack.await {
+                // The intent may have waited for long: a lease that ended meanwhile gives no right to call.
+                if let Err(error) = ack.await.and_then(|()| held.check()) {
                     return Finished::NotCalled { step, error };
                 }
                 applier.events.take(Event::StepStarted {
@@ -277,7 +296,7 @@ impl<'a> Run<'a> {
             }
             Finished::NotCalled { step, error } => {
                 self.running = self.running.saturating_sub(1);
-                self.break_step(step, "the state could not be written".to_owned());
+                self.break_step(step, error.to_string());
                 self.store_error.get_or_insert(error);
             }
             Finished::Recorded { step, result, event } => match result {
@@ -402,7 +421,11 @@ impl<'a> Run<'a> {
     fn submit(&mut self, mut records: Vec<Record>) -> Ack {
         if !self.is_spent {
             self.is_spent = true;
-            records.insert(0, Record::SpendPlan { plan: self.plan.id, reads: self.plan.reads.clone() });
+            let operation = self.operation;
+            let spent = Record::SpendPlan { plan: self.plan.id, reads: self.plan.reads.clone() };
+            let opening = opening_writes(self.plan, self.components, &self.applier.seal);
+            let opening = opening.into_iter().map(|write| Record::Write { operation, write });
+            records = std::iter::once(spent).chain(opening).chain(records).collect();
         }
         let ack = self.writer.submit(records);
         // Whatever comes of it is learned, also where nothing waits for it.
@@ -512,22 +535,24 @@ impl<'a> Run<'a> {
     /// Records components and owners, and gathers what was not done.
     async fn close(mut self) -> Result<Report, ApplyError> {
         let unfinished = self.gather_unfinished();
-        let writes = closing_writes(self.plan, &self.report.outputs, &unfinished, &self.applier.seal);
+        let writes = closing_writes(self.plan, &self.report.outputs, self.components, &unfinished, &self.applier.seal);
         let operation = self.operation;
         let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
-        let is_written = self.store_error.is_none() && (!records.is_empty() || !self.is_spent);
+        // A plan of which nothing was begun stays as it is, and may be applied another time.
+        let is_begun = self.is_spent || !self.is_stopping;
+        let is_written = self.store_error.is_none() && is_begun && (!records.is_empty() || !self.is_spent);
         if is_written && let Err(error) = self.submit(records).await {
             self.store_error.get_or_insert(error);
         }
-        match self.store_error {
+        match self.store_error.or(self.lease_error) {
             Some(error) => Err(error.into()),
             None => Ok(self.report),
         }
     }
 
-    /// What was blocked or not begun, and the components that it belongs to.
-    fn gather_unfinished(&mut self) -> BTreeSet<(StackId, String)> {
-        let mut unfinished = BTreeSet::new();
+    /// What was blocked or not begun.
+    fn gather_unfinished(&mut self) -> Unfinished {
+        let mut unfinished = Unfinished::default();
         let mut blocked: BTreeMap<(usize, usize), String> = BTreeMap::new();
         let mut not_begun = BTreeSet::new();
         for (step, state) in self.states.iter().enumerate() {
@@ -546,7 +571,8 @@ impl<'a> Run<'a> {
                 }
             }
             if let Some((plan, change)) = self.change(stack, change) {
-                unfinished.insert((plan.stack.clone(), change.address.component.clone()));
+                unfinished.components.insert((plan.stack.clone(), change.address.component.clone()));
+                unfinished.addresses.insert((change.stack(&plan.stack), change.address.clone()));
             }
         }
         for ((stack, change), because) in blocked {

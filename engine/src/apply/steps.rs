@@ -5,13 +5,14 @@
 //!
 //! - forward after forward: along dependencies, from component to component;
 //! - removing after removing: against *recorded* dependencies, for the descriptor may not know them any more;
-//! - a removal comes after the update of what still used the object;
+//! - a removal comes after the update of what still used the object, and after the components that used its own;
+//! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on.
 
 use crate::action::Action;
 use crate::address::Address;
-use crate::plan::{Part, Plan, StackPlan};
-use std::collections::{HashMap, VecDeque};
+use crate::plan::{Change, Part, Plan, StackPlan};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The position of a step.
 pub(crate) type StepId = usize;
@@ -101,7 +102,8 @@ impl Steps {
     fn add_stack(&mut self, position: usize, stack: &StackPlan) {
         let barriers = self.add_components(position, stack);
         let mut forward: HashMap<&Address, StepId> = HashMap::with_capacity(stack.changes.len());
-        let mut remove: HashMap<&Address, (StepId, Action)> = HashMap::new();
+        let early = removed_early(stack);
+        let mut remove: HashMap<&Address, StepId> = HashMap::new();
         for (at, change) in stack.changes.iter().enumerate() {
             let component = barriers.get(change.address.component.as_str());
             let is_forward = change.deposed.is_none() && change.after.is_some() && change.action.leaves_object();
@@ -113,13 +115,13 @@ impl Steps {
                     self.order(step, component.done);
                 }
             }
-            let is_removed = matches!(change.action, Action::Delete | Action::Forget | Action::Retain);
+            let is_removed = is_removed(change);
             if is_removed || change.action.is_replace() {
                 let step = self.add(Step::Remove { stack: position, change: at });
                 if change.deposed.is_none() {
-                    remove.insert(&change.address, (step, change.action));
+                    remove.insert(&change.address, step);
                 }
-                if let (Some(component), true) = (component, is_removed) {
+                if let (Some(component), true) = (component, is_removed && !early.contains(&change.address)) {
                     self.order(component.remove_begin, step);
                     self.order(step, component.remove_done);
                 }
@@ -127,7 +129,7 @@ impl Steps {
         }
         for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
             let own_forward = forward.get(&change.address).copied();
-            let own_remove = remove.get(&change.address).map(|(step, _)| *step);
+            let own_remove = remove.get(&change.address).copied();
             match (own_forward, own_remove, change.action) {
                 (Some(forward), Some(remove), Action::Replace) => self.order(remove, forward),
                 (Some(forward), Some(remove), _) => self.order(forward, remove),
@@ -140,7 +142,8 @@ impl Steps {
             }
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
             for needed in recorded {
-                self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
+                let removal = remove.get(needed).map(|step| (*step, early.contains(needed)));
+                self.order_removal(removal, own_forward, own_remove);
             }
         }
     }
@@ -148,15 +151,15 @@ impl Steps {
     /// A removal comes after whatever is done about a resource that was made after the object.
     fn order_removal(
         &mut self,
-        removal: Option<(StepId, Action)>,
+        removal: Option<(StepId, bool)>,
         own_forward: Option<StepId>,
         own_remove: Option<StepId>,
     ) {
-        let Some((removal, action)) = removal else { return };
+        let Some((removal, is_early)) = removal else { return };
         match (own_remove, own_forward) {
             (Some(own), _) => self.order(own, removal),
-            // What is replaced delete-first is needed again by the forward step: it cannot wait for that.
-            (None, Some(own)) if action != Action::Replace => self.order(own, removal),
+            // What goes early makes room for what the forward step needs: it cannot wait for that.
+            (None, Some(own)) if !is_early => self.order(own, removal),
             _ => {}
         }
     }
@@ -189,4 +192,33 @@ impl Steps {
         }
         barriers
     }
+}
+
+/// True for the change of an object that goes for good.
+fn is_removed(change: &Change) -> bool {
+    // What is held back and has nothing to be made was to go.
+    let is_held_back = change.in_doubt.is_some() && (change.after.is_none() || change.deposed.is_some());
+    is_held_back || matches!(change.action, Action::Delete | Action::Forget | Action::Retain)
+}
+
+/// The objects whose removal comes before anything is made: those that are replaced delete-first, and those that go
+/// and were made after such a one. All others wait until nothing can use them any more; these cannot, for what uses
+/// them may need the replacement.
+fn removed_early(stack: &StackPlan) -> HashSet<&Address> {
+    let current = || stack.changes.iter().filter(|change| change.deposed.is_none());
+    let mut made_after: HashMap<&Address, Vec<&Address>> = HashMap::new();
+    for change in current().filter(|change| is_removed(change)) {
+        for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
+            made_after.entry(needed).or_default().push(&change.address);
+        }
+    }
+    let replaced = current().filter(|change| change.action == Action::Replace).map(|change| &change.address);
+    let mut waiting: Vec<&Address> = replaced.collect();
+    let mut early = HashSet::new();
+    while let Some(address) = waiting.pop() {
+        if early.insert(address) {
+            waiting.extend(made_after.get(address).into_iter().flatten());
+        }
+    }
+    early
 }

@@ -3,8 +3,8 @@
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, OutputChange, OwnerChange, Part, Plan, StackPlan, orphans, outputs,
-    refresh,
+    Change, ComponentPlan, Mode, Note, Origin, OutputChange, OwnerChange, Part, Plan, StackPlan, doubt, orphans,
+    outputs, refresh,
 };
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -201,8 +201,9 @@ impl Planner<'_> {
         let recorded = self.recorded_components(stack).await?;
         let loaded = refresh::load(self, stack, &self.selection(), diagnostics).await?;
         let mut shared = SharedRows::load(self, stack, diagnostics).await?;
-        reads.extend(loaded.reads);
-        let mut changes = Vec::new();
+        let mut loaded = loaded;
+        reads.extend(std::mem::take(&mut loaded.reads));
+        let mut changes = loaded.take_attempts();
         let mut in_doubt = loaded.in_doubt;
         for (address, row) in loaded.rows {
             let doubt = in_doubt.remove(&address);
@@ -332,6 +333,7 @@ impl StackPlan {
             };
             place(a).cmp(&place(b)).then_with(|| a.address.cmp(&b.address)).then_with(|| a.deposed.cmp(&b.deposed))
         });
+        doubt::hold_back(&mut changes);
         owners.sort_by(|a, b| a.ownership.cmp(&b.ownership));
         Self { stack, components, changes, outputs, owners }
     }

@@ -1,9 +1,11 @@
 //! What is recorded, and how it looks now: rows are loaded, read in batches, and intents that a crash left are looked
 //! into. Nothing is written.
 
-use super::Prior;
 use super::compute::{PlanFailure, Planner};
+use super::doubt::attempted;
+use super::{Change, Prior};
 use crate::address::{Address, StackId};
+use crate::deadline;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
@@ -12,7 +14,12 @@ use crate::recover::{Finding, look_into};
 use crate::store::{Read, RowStatus, Selection};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
-use terrace_provider::{Observed, Path, ProviderError, Recorded, ResourceType};
+use terrace_provider::{ErrorKind, Observed, Path, ProviderError, Recorded, ResourceType, Session};
+
+/// How many objects one batch reads: a provider that hangs costs the patience for as many, not for a whole stack.
+const CHUNK: usize = 256;
+/// How many of them a provider without batches reads at once.
+const AT_ONCE: usize = 16;
 
 /// The recorded part of a stack.
 #[derive(Default)]
@@ -23,6 +30,17 @@ pub(crate) struct Loaded {
     pub(crate) reads: Vec<Read>,
     /// Addresses whose last step is in doubt, with the reason.
     pub(crate) in_doubt: BTreeMap<Address, String>,
+    /// Objects that have no row, only a step in doubt that was to make them.
+    attempts: BTreeMap<Address, Opened>,
+}
+
+impl Loaded {
+    /// The changes of objects that only a step in doubt knows of, for those that nothing declares.
+    pub(crate) fn take_attempts(&mut self) -> Vec<Change> {
+        let in_doubt = &mut self.in_doubt;
+        let attempts = std::mem::take(&mut self.attempts).into_iter();
+        attempts.filter_map(|(address, opened)| Some(attempted(opened, in_doubt.remove(&address)?))).collect()
+    }
 }
 
 /// A row and how its object looks now.
@@ -103,8 +121,31 @@ async fn read_batch(
 ) -> Vec<Result<Option<Observed>, ProviderError>> {
     let Some((_, ty)) = planner.registry.resource_type(ty) else { return Vec::new() };
     match planner.registry.session(instance).await {
-        Ok(session) => session.read_many(ty, &priors).await,
+        Ok(session) => {
+            let mut answers = Vec::with_capacity(priors.len());
+            for priors in priors.chunks(CHUNK) {
+                answers.extend(read_chunk(&*session, ty, priors).await);
+            }
+            answers
+        }
         Err(error) => priors.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+/// Reads some objects of one type, no longer than reading them one after the other in [`AT_ONCE`] rows would take.
+async fn read_chunk(
+    session: &dyn Session,
+    ty: &ResourceType,
+    priors: &[Recorded],
+) -> Vec<Result<Option<Observed>, ProviderError>> {
+    let rounds = u32::try_from(priors.len().div_ceil(AT_ONCE)).unwrap_or(u32::MAX);
+    let timeout = ty.timeouts.read.saturating_mul(rounds);
+    match tokio::time::timeout(timeout, session.read_many(ty, priors)).await {
+        Ok(answers) => answers,
+        Err(_) => {
+            let error = deadline::no_answer(ErrorKind::Transient, timeout);
+            priors.iter().map(|_| Err(error.clone())).collect()
+        }
     }
 }
 
@@ -178,7 +219,12 @@ async fn apply_open_intents(
                 }
             }
             Finding::Unchanged => diagnostics.push(interrupted(stack, &address, "it did not take effect")),
-            Finding::InDoubt(reason) => {
+            Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
+                if !loaded.rows.contains_key(&address) {
+                    let opened = record::open(open.intent.row, planner.seal)
+                        .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error })?;
+                    loaded.attempts.insert(address.clone(), opened);
+                }
                 loaded.in_doubt.insert(address, reason);
             }
         }

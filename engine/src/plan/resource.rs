@@ -5,6 +5,7 @@ use super::refresh::LoadedRow;
 use super::{After, Change, DataLossNote, Deferred, Prior, contract};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
+use crate::deadline;
 use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
@@ -12,6 +13,7 @@ use crate::record;
 use crate::source::{Place, Span};
 use crate::store::RowStatus;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
     Attempt, Attributes, DataAmount, Found, PlannedChange, ProposedChange, ResourceType, Session, Value,
@@ -49,7 +51,8 @@ pub(crate) async fn plan(
     let mut prior = wanted.row.filter(|row| !row.is_gone).map(|row| row.opened.prior);
     let mut is_adopted = false;
     if prior.is_none() && wanted.adopt != Adopt::Never {
-        prior = find_existing(session, wanted.ty, &address_text, &wanted.config, diagnostics).await;
+        prior =
+            find_existing(session, wanted.ty, &address_text, &wanted.config, wanted.timeouts.read, diagnostics).await;
         is_adopted = prior.is_some();
     }
     let write_only = write_only_detectors(planner, wanted.ty, &wanted.config);
@@ -109,7 +112,7 @@ pub(crate) async fn plan(
         depends_on: wanted.depends_on,
         lifecycle: wanted.lifecycle,
         timeouts: wanted.timeouts,
-        data_loss,
+        data_loss: data_loss.filter(|_| wanted.in_doubt.is_none()),
         in_doubt: wanted.in_doubt,
     }))
 }
@@ -158,9 +161,11 @@ async fn find_existing(
     ty: &ResourceType,
     address: &str,
     config: &Attributes,
+    timeout: Duration,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Prior> {
-    let identity = ty.identity_of(config)?;
+    // What has no name of its own cannot be recognised: nothing would be everything.
+    let identity = ty.identity_of(config).filter(|identity| !identity.is_empty())?;
     let attempt = Attempt {
         address: address.to_owned(),
         identity,
@@ -169,7 +174,7 @@ async fn find_existing(
         prior: None,
         lost_call: None,
     };
-    match session.find(ty, &attempt).await {
+    match deadline::reading(timeout, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(Prior {
             status: RowStatus::Ready,
             attributes: record::storable(ty, &Attributes::new(), &observed),
@@ -237,7 +242,7 @@ async fn data_loss(
         (_, true) => vec!["the object is deleted and made anew".to_owned()],
         _ => return None,
     };
-    let amount = match session.count_data(ty, recorded?).await {
+    let amount = match deadline::reading(ty.timeouts.read, session.count_data(ty, recorded?)).await {
         Ok(DataAmount::Empty) => None,
         Ok(DataAmount::Some(amount)) => Some(amount),
         Ok(DataAmount::Unknown) | Err(_) => Some("an unknown amount of data".to_owned()),

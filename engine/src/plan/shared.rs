@@ -180,6 +180,10 @@ impl SharedRows {
     ) -> Vec<OwnerChange> {
         let mut changes = Vec::new();
         for (address, owners) in &mut self.owners {
+            // An object that may be there keeps its owners, or nobody would ever remove it.
+            if self.loaded.in_doubt.contains_key(address) && !self.loaded.rows.contains_key(address) {
+                continue;
+            }
             let leaving: Vec<(StackId, String)> = owners
                 .iter()
                 .filter(|(owner, component)| owner == stack && is_chosen(component))
@@ -221,7 +225,7 @@ impl SharedRows {
         owner_changes: &mut Vec<OwnerChange>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Vec<Change>, PlanFailure> {
-        let mut changes = Vec::new();
+        let mut changes = self.loaded.take_attempts();
         for (address, last_owners) in std::mem::take(&mut self.released) {
             let (Some(row), doubt) = self.take_row(&address) else { continue };
             let is_kept = remembered(&row).on_last_release == OnLastRelease::Retain && !row.is_gone;

@@ -602,6 +602,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             let change = orphans::remove(self.planner, stack, &address, row, reason, doubt, diagnostics)?;
             self.changes.extend(change);
         }
+        self.changes.extend(self.loaded.take_attempts());
         let options = &self.planner.options.components;
         let is_chosen = |key: &str| options.is_empty() || options.contains(key);
         let mut owners = self.shared.added();

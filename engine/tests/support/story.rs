@@ -198,10 +198,7 @@ impl Story {
     pub async fn recover(&self) -> Vec<Recovered> {
         let registry = self.registry();
         let mut recovered = Vec::new();
-        let mut stacks = self.store.stacks().await.unwrap();
-        stacks.push(StackId::new("demo", "test"));
-        stacks.dedup();
-        for stack in stacks.iter().filter(|stack| stack.name != "shared") {
+        for stack in &self.store.stacks().await.unwrap() {
             let recovery = Recovery {
                 store: &self.store,
                 registry: &registry,

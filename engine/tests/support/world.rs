@@ -8,6 +8,7 @@ use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned,
     Private, Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
 };
+use tokio_util::sync::CancellationToken;
 
 /// What is to go wrong with the next call whose text begins like this: `create a`.
 #[derive(Debug, Clone)]
@@ -31,6 +32,12 @@ pub struct Remote {
     pub objects: BTreeMap<String, Attributes>,
     /// Calls that change something, in order.
     pub log: Vec<String>,
+    /// What took effect, in order: the log without the calls that came to nothing.
+    pub effects: Vec<String>,
+    /// What was asked: `find a`, `read a`.
+    pub asked: Vec<String>,
+    /// Set when a call was made that never answers.
+    pub hung: CancellationToken,
     /// Faults by the beginning of a call's text.
     pub faults: BTreeMap<String, Fault>,
     /// How many calls run now, and the most there ever were.
@@ -69,11 +76,16 @@ impl World {
             settle: Duration::from_secs(30),
             ..ResourceType::new("world_slow", "A thing whose calls settle late.", &["key"], attributes())
         };
+        let note = ResourceType {
+            settle: Duration::ZERO,
+            state_only: true,
+            ..ResourceType::new("world_note", "A thing that lives in state only.", &[], attributes())
+        };
         let schema = ProviderSchema {
             name: "world",
             version: "1.0.0",
             doc: "A world for tests.",
-            resources: vec![thing, data, slow],
+            resources: vec![thing, data, slow, note],
             ..ProviderSchema::default()
         };
         Self { schema, remote }
@@ -96,12 +108,32 @@ struct Connected {
 }
 
 impl Connected {
+    /// Asks, with whatever is to go wrong with it.
+    async fn ask(&self, text: String) -> Result<(), ProviderError> {
+        let fault = {
+            let mut remote = self.remote.lock().unwrap();
+            let name = remote.faults.keys().find(|begin| text.starts_with(begin.as_str())).cloned();
+            let fault = name.and_then(|name| remote.faults.remove(&name));
+            remote.asked.push(text.clone());
+            fault
+        };
+        match fault {
+            None => Ok(()),
+            Some(Fault::Before(kind) | Fault::After(kind)) => Err(ProviderError::new(kind, format!("{text}: no"))),
+            Some(Fault::Lie | Fault::HangBefore | Fault::HangAfter) => std::future::pending().await,
+        }
+    }
+
     /// Does one call, with whatever is to go wrong with it.
     async fn act(
         &self,
         text: String,
         effect: impl FnOnce(&mut Remote) -> Option<Observed>,
     ) -> Result<Option<Observed>, ProviderError> {
+        let effect = |remote: &mut Remote| {
+            remote.effects.push(text.clone());
+            effect(remote)
+        };
         let fault = {
             let mut remote = self.remote.lock().unwrap();
             remote.log.push(text.clone());
@@ -113,9 +145,13 @@ impl Connected {
         tokio::task::yield_now().await;
         let result = match fault {
             Some(Fault::Before(kind)) => Err(ProviderError::new(kind, format!("{text} was refused"))),
-            Some(Fault::HangBefore) => std::future::pending().await,
+            Some(Fault::HangBefore) => {
+                self.remote.lock().unwrap().hung.cancel();
+                std::future::pending().await
+            }
             Some(Fault::HangAfter) => {
                 effect(&mut self.remote.lock().unwrap());
+                self.remote.lock().unwrap().hung.cancel();
                 std::future::pending().await
             }
             Some(Fault::After(kind)) => {
@@ -156,11 +192,15 @@ fn completed(planned: &Attributes, id: String) -> Attributes {
 #[async_trait]
 impl Session for Connected {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        self.ask(format!("read {}", key(&prior.identity))).await?;
         Ok(self.remote.lock().unwrap().objects.get(&key(&prior.identity)).map(observed))
     }
 
     async fn create(&self, ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let name = key(&planned.attributes);
+        if ty.state_only {
+            return Ok(observed(&completed(&planned.attributes, format!("note-{name}"))));
+        }
         if self.remote.lock().unwrap().objects.contains_key(&name) {
             self.remote.lock().unwrap().log.push(format!("refuse {name}"));
             let kind = ErrorKind::AlreadyExists { import_id: Some(name.clone()) };
@@ -179,11 +219,15 @@ impl Session for Connected {
 
     async fn update(
         &self,
-        _ty: &ResourceType,
+        ty: &ResourceType,
         _call: &Call,
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
+        if ty.state_only {
+            let name = key(&planned.attributes);
+            return Ok(observed(&completed(&planned.attributes, format!("note-{name}"))));
+        }
         let name = key(&prior.identity);
         let id = prior.text("id").unwrap_or_default().to_owned();
         let made = self
@@ -207,6 +251,7 @@ impl Session for Connected {
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        self.ask(format!("find {}", key(&attempt.identity))).await?;
         let found = self.remote.lock().unwrap().objects.get(&key(&attempt.identity)).map(observed);
         Ok(match (found, &attempt.lost_call) {
             (Some(object), Some(_)) => Found::Ours(object),

@@ -1,6 +1,6 @@
 //! Leases: who may write.
 
-use super::{Fixture, demo, put, row};
+use super::{Fixture, demo, intent, put, row};
 use std::time::Duration;
 use terrace_engine::store::{Acquired, Lease, Record, StoreError};
 use uuid::Uuid;
@@ -106,6 +106,19 @@ pub async fn a_late_writer_whom_nobody_followed_still_records(fixture: Fixture) 
     write_under(&fixture, &leases, "api/local_value.a").await.unwrap();
     fixture.store.renew(&leases, TERM).await.unwrap();
     assert_eq!(fixture.store.leases().await.unwrap().len(), 1);
+}
+
+/// A holder that missed the end of its lease calls nothing: anybody may take over in that very moment.
+pub async fn a_late_writer_opens_no_step(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let leases = fixture.granted(operation, &["api"]).await;
+    let open = |step| [Record::Intent(Box::new(intent(operation, step, row("api/local_value.a"))))];
+    fixture.store.commit(&leases, &open(1)).await.unwrap();
+    fixture.clock.advance(TERM);
+    let result = fixture.store.commit(&leases, &open(2)).await;
+    assert!(is_lost(&result), "{result:?}");
+    fixture.store.renew(&leases, TERM).await.unwrap();
+    fixture.store.commit(&leases, &open(2)).await.unwrap();
 }
 
 /// A lease that was given back gives no right.

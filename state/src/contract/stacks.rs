@@ -1,9 +1,11 @@
 //! Stacks, components and owners.
 
-use super::{Fixture, delete, demo, put, row};
+use super::{Fixture, delete, demo, intent, put, row};
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{ComponentRow, OwnersOf, Ownership, Row, RowStatus, StoreError, Write};
+use terrace_engine::store::{
+    ComponentRow, OwnersOf, Ownership, Record, Row, RowStatus, StepAction, StepResult, StoreError, Write,
+};
 
 fn component(key: &str) -> ComponentRow {
     ComponentRow {
@@ -26,14 +28,33 @@ fn of(keys: &[&str]) -> OwnersOf {
     OwnersOf::Addresses(keys.iter().map(|key| shared(key)).collect::<BTreeSet<_>>())
 }
 
-/// A stack is there as long as one of its rows is.
-pub async fn only_stacks_with_rows_are_listed(fixture: Fixture) {
+/// A stack is there as long as one of its rows, open steps or shared rows is.
+pub async fn only_stacks_with_rows_steps_or_shares_are_listed(fixture: Fixture) {
     assert!(fixture.store.stacks().await.unwrap().is_empty());
     let other = StackId::new("another", "local");
     let row_of_other = Row { stack: other.clone(), ..row("local_value.a") };
     fixture.write(vec![put(row("local_value.a"), 0), put(row_of_other, 0)]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);
     fixture.write(vec![delete("local_value.a", 1)]).await.unwrap();
+    assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone()]);
+    let operation = fixture.begin().await;
+    let opened = Record::Intent(Box::new(intent(operation, 1, row("local_value.b"))));
+    fixture.store.commit(&[], &[opened]).await.unwrap();
+    assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);
+    let closed = Record::Outcome {
+        operation,
+        step: 1,
+        stack: demo(),
+        address: row("local_value.b").address,
+        action: StepAction::Create,
+        result: StepResult::Failed("no".to_owned()),
+        writes: Vec::new(),
+    };
+    fixture.store.commit(&[], &[closed]).await.unwrap();
+    assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone()]);
+    fixture.write(vec![Write::AddOwner(ownership("x", &demo(), "api"))]).await.unwrap();
+    assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);
+    fixture.write(vec![Write::DropOwner(ownership("x", &demo(), "api"))]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other]);
 }
 

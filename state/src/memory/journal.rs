@@ -13,6 +13,9 @@ use uuid::Uuid;
 impl State {
     pub(super) fn commit(&mut self, leases: &[Lease], records: &[Record], now: Timestamp) -> Result<(), StoreError> {
         self.check(leases)?;
+        if records.iter().any(|record| matches!(record, Record::Intent(_))) {
+            self.check_current(leases, now)?;
+        }
         records.iter().try_for_each(|record| self.apply(leases, record, now))
     }
 
@@ -220,6 +223,17 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Fails when one of the leases has expired, though nobody took it over yet.
+    fn check_current(&self, leases: &[Lease], now: Timestamp) -> Result<(), StoreError> {
+        let is_current = |lease: &&Lease| self.held(now).any(|held| held.id == lease.id);
+        match leases.iter().find(|lease| !is_current(lease)) {
+            None => Ok(()),
+            Some(lease) => {
+                Err(StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() })
+            }
+        }
     }
 
     pub(super) fn renew(&mut self, leases: &[Lease], term: Duration, now: Timestamp) -> Result<(), StoreError> {

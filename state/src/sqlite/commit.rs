@@ -20,6 +20,9 @@ pub(super) fn commit(
     records: &[Record],
 ) -> Result<(), Failure> {
     lease::check(transaction, leases)?;
+    if records.iter().any(|record| matches!(record, Record::Intent(_))) {
+        lease::check_current(transaction, context.clock.now(), leases)?;
+    }
     let mut commit = Commit { transaction, now: context.clock.now(), leases, operations: HashMap::new() };
     records.iter().try_for_each(|record| commit.apply(record))
 }

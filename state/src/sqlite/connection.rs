@@ -25,19 +25,19 @@ const WRITER_CACHE: &str = "-32768";
 pub(super) enum Found {
     /// A file that may be a store.
     File,
-    /// Nothing, in a folder that exists.
+    /// Nothing, in a folder that exists; for a reader, in one that need not exist.
     Nothing,
 }
 
 /// Looks at a path before SQLite does, whose own words for these cases do not help.
-pub(super) fn look_at(path: &Path) -> Result<Found, StoreError> {
+pub(super) fn look_at(path: &Path, access: Access) -> Result<Found, StoreError> {
     let refuse = |reason: String| StoreError::Unavailable { doing: "opened", reason };
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(Found::File),
         Ok(metadata) if metadata.is_dir() => Err(refuse(format!("`{}` is a folder, not a file", path.display()))),
         Ok(_) => Err(refuse(format!("`{}` is not a regular file", path.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Some(folder) if access == Access::ReadWrite && !folder.as_os_str().is_empty() && !folder.is_dir() => {
                 Err(refuse(format!("the folder `{}` does not exist", folder.display())))
             }
             _ => Ok(Found::Nothing),

@@ -215,6 +215,18 @@ pub(super) fn check(connection: &Connection, leases: &[Lease]) -> Result<(), Fai
     Ok(())
 }
 
+/// Fails when one of the leases has expired, though nobody took it over yet.
+pub(super) fn check_current(connection: &Connection, now: Timestamp, leases: &[Lease]) -> Result<(), Failure> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM lease WHERE id = ?1 AND expires > ?2")?;
+    for lease in leases {
+        if !statement.exists((&lease.id, now.as_microsecond()))? {
+            let lost = StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() };
+            return Err(lost.into());
+        }
+    }
+    Ok(())
+}
+
 /// Keeps leases for another term.
 pub(super) fn renew(
     transaction: &Transaction<'_>,

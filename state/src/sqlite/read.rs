@@ -55,10 +55,12 @@ pub(super) fn stack(connection: &Connection, stack: &StackId) -> Result<Option<i
         .optional()?)
 }
 
-/// The stacks that have a row.
+/// The stacks that have a row, an open step or a shared row.
 pub(super) fn stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
     let sql = "SELECT name, environment FROM stack
                WHERE EXISTS (SELECT 1 FROM resource WHERE resource.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM intent WHERE intent.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
                ORDER BY name, environment";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| Columns::of(row).stack())?;

@@ -1,0 +1,320 @@
+//! What is not known after a call, and who waits for it.
+
+use crate::failure::{crash_while, end_leases};
+use crate::support::Story;
+use crate::support::story::{keys, stack, summary};
+use crate::support::world::Fault;
+use terrace_engine::apply::ApplyError;
+use terrace_engine::store::{OperationStatus, StoreError};
+use terrace_provider::ErrorKind;
+use uuid::Uuid;
+
+fn one(ty: &str, val: &str) -> String {
+    stack(&format!("- {{type: {ty}, name: a, config: {{key: a, val: {val}}}}}"))
+}
+
+/// Two components: the first with a thing whose calls settle late.
+fn two(first: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n{first}  y:\n    resources:\n\
+         \x20     - {{type: world_thing, name: c, config: {{key: c}}}}\n"
+    )
+}
+
+const SLOW: &str = "  x:\n    resources:
+      - {type: world_slow, name: a, config: {key: a}}
+      - {type: world_thing, name: b, dependsOn: [a], config: {key: b}}\n";
+
+#[tokio::test]
+async fn a_step_in_doubt_blocks_its_component_and_no_other() {
+    let story = Story::new();
+    let text = two("  x:\n    resources:\n      - {type: world_slow, name: a, config: {key: a}}\n");
+    crash_while(&story, &text, "create a", Fault::HangBefore).await;
+    end_leases(&story).await;
+    story.remote().objects.remove("c");
+    let text = two("  x:\n    resources:
+      - {type: world_slow, name: a, config: {key: a}}
+      - {type: world_thing, name: b, config: {key: b}}\n");
+    story.recover().await;
+    story.log();
+    let plan = story.plan(&text).await;
+    let doubts: Vec<String> = plan
+        .changes()
+        .filter_map(|(_, change)| Some(format!("{}: {}", change.address, change.in_doubt.clone()?)))
+        .collect();
+    assert_eq!(doubts.len(), 2, "{doubts:?}");
+    assert_eq!(doubts[1], "x/world_thing.b: waits for x/world_slow.a, whose last step is in doubt");
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert_eq!(report.blocked.len(), 2);
+    assert_eq!(report.status(), OperationStatus::Failed);
+    assert_eq!(story.log(), ["create c"]);
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_and_not_declared_any_more_is_shown_and_keeps_its_component() {
+    let story = Story::new();
+    crash_while(&story, &two(SLOW), "create a", Fault::HangBefore).await;
+    end_leases(&story).await;
+    story.recover().await;
+    for plan in [story.plan(&two("")).await, story.plan_destroy().await] {
+        let doubts: Vec<String> = plan
+            .changes()
+            .filter(|(_, change)| change.in_doubt.is_some())
+            .map(|(_, change)| change.address.to_string())
+            .collect();
+        assert_eq!(doubts, ["x/world_slow.a"]);
+        let report = story.apply_plan(&plan).await.unwrap();
+        assert_eq!(report.blocked.len(), 1, "{report:?}");
+        let components = story.store.components(&terrace_engine::address::StackId::new("demo", "test")).await.unwrap();
+        assert!(components.iter().any(|component| component.key == "x"), "{components:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_recorded_object_in_doubt_survives_a_destroy_that_goes_on_with_the_rest() {
+    let story = Story::new();
+    let first = |val: &str| {
+        two(&format!("  x:\n    resources:\n      - {{type: world_slow, name: a, config: {{key: a, val: {val}}}}}\n"))
+    };
+    story.apply(&first("1")).await;
+    crash_while(&story, &first("2"), "update a", Fault::HangBefore).await;
+    end_leases(&story).await;
+    story.recover().await;
+    let report = story.destroy().await;
+    assert_eq!(report.blocked.len(), 1, "{report:?}");
+    assert_eq!(story.rows().await, ["x/world_slow.a"]);
+}
+
+#[tokio::test]
+async fn a_lost_update_or_delete_may_still_take_effect_until_it_settled() {
+    for (next, call) in [("2", "update a"), ("", "delete a")] {
+        let story = Story::new();
+        let text = |val: &str| {
+            if val.is_empty() { stack("").replace("resources:\n", "resources: []\n") } else { one("world_slow", val) }
+        };
+        story.apply(&text("1")).await;
+        crash_while(&story, &text(next), call, Fault::HangBefore).await;
+        end_leases(&story).await;
+        let recovered = story.recover().await;
+        assert!(recovered[0].found.contains("the lost call may still take effect for"), "{recovered:?}");
+        // It does.
+        match next {
+            "" => drop(story.remote().objects.remove("a")),
+            val => drop(
+                story
+                    .remote()
+                    .objects
+                    .get_mut("a")
+                    .unwrap()
+                    .insert("val".to_owned(), val.parse::<i64>().unwrap().into()),
+            ),
+        }
+        story.remote().objects.values_mut().for_each(|object| drop(object.insert("echo".to_owned(), 2_i64.into())));
+        let recovered = story.recover().await;
+        assert!(!recovered[0].is_in_doubt, "{recovered:?}");
+        story.log();
+        assert!(!story.plan(&text(next)).await.has_changes(), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn an_update_whose_reply_was_lost_is_recorded_as_it_can_be_read() {
+    for (fault, is_done) in [(Fault::After(ErrorKind::Ambiguous), true), (Fault::Before(ErrorKind::Ambiguous), false)] {
+        let story = Story::new();
+        story.apply(&one("world_thing", "1")).await;
+        story.fault("update a", fault);
+        let report = story.apply_once(&one("world_thing", "2")).await;
+        assert_eq!(report.failed.is_empty(), is_done, "{report:?}");
+        let plan = story.plan(&one("world_thing", "2")).await;
+        assert_eq!(plan.has_changes(), !is_done);
+        assert!(plan.changes().all(|(_, change)| change.drift.is_empty()), "what is recorded is what is there");
+    }
+}
+
+#[tokio::test]
+async fn a_delete_whose_reply_was_lost_is_done_when_nothing_is_there() {
+    for (fault, rows) in [(Fault::After(ErrorKind::Ambiguous), 0), (Fault::Before(ErrorKind::Ambiguous), 1)] {
+        let story = Story::new();
+        story.apply(&one("world_thing", "1")).await;
+        story.fault("delete a", fault);
+        let report = story.destroy().await;
+        assert_eq!((report.failed.len(), story.rows().await.len()), (rows, rows));
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_settles_late_stays_open_when_its_reply_was_lost() {
+    for (next, call) in [("2", "update a"), ("", "delete a")] {
+        let story = Story::new();
+        story.apply(&one("world_slow", "1")).await;
+        story.fault(call, Fault::Before(ErrorKind::Ambiguous));
+        let report =
+            if next.is_empty() { story.destroy().await } else { story.apply_once(&one("world_slow", next)).await };
+        assert_eq!(report.failed.len(), 1);
+        let recovered = story.recover().await;
+        assert!(recovered.len() == 1 && recovered[0].is_in_doubt, "{recovered:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_never_answers_ends_at_its_deadline() {
+    let story = Story::new();
+    story.apply(&one("world_thing", "1")).await;
+    tokio::time::pause();
+    story.fault("read a", Fault::HangBefore);
+    let told = story.errors(&one("world_thing", "1")).await;
+    assert!(told.contains("world_thing.a cannot be read: no answer within 60 s"), "{told}");
+}
+
+#[tokio::test]
+async fn a_search_that_never_answers_leaves_its_step_in_doubt() {
+    let story = Story::new();
+    crash_while(&story, &one("world_thing", "1"), "create a", Fault::HangBefore).await;
+    end_leases(&story).await;
+    tokio::time::pause();
+    story.fault("find a", Fault::HangBefore);
+    let recovered = story.recover().await;
+    assert!(recovered[0].is_in_doubt && recovered[0].found == "no answer within 60 s", "{recovered:?}");
+    story.fault("find b", Fault::HangBefore);
+    let told = story.errors(&stack("- {type: world_thing, name: b, adopt: ifExists, config: {key: b}}")).await;
+    assert!(told.contains("cannot be looked for: no answer within 60 s"), "{told}");
+}
+
+#[tokio::test]
+async fn a_failed_create_whose_search_never_answers_stays_open() {
+    let story = Story::new();
+    tokio::time::pause();
+    story.fault("create a", Fault::After(ErrorKind::Failed));
+    story.fault("find a", Fault::HangBefore);
+    let report = story.apply_once(&one("world_thing", "1")).await;
+    assert_eq!(report.failed.len(), 1);
+    assert!(!story.recover().await[0].is_in_doubt);
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+}
+
+#[tokio::test]
+async fn an_open_step_refuses_plans_that_work_on_its_component_and_no_others() {
+    let mut story = Story::new();
+    let text = |b: &str, c: &str| {
+        two(&format!("  x:\n    resources:\n      - {{type: world_thing, name: b, config: {{key: b, val: {b}}}}}\n"))
+            .replace("{key: c}", &format!("{{key: c, val: {c}}}"))
+    };
+    story.apply(&text("1", "1")).await;
+    story.options.components = keys(&["x"]);
+    let of_x = story.plan(&text("2", "1")).await;
+    story.options.components = keys(&["y"]);
+    let of_y = story.plan(&text("1", "2")).await;
+    crash_while(&story, &text("1", "3"), "update c", Fault::HangBefore).await;
+    end_leases(&story).await;
+    let refused = story.apply_plan(&of_y).await.unwrap_err();
+    assert!(
+        matches!(&refused, ApplyError::NotRecovered { address } if address == "demo@test:y/world_thing.c"),
+        "{refused}"
+    );
+    story.apply_plan(&of_x).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_looked_for_after_a_create_that_met_a_stranger() {
+    let story = Story::new();
+    story.remote().objects.insert("a".to_owned(), [("key".to_owned(), "a".into())].into_iter().collect());
+    let plan = story.plan(&one("world_thing", "1")).await;
+    story.remote().asked.clear();
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert_eq!(report.failed.len(), 1);
+    assert!(story.remote().asked.is_empty(), "{:?}", story.remote().asked);
+}
+
+#[tokio::test]
+async fn what_has_no_name_of_its_own_is_not_adopted() {
+    let story = Story::new();
+    // The world finds the object without a key under the empty one.
+    story.remote().objects.insert(String::new(), [("val".to_owned(), 1_i64.into())].into_iter().collect());
+    let plan = story.plan(&stack("- {type: world_note, name: a, adopt: ifExists, config: {key: n, val: 1}}")).await;
+    assert_eq!(summary(&plan), "+ world_note.a\n");
+    assert!(story.remote().asked.is_empty(), "{:?}", story.remote().asked);
+}
+
+#[tokio::test]
+async fn a_plan_made_before_there_was_a_store_is_applied_to_a_fresh_one() {
+    let story = Story::new();
+    let mut plan = story.plan(&one("world_thing", "1")).await;
+    plan.state = Uuid::now_v7();
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert!(matches!(refused, ApplyError::OtherState { .. }), "{refused}");
+    plan.state = Uuid::nil();
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+    plan.id = Uuid::now_v7();
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert!(matches!(refused, ApplyError::Store(StoreError::Stale(_))), "{refused}");
+}
+
+#[tokio::test]
+async fn a_lease_that_is_lost_in_the_middle_ends_the_apply_with_an_error_and_nothing_is_lost() {
+    let mut story = Story::new();
+    story.parallelism = 1;
+    let text = stack(
+        "- {type: world_thing, name: a, config: {key: a}}
+         - {type: world_thing, name: b, config: {key: b}, dependsOn: [a]}",
+    );
+    let plan = story.plan(&text).await;
+    let applier = story.applier();
+    let apply = applier.apply(&plan, Uuid::now_v7());
+    tokio::pin!(apply);
+    while story.remote().log.is_empty() {
+        tokio::select! {
+            biased;
+            result = &mut apply => panic!("{result:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    end_leases(&story).await;
+    let lost = apply.await.unwrap_err();
+    assert_eq!(lost.to_string(), "the lease on the stack's own resources of demo@test was lost to another operation");
+    assert_eq!(story.log(), ["create a"]);
+    assert!(story.recover().await.iter().all(|step| !step.is_in_doubt));
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["create b"]);
+}
+
+#[tokio::test]
+async fn a_shared_object_that_could_not_be_deleted_keeps_its_last_owner() {
+    let mut story = Story::new();
+    story.options.remove_data = true;
+    let text = two("  x:\n    resources:
+      - {type: world_data, name: base, shared: common, lifecycle: {onLastRelease: delete}, config: {key: base}}\n");
+    story.apply(&text).await;
+    story.fault("delete base", Fault::Before(ErrorKind::PermissionDenied));
+    assert_eq!(story.destroy().await.failed.len(), 1);
+    assert_eq!(story.destroy().await.done.len(), 1);
+    assert!(story.rows().await.is_empty() && story.remote().objects.is_empty());
+}
+
+#[tokio::test]
+async fn a_stop_before_anything_was_begun_leaves_the_plan_to_be_applied_later() {
+    let mut story = Story::new();
+    let plan = story.plan(&one("world_thing", "1")).await;
+    story.cancel.cancel();
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert_eq!(report.status(), OperationStatus::Interrupted);
+    story.cancel = tokio_util::sync::CancellationToken::new();
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+}
+
+#[tokio::test]
+async fn an_apply_of_one_component_writes_nothing_about_another() {
+    let story = Story::new();
+    let text = |b: &str, out: &str| {
+        two(&format!(
+            "  x:\n    outputs: {{o: {{value: {out}}}}}\n    resources:\n      - {{type: world_thing, name: b, config: {{key: b, val: 1}}}}\n"
+        ))
+        .replace("{key: c}", &format!("{{key: c, val: {b}}}"))
+    };
+    story.apply(&text("1", "old")).await;
+    let of_y = story.plan(&text("2", "old")).await;
+    story.apply(&text("1", "new")).await;
+    story.apply_plan(&of_y).await.unwrap();
+    story.check_second_plan(&text("2", "new")).await;
+}

@@ -1,0 +1,291 @@
+//! A failure or a death at every write of the journal and at every call of a provider: the next run loses nothing,
+//! doubles nothing, and ends where an undisturbed one does.
+
+use crate::support::Story;
+use crate::support::journal::{BREAKS, Break, BreakingStore, doubles};
+use crate::support::story::summary;
+use crate::support::world::Fault;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use terrace_engine::apply::{ApplyError, Report};
+use terrace_engine::plan::Plan;
+use terrace_engine::plan::compute::Consent;
+use terrace_engine::store::{OwnersOf, Selection, StateStore};
+use terrace_provider::ErrorKind;
+use terrace_state::{Access, MemoryStore, StoreUrl};
+use uuid::Uuid;
+
+const BEFORE: &str = "
+apiVersion: terrace.dev/v1
+kind: Stack
+metadata: {name: demo}
+components:
+  x:
+    resources:
+      - {type: world_data, name: base, shared: common, lifecycle: {onLastRelease: delete}, config: {key: base, val: 1}}
+      - {type: world_thing, name: keep, config: {key: keep, val: 1}}
+      - {type: world_thing, name: swap, config: {key: swap-1, val: '${{ resources.keep.id }}'}}
+      - {type: world_thing, name: gone, config: {key: gone, val: '${{ resources.swap.id }}'}}
+      - {type: world_note, name: note, config: {key: note, val: '${{ resources.swap.id }}'}}
+  z:
+    resources:
+      - {type: world_thing, name: last, config: {key: last}}
+";
+
+/// An update, a replacement, a deletion, a creation, notes, an update of what is shared, a component more and one less.
+const AFTER: &str = "
+apiVersion: terrace.dev/v1
+kind: Stack
+metadata: {name: demo}
+components:
+  x:
+    resources:
+      - {type: world_data, name: base, shared: common, lifecycle: {onLastRelease: delete}, config: {key: base, val: 2}}
+      - {type: world_thing, name: keep, config: {key: keep, val: 2}}
+      - {type: world_thing, name: swap, config: {key: swap-2, val: '${{ resources.keep.id }}'}}
+      - {type: world_note, name: note, config: {key: note, val: '${{ resources.swap.id }}'}}
+      - {type: world_thing, name: fresh, config: {key: fresh, val: '${{ resources.note.val }}'}}
+  y:
+    dependsOn: [x]
+    resources:
+      - {type: world_data, name: base, shared: common, lifecycle: {onLastRelease: delete}, config: {key: base, val: 2}}
+      - {type: world_thing, name: more, config: {key: more, val: '${{ resources.base.id }}'}}
+";
+
+/// What is done, and from where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scene {
+    First,
+    Change,
+    Destroy,
+}
+
+const SCENES: [Scene; 3] = [Scene::First, Scene::Change, Scene::Destroy];
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Memory,
+    Sqlite,
+}
+
+async fn store(kind: Kind) -> Arc<dyn StateStore> {
+    match kind {
+        Kind::Memory => Arc::new(MemoryStore::new()),
+        Kind::Sqlite => terrace_state::open(&StoreUrl::SqliteMemory, Access::ReadWrite).await.unwrap(),
+    }
+}
+
+impl Scene {
+    /// The world as the scene finds it.
+    async fn begin(self, kind: Kind) -> Story {
+        let mut story = Story::on(store(kind).await);
+        story.options.remove_data = true;
+        story.options.allow_data_loss = Consent::All;
+        match self {
+            Self::First => {}
+            Self::Change => drop(story.apply(BEFORE).await),
+            Self::Destroy => drop(story.apply(AFTER).await),
+        }
+        story.log();
+        story
+    }
+
+    async fn plan(self, story: &Story) -> Plan {
+        match self {
+            Self::First => story.plan(BEFORE).await,
+            Self::Change => story.plan(AFTER).await,
+            Self::Destroy => story.plan_destroy().await,
+        }
+    }
+
+    /// Finds out what became of it all, does the scene again, and looks at what is there.
+    async fn mend_and_check(self, story: &mut Story, store: Arc<dyn StateStore>, what: &str) {
+        story.store = store;
+        story.remote().faults.clear();
+        for lease in story.store.leases().await.unwrap() {
+            story.store.break_lease(&lease.id).await.unwrap();
+        }
+        for step in story.recover().await {
+            assert!(!step.is_in_doubt, "{what}: {step:?}");
+        }
+        let plan = self.plan(story).await;
+        let report = story.apply_plan(&plan).await;
+        let report = report.unwrap_or_else(|error| panic!("{what}: {error}\n{}", summary(&plan)));
+        assert!(report.failed.is_empty() && report.blocked.is_empty(), "{what}: {report:?}");
+        let plan = self.plan(story).await;
+        assert!(!plan.has_changes(), "{what}: {}", summary(&plan));
+        let effects = story.remote().effects.clone();
+        assert!(doubles(&effects).is_empty(), "{what}: {effects:?}");
+        self.check_records(story, what).await;
+    }
+
+    async fn check_records(self, story: &Story, what: &str) {
+        let mut recorded = BTreeSet::new();
+        for stack in story.store.stacks().await.unwrap() {
+            assert!(story.store.open_intents(&stack, &Selection::All).await.unwrap().is_empty(), "{what}");
+            for row in story.store.rows(&stack, &Selection::All).await.unwrap() {
+                let opened = terrace_engine::record::open(row, &story.seal).unwrap();
+                if opened.address.ty != "world_note" {
+                    recorded.insert(opened.prior.identity["key"].as_str().unwrap().to_owned());
+                }
+            }
+        }
+        let objects: BTreeSet<String> = story.remote().objects.keys().cloned().collect();
+        assert_eq!(recorded, objects, "{what}: rows and objects");
+        let expected: &[&str] = match self {
+            Self::First => &["base", "gone", "keep", "last", "swap-1"],
+            Self::Change => &["base", "fresh", "keep", "more", "swap-2"],
+            Self::Destroy => &[],
+        };
+        assert_eq!(objects.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{what}");
+        let demo = terrace_engine::address::StackId::new("demo", "test");
+        let components: Vec<String> =
+            story.store.components(&demo).await.unwrap().into_iter().map(|component| component.key).collect();
+        let owners = story.store.owners("test", &OwnersOf::Stack(demo)).await.unwrap().len();
+        let expected: (&[&str], usize) = match self {
+            Self::First => (&["x", "z"], 1),
+            Self::Change => (&["x", "y"], 2),
+            Self::Destroy => (&[], 0),
+        };
+        assert_eq!((components.as_slice(), owners), (expected.0.map_owned().as_slice(), expected.1), "{what}");
+    }
+}
+
+/// Texts of a list.
+trait Owned {
+    fn map_owned(&self) -> Vec<String>;
+}
+
+impl Owned for &[&str] {
+    fn map_owned(&self) -> Vec<String> {
+        self.iter().map(|text| (*text).to_owned()).collect()
+    }
+}
+
+/// Applies on a store that breaks; `None` when the process died.
+async fn apply_on(story: &mut Story, plan: &Plan, store: &Arc<BreakingStore>) -> Option<Result<Report, ApplyError>> {
+    story.store = store.clone();
+    let applier = story.applier();
+    let apply = applier.apply(plan, Uuid::now_v7());
+    tokio::select! {
+        biased;
+        () = store.dead.cancelled() => None,
+        result = apply => Some(result),
+    }
+}
+
+async fn break_every_write(kind: Kind) {
+    for scene in SCENES {
+        for how in BREAKS {
+            for at in 0.. {
+                let what = format!("{scene:?}, {how:?} at write {at}");
+                let mut story = scene.begin(kind).await;
+                let plan = scene.plan(&story).await;
+                let inner = Arc::clone(&story.store);
+                let breaking = BreakingStore::new(Arc::clone(&inner), at, how);
+                let result = apply_on(&mut story, &plan, &breaking).await;
+                if !breaking.is_reached() {
+                    assert!(at > 3, "{what}: the journal has more writes than that");
+                    break;
+                }
+                match how {
+                    Break::DiesBefore | Break::DiesAfter => assert!(result.is_none(), "{what}"),
+                    Break::FailsBefore | Break::FailsAfter => {
+                        let told = result.unwrap().unwrap_err().to_string();
+                        assert_eq!(told, "state cannot be written: the disk is full", "{what}");
+                    }
+                }
+                scene.mend_and_check(&mut story, inner, &what).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_any_write_breaks_in_memory() {
+    break_every_write(Kind::Memory).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_any_write_breaks_in_sqlite() {
+    break_every_write(Kind::Sqlite).await;
+}
+
+/// The calls of an undisturbed scene.
+async fn calls_of(scene: Scene) -> Vec<String> {
+    let story = scene.begin(Kind::Memory).await;
+    story.apply_plan(&scene.plan(&story).await).await.unwrap();
+    let calls = story.log();
+    assert!(calls.len() > 3, "{calls:?}");
+    calls
+}
+
+async fn break_every_call(kind: Kind) {
+    tokio::time::pause();
+    let ends = [
+        Fault::Before(ErrorKind::Failed),
+        Fault::After(ErrorKind::Failed),
+        Fault::Before(ErrorKind::Ambiguous),
+        Fault::After(ErrorKind::Ambiguous),
+        Fault::Before(ErrorKind::PermissionDenied),
+        Fault::HangBefore,
+        Fault::HangAfter,
+    ];
+    for scene in SCENES {
+        for call in calls_of(scene).await {
+            for fault in &ends {
+                let what = format!("{scene:?}, {fault:?} at {call}");
+                let mut story = scene.begin(kind).await;
+                let plan = scene.plan(&story).await;
+                story.fault(&call, fault.clone());
+                let report = story.apply_plan(&plan).await.unwrap();
+                let is_found_out = matches!(fault, Fault::After(ErrorKind::Ambiguous) | Fault::HangAfter);
+                assert_eq!(report.failed.is_empty(), is_found_out, "{what}: {report:?}");
+                let store = Arc::clone(&story.store);
+                scene.mend_and_check(&mut story, store, &what).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_any_call_fails_in_memory() {
+    break_every_call(Kind::Memory).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_any_call_fails_in_sqlite() {
+    break_every_call(Kind::Sqlite).await;
+}
+
+async fn die_at_every_call(kind: Kind) {
+    for scene in SCENES {
+        for call in calls_of(scene).await {
+            for fault in [Fault::HangBefore, Fault::HangAfter] {
+                let what = format!("{scene:?}, death with {fault:?} at {call}");
+                let mut story = scene.begin(kind).await;
+                let plan = scene.plan(&story).await;
+                story.fault(&call, fault);
+                let inner = Arc::clone(&story.store);
+                let breaking = BreakingStore::new(Arc::clone(&inner), usize::MAX, Break::DiesBefore);
+                let hung = story.remote().hung.clone();
+                tokio::select! {
+                    biased;
+                    () = hung.cancelled() => breaking.dead.cancel(),
+                    result = apply_on(&mut story, &plan, &breaking) => panic!("{what}: {result:?}"),
+                }
+                scene.mend_and_check(&mut story, inner, &what).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_the_process_dies_in_any_call_in_memory() {
+    die_at_every_call(Kind::Memory).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_the_process_dies_in_any_call_in_sqlite() {
+    die_at_every_call(Kind::Sqlite).await;
+}

@@ -1,0 +1,179 @@
+//! A store that breaks at a chosen write.
+
+use async_trait::async_trait;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{
+    Acquired, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
+    OperationRow, OwnersOf, Ownership, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
+    StoreIdentity,
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How a write breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// It fails, and nothing was written.
+    FailsBefore,
+    /// It fails, and all was written.
+    FailsAfter,
+    /// The process dies before anything is written.
+    DiesBefore,
+    /// The process dies when all is written.
+    DiesAfter,
+}
+
+/// All ways in which a write breaks.
+pub const BREAKS: [Break; 4] = [Break::FailsBefore, Break::FailsAfter, Break::DiesBefore, Break::DiesAfter];
+
+/// A store whose writes are numbered from 0; one of them breaks.
+pub struct BreakingStore {
+    inner: Arc<dyn StateStore>,
+    writes: AtomicUsize,
+    at: usize,
+    how: Break,
+    /// Set when the process is dead: nothing answers any more.
+    pub dead: CancellationToken,
+}
+
+impl BreakingStore {
+    pub fn new(inner: Arc<dyn StateStore>, at: usize, how: Break) -> Arc<Self> {
+        Arc::new(Self { inner, writes: AtomicUsize::new(0), at, how, dead: CancellationToken::new() })
+    }
+
+    /// True when the write that was to break was reached.
+    pub fn is_reached(&self) -> bool {
+        self.writes.load(Ordering::SeqCst) > self.at
+    }
+
+    async fn write<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.alive().await;
+        let number = self.writes.fetch_add(1, Ordering::SeqCst);
+        if number != self.at {
+            return write.await;
+        }
+        let broken = || StoreError::Unavailable { doing: "written", reason: "the disk is full".to_owned() };
+        match self.how {
+            Break::FailsBefore => Err(broken()),
+            Break::FailsAfter => write.await.and(Err(broken())),
+            Break::DiesBefore => self.die().await,
+            Break::DiesAfter => {
+                write.await?;
+                self.die().await
+            }
+        }
+    }
+
+    async fn die<T>(&self) -> T {
+        self.dead.cancel();
+        std::future::pending().await
+    }
+
+    /// The dead do not call.
+    async fn alive(&self) {
+        if self.dead.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl StateStore for BreakingStore {
+    async fn identity(&self) -> Result<StoreIdentity, StoreError> {
+        self.inner.identity().await
+    }
+
+    async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
+        self.inner.stacks().await
+    }
+
+    async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
+        self.inner.rows(stack, selection).await
+    }
+
+    async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
+        self.inner.components(stack).await
+    }
+
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, StoreError> {
+        self.inner.owners(environment, of).await
+    }
+
+    async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
+        self.inner.open_intents(stack, selection).await
+    }
+
+    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.inner.history(stack, address).await
+    }
+
+    async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
+        self.inner.snapshot(stack, with_history).await
+    }
+
+    async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
+        self.inner.acquire(request).await
+    }
+
+    async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
+        self.inner.renew(leases, term).await
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.alive().await;
+        self.inner.release(leases).await
+    }
+
+    async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
+        self.inner.leases().await
+    }
+
+    async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
+        self.inner.break_lease(id).await
+    }
+
+    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
+        self.write(self.inner.begin(operation)).await
+    }
+
+    async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError> {
+        self.write(self.inner.commit(leases, records)).await
+    }
+
+    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {
+        self.inner.operations(limit).await
+    }
+
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        self.inner.operation(id).await
+    }
+
+    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
+        self.inner.logs(id).await
+    }
+
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
+        self.inner.is_spent(plan).await
+    }
+}
+
+/// The keys of objects that were made twice without being removed in between, or removed more often than made.
+pub fn doubles(effects: &[String]) -> BTreeSet<String> {
+    let mut there = BTreeSet::new();
+    let mut doubles = BTreeSet::new();
+    for effect in effects {
+        let is_wrong = match effect.split_once(' ') {
+            Some(("create", key)) => !there.insert(key),
+            Some(("delete", key)) => !there.remove(key),
+            _ => false,
+        };
+        if is_wrong {
+            doubles.insert(effect.clone());
+        }
+    }
+    doubles
+}
