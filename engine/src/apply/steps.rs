@@ -8,9 +8,12 @@
 //! - a removal comes after the update of what still used the object;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on.
 
+mod blocks;
+
 use crate::action::Action;
 use crate::address::Address;
 use crate::plan::{Part, Plan, StackPlan};
+use blocks::{Blocks, is_own};
 use std::collections::{HashMap, VecDeque};
 
 /// The position of a step.
@@ -88,6 +91,10 @@ impl Steps {
         self.all.len() - 1
     }
 
+    fn barrier(&mut self) -> StepId {
+        self.add(Step::Barrier)
+    }
+
     fn order(&mut self, first: StepId, then: StepId) {
         if first == then {
             return;
@@ -125,6 +132,7 @@ impl Steps {
                 }
             }
         }
+        let mut blocks = blocks(stack, &forward, &remove);
         for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
             let own_forward = forward.get(&change.address).copied();
             let own_remove = remove.get(&change.address).map(|(step, _)| *step);
@@ -134,13 +142,26 @@ impl Steps {
                 _ => {}
             }
             if let Some(step) = own_forward {
-                for needed in change.depends_on.iter().filter_map(|address| forward.get(address)) {
-                    self.order(*needed, step);
+                for address in &change.depends_on {
+                    match forward.get(address) {
+                        Some(needed) => self.order(*needed, step),
+                        None if is_own(&change.address, address) => {}
+                        None => {
+                            if let Some(made) = blocks.made(self, address) {
+                                self.order(made, step);
+                            }
+                        }
+                    }
                 }
             }
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
             for needed in recorded {
                 self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
+                if let Some(own) = own_remove.or(own_forward).filter(|_| !is_own(&change.address, needed))
+                    && let Some(barrier) = blocks.before_removal(self, needed, own_remove.is_none())
+                {
+                    self.order(own, barrier);
+                }
             }
         }
     }
@@ -189,4 +210,24 @@ impl Steps {
         }
         barriers
     }
+}
+
+/// The blocks that are depended on as a whole, with the steps of their instances.
+fn blocks<'p>(
+    stack: &'p StackPlan,
+    forward: &HashMap<&Address, StepId>,
+    remove: &HashMap<&Address, (StepId, Action)>,
+) -> Blocks<'p> {
+    let mut blocks = Blocks::default();
+    for change in &stack.changes {
+        change.depends_on.iter().filter(|address| !forward.contains_key(address)).for_each(|it| blocks.want(it));
+        if let Some(prior) = change.prior.as_ref().filter(|_| !remove.is_empty()) {
+            prior.dependencies.iter().for_each(|address| blocks.want(address));
+        }
+    }
+    for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
+        let address = &change.address;
+        blocks.add(address, forward.get(address).copied(), remove.get(address).copied());
+    }
+    blocks
 }
