@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen, undeclared};
+use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
@@ -54,8 +55,11 @@ pub(crate) fn compile(
     let environment = settings.environment(input.environment()?, ui)?;
     let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
     let given = given_variables(choice, context.variables, ui)?;
-    let (library, mut diagnostics) =
-        library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources)?;
+    // Compiling all blueprints takes longer than planning a thousand resources: a stack that uses none does without.
+    let (library, mut diagnostics) = match input.descriptors.iter().any(uses_blueprints) {
+        true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources)?,
+        false => Default::default(),
+    };
     if !has_errors(&diagnostics) {
         diagnostics.extend(undeclared(given.asked.iter().map(String::as_str), &input.descriptors));
     }
@@ -96,7 +100,7 @@ fn wanted<'a>(
     input: &'a Input,
     requested: &BTreeSet<String>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<(&'a terrace_engine::descriptor::Descriptor, BTreeSet<String>)> {
+) -> Vec<(&'a Descriptor, BTreeSet<String>)> {
     let [_, _, ..] = input.descriptors.as_slice() else {
         return match input.descriptors.first().map(|descriptor| (descriptor, chosen(descriptor, requested))) {
             Some((descriptor, Ok(keys))) => vec![(descriptor, keys)],
@@ -139,6 +143,10 @@ fn wanted<'a>(
     wanted
 }
 
+fn uses_blueprints(descriptor: &Descriptor) -> bool {
+    descriptor.components.iter().any(|component| matches!(component.body, Body::Blueprint(_)))
+}
+
 fn blueprint_digest(
     blueprint: &str,
     library: &terrace_engine::blueprint::Library,
@@ -168,10 +176,10 @@ impl Project {
         store: &dyn StateStore,
         arguments: &PlanningArguments,
     ) -> Result<Computed, Failure> {
-        let stacks: Vec<CompiledStack> = self.stacks.iter().map(|described| described.compiled.clone()).collect();
         let components = self.chosen()?;
         let options = options(arguments, &self.world, components)?;
         let planner = planner(store, &self.world, &self.sources, &options);
+        let stacks: Vec<CompiledStack> = self.stacks.iter().map(|described| described.compiled.clone()).collect();
         Ok(planner.plan(&stacks, self.origin.clone()).await?)
     }
 

@@ -8,6 +8,7 @@ use crate::descriptor::{Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::source::Span;
+use indexmap::IndexMap;
 use petgraph::algo::{kosaraju_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -107,30 +108,35 @@ impl Graph {
         }
     }
 
-    fn link_references(&mut self, components: &[CompiledComponent], diagnostics: &mut Vec<Diagnostic>) {
+    fn link_references<'c>(&mut self, components: &'c [CompiledComponent], diagnostics: &mut Vec<Diagnostic>) {
         for (position, component) in components.iter().enumerate() {
             let names = names(&component.declarations);
             for (resource, declaration) in component.declarations.resources.iter().enumerate() {
                 let Some(to) = self.blocks.get(&Block { component: position, resource }).copied() else { continue };
-                let by_name = declaration.depends_on.iter().map(|name| (name.value.clone(), name.span));
-                let mut wanted: Vec<(String, Span)> = by_name.collect();
-                for template in templates(declaration) {
-                    for (reference, span) in template.located_references() {
-                        match resource_name(reference) {
-                            Some(Ok(name)) => wanted.push((name.to_owned(), span)),
-                            Some(Err(())) => diagnostics.push(whole_resources(span)),
-                            None => {}
-                        }
+                // Each name once: looking for an edge that is there already would walk all edges of what is read, and
+                // what everything reads has one for each of its readers.
+                let mut wanted: IndexMap<&str, Span> = IndexMap::new();
+                let mut want = |name: &'c str, span: Span, diagnostics: &mut Vec<Diagnostic>| {
+                    if names.contains_key(name) {
+                        wanted.insert(name, span);
+                    } else {
+                        diagnostics.push(unknown_resource(name, span, names.keys().copied()));
+                    }
+                };
+                for name in &declaration.depends_on {
+                    want(&name.value, name.span, diagnostics);
+                }
+                for (reference, span) in templates(declaration).flat_map(Template::located_references) {
+                    match resource_name(reference) {
+                        Some(Ok(name)) => want(name, span, diagnostics),
+                        Some(Err(())) => diagnostics.push(whole_resources(span)),
+                        None => {}
                     }
                 }
                 for (name, span) in wanted {
-                    match names.get(name.as_str()) {
-                        Some(from) => {
-                            if let Some(from) = self.blocks.get(&Block { component: position, resource: *from }) {
-                                self.edges.update_edge(*from, to, span);
-                            }
-                        }
-                        None => diagnostics.push(unknown_resource(&name, span, names.keys().copied())),
+                    let from = names.get(name).map(|resource| Block { component: position, resource: *resource });
+                    if let Some(from) = from.and_then(|from| self.blocks.get(&from)) {
+                        self.edges.add_edge(*from, to, span);
                     }
                 }
             }

@@ -5,6 +5,7 @@
 #[allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 mod support;
 
+mod blocks; // what comes after all instances of a resource
 mod data; // what holds data, what is shared, what is retained
 mod doubt; // what is not known after a call, and who waits for it
 mod drift; // what differs from what is recorded

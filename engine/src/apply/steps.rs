@@ -9,9 +9,12 @@
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on.
 
+mod blocks;
+
 use crate::action::Action;
 use crate::address::Address;
 use crate::plan::{Change, Part, Plan, StackPlan};
+use blocks::{Blocks, is_own};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The position of a step.
@@ -46,6 +49,14 @@ struct Barriers {
     done: StepId,
     remove_begin: StepId,
     remove_done: StepId,
+}
+
+/// The removing step of a change.
+#[derive(Clone, Copy)]
+struct Removal {
+    step: StepId,
+    /// It makes room for what forward steps need: see [`removed_early`].
+    is_early: bool,
 }
 
 impl Steps {
@@ -89,6 +100,10 @@ impl Steps {
         self.all.len() - 1
     }
 
+    fn barrier(&mut self) -> StepId {
+        self.add(Step::Barrier)
+    }
+
     fn order(&mut self, first: StepId, then: StepId) {
         if first == then {
             return;
@@ -103,7 +118,7 @@ impl Steps {
         let barriers = self.add_components(position, stack);
         let mut forward: HashMap<&Address, StepId> = HashMap::with_capacity(stack.changes.len());
         let early = removed_early(stack);
-        let mut remove: HashMap<&Address, StepId> = HashMap::new();
+        let mut remove: HashMap<&Address, Removal> = HashMap::new();
         for (at, change) in stack.changes.iter().enumerate() {
             let component = barriers.get(change.address.component.as_str());
             let is_forward = change.deposed.is_none() && change.after.is_some() && change.action.leaves_object();
@@ -119,7 +134,7 @@ impl Steps {
             if is_removed || change.action.is_replace() {
                 let step = self.add(Step::Remove { stack: position, change: at });
                 if change.deposed.is_none() {
-                    remove.insert(&change.address, step);
+                    remove.insert(&change.address, Removal { step, is_early: early.contains(&change.address) });
                 }
                 if let (Some(component), true) = (component, is_removed && !early.contains(&change.address)) {
                     self.order(component.remove_begin, step);
@@ -127,35 +142,43 @@ impl Steps {
                 }
             }
         }
+        let mut blocks = blocks(stack, &forward, &remove);
         for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
             let own_forward = forward.get(&change.address).copied();
-            let own_remove = remove.get(&change.address).copied();
+            let own_remove = remove.get(&change.address).map(|removal| removal.step);
             match (own_forward, own_remove, change.action) {
                 (Some(forward), Some(remove), Action::Replace) => self.order(remove, forward),
                 (Some(forward), Some(remove), _) => self.order(forward, remove),
                 _ => {}
             }
             if let Some(step) = own_forward {
-                for needed in change.depends_on.iter().filter_map(|address| forward.get(address)) {
-                    self.order(*needed, step);
+                for address in &change.depends_on {
+                    match forward.get(address) {
+                        Some(needed) => self.order(*needed, step),
+                        None if is_own(&change.address, address) => {}
+                        None => {
+                            if let Some(made) = blocks.made(self, address) {
+                                self.order(made, step);
+                            }
+                        }
+                    }
                 }
             }
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
             for needed in recorded {
-                let removal = remove.get(needed).map(|step| (*step, early.contains(needed)));
-                self.order_removal(removal, own_forward, own_remove);
+                self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
+                if let Some(own) = own_remove.or(own_forward).filter(|_| !is_own(&change.address, needed))
+                    && let Some(barrier) = blocks.before_removal(self, needed, own_remove.is_none())
+                {
+                    self.order(own, barrier);
+                }
             }
         }
     }
 
     /// A removal comes after whatever is done about a resource that was made after the object.
-    fn order_removal(
-        &mut self,
-        removal: Option<(StepId, bool)>,
-        own_forward: Option<StepId>,
-        own_remove: Option<StepId>,
-    ) {
-        let Some((removal, is_early)) = removal else { return };
+    fn order_removal(&mut self, removal: Option<Removal>, own_forward: Option<StepId>, own_remove: Option<StepId>) {
+        let Some(Removal { step: removal, is_early }) = removal else { return };
         match (own_remove, own_forward) {
             (Some(own), _) => self.order(own, removal),
             // What goes early makes room for what the forward step needs: it cannot wait for that.
@@ -218,7 +241,30 @@ fn removed_early(stack: &StackPlan) -> HashSet<&Address> {
     while let Some(address) = waiting.pop() {
         if early.insert(address) {
             waiting.extend(made_after.get(address).into_iter().flatten());
+            // What was made after all instances was made after this one.
+            let block = Address { key: None, ..address.clone() };
+            waiting.extend(made_after.get(&block).into_iter().flatten());
         }
     }
     early
+}
+
+/// The blocks that are depended on as a whole, with the steps of their instances.
+fn blocks<'p>(
+    stack: &'p StackPlan,
+    forward: &HashMap<&Address, StepId>,
+    remove: &HashMap<&Address, Removal>,
+) -> Blocks<'p> {
+    let mut blocks = Blocks::default();
+    for change in &stack.changes {
+        change.depends_on.iter().filter(|address| !forward.contains_key(address)).for_each(|it| blocks.want(it));
+        if let Some(prior) = change.prior.as_ref().filter(|_| !remove.is_empty()) {
+            prior.dependencies.iter().for_each(|address| blocks.want(address));
+        }
+    }
+    for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
+        let address = &change.address;
+        blocks.add(address, forward.get(address).copied(), remove.get(address).copied());
+    }
+    blocks
 }

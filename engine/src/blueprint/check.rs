@@ -243,7 +243,7 @@ impl Checker<'_> {
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
         roots.extend(acl.map(|acl| ("acl".to_owned(), acl)));
-        Facts { roots, ..Facts::default() }
+        Facts { roots: roots.into(), ..Facts::default() }
     }
 }
 

@@ -112,7 +112,9 @@ struct ChangeJson {
     drift: Vec<Path>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     depends_on: Vec<Address>,
+    #[serde(default, skip_serializing_if = "is_default")]
     lifecycle: Lifecycle,
+    #[serde(default, skip_serializing_if = "is_default")]
     timeouts: Timeouts,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data_loss: Option<DataLossNote>,
@@ -125,26 +127,35 @@ struct PriorJson {
     status: RowStatus,
     identity: Json,
     attributes: Json,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     recorded: Option<Json>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     private: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dependencies: Vec<Address>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     write_only: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "is_default")]
     lifecycle: Lifecycle,
 }
 
 #[derive(Serialize, Deserialize)]
 struct AfterJson {
     attributes: Json,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     private: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deferred: Option<DeferredJson>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     write_only: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct DeferredJson {
     template: usize,
-    captured: Json,
+    /// Absent when nothing was captured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    captured: Option<Json>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -164,6 +175,11 @@ struct OwnerJson {
     stack: StackId,
     component: String,
     is_added: bool,
+}
+
+/// What is as usual is left out: most of ten thousand changes say the same.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Writes a plan.
@@ -203,10 +219,10 @@ pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
 /// # Errors
 /// As [`write`].
 pub fn digest(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
-    let timeless = Plan { id: Uuid::nil(), timestamp: Timestamp::UNIX_EPOCH, ..plan.clone() };
     // Sealing draws a nonce each time; the digest is over keyed digests of sensitive values instead.
-    let stable = Writing { seal: &Fingerprint(seal), templates: Vec::new(), known: HashMap::new() }.plan(&timeless)?;
-    let body = serde_json::to_string(&stable).map_err(|error| FileError::Damaged(error.to_string()))?;
+    let stable = Writing { seal: &Fingerprint(seal), templates: Vec::new(), known: HashMap::new() }.plan(plan)?;
+    let timeless = PlanJson { id: Uuid::nil(), timestamp: Timestamp::UNIX_EPOCH, ..stable };
+    let body = serde_json::to_string(&timeless).map_err(|error| FileError::Damaged(error.to_string()))?;
     Ok(sha256(body.as_bytes()))
 }
 
@@ -365,7 +381,11 @@ impl Writing<'_> {
                 self.templates.len() - 1
             }
         };
-        Ok(DeferredJson { template, captured: deferred.captured.to_json(self.seal.values())? })
+        let captured = match deferred.captured.is_empty() {
+            true => None,
+            false => Some(deferred.captured.to_json(self.seal.values())?),
+        };
+        Ok(DeferredJson { template, captured })
     }
 
     fn output(&mut self, output: &OutputChange) -> Result<OutputJson, WireError> {
@@ -483,7 +503,11 @@ impl<'a> Reading<'a> {
     fn deferred(&self, json: &DeferredJson) -> Result<Deferred, FileError> {
         let template = self.templates.get(json.template).cloned();
         let template = template.ok_or_else(|| FileError::Damaged("a template is missing".to_owned()))?;
-        Ok(Deferred { template, captured: Arc::new(Captured::from_json(&json.captured, self.seal)?) })
+        let captured = match &json.captured {
+            Some(captured) => Captured::from_json(captured, self.seal)?,
+            None => Captured::default(),
+        };
+        Ok(Deferred { template, captured: Arc::new(captured) })
     }
 
     fn output(&self, json: OutputJson) -> Result<OutputChange, FileError> {

@@ -6,7 +6,7 @@ use super::walk::KEPT_ROOTS;
 use super::{ComponentPlan, Deferred, OutputChange, Part};
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::Value;
 
@@ -84,6 +84,8 @@ pub(crate) fn changes(
     components: &[ComponentPlan],
 ) -> Vec<OutputChange> {
     let before = |component: &str, name: &str| recorded.get(component)?.outputs.get(name).cloned();
+    let kept: HashSet<(String, String)> =
+        planned.iter().map(|output| (output.component.clone(), output.name.clone())).collect();
     let mut changes: Vec<OutputChange> = Vec::new();
     for output in planned {
         let before = before(&output.component, &output.name);
@@ -100,7 +102,7 @@ pub(crate) fn changes(
     for component in components.iter().filter(|component| component.part == Part::Planned) {
         let Some(recorded) = recorded.get(&component.key) else { continue };
         for (name, value) in &recorded.outputs {
-            if changes.iter().any(|change| change.component == component.key && change.name == *name) {
+            if kept.contains(&(component.key.clone(), name.clone())) {
                 continue;
             }
             changes.push(OutputChange {

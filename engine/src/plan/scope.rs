@@ -6,6 +6,7 @@ use crate::expression::{Missing, ReferenceStep, Scope, descend};
 use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
 /// The values of one declaration's instances.
@@ -28,10 +29,13 @@ pub(crate) type ComponentOutputs = HashMap<String, Map>;
 /// What is the same for all resources of a component.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
-    /// Root variables: `component`, `product`, `environment`, `stack`, `settings`, `vars`, `acl`.
-    pub(crate) roots: Map,
+    /// `component`; nothing while a plan is applied, which keeps the values that it needs.
+    pub(crate) component: Option<Value>,
+    /// The root variables of all components: `product`, `environment`, `stack`, `settings`, `vars`. A product may be
+    /// large, and have many components.
+    pub(crate) roots: Arc<Map>,
     /// Keys of components by URN.
-    pub(crate) urns: HashMap<String, String>,
+    pub(crate) urns: Arc<HashMap<String, String>>,
 }
 
 /// The scope of one resource, output or instance.
@@ -54,11 +58,17 @@ impl Scope for PlanScope<'_> {
                     hint: Some("add `forEach`, or take `each` out".to_owned()),
                 }),
             },
-            _ => match self.facts.roots.get(root) {
+            _ => match self.facts.root(root) {
                 Some(value) => descend(value, root, steps),
                 None => Err(unknown_root(root, self.facts)),
             },
         }
+    }
+}
+
+impl Facts {
+    fn root(&self, name: &str) -> Option<&Value> {
+        self.component.as_ref().filter(|_| name == "component").or_else(|| self.roots.get(name))
     }
 }
 
@@ -150,7 +160,9 @@ pub(crate) fn key_text(key: &InstanceKey) -> String {
 }
 
 fn unknown_root(root: &str, facts: &Facts) -> Missing {
-    let known = facts.roots.keys().map(String::as_str).chain(["resources", "components", "each"]);
+    let component = facts.component.as_ref().map(|_| "component");
+    let roots = facts.roots.keys().map(String::as_str);
+    let known = component.into_iter().chain(roots).chain(["resources", "components", "each"]);
     let listed: Vec<&str> = known.clone().collect();
     Missing {
         message: format!("there is no variable `{root}` here"),

@@ -75,18 +75,23 @@ impl<'a, 'p> Walk<'a, 'p> {
         recorded: &BTreeMap<String, RecordedComponent>,
     ) -> Self {
         let is_chosen = |key: &str| planner.options.components.is_empty() || planner.options.components.contains(key);
-        let urns: HashMap<String, String> = compiled
+        let urns = compiled
             .components
             .iter()
             .filter_map(|component| Some((component.id.clone()?, component.key.clone())))
             .collect();
+        let (urns, roots) = (Arc::new(urns), Arc::new(roots(planner, compiled)));
         let parts = compiled
             .components
             .iter()
             .map(|component| ComponentPart {
                 component,
                 is_chosen: is_chosen(&component.key),
-                facts: Facts { roots: roots(planner, compiled, component), urns: urns.clone() },
+                facts: Facts {
+                    component: Some(component.value.clone()),
+                    roots: Arc::clone(&roots),
+                    urns: Arc::clone(&urns),
+                },
                 values: ResourceValues::new(),
                 names: names(&component.declarations),
                 shared: HashMap::new(),
@@ -577,7 +582,12 @@ impl<'a, 'p> Walk<'a, 'p> {
                 Some(key) => {
                     found.insert(address(Some(key)));
                 }
-                None => found.extend(instances.keys().map(|key| address(Some(key)))),
+                // All of them, and said in one word: each instance of one block after each of another would be as
+                // many addresses in every row as there are instances.
+                None if instances.is_empty() => {}
+                None => {
+                    found.insert(address(None));
+                }
             },
             Some(BlockValue::Absent) | None => {}
         }
@@ -596,8 +606,11 @@ impl<'a, 'p> Walk<'a, 'p> {
     /// Plans what is left: rows that nothing declares, shared rows that lose owners.
     pub(crate) async fn finish(mut self, diagnostics: &mut Vec<Diagnostic>) -> Result<Walked, PlanFailure> {
         let stack = &self.compiled.stack;
+        let positions: HashMap<&str, usize> =
+            self.compiled.components.iter().enumerate().map(|(at, component)| (component.key.as_str(), at)).collect();
         for (address, row) in std::mem::take(&mut self.loaded.rows) {
-            let reason = self.orphan_reason(&address);
+            let part = positions.get(address.component.as_str()).and_then(|position| self.parts.get(*position));
+            let reason = orphan_reason(part, &address);
             let doubt = self.loaded.in_doubt.remove(&address);
             let change = orphans::remove(self.planner, stack, &address, row, reason, doubt, diagnostics)?;
             self.changes.extend(change);
@@ -619,17 +632,17 @@ impl<'a, 'p> Walk<'a, 'p> {
             .collect();
         Ok(Walked { changes: self.changes, shared_names, outputs: self.outputs, owners, reads })
     }
+}
 
-    fn orphan_reason(&self, address: &Address) -> Reason {
-        // A stack's own resources belong to no component that could go.
-        let Some(part) = self.parts.iter().find(|part| part.component.key == address.component) else {
-            return if address.component.is_empty() { Reason::NoConfig } else { Reason::NoComponent };
-        };
-        match (part.values.get(&address.name), &address.key) {
-            (Some(BlockValue::Instances(_)), Some(_)) => Reason::NoKey,
-            (Some(BlockValue::Instances(_)), None) | (Some(BlockValue::Single(_)), Some(_)) => Reason::WrongRepetition,
-            _ => Reason::NoConfig,
-        }
+fn orphan_reason(part: Option<&ComponentPart<'_>>, address: &Address) -> Reason {
+    // A stack's own resources belong to no component that could go.
+    let Some(part) = part else {
+        return if address.component.is_empty() { Reason::NoConfig } else { Reason::NoComponent };
+    };
+    match (part.values.get(&address.name), &address.key) {
+        (Some(BlockValue::Instances(_)), Some(_)) => Reason::NoKey,
+        (Some(BlockValue::Instances(_)), None) | (Some(BlockValue::Single(_)), Some(_)) => Reason::WrongRepetition,
+        _ => Reason::NoConfig,
     }
 }
 
@@ -710,10 +723,9 @@ fn instance_key(step: &ReferenceStep, scope: &PlanScope<'_>) -> Option<InstanceK
     }
 }
 
-/// The variables that are the same for all resources of a component.
-fn roots(planner: &Planner<'_>, compiled: &CompiledStack, component: &CompiledComponent) -> Map {
+/// The variables that are the same for all components.
+fn roots(planner: &Planner<'_>, compiled: &CompiledStack) -> Map {
     [
-        ("component", component.value.clone()),
         ("product", compiled.product.clone()),
         ("environment", Value::from(planner.environment.name.as_str())),
         ("stack", Value::from(compiled.stack.name.as_str())),

@@ -4,6 +4,7 @@ use super::error::{Failure, unavailable};
 use super::migrate;
 use crate::Access;
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs;
 use std::io::ErrorKind;
@@ -108,6 +109,11 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 
 fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without it the planner peeks at what is bound to `stack = ?1`, and whoever binds another value has the statement
+    // compiled again: three quarters of the time of a commit.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(|error| unavailable("opened", &error))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| unavailable("opened", &error))
 }
 

@@ -1,0 +1,105 @@
+//! Resources that come after all instances of another one.
+
+use crate::support::Story;
+use crate::support::story::{stack, summary};
+
+fn after_all(of_a: &str, of_b: &str) -> String {
+    stack(&format!(
+        "- {{type: world_thing, name: b, forEach: '${{{{ {of_b} }}}}', config: {{key: '${{{{ \"b\" + each.key }}}}'}}, dependsOn: [a]}}\n\
+         - {{type: world_thing, name: a, forEach: '${{{{ {of_a} }}}}', config: {{key: '${{{{ \"a\" + each.key }}}}', val: '${{{{ each.value }}}}'}}}}\n"
+    ))
+}
+
+const THREE: &str = "{\"1\": 1, \"2\": 1, \"3\": 1}";
+
+/// The log is all calls of the one kind, then all of the other.
+#[track_caller]
+fn check_in_two_parts(log: &[String], first: &str, then: &str) {
+    let split = log.iter().position(|call| call.starts_with(then)).unwrap();
+    let (before, after) = log.split_at(split);
+    assert!(!before.is_empty() && before.iter().all(|call| call.starts_with(first)), "{log:?}");
+    assert!(after.iter().all(|call| call.starts_with(then)), "{log:?}");
+}
+
+#[tokio::test]
+async fn every_instance_comes_after_all_of_another_resource_and_goes_before_them() {
+    let story = Story::new();
+    story.apply(&after_all(THREE, THREE)).await;
+    check_in_two_parts(&story.log(), "create a", "create b");
+    story.destroy().await;
+    check_in_two_parts(&story.log(), "delete b", "delete a");
+}
+
+#[tokio::test]
+async fn coming_after_all_instances_is_one_recorded_dependency() {
+    let story = Story::new();
+    let plan = story.plan(&after_all(THREE, THREE)).await;
+    for (_, change) in plan.changes().filter(|(_, change)| change.address.name == "b") {
+        let needed: Vec<String> = change.depends_on.iter().map(ToString::to_string).collect();
+        assert_eq!(needed, ["world_thing.a"]);
+    }
+}
+
+#[tokio::test]
+async fn an_instance_goes_after_the_update_of_what_came_after_all_of_them() {
+    let story = Story::new();
+    let reading = |keys: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: b, config: {{key: b, val: '${{{{ size(resources.a) }}}}'}}}}\n\
+             - {{type: world_thing, name: a, forEach: '${{{{ {keys} }}}}', config: {{key: '${{{{ each.key }}}}'}}}}\n"
+        ))
+    };
+    story.apply(&reading("{\"x\": 1, \"y\": 1}")).await;
+    story.log();
+    let plan = story.plan(&reading("{\"y\": 1}")).await;
+    assert_eq!(summary(&plan), "- world_thing.a[\"x\"] (its key is not in forEach any more)\n~ world_thing.b\n");
+    story.apply(&reading("{\"y\": 1}")).await;
+    assert_eq!(story.log(), ["update b", "delete x"]);
+}
+
+#[tokio::test]
+async fn all_instances_that_are_replaced_are_there_again_before_what_comes_after_them() {
+    let story = Story::new();
+    let text = |prefix: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: b, config: {{key: b, val: '${{{{ resources.a }}}}'}}}}\n\
+             - {{type: world_thing, name: a, forEach: '${{{{ [\"1\", \"2\"] }}}}', config: {{key: '${{{{ \"{prefix}\" + each.key }}}}'}}}}\n"
+        ))
+    };
+    story.apply(&text("old")).await;
+    story.log();
+    story.apply(&text("new")).await;
+    let log = story.log();
+    assert_eq!(log.last().map(String::as_str), Some("update b"), "{log:?}");
+    assert_eq!(log.len(), 5, "{log:?}");
+}
+
+#[tokio::test]
+async fn what_comes_after_all_instances_is_not_tried_when_one_of_them_fails() {
+    use crate::support::world::Fault;
+    use terrace_provider::ErrorKind;
+    let story = Story::new();
+    story.remote().faults.insert("create a2".to_owned(), Fault::Before(ErrorKind::PermissionDenied));
+    let plan = story.plan(&after_all(THREE, THREE)).await;
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert_eq!((report.done.len(), report.failed.len(), report.blocked.len()), (2, 1, 3));
+}
+
+#[tokio::test]
+async fn a_resource_that_becomes_several_goes_after_what_used_it() {
+    let story = Story::new();
+    let single = stack(
+        "- {type: world_thing, name: b, config: {key: b}, dependsOn: [a]}
+         - {type: world_thing, name: a, config: {key: a}}",
+    );
+    story.apply(&single).await;
+    story.log();
+    let several = stack(
+        "- {type: world_thing, name: b, config: {key: b, val: 2}, dependsOn: [a]}
+         - {type: world_thing, name: a, forEach: '${{ [\"1\"] }}', config: {key: '${{ each.key }}'}}",
+    );
+    story.apply(&several).await;
+    assert_eq!(story.log(), ["create 1", "update b", "delete a"]);
+    story.apply(&single).await;
+    assert_eq!(story.log(), ["create a", "update b", "delete 1"]);
+}
