@@ -13,6 +13,7 @@ pub(crate) mod refresh;
 mod resource;
 pub(crate) mod scope;
 mod shared;
+mod twins;
 pub mod typecheck;
 pub(crate) mod walk;
 
@@ -356,7 +357,10 @@ impl StackPlan {
     /// How many of each action.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts { components_total: self.components.len(), ..Counts::default() };
+        // Neither a stack's own resources nor the shared ones are a component.
+        let is_component = |key: &str| !key.is_empty() && self.components.iter().any(|component| component.key == key);
+        let named = self.components.iter().filter(|component| !component.key.is_empty()).count();
+        let mut counts = Counts { components_total: named, ..Counts::default() };
         let mut touched = std::collections::BTreeSet::new();
         for change in &self.changes {
             match change.action {
@@ -379,7 +383,7 @@ impl StackPlan {
                 touched.insert(change.address.component.as_str());
             }
         }
-        counts.components = touched.len();
+        counts.components = touched.into_iter().filter(|key| is_component(key)).count();
         counts
     }
 }

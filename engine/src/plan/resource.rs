@@ -9,6 +9,7 @@ use crate::deadline;
 use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
+use crate::expression::Template;
 use crate::record;
 use crate::source::{Place, Span};
 use crate::store::RowStatus;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    Attempt, Attributes, DataAmount, Found, PlannedChange, ProposedChange, ResourceType, Session, Value,
+    Attempt, Attributes, DataAmount, ErrorKind, Found, PlannedChange, ProposedChange, ResourceType, Session, Value,
 };
 
 /// One instance to be planned.
@@ -31,6 +32,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) adopt: Adopt,
     pub(crate) timeouts: Timeouts,
+    pub(crate) template: &'a Template,
     pub(crate) span: Span,
     pub(crate) place: Option<Place>,
     pub(crate) row: Option<LoadedRow>,
@@ -69,7 +71,11 @@ pub(crate) async fn plan(
     let planned = match session.plan(wanted.ty, &proposed).await {
         Ok(planned) => planned,
         Err(error) => {
-            let mut diagnostic = Diagnostic::error("cannot_plan", error.to_string()).at(wanted.span);
+            let at = match &error.kind {
+                ErrorKind::InvalidInput { path: Some(path) } => wanted.template.span_at(path),
+                _ => wanted.span,
+            };
+            let mut diagnostic = Diagnostic::error("cannot_plan", error.to_string()).at(at);
             if let Some(solution) = error.solutions.first() {
                 diagnostic = diagnostic.hint(solution.clone());
             }
