@@ -191,7 +191,7 @@ async fn find_existing(
             write_only: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
         }),
-        Ok(Found::Absent | Found::Unknown) => None,
+        Ok(Found::Absent | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
             diagnostics.push(Diagnostic::error("cannot_read", format!("{address} cannot be looked for: {error}")));
             None
