@@ -265,3 +265,13 @@ async fn what_used_a_replaced_object_goes_before_it_whatever_else_depends_on_its
     story.apply(&text("two", "", "swap")).await;
     assert_eq!(story.log(), ["delete gone", "delete one", "create two", "update user"]);
 }
+
+#[tokio::test]
+async fn what_lives_in_state_only_is_replaced_without_a_call() {
+    let story = Story::new();
+    let text = |key: &str| stack(&format!("- {{type: world_note, name: a, config: {{key: {key}}}}}"));
+    story.apply(&text("one")).await;
+    assert_eq!(summary(&story.plan(&text("two")).await), "-/+ world_note.a (must be replaced)\n");
+    story.apply(&text("two")).await;
+    assert!(story.log().is_empty());
+}
