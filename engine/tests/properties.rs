@@ -57,12 +57,18 @@ enum Trouble {
     Write { at: usize, how: Break },
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Edit {
     stack: Stack,
     trouble: Trouble,
     /// Which object was changed or removed behind terrace's back.
     drift: Option<(prop::sample::Index, bool)>,
+}
+
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, drift of {:?}, then\n{}", self.trouble, self.drift, self.stack.text())
+    }
 }
 
 fn thing() -> impl Strategy<Value = Thing> {
