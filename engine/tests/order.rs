@@ -275,3 +275,35 @@ async fn what_lives_in_state_only_is_replaced_without_a_call() {
     story.apply(&text("two")).await;
     assert!(story.log().is_empty());
 }
+
+#[tokio::test]
+async fn a_dependency_that_turns_around_leaves_no_loop_on_record() {
+    let story = Story::new();
+    let text = |a: &str, b: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, dependsOn: [{a}], config: {{key: a, val: {a}}}}}\n\
+             - {{type: world_thing, name: b, dependsOn: [{b}], config: {{key: b}}}}\n"
+        ))
+    };
+    story.apply(&text("", "a").replace("val: }", "val: 1}")).await;
+    story.apply(&text("b", "")).await;
+    story.log();
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete a", "delete b"]);
+}
+
+#[tokio::test]
+async fn protection_is_recorded_when_nothing_else_changes_and_lifted_the_same_way() {
+    let story = Story::new();
+    let text = |lifecycle: &str| {
+        stack(&format!("- {{type: world_thing, name: a, lifecycle: {{{lifecycle}}}, config: {{key: a}}}}"))
+    };
+    story.apply(&text("")).await;
+    story.apply(&text("preventDestroy: true")).await;
+    let none = stack("").replace("resources:", "resources: []");
+    let told = story.errors(&none).await;
+    assert!(told.contains("world_thing.a is protected and would be deleted"), "{told}");
+    story.apply(&text("")).await;
+    story.apply(&none).await;
+    assert!(story.rows().await.is_empty());
+}
