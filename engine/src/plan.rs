@@ -310,6 +310,27 @@ impl Change {
     pub fn has_refreshed(&self) -> bool {
         self.prior.as_ref().is_some_and(|prior| prior.recorded.is_some())
     }
+
+    /// True when the object stays as it is and how it behaves does not: protection and retention hold without a
+    /// descriptor, so they are recorded.
+    #[must_use]
+    pub fn has_other_lifecycle(&self) -> bool {
+        self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.lifecycle != self.lifecycle)
+    }
+
+    /// True when the row has to be written though nothing is done: refreshed, with another lifecycle, or made after
+    /// other resources than recorded. Were those not written, rows of different times could depend on each other in
+    /// a loop.
+    #[must_use]
+    pub fn is_recorded_anew(&self) -> bool {
+        let has_other_dependencies =
+            self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.dependencies != self.depends_on);
+        self.has_refreshed() || self.has_other_lifecycle() || has_other_dependencies
+    }
+
+    fn is_kept(&self) -> bool {
+        self.action == Action::NoOp && self.in_doubt.is_none() && self.after.is_some()
+    }
 }
 
 impl OutputChange {
@@ -349,7 +370,7 @@ impl StackPlan {
     /// True when applying it would do or record anything.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.changes.iter().any(Change::is_change)
+        self.changes.iter().any(|change| change.is_change() || change.has_other_lifecycle())
             || self.outputs.iter().any(OutputChange::is_change)
             || !self.owners.is_empty()
     }

@@ -103,7 +103,7 @@ pub(crate) async fn plan(
         data_loss(planner, session, &wanted.address, wanted.ty, decision.action, recorded.as_ref(), &planned).await;
     let replace_paths = planned.replace_paths.clone();
     let after = After { attributes: planned.planned, private: planned.private, deferred: wanted.deferred, write_only };
-    Ok(Some(Change {
+    let change = Change {
         address: wanted.address,
         deposed: None,
         action: if wanted.in_doubt.is_some() { Action::NoOp } else { decision.action },
@@ -120,7 +120,18 @@ pub(crate) async fn plan(
         timeouts: wanted.timeouts,
         data_loss: data_loss.filter(|_| wanted.in_doubt.is_none()),
         in_doubt: wanted.in_doubt,
-    }))
+    };
+    if change.has_other_lifecycle() {
+        diagnostics.push(
+            Diagnostic::note(
+                "lifecycle_changed",
+                format!("the lifecycle of {} changes, which is recorded", change.address),
+            )
+            .at(wanted.span)
+            .about(&address_text),
+        );
+    }
+    Ok(Some(change))
 }
 
 struct Decision {
