@@ -4,6 +4,7 @@ use crate::args::ChoiceArguments;
 use crate::configuration::FILE_NAME;
 use crate::failure::{Exit, Failure};
 use crate::report::report;
+use crate::settings::{Asked, Settings};
 use crate::ui::Ui;
 use crate::variables::Variables;
 use sha2::{Digest, Sha256};
@@ -70,21 +71,24 @@ impl Input {
         if has_errors(&self.diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(()) }
     }
 
-    /// The environment that all descriptors name; those that name none follow the others.
+    /// The environment that all descriptors name; those that name none follow the others. Nothing when one is asked for
+    /// by flag or variable, for then the descriptors' own does not count.
     ///
     /// # Errors
-    /// When they name different ones.
-    pub(crate) fn environment(&self) -> Result<Option<&str>, Failure> {
+    /// When they name different ones, which is reported.
+    pub(crate) fn environment(&self, settings: &Settings, ui: &Ui) -> Result<Option<Asked<'_>>, Failure> {
         let mut named = self.descriptors.iter().filter_map(|descriptor| descriptor.environment.as_ref());
-        let Some(first) = named.next() else { return Ok(None) };
-        match named.find(|other| other.value != first.value) {
-            None => Ok(Some(&first.value)),
-            Some(other) => Err(Failure::new(format!(
-                "the descriptors name different environments: `{}` and `{}`",
-                first.value, other.value
-            ))
-            .hint("give the descriptors of one environment, or choose it with `--env`")),
-        }
+        let Some(first) = named.next().filter(|_| settings.environment.is_none()) else { return Ok(None) };
+        let Some(other) = named.find(|other| other.value != first.value) else {
+            return Ok(Some(Asked::described(first, &self.sources)));
+        };
+        let message = format!("the descriptors name different environments: `{}` and `{}`", first.value, other.value);
+        let diagnostic = Diagnostic::error("several_environments", message)
+            .at(other.span)
+            .at_with(first.span, "the other")
+            .hint("give the descriptors of one environment, or choose it with `--env`");
+        report(ui, &self.sources, &[diagnostic]);
+        Err(Failure::told(Exit::Error))
     }
 }
 

@@ -2,12 +2,15 @@
 
 use crate::args::{Color, Global};
 use crate::failure::{Exit, Failure};
+use crate::variables::Variables;
 use anstream::{AutoStream, ColorChoice};
 use owo_colors::{OwoColorize, Style};
+use serde_json::Value as Json;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// How wide lines are where no terminal says it.
-const WIDTH: usize = 120;
+/// How wide lines are where neither a terminal nor `COLUMNS` says it.
+const WIDTH: usize = 100;
 
 /// What can be shown, and how.
 #[derive(Debug, Clone)]
@@ -16,22 +19,38 @@ pub(crate) struct Ui {
     is_asking_allowed: bool,
     /// Only results and errors are shown.
     pub(crate) is_quiet: bool,
+    /// What `COLUMNS` says.
+    columns: Option<usize>,
+    /// The diagnostics so far, for results in JSON. Clones tell into the same list.
+    told: Arc<Mutex<Vec<Json>>>,
 }
 
 impl Ui {
     /// The terminal as the options want it.
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global, variables: &Variables) -> Self {
         let choice = match global.color {
             Color::Auto => ColorChoice::Auto,
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,
         };
-        Self { choice, is_asking_allowed: global.input, is_quiet: global.quiet }
+        Self {
+            choice,
+            is_asking_allowed: global.input,
+            is_quiet: global.quiet,
+            columns: variables.get("COLUMNS").and_then(|text| text.parse().ok()).filter(|columns| *columns > 0),
+            told: Arc::default(),
+        }
     }
 
     /// The terminal before options are known.
     pub(crate) fn plain() -> Self {
-        Self { choice: ColorChoice::Auto, is_asking_allowed: false, is_quiet: false }
+        Self {
+            choice: ColorChoice::Auto,
+            is_asking_allowed: false,
+            is_quiet: false,
+            columns: None,
+            told: Arc::default(),
+        }
     }
 
     /// True when results are coloured.
@@ -56,12 +75,26 @@ impl Ui {
 
     /// How wide results may be.
     pub(crate) fn result_width(&self) -> usize {
-        terminal_size::terminal_size_of(io::stdout()).map_or(WIDTH, |(width, _)| usize::from(width.0))
+        self.width(terminal_size::terminal_size_of(io::stdout()))
     }
 
     /// How wide what is told may be.
     pub(crate) fn telling_width(&self) -> usize {
-        terminal_size::terminal_size_of(io::stderr()).map_or(WIDTH, |(width, _)| usize::from(width.0))
+        self.width(terminal_size::terminal_size_of(io::stderr()))
+    }
+
+    fn width(&self, terminal: Option<(terminal_size::Width, terminal_size::Height)>) -> usize {
+        terminal.map(|(width, _)| usize::from(width.0)).or(self.columns).unwrap_or(WIDTH)
+    }
+
+    /// Remembers a diagnostic, for a result in JSON.
+    pub(crate) fn remember(&self, diagnostic: Json) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(diagnostic);
+    }
+
+    /// The diagnostics so far.
+    pub(crate) fn remembered(&self) -> Vec<Json> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Writes a result.
