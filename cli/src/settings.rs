@@ -198,20 +198,13 @@ fn folder_of(path: &Path, working_folder: &Path) -> PathBuf {
     folder.canonicalize().unwrap_or(folder)
 }
 
-/// Who asks, for people.
+/// Who asks, for people; in a container a user often has a number and no name.
 fn actor(variables: &Variables) -> String {
     let named = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| variables.get(name)).map(str::to_owned);
-    let user = named.or_else(user_id).unwrap_or_else(|| "unknown".to_owned());
+    let user = named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let host = host.as_deref().map(str::trim).or_else(|| variables.get("HOSTNAME")).unwrap_or("localhost");
     format!("{user}@{host} (pid {})", std::process::id())
-}
-
-/// The user of this process by number: containers and services often have no name for it.
-fn user_id() -> Option<String> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    Some(format!("uid {}", ids.split_whitespace().next()?))
 }
 
 #[cfg(test)]

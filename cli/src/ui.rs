@@ -7,6 +7,7 @@ use anstream::{AutoStream, ColorChoice};
 use owo_colors::{OwoColorize, Style};
 use serde_json::Value as Json;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How wide lines are where neither a terminal nor `COLUMNS` says it.
@@ -75,16 +76,17 @@ impl Ui {
 
     /// How wide results may be.
     pub(crate) fn result_width(&self) -> usize {
-        self.width(terminal_size::terminal_size_of(io::stdout()))
+        self.width(io::stdout())
     }
 
     /// How wide what is told may be.
     pub(crate) fn telling_width(&self) -> usize {
-        self.width(terminal_size::terminal_size_of(io::stderr()))
+        self.width(io::stderr())
     }
 
-    fn width(&self, terminal: Option<(terminal_size::Width, terminal_size::Height)>) -> usize {
-        terminal.map(|(width, _)| usize::from(width.0)).or(self.columns).unwrap_or(WIDTH)
+    fn width(&self, stream: impl AsFd) -> usize {
+        let terminal = rustix::termios::tcgetwinsize(stream).ok();
+        terminal.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).or(self.columns).unwrap_or(WIDTH)
     }
 
     /// Remembers a diagnostic, for a result in JSON.
@@ -145,20 +147,28 @@ impl Ui {
         }
     }
 
-    /// Asks for consent: only `yes` is one.
+    /// Asks for consent: only `yes` is one. The hint says what to do where nobody can be asked.
     ///
     /// # Errors
     /// When nobody can be asked, or the answer is another.
-    pub(crate) fn confirm(&self, question: &str, flag: &str) -> Result<(), Failure> {
+    pub(crate) fn confirm(&self, question: &str, hint: &str) -> Result<(), Failure> {
         if !self.can_ask() {
-            return Err(Failure::new("there is no terminal to ask on, so nothing was changed")
-                .hint(format!("look at the plan, then pass `{flag}`")));
+            return Err(Failure::new("there is no terminal to ask on, so nothing was changed").hint(hint));
         }
         match ask(question, &mut io::stdin().lock(), &mut io::stderr().lock()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::new("the answer was not `yes`, so nothing was changed")),
             Err(error) => Err(Failure::new(format!("the answer cannot be read: {error}"))),
         }
+    }
+
+    /// Asks for one of several words, or their first letters; `None` when there is no answer any more.
+    ///
+    /// # Errors
+    /// When the answer cannot be read.
+    pub(crate) fn choose<'a>(&self, question: &str, words: &[&'a str]) -> Result<Option<&'a str>, Failure> {
+        choose(question, words, &mut io::stdin().lock(), &mut io::stderr().lock())
+            .map_err(|error| Failure::new(format!("the answer cannot be read: {error}")))
     }
 
     fn telling_style(&self, style: Style) -> Style {
@@ -183,6 +193,32 @@ fn ask(question: &str, input: &mut dyn BufRead, output: &mut dyn Write) -> io::R
     input.read_line(&mut answer)?;
     writeln!(output)?;
     Ok(answer.trim() == "yes")
+}
+
+/// Asks until the answer is one of the words, or the first letter of one.
+fn choose<'a>(
+    question: &str,
+    words: &[&'a str],
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> io::Result<Option<&'a str>> {
+    write!(output, "\n{question}\n\n")?;
+    loop {
+        write!(output, "  Enter a value: ")?;
+        output.flush()?;
+        let mut answer = String::new();
+        if input.read_line(&mut answer)? == 0 {
+            writeln!(output)?;
+            return Ok(None);
+        }
+        let answer = answer.trim().to_lowercase();
+        let is_meant =
+            |word: &&&str| **word == answer || word.chars().next().map(String::from).as_ref() == Some(&answer);
+        if let Some(word) = words.iter().find(is_meant) {
+            return Ok(Some(word));
+        }
+        writeln!(output, "  Only one of {} will be accepted.", words.join(", "))?;
+    }
 }
 
 /// Says that a panic is a bug instead of showing its message, which may hold anything.
@@ -218,8 +254,27 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_as_wide_as_columns_says_where_there_is_no_terminal() {
+        let width = |columns: &str| {
+            let variables = [("COLUMNS", columns)].into_iter().collect();
+            Ui::new(&Global::default(), &variables).width(std::fs::File::open("/dev/null").unwrap())
+        };
+        assert_eq!((width("40"), width(""), width("0"), width("wide")), (40, 100, 100, 100));
+    }
+
+    #[test]
+    fn a_choice_is_a_word_or_its_first_letter_and_is_asked_for_until_it_is_one() {
+        let chosen =
+            |text: &str| choose("What?", &["absent", "tainted"], &mut text.as_bytes(), &mut Vec::new()).unwrap();
+        assert_eq!(chosen("a\n"), Some("absent"));
+        assert_eq!(chosen("maybe\n\n Tainted \n"), Some("tainted"));
+        assert_eq!(chosen("yes\n"), None);
+        assert_eq!(chosen(""), None);
+    }
+
+    #[test]
     fn without_a_terminal_nobody_is_asked() {
-        let failure = Ui::plain().confirm("Apply?", "--auto-approve").unwrap_err();
+        let failure = Ui::plain().confirm("Apply?", "look at the plan, then pass `--auto-approve`").unwrap_err();
         assert_eq!(failure.exit, Exit::Error);
         assert_eq!(failure.hints, ["look at the plan, then pass `--auto-approve`"]);
     }

@@ -114,7 +114,7 @@ impl Run<'_> {
         if !plan.has_changes() || self.arguments.auto_approve {
             return Ok(());
         }
-        self.context.ui.confirm(question, "--auto-approve")
+        self.context.ui.confirm(question, "look at the plan, then pass `--auto-approve`")
     }
 
     /// Says that there is nothing to do.
