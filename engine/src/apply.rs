@@ -296,7 +296,7 @@ pub(crate) type Components = BTreeSet<(StackId, String)>;
 fn touched(plan: &Plan) -> Components {
     let mut components = BTreeSet::new();
     for stack in &plan.stacks {
-        for change in stack.changes.iter().filter(|change| change.action != Action::NoOp || change.has_refreshed()) {
+        for change in stack.changes.iter().filter(|change| change.action != Action::NoOp || change.is_recorded_anew()) {
             components.insert((change.stack(&stack.stack), change.address.component.clone()));
         }
         for output in stack.outputs.iter().filter(|output| output.is_change()) {

@@ -97,7 +97,10 @@ pub fn chosen(descriptor: &Descriptor, requested: &BTreeSet<String>) -> Result<B
             None => {
                 let known = descriptor.components.iter().map(|component| component.key.as_str());
                 let listed: Vec<&str> = known.clone().filter(|key| !key.is_empty()).collect();
-                let hint = did_you_mean(wanted, known).unwrap_or_else(|| format!("there are: {}", listed.join(", ")));
+                let hint = did_you_mean(wanted, known).unwrap_or_else(|| match listed.is_empty() {
+                    true => "this stack has no components".to_owned(),
+                    false => format!("there are: {}", listed.join(", ")),
+                });
                 diagnostics.push(
                     Diagnostic::error(
                         "unknown_component",

@@ -13,6 +13,7 @@ pub(crate) mod refresh;
 mod resource;
 pub(crate) mod scope;
 mod shared;
+mod twins;
 pub mod typecheck;
 pub(crate) mod walk;
 
@@ -309,6 +310,27 @@ impl Change {
     pub fn has_refreshed(&self) -> bool {
         self.prior.as_ref().is_some_and(|prior| prior.recorded.is_some())
     }
+
+    /// True when the object stays as it is and how it behaves does not: protection and retention hold without a
+    /// descriptor, so they are recorded.
+    #[must_use]
+    pub fn has_other_lifecycle(&self) -> bool {
+        self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.lifecycle != self.lifecycle)
+    }
+
+    /// True when the row has to be written though nothing is done: refreshed, with another lifecycle, or made after
+    /// other resources than recorded. Were those not written, rows of different times could depend on each other in
+    /// a loop.
+    #[must_use]
+    pub fn is_recorded_anew(&self) -> bool {
+        let has_other_dependencies =
+            self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.dependencies != self.depends_on);
+        self.has_refreshed() || self.has_other_lifecycle() || has_other_dependencies
+    }
+
+    fn is_kept(&self) -> bool {
+        self.action == Action::NoOp && self.in_doubt.is_none() && self.after.is_some()
+    }
 }
 
 impl OutputChange {
@@ -348,7 +370,7 @@ impl StackPlan {
     /// True when applying it would do or record anything.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.changes.iter().any(Change::is_change)
+        self.changes.iter().any(|change| change.is_change() || change.has_other_lifecycle())
             || self.outputs.iter().any(OutputChange::is_change)
             || !self.owners.is_empty()
     }
@@ -356,7 +378,10 @@ impl StackPlan {
     /// How many of each action.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts { components_total: self.components.len(), ..Counts::default() };
+        // Neither a stack's own resources nor the shared ones are a component.
+        let is_component = |key: &str| !key.is_empty() && self.components.iter().any(|component| component.key == key);
+        let named = self.components.iter().filter(|component| !component.key.is_empty()).count();
+        let mut counts = Counts { components_total: named, ..Counts::default() };
         let mut touched = std::collections::BTreeSet::new();
         for change in &self.changes {
             match change.action {
@@ -379,7 +404,7 @@ impl StackPlan {
                 touched.insert(change.address.component.as_str());
             }
         }
-        counts.components = touched.len();
+        counts.components = touched.into_iter().filter(|key| is_component(key)).count();
         counts
     }
 }

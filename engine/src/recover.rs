@@ -2,11 +2,12 @@
 //!
 //! [`look_into`] asks the provider and changes nothing; [`run`] records the answer, under the component's lease.
 
-use crate::address::StackId;
+use crate::address::{Address, StackId};
 use crate::apply::lease::{Claim, Held, LeaseError};
 use crate::deadline;
 use crate::event::{Event, Events};
 use crate::plan::contract::result_agrees_with_plan;
+use crate::plan::row_stack;
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
@@ -14,6 +15,7 @@ use crate::store::{
     Intent, NewOperation, OpenIntent, OperationStatus, Record, RowStatus, Selection, StateStore, StepAction,
     StepResult, StoreError, Write,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::value::wire::{WireError, encode_map};
@@ -97,6 +99,7 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent) -> F
         (_, Ok(Found::Strangers(_))) => {
             Finding::InDoubt("an object of that identity is there, and it does not come from this attempt".to_owned())
         }
+        (_, Ok(Found::Pending(what))) => Finding::TooEarly(what),
         (_, Ok(Found::Unknown)) => Finding::InDoubt("the provider cannot tell whether the call took effect".to_owned()),
         (_, Err(error)) => Finding::InDoubt(error.to_string()),
     }
@@ -120,6 +123,15 @@ pub struct Recovered {
     pub found: String,
     /// It could not be told: the step stays open and blocks its component.
     pub is_in_doubt: bool,
+}
+
+/// What a person says of a step that nobody can tell about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is no such object: nothing is kept.
+    Absent,
+    /// It is there, in whatever state: it is recorded, and replaced by the next apply.
+    Tainted,
 }
 
 /// All that recovery works with.
@@ -160,27 +172,9 @@ impl Recovery<'_> {
         if orphaned.is_empty() {
             return Ok(Vec::new());
         }
-        let components =
-            orphaned.iter().map(|open| (stack.clone(), open.intent.row.address.component.clone())).collect();
-        let operation = Uuid::now_v7();
-        let claim = Claim {
-            components,
-            operation,
-            holder: self.actor,
-            patience: self.patience,
-            cancel: self.cancel,
-            events: self.events,
-        };
-        let held = Held::take(self.store, claim).await?;
-        let new = NewOperation {
-            id: operation,
-            kind: "recover".to_owned(),
-            stacks: vec![stack.clone()],
-            actor: self.actor.to_owned(),
-        };
+        let (held, operation) = self.begin(stack, &orphaned).await?;
         let mut recovered = Vec::new();
         let result = async {
-            self.store.begin(&new).await?;
             // Another one may have been quicker: what is still open counts.
             let deadline = Instant::now() + self.patience;
             for open in self.orphaned(stack, selection).await? {
@@ -198,6 +192,59 @@ impl Recovery<'_> {
         Ok(recovered)
     }
 
+    /// Closes a step that nobody can tell about as a person says; false when there is no such step.
+    ///
+    /// # Errors
+    /// When leases cannot be had or the store fails.
+    pub async fn decide(&self, stack: &StackId, address: &Address, verdict: Verdict) -> Result<bool, LeaseError> {
+        let stack = row_stack(stack, address);
+        let mut orphaned = self.orphaned(&stack, &Selection::Addresses(BTreeSet::from([address.clone()]))).await?;
+        let Some(open) = orphaned.pop() else { return Ok(false) };
+        let (held, operation) = self.begin(&stack, std::slice::from_ref(&open)).await?;
+        let (found, writes) = match verdict {
+            Verdict::Absent => ("a person said that there is no such object", Ok(self.dropped(&open))),
+            Verdict::Tainted => ("a person said that it is there, half-made", self.tainted(&open)),
+        };
+        let result = async {
+            let mut records = vec![closing(&open.intent, found, writes?)];
+            let (status, summary) = (OperationStatus::Completed, format!("{address}: {found}"));
+            records.push(Record::End { operation, status, summary });
+            self.store.commit(held.leases(), &records).await
+        }
+        .await;
+        let released = held.release().await;
+        result?;
+        released?;
+        Ok(true)
+    }
+
+    /// Takes the leases of the components of steps, and begins an operation under them.
+    async fn begin(&self, stack: &StackId, steps: &[OpenIntent]) -> Result<(Held, Uuid), LeaseError> {
+        let operation = Uuid::now_v7();
+        let claim = Claim {
+            components: steps.iter().map(|open| (stack.clone(), open.intent.row.address.component.clone())).collect(),
+            operation,
+            holder: self.actor,
+            patience: self.patience,
+            cancel: self.cancel,
+            events: self.events,
+        };
+        let held = Held::take(self.store, claim).await?;
+        let new = NewOperation {
+            id: operation,
+            kind: "recover".to_owned(),
+            stacks: vec![stack.clone()],
+            actor: self.actor.to_owned(),
+        };
+        match self.store.begin(&new).await {
+            Ok(()) => Ok((held, operation)),
+            Err(error) => {
+                held.release().await?;
+                Err(error.into())
+            }
+        }
+    }
+
     async fn orphaned(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
         let open = self.store.open_intents(stack, selection).await?;
         Ok(open.into_iter().filter(|open| open.is_orphaned).collect())
@@ -206,6 +253,7 @@ impl Recovery<'_> {
     /// Finds out what became of one step, waiting while its call may still take effect, and records it.
     async fn resolve(&self, held: &Held, mut open: OpenIntent, deadline: Instant) -> Result<Recovered, StoreError> {
         let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
+        let mut told = String::new();
         let finding = loop {
             let finding = look_into(self.registry, self.seal, &open).await;
             let left = deadline.saturating_duration_since(Instant::now());
@@ -213,7 +261,12 @@ impl Recovery<'_> {
             if left.is_zero() || self.cancel.is_cancelled() {
                 break finding;
             }
-            self.events.take(Event::Recovering { message: format!("{address}: {reason}; looking again") });
+            // The time left counts down in the reason: the same but for numbers is told once.
+            let told_now: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+            if told_now != told {
+                self.events.take(Event::Recovering { message: format!("{address}: {reason}; looking again") });
+                told = told_now;
+            }
             let pause = Duration::from_secs(1).min(left);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -231,16 +284,7 @@ impl Recovery<'_> {
                 ("it took effect and is recorded now".to_owned(), self.recorded(&open, &attributes, &observed)?)
             }
         };
-        let intent = &open.intent;
-        let outcome = Record::Outcome {
-            operation: intent.operation,
-            step: intent.step,
-            stack: intent.row.stack.clone(),
-            address: intent.row.address.clone(),
-            action: intent.action,
-            result: StepResult::Recovered(found.clone()),
-            writes,
-        };
+        let outcome = closing(&open.intent, &found, writes);
         self.store.commit(held.leases(), &[outcome]).await?;
         self.events.take(Event::Recovering { message: format!("{address}: {found}") });
         Ok(Recovered { address, found, is_in_doubt: false })
@@ -273,5 +317,29 @@ impl Recovery<'_> {
         row.attributes = encode_map(attributes, self.seal).map_err(failed)?.to_string();
         row.private = record::seal_private(&observed.private, self.seal).map_err(failed)?;
         Ok(vec![Write::Put { row: Box::new(row), expected: intent.prior_generation }])
+    }
+    /// The object as it was planned, as far as that is known, to be replaced by the next apply.
+    fn tainted(&self, open: &OpenIntent) -> Result<Vec<Write>, StoreError> {
+        let intent = &open.intent;
+        let failed = |error: WireError| StoreError::Unavailable { doing: "written", reason: error.to_string() };
+        let mut attributes = record::open_attributes(&intent.row.attributes, self.seal).map_err(failed)?;
+        attributes.retain(|_, value| !value.has_unknown());
+        let mut row = intent.row.clone();
+        row.status = RowStatus::Tainted;
+        row.attributes = encode_map(&attributes, self.seal).map_err(failed)?.to_string();
+        Ok(vec![Write::Put { row: Box::new(row), expected: intent.prior_generation }])
+    }
+}
+
+/// Closes a step that recovery has an answer to.
+fn closing(intent: &Intent, found: &str, writes: Vec<Write>) -> Record {
+    Record::Outcome {
+        operation: intent.operation,
+        step: intent.step,
+        stack: intent.row.stack.clone(),
+        address: intent.row.address.clone(),
+        action: intent.action,
+        result: StepResult::Recovered(found.to_owned()),
+        writes,
     }
 }

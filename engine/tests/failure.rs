@@ -310,3 +310,20 @@ async fn without_a_key_a_plan_that_would_store_a_secret_is_refused() {
     let told = story.errors(&stack("- {type: world_thing, name: a, config: {key: a, secret: hunter2}}")).await;
     insta::assert_snapshot!(told);
 }
+
+#[tokio::test]
+async fn a_person_can_decide_what_nobody_can_tell() {
+    use terrace_engine::recover::Verdict;
+    for (verdict, rows) in [(Verdict::Absent, vec![]), (Verdict::Tainted, vec!["world_slow.a (Tainted)"])] {
+        let story = Story::new();
+        let text = stack("- {type: world_slow, name: a, config: {key: a}}");
+        crash_while(&story, &text, "create a", Fault::HangBefore).await;
+        end_leases(&story).await;
+        assert!(story.recover().await.iter().any(|step| step.is_in_doubt));
+        assert!(story.decide("world_slow.a", verdict).await);
+        assert_eq!(story.rows().await, rows);
+        assert!(!story.decide("world_slow.a", verdict).await, "there is nothing left to decide");
+        story.apply(&text).await;
+        assert_eq!(story.rows().await, ["world_slow.a"]);
+    }
+}

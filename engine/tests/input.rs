@@ -94,3 +94,13 @@ async fn an_output_that_exposes_a_secret_is_refused() {
     assert!(!told.contains("hunter2"));
     insta::assert_snapshot!(told);
 }
+
+#[tokio::test]
+async fn two_resources_that_name_one_object_are_told() {
+    let told = told(
+        "- {type: world_thing, name: a, config: {key: same}}
+         - {type: world_thing, name: b, config: {key: same}}",
+    )
+    .await;
+    insta::assert_snapshot!(told);
+}

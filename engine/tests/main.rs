@@ -13,3 +13,4 @@ mod failure; // steps that fail, crash, are stopped
 mod input; // descriptors with mistakes: what a person is told
 mod journal_points; // a crash or a failure at every write and every call
 mod order; // what is called, in which order, and what a second plan says
+mod properties; // random stacks among random trouble

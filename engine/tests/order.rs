@@ -265,3 +265,45 @@ async fn what_used_a_replaced_object_goes_before_it_whatever_else_depends_on_its
     story.apply(&text("two", "", "swap")).await;
     assert_eq!(story.log(), ["delete gone", "delete one", "create two", "update user"]);
 }
+
+#[tokio::test]
+async fn what_lives_in_state_only_is_replaced_without_a_call() {
+    let story = Story::new();
+    let text = |key: &str| stack(&format!("- {{type: world_note, name: a, config: {{key: {key}}}}}"));
+    story.apply(&text("one")).await;
+    assert_eq!(summary(&story.plan(&text("two")).await), "-/+ world_note.a (must be replaced)\n");
+    story.apply(&text("two")).await;
+    assert!(story.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_dependency_that_turns_around_leaves_no_loop_on_record() {
+    let story = Story::new();
+    let text = |a: &str, b: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, dependsOn: [{a}], config: {{key: a, val: {a}}}}}\n\
+             - {{type: world_thing, name: b, dependsOn: [{b}], config: {{key: b}}}}\n"
+        ))
+    };
+    story.apply(&text("", "a").replace("val: }", "val: 1}")).await;
+    story.apply(&text("b", "")).await;
+    story.log();
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete a", "delete b"]);
+}
+
+#[tokio::test]
+async fn protection_is_recorded_when_nothing_else_changes_and_lifted_the_same_way() {
+    let story = Story::new();
+    let text = |lifecycle: &str| {
+        stack(&format!("- {{type: world_thing, name: a, lifecycle: {{{lifecycle}}}, config: {{key: a}}}}"))
+    };
+    story.apply(&text("")).await;
+    story.apply(&text("preventDestroy: true")).await;
+    let none = stack("").replace("resources:", "resources: []");
+    let told = story.errors(&none).await;
+    assert!(told.contains("world_thing.a is protected and would be deleted"), "{told}");
+    story.apply(&text("")).await;
+    story.apply(&none).await;
+    assert!(story.rows().await.is_empty());
+}

@@ -84,7 +84,7 @@ fn one(output: &Output, format: OutputFormat) -> Result<String, Failure> {
             value if value.has_sensitive() => Err(hidden()),
             Value::String(text) => Ok(text.clone()),
             value @ (Value::Bool(_) | Value::Int(_) | Value::Number(_)) => Ok(value.to_json().to_string()),
-            value => Err(Failure::new(format!("the output `{}` is a {}, not one text", output.name, value.kind()))
+            value => Err(Failure::new(format!("the output `{}` is {}, not one text", output.name, value.kind()))
                 .hint("use `--format json`")),
         },
     }

@@ -25,6 +25,8 @@ pub(crate) struct Prepared {
     pub(crate) action: StepAction,
     pub(crate) planned: Planned,
     pub(crate) intent: Option<Intent>,
+    /// It is the removing step of its change.
+    is_removal: bool,
 }
 
 /// How a step ended.
@@ -69,7 +71,7 @@ pub(crate) async fn prepare_forward(
                 .map_err(|error| fail(error.to_string()))?,
         ),
     };
-    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent })
+    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: false })
 }
 
 /// Prepares the removing step of a change.
@@ -95,7 +97,7 @@ pub(crate) fn prepare_removal(
     } else {
         (StepAction::Record, None)
     };
-    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent })
+    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: true })
 }
 
 fn forward_action(change: &Change, ty: &ResourceType, planned: &Planned) -> StepAction {
@@ -311,6 +313,8 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
     };
     match change.action {
         Action::Delete | Action::Forget => done(vec![delete_row(prepared)], None),
+        // The old half of a replacement of what lives in state only.
+        _ if prepared.is_removal && change.action.is_replace() => done(vec![delete_row(prepared)], None),
         Action::Retain => match &change.prior {
             Some(prior) => {
                 let row = row(

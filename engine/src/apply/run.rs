@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
                     let Some((plan, change)) = self.change(stack, change) else { continue };
                     if change.in_doubt.is_some() {
                         self.break_step(step, change.address.to_string());
-                    } else if change.action == Action::NoOp && !change.has_refreshed() {
+                    } else if change.action == Action::NoOp && !change.is_recorded_anew() {
                         self.complete(step);
                     } else if self.is_recorded_only(change) {
                         self.record_forward(step, plan, change, records).await;

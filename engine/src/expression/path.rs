@@ -284,7 +284,7 @@ fn missing(value: &Value, led: &str, step: &ReferenceStep, is_sensitive: bool) -
             Some(format!("take one item (`{led}[0].{key}`) or all of them (`{led}.map(item, item.{key})`)")),
         ),
         (Value::Null, _) => (format!("`{led}` is null, so there is no `{led}{step}`"), None),
-        (other, _) => (format!("`{led}` is of kind {}, so there is no `{led}{step}`", other.kind()), None),
+        (other, _) => (format!("`{led}` is {}, so there is no `{led}{step}`", other.kind()), None),
     };
     Missing { message, hint }
 }

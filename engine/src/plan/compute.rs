@@ -4,7 +4,7 @@ use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
     Change, ComponentPlan, Mode, Note, Origin, OutputChange, OwnerChange, Part, Plan, StackPlan, doubt, orphans,
-    outputs, refresh,
+    outputs, refresh, twins,
 };
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -232,6 +232,7 @@ impl Planner<'_> {
         mut diagnostics: Vec<Diagnostic>,
     ) -> Result<Computed, PlanFailure> {
         self.check_storable(&stacks, &mut diagnostics);
+        twins::check(self.registry, &stacks, &mut diagnostics);
         remove_repeated(&mut diagnostics);
         // In the order of the text; what has no place comes last.
         diagnostics.sort_by_key(|diagnostic| match diagnostic.labels.first().map(|label| &label.at) {
@@ -320,23 +321,32 @@ impl StackPlan {
     fn sorted(
         stack: StackId,
         components: Vec<ComponentPlan>,
-        mut changes: Vec<Change>,
+        changes: Vec<Change>,
         outputs: Vec<OutputChange>,
         mut owners: Vec<OwnerChange>,
     ) -> Self {
         let position: BTreeMap<&str, usize> =
             components.iter().enumerate().map(|(position, component)| (component.key.as_str(), position + 1)).collect();
-        changes.sort_by(|a, b| {
-            let place = |change: &Change| {
-                let first = usize::from(!change.address.is_shared());
-                (first, position.get(change.address.component.as_str()).copied().unwrap_or(usize::MAX))
-            };
-            place(a).cmp(&place(b)).then_with(|| a.address.cmp(&b.address)).then_with(|| a.deposed.cmp(&b.deposed))
-        });
+        let mut changes = in_order(changes, &position);
         doubt::hold_back(&mut changes);
         owners.sort_by(|a, b| a.ownership.cmp(&b.ownership));
         Self { stack, components, changes, outputs, owners }
     }
+}
+
+/// The changes of shared resources first, then by component, then by address. Positions are sorted and each change is
+/// moved once: it is large.
+fn in_order(changes: Vec<Change>, components: &BTreeMap<&str, usize>) -> Vec<Change> {
+    let place = |change: &Change| match change.address.is_shared() {
+        true => 0,
+        false => components.get(change.address.component.as_str()).copied().unwrap_or(usize::MAX),
+    };
+    let mut keys: Vec<(usize, &Address, &Option<String>, usize)> =
+        changes.iter().enumerate().map(|(at, change)| (place(change), &change.address, &change.deposed, at)).collect();
+    keys.sort_unstable();
+    let order: Vec<usize> = keys.into_iter().map(|(_, _, _, at)| at).collect();
+    let mut changes: Vec<Option<Change>> = changes.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|at| changes.get_mut(at)?.take()).collect()
 }
 
 fn compiled_components(

@@ -9,6 +9,7 @@ use crate::deadline;
 use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
+use crate::expression::Template;
 use crate::record;
 use crate::source::{Place, Span};
 use crate::store::RowStatus;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    Attempt, Attributes, DataAmount, Found, PlannedChange, ProposedChange, ResourceType, Session, Value,
+    Attempt, Attributes, DataAmount, ErrorKind, Found, PlannedChange, ProposedChange, ResourceType, Session, Value,
 };
 
 /// One instance to be planned.
@@ -31,6 +32,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) adopt: Adopt,
     pub(crate) timeouts: Timeouts,
+    pub(crate) template: &'a Template,
     pub(crate) span: Span,
     pub(crate) place: Option<Place>,
     pub(crate) row: Option<LoadedRow>,
@@ -69,7 +71,11 @@ pub(crate) async fn plan(
     let planned = match session.plan(wanted.ty, &proposed).await {
         Ok(planned) => planned,
         Err(error) => {
-            let mut diagnostic = Diagnostic::error("cannot_plan", error.to_string()).at(wanted.span);
+            let at = match &error.kind {
+                ErrorKind::InvalidInput { path: Some(path) } => wanted.template.span_at(path),
+                _ => wanted.span,
+            };
+            let mut diagnostic = Diagnostic::error("cannot_plan", error.to_string()).at(at);
             if let Some(solution) = error.solutions.first() {
                 diagnostic = diagnostic.hint(solution.clone());
             }
@@ -97,7 +103,7 @@ pub(crate) async fn plan(
         data_loss(planner, session, &wanted.address, wanted.ty, decision.action, recorded.as_ref(), &planned).await;
     let replace_paths = planned.replace_paths.clone();
     let after = After { attributes: planned.planned, private: planned.private, deferred: wanted.deferred, write_only };
-    Ok(Some(Change {
+    let change = Change {
         address: wanted.address,
         deposed: None,
         action: if wanted.in_doubt.is_some() { Action::NoOp } else { decision.action },
@@ -114,7 +120,18 @@ pub(crate) async fn plan(
         timeouts: wanted.timeouts,
         data_loss: data_loss.filter(|_| wanted.in_doubt.is_none()),
         in_doubt: wanted.in_doubt,
-    }))
+    };
+    if change.has_other_lifecycle() {
+        diagnostics.push(
+            Diagnostic::note(
+                "lifecycle_changed",
+                format!("the lifecycle of {} changes, which is recorded", change.address),
+            )
+            .at(wanted.span)
+            .about(&address_text),
+        );
+    }
+    Ok(Some(change))
 }
 
 struct Decision {
@@ -185,7 +202,7 @@ async fn find_existing(
             write_only: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
         }),
-        Ok(Found::Absent | Found::Unknown) => None,
+        Ok(Found::Absent | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
             diagnostics.push(Diagnostic::error("cannot_read", format!("{address} cannot be looked for: {error}")));
             None

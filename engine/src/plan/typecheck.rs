@@ -82,13 +82,30 @@ impl Checker<'_> {
                 diagnostics.push(
                     Diagnostic::error(
                         "wrong_type",
-                        format!("`{path}` of `{}` has to be {}, and is {}", self.ty, expected.describe(), found.kind()),
+                        format!(
+                            "`{path}` of `{}` has to be {}, and is {}",
+                            self.ty,
+                            expectation(expected),
+                            found.kind()
+                        ),
                     )
                     .at((self.place)(path))
                     .maybe_hint(conversion(expected, found)),
                 );
             }
         }
+    }
+}
+
+/// The type with its article.
+fn expectation(ty: &AttributeType) -> String {
+    match ty {
+        AttributeType::Int | AttributeType::Float | AttributeType::List(_) | AttributeType::Map(_) => {
+            format!("a {}", ty.describe())
+        }
+        AttributeType::Object(_) => "an object".to_owned(),
+        AttributeType::Bool => "true or false".to_owned(),
+        AttributeType::String | AttributeType::Any => ty.describe(),
     }
 }
 

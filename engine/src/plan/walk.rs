@@ -656,7 +656,7 @@ pub(crate) struct Prepared {
 fn wanted<'w>(
     planner: &Planner<'_>,
     stack: &'w crate::address::StackId,
-    declaration: &ResourceDeclaration,
+    declaration: &'w ResourceDeclaration,
     ty: &'w ResourceType,
     address: Address,
     provider: String,
@@ -679,6 +679,7 @@ fn wanted<'w>(
             delete: given.delete.unwrap_or(ty.timeouts.delete),
             read: given.read.unwrap_or(ty.timeouts.read),
         },
+        template: &declaration.config,
         span: declaration.name.span,
         place: planner.sources.place(declaration.name.span),
         row: None,

@@ -5,7 +5,7 @@ use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
 use super::text::{cut, visible};
-use super::totals::{details, is_listed, of_stack, to_do, totals, verdict};
+use super::totals::{details, is_listed, to_do, totals, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
 use crate::address::SHARED;
 use crate::plan::{Change, Mode, OutputChange, OwnerChange, Part, Plan, StackPlan};
@@ -204,7 +204,7 @@ impl Screen {
         }
         if plan.stacks.len() > 1 {
             for stack in &plan.stacks {
-                let _ = writeln!(self.text, "  {}: {}", visible(&stack.stack.to_string()), to_do(&of_stack(stack)));
+                let _ = writeln!(self.text, "  {}: {}", visible(&stack.stack.to_string()), to_do(&stack.counts()));
             }
         }
         if plan.is_errored && plan.has_changes() {

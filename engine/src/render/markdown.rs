@@ -10,7 +10,7 @@ mod budget;
 mod escape;
 mod folds;
 
-use super::totals::{details, is_listed, of_stack, totals, verdict};
+use super::totals::{details, is_listed, totals, verdict};
 use crate::action::Action;
 use crate::plan::{Change, Plan};
 use budget::{Budget, Page};
@@ -145,7 +145,7 @@ fn table(plan: &Plan, page: &mut Page, budget: Budget) {
     if plan.stacks.len() > 1 {
         page.push("\n");
         let lines = plan.stacks.iter().map(|stack| {
-            format!("- {}: {}\n", code(&stack.stack.to_string(), 120), super::totals::to_do(&of_stack(stack)))
+            format!("- {}: {}\n", code(&stack.stack.to_string(), 120), super::totals::to_do(&stack.counts()))
         });
         page.fill(budget.part(10), lines, |shown| format!("- … {} more stacks\n", plan.stacks.len() - shown));
     }

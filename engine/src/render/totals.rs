@@ -1,12 +1,11 @@
 //! How much a plan does: the line that wrappers of terraform look for, and our own below it.
 
 use super::text::thousands;
-use crate::address::SHARED;
 use crate::plan::{Change, Counts, Plan, StackPlan};
 
-/// The sum over stacks. Shared resources are no component of their own here.
+/// The sum over stacks.
 pub(crate) fn totals(plan: &Plan) -> Counts {
-    plan.stacks.iter().map(of_stack).fold(Counts::default(), |sum, counts| Counts {
+    plan.stacks.iter().map(StackPlan::counts).fold(Counts::default(), |sum, counts| Counts {
         add: sum.add + counts.add,
         change: sum.change + counts.change,
         destroy: sum.destroy + counts.destroy,
@@ -19,14 +18,6 @@ pub(crate) fn totals(plan: &Plan) -> Counts {
         components: sum.components + counts.components,
         components_total: sum.components_total + counts.components_total,
     })
-}
-
-/// The counts of one stack.
-pub(crate) fn of_stack(stack: &StackPlan) -> Counts {
-    let counts = stack.counts();
-    let touches_shared = stack.changes.iter().any(|change| change.address.component == SHARED && change.is_change());
-    let is_component = stack.components.iter().any(|component| component.key == SHARED);
-    Counts { components: counts.components.saturating_sub(usize::from(touches_shared && !is_component)), ..counts }
 }
 
 /// `6 to add, 1 to change, 1 to destroy`, in terraform's very words and digits.

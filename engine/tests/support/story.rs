@@ -16,7 +16,7 @@ use terrace_engine::event::NoEvents;
 use terrace_engine::expression::Functions;
 use terrace_engine::plan::compute::{Computed, Environment, Options, Planner};
 use terrace_engine::plan::{Origin, Plan, file};
-use terrace_engine::recover::{Recovered, Recovery};
+use terrace_engine::recover::{Recovered, Recovery, Verdict};
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
@@ -211,6 +211,21 @@ impl Story {
             recovered.extend(recovery.run(stack, &Selection::All).await.unwrap());
         }
         recovered
+    }
+
+    /// Closes a step in doubt as a person says.
+    pub async fn decide(&self, address: &str, verdict: Verdict) -> bool {
+        let registry = self.registry();
+        let recovery = Recovery {
+            store: &self.store,
+            registry: &registry,
+            seal: &self.seal,
+            events: &NoEvents,
+            cancel: &self.cancel,
+            patience: Duration::ZERO,
+            actor: "a test",
+        };
+        recovery.decide(&StackId::new("demo", "test"), &address.parse().unwrap(), verdict).await.unwrap()
     }
 
     /// Plans and applies a descriptor; nothing may fail, and a second plan has to be empty.

@@ -182,6 +182,8 @@ pub enum Found {
     Strangers(Observed),
     /// There is none, and none can appear any more unless the call still runs.
     Absent,
+    /// The call still runs, in words: ask again.
+    Pending(String),
     /// It cannot be told.
     Unknown,
 }

@@ -211,19 +211,19 @@ impl Value {
         }
     }
 
-    /// What kind of value this is, in words of a descriptor's author: "text", "whole number", "list" …
+    /// What kind of value this is, in words of a descriptor's author: "text", "a whole number", "a list" …
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self.exposed() {
             Self::Null => "null",
-            Self::Bool(_) => "true/false",
-            Self::Int(_) => "whole number",
-            Self::Number(_) => "number",
+            Self::Bool(_) => "true or false",
+            Self::Int(_) => "a whole number",
+            Self::Number(_) => "a number",
             Self::String(_) => "text",
-            Self::List(_) => "list",
-            Self::Map(_) => "map",
-            Self::Unknown => "unknown value",
-            Self::Sensitive(_) => "sensitive value",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+            Self::Unknown => "an unknown value",
+            Self::Sensitive(_) => "a sensitive value",
         }
     }
 

@@ -97,3 +97,22 @@ impl SqliteStore {
         writer.run("written", |connection| Ok(connection.pragma_update(None, "synchronous", "OFF")?)).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_statement_is_compiled_once_whatever_is_bound_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let compiled_again = store
+        .write(|transaction, _| {
+            let sql = "SELECT resource.generation FROM resource JOIN version ON version.id = resource.version
+                       WHERE resource.stack = ?1 AND component = ?2";
+            let mut statement = transaction.prepare(sql)?;
+            for stack in 0..10 {
+                statement.exists((stack, "api"))?;
+            }
+            Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
+        })
+        .await
+        .unwrap();
+    assert_eq!(compiled_again, 0);
+}

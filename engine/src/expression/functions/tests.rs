@@ -71,14 +71,14 @@ fn own_functions_do_what_their_documentation_says() {
         ("sqlType('snowflake', {})", "`sqlType`: a column without `dataType`"),
         (
             "sqlType('snowflake', 1)",
-            "`sqlType`: expected a column as a map (`dataType`, `precision`, …), found whole number",
+            "`sqlType`: expected a column as a map (`dataType`, `precision`, …), found a whole number",
         ),
         ("identity('user:jane.roe_example.com', 'snowflake')", "{\"kind\": \"user\", \"name\": \"JROE\"}"),
         ("identity('user:joe', 'snowflake').name", "\"JOE\""),
         ("identity('dev', 'snowflake')", "`identity`: `dev` cannot be mapped"),
         ("identity('group:dev', 'kafka')", "{\"kind\": \"group\", \"name\": \"group:dev\"}"),
         ("identity('dev', 'kafka').kind", "\"group\""),
-        ("lower(1)", "`lower`: expected text, found whole number"),
+        ("lower(1)", "`lower`: expected text, found a whole number"),
         ("lower('a', 'b')", "`lower`: expected 1 argument, found 2"),
     ] {
         assert_eq!(say(expression), expected, "{expression}");

@@ -62,7 +62,7 @@ fn steps_are_followed_through_marks() {
         ("v.list[1]", "`v.list` has 1 items, none at 1 (the first is at 0)"),
         ("v.lst", "`v` has no `lst`; did you mean `list`?"),
         ("v.null.x", "`v.null` is null, so there is no `v.null.x`"),
-        ("v.list[0].id.x", "`v.list[0].id` is of kind whole number, so there is no `v.list[0].id.x`"),
+        ("v.list[0].id.x", "`v.list[0].id` is a whole number, so there is no `v.list[0].id.x`"),
         ("v.secret.tokn", "`v.secret` has no `tokn`"),
     ] {
         let reference = parse(path).unwrap();

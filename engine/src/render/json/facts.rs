@@ -3,7 +3,6 @@
 use super::{counts, has_managed_changes, qualified};
 use crate::action::Action;
 use crate::plan::{Change, DataLossNote, Note, OwnerChange, Plan, StackPlan};
-use crate::render::totals::of_stack;
 use serde_json::{Map as Object, Value as Json, json};
 
 /// Facts of the plan as a whole.
@@ -56,7 +55,7 @@ fn of_stack_plan(stack: &StackPlan) -> Json {
     };
     json!({
         "stack": stack.stack,
-        "counts": of_stack(stack),
+        "counts": stack.counts(),
         "components": components,
         "owners": stack.owners.iter().map(owner).collect::<Vec<_>>(),
     })

@@ -187,7 +187,7 @@ impl Session for Commands {
         if let Some(lost) = &attempt.lost_call
             && still_runs(attempt, lost).await?
         {
-            return Ok(Found::Unknown);
+            return Ok(Found::Pending("its process still runs".to_owned()));
         }
         let prior = attempt.prior.as_ref().map(|prior| &prior.attributes);
         // A lost delete has no planned attributes: it ran what was recorded.

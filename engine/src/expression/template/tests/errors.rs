@@ -64,7 +64,7 @@ fn secrets_never_occur_in_errors() {
     // A list in a text is an error that tells its kind only.
     assert_eq!(
         text("x ${{ s.list }}", variables),
-        "error: text cannot take up `s.list`: expected text, a number or true/false, found list; `json(…)` and \
+        "error: text cannot take up `s.list`: expected text, a number or true/false, found a list; `json(…)` and \
          `list.join(\", \")` make text of it"
     );
 }
