@@ -4,7 +4,7 @@ mod planning;
 mod state;
 
 pub use planning::{ApplyArguments, Consent, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments};
-pub use state::{OperationsCommand, StateCommand};
+pub use state::{OperationsArguments, OperationsCommand, StateCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -138,35 +138,33 @@ pub enum Command {
     )]
     Graph(GraphArguments),
     /// The stacks of the state
-    #[command(subcommand)]
-    Stacks(StacksCommand),
+    Stacks(StacksArguments),
     /// Look into the state, and mend it
     #[command(subcommand)]
     State(StateCommand),
     /// What was done
-    #[command(subcommand)]
-    Operations(OperationsCommand),
+    Operations(OperationsArguments),
     /// Who may change what right now
-    #[command(subcommand)]
-    Leases(LeasesCommand),
+    Leases(LeasesArguments),
     /// Find out what became of steps that a crash cut off
+    #[command(
+        after_help = "Examples:\n  terrace recover\n  terrace recover --absent 'api/local_file.part[\"x\"]'\n  terrace recover --tainted demo@local:local_file.a"
+    )]
     Recover(RecoverArguments),
     /// Take a lease away from its holder
     #[command(after_help = "Example:\n  terrace unlock LEASE    (`terrace leases list` names them)")]
     Unlock(UnlockArguments),
     /// The blueprints that components can have
-    #[command(subcommand)]
-    Blueprints(BlueprintsCommand),
+    Blueprints(BlueprintsArguments),
     /// The technologies of this build
-    #[command(subcommand)]
-    Providers(ProvidersCommand),
+    Providers(ProvidersArguments),
     /// Write a completion script for a shell
     #[command(after_help = "Example:\n  terrace completion bash > ~/.local/share/bash-completion/completions/terrace")]
     Completion(CompletionArguments),
     /// Show the version
     Version(VersionArguments),
     /// Commands of terraform, and what does the same here
-    #[command(hide = true, long_about = crate::commands::COMING_FROM_TERRAFORM)]
+    #[command(hide = true, long_about = crate::commands::COMING_FROM_TERRAFORM, help_template = "{about}")]
     ComingFromTerraform,
 }
 
@@ -280,14 +278,54 @@ pub struct GraphArguments {
     pub format: GraphFormat,
 }
 
-/// `terrace stacks`.
+/// `terrace stacks`: lists unless something else is asked.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct StacksArguments {
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Option<StacksCommand>,
+    /// The form of the list.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+impl StacksArguments {
+    /// What is asked.
+    #[must_use]
+    pub fn command(self) -> StacksCommand {
+        self.command.unwrap_or(StacksCommand::List(self.format))
+    }
+}
+
+/// What can be asked of `terrace stacks`.
 #[derive(Debug, Subcommand)]
 pub enum StacksCommand {
     /// One stack a line
     List(FormatArguments),
 }
 
-/// `terrace leases`.
+/// `terrace leases`: lists unless something else is asked.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct LeasesArguments {
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Option<LeasesCommand>,
+    /// The form of the list.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+impl LeasesArguments {
+    /// What is asked.
+    #[must_use]
+    pub fn command(self) -> LeasesCommand {
+        self.command.unwrap_or(LeasesCommand::List(self.format))
+    }
+}
+
+/// What can be asked of `terrace leases`.
 #[derive(Debug, Subcommand)]
 pub enum LeasesCommand {
     /// One lease a line
@@ -300,6 +338,12 @@ pub struct RecoverArguments {
     /// Stacks (`name@environment`) [default: all of the environment]
     #[arg(value_name = "STACK")]
     pub stacks: Vec<String>,
+    /// Where it cannot be told: the call had no effect, nothing is kept; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub absent: Vec<String>,
+    /// Where it cannot be told: it is half-made, the next apply replaces it; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub tainted: Vec<String>,
 }
 
 /// `terrace unlock`.
@@ -312,7 +356,27 @@ pub struct UnlockArguments {
     pub auto_approve: bool,
 }
 
-/// `terrace blueprints`.
+/// `terrace blueprints`: lists unless something else is asked.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BlueprintsArguments {
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Option<BlueprintsCommand>,
+    /// The form of the list.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+impl BlueprintsArguments {
+    /// What is asked.
+    #[must_use]
+    pub fn command(self) -> BlueprintsCommand {
+        self.command.unwrap_or(BlueprintsCommand::List(self.format))
+    }
+}
+
+/// What can be asked of `terrace blueprints`.
 #[derive(Debug, Subcommand)]
 pub enum BlueprintsCommand {
     /// One blueprint a line
@@ -330,7 +394,27 @@ pub enum BlueprintsCommand {
     },
 }
 
-/// `terrace providers`.
+/// `terrace providers`: lists unless something else is asked.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ProvidersArguments {
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Option<ProvidersCommand>,
+    /// The form of the list.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+impl ProvidersArguments {
+    /// What is asked.
+    #[must_use]
+    pub fn command(self) -> ProvidersCommand {
+        self.command.unwrap_or(ProvidersCommand::List(self.format))
+    }
+}
+
+/// What can be asked of `terrace providers`.
 #[derive(Debug, Subcommand)]
 pub enum ProvidersCommand {
     /// One provider a line

@@ -1,4 +1,4 @@
-//! Habits from other tools that the parser cannot know: `-auto-approve`, `-var a=b`, `-target=…`.
+//! Habits from other tools that the parser cannot know: `-auto-approve`, `-var a=b`, `--target=…`.
 
 use crate::args::CommandLine;
 use crate::failure::Failure;
@@ -6,8 +6,15 @@ use clap::CommandFactory;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
+/// For options that choose resources.
+const PART: &str = "it is not supported yet; `-c COMPONENT` plans a part of a stack";
+
 /// Long options of terraform that mean something else here, or nothing yet.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("target", PART),
+    ("exclude", PART),
+    ("replace", "it is not supported yet; a change of an attribute that cannot be changed in place replaces"),
+    ("refresh-only", "it is not supported yet; `terrace drift` shows what differs from what was recorded"),
     ("upgrade", "providers are compiled in: there is nothing to upgrade"),
     ("lock", "leases are always taken; `--lock-timeout` says how long to wait for others"),
     ("var-files", "write `--var-file=…`"),
@@ -15,7 +22,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("compact-warnings", "there is no such option here"),
 ];
 
-/// What to say of a command line in which a long option has one dash.
+/// What to say of a command line in which a long option has one dash, or is one of terraform's.
 pub(crate) fn correction(arguments: &[OsString]) -> Option<Failure> {
     let known = long_options();
     let words = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
@@ -23,13 +30,17 @@ pub(crate) fn correction(arguments: &[OsString]) -> Option<Failure> {
 }
 
 fn correct(word: &str, known: &BTreeSet<String>) -> Option<Failure> {
-    let rest = word.strip_prefix('-').filter(|rest| !rest.starts_with('-') && rest.len() > 1)?;
+    let is_long = word.starts_with("--");
+    let rest = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|rest| rest.len() > 1)?;
     let (name, value) = match rest.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (rest, None),
     };
     let failure = Failure::new(format!("`{word}` begins with one dash: long options begin with two"));
     if known.contains(name) {
+        if is_long {
+            return None;
+        }
         return Some(failure.hint(match value {
             Some(value) => format!("write `--{name}={value}`"),
             None => format!("write `--{name}`"),
@@ -65,6 +76,9 @@ mod tests {
         assert_eq!(told("terrace plan -var a=b x.yaml").as_deref(), Some("write `--var`"));
         assert_eq!(told("terrace plan -config=x.yaml").as_deref(), Some("write `--config=x.yaml`"));
         assert_eq!(told("terrace plan -no-color x.yaml").as_deref(), Some("write `--color=never`"));
+        assert_eq!(told("terrace plan -target=a.b x.yaml").as_deref(), Some(PART));
+        assert_eq!(told("terrace plan --target a.b x.yaml").as_deref(), Some(PART));
+        assert!(told("terrace plan -refresh-only x.yaml").is_some_and(|hint| hint.contains("terrace drift")));
         assert_eq!(told("terrace -help").as_deref(), Some("write `--help`"));
     }
 

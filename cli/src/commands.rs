@@ -63,8 +63,8 @@ pub(crate) fn run(command: Command, global: &Global, variables: &Variables, ui: 
         Command::Init(arguments) => init::run(&context, &arguments),
         Command::Validate(arguments) => validate::run(&context, &arguments),
         Command::Graph(arguments) => graph::run(&context, &arguments),
-        Command::Blueprints(command) => blueprints::run(&context, command),
-        Command::Providers(command) => providers::run(&context, command),
+        Command::Blueprints(arguments) => blueprints::run(&context, arguments.command()),
+        Command::Providers(arguments) => providers::run(&context, arguments.command()),
         command => in_runtime(&context, command),
     }
 }
@@ -83,10 +83,10 @@ fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> 
             Command::Drift(arguments) => drift::run(context, &arguments).await,
             Command::Show(arguments) => show::run(context, &arguments).await,
             Command::Output(arguments) => output::run(context, &arguments).await,
-            Command::Stacks(command) => stacks::run(context, command).await,
+            Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
             Command::State(command) => state::run(context, command, &signals).await,
-            Command::Operations(command) => operations::run(context, command).await,
-            Command::Leases(command) => leases::run(context, command).await,
+            Command::Operations(arguments) => operations::run(context, arguments.command()).await,
+            Command::Leases(arguments) => leases::run(context, arguments.command()).await,
             Command::Recover(arguments) => recover::run(context, &arguments, &signals).await,
             Command::Unlock(arguments) => unlock::run(context, &arguments).await,
             // The commands without a runtime were taken care of before.

@@ -4,10 +4,11 @@ use crate::args::ChoiceArguments;
 use crate::configuration::FILE_NAME;
 use crate::failure::{Exit, Failure};
 use crate::report::report;
+use crate::settings::{Asked, Settings};
 use crate::ui::Ui;
 use crate::variables::Variables;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use terrace_engine::compile::Given;
@@ -18,6 +19,8 @@ use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
 use terrace_provider::Value;
 
+/// The code of what says that there is no such file.
+const MISSING: &str = "missing_file";
 /// Begins the names of environment variables that give variables of a stack.
 const VARIABLE_PREFIX: &str = "TERRACE_VAR_";
 
@@ -70,21 +73,24 @@ impl Input {
         if has_errors(&self.diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(()) }
     }
 
-    /// The environment that all descriptors name; those that name none follow the others.
+    /// The environment that all descriptors name; those that name none follow the others. Nothing when one is asked for
+    /// by flag or variable, for then the descriptors' own does not count.
     ///
     /// # Errors
-    /// When they name different ones.
-    pub(crate) fn environment(&self) -> Result<Option<&str>, Failure> {
+    /// When they name different ones, which is reported.
+    pub(crate) fn environment(&self, settings: &Settings, ui: &Ui) -> Result<Option<Asked<'_>>, Failure> {
         let mut named = self.descriptors.iter().filter_map(|descriptor| descriptor.environment.as_ref());
-        let Some(first) = named.next() else { return Ok(None) };
-        match named.find(|other| other.value != first.value) {
-            None => Ok(Some(&first.value)),
-            Some(other) => Err(Failure::new(format!(
-                "the descriptors name different environments: `{}` and `{}`",
-                first.value, other.value
-            ))
-            .hint("give the descriptors of one environment, or choose it with `--env`")),
-        }
+        let Some(first) = named.next().filter(|_| settings.environment.is_none()) else { return Ok(None) };
+        let Some(other) = named.find(|other| other.value != first.value) else {
+            return Ok(Some(Asked::described(first, &self.sources)));
+        };
+        let message = format!("the descriptors name different environments: `{}` and `{}`", first.value, other.value);
+        let diagnostic = Diagnostic::error("several_environments", message)
+            .at(other.span)
+            .at_with(first.span, "the other")
+            .hint("give the descriptors of one environment, or choose it with `--env`");
+        report(ui, &self.sources, &[diagnostic]);
+        Err(Failure::told(Exit::Error))
     }
 }
 
@@ -95,9 +101,11 @@ impl Input {
 pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut texts = Vec::new();
     let mut diagnostics = Vec::new();
+    let mut seen = BTreeSet::new();
     for path in paths {
         match texts_of(path) {
-            Ok(found) => texts.extend(found),
+            // A file may be named twice, or by itself and by its folder; that is one descriptor.
+            Ok(found) => texts.extend(found.into_iter().filter(|text| seen.insert(identity(&text.name)))),
             Err(diagnostic) => diagnostics.push(*diagnostic),
         }
     }
@@ -120,6 +128,11 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     }
     (input.descriptors, input.diagnostics) = descriptor::read(&input.sources, &ids, &Budget::default());
     Ok(Named::Descriptors(Box::new(input)))
+}
+
+/// What a file is, however its path is written.
+fn identity(name: &str) -> PathBuf {
+    Path::new(name).canonicalize().unwrap_or_else(|_| PathBuf::from(name))
 }
 
 /// The text of a file, or those of a folder.
@@ -160,7 +173,7 @@ fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
     }
     let bytes = std::fs::read(path).map_err(|error| {
         Box::new(match error.kind() {
-            ErrorKind::NotFound => Diagnostic::error("missing_file", format!("there is no file `{name}`"))
+            ErrorKind::NotFound => Diagnostic::error(MISSING, format!("there is no file `{name}`"))
                 .hint("give the path of a descriptor, of a folder of descriptors or of a saved plan"),
             _ => Diagnostic::error("unreadable", format!("`{name}` cannot be read: {error}")),
         })
@@ -232,7 +245,14 @@ pub(crate) struct Values {
 
 fn variable_file(path: &Path, ui: &Ui) -> Result<Vec<(String, Value)>, Failure> {
     let mut sources = Sources::default();
-    let read = text_of(path).map_err(|diagnostic| vec![*diagnostic]).and_then(|Text { name, text }| {
+    let missing = |mut diagnostic: Diagnostic| {
+        if diagnostic.code == MISSING {
+            diagnostic.hint =
+                Some("`--var-file` takes a YAML or JSON file with a `name: value` for each variable".to_owned());
+        }
+        diagnostic
+    };
+    let read = text_of(path).map_err(|diagnostic| vec![missing(*diagnostic)]).and_then(|Text { name, text }| {
         let id = sources.add(name, text.as_str());
         yaml::parse(id, &text, &Budget::default())
     });

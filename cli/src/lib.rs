@@ -62,7 +62,7 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
 
 fn carry_out(command_line: args::CommandLine) -> Exit {
     let variables = Variables::of_process();
-    let ui = Ui::new(&command_line.global);
+    let ui = Ui::new(&command_line.global, &variables);
     let result = prepare(&command_line.global, &variables)
         .and_then(|()| commands::run(command_line.command, &command_line.global, &variables, &ui));
     match result {

@@ -1,11 +1,15 @@
 //! From files to a plan: what `validate`, `plan`, `apply`, `destroy` and `graph` have in common.
 
+mod command;
+
+pub(crate) use command::command;
+
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{Input, given_variables};
 use crate::report::report;
-use crate::settings::Settings;
+use crate::settings::{Asked, Settings};
 use crate::stacks;
 use crate::wiring::{World, library};
 use jiff::Timestamp;
@@ -52,7 +56,7 @@ pub(crate) fn compile(
     let mut input = Input::read(files, ui)?;
     let settings = context.settings(files.first().map(PathBuf::as_path))?;
     input.accept(ui)?;
-    let environment = settings.environment(input.environment()?, ui)?;
+    let environment = settings.environment(input.environment(&settings, ui)?, ui)?;
     let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
     let given = given_variables(choice, context.variables, ui)?;
     // Compiling all blueprints takes two fifths of planning a thousand resources: a stack that uses none does without.
@@ -183,6 +187,13 @@ impl Project {
         Ok(planner.plan(&stacks, self.origin.clone()).await?)
     }
 
+    /// The variables whose values anybody may see.
+    pub(crate) fn open_variables(&self) -> BTreeSet<String> {
+        let all = || self.stacks.iter().flat_map(|described| &described.compiled.variables);
+        let hidden: BTreeSet<&String> = all().filter(|(_, it)| it.has_sensitive()).map(|(name, _)| name).collect();
+        all().map(|(name, _)| name).filter(|name| !hidden.contains(name)).cloned().collect()
+    }
+
     /// The components that were chosen: keys are planned by name, so they may be chosen in one stack only.
     fn chosen(&self) -> Result<BTreeSet<String>, Failure> {
         match self.stacks.as_slice() {
@@ -229,7 +240,8 @@ impl Removal {
         }
         let settings = context.settings(files.first().map(PathBuf::as_path))?;
         let parsed: Vec<StackId> = words.iter().filter_map(|word| word.parse().ok()).collect();
-        let described = input.environment()?.or(parsed.first().map(|stack| stack.environment.as_str()));
+        let named = || parsed.first().map(|stack| Asked::word(&stack.environment));
+        let described = input.environment(&settings, ui)?.or_else(named);
         let environment = settings.environment(described, ui)?;
         if let Some(other) = parsed.iter().find(|stack| stack.environment != environment.name) {
             return Err(Failure::new(format!("the stack `{other}` is not in the environment `{}`", environment.name))

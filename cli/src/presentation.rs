@@ -68,10 +68,18 @@ fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
     human::plan(plan, &human::Human { color: ui.is_result_colored(), width: ui.result_width(), detail })
 }
 
-/// Drift on standard output.
+/// Drift on standard output. What is not whole has resources that could not be read: no drift is no finding then.
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub(crate) fn drifted(ui: &Ui, items: &[DriftItem], is_json: bool) -> Result<(), Failure> {
-    if is_json { ui.print_json(&drift::json(items)) } else { ui.print(&drift::human(items)) }
+pub(crate) fn drifted(ui: &Ui, items: &[DriftItem], is_whole: bool, is_json: bool) -> Result<(), Failure> {
+    if !is_json {
+        return if is_whole || !items.is_empty() { ui.print(&drift::human(items)) } else { Ok(()) };
+    }
+    let mut json = drift::json(items);
+    if let Some(entries) = json.as_object_mut() {
+        entries.insert("errored".to_owned(), (!is_whole).into());
+        entries.insert("diagnostics".to_owned(), ui.remembered().into());
+    }
+    ui.print_json(&json)
 }

@@ -3,7 +3,10 @@
 //! Only the lines at fault are shown, not their neighbours: a configuration may hold a secret in the next line. Texts
 //! come from files that anybody may have written, so control characters are never passed on to the terminal.
 
+mod json;
 mod source;
+
+pub(crate) use json::with_failure;
 
 use crate::ui::Ui;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, SourceSpan};
@@ -21,6 +24,7 @@ const NARROWEST: usize = 40;
 
 /// Tells all diagnostics, errors last, where they are seen.
 pub(crate) fn report(ui: &Ui, sources: &Sources, diagnostics: &[Diagnostic]) {
+    diagnostics.iter().for_each(|diagnostic| ui.remember(json::diagnostic(diagnostic, sources)));
     let mut shown: Vec<&Diagnostic> =
         diagnostics.iter().filter(|diagnostic| diagnostic.is_error() || !ui.is_quiet).collect();
     shown.sort_by_key(|diagnostic| diagnostic.severity);

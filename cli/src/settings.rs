@@ -9,13 +9,34 @@ use crate::variables::Variables;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::diagnostic::has_errors;
-use terrace_state::StoreUrl;
+use terrace_engine::descriptor::Located;
+use terrace_engine::diagnostic::{Diagnostic, closest, has_errors};
+use terrace_engine::source::{Sources, Span};
+use terrace_state::{StoreUrl, StoreUrlError};
 
 /// Where the state is when nobody says it, within the project folder.
 pub(crate) const DEFAULT_STATE: &str = ".terrace/state.db";
 /// The environment when nobody says it.
 const DEFAULT_ENVIRONMENT: &str = "local";
+
+/// An environment that is asked for, and where it stands when a text names it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    name: &'a str,
+    place: Option<(Span, &'a Sources)>,
+}
+
+impl<'a> Asked<'a> {
+    /// Named by a word of the command line or by a plan.
+    pub(crate) const fn word(name: &'a str) -> Self {
+        Self { name, place: None }
+    }
+
+    /// Named by a descriptor.
+    pub(crate) fn described(name: &'a Located<String>, sources: &'a Sources) -> Self {
+        Self { name: &name.value, place: Some((name.span, sources)) }
+    }
+}
 
 /// What is in force for one run.
 #[derive(Debug, Clone)]
@@ -74,6 +95,10 @@ impl Settings {
             (None, Some(_)) => near,
             (None, None) => with_state(&working_folder),
         };
+        if global.env.as_deref() == Some("") {
+            return Err(Failure::new("`--env` names no environment")
+                .hint("write `--env NAME`, or leave it out for the descriptor's own"));
+        }
         let state = state_url(global, variables, &configuration, &project_folder, &working_folder)?;
         let stack = global.stack.as_deref().map(str::parse).transpose();
         Ok(Self {
@@ -93,23 +118,52 @@ impl Settings {
     ///
     /// # Errors
     /// When it is not configured, or its configuration is wrong, which is reported.
-    pub(crate) fn environment(&self, described: Option<&str>, ui: &Ui) -> Result<Environment, Failure> {
-        let name = self.environment.as_deref().or(described).unwrap_or(DEFAULT_ENVIRONMENT);
+    pub(crate) fn environment(&self, described: Option<Asked<'_>>, ui: &Ui) -> Result<Environment, Failure> {
+        let asked = self.environment.as_deref().map(Asked::word).or(described);
+        let Asked { name, place } = asked.unwrap_or(Asked::word(DEFAULT_ENVIRONMENT));
         let known = self.configuration.environment_names();
         if !known.contains(&name) {
-            let failure = Failure::new(format!("the environment `{name}` is not configured"));
-            return Err(if self.configuration.has_environments() {
-                failure.hint(format!("configured are: {}", known.join(", ")))
-            } else {
-                failure.hint(format!(
-                    "without a configuration there is the embedded environment only: pass `--env {DEFAULT_ENVIRONMENT}`, \
-                     or describe `{name}` in terrace.yaml"
-                ))
-            });
+            let message = format!("the environment `{name}` is not configured");
+            let hint = self.other_environments(name, &known);
+            let Some((span, sources)) = place else { return Err(Failure::new(message).hint(hint)) };
+            report(ui, sources, &[Diagnostic::error("unknown_environment", message).at(span).hint(hint)]);
+            return Err(Failure::told(Exit::Error));
         }
         let (environment, diagnostics) = self.configuration.environment(name, &self.variables);
         report(ui, &self.configuration.sources, &diagnostics);
         environment.filter(|_| !has_errors(&diagnostics)).ok_or(Failure::told(Exit::Error))
+    }
+
+    /// What to do about an environment that is not configured.
+    fn other_environments(&self, name: &str, known: &[&str]) -> String {
+        if !self.configuration.has_environments() {
+            return format!(
+                "without a configuration there is the embedded environment only: pass `--env {DEFAULT_ENVIRONMENT}`, or \
+                 describe `{name}` in terrace.yaml"
+            );
+        }
+        let listed = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        match closest(name, known.iter().copied()) {
+            Some(best) => format!("did you mean `{best}`? configured are: {listed}"),
+            None => {
+                format!("configured are: {listed}; pass one with `--env NAME`, or describe `{name}` in terrace.yaml")
+            }
+        }
+    }
+}
+
+/// SQLite or nothing: other states are named by a URL that may hold a password, so it is not repeated.
+fn supported(text: &str, origin: &str) -> Result<StoreUrl, Failure> {
+    const HINT: &str = "write `sqlite:PATH`, such as `sqlite:.terrace/state.db`";
+    match text.parse() {
+        Ok(StoreUrl::Postgres) => {
+            Err(Failure::new(format!("{origin}: a state in PostgreSQL is not supported yet")).hint(HINT))
+        }
+        Ok(url) => Ok(url),
+        Err(StoreUrlError::UnknownScheme(shown)) => {
+            Err(Failure::new(format!("{origin}: `{shown}` is not a state: expected `sqlite:PATH`")).hint(HINT))
+        }
+        Err(error @ StoreUrlError::NoPath) => Err(Failure::new(format!("{origin}: {error}"))),
     }
 }
 
@@ -126,10 +180,7 @@ fn state_url(
     let file = || configuration.state.as_deref().map(|text| (text, "`state` of terrace.yaml", project_folder));
     match flag.or_else(variable).or_else(file) {
         None => Ok(StoreUrl::Sqlite(project_folder.join(DEFAULT_STATE))),
-        Some((text, origin, folder)) => {
-            let url: StoreUrl = text.parse().map_err(|error| Failure::new(format!("{origin}: {error}")))?;
-            Ok(url.relative_to(folder))
-        }
+        Some((text, origin, folder)) => Ok(supported(text, origin)?.relative_to(folder)),
     }
 }
 
@@ -147,9 +198,10 @@ fn folder_of(path: &Path, working_folder: &Path) -> PathBuf {
     folder.canonicalize().unwrap_or(folder)
 }
 
-/// Who asks, for people.
+/// Who asks, for people; in a container a user often has a number and no name.
 fn actor(variables: &Variables) -> String {
-    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| variables.get(name)).unwrap_or("unknown");
+    let named = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| variables.get(name)).map(str::to_owned);
+    let user = named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let host = host.as_deref().map(str::trim).or_else(|| variables.get("HOSTNAME")).unwrap_or("localhost");
     format!("{user}@{host} (pid {})", std::process::id())

@@ -2,9 +2,10 @@
 
 use crate::failure::Failure;
 use crate::settings::Settings;
+use std::collections::BTreeSet;
 use terrace_engine::address::{Address, SHARED, StackId};
 use terrace_engine::diagnostic::closest;
-use terrace_engine::store::StateStore;
+use terrace_engine::store::{OwnersOf, Selection, StateStore};
 
 /// The stack that addresses are relative to.
 ///
@@ -72,6 +73,54 @@ pub(crate) async fn named(word: &str, settings: &Settings, store: &dyn StateStor
     }
 }
 
+/// The stack and the address of `STACK:ADDRESS`.
+pub(crate) fn split(text: &str) -> Option<(&str, &str)> {
+    // A key may hold a colon and an `@`, the stack before the address may not hold a bracket.
+    let head = text.split_once('[').map_or(text, |(head, _)| head);
+    let (stack, _) = head.split_once(':')?;
+    Some((stack, text.get(stack.len() + 1..)?))
+}
+
+/// The addresses of a stack, the shared ones that it owns included.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) async fn addresses(stack: &StackId, store: &dyn StateStore) -> Result<Vec<String>, Failure> {
+    let rows = store.rows(stack, &Selection::All).await?;
+    let owned = store.owners(&stack.environment, &OwnersOf::Stack(stack.clone())).await?;
+    let all: BTreeSet<String> = rows
+        .into_iter()
+        .map(|row| row.address.to_string())
+        .chain(owned.into_iter().map(|owner| owner.address.to_string()))
+        .collect();
+    Ok(all.into_iter().collect())
+}
+
+/// Which of the addresses somebody may have meant: those with that name, those that begin so, else the closest.
+pub(crate) fn similar(text: &str, addresses: &[String]) -> Option<String> {
+    const MANY: usize = 5;
+    let text = split(text).map_or(text, |(_, address)| address);
+    let bare = |address: &str| address.split_once('[').map_or(address.to_owned(), |(head, _)| head.to_owned());
+    let name = |address: &str| bare(address).rsplit(['.', '/']).next().map(str::to_owned);
+    let is_meant = |address: &&String| {
+        bare(address) == bare(text)
+            || bare(address).rsplit('/').next() == Some(text)
+            || name(address).as_deref() == Some(text)
+    };
+    let mut found: Vec<&str> = addresses.iter().filter(is_meant).map(String::as_str).collect();
+    if found.is_empty() {
+        found.extend(closest(text, addresses.iter().map(String::as_str)));
+    }
+    let more = found.len().saturating_sub(MANY);
+    let listed: Vec<String> = found.iter().take(MANY).map(|address| format!("`{address}`")).collect();
+    match (listed.as_slice(), more) {
+        ([], _) => None,
+        ([only], _) => Some(format!("did you mean {only}?")),
+        (several, 0) => Some(format!("did you mean one of {}?", several.join(", "))),
+        (several, more) => Some(format!("did you mean one of {} and {more} more?", several.join(", "))),
+    }
+}
+
 /// What `ADDRESS` or `STACK:ADDRESS` names. A shared address is looked for in the environment's shared resources.
 ///
 /// # Errors
@@ -82,18 +131,44 @@ pub(crate) async fn locate(
     store: &dyn StateStore,
 ) -> Result<(StackId, Address), Failure> {
     let wrong = |error: terrace_engine::address::AddressError| Failure::new(error.to_string());
-    // A key may hold a colon and an `@`, the stack before the address may not hold a bracket.
-    let head = text.split_once('[').map_or(text, |(head, _)| head);
-    let (stack, address) = match head.split_once(':') {
-        Some((stack, _)) => {
-            let address = text.get(stack.len() + 1..).unwrap_or_default();
-            (stack.parse().map_err(wrong)?, address.parse::<Address>().map_err(wrong)?)
-        }
-        None => {
-            let address = text.parse::<Address>().map_err(wrong)?;
-            (current(settings, store).await?, address)
+    let (stack, address) = match split(text) {
+        Some((stack, address)) => (stack.parse().map_err(wrong)?, address.parse::<Address>()),
+        None => (current(settings, store).await?, text.parse::<Address>()),
+    };
+    let address = match address {
+        Ok(address) => address,
+        Err(error) => {
+            let hint = similar(text, &addresses(&stack, store).await?);
+            return Err(hint.into_iter().fold(wrong(error), Failure::hint));
         }
     };
     let stack = if address.is_shared() { StackId::shared(&stack.environment) } else { stack };
     Ok((stack, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> Option<String> {
+        let addresses = ["api/local_file.f[\"a.b\"]", "api/local_file.f[\"c\"]", "local_file.greeting"];
+        similar(text, &addresses.map(str::to_owned))
+    }
+
+    #[test]
+    fn an_address_that_is_not_there_gets_those_that_are_like_it() {
+        assert_eq!(told("greeting").as_deref(), Some("did you mean `local_file.greeting`?"));
+        assert_eq!(told("local_file.greetng").as_deref(), Some("did you mean `local_file.greeting`?"));
+        let both = Some("did you mean one of `api/local_file.f[\"a.b\"]`, `api/local_file.f[\"c\"]`?");
+        assert_eq!(told("api/local_file.f").as_deref(), both);
+        assert_eq!(told("demo@local:local_file.f").as_deref(), both);
+        assert_eq!(told("f").as_deref(), both);
+        assert_eq!(told("zzz"), None);
+    }
+
+    #[test]
+    fn a_stack_stands_before_the_colon_and_never_in_a_key() {
+        assert_eq!(split("demo@local:api/local_file.a[\"x:y\"]"), Some(("demo@local", "api/local_file.a[\"x:y\"]")));
+        assert_eq!(split("local_file.a[\"x:y\"]"), None);
+    }
 }

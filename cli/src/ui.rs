@@ -2,12 +2,16 @@
 
 use crate::args::{Color, Global};
 use crate::failure::{Exit, Failure};
+use crate::variables::Variables;
 use anstream::{AutoStream, ColorChoice};
 use owo_colors::{OwoColorize, Style};
+use serde_json::Value as Json;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// How wide lines are where no terminal says it.
-const WIDTH: usize = 120;
+/// How wide lines are where neither a terminal nor `COLUMNS` says it.
+const WIDTH: usize = 100;
 
 /// What can be shown, and how.
 #[derive(Debug, Clone)]
@@ -16,22 +20,38 @@ pub(crate) struct Ui {
     is_asking_allowed: bool,
     /// Only results and errors are shown.
     pub(crate) is_quiet: bool,
+    /// What `COLUMNS` says.
+    columns: Option<usize>,
+    /// The diagnostics so far, for results in JSON. Clones tell into the same list.
+    told: Arc<Mutex<Vec<Json>>>,
 }
 
 impl Ui {
     /// The terminal as the options want it.
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global, variables: &Variables) -> Self {
         let choice = match global.color {
             Color::Auto => ColorChoice::Auto,
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,
         };
-        Self { choice, is_asking_allowed: global.input, is_quiet: global.quiet }
+        Self {
+            choice,
+            is_asking_allowed: global.input,
+            is_quiet: global.quiet,
+            columns: variables.get("COLUMNS").and_then(|text| text.parse().ok()).filter(|columns| *columns > 0),
+            told: Arc::default(),
+        }
     }
 
     /// The terminal before options are known.
     pub(crate) fn plain() -> Self {
-        Self { choice: ColorChoice::Auto, is_asking_allowed: false, is_quiet: false }
+        Self {
+            choice: ColorChoice::Auto,
+            is_asking_allowed: false,
+            is_quiet: false,
+            columns: None,
+            told: Arc::default(),
+        }
     }
 
     /// True when results are coloured.
@@ -56,12 +76,27 @@ impl Ui {
 
     /// How wide results may be.
     pub(crate) fn result_width(&self) -> usize {
-        terminal_size::terminal_size_of(io::stdout()).map_or(WIDTH, |(width, _)| usize::from(width.0))
+        self.width(io::stdout())
     }
 
     /// How wide what is told may be.
     pub(crate) fn telling_width(&self) -> usize {
-        terminal_size::terminal_size_of(io::stderr()).map_or(WIDTH, |(width, _)| usize::from(width.0))
+        self.width(io::stderr())
+    }
+
+    fn width(&self, stream: impl AsFd) -> usize {
+        let terminal = rustix::termios::tcgetwinsize(stream).ok();
+        terminal.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).or(self.columns).unwrap_or(WIDTH)
+    }
+
+    /// Remembers a diagnostic, for a result in JSON.
+    pub(crate) fn remember(&self, diagnostic: Json) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(diagnostic);
+    }
+
+    /// The diagnostics so far.
+    pub(crate) fn remembered(&self) -> Vec<Json> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Writes a result.
@@ -112,20 +147,28 @@ impl Ui {
         }
     }
 
-    /// Asks for consent: only `yes` is one.
+    /// Asks for consent: only `yes` is one. The hint says what to do where nobody can be asked.
     ///
     /// # Errors
     /// When nobody can be asked, or the answer is another.
-    pub(crate) fn confirm(&self, question: &str, flag: &str) -> Result<(), Failure> {
+    pub(crate) fn confirm(&self, question: &str, hint: &str) -> Result<(), Failure> {
         if !self.can_ask() {
-            return Err(Failure::new("there is no terminal to ask on, so nothing was changed")
-                .hint(format!("look at the plan, then pass `{flag}`")));
+            return Err(Failure::new("there is no terminal to ask on, so nothing was changed").hint(hint));
         }
         match ask(question, &mut io::stdin().lock(), &mut io::stderr().lock()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::new("the answer was not `yes`, so nothing was changed")),
             Err(error) => Err(Failure::new(format!("the answer cannot be read: {error}"))),
         }
+    }
+
+    /// Asks for one of several words, or their first letters; `None` when there is no answer any more.
+    ///
+    /// # Errors
+    /// When the answer cannot be read.
+    pub(crate) fn choose<'a>(&self, question: &str, words: &[&'a str]) -> Result<Option<&'a str>, Failure> {
+        choose(question, words, &mut io::stdin().lock(), &mut io::stderr().lock())
+            .map_err(|error| Failure::new(format!("the answer cannot be read: {error}")))
     }
 
     fn telling_style(&self, style: Style) -> Style {
@@ -150,6 +193,32 @@ fn ask(question: &str, input: &mut dyn BufRead, output: &mut dyn Write) -> io::R
     input.read_line(&mut answer)?;
     writeln!(output)?;
     Ok(answer.trim() == "yes")
+}
+
+/// Asks until the answer is one of the words, or the first letter of one.
+fn choose<'a>(
+    question: &str,
+    words: &[&'a str],
+    input: &mut dyn BufRead,
+    output: &mut dyn Write,
+) -> io::Result<Option<&'a str>> {
+    write!(output, "\n{question}\n\n")?;
+    loop {
+        write!(output, "  Enter a value: ")?;
+        output.flush()?;
+        let mut answer = String::new();
+        if input.read_line(&mut answer)? == 0 {
+            writeln!(output)?;
+            return Ok(None);
+        }
+        let answer = answer.trim().to_lowercase();
+        let is_meant =
+            |word: &&&str| **word == answer || word.chars().next().map(String::from).as_ref() == Some(&answer);
+        if let Some(word) = words.iter().find(is_meant) {
+            return Ok(Some(word));
+        }
+        writeln!(output, "  Only one of {} will be accepted.", words.join(", "))?;
+    }
 }
 
 /// Says that a panic is a bug instead of showing its message, which may hold anything.
@@ -185,8 +254,27 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_as_wide_as_columns_says_where_there_is_no_terminal() {
+        let width = |columns: &str| {
+            let variables = [("COLUMNS", columns)].into_iter().collect();
+            Ui::new(&Global::default(), &variables).width(std::fs::File::open("/dev/null").unwrap())
+        };
+        assert_eq!((width("40"), width(""), width("0"), width("wide")), (40, 100, 100, 100));
+    }
+
+    #[test]
+    fn a_choice_is_a_word_or_its_first_letter_and_is_asked_for_until_it_is_one() {
+        let chosen =
+            |text: &str| choose("What?", &["absent", "tainted"], &mut text.as_bytes(), &mut Vec::new()).unwrap();
+        assert_eq!(chosen("a\n"), Some("absent"));
+        assert_eq!(chosen("maybe\n\n Tainted \n"), Some("tainted"));
+        assert_eq!(chosen("yes\n"), None);
+        assert_eq!(chosen(""), None);
+    }
+
+    #[test]
     fn without_a_terminal_nobody_is_asked() {
-        let failure = Ui::plain().confirm("Apply?", "--auto-approve").unwrap_err();
+        let failure = Ui::plain().confirm("Apply?", "look at the plan, then pass `--auto-approve`").unwrap_err();
         assert_eq!(failure.exit, Exit::Error);
         assert_eq!(failure.hints, ["look at the plan, then pass `--auto-approve`"]);
     }

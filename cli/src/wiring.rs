@@ -111,6 +111,16 @@ pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::new(format!("the folder `{}` cannot be made: {error}", folder.display())))?;
     }
+    if let StoreUrl::Sqlite(path) = &settings.state
+        && let Some(folder) = path.parent().filter(|folder| !folder.is_dir())
+    {
+        let folder = folder.display();
+        return Err(Failure::new(format!(
+            "the state `{}` cannot be opened: there is no folder `{folder}`",
+            settings.state
+        ))
+        .hint(format!("make it with `mkdir -p '{folder}'`, or name another state with `--state`")));
+    }
     Ok(open(&settings.state, access).await?)
 }
 

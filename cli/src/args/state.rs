@@ -1,7 +1,7 @@
 //! Arguments of `state` and `operations`.
 
 use super::FormatArguments;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use uuid::Uuid;
 
@@ -61,7 +61,30 @@ pub enum StateCommand {
     },
 }
 
-/// `terrace operations`.
+/// `terrace operations`: lists unless something else is asked.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct OperationsArguments {
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Option<OperationsCommand>,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// The form of the list.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+impl OperationsArguments {
+    /// What is asked.
+    #[must_use]
+    pub fn command(self) -> OperationsCommand {
+        self.command.unwrap_or(OperationsCommand::List { limit: self.limit, format: self.format })
+    }
+}
+
+/// What can be asked of `terrace operations`.
 #[derive(Debug, Subcommand)]
 pub enum OperationsCommand {
     /// The newest operations, one a line

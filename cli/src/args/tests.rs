@@ -50,5 +50,20 @@ fn a_mistyped_command_gets_a_suggestion() {
 #[test]
 fn the_topic_for_people_from_terraform_maps_commands() {
     let error = parse("terrace help coming-from-terraform").unwrap_err().to_string();
-    assert!(error.contains("terraform force-unlock"), "{error}");
+    assert!(error.contains("terraform force-unlock") && !error.contains("Usage"), "{error}");
+    for word in ["terraform init", "terraform import", "-target", "-replace", "terraform taint", "fmt", "refresh"] {
+        assert!(error.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn what_can_be_listed_is_listed_without_a_subcommand() {
+    for line in ["terrace stacks", "terrace leases --json", "terrace blueprints", "terrace providers --json"] {
+        assert!(parse(line).is_ok(), "{line}");
+        assert!(parse(&line.replace(" --json", " list")).is_ok(), "{line}");
+    }
+    let Command::Operations(operations) = parse("terrace operations --limit 3").unwrap().command else { panic!() };
+    assert!(matches!(operations.command(), OperationsCommand::List { limit: 3, .. }));
+    let Command::Operations(operations) = parse("terrace operations list").unwrap().command else { panic!() };
+    assert!(matches!(operations.command(), OperationsCommand::List { limit: 20, .. }));
 }

@@ -6,6 +6,7 @@ use crate::args::ApplyArguments;
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, descriptor_of_plan, named};
 use crate::planning::compile;
+use crate::settings::Asked;
 use crate::signals::Signals;
 use crate::wiring::{World, store};
 use std::path::PathBuf;
@@ -72,7 +73,7 @@ async fn apply_saved(
             plan.environment
         )));
     }
-    let environment = settings.environment(Some(&plan.environment), context.ui)?;
+    let environment = settings.environment(Some(Asked::word(&plan.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
     let store = store(&settings, Access::ReadWrite).await?;
     let run = Run { context, arguments, signals, settings: &settings, world: &world };

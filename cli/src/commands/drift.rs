@@ -47,10 +47,12 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
     let mut seen = std::collections::BTreeSet::new();
     items.retain(|item| seen.insert((item.stack.clone(), item.address.clone())));
     let items = ignoring(items, &arguments.ignore);
-    presentation::drifted(context.ui, &items, arguments.format.is_json())?;
     report(context.ui, &sources, &diagnostics);
-    if has_errors(&diagnostics) {
-        return Err(Failure::told(Exit::Error));
+    let is_whole = !has_errors(&diagnostics);
+    presentation::drifted(context.ui, &items, is_whole, arguments.format.is_json())?;
+    if !is_whole {
+        let what = if items.is_empty() { "whether there is drift" } else { "whether there is more drift" };
+        return Err(Failure::new(format!("{what} cannot be told: not everything could be read")));
     }
     Ok(if items.is_empty() { Exit::Done } else { Exit::Changes })
 }

@@ -35,6 +35,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> R
             outputs.push(Output { component: component.key.clone(), name, value });
         }
     }
+    outputs.sort_by(|one, other| (&one.component, &one.name).cmp(&(&other.component, &other.name)));
     let format = if arguments.json { OutputFormat::Json } else { arguments.format };
     let text = match &arguments.name {
         Some(name) => one(find(&outputs, name)?, format)?,

@@ -3,72 +3,140 @@
 use super::Context;
 use crate::args::{PlanArguments, PlanFormat};
 use crate::failure::{Exit, Failure};
-use crate::planning::{Removal, compile};
+use crate::planning::{Removal, command, compile};
 use crate::presentation;
-use crate::report::report;
+use crate::report::{report, with_failure};
 use crate::wiring::{World, store};
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::{Plan, file};
+use terrace_engine::render::json::FORMAT_VERSION;
 use terrace_engine::source::Sources;
 use terrace_state::Access;
+
+/// A plan, and what it was computed with.
+struct Planned {
+    computed: Computed,
+    sources: Sources,
+    world: World,
+    /// The command that computes it again.
+    command: String,
+}
 
 /// Plans.
 ///
 /// # Errors
 /// When it cannot be planned; a plan with errors is shown, and ends with an error.
 pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Result<Exit, Failure> {
+    match planned(context, arguments).await {
+        Ok(planned) => show(context, arguments, &planned),
+        Err(failure) => {
+            if format(arguments) == PlanFormat::Json {
+                context.ui.print_json(&errored(context, &failure))?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn format(arguments: &PlanArguments) -> PlanFormat {
+    if arguments.json { PlanFormat::Json } else { arguments.format }
+}
+
+/// What programs read where there is no plan.
+fn errored(context: &Context<'_>, failure: &Failure) -> serde_json::Value {
+    serde_json::json!({
+        "format_version": FORMAT_VERSION, "errored": true, "applyable": false,
+        "diagnostics": with_failure(context.ui, failure),
+    })
+}
+
+async fn planned(context: &Context<'_>, arguments: &PlanArguments) -> Result<Planned, Failure> {
+    if let Some(path) = &arguments.out {
+        check_is_free(path)?;
+    }
     // A saved plan names the state that it is of, so that state has to be there.
     let access = if arguments.out.is_some() { Access::ReadWrite } else { Access::ReadOnly };
+    let (planning, files) = (&arguments.planning, &arguments.files);
     if arguments.destroy {
-        let (planning, files) = (&arguments.planning, &arguments.files);
         let removal = Removal::read(context, files, &planning.choice, planning.plaintext_secrets)?;
         let store = store(&removal.settings, access).await?;
         let computed = removal.plan(store.as_ref(), planning).await?;
-        return show(context, arguments, &computed, &removal.sources, &removal.world);
+        let command = command(context.global, &removal.settings, arguments, &BTreeSet::new());
+        return Ok(Planned { computed, sources: removal.sources, world: removal.world, command });
     }
-    let files: Vec<PathBuf> = arguments.files.iter().map(PathBuf::from).collect();
-    let project = compile(context, &files, &arguments.planning.choice, arguments.planning.plaintext_secrets)?;
+    let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+    let project = compile(context, &files, &planning.choice, planning.plaintext_secrets)?;
     let store = store(&project.settings, access).await?;
-    let computed = project.plan(store.as_ref(), &arguments.planning).await?;
-    show(context, arguments, &computed, &project.sources, &project.world)
+    let computed = project.plan(store.as_ref(), planning).await?;
+    let command = command(context.global, &project.settings, arguments, &project.open_variables());
+    Ok(Planned { computed, sources: project.sources, world: project.world, command })
 }
 
-fn show(
-    context: &Context<'_>,
-    arguments: &PlanArguments,
-    computed: &Computed,
-    sources: &Sources,
-    world: &World,
-) -> Result<Exit, Failure> {
-    let plan = &computed.plan;
-    let format = if arguments.json { PlanFormat::Json } else { arguments.format };
-    presentation::plan(
-        context.ui,
-        plan,
-        &presentation::PlanView {
-            format,
-            detail: arguments.detail,
-            max_chars: arguments.max_chars,
-            command: format!("terrace plan {}", arguments.files.join(" ")),
-        },
-        &world.seal,
-    )?;
-    report(context.ui, sources, &computed.diagnostics);
+fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> Result<Exit, Failure> {
+    let plan = &planned.computed.plan;
+    let view = presentation::PlanView {
+        format: format(arguments),
+        detail: arguments.detail,
+        max_chars: arguments.max_chars,
+        command: planned.command.clone(),
+    };
+    presentation::plan(context.ui, plan, &view, &planned.world.seal)?;
+    report(context.ui, &planned.sources, &planned.computed.diagnostics);
     if plan.is_errored {
         return Err(Failure::told(Exit::Error));
     }
     if let Some(path) = &arguments.out {
-        save(plan, path, world)?;
+        save(plan, path, &planned.world)?;
         context.ui.say(&format!("saved the plan: `terrace apply {}` applies exactly that", path.display()));
     }
     let has_changes = plan.has_changes();
     Ok(if arguments.detailed_exitcode && has_changes { Exit::Changes } else { Exit::Done })
 }
 
+/// A plan may take the place of an older plan and of nothing else: the descriptor is only a slip away.
+fn check_is_free(path: &Path) -> Result<(), Failure> {
+    use std::io::Read;
+    let shown = path.display();
+    let mut beginning = String::new();
+    let is_plan = match std::fs::File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return check_folder(path),
+        Err(_) => false,
+        Ok(file) => {
+            let read = file.take(file::BEGINNING.len() as u64).read_to_string(&mut beginning);
+            read.is_ok() && beginning == file::BEGINNING
+        }
+    };
+    if is_plan {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`--out {shown}`: `{shown}` is there already and is no saved plan, so it is left alone"))
+        .hint("give `--out` the name of a new file, or of a plan that may be replaced"))
+}
+
+fn check_folder(path: &Path) -> Result<(), Failure> {
+    let folder = folder_of(path);
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let (file, folder) = (path.display(), folder.display());
+    Err(Failure::new(format!("`--out {file}`: there is no folder `{folder}`")).hint("make the folder first"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Writes a plan file. It may hold what people call confidential, so only its owner can read it.
 fn save(plan: &Plan, path: &Path, world: &World) -> Result<(), Failure> {
     let text = file::write(plan, &world.seal)?;
+    // Planning takes a while: somebody may have written there meanwhile.
+    check_is_free(path)?;
     write_private(path, &text)
         .map_err(|error| Failure::new(format!("the plan cannot be saved as `{}`: {error}", path.display())))
 }
@@ -76,12 +144,44 @@ fn save(plan: &Plan, path: &Path, world: &World) -> Result<(), Failure> {
 /// Writes a file that only its owner can read, and replaces the one that was there as a whole.
 pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+    let write = || {
+        let mut temporary = tempfile::NamedTempFile::new_in(folder_of(path))?;
+        temporary.write_all(text.as_bytes())?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(path).map(drop).map_err(|error| error.error)
     };
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    temporary.write_all(text.as_bytes())?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map(drop).map_err(|error| error.error)
+    write().map_err(without_path)
+}
+
+/// The error itself: the temporary name within it means nothing to anybody.
+fn without_path(error: std::io::Error) -> std::io::Error {
+    if error.get_ref().is_some() { error.kind().into() } else { error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_replaces_plans_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert_eq!(check_is_free(&path), Ok(()));
+        std::fs::write(&path, format!("{}1}}", file::BEGINNING)).unwrap();
+        assert_eq!(check_is_free(&path), Ok(()));
+        for text in [&b"kind: Stack\n"[..], b"", b"\xff\xfe", b"{\"terrace"] {
+            std::fs::write(&path, text).unwrap();
+            let failure = check_is_free(&path).unwrap_err();
+            assert!(failure.message.unwrap().contains("is no saved plan"));
+        }
+        assert!(check_is_free(folder.path()).is_err());
+        assert!(check_is_free(&folder.path().join("none/file")).unwrap_err().message.unwrap().contains("no folder"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_does_not_name_a_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write_private(&folder.path().join("none/plan"), "x").unwrap_err();
+        assert!(!error.to_string().contains("tmp"), "{error}");
+    }
 }

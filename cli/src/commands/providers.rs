@@ -1,13 +1,14 @@
 //! `terrace providers`: the technologies of this build, their settings and resource types.
 
 use super::Context;
+use super::run::shown;
 use crate::args::ProvidersCommand;
 use crate::failure::{Exit, Failure};
 use crate::wiring::providers;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 use terrace_engine::diagnostic::closest;
-use terrace_provider::{Attribute, Object, ProviderSchema};
+use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
 /// Lists providers, or shows what one declares.
 ///
@@ -65,27 +66,47 @@ fn text(schema: &ProviderSchema) -> String {
 }
 
 fn attributes(object: &Object) -> String {
-    let line = |attribute: &Attribute| {
+    let mut text = String::new();
+    add_attributes(&mut text, object, 1);
+    text
+}
+
+/// The fields of nested objects stand below what holds them.
+fn add_attributes(text: &mut String, object: &Object, depth: usize) {
+    let indent = "  ".repeat(depth);
+    for attribute in &object.0 {
         let marks: String = marks(attribute).iter().map(|mark| format!(", {mark}")).collect();
-        format!("  {}: {}{marks}\n      {}\n", attribute.name, attribute.ty.describe(), attribute.doc)
-    };
-    object.0.iter().map(line).collect()
+        let ty = attribute.ty.describe();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{indent}{}: {ty}{marks}\n{indent}    {}", attribute.name, attribute.doc);
+        if let Some(fields) = fields(&attribute.ty) {
+            add_attributes(text, fields, depth + 2);
+        }
+    }
+}
+
+/// The fields of an object, or of those in a list or map.
+fn fields(ty: &AttributeType) -> Option<&Object> {
+    match ty {
+        AttributeType::Object(object) => Some(object),
+        AttributeType::List(item) | AttributeType::Map(item) => fields(item),
+        _ => None,
+    }
 }
 
 /// What is special about an attribute, in words.
-fn marks(attribute: &Attribute) -> Vec<&'static str> {
-    [
+fn marks(attribute: &Attribute) -> Vec<String> {
+    let marks = [
         (attribute.required, "required"),
         (!attribute.configurable, "computed"),
         (attribute.computed && attribute.configurable, "computed unless given"),
         (attribute.replaces, "a change replaces"),
         (attribute.write_only, "write-only"),
         (attribute.sensitive && !attribute.write_only, "sensitive"),
-    ]
-    .into_iter()
-    .filter(|(is_marked, _)| *is_marked)
-    .map(|(_, mark)| mark)
-    .collect()
+    ];
+    let marks = marks.into_iter().filter(|(is_marked, _)| *is_marked).map(|(_, mark)| mark.to_owned());
+    let default = attribute.default.as_ref().map(|default| format!("default {}", shown(default)));
+    marks.chain(default).collect()
 }
 
 fn to_json(schema: &ProviderSchema) -> Json {
@@ -110,7 +131,25 @@ fn object_to_json(object: &Object) -> Json {
             "required": attribute.required, "computed": attribute.computed, "configurable": attribute.configurable,
             "default": attribute.default.as_ref().map(terrace_provider::Value::to_json),
             "sensitive": attribute.sensitive, "write_only": attribute.write_only, "replaces": attribute.replaces,
+            "fields": fields(&attribute.ty).map(object_to_json),
         })
     };
     object.0.iter().map(attribute).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_shows_defaults_and_the_fields_of_nested_objects() {
+        let column = Object(vec![Attribute::new("nullable", AttributeType::Bool, "May be empty.").default_value(true)]);
+        let columns = AttributeType::list(AttributeType::Object(column));
+        let object = Object(vec![Attribute::new("columns", columns, "The columns.")]);
+        assert_eq!(
+            attributes(&object),
+            "  columns: list of object\n      The columns.\n      nullable: true/false, default true\n          May be empty.\n"
+        );
+        assert_eq!(object_to_json(&object)[0]["fields"][0]["default"], true);
+    }
 }

@@ -1,48 +1,44 @@
-//! `terrace recover`: finds out what became of steps that a crash cut off.
+//! `terrace recover`: finds out what became of steps that a crash cut off. Where that cannot be told a person says it:
+//! on a terminal when asked, otherwise with `--absent` and `--tainted`.
 
 use super::Context;
 use crate::args::RecoverArguments;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
 use crate::report::harmless;
+use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, store};
 use std::collections::BTreeSet;
-use terrace_engine::address::StackId;
-use terrace_engine::recover::Recovery;
-use terrace_engine::store::Selection;
+use std::sync::Arc;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::recover::{Recovered, Recovery, Verdict};
+use terrace_engine::store::{Selection, StateStore};
 use terrace_state::Access;
+
+/// A step that is in doubt after all that terrace can find out.
+struct Doubt {
+    stack: StackId,
+    address: Address,
+    /// Why it cannot be told.
+    reason: String,
+}
 
 /// Recovers stacks.
 ///
 /// # Errors
-/// When leases cannot be had or the state fails.
+/// When leases cannot be had, the state fails, or something is left in doubt.
 pub(super) async fn run(
     context: &Context<'_>,
     arguments: &RecoverArguments,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
+    let answers = answers(arguments)?;
     let settings = context.settings(None)?;
     let world = World::of_settings(&settings, context.ui)?;
     let store = store(&settings, Access::ReadWrite).await?;
-    let environment = &world.environment.name;
-    let mut wanted: BTreeSet<StackId> = BTreeSet::new();
-    for word in &arguments.stacks {
-        let stack = stacks::named(word, &settings, store.as_ref()).await?;
-        if stack.environment != *environment {
-            return Err(Failure::new(format!("the stack `{stack}` is not in the environment `{environment}`"))
-                .hint(format!("pass `--env {}`", stack.environment)));
-        }
-        wanted.insert(stack);
-    }
-    if arguments.stacks.is_empty() {
-        wanted.extend(store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment));
-        // A first apply that was cut off left steps, and no row yet.
-        let operations = store.operations(usize::MAX).await?;
-        let of_operations = operations.into_iter().flat_map(|operation| operation.stacks);
-        wanted.extend(of_operations.filter(|stack| stack.environment == *environment));
-    }
+    let wanted = stacks_to_look_into(arguments, &settings, &world, &store).await?;
     signals.begin_changes();
     let progress = Progress::for_people(context.ui);
     let recovery = Recovery {
@@ -61,16 +57,203 @@ pub(super) async fn run(
             return Err(Failure::told(Exit::Interrupted));
         }
     }
-    let in_doubt = recovered.iter().filter(|step| step.is_in_doubt).count();
+    // Shared resources are looked into with each stack of their environment.
+    let mut seen = BTreeSet::new();
+    recovered.retain(|step| seen.insert(step.address.clone()));
     let lines = recovered.iter().map(|step| format!("{}: {}\n", step.address, harmless(&step.found)));
     context.ui.print(&lines.collect::<String>())?;
-    match (recovered.len(), in_doubt) {
-        (0, _) => context.ui.print("Nothing to recover.\n")?,
-        (_, 0) => {}
-        (_, in_doubt) => {
-            return Err(Failure::new(format!("{in_doubt} steps are still in doubt"))
-                .hint("try again later, or look at the objects and use `terrace state rm` where one is not there"));
+    if recovered.is_empty() {
+        context.ui.print("Nothing to recover.\n")?;
+    }
+    check_answers(&answers, &recovered)?;
+    let mut left = Vec::new();
+    for doubt in recovered.iter().filter(|step| step.is_in_doubt).filter_map(doubt) {
+        let verdict = match answers.iter().find(|(text, _)| is_meant(text, &doubt)) {
+            Some((_, verdict)) => Some(*verdict),
+            None => ask(context, &doubt)?,
+        };
+        let Some(verdict) = verdict else {
+            left.push(doubt);
+            continue;
+        };
+        let is_decided = recovery.decide(&doubt.stack, &doubt.address, verdict).await?;
+        let outcome = match (is_decided, verdict) {
+            (false, _) => "is not in doubt any more",
+            (true, Verdict::Absent) => "nothing is kept",
+            (true, Verdict::Tainted) => "recorded as half-made, the next apply replaces it",
+        };
+        context.ui.print(&format!("{}:{}: {outcome}\n", doubt.stack, doubt.address))?;
+    }
+    if left.is_empty() { Ok(Exit::Done) } else { Err(still_in_doubt(&left)) }
+}
+
+/// The stacks that are named, else all of the environment.
+async fn stacks_to_look_into(
+    arguments: &RecoverArguments,
+    settings: &Settings,
+    world: &World,
+    store: &Arc<dyn StateStore>,
+) -> Result<BTreeSet<StackId>, Failure> {
+    let environment = &world.environment.name;
+    let mut wanted = BTreeSet::new();
+    for word in &arguments.stacks {
+        let stack = stacks::named(word, settings, store.as_ref()).await?;
+        if stack.environment != *environment {
+            return Err(Failure::new(format!("the stack `{stack}` is not in the environment `{environment}`"))
+                .hint(format!("pass `--env {}`", stack.environment)));
+        }
+        wanted.insert(stack);
+    }
+    if arguments.stacks.is_empty() {
+        wanted.extend(store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment));
+        // A first apply that was cut off left steps, and no row yet.
+        let operations = store.operations(usize::MAX).await?;
+        let of_operations = operations.into_iter().flat_map(|operation| operation.stacks);
+        wanted.extend(of_operations.filter(|stack| stack.environment == *environment));
+    }
+    Ok(wanted)
+}
+
+/// What the options say, by `ADDRESS` or `STACK:ADDRESS`.
+fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failure> {
+    let answered = |texts: &[String], verdict: Verdict| -> Vec<(String, Verdict)> {
+        texts.iter().map(|text| (text.clone(), verdict)).collect()
+    };
+    if let Some(both) = arguments.absent.iter().find(|text| arguments.tainted.contains(text)) {
+        return Err(Failure::new(format!("`{both}` cannot be both absent and tainted"))
+            .hint("look at the object: pass `--absent` when it is not there, `--tainted` when it is"));
+    }
+    for text in arguments.absent.iter().chain(&arguments.tainted) {
+        let address = stacks::split(text).map_or(text.as_str(), |(_, address)| address);
+        address.parse::<Address>().map_err(|error| Failure::new(error.to_string()))?;
+    }
+    Ok([answered(&arguments.absent, Verdict::Absent), answered(&arguments.tainted, Verdict::Tainted)].concat())
+}
+
+/// An answer to what nobody asks is a slip. One to what was found out meanwhile is none: the finding counts.
+fn check_answers(answers: &[(String, Verdict)], recovered: &[Recovered]) -> Result<(), Failure> {
+    for (text, _) in answers {
+        let meant: Vec<&Recovered> =
+            recovered.iter().filter(|step| doubt(step).is_some_and(|doubt| is_meant(text, &doubt))).collect();
+        match meant.as_slice() {
+            [_] => {}
+            [] => {
+                let failure = Failure::new(format!("no step of `{text}` is in doubt"));
+                let in_doubt: Vec<&str> =
+                    recovered.iter().filter(|step| step.is_in_doubt).map(|step| step.address.as_str()).collect();
+                return Err(match in_doubt.as_slice() {
+                    [] => failure.hint("nothing is in doubt in this environment; `--env` chooses another"),
+                    in_doubt => failure.hint(format!("in doubt are: {}", in_doubt.join(", "))),
+                });
+            }
+            several => {
+                let names: Vec<&str> = several.iter().map(|step| step.address.as_str()).collect();
+                return Err(Failure::new(format!("several stacks have a step of `{text}`"))
+                    .hint(format!("name one of them: {}", names.join(", "))));
+            }
         }
     }
-    Ok(Exit::Done)
+    Ok(())
+}
+
+fn doubt(step: &Recovered) -> Option<Doubt> {
+    let (stack, address) = stacks::split(&step.address)?;
+    Some(Doubt { stack: stack.parse().ok()?, address: address.parse().ok()?, reason: step.found.clone() })
+}
+
+fn is_meant(text: &str, doubt: &Doubt) -> bool {
+    match stacks::split(text) {
+        Some((stack, address)) => doubt.stack.to_string() == stack && is_address(address, doubt),
+        None => is_address(text, doubt),
+    }
+}
+
+fn is_address(text: &str, doubt: &Doubt) -> bool {
+    text.parse::<Address>().is_ok_and(|address| address == doubt.address)
+}
+
+/// Asks what became of a step; `None` when nobody says it.
+fn ask(context: &Context<'_>, doubt: &Doubt) -> Result<Option<Verdict>, Failure> {
+    if !context.ui.can_ask() {
+        return Ok(None);
+    }
+    let question = format!(
+        "{}:{}: {}\n  did the call take effect?\n    [a]bsent   nothing is kept\n    [t]ainted  recorded as half-made, \
+         the next apply replaces it\n    [s]kip     it stays in doubt",
+        doubt.stack,
+        doubt.address,
+        harmless(&doubt.reason)
+    );
+    Ok(match context.ui.choose(&question, &["absent", "tainted", "skip"])? {
+        Some("absent") => Some(Verdict::Absent),
+        Some("tainted") => Some(Verdict::Tainted),
+        _ => None,
+    })
+}
+
+fn still_in_doubt(left: &[Doubt]) -> Failure {
+    let message = match left {
+        [_] => "1 step is still in doubt".to_owned(),
+        several => format!("{} steps are still in doubt", several.len()),
+    };
+    let address = left.first().map(|doubt| format!("{}:{}", doubt.stack, doubt.address)).unwrap_or_default();
+    Failure::new(message)
+        .hint("try again later, or look at the objects and say what became of them")
+        .hint(format!("`terrace recover --absent '{address}'`: the call had no effect, nothing is kept"))
+        .hint(format!("`terrace recover --tainted '{address}'`: it is half-made, the next apply replaces it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(address: &str, is_in_doubt: bool) -> Recovered {
+        Recovered { address: address.to_owned(), found: "the provider cannot tell".to_owned(), is_in_doubt }
+    }
+
+    fn checked(text: &str, steps: &[Recovered]) -> Result<(), Failure> {
+        check_answers(&[(text.to_owned(), Verdict::Absent)], steps)
+    }
+
+    #[test]
+    fn an_answer_is_for_one_step_by_its_address_with_or_without_the_stack() {
+        let steps = [step("a@local:api/local_file.x[\"k:1\"]", true), step("b@local:local_file.y", true)];
+        assert_eq!(checked("api/local_file.x[\"k:1\"]", &steps), Ok(()));
+        assert_eq!(checked("a@local:api/local_file.x[\"k:1\"]", &steps), Ok(()));
+        let other = checked("b@local:api/local_file.x[\"k:1\"]", &steps).unwrap_err();
+        assert_eq!(other.hints, ["in doubt are: a@local:api/local_file.x[\"k:1\"], b@local:local_file.y"]);
+    }
+
+    #[test]
+    fn an_answer_that_fits_several_stacks_or_none_is_refused() {
+        let steps = [step("a@local:local_file.x", true), step("b@local:local_file.x", true)];
+        let several = checked("local_file.x", &steps).unwrap_err();
+        assert_eq!(several.hints, ["name one of them: a@local:local_file.x, b@local:local_file.x"]);
+        assert!(checked("local_file.x", &[]).is_err());
+    }
+
+    #[test]
+    fn an_answer_to_what_was_found_out_meanwhile_is_no_mistake() {
+        assert_eq!(checked("local_file.x", &[step("a@local:local_file.x", false)]), Ok(()));
+    }
+
+    #[test]
+    fn nothing_is_both_absent_and_tainted() {
+        let of = |absent: &str, tainted: &str| RecoverArguments {
+            stacks: Vec::new(),
+            absent: vec![absent.to_owned()],
+            tainted: vec![tainted.to_owned()],
+        };
+        assert!(answers(&of("local_file.x", "local_file.x")).is_err());
+        assert!(answers(&of("local_file", "local_file.x")).is_err());
+        assert_eq!(answers(&of("local_file.x", "a@local:local_file.y")).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_left_in_doubt_names_the_way_out() {
+        let left: Vec<Doubt> = [step("a@local:local_file.x", true)].iter().filter_map(doubt).collect();
+        let failure = still_in_doubt(&left);
+        assert_eq!(failure.exit, Exit::Error);
+        assert!(failure.hints[1].contains("terrace recover --absent 'a@local:local_file.x'"));
+    }
 }

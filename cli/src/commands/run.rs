@@ -114,7 +114,7 @@ impl Run<'_> {
         if !plan.has_changes() || self.arguments.auto_approve {
             return Ok(());
         }
-        self.context.ui.confirm(question, "--auto-approve")
+        self.context.ui.confirm(question, "look at the plan, then pass `--auto-approve`")
     }
 
     /// Says that there is nothing to do.
@@ -236,16 +236,17 @@ fn summary(report: &Report, is_destroy: bool) -> String {
 
 /// What was kept on purpose: people should know that it is still there.
 fn retained(report: &Report) -> String {
-    let kept: Vec<String> = report
+    let kept: BTreeSet<String> = report
         .done
         .iter()
         .filter(|done| done.action == Action::Retain)
         .map(|done| format!("  o {}:{}\n", done.stack, done.address))
         .collect();
-    match kept.as_slice() {
-        [] => String::new(),
-        kept => format!("\nRetained, with their data (`--remove-data` removes them):\n{}", kept.concat()),
+    if kept.is_empty() {
+        return String::new();
     }
+    let kept: String = kept.into_iter().collect();
+    format!("\nRetained, with their data (`--remove-data` removes them):\n{kept}")
 }
 
 /// The outputs that are meant for others.

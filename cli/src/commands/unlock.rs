@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &UnlockArguments) -> R
         context.ui.tell(leases::line(lease).trim_end());
         let question = "Do you really want to take this lease away?\n  Its holder cannot record anything any more; \
                         what it was doing is found out by `terrace recover`.";
-        context.ui.confirm(question, "--auto-approve")?;
+        context.ui.confirm(question, "make sure that its holder is gone, then pass `--auto-approve`")?;
     }
     if !store.break_lease(&arguments.lease).await? {
         return Err(Failure::new(format!("the lease `{}` was given back meanwhile", arguments.lease)));

@@ -4,7 +4,7 @@ use super::Context;
 use crate::args::ValidateArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::compile;
-use crate::report::report;
+use crate::report::{report, with_failure};
 use serde_json::json;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::graph;
@@ -19,7 +19,9 @@ pub(super) fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Resul
         Ok(project) => project,
         Err(failure) => {
             if is_json {
-                context.ui.print_json(&json!({ "valid": false, "stacks": [] }))?;
+                context.ui.print_json(&json!({
+                    "valid": false, "stacks": [], "diagnostics": with_failure(context.ui, &failure),
+                }))?;
             }
             return Err(failure);
         }
@@ -42,7 +44,9 @@ pub(super) fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Resul
     let is_valid = !has_errors(&diagnostics);
     let names: Vec<String> = project.stacks.iter().map(|described| described.compiled.stack.to_string()).collect();
     if is_json {
-        context.ui.print_json(&json!({ "valid": is_valid, "stacks": names }))?;
+        context.ui.print_json(&json!({
+            "valid": is_valid, "stacks": names, "diagnostics": context.ui.remembered(),
+        }))?;
     } else if is_valid {
         context.ui.print(&format!("valid: {}\n", names.join(", ")))?;
     }

@@ -63,3 +63,20 @@ fn variables_are_given_by_flag_then_file_then_environment() {
     let wrong = ChoiceArguments { variables: vec!["a".to_owned()], ..ChoiceArguments::default() };
     assert!(given_variables(&wrong, &Variables::default(), &Ui::plain()).is_err());
 }
+
+#[test]
+fn a_file_that_is_named_twice_is_read_once() {
+    let folder = folder(&[("a.yaml", STACK.as_bytes())]);
+    let path = folder.path().join("a.yaml");
+    let again = folder.path().join("../").join(folder.path().file_name().unwrap()).join("a.yaml");
+    let input = Input::read(&[path.clone(), path, again, folder.path().to_owned()], &Ui::plain()).unwrap();
+    assert_eq!((input.descriptors.len(), input.diagnostics.len(), input.digests.len()), (1, 0, 1));
+}
+
+#[test]
+fn a_missing_file_of_variables_gets_a_hint_of_its_own() {
+    let choice = ChoiceArguments { variable_files: vec![PathBuf::from("none.yaml")], ..ChoiceArguments::default() };
+    let ui = Ui::plain();
+    assert!(given_variables(&choice, &Variables::default(), &ui).is_err());
+    assert!(ui.remembered()[0]["hint"].as_str().unwrap().contains("--var-file"));
+}

@@ -55,7 +55,9 @@ fn the_environment_is_that_of_flag_then_variable_then_descriptor_then_local() {
     let project = Project::new(Some("environments: {a: , b: , c: , local: }\n"));
     let variable = [("TERRACE_ENV", "b")];
     let flag = Global { env: Some("a".to_owned()), ..Global::default() };
-    let name = |settings: &Settings, described| settings.environment(described, &Ui::plain()).unwrap().name;
+    let name = |settings: &Settings, described: Option<&str>| {
+        settings.environment(described.map(Asked::word), &Ui::plain()).unwrap().name
+    };
     assert_eq!(name(&project.resolve(&flag, &variable).unwrap(), Some("c")), "a");
     assert_eq!(name(&project.resolve(&Global::default(), &variable).unwrap(), Some("c")), "b");
     let plain = project.resolve(&Global::default(), &[]).unwrap();
@@ -67,10 +69,13 @@ fn the_environment_is_that_of_flag_then_variable_then_descriptor_then_local() {
 fn an_environment_that_is_not_configured_is_an_error_that_lists_those_that_are() {
     let project = Project::new(Some("environments: {a: , b: }\n"));
     let settings = project.resolve(&Global::default(), &[]).unwrap();
-    let failure = settings.environment(Some("production"), &Ui::plain()).unwrap_err();
-    assert_eq!(failure.hints, ["configured are: a, b"]);
+    let failure = settings.environment(Some(Asked::word("production")), &Ui::plain()).unwrap_err();
+    assert_eq!(
+        failure.hints,
+        ["configured are: `a`, `b`; pass one with `--env NAME`, or describe `production` in terrace.yaml"]
+    );
     let bare = Project::new(None).resolve(&Global::default(), &[]).unwrap();
-    let failure = bare.environment(Some("production"), &Ui::plain()).unwrap_err();
+    let failure = bare.environment(Some(Asked::word("production")), &Ui::plain()).unwrap_err();
     assert!(failure.hints[0].contains("--env local"), "{failure:?}");
 }
 
@@ -87,4 +92,41 @@ fn a_wrong_configuration_ends_with_an_error() {
     assert_eq!(project.resolve(&Global::default(), &[]).unwrap_err(), Failure::told(Exit::Error));
     let missing = Global { config: Some("/nowhere/terrace.yaml".into()), ..Global::default() };
     assert!(project.resolve(&missing, &[]).unwrap_err().message.unwrap().contains("/nowhere/terrace.yaml"));
+}
+
+#[test]
+fn an_environment_that_a_descriptor_names_is_told_at_its_place() {
+    let project = Project::new(Some("environments: {production: , local: }\n"));
+    let settings = project.resolve(&Global::default(), &[]).unwrap();
+    let (ui, mut sources) = (Ui::plain(), Sources::default());
+    let id = sources.add("dp.yaml", "environment: prodction\n");
+    let named = Located { value: "prodction".to_owned(), span: Span::new(id, 13, 22) };
+    let failure = settings.environment(Some(Asked::described(&named, &sources)), &ui).unwrap_err();
+    assert_eq!(failure, Failure::told(Exit::Error));
+    let told = ui.remembered();
+    assert_eq!((&told[0]["file"], &told[0]["column"]), (&"dp.yaml".into(), &14.into()));
+    assert_eq!(told[0]["hint"], "did you mean `production`? configured are: `production`, `local`");
+}
+
+#[test]
+fn an_empty_environment_is_a_mistake_of_its_own() {
+    let global = Global { env: Some(String::new()), ..Global::default() };
+    let failure = Project::new(None).resolve(&global, &[]).unwrap_err();
+    assert_eq!(failure.message.as_deref(), Some("`--env` names no environment"));
+}
+
+#[test]
+fn a_state_that_is_not_supported_yet_is_not_repeated_nor_offered() {
+    for text in ["postgres://jane:hunter2@db/terrace", "mysql://jane:hunter2@db/terrace"] {
+        let global = Global { state: Some(text.to_owned()), ..Global::default() };
+        let failure = Project::new(None).resolve(&global, &[]).unwrap_err();
+        let told = format!("{failure:?}");
+        assert!(told.contains("sqlite:PATH") && !told.contains("hunter2") && !told.contains("postgres:"), "{told}");
+    }
+}
+
+#[test]
+fn a_user_without_a_name_is_told_by_number() {
+    assert!(actor(&Variables::default()).starts_with("uid "), "{}", actor(&Variables::default()));
+    assert!(actor(&[("LOGNAME", "jane")].into_iter().collect()).starts_with("jane@"));
 }

@@ -617,9 +617,8 @@ fn done(writes: Vec<Write>, attributes: Option<Attributes>) -> Outcome {
 
 fn failure(prepared: &Prepared, error: ProviderError, writes: Vec<Write>, attributes: Option<Attributes>) -> Outcome {
     let mut solutions = error.solutions.clone();
-    if let ErrorKind::AlreadyExists { import_id } = &error.kind {
-        let id = import_id.as_deref().unwrap_or("ID");
-        solutions.push(format!("to take it over: `terrace import '{}' '{id}'`", prepared.change.address));
+    if let ErrorKind::AlreadyExists { .. } = &error.kind {
+        solutions.push("to take it over: set `adopt: ifExists` on the resource".to_owned());
     }
     Outcome {
         result: StepResult::Failed(error.to_string()),

@@ -41,13 +41,17 @@ impl Library {
             .collect();
         fitting.sort_by_key(|(specificity, _)| std::cmp::Reverse(*specificity));
         match fitting.as_slice() {
-            [] => Err(Box::new(self.nothing_fits(component, &wanted.facts, span))),
+            [] => Err(Box::new(self.nothing_fits(component, wanted, span))),
             [(best, first), (next, second), ..] if best == next => Err(Box::new(tie(component, span, first, second))),
             [(_, best), ..] => Ok(best),
         }
     }
 
-    fn nothing_fits(&self, component: &str, facts: &Facts, span: Span) -> Diagnostic {
+    fn nothing_fits(&self, component: &str, wanted: &BlueprintUse, span: Span) -> Diagnostic {
+        let facts = &wanted.facts;
+        if let Some(blueprint) = self.nearly(facts) {
+            return nearly_fits(component, wanted, span, blueprint);
+        }
         let template = facts.use_case_template_id.as_ref().or(facts.infrastructure_template_id.as_ref());
         let template = template.map_or("without a template id".to_owned(), |id| format!("of template `{id}`"));
         let diagnostic =
@@ -55,12 +59,24 @@ impl Library {
                 .at(span);
         match self.closest(facts) {
             Some(blueprint) => diagnostic.hint(format!(
-                "the closest is `{}`, which matches {}; `templates` of the environment can map the template to it",
+                "the closest is `{}`, which matches {}; add a blueprint for this template in `blueprints/`, or map it with \
+                 `templates` of the environment",
                 blueprint.name.value,
                 described(&blueprint.matcher)
             )),
             None => diagnostic.hint("add a blueprint for it to the project's `blueprints/`"),
         }
+    }
+
+    /// The blueprint that is for the component's template, and that the fewest other facts keep from fitting.
+    fn nearly(&self, facts: &Facts) -> Option<&Blueprint> {
+        let is_for_template = |blueprint: &&Blueprint| {
+            let matcher = &blueprint.matcher;
+            let use_case = fit(&matcher.use_case_template_id, &facts.use_case_template_id);
+            let infrastructure = fit(&matcher.infrastructure_template_id, &facts.infrastructure_template_id);
+            use_case.zip(infrastructure).is_some_and(|ids| ids != (IdMatch::NotAsked, IdMatch::NotAsked))
+        };
+        self.iter().filter(is_for_template).min_by_key(|blueprint| misfits(&blueprint.matcher, facts).len())
     }
 
     /// The blueprint that comes closest: by the names in its ids, else by the most facts in common.
@@ -154,6 +170,51 @@ fn split_version(id: &str) -> (&str, Option<&str>) {
         }
         _ => (id, None),
     }
+}
+
+fn fit(wanted: &Option<String>, given: &Option<String>) -> Option<IdMatch> {
+    match_id(wanted.as_deref(), given.as_deref())
+}
+
+/// The facts other than ids that do not fit: name, what is wanted, what is given.
+fn misfits<'a>(matcher: &'a Facts, facts: &'a Facts) -> Vec<(&'static str, &'a str, Option<&'a str>)> {
+    let pairs = plain_facts(matcher).into_iter().zip(plain_facts(facts));
+    let misfit = |((name, wanted), (_, given)): ((&'static str, Option<&'a str>), (&str, Option<&'a str>))| {
+        Some((name, wanted?, given)).filter(|_| !is_same_word(wanted, given))
+    };
+    pairs.filter_map(misfit).collect()
+}
+
+/// The template has a blueprint, and some other field of the component keeps it from fitting: that field is to blame.
+fn nearly_fits(component: &str, wanted: &BlueprintUse, span: Span, blueprint: &Blueprint) -> Diagnostic {
+    let misfits = misfits(&blueprint.matcher, &wanted.facts);
+    let name = &blueprint.name.value;
+    let expected = misfits.iter().map(|(field, expected, _)| format!("`{field}: {expected}`")).collect::<Vec<_>>();
+    let found = misfits.iter().map(|(field, _, found)| match found {
+        Some(found) => format!("`{field}: {found}`"),
+        None => format!("no `{field}`"),
+    });
+    let mut diagnostic = Diagnostic::error(
+        "no_blueprint",
+        format!(
+            "the blueprint `{name}` of the template of the component `{component}` expects {}, found {}",
+            expected.join(", "),
+            found.collect::<Vec<_>>().join(", ")
+        ),
+    );
+    for (field, expected, _) in &misfits {
+        let place = wanted.node.entry(field).map(|entry| entry.value.span);
+        diagnostic = diagnostic.at_with(place.unwrap_or(span), format!("expected `{expected}`"));
+    }
+    let slip = misfits.iter().find_map(|(_, expected, found)| closest((*found)?, [*expected]));
+    diagnostic.hint(match slip {
+        Some(best) => format!("did you mean `{best}`?"),
+        None => format!(
+            "write {}, add a blueprint for what is there in `blueprints/`, or map the template with `templates` of the \
+             environment",
+            expected.join(" and ")
+        ),
+    })
 }
 
 /// The part of a template's id that a person chose.

@@ -46,7 +46,11 @@ fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut V
         (Some(Given::Text(text)), _) => match from_text(&variable.ty, text) {
             Some(value) => value,
             None => {
-                diagnostics.push(not_of_type(variable, "what is given for it is not"));
+                let found = match variable.is_sensitive {
+                    true => "what is given for it is not".to_owned(),
+                    false => format!("found `{}`", shortened(text)),
+                };
+                diagnostics.push(not_of_type(variable, &found));
                 return None;
             }
         },
@@ -79,6 +83,16 @@ fn not_of_type(variable: &Variable, found: &str) -> Diagnostic {
     };
     Diagnostic::error("wrong_type", format!("variable `{}` has to be {expected}: {found}", variable.name.value))
         .at(variable.name.span)
+}
+
+/// What was given may be a whole file.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown: String = text.chars().take(LONGEST).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn from_text(ty: &VariableType, text: &str) -> Option<Value> {

@@ -116,5 +116,6 @@ pub(crate) fn changes(
             });
         }
     }
+    changes.sort_by(|one, other| (&one.component, &one.name).cmp(&(&other.component, &other.name)));
     changes
 }

@@ -127,10 +127,16 @@ impl<'t> Builder<'t> {
         }
         let is_empty = self.root.as_ref().is_none_or(|root| root.is_null() && root.span.start == root.span.end);
         if is_empty {
-            let end = self.text.len();
+            let first_line = self.text.trim_start().lines().next().unwrap_or_default();
+            let start = self.text.len() - self.text.trim_start().len();
+            let (start, what) = match first_line.starts_with('#') {
+                true => (start, "has nothing but comments"),
+                false => (0, "is empty"),
+            };
+            let end = start + first_line.len();
             return Err(Box::new(
-                Diagnostic::error("empty_file", "the file is empty: expected a YAML map")
-                    .at(Span::new(self.source, end, end))
+                Diagnostic::error("empty_file", format!("the file {what}: expected a YAML map"))
+                    .at(Span::new(self.source, start, end.min(self.text.len())))
                     .hint("write a descriptor that begins with `kind: Stack`, or a data product"),
             ));
         }

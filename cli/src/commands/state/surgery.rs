@@ -125,7 +125,7 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
         }
         let rows = store.rows(&stack, &Selection::Addresses([address.clone()].into())).await?;
         if rows.is_empty() {
-            return Err(unknown(&stack, &address));
+            return Err(without_row(store.as_ref(), &stack, &address).await?);
         }
         components.insert((stack, address.component));
         records.extend(rows.into_iter().map(|row| drop_row(operation, row)));
@@ -188,15 +188,36 @@ pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path
 
 async fn present(store: &dyn StateStore, stack: &StackId, address: &Address) -> Result<Row, Failure> {
     let rows = store.rows(stack, &Selection::Addresses([address.clone()].into())).await.map_err(known)?;
-    rows.into_iter().find(|row| row.deposed.is_none()).ok_or_else(|| unknown(stack, address))
+    match rows.into_iter().find(|row| row.deposed.is_none()) {
+        Some(row) => Ok(row),
+        None => Err(without_row(store, stack, address).await?),
+    }
 }
 
 fn known(error: StoreError) -> Failure {
     error.into()
 }
 
-/// There is no such resource.
-pub(super) fn unknown(stack: &StackId, address: &Address) -> Failure {
-    Failure::new(format!("{stack} has no resource `{address}`"))
-        .hint("`terrace state list` names its resources, `terrace state list --all` those of all stacks")
+/// There is no such resource; but there may be a step that was to make it.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) async fn without_row(
+    store: &dyn StateStore,
+    stack: &StackId,
+    address: &Address,
+) -> Result<Failure, Failure> {
+    let open = store.open_intents(stack, &Selection::Addresses([address.clone()].into())).await?;
+    if open.iter().any(|open| open.is_orphaned) {
+        return Ok(Failure::new(format!("`{address}` of {stack} is not recorded: its creation is in doubt")).hint(
+            format!(
+                "`terrace recover` finds out, or asks; `terrace recover --absent '{stack}:{address}'` says that it is \
+                 not there"
+            ),
+        ));
+    }
+    let like = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
+    Ok(Failure::new(format!("{stack} has no resource `{address}`")).hint(like.unwrap_or_else(|| {
+        "`terrace state list` names its resources, `terrace state list --all` those of all stacks".to_owned()
+    })))
 }

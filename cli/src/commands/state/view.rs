@@ -89,7 +89,7 @@ pub(in crate::commands) async fn show(
     let seal = World::seal(settings, false)?;
     let rows = store.rows(&stack, &Selection::Addresses([address.clone()].into())).await?;
     if rows.is_empty() {
-        return Err(super::surgery::unknown(&stack, &address));
+        return Err(super::surgery::without_row(store, &stack, &address).await?);
     }
     if is_json {
         let json = rows.iter().map(|row| to_json(row, &seal)).collect::<Result<Vec<_>, _>>()?;
@@ -131,7 +131,7 @@ pub(super) async fn history(context: &Context<'_>, address: &str, is_json: bool)
     let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
     let history = store.history(&stack, &address).await?;
     if history.is_empty() {
-        return Err(super::surgery::unknown(&stack, &address));
+        return Err(super::surgery::without_row(store.as_ref(), &stack, &address).await?);
     }
     if is_json {
         let json = history.iter().map(|entry| {

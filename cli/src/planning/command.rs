@@ -1,0 +1,104 @@
+//! The command that computes a plan again, as a person would type it: without what is only about its form.
+
+use crate::args::{Global, PlanArguments};
+use crate::settings::Settings;
+use std::collections::BTreeSet;
+
+/// The command. Values of variables are in it only for those that are known to be `open`: a comment is read by many.
+pub(crate) fn command(
+    global: &Global,
+    settings: &Settings,
+    arguments: &PlanArguments,
+    open: &BTreeSet<String>,
+) -> String {
+    let mut words = vec!["terrace".to_owned(), "plan".to_owned()];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    if let Some(folder) = &global.chdir {
+        option("--chdir", &path(folder));
+    }
+    if let Some(file) = &global.config {
+        option("--config", &path(file));
+    }
+    if let Some(state) = &global.state {
+        option("--state", state);
+    }
+    // That of the variable too: who reads the comment may have another.
+    if let Some(environment) = &settings.environment {
+        option("--env", environment);
+    }
+    let planning = &arguments.planning;
+    for component in &planning.choice.components {
+        option("-c", component);
+    }
+    for variable in &planning.choice.variables {
+        let name = variable.split_once('=').map_or(variable.as_str(), |(name, _)| name);
+        match open.contains(name) {
+            true => option("--var", variable),
+            false => option("--var", &format!("{name}=…")),
+        }
+    }
+    for file in &planning.choice.variable_files {
+        option("--var-file", &path(file));
+    }
+    let flags = [
+        ("--destroy", arguments.destroy),
+        ("--refresh=false", !planning.refresh),
+        ("--remove-data", planning.remove_data),
+        ("--plaintext-secrets", planning.plaintext_secrets),
+    ];
+    words.extend(flags.iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| (*flag).to_owned()));
+    words.extend(planning.allow_data_loss.iter().map(|address| match address.as_str() {
+        "" => "--allow-data-loss".to_owned(),
+        address => format!("--allow-data-loss={address}"),
+    }));
+    words.extend(arguments.files.iter().cloned());
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell wants it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:@,%+…".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Command, CommandLine};
+    use crate::ui::Ui;
+    use crate::variables::Variables;
+    use clap::Parser;
+
+    fn told(line: &str) -> String {
+        let parsed = CommandLine::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Plan(arguments) = &parsed.command else { panic!("{line}") };
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            Settings::resolve(&parsed.global, &Variables::default(), Some(folder.path()), &Ui::plain()).unwrap();
+        command(&parsed.global, &settings, arguments, &BTreeSet::from(["size".to_owned()]))
+    }
+
+    #[test]
+    fn the_command_repeats_what_decides_the_plan_and_leaves_its_form_out() {
+        assert_eq!(
+            told(
+                "terrace plan a.yaml b$.yaml --env prod -c api --format markdown --max-chars 9 --out p --refresh=false"
+            ),
+            "terrace plan --env prod -c api --refresh=false a.yaml 'b$.yaml'"
+        );
+        assert_eq!(
+            told("terrace plan --destroy --allow-data-loss=a.b[\"x\"] --allow-data-loss --detail full demo@local"),
+            "terrace plan --destroy '--allow-data-loss=a.b[\"x\"]' --allow-data-loss demo@local"
+        );
+    }
+
+    #[test]
+    fn values_are_repeated_only_when_they_are_known_to_be_open() {
+        let command = told("terrace plan a.yaml --var size=3 --var password=hunter2 --var-file v.yaml");
+        assert_eq!(command, "terrace plan --var size=3 --var password=… --var-file v.yaml a.yaml");
+    }
+}
