@@ -1,6 +1,6 @@
 //! Before and after, attribute by attribute.
 
-use terrace_provider::{Attributes, Path, Value};
+use terrace_provider::{Attributes, Path, ResourceType, Value};
 
 /// A difference at one path; an absent side is `None`.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,16 @@ pub fn changed_attributes(before: &Attributes, after: &Attributes) -> Vec<Path> 
 }
 
 /// True when nothing changes; null counts as absent.
+/// The attributes that differ between what is recorded and what is planned. Write-only ones are never recorded: their
+/// change is told by detectors.
+#[must_use]
+pub fn changed_from_recorded(ty: &ResourceType, recorded: &Attributes, planned: &Attributes) -> Vec<Path> {
+    let is_write_only = |path: &Path| {
+        path.first_key().and_then(|name| ty.attributes.get(name)).is_some_and(|attribute| attribute.write_only)
+    };
+    changed_attributes(recorded, planned).into_iter().filter(|path| !is_write_only(path)).collect()
+}
+
 pub(crate) fn is_same(before: Option<&Value>, after: Option<&Value>) -> bool {
     match (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null())) {
         (Some(before), Some(after)) => before.is_same_as(after),

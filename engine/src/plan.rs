@@ -9,6 +9,7 @@ pub(crate) mod doubt;
 pub mod file;
 mod orphans;
 mod outputs;
+mod reads;
 pub(crate) mod refresh;
 mod resource;
 pub(crate) mod scope;

@@ -12,7 +12,7 @@ use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
-    Intent, NewOperation, OpenIntent, OperationStatus, Record, RowStatus, Selection, StateStore, StepAction,
+    Intent, NewOperation, OpenIntent, OperationStatus, Record, Row, RowStatus, Selection, StateStore, StepAction,
     StepResult, StoreError, Write,
 };
 use std::collections::BTreeSet;
@@ -45,7 +45,10 @@ pub enum Finding {
 }
 
 /// Asks the provider what became of a step.
-pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent) -> Finding {
+///
+/// `recorded` are the attributes of the row that the step was to update. Of an update that may or may not have taken
+/// effect, what cannot be read back counts as it was: at worst it is sent once more, never taken for done.
+pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, recorded: Option<&Attributes>) -> Finding {
     let intent = &open.intent;
     let address = &intent.row.address;
     let Some((_, ty)) = registry.resource_type(&address.ty) else {
@@ -59,13 +62,13 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent) -> F
         Ok(session) => session,
         Err(error) => return Finding::InDoubt(error.to_string()),
     };
-    let recorded = record::recorded(&intent.row.stack, address, &opened.prior);
+    let attempted = record::recorded(&intent.row.stack, address, &opened.prior);
     let attempt = Attempt {
-        address: recorded.address.clone(),
+        address: attempted.address.clone(),
         identity: opened.prior.identity.clone(),
         planned: opened.prior.attributes.clone(),
         private: opened.prior.private.clone(),
-        prior: (intent.action != StepAction::Create).then_some(recorded),
+        prior: (intent.action != StepAction::Create).then_some(attempted),
         lost_call: Some(LostCall {
             operation: intent.operation.to_string(),
             step: intent.step.to_string(),
@@ -74,8 +77,9 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent) -> F
             age: open.age,
         }),
     };
+    let unread = recorded.filter(|_| intent.action == StepAction::Update).unwrap_or(&opened.prior.attributes);
     let object = |observed: Observed| Finding::Object {
-        attributes: record::storable(ty, &opened.prior.attributes, &observed),
+        attributes: record::storable(ty, unread, &observed),
         observed: Box::new(observed),
     };
     let found = deadline::reading(ty.timeouts.read, session.find(ty, &attempt)).await;
@@ -254,8 +258,12 @@ impl Recovery<'_> {
     async fn resolve(&self, held: &Held, mut open: OpenIntent, deadline: Instant) -> Result<Recovered, StoreError> {
         let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
         let mut told = String::new();
+        let row = self.updated_row(&open.intent).await?;
+        let failed = |error: WireError| StoreError::Unavailable { doing: "read", reason: error.to_string() };
+        let recorded =
+            row.as_ref().map(|row| record::open_attributes(&row.attributes, self.seal)).transpose().map_err(failed)?;
         let finding = loop {
-            let finding = look_into(self.registry, self.seal, &open).await;
+            let finding = look_into(self.registry, self.seal, &open, recorded.as_ref()).await;
             let left = deadline.saturating_duration_since(Instant::now());
             let Finding::TooEarly(reason) = &finding else { break finding };
             if left.is_zero() || self.cancel.is_cancelled() {
@@ -280,9 +288,10 @@ impl Recovery<'_> {
             }
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), self.dropped(&open)),
-            Finding::Object { attributes, observed } => {
-                ("it took effect and is recorded now".to_owned(), self.recorded(&open, &attributes, &observed)?)
-            }
+            Finding::Object { attributes, observed } => (
+                "it took effect and is recorded now".to_owned(),
+                self.recorded(&open, row.as_ref(), &attributes, &observed)?,
+            ),
         };
         let outcome = closing(&open.intent, &found, writes);
         self.store.commit(held.leases(), &[outcome]).await?;
@@ -303,9 +312,20 @@ impl Recovery<'_> {
         }]
     }
 
+    /// The row that an update was about.
+    async fn updated_row(&self, intent: &Intent) -> Result<Option<Row>, StoreError> {
+        if intent.action != StepAction::Update {
+            return Ok(None);
+        }
+        let address = &intent.row.address;
+        let rows = self.store.rows(&intent.row.stack, &Selection::Addresses(BTreeSet::from([address.clone()]))).await?;
+        Ok(rows.into_iter().find(|row| row.deposed == intent.row.deposed))
+    }
+
     fn recorded(
         &self,
         open: &OpenIntent,
+        updated: Option<&Row>,
         attributes: &Attributes,
         observed: &Observed,
     ) -> Result<Vec<Write>, StoreError> {
@@ -316,6 +336,10 @@ impl Recovery<'_> {
         row.identity = encode_map(&observed.identity, self.seal).map_err(failed)?.to_string();
         row.attributes = encode_map(attributes, self.seal).map_err(failed)?.to_string();
         row.private = record::seal_private(&observed.private, self.seal).map_err(failed)?;
+        if let Some(updated) = updated {
+            // What was sent last is not known to have arrived.
+            row.lifecycle.clone_from(&updated.lifecycle);
+        }
         Ok(vec![Write::Put { row: Box::new(row), expected: intent.prior_generation }])
     }
     /// The object as it was planned, as far as that is known, to be replaced by the next apply.

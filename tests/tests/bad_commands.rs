@@ -25,7 +25,7 @@ fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.bad   3 create
+      + local_command.bad
           + create = ["sh", "-c", "echo $$ > pid; read line < gate"]
           + find   = ["echo", "null"]
           + output = (known after apply)
@@ -52,7 +52,7 @@ fn a_command_that_prints_without_end_is_stopped() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.bad   3 create
+      + local_command.bad
           + create = ["sh", "-c", "head -c 104857600 /dev/zero"]
           + find   = ["echo", "null"]
           + output = (known after apply)
@@ -83,7 +83,7 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.bad   3 create
+      + local_command.bad
           + create = ["sh", "-c", "echo created it"]
           + find   = ["echo", "null"]
           + output = (known after apply)
@@ -113,7 +113,7 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.bad   2 find
+      + local_command.bad
           + create = ["true"]
           + find   = ["echo", "null"]
           + output = (known after apply)
@@ -142,7 +142,7 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.bad   3 create
+      + local_command.bad
           + create = ["sh", "-c", "echo [1]"]
           + find   = ["echo", "null"]
           + output = (known after apply)
@@ -175,7 +175,7 @@ fn a_command_that_is_not_there_or_dies_says_so() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.bad   2 create
+      + local_command.bad
           + create = ["no-such-program", "create"]
           + find   = ["echo", "null"]
           + output = (known after apply)
@@ -204,7 +204,7 @@ fn a_command_that_is_not_there_or_dies_says_so() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.bad   3 create
+      + local_command.bad
           + create = ["sh", "-c", "kill -9 $$"]
           + find   = ["echo", "null"]
           + output = (known after apply)
@@ -231,7 +231,7 @@ fn a_command_that_is_not_there_or_dies_says_so() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.bad   3 create
+      + local_command.bad
           + create = ["sh", "-c", "echo first >&2; echo last words >&2; exit 7"]
           + find   = ["echo", "null"]
           + output = (known after apply)

@@ -86,7 +86,7 @@ fn a_missing_attribute_and_one_of_the_wrong_type_are_pointed_at() {
     --- stderr
     wrong_type
 
-      × `path` of `local_file` has to be text, and is list
+      × `path` of `local_file` has to be text, and is a list
        ╭─[stack.yaml:5:42]
      5 │   - {type: local_file, name: a, config: {path: [a], content: b}}
        ·                                          ────
@@ -317,9 +317,9 @@ fn a_path_out_of_the_project_is_refused() {
     cannot_plan
 
       × demo@local:local_file.a: `path` is `../x`, which leads out of the project folder
-       ╭─[stack.yaml:5:30]
+       ╭─[stack.yaml:5:42]
      5 │   - {type: local_file, name: a, config: {path: ../x, content: a}}
-       ·                              ─
+       ·                                          ────
        ╰────
       help: use a path relative to the project folder, without a `..` that leaves it
     ");
@@ -333,9 +333,9 @@ fn a_path_out_of_the_project_is_refused() {
     cannot_plan
 
       × demo@local:local_file.a: `path` is `/etc/x`, which leads out of the project folder
-       ╭─[stack.yaml:5:30]
+       ╭─[stack.yaml:5:42]
      5 │   - {type: local_file, name: a, config: {path: /etc/x, content: a}}
-       ·                              ─
+       ·                                          ────
        ╰────
       help: use a path relative to the project folder, without a `..` that leaves it
     ");
@@ -371,8 +371,8 @@ fn two_blueprints_that_match_equally_are_named_with_their_files() {
     --- stderr
     ambiguous_blueprint
 
-      × two blueprints match the component `databricks-workload` equally well: `blueprints/one.yaml` and `blueprints/
-      │ two.yaml`
+      × two blueprints match the component `databricks-workload` equally well: `blueprints/one.yaml`
+      │ and `blueprints/two.yaml`
         ╭─[data-product.yaml:62:9]
      62 │     id: urn:dmb:cmp:distribution:network-status:0:databricks-workload
         ·         ─────────────────────────────────────────────────────────────
@@ -423,6 +423,7 @@ fn a_configuration_with_mistakes_is_pointed_at() {
      1 │ state: sqlite:${{ env.NO_SUCH_VARIABLE }}
        ·                   ────────────────────
        ╰────
-      help: set `NO_SUCH_VARIABLE`, or give a default: `has(env.NO_SUCH_VARIABLE) ? env.NO_SUCH_VARIABLE : "…"`
+      help: set `NO_SUCH_VARIABLE`, or give a default: `has(env.NO_SUCH_VARIABLE) ?
+            env.NO_SUCH_VARIABLE : "…"`
     "#);
 }

@@ -75,8 +75,10 @@ fn an_empty_file_is_no_descriptor() {
     --- stderr
     empty_file
 
-      × the file is empty: expected a YAML map
-       ╭─[stack.yaml:2:1]
+      × the file has nothing but comments: expected a YAML map
+       ╭─[stack.yaml:1:1]
+     1 │ # only a comment
+       · ────────────────
        ╰────
       help: write a descriptor that begins with `kind: Stack`, or a data product
     ");
@@ -96,8 +98,9 @@ fn a_file_of_another_kind_says_which_kinds_there_are() {
      2 │ kind: Deployment
        ·       ──────────
        ╰────
-      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
-            component's descriptor (`dataProduct:` with `componentIdToProvision:`)
+      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind:
+            dataproduct`), and a component's descriptor (`dataProduct:` with
+            `componentIdToProvision:`)
     ");
     project.write("stack.yaml", "- a\n- list\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -110,8 +113,9 @@ fn a_file_of_another_kind_says_which_kinds_there_are() {
      1 │ - a
        · ───
        ╰────
-      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
-            component's descriptor (`dataProduct:` with `componentIdToProvision:`)
+      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind:
+            dataproduct`), and a component's descriptor (`dataProduct:` with
+            `componentIdToProvision:`)
     ");
 }
 

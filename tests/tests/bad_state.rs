@@ -111,7 +111,9 @@ fn a_state_whose_folder_is_a_file_is_an_error() {
     snapshot!(refused(&project), @"
     exit: 1
     --- stderr
-    error: state cannot be opened: `[folder]/.terrace/state.db`: Not a directory (os error 20)
+    error: the state `sqlite:[folder]/.terrace/state.db` cannot be opened: there is no folder `[folder]/.terrace`
+
+    hint: make it with `mkdir -p '[folder]/.terrace'`, or name another state with `--state`
     ");
 }
 
@@ -121,7 +123,9 @@ fn an_unknown_kind_of_state_says_which_there_are() {
     snapshot!(project.run(["--state", "mysql://localhost/x", "plan", "stack.yaml"]), @"
     exit: 1
     --- stderr
-    error: --state: `mysql://…` is not a state: expected `sqlite:PATH` or `postgres://…`
+    error: --state: `mysql://…` is not a state: expected `sqlite:PATH`
+
+    hint: write `sqlite:PATH`, such as `sqlite:.terrace/state.db`
     ");
 }
 

@@ -105,7 +105,7 @@ fn state_shows_what_is_recorded() {
     --- stderr
     error: demo@local has no resource `local_file.c`
 
-    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
+    hint: did you mean `local_file.b`?
     ");
     snapshot!(project.run(["state", "show", "no address"]), @r#"
     exit: 1

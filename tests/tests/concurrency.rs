@@ -34,14 +34,14 @@ fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.slow   3 create
-          + create = ["sh", "-c", "cat > /dev/null; touch started; read line < gate; echo made >> log; echo \"{}\""]
+      + local_command.slow
+          + create = ["sh", "-c", "cat > /dev/null; touch started; read line < gate; echo made >> log; …
           + output = (known after apply)
           + id     = (known after apply)
 
     Plan: 1 to add, 0 to change, 0 to destroy.
     --- stderr
-    error: the stack's own resources of demo@local is held by [person] since [time] (operation [uuid], lease [uuid])
+    error: the stack's own resources of demo@local are held by [person] since [time] (operation [uuid], lease [uuid])
 
     hint: wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock LEASE`
     "#);

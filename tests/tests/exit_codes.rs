@@ -87,9 +87,15 @@ fn an_environment_that_is_not_configured_exits_with_1() {
     snapshot!(project.run(["plan", "data-product.yaml"]), @"
     exit: 1
     --- stderr
-    error: the environment `production` is not configured
+    unknown_environment
 
-    hint: without a configuration there is the embedded environment only: pass `--env local`, or describe `production` in terrace.yaml
+      × the environment `production` is not configured
+       ╭─[data-product.yaml:4:14]
+     4 │ environment: production
+       ·              ──────────
+       ╰────
+      help: without a configuration there is the embedded environment only: pass `--env local`, or
+            describe `production` in terrace.yaml
     ");
     assert!(!project.has(".terrace"));
 }
@@ -102,7 +108,7 @@ fn a_failed_step_exits_with_3_and_what_can_be_done_is_done() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      + local_command.bad   3 create
+      + local_command.bad
           + create = ["sh", "-c", "echo no such bucket >&2; exit 9"]
           + find   = ["echo", "null"]
           + output = (known after apply)

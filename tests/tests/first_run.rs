@@ -110,7 +110,7 @@ fn an_edit_shows_the_line_that_changes_and_nothing_else() {
               -         "num_workers": 3,
               +         "num_workers": 4,
                         "spark_conf": {
-          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3097ee672b9071cf9fa" → "9ea9e8cf34526181494bf860a36a690…
+          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3097ee672b9071cf9fa" → "9ea9e8cf345…
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.
@@ -128,7 +128,7 @@ fn an_edit_shows_the_line_that_changes_and_nothing_else() {
               -         "num_workers": 3,
               +         "num_workers": 4,
                         "spark_conf": {
-          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3097ee672b9071cf9fa" → "9ea9e8cf34526181494bf860a36a690…
+          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3097ee672b9071cf9fa" → "9ea9e8cf345…
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.
@@ -137,22 +137,22 @@ fn an_edit_shows_the_line_that_changes_and_nothing_else() {
     Apply complete! Resources: 0 added, 1 changed, 0 destroyed.
 
     Outputs:
-      snowflake-storage-area/database = "DISTRIBUTION"
-      snowflake-storage-area/schema = "NETWORKSTATUS_0"
-      snowflake-storage-area/file = ".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db"
-      snowflake-storage-area/tables = "NETWORK_STATUS"
-      snowflake-output-port/database = "DISTRIBUTION"
-      snowflake-output-port/schema = "NETWORKSTATUS_0"
-      snowflake-output-port/view = "NETWORK_STATUS_VIEW"
-      snowflake-output-port/file = ".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db"
-      input-kafka-topic/topic_name = "network-status-realtime-topic"
-      input-kafka-topic/num_partitions = "3"
-      input-kafka-topic/replication_factor = "3"
-      input-kafka-topic/definition = ".terrace/local/files/distribution.network-status.0/input-kafka-topic/topic.json"
-      databricks-workload/job_name = "network-status-databricks-01"
-      databricks-workload/definition = ".terrace/local/files/distribution.network-status.0/databricks-workload/job.json"
       confluent-kafka-streams-ingestion/application_id = "network-status-kstreams-01"
       confluent-kafka-streams-ingestion/definition = ".terrace/local/files/distribution.network-status.0/confluent-kafka-streams-ingestion/streams.json"
+      databricks-workload/definition = ".terrace/local/files/distribution.network-status.0/databricks-workload/job.json"
+      databricks-workload/job_name = "network-status-databricks-01"
+      input-kafka-topic/definition = ".terrace/local/files/distribution.network-status.0/input-kafka-topic/topic.json"
+      input-kafka-topic/num_partitions = "3"
+      input-kafka-topic/replication_factor = "3"
+      input-kafka-topic/topic_name = "network-status-realtime-topic"
+      snowflake-output-port/database = "DISTRIBUTION"
+      snowflake-output-port/file = ".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db"
+      snowflake-output-port/schema = "NETWORKSTATUS_0"
+      snowflake-output-port/view = "NETWORK_STATUS_VIEW"
+      snowflake-storage-area/database = "DISTRIBUTION"
+      snowflake-storage-area/file = ".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db"
+      snowflake-storage-area/schema = "NETWORKSTATUS_0"
+      snowflake-storage-area/tables = "NETWORK_STATUS"
     "#);
     assert!(project.read(&format!("{FILES}/databricks-workload/job.json")).contains("\"num_workers\": 4"));
 }
@@ -184,12 +184,60 @@ fn what_somebody_changed_behind_terraces_back_is_drift_and_is_mended() {
     snapshot!(project.run(["drift", "data-product.yaml", "--env", "local"]), @r#"
     exit: 2
     --- stdout
-    stack distribution.network-status.0@local
+    stack distribution.network-status.0@local  (recorded → found)
 
       ~ input-kafka-topic/local_file.topic   changed
-          content: recorded "{\n  \"name\": \"network-status-realtime-topic\",\n  \"cluster\": \"confluent-cluster\",\n…", found "{}\n"
-          sha256: recorded "52a53cddffb2bda9affa3b5ff1fc87b99358b042239c918e9c3b6f9429999e92", found "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"
-          size: recorded 1918, found 3
+          ~ content   @@ -1,47 +1 @@
+              - {
+              -   "name": "network-status-realtime-topic",
+              -   "cluster": "confluent-cluster",
+              -   "partitions": 3,
+              -   "replicationFactor": 3,
+              -   "config": {
+              -     "compression.type": "producer",
+              -     "delete.retention.ms": "86400000",
+              -     "file.delete.delay.ms": "60000",
+              -     "flush.messages": "9223372036854775807",
+              -     "flush.ms": "9223372036854775807",
+              -     "index.interval.bytes": "4096",
+              -     "local.retention.bytes": "-2",
+              -     "local.retention.ms": "-2",
+              -     "max.compaction.lag.ms": "9223372036854775807",
+              -     "max.message.bytes": "1048588",
+              -     "message.format.version": "3.0-IV1",
+              -     "message.timestamp.type": "CreateTime",
+              -     "message.timestamp.after.max.ms": "9223372036854775807",
+              -     "message.timestamp.before.max.ms": "9223372036854775807",
+              -     "message.timestamp.difference.max.ms": "9223372036854775807",
+              -     "min.cleanable.dirty.ratio": "0.5",
+              -     "min.compaction.lag.ms": "0",
+              -     "min.insync.replicas": "1",
+              -     "preallocate": "false",
+              -     "remote.storage.enable": "false",
+              -     "retention.bytes": "-1",
+              -     "retention.ms": "604800000",
+              -     "segment.bytes": "1073741824",
+              -     "segment.index.bytes": "10485760",
+              -     "segment.jitter.ms": "0",
+              -     "segment.ms": "604800000",
+              -     "unclean.leader.election.enable": "false",
+              -     "message.downconversion.enable": "true",
+              -     "leader.replication.throttled.replicas": "",
+              -     "follower.replication.throttled.replicas": "",
+              -     "confluent.key.schema.validation": "false",
+              -     "confluent.value.schema.validation": "false",
+              -     "confluent.key.subject.name.strategy": "io.confluent.kafka.serializers.subject.TopicNameStrategy",
+              -     "confluent.value.subject.name.strategy": "io.confluent.kafka.serializers.subject.TopicNameStrategy",
+              -     "confluent.tier.enable": "false",
+              -     "confluent.tier.local.hotset.bytes": "-1",
+              -     "confluent.tier.local.hotset.ms": "86400000",
+              -     "confluent.placement.constraints": "{}",
+              -     "confluent.cluster.link.allow.legacy.message.format": "false"
+              -   }
+              - }
+              + {}
+          ~ sha256  = "52a53cddffb2bda9affa3b5ff1fc87b99358b042239c918e9c3b6f9429999e92" → "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"
+          ~ size    = 1918 → 3
 
     Drift: 1 resource differs from what is recorded.
     "#);

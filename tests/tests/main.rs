@@ -14,6 +14,7 @@ mod concurrency; // two at once: the same component waits or is refused, differe
 mod crash; // killed before and after an effect, and at any moment: no orphan, no double
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
+mod once_wrong; // what was wrong once
 mod saved_plans; // a plan in a file is applied once, and only to what it was made from
 mod secrets; // a sensitive value is in no file, no output and no log
 mod signals; // Ctrl-C once and twice

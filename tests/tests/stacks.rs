@@ -34,7 +34,7 @@ fn a_value_of_the_wrong_type_and_an_unknown_variable_are_mistakes() {
     --- stderr
     wrong_type
 
-      × variable `count` has to be a whole number: what is given for it is not
+      × variable `count` has to be a whole number: found `many`
        ╭─[stack.yaml:6:3]
      6 │   count: {type: int, default: 1}
        ·   ─────
@@ -157,7 +157,6 @@ fn several_stacks_are_planned_and_applied_side_by_side() {
     stack two@local  (embedded environment: SQLite and files under .terrace/local)
 
     Plan: 2 to add, 0 to change, 0 to destroy.
-    (in 2 of 2 components)
       one@local: 1 to add, 0 to change, 0 to destroy
       two@local: 1 to add, 0 to change, 0 to destroy
     ");
@@ -229,7 +228,7 @@ fn a_file_of_somebody_else_is_not_taken_silently() {
 
     error: demo@local:local_file.a: there is a file `a.txt` already
 
-    hint: to take it over: `terrace import 'local_file.a' 'a.txt'`
+    hint: to take it over: set `adopt: ifExists` on the resource
     "#);
     assert_eq!(project.read("a.txt"), "theirs");
 }

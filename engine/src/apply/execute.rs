@@ -5,7 +5,7 @@ use super::{Applier, Failed};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::deadline;
-use crate::diff::changed_attributes;
+use crate::diff::changed_from_recorded;
 use crate::plan::{Change, contract, row_stack};
 use crate::record::{self, Memory, NewRow, storable};
 use crate::store::{Intent, Row, RowStatus, StepAction, StepResult, Write};
@@ -111,7 +111,7 @@ fn forward_action(change: &Change, ty: &ResourceType, planned: &Planned) -> Step
             let is_same = change
                 .prior
                 .as_ref()
-                .is_some_and(|prior| changed_attributes(&prior.attributes, &planned.attributes).is_empty());
+                .is_some_and(|prior| changed_from_recorded(ty, &prior.attributes, &planned.attributes).is_empty());
             if is_same { StepAction::Record } else { StepAction::Update }
         }
         _ => StepAction::Record,

@@ -104,7 +104,23 @@ struct Found<'n> {
 
 /// Lists components, nested ones after the one that they are part of.
 fn collect<'n>(product: &'n Node, product_id: Option<&str>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Found<'n>> {
-    let Some(entry) = product.entry("components").filter(|entry| !entry.value.is_null()) else { return Vec::new() };
+    let Some(entry) = product.entry("components").filter(|entry| !entry.value.is_null()) else {
+        // Taken for a product without components, a slip of the pen would take everything away.
+        if product.entry("components").is_none() {
+            let keys = product.as_map().unwrap_or_default().iter();
+            let close = keys.clone().find(|entry| closest(&entry.key, ["components"]).is_some());
+            let hint = match close {
+                Some(entry) => format!("did you mean `components` where `{}` stands?", entry.key),
+                None => "a product without any says `components: []`".to_owned(),
+            };
+            let place = close.map_or(product.span, |entry| entry.key_span);
+            let place =
+                if close.is_none() { keys.take(1).map(|entry| entry.key_span).next().unwrap_or(place) } else { place };
+            diagnostics
+                .push(Diagnostic::error("missing_field", "the data product needs `components`").at(place).hint(hint));
+        }
+        return Vec::new();
+    };
     let mut found = Vec::new();
     collect_from(entry, None, product_id, &mut found, diagnostics);
     let mut seen: HashMap<String, Span> = HashMap::new();

@@ -4,7 +4,7 @@ use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
     Change, ComponentPlan, Mode, Note, Origin, OutputChange, OwnerChange, Part, Plan, StackPlan, doubt, orphans,
-    outputs, refresh, twins,
+    outputs, reads, refresh, twins,
 };
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -250,8 +250,8 @@ impl Planner<'_> {
             is_complete: self.options.components.is_empty(),
             is_errored: has_errors(&diagnostics),
             origin,
+            reads: reads::needed(&stacks, reads),
             stacks,
-            reads,
             notes: diagnostics.iter().map(|diagnostic| note(diagnostic, self.sources)).collect(),
         };
         Ok(Computed { plan, diagnostics })

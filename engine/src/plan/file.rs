@@ -214,14 +214,15 @@ pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
     Reading::plan(json, seal)
 }
 
-/// The digest of what a plan would do: two plans of the same digest do the same. Its id and time are left out.
+/// The digest of what a plan would do: two plans of the same digest do the same. Its id and time are left
+/// out, and so is the id of the state, which is made with the first thing that is recorded.
 ///
 /// # Errors
 /// As [`write`].
 pub fn digest(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     // Sealing draws a nonce each time; the digest is over keyed digests of sensitive values instead.
     let stable = Writing { seal: &Fingerprint(seal), templates: Vec::new(), known: HashMap::new() }.plan(plan)?;
-    let timeless = PlanJson { id: Uuid::nil(), timestamp: Timestamp::UNIX_EPOCH, ..stable };
+    let timeless = PlanJson { id: Uuid::nil(), state: Uuid::nil(), timestamp: Timestamp::UNIX_EPOCH, ..stable };
     let body = serde_json::to_string(&timeless).map_err(|error| FileError::Damaged(error.to_string()))?;
     Ok(sha256(body.as_bytes()))
 }

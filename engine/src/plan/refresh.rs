@@ -195,7 +195,8 @@ async fn apply_open_intents(
             );
             continue;
         }
-        let finding = look_into(planner.registry, planner.seal, &open).await;
+        let recorded = loaded.rows.get(&address).map(|row| &row.opened.prior.attributes);
+        let finding = look_into(planner.registry, planner.seal, &open, recorded).await;
         match finding {
             Finding::Object { attributes, observed } => {
                 diagnostics.push(interrupted(stack, &address, "it took effect, which the next apply records first"));

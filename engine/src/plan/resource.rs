@@ -8,7 +8,7 @@ use crate::address::{Address, StackId};
 use crate::deadline;
 use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
-use crate::diff::changed_attributes;
+use crate::diff::changed_from_recorded;
 use crate::expression::Template;
 use crate::record;
 use crate::source::{Place, Span};
@@ -91,9 +91,10 @@ pub(crate) async fn plan(
                 .hint("this is for the provider's author to mend, not for yours"),
         );
     }
-    let decision = decide(&wanted.lifecycle, prior.as_ref(), &planned, is_tainted, is_adopted, &changed_write_only);
+    let decision =
+        decide(wanted.ty, &wanted.lifecycle, prior.as_ref(), &planned, is_tainted, is_adopted, &changed_write_only);
     let reason = decision.reason.or_else(|| is_gone.then_some(Reason::Gone)).or_else(|| {
-        let is_mended = decision.action == Action::Update && is_as_recorded(prior.as_ref(), &planned);
+        let is_mended = decision.action == Action::Update && is_as_recorded(wanted.ty, prior.as_ref(), &planned);
         is_mended.then_some(Reason::Drifted)
     });
     if decision.action.is_replace() && is_protected(&wanted.lifecycle, prior.as_ref()) {
@@ -140,6 +141,7 @@ struct Decision {
 }
 
 fn decide(
+    ty: &ResourceType,
     lifecycle: &Lifecycle,
     prior: Option<&Prior>,
     planned: &PlannedChange,
@@ -148,7 +150,8 @@ fn decide(
     changed_write_only: &[String],
 ) -> Decision {
     let Some(prior) = prior else { return Decision { action: Action::Create, reason: None } };
-    let is_same = changed_write_only.is_empty() && changed_attributes(&prior.attributes, &planned.planned).is_empty();
+    let is_same =
+        changed_write_only.is_empty() && changed_from_recorded(ty, &prior.attributes, &planned.planned).is_empty();
     let is_retained = prior.status == RowStatus::Retained;
     if is_tainted || !planned.replace_paths.is_empty() {
         let action = if lifecycle.create_before_destroy { Action::ReplaceCreateFirst } else { Action::Replace };
@@ -165,9 +168,9 @@ fn decide(
 }
 
 /// True when the change leads back to what was recorded: it mends drift and follows no edit.
-fn is_as_recorded(prior: Option<&Prior>, planned: &PlannedChange) -> bool {
+fn is_as_recorded(ty: &ResourceType, prior: Option<&Prior>, planned: &PlannedChange) -> bool {
     let Some(recorded) = prior.and_then(|prior| prior.recorded.as_ref()) else { return false };
-    changed_attributes(recorded, &planned.planned)
+    changed_from_recorded(ty, recorded, &planned.planned)
         .iter()
         .all(|path| path.get(&planned.planned).is_some_and(Value::has_unknown))
 }

@@ -1,0 +1,65 @@
+//! The read set: what a plan changes or takes a value from, and nothing beside. Another apply in the same component
+//! makes a plan stale only where the plan stands on what it did.
+
+use super::{Change, OutputChange, StackPlan, row_stack};
+use crate::address::{Address, InstanceKey, StackId};
+use crate::store::Read;
+use std::collections::HashSet;
+
+/// The rows among those read that the plans stand on.
+pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
+    let mut needed = Needed::default();
+    for stack in stacks {
+        for change in stack.changes.iter().filter(|change| change.is_change() || change.has_refreshed()) {
+            needed.change(&stack.stack, change);
+        }
+        for output in stack.outputs.iter().filter(|output| OutputChange::is_change(output)) {
+            needed.components.insert((&stack.stack, &output.component));
+        }
+        for owner in &stack.owners {
+            needed.address(&stack.stack, &owner.ownership.address);
+        }
+    }
+    reads.into_iter().filter(|read| needed.covers(read)).collect()
+}
+
+#[derive(Default)]
+struct Needed<'p> {
+    rows: HashSet<(StackId, &'p Address)>,
+    /// Blocks all of whose instances something comes after.
+    blocks: HashSet<(&'p StackId, &'p str, &'p str, &'p str)>,
+    /// Components whose outputs change: they are made of their rows.
+    components: HashSet<(&'p StackId, &'p str)>,
+}
+
+impl<'p> Needed<'p> {
+    fn change(&mut self, stack: &'p StackId, change: &'p Change) {
+        self.address(stack, &change.address);
+        // What is only removed takes no value from what it was made after.
+        let needed = if change.after.is_some() { change.depends_on.as_slice() } else { &[] };
+        for address in needed {
+            match address.key {
+                Some(InstanceKey::All) => {
+                    self.blocks.insert((stack, &address.component, &address.ty, &address.name));
+                }
+                _ => self.address(stack, address),
+            }
+        }
+    }
+
+    fn address(&mut self, stack: &StackId, address: &'p Address) {
+        self.rows.insert((row_stack(stack, address), address));
+    }
+
+    fn covers(&self, read: &Read) -> bool {
+        let address = &read.address;
+        self.rows.contains(&(read.stack.clone(), address))
+            || self.components.contains(&(&read.stack, address.component.as_str()))
+            || self.blocks.contains(&(
+                &read.stack,
+                address.component.as_str(),
+                address.ty.as_str(),
+                address.name.as_str(),
+            ))
+    }
+}
