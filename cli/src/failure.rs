@@ -91,9 +91,10 @@ impl From<StoreError> for Failure {
             StoreError::LeaseLost { .. } => Self::new(error.to_string())
                 .hint("what was done is recorded; `terrace recover` looks into what was cut off"),
             StoreError::NewerFormat { .. } => Self::new(error.to_string()).hint("use a newer terrace"),
-            StoreError::Occupied { .. } | StoreError::NotAStore { .. } | StoreError::Unavailable { .. } => {
-                Self::new(error.to_string())
+            StoreError::NotAStore { .. } => {
+                Self::new(error.to_string()).hint("name the state with `--state`; what is there is left alone")
             }
+            StoreError::Occupied { .. } | StoreError::Unavailable { .. } => Self::new(error.to_string()),
         }
     }
 }

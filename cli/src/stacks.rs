@@ -32,6 +32,13 @@ pub(crate) async fn current(settings: &Settings, store: &dyn StateStore) -> Resu
 /// When the store cannot be read.
 pub(crate) async fn own(settings: &Settings, store: &dyn StateStore) -> Result<Vec<StackId>, Failure> {
     let mut stacks = store.stacks().await?;
+    if stacks.is_empty() {
+        // A first apply that was cut off left steps, and no row yet.
+        let operations = store.operations(usize::MAX).await?;
+        stacks.extend(operations.into_iter().flat_map(|operation| operation.stacks));
+        stacks.sort();
+        stacks.dedup();
+    }
     stacks.retain(|stack| stack.name != SHARED);
     if let Some(environment) = &settings.environment {
         stacks.retain(|stack| stack.environment == *environment);

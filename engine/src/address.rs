@@ -33,6 +33,8 @@ pub enum InstanceKey {
     Index(i64),
     /// Of a map or a list of texts.
     Text(String),
+    /// Every one there is: only in dependencies, where something comes after all instances.
+    All,
 }
 
 /// The name of one resource within its stack: `[component/]type.name[["key"]]`.
@@ -114,6 +116,7 @@ impl fmt::Display for InstanceKey {
         match self {
             Self::Index(index) => write!(f, "[{index}]"),
             Self::Text(text) => write!(f, "[{}]", serde_json::Value::from(text.as_str())),
+            Self::All => f.write_str("[*]"),
         }
     }
 }
@@ -173,6 +176,9 @@ fn parse_key(text: &str) -> Option<InstanceKey> {
     if inner.starts_with('"') {
         return serde_json::from_str(inner).ok().map(InstanceKey::Text);
     }
+    if inner == "*" {
+        return Some(InstanceKey::All);
+    }
     inner.parse().ok().map(InstanceKey::Index)
 }
 
@@ -206,6 +212,7 @@ mod tests {
             "local_value.a",
             "api/local_file.part[\"x\"]",
             "local_file.part[0]",
+            "local_file.part[*]",
             "parent/child/sqlite_table.table[\"a\\\"]b\"]",
             "shared/sqlite_database[\"DB.SCHEMA\"]",
         ] {

@@ -36,7 +36,7 @@ async fn coming_after_all_instances_is_one_recorded_dependency() {
     let plan = story.plan(&after_all(THREE, THREE)).await;
     for (_, change) in plan.changes().filter(|(_, change)| change.address.name == "b") {
         let needed: Vec<String> = change.depends_on.iter().map(ToString::to_string).collect();
-        assert_eq!(needed, ["world_thing.a"]);
+        assert_eq!(needed, ["world_thing.a[*]"]);
     }
 }
 

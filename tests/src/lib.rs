@@ -1,1 +1,64 @@
 //! What tests of the binary need: its path, a folder of their own, whole command results.
+#![expect(clippy::expect_used, clippy::panic, reason = "this crate is tests: what fails here fails a test")]
+
+mod project;
+mod ran;
+mod running;
+
+pub use project::Project;
+pub use ran::Ran;
+pub use running::{Running, until};
+
+use std::path::{Path, PathBuf};
+
+/// The built binary, which `cargo` puts two folders above the test executable.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let own = std::env::current_exe().expect("the path of the test executable");
+    let name = format!("terrace{}", std::env::consts::EXE_SUFFIX);
+    let path = own.ancestors().nth(2).expect("the folder of the profile").join(name);
+    assert!(
+        path.is_file(),
+        "the binary `{}` is not there: run `cargo test --workspace`, or `cargo build -p terrace` first",
+        path.display()
+    );
+    path
+}
+
+/// The folder of the repository.
+///
+/// # Panics
+/// When this crate is not within one.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie within the repository")
+}
+
+/// A file of the folder `shared` beside the repository; says aloud when it is not there.
+#[must_use]
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let found = repository().parent()?.join("shared").join(path);
+    if found.exists() {
+        return Some(found);
+    }
+    say(&format!("skipped: there is no `../shared/{path}`"));
+    None
+}
+
+/// Tells a reader of the test's output something.
+#[expect(clippy::print_stderr, reason = "a skipped test says so aloud")]
+pub fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Compares a whole command result with what it should be: exit code, standard output, standard error.
+#[macro_export]
+macro_rules! snapshot {
+    ($ran:expr, @$expected:literal) => {{
+        let ran = $ran;
+        ran.filters().bind(|| insta::assert_snapshot!(ran.to_string(), @$expected));
+    }};
+}

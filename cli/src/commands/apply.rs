@@ -11,7 +11,7 @@ use crate::signals::Signals;
 use crate::wiring::{World, store};
 use std::path::PathBuf;
 use terrace_engine::plan::{Mode, file};
-use terrace_state::Access;
+use terrace_state::{Access, StoreUrl};
 
 /// What is asked before anything is changed.
 const QUESTION: &str = "Do you want to perform these actions?\n  terrace will perform the actions described above.";
@@ -28,18 +28,31 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     let planning = &arguments.planning;
     let project = compile(context, &files, &planning.choice, planning.plaintext_secrets)?;
     let run = Run { context, arguments, signals, settings: &project.settings, world: &project.world };
-    // When nobody can say yes nothing may change, not even what recovery would record.
-    let access = if run.can_proceed() { Access::ReadWrite } else { Access::ReadOnly };
-    let store = store(&project.settings, access).await?;
-    if run.can_proceed() {
+    // When nobody can say yes nothing may change, not even what recovery would record. A state that is not there yet
+    // has nothing to recover: it is made once there is something to record.
+    let is_new = is_missing(&project.settings.state);
+    let can_recover = run.can_proceed() && !is_new;
+    let access = if can_recover { Access::ReadWrite } else { Access::ReadOnly };
+    let mut state = store(&project.settings, access).await?;
+    if can_recover {
         for described in &project.stacks {
-            recover_first(&run, &store, &described.compiled.stack, &described.chosen).await?;
+            recover_first(&run, &state, &described.compiled.stack, &described.chosen).await?;
         }
     }
-    let computed = project.plan(store.as_ref(), planning).await?;
+    let mut computed = project.plan(state.as_ref(), planning).await?;
     run.show(&computed.plan, &project.sources, &computed.diagnostics)?;
     run.consent(&computed.plan, QUESTION)?;
-    run.apply(store, &computed.plan).await
+    if is_new && computed.plan.has_changes() {
+        state = store(&project.settings, Access::ReadWrite).await?;
+        // The plan was made for the state that this one begins as: for none. What it read is checked row by row.
+        computed.plan.state = state.identity().await?.id;
+    }
+    run.apply(state, &computed.plan).await
+}
+
+/// True when the state would be made by opening it.
+fn is_missing(state: &StoreUrl) -> bool {
+    matches!(state, StoreUrl::Sqlite(path) if !path.exists())
 }
 
 /// A saved plan was looked at when it was made: there is nothing to ask.

@@ -12,7 +12,7 @@
 mod blocks;
 
 use crate::action::Action;
-use crate::address::Address;
+use crate::address::{Address, InstanceKey};
 use crate::plan::{Change, Part, Plan, StackPlan};
 use blocks::{Blocks, is_own};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -242,7 +242,7 @@ fn removed_early(stack: &StackPlan) -> HashSet<&Address> {
         if early.insert(address) {
             waiting.extend(made_after.get(address).into_iter().flatten());
             // What was made after all instances was made after this one.
-            let block = Address { key: None, ..address.clone() };
+            let block = Address { key: Some(InstanceKey::All), ..address.clone() };
             waiting.extend(made_after.get(&block).into_iter().flatten());
         }
     }

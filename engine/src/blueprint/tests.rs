@@ -389,7 +389,6 @@ fn a_component_with_many_mistakes_is_told_the_first_hundred() {
     let schema = SpecificSchema::new(serde_json::from_str(SCHEMA).unwrap(), Span::default());
     let unknown: String = (0..5_000).map(|n| format!("k{n}: 1, ")).collect();
     let wrong: String = (0..5_000).map(|n| format!("{{name: n{n}}}, ")).collect();
-    let start = std::time::Instant::now();
     for text in
         [format!("specific: {{database: x, {unknown}}}"), format!("specific: {{database: x, tables: [{wrong}]}}")]
     {
@@ -397,7 +396,6 @@ fn a_component_with_many_mistakes_is_told_the_first_hundred() {
         assert_eq!(diagnostics.len(), 101);
         assert_eq!(diagnostics[100].code, "too_many_mistakes");
     }
-    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 proptest::proptest! {

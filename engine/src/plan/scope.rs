@@ -156,6 +156,7 @@ pub(crate) fn key_text(key: &InstanceKey) -> String {
     match key {
         InstanceKey::Index(index) => index.to_string(),
         InstanceKey::Text(text) => text.clone(),
+        InstanceKey::All => "*".to_owned(),
     }
 }
 

@@ -434,7 +434,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     ) -> Option<bool> {
         let Some(template) = &declaration.when else { return Some(true) };
         match template.evaluate(scope, self.planner.functions) {
-            Ok(Value::Bool(value)) => Some(value),
+            Ok(value) if value.as_bool().is_some() => value.as_bool(),
             Ok(other) => {
                 let expected = if other.is_unknown() {
                     "`when` depends on a value that is known only after apply".to_owned()
@@ -586,7 +586,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 // many addresses in every row as there are instances.
                 None if instances.is_empty() => {}
                 None => {
-                    found.insert(address(None));
+                    found.insert(address(Some(&InstanceKey::All)));
                 }
             },
             Some(BlockValue::Absent) | None => {}

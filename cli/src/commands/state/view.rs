@@ -28,7 +28,7 @@ pub(super) async fn list(context: &Context<'_>, is_all: bool) -> Result<Exit, Fa
         }
     } else {
         // An empty store has nothing to list, and that is no mistake.
-        if settings.stack.is_none() && store.stacks().await?.is_empty() {
+        if settings.stack.is_none() && stacks::own(&settings, store.as_ref()).await?.is_empty() {
             return Ok(Exit::Done);
         }
         let stack = stacks::current(&settings, store.as_ref()).await?;

@@ -1,10 +1,10 @@
-//! Dependencies on a whole `forEach`: an address without a key stands for all instances, recorded as such.
+//! Dependencies on a whole `forEach`: the key `[*]` stands for all instances, recorded as such.
 //!
 //! Each such block gets barriers of its own, so that a hundred instances that come after a hundred others are two
 //! hundred edges and not ten thousand.
 
 use super::{Removal, StepId, Steps};
-use crate::address::Address;
+use crate::address::{Address, InstanceKey};
 use std::collections::HashMap;
 
 /// Names a block: component, type, name.
@@ -36,7 +36,7 @@ fn name(address: &Address) -> Name<'_> {
 impl<'a> Blocks<'a> {
     /// Notes that something depends on the block of that address.
     pub(super) fn want(&mut self, address: &'a Address) {
-        if address.key.is_none() {
+        if address.key == Some(InstanceKey::All) {
             self.known.entry(name(address)).or_default();
         }
     }
@@ -78,14 +78,14 @@ impl<'a> Blocks<'a> {
     }
 
     fn block(&mut self, address: &'a Address) -> Option<&mut Block> {
-        if address.key.is_some() {
+        if address.key != Some(InstanceKey::All) {
             return None;
         }
         self.known.get_mut(&name(address))
     }
 }
 
-/// True when the address is an instance of the block, or the block itself: nothing waits for itself.
+/// True when the address is an instance of the block: nothing waits for itself.
 pub(super) fn is_own(address: &Address, block: &Address) -> bool {
-    block.key.is_none() && name(address) == name(block)
+    block.key == Some(InstanceKey::All) && address.key.is_some() && name(address) == name(block)
 }

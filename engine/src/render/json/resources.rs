@@ -109,6 +109,7 @@ pub(crate) fn index(address: &Address) -> Option<Json> {
     address.key.as_ref().map(|key| match key {
         InstanceKey::Index(index) => (*index).into(),
         InstanceKey::Text(text) => text.as_str().into(),
+        InstanceKey::All => "*".into(),
     })
 }
 

@@ -1,0 +1,192 @@
+//! A folder of a test's own, and commands run in it.
+
+use crate::{Ran, Running, binary, repository};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// The beginning of a stack of the name `demo`.
+const HEAD: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\n";
+
+/// A project in a temporary folder.
+#[derive(Debug)]
+pub struct Project {
+    folder: TempDir,
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Project {
+    /// An empty project.
+    ///
+    /// # Panics
+    /// When there is no temporary folder to be had.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// A project with the stack `demo` in `stack.yaml`; `rest` is what follows its name.
+    #[must_use]
+    pub fn with_stack(rest: &str) -> Self {
+        let project = Self::new();
+        project.write_stack(rest);
+        project
+    }
+
+    /// A project with the Network Status example in `data-product.yaml`.
+    #[must_use]
+    pub fn with_network_status() -> Self {
+        let project = Self::new();
+        project.copy(&repository().join("examples/network-status/data-product.yaml"), "data-product.yaml");
+        project
+    }
+
+    /// Writes `stack.yaml`: the stack `demo`; `rest` is what follows its name.
+    pub fn write_stack(&self, rest: &str) {
+        self.write("stack.yaml", format!("{HEAD}{rest}"));
+    }
+
+    /// The path of a file.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, with the folders above it.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        let parent = path.parent().expect("a file lies in a folder");
+        fs::create_dir_all(parent).expect("the folder of a test");
+        fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// Copies a file into the project.
+    ///
+    /// # Panics
+    /// When it cannot be read or written.
+    pub fn copy(&self, from: &Path, name: &str) {
+        self.write(name, fs::read(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())));
+    }
+
+    /// The text of a file.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        let path = self.path(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Replaces text in a file.
+    ///
+    /// # Panics
+    /// When the text is not in it.
+    pub fn edit(&self, name: &str, old: &str, new: &str) {
+        let text = self.read(name);
+        assert!(text.contains(old), "`{old}` is not in `{name}`");
+        self.write(name, text.replace(old, new));
+    }
+
+    /// True when there is such a file or folder.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.path(name).exists()
+    }
+
+    /// Every file of the project by its path, without what belongs to the state's database.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let is_of_state = |name: &String| name.starts_with(".terrace/state.db");
+        self.all_files().into_iter().filter(|(name, _)| !is_of_state(name)).collect()
+    }
+
+    /// Every file of the project by its path.
+    #[must_use]
+    pub fn all_files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        collect(self.folder.path(), self.folder.path(), &mut found);
+        found
+    }
+
+    /// What is recorded, as `state export` writes it; without the time of export. `None` without a state.
+    #[must_use]
+    pub fn recorded(&self) -> Option<String> {
+        self.has(".terrace/state.db").then(|| self.run(["state", "export", "--history"]).done().stdout)
+    }
+
+    /// A command line of terrace in this project, not yet run.
+    #[must_use]
+    pub fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TERRACE_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("NO_COLOR", "1").env("USER", "tester");
+        command
+    }
+
+    /// Runs terrace.
+    #[must_use]
+    pub fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+        self.run_with(&[], arguments)
+    }
+
+    /// Runs terrace with environment variables.
+    #[must_use]
+    pub fn run_with<'a>(&self, variables: &[(&str, &str)], arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().copied());
+        self.start(command).finish()
+    }
+
+    /// Starts a command line and does not wait for it.
+    #[must_use]
+    pub fn start(&self, command: Command) -> Running {
+        Running::start(command, self.folder.path())
+    }
+
+    /// Applies `stack.yaml` without a question.
+    #[must_use]
+    pub fn apply(&self) -> Ran {
+        self.run(["apply", "stack.yaml", "--auto-approve", "-q"])
+    }
+
+    /// The second plan is empty and changes nothing.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn assert_settled(&self, descriptor: &str, more: &[&str]) {
+        let recorded = self.recorded();
+        let words = ["plan", descriptor, "--detailed-exitcode"];
+        let plan = self.run(words.into_iter().chain(more.iter().copied()));
+        assert_eq!(plan.code, 0, "the second plan has changes:\n{plan}");
+        assert!(plan.stdout.contains("No changes."), "{plan}");
+        assert_eq!(self.recorded(), recorded, "planning changed the state");
+    }
+}
+
+fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(folder).expect("a folder of the project") {
+        let path = entry.expect("an entry of the project").path();
+        if path.is_dir() {
+            collect(root, &path, found);
+        } else if path.is_file() {
+            let name = path.strip_prefix(root).expect("a path within the project").display().to_string();
+            found.insert(name, fs::read(&path).expect("a file of the project"));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A command that runs while the test goes on.
+
+use crate::Ran;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// After this a condition that does not come true fails its test.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often conditions are looked at.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// Waits until something holds.
+///
+/// # Panics
+/// When it does not come true for a minute.
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "it did not come true for {PATIENCE:?}: {what}");
+        // Not a wait for a moment that should be long enough, but the interval of looking.
+        std::thread::sleep(GLANCE);
+    }
+}
+
+/// A started command. Killed when it is dropped before its end.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<()>>,
+    told: Arc<Mutex<String>>,
+    folder: PathBuf,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command, folder: &Path) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("terrace can be started");
+        let mut stdout = child.stdout.take().expect("standard output is piped");
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let told = Arc::new(Mutex::new(String::new()));
+        let shared = Arc::clone(&told);
+        let read_errors = move || {
+            let mut lines = BufReader::new(stderr);
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                shared.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        };
+        let read_output = move || {
+            let mut bytes = Vec::new();
+            stdout.read_to_end(&mut bytes).expect("standard output can be read");
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        Self {
+            child,
+            stdout: Some(std::thread::spawn(read_output)),
+            stderr: Some(std::thread::spawn(read_errors)),
+            told,
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Waits until standard error holds this text.
+    ///
+    /// # Panics
+    /// When it does not for a minute.
+    #[track_caller]
+    pub fn until_told(&self, text: &str) {
+        until(&format!("`{text}` is told"), || self.told().contains(text));
+    }
+
+    /// What standard error holds so far.
+    ///
+    /// # Panics
+    /// Never: its reader does not panic.
+    #[must_use]
+    pub fn told(&self) -> String {
+        self.told.lock().expect("no reader panics").clone()
+    }
+
+    /// True when it has ended.
+    ///
+    /// # Panics
+    /// When the system cannot tell.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the process can be asked for").is_some()
+    }
+
+    /// Sends SIGINT, as Ctrl-C does.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn interrupt(&self) {
+        self.send(Signal::INT);
+    }
+
+    /// Sends SIGTERM.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn terminate(&self) {
+        self.send(Signal::TERM);
+    }
+
+    /// Sends SIGKILL: it ends on the spot.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn kill(&self) {
+        self.send(Signal::KILL);
+    }
+
+    fn send(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the process takes signals");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end for a minute.
+    #[track_caller]
+    #[must_use]
+    pub fn finish(mut self) -> Ran {
+        until("the command ends", || self.has_ended());
+        let status = self.child.wait().expect("the process can be waited for");
+        // Children that outlive a killed terrace hold its pipes: what they write is not waited for.
+        let stdout = match status.code() {
+            Some(_) => self.stdout.take().and_then(|reader| reader.join().ok()).unwrap_or_default(),
+            None => String::new(),
+        };
+        if let (Some(_), Some(reader)) = (status.code(), self.stderr.take()) {
+            reader.join().expect("standard error can be read");
+        }
+        Ran::new(status.code(), stdout, self.told(), &self.folder)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended, which is just as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

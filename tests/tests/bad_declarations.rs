@@ -1,0 +1,428 @@
+//! Declarations with mistakes, in descriptors that can be read: what is unknown, missing, circular, twice there.
+
+use crate::bad_input::{refused, refused_stack};
+use terrace_tests::{Project, snapshot};
+
+#[test]
+fn an_unknown_resource_type_gets_the_closest() {
+    snapshot!(refused_stack("resources:\n  - {type: local_fiel, name: a, config: {path: a}}\n"), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    unknown_type
+
+      × there is no resource type `local_fiel`
+       ╭─[stack.yaml:5:12]
+     5 │   - {type: local_fiel, name: a, config: {path: a}}
+       ·            ──────────
+       ╰────
+      help: did you mean `local_file`?
+    ");
+    snapshot!(refused_stack("resources:\n  - {type: cloud_bucket, name: a, config: {path: a}}\n"), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    unknown_type
+
+      × there is no resource type `cloud_bucket`
+       ╭─[stack.yaml:5:12]
+     5 │   - {type: cloud_bucket, name: a, config: {path: a}}
+       ·            ────────────
+       ╰────
+      help: `terrace providers list` shows the types of local, sqlite
+    ");
+}
+
+#[test]
+fn an_unknown_attribute_gets_the_closest() {
+    snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: a, contnet: b}}\n"), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    unknown_attribute
+
+      × `local_file` has no attribute `contnet`
+       ╭─[stack.yaml:5:51]
+     5 │   - {type: local_file, name: a, config: {path: a, contnet: b}}
+       ·                                                   ───────
+       ╰────
+      help: did you mean `content`?
+    ");
+}
+
+#[test]
+fn a_missing_attribute_and_one_of_the_wrong_type_are_pointed_at() {
+    snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {content: b}}\n"), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    missing_attribute
+
+      × `local_file` needs `path`
+       ╭─[stack.yaml:5:41]
+     5 │   - {type: local_file, name: a, config: {content: b}}
+       ·                                         ────────────
+       ╰────
+      help: add `path`: Where it is, relative to the project folder.
+    ");
+    snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: [a], content: b}}\n"), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    wrong_type
+
+      × `path` of `local_file` has to be text, and is list
+       ╭─[stack.yaml:5:42]
+     5 │   - {type: local_file, name: a, config: {path: [a], content: b}}
+       ·                                          ────
+       ╰────
+    ");
+}
+
+#[test]
+fn an_unknown_field_gets_the_closest() {
+    snapshot!(refused_stack("resuorces: []\n"), @"
+    exit: 1
+    --- stderr
+    unknown_field
+
+      × a stack has no field `resuorces`
+       ╭─[stack.yaml:4:1]
+     4 │ resuorces: []
+       · ─────────
+       ╰────
+      help: did you mean `resources`?
+    ");
+    snapshot!(refused_stack("resources:\n  - {type: local_value, name: a, dependOn: [b]}\n"), @"
+    exit: 1
+    --- stderr
+    unknown_field
+
+      × a resource has no field `dependOn`
+       ╭─[stack.yaml:5:34]
+     5 │   - {type: local_value, name: a, dependOn: [b]}
+       ·                                  ────────
+       ╰────
+      help: did you mean `dependsOn`?
+    ");
+}
+
+#[test]
+fn a_reference_to_nothing_lists_what_there_is() {
+    let stack = |expression: &str| {
+        format!(
+            "resources:\n  - {{type: local_value, name: first}}\n  - {{type: local_value, name: second, config: {{input: '${{{{ {expression} }}}}'}}}}\n"
+        )
+    };
+    snapshot!(refused_stack(&stack("resources.frist.output")), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    unknown_resource
+
+      × there is no resource `frist` in this component
+       ╭─[stack.yaml:6:60]
+     6 │   - {type: local_value, name: second, config: {input: '${{ resources.frist.output }}'}}
+       ·                                                            ──────────────────────
+       ╰────
+      help: did you mean `first`?
+    ");
+    snapshot!(refused_stack(&stack("resources.first.outptu")), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_value.first
+          + id     = (known after apply)
+          + output = (known after apply)
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+    This plan has errors and cannot be applied.
+    --- stderr
+    expression_failed
+
+      × `resources.first` has no `outptu`
+       ╭─[stack.yaml:6:60]
+     6 │   - {type: local_value, name: second, config: {input: '${{ resources.first.outptu }}'}}
+       ·                                                            ──────────────────────
+       ╰────
+      help: did you mean `output`?
+    ");
+    snapshot!(refused_stack(&stack("vars.nothing")), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_value.first
+          + id     = (known after apply)
+          + output = (known after apply)
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+    This plan has errors and cannot be applied.
+    --- stderr
+    expression_failed
+
+      × `vars` has no `nothing`
+       ╭─[stack.yaml:6:60]
+     6 │   - {type: local_value, name: second, config: {input: '${{ vars.nothing }}'}}
+       ·                                                            ────────────
+       ╰────
+    ");
+    snapshot!(refused_stack(&stack("1 +")), @"
+    exit: 1
+    --- stderr
+    expression_syntax
+
+      × the expression ends too early
+       ╭─[stack.yaml:6:63]
+     6 │   - {type: local_value, name: second, config: {input: '${{ 1 + }}'}}
+       ·                                                               ─
+       ╰────
+      help: an operator lacks its right side, or a bracket is not closed
+    ");
+}
+
+#[test]
+fn a_cycle_is_printed_with_the_place_of_each_edge() {
+    snapshot!(refused_stack(
+        "resources:\n  \
+         - {type: local_value, name: a, config: {input: '${{ resources.c.output }}'}}\n  \
+         - {type: local_value, name: b, config: {input: '${{ resources.a.output }}'}}\n  \
+         - {type: local_value, name: c, dependsOn: [b]}\n",
+    ), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    reference_cycle
+
+      × a loop: local_value.a → local_value.c → local_value.b → local_value.a
+       ╭─[stack.yaml:5:55]
+     5 │   - {type: local_value, name: a, config: {input: '${{ resources.c.output }}'}}
+       ·                                                       ─────────┬────────
+       ·                                                                ╰── local_value.a needs local_value.c
+     6 │   - {type: local_value, name: b, config: {input: '${{ resources.a.output }}'}}
+       ·                                                       ─────────┬────────
+       ·                                                                ╰── local_value.b needs local_value.a
+     7 │   - {type: local_value, name: c, dependsOn: [b]}
+       ·                                              ┬
+       ·                                              ╰── local_value.c needs local_value.b
+       ╰────
+      help: take one of these references away, or split a resource in two
+    ");
+    snapshot!(refused_stack("resources:\n  - {type: local_value, name: a, config: {input: '${{ resources.a.id }}'}}\n"), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    reference_cycle
+
+      × a loop: local_value.a → local_value.a
+       ╭─[stack.yaml:5:55]
+     5 │   - {type: local_value, name: a, config: {input: '${{ resources.a.id }}'}}
+       ·                                                       ───────┬──────
+       ·                                                              ╰── local_value.a needs local_value.a
+       ╰────
+      help: take one of these references away, or split a resource in two
+    ");
+}
+
+#[test]
+fn two_resources_with_one_address_are_shown_both() {
+    snapshot!(refused_stack(
+        "resources:\n  - {type: local_value, name: a}\n  - {type: local_value, name: a}\n",
+    ), @"
+    exit: 1
+    --- stderr
+    duplicate_name
+
+      × the resource `a` is declared twice
+       ╭─[stack.yaml:5:31]
+     5 │   - {type: local_value, name: a}
+       ·                               ┬
+       ·                               ╰── first here
+     6 │   - {type: local_value, name: a}
+       ·                               ┬
+       ·                               ╰── again here
+       ╰────
+      help: rename or remove one of the two: names are unique, whatever the type
+    ");
+    snapshot!(refused_stack(
+        "resources:\n  - {type: local_value, name: a, forEach: '${{ [\"x\", \"x\"] }}', config: {input: 1}}\n",
+    ), @r#"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    repeated_key
+
+      × two items of `forEach` have the key ["x"]
+       ╭─[stack.yaml:5:43]
+     5 │   - {type: local_value, name: a, forEach: '${{ ["x", "x"] }}', config: {input: 1}}
+       ·                                           ───────────────────
+       ╰────
+      help: keys name instances: each has to be its own
+    "#);
+}
+
+#[test]
+fn a_field_that_is_planned_but_not_there_yet_says_so() {
+    snapshot!(refused_stack("resources: []\nmoved: [{from: local_file.a, to: local_file.b}]\n"), @"
+    exit: 1
+    --- stderr
+    unsupported_field
+
+      × `moved` of a stack is not supported yet
+       ╭─[stack.yaml:5:1]
+     5 │ moved: [{from: local_file.a, to: local_file.b}]
+       · ─────
+       ╰────
+      help: remove `moved`
+    ");
+}
+
+#[test]
+fn a_path_out_of_the_project_is_refused() {
+    snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: ../x, content: a}}\n"), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    cannot_plan
+
+      × demo@local:local_file.a: `path` is `../x`, which leads out of the project folder
+       ╭─[stack.yaml:5:30]
+     5 │   - {type: local_file, name: a, config: {path: ../x, content: a}}
+       ·                              ─
+       ╰────
+      help: use a path relative to the project folder, without a `..` that leaves it
+    ");
+    snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: /etc/x, content: a}}\n"), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    cannot_plan
+
+      × demo@local:local_file.a: `path` is `/etc/x`, which leads out of the project folder
+       ╭─[stack.yaml:5:30]
+     5 │   - {type: local_file, name: a, config: {path: /etc/x, content: a}}
+       ·                              ─
+       ╰────
+      help: use a path relative to the project folder, without a `..` that leaves it
+    ");
+}
+
+#[test]
+fn several_mistakes_are_told_at_once() {
+    let ran = refused_stack(
+        "resources:\n  - {type: local_fiel, name: a}\n  - {type: local_file, name: b, config: {content: b}}\n  \
+         - {type: local_file, name: c, config: {path: c, contnet: c}}\n",
+    );
+    for word in ["local_fiel", "path", "contnet"] {
+        ran.says(word);
+    }
+}
+
+const BLUEPRINT: &str = "apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: NAME, version: 1.0.0, description: A note}
+match: {useCaseTemplateId: 'urn:dmb:utm:note'}
+resources: []
+";
+
+#[test]
+fn two_blueprints_that_match_equally_are_named_with_their_files() {
+    let project = Project::with_network_status();
+    project.edit("data-product.yaml", "urn:dmb:utm:databricks-workload-template.1", "urn:dmb:utm:note");
+    project.write("blueprints/one.yaml", BLUEPRINT.replace("NAME", "one"));
+    project.write("blueprints/two.yaml", BLUEPRINT.replace("NAME", "two"));
+    let before = project.files();
+    snapshot!(project.run(["plan", "data-product.yaml", "--env", "local", "-q"]).with_code(1), @"
+    exit: 1
+    --- stderr
+    ambiguous_blueprint
+
+      × two blueprints match the component `databricks-workload` equally well: `blueprints/one.yaml` and `blueprints/
+      │ two.yaml`
+        ╭─[data-product.yaml:62:9]
+     62 │     id: urn:dmb:cmp:distribution:network-status:0:databricks-workload
+        ·         ─────────────────────────────────────────────────────────────
+        ╰────
+      help: make one `match` more specific, or name the blueprint under `templates` of the environment
+
+    Advice: 
+      ☞ one
+       ╭─[blueprints/one.yaml:3:18]
+     3 │ metadata: {name: one, version: 1.0.0, description: A note}
+       ·                  ───
+       ╰────
+
+    Advice: 
+      ☞ the other
+       ╭─[blueprints/two.yaml:3:18]
+     3 │ metadata: {name: two, version: 1.0.0, description: A note}
+       ·                  ───
+       ╰────
+    ");
+    assert_eq!(project.files(), before);
+}
+
+#[test]
+fn a_configuration_with_mistakes_is_pointed_at() {
+    let project = Project::with_stack("resources: []\n");
+    project.write("terrace.yaml", "stat: sqlite:x.db\n");
+    snapshot!(refused(&project, "stack.yaml"), @"
+    exit: 1
+    --- stderr
+    unknown_field
+
+      × terrace.yaml has no field `stat`
+       ╭─[terrace.yaml:1:1]
+     1 │ stat: sqlite:x.db
+       · ────
+       ╰────
+      help: did you mean `state`?
+    ");
+    project.write("terrace.yaml", "state: sqlite:${{ env.NO_SUCH_VARIABLE }}\n");
+    snapshot!(refused(&project, "stack.yaml"), @r#"
+    exit: 1
+    --- stderr
+    expression_failed
+
+      × the environment variable `NO_SUCH_VARIABLE` is not set
+       ╭─[terrace.yaml:1:19]
+     1 │ state: sqlite:${{ env.NO_SUCH_VARIABLE }}
+       ·                   ────────────────────
+       ╰────
+      help: set `NO_SUCH_VARIABLE`, or give a default: `has(env.NO_SUCH_VARIABLE) ? env.NO_SUCH_VARIABLE : "…"`
+    "#);
+}

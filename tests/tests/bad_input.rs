@@ -1,0 +1,216 @@
+//! Descriptors with mistakes: exit code 1, a place, a hint, and nothing changed on disk or in the state.
+
+use std::fmt::Write;
+use terrace_tests::{Project, Ran, snapshot};
+
+/// Plans and applies what is wrong: both say the same, and nothing is changed by either.
+pub(crate) fn refused(project: &Project, descriptor: &str) -> Ran {
+    let before = project.all_files();
+    let plan = project.run(["plan", descriptor, "-q"]).with_code(1);
+    let apply = project.run(["apply", descriptor, "-q", "--auto-approve"]).with_code(1);
+    assert_eq!(plan.stderr, apply.stderr, "plan and apply differ");
+    assert_eq!(project.all_files(), before, "something was changed");
+    plan
+}
+
+pub(crate) fn refused_stack(rest: &str) -> Ran {
+    refused(&Project::with_stack(rest), "stack.yaml")
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    snapshot!(refused(&Project::new(), "stack.yaml"), @"
+    exit: 1
+    --- stderr
+    missing_file
+
+      × there is no file `stack.yaml`
+      help: give the path of a descriptor, of a folder of descriptors or of a saved plan
+    ");
+}
+
+#[test]
+fn a_folder_without_yaml_says_what_a_folder_means() {
+    let project = Project::new();
+    project.write("stacks/notes.txt", "none");
+    snapshot!(refused(&project, "stacks"), @"
+    exit: 1
+    --- stderr
+    empty_folder
+
+      × the folder `stacks` has no descriptor in it
+      help: a folder means its *.yaml and *.yml, not those of folders within
+    ");
+}
+
+#[test]
+fn a_file_that_is_not_utf8_is_named_with_the_line() {
+    let project = Project::new();
+    project.write("stack.yaml", b"kind: Stack\nname: caf\xe9\n");
+    snapshot!(refused(&project, "stack.yaml"), @"
+    exit: 1
+    --- stderr
+    not_utf8
+
+      × `stack.yaml` is not UTF-8: see line 2
+      help: save it as UTF-8
+    ");
+}
+
+#[test]
+fn an_empty_file_is_no_descriptor() {
+    let project = Project::new();
+    project.write("stack.yaml", "\n  \n");
+    snapshot!(refused(&project, "stack.yaml"), @"
+    exit: 1
+    --- stderr
+    empty_file
+
+      × `stack.yaml` is empty
+      help: write a descriptor, or leave the file out
+    ");
+    project.write("stack.yaml", "# only a comment\n");
+    snapshot!(refused(&project, "stack.yaml"), @"
+    exit: 1
+    --- stderr
+    empty_file
+
+      × the file is empty: expected a YAML map
+       ╭─[stack.yaml:2:1]
+       ╰────
+      help: write a descriptor that begins with `kind: Stack`, or a data product
+    ");
+}
+
+#[test]
+fn a_file_of_another_kind_says_which_kinds_there_are() {
+    let project = Project::new();
+    project.write("stack.yaml", "apiVersion: v1\nkind: Deployment\nmetadata: {name: demo}\n");
+    snapshot!(refused(&project, "stack.yaml"), @"
+    exit: 1
+    --- stderr
+    unknown_descriptor
+
+      × `kind: Deployment` is no descriptor
+       ╭─[stack.yaml:2:7]
+     2 │ kind: Deployment
+       ·       ──────────
+       ╰────
+      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
+            component's descriptor (`dataProduct:` with `componentIdToProvision:`)
+    ");
+    project.write("stack.yaml", "- a\n- list\n");
+    snapshot!(refused(&project, "stack.yaml"), @"
+    exit: 1
+    --- stderr
+    unknown_descriptor
+
+      × expected a map, and this is list
+       ╭─[stack.yaml:1:1]
+     1 │ - a
+       · ───
+       ╰────
+      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
+            component's descriptor (`dataProduct:` with `componentIdToProvision:`)
+    ");
+}
+
+#[test]
+fn a_key_that_stands_twice_is_shown_in_both_places() {
+    snapshot!(refused_stack("resources: []\nresources: []\n"), @"
+    exit: 1
+    --- stderr
+    duplicate_key
+
+      × the key `resources` stands twice in one map
+       ╭─[stack.yaml:4:1]
+     4 │ resources: []
+       · ────┬────
+       ·     ╰── first here
+     5 │ resources: []
+       · ────┬────
+       ·     ╰── again here
+       ╰────
+      help: the values are equal; remove one of the two
+    ");
+}
+
+#[test]
+fn a_tab_as_indentation_is_pointed_at() {
+    snapshot!(refused_stack("resources:\n\t- {type: local_value, name: a}\n"), @"
+    exit: 1
+    --- stderr
+    yaml_syntax
+
+      × a tab where YAML allows only spaces
+       ╭─[stack.yaml:5:2]
+     5 │     - {type: local_value, name: a}
+       ·     ─
+       ╰────
+      help: indent with spaces: YAML does not allow tabs there
+    ");
+}
+
+#[test]
+fn yaml_that_does_not_end_is_pointed_at() {
+    snapshot!(refused_stack("resources: [{type: local_value, name: a\n"), @"
+    exit: 1
+    --- stderr
+    yaml_syntax
+
+      × the bracket `{` is not closed
+       ╭─[stack.yaml:4:13]
+     4 │ resources: [{type: local_value, name: a
+       ·             ─
+       ╰────
+      help: close the bracket, or put text that holds brackets in quotes
+    ");
+}
+
+#[test]
+fn a_bomb_of_depth_is_defused() {
+    let ran = refused_stack(&format!("resources: {}\n", "[".repeat(100_000)));
+    snapshot!(ran, @"
+    exit: 1
+    --- stderr
+    budget
+
+      × lists and maps are nested deeper than 64 levels
+      │ at stack.yaml:4:77
+      help: split the text into smaller files, or flatten it
+    ");
+}
+
+#[test]
+fn a_bomb_of_aliases_is_defused() {
+    let mut text = "x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n".to_owned();
+    for level in 1..12 {
+        let inner = vec![format!("*x{}", level - 1); 10].join(", ");
+        writeln!(text, "x{level}: &x{level} [{inner}]").unwrap();
+    }
+    snapshot!(refused_stack(&text), @"
+    exit: 1
+    --- stderr
+    budget
+
+      × anchors and aliases copy more than 200000 values
+       ╭─[stack.yaml:8:9]
+     8 │ x4: &x4 [*x3, *x3, *x3, *x3, *x3, *x3, *x3, *x3, *x3, *x3]
+       ·         ──────────────────────────────────────────────────
+       ╰────
+      help: split the text into smaller files, or flatten it
+    ");
+}
+
+#[test]
+fn a_file_that_is_too_long_is_not_read() {
+    let ran = refused_stack(&"# a comment of some length\n".repeat(4_000_000));
+    snapshot!(ran, @"
+    exit: 1
+    --- stderr
+    too_long
+
+      × `stack.yaml` is longer than 64 MiB
+      help: split it into several files
+    ");
+}

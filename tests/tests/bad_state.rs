@@ -1,0 +1,144 @@
+//! States, plans and folders that are damaged, foreign or closed.
+
+use rusqlite::Connection;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use terrace_tests::{Project, Ran, say, snapshot};
+
+const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
+const DATABASE: &str = ".terrace/state.db";
+
+/// Nothing is made, and the state is left as it is.
+fn refused(project: &Project) -> Ran {
+    let before = project.all_files();
+    let plan = project.run(["plan", "stack.yaml", "-q"]).with_code(1);
+    let apply = project.apply().with_code(1);
+    assert_eq!(plan.stderr, apply.stderr, "plan and apply differ");
+    assert!(!project.has("out"));
+    assert_eq!(project.all_files(), before, "something was changed");
+    plan
+}
+
+#[test]
+fn a_state_that_is_no_database_is_left_alone() {
+    let project = Project::with_stack(STACK);
+    project.write(DATABASE, "this is a note, and somebody wants to keep it\n".repeat(20));
+    snapshot!(refused(&project), @"
+    exit: 1
+    --- stderr
+    error: sqlite:[folder]/.terrace/state.db is not a terrace state: it is not a SQLite database
+
+    hint: name the state with `--state`; what is there is left alone
+    ");
+}
+
+#[test]
+fn a_database_of_another_program_is_left_alone() {
+    let project = Project::with_stack(STACK);
+    std::fs::create_dir(project.path(".terrace")).unwrap();
+    let connection = Connection::open(project.path(DATABASE)).unwrap();
+    connection.execute_batch("CREATE TABLE customers (name TEXT)").unwrap();
+    drop(connection);
+    snapshot!(refused(&project), @"
+    exit: 1
+    --- stderr
+    error: sqlite:[folder]/.terrace/state.db is not a terrace state: it is another program's SQLite database
+
+    hint: name the state with `--state`; what is there is left alone
+    ");
+}
+
+#[test]
+fn a_state_of_a_newer_format_asks_for_a_newer_terrace() {
+    let project = Project::with_stack("resources: []\n");
+    project.write_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
+    project.apply().done();
+    project.write_stack(STACK);
+    let connection = Connection::open(project.path(DATABASE)).unwrap();
+    connection.execute_batch("PRAGMA user_version = 999; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(connection);
+    let plan = project.run(["plan", "stack.yaml", "-q"]).with_code(1);
+    project.apply().with_code(1);
+    assert!(!project.has("out"));
+    snapshot!(plan, @"
+    exit: 1
+    --- stderr
+    error: the state at sqlite:[folder]/.terrace/state.db has format 999; this terrace reads up to format 1
+
+    hint: use a newer terrace
+    ");
+}
+
+#[test]
+fn a_damaged_state_is_an_error_and_no_panic() {
+    let project = Project::with_stack(STACK);
+    project.apply().done();
+    let whole = std::fs::read(project.path(DATABASE)).unwrap();
+    for at in (100..whole.len()).step_by(whole.len() / 20) {
+        let mut damaged = whole.clone();
+        let end = (at + 1500).min(damaged.len());
+        damaged[at..end].fill(0xa5);
+        project.write(DATABASE, &damaged);
+        for name in [".terrace/state.db-wal", ".terrace/state.db-shm"] {
+            let _ = std::fs::remove_file(project.path(name));
+        }
+        let ran = project.run(["plan", "stack.yaml", "-q"]);
+        assert!(!ran.stderr.contains("panicked") && ran.code != 101, "damaged at {at}:\n{ran}");
+    }
+}
+
+#[test]
+fn a_state_in_a_folder_that_cannot_be_written_is_an_error() {
+    let project = Project::with_stack(STACK);
+    project.write("closed/note", "");
+    std::fs::set_permissions(project.path("closed"), Permissions::from_mode(0o555)).unwrap();
+    if std::fs::write(project.path("closed/probe"), "").is_ok() {
+        std::fs::remove_file(project.path("closed/probe")).unwrap();
+        say("skipped: permissions do not bind this user (root), so no folder is closed to it");
+        return;
+    }
+    let ran = project.run(["--state", "sqlite:closed/state.db", "apply", "stack.yaml", "-q", "--auto-approve"]);
+    std::fs::set_permissions(project.path("closed"), Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(!project.has("out"));
+    ran.says("state.db");
+}
+
+#[test]
+fn a_state_whose_folder_is_a_file_is_an_error() {
+    let project = Project::with_stack(STACK);
+    project.write(".terrace", "a file");
+    snapshot!(refused(&project), @"
+    exit: 1
+    --- stderr
+    error: state cannot be opened: `[folder]/.terrace/state.db`: Not a directory (os error 20)
+    ");
+}
+
+#[test]
+fn an_unknown_kind_of_state_says_which_there_are() {
+    let project = Project::with_stack(STACK);
+    snapshot!(project.run(["--state", "mysql://localhost/x", "plan", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    error: --state: `mysql://…` is not a state: expected `sqlite:PATH` or `postgres://…`
+    ");
+}
+
+#[test]
+fn a_sealed_state_without_its_key_is_not_planned_on() {
+    let project = Project::with_stack(
+        "variables: {token: {type: string, sensitive: true, default: hunter2}}\nresources:\n  \
+         - {type: local_value, name: a, config: {input: '${{ vars.token }}'}}\n",
+    );
+    let key = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
+    let words = ["apply", "stack.yaml", "--auto-approve"];
+    project.run_with(&[("TERRACE_STATE_KEY", key)], words).done();
+    snapshot!(project.run(["plan", "stack.yaml", "-q"]), @"
+    exit: 1
+    --- stderr
+    error: demo@local:local_value.a cannot be opened: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
+
+    hint: sensitive values are sealed with the state key: give it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml; older keys stand in `encryption.previous`
+    ");
+}

@@ -1,0 +1,111 @@
+//! Two at once: the same component waits or is refused, different ones run together.
+
+use std::process::Command;
+use terrace_tests::{Project, snapshot, until};
+
+fn fifo(project: &Project, name: &str) {
+    assert!(Command::new("mkfifo").arg(project.path(name)).status().unwrap().success());
+}
+
+const GATED: &str = r#"resources:
+  - type: local_command
+    name: slow
+    config:
+      create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo made >> log; echo "{}"']
+"#;
+
+fn held() -> (Project, terrace_tests::Running) {
+    let project = Project::with_stack(GATED);
+    fifo(&project, "gate");
+    let first = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
+    until("the command stands at its gate", || project.has("started"));
+    (project, first)
+}
+
+fn open_gate(project: &Project) {
+    std::fs::write(project.path("gate"), "open\n").unwrap();
+}
+
+#[test]
+fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
+    let (project, first) = held();
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]), @r#"
+    exit: 4
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_command.slow   3 create
+          + create = ["sh", "-c", "cat > /dev/null; touch started; read line < gate; echo made >> log; echo \"{}\""]
+          + output = (known after apply)
+          + id     = (known after apply)
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+    --- stderr
+    error: the stack's own resources of demo@local is held by [person] since [time] (operation [uuid], lease [uuid])
+
+    hint: wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock LEASE`
+    "#);
+    open_gate(&project);
+    first.finish().done();
+    assert_eq!(project.read("log"), "made\n");
+}
+
+#[test]
+fn a_second_apply_waits_for_the_first_and_finds_nothing_left_to_do() {
+    let (project, first) = held();
+    let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    second.until_told("is held by");
+    open_gate(&project);
+    first.finish().done();
+    let second = second.finish();
+    assert_eq!(project.read("log"), "made\n", "it was made twice");
+    assert!(second.code == 0 || second.code == 4, "done, or refused as stale:\n{second}");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn a_plan_beside_a_running_apply_is_not_held_up() {
+    let (project, first) = held();
+    project.run(["plan", "stack.yaml", "--lock-timeout", "0s"]).done();
+    project.run(["leases", "list"]).done().says("tester@");
+    project.run(["operations", "list"]).done().says("running");
+    open_gate(&project);
+    first.finish().done();
+}
+
+#[test]
+fn a_lease_that_is_taken_away_ends_its_holder_without_a_lost_step() {
+    let (project, first) = held();
+    let leases = project.run(["leases", "list", "--json"]).done().json();
+    let id = leases[0]["lease"].as_str().unwrap().to_owned();
+    project.run(["unlock", &id, "--auto-approve"]).done();
+    open_gate(&project);
+    first.finish().with_code(1).says("lease");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow (in doubt)\n");
+    let again = project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]);
+    assert_ne!(again.code, 0, "nobody can tell what became of the step:\n{again}");
+    assert_eq!(project.read("log"), "made\n", "it was made twice");
+}
+
+#[test]
+fn two_components_are_applied_at_the_same_time() {
+    // Each command ends only when the other one runs, too.
+    let component = |name: &str, own: &str, other: &str| {
+        format!(
+            "  {name}:\n    resources:\n      - type: local_command\n        name: meet\n        config:\n          \
+             create: [sh, -c, 'cat > /dev/null; touch {own}; until [ -e {other} ]; do :; done; echo \"{{}}\"']\n"
+        )
+    };
+    let (left, right) = (component("left", "l", "r"), component("right", "r", "l"));
+    let project = Project::with_stack(&format!("components:\n{left}{right}"));
+    let apply = |name: &'static str| {
+        let words = ["apply", "stack.yaml", "-c", name, "--auto-approve", "-q", "--lock-timeout", "0s"];
+        project.start(project.command(words))
+    };
+    let (left, right) = (apply("left"), apply("right"));
+    left.finish().done();
+    right.finish().done();
+    let listed = project.run(["state", "list"]).done().stdout;
+    assert_eq!(listed, "left/local_command.meet\nright/local_command.meet\n");
+    project.assert_settled("stack.yaml", &[]);
+}

@@ -1,0 +1,180 @@
+//! Killed before and after an effect, and at any moment: no orphan, no double, no lost row.
+
+use terrace_tests::{Project, until};
+
+/// An object in a file, and a log of what was done to it. `when` names the moment at which it kills terrace, once.
+const THING: &str = r#"#!/bin/sh
+cat > request
+die() { if [ "$(cat when 2>/dev/null)" = "$1" ]; then rm when; kill -9 $PPID; exit 1; fi; }
+case $1 in
+  create | update)
+    die "before $1"
+    echo "$1" >> log
+    echo "{\"id\": \"thing\", \"value\": \"$VALUE\"}" > object
+    die "after $1"
+    cat object ;;
+  delete)
+    die "before $1"
+    echo "$1" >> log
+    rm -f object
+    die "after $1" ;;
+  read | find)
+    cat object 2>/dev/null || echo null ;;
+esac
+"#;
+
+fn stack(value: &str) -> String {
+    format!(
+        "resources:\n  - type: local_command\n    name: thing\n    config:\n      create: [sh, thing.sh, create]\n      \
+         read: [sh, thing.sh, read]\n      update: [sh, thing.sh, update]\n      delete: [sh, thing.sh, delete]\n      \
+         find: [sh, thing.sh, find]\n      environment: {{VALUE: '{value}'}}\n"
+    )
+}
+
+fn project() -> Project {
+    let project = Project::with_stack(&stack("one"));
+    project.write("thing.sh", THING);
+    project
+}
+
+/// Applies and is killed at a moment.
+fn apply_killed(project: &Project, moment: &str) {
+    project.write("when", moment);
+    let ran = project.apply();
+    assert_eq!(ran.code, -1, "it was not killed {moment}:\n{ran}");
+    assert!(!project.has("when"));
+}
+
+fn log(project: &Project) -> Vec<String> {
+    project.read("log").lines().map(str::to_owned).collect()
+}
+
+/// Nothing is left open and everything is as described.
+fn assert_whole(project: &Project, value: &str) {
+    project.assert_settled("stack.yaml", &[]);
+    assert!(project.read("object").contains(value));
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing\n");
+    assert_eq!(project.run(["leases", "list"]).done().stdout, "");
+}
+
+#[test]
+fn killed_before_a_creation_it_is_made_once() {
+    let project = project();
+    apply_killed(&project, "before create");
+    assert!(!project.has("object"));
+    project.apply().done();
+    assert_eq!(log(&project), ["create"]);
+    assert_whole(&project, "one");
+}
+
+#[test]
+fn killed_after_a_creation_it_is_adopted_and_not_made_twice() {
+    let project = project();
+    apply_killed(&project, "after create");
+    assert!(project.has("object"));
+    project.apply().done();
+    assert_eq!(log(&project), ["create"]);
+    assert_whole(&project, "one");
+}
+
+#[test]
+fn a_plan_after_a_crash_says_what_is_in_doubt_and_writes_nothing() {
+    let project = project();
+    apply_killed(&project, "after create");
+    let recorded = project.recorded();
+    project.run(["plan", "stack.yaml"]).done();
+    assert_eq!(project.recorded(), recorded, "planning recovered something");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing (in doubt)\n");
+    project.run(["recover"]).done().says("local_command.thing");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing\n");
+    assert_whole(&project, "one");
+}
+
+#[test]
+fn killed_after_an_update_it_is_recorded_and_not_done_twice() {
+    let project = project();
+    project.apply().done();
+    project.write_stack(&stack("two"));
+    apply_killed(&project, "after update");
+    project.apply().done();
+    assert_eq!(log(&project), ["create", "update"]);
+    assert_whole(&project, "two");
+}
+
+#[test]
+fn killed_around_a_deletion_it_ends_up_deleted() {
+    for moment in ["before delete", "after delete"] {
+        let project = project();
+        project.apply().done();
+        project.write_stack("resources: []\n");
+        apply_killed(&project, moment);
+        project.apply().done();
+        assert!(!project.has("object"), "{moment}: an orphan is left");
+        let deletions = log(&project).iter().filter(|verb| *verb == "delete").count();
+        assert_eq!(deletions, 1, "{moment}");
+        assert_eq!(project.run(["state", "list"]).done().stdout, "", "{moment}");
+        project.assert_settled("stack.yaml", &[]);
+    }
+}
+
+#[test]
+fn killed_around_a_destroy_the_next_destroy_finishes_it() {
+    for moment in ["before delete", "after delete"] {
+        let project = project();
+        project.apply().done();
+        project.write("when", moment);
+        let destroy = ["destroy", "stack.yaml", "--auto-approve"];
+        assert_eq!(project.run(destroy).code, -1, "{moment}");
+        project.run(destroy).done();
+        assert!(!project.has("object"), "{moment}");
+        assert_eq!(project.run(["state", "list"]).done().stdout, "", "{moment}");
+    }
+}
+
+const COUNT: usize = 200;
+const MANY: &str = r#"resources:
+  - type: local_file
+    name: part
+    forEach: ${{ range(200) }}
+    config: {path: '${{ "out/" + string(each.key) + ".txt" }}', content: '${{ "part " + string(each.value) }}'}
+"#;
+
+/// Numbers that look random and are the same each time.
+fn next(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+#[test]
+fn killed_at_any_moment_an_apply_of_many_files_is_completed_by_the_next() {
+    let mut seed = 0x5eed_cafe;
+    let mut cut_off = 0;
+    for trial in 0..10 {
+        let project = Project::with_stack(MANY);
+        let moment = usize::try_from(next(&mut seed) % (COUNT as u64 - 20)).unwrap();
+        let mut running = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
+        let made = || std::fs::read_dir(project.path("out")).map_or(0, Iterator::count);
+        until("enough files are there", || made() >= moment || running.has_ended());
+        if !running.has_ended() {
+            running.kill();
+        }
+        cut_off += usize::from(running.finish().code == -1);
+
+        project.apply().done();
+        let files = project.files();
+        let parts: Vec<_> = files.keys().filter(|name| name.starts_with("out/")).collect();
+        assert_eq!(parts.len(), COUNT, "trial {trial}, killed at {moment}: {parts:?}");
+        for number in 0..COUNT {
+            let content = &files[&format!("out/{number}.txt")];
+            assert_eq!(content, format!("part {number}").as_bytes(), "trial {trial}, killed at {moment}");
+        }
+        let rows = project.run(["state", "list"]).done().stdout;
+        assert_eq!(rows.lines().count(), COUNT, "trial {trial}, killed at {moment}");
+        assert!(!rows.contains("in doubt"), "{rows}");
+        project.assert_settled("stack.yaml", &[]);
+        assert_eq!(project.run(["leases", "list"]).done().stdout, "");
+    }
+    assert!(cut_off >= 5, "only {cut_off} of 10 were cut off: the trials prove little");
+}

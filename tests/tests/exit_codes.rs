@@ -1,0 +1,173 @@
+//! One story for each exit code.
+
+use terrace_tests::{Project, snapshot};
+
+const FILE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: a}}\n";
+const FAILING: &str = r#"resources:
+  - {type: local_command, name: bad, config: {create: [sh, -c, "echo no such bucket >&2; exit 9"], find: [echo, "null"]}}
+  - {type: local_file, name: after, dependsOn: [bad], config: {path: out/after, content: a}}
+  - {type: local_file, name: beside, config: {path: out/beside, content: a}}
+"#;
+
+#[test]
+fn a_plan_with_changes_exits_with_0_and_with_2_where_that_is_the_question() {
+    let project = Project::with_stack(FILE);
+    project.run(["plan", "stack.yaml"]).done();
+    project.run(["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
+    project.apply().done();
+    project.run(["plan", "stack.yaml", "--detailed-exitcode"]).done();
+    project.run(["drift", "stack.yaml"]).done();
+    project.write("out/a", "b");
+    project.run(["drift", "stack.yaml"]).with_code(2);
+}
+
+#[test]
+fn without_a_terminal_and_without_consent_nothing_is_changed() {
+    let project = Project::with_stack(FILE);
+    snapshot!(project.run(["apply", "stack.yaml", "-q"]), @r#"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_file.a
+          + path        = "out/a"
+          + content     = "a"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+          + size        = 1
+          + id          = "out/a"
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+    --- stderr
+    error: there is no terminal to ask on, so nothing was changed
+
+    hint: look at the plan, then pass `--auto-approve`
+    "#);
+    assert_eq!(project.files().into_keys().collect::<Vec<_>>(), ["stack.yaml"]);
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_1_and_suggests_the_right_one() {
+    let project = Project::new();
+    snapshot!(project.run(["aply", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    error: unrecognized subcommand 'aply'
+
+      tip: a similar subcommand exists: 'apply'
+
+    Usage: terrace [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    snapshot!(project.run(["apply", "stack.yaml", "-auto-approve"]), @"
+    exit: 1
+    --- stderr
+    error: `-auto-approve` begins with one dash: long options begin with two
+
+    hint: write `--auto-approve`
+    ");
+    snapshot!(project.run(["plan"]), @"
+    exit: 1
+    --- stderr
+    error: the following required arguments were not provided:
+      <FILE>...
+
+    Usage: terrace plan <FILE>...
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn an_environment_that_is_not_configured_exits_with_1() {
+    let project = Project::with_network_status();
+    snapshot!(project.run(["plan", "data-product.yaml"]), @"
+    exit: 1
+    --- stderr
+    error: the environment `production` is not configured
+
+    hint: without a configuration there is the embedded environment only: pass `--env local`, or describe `production` in terrace.yaml
+    ");
+    assert!(!project.has(".terrace"));
+}
+
+#[test]
+fn a_failed_step_exits_with_3_and_what_can_be_done_is_done() {
+    let project = Project::with_stack(FAILING);
+    snapshot!(project.apply(), @r#"
+    exit: 3
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_command.bad   3 create
+          + create = ["sh", "-c", "echo no such bucket >&2; exit 9"]
+          + find   = ["echo", "null"]
+          + output = (known after apply)
+          + id     = (known after apply)
+      + local_file.after
+          + path        = "out/after"
+          + content     = "a"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+          + size        = 1
+          + id          = "out/after"
+      + local_file.beside
+          + path        = "out/beside"
+          + content     = "a"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+          + size        = 1
+          + id          = "out/beside"
+
+    Plan: 3 to add, 0 to change, 0 to destroy.
+
+    Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed, 1 not tried)
+    --- stderr
+
+    error: demo@local:local_command.bad: `create` failed with exit code 9: no such bucket
+      no such bucket
+
+    not done:
+      demo@local:local_file.after waits for local_command.bad
+    "#);
+    assert!(project.has("out/beside") && !project.has("out/after"));
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.beside\n");
+    project.edit("stack.yaml", "exit 9", "exit 0; ");
+    project.edit("stack.yaml", "echo no such bucket >&2", "echo {}");
+    project.apply().done().says("2 added");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn what_is_protected_is_not_destroyed() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_file\n    name: a\n    config: {path: out/a, content: a}\n    \
+         lifecycle: {preventDestroy: true}\n",
+    );
+    project.apply().done();
+    project.write_stack("resources: []\n");
+    snapshot!(project.apply(), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      - local_file.a   is not declared any more
+
+    Plan: 0 to add, 0 to change, 1 to destroy.
+    This plan has errors and cannot be applied.
+    --- stderr
+    prevent_destroy
+
+      × demo@local:local_file.a is protected and would be deleted
+      help: take `preventDestroy` out of its lifecycle and apply, then try again
+    ");
+    project.run(["destroy", "stack.yaml", "--auto-approve"]).with_code(1);
+    assert!(project.has("out/a"));
+}

@@ -1,0 +1,312 @@
+//! What the README promises: two commands, a real table, a diff, drift, and data that stays.
+
+use rusqlite::Connection;
+use std::path::Path;
+use terrace_tests::{Project, repository, shared, snapshot};
+
+const DATABASE: &str = ".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db";
+const FILES: &str = ".terrace/local/files/distribution.network-status.0";
+
+fn apply(project: &Project) -> terrace_tests::Ran {
+    project.run(["apply", "data-product.yaml", "--env", "local", "--auto-approve", "-q"])
+}
+
+fn columns(connection: &Connection, table: &str) -> Vec<(String, String)> {
+    let mut statement = connection.prepare("SELECT name, type FROM pragma_table_info(?1) ORDER BY cid").unwrap();
+    let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// The descriptor becomes a table and a view over it, a topic, a job and a streams definition.
+fn check_is_there(project: &Project) {
+    let connection = Connection::open(project.path(DATABASE)).unwrap();
+    let expected = [
+        ("ID", "NUMERIC(38,0)"),
+        ("Timestamp", "DATE"),
+        ("NetworkID", "TEXT"),
+        ("Status", "TEXT"),
+        ("SignalStrength", "NUMERIC(38,0)"),
+        ("Latency", "NUMERIC(38,0)"),
+        ("TrafficVolume", "NUMERIC(38,0)"),
+        ("ErrorRate", "NUMERIC(38,0)"),
+        ("Capacity", "NUMERIC(38,0)"),
+        ("Utilization", "NUMERIC(38,0)"),
+        ("LastMaintenance", "DATE"),
+        ("Notes", "TEXT"),
+    ]
+    .map(|(name, ty)| (name.to_owned(), ty.to_owned()));
+    assert_eq!(columns(&connection, "NETWORK_STATUS"), expected);
+
+    connection.execute("INSERT INTO NETWORK_STATUS (ID, Status) VALUES (7, 'up')", []).unwrap();
+    let read = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(read("SELECT Status FROM NETWORK_STATUS_VIEW WHERE ID = 7"), "up");
+    assert_eq!(columns(&connection, "NETWORK_STATUS_VIEW").len(), 12);
+    connection.execute("DELETE FROM NETWORK_STATUS", []).unwrap();
+
+    let json =
+        |name: &str| serde_json::from_str::<serde_json::Value>(&project.read(&format!("{FILES}/{name}"))).unwrap();
+    let topic = json("input-kafka-topic/topic.json");
+    assert_eq!((&topic["name"], &topic["partitions"]), (&"network-status-realtime-topic".into(), &3.into()));
+    assert_eq!(json("databricks-workload/job.json")["name"], "network-status-databricks-01");
+    let streams = json("confluent-kafka-streams-ingestion/streams.json");
+    assert_eq!(streams["applicationId"], "network-status-kstreams-01");
+    assert!(streams.to_string().contains("/${java.io.tmpdir}/kafka-streams"), "what is no expression stays text");
+}
+
+/// The life of a data product of which nothing is there yet.
+fn check_life(descriptor: &Path) {
+    let project = Project::new();
+    project.copy(descriptor, "data-product.yaml");
+    apply(&project).done().says("Apply complete! Resources: 6 added, 0 changed, 0 destroyed.");
+    check_is_there(&project);
+    project.assert_settled("data-product.yaml", &["--env", "local"]);
+
+    let files = project.files();
+    let again = apply(&project).done();
+    again.says("No changes.");
+    assert_eq!(project.files(), files, "a second apply touched something");
+
+    let destroy = ["destroy", "data-product.yaml", "--env", "local", "--auto-approve"];
+    project.run(destroy).done().says("its data stays").says("Retained, with their data");
+    assert!(project.has(DATABASE));
+    project.run(destroy.into_iter().chain(["--remove-data"])).done();
+    assert_eq!(project.files().into_keys().collect::<Vec<_>>(), ["data-product.yaml"]);
+    assert_eq!(project.run(["state", "list", "--all"]).done().stdout, "");
+}
+
+#[test]
+fn the_first_command_makes_a_real_table_and_a_view_over_it() {
+    check_life(&repository().join("examples/network-status/data-product.yaml"));
+}
+
+#[test]
+fn the_descriptor_of_the_field_makes_the_same() {
+    let Some(descriptor) = shared("data/network-status.yaml") else { return };
+    check_life(&descriptor);
+}
+
+#[test]
+fn a_saved_plan_of_another_folder_makes_the_same_things_beside_the_descriptor() {
+    let project = Project::new();
+    project.copy(&repository().join("examples/network-status/data-product.yaml"), "products/data-product.yaml");
+    project.run(["apply", "products/data-product.yaml", "--env", "local", "--auto-approve"]).done();
+    assert!(project.has(&format!("products/{DATABASE}")), "the project folder is the descriptor's");
+}
+
+#[test]
+fn an_edit_shows_the_line_that_changes_and_nothing_else() {
+    let project = Project::with_network_status();
+    apply(&project).done();
+    project.edit("data-product.yaml", "numExecutors: 3", "numExecutors: 4");
+    snapshot!(project.run(["plan", "data-product.yaml", "--env", "local"]), @r#"
+    exit: 0
+    --- stdout
+    stack distribution.network-status.0@local  (embedded environment: SQLite and files under .terrace/local)
+
+      databricks-workload
+      ~ local_file.job   content, sha256 changed
+          ~ content   @@ -19,3 +19,3 @@
+                        "cluster_name": "databricks-cluster",
+              -         "num_workers": 3,
+              +         "num_workers": 4,
+                        "spark_conf": {
+          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3097ee672b9071cf9fa" → "9ea9e8cf34526181494bf860a36a690…
+          (6 unchanged attributes hidden)
+
+    Plan: 0 to add, 1 to change, 0 to destroy.
+    (in 1 of 5 components)
+    "#);
+    snapshot!(apply(&project), @r#"
+    exit: 0
+    --- stdout
+    stack distribution.network-status.0@local  (embedded environment: SQLite and files under .terrace/local)
+
+      databricks-workload
+      ~ local_file.job   content, sha256 changed
+          ~ content   @@ -19,3 +19,3 @@
+                        "cluster_name": "databricks-cluster",
+              -         "num_workers": 3,
+              +         "num_workers": 4,
+                        "spark_conf": {
+          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3097ee672b9071cf9fa" → "9ea9e8cf34526181494bf860a36a690…
+          (6 unchanged attributes hidden)
+
+    Plan: 0 to add, 1 to change, 0 to destroy.
+    (in 1 of 5 components)
+
+    Apply complete! Resources: 0 added, 1 changed, 0 destroyed.
+
+    Outputs:
+      snowflake-storage-area/database = "DISTRIBUTION"
+      snowflake-storage-area/schema = "NETWORKSTATUS_0"
+      snowflake-storage-area/file = ".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db"
+      snowflake-storage-area/tables = "NETWORK_STATUS"
+      snowflake-output-port/database = "DISTRIBUTION"
+      snowflake-output-port/schema = "NETWORKSTATUS_0"
+      snowflake-output-port/view = "NETWORK_STATUS_VIEW"
+      snowflake-output-port/file = ".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db"
+      input-kafka-topic/topic_name = "network-status-realtime-topic"
+      input-kafka-topic/num_partitions = "3"
+      input-kafka-topic/replication_factor = "3"
+      input-kafka-topic/definition = ".terrace/local/files/distribution.network-status.0/input-kafka-topic/topic.json"
+      databricks-workload/job_name = "network-status-databricks-01"
+      databricks-workload/definition = ".terrace/local/files/distribution.network-status.0/databricks-workload/job.json"
+      confluent-kafka-streams-ingestion/application_id = "network-status-kstreams-01"
+      confluent-kafka-streams-ingestion/definition = ".terrace/local/files/distribution.network-status.0/confluent-kafka-streams-ingestion/streams.json"
+    "#);
+    assert!(project.read(&format!("{FILES}/databricks-workload/job.json")).contains("\"num_workers\": 4"));
+}
+
+#[test]
+fn a_new_column_is_added_without_loss_of_data() {
+    let project = Project::with_network_status();
+    apply(&project).done();
+    let connection = Connection::open(project.path(DATABASE)).unwrap();
+    connection.execute("INSERT INTO NETWORK_STATUS (ID) VALUES (7)", []).unwrap();
+    drop(connection);
+    let text = project.read("data-product.yaml");
+    let addition = "            - {name: Firmware, dataType: TEXT}\n";
+    project.write("data-product.yaml", text.trim_end().to_owned() + "\n" + addition);
+    apply(&project).done().says("0 added, 1 changed, 0 destroyed");
+    let connection = Connection::open(project.path(DATABASE)).unwrap();
+    assert_eq!(columns(&connection, "NETWORK_STATUS").last().unwrap().0, "Firmware");
+    assert_eq!(connection.query_row("SELECT count(*) FROM NETWORK_STATUS", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+#[test]
+fn what_somebody_changed_behind_terraces_back_is_drift_and_is_mended() {
+    let project = Project::with_network_status();
+    apply(&project).done();
+    let topic = format!("{FILES}/input-kafka-topic/topic.json");
+    let right = project.read(&topic);
+    project.write(&topic, "{}\n");
+    let recorded = project.recorded();
+    snapshot!(project.run(["drift", "data-product.yaml", "--env", "local"]), @r#"
+    exit: 2
+    --- stdout
+    stack distribution.network-status.0@local
+
+      ~ input-kafka-topic/local_file.topic   changed
+          content: recorded "{\n  \"name\": \"network-status-realtime-topic\",\n  \"cluster\": \"confluent-cluster\",\n…", found "{}\n"
+          sha256: recorded "52a53cddffb2bda9affa3b5ff1fc87b99358b042239c918e9c3b6f9429999e92", found "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"
+          size: recorded 1918, found 3
+
+    Drift: 1 resource differs from what is recorded.
+    "#);
+    assert_eq!(project.recorded(), recorded, "looking for drift changed the state");
+    let drift = project.run(["drift", "data-product.yaml", "--env", "local", "--json"]).with_code(2).json();
+    assert_eq!(drift["drifted"][0]["address"], "input-kafka-topic/local_file.topic");
+    assert_eq!(drift["drifted"][0]["kind"], "changed");
+    apply(&project).done().says("0 added, 1 changed, 0 destroyed");
+    assert_eq!(project.read(&topic), right);
+    project.run(["drift", "--all", "--env", "local"]).done();
+}
+
+#[test]
+fn a_table_dropped_behind_terraces_back_is_made_again() {
+    let project = Project::with_network_status();
+    apply(&project).done();
+    let connection = Connection::open(project.path(DATABASE)).unwrap();
+    connection.execute_batch("DROP VIEW NETWORK_STATUS_VIEW; DROP TABLE NETWORK_STATUS").unwrap();
+    drop(connection);
+    project.run(["drift", "data-product.yaml", "--env", "local"]).with_code(2).says("NETWORK_STATUS");
+    apply(&project).done();
+    check_is_there(&project);
+    project.assert_settled("data-product.yaml", &["--env", "local"]);
+}
+
+#[test]
+fn destroying_says_what_it_retains() {
+    let project = Project::with_network_status();
+    apply(&project).done();
+    snapshot!(project.run(["destroy", "data-product.yaml", "--env", "local", "--auto-approve", "-q"]), @r#"
+    exit: 0
+    --- stdout
+    stack distribution.network-status.0@local  (embedded environment: SQLite and files under .terrace/local)
+
+      shared
+      o sqlite_database["DISTRIBUTION.NETWORKSTATUS_0"]   its data stays: its last owner goes
+
+      confluent-kafka-streams-ingestion
+      - local_file.streams
+
+      databricks-workload
+      - local_file.job
+
+      input-kafka-topic
+      - local_file.topic
+
+      snowflake-output-port
+      - sqlite_view.view
+
+      snowflake-storage-area
+      o sqlite_table.table["NETWORK_STATUS"]   its data stays
+
+    Plan: 0 to add, 0 to change, 4 to destroy.
+    (2 retained in 5 of 5 components)
+
+    Destroy complete! Resources: 4 destroyed.
+
+    Retained, with their data (`--remove-data` removes them):
+      o distribution.network-status.0@local:snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]
+      o shared@local:shared/sqlite_database["DISTRIBUTION.NETWORKSTATUS_0"]
+    "#);
+    assert_eq!(columns(&Connection::open(project.path(DATABASE)).unwrap(), "NETWORK_STATUS").len(), 12);
+}
+
+#[test]
+fn a_dropped_column_with_data_is_refused_without_consent() {
+    let project = Project::with_network_status();
+    apply(&project).done();
+    let connection = Connection::open(project.path(DATABASE)).unwrap();
+    connection.execute("INSERT INTO NETWORK_STATUS (ID, Notes) VALUES (7, 'precious')", []).unwrap();
+    drop(connection);
+    let text = project.read("data-product.yaml");
+    let storage = text.rfind("            - name: Notes").unwrap();
+    project.write("data-product.yaml", &text[..storage]);
+    let port = project.read("data-product.yaml").find("        - name: Notes").unwrap();
+    let text = project.read("data-product.yaml");
+    let end = port + text[port..].find("      termsAndConditions").unwrap();
+    project.write("data-product.yaml", format!("{}{}", &text[..port], &text[end..]));
+
+    let recorded = project.recorded();
+    snapshot!(apply(&project), @r#"
+    exit: 4
+    --- stdout
+    stack distribution.network-status.0@local  (embedded environment: SQLite and files under .terrace/local)
+
+      snowflake-output-port
+      ~ sqlite_view.view   columns changed
+          ~ columns
+              - "Notes"
+              (11 unchanged items hidden)
+          (5 unchanged attributes hidden)
+
+      snowflake-storage-area
+      ~ sqlite_table.table["NETWORK_STATUS"]   columns changed   ! destroys data
+          ! column Notes is dropped: 1 row
+          ~ columns
+              - Notes TEXT {nullable = true, comment = "Free text of the shift on duty"}
+              (11 unchanged items hidden)
+          (5 unchanged attributes hidden)
+
+    Data would be lost, so this plan is refused as it stands. To allow it, pass:
+      --allow-data-loss='snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]'   (1 row)
+
+    Plan: 0 to add, 2 to change, 0 to destroy.
+    (in 2 of 5 components)
+    --- stderr
+    error: data would be lost
+      distribution.network-status.0@local:snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"] would lose 1 row: column Notes is dropped
+
+    hint: consent with `--allow-data-loss='snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]'`, or everywhere with `--allow-data-loss`
+    "#);
+    assert_eq!(project.recorded(), recorded);
+    let connection = Connection::open(project.path(DATABASE)).unwrap();
+    let notes: String = connection.query_row("SELECT Notes FROM NETWORK_STATUS", [], |row| row.get(0)).unwrap();
+    assert_eq!(notes, "precious");
+    drop(connection);
+    let words = ["apply", "data-product.yaml", "--env", "local", "--auto-approve", "-q", "--allow-data-loss"];
+    project.run(words).done();
+    project.assert_settled("data-product.yaml", &["--env", "local"]);
+}

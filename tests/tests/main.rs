@@ -1,0 +1,38 @@
+//! The whole thing from outside: the built binary in a folder of its own, real files, real databases, real crashes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail like tests; clippy recognises test functions only"
+)]
+
+mod bad_commands; // programs that hang, that print too much, that print no JSON
+mod bad_declarations; // descriptors that declare what cannot be: a place, a hint, and nothing changed
+mod bad_input; // files that are no descriptors: missing, empty, foreign, hostile
+mod bad_state; // states, plans and folders that are damaged, foreign or held
+mod commands; // every command that looks into what was done
+mod concurrency; // two at once: the same component waits or is refused, different ones run together
+mod crash; // killed before and after an effect, and at any moment: no orphan, no double
+mod exit_codes; // one story for each exit code
+mod first_run; // what the README promises, for real
+mod saved_plans; // a plan in a file is applied once, and only to what it was made from
+mod secrets; // a sensitive value is in no file, no output and no log
+mod signals; // Ctrl-C once and twice
+mod stacks; // variables, forEach, when, components, outputs, several stacks
+mod state_surgery; // mv, rm, export, import
+mod tidy; // what holds for the sources themselves
+mod witboost; // descriptors from the field
+
+/// A test file that is not listed above would never run.
+#[test]
+fn no_test_file_is_forgotten() {
+    let listed = include_str!("main.rs");
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        let is_listed = module == "main" || listed.contains(&format!("\nmod {module};"));
+        assert!(is_listed, "{} is not listed", path.display());
+    }
+}

@@ -1,0 +1,173 @@
+//! A plan in a file is applied once, and only to what it was made from.
+
+use terrace_tests::{Project, snapshot};
+
+const FILE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
+
+fn planned(project: &Project) {
+    project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+}
+
+#[test]
+fn a_saved_plan_is_applied_without_the_descriptor_and_without_a_question() {
+    let project = Project::with_stack(FILE);
+    planned(&project);
+    assert!(!project.has("out/a"), "planning made something");
+    project.run(["show", "plan"]).done().says("+ local_file.a").says("Plan: 1 to add");
+    assert_eq!(project.run(["show", "plan", "--json"]).done().json()["resource_changes"][0]["address"], "local_file.a");
+    project.write_stack("resources: [this is no descriptor any more\n");
+    project.run(["apply", "plan", "-q"]).done().says("1 added");
+    assert_eq!(project.read("out/a"), "one");
+}
+
+#[test]
+fn a_plan_is_spent_by_its_application() {
+    let project = Project::with_stack(FILE);
+    planned(&project);
+    project.run(["apply", "plan"]).done();
+    let recorded = project.recorded();
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 4
+    --- stderr
+    error: this plan was applied already
+
+    hint: a plan is applied once: plan again
+    ");
+    assert_eq!(project.recorded(), recorded);
+}
+
+#[test]
+fn a_plan_that_failed_halfway_is_spent_too() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_command, name: bad, config: {create: [\"false\"], find: [echo, \"null\"]}}\n",
+    );
+    planned(&project);
+    project.run(["apply", "plan"]).with_code(3);
+    project.run(["apply", "plan"]).with_code(4).says("applied already");
+}
+
+#[test]
+fn a_stale_plan_names_the_row_that_moved() {
+    let project = Project::with_stack(FILE);
+    project.apply().done();
+    project.edit("stack.yaml", "one", "two");
+    planned(&project);
+    project.edit("stack.yaml", "two", "three");
+    project.apply().done();
+    let recorded = project.recorded();
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 4
+    --- stderr
+    error: demo@local:local_file.a changed since the plan was made
+
+    hint: plan again, and look at what the new plan says
+    ");
+    assert_eq!((project.read("out/a").as_str(), project.recorded()), ("three", recorded));
+}
+
+#[test]
+fn a_plan_of_what_was_not_there_is_stale_once_it_is() {
+    let project = Project::with_stack(FILE);
+    planned(&project);
+    project.apply().done();
+    project.run(["apply", "plan"]).with_code(4).says("local_file.a");
+}
+
+#[test]
+fn a_change_elsewhere_does_not_make_a_plan_stale() {
+    let resource = |name: &str, content: &str| {
+        format!(
+            "  {name}:\n    resources:\n      - {{type: local_file, name: {name}, config: {{path: out/{name}, content: {content}}}}}\n"
+        )
+    };
+    let project = Project::with_stack(&format!("components:\n{}{}", resource("a", "one"), resource("b", "b")));
+    project.apply().done();
+    project.edit("stack.yaml", "content: one", "content: two");
+    project.run(["plan", "stack.yaml", "-c", "a", "--out", "plan"]).done();
+    project.edit("stack.yaml", "content: b", "content: c");
+    project.run(["apply", "stack.yaml", "-c", "b", "--auto-approve"]).done();
+    project.run(["apply", "plan"]).done();
+    assert_eq!((project.read("out/a"), project.read("out/b")), ("two".to_owned(), "c".to_owned()));
+}
+
+#[test]
+fn a_plan_of_another_state_is_refused() {
+    let project = Project::with_stack(FILE);
+    project.apply().done();
+    project.edit("stack.yaml", "one", "two");
+    planned(&project);
+    std::fs::remove_file(project.path("out/a")).unwrap();
+    project.edit("stack.yaml", "two", "one");
+    project.run(["--state", "sqlite:other.db", "apply", "stack.yaml", "--auto-approve"]).done();
+    snapshot!(project.run(["--state", "sqlite:other.db", "apply", "plan"]), @"
+    exit: 4
+    --- stderr
+    error: this plan was made for another state ([uuid], this one is [uuid])
+
+    hint: name the state that the plan was made for with `--state`, or plan again
+    ");
+    assert_eq!(project.read("out/a"), "one");
+}
+
+#[test]
+fn a_damaged_plan_is_an_error_wherever_the_damage_is() {
+    let project = Project::with_stack(FILE);
+    planned(&project);
+    let text = project.read("plan");
+    project.write("plan", text.replace("out/a", "out/z"));
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 1
+    --- stderr
+    error: the plan file is damaged: its digest does not fit
+
+    hint: plan again with this terrace
+    ");
+    project.write("plan", &text[..text.len() / 2]);
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 1
+    --- stderr
+    error: the plan file is damaged: it is cut off
+
+    hint: plan again with this terrace
+    ");
+    // Every tenth part cut off: never a panic, never a change.
+    for part in 0..10 {
+        project.write("plan", &text[..text.len() * part / 10]);
+        let ran = project.run(["apply", "plan"]).with_code(1);
+        assert!(!ran.stderr.contains("panicked"), "{ran}");
+    }
+    assert!(!project.has("out"));
+}
+
+#[test]
+fn a_plan_is_no_descriptor_and_a_descriptor_is_no_plan() {
+    let project = Project::with_stack(FILE);
+    planned(&project);
+    snapshot!(project.run(["plan", "plan"]), @"
+    exit: 1
+    --- stderr
+    error: a saved plan is no descriptor
+
+    hint: `terrace apply PLAN` applies it, `terrace show PLAN` shows it
+    ");
+    snapshot!(project.run(["show", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    error: `stack.yaml` is no saved plan
+
+    hint: `terrace plan FILE --out PLAN` saves one; `terrace plan FILE` shows what applying would do
+    ");
+}
+
+#[test]
+fn two_equal_plans_differ_in_their_id_and_time_only() {
+    let project = Project::with_network_status();
+    project.run(["apply", "data-product.yaml", "--env", "local", "-c", "input-kafka-topic", "--auto-approve"]).done();
+    let plan = || {
+        let mut plan = project.run(["plan", "data-product.yaml", "--env", "local", "--json"]).done().json();
+        plan["timestamp"].take();
+        plan["terrace"]["plan_id"].take();
+        plan
+    };
+    assert_eq!(plan(), plan());
+}

@@ -1,0 +1,247 @@
+//! A sensitive value is in no file but the one it is meant for, in no output and in no log.
+
+use terrace_tests::{Project, Ran, snapshot};
+
+const SECRET: &str = "xK7-hunter2-QzP";
+const KEY: &str = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
+const STACK: &str = r#"variables:
+  token: {type: string, sensitive: true}
+resources:
+  - {type: local_file, name: credentials, config: {path: out/token, sensitive: true, content: '${{ "token=" + vars.token }}'}}
+  - {type: local_value, name: copy, config: {input: '${{ vars.token }}'}}
+  - type: local_command
+    name: login
+    config:
+      create: [sh, -c, 'cat > /dev/null; test -n "$TOKEN" && echo "{\"id\": \"session\"}"']
+      secretEnvironment: {TOKEN: '${{ vars.token }}'}
+outputs:
+  token: {value: '${{ resources.copy.output }}', sensitive: true}
+"#;
+
+/// How the secret may look in a file or an output.
+fn forms() -> Vec<Vec<u8>> {
+    let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+    // base64 of the secret at each of the three offsets, without the ends that neighbours change.
+    let base64 = ["eEs3LWh1bnRlcjItUXpQ", "hLNy1odW50ZXIyLVF6U", "4SzctaHVudGVyMi1Re"];
+    let texts = [SECRET.to_owned(), hex.to_uppercase(), hex].into_iter().chain(base64.map(str::to_owned));
+    texts.map(String::into_bytes).collect()
+}
+
+fn holds_secret(bytes: &[u8]) -> bool {
+    forms().iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
+}
+
+fn assert_silent(what: &str, ran: &Ran) {
+    for text in [&ran.stdout, &ran.stderr] {
+        assert!(!holds_secret(text.as_bytes()), "{what} tells the secret:\n{ran}");
+    }
+}
+
+fn run(project: &Project, words: &[&str]) -> Ran {
+    let variables = [("TERRACE_VAR_token", SECRET), ("TERRACE_STATE_KEY", KEY), ("TERRACE_LOG", "trace")];
+    let ran = project.run_with(&variables, words.iter().copied());
+    assert_silent(&words.join(" "), &ran);
+    ran
+}
+
+#[test]
+fn the_search_finds_what_it_looks_for() {
+    assert!(holds_secret(format!("a{SECRET}b").as_bytes()));
+    assert!(holds_secret(b"token=eEs3LWh1bnRlcjItUXpQ"));
+    assert!(!holds_secret(b"hunter"));
+}
+
+#[test]
+fn with_a_key_a_secret_is_in_no_file_no_output_and_no_log() {
+    let project = Project::with_stack(STACK);
+    for words in [
+        &["validate", "stack.yaml"] as &[&str],
+        &["plan", "stack.yaml"],
+        &["plan", "stack.yaml", "--detail", "full"],
+        &["plan", "stack.yaml", "--json"],
+        &["plan", "stack.yaml", "--format", "markdown"],
+        &["plan", "stack.yaml", "--format", "json-stream"],
+        &["plan", "stack.yaml", "--out", "plan"],
+        &["show", "plan"],
+        &["show", "plan", "--json"],
+        &["apply", "plan", "--json"],
+        &["apply", "stack.yaml", "--auto-approve"],
+        &["show"],
+        &["show", "--json"],
+        &["output"],
+        &["output", "--json"],
+        &["state", "show", "local_file.credentials"],
+        &["state", "show", "local_value.copy", "--json"],
+        &["state", "history", "local_value.copy"],
+        &["state", "export", "--history"],
+        &["operations", "list"],
+        &["graph", "stack.yaml"],
+    ] {
+        let ran = run(&project, words).done();
+        assert!(ran.stderr.contains("TRACE") || !words.contains(&"apply"), "there is no log at all:\n{ran}");
+    }
+    assert_eq!(project.read("out/token"), format!("token={SECRET}"));
+    for (name, bytes) in project.all_files() {
+        assert!(name == "out/token" || !holds_secret(&bytes), "`{name}` holds the secret");
+    }
+    // Whoever has the key and asks for it gets it.
+    let words = ["output", "token", "--format", "raw", "--reveal"];
+    assert_eq!(project.run_with(&[("TERRACE_STATE_KEY", KEY)], words).done().stdout, SECRET);
+    snapshot!(project.run_with(&[("TERRACE_STATE_KEY", KEY)], ["output", "token", "--format", "raw"]), @"
+    exit: 1
+    --- stderr
+    error: the output `token` is sensitive
+
+    hint: pass `--reveal` to show it
+    ");
+}
+
+#[test]
+fn a_changed_secret_is_a_change_that_tells_neither() {
+    let project = Project::with_stack(STACK);
+    let with = |secret: &str, words: &[&str]| {
+        let variables = [("TERRACE_VAR_token", secret), ("TERRACE_STATE_KEY", KEY)];
+        project.run_with(&variables, words.iter().copied())
+    };
+    with("another one", &["apply", "stack.yaml", "--auto-approve"]).done();
+    let plan = with(SECRET, &["plan", "stack.yaml"]).done();
+    snapshot!(plan.clone(), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      -/+ local_command.login    must be replaced: secretEnvironment (sensitive, changed)
+          ~ output            = {id = "session"} → (known after apply)
+          ~ id                = "session" → (known after apply)
+          + secretEnvironment = (sensitive value)  # forces replacement
+          (1 unchanged attribute hidden)
+          ~ secretEnvironment = (sensitive, changed)
+      ~ local_file.credentials   content, sha256, size changed
+          ~ content = (sensitive, changed)
+          ~ sha256  = (sensitive, changed)
+          ~ size    = (sensitive, changed)
+          (5 unchanged attributes hidden)
+      ~ local_value.copy         input, output changed
+          ~ input  = (sensitive, changed)
+          ~ output = (sensitive value) (known after apply)
+          (1 unchanged attribute hidden)
+
+      outputs
+      ~ token = (sensitive, changed)
+
+    Plan: 1 to add, 2 to change, 1 to destroy.
+    (1 replaced)
+    "#);
+    assert_silent("plan", &plan);
+    with(SECRET, &["apply", "stack.yaml", "--auto-approve"]).done();
+    assert_eq!(project.read("out/token"), format!("token={SECRET}"));
+}
+
+#[test]
+fn a_failing_command_does_not_tell_the_secret_it_was_given() {
+    let project = Project::with_stack(
+        "variables: {token: {type: string, sensitive: true}}\nresources:\n  - type: local_command\n    name: login\n    \
+         config:\n      create: [sh, -c, 'echo \"wrong token $TOKEN\" >&2; exit 1']\n      find: [echo, 'null']\n      \
+         secretEnvironment: {TOKEN: '${{ vars.token }}'}\n",
+    );
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(3).says("wrong token");
+    for (name, bytes) in project.all_files() {
+        assert!(!holds_secret(&bytes), "`{name}` holds the secret");
+    }
+}
+
+#[test]
+fn without_a_key_a_secret_is_not_stored() {
+    let project = Project::with_stack(STACK);
+    let ran = project.run_with(&[("TERRACE_VAR_token", SECRET)], ["apply", "stack.yaml", "--auto-approve", "-q"]);
+    assert_silent("apply", &ran);
+    snapshot!(ran, @r#"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_command.login      3 create
+          + create            = ["sh", "-c", "cat > /dev/null; test -n \"$TOKEN\" && echo \"{\\\"id\\\": \\\"session\\\"}\"…
+          + secretEnvironment = (sensitive value)
+          + output            = (known after apply)
+          + id                = (known after apply)
+      + local_file.credentials
+          + path        = "out/token"
+          + content     = (sensitive value)
+          + mode        = "0644"
+          + sensitive   = true
+          + makeParents = true
+          + sha256      = (sensitive value)
+          + size        = (sensitive value)
+          + id          = "out/token"
+      + local_value.copy
+          + input  = (sensitive value)
+          + id     = (known after apply)
+          + output = (sensitive value)
+
+      outputs
+      ~ token = (sensitive, changed)
+
+    Plan: 3 to add, 0 to change, 0 to destroy.
+    This plan has errors and cannot be applied.
+    --- stderr
+    no_state_key
+
+      × demo@local:local_file.credentials: `content` of local_file.credentials is sensitive and there is no state key to
+      │ seal it with
+      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
+
+    no_state_key
+
+      × demo@local:local_value.copy: `input` of local_value.copy is sensitive and there is no state key to seal it with
+      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
+    "#);
+    assert!(!project.has("out"));
+    let ran = project.run_with(&[("TERRACE_VAR_token", SECRET)], ["plan", "stack.yaml", "--out", "plan"]);
+    assert_silent("plan", &ran);
+    assert_eq!((ran.code, project.has("plan")), (1, false), "{ran}");
+    let words = ["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"];
+    project.run_with(&[("TERRACE_VAR_token", SECRET)], words).done();
+    assert_eq!(project.read("out/token"), format!("token={SECRET}"));
+}
+
+#[test]
+fn with_another_key_or_none_sealed_values_stay_closed() {
+    let project = Project::with_stack(STACK);
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).done();
+    let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let words = ["state", "show", "local_value.copy"];
+    snapshot!(project.run(words), @"
+    exit: 1
+    --- stderr
+    error: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
+
+    hint: sensitive values are sealed with the state key: give it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml; older keys stand in `encryption.previous`
+    ");
+    snapshot!(project.run_with(&[("TERRACE_STATE_KEY", other)], words), @"
+    exit: 1
+    --- stderr
+    error: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
+
+    hint: sensitive values are sealed with the state key: give it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml; older keys stand in `encryption.previous`
+    ");
+    snapshot!(project.run_with(&[("TERRACE_STATE_KEY", "no key")], words), @"
+    exit: 1
+    --- stderr
+    error: a state key is the base64 of 32 bytes; this one is not base64
+
+    hint: `terrace init --state-key` makes a key
+    ");
+}
+
+#[test]
+fn an_output_that_exposes_a_secret_without_saying_so_is_a_mistake() {
+    let project = Project::with_stack(
+        &STACK
+            .replace(", sensitive: true}\n\"#", "")
+            .replace("token: {value: '${{ resources.copy.output }}', sensitive: true}", "token: '${{ vars.token }}'"),
+    );
+    let ran = run(&project, &["plan", "stack.yaml", "-q"]);
+    assert_eq!(ran.code, 1, "{ran}");
+    ran.says("sensitive: true");
+}

@@ -1,0 +1,77 @@
+//! Ctrl-C once waits and records, twice leaves at once and loses nothing.
+
+use std::process::Command;
+use terrace_tests::{Project, Running, until};
+
+/// A command that stands at a gate until somebody opens it, and a resource that waits for it.
+const GATED: &str = r#"resources:
+  - type: local_command
+    name: slow
+    config:
+      create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo made >> log; touch object; echo "{}"']
+      find: [sh, -c, 'if [ -e object ]; then echo "{}"; else echo null; fi']
+  - {type: local_file, name: after, dependsOn: [slow], config: {path: out/after, content: a}}
+"#;
+
+fn started() -> (Project, Running) {
+    let project = Project::with_stack(GATED);
+    assert!(Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    until("the command stands at its gate", || project.has("started"));
+    (project, running)
+}
+
+fn open_gate(project: &Project) {
+    std::fs::write(project.path("gate"), "open\n").unwrap();
+}
+
+#[test]
+fn one_interrupt_waits_for_what_runs_records_it_and_exits_with_130() {
+    for is_terminate in [false, true] {
+        let (project, running) = started();
+        if is_terminate {
+            running.terminate()
+        } else {
+            running.interrupt()
+        }
+        running.until_told("interrupted");
+        open_gate(&project);
+        let ran = running.finish().with_code(130);
+        ran.says("local_file.after was not begun");
+        assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
+        assert!(!project.has("out/after"));
+        assert_eq!(project.run(["leases", "list"]).done().stdout, "");
+        project.apply().done().says("1 added");
+        assert_eq!(project.read("log"), "made\n");
+        project.assert_settled("stack.yaml", &[]);
+    }
+}
+
+#[test]
+fn a_second_interrupt_leaves_at_once_and_the_next_apply_makes_nothing_twice() {
+    let (project, running) = started();
+    running.interrupt();
+    running.until_told("once more to leave at once");
+    running.interrupt();
+    running.finish().with_code(130).says("left at once");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow (in doubt)\n");
+    // The program is still at its gate: the next apply waits for it, and takes what it made.
+    let next = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    open_gate(&project);
+    next.finish().done();
+    assert_eq!(project.read("log"), "made\n");
+    assert!(project.has("out/after"));
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn an_interrupt_while_waiting_for_a_lease_exits_with_130_and_changes_nothing() {
+    let (project, holder) = started();
+    let waiting = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    waiting.until_told("is held by");
+    waiting.interrupt();
+    waiting.finish().with_code(130);
+    open_gate(&project);
+    holder.finish().done();
+    project.assert_settled("stack.yaml", &[]);
+}

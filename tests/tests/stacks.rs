@@ -1,0 +1,235 @@
+//! Stacks that list resources themselves.
+
+use terrace_tests::{Project, snapshot};
+
+const VARIABLES: &str = r#"variables:
+  who: {type: string, default: world}
+  count: {type: int, default: 1}
+resources:
+  - type: local_file
+    name: greeting
+    config: {path: out/greeting.txt, content: '${{ "hello " + vars.who + " " + string(vars.count) }}'}
+"#;
+
+#[test]
+fn a_variable_is_given_by_flag_before_file_before_environment_before_default() {
+    let project = Project::with_stack(VARIABLES);
+    let greet = |variables: &[(&str, &str)], more: &[&str]| {
+        let words = ["apply", "stack.yaml", "--auto-approve", "-q"].into_iter().chain(more.iter().copied());
+        project.run_with(variables, words).done();
+        project.read("out/greeting.txt")
+    };
+    project.write("values.yaml", "who: file\ncount: 3\n");
+    assert_eq!(greet(&[], &[]), "hello world 1");
+    assert_eq!(greet(&[("TERRACE_VAR_who", "environment")], &[]), "hello environment 1");
+    assert_eq!(greet(&[("TERRACE_VAR_who", "environment")], &["--var-file", "values.yaml"]), "hello file 3");
+    assert_eq!(greet(&[], &["--var-file", "values.yaml", "--var", "who=flag"]), "hello flag 3");
+}
+
+#[test]
+fn a_value_of_the_wrong_type_and_an_unknown_variable_are_mistakes() {
+    let project = Project::with_stack(VARIABLES);
+    snapshot!(project.run(["plan", "stack.yaml", "--var", "count=many"]), @"
+    exit: 1
+    --- stderr
+    wrong_type
+
+      × variable `count` has to be a whole number: what is given for it is not
+       ╭─[stack.yaml:6:3]
+     6 │   count: {type: int, default: 1}
+       ·   ─────
+       ╰────
+    ");
+    snapshot!(project.run(["plan", "stack.yaml", "--var", "whom=me"]), @"
+    exit: 1
+    --- stderr
+    unknown_variable
+
+      × there is no variable `whom`
+      help: did you mean `who`?
+    ");
+}
+
+#[test]
+fn for_each_makes_one_resource_a_key_and_follows_the_map() {
+    let stack = |map: &str| {
+        format!(
+            "resources:\n  - type: local_file\n    name: part\n    forEach: '${{{{ {map} }}}}'\n    \
+             config: {{path: '${{{{ \"out/\" + each.key }}}}', content: '${{{{ string(each.value) }}}}'}}\n"
+        )
+    };
+    let project = Project::with_stack(&stack(r#"{"x": 1, "y": 2}"#));
+    project.apply().done();
+    assert_eq!((project.read("out/x"), project.read("out/y")), ("1".to_owned(), "2".to_owned()));
+    project.write_stack(&stack(r#"{"y": 3, "z": 4}"#));
+    snapshot!(project.run(["plan", "stack.yaml", "--detail", "summary"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      - local_file.part["x"]   its key is not in forEach any more
+
+    Plan: 1 to add, 1 to change, 1 to destroy.
+    "#);
+    project.apply().done().says("1 added, 1 changed, 1 destroyed");
+    assert!(!project.has("out/x"));
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.part[\"y\"]\nlocal_file.part[\"z\"]\n");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn when_is_false_a_resource_is_as_if_it_were_not_there() {
+    let project = Project::with_stack(
+        "variables: {wanted: {type: bool, default: true}}\nresources:\n  - type: local_file\n    name: a\n    \
+         when: ${{ vars.wanted }}\n    config: {path: out/a, content: a}\n",
+    );
+    project.apply().done();
+    assert!(project.has("out/a"));
+    project.run(["apply", "stack.yaml", "--auto-approve", "--var", "wanted=false"]).done().says("1 destroyed");
+    assert!(!project.has("out/a"));
+    assert_eq!(project.run(["state", "list"]).done().stdout, "");
+}
+
+const COMPONENTS: &str = r#"components:
+  web:
+    dependsOn: [api]
+    resources:
+      - type: local_file
+        name: page
+        config: {path: out/page, content: '${{ "see " + components["api"].outputs.url }}'}
+  api:
+    resources:
+      - {type: local_value, name: port, config: {input: 8080}}
+    outputs: {url: '${{ "http://localhost:" + string(resources.port.output) }}'}
+"#;
+
+#[test]
+fn a_component_reads_the_outputs_of_one_it_depends_on() {
+    let project = Project::with_stack(COMPONENTS);
+    project.apply().done();
+    assert_eq!(project.read("out/page"), "see http://localhost:8080");
+    assert_eq!(project.run(["output", "api/url", "--format", "raw"]).done().stdout, "http://localhost:8080");
+    project.edit("stack.yaml", "8080", "9090");
+    project.apply().done().says("0 added, 2 changed, 0 destroyed");
+    assert_eq!(project.read("out/page"), "see http://localhost:9090");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn one_component_is_applied_alone() {
+    let project = Project::with_stack(COMPONENTS);
+    project.run(["apply", "stack.yaml", "-c", "api", "--auto-approve"]).done();
+    assert_eq!(project.run(["state", "list"]).done().stdout, "api/local_value.port\n");
+    assert!(!project.has("out/page"));
+    project.run(["apply", "stack.yaml", "-c", "web", "--auto-approve"]).done();
+    assert_eq!(project.read("out/page"), "see http://localhost:8080");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn an_unknown_component_is_a_mistake() {
+    let project = Project::with_stack(COMPONENTS);
+    snapshot!(project.run(["plan", "stack.yaml", "-c", "wep"]), @"
+    exit: 1
+    --- stderr
+    unknown_component
+
+      × `demo` has no component `wep`
+      help: did you mean `web`?
+    ");
+}
+
+#[test]
+fn several_stacks_are_planned_and_applied_side_by_side() {
+    let project = Project::new();
+    for name in ["one", "two"] {
+        let text = format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  - \
+             {{type: local_file, name: a, config: {{path: out/{name}, content: {name}}}}}\n"
+        );
+        project.write(&format!("stacks/{name}.yaml"), text);
+    }
+    snapshot!(project.run(["plan", "stacks", "--detail", "summary"]), @"
+    exit: 0
+    --- stdout
+    stack one@local  (embedded environment: SQLite and files under .terrace/local)
+
+    stack two@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Plan: 2 to add, 0 to change, 0 to destroy.
+    (in 2 of 2 components)
+      one@local: 1 to add, 0 to change, 0 to destroy
+      two@local: 1 to add, 0 to change, 0 to destroy
+    ");
+    project.run(["apply", "stacks", "--auto-approve"]).done().says("2 added");
+    assert_eq!(project.run(["--chdir", "stacks", "stacks", "list"]).done().stdout, "one@local\ntwo@local\n");
+    let all = project.run(["--chdir", "stacks", "state", "list", "--all"]).done().stdout;
+    assert_eq!(all, "one@local:local_file.a\ntwo@local:local_file.a\n");
+    // Which stack is meant has to be said where there are several.
+    snapshot!(project.run(["--chdir", "stacks", "state", "list"]), @"
+    exit: 1
+    --- stderr
+    error: the state has several stacks
+
+    hint: choose one with `--stack`: one@local, two@local
+    ");
+    project.assert_settled("stacks", &[]);
+}
+
+#[test]
+fn what_is_declared_twice_in_two_files_of_one_stack_is_a_mistake() {
+    let project = Project::with_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
+    project.write("other.yaml", project.read("stack.yaml"));
+    snapshot!(project.run(["plan", "stack.yaml", "other.yaml"]), @"
+    exit: 1
+    --- stderr
+    duplicate_name
+
+      × the resource `a` is declared twice
+       ╭─[other.yaml:5:31]
+     5 │   - {type: local_value, name: a, config: {input: 1}}
+       ·                               ┬
+       ·                               ╰── again here
+       ╰────
+      help: rename or remove one of the two: names are unique, whatever the type
+
+    Advice: 
+      ☞ first here
+       ╭─[stack.yaml:5:31]
+     5 │   - {type: local_value, name: a, config: {input: 1}}
+       ·                               ─
+       ╰────
+    ");
+}
+
+#[test]
+fn a_file_of_somebody_else_is_not_taken_silently() {
+    let project =
+        Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: mine}}\n");
+    project.write("a.txt", "theirs");
+    snapshot!(project.apply(), @r#"
+    exit: 3
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_file.a
+          + path        = "a.txt"
+          + content     = "mine"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "3fd30542fe3f61b14bd4a4b2dc0b6fb30fa6f63ebce52dd1778aaa8c4dc02cff"
+          + size        = 4
+          + id          = "a.txt"
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+
+    Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed)
+    --- stderr
+
+    error: demo@local:local_file.a: there is a file `a.txt` already
+
+    hint: to take it over: `terrace import 'local_file.a' 'a.txt'`
+    "#);
+    assert_eq!(project.read("a.txt"), "theirs");
+}

@@ -1,0 +1,204 @@
+//! What holds for the sources themselves, and is easier kept than mended.
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use terrace_tests::{Project, repository};
+
+/// Every file of Rust source, relative to the repository.
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![repository().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path.strip_prefix(repository()).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 100, "the sources were not found");
+    found
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(repository().join(path)).unwrap()
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "testing.rs")))
+}
+
+/// The lines that are code and no test: comments and what follows `#[cfg(test)]` are left out.
+fn code(path: &Path) -> Vec<(usize, String)> {
+    let text = text(path);
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned()));
+    let code = lines.take_while(|(_, line)| line.trim() != "#[cfg(test)]");
+    code.filter(|(_, line)| !line.trim_start().starts_with("//")).collect()
+}
+
+#[test]
+fn the_engine_touches_no_file_no_environment_no_network_and_no_clock() {
+    let forbidden = [
+        "std::fs",
+        "tokio::fs",
+        "std::env",
+        "std::net",
+        "tokio::net",
+        "std::process",
+        "tokio::process",
+        "reqwest",
+        "rusqlite",
+        "SystemTime::now",
+        "Timestamp::now",
+    ];
+    for path in sources().iter().filter(|path| path.starts_with("engine/src") && !is_test(path)) {
+        for (number, line) in code(path) {
+            for word in forbidden {
+                assert!(!line.contains(word), "{}:{number} uses `{word}`: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_to_do_in_the_sources() {
+    // Put together, so that this very file does not hold them.
+    let words = [["to", "do!("], ["db", "g!("], ["unimple", "mented!("], ["TO", "DO"], ["FIX", "ME"], ["XX", "X"]]
+        .map(|it| it.concat());
+    for path in sources() {
+        for (index, line) in text(&path).lines().enumerate() {
+            for word in &words {
+                assert!(!line.contains(word), "{}:{} says `{word}`", path.display(), index + 1);
+            }
+        }
+    }
+}
+
+/// Files that grew too long before anybody counted: they may shrink, not grow.
+const LONG: &[(&str, usize)] = &[
+    ("engine/src/apply/execute.rs", 650),
+    ("engine/src/apply/run.rs", 650),
+    ("engine/src/plan/file.rs", 550),
+    ("engine/src/plan/walk.rs", 750),
+    ("engine/src/store.rs", 650),
+];
+
+#[test]
+fn no_file_of_source_is_longer_than_500_lines() {
+    let most = |path: &Path| LONG.iter().find(|(long, _)| Path::new(long) == path).map_or(500, |(_, lines)| *lines);
+    let long: Vec<String> = sources()
+        .iter()
+        .map(|path| (path, text(path).lines().count()))
+        .filter(|(path, lines)| *lines > most(path))
+        .map(|(path, lines)| format!("{} has {lines} lines", path.display()))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// Names of the workspace's crates each depends on, tests left out.
+fn arrows() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    let words = ["metadata", "--format-version=1", "--no-deps", "--offline"];
+    let output = Command::new(cargo).args(words).current_dir(repository()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+    let of_workspace = |dependency: &&Value| dependency["path"].is_string() && dependency["kind"] != "dev";
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            (name(package), dependencies.filter(of_workspace).map(name).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn crates_depend_in_the_allowed_direction_only() {
+    let arrows = arrows();
+    let to = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(arrows["terrace-provider"], to(&[]), "the sdk knows nobody");
+    assert_eq!(arrows["terrace-engine"], to(&["terrace-provider"]));
+    assert!(arrows["terrace-state"].is_subset(&to(&["terrace-engine", "terrace-provider"])));
+    let providers: Vec<_> = arrows.keys().filter(|name| name.starts_with("terrace-provider-")).collect();
+    assert!(providers.len() >= 2);
+    for provider in providers {
+        assert_eq!(arrows[provider], to(&["terrace-provider"]), "{provider} knows the sdk only");
+    }
+    assert_eq!(arrows["terrace-tests"], to(&[]), "tests from outside link nothing");
+}
+
+#[test]
+fn every_crate_forbids_unsafe_code_and_follows_the_lints() {
+    assert!(text(Path::new("Cargo.toml")).contains("unsafe_code = \"forbid\""));
+    for path in ["cli", "engine", "state", "providers/sdk", "providers/local", "providers/sqlite", "tests"] {
+        let manifest = text(&Path::new(path).join("Cargo.toml"));
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{path} follows lints of its own");
+    }
+}
+
+#[test]
+fn every_command_that_the_readmes_show_exists() {
+    let project = Project::new();
+    let mut checked = BTreeSet::new();
+    for path in ["README.md", "CONTRIBUTING.md", "examples/network-status/README.md"] {
+        let text = text(Path::new(path));
+        // Between backticks, and what follows a prompt in a block.
+        let is_command = |piece: &&str| piece.starts_with("terrace ") && !piece.contains('\n');
+        let in_words = text.split('`').filter(is_command);
+        let in_blocks = text.lines().filter_map(|line| line.strip_prefix("$ ")).filter(is_command);
+        for command in in_words.chain(in_blocks) {
+            let is_name =
+                |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
+            let mut words: Vec<&str> = command.split_whitespace().skip(1).take_while(is_name).take(2).collect();
+            // Only groups have a second word that is a command; to others it is an argument.
+            let has_second = words.first().is_some_and(|first| {
+                ["blueprints", "providers", "state", "operations", "leases", "stacks", "help"].contains(first)
+            });
+            words.truncate(if has_second { 2 } else { 1 });
+            let options = command.split('#').next().unwrap().split_whitespace().filter(|word| word.starts_with("--"));
+            if words.is_empty() {
+                continue;
+            }
+            let help = match words.first() {
+                Some(&"help") => project.run(words.iter().copied()).done(),
+                _ => project.run(words.iter().copied().chain(["--help"])).done(),
+            };
+            for option in options {
+                let name = option.split(['=', ',', ')']).next().unwrap();
+                assert!(help.stdout.contains(name), "`{command}` of {path}: there is no `{name}`");
+            }
+            checked.insert(words.join(" "));
+        }
+    }
+    assert!(checked.len() >= 8, "{checked:?}");
+}
+
+#[test]
+fn every_page_that_a_page_names_exists() {
+    for page in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "providers/local/README.md", "providers/sqlite/README.md"]
+    {
+        let text = text(Path::new(page));
+        let folder = repository().join(page).parent().unwrap().to_owned();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let file = target.split('#').next().unwrap();
+            assert!(folder.join(file).exists(), "{page} names `{target}`, which is not there");
+        }
+    }
+    // The files that ARCHITECTURE.md leads through.
+    let text = text(Path::new("ARCHITECTURE.md"));
+    let roots = ["engine/", "state/", "providers/", "cli/", "tests/"];
+    for path in text.split('`').filter(|word| roots.iter().any(|root| word.starts_with(root)) && word.contains('.')) {
+        let file = path.split("::").next().unwrap();
+        assert!(repository().join(file).exists(), "ARCHITECTURE.md names `{file}`, which is not there");
+    }
+}
