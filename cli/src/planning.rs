@@ -2,7 +2,7 @@
 
 mod command;
 
-pub(crate) use command::command;
+pub(crate) use command::{command, quoted};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
 use crate::commands::Context;

@@ -9,6 +9,7 @@ pub(crate) use providers::all as providers;
 
 use crate::configuration::Environment;
 use crate::failure::{Exit, Failure};
+use crate::planning::quoted;
 use crate::report::report;
 use crate::settings::{DEFAULT_STATE, Settings};
 use crate::ui::Ui;
@@ -111,17 +112,17 @@ pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::new(format!("the folder `{}` cannot be made: {error}", folder.display())))?;
     }
-    if let StoreUrl::Sqlite(path) = &settings.state
-        && let Some(folder) = path.parent().filter(|folder| !folder.is_dir())
-    {
-        let folder = folder.display();
-        return Err(Failure::new(format!(
-            "the state `{}` cannot be opened: there is no folder `{folder}`",
-            settings.state
-        ))
-        .hint(format!("make it with `mkdir -p '{folder}'`, or name another state with `--state`")));
-    }
+    check_folder(&settings.state)?;
     Ok(open(&settings.state, access).await?)
+}
+
+/// A state is not made together with its folder: a slip in a path would begin a second, empty state.
+fn check_folder(state: &StoreUrl) -> Result<(), Failure> {
+    let StoreUrl::Sqlite(path) = state else { return Ok(()) };
+    let Some(folder) = path.parent().filter(|folder| !folder.exists()) else { return Ok(()) };
+    let (shown, word) = (folder.display(), quoted(&folder.display().to_string()));
+    Err(Failure::new(format!("the state `{state}` cannot be opened: there is no folder `{shown}`"))
+        .hint(format!("make it with `mkdir -p {word}`, or name another state with `--state`")))
 }
 
 fn functions<'a>(schemas: impl Iterator<Item = &'a ProviderSchema>, settings: &Settings) -> Functions {
@@ -131,4 +132,21 @@ fn functions<'a>(schemas: impl Iterator<Item = &'a ProviderSchema>, settings: &S
         identities.extend(schema.identity.map(|identity| (schema.name.to_owned(), identity)));
     }
     Functions::new(sql_types, identities, settings.configuration.identities.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_in_a_folder_that_is_not_there_says_how_to_make_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = |path: &str| StoreUrl::Sqlite(folder.path().join(path));
+        assert_eq!(check_folder(&state("state.db")), Ok(()));
+        let failure = check_folder(&state("deep/er/state.db")).unwrap_err();
+        assert!(failure.hints[0].contains(&format!("mkdir -p {}", folder.path().join("deep/er").display())));
+        // What else is wrong with a folder is for the store to say.
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert_eq!(check_folder(&state("file/state.db")), Ok(()));
+    }
 }

@@ -4,9 +4,10 @@
 use super::Context;
 use crate::args::RecoverArguments;
 use crate::failure::{Exit, Failure};
+use crate::planning::quoted;
 use crate::progress::Progress;
 use crate::report::harmless;
-use crate::settings::Settings;
+use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, store};
@@ -36,7 +37,10 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let answers = answers(arguments)?;
     let settings = context.settings(None)?;
-    let world = World::of_settings(&settings, context.ui)?;
+    // A stack that is named, in words or in an address, says where: hints name stacks, and have to work as they stand.
+    let named = named_environment(arguments, &answers);
+    let environment = settings.environment(named.as_deref().map(Asked::word), context.ui)?;
+    let world = World::new(&settings, environment, false, context.ui)?;
     let store = store(&settings, Access::ReadWrite).await?;
     let wanted = stacks_to_look_into(arguments, &settings, &world, &store).await?;
     signals.begin_changes();
@@ -85,6 +89,13 @@ pub(super) async fn run(
         context.ui.print(&format!("{}:{}: {outcome}\n", doubt.stack, doubt.address))?;
     }
     if left.is_empty() { Ok(Exit::Done) } else { Err(still_in_doubt(&left)) }
+}
+
+/// The environment of a stack that is named.
+fn named_environment(arguments: &RecoverArguments, answers: &[(String, Verdict)]) -> Option<String> {
+    let in_answers = answers.iter().filter_map(|(text, _)| Some(stacks::split(text)?.0));
+    let mut named = arguments.stacks.iter().map(String::as_str).chain(in_answers);
+    named.find_map(|word| Some(word.parse::<StackId>().ok()?.environment))
 }
 
 /// The stacks that are named, else all of the environment.
@@ -196,11 +207,11 @@ fn still_in_doubt(left: &[Doubt]) -> Failure {
         [_] => "1 step is still in doubt".to_owned(),
         several => format!("{} steps are still in doubt", several.len()),
     };
-    let address = left.first().map(|doubt| format!("{}:{}", doubt.stack, doubt.address)).unwrap_or_default();
+    let address = left.first().map(|doubt| quoted(&format!("{}:{}", doubt.stack, doubt.address))).unwrap_or_default();
     Failure::new(message)
         .hint("try again later, or look at the objects and say what became of them")
-        .hint(format!("`terrace recover --absent '{address}'`: the call had no effect, nothing is kept"))
-        .hint(format!("`terrace recover --tainted '{address}'`: it is half-made, the next apply replaces it"))
+        .hint(format!("`terrace recover --absent {address}`: the call had no effect, nothing is kept"))
+        .hint(format!("`terrace recover --tainted {address}`: it is half-made, the next apply replaces it"))
 }
 
 #[cfg(test)]
@@ -250,10 +261,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stack_in_an_answer_says_in_which_environment_to_look() {
+        let arguments = RecoverArguments { stacks: Vec::new(), absent: Vec::new(), tainted: Vec::new() };
+        let answer = |text: &str| [(text.to_owned(), Verdict::Absent)];
+        let named = named_environment(&arguments, &answer("a@prod:local_file.x"));
+        assert_eq!(named.as_deref(), Some("prod"));
+        assert_eq!(named_environment(&arguments, &answer("local_file.x")), None);
+    }
+
+    #[test]
     fn what_is_left_in_doubt_names_the_way_out() {
         let left: Vec<Doubt> = [step("a@local:local_file.x", true)].iter().filter_map(doubt).collect();
         let failure = still_in_doubt(&left);
         assert_eq!(failure.exit, Exit::Error);
-        assert!(failure.hints[1].contains("terrace recover --absent 'a@local:local_file.x'"));
+        assert!(failure.hints[1].contains("terrace recover --absent a@local:local_file.x`"));
     }
 }

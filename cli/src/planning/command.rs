@@ -57,7 +57,7 @@ pub(crate) fn command(
 }
 
 /// A word as a shell wants it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./=:@,%+…".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();

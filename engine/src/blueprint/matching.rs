@@ -178,11 +178,10 @@ fn fit(wanted: &Option<String>, given: &Option<String>) -> Option<IdMatch> {
 
 /// The facts other than ids that do not fit: name, what is wanted, what is given.
 fn misfits<'a>(matcher: &'a Facts, facts: &'a Facts) -> Vec<(&'static str, &'a str, Option<&'a str>)> {
-    let pairs = plain_facts(matcher).into_iter().zip(plain_facts(facts));
-    let misfit = |((name, wanted), (_, given)): ((&'static str, Option<&'a str>), (&str, Option<&'a str>))| {
-        Some((name, wanted?, given)).filter(|_| !is_same_word(wanted, given))
-    };
-    pairs.filter_map(misfit).collect()
+    let given = plain_facts(facts).into_iter().map(|(_, given)| given);
+    let pairs = plain_facts(matcher).into_iter().zip(given);
+    let unfit = pairs.filter(|((_, wanted), given)| wanted.is_some() && !is_same_word(*wanted, *given));
+    unfit.filter_map(|((name, wanted), given)| Some((name, wanted?, given))).collect()
 }
 
 /// The template has a blueprint, and some other field of the component keeps it from fitting: that field is to blame.

@@ -227,6 +227,22 @@ fn a_component_without_one_blueprint_is_told() {
 }
 
 #[test]
+fn a_component_whose_template_has_a_blueprint_is_told_which_field_does_not_fit() {
+    let mut sources = Sources::default();
+    let matcher = "match: {useCaseTemplateId: 'urn:dmb:utm:port', kind: outputport, platform: Snowflake}\n";
+    let (library, _) = Library::new(vec![good("port.yaml", &minimal("port", matcher), true, &mut sources)], None);
+    let text = "kind: outputprt\nplatform: Snowflake\n";
+    let id = sources.add("component.yaml", text);
+    let mut slip =
+        wanted(&[("useCaseTemplateId", "urn:dmb:utm:port:0.0.0"), ("kind", "outputprt"), ("platform", "Snowflake")]);
+    slip.node = yaml::parse(id, text, &Budget::default()).unwrap();
+    let lacking = wanted(&[("useCaseTemplateId", "urn:dmb:utm:port:0.0.0"), ("kind", "outputport")]);
+    let choose =
+        |wanted: &BlueprintUse| *library.choose("c", wanted, Span::new(id, 0, 4), &Templates::default()).unwrap_err();
+    insta::assert_snapshot!(told(&[choose(&slip), choose(&lacking)], &sources));
+}
+
+#[test]
 fn a_project_overrides_and_an_overlay_replaces() {
     let mut sources = Sources::default();
     let all = || -> Vec<Blueprint> {

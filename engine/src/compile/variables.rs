@@ -144,3 +144,51 @@ fn validate(compiler: &Compiler<'_>, variable: &Variable, values: &Map, diagnost
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptor;
+    use crate::expression::Functions;
+    use crate::source::Sources;
+    use crate::yaml::Budget;
+    use std::collections::BTreeMap;
+
+    /// What is told when both variables are given a text that is not of their type.
+    fn told(given: &str) -> Vec<String> {
+        let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nvariables:\n  \
+                    debug: {type: bool}\n  pin: {type: int, sensitive: true}\n";
+        let mut sources = Sources::default();
+        let id = sources.add("stack.yaml", text);
+        let (descriptors, found) = descriptor::read(&sources, &[id], &Budget::default());
+        assert!(found.is_empty(), "{found:?}");
+        let value = || Given::Text(given.to_owned());
+        let compiler = Compiler {
+            sources: &sources,
+            functions: &Functions::default(),
+            environment: &crate::plan::compute::Environment::default(),
+            library: &crate::blueprint::Library::default(),
+            templates: &crate::blueprint::matching::Templates::default(),
+            variables: &BTreeMap::from([("debug".to_owned(), value()), ("pin".to_owned(), value())]),
+        };
+        let mut diagnostics = Vec::new();
+        resolve(&compiler, &descriptors[0], &mut diagnostics);
+        diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect()
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_shown_unless_the_variable_is_sensitive() {
+        assert_eq!(
+            told("yes"),
+            [
+                "variable `debug` has to be true or false: found `yes`",
+                "variable `pin` has to be a whole number: what is given for it is not",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        assert!(told(&"é".repeat(100))[0].ends_with(&format!("found `{}…`", "é".repeat(60))));
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
+use crate::planning::quoted;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -211,8 +212,9 @@ pub(super) async fn without_row(
     if open.iter().any(|open| open.is_orphaned) {
         return Ok(Failure::new(format!("`{address}` of {stack} is not recorded: its creation is in doubt")).hint(
             format!(
-                "`terrace recover` finds out, or asks; `terrace recover --absent '{stack}:{address}'` says that it is \
-                 not there"
+                "`terrace recover` finds out, or asks; `terrace recover --absent {}` says that it is \
+                 not there",
+                quoted(&format!("{stack}:{address}"))
             ),
         ));
     }
