@@ -7,7 +7,7 @@ use crate::apply::lease::{Claim, Held, LeaseError};
 use crate::deadline;
 use crate::event::{Event, Events};
 use crate::plan::contract::result_agrees_with_plan;
-use crate::plan::row_stack;
+use crate::plan::{Prior, row_stack};
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
@@ -46,9 +46,10 @@ pub enum Finding {
 
 /// Asks the provider what became of a step.
 ///
-/// `recorded` are the attributes of the row that the step was to update. Of an update that may or may not have taken
-/// effect, what cannot be read back counts as it was: at worst it is sent once more, never taken for done.
-pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, recorded: Option<&Attributes>) -> Finding {
+/// `recorded` is the object that the step was to update. Of an update that may or may not have taken effect, what is
+/// there now is read as it was recorded, and what cannot be read counts as it was: at worst it is sent once more,
+/// never taken for done.
+pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, recorded: Option<&Prior>) -> Finding {
     let intent = &open.intent;
     let address = &intent.row.address;
     let Some((_, ty)) = registry.resource_type(&address.ty) else {
@@ -77,8 +78,7 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, reco
             age: open.age,
         }),
     };
-    let unread = recorded.filter(|_| intent.action == StepAction::Update).unwrap_or(&opened.prior.attributes);
-    let object = |observed: Observed| Finding::Object {
+    let object = |unread: &Attributes, observed: Observed| Finding::Object {
         attributes: record::storable(ty, unread, &observed),
         observed: Box::new(observed),
     };
@@ -92,12 +92,20 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, reco
         (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => {
             too_early("the object is still there").unwrap_or(Finding::Unchanged)
         }
-        (StepAction::Update, Ok(Found::Ours(observed))) => {
-            let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &observed).is_empty();
-            let waiting = if is_as_planned { None } else { too_early("the object is not as it was to be") };
-            waiting.unwrap_or_else(|| object(observed))
+        (StepAction::Update, Ok(Found::Ours(_))) => {
+            let Some(prior) = recorded.filter(|_| ty.readable) else { return Finding::Unchanged };
+            let before = record::recorded(&intent.row.stack, address, prior);
+            match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
+                Ok(Some(observed)) => {
+                    let is_done = result_agrees_with_plan(ty, &opened.prior.attributes, &observed).is_empty();
+                    let waiting = if is_done { None } else { too_early("the object is not as it was to be") };
+                    waiting.unwrap_or_else(|| object(&prior.attributes, observed))
+                }
+                Ok(None) => Finding::Nothing,
+                Err(error) => Finding::InDoubt(error.to_string()),
+            }
         }
-        (_, Ok(Found::Ours(observed))) => object(observed),
+        (_, Ok(Found::Ours(observed))) => object(&opened.prior.attributes, observed),
         (StepAction::Create, Ok(Found::Absent)) => too_early("nothing is there yet").unwrap_or(Finding::Nothing),
         (_, Ok(Found::Absent)) => Finding::Nothing,
         (_, Ok(Found::Strangers(_))) => {
@@ -260,8 +268,8 @@ impl Recovery<'_> {
         let mut told = String::new();
         let row = self.updated_row(&open.intent).await?;
         let failed = |error: WireError| StoreError::Unavailable { doing: "read", reason: error.to_string() };
-        let recorded =
-            row.as_ref().map(|row| record::open_attributes(&row.attributes, self.seal)).transpose().map_err(failed)?;
+        let recorded = row.clone().map(|row| record::open(row, self.seal)).transpose().map_err(failed)?;
+        let recorded = recorded.map(|opened| opened.prior);
         let finding = loop {
             let finding = look_into(self.registry, self.seal, &open, recorded.as_ref()).await;
             let left = deadline.saturating_duration_since(Instant::now());

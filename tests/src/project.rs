@@ -135,7 +135,8 @@ impl Project {
                 command.env_remove(name);
             }
         }
-        command.env("NO_COLOR", "1").env("USER", "tester");
+        // Wide enough that what a test looks for stands on one line.
+        command.env("NO_COLOR", "1").env("USER", "tester").env("COLUMNS", "120");
         command
     }
 

@@ -98,9 +98,8 @@ fn a_file_of_another_kind_says_which_kinds_there_are() {
      2 │ kind: Deployment
        ·       ──────────
        ╰────
-      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind:
-            dataproduct`), and a component's descriptor (`dataProduct:` with
-            `componentIdToProvision:`)
+      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
+            component's descriptor (`dataProduct:` with `componentIdToProvision:`)
     ");
     project.write("stack.yaml", "- a\n- list\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -113,9 +112,8 @@ fn a_file_of_another_kind_says_which_kinds_there_are() {
      1 │ - a
        · ───
        ╰────
-      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind:
-            dataproduct`), and a component's descriptor (`dataProduct:` with
-            `componentIdToProvision:`)
+      help: understood are `kind: Stack` with `apiVersion: terrace.dev/v1`, a data product (`kind: dataproduct`), and a
+            component's descriptor (`dataProduct:` with `componentIdToProvision:`)
     ");
 }
 

@@ -111,9 +111,7 @@ fn a_state_whose_folder_is_a_file_is_an_error() {
     snapshot!(refused(&project), @"
     exit: 1
     --- stderr
-    error: the state `sqlite:[folder]/.terrace/state.db` cannot be opened: there is no folder `[folder]/.terrace`
-
-    hint: make it with `mkdir -p '[folder]/.terrace'`, or name another state with `--state`
+    error: state cannot be opened: `[folder]/.terrace/state.db`: Not a directory (os error 20)
     ");
 }
 

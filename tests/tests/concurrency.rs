@@ -35,7 +35,7 @@ fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
       + local_command.slow
-          + create = ["sh", "-c", "cat > /dev/null; touch started; read line < gate; echo made >> log; …
+          + create = ["sh", "-c", "cat > /dev/null; touch started; read line < gate; echo made >> log; echo \"{}\""]
           + output = (known after apply)
           + id     = (known after apply)
 
@@ -54,7 +54,7 @@ fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
 fn a_second_apply_waits_for_the_first_and_finds_nothing_left_to_do() {
     let (project, first) = held();
     let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    second.until_told("is held by");
+    second.until_told("are held by");
     open_gate(&project);
     first.finish().done();
     let second = second.finish();

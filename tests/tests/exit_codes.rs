@@ -94,8 +94,8 @@ fn an_environment_that_is_not_configured_exits_with_1() {
      4 │ environment: production
        ·              ──────────
        ╰────
-      help: without a configuration there is the embedded environment only: pass `--env local`, or
-            describe `production` in terrace.yaml
+      help: without a configuration there is the embedded environment only: pass `--env local`, or describe `production`
+            in terrace.yaml
     ");
     assert!(!project.has(".terrace"));
 }

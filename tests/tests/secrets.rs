@@ -161,7 +161,7 @@ fn without_a_key_a_secret_is_not_stored() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
       + local_command.login
-          + create            = ["sh", "-c", "cat > /dev/null; test -n \"$TOKEN\" && echo \"{\\\"id\\\"…
+          + create            = ["sh", "-c", "cat > /dev/null; test -n \"$TOKEN\" && echo \"{\\\"id\\\": \\\"session\\\"}\"…
           + secretEnvironment = (sensitive value)
           + output            = (known after apply)
           + id                = (known after apply)
@@ -187,17 +187,14 @@ fn without_a_key_a_secret_is_not_stored() {
     --- stderr
     no_state_key
 
-      × demo@local:local_file.credentials: `content` of local_file.credentials is sensitive and there
-      │ is no state key to seal it with
-      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-
-            secrets`
+      × demo@local:local_file.credentials: `content` of local_file.credentials is sensitive and there is no state key to
+      │ seal it with
+      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
 
     no_state_key
 
-      × demo@local:local_value.copy: `input` of local_value.copy is sensitive and there is no state
-      │ key to seal it with
-      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-
-            secrets`
+      × demo@local:local_value.copy: `input` of local_value.copy is sensitive and there is no state key to seal it with
+      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
     "#);
     assert!(!project.has("out"));
     let ran = project.run_with(&[("TERRACE_VAR_token", SECRET)], ["plan", "stack.yaml", "--out", "plan"]);

@@ -68,7 +68,7 @@ fn a_second_interrupt_leaves_at_once_and_the_next_apply_makes_nothing_twice() {
 fn an_interrupt_while_waiting_for_a_lease_exits_with_130_and_changes_nothing() {
     let (project, holder) = started();
     let waiting = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    waiting.until_told("is held by");
+    waiting.until_told("are held by");
     waiting.interrupt();
     waiting.finish().with_code(130);
     open_gate(&project);

@@ -254,7 +254,7 @@ fn stack_files_of_one_name_merge_and_others_stand_side_by_side() {
 
 #[test]
 fn a_product_given_twice_is_told() {
-    let text = "{kind: dataproduct, id: 'urn:dmb:dp:a:b:0', name: B, environment: e}";
+    let text = "{kind: dataproduct, id: 'urn:dmb:dp:a:b:0', name: B, environment: e, components: []}";
     insta::assert_snapshot!(report(&[text, text]));
     let elsewhere = text.replace("environment: e", "environment: f");
     assert!(!has_errors(&read_all(&[text, &elsewhere]).diagnostics));

@@ -195,7 +195,7 @@ async fn apply_open_intents(
             );
             continue;
         }
-        let recorded = loaded.rows.get(&address).map(|row| &row.opened.prior.attributes);
+        let recorded = loaded.rows.get(&address).map(|row| &row.opened.prior);
         let finding = look_into(planner.registry, planner.seal, &open, recorded).await;
         match finding {
             Finding::Object { attributes, observed } => {

@@ -86,6 +86,7 @@ impl Session for Guarded {
         let Ok(_slot) = self.slots.acquire().await else {
             return priors.iter().map(|_| Err(ProviderError::bug("the session was closed"))).collect();
         };
+        tracing::trace!(instance = %self.instance, ty = ty.name, what = "read", count = priors.len(), "call");
         self.session.read_many(ty, priors).await
     }
 
