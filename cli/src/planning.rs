@@ -15,7 +15,7 @@ use crate::wiring::{World, library};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, AddressError, StackId};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen, undeclared};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
@@ -317,19 +317,19 @@ pub(crate) fn options(
         Consent::Nowhere => compute::Consent::None,
         Consent::Everywhere => compute::Consent::All,
         Consent::At(addresses) => {
-            let parsed = addresses.iter().map(|text| relative(text).parse()).collect::<Result<BTreeSet<Address>, _>>();
+            let parsed = addresses.iter().map(|text| of_stack(text)).collect::<Result<BTreeSet<_>, AddressError>>();
             compute::Consent::Addresses(parsed.map_err(|error| Failure::new(format!("--allow-data-loss: {error}")))?)
         }
     };
     Ok(Options { components, refresh: arguments.refresh, remove_data: arguments.remove_data, allow_data_loss })
 }
 
-/// An address without the stack before it.
-fn relative(text: &str) -> &str {
+/// An address and the stack before it, when one is named.
+fn of_stack(text: &str) -> Result<(Option<StackId>, Address), AddressError> {
     let head = text.split_once('[').map_or(text, |(head, _)| head);
     match head.split_once(':') {
-        Some((stack, _)) => text.get(stack.len() + 1..).unwrap_or(text),
-        None => text,
+        Some((stack, _)) => Ok((Some(stack.parse()?), text.get(stack.len() + 1..).unwrap_or(text).parse()?)),
+        None => Ok((None, text.parse()?)),
     }
 }
 
@@ -360,8 +360,12 @@ mod tests {
 
     #[test]
     fn addresses_may_stand_with_their_stack() {
-        assert_eq!(relative("demo@local:api/local_file.a"), "api/local_file.a");
-        assert_eq!(relative("local_file.a[\"x:y\"]"), "local_file.a[\"x:y\"]");
+        let parsed =
+            |text: &str| of_stack(text).map(|(stack, address)| (stack.map(|it| it.to_string()), address.to_string()));
+        let named = parsed("demo@local:api/local_file.a").unwrap();
+        assert_eq!(named, (Some("demo@local".to_owned()), "api/local_file.a".to_owned()));
+        assert_eq!(parsed("local_file.a[\"x:y\"]").unwrap(), (None, "local_file.a[\"x:y\"]".to_owned()));
+        assert!(parsed("demo:local_file.a").is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod orphans;
 mod outputs;
 mod reads;
 pub(crate) mod refresh;
-mod resource;
+pub(crate) mod resource;
 pub(crate) mod scope;
 mod shared;
 mod twins;

@@ -5,6 +5,7 @@
 use crate::address::{Address, StackId};
 use crate::apply::lease::{Claim, Held, LeaseError};
 use crate::deadline;
+use crate::diff::changed_from_recorded;
 use crate::event::{Event, Events};
 use crate::plan::contract::result_agrees_with_plan;
 use crate::plan::{Prior, row_stack};
@@ -33,6 +34,8 @@ pub enum Finding {
         attributes: Attributes,
         /// As the provider sees it.
         observed: Box<Observed>,
+        /// It is what the step was to make of it.
+        is_as_planned: bool,
     },
     /// There is no object.
     Nothing,
@@ -81,6 +84,7 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, reco
     let object = |unread: &Attributes, observed: Observed| Finding::Object {
         attributes: record::storable(ty, unread, &observed),
         observed: Box::new(observed),
+        is_as_planned: true,
     };
     let found = deadline::reading(ty.timeouts.read, session.find(ty, &attempt)).await;
     let too_early = |what: &str| {
@@ -92,17 +96,26 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, reco
         (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => {
             too_early("the object is still there").unwrap_or(Finding::Unchanged)
         }
-        (StepAction::Update, Ok(Found::Ours(_))) => {
+        (StepAction::Update, Ok(Found::Ours(found))) => {
             let Some(prior) = recorded.filter(|_| ty.readable) else { return Finding::Unchanged };
             let before = record::recorded(&intent.row.stack, address, prior);
-            match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
-                Ok(Some(observed)) => {
-                    let is_done = result_agrees_with_plan(ty, &opened.prior.attributes, &observed).is_empty();
-                    let waiting = if is_done { None } else { too_early("the object is not as it was to be") };
-                    waiting.unwrap_or_else(|| object(&prior.attributes, observed))
-                }
-                Ok(None) => Finding::Nothing,
-                Err(error) => Finding::InDoubt(error.to_string()),
+            let now = match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
+                Ok(Some(now)) => now,
+                Ok(None) => return Finding::Nothing,
+                Err(error) => return Finding::InDoubt(error.to_string()),
+            };
+            // An object that is as it was recorded saw nothing of the update, whatever `find` makes of the plan.
+            let attributes = record::storable(ty, &prior.attributes, &now);
+            let is_as_before = changed_from_recorded(ty, &prior.attributes, &attributes).is_empty();
+            let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &found).is_empty();
+            match (is_as_before, is_as_planned) {
+                (false, true) => object(&opened.prior.attributes, found),
+                (true, _) => too_early("the object is as it was before").unwrap_or(Finding::Unchanged),
+                (false, false) => too_early("the object is not as it was to be").unwrap_or(Finding::Object {
+                    attributes,
+                    observed: Box::new(now),
+                    is_as_planned: false,
+                }),
             }
         }
         (_, Ok(Found::Ours(observed))) => object(&opened.prior.attributes, observed),
@@ -296,10 +309,12 @@ impl Recovery<'_> {
             }
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), self.dropped(&open)),
-            Finding::Object { attributes, observed } => (
-                "it took effect and is recorded now".to_owned(),
-                self.recorded(&open, row.as_ref(), &attributes, &observed)?,
-            ),
+            Finding::Object { attributes, observed, is_as_planned: true } => {
+                ("it took effect and is recorded now".to_owned(), self.recorded(&open, None, &attributes, &observed)?)
+            }
+            Finding::Object { attributes, observed, is_as_planned: false } => {
+                ("it is recorded as it is now".to_owned(), self.recorded(&open, row.as_ref(), &attributes, &observed)?)
+            }
         };
         let outcome = closing(&open.intent, &found, writes);
         self.store.commit(held.leases(), &[outcome]).await?;

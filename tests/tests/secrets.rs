@@ -105,14 +105,14 @@ fn a_changed_secret_is_a_change_that_tells_neither() {
     };
     with("another one", &["apply", "stack.yaml", "--auto-approve"]).done();
     let plan = with(SECRET, &["plan", "stack.yaml"]).done();
-    snapshot!(plan.clone(), @r#"
+    snapshot!(plan.clone(), @"
     exit: 0
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
       -/+ local_command.login    must be replaced: secretEnvironment (sensitive, changed)
-          ~ output            = {id = "session"} → (known after apply)
-          ~ id                = "session" → (known after apply)
+          ~ output            = (sensitive value) (known after apply)
+          ~ id                = (sensitive value) (known after apply)
           + secretEnvironment = (sensitive value)  # forces replacement
           (1 unchanged attribute hidden)
           ~ secretEnvironment = (sensitive, changed)
@@ -131,7 +131,7 @@ fn a_changed_secret_is_a_change_that_tells_neither() {
 
     Plan: 1 to add, 2 to change, 1 to destroy.
     (1 replaced)
-    "#);
+    ");
     assert_silent("plan", &plan);
     with(SECRET, &["apply", "stack.yaml", "--auto-approve"]).done();
     assert_eq!(project.read("out/token"), format!("token={SECRET}"));
@@ -163,8 +163,8 @@ fn without_a_key_a_secret_is_not_stored() {
       + local_command.login
           + create            = ["sh", "-c", "cat > /dev/null; test -n \"$TOKEN\" && echo \"{\\\"id\\\": \\\"session\\\"}\"…
           + secretEnvironment = (sensitive value)
-          + output            = (known after apply)
-          + id                = (known after apply)
+          + output            = (sensitive value)
+          + id                = (sensitive value)
       + local_file.credentials
           + path        = "out/token"
           + content     = (sensitive value)
@@ -185,6 +185,12 @@ fn without_a_key_a_secret_is_not_stored() {
     Plan: 3 to add, 0 to change, 0 to destroy.
     This plan has errors and cannot be applied.
     --- stderr
+    no_state_key
+
+      × demo@local:local_command.login: `output` of local_command.login is sensitive and there is no state key to seal it
+      │ with
+      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
+
     no_state_key
 
       × demo@local:local_file.credentials: `content` of local_file.credentials is sensitive and there is no state key to

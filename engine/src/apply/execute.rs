@@ -6,6 +6,7 @@ use crate::action::Action;
 use crate::address::StackId;
 use crate::deadline;
 use crate::diff::changed_from_recorded;
+use crate::plan::resource::changed_write_only;
 use crate::plan::{Change, contract, row_stack};
 use crate::record::{self, Memory, NewRow, storable};
 use crate::store::{Intent, Row, RowStatus, StepAction, StepResult, Write};
@@ -130,12 +131,14 @@ async fn plan_again(
     let session = applier.registry.session(&change.provider).await.map_err(|error| error.to_string())?;
     let is_new = matches!(change.action, Action::Create) || change.action.is_replace();
     let recorded = change.prior.as_ref().map(|prior| record::recorded(stack, &change.address, prior));
+    let detectors = change.after.as_ref().map(|after| &after.write_only);
+    let changed_write_only = detectors.map(|it| changed_write_only(change.prior.as_ref(), it)).unwrap_or_default();
     let proposed = ProposedChange {
         address: &format!("{stack}:{}", change.address),
         prior: recorded.as_ref().filter(|_| !is_new),
         config,
         must_replace: false,
-        changed_write_only: &[],
+        changed_write_only: &changed_write_only,
     };
     let again = session.plan(ty, &proposed).await.map_err(|error| error.to_string())?;
     let observed = Observed { attributes: again.planned.clone(), ..Observed::default() };

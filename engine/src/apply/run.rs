@@ -9,8 +9,9 @@ use super::{
     Applier, ApplyError, Blocked, Components, Done, Failed, Report, Unfinished, closing_writes, opening_writes,
 };
 use crate::action::Action;
+use crate::address::{Address, StackId};
 use crate::event::{Event, Events};
-use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
+use crate::plan::{Change, ComponentPlan, OutputChange, Part, Plan, StackPlan};
 use crate::record;
 use crate::seal::Seal;
 use crate::store::{Record, StepAction, StoreError};
@@ -21,7 +22,7 @@ use futures_util::stream::FuturesUnordered;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use terrace_provider::value::wire::encode_map;
-use terrace_provider::{Map, Partial, Progress, ProviderError};
+use terrace_provider::{Map, Partial, Progress, ProviderError, Value};
 use uuid::Uuid;
 
 /// Runs the steps of a plan under held leases.
@@ -520,13 +521,23 @@ impl<'a> Run<'a> {
     fn evaluate_outputs(&mut self, stack: usize, component: usize) {
         let Some(plan) = self.plan.stacks.get(stack) else { return };
         let Some(component) = plan.components.get(component) else { return };
+        let mut failed = Vec::new();
         for output in plan.outputs.iter().filter(|output| output.component == component.key) {
             let (Some(deferred), Some(values)) = (&output.deferred, self.values.get_mut(stack)) else { continue };
             match values.evaluate(&component.key, deferred, &self.applier.functions) {
+                // The mark of what was declared sensitive stands around the unknown in the plan.
+                Ok(value) if matches!(output.after, Some(Value::Sensitive(_))) => {
+                    values.set_output(output, Value::sensitive(value));
+                }
+                Ok(value) if value.has_sensitive() => {
+                    let error = "it exposes a sensitive value and does not say `sensitive: true`".to_owned();
+                    failed.push(failed_output(&plan.stack, output, error));
+                }
                 Ok(value) => values.set_output(output, value),
-                Err(messages) => tracing::warn!(output = %output.name, ?messages, "an output cannot be evaluated"),
+                Err(messages) => failed.push(failed_output(&plan.stack, output, messages.join("; "))),
             }
         }
+        self.report.failed.extend(failed);
         let Some(values) = self.values.get(stack) else { return };
         let outputs = values.outputs(&component.key);
         self.report.outputs.insert((plan.stack.clone(), component.key.clone()), outputs);
@@ -575,9 +586,11 @@ impl<'a> Run<'a> {
                 unfinished.addresses.insert((change.stack(&plan.stack), change.address.clone()));
             }
         }
+        let failed: BTreeSet<(StackId, Address)> =
+            self.report.failed.iter().map(|failed| (failed.stack.clone(), failed.address.clone())).collect();
         for ((stack, change), because) in blocked {
             let Some((plan, change)) = self.change(stack, change) else { continue };
-            let is_failed = self.report.failed.iter().any(|failed| failed.address == change.address);
+            let is_failed = failed.contains(&(change.stack(&plan.stack), change.address.clone()));
             if !is_failed && (change.is_change() || change.has_refreshed()) {
                 let stack = change.stack(&plan.stack);
                 self.report.blocked.push(Blocked { stack, address: change.address.clone(), because });
@@ -591,6 +604,13 @@ impl<'a> Run<'a> {
         }
         unfinished
     }
+}
+
+/// An output that cannot be told although all it waited for is done.
+fn failed_output(stack: &StackId, output: &OutputChange, error: String) -> Failed {
+    let address =
+        Address { component: output.component.clone(), ty: "output".to_owned(), name: output.name.clone(), key: None };
+    Failed { stack: stack.clone(), address, action: Action::Read, error, problems: Vec::new(), solutions: Vec::new() }
 }
 
 /// The number under which a step is journalled.

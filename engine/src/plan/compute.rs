@@ -84,18 +84,20 @@ pub enum Consent {
     None,
     /// Everywhere.
     All,
-    /// At these addresses.
-    Addresses(BTreeSet<Address>),
+    /// At these addresses, of that stack or of any.
+    Addresses(BTreeSet<(Option<StackId>, Address)>),
 }
 
 impl Consent {
     /// True when data of this resource may be lost.
     #[must_use]
-    pub fn covers(&self, address: &Address) -> bool {
+    pub fn covers(&self, stack: &StackId, address: &Address) -> bool {
         match self {
             Self::None => false,
             Self::All => true,
-            Self::Addresses(addresses) => addresses.contains(address),
+            Self::Addresses(addresses) => {
+                addresses.iter().any(|(of, at)| at == address && of.as_ref().is_none_or(|of| of == stack))
+            }
         }
     }
 }
@@ -171,6 +173,7 @@ impl Planner<'_> {
         let recorded_components = self.recorded_components(stack).await?;
         let selection = self.selection();
         let loaded = refresh::load(self, stack, &selection, diagnostics).await?;
+        reads.extend(self.reads_of_others(compiled).await?);
         let shared = SharedRows::load(self, stack, diagnostics).await?;
         let mut walk = Walk::new(self, compiled, loaded, shared, &recorded_components);
         walk.run(&order, diagnostics).await?;
@@ -268,6 +271,29 @@ impl Planner<'_> {
                 Ok((row.key.clone(), RecordedComponent { row, outputs }))
             })
             .collect()
+    }
+
+    /// The rows of components that are left alone and that chosen ones depend on: their outputs are made of them.
+    async fn reads_of_others(&self, compiled: &CompiledStack) -> Result<Vec<Read>, PlanFailure> {
+        let chosen = &self.options.components;
+        let others: BTreeSet<String> = compiled
+            .components
+            .iter()
+            .filter(|component| chosen.contains(&component.key))
+            .flat_map(|component| component.depends_on.iter().filter_map(|dependency| dependency.key.clone()))
+            .filter(|key| !chosen.contains(key))
+            .collect();
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.store.rows(&compiled.stack, &Selection::Components(others)).await?;
+        let read = |row: crate::store::Row| Read {
+            stack: row.stack,
+            address: row.address,
+            deposed: row.deposed,
+            generation: row.generation,
+        };
+        Ok(rows.into_iter().map(read).collect())
     }
 
     fn selection(&self) -> Selection {

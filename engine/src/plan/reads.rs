@@ -12,6 +12,11 @@ pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
     for stack in stacks {
         for change in stack.changes.iter().filter(|change| change.is_change() || change.has_refreshed()) {
             needed.change(&stack.stack, change);
+            // Values of other components come through their outputs.
+            let own = stack.components.iter().filter(|component| component.key == change.address.component);
+            for key in own.flat_map(|component| &component.depends_on) {
+                needed.components.insert((&stack.stack, key));
+            }
         }
         for output in stack.outputs.iter().filter(|output| OutputChange::is_change(output)) {
             needed.components.insert((&stack.stack, &output.component));

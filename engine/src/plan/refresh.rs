@@ -198,7 +198,7 @@ async fn apply_open_intents(
         let recorded = loaded.rows.get(&address).map(|row| &row.opened.prior);
         let finding = look_into(planner.registry, planner.seal, &open, recorded).await;
         match finding {
-            Finding::Object { attributes, observed } => {
+            Finding::Object { attributes, observed, .. } => {
                 diagnostics.push(interrupted(stack, &address, "it took effect, which the next apply records first"));
                 let memory = record::open(open.intent.row.clone(), planner.seal)
                     .map_err(|error| PlanFailure::Sealed { address: address.to_string(), error })?;

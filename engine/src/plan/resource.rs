@@ -50,7 +50,25 @@ pub(crate) async fn plan(
     let generation = wanted.row.as_ref().map_or(0, |row| row.opened.generation);
     let is_gone = wanted.row.as_ref().is_some_and(|row| row.is_gone);
     let drift = wanted.row.as_ref().map(|row| row.drift.clone()).unwrap_or_default();
+    let recorded_instance = wanted.row.as_ref().map(|row| row.opened.provider.clone());
     let mut prior = wanted.row.filter(|row| !row.is_gone).map(|row| row.opened.prior);
+    if let Some(recorded) = &recorded_instance
+        && *recorded != wanted.provider
+    {
+        diagnostics.push(
+            Diagnostic::error(
+                "other_instance",
+                format!(
+                    "{address_text} lives in provider instance `{recorded}`, and is to live in `{}`",
+                    wanted.provider
+                ),
+            )
+            .at(wanted.span)
+            .about(&address_text)
+            .hint("an object cannot move between instances: give the new one another name, and remove this one"),
+        );
+        return Ok(None);
+    }
     let mut is_adopted = false;
     if prior.is_none() && wanted.adopt != Adopt::Never {
         prior =
@@ -100,8 +118,16 @@ pub(crate) async fn plan(
     if decision.action.is_replace() && is_protected(&wanted.lifecycle, prior.as_ref()) {
         diagnostics.push(protected(&address_text, Some(wanted.span), "replaced"));
     }
-    let data_loss =
-        data_loss(planner, session, &wanted.address, wanted.ty, decision.action, recorded.as_ref(), &planned).await;
+    let data_loss = data_loss(
+        planner,
+        session,
+        (wanted.stack, &wanted.address),
+        wanted.ty,
+        decision.action,
+        recorded.as_ref(),
+        &planned,
+    )
+    .await;
     let replace_paths = planned.replace_paths.clone();
     let after = After { attributes: planned.planned, private: planned.private, deferred: wanted.deferred, write_only };
     let change = Change {
@@ -227,7 +253,8 @@ fn write_only_detectors(planner: &Planner<'_>, ty: &ResourceType, config: &Attri
         .collect()
 }
 
-fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<String, String>) -> Vec<String> {
+/// The write-only attributes whose detectors differ from those that the object was made with.
+pub(crate) fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<String, String>) -> Vec<String> {
     let Some(prior) = prior else { return Vec::new() };
     let changed = detectors.iter().filter(|(name, detector)| prior.write_only.get(*name) != Some(detector));
     let gone = prior.write_only.keys().filter(|name| !detectors.contains_key(*name));
@@ -251,7 +278,7 @@ pub(crate) fn protected(address: &str, span: Option<Span>, what: &str) -> Diagno
 async fn data_loss(
     planner: &Planner<'_>,
     session: &dyn Session,
-    address: &Address,
+    (stack, address): (&StackId, &Address),
     ty: &ResourceType,
     action: Action,
     recorded: Option<&terrace_provider::Recorded>,
@@ -267,5 +294,5 @@ async fn data_loss(
         Ok(DataAmount::Some(amount)) => Some(amount),
         Ok(DataAmount::Unknown) | Err(_) => Some("an unknown amount of data".to_owned()),
     };
-    Some(DataLossNote { reasons, amount, is_allowed: planner.options.allow_data_loss.covers(address) })
+    Some(DataLossNote { reasons, amount, is_allowed: planner.options.allow_data_loss.covers(stack, address) })
 }

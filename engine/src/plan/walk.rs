@@ -152,6 +152,14 @@ impl<'a, 'p> Walk<'a, 'p> {
             diagnostics.push(planner.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span));
             return Ok(None);
         };
+        if let (Some(for_each), Some(_)) = (&declaration.for_each, &declaration.shared) {
+            diagnostics.push(
+                Diagnostic::error("shared_for_each", "a shared resource with `forEach` is not supported yet")
+                    .at(for_each.span)
+                    .hint("declare each shared resource under a name of its own"),
+            );
+            return Ok(None);
+        }
         let Some(instances) = self.expand(block, declaration, diagnostics) else { return Ok(None) };
         let is_single = declaration.for_each.is_none();
         let config = Arc::new(declaration.config.clone());

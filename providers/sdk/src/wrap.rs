@@ -13,6 +13,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// How calls to one instance are limited and retried.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +47,13 @@ struct Guarded {
 
 impl Guarded {
     /// Runs a call, again while its error is temporary. A pause between attempts holds no slot.
-    async fn call<T, F, Fut>(&self, what: &'static str, ty: &str, call: F) -> Result<T, ProviderError>
+    async fn call<T, F, Fut>(
+        &self,
+        what: &'static str,
+        ty: &str,
+        cancel: Option<&CancellationToken>,
+        call: F,
+    ) -> Result<T, ProviderError>
     where
         F: Fn() -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, ProviderError>> + Send,
@@ -67,7 +74,8 @@ impl Guarded {
             .with_jitter();
         attempt
             .retry(backoff)
-            .when(|error| error.kind.is_temporary())
+            // Once the user stops, nothing new begins: not another attempt either.
+            .when(|error| error.kind.is_temporary() && !cancel.is_some_and(CancellationToken::is_cancelled))
             .adjust(|error, pause| match &error.kind {
                 crate::ErrorKind::Throttled { retry_after: Some(wanted) } => pause.map(|pause| pause.max(*wanted)),
                 _ => pause,
@@ -79,15 +87,27 @@ impl Guarded {
 #[async_trait]
 impl Session for Guarded {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.call("read", ty.name, || self.session.read(ty, prior)).await
+        self.call("read", ty.name, None, || self.session.read(ty, prior)).await
     }
 
     async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
-        let Ok(_slot) = self.slots.acquire().await else {
+        let Ok(slot) = self.slots.acquire().await else {
             return priors.iter().map(|_| Err(ProviderError::bug("the session was closed"))).collect();
         };
         tracing::trace!(instance = %self.instance, ty = ty.name, what = "read", count = priors.len(), "call");
-        self.session.read_many(ty, priors).await
+        let mut answers = self.session.read_many(ty, priors).await;
+        drop(slot);
+        if answers.len() != priors.len() {
+            let fault = format!("{} answers to {} questions about `{}`", answers.len(), priors.len(), ty.name);
+            return priors.iter().map(|_| Err(ProviderError::bug(fault.clone()))).collect();
+        }
+        // What a batch answers with a temporary error is asked again on its own, with all patience.
+        for (answer, prior) in answers.iter_mut().zip(priors) {
+            if answer.as_ref().is_err_and(|error| error.kind.is_temporary()) {
+                *answer = self.read(ty, prior).await;
+            }
+        }
+        answers
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -95,7 +115,7 @@ impl Session for Guarded {
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        self.call("create", ty.name, || self.session.create(ty, call, planned)).await
+        self.call("create", ty.name, Some(&call.cancel), || self.session.create(ty, call, planned)).await
     }
 
     async fn update(
@@ -105,19 +125,19 @@ impl Session for Guarded {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        self.call("update", ty.name, || self.session.update(ty, call, prior, planned)).await
+        self.call("update", ty.name, Some(&call.cancel), || self.session.update(ty, call, prior, planned)).await
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        self.call("delete", ty.name, || self.session.delete(ty, call, prior)).await
+        self.call("delete", ty.name, Some(&call.cancel), || self.session.delete(ty, call, prior)).await
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        self.call("find", ty.name, || self.session.find(ty, attempt)).await
+        self.call("find", ty.name, None, || self.session.find(ty, attempt)).await
     }
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        self.call("import", ty.name, || self.session.import(ty, id)).await
+        self.call("import", ty.name, None, || self.session.import(ty, id)).await
     }
 
     async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
@@ -129,10 +149,10 @@ impl Session for Guarded {
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
-        self.call("lookup", name, || self.session.lookup(name, arguments)).await
+        self.call("lookup", name, None, || self.session.lookup(name, arguments)).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
-        self.call("count_data", ty.name, || self.session.count_data(ty, prior)).await
+        self.call("count_data", ty.name, None, || self.session.count_data(ty, prior)).await
     }
 }

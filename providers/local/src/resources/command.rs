@@ -247,7 +247,9 @@ fn observed(attributes: &Attributes, output: Value, id: Option<&str>, state: &Pr
 
 /// True when the output may repeat a sensitive value.
 fn is_output_sensitive(attributes: &Attributes) -> bool {
-    ["input", "environment", "output"].iter().any(|name| is_marked(attributes, name))
+    // What is sent as a secret can come back in what is printed.
+    attributes.get("secretEnvironment").is_some_and(|secret| !secret.is_null())
+        || ["input", "environment", "output"].iter().any(|name| is_marked(attributes, name))
 }
 
 /// The planned attributes that a row may hold.
