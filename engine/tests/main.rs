@@ -1,6 +1,11 @@
 //! The engine through its front doors: descriptors in, calls of a scriptable provider and rows of a store out.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "the support of tests fails like a test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the support of tests fails like a test"
+)]
 
 #[allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 mod support;
