@@ -81,22 +81,12 @@ fn nothing_is_left_to_do_in_the_sources() {
     }
 }
 
-/// Files that grew too long before anybody counted: they may shrink, not grow.
-const LONG: &[(&str, usize)] = &[
-    ("engine/src/apply/execute.rs", 680),
-    ("engine/src/apply/run.rs", 670),
-    ("engine/src/plan/file.rs", 550),
-    ("engine/src/plan/walk.rs", 750),
-    ("engine/src/store.rs", 650),
-];
-
 #[test]
 fn no_file_of_source_is_longer_than_500_lines() {
-    let most = |path: &Path| LONG.iter().find(|(long, _)| Path::new(long) == path).map_or(500, |(_, lines)| *lines);
     let long: Vec<String> = sources()
         .iter()
         .map(|path| (path, text(path).lines().count()))
-        .filter(|(path, lines)| *lines > most(path))
+        .filter(|(_, lines)| *lines > 500)
         .map(|(path, lines)| format!("{} has {lines} lines", path.display()))
         .collect();
     assert!(long.is_empty(), "{}", long.join("\n"));

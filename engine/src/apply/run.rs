@@ -1,28 +1,25 @@
 //! The scheduler: runs steps as they become ready, as many at once as allowed, until none is left or the user stops.
 
+mod ending;
+mod progress;
+mod record;
+
 use super::execute::{self, Outcome, Prepared};
 use super::lease::Held;
 use super::steps::{Step, StepId, Steps};
 use super::values::Values;
 use super::writer::{Ack, Writer};
-use super::{
-    Applier, ApplyError, Blocked, Components, Done, Failed, Report, Unfinished, closing_writes, opening_writes,
-};
+use super::{Applier, ApplyError, Components, Failed, Report, opening_writes};
 use crate::action::Action;
-use crate::address::{Address, StackId};
-use crate::event::{Event, Events};
-use crate::plan::{Change, ComponentPlan, OutputChange, Part, Plan, StackPlan};
-use crate::record;
-use crate::seal::Seal;
-use crate::store::{Record, StepAction, StoreError};
-use async_trait::async_trait;
+use crate::event::Event;
+use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
+use crate::store::{Record, StoreError};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use progress::StepProgress;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use terrace_provider::value::wire::encode_map;
-use terrace_provider::{Map, Partial, Progress, ProviderError, Value};
 use uuid::Uuid;
 
 /// Runs the steps of a plan under held leases.
@@ -314,111 +311,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Records how a call ended. An outcome in doubt leaves the step open: the next run finds out.
-    fn outcome(&mut self, step: StepId, outcome: Outcome, prepared: &Prepared) {
-        let mut records = Vec::new();
-        if !outcome.is_in_doubt {
-            records.push(self.outcome_record(step, &outcome, prepared));
-        }
-        let event = self.settle(step, outcome, prepared);
-        if records.is_empty() {
-            self.applier.events.take(event);
-            return;
-        }
-        let ack = self.submit(records);
-        self.watch(step, ack, Some(event));
-    }
-
-    /// Records a step that calls nothing. What waits for it need not wait for the disk: writes are in order.
-    async fn record(&mut self, step: StepId, prepared: Prepared, records: &mut Vec<Record>) {
-        let outcome = execute::record_step(self.applier, &prepared, self.operation).await;
-        records.push(self.outcome_record(step, &outcome, &prepared));
-        let event = self.settle(step, outcome, &prepared);
-        if prepared.change.action != Action::NoOp {
-            self.applier.events.take(event);
-        }
-    }
-
-    async fn record_forward(&mut self, step: StepId, plan: &StackPlan, change: &Change, records: &mut Vec<Record>) {
-        let Some(Step::Forward { stack, .. }) = self.steps.all.get(step).copied() else { return };
-        let Some(values) = self.values.get(stack) else { return };
-        let number = step_number(step);
-        match execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await {
-            Ok(prepared) if prepared.intent.is_none() => self.record(step, prepared, records).await,
-            Ok(_) => self.calls.push_back(step),
-            Err(failed) => self.fail(step, *failed, true),
-        }
-    }
-
-    async fn record_removal(&mut self, step: StepId, plan: &StackPlan, change: &Change, records: &mut Vec<Record>) {
-        match execute::prepare_removal(self.applier, &plan.stack, change, self.operation, step_number(step)) {
-            Ok(prepared) => self.record(step, prepared, records).await,
-            Err(failed) => self.fail(step, *failed, true),
-        }
-    }
-
-    fn outcome_record(&self, step: StepId, outcome: &Outcome, prepared: &Prepared) -> Record {
-        Record::Outcome {
-            operation: self.operation,
-            step: step_number(step),
-            stack: prepared.stack.clone(),
-            address: prepared.change.address.clone(),
-            action: prepared.action,
-            result: outcome.result.clone(),
-            writes: outcome.writes.clone(),
-        }
-    }
-
-    /// Takes over what a step did: its values, its place in the report, what it makes ready.
-    fn settle(&mut self, step: StepId, outcome: Outcome, prepared: &Prepared) -> Event {
-        let change = &prepared.change;
-        let is_forward = matches!(self.steps.all.get(step), Some(Step::Forward { .. }));
-        match outcome.failure {
-            Some(failed) => {
-                let event = Event::StepFailed {
-                    stack: failed.stack.clone(),
-                    address: failed.address.clone(),
-                    action: failed.action,
-                    error: failed.error.clone(),
-                };
-                self.fail(step, failed, false);
-                event
-            }
-            None => {
-                if let (Some(attributes), Some(Step::Forward { stack, .. })) =
-                    (outcome.attributes, self.steps.all.get(step).copied())
-                    && let Some(values) = self.values.get_mut(stack)
-                {
-                    values.set(&self.applier.registry, &change.address, &attributes);
-                }
-                let is_last_half = match change.action {
-                    Action::Replace => is_forward,
-                    Action::ReplaceCreateFirst => !is_forward,
-                    _ => true,
-                };
-                if is_last_half && change.action != Action::NoOp {
-                    self.report.done.push(Done {
-                        stack: prepared.stack.clone(),
-                        address: change.address.clone(),
-                        action: change.action,
-                    });
-                }
-                self.complete(step);
-                let action = match (change.action, prepared.action) {
-                    (Action::Replace | Action::ReplaceCreateFirst, StepAction::Delete) => Action::Delete,
-                    (Action::Replace | Action::ReplaceCreateFirst, _) => Action::Create,
-                    (action, _) => action,
-                };
-                Event::StepDone {
-                    stack: prepared.stack.clone(),
-                    address: change.address.clone(),
-                    action,
-                    took: outcome.took,
-                }
-            }
-        }
-    }
-
     fn submit(&mut self, mut records: Vec<Record>) -> Ack {
         if !self.is_spent {
             self.is_spent = true;
@@ -517,137 +409,11 @@ impl<'a> Run<'a> {
     fn is_removed_by_call(&self, change: &Change) -> bool {
         change.action.removes_object() && !self.is_state_only(change)
     }
-
-    fn evaluate_outputs(&mut self, stack: usize, component: usize) {
-        let Some(plan) = self.plan.stacks.get(stack) else { return };
-        let Some(component) = plan.components.get(component) else { return };
-        let mut failed = Vec::new();
-        for output in plan.outputs.iter().filter(|output| output.component == component.key) {
-            let (Some(deferred), Some(values)) = (&output.deferred, self.values.get_mut(stack)) else { continue };
-            match values.evaluate(&component.key, deferred, &self.applier.functions) {
-                // The mark of what was declared sensitive stands around the unknown in the plan.
-                Ok(value) if matches!(output.after, Some(Value::Sensitive(_))) => {
-                    values.set_output(output, Value::sensitive(value));
-                }
-                Ok(value) if value.has_sensitive() => {
-                    let error = "it exposes a sensitive value and does not say `sensitive: true`".to_owned();
-                    failed.push(failed_output(&plan.stack, output, error));
-                }
-                Ok(value) => values.set_output(output, value),
-                Err(messages) => failed.push(failed_output(&plan.stack, output, messages.join("; "))),
-            }
-        }
-        self.report.failed.extend(failed);
-        let Some(values) = self.values.get(stack) else { return };
-        let outputs = values.outputs(&component.key);
-        self.report.outputs.insert((plan.stack.clone(), component.key.clone()), outputs);
-    }
-
-    /// Records components and owners, and gathers what was not done.
-    async fn close(mut self) -> Result<Report, ApplyError> {
-        let unfinished = self.gather_unfinished();
-        let writes = closing_writes(self.plan, &self.report.outputs, self.components, &unfinished, &self.applier.seal);
-        let operation = self.operation;
-        let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
-        // A plan of which nothing was begun stays as it is, and may be applied another time.
-        let is_begun = self.is_spent || !self.is_stopping;
-        let is_written = self.store_error.is_none() && is_begun && (!records.is_empty() || !self.is_spent);
-        if is_written && let Err(error) = self.submit(records).await {
-            self.store_error.get_or_insert(error);
-        }
-        match self.store_error.or(self.lease_error) {
-            Some(error) => Err(error.into()),
-            None => Ok(self.report),
-        }
-    }
-
-    /// What was blocked or not begun.
-    fn gather_unfinished(&mut self) -> Unfinished {
-        let mut unfinished = Unfinished::default();
-        let mut blocked: BTreeMap<(usize, usize), String> = BTreeMap::new();
-        let mut not_begun = BTreeSet::new();
-        for (step, state) in self.states.iter().enumerate() {
-            let Some(Step::Forward { stack, change } | Step::Remove { stack, change }) =
-                self.steps.all.get(step).copied()
-            else {
-                continue;
-            };
-            match state {
-                State::Done => continue,
-                State::Broken(by) => {
-                    blocked.insert((stack, change), by.clone());
-                }
-                State::Waiting | State::Running => {
-                    not_begun.insert((stack, change));
-                }
-            }
-            if let Some((plan, change)) = self.change(stack, change) {
-                unfinished.components.insert((plan.stack.clone(), change.address.component.clone()));
-                unfinished.addresses.insert((change.stack(&plan.stack), change.address.clone()));
-            }
-        }
-        let failed: BTreeSet<(StackId, Address)> =
-            self.report.failed.iter().map(|failed| (failed.stack.clone(), failed.address.clone())).collect();
-        for ((stack, change), because) in blocked {
-            let Some((plan, change)) = self.change(stack, change) else { continue };
-            let is_failed = failed.contains(&(change.stack(&plan.stack), change.address.clone()));
-            if !is_failed && (change.is_change() || change.has_refreshed()) {
-                let stack = change.stack(&plan.stack);
-                self.report.blocked.push(Blocked { stack, address: change.address.clone(), because });
-            }
-        }
-        for (stack, change) in not_begun {
-            let Some((plan, change)) = self.change(stack, change) else { continue };
-            if change.is_change() {
-                self.report.not_begun.push((change.stack(&plan.stack), change.address.clone()));
-            }
-        }
-        unfinished
-    }
-}
-
-/// An output that cannot be told although all it waited for is done.
-fn failed_output(stack: &StackId, output: &OutputChange, error: String) -> Failed {
-    let address =
-        Address { component: output.component.clone(), ty: "output".to_owned(), name: output.name.clone(), key: None };
-    Failed { stack: stack.clone(), address, action: Action::Read, error, problems: Vec::new(), solutions: Vec::new() }
 }
 
 /// The number under which a step is journalled.
 fn step_number(step: StepId) -> u32 {
     u32::try_from(step).unwrap_or(u32::MAX)
-}
-
-/// Passes on what a running call has to say.
-struct StepProgress {
-    address: String,
-    operation: Uuid,
-    step: u32,
-    events: Arc<dyn Events>,
-    writer: Writer,
-    seal: Arc<Seal>,
-}
-
-#[async_trait]
-impl Progress for StepProgress {
-    fn message(&self, text: &str) {
-        self.events.take(Event::StepProgress { address: self.address.clone(), message: text.to_owned() });
-    }
-
-    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
-        let refuse = |error: String| ProviderError::bug(error);
-        let seal_identity = |identity: &Map| encode_map(identity, self.seal.as_ref()).map(|json| json.to_string());
-        let identity =
-            partial.identity.as_ref().map(seal_identity).transpose().map_err(|error| refuse(error.to_string()))?;
-        let private = partial
-            .private
-            .as_ref()
-            .map(|private| record::seal_private(private, &self.seal))
-            .transpose()
-            .map_err(|error| refuse(error.to_string()))?;
-        let record = Record::Partial { operation: self.operation, step: self.step, identity, private };
-        self.writer.submit(vec![record]).await.map_err(|error| refuse(error.to_string()))
-    }
 }
 
 impl ComponentPlan {

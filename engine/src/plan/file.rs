@@ -4,28 +4,25 @@
 //! share them. The digest covers everything but itself, and guards against damage, not against an attacker: a plan
 //! file is as trusted as its carrier.
 
-use super::{
-    After, Change, ComponentPlan, DataLossNote, Deferred, Mode, Note, Origin, OutputChange, OwnerChange, Part, Plan,
-    Prior, StackPlan,
-};
-use crate::action::{Action, Reason};
-use crate::address::{Address, StackId};
-use crate::descriptor::Lifecycle;
-use crate::expression::{Captured, Template};
-use crate::record::{open_private, seal_private};
+mod read;
+mod shapes;
+
+use super::{After, Change, ComponentPlan, Deferred, OutputChange, Plan, Prior, StackPlan};
+use crate::expression::Template;
+use crate::record::seal_private;
 use crate::seal::Seal;
-use crate::source::Place;
-use crate::store::{Generation, Ownership, Read, RowStatus};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use read::Reading;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use shapes::{
+    AfterJson, ChangeJson, ComponentJson, DeferredJson, OutputJson, OwnerJson, PlanJson, PriorJson, StackJson,
+};
+use std::collections::HashMap;
 use std::sync::Arc;
-use terrace_provider::schema::Timeouts;
-use terrace_provider::value::wire::{WireError, decode, decode_map, encode, encode_map};
-use terrace_provider::{Attributes, Path, Private, Value};
+use terrace_provider::value::wire::{WireError, encode, encode_map};
+use terrace_provider::{Attributes, Private, Value};
 use uuid::Uuid;
 
 /// The version of the file's form. Another one is refused.
@@ -51,136 +48,6 @@ pub enum FileError {
 }
 
 type Json = serde_json::Value;
-
-#[derive(Serialize, Deserialize)]
-struct PlanJson {
-    id: Uuid,
-    timestamp: Timestamp,
-    terrace_version: String,
-    state: Uuid,
-    environment: String,
-    environment_note: Option<String>,
-    mode: Mode,
-    is_complete: bool,
-    is_errored: bool,
-    origin: Origin,
-    templates: Vec<Json>,
-    stacks: Vec<StackJson>,
-    reads: Vec<Read>,
-    notes: Vec<Note>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StackJson {
-    stack: StackId,
-    components: Vec<ComponentJson>,
-    changes: Vec<ChangeJson>,
-    outputs: Vec<OutputJson>,
-    owners: Vec<OwnerJson>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ComponentJson {
-    key: String,
-    depends_on: Vec<String>,
-    depended_on: Vec<String>,
-    shared: BTreeMap<String, Address>,
-    blueprint: Option<String>,
-    part: Part,
-    recorded_outputs: Json,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ChangeJson {
-    address: Address,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    deposed: Option<String>,
-    action: Action,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    place: Option<Place>,
-    provider: String,
-    generation: Generation,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    prior: Option<PriorJson>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    after: Option<AfterJson>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    replace_paths: Vec<Path>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    drift: Vec<Path>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    depends_on: Vec<Address>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    lifecycle: Lifecycle,
-    #[serde(default, skip_serializing_if = "is_default")]
-    timeouts: Timeouts,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    data_loss: Option<DataLossNote>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    in_doubt: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PriorJson {
-    status: RowStatus,
-    identity: Json,
-    attributes: Json,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    recorded: Option<Json>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    private: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    dependencies: Vec<Address>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    write_only: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    lifecycle: Lifecycle,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AfterJson {
-    attributes: Json,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    private: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    deferred: Option<DeferredJson>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    write_only: BTreeMap<String, String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct DeferredJson {
-    template: usize,
-    /// Absent when nothing was captured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    captured: Option<Json>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct OutputJson {
-    component: String,
-    name: String,
-    before: Option<Json>,
-    after: Option<Json>,
-    deferred: Option<DeferredJson>,
-    is_public: bool,
-    label: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct OwnerJson {
-    address: Address,
-    stack: StackId,
-    component: String,
-    is_added: bool,
-}
-
-/// What is as usual is left out: most of ten thousand changes say the same.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
 
 /// Writes a plan.
 ///
@@ -400,132 +267,5 @@ impl Writing<'_> {
             is_public: output.is_public,
             label: output.label.clone(),
         })
-    }
-}
-
-struct Reading<'a> {
-    seal: &'a Seal,
-    templates: Vec<Arc<Template>>,
-}
-
-impl<'a> Reading<'a> {
-    fn plan(json: PlanJson, seal: &'a Seal) -> Result<Plan, FileError> {
-        let templates = json
-            .templates
-            .iter()
-            .map(|template| Ok(Arc::new(Template::from_json(template, seal)?)))
-            .collect::<Result<_, WireError>>()?;
-        let reading = Reading { seal, templates };
-        Ok(Plan {
-            id: json.id,
-            timestamp: json.timestamp,
-            terrace_version: json.terrace_version,
-            state: json.state,
-            environment: json.environment,
-            environment_note: json.environment_note,
-            mode: json.mode,
-            is_complete: json.is_complete,
-            is_errored: json.is_errored,
-            origin: json.origin,
-            stacks: json.stacks.into_iter().map(|stack| reading.stack(stack)).collect::<Result<_, _>>()?,
-            reads: json.reads,
-            notes: json.notes,
-        })
-    }
-
-    fn stack(&self, json: StackJson) -> Result<StackPlan, FileError> {
-        let component = |json: ComponentJson| {
-            Ok(ComponentPlan {
-                recorded_outputs: decode_map(&json.recorded_outputs, self.seal)?,
-                key: json.key,
-                depends_on: json.depends_on,
-                depended_on: json.depended_on,
-                shared: json.shared,
-                blueprint: json.blueprint,
-                part: json.part,
-            })
-        };
-        let owner = |json: OwnerJson| OwnerChange {
-            ownership: Ownership { address: json.address, stack: json.stack, component: json.component },
-            is_added: json.is_added,
-        };
-        Ok(StackPlan {
-            stack: json.stack,
-            components: json.components.into_iter().map(component).collect::<Result<_, WireError>>()?,
-            changes: json.changes.into_iter().map(|change| self.change(change)).collect::<Result<_, _>>()?,
-            outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
-            owners: json.owners.into_iter().map(owner).collect(),
-        })
-    }
-
-    fn change(&self, json: ChangeJson) -> Result<Change, FileError> {
-        Ok(Change {
-            prior: json.prior.map(|prior| self.prior(prior)).transpose()?,
-            after: json.after.map(|after| self.after(after)).transpose()?,
-            address: json.address,
-            deposed: json.deposed,
-            action: json.action,
-            reason: json.reason,
-            place: json.place,
-            provider: json.provider,
-            generation: json.generation,
-            replace_paths: json.replace_paths,
-            drift: json.drift,
-            depends_on: json.depends_on,
-            lifecycle: json.lifecycle,
-            timeouts: json.timeouts,
-            data_loss: json.data_loss,
-            in_doubt: json.in_doubt,
-        })
-    }
-
-    fn prior(&self, json: PriorJson) -> Result<Prior, FileError> {
-        Ok(Prior {
-            status: json.status,
-            identity: decode_map(&json.identity, self.seal)?,
-            attributes: decode_map(&json.attributes, self.seal)?,
-            recorded: json.recorded.as_ref().map(|recorded| decode_map(recorded, self.seal)).transpose()?,
-            private: self.private(&json.private)?,
-            dependencies: json.dependencies,
-            write_only: json.write_only,
-            lifecycle: json.lifecycle,
-        })
-    }
-
-    fn after(&self, json: AfterJson) -> Result<After, FileError> {
-        Ok(After {
-            attributes: decode_map(&json.attributes, self.seal)?,
-            private: self.private(&json.private)?,
-            deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
-            write_only: json.write_only,
-        })
-    }
-
-    fn deferred(&self, json: &DeferredJson) -> Result<Deferred, FileError> {
-        let template = self.templates.get(json.template).cloned();
-        let template = template.ok_or_else(|| FileError::Damaged("a template is missing".to_owned()))?;
-        let captured = match &json.captured {
-            Some(captured) => Captured::from_json(captured, self.seal)?,
-            None => Captured::default(),
-        };
-        Ok(Deferred { template, captured: Arc::new(captured) })
-    }
-
-    fn output(&self, json: OutputJson) -> Result<OutputChange, FileError> {
-        let value = |json: &Option<Json>| json.as_ref().map(|json| decode(json, self.seal)).transpose();
-        Ok(OutputChange {
-            before: value(&json.before)?,
-            after: value(&json.after)?,
-            deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
-            component: json.component,
-            name: json.name,
-            is_public: json.is_public,
-            label: json.label,
-        })
-    }
-
-    fn private(&self, text: &str) -> Result<Private, FileError> {
-        let bytes = BASE64.decode(text).map_err(|error| FileError::Damaged(error.to_string()))?;
-        Ok(open_private(&bytes, self.seal)?)
     }
 }

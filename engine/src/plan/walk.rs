@@ -1,27 +1,29 @@
 //! The walk over declarations in dependency order: each is expanded, evaluated and planned, and its planned values are
 //! what the next ones see.
 
+mod dependencies;
+mod expand;
+mod prepare;
+
 use super::compute::{PlanFailure, Planner, RecordedComponent};
 use super::outputs::PlannedOutput;
 use super::refresh::Loaded;
 use super::resource::{self, Wanted};
 use super::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
 use super::shared::SharedRows;
-use super::{Change, Deferred, OwnerChange, orphans, outputs, typecheck};
+use super::{Change, Deferred, OwnerChange, orphans, outputs};
 use crate::action::Reason;
 use crate::address::{Address, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
-use crate::expression::{ReferenceStep, Scope, Template};
-use crate::graph::{Block, Visit, names, templates};
-use crate::source::Span;
+use crate::graph::{Block, Visit, names};
 use crate::store::Read;
 use indexmap::IndexMap;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use terrace_provider::schema::Timeouts;
-use terrace_provider::{Attributes, Map, Path, ResourceType, Session, Value};
+use terrace_provider::{Attributes, Map, ResourceType, Session, Value};
 
 /// Variables that a saved plan evaluates from what it does, instead of keeping their values.
 pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components"];
@@ -287,318 +289,8 @@ impl<'a, 'p> Walk<'a, 'p> {
         Ok(value)
     }
 
-    /// Evaluates and checks the configuration of one instance.
-    fn prepare(
-        &self,
-        part: &ComponentPart<'_>,
-        declaration: &ResourceDeclaration,
-        ty: &ResourceType,
-        template: &Arc<Template>,
-        scope: &PlanScope<'_>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Prepared> {
-        let value = match template.evaluate(scope, self.planner.functions) {
-            Ok(value) => value,
-            Err(found) => {
-                diagnostics.extend(found);
-                return None;
-            }
-        };
-        let config = match value {
-            Value::Map(config) => config,
-            Value::Null => Map::new(),
-            other => {
-                diagnostics.push(
-                    Diagnostic::error("wrong_type", format!("`config` has to be a map, and is {}", other.kind()))
-                        .at(template.span),
-                );
-                return None;
-            }
-        };
-        let before = diagnostics.len();
-        let place = |path: &Path| template.span_at(path);
-        typecheck::check(ty.name, &ty.attributes, &config, &place, diagnostics);
-        if diagnostics.iter().skip(before).any(Diagnostic::is_error) {
-            return None;
-        }
-        let deferred = if config.values().any(Value::has_unknown) {
-            match template.capture(scope, KEPT_ROOTS) {
-                Ok(captured) => Some(Deferred { template: Arc::clone(template), captured: Arc::new(captured) }),
-                Err(found) => {
-                    diagnostics.extend(found);
-                    return None;
-                }
-            }
-        } else {
-            None
-        };
-        Some(Prepared { config, deferred, depends_on: self.dependencies(part, declaration, scope) })
-    }
-
-    /// The instances of a declaration; `None` when they cannot be told.
-    fn expand(
-        &self,
-        block: Block,
-        declaration: &ResourceDeclaration,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Vec<Instance>> {
-        let Some(template) = &declaration.for_each else { return Some(vec![Instance { key: None, each: None }]) };
-        let part = self.parts.get(block.component)?;
-        let value = match template.evaluate(&self.scope(part, None), self.planner.functions) {
-            Ok(value) => value,
-            Err(found) => {
-                diagnostics.extend(found);
-                return None;
-            }
-        };
-        if value.has_sensitive() {
-            diagnostics.push(
-                Diagnostic::error("sensitive_for_each", "`forEach` reads a sensitive value, and its keys are shown")
-                    .at(template.span)
-                    .hint("use keys that may be shown, and read the sensitive value in `config`"),
-            );
-            return None;
-        }
-        match value {
-            Value::Map(entries) => Some(entries.into_iter().map(|(key, value)| keyed(key, value)).collect()),
-            Value::List(items) => self.expand_list(part, declaration, template, items, diagnostics),
-            Value::Null => Some(Vec::new()),
-            Value::Unknown => {
-                diagnostics.push(unknown_for_each(template.span));
-                None
-            }
-            other => {
-                diagnostics.push(
-                    Diagnostic::error(
-                        "wrong_type",
-                        format!("`forEach` has to be a map or a list, and is {}", other.kind()),
-                    )
-                    .at(template.span)
-                    .hint("a map, a list of texts, a list of objects with `key:`, or `range(n)`"),
-                );
-                None
-            }
-        }
-    }
-
-    fn expand_list(
-        &self,
-        part: &ComponentPart<'_>,
-        declaration: &ResourceDeclaration,
-        template: &Template,
-        items: Vec<Value>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Vec<Instance>> {
-        let mut instances: Vec<Instance> = Vec::with_capacity(items.len());
-        let mut seen = BTreeSet::new();
-        for item in items {
-            let instance = match (&declaration.key, &item) {
-                (Some(key), _) => {
-                    let each = each(Value::Null, item.clone());
-                    let key = self.text(key, &self.scope(part, Some(&each)), "key", diagnostics)?;
-                    keyed(key, item)
-                }
-                (None, Value::String(text)) => keyed(text.clone(), item.clone()),
-                (None, Value::Int(index)) => Instance {
-                    key: Some(InstanceKey::Index(*index)),
-                    each: Some(each(Value::Int(*index), item.clone())),
-                },
-                (None, Value::Map(entries)) if entries.get("key").and_then(Value::as_str).is_some() => {
-                    let key = entries.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
-                    keyed(key, item.clone())
-                }
-                (None, Value::Unknown) => {
-                    diagnostics.push(unknown_for_each(template.span));
-                    return None;
-                }
-                (None, other) => {
-                    diagnostics.push(
-                        Diagnostic::error("no_key", format!("an item of `forEach` is {} and has no key", other.kind()))
-                            .at(template.span)
-                            .hint("give the resource a `key:`, for example `key: ${{ each.value.name }}`"),
-                    );
-                    return None;
-                }
-            };
-            if !seen.insert(instance.key.clone()) {
-                let key = instance.key.as_ref().map(ToString::to_string).unwrap_or_default();
-                diagnostics.push(
-                    Diagnostic::error("repeated_key", format!("two items of `forEach` have the key {key}"))
-                        .at(declaration.key.as_ref().map_or(template.span, |key| key.span))
-                        .hint("keys name instances: each has to be its own"),
-                );
-                return None;
-            }
-            instances.push(instance);
-        }
-        Some(instances)
-    }
-
-    fn is_there(
-        &self,
-        declaration: &ResourceDeclaration,
-        scope: &PlanScope<'_>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<bool> {
-        let Some(template) = &declaration.when else { return Some(true) };
-        match template.evaluate(scope, self.planner.functions) {
-            Ok(value) if value.as_bool().is_some() => value.as_bool(),
-            Ok(other) => {
-                let expected = if other.is_unknown() {
-                    "`when` depends on a value that is known only after apply".to_owned()
-                } else {
-                    format!("`when` has to be true or false, and is {}", other.kind())
-                };
-                diagnostics.push(Diagnostic::error("wrong_type", expected).at(template.span));
-                None
-            }
-            Err(found) => {
-                diagnostics.extend(found);
-                None
-            }
-        }
-    }
-
-    /// The configured instance that a resource lives in.
-    fn instance_name(
-        &self,
-        declaration: &ResourceDeclaration,
-        provider: &str,
-        scope: &PlanScope<'_>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<String> {
-        let (name, span) = match &declaration.provider {
-            Some(template) => (self.text(template, scope, "provider", diagnostics)?, template.span),
-            None => (provider.to_owned(), declaration.ty.span),
-        };
-        let registry = self.planner.registry;
-        if registry.instance(&name).is_some_and(|schema| schema.name == provider) {
-            return Some(name);
-        }
-        let configured: Vec<&str> = registry
-            .instance_names()
-            .filter(|name| registry.instance(name).is_some_and(|schema| schema.name == provider))
-            .collect();
-        let environment = &self.planner.environment.name;
-        let hint = match configured.is_empty() {
-            true => format!("environment `{environment}` configures no instance of provider `{provider}`"),
-            false => format!("environment `{environment}` configures: {}", configured.join(", ")),
-        };
-        diagnostics.push(
-            Diagnostic::error("unknown_instance", format!("there is no `{provider}` instance `{name}`"))
-                .at(span)
-                .hint(hint),
-        );
-        None
-    }
-
-    async fn session(
-        &self,
-        instance: &str,
-        declaration: &ResourceDeclaration,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Arc<dyn Session>> {
-        match self.planner.registry.session(instance).await {
-            Ok(session) => Some(session),
-            Err(error) => {
-                let mut diagnostic =
-                    Diagnostic::error("cannot_connect", format!("`{instance}` cannot be reached: {error}"))
-                        .at(declaration.ty.span);
-                if let Some(solution) = error.solutions.first() {
-                    diagnostic = diagnostic.hint(solution.clone());
-                }
-                diagnostics.push(diagnostic);
-                None
-            }
-        }
-    }
-
-    fn text(
-        &self,
-        template: &Template,
-        scope: &dyn Scope,
-        what: &str,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<String> {
-        match template.evaluate(scope, self.planner.functions) {
-            Ok(Value::String(text)) => Some(text),
-            Ok(other) => {
-                let found = if other.is_unknown() { "known only after apply" } else { other.kind() };
-                diagnostics.push(
-                    Diagnostic::error("wrong_type", format!("`{what}` has to be text, and is {found}"))
-                        .at(template.span)
-                        .hint("use `string(…)`"),
-                );
-                None
-            }
-            Err(found) => {
-                diagnostics.extend(found);
-                None
-            }
-        }
-    }
-
     fn scope<'s>(&'s self, part: &'s ComponentPart<'_>, each: Option<&'s Value>) -> PlanScope<'s> {
         PlanScope { facts: &part.facts, resources: &part.values, outputs: &self.component_outputs, each }
-    }
-
-    /// The instances that one instance comes after: those that its expressions read, and all of those it names.
-    fn dependencies(
-        &self,
-        part: &ComponentPart<'_>,
-        declaration: &ResourceDeclaration,
-        scope: &PlanScope<'_>,
-    ) -> Vec<Address> {
-        let mut found = BTreeSet::new();
-        for template in templates(declaration) {
-            for reference in template.references().filter(|reference| reference.root == "resources") {
-                let Some((ReferenceStep::Key(name), rest)) = reference.steps.split_first() else { continue };
-                let key = rest.first().and_then(|step| instance_key(step, scope));
-                self.add_instances(part, name, key.as_ref(), &mut found);
-            }
-        }
-        for name in &declaration.depends_on {
-            self.add_instances(part, &name.value, None, &mut found);
-        }
-        found.into_iter().collect()
-    }
-
-    fn add_instances(
-        &self,
-        part: &ComponentPart<'_>,
-        name: &str,
-        key: Option<&InstanceKey>,
-        found: &mut BTreeSet<Address>,
-    ) {
-        if let Some(address) = part.shared.get(name) {
-            found.insert(address.clone());
-            return;
-        }
-        let declaration = part.names.get(name).and_then(|at| part.component.declarations.resources.get(*at));
-        let Some(declaration) = declaration else { return };
-        let address = |key: Option<&InstanceKey>| Address {
-            component: part.component.key.clone(),
-            ty: declaration.ty.value.clone(),
-            name: name.to_owned(),
-            key: key.cloned(),
-        };
-        match part.values.get(name) {
-            Some(BlockValue::Single(_)) => {
-                found.insert(address(None));
-            }
-            Some(BlockValue::Instances(instances)) => match key.filter(|key| instances.contains_key(*key)) {
-                Some(key) => {
-                    found.insert(address(Some(key)));
-                }
-                // All of them, and said in one word: each instance of one block after each of another would be as
-                // many addresses in every row as there are instances.
-                None if instances.is_empty() => {}
-                None => {
-                    found.insert(address(Some(&InstanceKey::All)));
-                }
-            },
-            Some(BlockValue::Absent) | None => {}
-        }
     }
 
     /// Evaluates the outputs of a component whose resources were all planned.
@@ -704,32 +396,6 @@ fn planned_value(ty: &ResourceType, change: Option<&Change>) -> Value {
 /// Attributes as expressions see them: every attribute of the schema, null where there is none.
 pub(crate) fn attributes_value(ty: &ResourceType, attributes: &Attributes) -> Value {
     ty.attributes.names().map(|name| (name.to_owned(), attributes.get(name).cloned().unwrap_or_default())).collect()
-}
-
-fn unknown_for_each(span: Span) -> Diagnostic {
-    Diagnostic::error("unknown_for_each", "`forEach` depends on a value that is known only after apply")
-        .at(span)
-        .hint("use keys that are known before, or apply what it depends on first with `-c`")
-}
-
-fn keyed(key: String, value: Value) -> Instance {
-    Instance { each: Some(each(Value::String(key.clone()), value)), key: Some(InstanceKey::Text(key)) }
-}
-
-fn each(key: Value, value: Value) -> Value {
-    [("key".to_owned(), key), ("value".to_owned(), value)].into_iter().collect()
-}
-
-fn instance_key(step: &ReferenceStep, scope: &PlanScope<'_>) -> Option<InstanceKey> {
-    match step {
-        ReferenceStep::Key(key) => Some(InstanceKey::Text(key.clone())),
-        ReferenceStep::Index(index) => Some(InstanceKey::Index(*index)),
-        ReferenceStep::Path(path) => match scope.resolve(&path.root, &path.steps).ok()?.exposed() {
-            Value::String(text) => Some(InstanceKey::Text(text.clone())),
-            Value::Int(index) => Some(InstanceKey::Index(*index)),
-            _ => None,
-        },
-    }
 }
 
 /// The variables that are the same for all components.

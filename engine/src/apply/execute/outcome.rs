@@ -1,0 +1,274 @@
+//! After a call: what a success, a failure or a lost reply leaves behind.
+
+use super::super::{Applier, Failed};
+use super::prepare::row;
+use super::{Outcome, Prepared, generation_before_create};
+use crate::deadline;
+use crate::plan::contract;
+use crate::record::storable;
+use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
+use std::time::Duration;
+use terrace_provider::value::wire::WireError;
+use terrace_provider::{Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, ProviderError, ResourceType};
+use uuid::Uuid;
+
+/// An object was made or changed: it is recorded, and has to agree with the plan.
+pub(super) fn made(
+    applier: &Applier,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    operation: Uuid,
+    observed: &Observed,
+    expected: u64,
+) -> Outcome {
+    let attributes = storable(ty, &prepared.planned.attributes, observed);
+    let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, observed);
+    let status = if breaches.is_empty() || prepared.action != StepAction::Create {
+        RowStatus::Ready
+    } else {
+        RowStatus::Tainted
+    };
+    let row = row(
+        applier,
+        &prepared.stack,
+        &prepared.change,
+        ty,
+        status,
+        &observed.identity,
+        &attributes,
+        &observed.private,
+        operation,
+    );
+    let mut outcome = write_row(prepared, row, expected, Some(attributes));
+    if let (Some(breach), None) = (breaches.first(), &outcome.failure) {
+        let error = ProviderError::bug(format!("a fault of the provider of `{}`: {breach}", ty.name))
+            .solution("this is for the provider's author to mend; the object is recorded as it is");
+        outcome = failure(prepared, error, outcome.writes, None);
+    }
+    outcome
+}
+
+pub(super) fn write_row(
+    prepared: &Prepared,
+    row: Result<Row, WireError>,
+    expected: u64,
+    attributes: Option<Attributes>,
+) -> Outcome {
+    match row {
+        Ok(row) => done(vec![Write::Put { row: Box::new(row), expected }], attributes),
+        Err(error) => failure(prepared, ProviderError::bug(error.to_string()), Vec::new(), None),
+    }
+}
+
+/// What is there after a create that failed.
+pub(super) enum AfterFailure {
+    Object(Observed),
+    Nothing,
+    CannotTell,
+}
+
+pub(super) async fn find_after_failure(
+    session: &dyn terrace_provider::Session,
+    ty: &ResourceType,
+    prepared: &Prepared,
+    call: &Call,
+    error: &ProviderError,
+) -> AfterFailure {
+    if let Some(object) = &error.object {
+        return AfterFailure::Object((**object).clone());
+    }
+    // These say for certain that nothing was made.
+    let is_certain = matches!(
+        error.kind,
+        ErrorKind::AlreadyExists { .. }
+            | ErrorKind::Cancelled
+            | ErrorKind::PermissionDenied
+            | ErrorKind::InvalidInput { .. }
+    );
+    if is_certain {
+        return AfterFailure::Nothing;
+    }
+    let attempt = Attempt {
+        address: call.address.clone(),
+        identity: ty.identity_of(&prepared.planned.attributes).unwrap_or_default(),
+        planned: prepared.planned.attributes.clone(),
+        private: prepared.planned.private.clone(),
+        prior: None,
+        lost_call: Some(LostCall {
+            operation: call.operation.clone(),
+            step: call.step.clone(),
+            started_at: jiff::Timestamp::UNIX_EPOCH,
+            timeout: call.timeout,
+            age: call.timeout,
+        }),
+    };
+    match deadline::reading(prepared.change.timeouts.read, session.find(ty, &attempt)).await {
+        Ok(Found::Ours(observed)) => AfterFailure::Object(observed),
+        Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || ty.settle.is_zero() => {
+            AfterFailure::Nothing
+        }
+        Ok(_) | Err(_) => AfterFailure::CannotTell,
+    }
+}
+
+pub(super) fn create_failed(
+    applier: &Applier,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    operation: Uuid,
+    error: ProviderError,
+    found: AfterFailure,
+) -> Outcome {
+    match found {
+        AfterFailure::Nothing => failure(prepared, error, Vec::new(), None),
+        AfterFailure::CannotTell => in_doubt(prepared, error),
+        AfterFailure::Object(observed) if error.kind == ErrorKind::Ambiguous => {
+            made(applier, prepared, ty, operation, &observed, generation_before_create(&prepared.change))
+        }
+        AfterFailure::Object(observed) => {
+            let attributes = storable(ty, &prepared.planned.attributes, &observed);
+            let row = row(
+                applier,
+                &prepared.stack,
+                &prepared.change,
+                ty,
+                RowStatus::Tainted,
+                &observed.identity,
+                &attributes,
+                &observed.private,
+                operation,
+            );
+            let writes = match row {
+                Ok(row) => {
+                    vec![Write::Put { row: Box::new(row), expected: generation_before_create(&prepared.change) }]
+                }
+                Err(_) => Vec::new(),
+            };
+            failure(prepared, error, writes, None)
+        }
+    }
+}
+
+pub(super) fn update_failed(
+    applier: &Applier,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    operation: Uuid,
+    error: ProviderError,
+) -> Outcome {
+    let writes = error.object.as_ref().and_then(|observed| {
+        let attributes = storable(ty, &prepared.planned.attributes, observed);
+        let row = row(
+            applier,
+            &prepared.stack,
+            &prepared.change,
+            ty,
+            RowStatus::Ready,
+            &observed.identity,
+            &attributes,
+            &observed.private,
+            operation,
+        );
+        Some(vec![Write::Put { row: Box::new(row.ok()?), expected: prepared.change.generation }])
+    });
+    failure(prepared, error, writes.unwrap_or_default(), None)
+}
+
+/// What is there after an update or a delete that may have happened.
+pub(super) enum Seen {
+    Object(Observed),
+    Nothing,
+    CannotTell,
+}
+
+pub(super) async fn look(
+    session: &dyn terrace_provider::Session,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    recorded: &terrace_provider::Recorded,
+) -> Seen {
+    if !ty.readable {
+        return Seen::CannotTell;
+    }
+    match deadline::reading(prepared.change.timeouts.read, session.read(ty, recorded)).await {
+        Ok(Some(observed)) => Seen::Object(observed),
+        Ok(None) => Seen::Nothing,
+        Err(_) => Seen::CannotTell,
+    }
+}
+
+/// An update that may have happened: what can be read counts, once the call can have no effect any more.
+pub(super) fn update_in_doubt(
+    applier: &Applier,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    operation: Uuid,
+    error: ProviderError,
+    seen: Seen,
+) -> Outcome {
+    match seen {
+        Seen::Object(observed) => {
+            let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, &observed);
+            match (breaches.is_empty(), ty.settle.is_zero()) {
+                (true, _) => made(applier, prepared, ty, operation, &observed, prepared.change.generation),
+                (false, true) => update_failed(applier, prepared, ty, operation, error.with_object(observed)),
+                (false, false) => in_doubt(prepared, error),
+            }
+        }
+        Seen::Nothing => failure(prepared, error, vec![delete_row(prepared)], None),
+        Seen::CannotTell => in_doubt(prepared, error),
+    }
+}
+
+/// A delete that may have happened.
+pub(super) fn delete_in_doubt(prepared: &Prepared, ty: &ResourceType, error: ProviderError, seen: &Seen) -> Outcome {
+    match seen {
+        Seen::Nothing => done(vec![delete_row(prepared)], None),
+        Seen::Object(_) if ty.settle.is_zero() => failure(prepared, error, Vec::new(), None),
+        Seen::Object(_) | Seen::CannotTell => in_doubt(prepared, error),
+    }
+}
+
+pub(super) fn in_doubt(prepared: &Prepared, error: ProviderError) -> Outcome {
+    Outcome { is_in_doubt: true, ..failure(prepared, error, Vec::new(), None) }
+}
+
+pub(super) fn delete_row(prepared: &Prepared) -> Write {
+    Write::Delete {
+        stack: prepared.stack.clone(),
+        address: prepared.change.address.clone(),
+        deposed: prepared.change.deposed.clone(),
+        expected: prepared.change.generation,
+    }
+}
+
+pub(super) fn done(writes: Vec<Write>, attributes: Option<Attributes>) -> Outcome {
+    Outcome { result: StepResult::Done, writes, attributes, failure: None, is_in_doubt: false, took: Duration::ZERO }
+}
+
+pub(super) fn failure(
+    prepared: &Prepared,
+    error: ProviderError,
+    writes: Vec<Write>,
+    attributes: Option<Attributes>,
+) -> Outcome {
+    let mut solutions = error.solutions.clone();
+    if let ErrorKind::AlreadyExists { .. } = &error.kind {
+        solutions.push("to take it over: set `adopt: ifExists` on the resource".to_owned());
+    }
+    Outcome {
+        result: StepResult::Failed(error.to_string()),
+        writes,
+        attributes,
+        failure: Some(Failed {
+            stack: prepared.stack.clone(),
+            address: prepared.change.address.clone(),
+            action: prepared.change.action,
+            error: error.to_string(),
+            problems: error.problems,
+            solutions,
+        }),
+        is_in_doubt: false,
+        took: Duration::ZERO,
+    }
+}

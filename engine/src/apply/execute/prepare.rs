@@ -1,0 +1,203 @@
+//! Before a step: what waited for others is evaluated and planned again, the intent is made.
+
+use super::super::values::Values;
+use super::super::{Applier, Failed};
+use super::{Prepared, failed, resource_type};
+use crate::action::Action;
+use crate::address::StackId;
+use crate::diff::changed_from_recorded;
+use crate::plan::resource::changed_write_only;
+use crate::plan::{Change, contract, row_stack};
+use crate::record::{self, Memory, NewRow};
+use crate::store::{Intent, Row, RowStatus, StepAction};
+use std::time::Duration;
+use terrace_provider::value::wire::WireError;
+use terrace_provider::{Attributes, Observed, Planned, Private, ProposedChange, ResourceType};
+use uuid::Uuid;
+
+/// Prepares the forward step of a change: what waited for others is evaluated and planned again, and has to agree
+/// with the plan.
+pub(crate) async fn prepare_forward(
+    applier: &Applier,
+    stack: &StackId,
+    change: &Change,
+    values: &Values,
+    operation: Uuid,
+    step: u32,
+) -> Result<Prepared, Box<Failed>> {
+    let row_stack = row_stack(stack, &change.address);
+    let fail = |error: String| Box::new(failed(&row_stack, change, error));
+    let ty = resource_type(applier, change).map_err(fail)?;
+    let Some(after) = &change.after else { return Err(fail("the plan says nothing of its object".to_owned())) };
+    let mut planned = Planned { attributes: after.attributes.clone(), private: after.private.clone() };
+    if let Some(deferred) = &after.deferred {
+        let config = values
+            .evaluate(&change.address.component, deferred, &applier.functions)
+            .map_err(|messages| fail(messages.join("; ")))?;
+        let config = config.as_map().cloned().unwrap_or_default();
+        planned = plan_again(applier, &row_stack, change, ty, &config, &after.attributes).await.map_err(fail)?;
+    }
+    let action = forward_action(change, ty, &planned);
+    let intent = match action {
+        StepAction::Record => None,
+        _ => Some(
+            intent(applier, &row_stack, change, ty, action, &planned, operation, step)
+                .map_err(|error| fail(error.to_string()))?,
+        ),
+    };
+    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: false })
+}
+
+/// Prepares the removing step of a change.
+pub(crate) fn prepare_removal(
+    applier: &Applier,
+    stack: &StackId,
+    change: &Change,
+    operation: Uuid,
+    step: u32,
+) -> Result<Prepared, Box<Failed>> {
+    let row_stack = row_stack(stack, &change.address);
+    let fail = |error: String| Box::new(failed(&row_stack, change, error));
+    let ty = resource_type(applier, change).map_err(fail)?;
+    let is_call = change.action.removes_object() && !ty.state_only;
+    let planned = Planned {
+        attributes: change.prior.as_ref().map(|prior| prior.attributes.clone()).unwrap_or_default(),
+        private: Private::default(),
+    };
+    let (action, intent) = if is_call {
+        let intent = intent(applier, &row_stack, change, ty, StepAction::Delete, &planned, operation, step)
+            .map_err(|error| fail(error.to_string()))?;
+        (StepAction::Delete, Some(intent))
+    } else {
+        (StepAction::Record, None)
+    };
+    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: true })
+}
+
+fn forward_action(change: &Change, ty: &ResourceType, planned: &Planned) -> StepAction {
+    if ty.state_only {
+        return StepAction::Record;
+    }
+    match change.action {
+        Action::Create | Action::Replace | Action::ReplaceCreateFirst => StepAction::Create,
+        Action::Update => StepAction::Update,
+        Action::Adopt => {
+            let is_same = change
+                .prior
+                .as_ref()
+                .is_some_and(|prior| changed_from_recorded(ty, &prior.attributes, &planned.attributes).is_empty());
+            if is_same { StepAction::Record } else { StepAction::Update }
+        }
+        _ => StepAction::Record,
+    }
+}
+
+/// Plans a change again with what is known now; it has to say what the plan said.
+async fn plan_again(
+    applier: &Applier,
+    stack: &StackId,
+    change: &Change,
+    ty: &ResourceType,
+    config: &Attributes,
+    planned_before: &Attributes,
+) -> Result<Planned, String> {
+    let session = applier.registry.session(&change.provider).await.map_err(|error| error.to_string())?;
+    let is_new = matches!(change.action, Action::Create) || change.action.is_replace();
+    let recorded = change.prior.as_ref().map(|prior| record::recorded(stack, &change.address, prior));
+    let detectors = change.after.as_ref().map(|after| &after.write_only);
+    let changed_write_only = detectors.map(|it| changed_write_only(change.prior.as_ref(), it)).unwrap_or_default();
+    let proposed = ProposedChange {
+        address: &format!("{stack}:{}", change.address),
+        prior: recorded.as_ref().filter(|_| !is_new),
+        config,
+        must_replace: false,
+        changed_write_only: &changed_write_only,
+    };
+    let again = session.plan(ty, &proposed).await.map_err(|error| error.to_string())?;
+    let observed = Observed { attributes: again.planned.clone(), ..Observed::default() };
+    let mut breaches = contract::result_agrees_with_plan(ty, planned_before, &observed);
+    if !again.replace_paths.is_empty() {
+        breaches.push("the object would have to be replaced".to_owned());
+    }
+    match breaches.first() {
+        None => Ok(Planned { attributes: again.planned, private: again.private }),
+        Some(breach) => Err(format!("the plan does not hold any more, so nothing was called: {breach}")),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a different fact of the journal")]
+fn intent(
+    applier: &Applier,
+    stack: &StackId,
+    change: &Change,
+    ty: &ResourceType,
+    action: StepAction,
+    planned: &Planned,
+    operation: Uuid,
+    step: u32,
+) -> Result<Intent, WireError> {
+    let identity = match (&change.prior, action) {
+        (Some(prior), StepAction::Update | StepAction::Delete) => prior.identity.clone(),
+        _ => ty.identity_of(&planned.attributes).unwrap_or_default(),
+    };
+    let private = match (&change.prior, action) {
+        (Some(prior), StepAction::Delete) => &prior.private,
+        _ => &planned.private,
+    };
+    let attributes: Attributes = planned
+        .attributes
+        .iter()
+        .filter(|(name, _)| ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let row = row(applier, stack, change, ty, RowStatus::Ready, &identity, &attributes, private, operation)?;
+    let timeout = match action {
+        StepAction::Create => change.timeouts.create,
+        StepAction::Update => change.timeouts.update,
+        StepAction::Delete => change.timeouts.delete,
+        StepAction::Record => Duration::ZERO,
+    };
+    let prior_generation = match change.action {
+        Action::Replace if action == StepAction::Create => 0,
+        _ => change.generation,
+    };
+    Ok(Intent { operation, step, action, row, prior_generation, timeout, settle: ty.settle })
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a column of the row")]
+pub(super) fn row(
+    applier: &Applier,
+    stack: &StackId,
+    change: &Change,
+    ty: &ResourceType,
+    status: RowStatus,
+    identity: &Attributes,
+    attributes: &Attributes,
+    private: &Private,
+    operation: Uuid,
+) -> Result<Row, WireError> {
+    let memory = match &change.after {
+        Some(after) => Memory { lifecycle: change.lifecycle.clone(), write_only: after.write_only.clone() },
+        None => change.prior.as_ref().map(crate::plan::Prior::memory).unwrap_or_default(),
+    };
+    let dependencies = match (&change.after, &change.prior) {
+        (None, Some(prior)) => &prior.dependencies,
+        _ => &change.depends_on,
+    };
+    record::seal(
+        &NewRow {
+            stack: stack.clone(),
+            address: &change.address,
+            status,
+            provider: &change.provider,
+            schema_version: ty.schema_version,
+            identity,
+            attributes,
+            private,
+            dependencies,
+            memory: &memory,
+            operation,
+        },
+        &applier.seal,
+    )
+}

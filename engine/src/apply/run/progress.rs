@@ -1,0 +1,44 @@
+//! What a running call has to say: lines for people, facts for the journal.
+
+use super::super::writer::Writer;
+use crate::event::{Event, Events};
+use crate::record;
+use crate::seal::Seal;
+use crate::store::Record;
+use async_trait::async_trait;
+use std::sync::Arc;
+use terrace_provider::value::wire::encode_map;
+use terrace_provider::{Map, Partial, Progress, ProviderError};
+use uuid::Uuid;
+
+/// Passes on what a running call has to say.
+pub(super) struct StepProgress {
+    pub(super) address: String,
+    pub(super) operation: Uuid,
+    pub(super) step: u32,
+    pub(super) events: Arc<dyn Events>,
+    pub(super) writer: Writer,
+    pub(super) seal: Arc<Seal>,
+}
+
+#[async_trait]
+impl Progress for StepProgress {
+    fn message(&self, text: &str) {
+        self.events.take(Event::StepProgress { address: self.address.clone(), message: text.to_owned() });
+    }
+
+    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
+        let refuse = |error: String| ProviderError::bug(error);
+        let seal_identity = |identity: &Map| encode_map(identity, self.seal.as_ref()).map(|json| json.to_string());
+        let identity =
+            partial.identity.as_ref().map(seal_identity).transpose().map_err(|error| refuse(error.to_string()))?;
+        let private = partial
+            .private
+            .as_ref()
+            .map(|private| record::seal_private(private, &self.seal))
+            .transpose()
+            .map_err(|error| refuse(error.to_string()))?;
+        let record = Record::Partial { operation: self.operation, step: self.step, identity, private };
+        self.writer.submit(vec![record]).await.map_err(|error| refuse(error.to_string()))
+    }
+}

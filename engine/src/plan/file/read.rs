@@ -1,0 +1,143 @@
+//! From the shapes of a plan file back to a plan.
+
+use super::super::{After, Change, ComponentPlan, Deferred, OutputChange, OwnerChange, Plan, Prior, StackPlan};
+use super::shapes::{
+    AfterJson, ChangeJson, ComponentJson, DeferredJson, OutputJson, OwnerJson, PlanJson, PriorJson, StackJson,
+};
+use super::{FileError, Json};
+use crate::expression::{Captured, Template};
+use crate::record::open_private;
+use crate::seal::Seal;
+use crate::store::Ownership;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use std::sync::Arc;
+use terrace_provider::Private;
+use terrace_provider::value::wire::{WireError, decode, decode_map};
+
+pub(super) struct Reading<'a> {
+    seal: &'a Seal,
+    templates: Vec<Arc<Template>>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn plan(json: PlanJson, seal: &'a Seal) -> Result<Plan, FileError> {
+        let templates = json
+            .templates
+            .iter()
+            .map(|template| Ok(Arc::new(Template::from_json(template, seal)?)))
+            .collect::<Result<_, WireError>>()?;
+        let reading = Reading { seal, templates };
+        Ok(Plan {
+            id: json.id,
+            timestamp: json.timestamp,
+            terrace_version: json.terrace_version,
+            state: json.state,
+            environment: json.environment,
+            environment_note: json.environment_note,
+            mode: json.mode,
+            is_complete: json.is_complete,
+            is_errored: json.is_errored,
+            origin: json.origin,
+            stacks: json.stacks.into_iter().map(|stack| reading.stack(stack)).collect::<Result<_, _>>()?,
+            reads: json.reads,
+            notes: json.notes,
+        })
+    }
+
+    fn stack(&self, json: StackJson) -> Result<StackPlan, FileError> {
+        let component = |json: ComponentJson| {
+            Ok(ComponentPlan {
+                recorded_outputs: decode_map(&json.recorded_outputs, self.seal)?,
+                key: json.key,
+                depends_on: json.depends_on,
+                depended_on: json.depended_on,
+                shared: json.shared,
+                blueprint: json.blueprint,
+                part: json.part,
+            })
+        };
+        let owner = |json: OwnerJson| OwnerChange {
+            ownership: Ownership { address: json.address, stack: json.stack, component: json.component },
+            is_added: json.is_added,
+        };
+        Ok(StackPlan {
+            stack: json.stack,
+            components: json.components.into_iter().map(component).collect::<Result<_, WireError>>()?,
+            changes: json.changes.into_iter().map(|change| self.change(change)).collect::<Result<_, _>>()?,
+            outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
+            owners: json.owners.into_iter().map(owner).collect(),
+        })
+    }
+
+    fn change(&self, json: ChangeJson) -> Result<Change, FileError> {
+        Ok(Change {
+            prior: json.prior.map(|prior| self.prior(prior)).transpose()?,
+            after: json.after.map(|after| self.after(after)).transpose()?,
+            address: json.address,
+            deposed: json.deposed,
+            action: json.action,
+            reason: json.reason,
+            place: json.place,
+            provider: json.provider,
+            generation: json.generation,
+            replace_paths: json.replace_paths,
+            drift: json.drift,
+            depends_on: json.depends_on,
+            lifecycle: json.lifecycle,
+            timeouts: json.timeouts,
+            data_loss: json.data_loss,
+            in_doubt: json.in_doubt,
+        })
+    }
+
+    fn prior(&self, json: PriorJson) -> Result<Prior, FileError> {
+        Ok(Prior {
+            status: json.status,
+            identity: decode_map(&json.identity, self.seal)?,
+            attributes: decode_map(&json.attributes, self.seal)?,
+            recorded: json.recorded.as_ref().map(|recorded| decode_map(recorded, self.seal)).transpose()?,
+            private: self.private(&json.private)?,
+            dependencies: json.dependencies,
+            write_only: json.write_only,
+            lifecycle: json.lifecycle,
+        })
+    }
+
+    fn after(&self, json: AfterJson) -> Result<After, FileError> {
+        Ok(After {
+            attributes: decode_map(&json.attributes, self.seal)?,
+            private: self.private(&json.private)?,
+            deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
+            write_only: json.write_only,
+        })
+    }
+
+    fn deferred(&self, json: &DeferredJson) -> Result<Deferred, FileError> {
+        let template = self.templates.get(json.template).cloned();
+        let template = template.ok_or_else(|| FileError::Damaged("a template is missing".to_owned()))?;
+        let captured = match &json.captured {
+            Some(captured) => Captured::from_json(captured, self.seal)?,
+            None => Captured::default(),
+        };
+        Ok(Deferred { template, captured: Arc::new(captured) })
+    }
+
+    fn output(&self, json: OutputJson) -> Result<OutputChange, FileError> {
+        let value = |json: &Option<Json>| json.as_ref().map(|json| decode(json, self.seal)).transpose();
+        Ok(OutputChange {
+            before: value(&json.before)?,
+            after: value(&json.after)?,
+            deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
+            component: json.component,
+            name: json.name,
+            is_public: json.is_public,
+            label: json.label,
+        })
+    }
+
+    fn private(&self, text: &str) -> Result<Private, FileError> {
+        let bytes = BASE64.decode(text).map_err(|error| FileError::Damaged(error.to_string()))?;
+        Ok(open_private(&bytes, self.seal)?)
+    }
+}

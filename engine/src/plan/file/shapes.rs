@@ -1,0 +1,145 @@
+//! The shapes that a plan file is made of.
+
+use super::super::{DataLossNote, Mode, Note, Origin, Part};
+use super::Json;
+use crate::action::{Action, Reason};
+use crate::address::{Address, StackId};
+use crate::descriptor::Lifecycle;
+use crate::source::Place;
+use crate::store::{Generation, Read, RowStatus};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use terrace_provider::Path;
+use terrace_provider::schema::Timeouts;
+use uuid::Uuid;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct PlanJson {
+    pub(super) id: Uuid,
+    pub(super) timestamp: Timestamp,
+    pub(super) terrace_version: String,
+    pub(super) state: Uuid,
+    pub(super) environment: String,
+    pub(super) environment_note: Option<String>,
+    pub(super) mode: Mode,
+    pub(super) is_complete: bool,
+    pub(super) is_errored: bool,
+    pub(super) origin: Origin,
+    pub(super) templates: Vec<Json>,
+    pub(super) stacks: Vec<StackJson>,
+    pub(super) reads: Vec<Read>,
+    pub(super) notes: Vec<Note>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct StackJson {
+    pub(super) stack: StackId,
+    pub(super) components: Vec<ComponentJson>,
+    pub(super) changes: Vec<ChangeJson>,
+    pub(super) outputs: Vec<OutputJson>,
+    pub(super) owners: Vec<OwnerJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ComponentJson {
+    pub(super) key: String,
+    pub(super) depends_on: Vec<String>,
+    pub(super) depended_on: Vec<String>,
+    pub(super) shared: BTreeMap<String, Address>,
+    pub(super) blueprint: Option<String>,
+    pub(super) part: Part,
+    pub(super) recorded_outputs: Json,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ChangeJson {
+    pub(super) address: Address,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deposed: Option<String>,
+    pub(super) action: Action,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<Place>,
+    pub(super) provider: String,
+    pub(super) generation: Generation,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) prior: Option<PriorJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<AfterJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) replace_paths: Vec<Path>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) drift: Vec<Path>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) depends_on: Vec<Address>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) lifecycle: Lifecycle,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) timeouts: Timeouts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) data_loss: Option<DataLossNote>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) in_doubt: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct PriorJson {
+    pub(super) status: RowStatus,
+    pub(super) identity: Json,
+    pub(super) attributes: Json,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recorded: Option<Json>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) private: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) dependencies: Vec<Address>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) write_only: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) lifecycle: Lifecycle,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct AfterJson {
+    pub(super) attributes: Json,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) private: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deferred: Option<DeferredJson>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) write_only: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeferredJson {
+    pub(super) template: usize,
+    /// Absent when nothing was captured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) captured: Option<Json>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct OutputJson {
+    pub(super) component: String,
+    pub(super) name: String,
+    pub(super) before: Option<Json>,
+    pub(super) after: Option<Json>,
+    pub(super) deferred: Option<DeferredJson>,
+    pub(super) is_public: bool,
+    pub(super) label: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct OwnerJson {
+    pub(super) address: Address,
+    pub(super) stack: StackId,
+    pub(super) component: String,
+    pub(super) is_added: bool,
+}
+
+/// What is as usual is left out: most of ten thousand changes say the same.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -1,0 +1,83 @@
+//! What an instance comes after: the instances that its expressions read, and those it names.
+
+use super::super::scope::{BlockValue, PlanScope};
+use super::{ComponentPart, Walk};
+use crate::address::{Address, InstanceKey};
+use crate::descriptor::ResourceDeclaration;
+use crate::expression::{ReferenceStep, Scope};
+use crate::graph::templates;
+use std::collections::BTreeSet;
+use terrace_provider::Value;
+
+impl Walk<'_, '_> {
+    /// The instances that one instance comes after: those that its expressions read, and all of those it names.
+    pub(super) fn dependencies(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+        scope: &PlanScope<'_>,
+    ) -> Vec<Address> {
+        let mut found = BTreeSet::new();
+        for template in templates(declaration) {
+            for reference in template.references().filter(|reference| reference.root == "resources") {
+                let Some((ReferenceStep::Key(name), rest)) = reference.steps.split_first() else { continue };
+                let key = rest.first().and_then(|step| instance_key(step, scope));
+                self.add_instances(part, name, key.as_ref(), &mut found);
+            }
+        }
+        for name in &declaration.depends_on {
+            self.add_instances(part, &name.value, None, &mut found);
+        }
+        found.into_iter().collect()
+    }
+
+    fn add_instances(
+        &self,
+        part: &ComponentPart<'_>,
+        name: &str,
+        key: Option<&InstanceKey>,
+        found: &mut BTreeSet<Address>,
+    ) {
+        if let Some(address) = part.shared.get(name) {
+            found.insert(address.clone());
+            return;
+        }
+        let declaration = part.names.get(name).and_then(|at| part.component.declarations.resources.get(*at));
+        let Some(declaration) = declaration else { return };
+        let address = |key: Option<&InstanceKey>| Address {
+            component: part.component.key.clone(),
+            ty: declaration.ty.value.clone(),
+            name: name.to_owned(),
+            key: key.cloned(),
+        };
+        match part.values.get(name) {
+            Some(BlockValue::Single(_)) => {
+                found.insert(address(None));
+            }
+            Some(BlockValue::Instances(instances)) => match key.filter(|key| instances.contains_key(*key)) {
+                Some(key) => {
+                    found.insert(address(Some(key)));
+                }
+                // All of them, and said in one word: each instance of one block after each of another would be as
+                // many addresses in every row as there are instances.
+                None if instances.is_empty() => {}
+                None => {
+                    found.insert(address(Some(&InstanceKey::All)));
+                }
+            },
+            Some(BlockValue::Absent) | None => {}
+        }
+    }
+}
+
+fn instance_key(step: &ReferenceStep, scope: &PlanScope<'_>) -> Option<InstanceKey> {
+    match step {
+        ReferenceStep::Key(key) => Some(InstanceKey::Text(key.clone())),
+        ReferenceStep::Index(index) => Some(InstanceKey::Index(*index)),
+        ReferenceStep::Path(path) => match scope.resolve(&path.root, &path.steps).ok()?.exposed() {
+            Value::String(text) => Some(InstanceKey::Text(text.clone())),
+            Value::Int(index) => Some(InstanceKey::Index(*index)),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,139 @@
+//! Before an instance is planned: its configuration is evaluated and checked, its provider instance connected.
+
+use super::super::scope::PlanScope;
+use super::super::{Deferred, typecheck};
+use super::{ComponentPart, KEPT_ROOTS, Prepared, Walk};
+use crate::descriptor::ResourceDeclaration;
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Scope, Template};
+use std::sync::Arc;
+use terrace_provider::{Map, Path, ResourceType, Session, Value};
+
+impl Walk<'_, '_> {
+    /// Evaluates and checks the configuration of one instance.
+    pub(super) fn prepare(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+        ty: &ResourceType,
+        template: &Arc<Template>,
+        scope: &PlanScope<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Prepared> {
+        let value = match template.evaluate(scope, self.planner.functions) {
+            Ok(value) => value,
+            Err(found) => {
+                diagnostics.extend(found);
+                return None;
+            }
+        };
+        let config = match value {
+            Value::Map(config) => config,
+            Value::Null => Map::new(),
+            other => {
+                diagnostics.push(
+                    Diagnostic::error("wrong_type", format!("`config` has to be a map, and is {}", other.kind()))
+                        .at(template.span),
+                );
+                return None;
+            }
+        };
+        let before = diagnostics.len();
+        let place = |path: &Path| template.span_at(path);
+        typecheck::check(ty.name, &ty.attributes, &config, &place, diagnostics);
+        if diagnostics.iter().skip(before).any(Diagnostic::is_error) {
+            return None;
+        }
+        let deferred = if config.values().any(Value::has_unknown) {
+            match template.capture(scope, KEPT_ROOTS) {
+                Ok(captured) => Some(Deferred { template: Arc::clone(template), captured: Arc::new(captured) }),
+                Err(found) => {
+                    diagnostics.extend(found);
+                    return None;
+                }
+            }
+        } else {
+            None
+        };
+        Some(Prepared { config, deferred, depends_on: self.dependencies(part, declaration, scope) })
+    }
+
+    /// The configured instance that a resource lives in.
+    pub(super) fn instance_name(
+        &self,
+        declaration: &ResourceDeclaration,
+        provider: &str,
+        scope: &PlanScope<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
+        let (name, span) = match &declaration.provider {
+            Some(template) => (self.text(template, scope, "provider", diagnostics)?, template.span),
+            None => (provider.to_owned(), declaration.ty.span),
+        };
+        let registry = self.planner.registry;
+        if registry.instance(&name).is_some_and(|schema| schema.name == provider) {
+            return Some(name);
+        }
+        let configured: Vec<&str> = registry
+            .instance_names()
+            .filter(|name| registry.instance(name).is_some_and(|schema| schema.name == provider))
+            .collect();
+        let environment = &self.planner.environment.name;
+        let hint = match configured.is_empty() {
+            true => format!("environment `{environment}` configures no instance of provider `{provider}`"),
+            false => format!("environment `{environment}` configures: {}", configured.join(", ")),
+        };
+        diagnostics.push(
+            Diagnostic::error("unknown_instance", format!("there is no `{provider}` instance `{name}`"))
+                .at(span)
+                .hint(hint),
+        );
+        None
+    }
+
+    pub(super) async fn session(
+        &self,
+        instance: &str,
+        declaration: &ResourceDeclaration,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Arc<dyn Session>> {
+        match self.planner.registry.session(instance).await {
+            Ok(session) => Some(session),
+            Err(error) => {
+                let mut diagnostic =
+                    Diagnostic::error("cannot_connect", format!("`{instance}` cannot be reached: {error}"))
+                        .at(declaration.ty.span);
+                if let Some(solution) = error.solutions.first() {
+                    diagnostic = diagnostic.hint(solution.clone());
+                }
+                diagnostics.push(diagnostic);
+                None
+            }
+        }
+    }
+
+    pub(super) fn text(
+        &self,
+        template: &Template,
+        scope: &dyn Scope,
+        what: &str,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
+        match template.evaluate(scope, self.planner.functions) {
+            Ok(Value::String(text)) => Some(text),
+            Ok(other) => {
+                let found = if other.is_unknown() { "known only after apply" } else { other.kind() };
+                diagnostics.push(
+                    Diagnostic::error("wrong_type", format!("`{what}` has to be text, and is {found}"))
+                        .at(template.span)
+                        .hint("use `string(…)`"),
+                );
+                None
+            }
+            Err(found) => {
+                diagnostics.extend(found);
+                None
+            }
+        }
+    }
+}

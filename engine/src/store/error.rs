@@ -1,0 +1,75 @@
+//! What a store cannot do.
+
+use super::Moved;
+use crate::address::{Address, SHARED, StackId};
+
+/// A store could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// A lease under which something was to be written or kept was taken over or has ended.
+    #[error("the lease on {} of {stack} was lost to another operation", component_in_words(stack, component))]
+    LeaseLost {
+        /// The stack.
+        stack: StackId,
+        /// The component.
+        component: String,
+    },
+    /// Rows have other generations than the writer believed.
+    #[error("{} changed since the plan was made", describe(.0))]
+    Stale(Vec<Moved>),
+    /// The plan was applied before.
+    #[error("this plan was applied already")]
+    PlanSpent,
+    /// The address is taken.
+    #[error("{stack}:{address} exists already")]
+    Occupied {
+        /// The stack.
+        stack: StackId,
+        /// The address.
+        address: Address,
+    },
+    /// The store was written by a newer terrace.
+    #[error("the state at {url} has format {found}; this terrace reads up to format {known}")]
+    NewerFormat {
+        /// Where.
+        url: String,
+        /// The format that is there.
+        found: u32,
+        /// The newest that this build knows.
+        known: u32,
+    },
+    /// What is there is no store.
+    #[error("{url} is not a terrace state: {reason}")]
+    NotAStore {
+        /// Where.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The store cannot be reached, read or written.
+    #[error("state cannot be {doing}: {reason}")]
+    Unavailable {
+        /// `opened`, `read`, `written`.
+        doing: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a lease is about, in words.
+pub(crate) fn component_in_words(stack: &StackId, component: &str) -> String {
+    match component {
+        "" => "the stack's own resources".to_owned(),
+        SHARED if stack.name == SHARED => "the shared resources".to_owned(),
+        component => format!("component `{component}`"),
+    }
+}
+
+fn describe(moved: &[Moved]) -> String {
+    let names: Vec<String> =
+        moved.iter().take(3).map(|row| format!("{}:{}", row.read.stack, row.read.address)).collect();
+    match moved.len().saturating_sub(names.len()) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}

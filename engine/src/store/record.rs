@@ -1,0 +1,151 @@
+//! What is written: the journal's records, changes of recorded facts, and what a plan was computed from.
+
+use super::{ComponentRow, Generation, Intent, OperationStatus, Ownership, Row, StepAction, StepResult};
+use crate::address::{Address, StackId};
+use uuid::Uuid;
+
+/// One thing to write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// Refuses the whole commit with [`super::StoreError::PlanSpent`] when the plan was spent before, with
+    /// [`super::StoreError::Stale`] when a row it was computed from has another generation now.
+    SpendPlan {
+        /// The plan.
+        plan: Uuid,
+        /// What it was computed from.
+        reads: Vec<Read>,
+    },
+    /// Opens a step.
+    Intent(Box<Intent>),
+    /// Adds to an open step what its call knows so far.
+    Partial {
+        /// The operation.
+        operation: Uuid,
+        /// The step.
+        step: u32,
+        /// The identity as sealed JSON.
+        identity: Option<String>,
+        /// The provider's bytes, sealed.
+        private: Option<Vec<u8>>,
+    },
+    /// Closes a step. A step without an intent before it (no remote effect) is opened and closed at once.
+    Outcome {
+        /// The operation.
+        operation: Uuid,
+        /// The step.
+        step: u32,
+        /// What the step is about.
+        stack: StackId,
+        /// What the step is about.
+        address: Address,
+        /// What it did.
+        action: StepAction,
+        /// How it ended.
+        result: StepResult,
+        /// What it leaves behind.
+        writes: Vec<Write>,
+    },
+    /// Writes rows outside steps: state surgery, components, owners.
+    Write {
+        /// The operation that the history names.
+        operation: Uuid,
+        /// What.
+        write: Write,
+    },
+    /// Adds a line to an operation's log.
+    Log {
+        /// The operation.
+        operation: Uuid,
+        /// The line; its time is the store's.
+        level: String,
+        /// `plan`, `apply`, `recover`.
+        phase: String,
+        /// What.
+        message: String,
+    },
+    /// Ends an operation.
+    End {
+        /// The operation.
+        operation: Uuid,
+        /// How.
+        status: OperationStatus,
+        /// One sentence.
+        summary: String,
+    },
+}
+
+/// A change of recorded facts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Records an object; its new generation is one more than the newest that its address ever had.
+    /// Fails with [`super::StoreError::Stale`] when the row's generation is not `expected`.
+    Put {
+        /// The row.
+        row: Box<Row>,
+        /// The generation that is there now; 0 for none.
+        expected: Generation,
+    },
+    /// Drops a row.
+    Delete {
+        /// The stack.
+        stack: StackId,
+        /// The resource.
+        address: Address,
+        /// The deposed object of it.
+        deposed: Option<String>,
+        /// The generation that is there now.
+        expected: Generation,
+    },
+    /// Gives a row another address. Dependencies of other rows on it follow.
+    Move {
+        /// The stack.
+        stack: StackId,
+        /// The address it has.
+        from: Address,
+        /// The address it gets; nothing may be there.
+        to: Address,
+        /// The generation that is there now.
+        expected: Generation,
+    },
+    /// Records what is known of a component beside its rows.
+    Component {
+        /// The stack.
+        stack: StackId,
+        /// What.
+        component: ComponentRow,
+    },
+    /// Forgets a component; its rows must be gone or retained.
+    DropComponent {
+        /// The stack.
+        stack: StackId,
+        /// Which.
+        key: String,
+    },
+    /// Adds an owner to a shared row; one that is there already is no error.
+    AddOwner(Ownership),
+    /// Takes an owner from a shared row; one that is not there is no error.
+    DropOwner(Ownership),
+}
+
+/// A row that a plan was computed from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Read {
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// The deposed object of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deposed: Option<String>,
+    /// The generation that was there; 0 for none.
+    pub generation: Generation,
+}
+
+/// A row that is not as a writer believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// What the writer believed.
+    pub read: Read,
+    /// The generation that is there now.
+    pub now: Generation,
+}
