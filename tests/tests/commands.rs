@@ -143,7 +143,12 @@ fn show_knows_resources_operations_and_the_whole_stack() {
     let shown = project.run(["show", id]).done().stdout;
     assert_eq!(shown, project.run(["operations", "show", id]).done().stdout);
     assert!(shown.contains("local_file.a") && shown.contains("local_file.b"), "{shown}");
-    project.run(["operations", "logs", id]).done();
+    let log = project.run(["operations", "logs", id]).done().stdout;
+    let lines = log.lines().collect::<Vec<_>>();
+    assert!(lines[0].contains(" apply: started by "), "{log}");
+    assert!(lines.iter().any(|line| line.contains("local_file.a create done")), "{log}");
+    assert!(lines.last().unwrap().contains(" apply: completed"), "{log}");
+    assert!(lines.is_sorted_by_key(|line| line.split(' ').next()), "in the order of time: {log}");
     let missing = "01900000-0000-7000-8000-000000000000";
     snapshot!(project.run(["operations", "show", missing]), @"
     exit: 1

@@ -353,8 +353,12 @@ fn a_dropped_column_with_data_is_refused_without_consent() {
     let connection = Connection::open(project.path(DATABASE)).unwrap();
     let notes: String = connection.query_row("SELECT Notes FROM NETWORK_STATUS", [], |row| row.get(0)).unwrap();
     assert_eq!(notes, "precious");
+    connection.execute_batch("CREATE VIEW by_hand AS SELECT Notes FROM NETWORK_STATUS").unwrap();
     drop(connection);
     let words = ["apply", "data-product.yaml", "--env", "local", "--auto-approve", "-q", "--allow-data-loss"];
     project.run(words).done();
+    let operations = project.run(["operations", "list", "--json"]).done().json();
+    let log = project.run(["operations", "logs", operations[0]["operation"].as_str().unwrap()]).done();
+    log.says("the view `by_hand` reads columns that the table `NETWORK_STATUS` no longer has");
     project.assert_settled("data-product.yaml", &["--env", "local"]);
 }

@@ -5,8 +5,9 @@ use crate::args::OperationsCommand;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::wiring::store;
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use terrace_engine::store::{OperationRow, OperationStatus, StepAction, StepResult, StepRow};
+use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StepAction, StepResult, StepRow};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -54,14 +55,57 @@ pub(super) async fn show(context: &Context<'_>, id: Uuid, is_json: bool) -> Resu
     Ok(Exit::Done)
 }
 
+/// Tells an operation as it went: its steps as the journal has them, and what providers said meanwhile.
 async fn logs(context: &Context<'_>, id: Uuid) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
-    store.operation(id).await?.ok_or_else(|| unknown(id))?;
-    let lines = store.logs(id).await?.into_iter();
-    let lines = lines.map(|line| format!("{} {:7} {}: {}\n", line.at, line.level, line.phase, harmless(&line.message)));
-    context.ui.print(&lines.collect::<String>())?;
+    let (operation, steps) = store.operation(id).await?.ok_or_else(|| unknown(id))?;
+    let mut lines = timeline(&operation, &steps);
+    lines.extend(store.logs(id).await?);
+    // What happened within one tick of the clock keeps the order of the journal.
+    lines.sort_by_key(|line| line.at);
+    context.ui.print(&lines.iter().map(log_line).collect::<String>())?;
     Ok(Exit::Done)
+}
+
+/// The lines that the journal itself tells.
+fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
+    let line = |at: Timestamp, level: &str, message: String| LogLine {
+        at,
+        level: level.to_owned(),
+        phase: operation.kind.to_string(),
+        message,
+    };
+    let started = line(operation.started_at, "INFO", format!("started by {}", operation.actor));
+    let mut lines = vec![started];
+    for step in steps {
+        let what = format!("{}:{} {}", step.stack, step.address, word(step.action));
+        match step.ended_at {
+            // A step that calls nothing is opened and closed at once.
+            Some(ended) if ended == step.started_at => {
+                lines.push(line(ended, level(step), format!("{what} {}", result(step))))
+            }
+            ended => {
+                lines.push(line(step.started_at, "INFO", format!("{what} started")));
+                lines.extend(ended.map(|at| line(at, level(step), format!("{what} {}", result(step)))));
+            }
+        }
+    }
+    let summary = if operation.summary.is_empty() { String::new() } else { format!(": {}", operation.summary) };
+    lines.extend(operation.ended_at.map(|at| line(at, "INFO", format!("{}{summary}", status(operation)))));
+    lines
+}
+
+const fn level(step: &StepRow) -> &'static str {
+    match step.result {
+        Some(StepResult::Failed(_)) => "ERROR",
+        Some(StepResult::Recovered(_)) => "WARNING",
+        Some(StepResult::Done) | None => "INFO",
+    }
+}
+
+fn log_line(line: &LogLine) -> String {
+    format!("{} {:7} {}: {}\n", line.at, line.level, line.phase, harmless(&line.message))
 }
 
 fn unknown(id: Uuid) -> Failure {

@@ -25,6 +25,14 @@ pub(super) struct StepProgress {
 impl Progress for StepProgress {
     fn message(&self, text: &str) {
         self.events.take(Event::StepProgress { address: self.address.clone(), message: text.to_owned() });
+        let log = Record::Log {
+            operation: self.operation,
+            level: "INFO".to_owned(),
+            phase: "apply".to_owned(),
+            message: format!("{}: {text}", self.address),
+        };
+        // Nobody waits for a line; a journal that cannot be written is noticed with the outcome.
+        drop(self.writer.submit(vec![log]));
     }
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
