@@ -118,6 +118,7 @@ impl From<ApplyError> for Failure {
             ApplyError::DataLoss { .. } => {
                 Self::refused(error.to_string()).hint("consent with `--allow-data-loss=ADDRESS` when planning")
             }
+            ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: it will stay"),
             ApplyError::NotRecovered { .. } => {
                 Self::new(error.to_string()).hint("run `terrace recover`, then plan again")
             }

@@ -20,7 +20,9 @@ use crate::expression::Functions;
 use crate::plan::{ComponentPlan, Part, Plan, StackPlan};
 use crate::registry::Registry;
 use crate::seal::Seal;
-use crate::store::{NewOperation, OperationStatus, Record, Selection, StateStore, StoreError, Write};
+use crate::store::{
+    NewOperation, OperationStatus, OwnersOf, Ownership, Record, Selection, StateStore, StoreError, Write,
+};
 use lease::{Claim, Held, LeaseError};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -137,6 +139,16 @@ pub enum ApplyError {
         /// The resource.
         address: String,
     },
+    /// Somebody else uses a shared object that the plan removes.
+    #[error("{address} would be removed, and `{component}` of {stack} owns it since the plan was made")]
+    OwnedAnew {
+        /// The shared resource.
+        address: String,
+        /// Whose component became an owner.
+        stack: StackId,
+        /// The component.
+        component: String,
+    },
     /// The plan's steps cannot be ordered.
     #[error("the steps of this plan form a loop")]
     Loop,
@@ -183,6 +195,7 @@ impl Applier {
         held: &Held,
     ) -> Result<Report, ApplyError> {
         self.refuse_open_steps(plan, components).await?;
+        self.refuse_new_owners(plan).await?;
         let kind = match plan.mode {
             crate::plan::Mode::Apply => "apply",
             crate::plan::Mode::Destroy => "destroy",
@@ -249,6 +262,30 @@ impl Applier {
         }
         Ok(())
     }
+
+    /// A plan that removes a shared object knows all its owners. One that came since did not touch the row, so its
+    /// generation does not tell; whoever adds or takes owners holds the lease of what is shared, as this run does.
+    async fn refuse_new_owners(&self, plan: &Plan) -> Result<(), ApplyError> {
+        let mut removed: BTreeMap<&str, BTreeSet<Address>> = BTreeMap::new();
+        for (stack, change) in plan.changes() {
+            if change.address.is_shared() && matches!(change.action, Action::Delete | Action::Forget) {
+                removed.entry(&stack.stack.environment).or_default().insert(change.address.clone());
+            }
+        }
+        let known: BTreeSet<&Ownership> =
+            plan.stacks.iter().flat_map(|stack| &stack.owners).map(|owner| &owner.ownership).collect();
+        for (environment, addresses) in removed {
+            let owners = self.store.owners(environment, &OwnersOf::Addresses(addresses)).await?;
+            if let Some(new) = owners.into_iter().find(|owner| !known.contains(owner)) {
+                return Err(ApplyError::OwnedAnew {
+                    address: format!("{}:{}", StackId::shared(environment), new.address),
+                    stack: new.stack,
+                    component: new.component,
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Report {
@@ -304,6 +341,8 @@ fn touched(plan: &Plan) -> Components {
         }
         for owner in &stack.owners {
             components.insert((stack.stack.clone(), owner.ownership.component.clone()));
+            let shared = StackId::shared(&stack.stack.environment);
+            components.insert((shared, owner.ownership.address.component.clone()));
         }
         let is_written = |component: &&ComponentPlan| match component.part {
             Part::Untouched => false,

@@ -112,6 +112,23 @@ async fn a_shared_resource_with_data_is_retained_and_removed_later() {
 }
 
 #[tokio::test]
+async fn a_removal_is_refused_once_another_stack_owns_the_shared_resource_too() {
+    let mut story = Story::new();
+    story.apply(&product("one", &["x"], "1")).await;
+    story.options.remove_data = true;
+    let destroy = story.plan_destroy().await;
+    story.apply(&product("two", &["z"], "1")).await;
+    let refused = story.apply_plan(&destroy).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "shared@test:shared/world_data[\"common\"] would be removed, and `z` of two@test owns it since the plan was made"
+    );
+    let calls = ["create base", "create one-x", "create two-z"];
+    assert_eq!(story.log(), calls, "the refused plan called nothing");
+    assert!(story.remote().objects.contains_key("base"));
+}
+
+#[tokio::test]
 async fn two_components_that_declare_a_shared_resource_differently_are_told_so() {
     let story = Story::new();
     let text = product("one", &["x", "y"], "1").replacen("val: 1", "val: 2", 1);
