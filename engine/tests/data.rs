@@ -2,8 +2,10 @@
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
+use crate::support::world::Fault;
 use terrace_engine::apply::ApplyError;
 use terrace_engine::plan::compute::Consent;
+use terrace_provider::ErrorKind;
 
 const EMPTY: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources: []\n";
 
@@ -126,6 +128,38 @@ async fn a_removal_is_refused_once_another_stack_owns_the_shared_resource_too() 
     let calls = ["create base", "create one-x", "create two-z"];
     assert_eq!(story.log(), calls, "the refused plan called nothing");
     assert!(story.remote().objects.contains_key("base"));
+}
+
+#[tokio::test]
+async fn stacks_that_are_destroyed_together_take_their_shared_resource_with_them() {
+    let mut story = Story::new();
+    story.apply(&product("one", &["x"], "1")).await;
+    story.apply(&product("two", &["z"], "1")).await;
+    story.log();
+    story.options.remove_data = true;
+    story.destroy().await;
+    let log = story.log();
+    assert_eq!(log.len(), 3, "{log:?}");
+    assert_eq!(log[2], "delete base", "what was made after it goes before it, in whichever stack: {log:?}");
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_shared_resource_stays_when_something_of_another_stack_could_not_be_removed() {
+    let mut story = Story::new();
+    story.apply(&product("one", &["x"], "1")).await;
+    story.apply(&product("two", &["z"], "1")).await;
+    story.options.remove_data = true;
+    story.fault("delete one-x", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.destroy().await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(
+        report.blocked.iter().map(|it| it.address.to_string()).collect::<Vec<_>>(),
+        ["shared/world_data[\"common\"]"]
+    );
+    story.destroy().await;
+    assert!(story.rows().await.is_empty());
+    assert!(story.remote().objects.is_empty());
 }
 
 #[tokio::test]

@@ -63,9 +63,11 @@ impl Steps {
     /// The steps of a plan.
     pub(crate) fn of(plan: &Plan) -> Self {
         let mut steps = Self::default();
+        let mut across = Across::default();
         for (position, stack) in plan.stacks.iter().enumerate() {
-            steps.add_stack(position, stack);
+            steps.add_stack(position, stack, &mut across);
         }
+        across.order(&mut steps);
         steps
     }
 
@@ -114,7 +116,7 @@ impl Steps {
         }
     }
 
-    fn add_stack(&mut self, position: usize, stack: &StackPlan) {
+    fn add_stack<'p>(&mut self, position: usize, stack: &'p StackPlan, across: &mut Across<'p>) {
         let barriers = self.add_components(position, stack);
         let mut forward: HashMap<&Address, StepId> = HashMap::with_capacity(stack.changes.len());
         let early = removed_early(stack);
@@ -134,6 +136,9 @@ impl Steps {
             if is_removed || change.action.is_replace() {
                 let step = self.add(Step::Remove { stack: position, change: at });
                 if change.deposed.is_none() {
+                    if is_removed && change.address.is_shared() {
+                        across.removals.insert((&stack.stack.environment, &change.address), step);
+                    }
                     remove.insert(&change.address, Removal { step, is_early: early.contains(&change.address) });
                 }
                 if let (Some(component), true) = (component, is_removed && !early.contains(&change.address)) {
@@ -166,6 +171,11 @@ impl Steps {
             }
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
             for needed in recorded {
+                if let Some(own) =
+                    own_remove.or(own_forward).filter(|_| needed.is_shared() && !remove.contains_key(needed))
+                {
+                    across.users.push((&stack.stack.environment, needed, own));
+                }
                 self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
                 if let Some(own) = own_remove.or(own_forward).filter(|_| !is_own(&change.address, needed))
                     && let Some(barrier) = blocks.before_removal(self, needed, own_remove.is_none())
@@ -214,6 +224,26 @@ impl Steps {
             }
         }
         barriers
+    }
+}
+
+/// What stacks have to do with each other: the shared objects that one removes and others used.
+#[derive(Default)]
+struct Across<'p> {
+    /// The removal of a shared object, by its environment.
+    removals: HashMap<(&'p str, &'p Address), StepId>,
+    /// What the recorded objects of a stack were made after, where it does not remove that itself.
+    users: Vec<(&'p str, &'p Address, StepId)>,
+}
+
+impl Across<'_> {
+    /// A shared object goes after what was made after it, in whichever stack that is.
+    fn order(&self, steps: &mut Steps) {
+        for (environment, needed, own) in &self.users {
+            if let Some(removal) = self.removals.get(&(*environment, *needed)) {
+                steps.order(*own, *removal);
+            }
+        }
     }
 }
 

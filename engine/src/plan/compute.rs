@@ -15,7 +15,7 @@ use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::source::{Sources, Span};
-use crate::store::{ComponentRow, Read, Selection, StateStore, StoreError};
+use crate::store::{ComponentRow, Ownership, Read, Selection, StateStore, StoreError};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Attributes;
@@ -151,7 +151,11 @@ impl Planner<'_> {
         let mut plans = Vec::new();
         let mut reads = Vec::new();
         for stack in stacks {
-            plans.push(self.destroy_stack(stack, &mut reads, &mut diagnostics).await?);
+            // What the stacks before it let go has them as owners no more.
+            let changes = plans.iter().flat_map(|plan: &StackPlan| &plan.owners);
+            let released: BTreeSet<_> =
+                changes.filter(|owner| !owner.is_added).map(|owner| owner.ownership.clone()).collect();
+            plans.push(self.destroy_stack(stack, &released, &mut reads, &mut diagnostics).await?);
         }
         self.finish(Mode::Destroy, plans, reads, origin, diagnostics).await
     }
@@ -198,12 +202,14 @@ impl Planner<'_> {
     async fn destroy_stack(
         &self,
         stack: &StackId,
+        released: &BTreeSet<Ownership>,
         reads: &mut Vec<Read>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<StackPlan, PlanFailure> {
         let recorded = self.recorded_components(stack).await?;
         let loaded = refresh::load(self, stack, &self.selection(), diagnostics).await?;
         let mut shared = SharedRows::load(self, stack, diagnostics).await?;
+        shared.forget_owners(released);
         let mut loaded = loaded;
         reads.extend(std::mem::take(&mut loaded.reads));
         let mut changes = loaded.take_attempts();

@@ -171,6 +171,15 @@ impl SharedRows {
         self.declared.iter().flat_map(pairs).collect()
     }
 
+    /// Counts owners no more that other stacks of the same plan let go.
+    pub(crate) fn forget_owners(&mut self, released: &BTreeSet<Ownership>) {
+        for Ownership { address, stack, component } in released {
+            if let Some(owners) = self.owners.get_mut(address) {
+                owners.remove(&(stack.clone(), component.clone()));
+            }
+        }
+    }
+
     /// Takes ownership from the chosen components of a stack that do not declare it (any more).
     pub(crate) fn release_others(
         &mut self,
