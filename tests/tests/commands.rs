@@ -149,6 +149,8 @@ fn show_knows_resources_operations_and_the_whole_stack() {
     assert!(lines.iter().any(|line| line.contains("local_file.a create done")), "{log}");
     assert!(lines.last().unwrap().contains(" apply: completed"), "{log}");
     assert!(lines.is_sorted_by_key(|line| line.split(' ').next()), "in the order of time: {log}");
+    let at = |end: &str| lines.iter().position(|line| line.ends_with(end)).unwrap();
+    assert!(at("local_file.a create done") < at("local_file.b create started"), "b was made after a: {log}");
     let missing = "01900000-0000-7000-8000-000000000000";
     snapshot!(project.run(["operations", "show", missing]), @"
     exit: 1

@@ -62,11 +62,14 @@ async fn logs(context: &Context<'_>, id: Uuid) -> Result<Exit, Failure> {
     let (operation, steps) = store.operation(id).await?.ok_or_else(|| unknown(id))?;
     let mut lines = timeline(&operation, &steps);
     lines.extend(store.logs(id).await?);
-    // What happened within one tick of the clock keeps the order of the journal.
-    lines.sort_by_key(|line| line.at);
+    // One transaction has one time: what ended in it made room for what it started.
+    lines.sort_by_key(|line| (line.at, line.message.ends_with(STARTED)));
     context.ui.print(&lines.iter().map(log_line).collect::<String>())?;
     Ok(Exit::Done)
 }
+
+/// How the line of a step that begins ends.
+const STARTED: &str = " started";
 
 /// The lines that the journal itself tells.
 fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
@@ -86,7 +89,7 @@ fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
                 lines.push(line(ended, level(step), format!("{what} {}", result(step))))
             }
             ended => {
-                lines.push(line(step.started_at, "INFO", format!("{what} started")));
+                lines.push(line(step.started_at, "INFO", format!("{what}{STARTED}")));
                 lines.extend(ended.map(|at| line(at, level(step), format!("{what} {}", result(step)))));
             }
         }
@@ -105,7 +108,7 @@ const fn level(step: &StepRow) -> &'static str {
 }
 
 fn log_line(line: &LogLine) -> String {
-    format!("{} {:7} {}: {}\n", line.at, line.level, line.phase, harmless(&line.message))
+    format!("{:.6} {:7} {}: {}\n", line.at, line.level, line.phase, harmless(&line.message))
 }
 
 fn unknown(id: Uuid) -> Failure {
