@@ -14,6 +14,7 @@ pub use state::{OperationsArguments, OperationsCommand, StateCommand};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use terrace_engine::duration;
 
 /// Plans and applies data products.
 #[derive(Debug, Parser)]
@@ -48,7 +49,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NAME@ENV")]
     pub stack: Option<String>,
     /// How long to wait for what others hold, such as `90s`; `0s` refuses at once
-    #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
     pub lock_timeout: Duration,
     /// Ask questions; with `--input=false` what needs an answer fails
     #[arg(long, global = true, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
@@ -320,22 +321,6 @@ pub struct VersionArguments {
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
-}
-
-/// Reads `90s`, `5m`, `500ms`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("`{text}` is not a duration: expected a number and a unit, such as `90s` or `5m`");
-    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| expected())?;
-    let seconds = match unit {
-        "ms" => return Ok(Duration::from_millis(number)),
-        "s" => Some(number),
-        "m" => number.checked_mul(60),
-        "h" => number.checked_mul(3600),
-        _ => None,
-    };
-    seconds.map(Duration::from_secs).ok_or_else(expected)
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ pub struct Blocked {
     pub stack: StackId,
     /// The resource.
     pub address: Address,
-    /// What it waits for.
+    /// Why, for people: what it waits for, or what is in doubt about it.
     pub because: String,
 }
 

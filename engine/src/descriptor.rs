@@ -5,7 +5,6 @@
 //! common. Nothing here looks at a blueprint's schema, at providers or at state.
 
 pub mod declaration;
-mod duration;
 mod front_door;
 mod names;
 pub mod stack;

@@ -13,6 +13,7 @@ pub mod descriptor;
 pub mod diagnostic;
 pub mod diff;
 pub mod drift;
+pub mod duration;
 pub mod event;
 pub mod expression;
 pub mod graph;

@@ -136,7 +136,7 @@ fn settles_in(intent: &Intent, age: Duration) -> Option<Duration> {
     if intent.settle.is_zero() {
         return None;
     }
-    (intent.timeout + intent.settle).checked_sub(age).filter(|left| !left.is_zero())
+    intent.timeout.saturating_add(intent.settle).checked_sub(age).filter(|left| !left.is_zero())
 }
 
 /// What recovery did about one step.
@@ -201,9 +201,9 @@ impl Recovery<'_> {
         let mut recovered = Vec::new();
         let result = async {
             // Another one may have been quicker: what is still open counts.
-            let deadline = Instant::now() + self.patience;
+            let begun = Instant::now();
             for open in self.orphaned(stack, selection).await? {
-                recovered.push(self.resolve(&held, open, deadline).await?);
+                recovered.push(self.resolve(&held, open, begun).await?);
             }
             let in_doubt = recovered.iter().filter(|step| step.is_in_doubt).count();
             let status = if in_doubt == 0 { OperationStatus::Completed } else { OperationStatus::Failed };
@@ -276,7 +276,7 @@ impl Recovery<'_> {
     }
 
     /// Finds out what became of one step, waiting while its call may still take effect, and records it.
-    async fn resolve(&self, held: &Held, mut open: OpenIntent, deadline: Instant) -> Result<Recovered, StoreError> {
+    async fn resolve(&self, held: &Held, mut open: OpenIntent, begun: Instant) -> Result<Recovered, StoreError> {
         let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
         let mut told = String::new();
         let row = self.updated_row(&open.intent).await?;
@@ -285,7 +285,7 @@ impl Recovery<'_> {
         let recorded = recorded.map(|opened| opened.prior);
         let finding = loop {
             let finding = look_into(self.registry, self.seal, &open, recorded.as_ref()).await;
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = self.patience.saturating_sub(begun.elapsed());
             let Finding::TooEarly(reason) = &finding else { break finding };
             if left.is_zero() || self.cancel.is_cancelled() {
                 break finding;
@@ -301,7 +301,7 @@ impl Recovery<'_> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.cancel.cancelled() => {}
             }
-            open.age += pause;
+            open.age = open.age.saturating_add(pause);
         };
         let (found, writes) = match finding {
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {

@@ -426,3 +426,38 @@ fn a_configuration_with_mistakes_is_pointed_at() {
       help: set `NO_SUCH_VARIABLE`, or give a default: `has(env.NO_SUCH_VARIABLE) ? env.NO_SUCH_VARIABLE : "…"`
     "#);
 }
+
+#[test]
+fn a_duration_that_no_clock_can_show_is_refused() {
+    snapshot!(refused_stack(
+        "resources:\n  - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}\n"
+    ), @"
+    exit: 1
+    --- stderr
+    wrong_value
+
+      × `create` is `9223372036854775807s`: expected a duration of at most a year (8760h)
+       ╭─[stack.yaml:5:52]
+     5 │   - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}
+       ·                                                    ────────────────────
+       ╰────
+      help: write a number with its unit: `30s`, `5m`, `1h30m`
+
+    wrong_value
+
+      × `read` is `0s`: expected more than no time
+       ╭─[stack.yaml:5:80]
+     5 │   - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}
+       ·                                                                                ──
+       ╰────
+      help: write a number with its unit: `30s`, `5m`, `1h30m`
+    ");
+    let project = Project::with_stack("resources: []\n");
+    snapshot!(project.run(["plan", "stack.yaml", "--lock-timeout", "2562047788015215h"]), @"
+    exit: 1
+    --- stderr
+    error: invalid value '2562047788015215h' for '--lock-timeout <DURATION>': expected a duration of at most a year (8760h)
+
+    For more information, try '--help'.
+    ");
+}

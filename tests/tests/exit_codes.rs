@@ -141,7 +141,7 @@ fn a_failed_step_exits_with_3_and_what_can_be_done_is_done() {
       no such bucket
 
     not done:
-      demo@local:local_file.after waits for local_command.bad
+      demo@local:local_file.after: waits for local_command.bad
     "#);
     assert!(project.has("out/beside") && !project.has("out/after"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.beside\n");

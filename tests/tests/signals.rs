@@ -37,7 +37,7 @@ fn one_interrupt_waits_for_what_runs_records_it_and_exits_with_130() {
         running.until_told("interrupted");
         open_gate(&project);
         let ran = running.finish().with_code(130);
-        ran.says("local_file.after was not begun");
+        ran.says("local_file.after: not begun");
         assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
         assert!(!project.has("out/after"));
         assert_eq!(project.run(["leases", "list"]).done().stdout, "");

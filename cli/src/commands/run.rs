@@ -185,8 +185,8 @@ impl Run<'_> {
             self.context.ui.tell("");
             self.context.ui.fail(&failure);
         }
-        let blocked = report.blocked.iter().map(|it| format!("  {}:{} waits for {}", it.stack, it.address, it.because));
-        let not_begun = report.not_begun.iter().map(|(stack, address)| format!("  {stack}:{address} was not begun"));
+        let blocked = report.blocked.iter().map(|it| format!("  {}:{}: {}", it.stack, it.address, it.because));
+        let not_begun = report.not_begun.iter().map(|(stack, address)| format!("  {stack}:{address}: not begun"));
         let left: Vec<String> = blocked.chain(not_begun).collect();
         if !left.is_empty() {
             self.context.ui.tell(&format!("\nnot done:\n{}", left.join("\n")));

@@ -76,7 +76,7 @@ impl Held {
             holder: claim.holder.to_owned(),
             term: TERM,
         };
-        let deadline = tokio::time::Instant::now() + claim.patience;
+        let begun = tokio::time::Instant::now();
         let mut is_shown = false;
         loop {
             let asked_at = Instant::now();
@@ -84,7 +84,7 @@ impl Held {
                 Acquired::Granted(leases) => return Ok(Self::keep(Arc::clone(store), leases, asked_at)),
                 Acquired::Held(held) => held,
             };
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let left = claim.patience.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 return Err(LeaseError::Held(held));
             }

@@ -1,10 +1,11 @@
 //! Resources and outputs as a stack's component and a blueprint declare them: the same fields, read by the same code.
 
+use super::TimeoutOverrides;
 use super::names;
 use super::{Adopt, Declarations, Lifecycle, Located, OnLastRelease, OutputDeclaration, ResourceDeclaration};
-use super::{TimeoutOverrides, duration};
 use crate::decode::{Fields, expect_text, listed, wrong_type};
 use crate::diagnostic::{Diagnostic, Label, Location, did_you_mean};
+use crate::duration;
 use crate::expression::{Template, TemplateKind};
 use crate::source::{Sources, Span};
 use crate::yaml::{Entry, Node, NodeKind};
@@ -103,19 +104,18 @@ fn read_timeouts(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> TimeoutOverr
 
 fn read_duration(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<Duration> {
     let entry = fields.optional(name)?;
-    let read = entry.value.as_text().and_then(duration::parse);
-    if read.is_none() {
-        let found = match entry.value.as_text() {
-            Some(text) => format!("`{text}`"),
-            None => format!("a {}", entry.value.kind_name()),
-        };
-        fields.diagnostics.push(
-            Diagnostic::error("wrong_value", format!("`{name}` is {found}: expected a duration"))
-                .at(entry.value.span)
-                .hint("write a number with its unit: `30s`, `5m`, `1h30m`"),
-        );
-    }
-    read
+    let (found, why) = match entry.value.as_text().map(|text| (text, duration::parse(text))) {
+        Some((_, Ok(read))) if !read.is_zero() => return Some(read),
+        Some((text, Ok(_))) => (format!("`{text}`"), "expected more than no time".to_owned()),
+        Some((text, Err(error))) => (format!("`{text}`"), error.to_string()),
+        None => (format!("a {}", entry.value.kind_name()), "expected a duration".to_owned()),
+    };
+    fields.diagnostics.push(
+        Diagnostic::error("wrong_value", format!("`{name}` is {found}: {why}"))
+            .at(entry.value.span)
+            .hint("write a number with its unit: `30s`, `5m`, `1h30m`"),
+    );
+    None
 }
 
 /// Reads the outputs of a stack's component: plain values, or `{value, sensitive}`.

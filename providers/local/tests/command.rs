@@ -217,6 +217,14 @@ async fn a_program_that_does_not_end_in_time_is_stopped_with_its_group() {
     assert!(is_gone(local.content("child").trim()), "the child of the program still runs");
 }
 
+#[tokio::test]
+async fn a_time_beyond_all_clocks_is_no_limit() {
+    let local = commands().await;
+    let call = Call { timeout: Duration::MAX, ..local.call() };
+    let error = failing(&local, "exit 1", &call).await;
+    assert_eq!(error.message, "`create` failed with exit code 1");
+}
+
 /// True when no such process runs; one that was killed may stay as a zombie until init takes notice.
 fn is_gone(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -86,6 +86,7 @@ impl Run<'_> {
             let is_failed = failed.contains(&(change.stack(&plan.stack), change.address.clone()));
             if !is_failed && (change.is_change() || change.has_refreshed()) {
                 let stack = change.stack(&plan.stack);
+                let because = change.in_doubt.clone().unwrap_or_else(|| format!("waits for {because}"));
                 self.report.blocked.push(Blocked { stack, address: change.address.clone(), because });
             }
         }

@@ -5,6 +5,7 @@ use super::shapes::{
     AfterJson, ChangeJson, ComponentJson, DeferredJson, OutputJson, OwnerJson, PlanJson, PriorJson, StackJson,
 };
 use super::{FileError, Json};
+use crate::duration;
 use crate::expression::{Captured, Template};
 use crate::record::open_private;
 use crate::seal::Seal;
@@ -13,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::sync::Arc;
 use terrace_provider::Private;
+use terrace_provider::schema::Timeouts;
 use terrace_provider::value::wire::{WireError, decode, decode_map};
 
 pub(super) struct Reading<'a> {
@@ -71,6 +73,10 @@ impl<'a> Reading<'a> {
     }
 
     fn change(&self, json: ChangeJson) -> Result<Change, FileError> {
+        let Timeouts { create, update, delete, read } = json.timeouts;
+        if [create, update, delete, read].iter().any(|timeout| *timeout > duration::LONGEST) {
+            return Err(FileError::Damaged(format!("{} has a timeout of more than a year", json.address)));
+        }
         Ok(Change {
             prior: json.prior.map(|prior| self.prior(prior)).transpose()?,
             after: json.after.map(|after| self.after(after)).transpose()?,

@@ -12,7 +12,7 @@ const COARSENESS: Duration = Duration::from_secs(2);
 pub(crate) fn is_since(lost: &LostCall, stamp: SystemTime) -> bool {
     let now = SystemTime::from(jiff::Timestamp::now());
     match now.duration_since(stamp) {
-        Ok(age) => age <= lost.age + COARSENESS,
+        Ok(age) => age <= lost.age.saturating_add(COARSENESS),
         // A stamp from the future is younger than any call.
         Err(_) => true,
     }

@@ -76,8 +76,8 @@ pub(super) async fn wait_for_end(group: i32, limit: Duration) {
 }
 
 async fn wait_while(is_so: impl Fn() -> bool, limit: Duration) {
-    let deadline = tokio::time::Instant::now() + limit;
-    while is_so() && tokio::time::Instant::now() < deadline {
+    let begun = tokio::time::Instant::now();
+    while is_so() && begun.elapsed() < limit {
         tokio::time::sleep(POLL).await;
     }
 }

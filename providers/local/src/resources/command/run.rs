@@ -13,7 +13,6 @@ use std::time::Duration;
 use terrace_provider::{Call, ErrorKind, Partial, ProviderError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::Instant;
 
 /// How long a program that is told to end may take before it is killed.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -136,7 +135,8 @@ impl Job {
 
     /// Feeds a child and listens to it until it ends, or its time does.
     async fn attend(&self, mut child: Child, failed: ErrorKind) -> Result<Printed, ProviderError> {
-        let deadline = Instant::now() + self.timeout;
+        let time_is_up = tokio::time::sleep(self.timeout);
+        tokio::pin!(time_is_up);
         let feeding = feed(child.stdin.take(), &self.question);
         tokio::pin!(feeding);
         let mut streams = Streams::of(&mut child);
@@ -156,7 +156,7 @@ impl Job {
                         break End::PrintedTooMuch;
                     }
                 }
-                () = tokio::time::sleep_until(deadline) => break End::TimedOut,
+                () = &mut time_is_up => break End::TimedOut,
             }
         };
         match &end {
