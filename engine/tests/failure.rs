@@ -22,7 +22,7 @@ async fn a_failed_step_blocks_what_depends_on_it_and_the_rest_goes_on() {
     let report = story.apply_once(&three()).await;
     assert_eq!(report.failed.len(), 1);
     assert_eq!(report.blocked.len(), 1);
-    assert_eq!(report.blocked[0].because, "world_thing.b");
+    assert_eq!(report.blocked[0].because, "waits for world_thing.b");
     assert_eq!(story.rows().await, ["world_thing.a"]);
     story.log();
     assert_eq!(summary(&story.plan(&three()).await), "+ world_thing.b\n+ world_thing.c\n");
