@@ -118,6 +118,20 @@ pub struct Facts {
     pub output_port_type: Option<String>,
 }
 
+impl Facts {
+    /// The facts, each read by the name of its field.
+    pub(crate) fn read(mut fact: impl FnMut(&'static str) -> Option<String>) -> Self {
+        Self {
+            use_case_template_id: fact("useCaseTemplateId"),
+            infrastructure_template_id: fact("infrastructureTemplateId"),
+            kind: fact("kind"),
+            platform: fact("platform"),
+            technology: fact("technology"),
+            output_port_type: fact("outputPortType"),
+        }
+    }
+}
+
 /// Resources and outputs as declared by a stack's component or by a blueprint.
 #[derive(Debug, Clone, Default)]
 pub struct Declarations {

@@ -55,32 +55,13 @@ impl Expanding<'_> {
             return node.clone();
         }
         match template.evaluate(&self.scope, &self.functions) {
-            Ok(value) => placed(&value, node),
+            Ok(value) => Node::of(value.exposed(), node.span),
             Err(found) => {
                 self.diagnostics.extend(found);
                 node.clone()
             }
         }
     }
-}
-
-/// A value as a tree, all of it at the place of the expression that gave it.
-fn placed(value: &Value, at: &Node) -> Node {
-    let kind = match value.exposed() {
-        Value::Null | Value::Unknown | Value::Sensitive(_) => NodeKind::Null,
-        Value::Bool(value) => NodeKind::Bool(*value),
-        Value::Int(value) => NodeKind::Int(*value),
-        Value::Number(number) => NodeKind::Number(number.clone()),
-        Value::String(text) => NodeKind::Text(text.clone()),
-        Value::List(items) => NodeKind::List(items.iter().map(|item| placed(item, at)).collect()),
-        Value::Map(entries) => NodeKind::Map(
-            entries
-                .iter()
-                .map(|(key, value)| Entry { key: key.clone(), key_span: at.span, value: placed(value, at) })
-                .collect(),
-        ),
-    };
-    Node { span: at.span, kind }
 }
 
 /// The value of a tree, `{secret: …}` marked as sensitive.

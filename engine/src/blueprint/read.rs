@@ -107,15 +107,7 @@ fn read_metadata(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Metad
 
 fn read_match(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Facts {
     let Some(mut fields) = Fields::open(node, "`match`", diagnostics) else { return Facts::default() };
-    let mut fact = |name| fields.text(name).map(|text| text.value);
-    let facts = Facts {
-        use_case_template_id: fact("useCaseTemplateId"),
-        infrastructure_template_id: fact("infrastructureTemplateId"),
-        kind: fact("kind"),
-        platform: fact("platform"),
-        technology: fact("technology"),
-        output_port_type: fact("outputPortType"),
-    };
+    let facts = Facts::read(|name| fields.text(name).map(|text| text.value));
     fields.finish();
     facts
 }

@@ -3,9 +3,7 @@
 use super::{Compiler, FactScope};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Template;
-use crate::source::Span;
 use crate::yaml::{Entry, Node, NodeKind};
-use terrace_provider::Value;
 
 /// The component with every expression replaced by what it says; places stay those of the expressions.
 pub(super) fn evaluate(
@@ -52,29 +50,10 @@ fn evaluate_text(
             );
             None
         }
-        Ok(value) => Some(to_node(&value, node.span)),
+        Ok(value) => Some(Node::of(&value, node.span)),
         Err(found) => {
             diagnostics.extend(found);
             None
         }
     }
-}
-
-/// A value as a node at one place.
-fn to_node(value: &Value, span: Span) -> Node {
-    let kind = match value {
-        Value::Null | Value::Unknown | Value::Sensitive(_) => NodeKind::Null,
-        Value::Bool(value) => NodeKind::Bool(*value),
-        Value::Int(value) => NodeKind::Int(*value),
-        Value::Number(number) => NodeKind::Number(number.clone()),
-        Value::String(text) => NodeKind::Text(text.clone()),
-        Value::List(items) => NodeKind::List(items.iter().map(|item| to_node(item, span)).collect()),
-        Value::Map(entries) => NodeKind::Map(
-            entries
-                .iter()
-                .map(|(key, value)| Entry { key: key.clone(), key_span: span, value: to_node(value, span) })
-                .collect(),
-        ),
-    };
-    Node { span, kind }
 }

@@ -280,15 +280,7 @@ fn read_component(
     let heard = if is_acted_on { diagnostics } else { &mut unheard };
     let node = found.node;
     let depends_on = read_dependencies(node, keys, product_id, heard);
-    let mut fact = |name| text_of(node, name, heard).map(|(text, _)| text.to_owned());
-    let facts = Facts {
-        use_case_template_id: fact("useCaseTemplateId"),
-        infrastructure_template_id: fact("infrastructureTemplateId"),
-        kind: fact("kind"),
-        platform: fact("platform"),
-        technology: fact("technology"),
-        output_port_type: fact("outputPortType"),
-    };
+    let facts = Facts::read(|name| text_of(node, name, heard).map(|(text, _)| text.to_owned()));
     if facts.kind.is_none() {
         heard.push(
             Diagnostic::warning("missing_field", format!("the component `{}` has no `kind`", found.key))

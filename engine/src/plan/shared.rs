@@ -89,12 +89,7 @@ impl SharedRows {
         let selection = Selection::Addresses(addresses.clone());
         let loaded = refresh::load(planner, &self.stack, &selection, diagnostics).await?;
         for address in addresses.iter().filter(|address| !loaded.rows.contains_key(*address)) {
-            self.loaded.reads.push(Read {
-                stack: self.stack.clone(),
-                address: address.clone(),
-                deposed: None,
-                generation: 0,
-            });
+            self.loaded.reads.push(Read::absent(&self.stack, address));
         }
         self.known.extend(addresses);
         self.loaded.rows.extend(loaded.rows);

@@ -228,12 +228,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     ) -> Result<Value, PlanFailure> {
         let row = self.loaded.rows.remove(&address);
         if row.is_none() {
-            self.absent_reads.push(Read {
-                stack: self.compiled.stack.clone(),
-                address: address.clone(),
-                deposed: None,
-                generation: 0,
-            });
+            self.absent_reads.push(Read::absent(&self.compiled.stack, &address));
         }
         let in_doubt = self.loaded.in_doubt.remove(&address);
         let wanted = Wanted {

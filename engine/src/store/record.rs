@@ -141,6 +141,14 @@ pub struct Read {
     pub generation: Generation,
 }
 
+impl Read {
+    /// A resource that has no row.
+    #[must_use]
+    pub fn absent(stack: &StackId, address: &Address) -> Self {
+        Self { stack: stack.clone(), address: address.clone(), deposed: None, generation: 0 }
+    }
+}
+
 /// A row that is not as a writer believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {

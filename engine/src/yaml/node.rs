@@ -1,9 +1,31 @@
 //! How to look into a tree: by key, by path, and as a plain value.
 
 use super::{Entry, Node, NodeKind};
+use crate::source::Span;
 use terrace_provider::{Path, Step, Value};
 
 impl Node {
+    /// A value as a tree, all of it at one place: that of the expression that gave it. What is not known or not to be
+    /// shown is null.
+    #[must_use]
+    pub fn of(value: &Value, span: Span) -> Self {
+        let kind = match value {
+            Value::Null | Value::Unknown | Value::Sensitive(_) => NodeKind::Null,
+            Value::Bool(value) => NodeKind::Bool(*value),
+            Value::Int(value) => NodeKind::Int(*value),
+            Value::Number(number) => NodeKind::Number(number.clone()),
+            Value::String(text) => NodeKind::Text(text.clone()),
+            Value::List(items) => NodeKind::List(items.iter().map(|item| Self::of(item, span)).collect()),
+            Value::Map(entries) => NodeKind::Map(
+                entries
+                    .iter()
+                    .map(|(key, value)| Entry { key: key.clone(), key_span: span, value: Self::of(value, span) })
+                    .collect(),
+            ),
+        };
+        Self { span, kind }
+    }
+
     /// The value of that key, when this is a map that has it.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {

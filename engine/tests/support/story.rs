@@ -27,6 +27,14 @@ use terrace_state::MemoryStore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// What a planner borrows for one plan.
+struct Setting {
+    registry: Registry,
+    functions: Functions,
+    environment: Environment,
+    sources: Sources,
+}
+
 /// The world of one test.
 pub struct Story {
     pub store: Arc<dyn StateStore>,
@@ -89,6 +97,21 @@ impl Story {
         Registry::new(vec![world], vec![("world".to_owned(), settings)])
     }
 
+    fn planner<'a>(&'a self, setting: &'a Setting) -> Planner<'a> {
+        Planner {
+            store: self.store.as_ref(),
+            registry: &setting.registry,
+            functions: &setting.functions,
+            seal: &self.seal,
+            sources: &setting.sources,
+            environment: &setting.environment,
+            options: &self.options,
+            now: jiff::Timestamp::UNIX_EPOCH,
+            id: Uuid::now_v7(),
+            version: "0.0.0",
+        }
+    }
+
     /// Plans a descriptor, errors included.
     pub async fn try_plan(&self, text: &str) -> (Option<Plan>, Vec<Diagnostic>, Sources) {
         let mut sources = Sources::default();
@@ -98,7 +121,7 @@ impl Story {
             return (None, diagnostics, sources);
         }
         let functions = Functions::default();
-        let environment = Environment { name: "test".to_owned(), ..Environment::default() };
+        let environment = test_environment();
         let compiler = Compiler {
             sources: &sources,
             functions: &functions,
@@ -116,22 +139,11 @@ impl Story {
         if has_errors(&diagnostics) {
             return (None, diagnostics, sources);
         }
-        let registry = self.registry();
-        let planner = Planner {
-            store: self.store.as_ref(),
-            registry: &registry,
-            functions: &functions,
-            seal: &self.seal,
-            sources: &sources,
-            environment: &environment,
-            options: &self.options,
-            now: jiff::Timestamp::UNIX_EPOCH,
-            id: Uuid::now_v7(),
-            version: "0.0.0",
-        };
-        let Computed { plan, diagnostics: found } = planner.plan(&stacks, Origin::default()).await.unwrap();
+        let setting = Setting { registry: self.registry(), functions, environment, sources };
+        let planning = self.planner(&setting).plan(&stacks, Origin::default()).await;
+        let Computed { plan, diagnostics: found } = planning.unwrap();
         diagnostics.extend(found);
-        (Some(plan), diagnostics, sources)
+        (Some(plan), diagnostics, setting.sources)
     }
 
     /// Plans a descriptor that is to be without errors.
@@ -151,25 +163,16 @@ impl Story {
     }
 
     pub async fn plan_destroy(&self) -> Plan {
-        let functions = Functions::default();
-        let environment = Environment { name: "test".to_owned(), ..Environment::default() };
-        let registry = self.registry();
-        let sources = Sources::default();
-        let planner = Planner {
-            store: self.store.as_ref(),
-            registry: &registry,
-            functions: &functions,
-            seal: &self.seal,
-            sources: &sources,
-            environment: &environment,
-            options: &self.options,
-            now: jiff::Timestamp::UNIX_EPOCH,
-            id: Uuid::now_v7(),
-            version: "0.0.0",
+        let setting = Setting {
+            registry: self.registry(),
+            functions: Functions::default(),
+            environment: test_environment(),
+            sources: Sources::default(),
         };
         let stacks = self.store.stacks().await.unwrap();
         let stacks: Vec<StackId> = stacks.into_iter().filter(|stack| stack.name != "shared").collect();
-        let Computed { plan, diagnostics } = planner.plan_destroy(&stacks, Origin::default()).await.unwrap();
+        let planning = self.planner(&setting).plan_destroy(&stacks, Origin::default()).await;
+        let Computed { plan, diagnostics } = planning.unwrap();
         assert!(!has_errors(&diagnostics), "{diagnostics:?}");
         plan
     }
@@ -268,6 +271,10 @@ impl Story {
         }
         rows
     }
+}
+
+fn test_environment() -> Environment {
+    Environment { name: "test".to_owned(), ..Environment::default() }
 }
 
 /// Diagnostics as lines: place, message, hint.

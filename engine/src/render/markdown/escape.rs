@@ -24,36 +24,45 @@ pub(super) fn code(text: &str, width: usize) -> String {
 
 /// A text as plain prose, cut to that many characters before escaping.
 pub(super) fn prose(text: &str, width: usize) -> String {
-    let shown = visible(text);
-    let shown = inert(&cut(&shown, width), |_, _| false);
-    let mut escaped = String::with_capacity(shown.len() + 8);
-    for character in shown.chars() {
-        match character {
-            '<' => escaped.push_str("&lt;"),
-            '&' => escaped.push_str("&amp;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' | '!' | '>' => {
-                escaped.push('\\');
-                escaped.push(character);
-            }
-            plain => escaped.push(plain),
-        }
-    }
-    escaped
+    escaped(text, width, |character| match character {
+        '<' => Some("&lt;"),
+        '&' => Some("&amp;"),
+        '\\' => Some(r"\\"),
+        '`' => Some(r"\`"),
+        '*' => Some(r"\*"),
+        '_' => Some(r"\_"),
+        '[' => Some(r"\["),
+        ']' => Some(r"\]"),
+        '#' => Some(r"\#"),
+        '|' => Some(r"\|"),
+        '~' => Some(r"\~"),
+        '!' => Some(r"\!"),
+        '>' => Some(r"\>"),
+        _ => None,
+    })
 }
 
 /// A text within HTML, cut to that many characters before escaping.
 pub(super) fn html(text: &str, width: usize) -> String {
+    escaped(text, width, |character| match character {
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '&' => Some("&amp;"),
+        '"' => Some("&quot;"),
+        '`' => Some("&#96;"),
+        _ => None,
+    })
+}
+
+/// A text, cut to that many characters, in which some are written as something else.
+fn escaped(text: &str, width: usize, escape: impl Fn(char) -> Option<&'static str>) -> String {
     let shown = visible(text);
     let shown = inert(&cut(&shown, width), |_, _| false);
     let mut escaped = String::with_capacity(shown.len() + 8);
     for character in shown.chars() {
-        match character {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            '`' => escaped.push_str("&#96;"),
-            plain => escaped.push(plain),
+        match escape(character) {
+            Some(written) => escaped.push_str(written),
+            None => escaped.push(character),
         }
     }
     escaped
