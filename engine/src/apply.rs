@@ -21,7 +21,8 @@ use crate::plan::{ComponentPlan, Part, Plan, StackPlan};
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
-    NewOperation, OperationStatus, OwnersOf, Ownership, Record, Selection, StateStore, StoreError, Write,
+    Moved, NewOperation, OperationStatus, OwnersOf, Ownership, Read, Record, RowStatus, Selection, StateStore,
+    StoreError, Write,
 };
 use lease::{Claim, Held, LeaseError};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -196,6 +197,7 @@ impl Applier {
     ) -> Result<Report, ApplyError> {
         self.refuse_open_steps(plan, components).await?;
         self.refuse_new_owners(plan).await?;
+        self.refuse_new_rows(plan).await?;
         let kind = match plan.mode {
             crate::plan::Mode::Apply => "apply",
             crate::plan::Mode::Destroy => "destroy",
@@ -261,6 +263,30 @@ impl Applier {
             }
         }
         Ok(())
+    }
+
+    /// A plan that removes a component knows all its rows. One that came since would be left without its component.
+    async fn refuse_new_rows(&self, plan: &Plan) -> Result<(), ApplyError> {
+        let known: HashSet<(&StackId, &Address, Option<&str>)> =
+            plan.reads.iter().map(|read| (&read.stack, &read.address, read.deposed.as_deref())).collect();
+        let mut moved = Vec::new();
+        for StackPlan { stack, components, .. } in &plan.stacks {
+            let removed = components.iter().filter(|component| component.part == Part::Removed);
+            let removed: BTreeSet<String> = removed.map(|component| component.key.clone()).collect();
+            if removed.is_empty() {
+                continue;
+            }
+            for row in self.store.rows(stack, &Selection::Components(removed)).await? {
+                // Retained rows stay on record without their component.
+                let is_known =
+                    row.status == RowStatus::Retained || known.contains(&(stack, &row.address, row.deposed.as_deref()));
+                if !is_known {
+                    let read = Read { deposed: row.deposed, ..Read::absent(stack, &row.address) };
+                    moved.push(Moved { read, now: row.generation });
+                }
+            }
+        }
+        if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved).into()) }
     }
 
     /// A plan that removes a shared object knows all its owners. One that came since did not touch the row, so its

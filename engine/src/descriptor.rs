@@ -14,7 +14,8 @@ use crate::expression::Template;
 use crate::source::Span;
 use crate::yaml::Node;
 use std::time::Duration;
-use terrace_provider::Value;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{ResourceType, Value};
 
 pub use front_door::read;
 
@@ -164,10 +165,8 @@ pub struct ResourceDeclaration {
     pub shared: Option<Template>,
     /// Whether an object that exists is taken over.
     pub adopt: Adopt,
-    /// How changes behave.
+    /// How changes behave, and how long calls may take.
     pub lifecycle: Lifecycle,
-    /// How long calls may take, where not as the type says.
-    pub timeouts: TimeoutOverrides,
     /// Where it begins.
     pub span: Span,
 }
@@ -195,6 +194,23 @@ pub struct Lifecycle {
     pub prevent_destroy: bool,
     /// What becomes of a shared object when its last owner goes.
     pub on_last_release: OnLastRelease,
+    /// How long calls may take, where not as the type says.
+    #[serde(skip_serializing_if = "TimeoutOverrides::is_empty")]
+    pub timeouts: TimeoutOverrides,
+}
+
+impl Lifecycle {
+    /// How long calls of a resource of that type may take.
+    #[must_use]
+    pub fn timeouts(&self, ty: &ResourceType) -> Timeouts {
+        let TimeoutOverrides { create, update, delete, read } = self.timeouts;
+        Timeouts {
+            create: create.unwrap_or(ty.timeouts.create),
+            update: update.unwrap_or(ty.timeouts.update),
+            delete: delete.unwrap_or(ty.timeouts.delete),
+            read: read.unwrap_or(ty.timeouts.read),
+        }
+    }
 }
 
 /// What becomes of a shared object when its last owner goes.
@@ -209,16 +225,29 @@ pub enum OnLastRelease {
 }
 
 /// How long calls may take, where not as the type says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct TimeoutOverrides {
     /// For creating.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub create: Option<Duration>,
     /// For updating.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub update: Option<Duration>,
     /// For deleting.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub delete: Option<Duration>,
     /// For reading.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<Duration>,
+}
+
+impl TimeoutOverrides {
+    /// True when all is as the type says.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One declared output.

@@ -76,7 +76,6 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, reco
         lost_call: Some(LostCall {
             operation: intent.operation.to_string(),
             step: intent.step.to_string(),
-            started_at: open.started_at,
             timeout: intent.timeout,
             age: open.age,
         }),

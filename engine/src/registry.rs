@@ -17,6 +17,7 @@ pub struct Registry {
 struct Instance {
     provider: Arc<dyn Provider>,
     settings: Settings,
+    limits: Limits,
     session: OnceCell<Arc<dyn Session>>,
 }
 
@@ -29,7 +30,12 @@ impl Registry {
         let instances = instances
             .into_iter()
             .filter_map(|(provider, settings)| {
-                let instance = Instance { provider: find(&provider)?, session: OnceCell::new(), settings };
+                let instance = Instance {
+                    provider: find(&provider)?,
+                    settings,
+                    limits: Limits::default(),
+                    session: OnceCell::new(),
+                };
                 Some((instance.settings.instance.clone(), instance))
             })
             .collect();
@@ -69,6 +75,12 @@ impl Registry {
         self.instances.keys().map(String::as_str)
     }
 
+    /// How many calls an instance takes at once.
+    #[must_use]
+    pub fn max_concurrency(&self, instance: &str) -> usize {
+        self.instances.get(instance).map_or(1, |instance| instance.limits.max_concurrency)
+    }
+
     /// The connected session of an instance.
     ///
     /// # Errors
@@ -83,7 +95,7 @@ impl Registry {
         };
         let connect = || async {
             let session = entry.provider.connect(&entry.settings).await?;
-            Ok(guarded(instance, session, Limits::default()))
+            Ok(guarded(instance, session, entry.limits))
         };
         entry.session.get_or_try_init(connect).await.cloned()
     }

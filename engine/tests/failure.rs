@@ -166,6 +166,44 @@ async fn a_plan_of_a_first_apply_is_refused_when_another_came_first() {
 }
 
 #[tokio::test]
+async fn a_saved_removal_is_refused_whole_once_its_component_has_a_row_that_it_does_not_know() {
+    let story = Story::new();
+    let one = "- {type: world_thing, name: a, config: {key: a}}";
+    story.apply(&stack(one)).await;
+    let removal = story.plan_destroy().await;
+    story.apply(&stack(&format!("{one}\n- {{type: world_thing, name: b, config: {{key: b}}}}"))).await;
+    story.log();
+    let refused = story.apply_plan(&removal).await.unwrap_err();
+    assert_eq!(refused.to_string(), "demo@test:world_thing.b changed since the plan was made");
+    assert!(story.log().is_empty());
+    assert_eq!(story.rows().await, ["world_thing.a", "world_thing.b"]);
+}
+
+#[tokio::test]
+async fn after_a_lost_reply_an_object_is_looked_for_with_the_true_age_of_the_call() {
+    let story = Story::new();
+    story.fault("create a", Fault::After(ErrorKind::Ambiguous));
+    story.apply(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
+    let ages = std::mem::take(&mut story.remote().ages);
+    assert_eq!(ages.len(), 1);
+    assert!(ages[0] < std::time::Duration::from_secs(60), "not the 600 s that the call was allowed: {ages:?}");
+}
+
+#[tokio::test]
+async fn what_is_removed_without_a_descriptor_keeps_its_timeouts() {
+    let story = Story::new();
+    let text = |timeouts: &str| {
+        stack(&format!("- {{type: world_thing, name: a, config: {{key: a}}, timeouts: {{{timeouts}}}}}"))
+    };
+    story.apply(&text("delete: 20m")).await;
+    let timeouts = |plan: &terrace_engine::plan::Plan| plan.changes().next().unwrap().1.timeouts;
+    assert_eq!(timeouts(&story.plan_destroy().await).delete.as_secs(), 1200);
+    story.apply(&text("delete: 30m, read: 5s")).await;
+    let removal = timeouts(&story.plan_destroy().await);
+    assert_eq!((removal.delete.as_secs(), removal.read.as_secs(), removal.create.as_secs()), (1800, 5, 600));
+}
+
+#[tokio::test]
 async fn a_stop_lets_what_runs_end_and_starts_nothing_new() {
     let story = Story::new();
     let text = stack(

@@ -57,7 +57,7 @@ pub(crate) async fn call(
 ) -> Outcome {
     let started = Instant::now();
     let mut outcome = match resource_type(applier, &prepared.change) {
-        Ok(ty) => call_provider(applier, prepared, ty, operation, step, progress).await,
+        Ok(ty) => call_provider(applier, prepared, ty, operation, step, progress, started).await,
         Err(error) => failure(prepared, ProviderError::bug(error), Vec::new(), None),
     };
     outcome.took = started.elapsed();
@@ -71,6 +71,7 @@ async fn call_provider(
     operation: Uuid,
     step: u32,
     progress: Arc<dyn Progress>,
+    started: Instant,
 ) -> Outcome {
     let change = &prepared.change;
     let session = match applier.registry.session(&change.provider).await {
@@ -93,7 +94,7 @@ async fn call_provider(
             match result {
                 Ok(observed) => made(applier, prepared, ty, operation, &observed, generation_before_create(change)),
                 Err(error) => {
-                    let found = find_after_failure(&*session, ty, prepared, &call, &error).await;
+                    let found = find_after_failure(&*session, ty, prepared, &call, started, &error).await;
                     create_failed(applier, prepared, ty, operation, error, found)
                 }
             }

@@ -1,5 +1,6 @@
 //! The scheduler: runs steps as they become ready, as many at once as allowed, until none is left or the user stops.
 
+mod calls;
 mod ending;
 mod progress;
 mod record;
@@ -14,6 +15,7 @@ use crate::action::Action;
 use crate::event::Event;
 use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
 use crate::store::{Record, StoreError};
+use calls::Calls;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -57,7 +59,7 @@ enum Finished {
     /// A provider call ended.
     Called { step: StepId, outcome: Box<Outcome>, prepared: Box<Prepared> },
     /// The intent of a step could not be written: it was not called.
-    NotCalled { step: StepId, error: StoreError },
+    NotCalled { step: StepId, instance: String, error: StoreError },
     /// What a step left behind is durable (or is not).
     Recorded { step: StepId, result: Result<(), StoreError>, event: Option<Event> },
 }
@@ -72,9 +74,8 @@ struct Run<'a> {
     steps: Steps,
     states: Vec<State>,
     ready: VecDeque<StepId>,
-    /// Prepared calls that wait for a free slot.
-    calls: VecDeque<StepId>,
-    running: usize,
+    /// Calls that wait for a free slot, and the number of those that run.
+    calls: Calls<'a>,
     futures: FuturesUnordered<BoxFuture<'a, Finished>>,
     values: Vec<Values>,
     writer: Writer,
@@ -111,8 +112,7 @@ impl<'a> Run<'a> {
             steps,
             states,
             ready,
-            calls: VecDeque::new(),
-            running: 0,
+            calls: Calls::new(applier.parallelism),
             futures: FuturesUnordered::new(),
             values,
             writer,
@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
         if (is_stopped || self.lease_error.is_some()) && !self.is_stopping {
             self.is_stopping = true;
             self.report.is_interrupted = is_stopped;
-            self.applier.events.take(Event::Stopping { running: self.running });
+            self.applier.events.take(Event::Stopping { running: self.calls.running() });
         }
     }
 
@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
                     } else if self.is_recorded_only(change) {
                         self.record_forward(step, plan, change, records).await;
                     } else {
-                        self.calls.push_back(step);
+                        self.queue_call(step, change);
                     }
                 }
                 Some(Step::Remove { stack, change }) => {
@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
                     if change.in_doubt.is_some() {
                         self.break_step(step, change.address.to_string());
                     } else if self.is_removed_by_call(change) {
-                        self.calls.push_back(step);
+                        self.queue_call(step, change);
                     } else {
                         self.record_removal(step, plan, change, records).await;
                     }
@@ -215,28 +215,39 @@ impl<'a> Run<'a> {
     /// Prepares as many calls as there are free slots; their intents join the records.
     async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<(StepId, Prepared)> {
         let mut starting = Vec::new();
-        while self.may_start() && self.running < self.applier.parallelism.max(1) {
-            let Some(step) = self.calls.pop_front() else { break };
+        while self.may_start() {
+            let Some((step, instance)) = self.calls.start() else { break };
             let prepared = match self.prepare(step).await {
                 Some(Ok(prepared)) => prepared,
                 Some(Err(failed)) => {
+                    self.calls.end(instance);
                     self.fail(step, *failed, true);
                     continue;
                 }
-                None => continue,
+                None => {
+                    self.calls.end(instance);
+                    continue;
+                }
             };
             match &prepared.intent {
                 Some(intent) => {
                     records.push(Record::Intent(Box::new(intent.clone())));
                     self.set(step, State::Running);
-                    self.running += 1;
                     starting.push((step, prepared));
                 }
                 // What was to be a call turned out to change nothing remote.
-                None => self.record(step, prepared, records).await,
+                None => {
+                    self.calls.end(instance);
+                    self.record(step, prepared, records).await;
+                }
             }
         }
         starting
+    }
+
+    fn queue_call(&mut self, step: StepId, change: &'a Change) {
+        let most = self.applier.registry.max_concurrency(&change.provider);
+        self.calls.push(step, &change.provider, most);
     }
 
     async fn prepare(&self, step: StepId) -> Option<Result<Prepared, Box<Failed>>> {
@@ -273,7 +284,7 @@ impl<'a> Run<'a> {
             self.futures.push(Box::pin(async move {
                 // The intent may have waited for long: a lease that ended meanwhile gives no right to call.
                 if let Err(error) = ack.await.and_then(|()| held.check()) {
-                    return Finished::NotCalled { step, error };
+                    return Finished::NotCalled { step, instance: prepared.change.provider, error };
                 }
                 applier.events.take(Event::StepStarted {
                     stack: prepared.stack.clone(),
@@ -289,11 +300,11 @@ impl<'a> Run<'a> {
     fn take(&mut self, finished: Finished) {
         match finished {
             Finished::Called { step, outcome, prepared } => {
-                self.running = self.running.saturating_sub(1);
+                self.calls.end(&prepared.change.provider);
                 self.outcome(step, *outcome, &prepared);
             }
-            Finished::NotCalled { step, error } => {
-                self.running = self.running.saturating_sub(1);
+            Finished::NotCalled { step, instance, error } => {
+                self.calls.end(&instance);
                 self.break_step(step, error.to_string());
                 self.store_error.get_or_insert(error);
             }

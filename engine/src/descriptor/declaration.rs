@@ -54,7 +54,10 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
         .word("adopt", &[("never", Adopt::Never), ("ifExists", Adopt::IfExists), ("ifOurs", Adopt::IfOurs)])
         .unwrap_or_default();
     let lifecycle = fields.optional("lifecycle").map(|entry| read_lifecycle(&entry.value, fields.diagnostics));
-    let timeouts = fields.optional("timeouts").map(|entry| read_timeouts(&entry.value, fields.diagnostics));
+    let mut lifecycle = lifecycle.unwrap_or_default();
+    if let Some(entry) = fields.optional("timeouts") {
+        lifecycle.timeouts = read_timeouts(&entry.value, fields.diagnostics);
+    }
     fields.finish();
     let (ty, name) = (ty?, name?);
     names::check(&ty, "a resource type", diagnostics);
@@ -70,8 +73,7 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
         provider,
         shared,
         adopt,
-        lifecycle: lifecycle.unwrap_or_default(),
-        timeouts: timeouts.unwrap_or_default(),
+        lifecycle,
         span: node.span,
     })
 }
@@ -85,6 +87,7 @@ fn read_lifecycle(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Lifecycle {
         on_last_release: fields
             .word("onLastRelease", &[("retain", OnLastRelease::Retain), ("delete", OnLastRelease::Delete)])
             .unwrap_or_default(),
+        timeouts: TimeoutOverrides::default(),
     };
     fields.finish();
     lifecycle

@@ -8,7 +8,6 @@ use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::store::RowStatus;
-use terrace_provider::schema::Timeouts;
 
 /// Plans the removal of one row; `None` when there is nothing to do.
 pub(crate) fn remove(
@@ -57,8 +56,8 @@ pub(crate) fn remove(
         prior: Some(row.opened.prior),
         after: None,
         replace_paths: Vec::new(),
+        timeouts: lifecycle.timeouts(ty),
         lifecycle,
-        timeouts: Timeouts { ..ty.timeouts },
         data_loss: None,
         in_doubt,
     }))

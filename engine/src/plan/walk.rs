@@ -22,7 +22,6 @@ use crate::store::Read;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Map, ResourceType, Session, Value};
 
 /// Variables that a saved plan evaluates from what it does, instead of keeping their values.
@@ -357,7 +356,6 @@ fn wanted<'w>(
     provider: String,
     prepared: Prepared,
 ) -> Wanted<'w> {
-    let given = &declaration.timeouts;
     Wanted {
         stack,
         address,
@@ -368,12 +366,7 @@ fn wanted<'w>(
         depends_on: prepared.depends_on,
         lifecycle: declaration.lifecycle.clone(),
         adopt: declaration.adopt,
-        timeouts: Timeouts {
-            create: given.create.unwrap_or(ty.timeouts.create),
-            update: given.update.unwrap_or(ty.timeouts.update),
-            delete: given.delete.unwrap_or(ty.timeouts.delete),
-            read: given.read.unwrap_or(ty.timeouts.read),
-        },
+        timeouts: declaration.lifecycle.timeouts(ty),
         template: &declaration.config,
         span: declaration.name.span,
         place: planner.sources.place(declaration.name.span),

@@ -36,6 +36,8 @@ pub struct Remote {
     pub effects: Vec<String>,
     /// What was asked: `find a`, `read a`.
     pub asked: Vec<String>,
+    /// The ages of the lost calls that were looked for.
+    pub ages: Vec<std::time::Duration>,
     /// Set when a call was made that never answers.
     pub hung: CancellationToken,
     /// Faults by the beginning of a call's text.
@@ -252,6 +254,7 @@ impl Session for Connected {
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         self.ask(format!("find {}", key(&attempt.identity))).await?;
+        self.remote.lock().unwrap().ages.extend(attempt.lost_call.iter().map(|lost| lost.age));
         let found = self.remote.lock().unwrap().objects.get(&key(&attempt.identity)).map(observed);
         Ok(match (found, &attempt.lost_call) {
             (Some(object), Some(_)) => Found::Ours(object),

@@ -440,7 +440,6 @@ async fn a_find_that_fails_is_an_error() {
         lost_call: Some(LostCall {
             operation: "operation-2".to_owned(),
             step: "step".to_owned(),
-            started_at: jiff::Timestamp::now(),
             timeout: Duration::from_secs(60),
             age: Duration::from_secs(61),
         }),

@@ -153,7 +153,6 @@ impl Local {
         let lost_call = LostCall {
             operation: self.call().operation,
             step: self.call().step,
-            started_at: jiff::Timestamp::now() - jiff::SignedDuration::from_secs(i64::try_from(age).unwrap()),
             timeout: Duration::from_secs(60),
             age: Duration::from_secs(age),
         };

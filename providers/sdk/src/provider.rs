@@ -165,11 +165,9 @@ pub struct LostCall {
     pub operation: String,
     /// The step.
     pub step: String,
-    /// When the intent was recorded.
-    pub started_at: jiff::Timestamp,
     /// How long the call was allowed to take.
     pub timeout: Duration,
-    /// How long ago the intent was recorded, by the clock of the store.
+    /// How long ago the call began at the latest: when its intent was recorded, by the clock of the store.
     pub age: Duration,
 }
 

@@ -7,7 +7,7 @@ use crate::deadline;
 use crate::plan::contract;
 use crate::record::storable;
 use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, ProviderError, ResourceType};
 use uuid::Uuid;
@@ -72,6 +72,7 @@ pub(super) async fn find_after_failure(
     ty: &ResourceType,
     prepared: &Prepared,
     call: &Call,
+    started: Instant,
     error: &ProviderError,
 ) -> AfterFailure {
     if let Some(object) = &error.object {
@@ -97,9 +98,8 @@ pub(super) async fn find_after_failure(
         lost_call: Some(LostCall {
             operation: call.operation.clone(),
             step: call.step.clone(),
-            started_at: jiff::Timestamp::UNIX_EPOCH,
             timeout: call.timeout,
-            age: call.timeout,
+            age: started.elapsed(),
         }),
     };
     match deadline::reading(prepared.change.timeouts.read, session.find(ty, &attempt)).await {

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::plan::{Change, StackPlan};
 use crate::store::{Record, StepAction};
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Records how a call ended. An outcome in doubt leaves the step open: the next run finds out.
     pub(super) fn outcome(&mut self, step: StepId, outcome: Outcome, prepared: &Prepared) {
         let mut records = Vec::new();
@@ -39,7 +39,7 @@ impl Run<'_> {
         &mut self,
         step: StepId,
         plan: &StackPlan,
-        change: &Change,
+        change: &'a Change,
         records: &mut Vec<Record>,
     ) {
         let Some(Step::Forward { stack, .. }) = self.steps.all.get(step).copied() else { return };
@@ -47,7 +47,7 @@ impl Run<'_> {
         let number = step_number(step);
         match execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await {
             Ok(prepared) if prepared.intent.is_none() => self.record(step, prepared, records).await,
-            Ok(_) => self.calls.push_back(step),
+            Ok(_) => self.queue_call(step, change),
             Err(failed) => self.fail(step, *failed, true),
         }
     }

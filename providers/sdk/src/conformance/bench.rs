@@ -58,7 +58,6 @@ impl<'a> Bench<'a> {
         let lost_call = LostCall {
             operation: self.behaviour.replace(' ', "-"),
             step: "lost".to_owned(),
-            started_at: jiff::Timestamp::now() - jiff::SignedDuration::from_secs(60),
             timeout: Duration::from_secs(1),
             age: Duration::from_secs(60),
         };

@@ -118,7 +118,6 @@ impl World {
             lost_call: step.map(|step| LostCall {
                 operation: "operation".to_owned(),
                 step: step.to_owned(),
-                started_at: "2026-01-01T00:00:00Z".parse().unwrap(),
                 timeout: Duration::from_secs(1),
                 age: Duration::from_secs(2),
             }),
