@@ -1,5 +1,7 @@
-//! How long provider calls are waited for.
+//! How long provider calls are waited for, and what becomes of those that break off.
 
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use terrace_provider::{ErrorKind, ProviderError};
 
@@ -8,7 +10,7 @@ pub(crate) async fn changing<T>(
     timeout: Duration,
     call: impl Future<Output = Result<T, ProviderError>>,
 ) -> Result<T, ProviderError> {
-    tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| Err(no_answer(ErrorKind::Ambiguous, timeout)))
+    answer(ErrorKind::Ambiguous, ErrorKind::Ambiguous, timeout, call).await
 }
 
 /// Waits for a call that changes nothing.
@@ -16,7 +18,22 @@ pub(crate) async fn reading<T>(
     timeout: Duration,
     call: impl Future<Output = Result<T, ProviderError>>,
 ) -> Result<T, ProviderError> {
-    tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| Err(no_answer(ErrorKind::Transient, timeout)))
+    answer(ErrorKind::Transient, ErrorKind::Bug, timeout, call).await
+}
+
+/// A provider that panics takes its own call down, not those of others: what is asserted to be safe is dropped.
+async fn answer<T>(
+    late: ErrorKind,
+    panicked: ErrorKind,
+    timeout: Duration,
+    call: impl Future<Output = Result<T, ProviderError>>,
+) -> Result<T, ProviderError> {
+    match tokio::time::timeout(timeout, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(ProviderError::new(panicked, "the provider broke off in the middle of the call")
+            .solution("this is a fault of the provider: report it to its author")),
+        Err(_) => Err(no_answer(late, timeout)),
+    }
 }
 
 /// The error of a call that did not answer.

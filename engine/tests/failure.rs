@@ -54,6 +54,19 @@ async fn a_create_whose_reply_was_lost_is_found_and_counts_as_done() {
 }
 
 #[tokio::test]
+async fn a_provider_that_panics_takes_no_other_call_down_and_what_it_did_is_found() {
+    let story = Story::new();
+    story.fault("create b", Fault::Panic);
+    let report = story.apply(&three()).await;
+    assert_eq!(report.done.len(), 3);
+    story.fault("find b", Fault::Panic);
+    story.fault("delete b", Fault::Panic);
+    let report = story.destroy().await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
 async fn temporary_errors_are_tried_again() {
     let story = Story::new();
     story.fault("create b", Fault::Before(ErrorKind::Transient));

@@ -19,6 +19,8 @@ pub enum Fault {
     After(ErrorKind),
     /// It takes effect, and the reply says something else.
     Lie,
+    /// It takes effect, and the provider panics.
+    Panic,
     /// It never answers, before it has any effect.
     HangBefore,
     /// It never answers, after it took effect.
@@ -122,6 +124,7 @@ impl Connected {
         match fault {
             None => Ok(()),
             Some(Fault::Before(kind) | Fault::After(kind)) => Err(ProviderError::new(kind, format!("{text}: no"))),
+            Some(Fault::Panic) => panic!("{text}"),
             Some(Fault::Lie | Fault::HangBefore | Fault::HangAfter) => std::future::pending().await,
         }
     }
@@ -159,6 +162,10 @@ impl Connected {
             Some(Fault::After(kind)) => {
                 effect(&mut self.remote.lock().unwrap());
                 Err(ProviderError::new(kind, format!("the reply to {text} was lost")))
+            }
+            Some(Fault::Panic) => {
+                effect(&mut self.remote.lock().unwrap());
+                panic!("{text}");
             }
             Some(Fault::Lie) => {
                 let observed = effect(&mut self.remote.lock().unwrap());
