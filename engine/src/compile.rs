@@ -2,6 +2,7 @@
 //!
 //! Components that were not chosen are neither validated nor matched: another operation deploys them.
 
+mod locals;
 mod specific;
 mod variables;
 
@@ -13,9 +14,11 @@ use crate::blueprint::{Blueprint, Check, Library};
 use crate::descriptor::{BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Functions, Missing, ReferenceStep, Scope, descend};
+use crate::graph::component_references;
 use crate::plan::compute::Environment;
 use crate::source::{Sources, Span};
 use crate::yaml::Node;
+use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,6 +60,8 @@ pub struct CompiledStack {
     pub product: Value,
     /// The values of the variables: `vars` in expressions.
     pub variables: Map,
+    /// The values of the locals: `locals` in expressions.
+    pub locals: Map,
 }
 
 /// A component ready to be planned.
@@ -126,16 +131,19 @@ impl Compiler<'_> {
     ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
         let variables = variables::resolve(self, descriptor, &mut diagnostics);
+        let facts = self.facts(descriptor, &variables, &mut diagnostics);
         let mut components = Vec::with_capacity(descriptor.components.len());
         for component in &descriptor.components {
             let is_chosen = chosen.is_empty() || chosen.contains(&component.key);
             let compiled = match (&component.body, is_chosen) {
                 (_, false) => Some(nothing(component)),
-                (Body::Resources(declarations), true) => {
-                    Some(CompiledComponent { declarations: Arc::new(declarations.clone()), ..nothing(component) })
-                }
+                (Body::Resources(declarations), true) => Some(CompiledComponent {
+                    depends_on: dependencies(component, declarations, descriptor),
+                    declarations: Arc::new(declarations.clone()),
+                    ..nothing(component)
+                }),
                 (Body::Blueprint(wanted), true) => {
-                    self.with_blueprint(descriptor, component, wanted, &variables, &mut diagnostics)
+                    self.with_blueprint(descriptor, component, wanted, facts.clone(), &mut diagnostics)
                 }
             };
             components.extend(compiled);
@@ -144,8 +152,24 @@ impl Compiler<'_> {
             return (None, diagnostics);
         }
         let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
-        let compiled = CompiledStack { stack, components, product: descriptor.product.clone(), variables };
+        let locals = facts.roots.get("locals").and_then(Value::as_map).cloned().unwrap_or_default();
+        let compiled = CompiledStack { stack, components, product: descriptor.product.clone(), variables, locals };
         (Some(compiled), diagnostics)
+    }
+
+    /// What is known of a stack before anything is planned.
+    fn facts(&self, descriptor: &Descriptor, variables: &Map, diagnostics: &mut Vec<Diagnostic>) -> FactScope {
+        let roots = [
+            ("product", descriptor.product.clone()),
+            ("environment", Value::from(self.environment.name.as_str())),
+            ("stack", Value::from(descriptor.stack.as_str())),
+            ("settings", self.environment.settings.clone()),
+            ("vars", Value::Map(variables.clone())),
+        ];
+        let mut facts = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
+        let locals = locals::resolve(self, descriptor, &facts, diagnostics);
+        facts.roots.insert("locals".to_owned(), Value::Map(locals));
+        facts
     }
 
     fn with_blueprint(
@@ -153,7 +177,7 @@ impl Compiler<'_> {
         descriptor: &Descriptor,
         component: &Component,
         wanted: &BlueprintUse,
-        variables: &Map,
+        mut scope: FactScope,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<CompiledComponent> {
         let blueprint = match self.library.choose(&component.key, wanted, component.span, self.templates) {
@@ -162,18 +186,6 @@ impl Compiler<'_> {
                 diagnostics.push(*diagnostic);
                 return None;
             }
-        };
-        let mut scope = FactScope {
-            roots: [
-                ("product", descriptor.product.clone()),
-                ("environment", Value::from(self.environment.name.as_str())),
-                ("stack", Value::from(descriptor.stack.as_str())),
-                ("settings", self.environment.settings.clone()),
-                ("vars", Value::Map(variables.clone())),
-            ]
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
         };
         // In a data product everything is the user's text; in a stack `specific` may hold expressions.
         let node = match descriptor.front_end {
@@ -225,6 +237,22 @@ impl Compiler<'_> {
     }
 }
 
+/// What a component depends on. A stack's own resources say so by what they read.
+fn dependencies(component: &Component, declarations: &Declarations, descriptor: &Descriptor) -> Vec<Dependency> {
+    if !component.key.is_empty() {
+        return component.depends_on.clone();
+    }
+    let mut read: IndexMap<&str, Dependency> = IndexMap::new();
+    for (reference, span) in component_references(declarations) {
+        let Some(ReferenceStep::Key(wanted)) = reference.steps.first() else { continue };
+        if let Some(other) = descriptor.components.iter().find(|other| other.key == *wanted) {
+            let dependency = || Dependency { text: wanted.clone(), key: Some(wanted.clone()), span };
+            read.entry(&other.key).or_insert_with(dependency);
+        }
+    }
+    read.into_values().collect()
+}
+
 /// `name version` of a blueprint.
 fn blueprint_name(blueprint: &Blueprint) -> String {
     format!("{} {}", blueprint.name.value, blueprint.version)
@@ -243,18 +271,21 @@ fn nothing(component: &Component) -> CompiledComponent {
 }
 
 /// Variables that are known before anything is planned.
+#[derive(Clone)]
 struct FactScope {
     roots: Map,
 }
 
 impl Scope for FactScope {
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
-        match self.roots.get(root) {
-            Some(value) => descend(value, root, steps),
-            None => Err(Missing {
+        let Some(value) = self.roots.get(root) else {
+            let known: Vec<&str> = self.roots.keys().map(String::as_str).collect();
+            return Err(Missing {
                 message: format!("there is no variable `{root}` here"),
-                hint: did_you_mean(root, self.roots.keys().map(String::as_str)),
-            }),
-        }
+                hint: did_you_mean(root, known.iter().copied())
+                    .or_else(|| Some(format!("there are: {}", known.join(", ")))),
+            });
+        };
+        descend(value, root, steps)
     }
 }

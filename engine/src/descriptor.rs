@@ -36,6 +36,8 @@ pub struct Descriptor {
     pub target: Option<String>,
     /// The declared variables.
     pub variables: Vec<Variable>,
+    /// Values computed once from the variables, under names of their own.
+    pub locals: Vec<Local>,
 }
 
 /// Which front end read a descriptor.
@@ -299,6 +301,15 @@ pub enum VariableType {
     Schema(serde_json::Value),
     /// Anything.
     Any,
+}
+
+/// A value that a stack computes from its variables: `locals.NAME` in expressions.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// The name.
+    pub name: Located<String>,
+    /// The value; may read variables and other locals.
+    pub value: Template,
 }
 
 /// A condition that a variable must meet.

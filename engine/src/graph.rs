@@ -3,16 +3,17 @@
 //! Nodes are declarations, not instances: a `forEach` of 100,000 is one node. Components that others depend on stand
 //! as two nodes, their beginning and their end, so that the number of edges grows with what is written.
 
+pub(crate) mod loops;
+
 use crate::compile::CompiledComponent;
 use crate::descriptor::{Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::source::Span;
 use indexmap::IndexMap;
-use petgraph::algo::{kosaraju_scc, toposort};
+use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
-use petgraph::visit::EdgeRef;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// A declaration: the component's and its own position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,7 +55,10 @@ pub fn order(components: &[CompiledComponent]) -> Result<Vec<Visit>, Vec<Diagnos
     }
     match toposort(&graph.edges, None) {
         Ok(nodes) => Ok(nodes.into_iter().filter_map(|node| graph.visit(node)).collect()),
-        Err(_) => Err(graph.explain_cycles(components)),
+        Err(_) => {
+            let hint = "take one of these references away, or split a resource in two";
+            Err(loops::explain(&graph.edges, hint, |node| graph.describe(node, components)))
+        }
     }
 }
 
@@ -102,8 +106,8 @@ impl Graph {
                 let (Some(end), Some(begin)) = (self.ends.get(*other), self.begins.get(position)) else { continue };
                 self.edges.add_edge(*end, *begin, dependency.span);
             }
-            for (reference, span) in declared_references(&component.declarations) {
-                check_component_reference(component, components, &reference, span, diagnostics);
+            for (reference, span) in component_references(&component.declarations) {
+                check_component_reference(component, components, reference, span, diagnostics);
             }
         }
     }
@@ -153,65 +157,6 @@ impl Graph {
         }
     }
 
-    fn explain_cycles(&self, components: &[CompiledComponent]) -> Vec<Diagnostic> {
-        let mut diagnostics = Vec::new();
-        for group in kosaraju_scc(&self.edges) {
-            let members: HashSet<NodeIndex> = group.iter().copied().collect();
-            let Some(start) = group.iter().copied().min() else { continue };
-            let is_loop = group.len() > 1 || self.edges.contains_edge(start, start);
-            if !is_loop {
-                continue;
-            }
-            // From user to what it needs, as a person reads references; component barriers stand for their component.
-            let mut needs: Vec<(String, Span)> = Vec::new();
-            for (node, span) in self.find_loop(start, &members).into_iter().rev() {
-                let Some(name) = self.describe(node, components) else { continue };
-                if needs.last().is_none_or(|(last, _)| *last != name) {
-                    needs.push((name, span));
-                }
-            }
-            let mut names: Vec<&str> = needs.iter().map(|(name, _)| name.as_str()).collect();
-            names.extend(names.first().copied());
-            let mut diagnostic = Diagnostic::error("reference_cycle", format!("a loop: {}", names.join(" → ")))
-                .hint("take one of these references away, or split a resource in two");
-            for ((name, span), needed) in needs.iter().zip(names.iter().skip(1)) {
-                diagnostic = diagnostic.at_with(*span, format!("{name} needs {needed}"));
-            }
-            diagnostics.push(diagnostic);
-        }
-        diagnostics
-    }
-
-    /// A loop through `start`: each node with the place of the edge that leads to it.
-    fn find_loop(&self, start: NodeIndex, members: &HashSet<NodeIndex>) -> Vec<(NodeIndex, Span)> {
-        let mut came_from: HashMap<NodeIndex, (NodeIndex, Span)> = HashMap::new();
-        let mut queue = std::collections::VecDeque::from([start]);
-        while let Some(node) = queue.pop_front() {
-            for edge in self.edges.edges(node) {
-                let target = edge.target();
-                if !members.contains(&target) || came_from.contains_key(&target) {
-                    continue;
-                }
-                came_from.insert(target, (node, *edge.weight()));
-                queue.push_back(target);
-            }
-            if came_from.contains_key(&start) {
-                break;
-            }
-        }
-        let mut path = Vec::new();
-        let mut at = start;
-        while let Some((before, span)) = came_from.get(&at) {
-            path.push((at, *span));
-            at = *before;
-            if at == start {
-                break;
-            }
-        }
-        path.reverse();
-        path
-    }
-
     fn describe(&self, node: NodeIndex, components: &[CompiledComponent]) -> Option<String> {
         match self.edges.node_weight(node)? {
             Node::Begin(position) => {
@@ -258,15 +203,14 @@ fn resource_name(reference: &Reference) -> Option<Result<&str, ()>> {
     }
 }
 
-fn declared_references(declarations: &Declarations) -> Vec<(Reference, Span)> {
+/// The references to other components, with their places.
+pub(crate) fn component_references(declarations: &Declarations) -> impl Iterator<Item = (&Reference, Span)> {
     let of_resources = declarations.resources.iter().flat_map(templates);
     let of_outputs = declarations.outputs.iter().map(|output| &output.value);
     of_resources
         .chain(of_outputs)
         .flat_map(Template::located_references)
         .filter(|(reference, _)| reference.root == "components")
-        .map(|(reference, span)| (reference.clone(), span))
-        .collect()
 }
 
 fn check_component_reference(

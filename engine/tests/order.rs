@@ -307,3 +307,25 @@ async fn protection_is_recorded_when_nothing_else_changes_and_lifted_the_same_wa
     story.apply(&none).await;
     assert!(story.rows().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_stacks_own_resources_come_after_the_components_whose_outputs_they_read() {
+    let story = Story::new();
+    let text = "
+apiVersion: terrace.dev/v1
+kind: Stack
+metadata: {name: demo}
+resources:
+  - {type: world_thing, name: own, config: {key: own, val: '${{ components.x.outputs.id }}'}}
+outputs: {id: '${{ components.x.outputs.id }}'}
+components:
+  x:
+    resources: [{type: world_thing, name: a, config: {key: a}}]
+    outputs: {id: '${{ resources.a.id }}'}
+";
+    story.apply(text).await;
+    assert_eq!(story.log(), ["create a", "create own"]);
+    assert_eq!(story.remote_value("own", "val"), "id-1".into());
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete own", "delete a"]);
+}

@@ -37,12 +37,13 @@ pub(super) fn check_component(name: &Located<String>, diagnostics: &mut Vec<Diag
     }
 }
 
-/// As [`check`], for a variable: it may also come in as an environment variable's name.
-pub(super) fn check_variable(name: &Located<String>, diagnostics: &mut Vec<Diagnostic>) {
-    check(name, "a variable", diagnostics);
+/// As [`check`], for what expressions read by a bare name: a variable, which may also come in as an environment
+/// variable's name, or a local.
+pub(super) fn check_bare(name: &Located<String>, what: &str, diagnostics: &mut Vec<Diagnostic>) {
+    check(name, what, diagnostics);
     if is_identifier(&name.value) && name.value.contains('-') {
         diagnostics.push(
-            Diagnostic::error("illegal_name", format!("`{}` cannot be the name of a variable", name.value))
+            Diagnostic::error("illegal_name", format!("`{}` cannot be the name of {what}", name.value))
                 .at(name.span)
                 .hint(format!("an expression would read a subtraction; use `{}`", name.value.replace('-', "_"))),
         );

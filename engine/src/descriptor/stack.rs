@@ -6,7 +6,7 @@ use super::declaration::{
     check_names, check_unique, compile, read_resources, read_stack_outputs, required_words, unknown_name,
 };
 use super::{
-    BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FrontEnd, Located, Validation,
+    BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FrontEnd, Local, Located, Validation,
     Variable, VariableType, names,
 };
 use crate::decode::Fields;
@@ -24,6 +24,7 @@ pub struct StackFile {
     /// The stack's name.
     pub name: Located<String>,
     variables: Vec<Variable>,
+    locals: Vec<Local>,
     own: Declarations,
     components: Vec<Component>,
     span: Span,
@@ -32,17 +33,19 @@ pub struct StackFile {
 /// Reads one `kind: Stack` file.
 pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<StackFile> {
     let mut fields = Fields::open(node, "a stack", diagnostics)?;
-    fields.not_supported_yet(&["locals", "data", "checks", "moved", "forget", "imports"]);
+    fields.not_supported_yet(&["data", "checks", "moved", "forget", "imports"]);
     check_api_version(&mut fields);
     fields.optional("kind");
     let name = fields.required("metadata").and_then(|entry| read_metadata(&entry.value, fields.diagnostics));
     let variables = fields.map("variables").iter();
     let variables = variables.filter_map(|entry| read_variable(entry, sources, fields.diagnostics)).collect();
+    let locals = fields.map("locals").iter();
+    let locals = locals.map(|entry| read_local(entry, sources, fields.diagnostics)).collect();
     let own = read_declarations(&mut fields, sources);
     let components = fields.map("components").iter();
     let components = components.filter_map(|entry| read_component(entry, sources, fields.diagnostics)).collect();
     fields.finish();
-    Some(StackFile { name: name?, variables, own, components, span: node.span })
+    Some(StackFile { name: name?, variables, locals, own, components, span: node.span })
 }
 
 /// Reads `apiVersion` and reports one that is not ours.
@@ -93,7 +96,7 @@ fn read_component(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagno
 
 fn read_variable(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Variable> {
     let name = Located { value: entry.key.clone(), span: entry.key_span };
-    names::check_variable(&name, diagnostics);
+    names::check_bare(&name, "a variable", diagnostics);
     if entry.value.is_null() {
         return Some(Variable {
             name,
@@ -117,6 +120,12 @@ fn read_variable(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnos
     }
     fields.finish();
     Some(Variable { name, ty, default, is_sensitive, validation })
+}
+
+fn read_local(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Local {
+    let name = Located { value: entry.key.clone(), span: entry.key_span };
+    names::check_bare(&name, "a local", diagnostics);
+    Local { name, value: compile(&entry.value, sources, diagnostics) }
 }
 
 fn read_variable_type(fields: &mut Fields<'_, '_>) -> VariableType {
@@ -192,14 +201,16 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
     let first = files.first()?;
     let (stack, span) = (first.name.value.clone(), first.span);
     let mut own = Declarations::default();
-    let (mut variables, mut components) = (Vec::new(), Vec::new());
+    let (mut variables, mut locals, mut components) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
         own.resources.extend(file.own.resources);
         own.outputs.extend(file.own.outputs);
         variables.extend(file.variables);
+        locals.extend(file.locals);
         components.extend(file.components);
     }
     check_unique(variables.iter().map(|variable: &Variable| &variable.name), "variable", diagnostics);
+    check_unique(locals.iter().map(|local: &Local| &local.name), "local", diagnostics);
     check_names(&own, diagnostics);
     for component in &components {
         if let Body::Resources(declarations) = &component.body {
@@ -219,6 +230,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
         components,
         target: None,
         variables,
+        locals,
     })
 }
 

@@ -65,6 +65,7 @@ fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
         components,
         target,
         variables: Vec::new(),
+        locals: Vec::new(),
     })
 }
 

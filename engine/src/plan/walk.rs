@@ -394,6 +394,7 @@ fn roots(planner: &Planner<'_>, compiled: &CompiledStack) -> Map {
         ("stack", Value::from(compiled.stack.name.as_str())),
         ("settings", planner.environment.settings.clone()),
         ("vars", Value::Map(compiled.variables.clone())),
+        ("locals", Value::Map(compiled.locals.clone())),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

@@ -1,0 +1,71 @@
+//! Why a graph has no order: each loop in it, printed with the place of each of its edges.
+
+use crate::diagnostic::Diagnostic;
+use crate::source::Span;
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// One error for each loop. Edges lead from what is needed to what needs it; nodes without a name are passed over.
+pub(crate) fn explain<N>(
+    edges: &DiGraph<N, Span>,
+    hint: &str,
+    name: impl Fn(NodeIndex) -> Option<String>,
+) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    for group in kosaraju_scc(edges) {
+        let members: HashSet<NodeIndex> = group.iter().copied().collect();
+        let Some(start) = group.iter().copied().min() else { continue };
+        let is_loop = group.len() > 1 || edges.contains_edge(start, start);
+        if !is_loop {
+            continue;
+        }
+        // From user to what it needs, as a person reads references; component barriers stand for their component.
+        let mut needs: Vec<(String, Span)> = Vec::new();
+        for (node, span) in find(edges, start, &members).into_iter().rev() {
+            let Some(name) = name(node) else { continue };
+            if needs.last().is_none_or(|(last, _)| *last != name) {
+                needs.push((name, span));
+            }
+        }
+        let mut names: Vec<&str> = needs.iter().map(|(name, _)| name.as_str()).collect();
+        names.extend(names.first().copied());
+        let mut diagnostic = Diagnostic::error("reference_cycle", format!("a loop: {}", names.join(" → "))).hint(hint);
+        for ((name, span), needed) in needs.iter().zip(names.iter().skip(1)) {
+            diagnostic = diagnostic.at_with(*span, format!("{name} needs {needed}"));
+        }
+        diagnostics.push(diagnostic);
+    }
+    diagnostics
+}
+
+/// A loop through `start`: each node with the place of the edge that leads to it.
+fn find<N>(edges: &DiGraph<N, Span>, start: NodeIndex, members: &HashSet<NodeIndex>) -> Vec<(NodeIndex, Span)> {
+    let mut came_from: HashMap<NodeIndex, (NodeIndex, Span)> = HashMap::new();
+    let mut queue = VecDeque::from([start]);
+    while let Some(node) = queue.pop_front() {
+        for edge in edges.edges(node) {
+            let target = edge.target();
+            if !members.contains(&target) || came_from.contains_key(&target) {
+                continue;
+            }
+            came_from.insert(target, (node, *edge.weight()));
+            queue.push_back(target);
+        }
+        if came_from.contains_key(&start) {
+            break;
+        }
+    }
+    let mut path = Vec::new();
+    let mut at = start;
+    while let Some((before, span)) = came_from.get(&at) {
+        path.push((at, *span));
+        at = *before;
+        if at == start {
+            break;
+        }
+    }
+    path.reverse();
+    path
+}
