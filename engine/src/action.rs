@@ -91,6 +91,8 @@ pub enum Reason {
     Tainted,
     /// Asked for with `--replace`.
     Requested,
+    /// What `replaceTriggeredBy` names changes.
+    Triggered,
     /// The resource is not declared any more.
     NoConfig,
     /// Its component is not described any more.
@@ -121,6 +123,7 @@ impl Reason {
             Self::CannotUpdate => "must be replaced",
             Self::Tainted => "is tainted, so must be replaced",
             Self::Requested => "will be replaced, as requested",
+            Self::Triggered => "what triggers its replacement changes",
             Self::NoConfig => "is not declared any more",
             Self::NoComponent => "its component is not described any more",
             Self::NoKey => "its key is not in forEach any more",
@@ -141,6 +144,7 @@ impl Reason {
             Self::CannotUpdate => Some("replace_because_cannot_update"),
             Self::Tainted => Some("replace_because_tainted"),
             Self::Requested => Some("replace_by_request"),
+            Self::Triggered => Some("replace_by_triggers"),
             Self::NoConfig => Some("delete_because_no_resource_config"),
             Self::NoComponent => Some("delete_because_no_module"),
             Self::NoKey => Some("delete_because_each_key"),

@@ -6,6 +6,7 @@
 
 pub mod declaration;
 mod front_door;
+mod lifecycle;
 mod names;
 pub mod stack;
 pub mod witboost;
@@ -15,7 +16,7 @@ use crate::source::Span;
 use crate::yaml::Node;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
-use terrace_provider::{ResourceType, Value};
+use terrace_provider::{Path, ResourceType, Value};
 
 pub use front_door::read;
 
@@ -169,7 +170,24 @@ pub struct ResourceDeclaration {
     pub adopt: Adopt,
     /// How changes behave, and how long calls may take.
     pub lifecycle: Lifecycle,
+    /// What may differ from what is configured.
+    pub ignore_changes: Vec<Located<Path>>,
+    /// What replaces the object when it changes.
+    pub replace_triggered_by: Vec<Trigger>,
     /// Where it begins.
+    pub span: Span,
+}
+
+/// What replaces an object when it changes: a resource of the same component, or a path into one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// The resource's name.
+    pub name: String,
+    /// What of it: of a `forEach` the first step is an instance. Empty for all of it.
+    pub path: Path,
+    /// As written.
+    pub text: String,
+    /// Where it stands.
     pub span: Span,
 }
 

@@ -130,6 +130,9 @@ impl Graph {
                 for name in &declaration.depends_on {
                     want(&name.value, name.span, diagnostics);
                 }
+                for trigger in &declaration.replace_triggered_by {
+                    want(&trigger.name, trigger.span, diagnostics);
+                }
                 for (reference, span) in templates(declaration).flat_map(Template::located_references) {
                     match resource_name(reference) {
                         Some(Ok(name)) => want(name, span, diagnostics),

@@ -7,6 +7,7 @@ pub mod compute;
 pub mod contract;
 pub(crate) mod doubt;
 pub mod file;
+pub(crate) mod ignored;
 mod orphans;
 mod outputs;
 mod reads;
@@ -14,6 +15,7 @@ pub(crate) mod refresh;
 pub(crate) mod resource;
 pub(crate) mod scope;
 mod shared;
+mod triggers;
 mod twins;
 pub mod typecheck;
 pub(crate) mod walk;
@@ -170,6 +172,10 @@ pub struct Change {
     pub after: Option<After>,
     /// The differences that need a new object.
     pub replace_paths: Vec<Path>,
+    /// What `replaceTriggeredBy` names and what changes, when that is the reason.
+    pub triggered_by: Vec<String>,
+    /// What may differ from what is configured.
+    pub ignored: Vec<Path>,
     /// The attributes that differ from what was recorded, outside any change of ours.
     pub drift: Vec<Path>,
     /// The resources that it comes after.

@@ -17,6 +17,7 @@ mod drift; // what differs from what is recorded
 mod failure; // steps that fail, crash, are stopped
 mod input; // descriptors with mistakes: what a person is told
 mod journal_points; // a crash or a failure at every write and every call
+mod lifecycle; // what is ignored, what triggers a replacement
 mod locals; // values computed from variables
 mod order; // what is called, in which order, and what a second plan says
 mod properties; // random stacks among random trouble

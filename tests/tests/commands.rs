@@ -341,6 +341,47 @@ fn blueprints_are_checked_without_a_descriptor() {
 }
 
 #[test]
+fn a_blueprints_lifecycle_is_checked_without_a_descriptor() {
+    let project = Project::new();
+    let text = BLUEPRINT.replace(
+        "name: note, config:",
+        "name: note, lifecycle: {ignoreChanges: [contnet, '*'], replaceTriggeredBy: [note.sha]}, config:",
+    );
+    project.write("blueprints/note.yaml", text);
+    snapshot!(project.run(["blueprints", "check", "blueprints"]), @"
+    exit: 1
+    --- stderr
+    unknown_attribute
+
+      × `local_file` has no attribute `contnet`
+       ╭─[blueprints/note.yaml:7:64]
+     7 │   - {type: local_file, name: note, lifecycle: {ignoreChanges: [contnet, '*'], replaceTriggeredBy: [note.sha]}, config: {path: note.txt, content: '${{ component.specific.text }}'}}
+       ·                                                                ───────
+       ╰────
+      help: did you mean `content`?
+
+    unknown_attribute
+
+      × `local_file` has no attribute `sha`
+       ╭─[blueprints/note.yaml:7:100]
+     7 │   - {type: local_file, name: note, lifecycle: {ignoreChanges: [contnet, '*'], replaceTriggeredBy: [note.sha]}, config: {path: note.txt, content: '${{ component.specific.text }}'}}
+       ·                                                                                                    ────────
+       ╰────
+      help: did you mean `sha256`?
+
+    reference_cycle
+
+      × a loop: sample/local_file.note → sample/local_file.note
+       ╭─[blueprints/note.yaml:7:100]
+     7 │   - {type: local_file, name: note, lifecycle: {ignoreChanges: [contnet, '*'], replaceTriggeredBy: [note.sha]}, config: {path: note.txt, content: '${{ component.specific.text }}'}}
+       ·                                                                                                    ────┬───
+       ·                                                                                                        ╰── sample/local_file.note needs sample/local_file.note
+       ╰────
+      help: take one of these references away, or split a resource in two
+    ");
+}
+
+#[test]
 fn a_plan_is_told_as_markdown_and_json() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["plan", "stack.yaml", "--format", "markdown"]), @r#"

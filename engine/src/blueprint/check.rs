@@ -9,12 +9,12 @@ mod sample;
 use super::Blueprint;
 use crate::address::InstanceKey;
 use crate::compile::CompiledComponent;
-use crate::descriptor::{Declarations, ResourceDeclaration};
+use crate::descriptor::{Declarations, ResourceDeclaration, Trigger};
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors};
 use crate::expression::{Functions, Reference, ReferenceStep, Template};
 use crate::graph::{self, Visit, templates};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
-use crate::plan::typecheck;
+use crate::plan::{ignored, typecheck};
 use crate::registry::Registry;
 use crate::source::Span;
 use indexmap::IndexMap;
@@ -60,8 +60,14 @@ impl Checker<'_> {
 
     fn declarations(&mut self, declarations: &Declarations, acl: Option<Value>) {
         for declaration in &declarations.resources {
-            if self.registry.resource_type(&declaration.ty.value).is_none() {
-                self.diagnostics.push(self.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span));
+            match self.registry.resource_type(&declaration.ty.value) {
+                Some((_, ty)) => drop(ignored::check(declaration, ty, &mut self.diagnostics)),
+                None => {
+                    self.diagnostics.push(self.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span))
+                }
+            }
+            for trigger in &declaration.replace_triggered_by {
+                self.trigger(trigger, declarations);
             }
             for template in templates(declaration) {
                 self.paths(template, declaration.for_each.is_some(), acl.is_some());
@@ -74,6 +80,15 @@ impl Checker<'_> {
             self.paths(&template, false, acl.is_some());
         }
         self.walk(declarations, acl);
+    }
+
+    /// Looks up what a trigger names. The instances of a `forEach` are a component's to say.
+    fn trigger(&mut self, trigger: &Trigger, declarations: &Declarations) {
+        let named = declarations.resources.iter().find(|resource| resource.name.value == trigger.name);
+        let Some(named) = named.filter(|named| named.for_each.is_none()) else { return };
+        if let Some((_, ty)) = self.registry.resource_type(&named.ty.value) {
+            typecheck::check_path(ty.name, &ty.attributes, &trigger.path, trigger.span, &mut self.diagnostics);
+        }
     }
 
     /// Evaluates all declarations over a sample, in their order.

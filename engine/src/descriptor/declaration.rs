@@ -1,16 +1,14 @@
 //! Resources and outputs as a stack's component and a blueprint declare them: the same fields, read by the same code.
 
-use super::TimeoutOverrides;
+use super::lifecycle::{Behaviour, read_lifecycle, read_timeouts};
 use super::names;
-use super::{Adopt, Declarations, Lifecycle, Located, OnLastRelease, OutputDeclaration, ResourceDeclaration};
+use super::{Adopt, Declarations, Located, OutputDeclaration, ResourceDeclaration};
 use crate::decode::{Fields, expect_text, listed, wrong_type};
 use crate::diagnostic::{Diagnostic, Label, Location, did_you_mean};
-use crate::duration;
 use crate::expression::{Template, TemplateKind};
 use crate::source::{Sources, Span};
 use crate::yaml::{Entry, Node, NodeKind};
 use indexmap::IndexMap;
-use std::time::Duration;
 use terrace_provider::{Map, Value};
 
 /// Reads the resources of one component or blueprint.
@@ -53,8 +51,8 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
     let adopt = fields
         .word("adopt", &[("never", Adopt::Never), ("ifExists", Adopt::IfExists), ("ifOurs", Adopt::IfOurs)])
         .unwrap_or_default();
-    let lifecycle = fields.optional("lifecycle").map(|entry| read_lifecycle(&entry.value, fields.diagnostics));
-    let mut lifecycle = lifecycle.unwrap_or_default();
+    let behaviour = fields.optional("lifecycle").map(|entry| read_lifecycle(&entry.value, fields.diagnostics));
+    let Behaviour { mut lifecycle, ignore_changes, replace_triggered_by } = behaviour.unwrap_or_default();
     if let Some(entry) = fields.optional("timeouts") {
         lifecycle.timeouts = read_timeouts(&entry.value, fields.diagnostics);
     }
@@ -74,51 +72,10 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
         shared,
         adopt,
         lifecycle,
+        ignore_changes,
+        replace_triggered_by,
         span: node.span,
     })
-}
-
-fn read_lifecycle(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Lifecycle {
-    let Some(mut fields) = Fields::open(node, "`lifecycle`", diagnostics) else { return Lifecycle::default() };
-    fields.not_supported_yet(&["ignoreChanges", "replaceTriggeredBy"]);
-    let lifecycle = Lifecycle {
-        create_before_destroy: fields.is_true("createBeforeDestroy"),
-        prevent_destroy: fields.is_true("preventDestroy"),
-        on_last_release: fields
-            .word("onLastRelease", &[("retain", OnLastRelease::Retain), ("delete", OnLastRelease::Delete)])
-            .unwrap_or_default(),
-        timeouts: TimeoutOverrides::default(),
-    };
-    fields.finish();
-    lifecycle
-}
-
-fn read_timeouts(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> TimeoutOverrides {
-    let Some(mut fields) = Fields::open(node, "`timeouts`", diagnostics) else { return TimeoutOverrides::default() };
-    let timeouts = TimeoutOverrides {
-        create: read_duration(&mut fields, "create"),
-        update: read_duration(&mut fields, "update"),
-        delete: read_duration(&mut fields, "delete"),
-        read: read_duration(&mut fields, "read"),
-    };
-    fields.finish();
-    timeouts
-}
-
-fn read_duration(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<Duration> {
-    let entry = fields.optional(name)?;
-    let (found, why) = match entry.value.as_text().map(|text| (text, duration::parse(text))) {
-        Some((_, Ok(read))) if !read.is_zero() => return Some(read),
-        Some((text, Ok(_))) => (format!("`{text}`"), "expected more than no time".to_owned()),
-        Some((text, Err(error))) => (format!("`{text}`"), error.to_string()),
-        None => (format!("a {}", entry.value.kind_name()), "expected a duration".to_owned()),
-    };
-    fields.diagnostics.push(
-        Diagnostic::error("wrong_value", format!("`{name}` is {found}: {why}"))
-            .at(entry.value.span)
-            .hint("write a number with its unit: `30s`, `5m`, `1h30m`"),
-    );
-    None
 }
 
 /// Reads the outputs of a stack's component: plain values, or `{value, sensitive}`.
@@ -193,18 +150,19 @@ pub(crate) fn check_names(declarations: &Declarations, diagnostics: &mut Vec<Dia
     let resources = declarations.resources.iter().map(|resource| &resource.name);
     let known = check_unique(resources, "resource", diagnostics);
     check_unique(declarations.outputs.iter().map(|output| &output.name), "output", diagnostics);
-    for dependency in declarations.resources.iter().flat_map(|resource| &resource.depends_on) {
-        if !known.contains_key(dependency.value.as_str()) {
-            let names = known.keys().copied();
-            let message = format!("`dependsOn` names `{}`, which is no resource here", dependency.value);
-            diagnostics.push(unknown_name(
-                "unknown_resource",
-                message,
-                dependency,
-                "resources",
-                names,
-                diagnostics.len(),
-            ));
+    for resource in &declarations.resources {
+        let depended_on = resource.depends_on.iter().map(|name| ("dependsOn", name.clone()));
+        let triggers = resource
+            .replace_triggered_by
+            .iter()
+            .map(|trigger| ("replaceTriggeredBy", Located { value: trigger.name.clone(), span: trigger.span }));
+        for (field, name) in depended_on.chain(triggers) {
+            if !known.contains_key(name.value.as_str()) {
+                let names = known.keys().copied();
+                let message = format!("`{field}` names `{}`, which is no resource here", name.value);
+                let told = diagnostics.len();
+                diagnostics.push(unknown_name("unknown_resource", message, &name, "resources", names, told));
+            }
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
         prior: Some(opened.prior),
         after: None,
         replace_paths: Vec::new(),
+        triggered_by: Vec::new(),
+        ignored: Vec::new(),
         drift: Vec::new(),
         depends_on: Vec::new(),
         timeouts: Timeouts::default(),

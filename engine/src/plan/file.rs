@@ -26,7 +26,7 @@ use terrace_provider::{Attributes, Private, Value};
 use uuid::Uuid;
 
 /// The version of the file's form. Another one is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// How a plan file begins: told apart from a descriptor by this.
 pub const BEGINNING: &str = "{\"terrace_plan\":";
 
@@ -207,6 +207,8 @@ impl Writing<'_> {
             prior: change.prior.as_ref().map(|prior| self.prior(prior)).transpose()?,
             after: change.after.as_ref().map(|after| self.after(after)).transpose()?,
             replace_paths: change.replace_paths.clone(),
+            triggered_by: change.triggered_by.clone(),
+            ignored: change.ignored.clone(),
             drift: change.drift.clone(),
             depends_on: change.depends_on.clone(),
             lifecycle: change.lifecycle.clone(),

@@ -56,6 +56,8 @@ pub(crate) fn remove(
         prior: Some(row.opened.prior),
         after: None,
         replace_paths: Vec::new(),
+        triggered_by: Vec::new(),
+        ignored: Vec::new(),
         timeouts: lifecycle.timeouts(ty),
         lifecycle,
         data_loss: None,

@@ -2,7 +2,7 @@
 
 use super::compute::{PlanFailure, Planner};
 use super::refresh::LoadedRow;
-use super::{After, Change, DataLossNote, Deferred, Prior, contract};
+use super::{After, Change, DataLossNote, Deferred, Prior, contract, ignored};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::deadline;
@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    Attempt, Attributes, DataAmount, ErrorKind, Found, PlannedChange, ProposedChange, ResourceType, Session, Value,
+    Attempt, Attributes, DataAmount, ErrorKind, Found, Path, PlannedChange, ProposedChange, ResourceType, Session,
+    Value,
 };
 
 /// One instance to be planned.
@@ -30,6 +31,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) deferred: Option<Deferred>,
     pub(crate) depends_on: Vec<Address>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) ignored: Vec<Path>,
+    pub(crate) triggered_by: Vec<String>,
     pub(crate) adopt: Adopt,
     pub(crate) timeouts: Timeouts,
     pub(crate) template: &'a Template,
@@ -75,15 +78,22 @@ pub(crate) async fn plan(
             find_existing(session, wanted.ty, &address_text, &wanted.config, wanted.timeouts.read, diagnostics).await;
         is_adopted = prior.is_some();
     }
-    let write_only = write_only_detectors(planner, wanted.ty, &wanted.config);
-    let changed_write_only = changed_write_only(prior.as_ref(), &write_only);
+    let config = ignored::settled(wanted.ty, &wanted.config, prior.as_ref(), &wanted.ignored);
+    let deferred = wanted.deferred.filter(|_| config.values().any(Value::has_unknown));
+    let mut write_only = write_only_detectors(planner, wanted.ty, &config);
+    let changed_write_only = changed_and_counting(prior.as_ref(), &write_only, &wanted.ignored);
     let is_tainted = prior.as_ref().is_some_and(|prior| prior.status == RowStatus::Tainted);
+    let forced = match (is_tainted, wanted.triggered_by.is_empty()) {
+        (true, _) => Some(Reason::Tainted),
+        (false, false) => Some(Reason::Triggered),
+        (false, true) => None,
+    };
     let recorded = prior.as_ref().map(|prior| record::recorded(wanted.stack, &wanted.address, prior));
     let proposed = ProposedChange {
         address: &address_text,
         prior: recorded.as_ref(),
-        config: &wanted.config,
-        must_replace: is_tainted,
+        config: &config,
+        must_replace: forced.is_some(),
         changed_write_only: &changed_write_only,
     };
     let planned = match session.plan(wanted.ty, &proposed).await {
@@ -101,7 +111,7 @@ pub(crate) async fn plan(
             return Ok(None);
         }
     };
-    for breach in contract::planned_agrees_with_config(wanted.ty, &wanted.config, &planned) {
+    for breach in contract::planned_agrees_with_config(wanted.ty, &config, &planned) {
         diagnostics.push(
             Diagnostic::error("provider_bug", format!("a fault of the provider of `{}`: {breach}", wanted.ty.name))
                 .at(wanted.span)
@@ -110,7 +120,11 @@ pub(crate) async fn plan(
         );
     }
     let decision =
-        decide(wanted.ty, &wanted.lifecycle, prior.as_ref(), &planned, is_tainted, is_adopted, &changed_write_only);
+        decide(wanted.ty, &wanted.lifecycle, prior.as_ref(), &planned, forced, is_adopted, &changed_write_only);
+    if let (Action::NoOp, Some(prior)) = (decision.action, &prior) {
+        // Nothing is sent, so what was sent last still stands.
+        write_only.clone_from(&prior.write_only);
+    }
     let reason = decision.reason.or_else(|| is_gone.then_some(Reason::Gone)).or_else(|| {
         let is_mended = decision.action == Action::Update && is_as_recorded(wanted.ty, prior.as_ref(), &planned);
         is_mended.then_some(Reason::Drifted)
@@ -129,11 +143,16 @@ pub(crate) async fn plan(
     )
     .await;
     let replace_paths = planned.replace_paths.clone();
-    let after = After { attributes: planned.planned, private: planned.private, deferred: wanted.deferred, write_only };
+    let after = After { attributes: planned.planned, private: planned.private, deferred, write_only };
     let change = Change {
         address: wanted.address,
         deposed: None,
         action: if wanted.in_doubt.is_some() { Action::NoOp } else { decision.action },
+        triggered_by: match reason {
+            Some(Reason::Triggered) => wanted.triggered_by,
+            _ => Vec::new(),
+        },
+        ignored: wanted.ignored,
         reason,
         place: wanted.place,
         provider: wanted.provider,
@@ -171,7 +190,7 @@ fn decide(
     lifecycle: &Lifecycle,
     prior: Option<&Prior>,
     planned: &PlannedChange,
-    is_tainted: bool,
+    forced: Option<Reason>,
     is_adopted: bool,
     changed_write_only: &[String],
 ) -> Decision {
@@ -179,10 +198,11 @@ fn decide(
     let is_same =
         changed_write_only.is_empty() && changed_from_recorded(ty, &prior.attributes, &planned.planned).is_empty();
     let is_retained = prior.status == RowStatus::Retained;
-    if is_tainted || !planned.replace_paths.is_empty() {
+    if forced.is_some() || !planned.replace_paths.is_empty() {
         let action = if lifecycle.create_before_destroy { Action::ReplaceCreateFirst } else { Action::Replace };
-        let reason = if is_tainted { Reason::Tainted } else { Reason::CannotUpdate };
-        return Decision { action, reason: Some(reason) };
+        // A difference says more than what forced the replacement beside it, but for the taint.
+        let reason = forced.filter(|reason| *reason == Reason::Tainted || planned.replace_paths.is_empty());
+        return Decision { action, reason: Some(reason.unwrap_or(Reason::CannotUpdate)) };
     }
     let reason = is_retained.then_some(Reason::TakenUp);
     let action = match (is_same, is_adopted || is_retained) {
@@ -259,6 +279,17 @@ pub(crate) fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<Str
     let changed = detectors.iter().filter(|(name, detector)| prior.write_only.get(*name) != Some(detector));
     let gone = prior.write_only.keys().filter(|name| !detectors.contains_key(*name));
     changed.map(|(name, _)| name.clone()).chain(gone.cloned()).collect()
+}
+
+/// Those of them that count: changes of ignored attributes do not.
+pub(crate) fn changed_and_counting(
+    prior: Option<&Prior>,
+    detectors: &BTreeMap<String, String>,
+    ignored: &[Path],
+) -> Vec<String> {
+    let mut changed = changed_write_only(prior, detectors);
+    changed.retain(|name| !ignored::is_ignored(name, prior, ignored));
+    changed
 }
 
 /// True when the descriptor or the row protects the object from deletion.

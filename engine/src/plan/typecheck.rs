@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Span;
-use terrace_provider::{AttributeType, Attributes, Object, Path, Value};
+use terrace_provider::{AttributeType, Attributes, Object, Path, Step, Value};
 
 /// Checks a configuration. `place` says where the value of a path stands.
 pub fn check(
@@ -14,6 +14,44 @@ pub fn check(
 ) {
     let checker = Checker { ty, place };
     checker.object(object, config, &Path::default(), diagnostics);
+}
+
+/// Reports a path into the attributes of a type that leads nowhere.
+pub(crate) fn check_path(
+    ty: &str,
+    attributes: &Object,
+    path: &Path,
+    span: Span,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> bool {
+    let mut walked = Path::default();
+    let object = AttributeType::Object(attributes.clone());
+    let mut at = &object;
+    for step in &path.0 {
+        let next = match (at, step) {
+            (AttributeType::Any, _) => return true,
+            (AttributeType::List(item), Step::Index(_)) | (AttributeType::Map(item), Step::Key(_)) => Ok(&**item),
+            (AttributeType::Object(object), Step::Key(name)) => match object.get(name) {
+                Some(attribute) => Ok(&attribute.ty),
+                None => {
+                    let known: Vec<&str> = object.names().collect();
+                    Err(did_you_mean(name, known.iter().copied())
+                        .unwrap_or_else(|| format!("known are: {}", known.join(", "))))
+                }
+            },
+            (other, _) => Err(format!("`{walked}` is {}", expectation(other))),
+        };
+        walked = walked.join(step.clone());
+        match next {
+            Ok(next) => at = next,
+            Err(hint) => {
+                let message = format!("`{ty}` has no attribute `{walked}`");
+                diagnostics.push(Diagnostic::error("unknown_attribute", message).at(span).hint(hint));
+                return false;
+            }
+        }
+    }
+    true
 }
 
 struct Checker<'a> {

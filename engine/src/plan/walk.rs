@@ -4,6 +4,7 @@
 mod dependencies;
 mod expand;
 mod prepare;
+mod triggered;
 
 use super::compute::{PlanFailure, Planner, RecordedComponent};
 use super::outputs::PlannedOutput;
@@ -11,7 +12,7 @@ use super::refresh::Loaded;
 use super::resource::{self, Wanted};
 use super::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
 use super::shared::SharedRows;
-use super::{Change, Deferred, OwnerChange, orphans, outputs};
+use super::{Change, Deferred, OwnerChange, ignored, orphans, outputs};
 use crate::action::Reason;
 use crate::address::{Address, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack};
@@ -21,6 +22,7 @@ use crate::graph::{Block, Visit, names};
 use crate::store::Read;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use terrace_provider::{Attributes, Map, ResourceType, Session, Value};
 
@@ -47,6 +49,8 @@ pub(crate) struct Walk<'a, 'p> {
     changes: Vec<Change>,
     outputs: Vec<PlannedOutput>,
     absent_reads: Vec<Read>,
+    /// Positions of the changes of shared resources.
+    shared_changes: HashMap<Address, usize>,
 }
 
 /// What the walk knows of one component.
@@ -55,6 +59,8 @@ struct ComponentPart<'a> {
     is_chosen: bool,
     facts: Facts,
     values: ResourceValues,
+    /// Where the changes of a declaration stand among all, by name.
+    changes: HashMap<String, Range<usize>>,
     /// Positions of declarations by name.
     names: HashMap<&'a str, usize>,
     /// Addresses of shared resources by name.
@@ -94,6 +100,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                     urns: Arc::clone(&urns),
                 },
                 values: ResourceValues::new(),
+                changes: HashMap::new(),
                 names: names(&component.declarations),
                 shared: HashMap::new(),
             })
@@ -113,6 +120,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             changes: Vec::new(),
             outputs: Vec::new(),
             absent_reads: Vec::new(),
+            shared_changes: HashMap::new(),
         }
     }
 
@@ -131,12 +139,14 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(part) = self.parts.get(block.component).filter(|part| part.is_chosen) else { return Ok(()) };
         let Some(declaration) = part.component.declarations.resources.get(block.resource) else { return Ok(()) };
         let name = declaration.name.value.clone();
+        let before = self.changes.len();
         let value = match self.plan_block(block, declaration, diagnostics).await? {
             Some(value) => value,
             // What could not be planned is unknown to the rest, so that one mistake gives one message.
             None => BlockValue::Single(Value::Unknown),
         };
         if let Some(part) = self.parts.get_mut(block.component) {
+            part.changes.insert(name.clone(), before..self.changes.len());
             part.values.insert(name, value);
         }
         Ok(())
@@ -161,6 +171,10 @@ impl<'a, 'p> Walk<'a, 'p> {
             );
             return Ok(None);
         }
+        if !ignored::check(declaration, ty, diagnostics) {
+            return Ok(None);
+        }
+        let Some(triggered_by) = self.triggered_by(block, declaration, diagnostics) else { return Ok(None) };
         let Some(instances) = self.expand(block, declaration, diagnostics) else { return Ok(None) };
         let is_single = declaration.for_each.is_none();
         let config = Arc::new(declaration.config.clone());
@@ -178,9 +192,10 @@ impl<'a, 'p> Walk<'a, 'p> {
                 return Ok(None);
             };
             let Some(session) = self.session(&provider, declaration, diagnostics).await else { return Ok(None) };
-            let Some(prepared) = self.prepare(part, declaration, ty, &config, &scope, diagnostics) else {
+            let Some(mut prepared) = self.prepare(part, declaration, ty, &config, &scope, diagnostics) else {
                 return Ok(None);
             };
+            prepared.triggered_by.clone_from(&triggered_by);
             let share_key = match &declaration.shared {
                 Some(template) => match self.text(template, &scope, "shared", diagnostics) {
                     Some(key) => Some(key),
@@ -278,6 +293,9 @@ impl<'a, 'p> Walk<'a, 'p> {
         };
         let change = resource::plan(self.planner, session, wanted, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
+        if change.is_some() {
+            self.shared_changes.insert(address.clone(), self.changes.len());
+        }
         self.shared.set_value(address, value.clone());
         self.changes.extend(change);
         Ok(value)
@@ -345,6 +363,7 @@ pub(crate) struct Prepared {
     pub(crate) config: Attributes,
     pub(crate) deferred: Option<Deferred>,
     pub(crate) depends_on: Vec<Address>,
+    pub(crate) triggered_by: Vec<String>,
 }
 
 fn wanted<'w>(
@@ -365,6 +384,8 @@ fn wanted<'w>(
         deferred: prepared.deferred,
         depends_on: prepared.depends_on,
         lifecycle: declaration.lifecycle.clone(),
+        ignored: declaration.ignore_changes.iter().map(|path| path.value.clone()).collect(),
+        triggered_by: prepared.triggered_by,
         adopt: declaration.adopt,
         timeouts: declaration.lifecycle.timeouts(ty),
         template: &declaration.config,

@@ -33,7 +33,8 @@ pub(crate) fn note(change: &Change, mode: Mode) -> String {
         Action::Create => joined([size(change), reason.map(ToOwned::to_owned)], ", "),
         Action::Update => joined([changed(change), reason.map(ToOwned::to_owned)], ", "),
         Action::Replace | Action::ReplaceCreateFirst => {
-            joined([Some(reason.unwrap_or("must be replaced").to_owned()), forced(change)], ": ")
+            let why = if change.triggered_by.is_empty() { forced(change) } else { Some(triggers(change)) };
+            joined([Some(reason.unwrap_or("must be replaced").to_owned()), why], ": ")
         }
         Action::Delete => reason.unwrap_or_default().to_owned(),
         Action::Read => "is read while applying".to_owned(),
@@ -122,6 +123,12 @@ fn forced(change: &Change) -> Option<String> {
     let more = (more > 0).then(|| format!("… {more} more"));
     let told = told.into_iter().chain(more).collect::<Vec<_>>().join(", ");
     (!told.is_empty()).then_some(told)
+}
+
+/// What `replaceTriggeredBy` names and what changes.
+fn triggers(change: &Change) -> String {
+    let names: Vec<_> = change.triggered_by.iter().map(|name| visible(name)).collect();
+    names.join(", ")
 }
 
 /// True when what is at the path, or anything on the way there, is sensitive: a path leads through marks.

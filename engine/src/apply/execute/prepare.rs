@@ -6,8 +6,8 @@ use super::{Prepared, failed, resource_type};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::diff::changed_from_recorded;
-use crate::plan::resource::changed_write_only;
-use crate::plan::{Change, contract, row_stack};
+use crate::plan::resource::changed_and_counting;
+use crate::plan::{Change, contract, ignored, row_stack};
 use crate::record::{self, Memory, NewRow};
 use crate::store::{Intent, Row, RowStatus, StepAction};
 use std::time::Duration;
@@ -105,13 +105,15 @@ async fn plan_again(
     let is_new = matches!(change.action, Action::Create) || change.action.is_replace();
     let recorded = change.prior.as_ref().map(|prior| record::recorded(stack, &change.address, prior));
     let detectors = change.after.as_ref().map(|after| &after.write_only);
-    let changed_write_only = detectors.map(|it| changed_write_only(change.prior.as_ref(), it)).unwrap_or_default();
+    let prior = change.prior.as_ref();
+    let changed = detectors.map(|it| changed_and_counting(prior, it, &change.ignored)).unwrap_or_default();
+    let config = ignored::settled(ty, config, prior, &change.ignored);
     let proposed = ProposedChange {
         address: &format!("{stack}:{}", change.address),
         prior: recorded.as_ref().filter(|_| !is_new),
-        config,
+        config: &config,
         must_replace: false,
-        changed_write_only: &changed_write_only,
+        changed_write_only: &changed,
     };
     let again = session.plan(ty, &proposed).await.map_err(|error| error.to_string())?;
     let observed = Observed { attributes: again.planned.clone(), ..Observed::default() };

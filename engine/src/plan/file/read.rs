@@ -88,6 +88,8 @@ impl<'a> Reading<'a> {
             provider: json.provider,
             generation: json.generation,
             replace_paths: json.replace_paths,
+            triggered_by: json.triggered_by,
+            ignored: json.ignored,
             drift: json.drift,
             depends_on: json.depends_on,
             lifecycle: json.lifecycle,

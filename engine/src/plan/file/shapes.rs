@@ -71,6 +71,10 @@ pub(super) struct ChangeJson {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) replace_paths: Vec<Path>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) triggered_by: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) ignored: Vec<Path>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) drift: Vec<Path>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) depends_on: Vec<Address>,

@@ -1,6 +1,7 @@
 //! What an instance comes after: the instances that its expressions read, and those it names.
 
 use super::super::scope::{BlockValue, PlanScope};
+use super::super::triggers::instance_key as instance_key_of;
 use super::{ComponentPart, Walk};
 use crate::address::{Address, InstanceKey};
 use crate::descriptor::ResourceDeclaration;
@@ -27,6 +28,10 @@ impl Walk<'_, '_> {
         }
         for name in &declaration.depends_on {
             self.add_instances(part, &name.value, None, &mut found);
+        }
+        for trigger in &declaration.replace_triggered_by {
+            let key = trigger.path.0.first().and_then(instance_key_of);
+            self.add_instances(part, &trigger.name, key.as_ref(), &mut found);
         }
         found.into_iter().collect()
     }

@@ -55,7 +55,12 @@ impl Walk<'_, '_> {
         } else {
             None
         };
-        Some(Prepared { config, deferred, depends_on: self.dependencies(part, declaration, scope) })
+        Some(Prepared {
+            config,
+            deferred,
+            depends_on: self.dependencies(part, declaration, scope),
+            triggered_by: Vec::new(),
+        })
     }
 
     /// The configured instance that a resource lives in.

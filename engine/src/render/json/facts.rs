@@ -73,6 +73,9 @@ pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
     if let Some(reason) = &change.reason {
         put("reason", json!(reason));
     }
+    if !change.triggered_by.is_empty() {
+        put("triggered_by", json!(change.triggered_by));
+    }
     if change.action == Action::Retain {
         put("retained", true.into());
     }

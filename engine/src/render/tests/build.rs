@@ -50,6 +50,8 @@ pub(super) fn change(address: &str, action: Action) -> Change {
         prior: None,
         after: None,
         replace_paths: Vec::new(),
+        triggered_by: Vec::new(),
+        ignored: Vec::new(),
         drift: Vec::new(),
         depends_on: Vec::new(),
         lifecycle: Lifecycle::default(),

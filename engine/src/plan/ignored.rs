@@ -1,0 +1,139 @@
+//! `ignoreChanges`: what is ignored counts as configured the way the object has it, so that it is no change.
+
+use super::{Prior, typecheck};
+use crate::descriptor::ResourceDeclaration;
+use crate::diagnostic::Diagnostic;
+use crate::store::RowStatus;
+use std::borrow::Cow;
+use terrace_provider::{Attributes, Path, ResourceType, Step, Value};
+
+/// Checks the paths of `ignoreChanges`; false when one of them leads nowhere.
+pub(crate) fn check(declaration: &ResourceDeclaration, ty: &ResourceType, diagnostics: &mut Vec<Diagnostic>) -> bool {
+    let mut is_good = true;
+    for path in &declaration.ignore_changes {
+        is_good &= typecheck::check_path(ty.name, &ty.attributes, &path.value, path.span, diagnostics);
+        let attribute = path.value.first_key().and_then(|name| ty.attributes.get(name));
+        if attribute.is_some_and(|attribute| !attribute.configurable) {
+            diagnostics.push(
+                Diagnostic::warning(
+                    "nothing_to_ignore",
+                    format!("`{}` is computed by the provider, so it has no changes to ignore", path.value),
+                )
+                .at(path.span)
+                .hint("take it out of `ignoreChanges`"),
+            );
+        }
+    }
+    is_good
+}
+
+/// The configuration with everything ignored as the object has it. Where there is none yet, or only a half-made one
+/// that is replaced, the configuration stands as it is written.
+pub(crate) fn settled<'c>(
+    ty: &ResourceType,
+    config: &'c Attributes,
+    prior: Option<&Prior>,
+    ignored: &[Path],
+) -> Cow<'c, Attributes> {
+    let Some(prior) = prior.filter(|prior| !ignored.is_empty() && prior.status != RowStatus::Tainted) else {
+        return Cow::Borrowed(config);
+    };
+    let mut settled = config.clone();
+    for attribute in ty.attributes.0.iter().filter(|attribute| attribute.configurable && !attribute.write_only) {
+        let recorded = prior.attributes.get(attribute.name);
+        for path in ignored {
+            match path.0.split_first() {
+                Some((Step::Key(name), _)) if name != attribute.name => {}
+                None | Some((_, [])) => match recorded {
+                    Some(value) => drop(settled.insert(attribute.name.to_owned(), value.clone())),
+                    None if attribute.required => {}
+                    None => drop(settled.shift_remove(attribute.name)),
+                },
+                Some((_, rest)) => {
+                    if let (Some(value), Some(recorded)) = (settled.get_mut(attribute.name), recorded) {
+                        settle(value, recorded, rest, false);
+                    }
+                }
+            }
+        }
+    }
+    Cow::Owned(settled)
+}
+
+/// True when changes of a whole attribute are ignored for this object.
+pub(crate) fn is_ignored(name: &str, prior: Option<&Prior>, ignored: &[Path]) -> bool {
+    let attribute = Path::attribute(name);
+    prior.is_some_and(|prior| prior.status != RowStatus::Tainted) && ignored.iter().any(|path| path.covers(&attribute))
+}
+
+/// Puts what is recorded at a path in the place of what is configured, where both lead as far as its last step.
+fn settle(value: &mut Value, recorded: &Value, steps: &[Step], is_sensitive: bool) {
+    let is_sensitive = is_sensitive || matches!(recorded, Value::Sensitive(_));
+    if let Value::Sensitive(inner) = value {
+        let mut exposed = inner.expose().clone();
+        settle(&mut exposed, recorded, steps, is_sensitive);
+        *value = Value::sensitive(exposed);
+        return;
+    }
+    let Some((step, rest)) = steps.split_first() else { return };
+    // What lies within something sensitive is so, too.
+    let marked = |value: &Value| if is_sensitive { Value::sensitive(value.clone()) } else { value.clone() };
+    match (step, value, recorded.exposed()) {
+        (Step::Key(key), Value::Map(entries), Value::Map(recorded)) => match (rest, recorded.get(key)) {
+            ([], Some(recorded)) => drop(entries.insert(key.clone(), marked(recorded))),
+            ([], None) => drop(entries.shift_remove(key)),
+            (_, Some(recorded)) => {
+                if let Some(value) = entries.get_mut(key) {
+                    settle(value, recorded, rest, is_sensitive);
+                }
+            }
+            (_, None) => {}
+        },
+        (Step::Index(index), Value::List(items), Value::List(recorded)) => {
+            if let (Some(value), Some(recorded)) = (items.get_mut(*index), recorded.get(*index)) {
+                match rest {
+                    [] => *value = marked(recorded),
+                    _ => settle(value, recorded, rest, is_sensitive),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(configured: serde_json::Value, recorded: serde_json::Value, path: &str, expected: &str) {
+        let mut value = Value::from(configured);
+        let path: Path = path.parse().unwrap();
+        settle(&mut value, &Value::from(recorded), &path.0, false);
+        assert_eq!(format!("{value:?}"), expected);
+    }
+
+    #[test]
+    fn a_path_is_settled_as_far_as_both_sides_lead() {
+        let json = |text: &str| serde_json::from_str(text).unwrap();
+        check(json(r#"{"a": 1, "b": 2}"#), json(r#"{"a": 9}"#), "a", r#"{"a": 9, "b": 2}"#);
+        check(json(r#"{"a": 1, "b": 2}"#), json(r#"{"b": 9}"#), "a", r#"{"b": 2}"#);
+        check(json(r#"{"b": 2}"#), json(r#"{"a": 9}"#), "a", r#"{"b": 2, "a": 9}"#);
+        check(
+            json(r#"{"a": [{"k x": {"c": 1}}]}"#),
+            json(r#"{"a": [{"k x": {"c": 9}}]}"#),
+            r#"a[0]["k x"].c"#,
+            r#"{"a": [{"k x": {"c": 9}}]}"#,
+        );
+        check(json(r#"{"a": [1]}"#), json(r#"{"a": [8, 9]}"#), "a[1]", r#"{"a": [1]}"#);
+        check(json(r#"{"a": null}"#), json(r#"{"a": {"b": 9}}"#), "a.b", r#"{"a": null}"#);
+    }
+
+    #[test]
+    fn what_was_recorded_within_a_secret_stays_secret() {
+        let mut value = Value::from(serde_json::json!({"a": 1}));
+        let recorded = Value::sensitive(Value::from(serde_json::json!({"a": "hunter2"})));
+        settle(&mut value, &recorded, &"a".parse::<Path>().unwrap().0, false);
+        assert_eq!(format!("{value:?}"), r#"{"a": (sensitive value)}"#);
+    }
+}
