@@ -5,7 +5,7 @@ mod key;
 mod providers;
 
 pub(crate) use blueprints::{checked, library};
-pub(crate) use providers::all as providers;
+pub use providers::Providers;
 
 use crate::configuration::Environment;
 use crate::failure::{Exit, Failure};
@@ -48,13 +48,13 @@ impl World {
         is_plaintext_allowed: bool,
         ui: &Ui,
     ) -> Result<Self, Failure> {
-        let all = providers::all();
-        let (instances, diagnostics) = providers::instances(&all, &configuration, &settings.project_folder);
+        let providers = &settings.providers;
+        let (instances, diagnostics) = providers::instances(providers, &configuration, &settings.project_folder);
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {
             return Err(Failure::told(Exit::Error));
         }
-        let registry = Registry::new(all, instances);
+        let registry = Registry::new(providers.all().to_vec(), instances);
         let functions = functions(registry.schemas(), settings);
         let note = configuration
             .is_embedded()
