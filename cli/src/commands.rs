@@ -30,6 +30,7 @@ use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::Providers;
 use std::path::Path;
+use tokio::runtime::Runtime;
 
 /// What `terrace help coming-from-terraform` says.
 pub(crate) const COMING_FROM_TERRAFORM: &str = include_str!("commands/coming_from_terraform.txt");
@@ -71,11 +72,16 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
     }
 }
 
-fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// What asynchronous calls run in.
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))?;
+        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))
+}
+
+fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         let signals = Signals::watch(context.ui);
         match command {

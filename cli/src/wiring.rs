@@ -1,10 +1,10 @@
 //! Providers, store, functions and blueprints put together for one environment: the only place that knows them all.
 
-mod blueprints;
+pub(crate) mod blueprints;
 mod key;
 mod providers;
 
-pub(crate) use blueprints::{checked, library};
+pub(crate) use blueprints::library;
 pub use providers::Providers;
 
 use crate::configuration::Environment;
@@ -26,6 +26,7 @@ use terrace_provider::ProviderSchema;
 use terrace_state::{Access, StoreUrl, open};
 
 /// All that the engine needs in one environment.
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
     pub(crate) functions: Arc<Functions>,
