@@ -91,7 +91,7 @@ pub(crate) async fn addresses(stack: &StackId, store: &dyn StateStore) -> Result
     let all: BTreeSet<String> = rows
         .into_iter()
         .map(|row| row.address.to_string())
-        .chain(owned.into_iter().map(|owner| owner.address.to_string()))
+        .chain(owned.into_iter().map(|owner| owner.ownership.address.to_string()))
         .collect();
     Ok(all.into_iter().collect())
 }

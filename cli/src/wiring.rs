@@ -1,11 +1,11 @@
 //! Providers, store, functions and blueprints put together for one environment: the only place that knows them all.
 
-pub(crate) mod blueprints;
+mod blueprints;
 mod key;
 mod providers;
 
-pub(crate) use blueprints::library;
-pub use providers::Providers;
+pub(crate) use blueprints::{checked, library};
+pub(crate) use providers::all as providers;
 
 use crate::configuration::Environment;
 use crate::failure::{Exit, Failure};
@@ -26,7 +26,6 @@ use terrace_provider::ProviderSchema;
 use terrace_state::{Access, StoreUrl, open};
 
 /// All that the engine needs in one environment.
-#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
     pub(crate) functions: Arc<Functions>,
@@ -49,13 +48,13 @@ impl World {
         is_plaintext_allowed: bool,
         ui: &Ui,
     ) -> Result<Self, Failure> {
-        let providers = &settings.providers;
-        let (instances, diagnostics) = providers::instances(providers, &configuration, &settings.project_folder);
+        let all = providers::all();
+        let (instances, diagnostics) = providers::instances(&all, &configuration, &settings.project_folder);
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {
             return Err(Failure::told(Exit::Error));
         }
-        let registry = Registry::new(providers.all().to_vec(), instances);
+        let registry = Registry::new(all, instances);
         let functions = functions(registry.schemas(), settings);
         let note = configuration
             .is_embedded()

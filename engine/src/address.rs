@@ -73,6 +73,12 @@ impl Address {
         self.name.is_empty() && self.component == SHARED
     }
 
+    /// What has to be leased to change the row: its component, or a shared row itself.
+    #[must_use]
+    pub fn leased_as(&self) -> String {
+        if self.is_shared() { self.to_string() } else { self.component.clone() }
+    }
+
     /// The address without its component: what stands under the component's heading in a plan.
     #[must_use]
     pub fn local(&self) -> LocalAddress<'_> {
@@ -171,6 +177,15 @@ impl FromStr for Address {
     }
 }
 
+impl FromStr for InstanceKey {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let error = || AddressError { text: text.to_owned(), expected: "the key of an instance: expected `[\"key\"]`" };
+        parse_key(text).ok_or_else(error)
+    }
+}
+
 fn parse_key(text: &str) -> Option<InstanceKey> {
     let inner = text.strip_prefix('[')?.strip_suffix(']')?;
     if inner.starts_with('"') {
@@ -200,7 +215,7 @@ macro_rules! serialise_as_text {
     )*};
 }
 
-serialise_as_text!(StackId, Address);
+serialise_as_text!(StackId, Address, InstanceKey);
 
 #[cfg(test)]
 mod tests {

@@ -17,12 +17,12 @@ use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::event::Events;
 use crate::expression::Functions;
-use crate::plan::{ComponentPlan, Part, Plan, StackPlan};
+use crate::plan::{ComponentPlan, OwnerAction, OwnerChange, Part, Plan, StackPlan};
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
-    Moved, NewOperation, OperationStatus, OwnersOf, Ownership, Read, Record, RowStatus, Selection, StateStore,
-    StoreError, Write,
+    Moved, NewOperation, OperationStatus, OwnerRow, OwnersOf, Ownership, Read, Record, RowStatus, Selection,
+    StateStore, StoreError, Write,
 };
 use lease::{Claim, Held, LeaseError};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -67,6 +67,8 @@ pub struct Report {
     pub blocked: Vec<Blocked>,
     /// What was not begun because the user stopped.
     pub not_begun: Vec<(StackId, Address)>,
+    /// What the plan let go of and still owns: all others left at the same time.
+    pub still_owned: Vec<Ownership>,
     /// The user stopped.
     pub is_interrupted: bool,
     /// The outputs, by stack and component.
@@ -140,9 +142,11 @@ pub enum ApplyError {
         /// The resource.
         address: String,
     },
-    /// Somebody else uses a shared object that the plan removes.
-    #[error("{address} would be removed, and `{component}` of {stack} owns it since the plan was made")]
+    /// Somebody else uses a shared object that the plan changes or removes.
+    #[error("{address} would be {what}, and `{component}` of {stack} owns it since the plan was made")]
     OwnedAnew {
+        /// `changed` or `removed`.
+        what: &'static str,
         /// The shared resource.
         address: String,
         /// Whose component became an owner.
@@ -289,25 +293,27 @@ impl Applier {
         if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved).into()) }
     }
 
-    /// A plan that removes a shared object knows all its owners. One that came since did not touch the row, so its
-    /// generation does not tell; whoever adds or takes owners holds the lease of what is shared, as this run does.
+    /// A plan that changes a shared object knows all its owners. One that came since did not touch the row, so its
+    /// generation does not tell; whoever becomes an owner holds the lease of the object for that moment, as this run
+    /// does.
     async fn refuse_new_owners(&self, plan: &Plan) -> Result<(), ApplyError> {
-        let mut removed: BTreeMap<&str, BTreeSet<Address>> = BTreeMap::new();
+        let mut changed: BTreeMap<&str, BTreeSet<Address>> = BTreeMap::new();
+        let mut removed: HashSet<&Address> = HashSet::new();
         for (stack, change) in plan.changes() {
-            if change.address.is_shared() && matches!(change.action, Action::Delete | Action::Forget) {
-                removed.entry(&stack.stack.environment).or_default().insert(change.address.clone());
+            if change.address.is_shared() && change.is_change() && change.in_doubt.is_none() {
+                changed.entry(&stack.stack.environment).or_default().insert(change.address.clone());
+                removed.extend(change.after.is_none().then_some(&change.address));
             }
         }
-        let known: BTreeSet<&Ownership> =
-            plan.stacks.iter().flat_map(|stack| &stack.owners).map(|owner| &owner.ownership).collect();
-        for (environment, addresses) in removed {
+        let planned = plan.stacks.iter().flat_map(|stack| &stack.owners).map(|owner| &owner.ownership);
+        let known: BTreeSet<&Ownership> = planned.chain(plan.stacks.iter().flat_map(|stack| &stack.owned)).collect();
+        for (environment, addresses) in changed {
             let owners = self.store.owners(environment, &OwnersOf::Addresses(addresses)).await?;
-            if let Some(new) = owners.into_iter().find(|owner| !known.contains(owner)) {
-                return Err(ApplyError::OwnedAnew {
-                    address: format!("{}:{}", StackId::shared(environment), new.address),
-                    stack: new.stack,
-                    component: new.component,
-                });
+            let new = owners.into_iter().map(|owner| owner.ownership).find(|owner| !known.contains(owner));
+            if let Some(Ownership { address, stack, component }) = new {
+                let what = if removed.contains(&address) { "removed" } else { "changed" };
+                let address = format!("{}:{address}", StackId::shared(environment));
+                return Err(ApplyError::OwnedAnew { what, address, stack, component });
             }
         }
         Ok(())
@@ -360,15 +366,18 @@ fn touched(plan: &Plan) -> Components {
     let mut components = BTreeSet::new();
     for stack in &plan.stacks {
         for change in stack.changes.iter().filter(|change| change.action != Action::NoOp || change.is_recorded_anew()) {
-            components.insert((change.stack(&stack.stack), change.address.component.clone()));
+            components.insert((change.stack(&stack.stack), change.address.leased_as()));
         }
         for output in stack.outputs.iter().filter(|output| output.is_change()) {
             components.insert((stack.stack.clone(), output.component.clone()));
         }
-        for owner in &stack.owners {
-            components.insert((stack.stack.clone(), owner.ownership.component.clone()));
-            let shared = StackId::shared(&stack.stack.environment);
-            components.insert((shared, owner.ownership.address.component.clone()));
+        for owner in stack.owners.iter().filter(|owner| owner.is_change()) {
+            let Ownership { address, stack, component } = &owner.ownership;
+            components.insert((stack.clone(), component.clone()));
+            // Nobody becomes an owner while the object is worked on: it may go.
+            if owner.action == OwnerAction::Add {
+                components.insert((StackId::shared(&stack.environment), address.leased_as()));
+            }
         }
         let is_written = |component: &&ComponentPlan| match component.part {
             Part::Untouched => false,
@@ -392,8 +401,8 @@ fn opening_writes(plan: &Plan, components: &Components, seal: &Seal) -> Vec<Writ
                 writes.extend(component_write(&stack.stack, component, &outputs_before(stack, component), seal));
             }
         }
-        let added = stack.owners.iter().filter(|owner| owner.is_added);
-        writes.extend(added.map(|owner| Write::AddOwner(owner.ownership.clone())));
+        let added = stack.owners.iter().filter(|owner| owner.action == OwnerAction::Add);
+        writes.extend(added.map(|owner| owner_write(owner, seal)));
     }
     writes
 }
@@ -418,6 +427,7 @@ struct Unfinished {
 fn closing_writes(
     plan: &Plan,
     outputs: &BTreeMap<(StackId, String), Map>,
+    declared: &BTreeMap<Ownership, OwnerChange>,
     components: &Components,
     unfinished: &Unfinished,
     seal: &Seal,
@@ -437,16 +447,34 @@ fn closing_writes(
                 Part::Planned | Part::Removed | Part::Untouched => {}
             }
         }
-        for owner in stack.owners.iter().filter(|owner| !owner.is_added) {
-            let name = (stack.stack.clone(), owner.ownership.component.clone());
-            let shared = (StackId::shared(&stack.stack.environment), owner.ownership.address.clone());
-            // Who still has something to remove still owns it, or nobody would ever remove it.
-            if !unfinished.components.contains(&name) && !unfinished.addresses.contains(&shared) {
-                writes.push(Write::DropOwner(owner.ownership.clone()));
+        for owner in &stack.owners {
+            let Ownership { address, stack, component } = &owner.ownership;
+            let name = (stack.clone(), component.clone());
+            let is_unfinished = unfinished.addresses.contains(&(StackId::shared(&stack.environment), address.clone()));
+            match owner.action {
+                // Who still has something to remove still owns it, or nobody would ever remove it.
+                OwnerAction::Drop { is_last } if !is_unfinished && !unfinished.components.contains(&name) => {
+                    let ownership = owner.ownership.clone();
+                    writes.push(Write::DropOwner { ownership, may_be_last: is_last });
+                }
+                // What was not done is not what the object was made by.
+                OwnerAction::Declare | OwnerAction::Record if !is_unfinished && components.contains(&name) => {
+                    writes.push(owner_write(declared.get(&owner.ownership).unwrap_or(owner), seal));
+                }
+                OwnerAction::Add => {
+                    writes.extend(declared.get(&owner.ownership).map(|owner| owner_write(owner, seal)));
+                }
+                OwnerAction::Drop { .. } | OwnerAction::Declare | OwnerAction::Record => {}
             }
         }
     }
     writes
+}
+
+/// The row of an owner. A declaration that cannot be sealed is left out: nobody compares with it then.
+fn owner_write(owner: &OwnerChange, seal: &Seal) -> Write {
+    let declaration = owner.declaration.as_ref().and_then(|declaration| declaration.to_stored(seal).ok());
+    Write::PutOwner(OwnerRow { ownership: owner.ownership.clone(), declaration: declaration.unwrap_or_default() })
 }
 
 /// The row of a component; sensitive outputs are left out where they cannot be sealed: they are computed again.

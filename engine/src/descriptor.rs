@@ -18,7 +18,7 @@ use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Path, ResourceType, Value};
 
-pub use front_door::{read, read_tree};
+pub use front_door::read;
 
 /// A described stack.
 #[derive(Debug, Clone)]

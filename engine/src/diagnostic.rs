@@ -74,8 +74,14 @@ impl Diagnostic {
 
     /// Adds a place in a text that is not at hand.
     #[must_use]
-    pub fn at_place(mut self, place: Place) -> Self {
-        self.labels.push(Label { at: Location::Place(place), text: String::new() });
+    pub fn at_place(self, place: Place) -> Self {
+        self.at_place_with(place, "")
+    }
+
+    /// Adds a place in a text that is not at hand, with a few words.
+    #[must_use]
+    pub fn at_place_with(mut self, place: Place, text: impl Into<String>) -> Self {
+        self.labels.push(Label { at: Location::Place(place), text: text.into() });
         self
     }
 

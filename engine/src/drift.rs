@@ -100,6 +100,7 @@ async fn shared_selection(
     };
     let addresses: BTreeSet<Address> = owned
         .into_iter()
+        .map(|owner| owner.ownership)
         .filter(|owner| owner.stack == *stack && is_chosen(&owner.component, &owner.address))
         .map(|owner| owner.address)
         .collect();

@@ -14,14 +14,14 @@ mod reads;
 pub(crate) mod refresh;
 pub(crate) mod resource;
 pub(crate) mod scope;
-mod shared;
+pub(crate) mod shared;
 mod triggers;
 mod twins;
 pub mod typecheck;
 pub(crate) mod walk;
 
 use crate::action::{Action, Reason};
-use crate::address::{Address, StackId};
+use crate::address::{Address, InstanceKey, StackId};
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Severity;
 use crate::expression::{Captured, Template};
@@ -33,6 +33,8 @@ use std::sync::Arc;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, Private, Value};
 use uuid::Uuid;
+
+pub use shared::SharedDeclaration;
 
 /// The ordered changes of one or more stacks, and what they were computed from.
 #[derive(Debug, Clone)]
@@ -114,8 +116,10 @@ pub struct StackPlan {
     pub changes: Vec<Change>,
     /// The outputs.
     pub outputs: Vec<OutputChange>,
-    /// Shared rows that get or lose an owner.
+    /// Shared rows that get or lose an owner, or that an owner declares anew.
     pub owners: Vec<OwnerChange>,
+    /// Who owned the shared objects that its changes are about when the plan was made.
+    pub owned: Vec<Ownership>,
 }
 
 /// A component within a plan.
@@ -127,14 +131,26 @@ pub struct ComponentPlan {
     pub depends_on: Vec<String>,
     /// The components it depended on, as recorded.
     pub depended_on: Vec<String>,
-    /// The shared resources that it declares, by the name it gives them.
-    pub shared: BTreeMap<String, Address>,
+    /// The shared resources that it declares.
+    pub shared: Vec<SharedName>,
     /// The blueprint it was compiled with.
     pub blueprint: Option<String>,
     /// What the plan does about it.
     pub part: Part,
     /// Its outputs as recorded, when the plan leaves it alone: others read them.
     pub recorded_outputs: Attributes,
+}
+
+/// The name that a component gives to a shared resource.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SharedName {
+    /// The name.
+    pub name: String,
+    /// The key, where one declaration makes several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<InstanceKey>,
+    /// The shared resource.
+    pub address: Address,
 }
 
 /// What a plan does about a component.
@@ -238,6 +254,8 @@ pub struct After {
 /// A configuration that waits for values of other resources.
 #[derive(Debug, Clone)]
 pub struct Deferred {
+    /// The component in whose scope it is evaluated: that of a shared resource is the one that declares it.
+    pub component: String,
     /// The configuration, or the value.
     pub template: Arc<Template>,
     /// The values it reads that do not wait.
@@ -263,13 +281,32 @@ pub struct OutputChange {
     pub label: Option<String>,
 }
 
-/// A shared row that gets or loses an owner.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A shared row that gets or loses an owner, or that an owner declares anew.
+#[derive(Debug, Clone)]
 pub struct OwnerChange {
     /// The row and its owner.
     pub ownership: Ownership,
-    /// It gets it; otherwise it loses it.
-    pub is_added: bool,
+    /// What becomes of it.
+    pub action: OwnerAction,
+    /// How the owner declares the resource; `None` when it lets go.
+    pub declaration: Option<SharedDeclaration>,
+}
+
+/// What becomes of an ownership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerAction {
+    /// The row gets the owner.
+    Add,
+    /// The owner declares the resource in another way than is recorded.
+    Declare,
+    /// What was not known of the owner's declaration is recorded with the next thing that is: no change.
+    Record,
+    /// The row loses the owner.
+    Drop {
+        /// It was the last one.
+        is_last: bool,
+    },
 }
 
 /// How many of each action.
@@ -352,6 +389,38 @@ impl OutputChange {
     }
 }
 
+impl OwnerChange {
+    /// True when somebody becomes an owner, stops being one, or says something else than before.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        self.action != OwnerAction::Record
+    }
+}
+
+impl OwnerAction {
+    /// The sign of the plan's lines.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Declare => "~",
+            Self::Record => " ",
+            Self::Drop { .. } => "-",
+        }
+    }
+
+    /// The word of the plan's JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Declare => "update",
+            Self::Record => "no-op",
+            Self::Drop { .. } => "remove",
+        }
+    }
+}
+
 impl Plan {
     /// True when applying it would do or record anything.
     #[must_use]
@@ -379,7 +448,7 @@ impl StackPlan {
     pub fn has_changes(&self) -> bool {
         self.changes.iter().any(|change| change.is_change() || change.has_other_lifecycle())
             || self.outputs.iter().any(OutputChange::is_change)
-            || !self.owners.is_empty()
+            || self.owners.iter().any(OwnerChange::is_change)
     }
 
     /// How many of each action.

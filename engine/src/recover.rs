@@ -207,7 +207,7 @@ impl Recovery<'_> {
             let in_doubt = recovered.iter().filter(|step| step.is_in_doubt).count();
             let status = if in_doubt == 0 { OperationStatus::Completed } else { OperationStatus::Failed };
             let summary = format!("{} steps looked into, {in_doubt} in doubt", recovered.len());
-            self.store.commit(held.leases(), &[Record::End { operation, status, summary }]).await
+            held.commit(&[Record::End { operation, status, summary }]).await
         }
         .await;
         let released = held.release().await;
@@ -233,7 +233,7 @@ impl Recovery<'_> {
             let mut records = vec![closing(&open.intent, found, writes?)];
             let (status, summary) = (OperationStatus::Completed, format!("{address}: {found}"));
             records.push(Record::End { operation, status, summary });
-            self.store.commit(held.leases(), &records).await
+            held.commit(&records).await
         }
         .await;
         let released = held.release().await;
@@ -246,7 +246,7 @@ impl Recovery<'_> {
     async fn begin(&self, stack: &StackId, steps: &[OpenIntent]) -> Result<(Held, Uuid), LeaseError> {
         let operation = Uuid::now_v7();
         let claim = Claim {
-            components: steps.iter().map(|open| (stack.clone(), open.intent.row.address.component.clone())).collect(),
+            components: steps.iter().map(|open| (stack.clone(), open.intent.row.address.leased_as())).collect(),
             operation,
             holder: self.actor,
             patience: self.patience,
@@ -316,7 +316,7 @@ impl Recovery<'_> {
             }
         };
         let outcome = closing(&open.intent, &found, writes);
-        self.store.commit(held.leases(), &[outcome]).await?;
+        held.commit(&[outcome]).await?;
         self.events.take(Event::Recovering { message: format!("{address}: {found}") });
         Ok(Recovered { address, found, is_in_doubt: false })
     }

@@ -22,7 +22,5 @@ mod text_diff;
 mod totals;
 mod value;
 
-pub(crate) use value::{SENSITIVE, UNKNOWN};
-
 #[cfg(test)]
 mod tests;

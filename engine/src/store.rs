@@ -38,7 +38,7 @@ pub trait StateStore: Send + Sync {
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError>;
 
     /// The owners of shared rows: all of the given addresses, or of every row that `owner` owns when none are given.
-    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, StoreError>;
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError>;
 
     /// Intents without an outcome, oldest first.
     async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError>;
@@ -176,6 +176,15 @@ pub struct Ownership {
     pub component: String,
 }
 
+/// An owner of a shared row as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerRow {
+    /// Who owns what.
+    pub ownership: Ownership,
+    /// How it declares the resource, as sealed JSON of the engine; empty when that is not known.
+    pub declaration: String,
+}
+
 /// Which ownerships are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnersOf {
@@ -254,7 +263,7 @@ pub struct StackSnapshot {
     /// Its components, sorted by key.
     pub components: Vec<ComponentRow>,
     /// The shared rows that it owns, sorted.
-    pub owned: Vec<Ownership>,
+    pub owned: Vec<OwnerRow>,
     /// All versions of all its rows, oldest first; empty when they were not asked for.
     pub history: Vec<(Address, HistoryEntry)>,
 }

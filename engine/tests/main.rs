@@ -21,3 +21,4 @@ mod lifecycle; // what is ignored, what triggers a replacement
 mod locals; // values computed from variables
 mod order; // what is called, in which order, and what a second plan says
 mod properties; // random stacks among random trouble
+mod shared; // what several stacks own

@@ -61,6 +61,8 @@ macro_rules! store_contract {
             stacks::components_are_recorded_and_forgotten
             stacks::a_component_with_objects_is_not_forgotten
             stacks::owners_are_added_once_and_dropped
+            stacks::an_owner_declares_anew
+            stacks::the_last_owner_stays_unless_it_may_go
             stacks::owners_of_other_environments_are_others
             stacks::owners_follow_a_moved_shared_row
             stacks::a_snapshot_holds_everything_of_a_stack

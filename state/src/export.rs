@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, Generation, HistoryEntry, Ownership, Record, Row, RowStatus, StackSnapshot, StateStore, StoreError,
-    Write,
+    ComponentRow, Generation, HistoryEntry, OwnerRow, Ownership, Record, Row, RowStatus, StackSnapshot, StateStore,
+    StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -105,6 +105,8 @@ struct Component {
 struct Owned {
     address: Address,
     component: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    declaration: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,8 +157,9 @@ pub fn import(document: &Value, operation: Uuid) -> Result<Vec<Record>, ImportEr
             let component = ComponentRow { key, depends_on, outputs, blueprint };
             writes.push(Write::Component { stack: stack.clone(), component });
         }
-        for Owned { address, component } in owns {
-            writes.push(Write::AddOwner(Ownership { address, stack: stack.clone(), component }));
+        for Owned { address, component, declaration } in owns {
+            let ownership = Ownership { address, stack: stack.clone(), component };
+            writes.push(Write::PutOwner(OwnerRow { ownership, declaration }));
         }
     }
     Ok(writes.into_iter().map(|write| Record::Write { operation, write }).collect())
@@ -233,9 +236,9 @@ impl From<ComponentRow> for Component {
     }
 }
 
-impl From<Ownership> for Owned {
-    fn from(Ownership { address, component, stack: _ }: Ownership) -> Self {
-        Self { address, component }
+impl From<OwnerRow> for Owned {
+    fn from(OwnerRow { ownership: Ownership { address, component, stack: _ }, declaration }: OwnerRow) -> Self {
+        Self { address, component, declaration }
     }
 }
 

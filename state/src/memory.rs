@@ -17,8 +17,8 @@ use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRow, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
-    OpenIntent, OperationRow, OwnersOf, Ownership, Record, Row, Selection, StackSnapshot, StateStore, StepRow,
-    StoreError, StoreIdentity,
+    OpenIntent, OperationRow, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StackSnapshot, StateStore,
+    StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -51,7 +51,7 @@ struct State {
     rows: Table<(StackId, Address, Option<String>), Row>,
     versions: Table<(StackId, Address, Generation), (Option<String>, HistoryEntry)>,
     components: Table<(StackId, String), ComponentRow>,
-    owners: Table<Ownership, ()>,
+    owners: Table<Ownership, String>,
     leases: Table<(StackId, String), (u64, Option<LeaseInfo>)>,
     operations: Table<Uuid, Operation>,
     steps: Table<(Uuid, u32), StepRow>,
@@ -129,9 +129,14 @@ impl State {
         rows.map(|(_, component)| component.clone()).collect()
     }
 
-    fn owners(&self, environment: &str, is_wanted: impl Fn(&Ownership) -> bool) -> Vec<Ownership> {
-        let owners = self.owners.iter().map(|(ownership, ())| ownership);
-        owners.filter(|owner| owner.stack.environment == environment && is_wanted(owner)).cloned().collect()
+    fn owners(&self, environment: &str, is_wanted: impl Fn(&Ownership) -> bool) -> Vec<OwnerRow> {
+        let is_wanted = |owner: &Ownership| owner.stack.environment == environment && is_wanted(owner);
+        let owners = self.owners.iter().filter(|(owner, _)| is_wanted(owner));
+        let row = |(owner, declaration): (&Ownership, &String)| OwnerRow {
+            ownership: owner.clone(),
+            declaration: declaration.clone(),
+        };
+        owners.map(row).collect()
     }
 
     fn snapshot(&self, stack: StackId, with_history: bool) -> StackSnapshot {
@@ -154,7 +159,7 @@ impl State {
     fn all_stacks(&self) -> Vec<StackId> {
         let versions = self.versions.iter().map(|((stack, ..), _)| stack);
         let components = self.components.iter().map(|((stack, _), _)| stack);
-        let owners = self.owners.iter().map(|(owner, ())| &owner.stack);
+        let owners = self.owners.iter().map(|(owner, _)| &owner.stack);
         let mut stacks: Vec<StackId> = versions.chain(components).chain(owners).cloned().collect();
         stacks.sort();
         stacks.dedup();
@@ -212,7 +217,7 @@ impl StateStore for MemoryStore {
         let state = self.state();
         let of_rows = state.rows.iter().map(|((stack, ..), _)| stack);
         let of_steps = state.open_steps.iter().map(|(_, step)| &step.intent.row.stack);
-        let of_owners = state.owners.iter().map(|(owner, ())| &owner.stack);
+        let of_owners = state.owners.iter().map(|(owner, _)| &owner.stack);
         let stacks: BTreeSet<StackId> = of_rows.chain(of_steps).chain(of_owners).cloned().collect();
         Ok(stacks.into_iter().collect())
     }
@@ -225,7 +230,7 @@ impl StateStore for MemoryStore {
         Ok(self.state().components(stack))
     }
 
-    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, StoreError> {
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {
         Ok(self.state().owners(environment, |owner| match of {
             OwnersOf::Addresses(addresses) => addresses.contains(&owner.address),
             OwnersOf::Stack(stack) => owner.stack == *stack,

@@ -29,7 +29,7 @@ use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
-    OperationRow, OwnersOf, Ownership, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
+    OperationRow, OwnerRow, OwnersOf, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
     StoreIdentity,
 };
 use uuid::Uuid;
@@ -179,7 +179,7 @@ impl StateStore for SqliteStore {
         self.read(move |connection, _| read::components(connection, &stack)).await
     }
 
-    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, StoreError> {
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {
         let (environment, of) = (environment.to_owned(), of.clone());
         self.read(move |connection, _| read::owners(connection, &environment, &of)).await
     }

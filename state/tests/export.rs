@@ -4,7 +4,9 @@ use crate::{demo, put, row};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{ComponentRow, OwnersOf, Ownership, Record, Row, Selection, StateStore, StoreError, Write};
+use terrace_engine::store::{
+    ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StateStore, StoreError, Write,
+};
 use terrace_state::MemoryStore;
 use terrace_state::export::{ImportError, export, import};
 use uuid::Uuid;
@@ -19,15 +21,16 @@ async fn filled() -> Arc<dyn StateStore> {
         outputs: "{}".to_owned(),
         blueprint: None,
     };
-    let owner =
+    let ownership =
         Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".to_owned() };
+    let owner = OwnerRow { ownership, declaration: "{}".to_owned() };
     let records = [
         put(Row { dependencies: vec!["local_value.b".parse().unwrap()], ..row("api/local_value.a[\"k\"]") }),
         put(row("local_value.b")),
         put(Row { deposed: Some("old".to_owned()), ..row("local_value.b") }),
         put(Row { stack: StackId::new("another", "local"), ..row("local_value.c") }),
         write(Write::Component { stack: demo(), component }),
-        write(Write::AddOwner(owner)),
+        write(Write::PutOwner(owner)),
     ];
     store.commit(&[], &records).await.unwrap();
     store

@@ -1,7 +1,7 @@
 //! `terrace apply`: plans, shows, asks, applies; or applies a saved plan.
 
 use super::Context;
-use super::run::{Run, recover_first};
+use super::run::{Applied, Run, recover_first};
 use crate::args::ApplyArguments;
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, descriptor_of_plan, named};
@@ -10,6 +10,7 @@ use crate::settings::Asked;
 use crate::signals::Signals;
 use crate::wiring::{World, store};
 use std::path::PathBuf;
+use std::sync::Arc;
 use terrace_engine::plan::{Mode, file};
 use terrace_state::{Access, StoreUrl};
 
@@ -39,15 +40,21 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
             recover_first(&run, &state, &described.compiled.stack, &described.chosen).await?;
         }
     }
-    let mut computed = project.plan(state.as_ref(), planning).await?;
-    run.show(&computed.plan, &project.sources, &computed.diagnostics)?;
-    run.consent(&computed.plan, QUESTION)?;
-    if is_new && computed.plan.has_changes() {
-        state = store(&project.settings, Access::ReadWrite).await?;
-        // The plan was made for the state that this one begins as: for none. What it read is checked row by row.
-        computed.plan.state = state.identity().await?.id;
+    for plans in 1.. {
+        let mut computed = project.plan(state.as_ref(), planning).await?;
+        run.show(&computed.plan, &project.sources, &computed.diagnostics)?;
+        run.consent(&computed.plan, QUESTION)?;
+        if is_new && computed.plan.has_changes() {
+            state = store(&project.settings, Access::ReadWrite).await?;
+            // The plan was made for the state that this one begins as: for none. What it read is checked row by row.
+            computed.plan.state = state.identity().await?.id;
+        }
+        match run.try_apply(Arc::clone(&state), &computed.plan).await? {
+            Applied::Ended(exit) => return Ok(exit),
+            Applied::Outdated(failure) => run.plan_again(failure, plans)?,
+        }
     }
-    run.apply(state, &computed.plan).await
+    Ok(Exit::Done)
 }
 
 /// True when the state would be made by opening it.

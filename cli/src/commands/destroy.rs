@@ -1,13 +1,14 @@
 //! `terrace destroy`: plans the removal, asks, applies. Needs the state only.
 
 use super::Context;
-use super::run::{Run, recover_first};
+use super::run::{Applied, Run, recover_first};
 use crate::args::ApplyArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::Removal;
 use crate::signals::Signals;
 use crate::wiring::store;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use terrace_state::Access;
 
 /// What is asked before anything is removed.
@@ -29,8 +30,14 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
             recover_first(&run, &store, &stack, &BTreeSet::new()).await?;
         }
     }
-    let computed = removal.plan(store.as_ref(), planning).await?;
-    run.show(&computed.plan, &removal.sources, &computed.diagnostics)?;
-    run.consent(&computed.plan, QUESTION)?;
-    run.apply(store, &computed.plan).await
+    for plans in 1.. {
+        let computed = removal.plan(store.as_ref(), planning).await?;
+        run.show(&computed.plan, &removal.sources, &computed.diagnostics)?;
+        run.consent(&computed.plan, QUESTION)?;
+        match run.try_apply(Arc::clone(&store), &computed.plan).await? {
+            Applied::Ended(exit) => return Ok(exit),
+            Applied::Outdated(failure) => run.plan_again(failure, plans)?,
+        }
+    }
+    Ok(Exit::Done)
 }

@@ -16,15 +16,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::StackId;
-use terrace_engine::apply::{Applier, Report};
+use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
 use terrace_engine::plan::{Mode, Plan};
 use terrace_engine::recover::Recovery;
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Selection, StateStore};
+use terrace_engine::store::{Ownership, Selection, StateStore, StoreError};
 use terrace_provider::Value;
 use uuid::Uuid;
+
+/// How often a plan that nobody has to look at is made anew when others were quicker.
+pub(super) const MOST_PLANS: usize = 4;
 
 /// How often programs are told that a step still runs.
 const TICK: Duration = Duration::from_secs(1);
@@ -66,6 +69,14 @@ pub(super) async fn recover_first(
     }
     run.signals.end_changes();
     Ok(())
+}
+
+/// What came of applying a plan.
+pub(super) enum Applied {
+    /// It was applied, with this exit code.
+    Ended(Exit),
+    /// What it was made from changed before anything was begun.
+    Outdated(Failure),
 }
 
 impl Run<'_> {
@@ -130,9 +141,32 @@ impl Run<'_> {
     /// # Errors
     /// When nothing could be begun, or the state could not be written any more.
     pub(super) async fn apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Exit, Failure> {
+        match self.try_apply(store, plan).await? {
+            Applied::Ended(exit) => Ok(exit),
+            Applied::Outdated(failure) => Err(failure),
+        }
+    }
+
+    /// Says that a plan is made anew, where nobody wants to look at it; otherwise it is refused.
+    ///
+    /// # Errors
+    /// With what made the plan outdated.
+    pub(super) fn plan_again(&self, outdated: Failure, plans: usize) -> Result<(), Failure> {
+        if !self.arguments.auto_approve || plans >= MOST_PLANS {
+            return Err(outdated);
+        }
+        self.context.ui.tell(&format!("{}: planning again", outdated.message.unwrap_or_default()));
+        Ok(())
+    }
+
+    /// Applies a plan and tells what came of it.
+    ///
+    /// # Errors
+    /// As [`Run::apply`].
+    pub(super) async fn try_apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Applied, Failure> {
         let has_refreshed = plan.changes().any(|(_, change)| change.has_refreshed());
         if !plan.has_changes() && !has_refreshed {
-            return Ok(Exit::Done);
+            return Ok(Applied::Ended(Exit::Done));
         }
         let ui = self.context.ui;
         self.signals.begin_changes();
@@ -156,14 +190,22 @@ impl Run<'_> {
             Ok(report) => report,
             Err(error) => {
                 progress.clear();
-                return Err(error.into());
+                let is_outdated =
+                    matches!(error, ApplyError::OwnedAnew { .. } | ApplyError::Store(StoreError::Stale(_)));
+                return if is_outdated { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
             }
         };
+        for Ownership { address, stack, .. } in &report.still_owned {
+            ui.tell(&format!(
+                "warning: {address} is still there and {stack} still owns it: all its other owners left at the same time; \
+                 run this again"
+            ));
+        }
         let is_destroy = plan.mode == Mode::Destroy;
         progress.finish(&report, is_destroy, Timestamp::now());
         if !plan.has_changes() {
             // What was refreshed is recorded, and that is nothing that anybody asked for.
-            return Ok(exit(&report));
+            return Ok(Applied::Ended(exit(&report)));
         }
         if !self.is_json() {
             self.tell_failures(&report);
@@ -171,7 +213,7 @@ impl Run<'_> {
             ui.print(&retained(&report))?;
             ui.print(&public_outputs(plan, &report))?;
         }
-        Ok(exit(&report))
+        Ok(Applied::Ended(exit(&report)))
     }
 
     fn tell_failures(&self, report: &Report) {

@@ -2,7 +2,7 @@
 
 use crate::address::StackId;
 use crate::event::{Event, Events};
-use crate::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StateStore, StoreError, component_in_words};
+use crate::store::{Acquired, Lease, LeaseInfo, LeaseRequest, Record, StateStore, StoreError, component_in_words};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,10 +46,45 @@ pub struct Claim<'a> {
     pub events: &'a dyn Events,
 }
 
+/// The leases that are held now, and the store that they are of. What is written and what is given back waits for each
+/// other, so that nothing is ever written under a lease that was given back.
+#[derive(Clone)]
+pub(crate) struct Leases {
+    store: Arc<dyn StateStore>,
+    held: Arc<tokio::sync::Mutex<Vec<Lease>>>,
+}
+
+impl Leases {
+    /// Writes records under the leases.
+    pub(crate) async fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
+        let held = self.held.lock().await;
+        self.store.commit(&held, records).await
+    }
+
+    /// Gives back some of the leases before the others.
+    pub(crate) async fn give_back(&self, stack: &StackId, component: &str) -> Result<(), StoreError> {
+        let mut held = self.held.lock().await;
+        let is_meant = |lease: &mut Lease| lease.stack == *stack && lease.component == component;
+        let given: Vec<Lease> = held.extract_if(.., is_meant).collect();
+        self.store.release(&given).await
+    }
+
+    async fn renew(&self) -> Result<(), StoreError> {
+        let held = self.held.lock().await;
+        self.store.renew(&held, TERM).await
+    }
+
+    async fn release(&self) -> Result<(), StoreError> {
+        let mut held = self.held.lock().await;
+        self.store.release(&std::mem::take(&mut *held)).await
+    }
+}
+
 /// Held leases. Dropping it without [`Held::release`] stops renewing: they end by expiry.
 pub struct Held {
-    store: Arc<dyn StateStore>,
-    leases: Vec<Lease>,
+    leases: Leases,
+    /// One of them, to name when they may have ended; `None` when there are none.
+    first: Option<Lease>,
     stop: CancellationToken,
     /// Set when a lease was lost: nothing new may start.
     pub lost: CancellationToken,
@@ -100,14 +135,15 @@ impl Held {
     }
 
     fn keep(store: Arc<dyn StateStore>, leases: Vec<Lease>, since: Instant) -> Self {
+        let first = leases.first().cloned();
         let held = Self {
-            store,
-            leases,
+            leases: Leases { store, held: Arc::new(tokio::sync::Mutex::new(leases)) },
+            first,
             stop: CancellationToken::new(),
             lost: CancellationToken::new(),
             kept: Arc::new(Mutex::new(Kept { since, error: None })),
         };
-        if !held.leases.is_empty() {
+        if held.first.is_some() {
             held.renew_on_a_thread();
         }
         held
@@ -119,12 +155,9 @@ impl Held {
     /// [`StoreError::LeaseLost`], or what kept the leases from being renewed.
     pub fn check(&self) -> Result<(), StoreError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_late = !self.leases.is_empty() && kept.since.elapsed() >= TERM;
-        if is_late && kept.error.is_none() {
-            kept.error = self
-                .leases
-                .first()
-                .map(|lease| StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() });
+        if let Some(lease) = self.first.as_ref().filter(|_| kept.since.elapsed() >= TERM) {
+            let (stack, component) = (lease.stack.clone(), lease.component.clone());
+            kept.error.get_or_insert(StoreError::LeaseLost { stack, component });
         }
         match &kept.error {
             None => Ok(()),
@@ -135,15 +168,22 @@ impl Held {
         }
     }
 
-    /// The leases.
-    #[must_use]
-    pub fn leases(&self) -> &[Lease] {
+    /// Writes records under the leases.
+    ///
+    /// # Errors
+    /// As [`StateStore::commit`].
+    pub async fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
+        self.leases.commit(records).await
+    }
+
+    /// The leases, to be shared with whoever writes.
+    pub(crate) fn leases(&self) -> &Leases {
         &self.leases
     }
 
     /// Renews leases apart from the tasks that compute, so that a long computation cannot cost a lease.
     fn renew_on_a_thread(&self) {
-        let (store, leases, kept) = (Arc::clone(&self.store), self.leases.clone(), Arc::clone(&self.kept));
+        let (leases, kept) = (self.leases.clone(), Arc::clone(&self.kept));
         let (stop, lost) = (self.stop.clone(), self.lost.clone());
         let run = move || {
             // Without a runtime or a thread the leases end by expiry, which is noticed before anything starts.
@@ -155,7 +195,7 @@ impl Held {
                         () = tokio::time::sleep(RENEWAL) => {}
                     }
                     let asked_at = Instant::now();
-                    let result = store.renew(&leases, TERM).await;
+                    let result = leases.renew().await;
                     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                     match result {
                         Ok(()) => kept.since = asked_at,
@@ -179,7 +219,7 @@ impl Held {
     /// When the store fails; the leases then end by expiry.
     pub async fn release(self) -> Result<(), StoreError> {
         self.stop.cancel();
-        self.store.release(&self.leases).await
+        self.leases.release().await
     }
 }
 

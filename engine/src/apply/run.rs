@@ -4,6 +4,7 @@ mod calls;
 mod ending;
 mod progress;
 mod record;
+mod shared;
 
 use super::execute::{self, Outcome, Prepared};
 use super::lease::Held;
@@ -20,6 +21,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use progress::StepProgress;
+use shared::SharedLeases;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -36,7 +38,7 @@ pub(super) async fn run(
     if !steps.is_complete() {
         return Err(ApplyError::Loop);
     }
-    let (writer, writing) = Writer::start(Arc::clone(&applier.store), held.leases().to_vec());
+    let (writer, writing) = Writer::start(held.leases().clone());
     let run = Run::new(applier, plan, operation, components, held, steps, writer);
     let result = run.finish().await;
     // The task ends when its queue is closed, which the end of the run did.
@@ -79,6 +81,8 @@ struct Run<'a> {
     futures: FuturesUnordered<BoxFuture<'a, Finished>>,
     values: Vec<Values>,
     writer: Writer,
+    /// The leases of shared resources that are not given back yet.
+    shared: SharedLeases,
     /// The plan is spent with the first thing that is written.
     is_spent: bool,
     store_error: Option<StoreError>,
@@ -98,7 +102,8 @@ impl<'a> Run<'a> {
         steps: Steps,
         writer: Writer,
     ) -> Self {
-        let values = plan.stacks.iter().map(|stack| Values::of(stack, &applier.registry)).collect();
+        let values = Values::of(plan, &applier.registry);
+        let shared = SharedLeases::of(plan, components, &steps);
         let states = vec![State::Waiting; steps.all.len()];
         let ready = steps.ready();
         let total = plan.changes().filter(|(_, change)| change.is_change()).count();
@@ -115,6 +120,7 @@ impl<'a> Run<'a> {
             calls: Calls::new(applier.parallelism),
             futures: FuturesUnordered::new(),
             values,
+            shared,
             writer,
             is_spent: false,
             store_error: None,
@@ -134,6 +140,7 @@ impl<'a> Run<'a> {
                 let ack = self.submit(records);
                 self.launch(starting, &ack);
             }
+            self.give_back_shared();
             let cancel = self.applier.cancel.clone();
             let lost = self.held.lost.clone();
             let is_stopping = self.is_stopping;

@@ -63,11 +63,13 @@ impl Steps {
     /// The steps of a plan.
     pub(crate) fn of(plan: &Plan) -> Self {
         let mut steps = Self::default();
-        let mut across = Across::default();
-        for (position, stack) in plan.stacks.iter().enumerate() {
-            steps.add_stack(position, stack, &mut across);
+        let early = removed_early(plan);
+        let mut nodes: Vec<Nodes<'_>> =
+            plan.stacks.iter().enumerate().map(|(position, stack)| steps.add_stack(position, stack, &early)).collect();
+        share(&mut nodes);
+        for (stack, nodes) in plan.stacks.iter().zip(&nodes) {
+            steps.order_stack(stack, nodes);
         }
-        across.order(&mut steps);
         steps
     }
 
@@ -116,10 +118,9 @@ impl Steps {
         }
     }
 
-    fn add_stack<'p>(&mut self, position: usize, stack: &'p StackPlan, across: &mut Across<'p>) {
+    fn add_stack<'p>(&mut self, position: usize, stack: &'p StackPlan, early: &Early<'p>) -> Nodes<'p> {
         let barriers = self.add_components(position, stack);
         let mut forward: HashMap<&Address, StepId> = HashMap::with_capacity(stack.changes.len());
-        let early = removed_early(stack);
         let mut remove: HashMap<&Address, Removal> = HashMap::new();
         for (at, change) in stack.changes.iter().enumerate() {
             let component = barriers.get(change.address.component.as_str());
@@ -133,21 +134,23 @@ impl Steps {
                 }
             }
             let is_removed = is_removed(change);
+            let is_early = early.contains(&row_of(position, &change.address));
             if is_removed || change.action.is_replace() {
                 let step = self.add(Step::Remove { stack: position, change: at });
                 if change.deposed.is_none() {
-                    if is_removed && change.address.is_shared() {
-                        across.removals.insert((&stack.stack.environment, &change.address), step);
-                    }
-                    remove.insert(&change.address, Removal { step, is_early: early.contains(&change.address) });
+                    remove.insert(&change.address, Removal { step, is_early });
                 }
-                if let (Some(component), true) = (component, is_removed && !early.contains(&change.address)) {
+                if let (Some(component), true) = (component, is_removed && !is_early) {
                     self.order(component.remove_begin, step);
                     self.order(step, component.remove_done);
                 }
             }
         }
-        let mut blocks = blocks(stack, &forward, &remove);
+        Nodes { forward, remove }
+    }
+
+    fn order_stack(&mut self, stack: &StackPlan, Nodes { forward, remove }: &Nodes<'_>) {
+        let mut blocks = blocks(stack, forward, remove);
         for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
             let own_forward = forward.get(&change.address).copied();
             let own_remove = remove.get(&change.address).map(|removal| removal.step);
@@ -171,11 +174,6 @@ impl Steps {
             }
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
             for needed in recorded {
-                if let Some(own) =
-                    own_remove.or(own_forward).filter(|_| needed.is_shared() && !remove.contains_key(needed))
-                {
-                    across.users.push((&stack.stack.environment, needed, own));
-                }
                 self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
                 if let Some(own) = own_remove.or(own_forward).filter(|_| !is_own(&change.address, needed))
                     && let Some(barrier) = blocks.before_removal(self, needed, own_remove.is_none())
@@ -227,23 +225,24 @@ impl Steps {
     }
 }
 
-/// What stacks have to do with each other: the shared objects that one removes and others used.
-#[derive(Default)]
-struct Across<'p> {
-    /// The removal of a shared object, by its environment.
-    removals: HashMap<(&'p str, &'p Address), StepId>,
-    /// What the recorded objects of a stack were made after, where it does not remove that itself.
-    users: Vec<(&'p str, &'p Address, StepId)>,
+/// The steps of a stack's objects, and of what it shares with the others.
+struct Nodes<'p> {
+    forward: HashMap<&'p Address, StepId>,
+    remove: HashMap<&'p Address, Removal>,
 }
 
-impl Across<'_> {
-    /// A shared object goes after what was made after it, in whichever stack that is.
-    fn order(&self, steps: &mut Steps) {
-        for (environment, needed, own) in &self.users {
-            if let Some(removal) = self.removals.get(&(*environment, *needed)) {
-                steps.order(*own, *removal);
-            }
-        }
+/// A shared object is made before, and goes after, what is made after it, in whichever stack of the plan that is: the
+/// steps of one are those of all.
+fn share(nodes: &mut [Nodes<'_>]) {
+    let mut forward = HashMap::new();
+    let mut remove = HashMap::new();
+    for stack in nodes.iter() {
+        forward.extend(stack.forward.iter().filter(|(address, _)| address.is_shared()).map(|(at, step)| (*at, *step)));
+        remove.extend(stack.remove.iter().filter(|(address, _)| address.is_shared()).map(|(at, step)| (*at, *step)));
+    }
+    for stack in nodes {
+        stack.forward.extend(&forward);
+        stack.remove.extend(&remove);
     }
 }
 
@@ -257,26 +256,39 @@ fn is_removed(change: &Change) -> bool {
 /// The objects whose removal comes before anything is made: those that are replaced delete-first, and those that go
 /// and were made after such a one. All others wait until nothing can use them any more; these cannot, for what uses
 /// them may need the replacement.
-fn removed_early(stack: &StackPlan) -> HashSet<&Address> {
-    let current = || stack.changes.iter().filter(|change| change.deposed.is_none());
-    let mut made_after: HashMap<&Address, Vec<&Address>> = HashMap::new();
-    for change in current().filter(|change| is_removed(change)) {
+fn removed_early(plan: &Plan) -> Early<'_> {
+    let current = || {
+        let all = plan.stacks.iter().enumerate().flat_map(|(at, stack)| stack.changes.iter().map(move |it| (at, it)));
+        all.filter(|(_, change)| change.deposed.is_none())
+    };
+    let mut made_after: HashMap<Row<'_>, Vec<Row<'_>>> = HashMap::new();
+    for (stack, change) in current().filter(|(_, change)| is_removed(change)) {
         for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
-            made_after.entry(needed).or_default().push(&change.address);
+            made_after.entry(row_of(stack, needed)).or_default().push(row_of(stack, &change.address));
         }
     }
-    let replaced = current().filter(|change| change.action == Action::Replace).map(|change| &change.address);
-    let mut waiting: Vec<&Address> = replaced.collect();
+    let replaced = current().filter(|(_, change)| change.action == Action::Replace);
+    let mut waiting: Vec<Row<'_>> = replaced.map(|(stack, change)| row_of(stack, &change.address)).collect();
     let mut early = HashSet::new();
-    while let Some(address) = waiting.pop() {
-        if early.insert(address) {
-            waiting.extend(made_after.get(address).into_iter().flatten());
+    while let Some(row) = waiting.pop() {
+        if early.insert(row) {
+            waiting.extend(made_after.get(&row).into_iter().flatten());
             // What was made after all instances was made after this one.
-            let block = Address { key: Some(InstanceKey::All), ..address.clone() };
-            waiting.extend(made_after.get(&block).into_iter().flatten());
+            let block = Address { key: Some(InstanceKey::All), ..row.1.clone() };
+            waiting.extend(made_after.get(&(row.0, &block)).into_iter().flatten());
         }
     }
     early
+}
+
+/// A row of a plan: the position of its stack, none for what is shared, and its address.
+type Row<'p> = (Option<usize>, &'p Address);
+
+/// Rows whose objects go early.
+type Early<'p> = HashSet<Row<'p>>;
+
+fn row_of(stack: usize, address: &Address) -> Row<'_> {
+    ((!address.is_shared()).then_some(stack), address)
 }
 
 /// The blocks that are depended on as a whole, with the steps of their instances.

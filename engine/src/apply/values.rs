@@ -1,10 +1,10 @@
 //! What expressions of a plan see while it is applied: planned values, replaced one by one by real ones.
 
-use crate::address::Address;
+use crate::address::{Address, InstanceKey};
 use crate::expression::{Functions, Layered};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
 use crate::plan::walk::attributes_value;
-use crate::plan::{Deferred, OutputChange, Part, StackPlan};
+use crate::plan::{Deferred, OutputChange, Part, Plan, SharedName, StackPlan};
 use crate::registry::Registry;
 use std::collections::HashMap;
 use terrace_provider::{Attributes, Map, Value};
@@ -14,14 +14,24 @@ pub(crate) struct Values {
     facts: Facts,
     /// By component.
     resources: HashMap<String, ResourceValues>,
-    /// The component and name under which a shared resource is declared, by address.
-    shared: HashMap<Address, Vec<(String, String)>>,
+    /// The components that declare a shared resource, each with the name under which it does.
+    shared: HashMap<Address, Vec<(String, SharedName)>>,
     outputs: ComponentOutputs,
 }
 
 impl Values {
-    /// The values as planned.
-    pub(crate) fn of(stack: &StackPlan, registry: &Registry) -> Self {
+    /// The values of each stack of a plan, as planned. What one makes and others share is a value of all.
+    pub(crate) fn of(plan: &Plan, registry: &Registry) -> Vec<Self> {
+        let mut all: Vec<Self> = plan.stacks.iter().map(|stack| Self::of_stack(stack, registry)).collect();
+        for (_, change) in plan.changes().filter(|(_, it)| it.address.is_shared() && it.action.leaves_object()) {
+            if let Some(after) = &change.after {
+                all.iter_mut().for_each(|values| values.set(registry, &change.address, &after.attributes));
+            }
+        }
+        all
+    }
+
+    fn of_stack(stack: &StackPlan, registry: &Registry) -> Self {
         let mut values = Self {
             facts: Facts::default(),
             resources: HashMap::new(),
@@ -29,8 +39,9 @@ impl Values {
             outputs: HashMap::new(),
         };
         for component in &stack.components {
-            for (name, address) in &component.shared {
-                values.shared.entry(address.clone()).or_default().push((component.key.clone(), name.clone()));
+            for shared in &component.shared {
+                let declared = (component.key.clone(), shared.clone());
+                values.shared.entry(shared.address.clone()).or_default().push(declared);
             }
             if component.part == Part::Untouched {
                 values.outputs.insert(component.key.clone(), component.recorded_outputs.clone());
@@ -54,21 +65,23 @@ impl Values {
         let Some((_, ty)) = registry.resource_type(&address.ty) else { return };
         let value = attributes_value(ty, attributes);
         if address.is_shared() {
-            for (component, name) in self.shared.get(address).cloned().unwrap_or_default() {
-                let values = self.resources.entry(component).or_default();
-                values.insert(name, BlockValue::Single(value.clone()));
+            for (component, SharedName { name, key, .. }) in self.shared.get(address).cloned().unwrap_or_default() {
+                self.insert(&component, &name, key.as_ref(), value.clone());
             }
             return;
         }
-        let values = self.resources.entry(address.component.clone()).or_default();
-        match &address.key {
+        self.insert(&address.component, &address.name, address.key.as_ref(), value);
+    }
+
+    fn insert(&mut self, component: &str, name: &str, key: Option<&InstanceKey>, value: Value) {
+        let values = self.resources.entry(component.to_owned()).or_default();
+        match key {
             None => {
-                values.insert(address.name.clone(), BlockValue::Single(value));
+                values.insert(name.to_owned(), BlockValue::Single(value));
             }
             Some(key) => {
-                let block = values
-                    .entry(address.name.clone())
-                    .or_insert_with(|| BlockValue::Instances(indexmap::IndexMap::new()));
+                let block =
+                    values.entry(name.to_owned()).or_insert_with(|| BlockValue::Instances(indexmap::IndexMap::new()));
                 if let BlockValue::Instances(instances) = block {
                     instances.insert(key.clone(), value);
                 }
@@ -81,20 +94,15 @@ impl Values {
         self.outputs.entry(output.component.clone()).or_default().insert(output.name.clone(), value);
     }
 
-    /// Evaluates what had to wait, in the scope of a component.
+    /// Evaluates what had to wait, in the scope of its component.
     ///
     /// # Errors
     /// One sentence for each expression that cannot be evaluated, or that is still unknown.
-    pub(crate) fn evaluate(
-        &self,
-        component: &str,
-        deferred: &Deferred,
-        functions: &Functions,
-    ) -> Result<Value, Vec<String>> {
+    pub(crate) fn evaluate(&self, deferred: &Deferred, functions: &Functions) -> Result<Value, Vec<String>> {
         let empty = ResourceValues::new();
         let rest = PlanScope {
             facts: &self.facts,
-            resources: self.resources.get(component).unwrap_or(&empty),
+            resources: self.resources.get(&deferred.component).unwrap_or(&empty),
             outputs: &self.outputs,
             each: None,
         };

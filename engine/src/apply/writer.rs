@@ -3,11 +3,12 @@
 //! What is submitted while a commit runs goes into the next one. After a commit that failed nothing is written any
 //! more: whoever waits learns the reason, and starts nothing.
 
-use crate::store::{Lease, Record, StateStore, StoreError};
+use super::lease::Leases;
+use crate::address::StackId;
+use crate::store::{Record, StoreError};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 use std::pin::Pin;
-use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many records one transaction takes at most.
@@ -16,29 +17,36 @@ const MOST_RECORDS: usize = 5_000;
 /// Answers when what was submitted is durable.
 pub(crate) type Ack = Shared<Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>>;
 
-struct Submission {
-    records: Vec<Record>,
-    done: oneshot::Sender<Result<(), StoreError>>,
+/// What waits for the task, in order.
+enum Task {
+    Write { records: Vec<Record>, done: oneshot::Sender<Result<(), StoreError>> },
+    GiveBack { stack: StackId, component: String },
 }
 
 /// Takes submissions. Cheap to clone; the task ends when the last clone is gone.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    queue: mpsc::UnboundedSender<Submission>,
+    queue: mpsc::UnboundedSender<Task>,
 }
 
 impl Writer {
     /// Starts the task.
-    pub(crate) fn start(store: Arc<dyn StateStore>, leases: Vec<Lease>) -> (Self, tokio::task::JoinHandle<()>) {
+    pub(crate) fn start(leases: Leases) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::unbounded_channel();
-        let task = tokio::spawn(write_all(store, leases, waiting));
+        let task = tokio::spawn(write_all(leases, waiting));
         (Self { queue }, task)
+    }
+
+    /// Gives a lease back once all that was submitted before is written.
+    pub(crate) fn give_back(&self, stack: &StackId, component: &str) {
+        // A task that is gone has left its leases to whoever ends the run.
+        let _ = self.queue.send(Task::GiveBack { stack: stack.clone(), component: component.to_owned() });
     }
 
     /// Submits records; they are written in the order of submissions.
     pub(crate) fn submit(&self, records: Vec<Record>) -> Ack {
         let (done, answer) = oneshot::channel();
-        let is_sent = self.queue.send(Submission { records, done }).is_ok();
+        let is_sent = self.queue.send(Task::Write { records, done }).is_ok();
         let gone = || StoreError::Unavailable { doing: "written", reason: "the writer has stopped".to_owned() };
         async move {
             if !is_sent {
@@ -51,19 +59,37 @@ impl Writer {
     }
 }
 
-async fn write_all(store: Arc<dyn StateStore>, leases: Vec<Lease>, mut waiting: mpsc::UnboundedReceiver<Submission>) {
+async fn write_all(leases: Leases, mut waiting: mpsc::UnboundedReceiver<Task>) {
     let mut failure: Option<StoreError> = None;
-    while let Some(first) = waiting.recv().await {
-        let mut records = first.records;
-        let mut done = vec![first.done];
+    let mut next = waiting.recv().await;
+    while let Some(task) = next.take() {
+        let (mut records, mut done) = match task {
+            Task::Write { records, done } => (records, vec![done]),
+            Task::GiveBack { stack, component } => {
+                if let Err(error) = leases.give_back(&stack, &component).await {
+                    // It ends with the others at the latest.
+                    tracing::warn!(%error, %stack, component, "a lease could not be given back early");
+                }
+                next = waiting.recv().await;
+                continue;
+            }
+        };
         while records.len() < MOST_RECORDS {
-            let Ok(next) = waiting.try_recv() else { break };
-            records.extend(next.records);
-            done.push(next.done);
+            match waiting.try_recv() {
+                Ok(Task::Write { records: more, done: waiter }) => {
+                    records.extend(more);
+                    done.push(waiter);
+                }
+                Ok(other) => {
+                    next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
         }
         let result = match &failure {
             Some(error) => Err(error.clone()),
-            None => store.commit(&leases, &records).await,
+            None => leases.commit(&records).await,
         };
         if let Err(error) = &result {
             failure.get_or_insert_with(|| error.clone());
@@ -71,6 +97,9 @@ async fn write_all(store: Arc<dyn StateStore>, leases: Vec<Lease>, mut waiting: 
         for waiter in done {
             // A waiter that has gone away needs no answer.
             let _ = waiter.send(result.clone());
+        }
+        if next.is_none() {
+            next = waiting.recv().await;
         }
     }
 }

@@ -3,8 +3,7 @@
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, OutputChange, OwnerChange, Part, Plan, StackPlan, doubt, orphans,
-    outputs, reads, refresh, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, orphans, outputs, reads, refresh, twins,
 };
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -15,7 +14,7 @@ use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::source::{Sources, Span};
-use crate::store::{ComponentRow, Ownership, Read, Selection, StateStore, StoreError};
+use crate::store::{ComponentRow, Read, Selection, StateStore, StoreError};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Attributes;
@@ -136,9 +135,11 @@ impl Planner<'_> {
         let mut diagnostics = Vec::new();
         let mut plans = Vec::new();
         let mut reads = Vec::new();
+        let mut shared = SharedRows::of(&self.environment.name);
         for stack in stacks {
-            plans.push(self.plan_stack(stack, &mut reads, &mut diagnostics).await?);
+            plans.push(self.plan_stack(stack, &mut shared, &mut reads, &mut diagnostics).await?);
         }
+        self.plan_shared(&mut shared, &mut plans, &mut reads, &mut diagnostics)?;
         self.finish(Mode::Apply, plans, reads, origin, diagnostics).await
     }
 
@@ -150,19 +151,52 @@ impl Planner<'_> {
         let mut diagnostics = Vec::new();
         let mut plans = Vec::new();
         let mut reads = Vec::new();
+        let mut shared = SharedRows::of(&self.environment.name);
         for stack in stacks {
-            // What the stacks before it let go has them as owners no more.
-            let changes = plans.iter().flat_map(|plan: &StackPlan| &plan.owners);
-            let released: BTreeSet<_> =
-                changes.filter(|owner| !owner.is_added).map(|owner| owner.ownership.clone()).collect();
-            plans.push(self.destroy_stack(stack, &released, &mut reads, &mut diagnostics).await?);
+            plans.push(self.destroy_stack(stack, &mut shared, &mut reads, &mut diagnostics).await?);
         }
+        self.plan_shared(&mut shared, &mut plans, &mut reads, &mut diagnostics)?;
         self.finish(Mode::Destroy, plans, reads, origin, diagnostics).await
+    }
+
+    /// Plans what becomes of owners, and of shared objects that nobody owns any more. Who lets go is asked once it is
+    /// known who declares what, in whichever stack of the plan.
+    fn plan_shared(
+        &self,
+        shared: &mut SharedRows,
+        plans: &mut [StackPlan],
+        reads: &mut Vec<Read>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<(), PlanFailure> {
+        for plan in plans.iter_mut() {
+            plan.owners = shared.release(&plan.stack, &|key| self.is_chosen(key));
+        }
+        for plan in plans.iter_mut() {
+            plan.changes.extend(shared.take_changes(&plan.stack));
+            plan.changes.extend(shared.plan_releases(self, &plan.stack, &mut plan.owners, diagnostics)?);
+            plan.owners.extend(shared.declarations_of(self, &plan.stack, diagnostics));
+        }
+        if let Some(plan) = plans.first_mut() {
+            plan.changes.extend(shared.take_attempts());
+        }
+        for plan in plans.iter_mut() {
+            let changed: BTreeSet<&Address> =
+                plan.changes.iter().map(|change| &change.address).filter(|address| address.is_shared()).collect();
+            plan.owned = shared.owners_of(&changed);
+            plan.sort();
+        }
+        reads.extend(shared.take_reads());
+        Ok(())
+    }
+
+    fn is_chosen(&self, component: &str) -> bool {
+        self.options.components.is_empty() || self.options.components.contains(component)
     }
 
     async fn plan_stack(
         &self,
         compiled: &CompiledStack,
+        shared: &mut SharedRows,
         reads: &mut Vec<Read>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<StackPlan, PlanFailure> {
@@ -178,7 +212,7 @@ impl Planner<'_> {
         let selection = self.selection();
         let loaded = refresh::load(self, stack, &selection, diagnostics).await?;
         reads.extend(self.reads_of_others(compiled).await?);
-        let shared = SharedRows::load(self, stack, diagnostics).await?;
+        shared.load(self, stack, diagnostics).await?;
         let mut walk = Walk::new(self, compiled, loaded, shared, &recorded_components);
         walk.run(&order, diagnostics).await?;
         let walked = walk.finish(diagnostics).await?;
@@ -186,7 +220,7 @@ impl Planner<'_> {
         let described: BTreeSet<&str> = compiled.components.iter().map(|component| component.key.as_str()).collect();
         let mut components = compiled_components(self, compiled, &recorded_components);
         for component in &mut components {
-            component.shared = walked.shared_names.get(&component.key).cloned().unwrap_or_default();
+            component.shared = walked.shared.get(&component.key).cloned().unwrap_or_default();
         }
         for (key, recorded) in &recorded_components {
             if described.contains(key.as_str()) {
@@ -196,20 +230,19 @@ impl Planner<'_> {
             components.push(recorded_component(key, recorded, part));
         }
         let outputs = outputs::changes(walked.outputs, &recorded_components, &components);
-        Ok(StackPlan::sorted(stack.clone(), components, walked.changes, outputs, walked.owners))
+        Ok(StackPlan { components, changes: walked.changes, outputs, ..StackPlan::empty(stack.clone()) })
     }
 
     async fn destroy_stack(
         &self,
         stack: &StackId,
-        released: &BTreeSet<Ownership>,
+        shared: &mut SharedRows,
         reads: &mut Vec<Read>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<StackPlan, PlanFailure> {
         let recorded = self.recorded_components(stack).await?;
         let loaded = refresh::load(self, stack, &self.selection(), diagnostics).await?;
-        let mut shared = SharedRows::load(self, stack, diagnostics).await?;
-        shared.forget_owners(released);
+        shared.load(self, stack, diagnostics).await?;
         let mut loaded = loaded;
         reads.extend(std::mem::take(&mut loaded.reads));
         let mut changes = loaded.take_attempts();
@@ -218,18 +251,14 @@ impl Planner<'_> {
             let doubt = in_doubt.remove(&address);
             changes.extend(orphans::remove(self, stack, &address, row, Reason::Destroy, doubt, diagnostics)?);
         }
-        let is_chosen = |key: &str| self.options.components.is_empty() || self.options.components.contains(key);
-        let mut owners = shared.release_others(stack, &BTreeSet::new(), &is_chosen);
-        changes.extend(shared.plan_releases(self, &mut owners, diagnostics)?);
-        reads.extend(shared.take_reads());
         let components: Vec<ComponentPlan> = recorded
             .iter()
             .map(|(key, row)| {
-                recorded_component(key, row, if is_chosen(key) { Part::Removed } else { Part::Untouched })
+                recorded_component(key, row, if self.is_chosen(key) { Part::Removed } else { Part::Untouched })
             })
             .collect();
         let outputs = outputs::changes(Vec::new(), &recorded, &components);
-        Ok(StackPlan::sorted(stack.clone(), components, changes, outputs, owners))
+        Ok(StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) })
     }
 
     async fn finish(
@@ -347,22 +376,23 @@ pub(crate) struct RecordedComponent {
 
 impl StackPlan {
     fn empty(stack: StackId) -> Self {
-        Self { stack, components: Vec::new(), changes: Vec::new(), outputs: Vec::new(), owners: Vec::new() }
+        Self {
+            stack,
+            components: Vec::new(),
+            changes: Vec::new(),
+            outputs: Vec::new(),
+            owners: Vec::new(),
+            owned: Vec::new(),
+        }
     }
 
-    fn sorted(
-        stack: StackId,
-        components: Vec<ComponentPlan>,
-        changes: Vec<Change>,
-        outputs: Vec<OutputChange>,
-        mut owners: Vec<OwnerChange>,
-    ) -> Self {
-        let position: BTreeMap<&str, usize> =
-            components.iter().enumerate().map(|(position, component)| (component.key.as_str(), position + 1)).collect();
-        let mut changes = in_order(changes, &position);
-        doubt::hold_back(&mut changes);
-        owners.sort_by(|a, b| a.ownership.cmp(&b.ownership));
-        Self { stack, components, changes, outputs, owners }
+    fn sort(&mut self) {
+        let keys = self.components.iter().map(|component| component.key.as_str());
+        let position: BTreeMap<&str, usize> = keys.enumerate().map(|(position, key)| (key, position + 1)).collect();
+        self.changes = in_order(std::mem::take(&mut self.changes), &position);
+        doubt::hold_back(&mut self.changes);
+        self.owners.sort_by(|a, b| a.ownership.cmp(&b.ownership));
+        self.owned.sort();
     }
 }
 
@@ -394,7 +424,7 @@ fn compiled_components(
             key: component.key.clone(),
             depends_on: component.depends_on.iter().filter_map(|dependency| dependency.key.clone()).collect(),
             depended_on: recorded.get(&component.key).map(|it| it.row.depends_on.clone()).unwrap_or_default(),
-            shared: BTreeMap::new(),
+            shared: Vec::new(),
             blueprint: component.blueprint.clone(),
             part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
             recorded_outputs: match is_chosen(&component.key) {
@@ -410,7 +440,7 @@ fn recorded_component(key: &str, recorded: &RecordedComponent, part: Part) -> Co
         key: key.to_owned(),
         depends_on: recorded.row.depends_on.clone(),
         depended_on: recorded.row.depends_on.clone(),
-        shared: BTreeMap::new(),
+        shared: Vec::new(),
         blueprint: recorded.row.blueprint.clone(),
         part,
         recorded_outputs: recorded.outputs.clone(),

@@ -7,17 +7,21 @@
 mod read;
 mod shapes;
 
-use super::{After, Change, ComponentPlan, Deferred, OutputChange, Plan, Prior, StackPlan};
+use super::{
+    After, Change, ComponentPlan, Deferred, OutputChange, OwnerChange, Plan, Prior, SharedDeclaration, StackPlan,
+};
 use crate::expression::Template;
 use crate::record::seal_private;
 use crate::seal::Seal;
+use crate::store::Ownership;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use read::Reading;
 use sha2::{Digest, Sha256};
 use shapes::{
-    AfterJson, ChangeJson, ComponentJson, DeferredJson, OutputJson, OwnerJson, PlanJson, PriorJson, StackJson,
+    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, OutputJson, OwnedJson, OwnerJson, PlanJson,
+    PriorJson, StackJson, TemplateJson,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -113,7 +117,7 @@ impl terrace_provider::value::wire::Sealing for Fingerprint<'_> {
 
 struct Writing<'a> {
     seal: &'a dyn SealPlan,
-    templates: Vec<Json>,
+    templates: Vec<TemplateJson>,
     /// Positions of templates by their address in memory.
     known: HashMap<*const Template, usize>,
 }
@@ -182,16 +186,25 @@ impl Writing<'_> {
             components: stack.components.iter().map(component).collect::<Result<_, WireError>>()?,
             changes: stack.changes.iter().map(|change| self.change(change)).collect::<Result<_, _>>()?,
             outputs: stack.outputs.iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
-            owners: stack
-                .owners
-                .iter()
-                .map(|owner| OwnerJson {
-                    address: owner.ownership.address.clone(),
-                    stack: owner.ownership.stack.clone(),
-                    component: owner.ownership.component.clone(),
-                    is_added: owner.is_added,
-                })
-                .collect(),
+            owners: stack.owners.iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
+            owned: stack.owned.iter().cloned().map(OwnedJson::from).collect(),
+        })
+    }
+
+    fn owner(&mut self, owner: &OwnerChange) -> Result<OwnerJson, WireError> {
+        let Ownership { address, stack, component } = owner.ownership.clone();
+        let declaration = owner.declaration.as_ref().map(|declaration| self.declaration(declaration)).transpose()?;
+        Ok(OwnerJson { address, stack, component, action: owner.action, declaration })
+    }
+
+    fn declaration(&mut self, declaration: &SharedDeclaration) -> Result<DeclarationJson, WireError> {
+        Ok(DeclarationJson {
+            provider: declaration.provider.clone(),
+            config: encode_map(&declaration.config, self.seal.values())?,
+            deferred: declaration.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            write_only: declaration.write_only.clone(),
+            lifecycle: declaration.lifecycle.clone(),
+            place: declaration.place.clone(),
         })
     }
 
@@ -246,7 +259,8 @@ impl Writing<'_> {
         let template = match self.known.get(&identity) {
             Some(position) => *position,
             None => {
-                self.templates.push(deferred.template.to_json(self.seal.values())?);
+                let template = deferred.template.to_json(self.seal.values())?;
+                self.templates.push(TemplateJson { component: deferred.component.clone(), template });
                 self.known.insert(identity, self.templates.len() - 1);
                 self.templates.len() - 1
             }

@@ -52,9 +52,11 @@ pub(crate) fn evaluate(
         let value = if output.is_sensitive { Value::sensitive(value) } else { value };
         let deferred = if value.has_unknown() {
             match output.value.capture(scope, KEPT_ROOTS) {
-                Ok(captured) => {
-                    Some(Deferred { template: Arc::new(output.value.clone()), captured: Arc::new(captured) })
-                }
+                Ok(captured) => Some(Deferred {
+                    component: component.key.clone(),
+                    template: Arc::new(output.value.clone()),
+                    captured: Arc::new(captured),
+                }),
                 Err(found) => {
                     diagnostics.extend(found);
                     continue;

@@ -35,6 +35,14 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Adds what was loaded later.
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.rows.extend(more.rows);
+        self.reads.extend(more.reads);
+        self.in_doubt.extend(more.in_doubt);
+        self.attempts.extend(more.attempts);
+    }
+
     /// The changes of objects that only a step in doubt knows of, for those that nothing declares.
     pub(crate) fn take_attempts(&mut self) -> Vec<Change> {
         let in_doubt = &mut self.in_doubt;

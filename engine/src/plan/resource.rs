@@ -260,7 +260,11 @@ async fn find_existing(
 }
 
 /// A keyed digest of each write-only attribute that is configured and known.
-fn write_only_detectors(planner: &Planner<'_>, ty: &ResourceType, config: &Attributes) -> BTreeMap<String, String> {
+pub(crate) fn write_only_detectors(
+    planner: &Planner<'_>,
+    ty: &ResourceType,
+    config: &Attributes,
+) -> BTreeMap<String, String> {
     ty.attributes
         .0
         .iter()

@@ -20,10 +20,6 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
             first.insert(key, (stack, change));
             continue;
         };
-        // Stacks that are planned together may both declare a shared object.
-        if other.address == change.address && change.address.is_shared() {
-            continue;
-        }
         let names: Vec<String> = identity.iter().map(|(name, value)| format!("{name} {value:?}")).collect();
         let mut diagnostic = Diagnostic::error(
             "one_object_twice",

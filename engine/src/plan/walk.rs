@@ -11,8 +11,8 @@ use super::outputs::PlannedOutput;
 use super::refresh::Loaded;
 use super::resource::{self, Wanted};
 use super::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
-use super::shared::SharedRows;
-use super::{Change, Deferred, OwnerChange, ignored, orphans, outputs};
+use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
+use super::{Change, Deferred, SharedName, ignored, orphans, outputs};
 use crate::action::Reason;
 use crate::address::{Address, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack};
@@ -32,10 +32,9 @@ pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components"];
 /// What a walk found.
 pub(crate) struct Walked {
     pub(crate) changes: Vec<Change>,
-    /// Addresses of shared resources by the component and the name under which it declares them.
-    pub(crate) shared_names: BTreeMap<String, BTreeMap<String, Address>>,
+    /// The shared resources that components declare.
+    pub(crate) shared: BTreeMap<String, Vec<SharedName>>,
     pub(crate) outputs: Vec<PlannedOutput>,
-    pub(crate) owners: Vec<OwnerChange>,
     pub(crate) reads: Vec<Read>,
 }
 
@@ -43,14 +42,12 @@ pub(crate) struct Walk<'a, 'p> {
     planner: &'a Planner<'p>,
     compiled: &'a CompiledStack,
     loaded: Loaded,
-    shared: SharedRows,
+    shared: &'a mut SharedRows,
     parts: Vec<ComponentPart<'a>>,
     component_outputs: ComponentOutputs,
     changes: Vec<Change>,
     outputs: Vec<PlannedOutput>,
     absent_reads: Vec<Read>,
-    /// Positions of the changes of shared resources.
-    shared_changes: HashMap<Address, usize>,
 }
 
 /// What the walk knows of one component.
@@ -63,8 +60,19 @@ struct ComponentPart<'a> {
     changes: HashMap<String, Range<usize>>,
     /// Positions of declarations by name.
     names: HashMap<&'a str, usize>,
-    /// Addresses of shared resources by name.
-    shared: HashMap<String, Address>,
+    /// The shared resources that it declares, by name and key.
+    shared: HashMap<String, BTreeMap<Option<InstanceKey>, Address>>,
+}
+
+impl ComponentPart<'_> {
+    fn shared_names(self) -> Vec<SharedName> {
+        let named = |(name, addresses): (String, BTreeMap<Option<InstanceKey>, Address>)| {
+            addresses.into_iter().map(move |(key, address)| SharedName { name: name.clone(), key, address })
+        };
+        let mut names: Vec<SharedName> = self.shared.into_iter().flat_map(named).collect();
+        names.sort_by(|one, other| (&one.name, &one.key).cmp(&(&other.name, &other.key)));
+        names
+    }
 }
 
 /// One instance of a declaration.
@@ -78,7 +86,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         planner: &'a Planner<'p>,
         compiled: &'a CompiledStack,
         loaded: Loaded,
-        shared: SharedRows,
+        shared: &'a mut SharedRows,
         recorded: &BTreeMap<String, RecordedComponent>,
     ) -> Self {
         let is_chosen = |key: &str| planner.options.components.is_empty() || planner.options.components.contains(key);
@@ -120,7 +128,6 @@ impl<'a, 'p> Walk<'a, 'p> {
             changes: Vec::new(),
             outputs: Vec::new(),
             absent_reads: Vec::new(),
-            shared_changes: HashMap::new(),
         }
     }
 
@@ -163,14 +170,6 @@ impl<'a, 'p> Walk<'a, 'p> {
             diagnostics.push(planner.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span));
             return Ok(None);
         };
-        if let (Some(for_each), Some(_)) = (&declaration.for_each, &declaration.shared) {
-            diagnostics.push(
-                Diagnostic::error("shared_for_each", "a shared resource with `forEach` is not supported yet")
-                    .at(for_each.span)
-                    .hint("declare each shared resource under a name of its own"),
-            );
-            return Ok(None);
-        }
         if !ignored::check(declaration, ty, diagnostics) {
             return Ok(None);
         }
@@ -205,9 +204,12 @@ impl<'a, 'p> Walk<'a, 'p> {
             };
             let value = match share_key {
                 Some(key) => {
-                    let address = Address::shared(ty.name, &key);
-                    self.plan_shared(block, declaration, ty, address, provider, prepared, &*session, diagnostics)
-                        .await?
+                    let named = SharedName {
+                        name: declaration.name.value.clone(),
+                        key: instance.key.clone(),
+                        address: Address::shared(ty.name, &key),
+                    };
+                    self.plan_shared(block, declaration, ty, named, provider, prepared, &*session, diagnostics).await?
                 }
                 None => {
                     let address = Address {
@@ -263,24 +265,33 @@ impl<'a, 'p> Walk<'a, 'p> {
         block: Block,
         declaration: &ResourceDeclaration,
         ty: &ResourceType,
-        address: Address,
+        named: SharedName,
         provider: String,
         prepared: Prepared,
         session: &dyn Session,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Value, PlanFailure> {
+        let address = named.address.clone();
         let Some(part) = self.parts.get_mut(block.component) else { return Ok(Value::Unknown) };
-        part.shared.insert(declaration.name.value.clone(), address.clone());
+        part.shared.entry(named.name).or_default().insert(named.key, named.address);
         let component = part.component.key.clone();
         self.shared.ensure(self.planner, &address, diagnostics).await?;
-        self.shared.declare(
-            &self.compiled.stack,
-            &component,
-            &address,
-            &prepared.config,
-            declaration.span,
-            diagnostics,
-        );
+        let declaring = Declaring {
+            stack: &self.compiled.stack,
+            component: &component,
+            address: &address,
+            ty,
+            declaration: SharedDeclaration {
+                provider: provider.clone(),
+                config: comparable(&prepared.config, ty),
+                deferred: prepared.deferred.clone(),
+                write_only: resource::write_only_detectors(self.planner, ty, &prepared.config),
+                lifecycle: declaration.lifecycle.clone(),
+                place: self.planner.sources.place(declaration.span),
+            },
+            span: declaration.span,
+        };
+        self.shared.declare(declaring, diagnostics);
         if let Some(value) = self.shared.value(&address) {
             return Ok(value);
         }
@@ -293,11 +304,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         };
         let change = resource::plan(self.planner, session, wanted, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
-        if change.is_some() {
-            self.shared_changes.insert(address.clone(), self.changes.len());
-        }
-        self.shared.set_value(address, value.clone());
-        self.changes.extend(change);
+        self.shared.set_planned(address, &self.compiled.stack, value.clone(), change);
         Ok(value)
     }
 
@@ -315,7 +322,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         self.outputs.extend(planned);
     }
 
-    /// Plans what is left: rows that nothing declares, shared rows that lose owners.
+    /// Plans what is left: rows that nothing declares.
     pub(crate) async fn finish(mut self, diagnostics: &mut Vec<Diagnostic>) -> Result<Walked, PlanFailure> {
         let stack = &self.compiled.stack;
         let positions: HashMap<&str, usize> =
@@ -328,21 +335,10 @@ impl<'a, 'p> Walk<'a, 'p> {
             self.changes.extend(change);
         }
         self.changes.extend(self.loaded.take_attempts());
-        let options = &self.planner.options.components;
-        let is_chosen = |key: &str| options.is_empty() || options.contains(key);
-        let mut owners = self.shared.added();
-        let declared = self.shared.declared();
-        owners.extend(self.shared.release_others(stack, &declared, &is_chosen));
-        self.changes.extend(self.shared.plan_releases(self.planner, &mut owners, diagnostics)?);
         let mut reads = std::mem::take(&mut self.loaded.reads);
-        reads.extend(self.shared.take_reads());
         reads.append(&mut self.absent_reads);
-        let shared_names = self
-            .parts
-            .into_iter()
-            .map(|part| (part.component.key.clone(), part.shared.into_iter().collect()))
-            .collect();
-        Ok(Walked { changes: self.changes, shared_names, outputs: self.outputs, owners, reads })
+        let shared = self.parts.into_iter().map(|part| (part.component.key.clone(), part.shared_names())).collect();
+        Ok(Walked { changes: self.changes, shared, outputs: self.outputs, reads })
     }
 }
 

@@ -87,7 +87,7 @@ impl Screen {
         for change in stack.changes.iter().filter(|change| self.is_shown(change)) {
             sections.entry(&change.address.component).or_default().changes.push(change);
         }
-        for owner in stack.owners.iter().filter(|_| !is_brief) {
+        for owner in stack.owners.iter().filter(|owner| !is_brief && owner.is_change()) {
             sections.entry(&owner.ownership.component).or_default().owners.push(owner);
         }
         for component in &stack.components {
@@ -123,7 +123,7 @@ impl Screen {
             self.change(plan, change, &head, column);
         }
         for owner in &section.owners {
-            let sign = self.painter.sign(if owner.is_added { "+" } else { "-" });
+            let sign = self.painter.sign(owner.action.sign());
             self.line(&format!("  {sign} owner of {}", visible(&owner.ownership.address.to_string())));
         }
         self.text.push('\n');

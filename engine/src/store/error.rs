@@ -60,7 +60,7 @@ pub enum StoreError {
 pub(crate) fn component_in_words(stack: &StackId, component: &str) -> String {
     match component {
         "" => "the stack's own resources".to_owned(),
-        SHARED if stack.name == SHARED => "the shared resources".to_owned(),
+        resource if stack.name == SHARED => format!("the shared resource `{resource}`"),
         component => format!("component `{component}`"),
     }
 }

@@ -1,6 +1,6 @@
 //! What is written: the journal's records, changes of recorded facts, and what a plan was computed from.
 
-use super::{ComponentRow, Generation, Intent, OperationStatus, Ownership, Row, StepAction, StepResult};
+use super::{ComponentRow, Generation, Intent, OperationStatus, OwnerRow, Ownership, Row, StepAction, StepResult};
 use crate::address::{Address, StackId};
 use uuid::Uuid;
 
@@ -121,10 +121,16 @@ pub enum Write {
         /// Which.
         key: String,
     },
-    /// Adds an owner to a shared row; one that is there already is no error.
-    AddOwner(Ownership),
+    /// Adds an owner to a shared row; of one that is there already it records anew how it declares the resource.
+    PutOwner(OwnerRow),
     /// Takes an owner from a shared row; one that is not there is no error.
-    DropOwner(Ownership),
+    DropOwner {
+        /// Who owns what.
+        ownership: Ownership,
+        /// It may go also where no other owner is left. Otherwise the last one stays, for somebody has to be there who
+        /// removes the object one day: owners that leave at the same time each take the other for the one that stays.
+        may_be_last: bool,
+    },
 }
 
 /// A row that a plan was computed from.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
-    OperationRow, OwnersOf, Ownership, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
+    OperationRow, OwnerRow, OwnersOf, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
     StoreIdentity,
 };
 use tokio_util::sync::CancellationToken;
@@ -99,7 +99,7 @@ impl StateStore for BreakingStore {
         self.inner.components(stack).await
     }
 
-    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, StoreError> {
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {
         self.inner.owners(environment, of).await
     }
 

@@ -112,11 +112,18 @@ impl Story {
         }
     }
 
-    /// Plans a descriptor, errors included.
+    /// Another process at work on the same store and the same world.
+    pub fn beside(&self) -> Self {
+        Self { remote: Arc::clone(&self.remote), ..Self::on(Arc::clone(&self.store)) }
+    }
+
+    /// Plans a descriptor, errors included. Several files stand with `---` between them.
     pub async fn try_plan(&self, text: &str) -> (Option<Plan>, Vec<Diagnostic>, Sources) {
         let mut sources = Sources::default();
-        let id = sources.add("stack.yaml", text);
-        let (descriptors, mut diagnostics) = descriptor::read(&sources, &[id], &Budget::default());
+        let files: Vec<&str> = text.split("\n---\n").collect();
+        let name = |at: usize| if at == 0 { "stack.yaml".to_owned() } else { format!("stack-{}.yaml", at + 1) };
+        let ids: Vec<_> = files.iter().enumerate().map(|(at, text)| sources.add(name(at), *text)).collect();
+        let (descriptors, mut diagnostics) = descriptor::read(&sources, &ids, &Budget::default());
         if has_errors(&diagnostics) {
             return (None, diagnostics, sources);
         }
@@ -304,8 +311,8 @@ pub fn summary(plan: &Plan) -> String {
         for output in stack.outputs.iter().filter(|output| output.is_change()) {
             let _ = writeln!(text, "output {}: {:?} -> {:?}", output.name, output.before, output.after);
         }
-        for owner in &stack.owners {
-            let sign = if owner.is_added { "+" } else { "-" };
+        for owner in stack.owners.iter().filter(|owner| owner.is_change()) {
+            let sign = owner.action.sign();
             let _ = writeln!(text, "owner {sign} {} of {}", owner.ownership.component, owner.ownership.address);
         }
     }

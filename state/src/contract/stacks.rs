@@ -4,7 +4,7 @@ use super::{Fixture, delete, demo, intent, put, row};
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, OwnersOf, Ownership, Record, Row, RowStatus, StepAction, StepResult, StoreError, Write,
+    ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StepAction, StepResult, StoreError, Write,
 };
 
 fn component(key: &str) -> ComponentRow {
@@ -20,8 +20,13 @@ fn shared(key: &str) -> Address {
     Address::shared("local_directory", key)
 }
 
-fn ownership(key: &str, stack: &StackId, component: &str) -> Ownership {
-    Ownership { address: shared(key), stack: stack.clone(), component: component.to_owned() }
+fn owner(key: &str, stack: &StackId, component: &str) -> OwnerRow {
+    let ownership = Ownership { address: shared(key), stack: stack.clone(), component: component.to_owned() };
+    OwnerRow { ownership, declaration: r#"{"config":{}}"#.to_owned() }
+}
+
+fn drop_owner(owner: &OwnerRow, may_be_last: bool) -> Write {
+    Write::DropOwner { ownership: owner.ownership.clone(), may_be_last }
 }
 
 fn of(keys: &[&str]) -> OwnersOf {
@@ -52,9 +57,9 @@ pub async fn only_stacks_with_rows_steps_or_shares_are_listed(fixture: Fixture) 
     };
     fixture.store.commit(&[], &[closed]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), std::slice::from_ref(&other));
-    fixture.write(vec![Write::AddOwner(ownership("x", &demo(), "api"))]).await.unwrap();
+    fixture.write(vec![Write::PutOwner(owner("x", &demo(), "api"))]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);
-    fixture.write(vec![Write::DropOwner(ownership("x", &demo(), "api"))]).await.unwrap();
+    fixture.write(vec![drop_owner(&owner("x", &demo(), "api"), true)]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other]);
 }
 
@@ -85,48 +90,71 @@ pub async fn a_component_with_objects_is_not_forgotten(fixture: Fixture) {
 /// Adding and dropping may be repeated.
 pub async fn owners_are_added_once_and_dropped(fixture: Fixture) {
     let other = StackId::new("another", "local");
-    let (mine, theirs) = (ownership("x", &demo(), "api"), ownership("x", &other, "web"));
-    let second = ownership("y", &demo(), "api");
-    let all = [&mine, &theirs, &second, &mine].map(|owner| Write::AddOwner(owner.clone()));
+    let (mine, theirs) = (owner("x", &demo(), "api"), owner("x", &other, "web"));
+    let second = owner("y", &demo(), "api");
+    let all = [&mine, &theirs, &second, &mine].map(|owner| Write::PutOwner(owner.clone()));
     fixture.write(all.to_vec()).await.unwrap();
     let owners = async |of: OwnersOf| fixture.store.owners("local", &of).await;
     assert_eq!(owners(of(&["x"])).await.unwrap(), [theirs.clone(), mine.clone()]);
     assert_eq!(owners(OwnersOf::Stack(demo())).await.unwrap(), [mine.clone(), second]);
-    fixture.write(vec![Write::DropOwner(mine.clone()), Write::DropOwner(mine)]).await.unwrap();
+    fixture.write(vec![drop_owner(&mine, false), drop_owner(&mine, false)]).await.unwrap();
     assert_eq!(owners(of(&["x", "z"])).await.unwrap(), [theirs]);
+}
+
+/// What was said last counts.
+pub async fn an_owner_declares_anew(fixture: Fixture) {
+    let before = owner("x", &demo(), "api");
+    let after = OwnerRow { declaration: r#"{"config":{"path":"y"}}"#.to_owned(), ..before.clone() };
+    fixture.write(vec![Write::PutOwner(before), Write::PutOwner(after.clone())]).await.unwrap();
+    assert_eq!(fixture.store.owners("local", &of(&["x"])).await.unwrap(), [after]);
+}
+
+/// Two that leave at the same time each believe that the other one stays: somebody has to be left to remove the object.
+pub async fn the_last_owner_stays_unless_it_may_go(fixture: Fixture) {
+    let other = StackId::new("another", "local");
+    let (mine, theirs) = (owner("x", &demo(), "api"), owner("x", &other, "web"));
+    // Owners of another row, or of another environment, are nobody who could remove it.
+    let elsewhere = [owner("y", &other, "web"), owner("x", &StackId::new("demo", "production"), "api")];
+    let all = [&mine, &theirs].into_iter().chain(&elsewhere).map(|owner| Write::PutOwner(owner.clone()));
+    fixture.write(all.collect()).await.unwrap();
+    fixture.write(vec![drop_owner(&mine, false)]).await.unwrap();
+    fixture.write(vec![drop_owner(&theirs, false)]).await.unwrap();
+    assert_eq!(fixture.store.owners("local", &of(&["x"])).await.unwrap(), std::slice::from_ref(&theirs));
+    fixture.write(vec![drop_owner(&theirs, true)]).await.unwrap();
+    assert!(fixture.store.owners("local", &of(&["x"])).await.unwrap().is_empty());
 }
 
 /// Shared rows belong to their environment.
 pub async fn owners_of_other_environments_are_others(fixture: Fixture) {
     let production = StackId::new("demo", "production");
-    let owner = ownership("x", &production, "api");
-    fixture.write(vec![Write::AddOwner(owner.clone())]).await.unwrap();
+    let mine = owner("x", &production, "api");
+    fixture.write(vec![Write::PutOwner(mine.clone())]).await.unwrap();
     assert!(fixture.store.owners("local", &of(&["x"])).await.unwrap().is_empty());
     assert!(fixture.store.owners("local", &OwnersOf::Stack(demo())).await.unwrap().is_empty());
-    assert_eq!(fixture.store.owners("production", &of(&["x"])).await.unwrap(), [owner]);
+    assert_eq!(fixture.store.owners("production", &of(&["x"])).await.unwrap(), [mine]);
 }
 
 /// A shared row that gets another address keeps its owners.
 pub async fn owners_follow_a_moved_shared_row(fixture: Fixture) {
     let stack = StackId::shared("local");
     let row = Row { stack: stack.clone(), address: shared("x"), ..row("local_value.a") };
-    fixture.write(vec![put(row, 0), Write::AddOwner(ownership("x", &demo(), "api"))]).await.unwrap();
+    fixture.write(vec![put(row, 0), Write::PutOwner(owner("x", &demo(), "api"))]).await.unwrap();
     let rename = Write::Move { stack, from: shared("x"), to: shared("y"), expected: 1 };
     fixture.write(vec![rename]).await.unwrap();
     let owners = fixture.store.owners("local", &of(&["x", "y"])).await.unwrap();
-    assert_eq!(owners, [ownership("y", &demo(), "api")]);
+    assert_eq!(owners, [owner("y", &demo(), "api")]);
 }
 
 /// One call gives all there is.
 pub async fn a_snapshot_holds_everything_of_a_stack(fixture: Fixture) {
-    let owner = ownership("x", &demo(), "api");
+    let mine = owner("x", &demo(), "api");
     fixture
         .write(vec![
             put(row("local_value.a"), 0),
             put(row("local_value.b"), 0),
             delete("local_value.a", 1),
             Write::Component { stack: demo(), component: component("api") },
-            Write::AddOwner(owner.clone()),
+            Write::PutOwner(mine.clone()),
             put(Row { stack: StackId::new("another", "local"), ..row("local_value.c") }, 0),
         ])
         .await
@@ -136,7 +164,7 @@ pub async fn a_snapshot_holds_everything_of_a_stack(fixture: Fixture) {
     let snapshot = &snapshots[0];
     assert_eq!(snapshot.stack, demo());
     assert_eq!(snapshot.rows.iter().map(|row| row.address.name.as_str()).collect::<Vec<_>>(), ["b"]);
-    assert_eq!((&snapshot.components[..], &snapshot.owned[..]), (&[component("api")][..], &[owner][..]));
+    assert_eq!((&snapshot.components[..], &snapshot.owned[..]), (&[component("api")][..], &[mine][..]));
     let versions: Vec<_> = snapshot
         .history
         .iter()

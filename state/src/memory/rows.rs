@@ -4,7 +4,7 @@ use super::State;
 use super::refused;
 use jiff::Timestamp;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{Generation, HistoryEntry, Moved, Read, Row, RowStatus, StoreError, Write};
+use terrace_engine::store::{Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StoreError, Write};
 use uuid::Uuid;
 
 impl State {
@@ -30,9 +30,16 @@ impl State {
                 }
                 self.components.remove(&(stack.clone(), key.clone()));
             }
-            Write::AddOwner(ownership) => self.owners.insert(ownership.clone(), ()),
-            Write::DropOwner(ownership) => {
-                self.owners.remove(ownership);
+            Write::PutOwner(owner) => self.owners.insert(owner.ownership.clone(), owner.declaration.clone()),
+            Write::DropOwner { ownership, may_be_last } => {
+                let is_other = |owner: &Ownership| {
+                    owner != ownership
+                        && owner.address == ownership.address
+                        && owner.stack.environment == ownership.stack.environment
+                };
+                if *may_be_last || self.owners.iter().any(|(owner, _)| is_other(owner)) {
+                    self.owners.remove(ownership);
+                }
             }
         }
         Ok(())
@@ -95,14 +102,18 @@ impl State {
         self.put(Row { address: to.clone(), updated_at: now, operation, ..row });
         self.redirect(stack, from, to);
         if *stack == StackId::shared(&stack.environment) {
-            let is_moved = |ownership: &terrace_engine::store::Ownership| {
-                ownership.address == *from && ownership.stack.environment == stack.environment
-            };
-            let owners: Vec<_> = self.owners.iter().map(|(owner, ())| owner.clone()).filter(is_moved).collect();
-            for mut owner in owners {
+            let is_moved =
+                |ownership: &Ownership| ownership.address == *from && ownership.stack.environment == stack.environment;
+            let owners: Vec<(Ownership, String)> = self
+                .owners
+                .iter()
+                .filter(|(owner, _)| is_moved(owner))
+                .map(|(owner, declaration)| (owner.clone(), declaration.clone()))
+                .collect();
+            for (mut owner, declaration) in owners {
                 self.owners.remove(&owner);
                 owner.address = to.clone();
-                self.owners.insert(owner, ());
+                self.owners.insert(owner, declaration);
             }
         }
         Ok(())

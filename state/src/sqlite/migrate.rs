@@ -12,7 +12,10 @@ use uuid::Uuid;
 /// `TERR` in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5445_5252;
 
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_init.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_init.sql"),
+    include_str!("../../migrations/sqlite/0002_owner_declaration.sql"),
+];
 
 /// The newest format that this build knows.
 pub(super) const FORMAT: u32 = MIGRATIONS.len() as u32;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, HistoryEntry, Moved, OwnersOf, Ownership, Read, Row, Selection, StackSnapshot,
+    ComponentRow, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read, Row, Selection, StackSnapshot,
 };
 
 /// The content columns of `version` and `intent`, in the order in which [`content`] takes them.
@@ -146,7 +146,7 @@ pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<Co
 }
 
 /// The owners of shared rows of an environment, sorted.
-pub(super) fn owners(connection: &Connection, environment: &str, of: &OwnersOf) -> Result<Vec<Ownership>, Failure> {
+pub(super) fn owners(connection: &Connection, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, Failure> {
     match of {
         OwnersOf::Addresses(addresses) => owners_of_rows(connection, environment, addresses),
         OwnersOf::Stack(stack) => owned_by_stack(connection, environment, stack),
@@ -157,34 +157,36 @@ fn owners_of_rows(
     connection: &Connection,
     environment: &str,
     addresses: &BTreeSet<Address>,
-) -> Result<Vec<Ownership>, Failure> {
-    let sql = "SELECT name, stack.environment, component FROM owner JOIN stack ON stack.id = owner.stack
+) -> Result<Vec<OwnerRow>, Failure> {
+    let sql = "SELECT name, stack.environment, component, declaration FROM owner JOIN stack ON stack.id = owner.stack
                WHERE owner.environment = ?1 AND address = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut found = Vec::new();
     for address in addresses {
         let rows = statement.query_map((environment, address.to_string()), |row| {
             let mut columns = Columns::of(row);
-            Ok(Ownership { address: address.clone(), stack: columns.stack()?, component: columns.take()? })
+            let ownership = Ownership { address: address.clone(), stack: columns.stack()?, component: columns.take()? };
+            Ok(OwnerRow { ownership, declaration: columns.take()? })
         })?;
         for row in rows {
             found.push(row?);
         }
     }
-    found.sort();
+    found.sort_by(|one, other| one.ownership.cmp(&other.ownership));
     Ok(found)
 }
 
-fn owned_by_stack(connection: &Connection, environment: &str, of: &StackId) -> Result<Vec<Ownership>, Failure> {
+fn owned_by_stack(connection: &Connection, environment: &str, of: &StackId) -> Result<Vec<OwnerRow>, Failure> {
     let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
-    let sql = "SELECT address, component FROM owner WHERE stack = ?1 AND environment = ?2";
+    let sql = "SELECT address, component, declaration FROM owner WHERE stack = ?1 AND environment = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map((number, environment), |row| {
         let mut columns = Columns::of(row);
-        Ok(Ownership { address: columns.address()?, stack: of.clone(), component: columns.take()? })
+        let ownership = Ownership { address: columns.address()?, stack: of.clone(), component: columns.take()? };
+        Ok(OwnerRow { ownership, declaration: columns.take()? })
     })?;
-    let mut found: Vec<Ownership> = rows.collect::<Result<_, _>>()?;
-    found.sort();
+    let mut found: Vec<OwnerRow> = rows.collect::<Result<_, _>>()?;
+    found.sort_by(|one, other| one.ownership.cmp(&other.ownership));
     Ok(found)
 }
 

@@ -8,7 +8,9 @@ use super::read;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{ComponentRow, Generation, Moved, Ownership, Read, Row, RowStatus, StoreError, Write};
+use terrace_engine::store::{
+    ComponentRow, Generation, Moved, OwnerRow, Ownership, Read, Row, RowStatus, StoreError, Write,
+};
 use uuid::Uuid;
 
 /// A row that is there.
@@ -66,8 +68,8 @@ pub(super) fn apply(
         Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
         Write::Component { stack, component } => writer.component(stack, component),
         Write::DropComponent { stack, key } => writer.drop_component(stack, key),
-        Write::AddOwner(ownership) => writer.add_owner(ownership),
-        Write::DropOwner(ownership) => writer.drop_owner(ownership),
+        Write::PutOwner(owner) => writer.put_owner(owner),
+        Write::DropOwner { ownership, may_be_last } => writer.drop_owner(ownership, *may_be_last),
     }
 }
 
@@ -275,21 +277,25 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn add_owner(&self, ownership: &Ownership) -> Result<(), Failure> {
-        let sql = "INSERT INTO owner (environment, address, stack, component) VALUES (?1, ?2, ?3, ?4)
-                   ON CONFLICT DO NOTHING";
-        self.owner(sql, ownership)
-    }
-
-    fn drop_owner(&self, ownership: &Ownership) -> Result<(), Failure> {
-        let sql = "DELETE FROM owner WHERE environment = ?1 AND address = ?2 AND stack = ?3 AND component = ?4";
-        self.owner(sql, ownership)
-    }
-
-    fn owner(&self, sql: &str, ownership: &Ownership) -> Result<(), Failure> {
+    fn put_owner(&self, OwnerRow { ownership, declaration }: &OwnerRow) -> Result<(), Failure> {
+        let sql = "INSERT INTO owner (environment, address, stack, component, declaration) VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT DO UPDATE SET declaration = excluded.declaration";
         let address = columns::address(&ownership.address)?;
         let stack = stack(self.transaction, &ownership.stack)?;
-        let parameters = (&ownership.stack.environment, address, stack, &ownership.component);
+        let parameters = (&ownership.stack.environment, address, stack, &ownership.component, declaration);
+        self.transaction.prepare_cached(sql)?.execute(parameters)?;
+        Ok(())
+    }
+
+    fn drop_owner(&self, ownership: &Ownership, may_be_last: bool) -> Result<(), Failure> {
+        let sql = "DELETE FROM owner
+                   WHERE environment = ?1 AND address = ?2 AND stack = ?3 AND component = ?4
+                     AND (?5 OR EXISTS (SELECT 1 FROM owner AS other
+                                        WHERE other.environment = ?1 AND other.address = ?2
+                                          AND (other.stack, other.component) <> (?3, ?4)))";
+        let address = columns::address(&ownership.address)?;
+        let stack = stack(self.transaction, &ownership.stack)?;
+        let parameters = (&ownership.stack.environment, address, stack, &ownership.component, may_be_last);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }

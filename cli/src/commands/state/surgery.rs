@@ -59,7 +59,7 @@ impl Surgery<'_> {
                 .await?;
             let (operation, status) = (self.operation, OperationStatus::Completed);
             records.push(Record::End { operation, status, summary });
-            let result = self.store.commit(held.leases(), &records).await;
+            let result = held.commit(&records).await;
             if let Err(error) = &result {
                 let (status, summary) = (OperationStatus::Failed, error.to_string());
                 // The first error is the one to tell.
@@ -102,7 +102,7 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
     }
     let row = present(store.as_ref(), &stack, &from).await?;
     let operation = Uuid::now_v7();
-    let components = [&from, &to].map(|address| (stack.clone(), address.component.clone())).into();
+    let components = [&from, &to].map(|address| (stack.clone(), address.leased_as())).into();
     let write = Write::Move { stack: stack.clone(), from: from.clone(), to: to.clone(), expected: row.generation };
     let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state mv" };
     surgery.write(components, vec![Record::Write { operation, write }], format!("{from} is {to} now")).await?;
@@ -128,7 +128,7 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
         if rows.is_empty() {
             return Err(without_row(store.as_ref(), &stack, &address).await?);
         }
-        components.insert((stack, address.component));
+        components.insert((stack, address.leased_as()));
         records.extend(rows.into_iter().map(|row| drop_row(operation, row)));
     }
     let names: Vec<String> = dropped.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
@@ -160,12 +160,13 @@ pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path
     for record in &records {
         match record {
             Record::Write { write: Write::Put { row, .. }, .. } => {
-                components.insert((row.stack.clone(), row.address.component.clone()));
+                components.insert((row.stack.clone(), row.address.leased_as()));
             }
             Record::Write { write: Write::Component { stack, component }, .. } => {
                 components.insert((stack.clone(), component.key.clone()));
             }
-            Record::Write { write: Write::AddOwner(owner), .. } => {
+            Record::Write { write: Write::PutOwner(owner), .. } => {
+                let owner = &owner.ownership;
                 components.insert((owner.stack.clone(), owner.component.clone()));
             }
             _ => {}

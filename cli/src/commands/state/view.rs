@@ -34,7 +34,7 @@ pub(super) async fn list(context: &Context<'_>, is_all: bool) -> Result<Exit, Fa
         let stack = stacks::current(&settings, store.as_ref()).await?;
         lines = of_stack(store.as_ref(), &stack).await?;
         let owned = store.owners(&stack.environment, &OwnersOf::Stack(stack.clone())).await?;
-        lines.extend(owned.into_iter().map(|owned| owned.address.to_string()));
+        lines.extend(owned.into_iter().map(|owned| owned.ownership.address.to_string()));
         lines.sort();
         lines.dedup();
     }

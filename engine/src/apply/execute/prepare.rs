@@ -31,9 +31,7 @@ pub(crate) async fn prepare_forward(
     let Some(after) = &change.after else { return Err(fail("the plan says nothing of its object".to_owned())) };
     let mut planned = Planned { attributes: after.attributes.clone(), private: after.private.clone() };
     if let Some(deferred) = &after.deferred {
-        let config = values
-            .evaluate(&change.address.component, deferred, &applier.functions)
-            .map_err(|messages| fail(messages.join("; ")))?;
+        let config = values.evaluate(deferred, &applier.functions).map_err(|messages| fail(messages.join("; ")))?;
         let config = config.as_map().cloned().unwrap_or_default();
         planned = plan_again(applier, &row_stack, change, ty, &config, &after.attributes).await.map_err(fail)?;
     }

@@ -5,8 +5,9 @@ use super::super::{ApplyError, Blocked, Failed, Report, Unfinished, closing_writ
 use super::{Run, State};
 use crate::action::Action;
 use crate::address::{Address, StackId};
-use crate::plan::OutputChange;
-use crate::store::Record;
+use crate::plan::shared::comparable;
+use crate::plan::{OutputChange, OwnerAction, OwnerChange, Plan, SharedDeclaration};
+use crate::store::{OwnersOf, Ownership, Record, StateStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Value;
 
@@ -17,7 +18,7 @@ impl Run<'_> {
         let mut failed = Vec::new();
         for output in plan.outputs.iter().filter(|output| output.component == component.key) {
             let (Some(deferred), Some(values)) = (&output.deferred, self.values.get_mut(stack)) else { continue };
-            match values.evaluate(&component.key, deferred, &self.applier.functions) {
+            match values.evaluate(deferred, &self.applier.functions) {
                 // The mark of what was declared sensitive stands around the unknown in the plan.
                 Ok(value) if matches!(output.after, Some(Value::Sensitive(_))) => {
                     values.set_output(output, Value::sensitive(value));
@@ -39,7 +40,9 @@ impl Run<'_> {
     /// Records components and owners, and gathers what was not done.
     pub(super) async fn close(mut self) -> Result<Report, ApplyError> {
         let unfinished = self.gather_unfinished();
-        let writes = closing_writes(self.plan, &self.report.outputs, self.components, &unfinished, &self.applier.seal);
+        let declared = self.declared();
+        let (outputs, seal) = (&self.report.outputs, &self.applier.seal);
+        let writes = closing_writes(self.plan, outputs, &declared, self.components, &unfinished, seal);
         let operation = self.operation;
         let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
         // A plan of which nothing was begun stays as it is, and may be applied another time.
@@ -48,10 +51,32 @@ impl Run<'_> {
         if is_written && let Err(error) = self.submit(records).await {
             self.store_error.get_or_insert(error);
         }
-        match self.store_error.or(self.lease_error) {
-            Some(error) => Err(error.into()),
-            None => Ok(self.report),
+        if let Some(error) = self.store_error.or(self.lease_error) {
+            return Err(error.into());
         }
+        self.report.still_owned = still_owned(self.applier.store.as_ref(), self.plan, &unfinished).await?;
+        Ok(self.report)
+    }
+
+    /// How owners declare shared resources, now that what their declarations waited for is known.
+    fn declared(&self) -> BTreeMap<Ownership, OwnerChange> {
+        let mut declared = BTreeMap::new();
+        for (stack, values) in self.plan.stacks.iter().zip(&self.values) {
+            for owner in &stack.owners {
+                let Some(declaration) = &owner.declaration else { continue };
+                let Some(deferred) = &declaration.deferred else { continue };
+                let config = values.evaluate(deferred, &self.applier.functions);
+                // What is unknown still is compared with nothing.
+                let Ok(Value::Map(config)) = config else { continue };
+                let ty = self.applier.registry.resource_type(&owner.ownership.address.ty);
+                let Some((_, ty)) = ty else { continue };
+                let config = comparable(&config, ty);
+                let declaration = SharedDeclaration { config, deferred: None, ..declaration.clone() };
+                let known = OwnerChange { declaration: Some(declaration), ..owner.clone() };
+                declared.insert(owner.ownership.clone(), known);
+            }
+        }
+        declared
     }
 
     /// What was blocked or not begun.
@@ -98,6 +123,29 @@ impl Run<'_> {
         }
         unfinished
     }
+}
+
+/// What was to be let go of and is still owned, for everybody else let go of it at the same time.
+async fn still_owned(
+    store: &dyn StateStore,
+    plan: &Plan,
+    unfinished: &Unfinished,
+) -> Result<Vec<Ownership>, StoreError> {
+    let mut left: BTreeMap<&str, BTreeSet<&Ownership>> = BTreeMap::new();
+    for owner in plan.stacks.iter().flat_map(|stack| &stack.owners) {
+        let Ownership { stack, component, .. } = &owner.ownership;
+        let is_done = !unfinished.components.contains(&(stack.clone(), component.clone()));
+        if is_done && owner.action == (OwnerAction::Drop { is_last: false }) {
+            left.entry(&stack.environment).or_default().insert(&owner.ownership);
+        }
+    }
+    let mut still = Vec::new();
+    for (environment, left) in left {
+        let addresses = left.iter().map(|ownership| ownership.address.clone()).collect();
+        let owners = store.owners(environment, &OwnersOf::Addresses(addresses)).await?;
+        still.extend(owners.into_iter().map(|owner| owner.ownership).filter(|ownership| left.contains(ownership)));
+    }
+    Ok(still)
 }
 
 /// An output that cannot be told although all it waited for is done.

@@ -95,9 +95,12 @@ impl<'a> Run<'a> {
             None => {
                 if let (Some(attributes), Some(Step::Forward { stack, .. })) =
                     (outcome.attributes, self.steps.all.get(step).copied())
-                    && let Some(values) = self.values.get_mut(stack)
                 {
-                    values.set(&self.applier.registry, &change.address, &attributes);
+                    let is_shared = change.address.is_shared();
+                    let concerned = self.values.iter_mut().enumerate().filter(|(at, _)| is_shared || *at == stack);
+                    for (_, values) in concerned {
+                        values.set(&self.applier.registry, &change.address, &attributes);
+                    }
                 }
                 let is_last_half = match change.action {
                     Action::Replace => is_forward,

@@ -1,8 +1,11 @@
 //! From the shapes of a plan file back to a plan.
 
-use super::super::{After, Change, ComponentPlan, Deferred, OutputChange, OwnerChange, Plan, Prior, StackPlan};
+use super::super::{
+    After, Change, ComponentPlan, Deferred, OutputChange, OwnerChange, Plan, Prior, SharedDeclaration, StackPlan,
+};
 use super::shapes::{
-    AfterJson, ChangeJson, ComponentJson, DeferredJson, OutputJson, OwnerJson, PlanJson, PriorJson, StackJson,
+    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, OutputJson, OwnedJson, OwnerJson, PlanJson,
+    PriorJson, StackJson,
 };
 use super::{FileError, Json};
 use crate::duration;
@@ -19,7 +22,8 @@ use terrace_provider::value::wire::{WireError, decode, decode_map};
 
 pub(super) struct Reading<'a> {
     seal: &'a Seal,
-    templates: Vec<Arc<Template>>,
+    /// Templates with the component in whose scope they are evaluated.
+    templates: Vec<(String, Arc<Template>)>,
 }
 
 impl<'a> Reading<'a> {
@@ -27,7 +31,7 @@ impl<'a> Reading<'a> {
         let templates = json
             .templates
             .iter()
-            .map(|template| Ok(Arc::new(Template::from_json(template, seal)?)))
+            .map(|it| Ok((it.component.clone(), Arc::new(Template::from_json(&it.template, seal)?))))
             .collect::<Result<_, WireError>>()?;
         let reading = Reading { seal, templates };
         Ok(Plan {
@@ -59,16 +63,32 @@ impl<'a> Reading<'a> {
                 part: json.part,
             })
         };
-        let owner = |json: OwnerJson| OwnerChange {
-            ownership: Ownership { address: json.address, stack: json.stack, component: json.component },
-            is_added: json.is_added,
-        };
         Ok(StackPlan {
             stack: json.stack,
             components: json.components.into_iter().map(component).collect::<Result<_, WireError>>()?,
             changes: json.changes.into_iter().map(|change| self.change(change)).collect::<Result<_, _>>()?,
             outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
-            owners: json.owners.into_iter().map(owner).collect(),
+            owners: json.owners.into_iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
+            owned: json.owned.into_iter().map(Ownership::from).collect(),
+        })
+    }
+
+    fn owner(&self, json: OwnerJson) -> Result<OwnerChange, FileError> {
+        Ok(OwnerChange {
+            ownership: Ownership { address: json.address, stack: json.stack, component: json.component },
+            action: json.action,
+            declaration: json.declaration.map(|declaration| self.declaration(declaration)).transpose()?,
+        })
+    }
+
+    fn declaration(&self, json: DeclarationJson) -> Result<SharedDeclaration, FileError> {
+        Ok(SharedDeclaration {
+            provider: json.provider,
+            config: decode_map(&json.config, self.seal)?,
+            deferred: json.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            write_only: json.write_only,
+            lifecycle: json.lifecycle,
+            place: json.place,
         })
     }
 
@@ -123,12 +143,12 @@ impl<'a> Reading<'a> {
 
     fn deferred(&self, json: &DeferredJson) -> Result<Deferred, FileError> {
         let template = self.templates.get(json.template).cloned();
-        let template = template.ok_or_else(|| FileError::Damaged("a template is missing".to_owned()))?;
+        let (component, template) = template.ok_or_else(|| FileError::Damaged("a template is missing".to_owned()))?;
         let captured = match &json.captured {
             Some(captured) => Captured::from_json(captured, self.seal)?,
             None => Captured::default(),
         };
-        Ok(Deferred { template, captured: Arc::new(captured) })
+        Ok(Deferred { component, template, captured: Arc::new(captured) })
     }
 
     fn output(&self, json: OutputJson) -> Result<OutputChange, FileError> {
@@ -147,5 +167,17 @@ impl<'a> Reading<'a> {
     fn private(&self, text: &str) -> Result<Private, FileError> {
         let bytes = BASE64.decode(text).map_err(|error| FileError::Damaged(error.to_string()))?;
         Ok(open_private(&bytes, self.seal)?)
+    }
+}
+
+impl From<Ownership> for OwnedJson {
+    fn from(Ownership { address, stack, component }: Ownership) -> Self {
+        Self { address, stack, component }
+    }
+}
+
+impl From<OwnedJson> for Ownership {
+    fn from(OwnedJson { address, stack, component }: OwnedJson) -> Self {
+        Self { address, stack, component }
     }
 }

@@ -1,6 +1,6 @@
 //! The shapes that a plan file is made of.
 
-use super::super::{DataLossNote, Mode, Note, Origin, Part};
+use super::super::{DataLossNote, Mode, Note, Origin, OwnerAction, Part, SharedName};
 use super::Json;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -26,10 +26,17 @@ pub(super) struct PlanJson {
     pub(super) is_complete: bool,
     pub(super) is_errored: bool,
     pub(super) origin: Origin,
-    pub(super) templates: Vec<Json>,
+    pub(super) templates: Vec<TemplateJson>,
     pub(super) stacks: Vec<StackJson>,
     pub(super) reads: Vec<Read>,
     pub(super) notes: Vec<Note>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct TemplateJson {
+    /// In whose scope it is evaluated.
+    pub(super) component: String,
+    pub(super) template: Json,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +46,8 @@ pub(super) struct StackJson {
     pub(super) changes: Vec<ChangeJson>,
     pub(super) outputs: Vec<OutputJson>,
     pub(super) owners: Vec<OwnerJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) owned: Vec<OwnedJson>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,7 +55,7 @@ pub(super) struct ComponentJson {
     pub(super) key: String,
     pub(super) depends_on: Vec<String>,
     pub(super) depended_on: Vec<String>,
-    pub(super) shared: BTreeMap<String, Address>,
+    pub(super) shared: Vec<SharedName>,
     pub(super) blueprint: Option<String>,
     pub(super) part: Part,
     pub(super) recorded_outputs: Json,
@@ -140,7 +149,30 @@ pub(super) struct OwnerJson {
     pub(super) address: Address,
     pub(super) stack: StackId,
     pub(super) component: String,
-    pub(super) is_added: bool,
+    pub(super) action: OwnerAction,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) declaration: Option<DeclarationJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeclarationJson {
+    pub(super) provider: String,
+    pub(super) config: Json,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deferred: Option<DeferredJson>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) write_only: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) lifecycle: Lifecycle,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<Place>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct OwnedJson {
+    pub(super) address: Address,
+    pub(super) stack: StackId,
+    pub(super) component: String,
 }
 
 /// What is as usual is left out: most of ten thousand changes say the same.

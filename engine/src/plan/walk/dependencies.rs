@@ -43,8 +43,12 @@ impl Walk<'_, '_> {
         key: Option<&InstanceKey>,
         found: &mut BTreeSet<Address>,
     ) {
-        if let Some(address) = part.shared.get(name) {
-            found.insert(address.clone());
+        if let Some(shared) = part.shared.get(name) {
+            // They have no block of their own: all of them are each of them.
+            match key.and_then(|key| shared.get(&Some(key.clone()))) {
+                Some(address) => drop(found.insert(address.clone())),
+                None => found.extend(shared.values().cloned()),
+            }
             return;
         }
         let declaration = part.names.get(name).and_then(|at| part.component.declarations.resources.get(*at));

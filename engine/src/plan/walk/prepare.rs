@@ -46,7 +46,11 @@ impl Walk<'_, '_> {
         }
         let deferred = if config.values().any(Value::has_unknown) {
             match template.capture(scope, KEPT_ROOTS) {
-                Ok(captured) => Some(Deferred { template: Arc::clone(template), captured: Arc::new(captured) }),
+                Ok(captured) => Some(Deferred {
+                    component: part.component.key.clone(),
+                    template: Arc::clone(template),
+                    captured: Arc::new(captured),
+                }),
                 Err(found) => {
                     diagnostics.extend(found);
                     return None;

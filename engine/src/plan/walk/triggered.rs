@@ -2,6 +2,7 @@
 
 use super::super::{Change, triggers, typecheck};
 use super::Walk;
+use crate::address::InstanceKey;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Block;
@@ -33,14 +34,25 @@ impl Walk<'_, '_> {
             {
                 continue;
             }
-            // A shared resource may have been planned with another component.
-            let changes = match part.shared.get(&trigger.name).and_then(|address| self.shared_changes.get(address)) {
-                Some(at) => self.changes.get(*at..=*at),
-                None => part.changes.get(&trigger.name).and_then(|range| self.changes.get(range.clone())),
+            let is_triggering = |change: &Change| triggers::is_triggering(change, &path);
+            let is_meant = |of: Option<&InstanceKey>| key.is_none() || of == key.as_ref();
+            // A shared resource may have been planned with another component, or another stack.
+            let is_triggered = match part.shared.get(&trigger.name) {
+                Some(shared) => shared
+                    .iter()
+                    .filter(|(key, _)| is_meant(key.as_ref()))
+                    .filter_map(|(_, address)| self.shared.change(address))
+                    .any(is_triggering),
+                None => part
+                    .changes
+                    .get(&trigger.name)
+                    .and_then(|range| self.changes.get(range.clone()))
+                    .unwrap_or_default()
+                    .iter()
+                    .filter(|change| is_meant(change.address.key.as_ref()))
+                    .any(is_triggering),
             };
-            let is_meant = |change: &&Change| key.is_none() || change.address.key == key;
-            let mut changes = changes.unwrap_or_default().iter().filter(is_meant);
-            if changes.any(|change| triggers::is_triggering(change, &path)) {
+            if is_triggered {
                 triggered.push(trigger.text.clone());
             }
         }

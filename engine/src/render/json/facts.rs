@@ -50,14 +50,14 @@ fn of_stack_plan(stack: &StackPlan) -> Json {
             "address": owner.ownership.address,
             "stack": owner.ownership.stack,
             "component": owner.ownership.component,
-            "action": if owner.is_added { "add" } else { "remove" },
+            "action": owner.action.word(),
         })
     };
     json!({
         "stack": stack.stack,
         "counts": stack.counts(),
         "components": components,
-        "owners": stack.owners.iter().map(owner).collect::<Vec<_>>(),
+        "owners": stack.owners.iter().filter(|owner| owner.is_change()).map(owner).collect::<Vec<_>>(),
     })
 }
 

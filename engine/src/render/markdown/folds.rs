@@ -124,7 +124,7 @@ fn folds(plan: &Plan) -> Vec<Fold> {
         for change in stack.changes.iter().filter(|change| is_listed(change)) {
             components.entry(&change.address.component).or_default().push(Entry::of(plan, change));
         }
-        for owner in &stack.owners {
+        for owner in stack.owners.iter().filter(|owner| owner.is_change()) {
             components.entry(&owner.ownership.component).or_default().push(Entry::of_owner(owner));
         }
         let fold = |(component, entries)| Fold { title: title(plan, stack, component), entries };
@@ -168,9 +168,8 @@ impl Entry {
     }
 
     fn of_owner(owner: &OwnerChange) -> Self {
-        let sign = if owner.is_added { "+" } else { "-" };
         let address = owner.ownership.address.to_string();
-        Self::of_line(sign, &format!("owner of {}", visible(&address)), "  ownership")
+        Self::of_line(owner.action.sign(), &format!("owner of {}", visible(&address)), "  ownership")
     }
 
     fn of_output(output: &OutputChange) -> Self {

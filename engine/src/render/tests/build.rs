@@ -4,8 +4,8 @@ use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
 use crate::plan::{
-    After, Change, ComponentPlan, DataLossNote, Mode, Note, Origin, OutputChange, OwnerChange, Part, Plan, Prior,
-    StackPlan,
+    After, Change, ComponentPlan, DataLossNote, Mode, Note, Origin, OutputChange, OwnerAction, OwnerChange, Part, Plan,
+    Prior, StackPlan,
 };
 use crate::source::Place;
 use crate::store::{Ownership, RowStatus};
@@ -137,7 +137,8 @@ pub(super) fn owner(address: &str, component: &str, is_added: bool) -> OwnerChan
             stack: StackId::new("demo", "local"),
             component: component.to_owned(),
         },
-        is_added,
+        action: if is_added { OwnerAction::Add } else { OwnerAction::Drop { is_last: false } },
+        declaration: None,
     }
 }
 
@@ -160,7 +161,14 @@ pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
             components.push(component(&change.address.component));
         }
     }
-    StackPlan { stack: StackId::new(name, "local"), components, changes, outputs: Vec::new(), owners: Vec::new() }
+    StackPlan {
+        stack: StackId::new(name, "local"),
+        components,
+        changes,
+        outputs: Vec::new(),
+        owners: Vec::new(),
+        owned: Vec::new(),
+    }
 }
 
 pub(super) fn component(key: &str) -> ComponentPlan {
@@ -168,7 +176,7 @@ pub(super) fn component(key: &str) -> ComponentPlan {
         key: key.to_owned(),
         depends_on: Vec::new(),
         depended_on: Vec::new(),
-        shared: BTreeMap::new(),
+        shared: Vec::new(),
         blueprint: None,
         part: Part::Planned,
         recorded_outputs: Attributes::new(),

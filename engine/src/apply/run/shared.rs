@@ -1,0 +1,67 @@
+//! Leases of shared resources: many stacks use one, so it is held no longer than what is done to the object itself.
+
+use super::super::Components;
+use super::super::steps::{Step, StepId, Steps};
+use super::{Run, State};
+use crate::address::StackId;
+use crate::plan::Plan;
+use std::collections::{BTreeMap, HashMap};
+
+/// The leases of shared resources that are not given back yet.
+#[derive(Default)]
+pub(super) struct SharedLeases {
+    leases: Vec<SharedLease>,
+}
+
+struct SharedLease {
+    stack: StackId,
+    component: String,
+    /// What it is for; without any, it is for the first thing that is written.
+    steps: Vec<StepId>,
+}
+
+impl SharedLeases {
+    /// Those among the leases of a run.
+    pub(super) fn of(plan: &Plan, components: &Components, steps: &Steps) -> Self {
+        let mut by_resource: HashMap<(StackId, String), Vec<StepId>> = HashMap::new();
+        let shared: BTreeMap<&str, StackId> = plan
+            .stacks
+            .iter()
+            .map(|stack| (stack.stack.environment.as_str(), StackId::shared(&stack.stack.environment)))
+            .collect();
+        for (id, step) in steps.all.iter().enumerate() {
+            let (Step::Forward { stack, change } | Step::Remove { stack, change }) = *step else { continue };
+            let Some(stack) = plan.stacks.get(stack) else { continue };
+            let Some(change) = stack.changes.get(change).filter(|change| change.address.is_shared()) else { continue };
+            if let Some(pseudo) = shared.get(stack.stack.environment.as_str()) {
+                by_resource.entry((pseudo.clone(), change.address.leased_as())).or_default().push(id);
+            }
+        }
+        let leases = components.iter().filter(|(stack, _)| shared.values().any(|shared| shared == stack));
+        let lease = |(stack, component): &(StackId, String)| SharedLease {
+            steps: by_resource.remove(&(stack.clone(), component.clone())).unwrap_or_default(),
+            stack: stack.clone(),
+            component: component.clone(),
+        };
+        Self { leases: leases.map(lease).collect() }
+    }
+}
+
+impl Run<'_> {
+    /// Gives back the leases whose steps have ended. What they left behind is submitted, and written before.
+    pub(super) fn give_back_shared(&mut self) {
+        if !self.is_spent {
+            return;
+        }
+        let states = &self.states;
+        let has_ended = |step: &StepId| matches!(states.get(*step), Some(State::Done | State::Broken(_)));
+        let writer = &self.writer;
+        self.shared.leases.retain(|lease| {
+            let is_over = lease.steps.iter().all(has_ended);
+            if is_over {
+                writer.give_back(&lease.stack, &lease.component);
+            }
+            !is_over
+        });
+    }
+}

@@ -1,0 +1,125 @@
+//! How an owner declares a shared resource: what all owners have to say alike, and what is kept with each of them.
+
+use super::super::Deferred;
+use crate::descriptor::Lifecycle;
+use crate::record::open_attributes;
+use crate::seal::Seal;
+use crate::source::Place;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use terrace_provider::plan::with_defaults;
+use terrace_provider::value::wire::{WireError, encode_map};
+use terrace_provider::{Attributes, ResourceType, Value};
+
+/// How a component declares a shared resource.
+#[derive(Debug, Clone)]
+pub struct SharedDeclaration {
+    /// The provider instance.
+    pub provider: String,
+    /// The configuration as evaluated, as far as it may be recorded. What waits for others is unknown.
+    pub config: Attributes,
+    /// The configuration, to be evaluated when what it waits for is known.
+    pub deferred: Option<Deferred>,
+    /// Keyed digests of write-only attributes.
+    pub write_only: BTreeMap<String, String>,
+    /// How it is to behave.
+    pub lifecycle: Lifecycle,
+    /// Where it is declared.
+    pub place: Option<Place>,
+}
+
+/// A declaration as it is recorded with its owner.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    provider: String,
+    config: serde_json::Value,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    write_only: BTreeMap<String, String>,
+    #[serde(default)]
+    lifecycle: Lifecycle,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<Place>,
+}
+
+impl SharedDeclaration {
+    /// What two declarations say differently, in words; nothing where one of them does not know yet.
+    #[must_use]
+    pub fn differences(&self, other: &Self, ty: &ResourceType) -> Vec<String> {
+        self.compare(other, ty, true)
+    }
+
+    /// True when this is not what is recorded, be it that something was unknown then.
+    #[must_use]
+    pub fn is_news(&self, recorded: &Self, ty: &ResourceType) -> bool {
+        !self.compare(recorded, ty, false).is_empty()
+    }
+
+    fn compare(&self, other: &Self, ty: &ResourceType, is_lenient: bool) -> Vec<String> {
+        // A default that is written out is the same as one that is not.
+        let (own, others) = (with_defaults(&ty.attributes, &self.config), with_defaults(&ty.attributes, &other.config));
+        let is_same = |one: Option<&Value>, other: Option<&Value>| {
+            let is_unknown = [one, other].into_iter().flatten().any(Value::has_unknown);
+            (is_unknown && is_lenient) || crate::diff::is_same(one, other)
+        };
+        let names = own.keys().chain(others.keys().filter(|name| !own.contains_key(*name)));
+        let mut found: Vec<String> =
+            names.filter(|name| !is_same(own.get(*name), others.get(*name))).cloned().collect();
+        let detectors = self.write_only.keys().chain(other.write_only.keys());
+        let mut secrets: Vec<String> =
+            detectors.filter(|name| self.write_only.get(*name) != other.write_only.get(*name)).cloned().collect();
+        secrets.sort();
+        secrets.dedup();
+        found.extend(secrets);
+        if self.provider != other.provider {
+            found.push("provider".to_owned());
+        }
+        if self.lifecycle != other.lifecycle {
+            found.push("lifecycle".to_owned());
+        }
+        found
+    }
+
+    /// Writes the declaration for an owner's row; sensitive values are sealed.
+    ///
+    /// # Errors
+    /// When a sensitive value cannot be sealed.
+    pub fn to_stored(&self, seal: &Seal) -> Result<String, WireError> {
+        let stored = Stored {
+            provider: self.provider.clone(),
+            config: encode_map(&self.config, seal)?,
+            write_only: self.write_only.clone(),
+            lifecycle: self.lifecycle.clone(),
+            place: self.place.clone(),
+        };
+        serde_json::to_string(&stored).map_err(|error| WireError::Damaged(error.to_string()))
+    }
+
+    /// Reads what [`SharedDeclaration::to_stored`] wrote; `None` where nothing is recorded.
+    ///
+    /// # Errors
+    /// When the text is damaged or a sealed part cannot be opened.
+    pub fn from_stored(text: &str, seal: &Seal) -> Result<Option<Self>, WireError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let stored: Stored = serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
+        Ok(Some(Self {
+            provider: stored.provider,
+            config: open_attributes(&stored.config.to_string(), seal)?,
+            deferred: None,
+            write_only: stored.write_only,
+            lifecycle: stored.lifecycle,
+            place: stored.place,
+        }))
+    }
+}
+
+/// What of a configuration may be recorded: nothing write-only, and marked sensitive where the schema says so. Defaults
+/// are left out, for another version may have others.
+pub(crate) fn comparable(config: &Attributes, ty: &ResourceType) -> Attributes {
+    let is_kept = |name: &String| {
+        config.contains_key(name) && ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only)
+    };
+    with_defaults(&ty.attributes, config).into_iter().filter(|(name, _)| is_kept(name)).collect()
+}

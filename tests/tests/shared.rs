@@ -1,0 +1,179 @@
+//! Two products on one database: side by side, at the same time, removed in either order.
+
+use terrace_tests::{Project, snapshot, until};
+
+/// A product with a table of its own in a database that it shares.
+fn product(name: &str, path: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  \
+         - type: sqlite_database\n    name: database\n    shared: warehouse\n    lifecycle: {{onLastRelease: delete}}\n    \
+         config: {{path: {path}}}\n  \
+         - type: sqlite_table\n    name: table\n    config:\n      path: ${{{{ resources.database.path }}}}\n      \
+         name: {name}\n      columns: [{{name: ID, type: INTEGER}}]\n"
+    )
+}
+
+fn two_products() -> Project {
+    let project = Project::new();
+    project.write("one.yaml", product("one", "warehouse.db"));
+    project.write("two.yaml", product("two", "warehouse.db"));
+    project
+}
+
+fn tables(project: &Project) -> Vec<String> {
+    let connection = rusqlite::Connection::open(project.path("warehouse.db")).unwrap();
+    let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1").unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn two_products_that_are_planned_together_make_their_database_once() {
+    let project = two_products();
+    snapshot!(project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]), @r#"
+    exit: 0
+    --- stdout
+    stack one@local  (embedded environment: SQLite and files under .terrace/local)
+
+      shared
+      + sqlite_database["warehouse"]
+          + path     = "warehouse.db"
+          + onDelete = "ifEmpty"
+          + id       = "warehouse.db"
+
+      + sqlite_table.table   1 column
+          + path       = "warehouse.db"
+          + name       = "one"
+          + columns    = [ID INTEGER {nullable = true}]
+          + primaryKey = []
+          + unique     = []
+          + id         = "warehouse.db/one"
+      + owner of shared/sqlite_database["warehouse"]
+
+    stack two@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + sqlite_table.table   1 column
+          + path       = "warehouse.db"
+          + name       = "two"
+          + columns    = [ID INTEGER {nullable = true}]
+          + primaryKey = []
+          + unique     = []
+          + id         = "warehouse.db/two"
+      + owner of shared/sqlite_database["warehouse"]
+
+    Plan: 3 to add, 0 to change, 0 to destroy.
+      one@local: 2 to add, 0 to change, 0 to destroy
+      two@local: 1 to add, 0 to change, 0 to destroy
+
+    Apply complete! Resources: 3 added, 0 changed, 0 destroyed.
+    "#);
+    assert_eq!(tables(&project), ["one", "two"]);
+    project.run(["plan", "one.yaml", "--detailed-exitcode"]).done();
+    project.run(["plan", "two.yaml", "--detailed-exitcode"]).done();
+}
+
+#[test]
+fn two_products_that_are_applied_at_the_same_time_both_end_well() {
+    let project = two_products();
+    // The state is there, so that both begin with the same plan: to make the database.
+    project.write("seed.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: seed}\nresources:\n  - {type: local_value, name: a}\n");
+    project.run(["apply", "seed.yaml", "--auto-approve", "-q"]).done();
+    let apply = |file: &'static str| project.start(project.command(["apply", file, "--auto-approve"]));
+    let (one, two) = (apply("one.yaml"), apply("two.yaml"));
+    let (one, two) = (one.finish(), two.finish());
+    assert_eq!((one.code, two.code), (0, 0), "{one}\n{two}");
+    assert_eq!(tables(&project), ["one", "two"]);
+    project.assert_settled("one.yaml", &[]);
+    project.assert_settled("two.yaml", &[]);
+    let owned = "sqlite_table.table";
+    project.run(["state", "list", "--stack", "one@local"]).done().says("shared/sqlite_database").says(owned);
+    project.run(["state", "list", "--stack", "two@local"]).done().says("shared/sqlite_database").says(owned);
+}
+
+#[test]
+fn the_database_goes_with_the_last_product_whichever_that_is() {
+    for (first, last) in [("one", "two"), ("two", "one")] {
+        let project = two_products();
+        project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
+        let destroy = |name: &str| {
+            project.run(["destroy", &format!("{name}.yaml"), "--remove-data", "--auto-approve", "-q"]).done();
+        };
+        destroy(first);
+        assert_eq!(tables(&project), [last]);
+        destroy(last);
+        assert!(!project.has("warehouse.db"), "nobody owns it any more");
+        assert_eq!(project.run(["state", "list", "--all"]).done().stdout, "");
+    }
+}
+
+#[test]
+fn products_that_are_removed_at_the_same_time_leave_nothing_to_nobody() {
+    let project = two_products();
+    project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
+    let destroy =
+        |file: &'static str| project.start(project.command(["destroy", file, "--remove-data", "--auto-approve", "-q"]));
+    let (one, two) = (destroy("one.yaml"), destroy("two.yaml"));
+    one.finish().done();
+    two.finish().done();
+    // Where each took the other one for the one that stays, the last of them is still there to remove the database.
+    project.run(["destroy", "one.yaml", "two.yaml", "--remove-data", "--auto-approve", "-q"]).done();
+    assert!(!project.has("warehouse.db"));
+    assert_eq!(project.run(["state", "list", "--all"]).done().stdout, "");
+}
+
+#[test]
+fn a_product_that_declares_the_database_differently_is_told_by_whom_it_is_owned() {
+    let project = two_products();
+    project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
+    project.write("two.yaml", product("two", "other.db"));
+    snapshot!(project.run(["plan", "two.yaml"]), @r#"
+    exit: 1
+    --- stdout
+    stack two@local  (embedded environment: SQLite and files under .terrace/local)
+
+      shared
+      -/+ sqlite_database["warehouse"]   must be replaced: path "warehouse.db" → "other.db"   ! destroys data
+          ! the object is deleted and made anew: nothing is there to be lost
+          ~ path = "warehouse.db" → "other.db"  # forces replacement
+          ~ id   = "warehouse.db" → "other.db"
+          (1 unchanged attribute hidden)
+
+      -/+ sqlite_table.table   must be replaced: path "warehouse.db" → "other.db"   ! destroys data
+          ! the object is deleted and made anew: nothing is there to be lost
+          ~ path = "warehouse.db" → "other.db"  # forces replacement
+          ~ id   = "warehouse.db/two" → "other.db/two"
+          (4 unchanged attributes hidden)
+      ~ owner of shared/sqlite_database["warehouse"]
+
+    Plan: 2 to add, 0 to change, 2 to destroy.
+    (2 replaced)
+    This plan has errors and cannot be applied.
+    --- stderr
+    shared_conflict
+
+      × two@local declares shared/sqlite_database["warehouse"] with another `path` than one@local, which owns it too
+      │ at one.yaml:5:5
+       ╭─[two.yaml:5:5]
+     5 │   - type: sqlite_database
+       ·     ──────────┬──────────
+       ·               ╰── by two@local
+       ╰────
+      help: to change a shared resource, change it in one@local too and plan both stacks in one run
+    "#);
+    assert!(!project.has("other.db"));
+}
+
+#[test]
+fn a_product_waits_no_longer_than_its_shared_resource_is_worked_on() {
+    let project = Project::new();
+    assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    let slow = "  - type: local_command\n    name: slow\n    dependsOn: [database]\n    config:\n      \
+                create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo \"{}\"']\n";
+    project.write("one.yaml", product("one", "warehouse.db") + slow);
+    project.write("two.yaml", product("two", "warehouse.db"));
+    let one = project.start(project.command(["apply", "one.yaml", "--auto-approve", "-q"]));
+    until("the first product is at work on its own", || project.has("started"));
+    project.run(["apply", "two.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]).done();
+    std::fs::write(project.path("gate"), "open\n").unwrap();
+    one.finish().done();
+    assert_eq!(tables(&project), ["one", "two"]);
+}
