@@ -28,7 +28,9 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::ui::Ui;
 use crate::variables::Variables;
+use crate::wiring::Providers;
 use std::path::Path;
+use tokio::runtime::Runtime;
 
 /// What `terrace help coming-from-terraform` says.
 pub(crate) const COMING_FROM_TERRAFORM: &str = include_str!("commands/coming_from_terraform.txt");
@@ -38,6 +40,8 @@ pub(crate) struct Context<'a> {
     pub(crate) global: &'a Global,
     pub(crate) variables: &'a Variables,
     pub(crate) ui: &'a Ui,
+    /// The providers of this build.
+    pub(crate) providers: &'a Providers,
 }
 
 impl Context<'_> {
@@ -46,7 +50,7 @@ impl Context<'_> {
     /// # Errors
     /// When the configuration is wrong.
     pub(crate) fn settings(&self, anchor: Option<&Path>) -> Result<Settings, Failure> {
-        Settings::resolve(self.global, self.variables, anchor, self.ui)
+        Settings::resolve(self.global, self.variables, self.providers, anchor, self.ui)
     }
 }
 
@@ -54,26 +58,30 @@ impl Context<'_> {
 ///
 /// # Errors
 /// When it could not do what it was to do.
-pub(crate) fn run(command: Command, global: &Global, variables: &Variables, ui: &Ui) -> Result<Exit, Failure> {
-    let context = Context { global, variables, ui };
+pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Completion(arguments) => completion::run(&context, &arguments),
-        Command::Version(arguments) => version::run(&context, &arguments),
-        Command::ComingFromTerraform => ui.print(COMING_FROM_TERRAFORM).map(|()| Exit::Done),
-        Command::Init(arguments) => init::run(&context, &arguments),
-        Command::Validate(arguments) => validate::run(&context, &arguments),
-        Command::Graph(arguments) => graph::run(&context, &arguments),
-        Command::Blueprints(arguments) => blueprints::run(&context, arguments.command()),
-        Command::Providers(arguments) => providers::run(&context, arguments.command()),
-        command => in_runtime(&context, command),
+        Command::Completion(arguments) => completion::run(context, &arguments),
+        Command::Version(arguments) => version::run(context, &arguments),
+        Command::ComingFromTerraform => context.ui.print(COMING_FROM_TERRAFORM).map(|()| Exit::Done),
+        Command::Init(arguments) => init::run(context, &arguments),
+        Command::Validate(arguments) => validate::run(context, &arguments),
+        Command::Graph(arguments) => graph::run(context, &arguments),
+        Command::Blueprints(arguments) => blueprints::run(context, arguments.command()),
+        Command::Providers(arguments) => providers::run(context, arguments.command()),
+        command => in_runtime(context, command),
     }
 }
 
-fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// What asynchronous calls run in.
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))?;
+        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))
+}
+
+fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         let signals = Signals::watch(context.ui);
         match command {

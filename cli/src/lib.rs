@@ -26,9 +26,13 @@ pub mod variables;
 mod version;
 mod wiring;
 
+pub use wiring::Providers;
+
 use clap::Parser;
+use commands::Context;
 use failure::{Exit, Failure};
 use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use ui::Ui;
 use variables::Variables;
@@ -36,11 +40,18 @@ use variables::Variables;
 /// Runs one command line, the program's name first; answers the process's exit code.
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    run_with(arguments, &Providers::built_in())
+}
+
+/// The same with the providers of another build: how a provider outside of this repository gets its `main`.
+#[must_use]
+pub fn run_with(arguments: Vec<OsString>, providers: &Providers) -> ExitCode {
     ui::hide_panics();
-    let exit = std::panic::catch_unwind(|| match parse(&arguments) {
-        Ok(command_line) => carry_out(command_line),
+    // Nothing that a panic left half done is looked at again: the process ends.
+    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| match parse(&arguments) {
+        Ok(command_line) => carry_out(command_line, providers),
         Err(exit) => exit,
-    });
+    }));
     // The panic was told by the hook.
     ExitCode::from(exit.unwrap_or(Exit::Error).code())
 }
@@ -60,11 +71,13 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
     })
 }
 
-fn carry_out(command_line: args::CommandLine) -> Exit {
+fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
     let variables = Variables::of_process();
     let ui = Ui::new(&command_line.global, &variables);
+    let context = Context { global: &command_line.global, variables: &variables, ui: &ui, providers };
     let result = prepare(&command_line.global, &variables)
-        .and_then(|()| commands::run(command_line.command, &command_line.global, &variables, &ui));
+        .and_then(|()| providers.check())
+        .and_then(|()| commands::run(&context, command_line.command));
     match result {
         Ok(exit) => exit,
         Err(failure) => {

@@ -6,6 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::report::report;
 use crate::ui::Ui;
 use crate::variables::Variables;
+use crate::wiring::Providers;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use terrace_engine::address::StackId;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub actor: String,
     /// The environment variables, for values that name them.
     pub variables: Variables,
+    /// The providers of this build.
+    pub providers: Providers,
 }
 
 impl Settings {
@@ -69,6 +72,7 @@ impl Settings {
     pub(crate) fn resolve(
         global: &Global,
         variables: &Variables,
+        providers: &Providers,
         anchor: Option<&Path>,
         ui: &Ui,
     ) -> Result<Self, Failure> {
@@ -109,6 +113,7 @@ impl Settings {
             state_key: variables.get("TERRACE_STATE_KEY").map(str::to_owned),
             actor: actor(variables),
             variables: variables.clone(),
+            providers: providers.clone(),
             configuration,
             project_folder,
         })

@@ -1,11 +1,11 @@
 //! Providers, store, functions and blueprints put together for one environment: the only place that knows them all.
 
-mod blueprints;
+pub(crate) mod blueprints;
 mod key;
 mod providers;
 
-pub(crate) use blueprints::{checked, library};
-pub(crate) use providers::all as providers;
+pub(crate) use blueprints::library;
+pub use providers::Providers;
 
 use crate::configuration::Environment;
 use crate::failure::{Exit, Failure};
@@ -26,6 +26,7 @@ use terrace_provider::ProviderSchema;
 use terrace_state::{Access, StoreUrl, open};
 
 /// All that the engine needs in one environment.
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
     pub(crate) functions: Arc<Functions>,
@@ -48,13 +49,13 @@ impl World {
         is_plaintext_allowed: bool,
         ui: &Ui,
     ) -> Result<Self, Failure> {
-        let all = providers::all();
-        let (instances, diagnostics) = providers::instances(&all, &configuration, &settings.project_folder);
+        let providers = &settings.providers;
+        let (instances, diagnostics) = providers::instances(providers, &configuration, &settings.project_folder);
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {
             return Err(Failure::told(Exit::Error));
         }
-        let registry = Registry::new(all, instances);
+        let registry = Registry::new(providers.all().to_vec(), instances);
         let functions = functions(registry.schemas(), settings);
         let note = configuration
             .is_embedded()

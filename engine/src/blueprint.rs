@@ -5,8 +5,10 @@
 //! overrides and extends what, and answers which blueprint a component has. Nothing is compiled here: expressions wait
 //! for a component.
 
+pub mod case;
 pub mod check;
 mod defaults;
+pub mod expectation;
 mod explain;
 mod library;
 pub mod matching;

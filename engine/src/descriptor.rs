@@ -18,7 +18,7 @@ use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Path, ResourceType, Value};
 
-pub use front_door::read;
+pub use front_door::{read, read_tree};
 
 /// A described stack.
 #[derive(Debug, Clone)]

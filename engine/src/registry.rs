@@ -1,10 +1,14 @@
 //! Which providers there are, and which instances of them an environment configures.
 
+mod offline;
+
 use crate::diagnostic::{Diagnostic, did_you_mean};
+use offline::Offline;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use terrace_provider::wrap::{Limits, guarded};
-use terrace_provider::{Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
+use terrace_provider::{Attributes, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
 use tokio::sync::OnceCell;
 
 /// The providers of this build and the instances of one environment.
@@ -40,6 +44,26 @@ impl Registry {
             })
             .collect();
         Self { providers, instances }
+    }
+
+    /// The same providers and instances without anything behind them: plans come from schemas alone, and nothing exists.
+    /// A provider without a configured instance gets one of its own name, for nobody connects to it.
+    #[must_use]
+    pub fn offline(&self) -> Self {
+        let offline = |provider: &Arc<dyn Provider>| -> Arc<dyn Provider> { Arc::new(Offline(Arc::clone(provider))) };
+        let providers: Vec<Arc<dyn Provider>> = self.providers.iter().map(offline).collect();
+        let named = |instance: &Instance| (instance.provider.schema().name.to_owned(), instance.settings.clone());
+        let mut instances: Vec<_> = self.instances.values().map(named).collect();
+        for schema in self.schemas().filter(|schema| !self.instances.contains_key(schema.name)) {
+            let settings = Settings {
+                instance: schema.name.to_owned(),
+                environment: String::new(),
+                project_folder: PathBuf::new(),
+                values: Attributes::new(),
+            };
+            instances.push((schema.name.to_owned(), settings));
+        }
+        Self::new(providers, instances)
     }
 
     /// What all providers of this build declare.

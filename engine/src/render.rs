@@ -22,5 +22,7 @@ mod text_diff;
 mod totals;
 mod value;
 
+pub(crate) use value::{SENSITIVE, UNKNOWN};
+
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod bad_commands; // programs that hang, that print too much, that print no JSON
 mod bad_declarations; // descriptors that declare what cannot be: a place, a hint, and nothing changed
 mod bad_input; // files that are no descriptors: missing, empty, foreign, hostile
 mod bad_state; // states, plans and folders that are damaged, foreign or held
+mod blueprints; // new blueprints, their checks and their tests
 mod commands; // every command that looks into what was done
 mod concurrency; // two at once: the same component waits or is refused, different ones run together
 mod crash; // killed before and after an effect, and at any moment: no orphan, no double

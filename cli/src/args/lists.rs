@@ -94,6 +94,29 @@ pub enum BlueprintsCommand {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Write a blueprint with its schema and its test
+    #[command(
+        after_help = "Examples:\n  terrace blueprints new report\n  terrace blueprints new orders --from sqlite_table\n  terrace blueprints new lake --from snowflake-storage"
+    )]
+    New {
+        /// Its name: small letters, digits and dashes
+        name: String,
+        /// What it begins as: a resource type, or another blueprint
+        #[arg(long, value_name = "TYPE|BLUEPRINT")]
+        from: Option<String>,
+    },
+    /// Compare what blueprints make of components with what is expected, without state and network
+    #[command(
+        after_help = "Examples:\n  terrace blueprints test\n  terrace blueprints test --accept blueprints/page.test.yaml"
+    )]
+    Test {
+        /// Tests (`*.test.yaml`), blueprints or folders [default: those of the project]
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Write what is into the tests as what is expected
+        #[arg(long)]
+        accept: bool,
+    },
 }
 
 /// `terrace providers`: lists unless something else is asked.

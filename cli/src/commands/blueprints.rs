@@ -1,17 +1,22 @@
 //! `terrace blueprints`: those that components can have in an environment.
 
+mod new;
+mod test;
+
 use super::Context;
 use crate::args::BlueprintsCommand;
 use crate::failure::{Exit, Failure};
 use crate::report::report;
-use crate::wiring::{World, checked, library};
+use crate::settings::Settings;
+use crate::wiring::{World, blueprints, library};
 use serde_json::json;
+use std::path::PathBuf;
 use terrace_engine::blueprint::check::check;
 use terrace_engine::blueprint::{Blueprint, Library};
-use terrace_engine::diagnostic::{closest, has_errors};
+use terrace_engine::diagnostic::{Diagnostic, closest, has_errors};
 use terrace_engine::source::Sources;
 
-/// Lists, shows and checks blueprints.
+/// Lists, shows, checks, tests and writes blueprints.
 ///
 /// # Errors
 /// When a blueprint is wrong, or there is none of that name.
@@ -19,38 +24,77 @@ pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<E
     let settings = context.settings(None)?;
     let world = World::of_settings(&settings, context.ui)?;
     let mut sources = Sources::default();
-    let (library, mut diagnostics) =
+    match command {
+        BlueprintsCommand::Check { files } => return check_all(context, &settings, &world, &files),
+        BlueprintsCommand::New { name, from } => {
+            return new::run(context, &settings, &world, &name, from.as_deref());
+        }
+        BlueprintsCommand::Test { files, accept } => return test::run(context, &settings, &world, &files, accept),
+        BlueprintsCommand::List(_) | BlueprintsCommand::Show { .. } => {}
+    }
+    let (library, diagnostics) =
         library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
     match command {
-        BlueprintsCommand::List(format) => {
-            report(context.ui, &sources, &diagnostics);
-            if format.is_json() {
-                context.ui.print_json(&library.iter().map(to_json).collect())?;
-            } else {
-                context.ui.print(&library.iter().map(line).collect::<String>())?;
-            }
-        }
         BlueprintsCommand::Show { name } => {
             let blueprint = library.get(&name).ok_or_else(|| unknown(&name, &library))?;
             let source = sources.get(blueprint.span.source);
             context.ui.print(source.map_or("", |source| &*source.text))?;
             return Ok(Exit::Done);
         }
-        BlueprintsCommand::Check { files } => {
-            let (blueprints, found) = checked(&files, &mut sources)?;
-            if !files.is_empty() {
-                diagnostics = found;
-            }
-            let named: Vec<Blueprint> = if files.is_empty() { library.iter().cloned().collect() } else { blueprints };
-            let checked = named.iter().flat_map(|blueprint| check(blueprint, &world.registry, &world.functions));
-            diagnostics.extend(checked);
+        BlueprintsCommand::List(format) if format.is_json() => {
             report(context.ui, &sources, &diagnostics);
-            if !has_errors(&diagnostics) {
-                context.ui.print(&format!("{} blueprints checked\n", named.len()))?;
-            }
+            context.ui.print_json(&library.iter().map(to_json).collect())?;
+        }
+        _ => {
+            report(context.ui, &sources, &diagnostics);
+            context.ui.print(&library.iter().map(line).collect::<String>())?;
         }
     }
     if has_errors(&diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }
+}
+
+/// Checks the blueprints of an environment, or those of some files.
+fn check_all(context: &Context<'_>, settings: &Settings, world: &World, files: &[PathBuf]) -> Result<Exit, Failure> {
+    let mut sources = Sources::default();
+    let (named, mut diagnostics) = match files {
+        [] => {
+            let (library, found) =
+                library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+            (library.iter().cloned().collect(), found)
+        }
+        files => with_what_they_extend(settings, world, files, &mut sources)?,
+    };
+    diagnostics.extend(named.iter().flat_map(|blueprint| check(blueprint, &world.registry, &world.functions)));
+    report(context.ui, &sources, &diagnostics);
+    if has_errors(&diagnostics) {
+        return Err(Failure::told(Exit::Error));
+    }
+    context.ui.print(&format!("{} blueprints checked\n", named.len()))?;
+    Ok(Exit::Done)
+}
+
+/// The blueprints of some files, each with what it takes from the one that it extends: another of these files, or one of
+/// the environment.
+fn with_what_they_extend(
+    settings: &Settings,
+    world: &World,
+    files: &[PathBuf],
+    sources: &mut Sources,
+) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
+    let (mut all, mut diagnostics) = blueprints::checked(files, sources)?;
+    let named = all.len();
+    if all.iter().any(|blueprint| blueprint.extends.is_some()) {
+        // What is wrong with blueprints that nobody named is not told here.
+        let (others, _) = blueprints::all(&world.registry, world.configuration(), &settings.project_folder, sources)?;
+        all.extend(others);
+    }
+    let mut completed = Vec::new();
+    for blueprint in all.iter().take(named) {
+        let (blueprint, found) = Library::completed(blueprint, &all);
+        completed.extend(blueprint);
+        diagnostics.extend(found);
+    }
+    Ok((completed, diagnostics))
 }
 
 fn unknown(name: &str, library: &Library) -> Failure {

@@ -4,7 +4,6 @@ use super::Context;
 use super::run::shown;
 use crate::args::ProvidersCommand;
 use crate::failure::{Exit, Failure};
-use crate::wiring::providers;
 use serde_json::{Value as Json, json};
 use std::fmt::Write;
 use terrace_engine::diagnostic::closest;
@@ -15,8 +14,7 @@ use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 /// # Errors
 /// When there is no such provider.
 pub(super) fn run(context: &Context<'_>, command: ProvidersCommand) -> Result<Exit, Failure> {
-    let providers = providers();
-    let schemas: Vec<&ProviderSchema> = providers.iter().map(|provider| provider.schema()).collect();
+    let schemas: Vec<&ProviderSchema> = context.providers.schemas().collect();
     match command {
         ProvidersCommand::List(format) if format.is_json() => {
             let json = schemas.iter().map(|schema| {

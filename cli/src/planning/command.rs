@@ -77,8 +77,10 @@ mod tests {
         let parsed = CommandLine::try_parse_from(line.split_whitespace()).unwrap();
         let Command::Plan(arguments) = &parsed.command else { panic!("{line}") };
         let folder = tempfile::tempdir().unwrap();
-        let settings =
-            Settings::resolve(&parsed.global, &Variables::default(), Some(folder.path()), &Ui::plain()).unwrap();
+        let settings = {
+            let (variables, providers) = (Variables::default(), crate::Providers::built_in());
+            Settings::resolve(&parsed.global, &variables, &providers, Some(folder.path()), &Ui::plain()).unwrap()
+        };
         command(&parsed.global, &settings, arguments, &BTreeSet::from(["size".to_owned()]))
     }
 

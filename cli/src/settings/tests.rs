@@ -20,7 +20,8 @@ impl Project {
 
     fn resolve(&self, global: &Global, variables: &[(&str, &str)]) -> Result<Settings, Failure> {
         let variables = variables.iter().copied().collect();
-        Settings::resolve(global, &variables, Some(&self.path("deep/stack.yaml")), &Ui::plain())
+        let (providers, anchor) = (Providers::built_in(), self.path("deep/stack.yaml"));
+        Settings::resolve(global, &variables, &providers, Some(&anchor), &Ui::plain())
     }
 }
 

@@ -15,14 +15,17 @@ const DEFAULT_FOLDER: &str = "blueprints";
 
 /// A file of a project.
 #[derive(Debug, Clone)]
-struct ProjectFile {
+pub(crate) struct ProjectFile {
     /// How people know it.
-    name: String,
+    pub(crate) name: String,
     /// Where it is.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
-/// Reads all blueprints of an environment.
+/// How the file of a blueprint test ends.
+const TEST_ENDINGS: [&str; 2] = [".test.yaml", ".test.yml"];
+
+/// Reads all blueprints of an environment, and settles what overrides and extends what.
 ///
 /// # Errors
 /// When a configured folder cannot be read.
@@ -32,6 +35,22 @@ pub(crate) fn library(
     project_folder: &Path,
     sources: &mut Sources,
 ) -> Result<(Library, Vec<Diagnostic>), Failure> {
+    let (blueprints, mut diagnostics) = all(registry, environment, project_folder, sources)?;
+    let (library, found) = Library::new(blueprints, environment.overlay.as_deref());
+    diagnostics.extend(found);
+    Ok((library, diagnostics))
+}
+
+/// Reads all blueprints of an environment as they are written, those of all overlays.
+///
+/// # Errors
+/// When a configured folder cannot be read.
+pub(crate) fn all(
+    registry: &Registry,
+    environment: &Environment,
+    project_folder: &Path,
+    sources: &mut Sources,
+) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
     let mut diagnostics = Vec::new();
     let mut blueprints: Vec<Blueprint> = Vec::new();
     for schema in registry.schemas() {
@@ -42,9 +61,7 @@ pub(crate) fn library(
     for file in project_files(environment, project_folder)? {
         blueprints.extend(of_project(&file, sources, &mut diagnostics)?);
     }
-    let (library, found) = Library::new(blueprints, environment.overlay.as_deref());
-    diagnostics.extend(found);
-    Ok((library, diagnostics))
+    Ok((blueprints, diagnostics))
 }
 
 /// Reads the blueprints of files and folders, apart from any environment.
@@ -55,7 +72,10 @@ pub(crate) fn checked(paths: &[PathBuf], sources: &mut Sources) -> Result<(Vec<B
     let (mut blueprints, mut diagnostics) = (Vec::new(), Vec::new());
     for path in paths {
         let name = path.display().to_string();
-        let files = if path.is_dir() { files_of(path, &name)? } else { vec![ProjectFile { name, path: path.clone() }] };
+        let files = match path.is_dir() {
+            true => files_of(path, &name, is_blueprint)?,
+            false => vec![ProjectFile { name, path: path.clone() }],
+        };
         for file in files {
             blueprints.extend(of_project(&file, sources, &mut diagnostics)?);
         }
@@ -98,21 +118,64 @@ fn of_project(
     Ok(blueprint)
 }
 
-/// The blueprint files of a project, sorted within each folder.
-fn project_files(environment: &Environment, project_folder: &Path) -> Result<Vec<ProjectFile>, Failure> {
-    let folders: Vec<&str> = match &environment.blueprints {
-        Some(folders) => folders.iter().map(String::as_str).collect(),
-        None if project_folder.join(DEFAULT_FOLDER).is_dir() => vec![DEFAULT_FOLDER],
-        None => Vec::new(),
-    };
+/// The blueprint tests of a project.
+///
+/// # Errors
+/// When a configured folder cannot be read.
+pub(crate) fn project_tests(environment: &Environment, project_folder: &Path) -> Result<Vec<ProjectFile>, Failure> {
     let mut files = Vec::new();
-    for folder in folders {
-        files.extend(files_of(&project_folder.join(folder), folder)?);
+    for folder in folders(environment, project_folder) {
+        files.extend(files_of(&project_folder.join(folder), folder, is_test)?);
     }
     Ok(files)
 }
 
-fn files_of(path: &Path, name: &str) -> Result<Vec<ProjectFile>, Failure> {
+/// The blueprint tests that files and folders name: a blueprint stands for the test beside it.
+///
+/// # Errors
+/// When a folder cannot be read, or a blueprint has no test.
+pub(crate) fn tests(paths: &[PathBuf]) -> Result<Vec<ProjectFile>, Failure> {
+    let mut found = Vec::new();
+    for path in paths {
+        let name = path.display().to_string();
+        if path.is_dir() {
+            found.extend(files_of(path, &name, is_test)?);
+        } else if is_test(path) || !is_blueprint(path) {
+            found.push(ProjectFile { name, path: path.clone() });
+        } else {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let beside = TEST_ENDINGS.map(|ending| path.with_file_name(format!("{stem}{ending}")));
+            let [usual, _] = &beside;
+            let test = beside.iter().find(|test| test.is_file()).cloned();
+            let test = test.ok_or_else(|| {
+                Failure::new(format!("the blueprint `{name}` has no test beside it"))
+                    .hint(format!("write `{}`", usual.display()))
+            })?;
+            found.push(ProjectFile { name: test.display().to_string(), path: test });
+        }
+    }
+    Ok(found)
+}
+
+/// The folders of a project's blueprints, as configured.
+pub(crate) fn folders<'e>(environment: &'e Environment, project_folder: &Path) -> Vec<&'e str> {
+    match &environment.blueprints {
+        Some(folders) => folders.iter().map(String::as_str).collect(),
+        None if project_folder.join(DEFAULT_FOLDER).is_dir() => vec![DEFAULT_FOLDER],
+        None => Vec::new(),
+    }
+}
+
+/// The blueprint files of a project, sorted within each folder.
+fn project_files(environment: &Environment, project_folder: &Path) -> Result<Vec<ProjectFile>, Failure> {
+    let mut files = Vec::new();
+    for folder in folders(environment, project_folder) {
+        files.extend(files_of(&project_folder.join(folder), folder, is_blueprint)?);
+    }
+    Ok(files)
+}
+
+fn files_of(path: &Path, name: &str, is_meant: fn(&Path) -> bool) -> Result<Vec<ProjectFile>, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(format!("the folder of blueprints `{name}` cannot be read: {error}"))
             .hint("mend `blueprints:` of the environment in terrace.yaml, or make the folder")
@@ -121,7 +184,7 @@ fn files_of(path: &Path, name: &str) -> Result<Vec<ProjectFile>, Failure> {
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let Some(file) = path.file_name().and_then(|file| file.to_str()) else { continue };
-        if path.is_file() && is_blueprint(&path) {
+        if path.is_file() && is_meant(&path) {
             files.push(ProjectFile { name: format!("{}/{file}", name.trim_end_matches('/')), path });
         }
     }
@@ -129,7 +192,12 @@ fn files_of(path: &Path, name: &str) -> Result<Vec<ProjectFile>, Failure> {
     Ok(files)
 }
 
-/// JSON Schemas lie beside blueprints, so the ending tells them apart.
+/// JSON Schemas and tests lie beside blueprints, so the ending tells them apart.
 fn is_blueprint(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") && !is_test(path)
+}
+
+fn is_test(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    TEST_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }

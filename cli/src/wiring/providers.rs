@@ -1,6 +1,9 @@
 //! The providers of this build, and the instances of them that an environment has.
 
 use crate::configuration::{Environment, Instance};
+use crate::failure::Failure;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
@@ -11,14 +14,69 @@ use terrace_provider::{Attributes, Path, Provider, ProviderSchema, Settings};
 use terrace_provider_local::LocalProvider;
 use terrace_provider_sqlite::SqliteProvider;
 
-/// All providers of this build.
-pub(crate) fn all() -> Vec<Arc<dyn Provider>> {
-    vec![Arc::new(LocalProvider::new()), Arc::new(SqliteProvider::new())]
+/// The providers of a build.
+#[derive(Clone)]
+pub struct Providers(Vec<Arc<dyn Provider>>);
+
+impl Providers {
+    /// Those that terrace itself brings.
+    #[must_use]
+    pub fn built_in() -> Self {
+        Self(vec![Arc::new(LocalProvider::new()), Arc::new(SqliteProvider::new())])
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn with(mut self, provider: impl Provider + 'static) -> Self {
+        self.0.push(Arc::new(provider));
+        self
+    }
+
+    /// All of them, those that terrace brings first.
+    pub(crate) fn all(&self) -> &[Arc<dyn Provider>] {
+        &self.0
+    }
+
+    /// What each of them declares.
+    pub(crate) fn schemas(&self) -> impl Iterator<Item = &ProviderSchema> + Clone {
+        self.0.iter().map(|provider| provider.schema())
+    }
+
+    /// Names are how configurations, descriptors and rows speak of providers and types, so each has one meaning.
+    ///
+    /// # Errors
+    /// When two providers have one name, or two of them one resource type.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let mut providers = BTreeSet::new();
+        let mut types: BTreeMap<&str, &str> = BTreeMap::new();
+        for schema in self.schemas() {
+            if !providers.insert(schema.name) {
+                return Err(Failure::new(format!("this build has two providers `{}`", schema.name))
+                    .hint("give one of them another name where the build puts its providers together"));
+            }
+            for ty in &schema.resources {
+                if let Some(other) = types.insert(ty.name, schema.name) {
+                    let message = format!(
+                        "the resource type `{}` is declared by the providers `{other}` and `{}`",
+                        ty.name, schema.name
+                    );
+                    return Err(Failure::new(message).hint("begin the names of a provider's types with its own name"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Providers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.schemas().map(|schema| schema.name)).finish()
+    }
 }
 
 /// The instances of an environment by provider: the configured ones, and those that need no settings.
 pub(super) fn instances(
-    providers: &[Arc<dyn Provider>],
+    providers: &Providers,
     environment: &Environment,
     project_folder: &FilePath,
 ) -> (Vec<(String, Settings)>, Vec<Diagnostic>) {
@@ -30,7 +88,7 @@ pub(super) fn instances(
         values,
     };
     for configured in &environment.providers {
-        let found = providers.iter().map(|provider| provider.schema()).find(|it| it.name == configured.provider);
+        let found = providers.schemas().find(|it| it.name == configured.provider);
         let Some(schema) = found else {
             diagnostics.push(unknown_provider(configured, providers));
             continue;
@@ -39,7 +97,7 @@ pub(super) fn instances(
         let values = with_defaults(schema, configured.settings.clone());
         instances.push((configured.provider.clone(), settings(&configured.name, values)));
     }
-    for schema in providers.iter().map(|provider| provider.schema()) {
+    for schema in providers.schemas() {
         let is_configured = instances.iter().any(|(_, settings)| settings.instance == schema.name);
         let needs_settings = schema.settings.0.iter().any(|attribute| attribute.required);
         if !is_configured && !needs_settings {
@@ -50,8 +108,8 @@ pub(super) fn instances(
     (instances, diagnostics)
 }
 
-fn unknown_provider(configured: &Instance, providers: &[Arc<dyn Provider>]) -> Diagnostic {
-    let known = || providers.iter().map(|provider| provider.schema().name);
+fn unknown_provider(configured: &Instance, providers: &Providers) -> Diagnostic {
+    let known = || providers.schemas().map(|schema| schema.name);
     let hint = did_you_mean(&configured.provider, known())
         .unwrap_or_else(|| format!("this build has: {}", known().collect::<Vec<_>>().join(", ")));
     Diagnostic::error("unknown_provider", format!("there is no provider `{}`", configured.provider))
@@ -100,7 +158,7 @@ mod tests {
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let (environment, diagnostics) = configuration.environment("local", &variables);
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
-        let (instances, diagnostics) = instances(&all(), &environment.unwrap(), FilePath::new("/p"));
+        let (instances, diagnostics) = instances(&Providers::built_in(), &environment.unwrap(), FilePath::new("/p"));
         let name = |(provider, settings): (String, Settings)| format!("{}: {provider}", settings.instance);
         (instances.into_iter().map(name).collect(), diagnostics)
     }
@@ -110,6 +168,13 @@ mod tests {
         assert_eq!(instances_of("").0, ["local: local", "sqlite: sqlite"]);
         let text = "environments: {local: {providers: {sqlite: {}, lake: {type: sqlite}}}}";
         assert_eq!(instances_of(text).0, ["sqlite: sqlite", "lake: sqlite", "local: local"]);
+    }
+
+    #[test]
+    fn a_name_that_two_providers_have_is_refused() {
+        assert_eq!(Providers::built_in().check(), Ok(()));
+        let failure = Providers::built_in().with(LocalProvider::new()).check().unwrap_err();
+        assert_eq!(failure.message.as_deref(), Some("this build has two providers `local`"));
     }
 
     #[test]

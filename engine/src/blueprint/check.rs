@@ -4,7 +4,7 @@
 //! providers. Then every expression is evaluated over a sample that the schema describes; a failure there is a warning,
 //! for the sample may be unlike any real component.
 
-mod sample;
+pub(super) mod sample;
 
 use super::Blueprint;
 use crate::address::InstanceKey;
@@ -246,7 +246,7 @@ impl Checker<'_> {
     }
 
     fn facts(&self, acl: Option<Value>) -> Facts {
-        let specific = self.blueprint.specific.as_ref().map(|schema| sample::of(schema.json())).unwrap_or_default();
+        let specific = self.blueprint.specific.as_ref().map(|schema| schema.sample()).unwrap_or_default();
         let mut roots: Map = [
             ("component", sample::component(specific)),
             ("product", sample::product()),

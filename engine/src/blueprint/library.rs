@@ -37,6 +37,15 @@ impl Library {
         (Self { blueprints }, diagnostics)
     }
 
+    /// A blueprint with what it takes from the one that it extends, the first of that name among `all`. `None` when there
+    /// is no such, which is reported.
+    #[must_use]
+    pub fn completed(blueprint: &Blueprint, all: &[Blueprint]) -> (Option<Blueprint>, Vec<Diagnostic>) {
+        let mut diagnostics = Vec::new();
+        let completed = extended(blueprint, all, &mut Vec::new(), &mut diagnostics);
+        (completed, diagnostics)
+    }
+
     /// The blueprint of that name, or the one that took its place.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Blueprint> {

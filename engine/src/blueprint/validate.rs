@@ -4,6 +4,7 @@
 //! the component's root and points at the text that caused it.
 
 use super::Blueprint;
+use super::check::sample;
 use super::defaults;
 use super::explain::explain;
 use crate::diagnostic::Diagnostic;
@@ -36,6 +37,12 @@ impl SpecificSchema {
     #[must_use]
     pub fn json(&self) -> &serde_json::Value {
         &self.json
+    }
+
+    /// A value that fits the schema as well as one made without thinking can.
+    #[must_use]
+    pub fn sample(&self) -> Value {
+        sample::of(&self.json)
     }
 
     /// What is wrong with the schema itself.

@@ -42,6 +42,28 @@ pub fn read(sources: &Sources, ids: &[SourceId], budget: &Budget) -> (Vec<Descri
     (descriptors, diagnostics)
 }
 
+/// Reads what one tree describes that was parsed already.
+#[must_use]
+pub fn read_tree(node: &Node, sources: &Sources) -> (Vec<Descriptor>, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let descriptors = match tell(node) {
+        Ok(Kind::Stack) => {
+            let file = stack::read_stack(node, sources, &mut diagnostics);
+            stack::merge(file.into_iter().collect(), &mut diagnostics)
+        }
+        Ok(Kind::Witboost) => {
+            let (descriptor, found) = read_witboost(node);
+            diagnostics.extend(found);
+            descriptor.into_iter().collect()
+        }
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
+            Vec::new()
+        }
+    };
+    (descriptors, diagnostics)
+}
+
 fn parse_one(
     sources: &Sources,
     id: SourceId,

@@ -32,7 +32,8 @@ mod tests {
         for part in ["", "specific"] {
             for entry in std::fs::read_dir(folder.join(part)).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_file() {
+                let is_test = path.to_str().is_some_and(|path| path.ends_with(".test.yaml"));
+                if path.is_file() && !is_test {
                     present.push(path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned());
                 }
             }

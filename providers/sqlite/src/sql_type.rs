@@ -188,6 +188,48 @@ mod tests {
         assert_eq!(declared(&[("dataType", "TEXT".into()), ("dataLength", Value::Null)]).as_deref(), Ok("TEXT"));
     }
 
+    /// The types that are declared alike in one row each, with what sizes make of them.
+    fn table(field: &str, types: &[(&'static str, Declared)]) -> String {
+        let sizes: [&[(&str, i64)]; 5] =
+            [&[], &[("dataLength", 20)], &[("precision", 10)], &[("precision", 10), ("scale", 2)], &[("scale", 2)]];
+        let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
+        for (name, _) in types {
+            let with = |sizes: &[(&str, i64)]| {
+                let sizes = sizes.iter().map(|(name, size)| (*name, Value::Int(*size)));
+                declared(&std::iter::once((field, Value::from(*name))).chain(sizes).collect::<Vec<_>>()).unwrap()
+            };
+            let plain = with(&[]);
+            let mut cell = format!("`{plain}`");
+            for given in sizes.iter().filter(|given| with(given) != plain) {
+                let given_text: Vec<String> = given.iter().map(|(name, size)| format!("{name}: {size}")).collect();
+                cell.push_str(&format!("; `{}` gives `{}`", given_text.join(", "), with(given)));
+            }
+            match rows.iter_mut().find(|(other, _)| *other == cell) {
+                Some((_, names)) => names.push(name),
+                None => rows.push((cell, vec![name])),
+            }
+        }
+        let row = |(cell, names): &(String, Vec<&str>)| format!("| `{}` | {cell} |\n", names.join("`, `"));
+        format!("| `{field}` | declared |\n|---|---|\n{}", rows.iter().map(row).collect::<String>())
+    }
+
+    /// Run with `UPDATE_README=1` to write the tables anew.
+    #[test]
+    fn the_readme_shows_every_type() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (begin, end) = ("<!-- types -->\n", "<!-- end of types -->");
+        let (before, rest) = readme.split_once(begin).expect("the README has the marks");
+        let (_, after) = rest.split_once(end).expect("the README has the marks");
+        let (data, logical) = (table("dataType", &DATA_TYPES), table("logicalType", &LOGICAL_TYPES));
+        let written = format!("{before}{begin}{data}\n{logical}{end}{after}");
+        if std::env::var_os("UPDATE_README").is_some() {
+            std::fs::write(path, &written).unwrap();
+        } else {
+            assert!(readme == written, "the README is not up to date: run the test with UPDATE_README=1");
+        }
+    }
+
     #[test]
     fn every_type_is_one_that_sqlite_takes() {
         for (name, _) in DATA_TYPES {

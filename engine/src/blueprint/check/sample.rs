@@ -49,7 +49,7 @@ pub(super) fn resolve(schema: &Json, path: &[Step]) -> Result<(), Missing> {
 }
 
 /// A value that fits the schema as well as a value made without thinking can: every property, one item in each list.
-pub(super) fn of(schema: &Json) -> Value {
+pub(in crate::blueprint) fn of(schema: &Json) -> Value {
     sample(schema, schema, 0)
 }
 
@@ -74,7 +74,7 @@ pub(super) fn component(specific: Value) -> Value {
 }
 
 /// A data product.
-pub(super) fn product() -> Value {
+pub(in crate::blueprint) fn product() -> Value {
     Value::from(serde_json::json!({
         "id": "urn:dmb:dp:domain:sample:0", "name": "Sample", "description": "sample", "domain": "domain",
         "kind": "dataproduct", "version": "0.1.0", "environment": "sample", "tags": [],

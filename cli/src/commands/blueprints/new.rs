@@ -1,0 +1,99 @@
+//! `terrace blueprints new`: a blueprint to begin with, its schema, and a test that passes.
+
+mod draft;
+
+use super::{test, unknown};
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::settings::Settings;
+use crate::wiring::{World, blueprints, library};
+use draft::Draft;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use terrace_engine::diagnostic::closest;
+use terrace_engine::source::Sources;
+
+/// Where new blueprints go when a project has no folder for them yet.
+const FOLDER: &str = "blueprints";
+
+/// Writes a blueprint, its schema and its test into the project's first folder of blueprints.
+///
+/// # Errors
+/// When there is one of that name, nothing of the name that it is to begin as, or a file cannot be written.
+pub(super) fn run(
+    context: &Context<'_>,
+    settings: &Settings,
+    world: &World,
+    name: &str,
+    from: Option<&str>,
+) -> Result<Exit, Failure> {
+    check_name(name)?;
+    let mut sources = Sources::default();
+    let (library, _) = library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+    if let Some(other) = library.get(name) {
+        return Err(Failure::new(format!("there is a blueprint `{name}` already: {}", other.origin.file))
+            .hint("choose another name, or edit that one"));
+    }
+    let draft = match from {
+        None => Draft::plain(name),
+        Some(from) => match (world.registry.resource_type(from), library.get(from)) {
+            (Some((_, ty)), _) => Draft::of_type(name, ty),
+            (None, Some(blueprint)) => Draft::of_blueprint(name, blueprint, &sources),
+            (None, None) => return Err(no_such(from, world, || unknown(from, &library))),
+        },
+    };
+    let known = blueprints::folders(world.configuration(), &settings.project_folder);
+    let folder = known.first().copied().unwrap_or(FOLDER);
+    let path = |file: String| (format!("{folder}/{file}"), settings.project_folder.join(folder).join(file));
+    let test = path(format!("{name}.test.yaml"));
+    let mut files = vec![(path(format!("{name}.yaml")), draft.blueprint), (test.clone(), draft.test)];
+    files.extend(draft.schema.map(|schema| (path(format!("specific/{name}.json")), schema)));
+    if let Some(((shown, _), _)) = files.iter().find(|((_, path), _)| path.exists()) {
+        return Err(Failure::new(format!("there is a file `{shown}` already")).hint("choose another name"));
+    }
+    for ((shown, path), text) in &files {
+        write_new(shown, path, text)?;
+        context.ui.print(&format!("wrote {shown}\n"))?;
+    }
+    let has_errors = test::accept(context, settings, world, &test.1)?;
+    if has_errors {
+        context.ui.say(&format!("\nthe sample does not fit its checks: write a better component into `{}`", test.0));
+    }
+    context.ui.say("\nnext: edit them, then `terrace blueprints check` and `terrace blueprints test`");
+    Ok(Exit::Done)
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    let is_fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_fine) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`{name}` is no name for a blueprint"))
+        .hint("write small letters, digits and dashes, a letter first: `order-table`"))
+}
+
+fn no_such(from: &str, world: &World, blueprint: impl FnOnce() -> Failure) -> Failure {
+    let types = world.registry.schemas().flat_map(|schema| &schema.resources).map(|ty| ty.name);
+    let failure = blueprint();
+    let message = format!("there is neither a resource type nor a blueprint `{from}`");
+    match closest(from, types) {
+        Some(best) => Failure::new(message).hint(format!("did you mean `{best}`?")),
+        None => {
+            Failure { message: Some(message), ..failure }.hint("`terrace providers schema NAME` shows resource types")
+        }
+    }
+}
+
+fn write_new(shown: &str, path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(format!("`{shown}` cannot be written: {error}"));
+    let folder: PathBuf = path.parent().map(Path::to_owned).unwrap_or_default();
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).map_err(failed),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            Err(Failure::new(format!("there is a file `{shown}` already")).hint("choose another name"))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}

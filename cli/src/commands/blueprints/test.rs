@@ -1,0 +1,254 @@
+//! `terrace blueprints test`: what blueprints make of components, compared with what is expected.
+//!
+//! Each case is planned into an empty state kept in memory, by instances that connect to nothing.
+
+use crate::commands::{Context, runtime};
+use crate::failure::{Exit, Failure};
+use crate::planning::planner;
+use crate::report::{harmless, report};
+use crate::settings::Settings;
+use crate::wiring::World;
+use crate::wiring::blueprints::{self, ProjectFile};
+use serde_json::Value as Json;
+use similar::TextDiff;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use terrace_engine::blueprint::case::{self, Case, TestFile};
+use terrace_engine::blueprint::expectation::{accepted, aligned, outcome, yaml};
+use terrace_engine::blueprint::{Blueprint, Library};
+use terrace_engine::compile::Compiler;
+use terrace_engine::diagnostic::has_errors;
+use terrace_engine::plan::Origin;
+use terrace_engine::plan::compute::{Computed, Options};
+use terrace_engine::source::Sources;
+use terrace_engine::yaml::Budget;
+use terrace_state::{Access, StoreUrl, open};
+
+/// Tests blueprints; writes what is as what is expected when that is asked for.
+///
+/// # Errors
+/// When a test cannot be read or written, or what is differs from what is expected.
+pub(super) fn run(
+    context: &Context<'_>,
+    settings: &Settings,
+    world: &World,
+    files: &[PathBuf],
+    is_accepted: bool,
+) -> Result<Exit, Failure> {
+    let files = match files {
+        [] => blueprints::project_tests(world.configuration(), &settings.project_folder)?,
+        named => blueprints::tests(named)?,
+    };
+    if files.is_empty() {
+        context.ui.print("0 tests\n")?;
+        context.ui.say("a test lies beside its blueprint: `page.test.yaml` beside `page.yaml`");
+        return Ok(Exit::Done);
+    }
+    let mut bench = Bench::new(context, settings, world, &files)?;
+    let (mut cases, mut differing) = (0, 0);
+    for file in &files {
+        let tried = bench.file(file, is_accepted)?;
+        cases += tried.cases;
+        differing += tried.differing.len();
+        for Differing { case, told, .. } in tried.differing {
+            let (word, told) = if is_accepted { ("written", "") } else { ("FAILED", told.as_str()) };
+            context.ui.print(&format!("{word}: {}: {case}\n{told}", file.name))?;
+        }
+    }
+    let noun = if cases == 1 { "test" } else { "tests" };
+    match (differing, is_accepted) {
+        (0, _) => context.ui.print(&format!("{cases} {noun} passed\n"))?,
+        (_, true) => context.ui.print(&format!("{cases} {noun} passed, {differing} of them written\n"))?,
+        (_, false) => {
+            context.ui.print(&format!("{differing} of {cases} {noun} failed\n"))?;
+            context.ui.say("`terrace blueprints test --accept` writes what is as what is expected");
+            return Err(Failure::told(Exit::Error));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes what is as what is expected into one test; answers whether errors are expected now.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn accept(context: &Context<'_>, settings: &Settings, world: &World, path: &Path) -> Result<bool, Failure> {
+    let file = ProjectFile { name: path.display().to_string(), path: path.to_owned() };
+    let tried = Bench::new(context, settings, world, std::slice::from_ref(&file))?.file(&file, true)?;
+    Ok(tried.differing.iter().any(|differing| differing.became.get("errors").is_some()))
+}
+
+/// What became of the cases of a file.
+struct Tried {
+    cases: usize,
+    differing: Vec<Differing>,
+}
+
+/// A case of which something else became than was expected.
+struct Differing {
+    case: String,
+    /// How it differs, for people.
+    told: String,
+    became: Json,
+}
+
+/// All that cases are tried with.
+struct Bench<'a> {
+    context: &'a Context<'a>,
+    /// The world of the environment, with nothing behind its instances.
+    world: World,
+    sources: Sources,
+    /// Blueprints as written: those of the environment, and those beside the tests.
+    blueprints: Vec<Blueprint>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl<'a> Bench<'a> {
+    fn new(
+        context: &'a Context<'a>,
+        settings: &Settings,
+        world: &World,
+        files: &[ProjectFile],
+    ) -> Result<Self, Failure> {
+        let mut sources = Sources::default();
+        let (mut blueprints, mut diagnostics) =
+            blueprints::all(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let folders = blueprints::folders(world.configuration(), &settings.project_folder).into_iter();
+        let known: BTreeSet<PathBuf> = folders.map(|folder| real(&settings.project_folder.join(folder))).collect();
+        let beside: BTreeSet<PathBuf> = files.iter().filter_map(|file| file.path.parent()).map(folder_of).collect();
+        let beside: Vec<PathBuf> = beside.into_iter().filter(|folder| !known.contains(&real(folder))).collect();
+        let (others, found) = blueprints::checked(&beside, &mut sources)?;
+        blueprints.extend(others);
+        diagnostics.extend(found);
+        report(context.ui, &sources, &diagnostics);
+        if has_errors(&diagnostics) {
+            return Err(Failure::told(Exit::Error));
+        }
+        let mut world = world.clone();
+        world.registry = Arc::new(world.registry.offline());
+        Ok(Self { context, world, sources, blueprints, runtime: runtime()? })
+    }
+
+    /// Tries all cases of a file.
+    fn file(&mut self, file: &ProjectFile, is_accepted: bool) -> Result<Tried, Failure> {
+        let ProjectFile { name, path } = file;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::new(format!("the test `{name}` cannot be read: {error}")))?;
+        let file = self.read(name, &text, path)?;
+        let overlay = file.overlay.as_deref().or(self.world.configuration().overlay.as_deref());
+        let (library, diagnostics) = Library::new(self.blueprints.clone(), overlay);
+        report(self.context.ui, &self.sources, &diagnostics);
+        if has_errors(&diagnostics) {
+            return Err(Failure::told(Exit::Error));
+        }
+        let (mut outcomes, mut differing) = (Vec::new(), Vec::new());
+        for case in &file.cases {
+            let became = self.outcome(case, &library)?;
+            let expected = case.expected.as_ref().map(|expected| &expected.tree);
+            if expected == Some(&became) {
+                continue;
+            }
+            let (case_name, told) = (harmless(&case.name.value), told(expected, &became));
+            differing.push(Differing { case: case_name, told, became: became.clone() });
+            outcomes.push((case, became));
+        }
+        if is_accepted && !outcomes.is_empty() {
+            let outcomes: Vec<(&Case, &Json)> = outcomes.iter().map(|(case, became)| (*case, became)).collect();
+            self.write(path, &text, &outcomes)?;
+        }
+        Ok(Tried { cases: file.cases.len(), differing })
+    }
+
+    fn read(&mut self, name: &str, text: &str, path: &Path) -> Result<TestFile, Failure> {
+        let id = self.sources.add(name, text);
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let beside = |path: &str| std::fs::read_to_string(folder.join(path)).ok();
+        let environment = &self.world.environment.name;
+        let (file, diagnostics) = case::read(id, &mut self.sources, &beside, environment, &Budget::default());
+        report(self.context.ui, &self.sources, &diagnostics);
+        if has_errors(&diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(file) }
+    }
+
+    /// What becomes of a case.
+    fn outcome(&self, case: &Case, library: &Library) -> Result<Json, Failure> {
+        let mut diagnostics = case.diagnostics.clone();
+        let mut environment = self.world.environment.clone();
+        if let Some(settings) = &case.settings {
+            environment.settings = settings.clone();
+        }
+        let variables = BTreeMap::new();
+        let compiler = Compiler {
+            sources: &self.sources,
+            functions: &self.world.functions,
+            environment: &environment,
+            library,
+            templates: &self.world.templates,
+            variables: &variables,
+        };
+        let mut stacks = Vec::new();
+        if !has_errors(&diagnostics) {
+            for descriptor in &case.descriptors {
+                let (compiled, found) = compiler.compile(descriptor, &case.chosen);
+                diagnostics.extend(found);
+                stacks.extend(compiled);
+            }
+        }
+        if has_errors(&diagnostics) {
+            return Ok(outcome(None, &self.world.registry, &diagnostics));
+        }
+        let mut world = self.world.clone();
+        world.environment = environment;
+        let options = Options { components: case.chosen.clone(), ..Options::default() };
+        let computed: Result<Computed, Failure> = self.runtime.block_on(async {
+            let store = open(&StoreUrl::SqliteMemory, Access::ReadOnly).await?;
+            let planner = planner(&*store, &world, &self.sources, &options);
+            Ok(planner.plan(&stacks, Origin::default()).await?)
+        });
+        let computed = computed?;
+        diagnostics.extend(computed.diagnostics);
+        Ok(outcome(Some(&computed.plan), &world.registry, &diagnostics))
+    }
+
+    /// Writes what is as what is expected, after making sure that it will be read so.
+    fn write(&self, path: &Path, text: &str, outcomes: &[(&Case, &Json)]) -> Result<(), Failure> {
+        let name = path.display();
+        let text = accepted(text, outcomes);
+        let mut sources = Sources::default();
+        let id = sources.add("accepted", text.as_str());
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let beside = |path: &str| std::fs::read_to_string(folder.join(path)).ok();
+        let (again, found) = case::read(id, &mut sources, &beside, &self.world.environment.name, &Budget::default());
+        let is_written = |(case, became): &(&Case, &Json)| {
+            let same = again.cases.iter().find(|other| other.name.value == case.name.value);
+            same.and_then(|other| other.expected.as_ref()).is_some_and(|expected| expected.tree == **became)
+        };
+        if has_errors(&found) || !outcomes.iter().all(is_written) {
+            return Err(Failure::new(format!("what is expected cannot be written into `{name}`"))
+                .hint("write each field of a case on a line of its own, and give each case another name"));
+        }
+        std::fs::write(path, text).map_err(|error| Failure::new(format!("`{name}` cannot be written: {error}")))
+    }
+}
+
+/// The folder of a file that lies in the working directory is the working directory.
+fn folder_of(folder: &Path) -> PathBuf {
+    if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
+}
+
+/// How what is differs from what is expected.
+fn told(expected: Option<&Json>, became: &Json) -> String {
+    let Some(expected) = expected else {
+        return indented(&format!("it has no `expect`; what is:\n{}", yaml(became)));
+    };
+    let (before, after) = (yaml(&aligned(expected, became)), yaml(became));
+    let diff = TextDiff::from_lines(&before, &after);
+    let mut unified = diff.unified_diff();
+    unified.context_radius(3).header("expected", "is").missing_newline_hint(false);
+    indented(&unified.to_string())
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {}\n", harmless(line))).collect()
+}

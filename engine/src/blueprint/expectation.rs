@@ -1,0 +1,220 @@
+//! What a blueprint test compares: what becomes of a component, as a tree that a person can read and write.
+//!
+//! Only what a plan from nothing says of the objects to be made is in it: addresses, attributes, outputs, and what planning
+//! warned of or failed at. Ids, places and times are not.
+
+use super::case::Case;
+use crate::action::Action;
+use crate::decode::wrong_type;
+use crate::diagnostic::{Diagnostic, Severity, has_errors};
+use crate::plan::{After, Change, Plan};
+use crate::registry::Registry;
+use crate::render::{SENSITIVE, UNKNOWN};
+use crate::source::{SourceId, Span};
+use crate::yaml::{self, Budget, Entry};
+use serde_json::{Map as JsonMap, Value as Json};
+use terrace_provider::Value;
+
+/// What a case expects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// The tree.
+    pub tree: Json,
+    /// Where its key stands.
+    pub key_span: Span,
+}
+
+impl Expected {
+    /// Reads `expect`.
+    pub(super) fn read(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Self> {
+        if entry.value.as_map().is_none() {
+            let hint = "remove `expect` and let `terrace blueprints test --accept` write it";
+            diagnostics.push(wrong_type("`expect`", "a map", &entry.value).hint(hint));
+            return None;
+        }
+        Some(Self { tree: entry.value.to_json(), key_span: entry.key_span })
+    }
+}
+
+/// What became of a component: the plan, when there is one, and what was said on the way.
+#[must_use]
+pub fn outcome(plan: Option<&Plan>, registry: &Registry, diagnostics: &[Diagnostic]) -> Json {
+    let mut tree = JsonMap::new();
+    let mut add = |name: &str, part: Json| {
+        if part.as_object().is_some_and(|map| !map.is_empty()) || part.as_array().is_some_and(|list| !list.is_empty()) {
+            tree.insert(name.to_owned(), part);
+        }
+    };
+    // Nothing becomes of what has errors.
+    let plan = plan.filter(|_| !has_errors(diagnostics));
+    let stacks = || plan.into_iter().flat_map(|plan| &plan.stacks);
+    add(
+        "resources",
+        stacks().flat_map(|stack| &stack.changes).filter_map(|change| resource(change, registry)).collect(),
+    );
+    let outputs = stacks().flat_map(|stack| &stack.outputs).filter_map(|output| {
+        let name = match output.component.as_str() {
+            "" => output.name.clone(),
+            component => format!("{component}/{}", output.name),
+        };
+        Some((name, shown(output.after.as_ref()?)))
+    });
+    add("outputs", outputs.collect());
+    for (name, severity) in [("warnings", Severity::Warning), ("errors", Severity::Error)] {
+        let told = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity);
+        add(name, told.map(|diagnostic| Json::from(diagnostic.message.as_str())).collect());
+    }
+    Json::Object(tree)
+}
+
+/// The address of an object to be made, and its attributes: without those that only the provider gives.
+fn resource(change: &Change, registry: &Registry) -> Option<(String, Json)> {
+    let After { attributes, .. } = change.after.as_ref()?;
+    let ty = registry.resource_type(&change.address.ty).map(|(_, ty)| ty);
+    let is_computed = |name: &str| {
+        ty.and_then(|ty| ty.attributes.get(name)).is_some_and(|attribute| attribute.computed && !attribute.configurable)
+    };
+    let told = attributes.iter().filter(|(name, value)| !(is_computed(name) && value.has_unknown()));
+    let attributes = told.map(|(name, value)| (name.clone(), shown(value))).collect();
+    let address = match change.action {
+        Action::Create => change.address.to_string(),
+        // Nothing exists, so that there is hardly anything else to be done.
+        other => format!("{} ({})", change.address, other.word()),
+    };
+    Some((address, Json::Object(attributes)))
+}
+
+fn shown(value: &Value) -> Json {
+    match value {
+        Value::Unknown => UNKNOWN.into(),
+        Value::Sensitive(_) => SENSITIVE.into(),
+        Value::List(items) => items.iter().map(shown).collect(),
+        Value::Map(entries) => Json::Object(entries.iter().map(|(name, value)| (name.clone(), shown(value))).collect()),
+        plain => plain.to_json(),
+    }
+}
+
+/// A tree as YAML.
+#[must_use]
+pub fn yaml(tree: &Json) -> String {
+    if tree.as_object().is_some_and(JsonMap::is_empty) {
+        return "{}\n".to_owned();
+    }
+    let text = serde_saphyr::to_string(tree).unwrap_or_default();
+    let tidied: String = text.lines().map(|line| tidied(line) + "\n").collect();
+    // Inside of a text, what looks untidy may be meant.
+    let is_same =
+        yaml::parse(SourceId::default(), &tidied, &Budget::default()).is_ok_and(|node| node.to_json() == *tree);
+    if is_same { tidied } else { text }
+}
+
+/// A line without spaces that nobody sees, and a key with quotes in it in single quotes: addresses are such keys.
+fn tidied(line: &str) -> String {
+    let line = line.trim_end();
+    let key = line.trim_start();
+    let escaped = key.strip_prefix('"').and_then(|rest| rest.strip_suffix("\":")).filter(|key| key.contains("\\\""));
+    let plain = escaped.map(|key| key.replace("\\\"", "\"")).filter(|key| !key.contains(['\\', '\'']));
+    let indent = line.get(..line.len() - key.len()).unwrap_or_default();
+    plain.map_or_else(|| line.to_owned(), |key| format!("{indent}'{key}':"))
+}
+
+/// What is expected, with the keys of maps in the order in which the outcome has them: so that texts can be compared.
+#[must_use]
+pub fn aligned(expected: &Json, outcome: &Json) -> Json {
+    match (expected, outcome) {
+        (Json::Object(expected), Json::Object(outcome)) => {
+            let common = outcome.iter().filter_map(|(key, value)| Some((key, aligned(expected.get(key)?, value))));
+            let rest = expected.iter().filter(|(key, _)| !outcome.contains_key(*key));
+            let rest = rest.map(|(key, value)| (key, value.clone()));
+            Json::Object(common.chain(rest).map(|(key, value)| (key.clone(), value)).collect())
+        }
+        (Json::Array(expected), Json::Array(outcome)) => {
+            let item = |(position, item): (usize, &Json)| {
+                outcome.get(position).map_or_else(|| item.clone(), |outcome| aligned(item, outcome))
+            };
+            expected.iter().enumerate().map(item).collect()
+        }
+        (other, _) => other.clone(),
+    }
+}
+
+/// The text of a test file in which cases expect what became of them. Everything else in it stays as it is.
+#[must_use]
+pub fn accepted(text: &str, outcomes: &[(&Case, &Json)]) -> String {
+    let mut text = text.to_owned();
+    // From the back, so that the places of the cases before stay true.
+    for (case, outcome) in outcomes.iter().rev() {
+        let has_one = case.expected.as_ref().map(|expected| expected.key_span.start);
+        let begin = has_one.unwrap_or(case.span.start) as usize;
+        let line = text.get(..begin).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+        let column = begin - line;
+        // What belongs to a key stands deeper than it; what belongs to the case as deep as its first key.
+        let end = end_of_block(&text, begin, if has_one.is_some() { column + 1 } else { column });
+        let indent = " ".repeat(column);
+        let tree = yaml(outcome);
+        let lines =
+            tree.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("{indent}  {line}\n") });
+        let block = match tree.as_str() {
+            "{}\n" => "expect: {}\n".to_owned(),
+            _ => std::iter::once("expect:\n".to_owned()).chain(lines).collect(),
+        };
+        match has_one {
+            Some(_) => text.replace_range(begin..end, &block),
+            None => {
+                let is_open = text.get(..end).is_some_and(|before| !before.ends_with('\n'));
+                let line = if is_open { "\n" } else { "" };
+                text.insert_str(end, &format!("{line}{indent}{block}"));
+            }
+        }
+    }
+    text
+}
+
+/// The end of the last line that begins in that depth or deeper, from the line of `begin` on; empty lines between count.
+fn end_of_block(text: &str, begin: usize, depth: usize) -> usize {
+    let rest = text.get(begin..).unwrap_or_default();
+    let (mut end, mut at) = (0, 0);
+    for (number, line) in rest.split_inclusive('\n').enumerate() {
+        at += line.len();
+        let content = line.trim_start_matches(' ');
+        let is_empty = content.trim().is_empty();
+        if number > 0 && !is_empty && line.len() - content.len() < depth {
+            break;
+        }
+        if !is_empty {
+            end = at;
+        }
+    }
+    begin + end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_written_is_tidy_and_read_again_as_it_was() {
+        let tree =
+            json!({"a.b[\"K\"]": {"text": "one\n\ntwo\n", "spaces": "one\n  \ntwo\n", "it's \"": "x \n"}, "n": []});
+        let text = yaml(&tree);
+        let again = yaml::parse(SourceId::default(), &text, &Budget::default()).unwrap();
+        assert_eq!(again.to_json(), tree, "{text}");
+        assert!(yaml(&json!({"a.b[\"K\"]": {"t": "1\n\n2\n"}})).starts_with("'a.b[\"K\"]':\n  t: |\n    1\n\n    2\n"));
+    }
+
+    #[test]
+    fn the_order_of_keys_follows_the_outcome() {
+        let aligned =
+            aligned(&json!({"b": [{"y": 1, "x": 2}], "z": 0, "a": 1}), &json!({"a": 2, "b": [{"x": 0, "y": 0}]}));
+        assert_eq!(aligned.to_string(), r#"{"a":1,"b":[{"x":2,"y":1}],"z":0}"#);
+    }
+
+    #[test]
+    fn a_block_ends_where_lines_are_less_deep() {
+        let text = "- a: 1\n  b:\n    c: 1\n\n    d: 2\n\n  e: 3\n- a: 2\n";
+        let begin = text.find('b').unwrap();
+        assert_eq!(&text[begin..end_of_block(text, begin, 3)], "b:\n    c: 1\n\n    d: 2\n");
+        assert_eq!(&text[2..end_of_block(text, 2, 2)], "a: 1\n  b:\n    c: 1\n\n    d: 2\n\n  e: 3\n");
+    }
+}
