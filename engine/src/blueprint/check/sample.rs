@@ -48,7 +48,8 @@ pub(super) fn resolve(schema: &Json, path: &[Step]) -> Result<(), Missing> {
     Ok(())
 }
 
-/// A value that fits the schema as well as a value made without thinking can: every property, one item in each list.
+/// A value that fits the schema as well as a value made without thinking can: every property, one item in each list,
+/// one entry in each map.
 pub(in crate::blueprint) fn of(schema: &Json) -> Value {
     sample(schema, schema, 0)
 }
@@ -147,6 +148,9 @@ fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
                 for (name, property) in part.get("properties").and_then(Json::as_object).into_iter().flatten() {
                     entries.insert(name.clone(), sample(property, root, depth + 1));
                 }
+            }
+            if let Some(each) = schema.get("additionalProperties").filter(|each| each.is_object()) {
+                entries.insert("sample".to_owned(), sample(each, root, depth + 1));
             }
             Value::Map(entries)
         }

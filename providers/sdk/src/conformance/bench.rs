@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// The step that creates.
+const CREATE: &str = "create";
+
 /// One behaviour's view of a session and a fixture. It knows what was made, and removes it at the end.
 pub(super) struct Bench<'a> {
     pub(super) session: Arc<dyn Session>,
@@ -57,7 +60,8 @@ impl<'a> Bench<'a> {
     pub(super) fn attempt(&self, planned: &PlannedChange, prior: Option<&Recorded>, is_lost_call: bool) -> Attempt {
         let lost_call = LostCall {
             operation: self.behaviour.replace(' ', "-"),
-            step: "lost".to_owned(),
+            // The call of `create_planned`: a provider may mark what it makes with the call that made it.
+            step: CREATE.to_owned(),
             timeout: Duration::from_secs(1),
             age: Duration::from_secs(60),
         };
@@ -90,7 +94,7 @@ impl<'a> Bench<'a> {
     /// Creates what was planned, and checks the answer against the plan and the schema.
     pub(super) async fn create_planned(&self, plan: &PlannedChange) -> Result<Recorded, String> {
         let planned = planned(plan);
-        let observed = self.session.create(self.ty, &self.call("create"), &planned).await;
+        let observed = self.session.create(self.ty, &self.call(CREATE), &planned).await;
         let observed = observed.map_err(|error| failed("create", &error))?;
         // Recorded before it is checked: whatever is wrong with it, it is there and has to go.
         let recorded = self.record(&planned.attributes, &observed);

@@ -1,0 +1,107 @@
+use std::path::Path;
+use std::process::{Command, Output};
+
+const STACK: &str = r#"apiVersion: terrace.dev/v1
+kind: Stack
+metadata: {name: shop}
+components:
+  flags:
+    blueprint: flags
+    specific: {application: shop, flags: {new-cart: true, old-search: false}}
+"#;
+
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("stack.yaml"), STACK).unwrap();
+        Self(folder)
+    }
+
+    fn run(&self, words: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_terrace-kv"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TERRACE_")) {
+            command.env_remove(name);
+        }
+        command.args(words.split_whitespace()).current_dir(self.0.path()).env("NO_COLOR", "1").output().unwrap()
+    }
+
+    /// Standard output of a command that ends with this code.
+    #[track_caller]
+    fn ends(&self, code: i32, words: &str) -> String {
+        let output = self.run(words);
+        let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(output.status.code(), Some(code), "{words}\n{stdout}\n{stderr}");
+        stdout + &stderr
+    }
+
+    fn entry(&self, key: &str) -> Option<String> {
+        std::fs::read_to_string(self.0.path().join(format!("kv/{key}.json"))).ok()
+    }
+
+    fn edit(&self, old: &str, new: &str) {
+        let path = self.0.path().join("stack.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(old));
+        std::fs::write(path, text.replace(old, new)).unwrap();
+    }
+}
+
+#[test]
+fn entries_are_planned_applied_watched_and_destroyed() {
+    let project = Project::new();
+    let plan = project.ends(2, "plan stack.yaml --detailed-exitcode");
+    assert!(plan.contains("+ kv_entry.flag[\"new-cart\"]") && plan.contains("2 to add"), "{plan}");
+    assert!(!Path::new(&project.0.path().join("kv")).exists(), "planning made something");
+
+    project.ends(0, "apply stack.yaml --auto-approve");
+    assert!(project.entry("shop.new-cart").unwrap().contains(r#""value": "on""#));
+    project.ends(0, "plan stack.yaml --detailed-exitcode");
+
+    // Somebody changes an entry by hand: drift tells, apply mends.
+    std::fs::write(project.0.path().join("kv/shop.old-search.json"), r#"{"value": "on", "revision": 9}"#).unwrap();
+    let drift = project.ends(2, "drift stack.yaml");
+    assert!(drift.contains("kv_entry.flag[\"old-search\"]") && drift.contains("value"), "{drift}");
+    project.ends(0, "apply stack.yaml --auto-approve");
+    assert!(project.entry("shop.old-search").unwrap().contains(r#""value": "off""#));
+
+    // A change, through a plan in a file.
+    project.edit("new-cart: true", "new-cart: false");
+    project.ends(0, "plan stack.yaml --out plan.json");
+    project.ends(0, "apply plan.json");
+    assert!(project.entry("shop.new-cart").unwrap().contains(r#""revision": 2"#));
+
+    project.ends(0, "destroy stack.yaml --auto-approve");
+    assert_eq!((project.entry("shop.new-cart"), project.entry("shop.old-search")), (None, None));
+}
+
+#[test]
+fn what_is_there_already_is_never_taken_over_silently() {
+    let project = Project::new();
+    std::fs::create_dir(project.0.path().join("kv")).unwrap();
+    std::fs::write(project.0.path().join("kv/shop.new-cart.json"), r#"{"value": "mine"}"#).unwrap();
+    let told = project.ends(3, "apply stack.yaml --auto-approve");
+    assert!(told.contains("there is an entry `shop.new-cart` already"), "{told}");
+    assert!(project.entry("shop.new-cart").unwrap().contains("mine"));
+}
+
+#[test]
+fn a_wrong_key_is_told_at_its_place_before_anything_is_done() {
+    let project = Project::new();
+    let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n\
+                 - {type: kv_entry, name: e, config: {key: a/b, value: x}}\n";
+    std::fs::write(project.0.path().join("stack.yaml"), stack).unwrap();
+    let told = project.ends(1, "apply stack.yaml --auto-approve");
+    assert!(told.contains("`a/b` is no key") && told.contains("stack.yaml:5:"), "{told}");
+}
+
+#[test]
+fn the_blueprint_is_right_and_passes_its_tests() {
+    let project = Project::new();
+    let checked = project.ends(0, "blueprints check");
+    assert!(checked.ends_with(" blueprints checked\n") && checked.lines().count() == 1, "{checked}");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
+    assert_eq!(project.ends(0, &format!("blueprints test {}", tests.display())), "2 tests passed\n");
+    assert!(project.ends(0, "providers schema kv").contains("kv_entry: An entry of the store."));
+}
