@@ -9,6 +9,8 @@ mod columns;
 mod commit;
 mod connection;
 mod error;
+#[cfg(feature = "fault-points")]
+mod fault;
 mod journal;
 mod lease;
 mod migrate;
@@ -141,7 +143,11 @@ impl SqliteStore {
         let work = move |connection: &mut Connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let answer = work(&transaction, &context)?;
+            #[cfg(feature = "fault-points")]
+            fault::before_commit()?;
             transaction.commit()?;
+            #[cfg(feature = "fault-points")]
+            fault::after_commit()?;
             Ok(answer)
         };
         writer.run("written", work).await

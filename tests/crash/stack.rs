@@ -1,0 +1,146 @@
+//! Random stacks of commands, and edits of them.
+
+use fastrand::Rng;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// A stack.
+#[derive(Clone)]
+pub(crate) struct Stack {
+    components: Vec<Component>,
+}
+
+#[derive(Clone)]
+struct Component {
+    number: usize,
+    things: Vec<Thing>,
+    /// The number of the next new thing: none is given twice.
+    next: usize,
+    is_after_the_one_before: bool,
+}
+
+#[derive(Clone)]
+struct Thing {
+    number: usize,
+    value: u32,
+    instances: usize,
+    /// The thing of the same component that it reads.
+    reads: Option<usize>,
+    has_update: bool,
+    /// Its calls take so many milliseconds.
+    slow: Option<u32>,
+}
+
+impl Stack {
+    /// A stack of one to three components.
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        let components = (0..rng.usize(1..=3)).map(|number| {
+            let things: Vec<Thing> = (0..rng.usize(1..=5)).map(|number| Thing::random(rng, number)).collect();
+            Component { number, next: things.len(), things, is_after_the_one_before: rng.bool() }
+        });
+        let mut stack = Self { components: components.collect() };
+        stack.drop_idle_reads();
+        stack
+    }
+
+    /// The same with other values, things less and things more.
+    pub(crate) fn edited(&self, rng: &mut Rng) -> Self {
+        let mut stack = self.clone();
+        if stack.components.len() > 1 && rng.u8(..6) == 0 {
+            stack.components.remove(rng.usize(..stack.components.len()));
+        }
+        for component in &mut stack.components {
+            component.things.retain(|_| rng.u8(..5) != 0);
+            for thing in &mut component.things {
+                match rng.u8(..4) {
+                    0 => thing.value += 1,
+                    // A single one stays single: another address for an object of the same key would be another thing.
+                    1 if thing.instances > 1 => thing.instances = rng.usize(2..=3),
+                    _ => {}
+                }
+            }
+            if rng.bool() {
+                component.things.push(Thing::random(rng, component.next));
+                component.next += 1;
+            }
+        }
+        stack.drop_idle_reads();
+        stack
+    }
+
+    fn drop_idle_reads(&mut self) {
+        for component in &mut self.components {
+            let single: Vec<usize> =
+                component.things.iter().filter(|thing| thing.instances == 1).map(|thing| thing.number).collect();
+            for thing in &mut component.things {
+                thing.reads = thing.reads.filter(|read| single.contains(read));
+            }
+        }
+    }
+
+    /// The descriptor.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::from("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: crash}\ncomponents:\n");
+        let mut before = None;
+        for component in &self.components {
+            let after = before.filter(|_| component.is_after_the_one_before).map(|number| format!("c{number}"));
+            let _ = writeln!(text, "  c{}:\n    dependsOn: [{}]", component.number, after.unwrap_or_default());
+            text.push_str(if component.things.is_empty() { "    resources: []\n" } else { "    resources:\n" });
+            component.things.iter().for_each(|thing| text.push_str(&thing.text(component.number)));
+            before = Some(component.number);
+        }
+        text
+    }
+
+    /// What is to be there: values by key.
+    pub(crate) fn objects(&self) -> BTreeMap<String, String> {
+        let mut objects = BTreeMap::new();
+        for component in &self.components {
+            for thing in &component.things {
+                let read = thing.reads.map(|read| format!("-c{}-r{read}-0", component.number)).unwrap_or_default();
+                for instance in 0..thing.instances {
+                    let key = format!("c{}-r{}-{instance}", component.number, thing.number);
+                    objects.insert(key, format!("{}{read}", thing.value));
+                }
+            }
+        }
+        objects
+    }
+}
+
+impl Thing {
+    fn random(rng: &mut Rng, number: usize) -> Self {
+        Self {
+            number,
+            value: 1,
+            instances: if rng.u8(..3) == 0 { rng.usize(2..=3) } else { 1 },
+            reads: (number > 0 && rng.bool()).then(|| rng.usize(..number)),
+            has_update: rng.u8(..4) != 0,
+            slow: (rng.u8(..4) == 0).then(|| rng.u32(10..150)),
+        }
+    }
+
+    fn text(&self, component: usize) -> String {
+        let verbs: &[&str] = if self.has_update {
+            &["create", "read", "update", "delete", "find"]
+        } else {
+            &["create", "read", "delete", "find"]
+        };
+        let commands: Vec<String> = verbs.iter().map(|verb| format!("{verb}: [sh, thing.sh, {verb}]")).collect();
+        let name = format!("c{component}-r{}", self.number);
+        // A single one is no forEach, so that others can read it.
+        let (repeat, key) = match self.instances {
+            1 => (String::new(), format!("{name}-0")),
+            count => (format!(", forEach: '${{{{ range({count}) }}}}'"), format!("{name}-${{{{ string(each.key) }}}}")),
+        };
+        let read = self.reads.map(|read| format!("-${{{{ resources.r{read}.output.id }}}}")).unwrap_or_default();
+        let slow = self.slow.map(|slow| format!(", SLOW: '0.{slow:03}'")).unwrap_or_default();
+        format!(
+            "      - {{type: local_command, name: r{}{repeat}, config: {{{}, \
+             environment: {{KEY: '{key}', VALUE: '{}{read}'{slow}}}}}}}\n",
+            self.number,
+            commands.join(", "),
+            self.value,
+        )
+    }
+}
