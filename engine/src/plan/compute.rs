@@ -397,8 +397,8 @@ impl StackPlan {
 }
 
 /// The changes of shared resources first, then by component, then by address. Positions are sorted and each change is
-/// moved once: it is large.
-fn in_order(changes: Vec<Change>, components: &BTreeMap<&str, usize>) -> Vec<Change> {
+/// moved once, in place: it is large.
+fn in_order(mut changes: Vec<Change>, components: &BTreeMap<&str, usize>) -> Vec<Change> {
     let place = |change: &Change| match change.address.is_shared() {
         true => 0,
         false => components.get(change.address.component.as_str()).copied().unwrap_or(usize::MAX),
@@ -406,9 +406,19 @@ fn in_order(changes: Vec<Change>, components: &BTreeMap<&str, usize>) -> Vec<Cha
     let mut keys: Vec<(usize, &Address, &Option<String>, usize)> =
         changes.iter().enumerate().map(|(at, change)| (place(change), &change.address, &change.deposed, at)).collect();
     keys.sort_unstable();
-    let order: Vec<usize> = keys.into_iter().map(|(_, _, _, at)| at).collect();
-    let mut changes: Vec<Option<Change>> = changes.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|at| changes.get_mut(at)?.take()).collect()
+    let mut destination = vec![0; keys.len()];
+    for (to, (_, _, _, from)) in keys.into_iter().enumerate() {
+        if let Some(destination) = destination.get_mut(from) {
+            *destination = to;
+        }
+    }
+    for at in 0..changes.len() {
+        while let Some(to) = destination.get(at).copied().filter(|to| *to != at) {
+            changes.swap(at, to);
+            destination.swap(at, to);
+        }
+    }
+    changes
 }
 
 fn compiled_components(

@@ -18,11 +18,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use read::Reading;
+use serde::Serialize;
+use serde_json::value::to_raw_value;
 use sha2::{Digest, Sha256};
 use shapes::{
     AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, OutputJson, OwnedJson, OwnerJson, PlanJson,
-    PriorJson, StackJson, TemplateJson,
+    PriorJson, StackJson, TemplateJson, Text,
 };
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use terrace_provider::value::wire::{WireError, encode, encode_map};
@@ -81,7 +84,7 @@ pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
     if sha256(body.as_bytes()) != digest {
         return Err(damaged("its digest does not fit"));
     }
-    let json: PlanJson = serde_json::from_str(body).map_err(|error| FileError::Damaged(error.to_string()))?;
+    let json: PlanJson<'_> = serde_json::from_str(body).map_err(|error| FileError::Damaged(error.to_string()))?;
     Reading::plan(json, seal)
 }
 
@@ -148,8 +151,12 @@ impl SealPlan for Fingerprint<'_> {
     }
 }
 
+fn text(value: &impl Serialize) -> Result<Text, WireError> {
+    to_raw_value(value).map_err(|error| WireError::Damaged(error.to_string()))
+}
+
 impl Writing<'_> {
-    fn plan(mut self, plan: &Plan) -> Result<PlanJson, WireError> {
+    fn plan<'p>(mut self, plan: &'p Plan) -> Result<PlanJson<'p>, WireError> {
         let stacks = plan.stacks.iter().map(|stack| self.stack(stack)).collect::<Result<_, _>>()?;
         Ok(PlanJson {
             id: plan.id,
@@ -164,7 +171,7 @@ impl Writing<'_> {
             origin: plan.origin.clone(),
             templates: self.templates,
             stacks,
-            reads: plan.reads.clone(),
+            reads: Cow::Borrowed(&plan.reads),
             notes: plan.notes.clone(),
         })
     }
@@ -184,7 +191,7 @@ impl Writing<'_> {
         Ok(StackJson {
             stack: stack.stack.clone(),
             components: stack.components.iter().map(component).collect::<Result<_, WireError>>()?,
-            changes: stack.changes.iter().map(|change| self.change(change)).collect::<Result<_, _>>()?,
+            changes: stack.changes.iter().map(|change| text(&self.change(change)?)).collect::<Result<_, _>>()?,
             outputs: stack.outputs.iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
             owners: stack.owners.iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: stack.owned.iter().cloned().map(OwnedJson::from).collect(),
@@ -259,7 +266,7 @@ impl Writing<'_> {
         let template = match self.known.get(&identity) {
             Some(position) => *position,
             None => {
-                let template = deferred.template.to_json(self.seal.values())?;
+                let template = text(&deferred.template.to_json(self.seal.values())?)?;
                 self.templates.push(TemplateJson { component: deferred.component.clone(), template });
                 self.known.insert(identity, self.templates.len() - 1);
                 self.templates.len() - 1

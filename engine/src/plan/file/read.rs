@@ -5,7 +5,7 @@ use super::super::{
 };
 use super::shapes::{
     AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, OutputJson, OwnedJson, OwnerJson, PlanJson,
-    PriorJson, StackJson,
+    PriorJson, StackJson, Text,
 };
 use super::{FileError, Json};
 use crate::duration;
@@ -15,6 +15,7 @@ use crate::seal::Seal;
 use crate::store::Ownership;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
 use std::sync::Arc;
 use terrace_provider::Private;
 use terrace_provider::schema::Timeouts;
@@ -26,13 +27,17 @@ pub(super) struct Reading<'a> {
     templates: Vec<(String, Arc<Template>)>,
 }
 
+fn parse<'t, T: Deserialize<'t>>(text: &'t Text) -> Result<T, FileError> {
+    serde_json::from_str(text.get()).map_err(|error| FileError::Damaged(error.to_string()))
+}
+
 impl<'a> Reading<'a> {
-    pub(super) fn plan(json: PlanJson, seal: &'a Seal) -> Result<Plan, FileError> {
+    pub(super) fn plan(json: PlanJson<'_>, seal: &'a Seal) -> Result<Plan, FileError> {
         let templates = json
             .templates
             .iter()
-            .map(|it| Ok((it.component.clone(), Arc::new(Template::from_json(&it.template, seal)?))))
-            .collect::<Result<_, WireError>>()?;
+            .map(|it| Ok((it.component.clone(), Arc::new(Template::from_json(&parse(&it.template)?, seal)?))))
+            .collect::<Result<_, FileError>>()?;
         let reading = Reading { seal, templates };
         Ok(Plan {
             id: json.id,
@@ -46,7 +51,7 @@ impl<'a> Reading<'a> {
             is_errored: json.is_errored,
             origin: json.origin,
             stacks: json.stacks.into_iter().map(|stack| reading.stack(stack)).collect::<Result<_, _>>()?,
-            reads: json.reads,
+            reads: json.reads.into_owned(),
             notes: json.notes,
         })
     }
@@ -66,7 +71,7 @@ impl<'a> Reading<'a> {
         Ok(StackPlan {
             stack: json.stack,
             components: json.components.into_iter().map(component).collect::<Result<_, WireError>>()?,
-            changes: json.changes.into_iter().map(|change| self.change(change)).collect::<Result<_, _>>()?,
+            changes: json.changes.iter().map(|change| self.change(parse(change)?)).collect::<Result<_, _>>()?,
             outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
             owners: json.owners.into_iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: json.owned.into_iter().map(Ownership::from).collect(),

@@ -9,13 +9,19 @@ use crate::source::Place;
 use crate::store::{Generation, Read, RowStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use terrace_provider::Path;
 use terrace_provider::schema::Timeouts;
 use uuid::Uuid;
 
+/// What there can be very many of is held as the text that it is in the file, and taken apart one by one: as values of
+/// their own, ten thousand changes take as much memory as the plan does.
+pub(super) type Text = Box<RawValue>;
+
 #[derive(Serialize, Deserialize)]
-pub(super) struct PlanJson {
+pub(super) struct PlanJson<'a> {
     pub(super) id: Uuid,
     pub(super) timestamp: Timestamp,
     pub(super) terrace_version: String,
@@ -28,7 +34,7 @@ pub(super) struct PlanJson {
     pub(super) origin: Origin,
     pub(super) templates: Vec<TemplateJson>,
     pub(super) stacks: Vec<StackJson>,
-    pub(super) reads: Vec<Read>,
+    pub(super) reads: Cow<'a, [Read]>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -36,14 +42,14 @@ pub(super) struct PlanJson {
 pub(super) struct TemplateJson {
     /// In whose scope it is evaluated.
     pub(super) component: String,
-    pub(super) template: Json,
+    pub(super) template: Text,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct StackJson {
     pub(super) stack: StackId,
     pub(super) components: Vec<ComponentJson>,
-    pub(super) changes: Vec<ChangeJson>,
+    pub(super) changes: Vec<Text>,
     pub(super) outputs: Vec<OutputJson>,
     pub(super) owners: Vec<OwnerJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
