@@ -70,6 +70,34 @@ async fn a_replacement_of_what_holds_data_is_refused_unless_it_is_empty_or_allow
     assert_eq!(story.rows().await, ["world_data.t"]);
 }
 
+#[tokio::test]
+async fn what_was_empty_when_the_plan_was_made_and_is_not_any_more_is_left_alone() {
+    let story = Story::new();
+    story.apply(&table("t", "empty")).await;
+    let plan = story.plan(&table("u", "empty")).await;
+    story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "full".into());
+    story.log();
+    let report = story.apply_plan(&plan).await.unwrap();
+    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(told, ["the object came to hold 3 rows since the plan was made, so nothing was called"]);
+    assert!(story.log().is_empty(), "neither half of the replacement was begun");
+    assert_eq!(story.rows().await, ["world_data.t"]);
+}
+
+#[tokio::test]
+async fn an_update_of_what_holds_data_and_was_changed_since_the_plan_is_not_begun() {
+    let story = Story::new();
+    story.apply(&table("t", "one")).await;
+    let plan = story.plan(&table("t", "two")).await;
+    story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "precious".into());
+    story.log();
+    let report = story.apply_plan(&plan).await.unwrap();
+    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(told, ["`val` of the object changed since the plan was made, so nothing was called"]);
+    assert!(story.log().is_empty());
+    story.apply(&table("t", "two")).await;
+}
+
 fn product(name: &str, components: &[&str], val: &str) -> String {
     let mut text = format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ncomponents:\n");
     for component in components {

@@ -2,6 +2,7 @@
 
 mod outcome;
 mod prepare;
+mod unchanged;
 
 pub(crate) use prepare::{prepare_forward, prepare_removal};
 
@@ -101,6 +102,9 @@ async fn call_provider(
         }
         StepAction::Update => {
             let Some(recorded) = recorded else { return failure(prepared, no_prior(), Vec::new(), None) };
+            if let Err(error) = unchanged::check(&*session, ty, prepared, &recorded).await {
+                return failure(prepared, error, Vec::new(), None);
+            }
             match deadline::changing(timeout, session.update(ty, &call, &recorded, &prepared.planned)).await {
                 Ok(observed) => made(applier, prepared, ty, operation, &observed, change.generation),
                 Err(error) if error.kind == ErrorKind::Ambiguous && error.object.is_none() => {
@@ -112,6 +116,9 @@ async fn call_provider(
         }
         StepAction::Delete => {
             let Some(recorded) = recorded else { return failure(prepared, no_prior(), Vec::new(), None) };
+            if let Err(error) = unchanged::check(&*session, ty, prepared, &recorded).await {
+                return failure(prepared, error, Vec::new(), None);
+            }
             match deadline::changing(timeout, session.delete(ty, &call, &recorded)).await {
                 Ok(()) => done(vec![delete_row(prepared)], None),
                 Err(error) if error.kind == ErrorKind::NotFound => done(vec![delete_row(prepared)], None),
