@@ -147,6 +147,8 @@ pub struct Recovered {
     pub found: String,
     /// It could not be told: the step stays open and blocks its component.
     pub is_in_doubt: bool,
+    /// Its call could still take effect when recovery began: what was known of it before that is worth nothing.
+    pub was_open: bool,
 }
 
 /// What a person says of a step that nobody can tell about.
@@ -278,6 +280,7 @@ impl Recovery<'_> {
     async fn resolve(&self, held: &Held, mut open: OpenIntent, begun: Instant) -> Result<Recovered, StoreError> {
         let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
         let mut told = String::new();
+        let mut was_open = false;
         let row = self.updated_row(&open.intent).await?;
         let failed = |error: WireError| StoreError::Unavailable { doing: "read", reason: error.to_string() };
         let recorded = row.clone().map(|row| record::open(row, self.seal)).transpose().map_err(failed)?;
@@ -286,6 +289,7 @@ impl Recovery<'_> {
             let finding = look_into(self.registry, self.seal, &open, recorded.as_ref()).await;
             let left = self.patience.saturating_sub(begun.elapsed());
             let Finding::TooEarly(reason) = &finding else { break finding };
+            was_open = true;
             if left.is_zero() || self.cancel.is_cancelled() {
                 break finding;
             }
@@ -304,7 +308,7 @@ impl Recovery<'_> {
         };
         let (found, writes) = match finding {
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
-                return Ok(Recovered { address, found: reason, is_in_doubt: true });
+                return Ok(Recovered { address, found: reason, is_in_doubt: true, was_open });
             }
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), self.dropped(&open)),
@@ -318,7 +322,7 @@ impl Recovery<'_> {
         let outcome = closing(&open.intent, &found, writes);
         held.commit(&[outcome]).await?;
         self.events.take(Event::Recovering { message: format!("{address}: {found}") });
-        Ok(Recovered { address, found, is_in_doubt: false })
+        Ok(Recovered { address, found, is_in_doubt: false, was_open })
     }
 
     fn dropped(&self, open: &OpenIntent) -> Vec<Write> {

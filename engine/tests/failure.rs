@@ -77,6 +77,16 @@ async fn temporary_errors_are_tried_again() {
 }
 
 #[tokio::test]
+async fn a_call_whose_time_is_over_between_two_attempts_ends_with_its_last_error() {
+    let story = Story::new();
+    story.fault("create a", Fault::Always(ErrorKind::Transient));
+    tokio::time::pause();
+    let text = stack("- {type: world_thing, name: a, config: {key: a}, timeouts: {create: 1s}}");
+    let report = story.apply_once(&text).await;
+    assert_eq!(report.failed[0].error, "create a was refused");
+}
+
+#[tokio::test]
 async fn a_failed_update_keeps_the_row_as_it_was() {
     let story = Story::new();
     let text = |val: &str| stack(&format!("- {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}"));

@@ -1,7 +1,8 @@
 //! Descriptors with mistakes: what a person is told.
 
 use crate::support::Story;
-use crate::support::story::stack;
+use crate::support::story::{stack, summary};
+use terrace_engine::diagnostic::has_errors;
 
 async fn told(resources: &str) -> String {
     Story::new().errors(&stack(resources)).await
@@ -103,4 +104,19 @@ async fn two_resources_that_name_one_object_are_told() {
     )
     .await;
     insta::assert_snapshot!(told);
+}
+
+#[tokio::test]
+async fn what_cannot_be_planned_is_not_shown_as_to_be_removed() {
+    let story = Story::new();
+    let text = |path: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, config: {{key: a}}}}
+             - {{type: world_thing, name: b, config: {{key: b, val: '${{{{ resources.a.{path} }}}}'}}}}"
+        ))
+    };
+    story.apply(&text("id")).await;
+    let (plan, diagnostics, _) = story.try_plan(&text("idd")).await;
+    assert!(has_errors(&diagnostics));
+    assert_eq!(summary(&plan.unwrap()), "");
 }

@@ -147,6 +147,13 @@ fn check_answers(answers: &[(String, Verdict)], recovered: &[Recovered]) -> Resu
         let meant: Vec<&Recovered> =
             recovered.iter().filter(|step| doubt(step).is_some_and(|doubt| is_meant(text, &doubt))).collect();
         match meant.as_slice() {
+            [step] if step.was_open => {
+                return Err(Failure::refused(format!(
+                    "the call of {} could still take effect when that was said",
+                    step.address
+                ))
+                .hint("look at the object now, and say it again"));
+            }
             [_] => {}
             [] => {
                 let failure = Failure::new(format!("no step of `{text}` is in doubt"));
@@ -219,7 +226,12 @@ mod tests {
     use super::*;
 
     fn step(address: &str, is_in_doubt: bool) -> Recovered {
-        Recovered { address: address.to_owned(), found: "the provider cannot tell".to_owned(), is_in_doubt }
+        Recovered {
+            address: address.to_owned(),
+            found: "the provider cannot tell".to_owned(),
+            is_in_doubt,
+            was_open: false,
+        }
     }
 
     fn checked(text: &str, steps: &[Recovered]) -> Result<(), Failure> {
@@ -233,6 +245,12 @@ mod tests {
         assert_eq!(checked("a@local:api/local_file.x[\"k:1\"]", &steps), Ok(()));
         let other = checked("b@local:api/local_file.x[\"k:1\"]", &steps).unwrap_err();
         assert_eq!(other.hints, ["in doubt are: a@local:api/local_file.x[\"k:1\"], b@local:local_file.y"]);
+    }
+
+    #[test]
+    fn an_answer_that_was_given_while_the_call_still_ran_does_not_count() {
+        let steps = [Recovered { was_open: true, ..step("a@local:local_file.x", true) }];
+        assert_eq!(checked("local_file.x", &steps).unwrap_err().exit, Exit::Refused);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Visit, names};
 use crate::store::Read;
 use indexmap::IndexMap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use terrace_provider::{Attributes, Map, ResourceType, Session, Value};
@@ -62,6 +62,8 @@ struct ComponentPart<'a> {
     names: HashMap<&'a str, usize>,
     /// The shared resources that it declares, by name and key.
     shared: HashMap<String, BTreeMap<Option<InstanceKey>, Address>>,
+    /// Declarations that could not be planned, by name: what is recorded of them is not to go.
+    failed: HashSet<String>,
 }
 
 impl ComponentPart<'_> {
@@ -111,6 +113,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 changes: HashMap::new(),
                 names: names(&component.declarations),
                 shared: HashMap::new(),
+                failed: HashSet::new(),
             })
             .collect();
         let component_outputs = recorded
@@ -147,12 +150,13 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(declaration) = part.component.declarations.resources.get(block.resource) else { return Ok(()) };
         let name = declaration.name.value.clone();
         let before = self.changes.len();
-        let value = match self.plan_block(block, declaration, diagnostics).await? {
-            Some(value) => value,
-            // What could not be planned is unknown to the rest, so that one mistake gives one message.
-            None => BlockValue::Single(Value::Unknown),
-        };
+        let value = self.plan_block(block, declaration, diagnostics).await?;
         if let Some(part) = self.parts.get_mut(block.component) {
+            if value.is_none() {
+                part.failed.insert(name.clone());
+            }
+            // What could not be planned is unknown to the rest, so that one mistake gives one message.
+            let value = value.unwrap_or(BlockValue::Single(Value::Unknown));
             part.changes.insert(name.clone(), before..self.changes.len());
             part.values.insert(name, value);
         }
@@ -329,6 +333,9 @@ impl<'a, 'p> Walk<'a, 'p> {
             self.compiled.components.iter().enumerate().map(|(at, component)| (component.key.as_str(), at)).collect();
         for (address, row) in std::mem::take(&mut self.loaded.rows) {
             let part = positions.get(address.component.as_str()).and_then(|position| self.parts.get(*position));
+            if part.is_some_and(|part| part.failed.contains(&address.name)) {
+                continue;
+            }
             let reason = orphan_reason(part, &address);
             let doubt = self.loaded.in_doubt.remove(&address);
             let change = orphans::remove(self.planner, stack, &address, row, reason, doubt, diagnostics)?;

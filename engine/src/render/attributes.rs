@@ -46,11 +46,7 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
     };
     let mut writing = Writing::new(style, &change.replace_paths);
     if change.in_doubt.is_some() {
-        lines.push(Line::new(
-            0,
-            Mark::Plain,
-            "`terrace recover` finds out, or asks; `terrace recover --absent ADDR` says it is not there",
-        ));
+        lines.push(Line::new(0, Mark::Plain, "`terrace recover` waits for what still runs, finds out, or asks"));
     }
     let is_told = change.in_doubt.is_none()
         && match change.action {

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 pub enum Fault {
     /// It fails before it has any effect.
     Before(ErrorKind),
+    /// It fails before it has any effect, as does every one after it.
+    Always(ErrorKind),
     /// It takes effect, and the reply is an error.
     After(ErrorKind),
     /// It takes effect, and the reply says something else.
@@ -47,6 +49,17 @@ pub struct Remote {
     /// How many calls run now, and the most there ever were.
     pub running: (usize, usize),
     next_id: u64,
+}
+
+impl Remote {
+    /// What is to go wrong with a call.
+    fn fault_of(&mut self, text: &str) -> Option<Fault> {
+        let name = self.faults.keys().find(|begin| text.starts_with(begin.as_str())).cloned()?;
+        match self.faults.get(&name) {
+            Some(Fault::Always(kind)) => Some(Fault::Always(kind.clone())),
+            _ => self.faults.remove(&name),
+        }
+    }
 }
 
 /// `world_thing`: `key` replaces, `val` updates, `id` is computed, `secret` is sensitive, `echo` repeats `val`.
@@ -116,14 +129,15 @@ impl Connected {
     async fn ask(&self, text: String) -> Result<(), ProviderError> {
         let fault = {
             let mut remote = self.remote.lock().unwrap();
-            let name = remote.faults.keys().find(|begin| text.starts_with(begin.as_str())).cloned();
-            let fault = name.and_then(|name| remote.faults.remove(&name));
+            let fault = remote.fault_of(&text);
             remote.asked.push(text.clone());
             fault
         };
         match fault {
             None => Ok(()),
-            Some(Fault::Before(kind) | Fault::After(kind)) => Err(ProviderError::new(kind, format!("{text}: no"))),
+            Some(Fault::Before(kind) | Fault::Always(kind) | Fault::After(kind)) => {
+                Err(ProviderError::new(kind, format!("{text}: no")))
+            }
             Some(Fault::Panic) => panic!("{text}"),
             Some(Fault::Lie | Fault::HangBefore | Fault::HangAfter) => std::future::pending().await,
         }
@@ -144,12 +158,13 @@ impl Connected {
             remote.log.push(text.clone());
             remote.running.0 += 1;
             remote.running.1 = remote.running.1.max(remote.running.0);
-            let name = remote.faults.keys().find(|begin| text.starts_with(begin.as_str())).cloned();
-            name.and_then(|name| remote.faults.remove(&name))
+            remote.fault_of(&text)
         };
         tokio::task::yield_now().await;
         let result = match fault {
-            Some(Fault::Before(kind)) => Err(ProviderError::new(kind, format!("{text} was refused"))),
+            Some(Fault::Before(kind) | Fault::Always(kind)) => {
+                Err(ProviderError::new(kind, format!("{text} was refused")))
+            }
             Some(Fault::HangBefore) => {
                 self.remote.lock().unwrap().hung.cancel();
                 std::future::pending().await

@@ -13,7 +13,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 /// How calls to one instance are limited and retried.
 #[derive(Debug, Clone, Copy)]
@@ -46,12 +46,12 @@ struct Guarded {
 }
 
 impl Guarded {
-    /// Runs a call, again while its error is temporary. A pause between attempts holds no slot.
+    /// Runs a call, again while its error is temporary and there is time. A pause between attempts holds no slot.
     async fn call<T, F, Fut>(
         &self,
         what: &'static str,
         ty: &str,
-        cancel: Option<&CancellationToken>,
+        change: Option<&Call>,
         call: F,
     ) -> Result<T, ProviderError>
     where
@@ -72,13 +72,19 @@ impl Guarded {
             .with_max_delay(Duration::from_secs(30))
             .with_max_times(self.limits.retries)
             .with_jitter();
+        let began = Instant::now();
         attempt
             .retry(backoff)
             // Once the user stops, nothing new begins: not another attempt either.
-            .when(|error| error.kind.is_temporary() && !cancel.is_some_and(CancellationToken::is_cancelled))
-            .adjust(|error, pause| match &error.kind {
-                crate::ErrorKind::Throttled { retry_after: Some(wanted) } => pause.map(|pause| pause.max(*wanted)),
-                _ => pause,
+            .when(|error| error.kind.is_temporary() && !change.is_some_and(|call| call.cancel.is_cancelled()))
+            .adjust(|error, pause| {
+                let pause = match &error.kind {
+                    crate::ErrorKind::Throttled { retry_after: Some(wanted) } => pause?.max(*wanted),
+                    _ => pause?,
+                };
+                // The last error says more than that the time is over.
+                let is_over = change.is_some_and(|call| began.elapsed().saturating_add(pause) >= call.timeout);
+                (!is_over).then_some(pause)
             })
             .await
     }
@@ -115,7 +121,7 @@ impl Session for Guarded {
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        self.call("create", ty.name, Some(&call.cancel), || self.session.create(ty, call, planned)).await
+        self.call("create", ty.name, Some(call), || self.session.create(ty, call, planned)).await
     }
 
     async fn update(
@@ -125,11 +131,11 @@ impl Session for Guarded {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        self.call("update", ty.name, Some(&call.cancel), || self.session.update(ty, call, prior, planned)).await
+        self.call("update", ty.name, Some(call), || self.session.update(ty, call, prior, planned)).await
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        self.call("delete", ty.name, Some(&call.cancel), || self.session.delete(ty, call, prior)).await
+        self.call("delete", ty.name, Some(call), || self.session.delete(ty, call, prior)).await
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
