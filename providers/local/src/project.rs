@@ -35,6 +35,9 @@ pub(crate) struct Place {
     pub(crate) name: OsString,
 }
 
+/// The folder of state and of embedded environments. Those have folders of their own in it; the files are terrace's.
+const OWN: &str = ".terrace";
+
 impl Project {
     /// Takes the project folder of an instance.
     ///
@@ -82,7 +85,7 @@ impl Project {
     /// The place within the project folder that an attribute names.
     ///
     /// # Errors
-    /// `InvalidInput` when the text is empty, names the project folder itself, or leaves it.
+    /// `InvalidInput` when the text is empty, names the project folder itself or the state in it, or leaves it.
     pub(crate) fn path(&self, attribute: &'static str, text: &str) -> Result<ProjectPath, ProviderError> {
         let path = self.relative(attribute, text)?;
         if path.as_os_str().is_empty() {
@@ -90,6 +93,14 @@ impl Project {
                 attribute,
                 format!("`{attribute}` is `{text}`: expected a path below the project folder"),
             ));
+        }
+        let mut names = path.components();
+        if names.next() == Some(Component::Normal(OWN.as_ref())) && names.count() < 2 {
+            return Err(invalid(
+                attribute,
+                format!("`{attribute}` is `{text}`: what lies in `{OWN}` is terrace's own"),
+            )
+            .solution("choose a path elsewhere in the project folder"));
         }
         Ok(ProjectPath { path, attribute })
     }

@@ -79,6 +79,11 @@ async fn wrong_words_are_refused_when_planning() {
     expect_invalid(&error, "path", "out of the project folder");
     let error = local.plan(None, json!({"path": "."})).await.unwrap_err();
     expect_invalid(&error, "path", "below the project folder");
+    for own in [".terrace", ".terrace/state.db", "a/../.terrace/./local"] {
+        let error = local.plan(None, json!({ "path": own })).await.unwrap_err();
+        expect_invalid(&error, "path", "terrace's own");
+    }
+    local.plan(None, json!({"path": ".terrace/local/files"})).await.unwrap();
 }
 
 #[tokio::test]
