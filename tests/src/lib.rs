@@ -1,10 +1,12 @@
 //! What tests of the binary need: its path, a folder of their own, whole command results.
 #![expect(clippy::expect_used, clippy::panic, reason = "this crate is tests: what fails here fails a test")]
 
+mod forge;
 mod project;
 mod ran;
 mod running;
 
+pub use forge::{Forge, Kind};
 pub use project::Project;
 pub use ran::Ran;
 pub use running::{Running, until};

@@ -17,6 +17,7 @@ mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
 mod once_wrong; // what was wrong once
 mod provider_outside; // a provider that is no part of the workspace
+mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
 mod saved_plans; // a plan in a file is applied once, and only to what it was made from
 mod secrets; // a sensitive value is in no file, no output and no log
 mod shared; // two products on one database

@@ -1,0 +1,252 @@
+//! A stand-in for the part of GitHub's and GitLab's API that a pipeline talks to: comments, and where plans are found.
+//!
+//! It is strict: another token, path, query or body than the vendor documents is refused and remembered as a fault.
+
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// Whose API it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// GitHub's.
+    GitHub,
+    /// GitLab's.
+    GitLab,
+}
+
+/// A running stand-in with one pull request, of the number 1.
+#[derive(Debug)]
+pub struct Forge {
+    kind: Kind,
+    address: String,
+    held: Arc<Mutex<Held>>,
+}
+
+/// What it holds, and what it was asked.
+#[derive(Debug, Default)]
+struct Held {
+    comments: Vec<(u64, String)>,
+    /// The run of each artifact by name, and the text of each file of a job by path.
+    plans: BTreeMap<String, String>,
+    requests: Vec<String>,
+    faults: Vec<String>,
+}
+
+struct Request {
+    method: String,
+    path: String,
+    query: String,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+/// The token that it takes.
+const TOKEN: &str = "a-token-of-the-test";
+/// The most characters of a comment.
+const LONGEST: usize = 65_536;
+
+impl Forge {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When there is no port to be had.
+    #[must_use]
+    pub fn start(kind: Kind) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("the address of a listener").to_string();
+        let held = Arc::new(Mutex::new(Held::default()));
+        let shared = Arc::clone(&held);
+        // It ends with the process of the tests.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                answer(kind, stream, &shared);
+            }
+        });
+        Self { kind, address, held }
+    }
+
+    /// The variables that a run of a pipeline has.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        match self.kind {
+            Kind::GitHub => vec![
+                ("GITHUB_API_URL", format!("http://{}", self.address)),
+                ("GITHUB_REPOSITORY", "acme/products".to_owned()),
+                ("GITHUB_TOKEN", TOKEN.to_owned()),
+                ("PULL_REQUEST", "1".to_owned()),
+            ],
+            Kind::GitLab => vec![
+                ("GITLAB_CI", "true".to_owned()),
+                ("CI_API_V4_URL", format!("http://{}", self.address)),
+                ("CI_PROJECT_ID", "42".to_owned()),
+                ("TERRACE_TOKEN", TOKEN.to_owned()),
+            ],
+        }
+    }
+
+    /// Adds somebody else's comment.
+    pub fn say(&self, text: &str) {
+        let mut held = self.held();
+        let id = held.next_id();
+        held.comments.push((id, text.to_owned()));
+    }
+
+    /// Keeps the run of an artifact by its name, or a file of a job by its path.
+    pub fn keep(&self, name: &str, content: &str) {
+        self.held().plans.insert(name.to_owned(), content.to_owned());
+    }
+
+    /// All comments of the pull request.
+    #[must_use]
+    pub fn comments(&self) -> Vec<String> {
+        self.held().comments.iter().map(|(_, text)| text.clone()).collect()
+    }
+
+    /// What was asked since this was last called: `POST /issues/1/comments`.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.held().requests)
+    }
+
+    /// What was asked against the rules since this was last called.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        std::mem::take(&mut self.held().faults)
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().expect("no thread of the stand-in panics")
+    }
+}
+
+impl Held {
+    fn next_id(&self) -> u64 {
+        self.comments.iter().map(|(id, _)| *id).max().unwrap_or(100) + 1
+    }
+}
+
+fn answer(kind: Kind, stream: TcpStream, held: &Mutex<Held>) {
+    let Some(request) = read(&stream) else { return };
+    let mut held = held.lock().expect("no thread of the stand-in panics");
+    let base = match kind {
+        Kind::GitHub => "/repos/acme/products",
+        Kind::GitLab => "/projects/42",
+    };
+    let path = request.path.strip_prefix(base).unwrap_or("?").to_owned();
+    held.requests.push(format!("{} {path}", request.method));
+    let (status, body) = match checked(kind, &request).and_then(|()| carry_out(kind, &request, &path, &mut held)) {
+        Ok(body) => (200, body),
+        Err((status, fault)) => {
+            held.faults.push(format!("{} {}: {fault}", request.method, request.path));
+            (status, json!({"message": fault}).to_string())
+        }
+    };
+    drop(held);
+    let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    // Who hung up does not want the answer.
+    let _ = (&stream).write_all(head.as_bytes()).and_then(|()| (&stream).write_all(body.as_bytes()));
+}
+
+fn read(stream: &TcpStream) -> Option<Request> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, target) = (words.next()?, words.next()?);
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.insert(name.to_lowercase(), value.trim().to_owned());
+    }
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let (path, query) = (path.to_owned(), query.to_owned());
+    Some(Request { method, path, query, headers, body: String::from_utf8(body).ok()? })
+}
+
+/// Who asks, and in which form.
+fn checked(kind: Kind, request: &Request) -> Result<(), (u16, String)> {
+    let header = |name: &str| request.headers.get(name).map_or("", String::as_str);
+    let is_known = match kind {
+        Kind::GitHub => header("authorization") == format!("Bearer {TOKEN}"),
+        Kind::GitLab => header("private-token") == TOKEN,
+    };
+    if !is_known {
+        return Err((401, "another token".to_owned()));
+    }
+    if !request.body.is_empty() && header("content-type") != "application/json" {
+        return Err((415, format!("a body of the type `{}`", header("content-type"))));
+    }
+    Ok(())
+}
+
+fn carry_out(kind: Kind, request: &Request, path: &str, held: &mut Held) -> Result<String, (u16, String)> {
+    let (all, one, change) = match kind {
+        Kind::GitHub => ("/issues/1/comments", "/issues/comments/", "PATCH"),
+        Kind::GitLab => ("/merge_requests/1/notes", "/merge_requests/1/notes/", "PUT"),
+    };
+    match request.method.as_str() {
+        "GET" if path == all => {
+            let page = page(&request.query)?;
+            let shown = held.comments.iter().skip((page - 1) * 100).take(100);
+            Ok(shown.map(|(id, body)| json!({"id": id, "body": body})).collect::<Value>().to_string())
+        }
+        "POST" if path == all => {
+            let (id, text) = (held.next_id(), text(&request.body)?);
+            held.comments.push((id, text));
+            Ok(json!({"id": id}).to_string())
+        }
+        method if method == change && path.starts_with(one) => {
+            let id = path.strip_prefix(one).and_then(|id| id.parse::<u64>().ok());
+            let found = held.comments.iter_mut().find(|(known, _)| Some(*known) == id);
+            let comment = found.ok_or((404, "there is no such comment".to_owned()))?;
+            comment.1 = text(&request.body)?;
+            Ok(json!({"id": id}).to_string())
+        }
+        "GET" => plan(kind, request, path, held),
+        _ => Err((404, "there is no such path".to_owned())),
+    }
+}
+
+/// Where the plan of a merged pull request is.
+fn plan(kind: Kind, request: &Request, path: &str, held: &Held) -> Result<String, (u16, String)> {
+    match kind {
+        Kind::GitHub if path == "/actions/artifacts" => {
+            let name = request.query.strip_prefix("name=").and_then(|rest| rest.strip_suffix("&per_page=1"));
+            let name = name.ok_or((422, format!("the query `{}`", request.query)))?;
+            let found = held.plans.get(name).map(|run| json!({"name": name, "workflow_run": {"id": run}}));
+            Ok(json!({"artifacts": found.into_iter().collect::<Vec<_>>()}).to_string())
+        }
+        Kind::GitLab if path.starts_with("/repository/commits/") && path.ends_with("/merge_requests") => {
+            Ok(json!([{"iid": 1}]).to_string())
+        }
+        Kind::GitLab => {
+            let file = path.strip_prefix("/jobs/artifacts/refs%2Fmerge-requests%2F1%2Fhead/raw/");
+            let file = file.filter(|_| request.query == "job=plan").and_then(|file| held.plans.get(file));
+            file.cloned().ok_or((404, "there is no such file".to_owned()))
+        }
+        Kind::GitHub => Err((404, "there is no such path".to_owned())),
+    }
+}
+
+fn page(query: &str) -> Result<usize, (u16, String)> {
+    let page = query.strip_prefix("per_page=100&page=").and_then(|page| page.parse().ok());
+    page.filter(|page| *page > 0).ok_or((422, format!("the query `{query}`")))
+}
+
+/// The text of a comment: a body has it and nothing else.
+fn text(body: &str) -> Result<String, (u16, String)> {
+    let json: Value = serde_json::from_str(body).map_err(|error| (400, error.to_string()))?;
+    let fields = json.as_object().ok_or((422, "the body is no object".to_owned()))?;
+    match (fields.len(), fields.get("body").and_then(Value::as_str)) {
+        (1, Some(text)) if !text.trim().is_empty() && text.chars().count() <= LONGEST => Ok(text.to_owned()),
+        _ => Err((422, "the body is not `{body}` with a text of at most 65536 characters".to_owned())),
+    }
+}
