@@ -118,15 +118,17 @@ pub enum Command {
     Validate(ValidateArguments),
     /// Show what applying would do
     #[command(
-        after_help = "Examples:\n  terrace plan data-product.yaml\n  terrace plan --out plan.json --detailed-exitcode stacks/\n  terrace plan --format markdown data-product.yaml > comment.md"
+        after_help = "Examples:\n  terrace plan data-product.yaml\n  terrace plan --out plan.json --detailed-exitcode stacks/\n  terrace plan --format markdown data-product.yaml > comment.md\n  terrace plan --target api/ --exclude 'api/local_file.part[\"x\"]' stacks/\n  terrace plan --replace local_file.a --refresh=false stack.yaml"
     )]
     Plan(PlanArguments),
     /// Make things as described, or apply a saved plan
-    #[command(after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan.json")]
+    #[command(
+        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan.json\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml"
+    )]
     Apply(ApplyArguments),
     /// Remove what was made
     #[command(
-        after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve"
+        after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve\n  terrace destroy demo@local --target local_file.a"
     )]
     Destroy(ApplyArguments),
     /// Show what differs from what was recorded; change nothing

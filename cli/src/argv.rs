@@ -6,15 +6,8 @@ use clap::CommandFactory;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-/// For options that choose resources.
-const PART: &str = "it is not supported yet; `-c COMPONENT` plans a part of a stack";
-
 /// Long options of terraform that mean something else here, or nothing yet.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("target", PART),
-    ("exclude", PART),
-    ("replace", "it is not supported yet; a change of an attribute that cannot be changed in place replaces"),
-    ("refresh-only", "it is not supported yet; `terrace drift` shows what differs from what was recorded"),
     ("upgrade", "providers are compiled in: there is nothing to upgrade"),
     ("lock", "leases are always taken; `--lock-timeout` says how long to wait for others"),
     ("var-files", "write `--var-file=…`"),
@@ -76,9 +69,10 @@ mod tests {
         assert_eq!(told("terrace plan -var a=b x.yaml").as_deref(), Some("write `--var`"));
         assert_eq!(told("terrace plan -config=x.yaml").as_deref(), Some("write `--config=x.yaml`"));
         assert_eq!(told("terrace plan -no-color x.yaml").as_deref(), Some("write `--color=never`"));
-        assert_eq!(told("terrace plan -target=a.b x.yaml").as_deref(), Some(PART));
-        assert_eq!(told("terrace plan --target a.b x.yaml").as_deref(), Some(PART));
-        assert!(told("terrace plan -refresh-only x.yaml").is_some_and(|hint| hint.contains("terrace drift")));
+        assert_eq!(told("terrace plan -target=a.b x.yaml").as_deref(), Some("write `--target=a.b`"));
+        assert_eq!(told("terrace plan -replace a.b x.yaml").as_deref(), Some("write `--replace`"));
+        assert_eq!(told("terrace plan -refresh-only x.yaml").as_deref(), Some("write `--refresh-only`"));
+        assert_eq!(told("terrace plan --target a.b x.yaml"), None);
         assert_eq!(told("terrace -help").as_deref(), Some("write `--help`"));
     }
 

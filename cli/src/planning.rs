@@ -15,7 +15,8 @@ use crate::wiring::{World, library};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use terrace_engine::address::{Address, AddressError, StackId};
+use std::str::FromStr;
+use terrace_engine::address::{AddressError, StackId};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen, undeclared};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
@@ -321,14 +322,30 @@ pub(crate) fn options(
             compute::Consent::Addresses(parsed.map_err(|error| Failure::new(format!("--allow-data-loss: {error}")))?)
         }
     };
-    Ok(Options { components, refresh: arguments.refresh, remove_data: arguments.remove_data, allow_data_loss })
+    Ok(Options {
+        components,
+        targets: named("--target", &arguments.targets)?,
+        excludes: named("--exclude", &arguments.excludes)?,
+        replace: named("--replace", &arguments.replace)?,
+        refresh: arguments.refresh,
+        refresh_only: arguments.refresh_only,
+        remove_data: arguments.remove_data,
+        allow_data_loss,
+    })
+}
+
+/// What an option names, each with the stack before it when one is named.
+fn named<T: FromStr<Err = AddressError>>(option: &str, texts: &[String]) -> Result<Vec<(Option<StackId>, T)>, Failure> {
+    let wrong = |error: AddressError| {
+        Failure::new(format!("{option}: {error}")).hint("`terrace state list` names what is recorded")
+    };
+    texts.iter().map(|text| of_stack(text).map_err(wrong)).collect()
 }
 
 /// An address and the stack before it, when one is named.
-fn of_stack(text: &str) -> Result<(Option<StackId>, Address), AddressError> {
-    let head = text.split_once('[').map_or(text, |(head, _)| head);
-    match head.split_once(':') {
-        Some((stack, _)) => Ok((Some(stack.parse()?), text.get(stack.len() + 1..).unwrap_or(text).parse()?)),
+fn of_stack<T: FromStr<Err = AddressError>>(text: &str) -> Result<(Option<StackId>, T), AddressError> {
+    match stacks::split(text) {
+        Some((stack, address)) => Ok((Some(stack.parse()?), address.parse()?)),
         None => Ok((None, text.parse()?)),
     }
 }
@@ -357,11 +374,13 @@ pub(crate) fn planner<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terrace_engine::address::Address;
 
     #[test]
     fn addresses_may_stand_with_their_stack() {
-        let parsed =
-            |text: &str| of_stack(text).map(|(stack, address)| (stack.map(|it| it.to_string()), address.to_string()));
+        let parsed = |text: &str| {
+            of_stack::<Address>(text).map(|(stack, address)| (stack.map(|it| it.to_string()), address.to_string()))
+        };
         let named = parsed("demo@local:api/local_file.a").unwrap();
         assert_eq!(named, (Some("demo@local".to_owned()), "api/local_file.a".to_owned()));
         assert_eq!(parsed("local_file.a[\"x:y\"]").unwrap(), (None, "local_file.a[\"x:y\"]".to_owned()));

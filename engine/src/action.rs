@@ -113,6 +113,12 @@ pub enum Reason {
     Drifted,
     /// It was retained and is taken up again.
     TakenUp,
+    /// The descriptor says that it is to be forgotten.
+    Forgotten,
+    /// It moved to an address that is not declared.
+    NoMoveTarget,
+    /// An import says that it is this resource.
+    Imported,
 }
 
 impl Reason {
@@ -134,6 +140,9 @@ impl Reason {
             Self::Gone => "was deleted outside terrace",
             Self::Drifted => "drifted",
             Self::TakenUp => "was retained, is taken up again",
+            Self::Forgotten => "is to be forgotten",
+            Self::NoMoveTarget => "moved to an address that is not declared",
+            Self::Imported => "is imported",
         }
     }
 
@@ -149,6 +158,7 @@ impl Reason {
             Self::NoComponent => Some("delete_because_no_module"),
             Self::NoKey => Some("delete_because_each_key"),
             Self::WrongRepetition => Some("delete_because_wrong_repetition"),
+            Self::NoMoveTarget => Some("delete_because_no_move_target"),
             _ => None,
         }
     }

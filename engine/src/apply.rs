@@ -8,16 +8,19 @@
 
 mod execute;
 pub mod lease;
+mod moves;
+mod report;
 mod run;
 mod steps;
 mod values;
 mod writer;
 
-use crate::action::Action;
+pub use report::{Blocked, Done, Failed, Report};
+
 use crate::address::{Address, StackId};
 use crate::event::Events;
 use crate::expression::Functions;
-use crate::plan::{ComponentPlan, OwnerAction, OwnerChange, Part, Plan, StackPlan};
+use crate::plan::{Change, ComponentPlan, OwnerAction, OwnerChange, Part, Plan, StackPlan};
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
@@ -52,66 +55,6 @@ pub struct Applier {
     pub patience: Duration,
     /// Who asks, for people.
     pub actor: String,
-}
-
-/// What came of a plan.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// The operation.
-    pub operation: Uuid,
-    /// What was done.
-    pub done: Vec<Done>,
-    /// What failed.
-    pub failed: Vec<Failed>,
-    /// What was not tried because something before it failed, with that something.
-    pub blocked: Vec<Blocked>,
-    /// What was not begun because the user stopped.
-    pub not_begun: Vec<(StackId, Address)>,
-    /// What the plan let go of and still owns: all others left at the same time.
-    pub still_owned: Vec<Ownership>,
-    /// The user stopped.
-    pub is_interrupted: bool,
-    /// The outputs, by stack and component.
-    pub outputs: BTreeMap<(StackId, String), Map>,
-}
-
-/// A change that was carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
-    /// The stack.
-    pub stack: StackId,
-    /// The resource.
-    pub address: Address,
-    /// What was done.
-    pub action: Action,
-}
-
-/// A change that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
-    /// The stack.
-    pub stack: StackId,
-    /// The resource.
-    pub address: Address,
-    /// What was to be done.
-    pub action: Action,
-    /// Why.
-    pub error: String,
-    /// Further facts.
-    pub problems: Vec<String>,
-    /// What a person can do.
-    pub solutions: Vec<String>,
-}
-
-/// A change that was not tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blocked {
-    /// The stack.
-    pub stack: StackId,
-    /// The resource.
-    pub address: Address,
-    /// Why, for people: what it waits for, or what is in doubt about it.
-    pub because: String,
 }
 
 /// A plan could not be applied, or not to the end.
@@ -203,7 +146,7 @@ impl Applier {
         self.refuse_new_owners(plan).await?;
         self.refuse_new_rows(plan).await?;
         let kind = match plan.mode {
-            crate::plan::Mode::Apply => "apply",
+            crate::plan::Mode::Apply | crate::plan::Mode::RefreshOnly => "apply",
             crate::plan::Mode::Destroy => "destroy",
         };
         let stacks = plan.stacks.iter().map(|stack| stack.stack.clone()).collect();
@@ -320,44 +263,6 @@ impl Applier {
     }
 }
 
-impl Report {
-    /// How the operation ended.
-    #[must_use]
-    pub fn status(&self) -> OperationStatus {
-        match (self.is_interrupted, self.failed.is_empty() && self.blocked.is_empty()) {
-            (true, _) => OperationStatus::Interrupted,
-            (false, true) => OperationStatus::Completed,
-            (false, false) => OperationStatus::Failed,
-        }
-    }
-
-    /// One sentence on how it ended.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let mut summary = format!("{} done", self.done.len());
-        for (count, word) in
-            [(self.failed.len(), "failed"), (self.blocked.len(), "not tried"), (self.not_begun.len(), "not begun")]
-        {
-            if count > 0 {
-                summary.push_str(&format!(", {count} {word}"));
-            }
-        }
-        summary
-    }
-
-    /// Added, changed, destroyed: a replacement counts as added and destroyed once both halves are done.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize, usize) {
-        let count = |wanted: &[Action]| self.done.iter().filter(|done| wanted.contains(&done.action)).count();
-        let replaced = [Action::Replace, Action::ReplaceCreateFirst];
-        (
-            count(&[Action::Create]) + count(&replaced),
-            count(&[Action::Update]),
-            count(&[Action::Delete]) + count(&replaced),
-        )
-    }
-}
-
 /// Components by stack.
 pub(crate) type Components = BTreeSet<(StackId, String)>;
 
@@ -365,8 +270,11 @@ pub(crate) type Components = BTreeSet<(StackId, String)>;
 fn touched(plan: &Plan) -> Components {
     let mut components = BTreeSet::new();
     for stack in &plan.stacks {
-        for change in stack.changes.iter().filter(|change| change.action != Action::NoOp || change.is_recorded_anew()) {
+        let is_written = |change: &&Change| change.is_change() || change.is_recorded_anew();
+        for change in stack.changes.iter().filter(is_written) {
             components.insert((change.stack(&stack.stack), change.address.leased_as()));
+            let from = change.moved_from.iter();
+            components.extend(from.map(|from| (stack.stack.clone(), from.leased_as())));
         }
         for output in stack.outputs.iter().filter(|output| output.is_change()) {
             components.insert((stack.stack.clone(), output.component.clone()));

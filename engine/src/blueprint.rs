@@ -15,6 +15,7 @@ pub mod matching;
 mod read;
 pub mod validate;
 
+use crate::descriptor::transitions::Move;
 use crate::descriptor::{Declarations, Facts, Located};
 use crate::expression::Template;
 use crate::source::Span;
@@ -50,6 +51,8 @@ pub struct Blueprint {
     pub checks: Vec<Check>,
     /// What a component becomes.
     pub declarations: Declarations,
+    /// Resources of the component that have another name now.
+    pub moved: Vec<Move>,
     /// What exists because of the principals that have access.
     pub acl: Declarations,
     /// Where it begins.

@@ -4,13 +4,16 @@
 
 mod locals;
 mod specific;
+pub(crate) mod transitions;
 mod variables;
 
+pub use transitions::{CompiledImport, CompiledTransitions};
 pub use variables::undeclared;
 
 use crate::address::StackId;
 use crate::blueprint::matching::Templates;
 use crate::blueprint::{Blueprint, Check, Library};
+use crate::descriptor::transitions::Move;
 use crate::descriptor::{BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Functions, Missing, ReferenceStep, Scope, descend};
@@ -62,6 +65,8 @@ pub struct CompiledStack {
     pub variables: Map,
     /// The values of the locals: `locals` in expressions.
     pub locals: Map,
+    /// What is said of objects that are recorded already, or should be.
+    pub transitions: CompiledTransitions,
 }
 
 /// A component ready to be planned.
@@ -79,6 +84,8 @@ pub struct CompiledComponent {
     pub value: Value,
     /// `name version` of the blueprint that it was compiled with.
     pub blueprint: Option<String>,
+    /// Resources of it that have another name now, as the blueprint says.
+    pub moved: Vec<Move>,
     /// Where it begins.
     pub span: Span,
 }
@@ -151,10 +158,15 @@ impl Compiler<'_> {
         if has_errors(&diagnostics) {
             return (None, diagnostics);
         }
+        let stated = &descriptor.transitions;
+        let transitions = transitions::compile(self, stated, &components, &facts, &mut diagnostics);
+        if has_errors(&diagnostics) {
+            return (None, diagnostics);
+        }
         let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
         let locals = facts.roots.get("locals").and_then(Value::as_map).cloned().unwrap_or_default();
-        let compiled = CompiledStack { stack, components, product: descriptor.product.clone(), variables, locals };
-        (Some(compiled), diagnostics)
+        let product = descriptor.product.clone();
+        (Some(CompiledStack { stack, components, product, variables, locals, transitions }), diagnostics)
     }
 
     /// What is known of a stack before anything is planned.
@@ -213,6 +225,7 @@ impl Compiler<'_> {
             declarations: Arc::new(blueprint.declarations.clone()),
             value,
             blueprint: Some(blueprint_name(blueprint)),
+            moved: blueprint.moved.iter().map(|one| one.within(&component.key)).collect(),
             ..nothing(component)
         })
     }
@@ -266,6 +279,7 @@ fn nothing(component: &Component) -> CompiledComponent {
         declarations: Arc::default(),
         value: Value::Null,
         blueprint: None,
+        moved: Vec::new(),
         span: component.span,
     }
 }

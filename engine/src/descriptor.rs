@@ -9,6 +9,7 @@ mod front_door;
 mod lifecycle;
 mod names;
 pub mod stack;
+pub mod transitions;
 pub mod witboost;
 
 use crate::expression::Template;
@@ -19,6 +20,7 @@ use terrace_provider::schema::Timeouts;
 use terrace_provider::{Path, ResourceType, Value};
 
 pub use front_door::{read, read_tree};
+use transitions::Transitions;
 
 /// A described stack.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub struct Descriptor {
     pub variables: Vec<Variable>,
     /// Values computed once from the variables, under names of their own.
     pub locals: Vec<Local>,
+    /// What it says of objects that are recorded already, or should be.
+    pub transitions: Transitions,
 }
 
 /// Which front end read a descriptor.

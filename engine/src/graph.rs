@@ -13,7 +13,7 @@ use crate::source::Span;
 use indexmap::IndexMap;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A declaration: the component's and its own position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +60,44 @@ pub fn order(components: &[CompiledComponent]) -> Result<Vec<Visit>, Vec<Diagnos
             Err(loops::explain(&graph.edges, hint, |node| graph.describe(node, components)))
         }
     }
+}
+
+/// Which way dependencies are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Towards {
+    /// To what something comes after.
+    Dependencies,
+    /// To what comes after something.
+    Dependents,
+}
+
+/// All declarations that can be reached from some, these included. References to nothing are passed over.
+#[must_use]
+pub fn reach(components: &[CompiledComponent], from: &BTreeSet<Block>, towards: Towards) -> BTreeSet<Block> {
+    if from.is_empty() {
+        return BTreeSet::new();
+    }
+    let mut graph = Graph::default();
+    let mut told = Vec::new();
+    graph.add_components(components);
+    graph.link_components(components, &mut told);
+    graph.link_references(components, &mut told);
+    let direction = match towards {
+        Towards::Dependencies => petgraph::Direction::Incoming,
+        Towards::Dependents => petgraph::Direction::Outgoing,
+    };
+    let mut waiting: Vec<NodeIndex> = from.iter().filter_map(|block| graph.blocks.get(block).copied()).collect();
+    let mut reached: HashSet<NodeIndex> = HashSet::new();
+    while let Some(node) = waiting.pop() {
+        if reached.insert(node) {
+            waiting.extend(graph.edges.neighbors_directed(node, direction));
+        }
+    }
+    let blocks = reached.into_iter().filter_map(|node| match graph.edges.node_weight(node) {
+        Some(Node::Block(block)) => Some(*block),
+        _ => None,
+    });
+    blocks.collect()
 }
 
 #[derive(Default)]

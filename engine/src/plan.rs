@@ -3,11 +3,19 @@
 //! Apply reads nothing else but the rows it names: not the descriptor, not blueprints, not variables. A saved plan is
 //! this value in a file ([`file`]), a rendered plan is this value in words ([`crate::render`]).
 
+mod asked;
+mod choice;
+mod components;
 pub mod compute;
 pub mod contract;
+mod counts;
 pub(crate) mod doubt;
 pub mod file;
 pub(crate) mod ignored;
+mod import;
+mod moved;
+mod observed;
+mod options;
 mod orphans;
 mod outputs;
 mod reads;
@@ -19,6 +27,8 @@ mod triggers;
 mod twins;
 pub mod typecheck;
 pub(crate) mod walk;
+
+pub use counts::Counts;
 
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey, StackId};
@@ -75,6 +85,8 @@ pub enum Mode {
     Apply,
     /// Remove them.
     Destroy,
+    /// Record how they are.
+    RefreshOnly,
 }
 
 /// What a plan was computed from. Digests are SHA-256 in hexadecimal.
@@ -172,6 +184,10 @@ pub struct Change {
     pub address: Address,
     /// The deposed object of it, when the change is about that.
     pub deposed: Option<String>,
+    /// The address that it had until now.
+    pub moved_from: Option<Address>,
+    /// What its provider knows the object by, when it is taken over because an import says so.
+    pub import_id: Option<String>,
     /// What is done.
     pub action: Action,
     /// Why.
@@ -309,33 +325,6 @@ pub enum OwnerAction {
     },
 }
 
-/// How many of each action.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Counts {
-    /// Created, replaced ones included.
-    pub add: usize,
-    /// Updated.
-    pub change: usize,
-    /// Deleted, replaced ones included.
-    pub destroy: usize,
-    /// Replaced.
-    pub replaced: usize,
-    /// Adopted or imported.
-    pub adopted: usize,
-    /// Forgotten.
-    pub forgotten: usize,
-    /// Retained.
-    pub retained: usize,
-    /// Found different from what was recorded.
-    pub drifted: usize,
-    /// In doubt.
-    pub in_doubt: usize,
-    /// Components with any change.
-    pub components: usize,
-    /// Components in all.
-    pub components_total: usize,
-}
-
 impl Change {
     /// The stack whose row this is: that of the plan, or the pseudo-stack of shared resources.
     #[must_use]
@@ -346,7 +335,7 @@ impl Change {
     /// True for anything but a no-op. Output-only and owner changes are counted elsewhere.
     #[must_use]
     pub fn is_change(&self) -> bool {
-        self.action != Action::NoOp || self.in_doubt.is_some()
+        self.action != Action::NoOp || self.in_doubt.is_some() || self.moved_from.is_some()
     }
 
     /// True when refreshing found something that has to be written, whatever the action.
@@ -425,7 +414,8 @@ impl Plan {
     /// True when applying it would do or record anything.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.stacks.iter().any(StackPlan::has_changes)
+        let is_recorded = self.mode == Mode::RefreshOnly && self.changes().any(|(_, change)| change.has_refreshed());
+        is_recorded || self.stacks.iter().any(StackPlan::has_changes)
     }
 
     /// All changes with their stacks.
@@ -449,39 +439,6 @@ impl StackPlan {
         self.changes.iter().any(|change| change.is_change() || change.has_other_lifecycle())
             || self.outputs.iter().any(OutputChange::is_change)
             || self.owners.iter().any(OwnerChange::is_change)
-    }
-
-    /// How many of each action.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        // Neither a stack's own resources nor the shared ones are a component.
-        let is_component = |key: &str| !key.is_empty() && self.components.iter().any(|component| component.key == key);
-        let named = self.components.iter().filter(|component| !component.key.is_empty()).count();
-        let mut counts = Counts { components_total: named, ..Counts::default() };
-        let mut touched = std::collections::BTreeSet::new();
-        for change in &self.changes {
-            match change.action {
-                Action::Create => counts.add += 1,
-                Action::Update => counts.change += 1,
-                Action::Delete => counts.destroy += 1,
-                Action::Replace | Action::ReplaceCreateFirst => {
-                    counts.add += 1;
-                    counts.destroy += 1;
-                    counts.replaced += 1;
-                }
-                Action::Adopt => counts.adopted += 1,
-                Action::Forget => counts.forgotten += 1,
-                Action::Retain => counts.retained += 1,
-                Action::NoOp | Action::Read => {}
-            }
-            counts.drifted += usize::from(!change.drift.is_empty());
-            counts.in_doubt += usize::from(change.in_doubt.is_some());
-            if change.is_change() {
-                touched.insert(change.address.component.as_str());
-            }
-        }
-        counts.components = touched.into_iter().filter(|key| is_component(key)).count();
-        counts
     }
 }
 

@@ -105,3 +105,81 @@ async fn shared_rows_of_the_chosen_components_are_looked_at_too() {
     let chosen = addresses(drift_of(&story, "demo", &only("y")).await);
     assert_eq!(chosen, ["demo@test:y/world_thing.own"]);
 }
+
+/// The same world, only looked at.
+fn looking(story: &Story) -> Story {
+    let options = Options { refresh_only: true, ..Options::default() };
+    Story { options, remote: story.remote.clone(), ..Story::on(story.store.clone()) }
+}
+
+#[tokio::test]
+async fn a_refresh_only_plan_records_what_is_found_and_does_nothing_about_it() {
+    let story = drifted().await;
+    let looking = looking(&story);
+    let plan = looking.plan(&things()).await;
+    assert!(plan.has_changes());
+    let told = human::plan(&plan, &human::Human::default());
+    insta::assert_snapshot!(told);
+    let told = json::plan(&plan, "digest");
+    assert_eq!(told["resource_drift"].as_array().unwrap().len(), 4);
+    let actions: Vec<_> =
+        told["resource_changes"].as_array().unwrap().iter().map(|it| &it["change"]["actions"]).collect();
+    assert!(
+        actions
+            .iter()
+            .all(|action| **action == serde_json::json!(["no-op"]) || **action == serde_json::json!(["forget"]))
+    );
+    assert!(!told.to_string().contains("hunter"));
+    story.log();
+    looking.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), [""; 0]);
+    assert!(drift_of(&story, "demo", &Selection::All).await.is_empty());
+    assert!(!looking.plan(&things()).await.has_changes());
+    // A plan that does something mends what is recorded now.
+    story.apply(&things()).await;
+    assert!(story.log().contains(&"create gone".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_not_declared_or_tainted_is_recorded_anew_and_stays_so() {
+    let story = Story { parallelism: 1, ..Story::new() };
+    story.fault("create edited", crate::support::world::Fault::After(terrace_provider::ErrorKind::Failed));
+    story.apply_once(&things()).await;
+    let edit = serde_json::json!(7);
+    story.remote().objects.get_mut("edited").unwrap().insert("val".to_owned(), edit.clone().into());
+    story.remote().objects.get_mut("same").unwrap().insert("val".to_owned(), edit.into());
+    let looking = looking(&story);
+    let plan = looking.plan(&stack("")).await;
+    looking.apply_plan(&plan).await.unwrap();
+    assert!(story.rows().await.contains(&"world_thing.edited (Tainted)".to_owned()));
+    let rows = story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.attributes.contains("\"val\":7")).count(), 2);
+}
+
+#[tokio::test]
+async fn a_refresh_only_plan_moves_rows_too() {
+    let story = Story::new();
+    story.apply(&stack("- {type: world_thing, name: a, config: {key: k, val: 1}}")).await;
+    story.remote().objects.get_mut("k").unwrap().insert("val".to_owned(), serde_json::json!(2).into());
+    let text = stack("- {type: world_thing, name: b, config: {key: k, val: 1}}")
+        + "moved: [{from: world_thing.a, to: world_thing.b}]\n";
+    let looking = looking(&story);
+    let plan = looking.plan(&text).await;
+    assert_eq!(crate::support::story::summary(&plan), "> world_thing.b from world_thing.a\n");
+    looking.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.rows().await, ["world_thing.b"]);
+    assert_eq!(crate::support::story::summary(&story.plan(&text).await), "~ world_thing.b\n");
+}
+
+#[tokio::test]
+async fn without_refreshing_the_state_is_believed() {
+    let story = drifted().await;
+    let believing = Story {
+        options: Options { refresh: false, ..Options::default() },
+        remote: story.remote.clone(),
+        ..Story::on(story.store.clone())
+    };
+    story.remote().asked.clear();
+    assert!(!believing.plan(&things()).await.has_changes());
+    assert_eq!(story.remote().asked, [""; 0]);
+}

@@ -15,10 +15,14 @@ mod data; // what holds data, what is shared, what is retained
 mod doubt; // what is not known after a call, and who waits for it
 mod drift; // what differs from what is recorded
 mod failure; // steps that fail, crash, are stopped
+mod imports; // objects that exist become resources, resources are forgotten
 mod input; // descriptors with mistakes: what a person is told
 mod journal_points; // a crash or a failure at every write and every call
 mod lifecycle; // what is ignored, what triggers a replacement
 mod locals; // values computed from variables
+mod moves; // resources that have another address now
 mod order; // what is called, in which order, and what a second plan says
 mod properties; // random stacks among random trouble
+mod repetition; // a single resource becomes a `forEach`, and back
 mod shared; // what several stacks own
+mod targets; // plans of a part, objects that are made anew

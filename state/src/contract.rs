@@ -54,6 +54,8 @@ macro_rules! store_contract {
             rows::a_deposed_row_lives_beside_its_successor
             rows::history_tells_the_versions_newest_first
             rows::a_moved_row_takes_its_dependents_along
+            rows::what_comes_after_all_instances_follows_those_that_moved
+            rows::deposed_objects_move_along
             rows::a_move_goes_nowhere_where_something_is
             rows::a_put_stamps_time_and_operation
             rows::odd_texts_and_bytes_survive

@@ -291,17 +291,17 @@ fn two_resources_with_one_address_are_shown_both() {
 
 #[test]
 fn a_field_that_is_planned_but_not_there_yet_says_so() {
-    snapshot!(refused_stack("resources: []\nmoved: [{from: local_file.a, to: local_file.b}]\n"), @"
+    snapshot!(refused_stack("resources: []\ndata: []\n"), @"
     exit: 1
     --- stderr
     unsupported_field
 
-      × `moved` of a stack is not supported yet
+      × `data` of a stack is not supported yet
        ╭─[stack.yaml:5:1]
-     5 │ moved: [{from: local_file.a, to: local_file.b}]
-       · ─────
+     5 │ data: []
+       · ────
        ╰────
-      help: remove `moved`
+      help: remove `data`
     ");
 }
 

@@ -24,7 +24,9 @@ mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice
 mod stacks; // variables, forEach, when, components, outputs, several stacks
 mod state_surgery; // mv, rm, export, import
+mod targets; // plans of a part, and plans that only record
 mod tidy; // what holds for the sources themselves
+mod transitions; // moved, forget, imports
 mod witboost; // descriptors from the field
 
 /// A test file that is not listed above would never run.

@@ -14,6 +14,19 @@ pub struct PlanningArguments {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     pub refresh: bool,
+    /// Only record what is found; do nothing about it
+    #[arg(long, conflicts_with_all = ["refresh", "remove_data", "replace"])]
+    pub refresh_only: bool,
+    /// Only this resource (`type.name`), instance (`type.name["key"]`) or component (`api/`), with what it needs; may
+    /// be repeated
+    #[arg(long = "target", value_name = "ADDRESS")]
+    pub targets: Vec<String>,
+    /// All but this resource, instance or component, and what needs it; may be repeated
+    #[arg(long = "exclude", value_name = "ADDRESS")]
+    pub excludes: Vec<String>,
+    /// Make this object anew; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub replace: Vec<String>,
     /// Remove data too, where it would be retained
     #[arg(long)]
     pub remove_data: bool,
@@ -60,7 +73,7 @@ pub struct PlanArguments {
     #[command(flatten)]
     pub planning: PlanningArguments,
     /// Plan the removal
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["refresh_only", "replace"])]
     pub destroy: bool,
     /// Save the plan, to be applied later and once
     #[arg(long, value_name = "FILE")]

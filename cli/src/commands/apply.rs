@@ -84,7 +84,7 @@ async fn apply_saved(
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
     let store = store(&settings, Access::ReadWrite).await?;
     let run = Run { context, arguments, signals, settings: &settings, world: &world };
-    if plan.mode == Mode::Apply && !plan.has_changes() {
+    if plan.mode != Mode::Destroy && !plan.has_changes() {
         run.say_nothing_to_do(&plan)?;
         return Ok(Exit::Done);
     }
@@ -99,6 +99,10 @@ fn refuse_planning_options(arguments: &ApplyArguments) -> Result<(), Failure> {
         ("--var", !planning.choice.variables.is_empty()),
         ("--var-file", !planning.choice.variable_files.is_empty()),
         ("--refresh", !planning.refresh),
+        ("--refresh-only", planning.refresh_only),
+        ("--target", !planning.targets.is_empty()),
+        ("--exclude", !planning.excludes.is_empty()),
+        ("--replace", !planning.replace.is_empty()),
         ("--remove-data", planning.remove_data),
         ("--allow-data-loss", !planning.allow_data_loss.is_empty()),
     ];

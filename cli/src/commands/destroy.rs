@@ -21,6 +21,12 @@ const QUESTION: &str = "Do you really want to destroy these resources?\n  terrac
 /// When nothing was changed, or the state could not be written any more.
 pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signals: &Signals) -> Result<Exit, Failure> {
     let planning = &arguments.planning;
+    let without_meaning = [("--refresh-only", planning.refresh_only), ("--replace", !planning.replace.is_empty())];
+    if let Some((option, _)) = without_meaning.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(
+            Failure::new(format!("`{option}` has no effect on a removal")).hint(format!("leave `{option}` out"))
+        );
+    }
     let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets)?;
     let run = Run { context, arguments, signals, settings: &removal.settings, world: &removal.world };
     let access = if run.can_proceed() { Access::ReadWrite } else { Access::ReadOnly };

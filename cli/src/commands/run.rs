@@ -261,15 +261,19 @@ fn exit(report: &Report) -> Exit {
 fn summary(report: &Report, is_destroy: bool) -> String {
     let (added, changed, destroyed) = report.counts();
     let is_whole = exit(report) == Exit::Done;
+    let imported = match report.imported() {
+        0 => String::new(),
+        count => format!("{count} imported, "),
+    };
     match (is_whole, is_destroy) {
         (true, true) => format!("Destroy complete! Resources: {destroyed} destroyed."),
         (true, false) => {
-            format!("Apply complete! Resources: {added} added, {changed} changed, {destroyed} destroyed.")
+            format!("Apply complete! Resources: {imported}{added} added, {changed} changed, {destroyed} destroyed.")
         }
         (false, _) => {
             let what = if report.is_interrupted { "Interrupted" } else { "Applied with failures" };
             format!(
-                "{what}. Resources: {added} added, {changed} changed, {destroyed} destroyed. ({})",
+                "{what}. Resources: {imported}{added} added, {changed} changed, {destroyed} destroyed. ({})",
                 report.summary()
             )
         }

@@ -44,10 +44,16 @@ pub(crate) fn command(
     let flags = [
         ("--destroy", arguments.destroy),
         ("--refresh=false", !planning.refresh),
+        ("--refresh-only", planning.refresh_only),
         ("--remove-data", planning.remove_data),
         ("--plaintext-secrets", planning.plaintext_secrets),
     ];
     words.extend(flags.iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| (*flag).to_owned()));
+    for (option, addresses) in
+        [("--target", &planning.targets), ("--exclude", &planning.excludes), ("--replace", &planning.replace)]
+    {
+        words.extend(addresses.iter().map(|address| format!("{option}={address}")));
+    }
     words.extend(planning.allow_data_loss.iter().map(|address| match address.as_str() {
         "" => "--allow-data-loss".to_owned(),
         address => format!("--allow-data-loss={address}"),
@@ -96,6 +102,15 @@ mod tests {
             told("terrace plan --destroy --allow-data-loss=a.b[\"x\"] --allow-data-loss --detail full demo@local"),
             "terrace plan --destroy '--allow-data-loss=a.b[\"x\"]' --allow-data-loss demo@local"
         );
+    }
+
+    #[test]
+    fn the_command_repeats_which_part_is_planned() {
+        assert_eq!(
+            told("terrace plan --target a.b --exclude a.c[0] --replace a.d --refresh=false a.yaml"),
+            "terrace plan --refresh=false --target=a.b '--exclude=a.c[0]' --replace=a.d a.yaml"
+        );
+        assert_eq!(told("terrace plan --refresh-only a.yaml"), "terrace plan --refresh-only a.yaml");
     }
 
     #[test]

@@ -162,7 +162,7 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
             None => failure(prepared, no_prior(), Vec::new(), None),
         },
         // State-only objects are made by their provider within this process.
-        _ if ty.state_only => state_only(applier, prepared, ty, operation).await,
+        _ if ty.state_only && change.action != Action::NoOp => state_only(applier, prepared, ty, operation).await,
         _ => {
             let prior = change.prior.clone().unwrap_or_else(empty_prior);
             let observed = Observed {

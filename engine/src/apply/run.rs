@@ -11,7 +11,7 @@ use super::lease::Held;
 use super::steps::{Step, StepId, Steps};
 use super::values::Values;
 use super::writer::{Ack, Writer};
-use super::{Applier, ApplyError, Components, Failed, Report, opening_writes};
+use super::{Applier, ApplyError, Components, Failed, Report, moves, opening_writes};
 use crate::action::Action;
 use crate::event::Event;
 use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
@@ -38,8 +38,13 @@ pub(super) async fn run(
     if !steps.is_complete() {
         return Err(ApplyError::Loop);
     }
+    let first_step = step_number(steps.all.len());
+    let moved = moves::carry_out(applier, plan, operation, components, held, first_step).await?;
+    let is_spent = moved.is_some();
+    let plan = moved.as_ref().unwrap_or(plan);
     let (writer, writing) = Writer::start(held.leases().clone());
-    let run = Run::new(applier, plan, operation, components, held, steps, writer);
+    let mut run = Run::new(applier, plan, operation, components, held, steps, writer);
+    run.is_spent = is_spent;
     let result = run.finish().await;
     // The task ends when its queue is closed, which the end of the run did.
     let _ = writing.await;

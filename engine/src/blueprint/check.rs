@@ -100,6 +100,7 @@ impl Checker<'_> {
             declarations: Arc::new(declarations.clone()),
             value: Value::Null,
             blueprint: None,
+            moved: Vec::new(),
             span: self.blueprint.span,
         };
         let order = match graph::order(&[component]) {

@@ -4,6 +4,7 @@ use super::{Blueprint, Check, Origin, SpecificSchema};
 use crate::decode::{Fields, wrong_type};
 use crate::descriptor::declaration::{check_names, compile, read_blueprint_outputs, read_resources, required_words};
 use crate::descriptor::stack::check_api_version;
+use crate::descriptor::transitions::read_own_moves;
 use crate::descriptor::{Declarations, Facts, Located};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{SourceId, Sources};
@@ -43,7 +44,7 @@ fn read_node(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Blueprint> {
     let mut fields = Fields::open(node, "a blueprint", diagnostics)?;
-    fields.not_supported_yet(&["data", "reverse", "moved"]);
+    fields.not_supported_yet(&["data", "reverse"]);
     check_api_version(&mut fields);
     check_kind(&mut fields);
     let metadata = fields.required("metadata").and_then(|entry| read_metadata(&entry.value, fields.diagnostics));
@@ -53,6 +54,7 @@ fn read_node(
     let checks = fields.list("checks").iter();
     let checks = checks.filter_map(|item| read_check(item, sources, fields.diagnostics)).collect();
     let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
+    let moved = read_own_moves(fields.list("moved"), fields.diagnostics);
     let outputs = fields.optional("outputs");
     let outputs = outputs.map(|entry| read_blueprint_outputs(&entry.value, sources, fields.diagnostics));
     let acl = fields.optional("acl").map(|entry| read_acl(&entry.value, sources, fields.diagnostics));
@@ -73,6 +75,7 @@ fn read_node(
         specific,
         checks,
         declarations,
+        moved,
         acl,
         span: node.span,
     })

@@ -138,7 +138,7 @@ fn a_blueprint_is_read_whole() {
 fn faults_of_a_blueprint_are_told_with_a_place_and_a_hint() {
     let cases = [
         "kind: Blueprint\n".to_owned(),
-        minimal("a", "kind2: x\ndata: []\nreverse: {}\nmoved: []\n"),
+        minimal("a", "kind2: x\ndata: []\nreverse: {}\nmoved: [{from: x/t.a, to: t.b}]\n"),
         minimal("a", "").replace("kind: Blueprint", "kind: Stack"),
         minimal("a", "").replace("version: 1.0.0", "version: 1.0"),
         minimal("a", "match: {useCaseTemplate: x, kind: [a]}\n"),

@@ -5,6 +5,7 @@
 use super::declaration::{
     check_names, check_unique, compile, read_resources, read_stack_outputs, required_words, unknown_name,
 };
+use super::transitions::{Transitions, read_forgotten, read_imports, read_moves};
 use super::{
     BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FrontEnd, Local, Located, Validation,
     Variable, VariableType, names,
@@ -27,13 +28,14 @@ pub struct StackFile {
     locals: Vec<Local>,
     own: Declarations,
     components: Vec<Component>,
+    transitions: Transitions,
     span: Span,
 }
 
 /// Reads one `kind: Stack` file.
 pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<StackFile> {
     let mut fields = Fields::open(node, "a stack", diagnostics)?;
-    fields.not_supported_yet(&["data", "checks", "moved", "forget", "imports"]);
+    fields.not_supported_yet(&["data", "checks"]);
     check_api_version(&mut fields);
     fields.optional("kind");
     let name = fields.required("metadata").and_then(|entry| read_metadata(&entry.value, fields.diagnostics));
@@ -44,8 +46,13 @@ pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnost
     let own = read_declarations(&mut fields, sources);
     let components = fields.map("components").iter();
     let components = components.filter_map(|entry| read_component(entry, sources, fields.diagnostics)).collect();
+    let transitions = Transitions {
+        moved: read_moves(fields.list("moved"), fields.diagnostics),
+        forget: read_forgotten(&mut fields),
+        imports: read_imports(fields.list("imports"), sources, fields.diagnostics),
+    };
     fields.finish();
-    Some(StackFile { name: name?, variables, locals, own, components, span: node.span })
+    Some(StackFile { name: name?, variables, locals, own, components, transitions, span: node.span })
 }
 
 /// Reads `apiVersion` and reports one that is not ours.
@@ -202,12 +209,14 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
     let (stack, span) = (first.name.value.clone(), first.span);
     let mut own = Declarations::default();
     let (mut variables, mut locals, mut components) = (Vec::new(), Vec::new(), Vec::new());
+    let mut transitions = Transitions::default();
     for file in files {
         own.resources.extend(file.own.resources);
         own.outputs.extend(file.own.outputs);
         variables.extend(file.variables);
         locals.extend(file.locals);
         components.extend(file.components);
+        transitions.extend(file.transitions);
     }
     check_unique(variables.iter().map(|variable: &Variable| &variable.name), "variable", diagnostics);
     check_unique(locals.iter().map(|local: &Local| &local.name), "local", diagnostics);
@@ -231,6 +240,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
         target: None,
         variables,
         locals,
+        transitions,
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod identifier;
 
+use super::transitions::Transitions;
 use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FrontEnd, Located};
 use crate::decode::{listed, wrong_type};
 use crate::diagnostic::{Diagnostic, Severity, closest};
@@ -66,6 +67,7 @@ fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
         target,
         variables: Vec::new(),
         locals: Vec::new(),
+        transitions: Transitions::default(),
     })
 }
 

@@ -1,23 +1,26 @@
 //! Computing a plan: what is declared, what is recorded and what providers say become changes.
 
+use super::asked::Named;
+use super::choice::{Choice, LettingGo};
+use super::components::{compiled_components, follow_components, order_of, recorded_component};
+pub use super::options::{Consent, Options};
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, orphans, outputs, reads, refresh, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, outputs, reads, refresh,
+    twins,
 };
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::compile::CompiledStack;
 use crate::diagnostic::{Diagnostic, Location, has_errors};
 use crate::expression::Functions;
-use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::source::{Sources, Span};
-use crate::store::{ComponentRow, Read, Selection, StateStore, StoreError};
+use crate::store::{Read, Selection, StateStore, StoreError};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use terrace_provider::Attributes;
 use terrace_provider::value::wire::WireError;
 use uuid::Uuid;
 
@@ -56,51 +59,6 @@ pub struct Environment {
     pub settings: terrace_provider::Value,
 }
 
-/// What was asked for.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Only these components, when there are any.
-    pub components: BTreeSet<String>,
-    /// Read the objects that state knows.
-    pub refresh: bool,
-    /// Remove data too.
-    pub remove_data: bool,
-    /// Changes may destroy data.
-    pub allow_data_loss: Consent,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { components: BTreeSet::new(), refresh: true, remove_data: false, allow_data_loss: Consent::None }
-    }
-}
-
-/// Where data may be lost.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Consent {
-    /// Nowhere.
-    #[default]
-    None,
-    /// Everywhere.
-    All,
-    /// At these addresses, of that stack or of any.
-    Addresses(BTreeSet<(Option<StackId>, Address)>),
-}
-
-impl Consent {
-    /// True when data of this resource may be lost.
-    #[must_use]
-    pub fn covers(&self, stack: &StackId, address: &Address) -> bool {
-        match self {
-            Self::None => false,
-            Self::All => true,
-            Self::Addresses(addresses) => {
-                addresses.iter().any(|(of, at)| at == address && of.as_ref().is_none_or(|of| of == stack))
-            }
-        }
-    }
-}
-
 /// Planning could not even begin to answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFailure {
@@ -135,12 +93,22 @@ impl Planner<'_> {
         let mut diagnostics = Vec::new();
         let mut plans = Vec::new();
         let mut reads = Vec::new();
+        let mut named = Named::default();
         let mut shared = SharedRows::of(&self.environment.name);
+        let mut letting_go = Vec::new();
         for stack in stacks {
-            plans.push(self.plan_stack(stack, &mut shared, &mut reads, &mut diagnostics).await?);
+            named.declare(stack);
+            let (plan, lets_go) = match self.options.refresh_only {
+                true => self.observe_stack(stack, &mut shared, &mut named, &mut reads, &mut diagnostics).await?,
+                false => self.plan_stack(stack, &mut shared, &mut named, &mut reads, &mut diagnostics).await?,
+            };
+            plans.push(plan);
+            letting_go.push(lets_go);
         }
-        self.plan_shared(&mut shared, &mut plans, &mut reads, &mut diagnostics)?;
-        self.finish(Mode::Apply, plans, reads, origin, diagnostics).await
+        self.plan_shared(&mut shared, &mut plans, &letting_go, &mut reads, &mut diagnostics)?;
+        self.check_named(named, &plans, &mut diagnostics);
+        let mode = if self.options.refresh_only { Mode::RefreshOnly } else { Mode::Apply };
+        self.finish(mode, plans, reads, origin, diagnostics).await
     }
 
     /// Plans the removal of stacks, or of the chosen components of them. Needs the state only.
@@ -151,11 +119,17 @@ impl Planner<'_> {
         let mut diagnostics = Vec::new();
         let mut plans = Vec::new();
         let mut reads = Vec::new();
+        let mut named = Named::default();
         let mut shared = SharedRows::of(&self.environment.name);
+        let mut letting_go = Vec::new();
         for stack in stacks {
-            plans.push(self.destroy_stack(stack, &mut shared, &mut reads, &mut diagnostics).await?);
+            let (plan, lets_go) =
+                self.destroy_stack(stack, &mut shared, &mut named, &mut reads, &mut diagnostics).await?;
+            plans.push(plan);
+            letting_go.push(lets_go);
         }
-        self.plan_shared(&mut shared, &mut plans, &mut reads, &mut diagnostics)?;
+        self.plan_shared(&mut shared, &mut plans, &letting_go, &mut reads, &mut diagnostics)?;
+        self.check_named(named, &plans, &mut diagnostics);
         self.finish(Mode::Destroy, plans, reads, origin, diagnostics).await
     }
 
@@ -165,11 +139,12 @@ impl Planner<'_> {
         &self,
         shared: &mut SharedRows,
         plans: &mut [StackPlan],
+        letting_go: &[LettingGo],
         reads: &mut Vec<Read>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(), PlanFailure> {
-        for plan in plans.iter_mut() {
-            plan.owners = shared.release(&plan.stack, &|key| self.is_chosen(key));
+        for (plan, lets_go) in plans.iter_mut().zip(letting_go) {
+            plan.owners = shared.release(&plan.stack, &|component, address| lets_go.covers(component, address));
         }
         for plan in plans.iter_mut() {
             plan.changes.extend(shared.take_changes(&plan.stack));
@@ -189,36 +164,51 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn is_chosen(&self, component: &str) -> bool {
-        self.options.components.is_empty() || self.options.components.contains(component)
+    /// Reports names that lead nowhere. With other errors not everything that there is was planned, so it is not known.
+    fn check_named(&self, mut named: Named, plans: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
+        if Named::is_asked(self) && !has_errors(diagnostics) {
+            plans.iter().for_each(|plan| named.plan(plan));
+            named.check(self, diagnostics);
+        }
     }
 
     async fn plan_stack(
         &self,
         compiled: &CompiledStack,
         shared: &mut SharedRows,
+        named: &mut Named,
         reads: &mut Vec<Read>,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Result<StackPlan, PlanFailure> {
+    ) -> Result<(StackPlan, LettingGo), PlanFailure> {
         let stack = &compiled.stack;
         let order = match crate::graph::order(&compiled.components) {
             Ok(order) => order,
             Err(found) => {
                 diagnostics.extend(found);
-                return Ok(StackPlan::empty(stack.clone()));
+                return Ok((StackPlan::empty(stack.clone()), LettingGo::Nothing));
             }
         };
-        let recorded_components = self.recorded_components(stack).await?;
+        let mut recorded_components = self.recorded_components(stack).await?;
+        follow_components(&compiled.transitions.moves, &mut recorded_components);
         let selection = self.selection();
-        let loaded = refresh::load(self, stack, &selection, diagnostics).await?;
+        let mut choice = Choice::of_descriptor(self, compiled);
+        let mut loaded = refresh::rows(self, stack, &selection).await?;
+        named.record(stack, loaded.rows.keys());
+        choice.take_along(&loaded.rows, &order_of(&recorded_components));
+        let outside = loaded.leave_out(&choice);
+        moved::check_border(self, compiled, &choice, &loaded, &outside, diagnostics).await?;
+        refresh::look(self, stack, &selection, &choice, &mut loaded, diagnostics).await?;
+        moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
         reads.extend(self.reads_of_others(compiled).await?);
         shared.load(self, stack, diagnostics).await?;
-        let mut walk = Walk::new(self, compiled, loaded, shared, &recorded_components);
+        let mut components = compiled_components(&choice, compiled, &recorded_components);
+        let is_partial = !choice.is_whole();
+        let lets_go = LettingGo::of_descriptor(&choice);
+        let mut walk = Walk::new(self, compiled, choice, loaded, shared, &recorded_components);
         walk.run(&order, diagnostics).await?;
         let walked = walk.finish(diagnostics).await?;
         reads.extend(walked.reads);
         let described: BTreeSet<&str> = compiled.components.iter().map(|component| component.key.as_str()).collect();
-        let mut components = compiled_components(self, compiled, &recorded_components);
         for component in &mut components {
             component.shared = walked.shared.get(&component.key).cloned().unwrap_or_default();
         }
@@ -226,24 +216,31 @@ impl Planner<'_> {
             if described.contains(key.as_str()) {
                 continue;
             }
-            let part = if self.options.components.is_empty() { Part::Removed } else { Part::Untouched };
+            let is_left = !self.options.components.is_empty() || outside.iter().any(|row| row.component == *key);
+            let part = if is_left { Part::Untouched } else { Part::Removed };
             components.push(recorded_component(key, recorded, part));
         }
-        let outputs = outputs::changes(walked.outputs, &recorded_components, &components);
-        Ok(StackPlan { components, changes: walked.changes, outputs, ..StackPlan::empty(stack.clone()) })
+        let outputs = outputs::changes(walked.outputs, &recorded_components, &components, is_partial);
+        let plan = StackPlan { components, changes: walked.changes, outputs, ..StackPlan::empty(stack.clone()) };
+        Ok((plan, lets_go))
     }
 
     async fn destroy_stack(
         &self,
         stack: &StackId,
         shared: &mut SharedRows,
+        named: &mut Named,
         reads: &mut Vec<Read>,
         diagnostics: &mut Vec<Diagnostic>,
-    ) -> Result<StackPlan, PlanFailure> {
+    ) -> Result<(StackPlan, LettingGo), PlanFailure> {
         let recorded = self.recorded_components(stack).await?;
-        let loaded = refresh::load(self, stack, &self.selection(), diagnostics).await?;
+        let mut loaded = refresh::rows(self, stack, &self.selection()).await?;
+        named.record(stack, loaded.rows.keys());
+        let choice = Choice::of_removal(self, stack, &loaded.rows, &order_of(&recorded));
+        let outside = loaded.leave_out(&choice);
+        refresh::look(self, stack, &self.selection(), &choice, &mut loaded, diagnostics).await?;
         shared.load(self, stack, diagnostics).await?;
-        let mut loaded = loaded;
+        let touched: BTreeSet<String> = loaded.rows.keys().map(|address| address.component.clone()).collect();
         reads.extend(std::mem::take(&mut loaded.reads));
         let mut changes = loaded.take_attempts();
         let mut in_doubt = loaded.in_doubt;
@@ -251,14 +248,19 @@ impl Planner<'_> {
             let doubt = in_doubt.remove(&address);
             changes.extend(orphans::remove(self, stack, &address, row, Reason::Destroy, doubt, diagnostics)?);
         }
+        let is_removed = |key: &str| {
+            let is_left = outside.iter().any(|address| address.component == key);
+            choice.has_component(key) && !is_left && (choice.is_whole() || touched.contains(key))
+        };
         let components: Vec<ComponentPlan> = recorded
             .iter()
             .map(|(key, row)| {
-                recorded_component(key, row, if self.is_chosen(key) { Part::Removed } else { Part::Untouched })
+                recorded_component(key, row, if is_removed(key) { Part::Removed } else { Part::Untouched })
             })
             .collect();
-        let outputs = outputs::changes(Vec::new(), &recorded, &components);
-        Ok(StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) })
+        let outputs = outputs::changes(Vec::new(), &recorded, &components, false);
+        let lets_go = LettingGo::of_removal(&choice, components.iter());
+        Ok((StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) }, lets_go))
     }
 
     async fn finish(
@@ -285,7 +287,7 @@ impl Planner<'_> {
             environment: self.environment.name.clone(),
             environment_note: self.environment.note.clone(),
             mode,
-            is_complete: self.options.components.is_empty(),
+            is_complete: !self.options.is_partial(),
             is_errored: has_errors(&diagnostics),
             origin,
             reads: reads::needed(&stacks, reads),
@@ -293,19 +295,6 @@ impl Planner<'_> {
             notes: diagnostics.iter().map(|diagnostic| note(diagnostic, self.sources)).collect(),
         };
         Ok(Computed { plan, diagnostics })
-    }
-
-    /// What is recorded of components, by key.
-    async fn recorded_components(&self, stack: &StackId) -> Result<BTreeMap<String, RecordedComponent>, PlanFailure> {
-        let rows = self.store.components(stack).await?;
-        rows.into_iter()
-            .map(|row| {
-                let outputs = record::open_attributes(&row.outputs, self.seal).map_err(|error| {
-                    PlanFailure::Sealed { address: format!("the outputs of {stack}:{}", row.key), error }
-                })?;
-                Ok((row.key.clone(), RecordedComponent { row, outputs }))
-            })
-            .collect()
     }
 
     /// The rows of components that are left alone and that chosen ones depend on: their outputs are made of them.
@@ -331,7 +320,7 @@ impl Planner<'_> {
         Ok(rows.into_iter().map(read).collect())
     }
 
-    fn selection(&self) -> Selection {
+    pub(super) fn selection(&self) -> Selection {
         match self.options.components.is_empty() {
             true => Selection::All,
             false => Selection::Components(self.options.components.clone()),
@@ -368,14 +357,8 @@ impl Planner<'_> {
     }
 }
 
-/// What is recorded of a component, opened.
-pub(crate) struct RecordedComponent {
-    pub(crate) row: ComponentRow,
-    pub(crate) outputs: Attributes,
-}
-
 impl StackPlan {
-    fn empty(stack: StackId) -> Self {
+    pub(super) fn empty(stack: StackId) -> Self {
         Self {
             stack,
             components: Vec::new(),
@@ -386,7 +369,7 @@ impl StackPlan {
         }
     }
 
-    fn sort(&mut self) {
+    pub(super) fn sort(&mut self) {
         let keys = self.components.iter().map(|component| component.key.as_str());
         let position: BTreeMap<&str, usize> = keys.enumerate().map(|(position, key)| (key, position + 1)).collect();
         self.changes = in_order(std::mem::take(&mut self.changes), &position);
@@ -419,42 +402,6 @@ fn in_order(mut changes: Vec<Change>, components: &BTreeMap<&str, usize>) -> Vec
         }
     }
     changes
-}
-
-fn compiled_components(
-    planner: &Planner<'_>,
-    compiled: &CompiledStack,
-    recorded: &BTreeMap<String, RecordedComponent>,
-) -> Vec<ComponentPlan> {
-    let is_chosen = |key: &str| planner.options.components.is_empty() || planner.options.components.contains(key);
-    compiled
-        .components
-        .iter()
-        .map(|component| ComponentPlan {
-            key: component.key.clone(),
-            depends_on: component.depends_on.iter().filter_map(|dependency| dependency.key.clone()).collect(),
-            depended_on: recorded.get(&component.key).map(|it| it.row.depends_on.clone()).unwrap_or_default(),
-            shared: Vec::new(),
-            blueprint: component.blueprint.clone(),
-            part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
-            recorded_outputs: match is_chosen(&component.key) {
-                true => Attributes::new(),
-                false => recorded.get(&component.key).map(|recorded| recorded.outputs.clone()).unwrap_or_default(),
-            },
-        })
-        .collect()
-}
-
-fn recorded_component(key: &str, recorded: &RecordedComponent, part: Part) -> ComponentPlan {
-    ComponentPlan {
-        key: key.to_owned(),
-        depends_on: recorded.row.depends_on.clone(),
-        depended_on: recorded.row.depends_on.clone(),
-        shared: Vec::new(),
-        blueprint: recorded.row.blueprint.clone(),
-        part,
-        recorded_outputs: recorded.outputs.clone(),
-    }
 }
 
 /// Instances of one declaration repeat its mistakes: one of each is enough.

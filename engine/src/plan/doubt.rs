@@ -27,6 +27,8 @@ pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
     Change {
         address: opened.address,
         deposed: opened.deposed,
+        moved_from: None,
+        import_id: None,
         action: Action::NoOp,
         reason: None,
         place: None,

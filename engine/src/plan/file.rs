@@ -219,6 +219,8 @@ impl Writing<'_> {
         Ok(ChangeJson {
             address: change.address.clone(),
             deposed: change.deposed.clone(),
+            moved_from: change.moved_from.clone(),
+            import_id: change.import_id.clone(),
             action: change.action,
             reason: change.reason.clone(),
             place: change.place.clone(),

@@ -8,6 +8,7 @@ use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::store::RowStatus;
+use terrace_provider::schema::Timeouts;
 
 /// Plans the removal of one row; `None` when there is nothing to do.
 pub(crate) fn remove(
@@ -38,29 +39,44 @@ pub(crate) fn remove(
         (_, true) => Reason::Gone,
         _ => reason,
     };
-    Ok(Some(Change {
+    let action = match (&in_doubt, row.is_gone) {
+        (Some(_), _) => Action::NoOp,
+        // What is gone already is only dropped from state.
+        (None, true) => Action::Forget,
+        (None, false) => action,
+    };
+    Ok(Some(removal(address, row, action, reason, lifecycle.timeouts(ty), in_doubt)))
+}
+
+/// The change of a row that goes, whatever becomes of its object.
+pub(crate) fn removal(
+    address: &Address,
+    row: LoadedRow,
+    action: Action,
+    reason: Reason,
+    timeouts: Timeouts,
+    in_doubt: Option<String>,
+) -> Change {
+    Change {
         address: address.clone(),
         deposed: row.opened.deposed.clone(),
-        action: match (&in_doubt, row.is_gone) {
-            (Some(_), _) => Action::NoOp,
-            // What is gone already is only dropped from state.
-            (None, true) => Action::Forget,
-            (None, false) => action,
-        },
+        moved_from: row.moved_from,
+        import_id: None,
+        action,
         reason: Some(reason),
         place: None,
         provider: row.opened.provider.clone(),
         generation: row.opened.generation,
         depends_on: Vec::new(),
         drift: row.drift,
+        lifecycle: row.opened.prior.lifecycle.clone(),
         prior: Some(row.opened.prior),
         after: None,
         replace_paths: Vec::new(),
         triggered_by: Vec::new(),
         ignored: Vec::new(),
-        timeouts: lifecycle.timeouts(ty),
-        lifecycle,
+        timeouts,
         data_loss: None,
         in_doubt,
-    }))
+    }
 }

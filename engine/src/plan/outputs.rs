@@ -1,12 +1,13 @@
 //! Outputs of components: evaluated after their resources, compared with what is recorded.
 
-use super::compute::{Planner, RecordedComponent};
+use super::components::RecordedComponent;
+use super::compute::Planner;
 use super::scope::PlanScope;
 use super::walk::KEPT_ROOTS;
 use super::{ComponentPlan, Deferred, OutputChange, Part};
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::Value;
 
@@ -22,15 +23,28 @@ pub(crate) struct PlannedOutput {
     pub(crate) is_recorded: bool,
 }
 
-/// Evaluates the outputs of a component.
+/// Evaluates the outputs of a component, but for those that are kept as they are recorded.
 pub(crate) fn evaluate(
     planner: &Planner<'_>,
     component: &CompiledComponent,
     scope: &PlanScope<'_>,
+    kept: &HashMap<String, Option<Value>>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<PlannedOutput> {
     let mut planned = Vec::new();
     for output in &component.declarations.outputs {
+        if let Some(recorded) = kept.get(&output.name.value) {
+            planned.extend(recorded.clone().map(|value| PlannedOutput {
+                component: component.key.clone(),
+                name: output.name.value.clone(),
+                is_recorded: true,
+                value,
+                deferred: None,
+                is_public: output.is_public,
+                label: None,
+            }));
+            continue;
+        }
         let value = match output.value.evaluate(scope, planner.functions) {
             Ok(value) => value,
             Err(found) => {
@@ -79,11 +93,13 @@ pub(crate) fn evaluate(
     planned
 }
 
-/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them.
+/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them; those that are not
+/// declared any more stay when only a part is planned.
 pub(crate) fn changes(
     planned: Vec<PlannedOutput>,
     recorded: &BTreeMap<String, RecordedComponent>,
     components: &[ComponentPlan],
+    is_partial: bool,
 ) -> Vec<OutputChange> {
     let before = |component: &str, name: &str| recorded.get(component)?.outputs.get(name).cloned();
     let kept: HashSet<(String, String)> =
@@ -111,7 +127,7 @@ pub(crate) fn changes(
                 component: component.key.clone(),
                 name: name.clone(),
                 before: Some(value.clone()),
-                after: None,
+                after: is_partial.then(|| value.clone()),
                 deferred: None,
                 is_public: true,
                 label: None,

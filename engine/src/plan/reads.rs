@@ -40,6 +40,9 @@ struct Needed<'p> {
 impl<'p> Needed<'p> {
     fn change(&mut self, stack: &'p StackId, change: &'p Change) {
         self.address(stack, &change.address);
+        if let Some(from) = &change.moved_from {
+            self.address(stack, from);
+        }
         // What is only removed takes no value from what it was made after.
         let needed = if change.after.is_some() { change.depends_on.as_slice() } else { &[] };
         for address in needed {

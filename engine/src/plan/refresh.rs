@@ -1,6 +1,7 @@
 //! What is recorded, and how it looks now: rows are loaded, read in batches, and intents that a crash left are looked
 //! into. Nothing is written.
 
+use super::choice::Choice;
 use super::compute::{PlanFailure, Planner};
 use super::doubt::attempted;
 use super::{Change, Prior};
@@ -43,6 +44,18 @@ impl Loaded {
         self.attempts.extend(more.attempts);
     }
 
+    /// Leaves out the rows that were not chosen, and answers their addresses.
+    pub(crate) fn leave_out(&mut self, choice: &Choice) -> Vec<Address> {
+        if choice.is_whole() {
+            return Vec::new();
+        }
+        let outside: Vec<Address> = self.rows.keys().filter(|address| !choice.covers(address)).cloned().collect();
+        for address in &outside {
+            self.rows.remove(address);
+        }
+        outside
+    }
+
     /// The changes of objects that only a step in doubt knows of, for those that nothing declares.
     pub(crate) fn take_attempts(&mut self) -> Vec<Change> {
         let in_doubt = &mut self.in_doubt;
@@ -59,6 +72,8 @@ pub(crate) struct LoadedRow {
     pub(crate) is_gone: bool,
     /// What differs from what was recorded.
     pub(crate) drift: Vec<Path>,
+    /// The address that it had until now.
+    pub(crate) moved_from: Option<Address>,
 }
 
 /// Loads and refreshes rows.
@@ -68,19 +83,38 @@ pub(crate) async fn load(
     selection: &Selection,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Loaded, PlanFailure> {
+    let mut loaded = rows(planner, stack, selection).await?;
+    look(planner, stack, selection, &Choice::default(), &mut loaded, diagnostics).await?;
+    Ok(loaded)
+}
+
+/// Loads rows as they are recorded.
+pub(crate) async fn rows(planner: &Planner<'_>, stack: &StackId, selection: &Selection) -> Result<Loaded, PlanFailure> {
     let mut loaded = Loaded::default();
     for row in planner.store.rows(stack, selection).await? {
         let address = row.address.clone();
         let opened = record::open(row, planner.seal)
             .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error })?;
         loaded.reads.push(read_of(&opened));
-        loaded.rows.insert(address, LoadedRow { opened, is_gone: false, drift: Vec::new() });
-    }
-    apply_open_intents(planner, stack, selection, &mut loaded, diagnostics).await?;
-    if planner.options.refresh {
-        refresh(planner, stack, &mut loaded, diagnostics).await;
+        loaded.rows.insert(address, LoadedRow::new(opened));
     }
     Ok(loaded)
+}
+
+/// Looks at the objects of rows, and at the open steps of what was chosen.
+pub(crate) async fn look(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    selection: &Selection,
+    choice: &Choice,
+    loaded: &mut Loaded,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<(), PlanFailure> {
+    apply_open_intents(planner, stack, selection, choice, loaded, diagnostics).await?;
+    if planner.options.refresh {
+        refresh(planner, stack, loaded, diagnostics).await;
+    }
+    Ok(())
 }
 
 fn read_of(opened: &Opened) -> Read {
@@ -158,6 +192,10 @@ async fn read_chunk(
 }
 
 impl LoadedRow {
+    fn new(opened: Opened) -> Self {
+        Self { opened, is_gone: false, drift: Vec::new(), moved_from: None }
+    }
+
     fn take(&mut self, ty: &ResourceType, observed: Option<Observed>) {
         let Some(observed) = observed else {
             self.is_gone = true;
@@ -187,11 +225,15 @@ async fn apply_open_intents(
     planner: &Planner<'_>,
     stack: &StackId,
     selection: &Selection,
+    choice: &Choice,
     loaded: &mut Loaded,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {
     for open in planner.store.open_intents(stack, selection).await? {
         let address = open.intent.row.address.clone();
+        if !choice.covers(&address) {
+            continue;
+        }
         if !open.is_orphaned {
             diagnostics.push(
                 Diagnostic::note(
@@ -219,7 +261,7 @@ async fn apply_open_intents(
                     private: observed.private,
                     ..opened.prior
                 };
-                loaded.rows.insert(address, LoadedRow { opened, is_gone: false, drift: Vec::new() });
+                loaded.rows.insert(address, LoadedRow::new(opened));
             }
             Finding::Nothing => {
                 diagnostics.push(interrupted(stack, &address, "it did not take effect"));

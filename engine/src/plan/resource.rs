@@ -2,9 +2,10 @@
 
 use super::compute::{PlanFailure, Planner};
 use super::refresh::LoadedRow;
-use super::{After, Change, DataLossNote, Deferred, Prior, contract, ignored};
+use super::{After, Change, DataLossNote, Deferred, Prior, contract, ignored, import};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
+use crate::compile::CompiledImport;
 use crate::deadline;
 use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
@@ -17,8 +18,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    Attempt, Attributes, DataAmount, ErrorKind, Found, Path, PlannedChange, ProposedChange, ResourceType, Session,
-    Value,
+    Attempt, Attributes, DataAmount, ErrorKind, Found, Observed, Path, PlannedChange, ProposedChange, ResourceType,
+    Session, Value,
 };
 
 /// One instance to be planned.
@@ -40,6 +41,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) place: Option<Place>,
     pub(crate) row: Option<LoadedRow>,
     pub(crate) in_doubt: Option<String>,
+    pub(crate) import: Option<CompiledImport>,
 }
 
 /// Plans one instance.
@@ -54,6 +56,7 @@ pub(crate) async fn plan(
     let is_gone = wanted.row.as_ref().is_some_and(|row| row.is_gone);
     let drift = wanted.row.as_ref().map(|row| row.drift.clone()).unwrap_or_default();
     let recorded_instance = wanted.row.as_ref().map(|row| row.opened.provider.clone());
+    let moved_from = wanted.row.as_ref().and_then(|row| row.moved_from.clone());
     let mut prior = wanted.row.filter(|row| !row.is_gone).map(|row| row.opened.prior);
     if let Some(recorded) = &recorded_instance
         && *recorded != wanted.provider
@@ -73,7 +76,15 @@ pub(crate) async fn plan(
         return Ok(None);
     }
     let mut is_adopted = false;
-    if prior.is_none() && wanted.adopt != Adopt::Never {
+    let import = wanted.import.as_ref().filter(|_| prior.is_none() && !is_gone && wanted.in_doubt.is_none());
+    if let Some(import) = import {
+        let address = (wanted.stack, &wanted.address, wanted.provider.as_str());
+        let Some(found) = import::look_up(planner, session, wanted.ty, address, import, diagnostics).await? else {
+            return Ok(None);
+        };
+        prior = Some(found);
+        is_adopted = true;
+    } else if prior.is_none() && wanted.adopt != Adopt::Never {
         prior =
             find_existing(session, wanted.ty, &address_text, &wanted.config, wanted.timeouts.read, diagnostics).await;
         is_adopted = prior.is_some();
@@ -82,11 +93,12 @@ pub(crate) async fn plan(
     let deferred = wanted.deferred.filter(|_| config.values().any(Value::has_unknown));
     let mut write_only = write_only_detectors(planner, wanted.ty, &config);
     let changed_write_only = changed_and_counting(prior.as_ref(), &write_only, &wanted.ignored);
-    let is_tainted = prior.as_ref().is_some_and(|prior| prior.status == RowStatus::Tainted);
-    let forced = match (is_tainted, wanted.triggered_by.is_empty()) {
-        (true, _) => Some(Reason::Tainted),
-        (false, false) => Some(Reason::Triggered),
-        (false, true) => None,
+    let is_requested = !is_adopted && planner.options.replaces(wanted.stack, &wanted.address);
+    let forced = match prior.as_ref().map(|prior| prior.status) {
+        Some(RowStatus::Tainted) => Some(Reason::Tainted),
+        Some(_) if is_requested => Some(Reason::Requested),
+        _ if !wanted.triggered_by.is_empty() => Some(Reason::Triggered),
+        _ => None,
     };
     let recorded = prior.as_ref().map(|prior| record::recorded(wanted.stack, &wanted.address, prior));
     let proposed = ProposedChange {
@@ -125,7 +137,12 @@ pub(crate) async fn plan(
         // Nothing is sent, so what was sent last still stands.
         write_only.clone_from(&prior.write_only);
     }
-    let reason = decision.reason.or_else(|| is_gone.then_some(Reason::Gone)).or_else(|| {
+    if let Some(import) = import.filter(|_| decision.action.is_replace()) {
+        diagnostics.push(import::another_object(&address_text, import, prior.as_ref(), &planned));
+        return Ok(None);
+    }
+    let imported = import.map(|_| Reason::Imported);
+    let reason = decision.reason.or(imported).or_else(|| is_gone.then_some(Reason::Gone)).or_else(|| {
         let is_mended = decision.action == Action::Update && is_as_recorded(wanted.ty, prior.as_ref(), &planned);
         is_mended.then_some(Reason::Drifted)
     });
@@ -147,6 +164,8 @@ pub(crate) async fn plan(
     let change = Change {
         address: wanted.address,
         deposed: None,
+        moved_from,
+        import_id: import.map(|import| import.id.clone()),
         action: if wanted.in_doubt.is_some() { Action::NoOp } else { decision.action },
         triggered_by: match reason {
             Some(Reason::Triggered) => wanted.triggered_by,
@@ -221,6 +240,20 @@ fn is_as_recorded(ty: &ResourceType, prior: Option<&Prior>, planned: &PlannedCha
         .all(|path| path.get(&planned.planned).is_some_and(Value::has_unknown))
 }
 
+/// An object that nobody recorded, as it was found.
+pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
+    Prior {
+        status: RowStatus::Ready,
+        attributes: record::storable(ty, &Attributes::new(), &observed),
+        identity: observed.identity,
+        recorded: None,
+        private: observed.private,
+        dependencies: Vec::new(),
+        write_only: BTreeMap::new(),
+        lifecycle: Lifecycle::default(),
+    }
+}
+
 /// The object of that identity, when there is one that nobody recorded.
 async fn find_existing(
     session: &dyn Session,
@@ -241,16 +274,7 @@ async fn find_existing(
         lost_call: None,
     };
     match deadline::reading(timeout, session.find(ty, &attempt)).await {
-        Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(Prior {
-            status: RowStatus::Ready,
-            attributes: record::storable(ty, &Attributes::new(), &observed),
-            identity: observed.identity,
-            recorded: None,
-            private: observed.private,
-            dependencies: Vec::new(),
-            write_only: BTreeMap::new(),
-            lifecycle: Lifecycle::default(),
-        }),
+        Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
         Ok(Found::Absent | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
             diagnostics.push(Diagnostic::error("cannot_read", format!("{address} cannot be looked for: {error}")));

@@ -274,7 +274,7 @@ impl SharedRows {
 
     /// Takes ownership from the chosen components of a stack that do not declare it (any more). Comes after the stacks
     /// of the plan were all walked, stack by stack: the last one to let go carries what becomes of the object.
-    pub(crate) fn release(&mut self, stack: &StackId, is_chosen: &dyn Fn(&str) -> bool) -> Vec<OwnerChange> {
+    pub(crate) fn release(&mut self, stack: &StackId, is_chosen: &dyn Fn(&str, &Address) -> bool) -> Vec<OwnerChange> {
         let mut changes = Vec::new();
         for (address, owners) in &mut self.owners {
             // An object that may be there keeps its owners, or nobody would ever remove it.
@@ -287,7 +287,7 @@ impl SharedRows {
             let is_taken_up = declared.is_some() && self.retained.contains(address);
             let is_leaving = |owner: &Owner| match is_taken_up {
                 true => declared.and_then(|all| all.first()).is_some_and(|first| first.owner.0 == *stack),
-                false => owner.0 == *stack && is_chosen(&owner.1),
+                false => owner.0 == *stack && is_chosen(&owner.1, address),
             };
             let leaving: Vec<Owner> =
                 owners.keys().filter(|owner| is_leaving(owner) && !declares(owner)).cloned().collect();
@@ -355,6 +355,11 @@ impl SharedRows {
     /// Who owns these objects, the owners that leave included.
     pub(crate) fn owners_of(&self, addresses: &BTreeSet<&Address>) -> Vec<Ownership> {
         self.recorded.iter().filter(|owner| addresses.contains(&owner.address)).cloned().collect()
+    }
+
+    /// The rows that were loaded.
+    pub(crate) fn loaded(&mut self) -> &mut Loaded {
+        &mut self.loaded
     }
 
     /// What was read, with its generation.

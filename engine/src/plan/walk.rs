@@ -2,18 +2,22 @@
 //! what the next ones see.
 
 mod dependencies;
+mod ending;
 mod expand;
 mod prepare;
+mod repetition;
+mod transitions;
 mod triggered;
 
-use super::compute::{PlanFailure, Planner, RecordedComponent};
+use super::choice::Choice;
+use super::components::RecordedComponent;
+use super::compute::{PlanFailure, Planner};
 use super::outputs::PlannedOutput;
 use super::refresh::Loaded;
 use super::resource::{self, Wanted};
 use super::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
-use super::{Change, Deferred, SharedName, ignored, orphans, outputs};
-use crate::action::Reason;
+use super::{Change, Deferred, SharedName, ignored};
 use crate::address::{Address, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::ResourceDeclaration;
@@ -21,7 +25,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Visit, names};
 use crate::store::Read;
 use indexmap::IndexMap;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use terrace_provider::{Attributes, Map, ResourceType, Session, Value};
@@ -41,6 +45,9 @@ pub(crate) struct Walked {
 pub(crate) struct Walk<'a, 'p> {
     planner: &'a Planner<'p>,
     compiled: &'a CompiledStack,
+    choice: Choice,
+    /// The outputs as recorded.
+    recorded_outputs: ComponentOutputs,
     loaded: Loaded,
     shared: &'a mut SharedRows,
     parts: Vec<ComponentPart<'a>>,
@@ -48,6 +55,8 @@ pub(crate) struct Walk<'a, 'p> {
     changes: Vec<Change>,
     outputs: Vec<PlannedOutput>,
     absent_reads: Vec<Read>,
+    /// Addresses whose imports are accounted for.
+    imported: BTreeSet<Address>,
 }
 
 /// What the walk knows of one component.
@@ -87,11 +96,12 @@ impl<'a, 'p> Walk<'a, 'p> {
     pub(crate) fn new(
         planner: &'a Planner<'p>,
         compiled: &'a CompiledStack,
+        choice: Choice,
         loaded: Loaded,
         shared: &'a mut SharedRows,
         recorded: &BTreeMap<String, RecordedComponent>,
     ) -> Self {
-        let is_chosen = |key: &str| planner.options.components.is_empty() || planner.options.components.contains(key);
+        let is_chosen = |key: &str| choice.plans_component(key);
         let urns = compiled
             .components
             .iter()
@@ -121,9 +131,13 @@ impl<'a, 'p> Walk<'a, 'p> {
             .filter(|(key, _)| !is_chosen(key))
             .map(|(key, recorded)| (key.clone(), recorded.outputs.clone()))
             .collect();
+        let recorded_outputs: ComponentOutputs =
+            recorded.iter().map(|(key, recorded)| (key.clone(), recorded.outputs.clone())).collect();
         Self {
             planner,
             compiled,
+            choice,
+            recorded_outputs,
             loaded,
             shared,
             parts,
@@ -131,6 +145,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             changes: Vec::new(),
             outputs: Vec::new(),
             absent_reads: Vec::new(),
+            imported: BTreeSet::new(),
         }
     }
 
@@ -150,6 +165,9 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(declaration) = part.component.declarations.resources.get(block.resource) else { return Ok(()) };
         let name = declaration.name.value.clone();
         let before = self.changes.len();
+        if !self.choice.has_block(&block_address(part, declaration)) {
+            return Ok(());
+        }
         let value = self.plan_block(block, declaration, diagnostics).await?;
         if let Some(part) = self.parts.get_mut(block.component) {
             if value.is_none() {
@@ -179,6 +197,9 @@ impl<'a, 'p> Walk<'a, 'p> {
         }
         let Some(triggered_by) = self.triggered_by(block, declaration, diagnostics) else { return Ok(None) };
         let Some(instances) = self.expand(block, declaration, diagnostics) else { return Ok(None) };
+        if declaration.shared.is_none() {
+            self.take_over_repetition(block, declaration, ty, &instances, diagnostics);
+        }
         let is_single = declaration.for_each.is_none();
         let config = Arc::new(declaration.config.clone());
         let mut values = IndexMap::with_capacity(instances.len());
@@ -186,6 +207,10 @@ impl<'a, 'p> Walk<'a, 'p> {
         for instance in instances {
             let part = self.parts.get(block.component);
             let Some(part) = part else { return Ok(None) };
+            let own = Address { key: instance.key.clone(), ..block_address(part, declaration) };
+            if !self.choice.covers(&own) {
+                continue;
+            }
             let scope = self.scope(part, instance.each.as_ref());
             let Some(is_there) = self.is_there(declaration, &scope, diagnostics) else { return Ok(None) };
             if !is_there {
@@ -215,15 +240,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                     };
                     self.plan_shared(block, declaration, ty, named, provider, prepared, &*session, diagnostics).await?
                 }
-                None => {
-                    let address = Address {
-                        component: part.component.key.clone(),
-                        ty: ty.name.to_owned(),
-                        name: declaration.name.value.clone(),
-                        key: instance.key.clone(),
-                    };
-                    self.plan_own(declaration, ty, address, provider, prepared, &*session, diagnostics).await?
-                }
+                None => self.plan_own(declaration, ty, own, provider, prepared, &*session, diagnostics).await?,
             };
             match (is_single, instance.key) {
                 (false, Some(key)) => {
@@ -246,6 +263,8 @@ impl<'a, 'p> Walk<'a, 'p> {
         session: &dyn Session,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Value, PlanFailure> {
+        self.check_not_gone(declaration, &address, diagnostics);
+        let import = self.take_import(&address);
         let row = self.loaded.rows.remove(&address);
         if row.is_none() {
             self.absent_reads.push(Read::absent(&self.compiled.stack, &address));
@@ -255,6 +274,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             stack: &self.compiled.stack,
             row,
             in_doubt,
+            import,
             ..wanted(self.planner, &self.compiled.stack, declaration, ty, address, provider, prepared)
         };
         let change = resource::plan(self.planner, session, wanted, diagnostics).await?;
@@ -315,49 +335,15 @@ impl<'a, 'p> Walk<'a, 'p> {
     fn scope<'s>(&'s self, part: &'s ComponentPart<'_>, each: Option<&'s Value>) -> PlanScope<'s> {
         PlanScope { facts: &part.facts, resources: &part.values, outputs: &self.component_outputs, each }
     }
-
-    /// Evaluates the outputs of a component whose resources were all planned.
-    fn end(&mut self, position: usize, diagnostics: &mut Vec<Diagnostic>) {
-        let Some(part) = self.parts.get(position).filter(|part| part.is_chosen) else { return };
-        let scope = self.scope(part, None);
-        let planned = outputs::evaluate(self.planner, part.component, &scope, diagnostics);
-        let values = planned.iter().map(|output| (output.name.clone(), output.value.clone())).collect();
-        self.component_outputs.insert(part.component.key.clone(), values);
-        self.outputs.extend(planned);
-    }
-
-    /// Plans what is left: rows that nothing declares.
-    pub(crate) async fn finish(mut self, diagnostics: &mut Vec<Diagnostic>) -> Result<Walked, PlanFailure> {
-        let stack = &self.compiled.stack;
-        let positions: HashMap<&str, usize> =
-            self.compiled.components.iter().enumerate().map(|(at, component)| (component.key.as_str(), at)).collect();
-        for (address, row) in std::mem::take(&mut self.loaded.rows) {
-            let part = positions.get(address.component.as_str()).and_then(|position| self.parts.get(*position));
-            if part.is_some_and(|part| part.failed.contains(&address.name)) {
-                continue;
-            }
-            let reason = orphan_reason(part, &address);
-            let doubt = self.loaded.in_doubt.remove(&address);
-            let change = orphans::remove(self.planner, stack, &address, row, reason, doubt, diagnostics)?;
-            self.changes.extend(change);
-        }
-        self.changes.extend(self.loaded.take_attempts());
-        let mut reads = std::mem::take(&mut self.loaded.reads);
-        reads.append(&mut self.absent_reads);
-        let shared = self.parts.into_iter().map(|part| (part.component.key.clone(), part.shared_names())).collect();
-        Ok(Walked { changes: self.changes, shared, outputs: self.outputs, reads })
-    }
 }
 
-fn orphan_reason(part: Option<&ComponentPart<'_>>, address: &Address) -> Reason {
-    // A stack's own resources belong to no component that could go.
-    let Some(part) = part else {
-        return if address.component.is_empty() { Reason::NoConfig } else { Reason::NoComponent };
-    };
-    match (part.values.get(&address.name), &address.key) {
-        (Some(BlockValue::Instances(_)), Some(_)) => Reason::NoKey,
-        (Some(BlockValue::Instances(_)), None) | (Some(BlockValue::Single(_)), Some(_)) => Reason::WrongRepetition,
-        _ => Reason::NoConfig,
+/// The address of a declared resource as a whole.
+fn block_address(part: &ComponentPart<'_>, declaration: &ResourceDeclaration) -> Address {
+    Address {
+        component: part.component.key.clone(),
+        ty: declaration.ty.value.clone(),
+        name: declaration.name.value.clone(),
+        key: None,
     }
 }
 
@@ -396,6 +382,7 @@ fn wanted<'w>(
         place: planner.sources.place(declaration.name.span),
         row: None,
         in_doubt: None,
+        import: None,
     }
 }
 

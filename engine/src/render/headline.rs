@@ -9,19 +9,30 @@ use terrace_provider::{Attributes, Path, Value};
 
 /// The sign of a change whose last step is in doubt.
 pub(crate) const IN_DOUBT: &str = "?";
+/// The sign of a resource that only has another address.
+pub(crate) const MOVED: &str = ">";
 /// What stands behind a change that destroys data.
 pub(crate) const DESTROYS_DATA: &str = "! destroys data";
 
 /// The sign of a change.
 pub(crate) const fn sign(change: &Change) -> &'static str {
-    match change.in_doubt {
-        Some(_) => IN_DOUBT,
-        None => change.action.sign(),
+    match (&change.in_doubt, change.action) {
+        (Some(_), _) => IN_DOUBT,
+        (None, Action::NoOp) if change.moved_from.is_some() => MOVED,
+        (None, action) => action.sign(),
     }
 }
 
 /// What follows the address; may be empty.
 pub(crate) fn note(change: &Change, mode: Mode) -> String {
+    let moved = change.moved_from.as_ref().map(|from| match from.component == change.address.component {
+        true => format!("moved from {}", visible(&from.local().to_string())),
+        false => format!("moved from {}", visible(&from.to_string())),
+    });
+    joined([moved, Some(what_and_why(change, mode))], ", ")
+}
+
+fn what_and_why(change: &Change, mode: Mode) -> String {
     if let Some(reason) = &change.in_doubt {
         return format!("in doubt: {}", visible(reason));
     }
@@ -29,6 +40,7 @@ pub(crate) fn note(change: &Change, mode: Mode) -> String {
     let reason = reason.map(Reason::text);
     match change.action {
         Action::NoOp if change.drift.is_empty() => String::new(),
+        Action::NoOp if mode == Mode::RefreshOnly => "changed outside terrace, is recorded".to_owned(),
         Action::NoOp => "changed outside terrace, nothing to mend".to_owned(),
         Action::Create => joined([size(change), reason.map(ToOwned::to_owned)], ", "),
         Action::Update => joined([changed(change), reason.map(ToOwned::to_owned)], ", "),
@@ -38,6 +50,10 @@ pub(crate) fn note(change: &Change, mode: Mode) -> String {
         }
         Action::Delete => reason.unwrap_or_default().to_owned(),
         Action::Read => "is read while applying".to_owned(),
+        Action::Adopt if change.import_id.is_some() => {
+            let id = change.import_id.as_deref().unwrap_or_default();
+            joined([Some(format!("imported from {}", visible(id))), changed(change)], ", ")
+        }
         Action::Adopt => joined([Some(reason.unwrap_or("exists, is taken over").to_owned()), changed(change)], ", "),
         Action::Forget => joined([Some("dropped from state".to_owned()), reason.map(ToOwned::to_owned)], ": "),
         Action::Retain => joined([Some("its data stays".to_owned()), reason.map(ToOwned::to_owned)], ": "),

@@ -207,6 +207,9 @@ impl Screen {
                 let _ = writeln!(self.text, "  {}: {}", visible(&stack.stack.to_string()), to_do(&stack.counts()));
             }
         }
+        if plan.mode == Mode::RefreshOnly && plan.has_changes() {
+            self.line("This is a refresh-only plan: applying it records what was found, and changes nothing else.");
+        }
         if plan.is_errored && plan.has_changes() {
             self.line("This plan has errors and cannot be applied.");
         }

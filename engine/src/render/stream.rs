@@ -125,9 +125,17 @@ fn resource(address: &Address, qualified: &str) -> Json {
 }
 
 fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp) -> Json {
-    let action = if change.in_doubt.is_some() { "noop" } else { word(change.action) };
+    let action = match (&change.in_doubt, change.action, &change.moved_from) {
+        (None, Action::NoOp, Some(_)) => "move",
+        (None, action, _) => word(action),
+        (Some(_), _, _) => "noop",
+    };
     let mut told = Object::new();
     told.insert("resource".to_owned(), resource_of(plan, stack, change));
+    if let Some(from) = &change.moved_from {
+        let previous = resource(from, &qualified(plan, &stack.stack, &from.to_string()));
+        told.insert("previous_resource".to_owned(), previous);
+    }
     put(&mut told, "action", action);
     if let Some(reason) = change.reason.as_ref().and_then(reason) {
         put(&mut told, "reason", reason);
@@ -157,7 +165,7 @@ fn summary(plan: &Plan, at: Timestamp) -> Json {
     let changes = json!({
         "add": counts.add,
         "change": counts.change,
-        "import": counts.adopted,
+        "import": counts.adopted + counts.imported,
         "remove": counts.destroy,
         "operation": operation,
     });

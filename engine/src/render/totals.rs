@@ -11,6 +11,8 @@ pub(crate) fn totals(plan: &Plan) -> Counts {
         destroy: sum.destroy + counts.destroy,
         replaced: sum.replaced + counts.replaced,
         adopted: sum.adopted + counts.adopted,
+        imported: sum.imported + counts.imported,
+        moved: sum.moved + counts.moved,
         forgotten: sum.forgotten + counts.forgotten,
         retained: sum.retained + counts.retained,
         drifted: sum.drifted + counts.drifted,
@@ -22,7 +24,11 @@ pub(crate) fn totals(plan: &Plan) -> Counts {
 
 /// `6 to add, 1 to change, 1 to destroy`, in terraform's very words and digits.
 pub(crate) fn to_do(counts: &Counts) -> String {
-    format!("{} to add, {} to change, {} to destroy", counts.add, counts.change, counts.destroy)
+    let imports = match counts.imported + counts.adopted {
+        0 => String::new(),
+        count => format!("{count} to import, "),
+    };
+    format!("{imports}{} to add, {} to change, {} to destroy", counts.add, counts.change, counts.destroy)
 }
 
 /// The line that wrappers match by regular expression, or what stands in its place.
@@ -38,6 +44,8 @@ pub(crate) fn verdict(plan: &Plan) -> String {
 pub(crate) fn details(counts: &Counts) -> Option<String> {
     let parts: Vec<String> = [
         (counts.replaced, "replaced"),
+        (counts.moved, "moved"),
+        (counts.imported, "imported"),
         (counts.adopted, "adopted"),
         (counts.forgotten, "forgotten"),
         (counts.retained, "retained"),

@@ -96,7 +96,7 @@ pub enum Write {
         /// The generation that is there now.
         expected: Generation,
     },
-    /// Gives a row another address. Dependencies of other rows on it follow.
+    /// Gives a row another address, and the deposed objects beside it. Dependencies of other rows on it follow.
     Move {
         /// The stack.
         stack: StackId,
@@ -106,6 +106,16 @@ pub enum Write {
         to: Address,
         /// The generation that is there now.
         expected: Generation,
+    },
+    /// Lets what depends on all instances of a resource depend on another address too, where an instance went to. The
+    /// dependency on the instances goes once there are none.
+    Follow {
+        /// The stack.
+        stack: StackId,
+        /// All instances of a resource: `type.name[*]`.
+        block: Address,
+        /// Where an instance of it went.
+        to: Address,
     },
     /// Records what is known of a component beside its rows.
     Component {

@@ -301,11 +301,14 @@ pub fn told(diagnostics: &[Diagnostic], sources: &Sources) -> String {
 pub fn summary(plan: &Plan) -> String {
     let mut text = String::new();
     for (_, change) in plan.changes() {
-        if change.action == Action::NoOp && change.in_doubt.is_none() {
+        if change.action == Action::NoOp && change.in_doubt.is_none() && change.moved_from.is_none() {
             continue;
         }
         let reason = change.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.text()));
-        let _ = writeln!(text, "{} {}{reason}", change.action.sign(), change.address);
+        let is_only_moved = change.action == Action::NoOp && change.moved_from.is_some();
+        let sign = if is_only_moved { ">" } else { change.action.sign() };
+        let moved = change.moved_from.as_ref().map_or(String::new(), |from| format!(" from {from}"));
+        let _ = writeln!(text, "{sign} {}{moved}{reason}", change.address);
     }
     for stack in &plan.stacks {
         for output in stack.outputs.iter().filter(|output| output.is_change()) {

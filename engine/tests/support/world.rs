@@ -285,7 +285,11 @@ impl Session for Connected {
         })
     }
 
-    async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        if ty.state_only {
+            return Err(ProviderError::invalid(None, format!("a `{}` is no object", ty.name)));
+        }
+        self.ask(format!("import {id}")).await?;
         Ok(self.remote.lock().unwrap().objects.get(id).map(observed))
     }
 

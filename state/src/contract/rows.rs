@@ -175,11 +175,45 @@ pub async fn a_moved_row_takes_its_dependents_along(fixture: Fixture) {
     // Twice, so that what follows a move is itself found by the next one.
     fixture.write(vec![rename("y/local_value.moved", "local_value.a", 1)]).await.unwrap();
     assert_eq!(fixture.generation("local_value.a").await, 3);
-    let expected = ["local_value.root", "local_value.a"].map(super::address);
+    let expected = ["local_value.a", "local_value.root"].map(super::address);
     assert_eq!(fixture.row("x/local_value.b").await.unwrap().dependencies, expected);
     fixture.write(vec![rename("local_value.root", "local_value.trunk", 1)]).await.unwrap();
     let trunk = [super::address("local_value.trunk")];
     assert_eq!(fixture.row("local_value.a").await.unwrap().dependencies, trunk);
+}
+
+/// A dependency on all instances grows by where one went, and goes with the last of them.
+pub async fn what_comes_after_all_instances_follows_those_that_moved(fixture: Fixture) {
+    let rows = [
+        row("local_value.a[\"x\"]"),
+        row("local_value.a[\"y\"]"),
+        // Sorted beside the instances, and none of them.
+        row("local_value.a"),
+        row("local_value.a-b[\"x\"]"),
+        depending("local_value.user", &["local_value.a[*]"]),
+    ];
+    fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
+    let follow =
+        |to: &str| Write::Follow { stack: demo(), block: super::address("local_value.a[*]"), to: super::address(to) };
+    let moved = rename("local_value.a[\"x\"]", "x/local_value.b", 1);
+    fixture.write(vec![moved, follow("x/local_value.b")]).await.unwrap();
+    let user = fixture.row("local_value.user").await.unwrap();
+    let expected = ["local_value.a[*]", "x/local_value.b"].map(super::address);
+    assert_eq!((user.generation, user.dependencies), (1, expected.to_vec()));
+    let moved = rename("local_value.a[\"y\"]", "local_value.c", 1);
+    fixture.write(vec![moved, follow("local_value.c")]).await.unwrap();
+    let expected = ["local_value.c", "x/local_value.b"].map(super::address);
+    assert_eq!(fixture.row("local_value.user").await.unwrap().dependencies, expected);
+}
+
+/// An address is all its objects.
+pub async fn deposed_objects_move_along(fixture: Fixture) {
+    let deposed = Row { deposed: Some("old".to_owned()), ..row("local_value.a") };
+    fixture.write(vec![put(deposed, 0), put(row("local_value.a"), 0)]).await.unwrap();
+    fixture.write(vec![rename("local_value.a", "local_value.b", 2)]).await.unwrap();
+    let rows = fixture.store.rows(&demo(), &Selection::All).await.unwrap();
+    let seen: Vec<_> = rows.iter().map(|row| (row.address.to_string(), row.deposed.as_deref())).collect();
+    assert_eq!(seen, [("local_value.b".to_owned(), None), ("local_value.b".to_owned(), Some("old"))]);
 }
 
 /// A move never overwrites.

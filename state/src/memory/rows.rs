@@ -4,6 +4,7 @@ use super::State;
 use super::refused;
 use jiff::Timestamp;
 use terrace_engine::address::{Address, StackId};
+use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StoreError, Write};
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ impl State {
                 self.drop_row(&key, operation, now);
             }
             Write::Move { stack, from, to, expected } => self.rename(stack, (from, to), *expected, operation, now)?,
+            Write::Follow { stack, block, to } => self.follow(stack, block, to),
             Write::Component { stack, component } => {
                 self.components.insert((stack.clone(), component.key.clone()), component.clone());
             }
@@ -100,7 +102,12 @@ impl State {
         let Some(row) = self.rows.get(&key).cloned() else { return Ok(()) };
         self.drop_row(&key, operation, now);
         self.put(Row { address: to.clone(), updated_at: now, operation, ..row });
-        self.redirect(stack, from, to);
+        let deposed: Vec<Row> = self.of_stack(stack).filter(|row| row.address == *from).cloned().collect();
+        for row in deposed {
+            self.drop_row(&(stack.clone(), from.clone(), row.deposed.clone()), operation, now);
+            self.put(Row { address: to.clone(), updated_at: now, operation, ..row });
+        }
+        self.depend(stack, from, |_| vec![to.clone()]);
         if *stack == StackId::shared(&stack.environment) {
             let is_moved =
                 |ownership: &Ownership| ownership.address == *from && ownership.stack.environment == stack.environment;
@@ -119,14 +126,24 @@ impl State {
         Ok(())
     }
 
-    /// Lets the rows that depend on one address depend on another, under the generations that they have.
-    fn redirect(&mut self, stack: &StackId, from: &Address, to: &Address) {
+    fn follow(&mut self, stack: &StackId, block: &Address, to: &Address) {
+        let is_instance = |row: &Row| row.address.key.is_some() && is_same_block(&row.address, block);
+        let is_left = self.of_stack(stack).any(is_instance);
+        self.depend(stack, block, |block| match is_left {
+            true => vec![block.clone(), to.clone()],
+            false => vec![to.clone()],
+        });
+    }
+
+    /// Gives the rows that depend on an address other dependencies in its place, under the generations they have.
+    fn depend(&mut self, stack: &StackId, from: &Address, replacement: impl Fn(&Address) -> Vec<Address>) {
         let dependents: Vec<Row> =
             self.of_stack(stack).filter(|row| row.dependencies.contains(from)).cloned().collect();
         for mut row in dependents {
-            for target in row.dependencies.iter_mut().filter(|target| *target == from) {
-                *target = to.clone();
-            }
+            let replaced = |target: &Address| if target == from { replacement(target) } else { vec![target.clone()] };
+            row.dependencies = row.dependencies.iter().flat_map(replaced).collect();
+            row.dependencies.sort();
+            row.dependencies.dedup();
             let version = (row.stack.clone(), row.address.clone(), row.generation);
             if let Some((deposed, entry)) = self.versions.get(&version).cloned() {
                 self.versions.insert(version, (deposed, HistoryEntry { row: Some(row.clone()), ..entry }));

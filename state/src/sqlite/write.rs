@@ -66,6 +66,7 @@ pub(super) fn apply(
             writer.delete(&writer.name(stack, address, deposed.as_deref())?, *expected)
         }
         Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
+        Write::Follow { stack, block, to } => writer.follow(stack, block, to),
         Write::Component { stack, component } => writer.component(stack, component),
         Write::DropComponent { stack, key } => writer.drop_component(stack, key),
         Write::PutOwner(owner) => writer.put_owner(owner),
@@ -115,6 +116,15 @@ impl Writer<'_> {
         self.insert(&target, &row)?;
         self.turn_around(&target, &[], &row.dependencies)?;
         self.redirect(&source, &target)?;
+        for deposed in self.deposed(&source)? {
+            let (source, target) = (self.name(of, from, Some(&deposed))?, self.name(of, to, Some(&deposed))?);
+            let Some(current) = self.current(&source)? else { continue };
+            let row = self.version(current.version, &target)?;
+            self.remove(&source)?;
+            self.turn_around(&source, &current.dependencies, &[])?;
+            self.insert(&target, &row)?;
+            self.turn_around(&target, &[], &row.dependencies)?;
+        }
         if *of == StackId::shared(&of.environment) {
             self.transaction
                 .prepare_cached("UPDATE OR REPLACE owner SET address = ?3 WHERE environment = ?1 AND address = ?2")?
@@ -123,9 +133,41 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Lets the rows that depend on one address depend on another. They keep their generations: nothing that a plan is
-    /// computed from has changed.
+    /// The deposed objects of an address.
+    fn deposed(&self, name: &Name<'_>) -> Result<Vec<String>, Failure> {
+        let sql = "SELECT deposed FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed <> ''";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let found = statement.query_map((name.number, &name.address.component, &name.text), |row| row.get(0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// Lets the rows that depend on one address depend on another.
     fn redirect(&self, from: &Name<'_>, to: &Name<'_>) -> Result<(), Failure> {
+        self.depend(from, |target| if target == from.address { vec![to.address.clone()] } else { vec![target.clone()] })
+    }
+
+    fn follow(&self, of: &StackId, block: &Address, to: &Address) -> Result<(), Failure> {
+        let name = self.name(of, block, None)?;
+        let is_left = self.has_instances(&name)?;
+        self.depend(&name, |target| match (target == block, is_left) {
+            (false, _) => vec![target.clone()],
+            (true, true) => vec![target.clone(), to.clone()],
+            (true, false) => vec![to.clone()],
+        })
+    }
+
+    /// True when a resource has instances, which its address with any key stands for.
+    fn has_instances(&self, name: &Name<'_>) -> Result<bool, Failure> {
+        let single = columns::address(&Address { key: None, ..name.address.clone() })?;
+        // All printed addresses of instances lie between the bracket and the character behind it.
+        let sql = "SELECT 1 FROM resource WHERE stack = ?1 AND component = ?2 AND address >= ?3 AND address < ?4";
+        let (first, end) = (format!("{single}["), format!("{single}\\"));
+        Ok(self.transaction.prepare_cached(sql)?.exists((name.number, &name.address.component, first, end))?)
+    }
+
+    /// Gives the rows that depend on an address other dependencies, each of which becomes those that `replacement` says.
+    /// They keep their generations: nothing that a plan is computed from has changed.
+    fn depend(&self, from: &Name<'_>, replacement: impl Fn(&Address) -> Vec<Address>) -> Result<(), Failure> {
         let sql = "SELECT address, deposed FROM dependent WHERE stack = ?1 AND target = ?2";
         let mut statement = self.transaction.prepare_cached(sql)?;
         let rows = statement.query_map((from.number, &from.text), |row| {
@@ -137,11 +179,9 @@ impl Writer<'_> {
         for (address, deposed) in &dependents {
             let name = self.name(from.stack, address, deposed.as_deref())?;
             let Some(dependent) = self.current(&name)? else { continue };
-            let followed: Vec<Address> = dependent
-                .dependencies
-                .iter()
-                .map(|target| if target == from.address { to.address.clone() } else { target.clone() })
-                .collect();
+            let mut followed: Vec<Address> = dependent.dependencies.iter().flat_map(&replacement).collect();
+            followed.sort();
+            followed.dedup();
             update.execute((dependent.version, columns::list(&followed)?))?;
             self.turn_around(&name, &dependent.dependencies, &followed)?;
         }

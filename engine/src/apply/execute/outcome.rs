@@ -3,6 +3,7 @@
 use super::super::{Applier, Failed};
 use super::prepare::row;
 use super::{Outcome, Prepared, generation_before_create};
+use crate::action::Action;
 use crate::deadline;
 use crate::plan::contract;
 use crate::record::storable;
@@ -23,10 +24,11 @@ pub(super) fn made(
 ) -> Outcome {
     let attributes = storable(ty, &prepared.planned.attributes, observed);
     let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, observed);
-    let status = if breaches.is_empty() || prepared.action != StepAction::Create {
-        RowStatus::Ready
-    } else {
-        RowStatus::Tainted
+    let status = match (&prepared.change.prior, prepared.action) {
+        // What is only recorded anew is as good as it was.
+        (Some(prior), _) if prepared.change.action == Action::NoOp => prior.status,
+        (_, StepAction::Create) if !breaches.is_empty() => RowStatus::Tainted,
+        _ => RowStatus::Ready,
     };
     let row = row(
         applier,

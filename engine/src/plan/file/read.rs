@@ -107,6 +107,8 @@ impl<'a> Reading<'a> {
             after: json.after.map(|after| self.after(after)).transpose()?,
             address: json.address,
             deposed: json.deposed,
+            moved_from: json.moved_from,
+            import_id: json.import_id,
             action: json.action,
             reason: json.reason,
             place: json.place,

@@ -72,6 +72,10 @@ pub(super) struct ChangeJson {
     pub(super) address: Address,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) deposed: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) moved_from: Option<Address>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) import_id: Option<String>,
     pub(super) action: Action,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<Reason>,

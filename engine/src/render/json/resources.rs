@@ -31,9 +31,13 @@ pub(crate) fn change(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
         sides.insert("replace_paths".to_owned(), json!(change.replace_paths));
     }
     if change.action == Action::Adopt {
-        sides.insert("importing".to_owned(), json!({ "id": remote_id(change) }));
+        let id = change.import_id.clone().or_else(|| remote_id(change));
+        sides.insert("importing".to_owned(), json!({ "id": id }));
     }
     let mut entry = identification(plan, stack, change);
+    if let Some(from) = &change.moved_from {
+        entry.insert("previous_address".to_owned(), qualified(plan, &stack.stack, &from.to_string()).into());
+    }
     entry.insert("change".to_owned(), Json::Object(sides));
     if let Some(reason) = change.reason.as_ref().and_then(Reason::terraform) {
         entry.insert("action_reason".to_owned(), reason.into());

@@ -42,6 +42,8 @@ pub(super) fn change(address: &str, action: Action) -> Change {
     Change {
         address: address.parse().unwrap(),
         deposed: None,
+        moved_from: None,
+        import_id: None,
         action,
         reason: None,
         place: None,
@@ -109,6 +111,16 @@ impl Change {
     pub(super) fn loses(mut self, reason: &str, amount: Option<&str>, is_allowed: bool) -> Self {
         let amount = amount.map(ToOwned::to_owned);
         self.data_loss = Some(DataLossNote { reasons: vec![reason.to_owned()], amount, is_allowed });
+        self
+    }
+
+    pub(super) fn moved(mut self, from: &str) -> Self {
+        self.moved_from = Some(from.parse().unwrap());
+        self
+    }
+
+    pub(super) fn imported(mut self, id: &str) -> Self {
+        self.import_id = Some(id.to_owned());
         self
     }
 
@@ -260,6 +272,19 @@ pub(super) fn everything() -> Plan {
         change("job/local_file.there", Action::Adopt)
             .before(json!({"path": "t", "mode": "0600", "id": "t"}))
             .after(json!({"path": "t", "mode": "0644", "id": "t"})),
+        change("job/local_file.new", Action::Adopt)
+            .before(json!({"path": "new", "mode": "0600"}))
+            .after(json!({"path": "new", "mode": "0644"}))
+            .imported("out/new")
+            .because(Reason::Imported),
+        change("job/local_file.renamed", Action::NoOp)
+            .before(json!({"path": "r"}))
+            .after(json!({"path": "r"}))
+            .moved("job/local_file.named"),
+        change("job/local_file.renamed_too", Action::Update)
+            .before(json!({"path": "q", "mode": "0600"}))
+            .after(json!({"path": "q", "mode": "0644"}))
+            .moved("work/local_file.named"),
         change("job/local_secret.password", Action::Update)
             .before(json!({"name": "p", "password": {"$secret": "old-hunter2-never-shown"}, "token": "hunter2-never-shown"}))
             .after(json!({"name": "q", "password": {"$secret": "hunter2-never-shown"}, "token": {"$secret": "hunter2-never-shown"}})),

@@ -1,0 +1,80 @@
+//! The first thing that an apply does: rows get the addresses that they have now, in the transaction that spends the
+//! plan. What follows works with rows where the plan says that they are.
+
+use super::lease::Held;
+use super::{Applier, ApplyError, Components, opening_writes};
+use crate::address::StackId;
+use crate::moves::{Moving, writes};
+use crate::plan::{Change, Plan, StackPlan};
+use crate::store::{Record, Selection, StepAction, StepResult, Write};
+use std::collections::{BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// Moves the rows that the plan moves; `None` when it moves none. The answer is the plan with the versions that the
+/// rows have since. The steps of moves are numbered from `first_step`.
+pub(super) async fn carry_out(
+    applier: &Applier,
+    plan: &Plan,
+    operation: Uuid,
+    components: &Components,
+    held: &Held,
+    first_step: u32,
+) -> Result<Option<Plan>, ApplyError> {
+    if !plan.stacks.iter().any(|stack| moving(stack).next().is_some()) || applier.cancel.is_cancelled() {
+        return Ok(None);
+    }
+    let mut records = vec![Record::SpendPlan { plan: plan.id, reads: plan.reads.clone() }];
+    let mut numbers = first_step..;
+    for stack in &plan.stacks {
+        let moving: Vec<Moving> = moving(stack).collect();
+        for write in writes(&stack.stack, &moving) {
+            records.push(match &write {
+                Write::Move { to, .. } => Record::Outcome {
+                    operation,
+                    step: numbers.next().unwrap_or(u32::MAX),
+                    stack: stack.stack.clone(),
+                    address: to.clone(),
+                    action: StepAction::Record,
+                    result: StepResult::Done,
+                    writes: vec![write],
+                },
+                _ => Record::Write { operation, write },
+            });
+        }
+    }
+    let opening = opening_writes(plan, components, &applier.seal).into_iter();
+    records.extend(opening.map(|write| Record::Write { operation, write }));
+    held.leases().commit(&records).await?;
+    Ok(Some(with_versions(applier, plan).await?))
+}
+
+/// The rows that get another address. What is in doubt stays where it is until that is known.
+fn moving(stack: &StackPlan) -> impl Iterator<Item = Moving> + '_ {
+    let changes = stack.changes.iter().filter(|change| change.in_doubt.is_none() && change.deposed.is_none());
+    changes.filter_map(|change| {
+        let (from, to) = (change.moved_from.clone()?, change.address.clone());
+        Some(Moving { from, to, generation: change.generation })
+    })
+}
+
+/// The plan with the versions that moved rows have now.
+async fn with_versions(applier: &Applier, plan: &Plan) -> Result<Plan, ApplyError> {
+    let mut plan = plan.clone();
+    for stack in &mut plan.stacks {
+        let moved: BTreeSet<_> = moving(stack).map(|moving| moving.to).collect();
+        if moved.is_empty() {
+            continue;
+        }
+        let id: StackId = stack.stack.clone();
+        let rows = applier.store.rows(&id, &Selection::Addresses(moved)).await?;
+        let versions: HashMap<_, _> =
+            rows.into_iter().map(|row| ((row.address, row.deposed), row.generation)).collect();
+        for change in &mut stack.changes {
+            let Change { address, deposed, generation, .. } = change;
+            if let Some(now) = versions.get(&(address.clone(), deposed.clone())) {
+                *generation = *now;
+            }
+        }
+    }
+    Ok(plan)
+}

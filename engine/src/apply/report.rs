@@ -1,0 +1,112 @@
+//! What came of applying a plan.
+
+use crate::action::Action;
+use crate::address::{Address, StackId};
+use crate::store::{OperationStatus, Ownership};
+use std::collections::BTreeMap;
+use terrace_provider::Map;
+use uuid::Uuid;
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The operation.
+    pub operation: Uuid,
+    /// What was done.
+    pub done: Vec<Done>,
+    /// What failed.
+    pub failed: Vec<Failed>,
+    /// What was not tried because something before it failed, with that something.
+    pub blocked: Vec<Blocked>,
+    /// What was not begun because the user stopped.
+    pub not_begun: Vec<(StackId, Address)>,
+    /// What the plan let go of and still owns: all others left at the same time.
+    pub still_owned: Vec<Ownership>,
+    /// The user stopped.
+    pub is_interrupted: bool,
+    /// The outputs, by stack and component.
+    pub outputs: BTreeMap<(StackId, String), Map>,
+}
+
+/// A change that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// What was done.
+    pub action: Action,
+}
+
+/// A change that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// What was to be done.
+    pub action: Action,
+    /// Why.
+    pub error: String,
+    /// Further facts.
+    pub problems: Vec<String>,
+    /// What a person can do.
+    pub solutions: Vec<String>,
+}
+
+/// A change that was not tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// Why, for people: what it waits for, or what is in doubt about it.
+    pub because: String,
+}
+
+impl Report {
+    /// How the operation ended.
+    #[must_use]
+    pub fn status(&self) -> OperationStatus {
+        match (self.is_interrupted, self.failed.is_empty() && self.blocked.is_empty()) {
+            (true, _) => OperationStatus::Interrupted,
+            (false, true) => OperationStatus::Completed,
+            (false, false) => OperationStatus::Failed,
+        }
+    }
+
+    /// One sentence on how it ended.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut summary = format!("{} done", self.done.len());
+        for (count, word) in
+            [(self.failed.len(), "failed"), (self.blocked.len(), "not tried"), (self.not_begun.len(), "not begun")]
+        {
+            if count > 0 {
+                summary.push_str(&format!(", {count} {word}"));
+            }
+        }
+        summary
+    }
+
+    /// How many objects were taken over.
+    #[must_use]
+    pub fn imported(&self) -> usize {
+        self.done.iter().filter(|done| done.action == Action::Adopt).count()
+    }
+
+    /// Added, changed, destroyed: a replacement counts as added and destroyed once both halves are done.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let count = |wanted: &[Action]| self.done.iter().filter(|done| wanted.contains(&done.action)).count();
+        let replaced = [Action::Replace, Action::ReplaceCreateFirst];
+        (
+            count(&[Action::Create]) + count(&replaced),
+            count(&[Action::Update]),
+            count(&[Action::Delete]) + count(&replaced),
+        )
+    }
+}

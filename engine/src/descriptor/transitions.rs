@@ -1,0 +1,173 @@
+//! What a descriptor or a blueprint says of objects that are recorded already, or should be: resources that have
+//! another address now (`moved`), that are left alone from now on (`forget`), that exist and are to be recorded
+//! (`imports`).
+
+use super::Located;
+use super::declaration::template;
+use crate::address::Address;
+use crate::decode::Fields;
+use crate::diagnostic::Diagnostic;
+use crate::expression::Template;
+use crate::selector::{Selector, is_same_block};
+use crate::source::{Sources, Span};
+use crate::yaml::Node;
+use std::str::FromStr;
+
+/// What is said of objects that are recorded already, or should be.
+#[derive(Debug, Clone, Default)]
+pub struct Transitions {
+    /// Resources that have another address now.
+    pub moved: Vec<Move>,
+    /// Resources that are dropped from state, and whose objects stay.
+    pub forget: Vec<Located<Selector>>,
+    /// Objects that exist, and the resources that they are from now on.
+    pub imports: Vec<Import>,
+}
+
+/// A resource, all its instances or a component that has another address now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The address that it had.
+    pub from: Located<Selector>,
+    /// The address that it has.
+    pub to: Located<Selector>,
+}
+
+/// An object that exists, and the resource that it is from now on.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// The resource.
+    pub to: Located<Address>,
+    /// What its provider knows the object by.
+    pub id: Template,
+}
+
+impl Transitions {
+    /// Takes up what another file says of the same stack.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.moved.extend(other.moved);
+        self.forget.extend(other.forget);
+        self.imports.extend(other.imports);
+    }
+}
+
+impl Move {
+    /// The address that a resource has now, when this is about it.
+    #[must_use]
+    pub fn apply(&self, address: &Address) -> Option<Address> {
+        match (&self.from.value, &self.to.value) {
+            (Selector::Component(from), Selector::Component(to)) if *from == address.component => {
+                Some(Address { component: to.clone(), ..address.clone() })
+            }
+            (Selector::Resource(from), Selector::Resource(to)) if is_same_block(from, address) => {
+                match (&from.key, &to.key) {
+                    (None, None) => Some(Address { key: address.key.clone(), ..to.clone() }),
+                    (Some(_), _) => (from.key == address.key).then(|| to.clone()),
+                    // The single resource becomes an instance.
+                    (None, Some(_)) => address.key.is_none().then(|| to.clone()),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The same within a component: what a blueprint says is relative to it.
+    #[must_use]
+    pub fn within(&self, component: &str) -> Self {
+        let within = |selector: &Located<Selector>| match &selector.value {
+            Selector::Resource(address) => Located {
+                value: Selector::Resource(Address { component: component.to_owned(), ..address.clone() }),
+                span: selector.span,
+            },
+            Selector::Component(_) => selector.clone(),
+        };
+        Self { from: within(&self.from), to: within(&self.to) }
+    }
+}
+
+/// Reads `moved` of a stack.
+pub(crate) fn read_moves(items: &[Node], diagnostics: &mut Vec<Diagnostic>) -> Vec<Move> {
+    items.iter().filter_map(|item| read_move(item, diagnostics)).collect()
+}
+
+/// Reads `moved` of a blueprint: addresses in it are relative to the component.
+pub(crate) fn read_own_moves(items: &[Node], diagnostics: &mut Vec<Diagnostic>) -> Vec<Move> {
+    let moves = read_moves(items, diagnostics);
+    for selector in moves.iter().flat_map(|one| [&one.from, &one.to]) {
+        if !selector.value.component().is_empty() {
+            diagnostics.push(
+                Diagnostic::error("wrong_value", format!("`{}` names a component", selector.value))
+                    .at(selector.span)
+                    .hint("write `type.name`: a blueprint moves resources within the component that it is for"),
+            );
+        }
+    }
+    moves
+}
+
+fn read_move(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Move> {
+    let mut fields = Fields::open(node, "an item of `moved`", diagnostics)?;
+    let from = fields.required_text("from").and_then(|text| read_address::<Selector>(&text, fields.diagnostics));
+    let to = fields.required_text("to").and_then(|text| read_address::<Selector>(&text, fields.diagnostics));
+    fields.finish();
+    let (from, to) = (from?, to?);
+    let fault = match (&from.value, &to.value) {
+        (one, other) if one == other => Some((format!("`{one}` moves to itself"), "remove this item")),
+        (Selector::Component(_), Selector::Component(_)) => None,
+        (Selector::Resource(one), Selector::Resource(other)) if one.is_shared() || other.is_shared() => {
+            Some(("shared resources have no names that could be moved".to_owned(), "remove this item"))
+        }
+        (Selector::Resource(one), Selector::Resource(other)) if one.ty != other.ty => {
+            Some((format!("a `{}` cannot become a `{}`", one.ty, other.ty), "keep the type in the new address"))
+        }
+        (Selector::Resource(_), Selector::Resource(_)) => None,
+        _ => Some((
+            format!("a component and a resource cannot take each other's place: `{}`, `{}`", from.value, to.value),
+            "name two components (`a/` and `b/`) or two resources",
+        )),
+    };
+    if let Some((message, hint)) = fault {
+        diagnostics.push(Diagnostic::error("illegal_move", message).at(to.span).hint(hint));
+        return None;
+    }
+    Some(Move { from, to })
+}
+
+/// Reads `forget`.
+pub(crate) fn read_forgotten(fields: &mut Fields<'_, '_>) -> Vec<Located<Selector>> {
+    let texts = fields.texts("forget");
+    texts.iter().filter_map(|text| read_address(text, fields.diagnostics)).collect()
+}
+
+/// Reads `imports`.
+pub(crate) fn read_imports(items: &[Node], sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Vec<Import> {
+    items.iter().filter_map(|item| read_import(item, sources, diagnostics)).collect()
+}
+
+fn read_import(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Import> {
+    let mut fields = Fields::open(node, "an item of `imports`", diagnostics)?;
+    let to = fields.required_text("to").and_then(|text| read_address::<Address>(&text, fields.diagnostics));
+    fields.required("id");
+    let id = template(&mut fields, "id", sources);
+    fields.finish();
+    Some(Import { to: to?, id: id? })
+}
+
+fn read_address<T: FromStr>(text: &Located<String>, diagnostics: &mut Vec<Diagnostic>) -> Option<Located<T>>
+where
+    T::Err: std::fmt::Display,
+{
+    match text.value.parse() {
+        Ok(value) => Some(Located { value, span: text.span }),
+        Err(error) => {
+            diagnostics.push(wrong_address(text.span, &error));
+            None
+        }
+    }
+}
+
+fn wrong_address(span: Span, error: &dyn std::fmt::Display) -> Diagnostic {
+    Diagnostic::error("wrong_value", error.to_string())
+        .at(span)
+        .hint("write `type.name`, `type.name[\"key\"]` for one instance, `component/` before it or for all of one")
+}

@@ -1,0 +1,247 @@
+//! Where resources moved: what descriptors and blueprints say, followed from each recorded address to the present one.
+
+use crate::address::{Address, InstanceKey, StackId};
+use crate::descriptor::transitions::Move;
+use crate::diagnostic::Diagnostic;
+use crate::selector::{Selector, is_same_block};
+use crate::store::{Generation, Write};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// The moves of a stack, found by the address that they begin at.
+#[derive(Debug, Clone, Default)]
+pub struct Moves {
+    all: Vec<Move>,
+    /// Positions by component, type and name of what moves.
+    resources: HashMap<(String, String, String), Vec<usize>>,
+    /// Positions by the component that moves.
+    components: HashMap<String, usize>,
+}
+
+impl Moves {
+    /// The moves, all of which hold together; what does not is reported.
+    #[must_use]
+    pub fn new(all: Vec<Move>, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut moves = Self::default();
+        let mut origins: HashMap<&Selector, &Move> = HashMap::new();
+        for one in &all {
+            if let Some(first) = origins.insert(&one.from.value, one) {
+                diagnostics.push(
+                    Diagnostic::error("moved_twice", format!("`{}` moves twice", one.from.value))
+                        .at_with(one.from.span, "again here")
+                        .at_with(first.from.span, "first here")
+                        .hint("what had an address has one now: remove one of the two"),
+                );
+            }
+        }
+        for (position, one) in all.iter().enumerate() {
+            match &one.from.value {
+                Selector::Component(component) => {
+                    moves.components.insert(component.clone(), position);
+                }
+                Selector::Resource(address) => moves.resources.entry(block(address)).or_default().push(position),
+            }
+        }
+        moves.all = all;
+        moves.check_loops(diagnostics);
+        moves
+    }
+
+    /// True when nothing moves.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// All moves.
+    pub fn iter(&self) -> impl Iterator<Item = &Move> {
+        self.all.iter()
+    }
+
+    /// The move of a resource, the one that says the most about it, and the address that it leads to.
+    #[must_use]
+    pub fn next(&self, address: &Address) -> Option<(&Move, Address)> {
+        let of_block = self.resources.get(&block(address)).into_iter().flatten();
+        let of_component = self.components.get(&address.component);
+        let candidates = of_block.chain(of_component).filter_map(|position| self.all.get(*position));
+        let applied = candidates.filter_map(|one| Some((one, one.apply(address)?)));
+        applied.min_by_key(|(one, _)| match &one.from.value {
+            Selector::Resource(from) if from.key.is_some() => 0,
+            Selector::Resource(_) => 1,
+            Selector::Component(_) => 2,
+        })
+    }
+
+    /// The address that a resource has at last, with the number of moves on the way; `None` when it does not move.
+    #[must_use]
+    pub fn destination(&self, address: &Address) -> Option<(Address, usize)> {
+        let (mut at, mut hops) = (address.clone(), 0);
+        while let Some((_, to)) = self.next(&at).filter(|_| hops < self.all.len()) {
+            (at, hops) = (to, hops + 1);
+        }
+        (hops > 0 && at != *address).then_some((at, hops))
+    }
+
+    /// The key that a component has at last; `None` when it does not move.
+    #[must_use]
+    pub fn component(&self, key: &str) -> Option<String> {
+        let any = representative(&Selector::Component(key.to_owned()));
+        self.destination(&any).map(|(address, _)| address.component)
+    }
+
+    /// Moves that lead back to where they began lead nowhere.
+    fn check_loops(&self, diagnostics: &mut Vec<Diagnostic>) {
+        let mut reported: HashSet<&Selector> = HashSet::new();
+        for start in &self.all {
+            let mut at = representative(&start.from.value);
+            let mut way: Vec<&Move> = Vec::new();
+            while let Some((one, to)) = self.next(&at) {
+                let has_closed = way.first().is_some_and(|first| std::ptr::eq(*first, one));
+                if has_closed && !way.iter().any(|one| reported.contains(&one.from.value)) {
+                    reported.extend(way.iter().map(|one| &one.from.value));
+                    diagnostics.push(going_round(&way));
+                }
+                if way.len() > self.all.len() || has_closed {
+                    break;
+                }
+                way.push(one);
+                at = to;
+            }
+        }
+    }
+}
+
+fn going_round(way: &[&Move]) -> Diagnostic {
+    let mut names: Vec<String> = way.iter().map(|one| one.from.value.to_string()).collect();
+    names.extend(names.first().cloned());
+    let message = format!("moves go round in a loop: {}", names.join(" → "));
+    let diagnostic = Diagnostic::error("move_loop", message).hint("remove the one that leads back");
+    way.iter().fold(diagnostic, |diagnostic, one| diagnostic.at(one.from.span))
+}
+
+/// An address that moves as the selector says.
+fn representative(selector: &Selector) -> Address {
+    match selector {
+        Selector::Resource(address) => address.clone(),
+        Selector::Component(component) => {
+            Address { component: component.clone(), ty: String::new(), name: String::new(), key: None }
+        }
+    }
+}
+
+fn block(address: &Address) -> (String, String, String) {
+    (address.component.clone(), address.ty.clone(), address.name.clone())
+}
+
+/// What stands for all instances.
+fn all_instances(address: &Address) -> Address {
+    Address { key: Some(InstanceKey::All), ..address.clone() }
+}
+
+/// One recorded row that gets another address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moving {
+    /// The address that it has.
+    pub from: Address,
+    /// The address that it gets.
+    pub to: Address,
+    /// The version of the row.
+    pub generation: Generation,
+}
+
+/// What is to be written so that rows get other addresses, and that whatever depended on them follows.
+#[must_use]
+pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
+    let rename = |one: &Moving| Write::Move {
+        stack: stack.clone(),
+        from: one.from.clone(),
+        to: one.to.clone(),
+        expected: one.generation,
+    };
+    let follow = following(moving.iter().map(|one| (&one.from, &one.to)));
+    let follow = follow.into_iter().flat_map(|(block, targets)| {
+        let stack = stack.clone();
+        targets.into_iter().map(move |to| Write::Follow { stack: stack.clone(), block: block.clone(), to })
+    });
+    moving.iter().map(rename).chain(follow).collect()
+}
+
+/// What comes after all instances of a resource, and where it comes after when instances went elsewhere. Several
+/// instances that went to one resource are that resource as a whole, so that the answer does not grow with them.
+pub(crate) fn following<'a>(
+    moved: impl Iterator<Item = (&'a Address, &'a Address)>,
+) -> BTreeMap<Address, BTreeSet<Address>> {
+    let mut targets: BTreeMap<(Address, Address), BTreeSet<Address>> = BTreeMap::new();
+    for (from, to) in moved.filter(|(from, to)| from.key.is_some() && !(is_same_block(from, to) && to.key.is_some())) {
+        targets.entry((all_instances(from), all_instances(to))).or_default().insert(to.clone());
+    }
+    let mut following: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
+    for ((from, to), targets) in targets {
+        let target = match targets.first() {
+            Some(only) if targets.len() == 1 => only.clone(),
+            _ => to,
+        };
+        following.entry(from).or_default().insert(target);
+    }
+    following
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptor::Located;
+    use crate::source::Span;
+
+    fn moves(lines: &[&str]) -> (Moves, Vec<String>) {
+        let located = |text: &str| Located { value: text.trim().parse().unwrap(), span: Span::default() };
+        let all = lines.iter().map(|line| line.split_once("->").unwrap());
+        let all = all.map(|(from, to)| Move { from: located(from), to: located(to) }).collect();
+        let mut diagnostics = Vec::new();
+        let moves = Moves::new(all, &mut diagnostics);
+        (moves, diagnostics.into_iter().map(|diagnostic| diagnostic.message).collect())
+    }
+
+    fn end(moves: &Moves, address: &str) -> Option<String> {
+        moves.destination(&address.parse().unwrap()).map(|(address, _)| address.to_string())
+    }
+
+    #[test]
+    fn moves_are_followed_to_the_end_in_whatever_order_they_stand() {
+        let (moves, faults) = moves(&["t.b -> t.c", "t.a -> t.b", "old/ -> new/", "t.x[\"1\"] -> t.y", "t.x -> t.z"]);
+        assert!(faults.is_empty(), "{faults:?}");
+        assert_eq!(end(&moves, "t.a").as_deref(), Some("t.c"));
+        assert_eq!(end(&moves, "t.a[\"k\"]").as_deref(), Some("t.c[\"k\"]"));
+        assert_eq!(end(&moves, "old/t.q[0]").as_deref(), Some("new/t.q[0]"));
+        assert_eq!(end(&moves, "t.x[\"1\"]").as_deref(), Some("t.y"), "the more precise one counts");
+        assert_eq!(end(&moves, "t.x[\"2\"]").as_deref(), Some("t.z[\"2\"]"));
+        assert_eq!(end(&moves, "t.c"), None);
+    }
+
+    #[test]
+    fn a_single_resource_becomes_an_instance_and_instances_stay() {
+        let (moves, faults) = moves(&["t.a -> t.a[\"x\"]"]);
+        assert!(faults.is_empty(), "{faults:?}");
+        assert_eq!(end(&moves, "t.a").as_deref(), Some("t.a[\"x\"]"));
+        assert_eq!(end(&moves, "t.a[\"y\"]"), None);
+    }
+
+    #[test]
+    fn moves_that_lead_back_are_told_once() {
+        let (_, faults) = moves(&["t.a -> t.b", "t.b -> t.c", "t.c -> t.a", "t.start -> t.a"]);
+        assert_eq!(faults, ["moves go round in a loop: t.a → t.b → t.c → t.a"]);
+        let (_, faults) = moves(&["t.a -> t.b", "t.a -> t.c"]);
+        assert_eq!(faults, ["`t.a` moves twice"]);
+    }
+
+    #[test]
+    fn what_depends_on_all_instances_follows_those_that_went_elsewhere() {
+        let parse = |text: &str| text.parse::<Address>().unwrap();
+        let pairs = [("t.a[0]", "t.b[0]"), ("t.a[1]", "t.b[1]"), ("t.c[0]", "t.c[1]"), ("t.d[0]", "t.e")];
+        let pairs = pairs.map(|(from, to)| (parse(from), parse(to)));
+        let followed = following(pairs.iter().map(|(from, to)| (from, to)));
+        let told: Vec<String> = followed
+            .iter()
+            .map(|(from, to)| format!("{from} {}", to.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")))
+            .collect();
+        assert_eq!(told, ["t.a[*] t.b[*]", "t.d[*] t.e"]);
+    }
+}

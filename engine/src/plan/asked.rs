@@ -1,0 +1,116 @@
+//! What a plan says of the resources that were named for it: those that there are not, and that the rest is left alone.
+
+use super::compute::Planner;
+use super::{Change, StackPlan};
+use crate::address::{Address, StackId};
+use crate::compile::CompiledStack;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::selector::{Selector, is_same_block};
+use std::collections::BTreeSet;
+
+/// The resources that may be named: what is declared, what is recorded, what is planned.
+#[derive(Debug, Default)]
+pub(crate) struct Named {
+    /// Whole resources that are declared.
+    blocks: BTreeSet<(StackId, Address)>,
+    /// Those of them that have instances.
+    with_instances: BTreeSet<(StackId, Address)>,
+    /// Single resources and instances.
+    known: BTreeSet<(StackId, Address)>,
+}
+
+impl Named {
+    /// True when anybody named resources.
+    pub(crate) fn is_asked(planner: &Planner<'_>) -> bool {
+        let options = planner.options;
+        !(options.targets.is_empty() && options.excludes.is_empty() && options.replace.is_empty())
+    }
+
+    pub(crate) fn declare(&mut self, compiled: &CompiledStack) {
+        for component in &compiled.components {
+            for resource in &component.declarations.resources {
+                let address = Address {
+                    component: component.key.clone(),
+                    ty: resource.ty.value.clone(),
+                    name: resource.name.value.clone(),
+                    key: None,
+                };
+                if resource.for_each.is_some() {
+                    self.with_instances.insert((compiled.stack.clone(), address.clone()));
+                }
+                self.blocks.insert((compiled.stack.clone(), address));
+            }
+        }
+    }
+
+    pub(crate) fn record<'a>(&mut self, stack: &StackId, addresses: impl Iterator<Item = &'a Address>) {
+        self.known.extend(addresses.map(|address| (stack.clone(), address.clone())));
+    }
+
+    pub(crate) fn plan(&mut self, plan: &StackPlan) {
+        let of = |change: &Change| (change.stack(&plan.stack), change.address.clone());
+        self.known.extend(plan.changes.iter().map(of));
+    }
+
+    /// Reports what names nothing, and that what was not named is left alone.
+    pub(crate) fn check(&self, planner: &Planner<'_>, diagnostics: &mut Vec<Diagnostic>) {
+        let options = planner.options;
+        for (stack, target) in &options.targets {
+            if !self.has(stack.as_ref(), target) {
+                diagnostics.push(self.unknown("--target", &target.to_string()));
+            }
+        }
+        for (stack, exclude) in &options.excludes {
+            let is_declared = self.blocks.iter().any(|(of, block)| {
+                let is_meant = match exclude {
+                    Selector::Resource(address) => is_same_block(address, block),
+                    Selector::Component(_) => exclude.covers(block),
+                };
+                stack.as_ref().is_none_or(|stack| stack == of) && is_meant
+            });
+            if !is_declared && !self.has(stack.as_ref(), exclude) {
+                diagnostics.push(self.unknown("--exclude", &exclude.to_string()));
+            }
+        }
+        for (stack, address) in &options.replace {
+            let is_here = |of: &StackId| stack.as_ref().is_none_or(|stack| stack == of);
+            if self.with_instances.iter().any(|(of, block)| is_here(of) && block == address) {
+                let instances = self.known.iter().filter(|(of, known)| is_here(of) && is_same_block(known, address));
+                let names: Vec<String> = instances.take(5).map(|(_, known)| format!("`{known}`")).collect();
+                let hint = match names.is_empty() {
+                    true => "it has no instances".to_owned(),
+                    false => format!("name instances: {}", names.join(", ")),
+                };
+                let message = format!("`--replace {address}` names all instances of a resource");
+                diagnostics.push(Diagnostic::error("replace_without_key", message).hint(hint));
+            } else if !self.known.iter().any(|(of, known)| is_here(of) && known == address) {
+                diagnostics.push(self.unknown("--replace", &address.to_string()));
+            }
+        }
+        if !(options.targets.is_empty() && options.excludes.is_empty()) {
+            diagnostics.push(
+                Diagnostic::warning("partial_plan", "only a part is planned: what was not named is left as it is")
+                    .hint("plan without `--target` and `--exclude` to see what else there is to do"),
+            );
+        }
+    }
+
+    fn has(&self, stack: Option<&StackId>, selector: &Selector) -> bool {
+        let is_covered =
+            |(of, known): &(StackId, Address)| stack.is_none_or(|stack| stack == of) && selector.covers(known);
+        self.known.iter().any(is_covered)
+    }
+
+    fn unknown(&self, option: &str, name: &str) -> Diagnostic {
+        let names: BTreeSet<String> =
+            self.known.iter().chain(&self.blocks).map(|(_, address)| address.to_string()).collect();
+        let listed: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
+        let hint = match listed.is_empty() {
+            true => "there are no resources".to_owned(),
+            false => format!("there are {}{}", listed.join(", "), if names.len() > 5 { ", …" } else { "" }),
+        };
+        Diagnostic::error("unknown_resource", format!("`{option} {name}` names no resource"))
+            .hint(hint)
+            .maybe_hint(did_you_mean(name, names.iter().map(String::as_str)))
+    }
+}

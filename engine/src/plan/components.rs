@@ -1,0 +1,89 @@
+//! Components as a plan sees them: described, recorded, or both.
+
+use super::choice::Choice;
+use super::compute::{PlanFailure, Planner};
+use super::{ComponentPlan, Part};
+use crate::address::StackId;
+use crate::compile::CompiledStack;
+use crate::moves::Moves;
+use crate::record;
+use crate::store::ComponentRow;
+use std::collections::BTreeMap;
+use terrace_provider::Attributes;
+
+/// What is recorded of a component, opened.
+#[derive(Clone)]
+pub(crate) struct RecordedComponent {
+    pub(crate) row: ComponentRow,
+    pub(crate) outputs: Attributes,
+}
+
+impl Planner<'_> {
+    /// What is recorded of components, by key.
+    pub(super) async fn recorded_components(
+        &self,
+        stack: &StackId,
+    ) -> Result<BTreeMap<String, RecordedComponent>, PlanFailure> {
+        let rows = self.store.components(stack).await?;
+        rows.into_iter()
+            .map(|row| {
+                let outputs = record::open_attributes(&row.outputs, self.seal).map_err(|error| {
+                    PlanFailure::Sealed { address: format!("the outputs of {stack}:{}", row.key), error }
+                })?;
+                Ok((row.key.clone(), RecordedComponent { row, outputs }))
+            })
+            .collect()
+    }
+}
+
+/// What is recorded of a component that moved counts for the one that it is now. The old one is still there to be
+/// dropped.
+pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, RecordedComponent>) {
+    let moved = |key: &String| Some((key.clone(), moves.component(key)?));
+    for (from, to) in recorded.keys().filter_map(moved).collect::<Vec<_>>() {
+        if let Some(component) = recorded.get(&from).cloned().filter(|_| !recorded.contains_key(&to)) {
+            recorded.insert(to, component);
+        }
+    }
+}
+
+/// Which components were made after which.
+pub(super) fn order_of(recorded: &BTreeMap<String, RecordedComponent>) -> BTreeMap<String, Vec<String>> {
+    recorded.iter().map(|(key, component)| (key.clone(), component.row.depends_on.clone())).collect()
+}
+
+pub(super) fn compiled_components(
+    choice: &Choice,
+    compiled: &CompiledStack,
+    recorded: &BTreeMap<String, RecordedComponent>,
+) -> Vec<ComponentPlan> {
+    let is_chosen = |key: &str| choice.plans_component(key);
+    compiled
+        .components
+        .iter()
+        .map(|component| ComponentPlan {
+            key: component.key.clone(),
+            depends_on: component.depends_on.iter().filter_map(|dependency| dependency.key.clone()).collect(),
+            depended_on: recorded.get(&component.key).map(|it| it.row.depends_on.clone()).unwrap_or_default(),
+            shared: Vec::new(),
+            blueprint: component.blueprint.clone(),
+            part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
+            recorded_outputs: match is_chosen(&component.key) {
+                true => Attributes::new(),
+                false => recorded.get(&component.key).map(|recorded| recorded.outputs.clone()).unwrap_or_default(),
+            },
+        })
+        .collect()
+}
+
+pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: Part) -> ComponentPlan {
+    ComponentPlan {
+        key: key.to_owned(),
+        depends_on: recorded.row.depends_on.clone(),
+        depended_on: recorded.row.depends_on.clone(),
+        shared: Vec::new(),
+        blueprint: recorded.row.blueprint.clone(),
+        part,
+        recorded_outputs: recorded.outputs.clone(),
+    }
+}

@@ -1,0 +1,144 @@
+//! Rows that have another address now, before anything is planned: each is taken to where it moved, if that is free.
+
+use super::choice::Choice;
+use super::compute::{PlanFailure, Planner};
+use super::refresh::{Loaded, LoadedRow};
+use crate::address::{Address, StackId};
+use crate::compile::CompiledStack;
+use crate::diagnostic::Diagnostic;
+use crate::moves::{Moves, following};
+use crate::plan::Change;
+use crate::store::{Read, Selection};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Gives rows the addresses that they have now.
+pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diagnostics: &mut Vec<Diagnostic>) {
+    if moves.is_empty() {
+        return;
+    }
+    let mut arriving: BTreeMap<Address, Vec<(usize, Address)>> = BTreeMap::new();
+    for address in loaded.rows.keys() {
+        if let Some((to, hops)) = moves.destination(address) {
+            arriving.entry(to).or_default().push((hops, address.clone()));
+        }
+    }
+    for (to, mut candidates) in arriving {
+        // Of several that come the one with the shortest way was there last.
+        candidates.sort();
+        for (_, from) in candidates {
+            if loaded.rows.contains_key(&to) {
+                diagnostics.push(blocked(stack, moves, &from, &to));
+            } else {
+                loaded.reads.push(Read::absent(stack, &to));
+                loaded.relocate(from, to.clone());
+            }
+        }
+    }
+}
+
+/// Reports moves between what is planned and what is left alone: either side alone would be an object lost or made
+/// twice.
+pub(crate) async fn check_border(
+    planner: &Planner<'_>,
+    compiled: &CompiledStack,
+    choice: &Choice,
+    loaded: &Loaded,
+    outside: &[Address],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<(), PlanFailure> {
+    let moves = &compiled.transitions.moves;
+    if moves.is_empty() || !planner.options.is_partial() {
+        return Ok(());
+    }
+    let sources = moves.iter().map(|one| one.from.value.component());
+    let others: BTreeSet<String> =
+        sources.filter(|component| !choice.has_component(component)).map(ToOwned::to_owned).collect();
+    let mut recorded: Vec<Address> = loaded.rows.keys().chain(outside).cloned().collect();
+    if !others.is_empty() {
+        let rows = planner.store.rows(&compiled.stack, &Selection::Components(others)).await?;
+        recorded.extend(rows.into_iter().map(|row| row.address));
+    }
+    for from in &recorded {
+        let Some(((one, _), (to, _))) = moves.next(from).zip(moves.destination(from)) else { continue };
+        let missing = match (choice.covers(from), choice.covers(&to)) {
+            (true, false) => &to,
+            (false, true) => from,
+            _ => continue,
+        };
+        let planned = if missing == from { &to } else { from };
+        let (missing, hint) = match choice.has_component(&missing.component) {
+            false => (missing.component.clone(), format!("plan both: add `-c {}`", missing.component)),
+            true if choice.has_targets() => (missing.to_string(), format!("plan both: add `--target '{missing}'`")),
+            true => (missing.to_string(), format!("leave out both: add `--exclude '{planned}'`")),
+        };
+        diagnostics.push(
+            Diagnostic::error("move_leaves_plan", format!("{from} moves to {to}, and `{missing}` is not planned"))
+                .at(one.from.span)
+                .about(format!("{}:{from}", compiled.stack))
+                .hint(hint),
+        );
+    }
+    Ok(())
+}
+
+impl Loaded {
+    /// Gives a row another address, and what is known of it.
+    pub(crate) fn relocate(&mut self, from: Address, to: Address) {
+        let Some(mut row) = self.rows.remove(&from) else { return };
+        row.opened.address = to.clone();
+        if let Some(reason) = self.in_doubt.remove(&from) {
+            self.in_doubt.insert(to.clone(), reason);
+        }
+        self.rows.insert(to, LoadedRow { moved_from: Some(from), ..row });
+    }
+}
+
+fn blocked(stack: &StackId, moves: &Moves, from: &Address, to: &Address) -> Diagnostic {
+    let message = format!("{from} cannot move to {to}, which is recorded already: it counts as not declared");
+    let diagnostic = Diagnostic::warning("move_blocked", message).about(format!("{stack}:{from}")).hint(format!(
+        "`terrace state rm` drops one of the two and leaves its object alone; or remove `moved` of {from}"
+    ));
+    match moves.next(from) {
+        Some((one, _)) => diagnostic.at(one.from.span),
+        None => diagnostic,
+    }
+}
+
+/// Lets what was made after an object that moved come after it where it is now.
+pub(crate) fn follow(changes: &mut [Change]) {
+    let moved: BTreeMap<Address, Address> = changes
+        .iter()
+        .filter_map(|change| Some((change.moved_from.clone()?, change.address.clone())))
+        .filter(|(from, to)| !from.is_shared() && !to.is_shared())
+        .collect();
+    if moved.is_empty() {
+        return;
+    }
+    let blocks = following(moved.iter());
+    let is_left = |block: &Address, changes: &[Change]| {
+        changes.iter().any(|it| it.prior.is_some() && crate::selector::is_same_block(&it.address, block))
+    };
+    let left: BTreeMap<&Address, bool> = blocks.keys().map(|block| (block, is_left(block, changes))).collect();
+    for prior in changes.iter_mut().filter_map(|change| change.prior.as_mut()) {
+        let is_touched = |address: &Address| moved.contains_key(address) || blocks.contains_key(address);
+        if !prior.dependencies.iter().any(is_touched) {
+            continue;
+        }
+        let mut followed = Vec::with_capacity(prior.dependencies.len());
+        for address in std::mem::take(&mut prior.dependencies) {
+            match (moved.get(&address), blocks.get(&address)) {
+                (Some(to), _) => followed.push(to.clone()),
+                (None, Some(targets)) => {
+                    followed.extend(targets.iter().cloned());
+                    if left.get(&address).copied().unwrap_or(true) {
+                        followed.push(address);
+                    }
+                }
+                (None, None) => followed.push(address),
+            }
+        }
+        followed.sort();
+        followed.dedup();
+        prior.dependencies = followed;
+    }
+}

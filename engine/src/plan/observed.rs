@@ -1,0 +1,85 @@
+//! Plans that only record what is found: no change of a descriptor, nothing done about drift.
+
+use super::asked::Named;
+use super::choice::{Choice, LettingGo};
+use super::compute::{PlanFailure, Planner};
+use super::refresh::{self, Loaded, LoadedRow};
+use super::shared::SharedRows;
+use super::{After, Change, ComponentPlan, Part, StackPlan, moved, orphans};
+use crate::action::{Action, Reason};
+use crate::address::Address;
+use crate::compile::CompiledStack;
+use crate::diagnostic::Diagnostic;
+use crate::store::Read;
+use std::collections::BTreeMap;
+use terrace_provider::schema::Timeouts;
+
+impl Planner<'_> {
+    /// Plans to record how the objects of a stack look now. Whatever is recorded is looked at, declared or not.
+    pub(super) async fn observe_stack(
+        &self,
+        compiled: &CompiledStack,
+        shared: &mut SharedRows,
+        named: &mut Named,
+        reads: &mut Vec<Read>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<(StackPlan, LettingGo), PlanFailure> {
+        let stack = &compiled.stack;
+        let recorded = self.recorded_components(stack).await?;
+        let mut choice = Choice::of_descriptor(self, compiled);
+        let mut loaded = refresh::rows(self, stack, &self.selection()).await?;
+        named.record(stack, loaded.rows.keys());
+        choice.take_along(&loaded.rows, &BTreeMap::new());
+        let outside = loaded.leave_out(&choice);
+        moved::check_border(self, compiled, &choice, &loaded, &outside, diagnostics).await?;
+        refresh::look(self, stack, &self.selection(), &choice, &mut loaded, diagnostics).await?;
+        moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
+        let mut changes = observed(&mut loaded);
+        reads.append(&mut loaded.reads);
+        shared.load(self, stack, diagnostics).await?;
+        changes.extend(observed(shared.loaded()));
+        moved::follow(&mut changes);
+        let components = recorded.iter().map(|(key, component)| ComponentPlan {
+            key: key.clone(),
+            depends_on: component.row.depends_on.clone(),
+            depended_on: component.row.depends_on.clone(),
+            shared: Vec::new(),
+            blueprint: component.row.blueprint.clone(),
+            part: Part::Untouched,
+            recorded_outputs: component.outputs.clone(),
+        });
+        let plan = StackPlan { components: components.collect(), changes, ..StackPlan::empty(stack.clone()) };
+        Ok((plan, LettingGo::Nothing))
+    }
+}
+
+/// What is to be recorded of loaded rows.
+fn observed(loaded: &mut Loaded) -> Vec<Change> {
+    let rows = std::mem::take(&mut loaded.rows);
+    let mut changes: Vec<Change> = rows
+        .into_iter()
+        .map(|(address, row)| {
+            let doubt = loaded.in_doubt.remove(&address);
+            observation(&address, row, doubt)
+        })
+        .collect();
+    changes.extend(loaded.take_attempts());
+    changes
+}
+
+/// An object as it was found: recorded where it differs, dropped where it is gone.
+fn observation(address: &Address, row: LoadedRow, in_doubt: Option<String>) -> Change {
+    if row.is_gone && in_doubt.is_none() {
+        return orphans::removal(address, row, Action::Forget, Reason::Gone, Timeouts::default(), in_doubt);
+    }
+    let prior = &row.opened.prior;
+    let after = After {
+        attributes: prior.attributes.clone(),
+        private: prior.private.clone(),
+        deferred: None,
+        write_only: prior.write_only.clone(),
+    };
+    let depends_on = prior.dependencies.clone();
+    let removal = orphans::removal(address, row, Action::NoOp, Reason::Drifted, Timeouts::default(), in_doubt);
+    Change { after: Some(after), depends_on, reason: None, ..removal }
+}

@@ -1,0 +1,81 @@
+//! What was asked of a plan.
+
+use crate::address::{Address, StackId};
+use crate::selector::Selector;
+use std::collections::BTreeSet;
+
+/// What was asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Only these components, when there are any.
+    pub components: BTreeSet<String>,
+    /// Only these resources and what they need, when there are any; of that stack or of any.
+    pub targets: Vec<(Option<StackId>, Selector)>,
+    /// Neither these resources nor what needs them; of that stack or of any.
+    pub excludes: Vec<(Option<StackId>, Selector)>,
+    /// These objects are made anew; of that stack or of any.
+    pub replace: Vec<(Option<StackId>, Address)>,
+    /// Read the objects that state knows.
+    pub refresh: bool,
+    /// Only record what is found; do nothing about it.
+    pub refresh_only: bool,
+    /// Remove data too.
+    pub remove_data: bool,
+    /// Changes may destroy data.
+    pub allow_data_loss: Consent,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            components: BTreeSet::new(),
+            targets: Vec::new(),
+            excludes: Vec::new(),
+            replace: Vec::new(),
+            refresh: true,
+            refresh_only: false,
+            remove_data: false,
+            allow_data_loss: Consent::None,
+        }
+    }
+}
+
+impl Options {
+    /// True when a plan may leave things undone that are described.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        !(self.components.is_empty() && self.targets.is_empty() && self.excludes.is_empty())
+    }
+
+    /// True when this object is to be made anew.
+    #[must_use]
+    pub fn replaces(&self, stack: &StackId, address: &Address) -> bool {
+        self.replace.iter().any(|(of, at)| at == address && of.as_ref().is_none_or(|of| of == stack))
+    }
+}
+
+/// Where data may be lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Consent {
+    /// Nowhere.
+    #[default]
+    None,
+    /// Everywhere.
+    All,
+    /// At these addresses, of that stack or of any.
+    Addresses(BTreeSet<(Option<StackId>, Address)>),
+}
+
+impl Consent {
+    /// True when data of this resource may be lost.
+    #[must_use]
+    pub fn covers(&self, stack: &StackId, address: &Address) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Addresses(addresses) => {
+                addresses.iter().any(|(of, at)| at == address && of.as_ref().is_none_or(|of| of == stack))
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The end of a component, whose outputs are known then, and of a stack: what is left is what nothing declares.
+
+use super::{ComponentPart, Walk, Walked, block_address};
+use crate::action::Reason;
+use crate::address::Address;
+use crate::descriptor::OutputDeclaration;
+use crate::diagnostic::Diagnostic;
+use crate::expression::ReferenceStep;
+use crate::plan::compute::PlanFailure;
+use crate::plan::refresh::LoadedRow;
+use crate::plan::scope::BlockValue;
+use crate::plan::{moved, orphans, outputs};
+use std::collections::HashMap;
+use terrace_provider::Value;
+
+impl Walk<'_, '_> {
+    /// Evaluates the outputs of a component whose resources were all planned.
+    pub(super) fn end(&mut self, position: usize, diagnostics: &mut Vec<Diagnostic>) {
+        let Some(part) = self.parts.get(position).filter(|part| part.is_chosen) else { return };
+        let scope = self.scope(part, None);
+        let kept = self.kept_outputs(part);
+        let planned = outputs::evaluate(self.planner, part.component, &scope, &kept, diagnostics);
+        let values = planned.iter().map(|output| (output.name.clone(), output.value.clone())).collect();
+        self.component_outputs.insert(part.component.key.clone(), values);
+        self.outputs.extend(planned);
+    }
+
+    /// The outputs, as recorded, that read what is not planned: they stay.
+    fn kept_outputs(&self, part: &ComponentPart<'_>) -> HashMap<String, Option<Value>> {
+        if self.choice.is_whole() {
+            return HashMap::new();
+        }
+        let reads_others = |output: &&OutputDeclaration| {
+            output.value.references().filter(|reference| reference.root == "resources").any(|reference| {
+                let Some(ReferenceStep::Key(name)) = reference.steps.first() else { return true };
+                let declaration =
+                    part.names.get(name.as_str()).map(|at| part.component.declarations.resources.get(*at));
+                let address = declaration.flatten().map(|declaration| block_address(part, declaration));
+                address.is_none_or(|address| !self.choice.has_whole_block(&address))
+            })
+        };
+        let recorded = self.recorded_outputs.get(&part.component.key);
+        let recorded = |name: &str| recorded.and_then(|outputs| outputs.get(name)).cloned();
+        let outputs = part.component.declarations.outputs.iter().filter(reads_others);
+        outputs.map(|output| (output.name.value.clone(), recorded(&output.name.value))).collect()
+    }
+
+    /// Plans what is left: rows that nothing declares.
+    pub(crate) async fn finish(mut self, diagnostics: &mut Vec<Diagnostic>) -> Result<Walked, PlanFailure> {
+        let stack = &self.compiled.stack;
+        let positions: HashMap<&str, usize> =
+            self.compiled.components.iter().enumerate().map(|(at, component)| (component.key.as_str(), at)).collect();
+        for (address, row) in std::mem::take(&mut self.loaded.rows) {
+            let part = positions.get(address.component.as_str()).and_then(|position| self.parts.get(*position));
+            if part.is_some_and(|part| part.failed.contains(&address.name)) {
+                continue;
+            }
+            let reason = orphan_reason(part, &address, &row);
+            let doubt = self.loaded.in_doubt.remove(&address);
+            if self.is_forgotten(&address) {
+                self.changes.push(self.forgotten(&address, row, doubt));
+                continue;
+            }
+            let change = orphans::remove(self.planner, stack, &address, row, reason, doubt, diagnostics)?;
+            self.changes.extend(change);
+        }
+        self.changes.extend(self.loaded.take_attempts());
+        self.check_imports(diagnostics);
+        moved::follow(&mut self.changes);
+        let mut reads = std::mem::take(&mut self.loaded.reads);
+        reads.append(&mut self.absent_reads);
+        let shared = self.parts.into_iter().map(|part| (part.component.key.clone(), part.shared_names())).collect();
+        Ok(Walked { changes: self.changes, shared, outputs: self.outputs, reads })
+    }
+}
+
+fn orphan_reason(part: Option<&ComponentPart<'_>>, address: &Address, row: &LoadedRow) -> Reason {
+    if row.moved_from.is_some() {
+        return Reason::NoMoveTarget;
+    }
+    // A stack's own resources belong to no component that could go.
+    let Some(part) = part else {
+        return if address.component.is_empty() { Reason::NoConfig } else { Reason::NoComponent };
+    };
+    match (part.values.get(&address.name), &address.key) {
+        (Some(BlockValue::Instances(_)), Some(_)) => Reason::NoKey,
+        (Some(BlockValue::Instances(_)), None) | (Some(BlockValue::Single(_)), Some(_)) => Reason::WrongRepetition,
+        _ => Reason::NoConfig,
+    }
+}

@@ -1,0 +1,126 @@
+//! A single resource that became a `forEach`, or the other way round: where it is plain which instance is the object
+//! that is recorded, that one moves there, and nothing is made or deleted for it.
+
+use super::{ComponentPart, Instance, Walk};
+use crate::address::{Address, InstanceKey};
+use crate::descriptor::ResourceDeclaration;
+use crate::diagnostic::Diagnostic;
+use crate::expression::Template;
+use crate::graph::Block;
+use crate::selector::is_same_block;
+use crate::store::Read;
+use std::sync::Arc;
+use terrace_provider::{Attributes, ResourceType};
+
+impl Walk<'_, '_> {
+    /// Gives the recorded object of a resource the address that it has with (or without) `forEach`.
+    pub(super) fn take_over_repetition(
+        &mut self,
+        block: Block,
+        declaration: &ResourceDeclaration,
+        ty: &ResourceType,
+        instances: &[Instance],
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let Some(part) = self.parts.get(block.component) else { return };
+        let single = Address {
+            component: part.component.key.clone(),
+            ty: ty.name.to_owned(),
+            name: declaration.name.value.clone(),
+            key: None,
+        };
+        // A single resource sorts before its instances.
+        let recorded: Vec<&Address> = self
+            .loaded
+            .rows
+            .range(single.clone()..)
+            .map(|(address, _)| address)
+            .take_while(|address| is_same_block(address, &single))
+            .collect();
+        let is_repeated = declaration.for_each.is_some();
+        let moving = match recorded.as_slice() {
+            [only] if is_repeated && only.key.is_none() => {
+                self.becomes_instance(part, declaration, ty, instances, &single, diagnostics)
+            }
+            [first, ..] if !is_repeated && first.key.is_some() => {
+                let identity = self.identity(part, declaration, ty, instances.first(), diagnostics);
+                let chosen = self.instance_of(ty, &recorded, identity);
+                if chosen.is_none() && ty.identity.is_empty() {
+                    diagnostics.push(ambiguous(declaration, &single));
+                }
+                chosen.map(|from| (from, single.clone()))
+            }
+            _ => None,
+        };
+        if let Some((from, to)) = moving {
+            self.loaded.reads.push(Read::absent(&self.compiled.stack, &to));
+            self.loaded.relocate(from, to);
+        }
+    }
+
+    /// The instance that a single object becomes: the first one, if that is it.
+    fn becomes_instance(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+        ty: &ResourceType,
+        instances: &[Instance],
+        single: &Address,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<(Address, Address)> {
+        let recorded = &self.loaded.rows.get(single)?.opened.prior.identity;
+        let address = |instance: &Instance| Address { key: instance.key.clone(), ..single.clone() };
+        let mut others = instances.iter();
+        let first = others.next()?;
+        if ty.identity.is_empty() || self.identity(part, declaration, ty, Some(first), diagnostics)? == *recorded {
+            return Some((single.clone(), address(first)));
+        }
+        let is_it = |instance: &&Instance| {
+            self.identity(part, declaration, ty, Some(instance), &mut Vec::new()).as_ref() == Some(recorded)
+        };
+        if let Some(other) = others.find(is_it) {
+            let to = address(other);
+            diagnostics.push(
+                Diagnostic::error("needs_moved", format!("`{single}` is recorded, and is the object of `{to}` now"))
+                    .at(declaration.name.span)
+                    .hint(format!("say so: `moved: [{{from: '{single}', to: '{to}'}}]`")),
+            );
+        }
+        None
+    }
+
+    /// The instance whose object the single resource is.
+    fn instance_of(&self, ty: &ResourceType, recorded: &[&Address], identity: Option<Attributes>) -> Option<Address> {
+        let is_it = |address: &&&Address| {
+            self.loaded.rows.get(**address).is_some_and(|row| Some(&row.opened.prior.identity) == identity.as_ref())
+        };
+        let found = match recorded {
+            _ if !ty.identity.is_empty() => recorded.iter().find(is_it),
+            [only] => Some(only),
+            several => several.iter().find(|address| address.key == Some(InstanceKey::Index(0))),
+        };
+        found.map(|address| (*address).clone())
+    }
+
+    /// What names the object of an instance, where that is known.
+    fn identity(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+        ty: &ResourceType,
+        instance: Option<&Instance>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Attributes> {
+        let scope = self.scope(part, instance?.each.as_ref());
+        let config: Arc<Template> = Arc::new(declaration.config.clone());
+        let prepared = self.prepare(part, declaration, ty, &config, &scope, diagnostics)?;
+        ty.identity_of(&prepared.config)
+    }
+}
+
+fn ambiguous(declaration: &ResourceDeclaration, single: &Address) -> Diagnostic {
+    let message = format!("`{single}` had instances, and which of them it is now cannot be told: all are deleted");
+    Diagnostic::warning("ambiguous_repetition", message)
+        .at(declaration.name.span)
+        .hint(format!("to keep one: `moved: [{{from: '{single}[\"key\"]', to: '{single}'}}]`"))
+}

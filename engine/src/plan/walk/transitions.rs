@@ -1,0 +1,74 @@
+//! What the descriptor says of objects that are recorded already, or should be, as the walk comes upon them.
+
+use super::Walk;
+use crate::action::{Action, Reason};
+use crate::address::Address;
+use crate::compile::CompiledImport;
+use crate::compile::transitions::forgotten_still;
+use crate::descriptor::ResourceDeclaration;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::plan::refresh::LoadedRow;
+use crate::plan::{Change, orphans};
+use std::collections::BTreeSet;
+use terrace_provider::schema::Timeouts;
+
+impl Walk<'_, '_> {
+    /// Reports an instance that is declared although it moved away or is to be forgotten. Whole resources were
+    /// reported before anything was planned; which instances there are is known only now.
+    pub(super) fn check_not_gone(
+        &self,
+        declaration: &ResourceDeclaration,
+        address: &Address,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let transitions = &self.compiled.transitions;
+        if let Some((one, to)) = transitions.moves.next(address) {
+            diagnostics.push(
+                Diagnostic::error("moved_and_declared", format!("`{address}` moved to `{to}` and is declared still"))
+                    .at(one.from.span)
+                    .at_with(declaration.name.span, "declared here")
+                    .hint("remove the instance, or this item of `moved`"),
+            );
+        }
+        if let Some(forgotten) = transitions.forget.iter().find(|forgotten| forgotten.value.covers(address)) {
+            diagnostics.push(forgotten_still(forgotten, declaration.name.span));
+        }
+    }
+
+    /// The import of an address, which is accounted for with this.
+    pub(super) fn take_import(&mut self, address: &Address) -> Option<CompiledImport> {
+        self.imported.insert(address.clone());
+        self.compiled.transitions.imports.get(address).cloned()
+    }
+
+    /// What becomes of a row that nothing declares and that is to be forgotten: it is dropped, its object stays.
+    pub(super) fn forgotten(&self, address: &Address, row: LoadedRow, in_doubt: Option<String>) -> Change {
+        let action = if in_doubt.is_some() { Action::NoOp } else { Action::Forget };
+        let reason = if row.is_gone { Reason::Gone } else { Reason::Forgotten };
+        orphans::removal(address, row, action, reason, Timeouts::default(), in_doubt)
+    }
+
+    pub(super) fn is_forgotten(&self, address: &Address) -> bool {
+        self.compiled.transitions.forget.iter().any(|forgotten| forgotten.value.covers(address))
+    }
+
+    /// Reports imports of what nothing declares. Components that were not chosen are not looked at.
+    pub(super) fn check_imports(&self, diagnostics: &mut Vec<Diagnostic>) {
+        let is_looked_at = |address: &Address| {
+            let part = self.parts.iter().find(|part| part.component.key == address.component);
+            part.is_none_or(|part| part.is_chosen)
+        };
+        let imports = self.compiled.transitions.imports.iter();
+        let left = imports.filter(|(address, _)| !self.imported.contains(*address) && is_looked_at(address));
+        let known: BTreeSet<String> = self.changes.iter().map(|change| change.address.to_string()).collect();
+        for (address, import) in left {
+            let declared = known.iter().map(String::as_str);
+            diagnostics.push(
+                Diagnostic::error("import_not_declared", format!("`{address}` is to be imported and is not declared"))
+                    .at(import.span)
+                    .hint(format!("declare it: `terrace import --generate '{address}' ID` prints how"))
+                    .maybe_hint(did_you_mean(&address.to_string(), declared)),
+            );
+        }
+    }
+}

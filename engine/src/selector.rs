@@ -1,0 +1,92 @@
+//! What chooses resources by their addresses: one instance, all instances of a resource, or a whole component.
+
+use crate::address::{Address, AddressError, InstanceKey};
+use std::fmt;
+use std::str::FromStr;
+
+/// Chooses resources of one stack.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Selector {
+    /// All of a component: `api/`.
+    Component(String),
+    /// All instances of a resource (`api/local_file.a`), or one of them (`api/local_file.a["x"]`).
+    Resource(Address),
+}
+
+impl Selector {
+    /// True when the address is one of those meant. That of all instances (`[*]`) is, when they all are.
+    #[must_use]
+    pub fn covers(&self, address: &Address) -> bool {
+        match self {
+            Self::Component(component) => *component == address.component,
+            Self::Resource(resource) => {
+                is_same_block(resource, address) && (resource.key.is_none() || resource.key == address.key)
+            }
+        }
+    }
+
+    /// The component that it is about.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        match self {
+            Self::Component(component) => component,
+            Self::Resource(resource) => &resource.component,
+        }
+    }
+}
+
+/// True when both addresses are instances of one declared resource.
+#[must_use]
+pub fn is_same_block(one: &Address, other: &Address) -> bool {
+    one.component == other.component && one.ty == other.ty && one.name == other.name
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Component(component) => write!(f, "{component}/"),
+            Self::Resource(address) => address.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Selector {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Some(component) = text.strip_suffix('/').filter(|key| !key.is_empty() && !key.contains('[')) {
+            return Ok(Self::Component(component.to_owned()));
+        }
+        let address: Address = text.parse()?;
+        // All instances are what a resource without a key stands for.
+        let key = address.key.filter(|key| *key != InstanceKey::All);
+        Ok(Self::Resource(Address { key, ..address }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(selector: &str, address: &str) -> bool {
+        selector.parse::<Selector>().unwrap().covers(&address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_resource_without_a_key_stands_for_all_its_instances() {
+        assert!(covers("local_file.a", "local_file.a") && covers("local_file.a", "local_file.a[\"x\"]"));
+        assert!(covers("local_file.a[*]", "local_file.a[0]") && covers("local_file.a", "local_file.a[*]"));
+        assert!(covers("local_file.a[0]", "local_file.a[0]") && !covers("local_file.a[0]", "local_file.a[1]"));
+        assert!(!covers("local_file.a[0]", "local_file.a[*]") && !covers("local_file.a", "x/local_file.a"));
+    }
+
+    #[test]
+    fn a_component_is_named_with_a_slash() {
+        assert!(covers("api/", "api/local_file.a") && covers("parent/child/", "parent/child/local_file.a"));
+        assert!(!covers("api/", "local_file.a") && !covers("parent/", "parent/child/local_file.a"));
+        assert_eq!("parent/child/".parse::<Selector>().unwrap().to_string(), "parent/child/");
+        for text in ["", "/", "api", "a[\"x\"]/"] {
+            assert!(text.parse::<Selector>().is_err(), "{text}");
+        }
+    }
+}

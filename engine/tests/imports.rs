@@ -1,0 +1,194 @@
+//! Objects that exist become resources, and resources are forgotten: what is there is not made, what is left is not
+//! deleted.
+
+use crate::support::Story;
+use crate::support::story::{stack, summary};
+use terrace_engine::render::{human, json};
+use terrace_provider::{Attributes, Value};
+
+fn object(key: &str, val: i64) -> Attributes {
+    [("key".to_owned(), key.into()), ("val".to_owned(), val.into()), ("id".to_owned(), "found".into())]
+        .into_iter()
+        .collect()
+}
+
+fn there(objects: &[(&str, i64)]) -> Story {
+    let story = Story::new();
+    for (key, val) in objects {
+        story.remote().objects.insert((*key).to_owned(), object(key, *val));
+    }
+    story
+}
+
+fn importing(val: i64, id: &str) -> String {
+    let resources = format!("- {{type: world_thing, name: a, config: {{key: k, val: {val}}}}}");
+    format!("{}imports: [{{to: world_thing.a, id: {id}}}]\n", stack(&resources))
+}
+
+#[tokio::test]
+async fn an_object_as_declared_is_imported_without_a_call() {
+    let story = there(&[("k", 1)]);
+    let text = importing(1, "k");
+    let plan = story.plan(&text).await;
+    assert_eq!(summary(&plan), "= world_thing.a (is imported)\n");
+    let told = human::plan(&plan, &human::Human::default());
+    assert!(told.contains("  = world_thing.a   imported from k\n"), "{told}");
+    assert!(told.contains("Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.\n(1 imported)\n"), "{told}");
+    let told = json::plan(&plan, "digest");
+    let change = &told["resource_changes"][0]["change"];
+    assert_eq!(change["importing"], serde_json::json!({"id": "k"}));
+    assert_eq!(change["actions"], serde_json::json!(["no-op"]));
+    story.apply(&text).await;
+    assert_eq!(story.log(), [""; 0]);
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete k"], "it is as any other resource now");
+}
+
+#[tokio::test]
+async fn an_import_shows_what_it_aligns_and_aligns_it() {
+    let story = there(&[("k", 1)]);
+    let text = importing(2, "k");
+    let plan = story.plan(&text).await;
+    let told = human::plan(&plan, &human::Human::default());
+    assert!(told.contains("imported from k, val changed") && told.contains("~ val  = 1 → 2"), "{told}");
+    assert_eq!(json::plan(&plan, "d")["resource_changes"][0]["change"]["actions"], serde_json::json!(["update"]));
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["update k"]);
+    assert_eq!(story.remote_value("k", "id"), Value::from("found"), "it is the object that was there");
+}
+
+#[tokio::test]
+async fn an_import_that_was_done_is_nothing_to_do() {
+    let story = there(&[("k", 1)]);
+    story.apply(&importing(1, "k")).await;
+    story.remote().asked.clear();
+    assert_eq!(summary(&story.plan(&importing(1, "anything")).await), "");
+    assert!(!story.remote().asked.iter().any(|call| call.starts_with("import")));
+}
+
+#[tokio::test]
+async fn an_id_may_be_an_expression_over_variables() {
+    let story = there(&[("k", 1)]);
+    let text = importing(1, "'${{ vars.prefix + \"k\" }}'") + "variables: {prefix: {type: string, default: ''}}\n";
+    assert_eq!(summary(&story.plan(&text).await), "= world_thing.a (is imported)\n");
+}
+
+#[tokio::test]
+async fn imports_that_cannot_be_are_told_with_their_places() {
+    let story = there(&[("k", 1), ("other", 1)]);
+    insta::assert_snapshot!(story.errors(&importing(1, "nothing")).await, @"
+    stack.yaml:6:35: there is no `world_thing` with the id `nothing`
+      hint: look at the id; without the import the object would be created
+    ");
+    insta::assert_snapshot!(story.errors(&importing(1, "other")).await, @r#"
+    stack.yaml:6:35: `other` would have to be replaced to become demo@test:world_thing.a: `key` of it is "other"
+      hint: declare the object as it is; what cannot be changed in place is changed once it is imported
+    "#);
+    let text = importing(1, "k") + "forget: [world_thing.a]\n";
+    insta::assert_snapshot!(story.errors(&text).await, @"
+    stack.yaml:7:10: `world_thing.a` is to be forgotten and is declared still
+      hint: remove the declaration, or this item of `forget`
+    ");
+    let text = stack(
+        "- {type: world_note, name: n, config: {key: n}}\n- {type: world_thing, name: abc, config: {key: b}}",
+    ) + "imports:\n  - {to: world_note.n, id: n}\n  - {to: world_thing.ab, id: b}\n  - {to: world_thing.abc, id: ''}\n  \
+           - {to: world_thing.abc, id: [1]}\n";
+    insta::assert_snapshot!(story.errors(&text).await, @"
+    stack.yaml:10:31: `id` has to be text, and is empty
+      hint: write what the provider knows the object by
+    stack.yaml:11:31: `id` has to be text, and is a list
+      hint: write what the provider knows the object by
+    ");
+    let text = text.replace("  - {to: world_thing.abc, id: ''}\n", "").replace("id: [1]", "id: k");
+    insta::assert_snapshot!(story.errors(&text).await, @r#"
+    stack.yaml:8:28: `n` cannot be looked up: a `world_note` is no object
+    stack.yaml:9:10: `world_thing.ab` is to be imported and is not declared
+      hint: declare it: `terrace import --generate 'world_thing.ab' ID` prints how
+    stack.yaml:10:31: `k` would have to be replaced to become demo@test:world_thing.abc: `key` of it is "k"
+      hint: declare the object as it is; what cannot be changed in place is changed once it is imported
+    "#);
+}
+
+#[tokio::test]
+async fn what_another_resource_is_already_is_not_imported() {
+    let story = there(&[]);
+    story.apply(&stack("- {type: world_thing, name: b, config: {key: k, val: 1}}")).await;
+    insta::assert_snapshot!(story.errors(&importing(1, "k")).await, @"
+    stack.yaml:6:35: `k` is demo@test:world_thing.b already
+      hint: an object is one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@test:world_thing.b'` drops it
+    ");
+    let other = importing(1, "k").replace("name: demo", "name: second");
+    insta::assert_snapshot!(story.errors(&other).await, @"
+    stack.yaml:6:35: `k` is demo@test:world_thing.b already
+      hint: an object is one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@test:world_thing.b'` drops it
+    ");
+}
+
+#[tokio::test]
+async fn a_forgotten_resource_is_dropped_and_its_object_stays() {
+    let story = Story::new();
+    let two = "- {type: world_thing, name: a, config: {key: a}}\n- {type: world_data, name: b, forEach: [x, y], config: \
+               {key: '${{ each.key }}'}}";
+    story.apply(&stack(two)).await;
+    story.log();
+    let text = stack("- {type: world_thing, name: c, config: {key: c}}") + "forget: [world_thing.a, world_data.b]\n";
+    let plan = story.plan(&text).await;
+    let expected = ". world_data.b[\"x\"] (is to be forgotten)\n. world_data.b[\"y\"] (is to be forgotten)\n. \
+                    world_thing.a (is to be forgotten)\n+ world_thing.c\n";
+    assert_eq!(summary(&plan), expected);
+    assert_eq!(json::plan(&plan, "d")["resource_changes"][2]["change"]["actions"], serde_json::json!(["forget"]));
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["create c"]);
+    assert_eq!(story.rows().await, ["world_thing.c"]);
+    assert!(story.remote().objects.contains_key("a") && story.remote().objects.contains_key("x"));
+    // What is gone already is nothing to show.
+    assert_eq!(summary(&story.plan(&text).await), "");
+}
+
+#[tokio::test]
+async fn one_instance_or_a_whole_component_is_forgotten() {
+    let story = Story::new();
+    let each = |keys: &str, forget: &str| {
+        format!(
+            "{}forget: [{forget}]\n",
+            stack(&format!(
+                "- {{type: world_thing, name: a, forEach: [{keys}], config: {{key: '${{{{ each.key }}}}'}}}}"
+            ))
+        )
+    };
+    story.apply(&each("x, y", "")).await;
+    let text = each("y", "'world_thing.a[\"x\"]'");
+    assert_eq!(summary(&story.plan(&text).await), ". world_thing.a[\"x\"] (is to be forgotten)\n");
+    insta::assert_snapshot!(story.errors(&each("x, y", "'world_thing.a[\"x\"]'")).await, @r#"
+    stack.yaml:6:10: `world_thing.a["x"]` is to be forgotten and is declared still
+      hint: remove the declaration, or this item of `forget`
+    "#);
+    insta::assert_snapshot!(story.errors(&each("x, y", "world_thing.a")).await, @"
+    stack.yaml:6:10: `world_thing.a` is to be forgotten and is declared still
+      hint: remove the declaration, or this item of `forget`
+    ");
+    let story = Story::new();
+    let of = |components: &str, forget: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nforget: [{forget}]\ncomponents:\n{components}"
+        )
+    };
+    let one =
+        |name: &str| format!("  {name}:\n    resources: [{{type: world_thing, name: t, config: {{key: {name}}}}}]\n");
+    story.apply(&of(&(one("x") + &one("y")), "")).await;
+    story.log();
+    let text = of(&one("y"), "x/");
+    story.apply(&text).await;
+    assert_eq!(story.log(), [""; 0]);
+    assert_eq!(story.rows().await, ["y/world_thing.t"]);
+}
+
+#[tokio::test]
+async fn what_is_protected_may_be_forgotten() {
+    let story = Story::new();
+    let text = "- {type: world_thing, name: a, lifecycle: {preventDestroy: true}, config: {key: a}}";
+    story.apply(&stack(text)).await;
+    story.apply(&(stack("") + "forget: [world_thing.a]\n")).await;
+    assert!(story.rows().await.is_empty());
+}

@@ -1,0 +1,282 @@
+//! Resources that have another address now: nothing is called for that, and what depended on them follows.
+
+use crate::support::Story;
+use crate::support::story::{keys, stack, summary};
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::apply::ApplyError;
+use terrace_engine::render::{human, json};
+use terrace_engine::store::{Selection, StoreError};
+
+fn demo() -> StackId {
+    StackId::new("demo", "test")
+}
+
+fn moved(resources: &str, moves: &str) -> String {
+    format!("{}moved: [{moves}]\n", stack(resources))
+}
+
+async fn dependencies(story: &Story, address: &str) -> Vec<String> {
+    let address: Address = address.parse().unwrap();
+    let rows = story.store.rows(&demo(), &Selection::Addresses([address].into())).await.unwrap();
+    rows[0].dependencies.iter().map(ToString::to_string).collect()
+}
+
+const A: &str = "- {type: world_thing, name: a, config: {key: k, val: 1}}";
+const B: &str = "- {type: world_thing, name: b, config: {key: k, val: 1}}";
+const A_TO_B: &str = "{from: world_thing.a, to: world_thing.b}";
+
+#[tokio::test]
+async fn a_renamed_resource_moves_without_a_call() {
+    let story = Story::new();
+    story.apply(&stack(A)).await;
+    story.log();
+    let text = moved(B, A_TO_B);
+    let plan = story.plan(&text).await;
+    assert_eq!(summary(&plan), "> world_thing.b from world_thing.a\n");
+    assert!(plan.has_changes());
+    let told = human::plan(&plan, &human::Human::default());
+    assert!(told.contains("  > world_thing.b   moved from world_thing.a\n"), "{told}");
+    assert!(told.contains("Plan: 0 to add, 0 to change, 0 to destroy.\n(1 moved)\n"), "{told}");
+    let told = json::plan(&plan, "digest");
+    let change = &told["resource_changes"][0];
+    assert_eq!(change["previous_address"], "world_thing.a");
+    assert_eq!(change["change"]["actions"], serde_json::json!(["no-op"]));
+    story.apply(&text).await;
+    assert_eq!(story.log(), [""; 0]);
+    assert_eq!(story.rows().await, ["world_thing.b"]);
+    // What moved stays moved: the statement may stand for as long as somebody may need it.
+    assert_eq!(summary(&story.plan(&text).await), "");
+}
+
+#[tokio::test]
+async fn a_move_with_a_change_is_an_update_at_the_new_address() {
+    let story = Story::new();
+    story.apply(&stack(A)).await;
+    story.log();
+    let text = moved("- {type: world_thing, name: b, config: {key: k, val: 2}}", A_TO_B);
+    assert_eq!(summary(&story.plan(&text).await), "~ world_thing.b from world_thing.a\n");
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["update k"]);
+    let text = moved(
+        "- {type: world_thing, name: c, config: {key: other}}",
+        "{from: world_thing.a, to: world_thing.b}, {from: world_thing.b, to: world_thing.c}",
+    );
+    let plan = story.plan(&text).await;
+    assert_eq!(summary(&plan), "-/+ world_thing.c from world_thing.b (must be replaced)\n");
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["delete k", "create other"]);
+    assert_eq!(story.rows().await, ["world_thing.c"]);
+}
+
+#[tokio::test]
+async fn moves_are_followed_from_wherever_a_state_begins() {
+    let chain = "{from: world_thing.b, to: world_thing.c}, {from: world_thing.a, to: world_thing.b}";
+    for first in [A, B] {
+        let story = Story::new();
+        story.apply(&stack(first)).await;
+        story.log();
+        story.apply(&moved("- {type: world_thing, name: c, config: {key: k, val: 1}}", chain)).await;
+        assert_eq!(story.log(), [""; 0]);
+        assert_eq!(story.rows().await, ["world_thing.c"]);
+    }
+}
+
+#[tokio::test]
+async fn a_taken_destination_is_a_warning_and_the_source_is_not_declared() {
+    let story = Story::new();
+    story.apply(&stack(&format!("{A}\n- {{type: world_thing, name: b, config: {{key: other}}}}"))).await;
+    let text = moved("- {type: world_thing, name: b, config: {key: other}}", A_TO_B);
+    let (plan, diagnostics, _) = story.try_plan(&text).await;
+    let plan = plan.unwrap();
+    assert_eq!(summary(&plan), "- world_thing.a (is not declared any more)\n");
+    assert_eq!(diagnostics.len(), 1);
+    assert_eq!(diagnostics[0].severity, terrace_engine::diagnostic::Severity::Warning);
+    assert_eq!(
+        diagnostics[0].message,
+        "world_thing.a cannot move to world_thing.b, which is recorded already: it counts as not declared"
+    );
+}
+
+#[tokio::test]
+async fn all_instances_move_with_their_resource_and_what_came_after_all_of_them_follows() {
+    let story = Story::new();
+    let of = |name: &str, moves: &str| {
+        format!(
+            "{}moved: [{moves}]\n",
+            stack(&format!(
+                "- {{type: world_thing, name: {name}, forEach: [x, y], config: {{key: '${{{{ each.key }}}}'}}}}\n\
+                 - {{type: world_thing, name: user, dependsOn: [{name}], config: {{key: user}}}}"
+            ))
+        )
+    };
+    story.apply(&of("a", "")).await;
+    assert_eq!(dependencies(&story, "world_thing.user").await, ["world_thing.a[*]"]);
+    story.log();
+    let text = of("b", A_TO_B);
+    let expected =
+        "> world_thing.b[\"x\"] from world_thing.a[\"x\"]\n> world_thing.b[\"y\"] from world_thing.a[\"y\"]\n";
+    assert_eq!(summary(&story.plan(&text).await), expected);
+    story.apply(&text).await;
+    assert_eq!(story.log(), [""; 0]);
+    assert_eq!(dependencies(&story, "world_thing.user").await, ["world_thing.b[*]"]);
+    story.destroy().await;
+    assert_eq!(story.log()[0], "delete user", "what was made last goes first");
+}
+
+#[tokio::test]
+async fn an_instance_becomes_a_resource_of_its_own_and_back() {
+    let story = Story { parallelism: 1, ..Story::new() };
+    let each = |keys: &str| {
+        format!("- {{type: world_thing, name: a, forEach: [{keys}], config: {{key: '${{{{ each.key }}}}'}}}}\n")
+    };
+    let user = |on: &str| format!("- {{type: world_thing, name: user, dependsOn: [{on}], config: {{key: user}}}}\n");
+    story.apply(&stack(&(each("x, y") + &user("a")))).await;
+    story.log();
+    let single = "- {type: world_thing, name: b, config: {key: x}}\n";
+    let out = moved(&(each("y") + single + &user("a, b")), "{from: 'world_thing.a[\"x\"]', to: world_thing.b}");
+    assert_eq!(summary(&story.plan(&out).await), "> world_thing.b from world_thing.a[\"x\"]\n");
+    story.apply(&out).await;
+    assert_eq!(dependencies(&story, "world_thing.user").await, ["world_thing.a[*]", "world_thing.b"]);
+    let back = moved(&(each("x, y") + &user("a")), "{from: world_thing.b, to: 'world_thing.a[\"x\"]'}");
+    assert_eq!(summary(&story.plan(&back).await), "> world_thing.a[\"x\"] from world_thing.b\n");
+    story.apply(&back).await;
+    assert_eq!(story.log(), [""; 0]);
+    assert_eq!(story.rows().await, ["world_thing.a[\"x\"]", "world_thing.a[\"y\"]", "world_thing.user"]);
+}
+
+fn components(first: &str, second: &str, moves: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nmoved: [{moves}]\ncomponents:\n  {first}:\n    \
+         resources:\n      - {{type: world_thing, name: t, config: {{key: one}}}}\n    outputs: {{key: \
+         '${{{{ resources.t.key }}}}'}}\n  {second}:\n    dependsOn: [{first}]\n    resources:\n      - {{type: \
+         world_thing, name: u, config: {{key: two, val: '${{{{ components.{first}.outputs.key }}}}'}}}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_component_moves_as_a_whole_with_its_outputs() {
+    let story = Story::new();
+    story.apply(&components("old", "user", "")).await;
+    story.log();
+    let text = components("new", "user", "{from: old/, to: new/}");
+    assert_eq!(summary(&story.plan(&text).await), "> new/world_thing.t from old/world_thing.t\n");
+    story.apply(&text).await;
+    assert_eq!(story.log(), [""; 0]);
+    let recorded = story.store.components(&demo()).await.unwrap();
+    let names: Vec<_> = recorded.iter().map(|component| component.key.as_str()).collect();
+    assert_eq!(names, ["new", "user"]);
+    assert_eq!(recorded[1].depends_on, ["new"]);
+}
+
+#[tokio::test]
+async fn a_resource_moves_from_component_to_component() {
+    let story = Story::new();
+    story.apply(&components("x", "y", "")).await;
+    story.log();
+    let text = components("x", "y", "{from: x/world_thing.t, to: y/world_thing.t}").replace(
+        "      - {type: world_thing, name: t, config: {key: one}}\n    outputs: {key: '${{ resources.t.key }}'}\n",
+        "      - {type: world_thing, name: s, config: {key: three}}\n    outputs: {key: '${{ resources.s.key }}'}\n",
+    );
+    let text = text.replace("name: u", "name: t").replace("key: two", "key: one");
+    let plan = story.plan(&text).await;
+    let expected = "+ x/world_thing.s\n~ y/world_thing.t from x/world_thing.t\n- y/world_thing.u (is not declared any \
+                    more)\n";
+    assert!(summary(&plan).starts_with(expected), "{}", summary(&plan));
+    story.apply(&text).await;
+    assert_eq!(story.rows().await, ["x/world_thing.s", "y/world_thing.t"]);
+}
+
+#[tokio::test]
+async fn a_move_that_leaves_what_is_planned_names_the_other_side() {
+    let story = Story::new();
+    story.apply(&components("x", "y", "")).await;
+    for (moves, chosen, other) in [
+        ("{from: y/world_thing.u, to: x/world_thing.v}", "x", "y"),
+        ("{from: y/world_thing.u, to: x/world_thing.v}", "y", "x"),
+    ] {
+        let text = components("x", "y", moves).replace("name: u", "name: w");
+        let story = Story {
+            options: terrace_engine::plan::compute::Options { components: keys(&[chosen]), ..Default::default() },
+            ..Story::on(story.store.clone())
+        };
+        let (_, diagnostics, _) = story.try_plan(&text).await;
+        let errors: Vec<_> = diagnostics.iter().filter(|it| it.is_error()).collect();
+        assert_eq!(errors.len(), 1, "{diagnostics:?}");
+        assert_eq!(
+            errors[0].message,
+            format!("y/world_thing.u moves to x/world_thing.v, and `{other}` is not planned")
+        );
+        assert_eq!(errors[0].hint.as_deref(), Some(format!("plan both: add `-c {other}`").as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_plan_with_a_move_is_stale_when_either_side_changes() {
+    let story = Story::new();
+    story.apply(&stack(A)).await;
+    let text = moved(B, A_TO_B);
+    let plan = story.plan(&text).await;
+    story.apply(&stack("- {type: world_thing, name: a, config: {key: k, val: 5}}")).await;
+    let error = story.apply_plan(&plan).await.unwrap_err();
+    assert!(matches!(error, ApplyError::Store(StoreError::Stale(_))), "{error}");
+    let plan = story.plan(&text).await;
+    story.apply(&stack(&format!("{A}\n- {{type: world_thing, name: b, config: {{key: other}}}}"))).await;
+    let error = story.apply_plan(&plan).await.unwrap_err();
+    assert!(matches!(error, ApplyError::Store(StoreError::Stale(_))), "{error}");
+    assert_eq!(story.rows().await, ["world_thing.a", "world_thing.b"]);
+}
+
+#[tokio::test]
+async fn what_moved_somewhere_that_is_not_declared_goes() {
+    let story = Story::new();
+    story.apply(&stack(A)).await;
+    story.log();
+    let text = moved("- {type: world_thing, name: c, config: {key: c}}", A_TO_B);
+    let expected = "- world_thing.b from world_thing.a (moved to an address that is not declared)\n+ world_thing.c\n";
+    assert_eq!(summary(&story.plan(&text).await), expected);
+    story.apply(&text).await;
+    assert_eq!(story.rows().await, ["world_thing.c"]);
+}
+
+#[tokio::test]
+async fn moves_that_cannot_be_are_told_with_their_places() {
+    let story = Story::new();
+    let text = moved(
+        &format!("{A}\n- {{type: world_thing, name: e, forEach: [x], config: {{key: '${{{{ each.key }}}}'}}}}"),
+        "{from: world_thing.a, to: world_thing.b}, {from: world_thing.p, to: world_thing.q}, \
+         {from: world_thing.q, to: world_thing.p}, {from: world_thing.p, to: world_thing.z}",
+    );
+    insta::assert_snapshot!(story.errors(&text).await, @"
+    stack.yaml:7:142: `world_thing.p` moves twice
+      hint: what had an address has one now: remove one of the two
+    stack.yaml:7:58: moves go round in a loop: world_thing.p → world_thing.q → world_thing.p
+      hint: remove the one that leads back
+    stack.yaml:7:16: `world_thing.a` moved to `world_thing.b` and is declared still
+      hint: remove the declaration, or this item of `moved`
+    ");
+    let text = moved(
+        "- {type: world_thing, name: e, forEach: [x], config: {key: '${{ each.key }}'}}",
+        "{from: 'world_thing.e[\"x\"]', to: world_thing.f}",
+    );
+    insta::assert_snapshot!(story.errors(&text).await, @r#"
+    stack.yaml:6:16: `world_thing.e["x"]` moved to `world_thing.f` and is declared still
+      hint: remove the instance, or this item of `moved`
+    "#);
+    let text = moved(
+        A,
+        "{from: world_thing.a, to: world_data.b}, {from: x/, to: world_thing.b}, {from: nothing, to: world_thing.b}, \
+         {from: world_thing.x, to: world_thing.x}, {from: world_thing.x}",
+    );
+    insta::assert_snapshot!(story.errors(&text).await, @r#"
+    stack.yaml:6:35: a `world_thing` cannot become a `world_data`
+      hint: keep the type in the new address
+    stack.yaml:6:65: a component and a resource cannot take each other's place: `x/`, `world_thing.b`
+      hint: name two components (`a/` and `b/`) or two resources
+    stack.yaml:6:88: `nothing` is not an address: expected `[component/]type.name` or `[component/]type.name["key"]`
+      hint: write `type.name`, `type.name["key"]` for one instance, `component/` before it or for all of one
+    stack.yaml:6:143: `world_thing.x` moves to itself
+      hint: remove this item
+    stack.yaml:6:160: an item of `moved` needs `to`
+      hint: add `to:`
+    "#);
+}

@@ -1,0 +1,219 @@
+//! Plans of a part, objects made anew on request, and plans that only record what is found.
+
+use terrace_tests::{Project, snapshot};
+
+const THREE: &str = r#"resources:
+  - {type: local_file, name: a, config: {path: out/a, content: one}}
+  - {type: local_file, name: b, config: {path: out/b, content: '${{ "after " + resources.a.sha256 }}'}}
+  - {type: local_file, name: c, forEach: [x, y], config: {path: '${{ "out/" + each.key }}', content: c}}
+"#;
+
+#[test]
+fn a_target_takes_what_it_needs_along() {
+    let project = Project::with_stack(THREE);
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.b"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_file.a
+          + path        = "out/a"
+          + content     = "one"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+          + size        = 3
+          + id          = "out/a"
+      + local_file.b
+          + path        = "out/b"
+          + content     = "after 7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "8f01bfe7c0375fb522810a805a19b4dff4be752706d5537a9434715f673ab12b"
+          + size        = 70
+          + id          = "out/b"
+
+    Plan: 2 to add, 0 to change, 0 to destroy.
+
+    Apply complete! Resources: 2 added, 0 changed, 0 destroyed.
+    --- stderr
+    partial_plan
+
+      ⚠ only a part is planned: what was not named is left as it is
+      help: plan without `--target` and `--exclude` to see what else there is to do
+
+    local_file.a: creating...
+    local_file.a: created after [duration]
+    local_file.b: creating...
+    local_file.b: created after [duration]
+    "#);
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\nlocal_file.b\n");
+    let json = project.run(["plan", "stack.yaml", "--json", "--target=local_file.b"]).done().json();
+    assert_eq!(json["complete"], false);
+    project.run(["apply", "stack.yaml", "--auto-approve", "--exclude", "local_file.c[\"x\"]"]).done();
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\nlocal_file.b\nlocal_file.c[\"y\"]\n");
+    snapshot!(project.run(["destroy", "demo@local", "--auto-approve", "--target", "demo@local:local_file.a"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      - local_file.a
+      - local_file.b
+
+    Plan: 0 to add, 0 to change, 2 to destroy.
+
+    Destroy complete! Resources: 2 destroyed.
+    --- stderr
+    partial_plan
+
+      ⚠ only a part is planned: what was not named is left as it is
+      help: plan without `--target` and `--exclude` to see what else there is to do
+
+    local_file.b: deleting...
+    local_file.b: deleted after [duration]
+    local_file.a: deleting...
+    local_file.a: deleted after [duration]
+    ");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.c[\"y\"]\n");
+}
+
+#[test]
+fn a_slip_in_a_name_changes_nothing() {
+    let project = Project::with_stack(THREE);
+    project.apply().done();
+    let recorded = project.recorded();
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.bb"]), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    partial_plan
+
+      ⚠ only a part is planned: what was not named is left as it is
+      help: plan without `--target` and `--exclude` to see what else there is to do
+
+    unknown_resource
+
+      × `--target local_file.bb` names no resource
+      help: did you mean `local_file.b`?
+    ");
+    snapshot!(project.run(["plan", "stack.yaml", "--target", "b"]), @r#"
+    exit: 1
+    --- stderr
+    error: --target: `b` is not an address: expected `[component/]type.name` or `[component/]type.name["key"]`
+
+    hint: `terrace state list` names what is recorded
+    "#);
+    snapshot!(project.run(["plan", "stack.yaml", "--replace", "local_file.c"]), @r#"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    replace_without_key
+
+      × `--replace local_file.c` names all instances of a resource
+      help: name instances: `local_file.c["x"]`, `local_file.c["y"]`
+    "#);
+    snapshot!(project.run(["destroy", "demo@local", "--replace", "local_file.a"]), @"
+    exit: 1
+    --- stderr
+    error: `--replace` has no effect on a removal
+
+    hint: leave `--replace` out
+    ");
+    snapshot!(project.run(["plan", "stack.yaml", "-replace=local_file.a"]), @"
+    exit: 1
+    --- stderr
+    error: `-replace=local_file.a` begins with one dash: long options begin with two
+
+    hint: write `--replace=local_file.a`
+    ");
+    assert_eq!(project.recorded(), recorded);
+}
+
+#[test]
+fn an_object_is_made_anew_on_request() {
+    let project = Project::with_stack(THREE);
+    project.apply().done();
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "--replace", "local_file.c[\"x\"]"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      -/+ local_file.c["x"]   will be replaced, as requested
+          (8 unchanged attributes hidden)
+
+    Plan: 1 to add, 0 to change, 1 to destroy.
+    (1 replaced)
+
+    Apply complete! Resources: 1 added, 0 changed, 1 destroyed.
+    --- stderr
+    local_file.c["x"]: replacing...
+    local_file.c["x"]: deleted after [duration]
+    local_file.c["x"]: replacing...
+    local_file.c["x"]: created after [duration]
+    "#);
+    let json = project.run(["plan", "stack.yaml", "--json", "--replace=local_file.a"]).done().json();
+    assert_eq!(json["resource_changes"][0]["action_reason"], "replace_by_request");
+}
+
+#[test]
+fn what_is_found_is_recorded_and_left_as_it_is() {
+    let project = Project::with_stack(THREE);
+    project.apply().done();
+    project.write("out/a", "edited");
+    std::fs::remove_file(project.path("out/x")).unwrap();
+    snapshot!(project.run(["plan", "stack.yaml", "--refresh-only", "--detailed-exitcode"]), @r#"
+    exit: 2
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+        local_file.a        changed outside terrace, is recorded
+          drifted: recorded → found
+              ~ content = "one" → "edited"
+              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed" → "1fb9f4097256db2d7b1e13aff79…
+              ~ size    = 3 → 6
+      . local_file.c["x"]   dropped from state: was deleted outside terrace
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    (1 forgotten, 1 drifted)
+    This is a refresh-only plan: applying it records what was found, and changes nothing else.
+    "#);
+    snapshot!(project.run(["apply", "stack.yaml", "--refresh-only", "--auto-approve"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+        local_file.a        changed outside terrace, is recorded
+          drifted: recorded → found
+              ~ content = "one" → "edited"
+              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed" → "1fb9f4097256db2d7b1e13aff79…
+              ~ size    = 3 → 6
+      . local_file.c["x"]   dropped from state: was deleted outside terrace
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    (1 forgotten, 1 drifted)
+    This is a refresh-only plan: applying it records what was found, and changes nothing else.
+
+    Apply complete! Resources: 0 added, 0 changed, 0 destroyed.
+    --- stderr
+    local_file.c["x"]: forgotten after [duration]
+    "#);
+    assert_eq!(project.read("out/a"), "edited");
+    project.run(["drift", "stack.yaml"]).done();
+    snapshot!(project.run(["plan", "stack.yaml", "--refresh-only"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    No changes. Your infrastructure matches the configuration.
+    ");
+    project.apply().done();
+    assert_eq!(project.read("out/a"), "one");
+}

@@ -1,0 +1,149 @@
+//! What a descriptor says of recorded objects: `moved`, `forget`, `imports`.
+
+use terrace_tests::{Project, snapshot};
+
+const ONE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
+
+#[test]
+fn a_renamed_resource_keeps_its_object_through_a_saved_plan() {
+    let project = Project::with_stack(ONE);
+    project.apply().done();
+    project.write_stack(&(ONE.replace("name: a", "name: b") + "moved: [{from: local_file.a, to: local_file.b}]\n"));
+    snapshot!(project.run(["plan", "stack.yaml", "--out", "plan.json"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      > local_file.b   moved from local_file.a
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    (1 moved)
+    --- stderr
+    saved the plan: `terrace apply plan.json` applies exactly that
+    ");
+    let json = project.run(["show", "plan.json", "--json"]).done().json();
+    assert_eq!(json["resource_changes"][0]["previous_address"], "local_file.a");
+    snapshot!(project.run(["apply", "plan.json"]), @"
+    exit: 0
+    --- stdout
+
+    Apply complete! Resources: 0 added, 0 changed, 0 destroyed.
+    ");
+    assert_eq!(project.read("out/a"), "one");
+    project.assert_settled("stack.yaml", &[]);
+    snapshot!(project.run(["state", "history", "local_file.b"]), @"
+    exit: 0
+    --- stdout
+    1  [time]  ready  [uuid]
+    ");
+}
+
+#[test]
+fn a_command_moves_with_what_it_made() {
+    let made = "resources:\n  - type: local_command\n    name: a\n    config:\n      create: [sh, -c, 'echo made >> log; echo \
+                {}']\n      delete: [sh, -c, 'echo deleted >> log']\n";
+    let project = Project::with_stack(made);
+    project.apply().done();
+    project
+        .write_stack(&(made.replace("name: a", "name: b") + "moved: [{from: local_command.a, to: local_command.b}]\n"));
+    project.apply().done();
+    project.assert_settled("stack.yaml", &[]);
+    project.run(["destroy", "demo@local", "--auto-approve"]).done();
+    assert_eq!(project.read("log"), "made\ndeleted\n");
+}
+
+#[test]
+fn a_forgotten_resource_leaves_its_object() {
+    let project = Project::with_stack(ONE);
+    project.apply().done();
+    project.write_stack("forget: [local_file.a]\n");
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      . local_file.a   dropped from state: is to be forgotten
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    (1 forgotten)
+
+    Apply complete! Resources: 0 added, 0 changed, 0 destroyed.
+    --- stderr
+    local_file.a: forgotten after [duration]
+    ");
+    assert_eq!(project.read("out/a"), "one");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "");
+    snapshot!(project.run(["plan", "stack.yaml"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    No changes. Your infrastructure matches the configuration.
+    ");
+}
+
+#[test]
+fn an_existing_file_is_imported_with_what_differs() {
+    let project = Project::with_stack(&(ONE.to_owned() + "imports: [{to: local_file.a, id: out/a}]\n"));
+    snapshot!(project.run(["plan", "stack.yaml"]), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    import_nothing
+
+      × demo@local:local_file.a: there is no `local_file` with the id `out/a`
+       ╭─[stack.yaml:6:34]
+     6 │ imports: [{to: local_file.a, id: out/a}]
+       ·                                  ─────
+       ╰────
+      help: look at the id; without the import the object would be created
+    ");
+    project.write("out/a", "zero");
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      = local_file.a   imported from out/a, content, sha256, size changed
+          ~ content = "zero" → "one"
+          ~ sha256  = "f9194e73f9e9459e3450ea10a179cdf77aafa695beecd3b9344a98d111622243" → "7692c3ad3540bb803c020b3aee66cd8…
+          ~ size    = 4 → 3
+          (5 unchanged attributes hidden)
+
+    Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.
+    (1 imported)
+
+    Apply complete! Resources: 1 imported, 0 added, 0 changed, 0 destroyed.
+    --- stderr
+    local_file.a: adopting...
+    local_file.a: adopted after [duration]
+    "#);
+    assert_eq!(project.read("out/a"), "one");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn what_lives_in_state_only_cannot_be_imported() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: a, config: {input: 1}}\nimports: [{to: local_value.a, id: x}]\n",
+    );
+    snapshot!(project.run(["plan", "stack.yaml"]), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    cannot_import
+
+      × demo@local:local_value.a: `x` cannot be looked up: a `local_value` cannot be imported: it exists in state only
+       ╭─[stack.yaml:6:35]
+     6 │ imports: [{to: local_value.a, id: x}]
+       ·                                   ─
+       ╰────
+      help: declare it and apply; there is nothing outside to take over
+    ");
+}
