@@ -15,6 +15,7 @@ mod data; // what holds data, what is shared, what is retained
 mod doubt; // what is not known after a call, and who waits for it
 mod drift; // what differs from what is recorded
 mod failure; // steps that fail, crash, are stopped
+mod hostile; // input that nobody would write
 mod imports; // objects that exist become resources, resources are forgotten
 mod input; // descriptors with mistakes: what a person is told
 mod journal_points; // a crash or a failure at every write and every call

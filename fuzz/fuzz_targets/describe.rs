@@ -1,0 +1,22 @@
+//! Descriptors and blueprints: read, checked, compiled, planned and shown.
+#![no_main]
+
+#[path = "../exercise.rs"]
+mod exercise;
+
+use libfuzzer_sys::fuzz_target;
+use std::sync::{Arc, LazyLock};
+use terrace_engine::registry::Registry;
+use terrace_provider::Provider;
+use terrace_provider_local::LocalProvider;
+use terrace_provider_sqlite::SqliteProvider;
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let providers: Vec<Arc<dyn Provider>> = vec![Arc::new(LocalProvider::new()), Arc::new(SqliteProvider::new())];
+    Registry::new(providers, Vec::new()).offline()
+});
+
+fuzz_target!(|text: &str| {
+    let told = exercise::describe(text, &REGISTRY);
+    assert!(told.without_place.is_empty(), "without a place: {:?}", told.without_place);
+});

@@ -1,0 +1,11 @@
+//! Plan files: read, shown, written and read again.
+#![no_main]
+
+#[path = "../exercise.rs"]
+mod exercise;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &str| {
+    exercise::plan_file(body);
+});
