@@ -1,5 +1,6 @@
 //! What is done with hostile input: by the fuzzer, and by a test of the engine over the corpus.
 #![allow(dead_code, reason = "each target uses its part")]
+#![allow(clippy::expect_used, reason = "what fails here is a find")]
 
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};

@@ -19,7 +19,7 @@ use terrace_engine::duration;
 /// Plans and applies data products.
 #[derive(Debug, Parser)]
 #[command(name = "terrace", version = crate::version::VERSION, propagate_version = false, max_term_width = 120)]
-#[command(after_help = "`terrace help COMMAND` tells more; `terrace help coming-from-terraform` maps its commands.")]
+#[command(after_help = "`terrace help COMMAND` tells more; `terrace help terraform` maps the commands of terraform.")]
 pub struct CommandLine {
     /// What holds for every command.
     #[command(flatten)]
@@ -166,14 +166,20 @@ pub enum Command {
     Blueprints(BlueprintsArguments),
     /// The technologies of this build
     Providers(ProvidersArguments),
+    /// Look whether everything is there that the other commands need
+    #[command(after_help = "Examples:\n  terrace doctor\n  terrace doctor --env production --json")]
+    Doctor(DoctorArguments),
     /// Write a completion script for a shell
     #[command(after_help = "Example:\n  terrace completion bash > ~/.local/share/bash-completion/completions/terrace")]
     Completion(CompletionArguments),
+    /// Write the pages for `man`
+    #[command(after_help = "Example:\n  terrace man ~/.local/share/man/man1")]
+    Man(ManArguments),
     /// Show the version
     Version(VersionArguments),
     /// Commands of terraform, and what does the same here
-    #[command(hide = true, long_about = crate::commands::COMING_FROM_TERRAFORM, help_template = "{about}")]
-    ComingFromTerraform,
+    #[command(hide = true, long_about = crate::commands::TERRAFORM, help_template = "{about}")]
+    Terraform,
 }
 
 /// `terrace init`.
@@ -310,11 +316,27 @@ pub struct UnlockArguments {
     pub auto_approve: bool,
 }
 
+/// `terrace doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
 /// `terrace completion`.
 #[derive(Debug, Args)]
 pub struct CompletionArguments {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// `terrace man`.
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// `terrace version`.

@@ -5,10 +5,12 @@ mod apply;
 mod blueprints;
 mod completion;
 mod destroy;
+mod doctor;
 mod drift;
 mod graph;
 mod init;
 mod leases;
+mod man;
 mod operations;
 mod output;
 mod plan;
@@ -32,8 +34,8 @@ use crate::wiring::Providers;
 use std::path::Path;
 use tokio::runtime::Runtime;
 
-/// What `terrace help coming-from-terraform` says.
-pub(crate) const COMING_FROM_TERRAFORM: &str = include_str!("commands/coming_from_terraform.txt");
+/// What `terrace help terraform` says.
+pub(crate) const TERRAFORM: &str = include_str!("commands/terraform.txt");
 
 /// What every command is given.
 pub(crate) struct Context<'a> {
@@ -61,8 +63,10 @@ impl Context<'_> {
 pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Completion(arguments) => completion::run(context, &arguments),
+        Command::Man(arguments) => man::run(context, &arguments),
         Command::Version(arguments) => version::run(context, &arguments),
-        Command::ComingFromTerraform => context.ui.print(COMING_FROM_TERRAFORM).map(|()| Exit::Done),
+        Command::Terraform => context.ui.print(TERRAFORM).map(|()| Exit::Done),
+        Command::Doctor(arguments) => doctor::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
         Command::Validate(arguments) => validate::run(context, &arguments),
         Command::Graph(arguments) => graph::run(context, &arguments),

@@ -46,6 +46,26 @@ pub async fn open(url: &StoreUrl, access: Access) -> Result<Arc<dyn StateStore>,
     open_with_clock(url, access, Arc::new(SystemClock)).await
 }
 
+/// The newest format of a store that this build knows, and writes.
+pub const FORMAT: u32 = sqlite::FORMAT;
+
+/// The format of a store, which is not changed; 0 for an empty one.
+///
+/// # Errors
+/// When what is there is no store or one of a newer format, or cannot be opened.
+pub fn format_of(url: &StoreUrl) -> Result<u32, StoreError> {
+    match url {
+        StoreUrl::Sqlite(path) => sqlite::format_of(path),
+        StoreUrl::SqliteMemory => Ok(FORMAT),
+        StoreUrl::Postgres => Err(no_postgres()),
+    }
+}
+
+fn no_postgres() -> StoreError {
+    let reason = "this build has no support for PostgreSQL; use `sqlite:PATH`".to_owned();
+    StoreError::Unavailable { doing: "opened", reason }
+}
+
 /// Opens a store whose time is told by the given clock.
 ///
 /// # Errors
@@ -61,10 +81,7 @@ pub async fn open_with_clock(
             tokio::task::spawn_blocking(move || SqliteStore::open(&path, access, clock)).await
         }
         StoreUrl::SqliteMemory => tokio::task::spawn_blocking(move || SqliteStore::in_memory(access, clock)).await,
-        StoreUrl::Postgres => {
-            let reason = "this build has no support for PostgreSQL; use `sqlite:PATH`".to_owned();
-            return Err(StoreError::Unavailable { doing: "opened", reason });
-        }
+        StoreUrl::Postgres => return Err(no_postgres()),
     };
     match opened {
         Ok(store) => Ok(Arc::new(store?)),

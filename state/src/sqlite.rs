@@ -37,6 +37,17 @@ use terrace_engine::store::{
 use uuid::Uuid;
 use worker::Workers;
 
+pub(crate) use migrate::FORMAT;
+
+/// The format of a file; 0 where there is no store yet.
+pub(crate) fn format_of(path: &Path) -> Result<u32, StoreError> {
+    let url = StoreUrl::Sqlite(path.to_owned()).to_string();
+    match connection::look_at(path, Access::ReadOnly)? {
+        Found::Nothing => Ok(0),
+        Found::File => migrate::inspect(&connection::reader(path, &url)?, &url),
+    }
+}
+
 /// How many calls can read at once.
 const READERS: usize = 3;
 

@@ -459,10 +459,23 @@ fn the_version_is_told_and_completion_scripts_name_the_commands() {
 }
 
 #[test]
+fn every_command_has_a_page_for_man() {
+    let project = Project::new();
+    project.run(["man", "pages/man1"]).done();
+    let page = project.read("pages/man1/terrace-plan.1");
+    assert!(page.starts_with(".ie") && page.contains("detailed\\-exitcode"), "{page}");
+    for name in ["terrace", "terrace-state-mv", "terrace-blueprints-test", "terrace-doctor"] {
+        assert!(project.has(&format!("pages/man1/{name}.1")), "{name}");
+    }
+    project.write("file", "");
+    project.run(["man", "file/man1"]).with_code(1).says("file/man1");
+}
+
+#[test]
 fn help_has_examples_and_maps_the_commands_of_terraform() {
     let project = Project::new();
     for command in ["init", "plan", "apply", "destroy", "drift", "show", "output", "graph", "validate", "completion"] {
         project.run([command, "--help"]).done().says("Example");
     }
-    project.run(["help", "coming-from-terraform"]).done().says("terraform");
+    project.run(["help", "terraform"]).done().says("terraform");
 }

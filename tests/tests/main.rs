@@ -13,6 +13,7 @@ mod blueprints; // new blueprints, their checks and their tests
 mod commands; // every command that looks into what was done
 mod concurrency; // two at once: the same component waits or is refused, different ones run together
 mod crash; // killed before and after an effect, and at any moment: no orphan, no double
+mod doctor; // what is wrong, and how to mend it
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
 mod once_wrong; // what was wrong once

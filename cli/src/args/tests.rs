@@ -37,13 +37,59 @@ fn a_mistyped_command_gets_a_suggestion() {
     assert!(error.contains("apply"), "{error}");
 }
 
+/// The text of the topic.
+fn topic(name: &str) -> String {
+    parse(&format!("terrace help {name}")).unwrap_err().to_string()
+}
+
 #[test]
-fn the_topic_for_people_from_terraform_maps_commands() {
-    let error = parse("terrace help coming-from-terraform").unwrap_err().to_string();
-    assert!(error.contains("terraform force-unlock") && !error.contains("Usage"), "{error}");
-    for word in ["terraform init", "terraform import", "-target", "-replace", "terraform taint", "fmt", "refresh"] {
-        assert!(error.contains(word), "{word}");
+fn the_topic_for_people_from_terraform_maps_every_command() {
+    let text = topic("terraform");
+    assert!(!text.contains("Usage"), "{text}");
+    // What `terraform -help` lists, and the subcommands of `state`, `workspace` and `providers`.
+    let commands = "init validate plan apply destroy console fmt force-unlock get graph import login logout metadata modules \
+                    output providers refresh show stacks state taint test untaint version workspace";
+    for command in commands.split_whitespace() {
+        let is_mapped = text.lines().filter(|line| line.starts_with("  terraform ")).any(|line| {
+            line.split("  ").nth(1).is_some_and(|words| words.split([' ', ',']).any(|word| word == command))
+        });
+        assert!(is_mapped, "`terraform {command}` is not mapped");
     }
+    for command in ["list", "show", "mv", "rm", "pull", "push", "replace-provider"] {
+        assert!(text.contains(&format!("terraform state {command}")), "{command}");
+    }
+    for option in ["-target", "-replace", "-out", "-destroy", "-refresh-only", "-var-file", "-auto-approve", "-chdir"] {
+        assert!(text.contains(option), "{option}");
+    }
+}
+
+/// The first words of what it names are commands here, and what they are given are options of theirs.
+#[test]
+fn what_the_topic_for_people_from_terraform_names_is_there() {
+    let text = topic("terraform");
+    let mut checked = 0;
+    for line in text.lines() {
+        for part in line.split("terrace ").skip(1) {
+            let end = part.find(['`', ',', ';', '(']).unwrap_or(part.len());
+            let words: Vec<&str> = part[..end].split_whitespace().collect();
+            let command = CommandLine::command();
+            let mut at = &command;
+            for word in words.iter().filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-')) {
+                if word.starts_with("--") {
+                    let is_known =
+                        |command: &clap::Command| command.get_arguments().any(|it| it.get_long() == word.get(2..));
+                    assert!(is_known(at) || is_known(&command), "`{line}` names `{word}`");
+                } else if let Some(found) = at.find_subcommand(word) {
+                    at = found;
+                } else {
+                    break;
+                }
+                checked += 1;
+            }
+            assert!(!std::ptr::eq(at, &command) || words.first() == Some(&"--chdir"), "`{line}` names no command");
+        }
+    }
+    assert!(checked > 40, "{checked}");
 }
 
 #[test]

@@ -47,6 +47,13 @@ impl Library {
         }
     }
 
+    /// The pairs of blueprints that fit some component equally well, so that it would be refused.
+    #[must_use]
+    pub fn ties(&self) -> Vec<(&Blueprint, &Blueprint)> {
+        let pairs = self.iter().enumerate().flat_map(|(at, one)| self.iter().skip(at + 1).map(move |two| (one, two)));
+        pairs.filter(|(one, two)| can_tie(&one.matcher, &two.matcher)).collect()
+    }
+
     fn nothing_fits(&self, component: &str, wanted: &BlueprintUse, span: Span) -> Diagnostic {
         let facts = &wanted.facts;
         if let Some(blueprint) = self.nearly(facts) {
@@ -141,6 +148,29 @@ fn specificity(matcher: &Facts, facts: &Facts) -> Option<Specificity> {
     };
     let asks_nothing = *matcher == Facts::default();
     (!asks_nothing).then_some(specificity)
+}
+
+/// True when a component can have all the facts of both, and each of them is as specific as the other for it.
+fn can_tie(one: &Facts, two: &Facts) -> bool {
+    let pairs = || plain_facts(one).into_iter().zip(plain_facts(two));
+    let are_apart = |((_, one), (_, two)): ((_, Option<&str>), (_, Option<&str>))| {
+        one.is_some() && two.is_some() && !is_same_word(one, two)
+    };
+    if pairs().any(are_apart) {
+        return false;
+    }
+    let both: Facts = {
+        let or = |one: &Option<String>, two: &Option<String>| one.clone().or_else(|| two.clone());
+        Facts {
+            use_case_template_id: or(&one.use_case_template_id, &two.use_case_template_id),
+            infrastructure_template_id: or(&one.infrastructure_template_id, &two.infrastructure_template_id),
+            kind: or(&one.kind, &two.kind),
+            platform: or(&one.platform, &two.platform),
+            technology: or(&one.technology, &two.technology),
+            output_port_type: or(&one.output_port_type, &two.output_port_type),
+        }
+    };
+    specificity(one, &both).is_some_and(|specificity_of_one| Some(specificity_of_one) == specificity(two, &both))
 }
 
 fn match_id(wanted: Option<&str>, given: Option<&str>) -> Option<IdMatch> {
@@ -275,6 +305,30 @@ fn tie(component: &str, span: Span, first: &Blueprint, second: &Blueprint) -> Di
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blueprints_tie_when_one_component_can_have_the_facts_of_both() {
+        let facts = |id: Option<&str>, kind: Option<&str>, platform: Option<&str>| Facts {
+            use_case_template_id: id.map(str::to_owned),
+            kind: kind.map(str::to_owned),
+            platform: platform.map(str::to_owned),
+            ..Facts::default()
+        };
+        let storage = facts(None, Some("storage"), None);
+        for (other, ties) in [
+            (facts(None, Some("Storage"), None), true),
+            (facts(None, None, Some("x")), true),
+            (facts(None, Some("workload"), None), false),
+            (facts(None, Some("storage"), Some("x")), false),
+            (facts(Some("urn:a"), Some("storage"), None), false),
+            (Facts::default(), false),
+        ] {
+            assert_eq!((can_tie(&storage, &other), can_tie(&other, &storage)), (ties, ties), "{other:?}");
+        }
+        assert!(can_tie(&facts(Some("urn:a"), None, None), &facts(Some("urn:a"), None, None)));
+        assert!(!can_tie(&facts(Some("urn:a"), None, None), &facts(Some("urn:b"), None, None)));
+        assert!(!can_tie(&facts(Some("urn:a:1"), None, None), &facts(Some("urn:a:2"), None, None)));
+    }
 
     #[test]
     fn ids_are_compared_with_or_without_their_version() {

@@ -18,7 +18,7 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 /// The newest format that this build knows.
-pub(super) const FORMAT: u32 = MIGRATIONS.len() as u32;
+pub(crate) const FORMAT: u32 = MIGRATIONS.len() as u32;
 
 /// Tells which format a file has; 0 for an empty one.
 ///

@@ -1,0 +1,164 @@
+//! `terrace doctor`: what everything else stands on, looked at one by one, with what to do where something is wrong.
+//!
+//! It goes on after what fails, as far as the rest can be looked at at all, and changes nothing.
+
+mod environment;
+mod state;
+
+use super::{Context, runtime};
+use crate::args::DoctorArguments;
+use crate::configuration::{FILE_NAME, find};
+use crate::failure::{Exit, Failure};
+use crate::report::harmless;
+use crate::settings::Settings;
+use crate::wiring::World;
+use serde_json::{Value as Json, json};
+
+/// How a finding is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl Status {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// What was found out about one thing.
+#[derive(Debug, Clone)]
+struct Finding {
+    status: Status,
+    /// What was looked at: `state`, `provider sqlite`.
+    what: String,
+    message: String,
+    /// What to do about it.
+    mend: Option<String>,
+}
+
+impl Finding {
+    fn new(status: Status, what: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { status, what: what.into(), message: message.into(), mend: None }
+    }
+
+    fn ok(what: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Status::Ok, what, message)
+    }
+
+    fn warn(what: impl Into<String>, message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { mend: Some(mend.into()), ..Self::new(Status::Warn, what, message) }
+    }
+
+    fn fail(what: impl Into<String>, message: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { mend: Some(mend.into()), ..Self::new(Status::Fail, what, message) }
+    }
+
+    /// What made a command fail.
+    fn of_failure(what: impl Into<String>, failure: &Failure) -> Self {
+        let message = failure.message.as_deref().unwrap_or("what is wrong is told above");
+        let mend = failure.hints.first().map_or("correct it, and ask again", String::as_str);
+        Self::fail(what, message, mend)
+    }
+
+    fn line(&self) -> String {
+        let mend = self.mend.iter().map(|mend| format!("      {}\n", harmless(mend)));
+        let mend: String = mend.collect();
+        format!("{:<4}  {}: {}\n{mend}", self.status.word(), self.what, harmless(&self.message))
+    }
+
+    fn to_json(&self) -> Json {
+        json!({"status": self.status.word(), "what": self.what, "message": self.message, "mend": self.mend})
+    }
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// When something is so wrong that commands fail.
+pub(super) fn run(context: &Context<'_>, arguments: &DoctorArguments) -> Result<Exit, Failure> {
+    let mut findings = vec![version(context)];
+    match configuration(context, &mut findings) {
+        Some(settings) => look_at(context, &settings, &mut findings)?,
+        None => findings.push(Finding::warn(
+            "the rest",
+            "state, key, providers and blueprints were not looked at",
+            "correct the configuration, and ask again",
+        )),
+    }
+    let is_failed = findings.iter().any(|finding| finding.status == Status::Fail);
+    if arguments.format.is_json() {
+        let checks: Vec<Json> = findings.iter().map(Finding::to_json).collect();
+        context.ui.print_json(&json!({
+            "healthy": !is_failed, "checks": checks, "diagnostics": context.ui.remembered(),
+        }))?;
+    } else {
+        context.ui.print(&findings.iter().map(Finding::line).collect::<String>())?;
+    }
+    if is_failed { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }
+}
+
+fn version(context: &Context<'_>) -> Finding {
+    let providers: Vec<String> =
+        context.providers.schemas().map(|schema| format!("{} {}", schema.name, schema.version)).collect();
+    let (os, machine) = (std::env::consts::OS, std::env::consts::ARCH);
+    let message = format!("{} on {os} {machine}, with the providers {}", crate::version::VERSION, providers.join(", "));
+    Finding::ok("terrace", message)
+}
+
+/// The settings, when the configuration is right.
+fn configuration(context: &Context<'_>, findings: &mut Vec<Finding>) -> Option<Settings> {
+    let settings = match context.settings(None) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            findings.push(Finding::of_failure("configuration", &failure));
+            return None;
+        }
+    };
+    let file = context.global.config.clone().or_else(|| find(&settings.project_folder));
+    findings.push(Finding::ok(
+        "configuration",
+        match file {
+            Some(file) => {
+                format!("{}, with {}", file.display(), settings.configuration.environment_names().join(", "))
+            }
+            None => format!("there is no {FILE_NAME}: the embedded environment `local` is there without"),
+        },
+    ));
+    Some(settings)
+}
+
+fn look_at(context: &Context<'_>, settings: &Settings, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        findings.extend(state::look_at(settings).await);
+        findings.push(key(settings));
+        let asked = settings.environment.as_deref();
+        let names = settings.configuration.environment_names();
+        for name in asked.map_or(names, |name| vec![name]) {
+            environment::look_at(context, settings, name, findings).await;
+        }
+    });
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// The key that seals sensitive values.
+fn key(settings: &Settings) -> Finding {
+    const WHAT: &str = "state key";
+    match World::seal(settings, false) {
+        Err(failure) => Finding::of_failure(WHAT, &failure),
+        Ok(seal) if seal.has_key() => Finding::ok(WHAT, "there is one"),
+        Ok(_) => Finding::warn(
+            WHAT,
+            "there is none: a plan that would store a sensitive value is refused",
+            "`terrace init --state-key` makes one; give it in `TERRACE_STATE_KEY` or in `encryption:` of terrace.yaml",
+        ),
+    }
+}

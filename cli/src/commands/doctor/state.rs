@@ -1,0 +1,143 @@
+//! The state: whether it can be read and written, and whether the disk that it lies on is one for it.
+
+use super::Finding;
+use crate::planning::quoted;
+use crate::settings::{DEFAULT_STATE, Settings};
+use crate::wiring::store;
+use rustix::fs::{Access as FileAccess, access, statvfs};
+use std::path::Path;
+use terrace_engine::store::StoreError;
+use terrace_state::{Access, FORMAT, StoreUrl, format_of};
+
+const WHAT: &str = "state";
+/// Below this the next apply may fill the disk.
+const LITTLE: u64 = 100 << 20;
+/// Below this it will.
+const NOTHING: u64 = 5 << 20;
+
+/// Looks at the state.
+pub(super) async fn look_at(settings: &Settings) -> Vec<Finding> {
+    let StoreUrl::Sqlite(path) = &settings.state else {
+        return vec![Finding::ok(WHAT, format!("{}", settings.state))];
+    };
+    let mut findings = vec![content(settings, path).await];
+    let near = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    findings.extend(permissions(path, near));
+    findings.extend(disk(near));
+    findings
+}
+
+/// What is in it.
+async fn content(settings: &Settings, path: &Path) -> Finding {
+    let url = &settings.state;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    if !path.exists() {
+        return match folder.is_dir() || path.ends_with(DEFAULT_STATE) {
+            true => Finding::ok(WHAT, format!("{url}: there is none yet, the first apply makes it")),
+            false => Finding::fail(
+                WHAT,
+                format!("{url}: there is no folder `{}`", folder.display()),
+                format!("make it with `mkdir -p {}`, or name another state", quoted(&folder.display().to_string())),
+            ),
+        };
+    }
+    let format = match format_of(url) {
+        Ok(format) => format,
+        Err(error) => {
+            let mend = match &error {
+                StoreError::NewerFormat { .. } => "use a newer terrace, or another state",
+                _ => "name another state with `--state`, or take it from a copy: `terrace state import`",
+            };
+            return Finding::fail(WHAT, error.to_string(), mend);
+        }
+    };
+    if format < FORMAT {
+        return Finding::warn(
+            WHAT,
+            format!("{url} has the older format {format}, this terrace writes format {FORMAT}"),
+            "nothing has to be done: the next command that writes brings it there, older builds cannot read it then",
+        );
+    }
+    let stacks = match store(settings, Access::ReadOnly).await {
+        Ok(store) => store.stacks().await.map_err(Into::into),
+        Err(failure) => Err(failure),
+    };
+    match stacks {
+        Ok(stacks) => Finding::ok(WHAT, format!("{url}: format {format}, stacks: {}", stacks.len())),
+        Err(failure) => Finding::of_failure(WHAT, &failure),
+    }
+}
+
+/// Whether it can be written, and by whom it can be read.
+fn permissions(path: &Path, near: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let not_writable = [path, near].into_iter().find(|it| it.exists() && access(*it, FileAccess::WRITE_OK).is_err());
+    if let Some(place) = not_writable {
+        findings.push(Finding::fail(
+            WHAT,
+            format!("`{}` cannot be written by this user", place.display()),
+            "let this user write the file and its folder: a log lies beside the file",
+        ));
+    }
+    if let Ok(about) = std::fs::metadata(path)
+        && std::os::unix::fs::MetadataExt::mode(&about) & 0o077 != 0
+    {
+        findings.push(Finding::warn(
+            WHAT,
+            format!("`{}` can be read by others on this machine", path.display()),
+            format!("`chmod 600 {}`", quoted(&path.display().to_string())),
+        ));
+    }
+    findings
+}
+
+/// The file system below it.
+fn disk(folder: &Path) -> Vec<Finding> {
+    const DISK: &str = "disk of the state";
+    let mut findings = Vec::new();
+    if let Some(name) = network_file_system(folder) {
+        findings.push(Finding::warn(
+            DISK,
+            format!("`{}` is on a network file system ({name}): SQLite's locks do not hold there", folder.display()),
+            "keep the state on a local disk, and let every run use that machine",
+        ));
+    }
+    let Ok(about) = statvfs(folder) else { return findings };
+    let free = about.f_bavail.saturating_mul(about.f_frsize);
+    let told = format!("{} MiB are free", free >> 20);
+    findings.push(match free {
+        0..NOTHING => Finding::fail(DISK, told, "make room: what cannot be recorded is not done"),
+        NOTHING..LITTLE => Finding::warn(DISK, told, "make room soon"),
+        _ => Finding::ok(DISK, told),
+    });
+    findings
+}
+
+/// The name of the network file system that a folder is on.
+#[cfg(target_os = "linux")]
+fn network_file_system(folder: &Path) -> Option<&'static str> {
+    // From linux/magic.h.
+    const KNOWN: [(u32, &str); 11] = [
+        (0x6969, "NFS"),
+        (0x517B, "SMB"),
+        (0xFF53_4D42, "CIFS"),
+        (0xFE53_4D42, "SMB2"),
+        (0x0102_1997, "9P"),
+        (0x5346_414F, "AFS"),
+        (0x00C3_6400, "Ceph"),
+        (0x0BD0_0BD0, "Lustre"),
+        (0x4750_4653, "GPFS"),
+        (0x6573_5546, "FUSE"),
+        (0x7461_636F, "OCFS2"),
+    ];
+    let about = rustix::fs::statfs(folder).ok()?;
+    // The field is wider than the number on some machines.
+    let magic = u32::try_from(about.f_type & 0xFFFF_FFFF).ok()?;
+    KNOWN.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
+}
+
+/// The name of the network file system that a folder is on: not known here.
+#[cfg(not(target_os = "linux"))]
+fn network_file_system(_folder: &Path) -> Option<&'static str> {
+    None
+}

@@ -1,0 +1,147 @@
+//! `terrace doctor`: what is wrong with what everything else stands on, and how to mend it.
+
+use std::os::unix::fs::PermissionsExt;
+use terrace_tests::{Project, Ran, snapshot};
+
+const KEY: (&str, &str) = ("TERRACE_STATE_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+
+/// The result without what differs from machine to machine.
+fn doctor(project: &Project, arguments: &[&str]) -> Ran {
+    let mut ran = project.run_with(&[KEY], ["doctor"].into_iter().chain(arguments.iter().copied()));
+    let lines = ran.stdout.lines().map(|line| match line {
+        line if line.contains("  terrace: ") => "ok    terrace: […]".to_owned(),
+        line if line.contains("MiB are free") => "ok    disk of the state: […]".to_owned(),
+        line => match line.split_once(": ") {
+            Some((what, rest)) if rest.ends_with(" are right") => format!("{what}: [n] are right"),
+            _ => line.to_owned(),
+        },
+    });
+    ran.stdout = lines.collect::<Vec<_>>().join("\n");
+    ran
+}
+
+#[test]
+fn a_bare_folder_is_healthy_and_stays_bare() {
+    let project = Project::new();
+    let ran = doctor(&project, &[]);
+    assert!(project.all_files().is_empty(), "looking left something behind");
+    snapshot!(ran, @"
+    exit: 0
+    --- stdout
+    ok    terrace: […]
+    ok    configuration: there is no terrace.yaml: the embedded environment `local` is there without
+    ok    state: sqlite:[folder]/.terrace/state.db: there is none yet, the first apply makes it
+    ok    disk of the state: […]
+    ok    state key: there is one
+    ok    provider local of local: it connects
+    ok    provider sqlite of local: it connects
+    ok    blueprints of local: [n] are right
+    ");
+}
+
+#[test]
+fn a_state_says_what_is_in_it() {
+    let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
+    project.apply().done();
+    let recorded = project.all_files();
+    doctor(&project, &[]).done().says(", stacks: 1\n");
+    assert_eq!(project.all_files(), recorded, "looking changed something");
+}
+
+#[test]
+fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
+    let project = Project::new();
+    project.write(
+        "terrace.yaml",
+        "state: sqlite:deep/state.db\nenvironments:\n  local: {overlay: embedded}\n  \
+         production: {settings: {password: '${{ env.NOWHERE }}'}}\n  \
+         outside: {overlay: embedded, providers: {sqlite: {folder: /etc}}}\n",
+    );
+    let page =
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: NAME, version: 1.0.0}\nmatch: {kind: page}\n";
+    project.write("blueprints/one.yaml", page.replace("NAME", "one"));
+    project.write("blueprints/two.yaml", page.replace("NAME", "two"));
+    snapshot!(doctor(&project, &[]), @r#"
+    exit: 1
+    --- stdout
+    ok    terrace: […]
+    ok    configuration: [folder]/terrace.yaml, with local, production, outside
+    fail  state: sqlite:[folder]/deep/state.db: there is no folder `[folder]/deep`
+          make it with `mkdir -p [folder]/deep`, or name another state
+    ok    disk of the state: […]
+    ok    state key: there is one
+    ok    provider local of local: it connects
+    ok    provider sqlite of local: it connects
+    ok    blueprints of local: [n] are right
+    warn  blueprints of local: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
+          make one `match` more specific, or name the blueprint under `templates` of the environment
+    fail  environment production: what is wrong is told above
+          correct it, and ask again
+    ok    provider local of outside: it connects
+    fail  provider sqlite of outside: it does not connect: the folder `/etc` lies outside the project folder
+          name a folder within the project folder
+    ok    blueprints of outside: [n] are right
+    warn  blueprints of outside: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
+          make one `match` more specific, or name the blueprint under `templates` of the environment
+    --- stderr
+    expression_failed
+
+      × the environment variable `NOWHERE` is not set
+       ╭─[terrace.yaml:4:42]
+     4 │   production: {settings: {password: '${{ env.NOWHERE }}'}}
+       ·                                          ───────────
+       ╰────
+      help: set `NOWHERE`, or give a default: `has(env.NOWHERE) ? env.NOWHERE : "…"`
+    "#);
+}
+
+#[test]
+fn one_environment_can_be_asked_for() {
+    let project = Project::new();
+    project.write("terrace.yaml", "environments: {a: {overlay: embedded}, b: {providers: {nothing: {}}}}\n");
+    doctor(&project, &["--env", "a"]).done();
+    doctor(&project, &["--env", "b"]).with_code(1).says("there is no provider `nothing`");
+    doctor(&project, &[]).with_code(1);
+    doctor(&project, &["--env", "c"]).with_code(1).says("the environment `c` is not configured");
+}
+
+#[test]
+fn a_wrong_configuration_keeps_the_rest_from_being_looked_at() {
+    let project = Project::new();
+    project.write("terrace.yaml", "environmentz: {}\n");
+    doctor(&project, &[]).with_code(1).says("fail  configuration").says("did you mean `environments`?");
+}
+
+#[test]
+fn a_state_that_is_none_or_that_others_can_read_is_told() {
+    let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
+    project.apply().done();
+    let state = project.path(".terrace/state.db");
+    std::fs::set_permissions(&state, PermissionsExt::from_mode(0o644)).unwrap();
+    doctor(&project, &[]).done().says("can be read by others").says("chmod 600");
+    let database = rusqlite::Connection::open(&state).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    doctor(&project, &[]).with_code(1).says("format 99").says("use a newer terrace");
+    for suffix in ["-wal", "-shm"] {
+        drop(std::fs::remove_file(project.path(&format!(".terrace/state.db{suffix}"))));
+    }
+    project.write(".terrace/state.db", "this is no database, however long it may be made to be");
+    doctor(&project, &[]).with_code(1).says("fail  state");
+}
+
+#[test]
+fn a_program_gets_the_same_as_json() {
+    let project = Project::new();
+    let json = project.run(["doctor", "--json"]).done().json();
+    assert_eq!(json["healthy"], true);
+    let of =
+        |what: &str| json["checks"].as_array().unwrap().iter().find(|check| check["what"] == what).unwrap().clone();
+    assert_eq!(of("state")["status"], "ok");
+    assert_eq!(of("state key")["status"], "warn");
+    assert!(of("state key")["mend"].as_str().unwrap().contains("terrace init --state-key"));
+    project.write("terrace.yaml", "environments: {local: {overlay: 3}}\n");
+    let json = project.run(["doctor", "--json"]).with_code(1).json();
+    assert_eq!(json["healthy"], false);
+    assert!(!json["diagnostics"].as_array().unwrap().is_empty(), "{json:#}");
+}
