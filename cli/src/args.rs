@@ -1,5 +1,6 @@
 //! What can be asked on the command line: definitions only, nothing is decided here.
 
+mod form;
 mod lists;
 mod planning;
 mod state;
@@ -128,7 +129,8 @@ pub enum Command {
     Apply(ApplyArguments),
     /// Remove what was made
     #[command(
-        after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve\n  terrace destroy demo@local --target local_file.a"
+        after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve\n  terrace destroy demo@local --target local_file.a\n\nA saved plan, also one of `terrace plan --destroy --out PLAN`, is applied by `terrace apply PLAN`.",
+        mut_arg("files", |files| files.value_name("FILE|STACK").help("Descriptors or stacks (`name@environment`)"))
     )]
     Destroy(ApplyArguments),
     /// Show what differs from what was recorded; change nothing
@@ -304,6 +306,9 @@ pub struct RecoverArguments {
     /// Where it cannot be told: it is half-made, the next apply replaces it; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub tainted: Vec<String>,
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
 }
 
 /// `terrace unlock`.

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use clap::CommandFactory;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use terrace_engine::diagnostic::closest;
 
 /// Long options of terraform that mean something else here, or nothing yet.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -13,7 +14,37 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("var-files", "write `--var-file=…`"),
     ("no-color", "write `--color=never`"),
     ("compact-warnings", "there is no such option here"),
+    ("raw", "write `--format=raw`"),
 ];
+
+/// Commands of terraform that have another name here, or nothing to do.
+const COMMANDS: &[(&str, &str)] = &[
+    ("refresh", "`terrace drift FILE` shows what differs, `terrace apply --refresh-only FILE` records it"),
+    ("workspace", "environments take its place: `--env NAME`, or `TERRACE_ENV`; `terrace stacks list` names stacks"),
+    ("force-unlock", "`terrace leases list` names leases, `terrace unlock LEASE` takes one away"),
+    ("pull", "`terrace state export` writes the state"),
+    ("push", "`terrace state import FILE` takes in what `terrace state export` wrote"),
+    (
+        "replace-provider",
+        "`provider` of a resource chooses a configured instance; `terrace plan FILE` shows what follows",
+    ),
+    ("identities", "`terrace state show ADDRESS --json` has the identity of a resource"),
+    ("test", "`terrace blueprints test` tests blueprints; `terrace plan FILE` shows what a descriptor becomes"),
+    ("get", "there are no modules to get: `terrace blueprints list` names what components can have"),
+    ("modules", "blueprints take their place: `terrace blueprints list`"),
+    ("login", "there is nothing to log in to: credentials stand in terrace.yaml, or in variables"),
+    ("logout", "there is nothing to log out of: credentials stand in terrace.yaml, or in variables"),
+    ("metadata", "`terrace providers schema NAME` shows what a provider has"),
+    ("query", "there is no such command here; `terrace drift FILE` looks at what is recorded"),
+    ("fmt", "there is no such command yet"),
+    ("console", "there is no such command yet"),
+];
+
+/// What to say of a command that terraform has and terrace has not.
+pub(crate) fn elsewhere(command: &str) -> Option<Failure> {
+    let (_, hint) = COMMANDS.iter().find(|(name, _)| *name == command)?;
+    Some(Failure::new(format!("there is no command `{command}`")).hint(*hint))
+}
 
 /// What to say of a command line in which a long option has one dash, or is one of terraform's.
 pub(crate) fn correction(arguments: &[OsString]) -> Option<Failure> {
@@ -39,13 +70,21 @@ fn correct(word: &str, known: &BTreeSet<String>) -> Option<Failure> {
             None => format!("write `--{name}`"),
         }));
     }
-    let (_, hint) = ELSEWHERE.iter().find(|(other, _)| *other == name)?;
-    Some(Failure::new(format!("there is no option `{word}`")).hint(*hint))
+    let unknown = || Failure::new(format!("there is no option `{word}`"));
+    if let Some((_, hint)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
+        return Some(unknown().hint(*hint));
+    }
+    // What begins with one dash and is no option at all is the parser's to explain.
+    let best = closest(name, known.iter().map(String::as_str)).filter(|_| is_long)?;
+    Some(unknown().hint(format!("did you mean `--{best}`?")))
 }
 
 fn long_options() -> BTreeSet<String> {
     fn collect(command: &clap::Command, names: &mut BTreeSet<String>) {
-        names.extend(command.get_arguments().filter_map(|argument| argument.get_long()).map(str::to_owned));
+        for argument in command.get_arguments() {
+            let aliases = argument.get_all_aliases().unwrap_or_default();
+            names.extend(argument.get_long().into_iter().chain(aliases).map(str::to_owned));
+        }
         command.get_subcommands().for_each(|command| collect(command, names));
     }
     let mut names = BTreeSet::from(["help".to_owned(), "version".to_owned()]);
@@ -74,6 +113,32 @@ mod tests {
         assert_eq!(told("terrace plan -refresh-only x.yaml").as_deref(), Some("write `--refresh-only`"));
         assert_eq!(told("terrace plan --target a.b x.yaml"), None);
         assert_eq!(told("terrace -help").as_deref(), Some("write `--help`"));
+    }
+
+    #[test]
+    fn a_slip_in_a_long_option_gets_a_suggestion() {
+        assert_eq!(told("terrace plan --evn prod x.yaml").as_deref(), Some("did you mean `--env`?"));
+        assert_eq!(told("terrace apply --auto-aprove x.yaml").as_deref(), Some("did you mean `--auto-approve`?"));
+        assert_eq!(
+            told("terrace plan --detailed-exitcod x.yaml").as_deref(),
+            Some("did you mean `--detailed-exitcode`?")
+        );
+        assert_eq!(told("terrace output -raw x").as_deref(), Some("write `--format=raw`"));
+        assert_eq!(told("terrace plan --quux x.yaml"), None);
+        assert_eq!(told("terrace unlock --force x"), None, "aliases are options, too");
+    }
+
+    #[test]
+    fn commands_of_terraform_are_answered_with_what_does_the_same() {
+        for (command, answer) in
+            [("refresh", "terrace drift"), ("force-unlock", "terrace unlock"), ("pull", "state export")]
+        {
+            let failure = elsewhere(command).unwrap();
+            assert!(failure.hints[0].contains(answer), "{command}");
+        }
+        assert_eq!(elsewhere("aply"), None);
+        let known: Vec<String> = CommandLine::command().get_subcommands().map(|it| it.get_name().to_owned()).collect();
+        assert!(COMMANDS.iter().all(|(name, _)| !known.iter().any(|known| known == name)));
     }
 
     #[test]

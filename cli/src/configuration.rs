@@ -8,9 +8,11 @@ mod expand;
 mod read;
 
 use crate::failure::Failure;
+use crate::files;
 use crate::variables::Variables;
 use std::path::{Path, PathBuf};
 use terrace_engine::blueprint::matching::Templates;
+use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::expression::functions::IdentityTable;
 use terrace_engine::source::{Sources, Span};
@@ -77,7 +79,7 @@ pub struct Environment {
     /// Its name.
     pub name: String,
     /// The blueprint overlay.
-    pub overlay: Option<String>,
+    pub overlay: Option<Located<String>>,
     /// Changes may destroy data without being asked for each time.
     pub is_data_loss_allowed: bool,
     /// `settings` in expressions.
@@ -87,7 +89,7 @@ pub struct Environment {
     /// The configured instances of providers.
     pub providers: Vec<Instance>,
     /// Folders of blueprints; the project's `blueprints` folder when nothing is said.
-    pub blueprints: Option<Vec<String>>,
+    pub blueprints: Option<Vec<Located<String>>>,
 }
 
 /// One configured instance of a provider.
@@ -111,7 +113,7 @@ impl Configuration {
     /// # Errors
     /// When there is no such file, or it is no text.
     pub fn read(path: &Path, variables: &Variables) -> Result<(Self, Vec<Diagnostic>), Failure> {
-        let text = std::fs::read_to_string(path)
+        let text = files::text(path, files::HANDWRITTEN)
             .map_err(|error| Failure::new(format!("the configuration `{}` cannot be read: {error}", path.display())))?;
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
@@ -162,16 +164,22 @@ impl Environment {
     fn embedded() -> Self {
         Self {
             name: read::EMBEDDED_ENVIRONMENT.to_owned(),
-            overlay: Some(EMBEDDED.to_owned()),
+            overlay: Some(Located { value: EMBEDDED.to_owned(), span: Span::default() }),
             settings: Value::Map(terrace_provider::Map::new()),
             ..Self::default()
         }
     }
 
+    /// The name of the blueprint overlay.
+    #[must_use]
+    pub fn overlay_name(&self) -> Option<&str> {
+        self.overlay.as_ref().map(|overlay| overlay.value.as_str())
+    }
+
     /// True when things are made on this machine.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
-        self.overlay.as_deref() == Some(EMBEDDED)
+        self.overlay_name() == Some(EMBEDDED)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::args::ChoiceArguments;
 use crate::configuration::FILE_NAME;
 use crate::failure::{Exit, Failure};
+use crate::files::{self, Unreadable};
 use crate::report::report;
 use crate::settings::{Asked, Settings};
 use crate::ui::Ui;
@@ -165,30 +166,30 @@ fn texts_of(path: &Path) -> Result<Vec<Text>, Box<Diagnostic>> {
 
 fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
     let name = path.display().to_string();
-    let limit = Budget::default().bytes;
-    let too_long = std::fs::metadata(path).is_ok_and(|about| about.len() > limit as u64);
-    if too_long {
-        let message = format!("`{name}` is longer than {} MiB", limit >> 20);
-        return Err(Box::new(Diagnostic::error("too_long", message).hint("split it into several files")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| {
-        Box::new(match error.kind() {
-            ErrorKind::NotFound => Diagnostic::error(MISSING, format!("there is no file `{name}`"))
-                .hint("give the path of a descriptor, of a folder of descriptors or of a saved plan"),
-            _ => Diagnostic::error("unreadable", format!("`{name}` cannot be read: {error}")),
-        })
-    })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let line =
-            error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count();
-        let message = format!("`{name}` is not UTF-8: see line {}", line + 1);
-        Box::new(Diagnostic::error("not_utf8", message).hint("save it as UTF-8"))
-    })?;
+    let text = files::descriptor_or_plan(path).map_err(|error| Box::new(unreadable(&name, &error)))?;
     if text.trim().is_empty() {
         let diagnostic = Diagnostic::error("empty_file", format!("`{name}` is empty"));
         return Err(Box::new(diagnostic.hint("write a descriptor, or leave the file out")));
     }
     Ok(Text { name, text })
+}
+
+/// Says why there is no text.
+fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
+    match error {
+        Unreadable::Failed(error) if error.kind() == ErrorKind::NotFound => {
+            Diagnostic::error(MISSING, format!("there is no file `{name}`"))
+                .hint("give the path of a descriptor, of a folder of descriptors or of a saved plan")
+        }
+        Unreadable::Failed(error) => Diagnostic::error("unreadable", format!("`{name}` cannot be read: {error}")),
+        Unreadable::TooLong(limit) => {
+            Diagnostic::error("too_long", format!("`{name}` is longer than {}", files::size(*limit)))
+                .hint("split it into several files")
+        }
+        Unreadable::NotUtf8(line) => {
+            Diagnostic::error("not_utf8", format!("`{name}` is not UTF-8: see line {line}")).hint("save it as UTF-8")
+        }
+    }
 }
 
 /// The descriptor that a saved plan was made from, as far as it is still there: the project is where it lies.

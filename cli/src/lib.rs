@@ -12,6 +12,7 @@ mod argv;
 mod commands;
 pub mod configuration;
 pub mod failure;
+mod files;
 mod input;
 mod logging;
 mod planning;
@@ -29,8 +30,10 @@ mod wiring;
 pub use wiring::Providers;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 use commands::Context;
 use failure::{Exit, Failure};
+use report::tell_programs;
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -64,6 +67,12 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
         return Err(Exit::Error);
     }
     args::CommandLine::try_parse_from(arguments).map_err(|error| {
+        if let Some(ContextValue::String(command)) = error.get(ContextKind::InvalidSubcommand)
+            && let Some(answer) = argv::elsewhere(command)
+        {
+            Ui::plain().fail(&answer);
+            return Exit::Error;
+        }
         let is_mistake = error.use_stderr();
         // Nobody is left to tell when the terminal is gone.
         let _ = error.print();
@@ -75,23 +84,26 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
     let variables = Variables::of_process();
     let ui = Ui::new(&command_line.global, &variables);
     let context = Context { global: &command_line.global, variables: &variables, ui: &ui, providers };
-    let result = prepare(&command_line.global, &variables)
+    let form = command_line.command.form();
+    let result = prepare(&command_line.global, &variables, &ui)
         .and_then(|()| providers.check())
         .and_then(|()| commands::run(&context, command_line.command));
     match result {
         Ok(exit) => exit,
         Err(failure) => {
             ui.fail(&failure);
+            // Who does not read what went wrong is not to be told why nobody reads.
+            let _ = form.filter(|_| failure.exit != Exit::Done).map(|form| tell_programs(&ui, form, &failure));
             failure.exit
         }
     }
 }
 
 /// Changes the folder and opens the log, before anything else looks at either.
-fn prepare(global: &args::Global, variables: &Variables) -> Result<(), Failure> {
+fn prepare(global: &args::Global, variables: &Variables, ui: &Ui) -> Result<(), Failure> {
     if let Some(folder) = &global.chdir {
         std::env::set_current_dir(folder)
             .map_err(|error| Failure::new(format!("cannot change to `{}`: {error}", folder.display())))?;
     }
-    logging::start(global, variables)
+    logging::start(global, variables, ui)
 }

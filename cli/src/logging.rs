@@ -2,17 +2,24 @@
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::report::report;
+use crate::ui::Ui;
 use crate::variables::Variables;
 use std::fs::OpenOptions;
 use std::io::IsTerminal;
 use std::sync::Arc;
+use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
+use terrace_engine::source::Sources;
 use tracing_subscriber::EnvFilter;
 
 /// Opens the log.
 ///
 /// # Errors
 /// When the log file cannot be written, or `TERRACE_LOG` cannot be understood.
-pub(crate) fn start(global: &Global, variables: &Variables) -> Result<(), Failure> {
+pub(crate) fn start(global: &Global, variables: &Variables, ui: &Ui) -> Result<(), Failure> {
+    if let Some(warning) = variables.get("TERRACE_LOG").and_then(slip) {
+        report(ui, &Sources::default(), &[warning]);
+    }
     let Some(directives) = directives(global, variables.get("TERRACE_LOG")) else { return Ok(()) };
     let filter = EnvFilter::try_new(&directives).map_err(|error| {
         Failure::new(format!("`TERRACE_LOG` cannot be understood: {error}"))
@@ -34,6 +41,25 @@ pub(crate) fn start(global: &Global, variables: &Variables) -> Result<(), Failur
         }
     };
     Ok(())
+}
+
+/// The levels that a log can have.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// A word that is no level names a part of the program whose log is wanted; hardly anybody means that.
+fn slip(directives: &str) -> Option<Diagnostic> {
+    let is_level = |word: &str| LEVELS.contains(&word.to_lowercase().as_str()) || word.parse::<u8>().is_ok();
+    let is_part = |word: &str| word.starts_with("terrace") || word.contains("::");
+    let mut words = directives.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains(['=', '[']));
+    let wrong = words.find(|word| !is_level(word) && !is_part(word))?;
+    Some(
+        Diagnostic::warning(
+            "unknown_level",
+            format!("`{wrong}` in `TERRACE_LOG` is no level: nothing is logged for it"),
+        )
+        .hint("write `error`, `warn`, `info`, `debug` or `trace`; `part=level` for a part of the program")
+        .maybe_hint(did_you_mean(wrong, LEVELS)),
+    )
 }
 
 /// What is logged; nothing is unless somebody asks.
@@ -62,6 +88,16 @@ mod tests {
     #[test]
     fn nothing_is_logged_unless_asked_for() {
         assert_eq!(directives(&verbose(0), None), None);
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_told_with_a_suggestion() {
+        assert_eq!(slip("foo").unwrap().message, "`foo` in `TERRACE_LOG` is no level: nothing is logged for it");
+        assert_eq!(slip("warn,debgu").unwrap().hint.as_deref(), Some("did you mean `debug`?"));
+        for fine in ["debug", "WARN", "hyper=info", "terrace_engine", "warn,terrace_state=trace", "off", "[span]=info"]
+        {
+            assert_eq!(slip(fine), None, "{fine}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::args::{Detail, PlanFormat};
 use crate::failure::Failure;
+use crate::report::remembered;
 use crate::ui::Ui;
 use jiff::Timestamp;
 use terrace_engine::drift::DriftItem;
@@ -65,7 +66,7 @@ fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
         Detail::Compact => human::Detail::Compact,
         Detail::Full => human::Detail::Full,
     };
-    human::plan(plan, &human::Human { color: ui.is_result_colored(), width: ui.result_width(), detail })
+    human::plan(plan, &human::Human { color: ui.is_result_colored(), width: ui.result_width().unwrap_or(0), detail })
 }
 
 /// Drift on standard output. What is not whole has resources that could not be read: no drift is no finding then.
@@ -79,7 +80,7 @@ pub(crate) fn drifted(ui: &Ui, items: &[DriftItem], is_whole: bool, is_json: boo
     let mut json = drift::json(items);
     if let Some(entries) = json.as_object_mut() {
         entries.insert("errored".to_owned(), (!is_whole).into());
-        entries.insert("diagnostics".to_owned(), ui.remembered().into());
+        entries.insert("diagnostics".to_owned(), remembered(ui));
     }
     ui.print_json(&json)
 }

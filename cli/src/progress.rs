@@ -1,7 +1,7 @@
 //! What is seen while a plan is applied: bars on a terminal, lines elsewhere, JSON lines for programs.
 
 use crate::report::harmless;
-use crate::ui::Ui;
+use crate::ui::{Ui, counted};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -38,7 +38,11 @@ struct Bars {
 impl Progress {
     /// For people: bars when they watch, else a line for each thing that happens.
     pub(crate) fn for_people(ui: &Ui) -> Arc<Self> {
-        let form = if ui.is_watched() && !ui.is_quiet { Form::Bars(Box::new(Bars::new())) } else { Form::Lines };
+        let form = if ui.is_watched() && !ui.is_quiet {
+            Form::Bars(Box::new(Bars::new(ProgressDrawTarget::stderr())))
+        } else {
+            Form::Lines
+        };
         Arc::new(Self { ui: ui.clone(), form })
     }
 
@@ -113,7 +117,7 @@ impl Progress {
                 self.remove(stack, address);
                 self.say(&format!("{address}: failed to {}: {error}", action.word()));
             }
-            Event::Stopping { running } => self.say(&format!("waiting for {running} running calls")),
+            Event::Stopping { running } => self.say(&format!("waiting for {}", counted(*running, "running call"))),
         }
     }
 
@@ -137,8 +141,8 @@ impl Events for Progress {
 }
 
 impl Bars {
-    fn new() -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    fn new(target: ProgressDrawTarget) -> Self {
+        let all = MultiProgress::with_draw_target(target);
         Self { all, overall: ProgressBar::hidden(), running: Mutex::new(HashMap::new()) }
     }
 
@@ -175,6 +179,8 @@ impl Bars {
 
     fn clear(&self) {
         locked(&self.running).drain().for_each(|(_, bar)| bar.finish_and_clear());
+        // Drawing is slower than counting: what was counted last is drawn before all of it goes.
+        self.overall.abandon();
         self.overall.finish_and_clear();
     }
 }
@@ -227,6 +233,67 @@ const fn done(action: Action) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use indicatif::TermLike;
+    use std::io;
+
+    /// A terminal that remembers all that was written on it.
+    #[derive(Debug, Clone, Default)]
+    struct Terminal(Arc<Mutex<String>>);
+
+    impl TermLike for Terminal {
+        fn width(&self) -> u16 {
+            80
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            locked(&self.0).push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_last_count_that_is_drawn_is_the_true_one() {
+        let terminal = Terminal::default();
+        let bars = Bars::new(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
+        bars.begin(7);
+        let (stack, address) = (StackId::new("demo", "local"), "local_value.a".parse().unwrap());
+        for _ in 0..6 {
+            bars.add(&stack, &address, Action::Create);
+            bars.remove(&name(&stack, &address));
+        }
+        bars.clear();
+        let drawn = locked(&terminal.0).clone();
+        let last = drawn.rfind("/7 steps").and_then(|at| drawn.get(at - 1..at));
+        assert_eq!(last, Some("6"), "{drawn:?}");
+    }
 
     #[test]
     fn times_are_short() {

@@ -6,7 +6,7 @@
 mod json;
 mod source;
 
-pub(crate) use json::with_failure;
+pub(crate) use json::{Form, remembered, tell_programs, with_failure};
 
 use crate::ui::Ui;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, SourceSpan};
@@ -14,6 +14,7 @@ use source::Text;
 use std::collections::BTreeMap;
 use std::fmt;
 use terrace_engine::diagnostic::{Diagnostic, Label, Location};
+use terrace_engine::plan::Note;
 use terrace_engine::source::{SourceId, Sources, Span};
 use terrace_provider::Severity;
 
@@ -24,7 +25,7 @@ const NARROWEST: usize = 40;
 
 /// Tells all diagnostics, errors last, where they are seen.
 pub(crate) fn report(ui: &Ui, sources: &Sources, diagnostics: &[Diagnostic]) {
-    diagnostics.iter().for_each(|diagnostic| ui.remember(json::diagnostic(diagnostic, sources)));
+    diagnostics.iter().for_each(|diagnostic| ui.remember(Note::of(diagnostic, sources)));
     let mut shown: Vec<&Diagnostic> =
         diagnostics.iter().filter(|diagnostic| diagnostic.is_error() || !ui.is_quiet).collect();
     shown.sort_by_key(|diagnostic| diagnostic.severity);

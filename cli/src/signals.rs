@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: what runs is waited for and recorded, the second one leaves at once.
+//! SIGINT, SIGTERM and SIGHUP (a terminal that was closed): what runs is waited for and recorded, the second one leaves at once.
 
 use crate::ui::Ui;
 use std::sync::Arc;
@@ -57,6 +57,8 @@ fn leave() -> ! {
 struct Received {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// Nothing where the process was started to outlive its terminal, as `nohup` does.
+    hangup: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
@@ -66,15 +68,36 @@ impl Received {
         Some(Self {
             interrupt: signal(SignalKind::interrupt()).ok()?,
             terminate: signal(SignalKind::terminate()).ok()?,
+            hangup: if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup()).ok()?) },
         })
     }
 
     async fn one(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = hangup => {}
         }
     }
+}
+
+/// True when this process was started with SIGHUP ignored; where the system does not tell, it is not.
+#[cfg(unix)]
+fn is_hangup_ignored() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status))
+}
+
+/// Reads the mask of ignored signals; its lowest bit is signal 1, SIGHUP.
+#[cfg(unix)]
+fn ignores_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(not(unix))]
@@ -90,5 +113,17 @@ impl Received {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_ignores_hangups_goes_on_doing_so() {
+        assert!(ignores_hangup("Name:\tterrace\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n"));
+        assert!(!ignores_hangup("SigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangup(""));
     }
 }

@@ -51,6 +51,18 @@ pub(crate) async fn own(settings: &Settings, store: &dyn StateStore) -> Result<V
 /// # Errors
 /// When there is no such stack, or several.
 pub(crate) async fn named(word: &str, settings: &Settings, store: &dyn StateStore) -> Result<StackId, Failure> {
+    find(word, settings, store, &format!("there is no file and no stack `{word}`")).await
+}
+
+/// As [`named`], where a word cannot be a file.
+///
+/// # Errors
+/// When there is no such stack, or several.
+pub(crate) async fn recorded(word: &str, settings: &Settings, store: &dyn StateStore) -> Result<StackId, Failure> {
+    find(word, settings, store, &format!("there is no stack `{word}`")).await
+}
+
+async fn find(word: &str, settings: &Settings, store: &dyn StateStore, missing: &str) -> Result<StackId, Failure> {
     let stacks = store.stacks().await?;
     let is_meant = |stack: &&StackId| stack.to_string() == word || stack.name == word;
     let is_here = |stack: &&StackId| settings.environment.as_ref().is_none_or(|it| stack.environment == *it);
@@ -59,7 +71,7 @@ pub(crate) async fn named(word: &str, settings: &Settings, store: &dyn StateStor
         [only] => Ok((*only).clone()),
         [] => {
             let names: Vec<String> = stacks.iter().map(StackId::to_string).collect();
-            let failure = Failure::new(format!("there is no file and no stack `{word}`"));
+            let failure = Failure::new(missing);
             Err(match (closest(word, names.iter().map(String::as_str)), names.is_empty()) {
                 (Some(best), _) => failure.hint(format!("did you mean `{best}`?")),
                 (None, true) => failure.hint("the state has no stacks"),

@@ -5,12 +5,13 @@ use crate::failure::{Exit, Failure};
 use crate::variables::Variables;
 use anstream::{AutoStream, ColorChoice};
 use owo_colors::{OwoColorize, Style};
-use serde_json::Value as Json;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use terrace_engine::plan::Note;
 
-/// How wide lines are where neither a terminal nor `COLUMNS` says it.
+/// How wide reports are where neither a terminal nor `COLUMNS` says it.
 const WIDTH: usize = 100;
 
 /// What can be shown, and how.
@@ -23,7 +24,9 @@ pub(crate) struct Ui {
     /// What `COLUMNS` says.
     columns: Option<usize>,
     /// The diagnostics so far, for results in JSON. Clones tell into the same list.
-    told: Arc<Mutex<Vec<Json>>>,
+    told: Arc<Mutex<Vec<Note>>>,
+    /// A result was begun.
+    has_printed: Arc<AtomicBool>,
 }
 
 impl Ui {
@@ -40,6 +43,7 @@ impl Ui {
             is_quiet: global.quiet,
             columns: variables.get("COLUMNS").and_then(|text| text.parse().ok()).filter(|columns| *columns > 0),
             told: Arc::default(),
+            has_printed: Arc::default(),
         }
     }
 
@@ -51,6 +55,7 @@ impl Ui {
             is_quiet: false,
             columns: None,
             told: Arc::default(),
+            has_printed: Arc::default(),
         }
     }
 
@@ -74,29 +79,34 @@ impl Ui {
         self.is_asking_allowed && io::stdin().is_terminal()
     }
 
-    /// How wide results may be.
-    pub(crate) fn result_width(&self) -> usize {
+    /// How wide results may be; nothing where neither a terminal nor `COLUMNS` says it: logs and files take all.
+    pub(crate) fn result_width(&self) -> Option<usize> {
         self.width(io::stdout())
     }
 
     /// How wide what is told may be.
     pub(crate) fn telling_width(&self) -> usize {
-        self.width(io::stderr())
+        self.width(io::stderr()).unwrap_or(WIDTH)
     }
 
-    fn width(&self, stream: impl AsFd) -> usize {
+    fn width(&self, stream: impl AsFd) -> Option<usize> {
         let terminal = rustix::termios::tcgetwinsize(stream).ok();
-        terminal.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).or(self.columns).unwrap_or(WIDTH)
+        terminal.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).or(self.columns)
     }
 
     /// Remembers a diagnostic, for a result in JSON.
-    pub(crate) fn remember(&self, diagnostic: Json) {
+    pub(crate) fn remember(&self, diagnostic: Note) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).push(diagnostic);
     }
 
     /// The diagnostics so far.
-    pub(crate) fn remembered(&self) -> Vec<Json> {
+    pub(crate) fn remembered(&self) -> Vec<Note> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// True when a result was begun.
+    pub(crate) fn has_printed(&self) -> bool {
+        self.has_printed.load(Ordering::Relaxed)
     }
 
     /// Writes a result.
@@ -104,6 +114,7 @@ impl Ui {
     /// # Errors
     /// When standard output cannot be written. A reader that went away is no error: the command ends as done.
     pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        self.has_printed.store(true, Ordering::Relaxed);
         let mut stream = AutoStream::new(io::stdout().lock(), self.choice_of(&io::stdout()));
         let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
         written.map_err(|error| match error.kind() {
@@ -221,6 +232,11 @@ fn choose<'a>(
     }
 }
 
+/// How many of something: `1 blueprint`, `2 blueprints`.
+pub(crate) fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Says that a panic is a bug instead of showing its message, which may hold anything.
 pub(crate) fn hide_panics() {
     std::panic::set_hook(Box::new(|panic| {
@@ -259,7 +275,7 @@ mod tests {
             let variables = [("COLUMNS", columns)].into_iter().collect();
             Ui::new(&Global::default(), &variables).width(std::fs::File::open("/dev/null").unwrap())
         };
-        assert_eq!((width("40"), width(""), width("0"), width("wide")), (40, 100, 100, 100));
+        assert_eq!((width("40"), width(""), width("0"), width("wide")), (Some(40), None, None, None));
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl World {
             return Err(Failure::told(Exit::Error));
         }
         let registry = Registry::new(providers.all().to_vec(), instances);
+        let diagnostics = blueprints::check(&registry, &configuration, &settings.project_folder)?;
+        report(ui, &settings.configuration.sources, &diagnostics);
+        if has_errors(&diagnostics) {
+            return Err(Failure::told(Exit::Error));
+        }
         let functions = functions(registry.schemas(), settings);
         let note = configuration
             .is_embedded()

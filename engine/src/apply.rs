@@ -21,6 +21,7 @@ use crate::address::{Address, StackId};
 use crate::event::Events;
 use crate::expression::Functions;
 use crate::plan::{Change, ComponentPlan, OwnerAction, OwnerChange, Part, Plan, StackPlan};
+use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
@@ -31,7 +32,7 @@ use lease::{Claim, Held, LeaseError};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider::{Map, Value};
+use terrace_provider::Map;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -385,14 +386,9 @@ fn owner_write(owner: &OwnerChange, seal: &Seal) -> Write {
     Write::PutOwner(OwnerRow { ownership: owner.ownership.clone(), declaration: declaration.unwrap_or_default() })
 }
 
-/// The row of a component; sensitive outputs are left out where they cannot be sealed: they are computed again.
+/// The row of a component.
 fn component_write(stack: &StackId, component: &ComponentPlan, outputs: &Map, seal: &Seal) -> Option<Write> {
-    let storable: Map = outputs
-        .iter()
-        .filter(|(_, value)| !value.has_unknown() && (!value.has_sensitive() || seal.can_store()))
-        .map(|(name, value): (&String, &Value)| (name.clone(), value.clone()))
-        .collect();
-    let outputs = terrace_provider::value::wire::encode_map(&storable, seal).ok()?.to_string();
+    let outputs = record::seal_outputs(outputs, seal).ok()?;
     Some(Write::Component {
         stack: stack.clone(),
         component: crate::store::ComponentRow {

@@ -10,11 +10,13 @@ mod variables;
 pub use transitions::{CompiledImport, CompiledTransitions};
 pub use variables::undeclared;
 
-use crate::address::StackId;
+use crate::address::{Address, StackId};
 use crate::blueprint::matching::Templates;
 use crate::blueprint::{Blueprint, Check, Library};
 use crate::descriptor::transitions::Move;
-use crate::descriptor::{BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd};
+use crate::descriptor::{
+    BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd, ResourceDeclaration,
+};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Functions, Missing, ReferenceStep, Scope, descend};
 use crate::graph::component_references;
@@ -67,6 +69,32 @@ pub struct CompiledStack {
     pub locals: Map,
     /// What is said of objects that are recorded already, or should be.
     pub transitions: CompiledTransitions,
+}
+
+impl CompiledStack {
+    /// The address of a shared resource that a component declares, as far as its share key is known before anything is
+    /// planned.
+    #[must_use]
+    pub fn shared_address(
+        &self,
+        component: &CompiledComponent,
+        resource: &ResourceDeclaration,
+        environment: &Environment,
+        functions: &Functions,
+    ) -> Option<Address> {
+        let roots = [
+            ("component", component.value.clone()),
+            ("product", self.product.clone()),
+            ("environment", Value::from(environment.name.as_str())),
+            ("stack", Value::from(self.stack.name.as_str())),
+            ("settings", environment.settings.clone()),
+            ("vars", Value::Map(self.variables.clone())),
+            ("locals", Value::Map(self.locals.clone())),
+        ];
+        let scope = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
+        let key = resource.shared.as_ref()?.evaluate(&scope, functions).ok()?;
+        Some(Address::shared(&resource.ty.value, key.as_str()?))
+    }
 }
 
 /// A component ready to be planned.

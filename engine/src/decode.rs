@@ -178,14 +178,18 @@ pub fn expect_text(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<L
 /// "`x` is a list: expected text".
 #[must_use]
 pub fn wrong_type(what: &str, expected: &str, node: &Node) -> Diagnostic {
-    let found = match node.kind_name() {
+    Diagnostic::error("wrong_type", format!("{what} is {}: expected {expected}", kind_in_words(node)))
+        .at(node.span)
+        .hint(format!("write {expected} here"))
+}
+
+/// What a node is: `a list`, `text`, `empty`.
+pub(crate) fn kind_in_words(node: &Node) -> String {
+    match node.kind_name() {
         "null" => "empty".to_owned(),
         "text" => "text".to_owned(),
         kind => format!("a {kind}"),
-    };
-    Diagnostic::error("wrong_type", format!("{what} is {found}: expected {expected}"))
-        .at(node.span)
-        .hint(format!("write {expected} here"))
+    }
 }
 
 /// "`a`, `b` or `c`".

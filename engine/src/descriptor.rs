@@ -20,6 +20,7 @@ use terrace_provider::schema::Timeouts;
 use terrace_provider::{Path, ResourceType, Value};
 
 pub use front_door::{read, read_tree};
+pub use names::is_resource_name;
 use transitions::Transitions;
 
 /// A described stack.

@@ -134,10 +134,17 @@ pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let wanted = name.to_lowercase();
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&wanted, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (likeness(&wanted, &candidate.to_lowercase()), candidate))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// How alike two names are, from 0 to 1. One slip of a finger is always close, also in a short name: `evn` for `env`.
+fn likeness(wanted: &str, candidate: &str) -> f64 {
+    let likeness = strsim::jaro_winkler(wanted, candidate);
+    let is_slip = wanted.chars().count() > 2 && strsim::osa_distance(wanted, candidate) == 1;
+    if is_slip { likeness.max(0.9) } else { likeness }
 }
 
 /// True when any of them is an error.

@@ -18,6 +18,7 @@ pub mod event;
 pub mod expression;
 pub mod graph;
 pub mod import;
+pub mod lookup;
 pub mod moves;
 pub mod plan;
 pub mod record;

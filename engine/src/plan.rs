@@ -23,6 +23,7 @@ pub(crate) mod refresh;
 pub(crate) mod resource;
 pub(crate) mod scope;
 pub(crate) mod shared;
+mod storable;
 mod triggers;
 mod twins;
 pub mod typecheck;
@@ -33,9 +34,9 @@ pub use counts::Counts;
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey, StackId};
 use crate::descriptor::Lifecycle;
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Captured, Template};
-use crate::source::Place;
+use crate::source::{Place, Sources};
 use crate::store::{Generation, Ownership, Read, RowStatus};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -115,6 +116,21 @@ pub struct Note {
     pub hint: Option<String>,
     /// The resource it is about.
     pub address: Option<String>,
+}
+
+impl Note {
+    /// What is left of a diagnostic where its text is not at hand any more.
+    #[must_use]
+    pub fn of(diagnostic: &Diagnostic, sources: &Sources) -> Self {
+        Self {
+            severity: diagnostic.severity,
+            code: diagnostic.code.to_owned(),
+            message: diagnostic.message.clone(),
+            place: diagnostic.place(sources),
+            hint: diagnostic.hint.clone(),
+            address: diagnostic.address.clone(),
+        }
+    }
 }
 
 /// The plan of one stack.

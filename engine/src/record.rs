@@ -7,9 +7,9 @@ use crate::seal::Seal;
 use crate::store::{Generation, Row, RowStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::value::wire::{Sealing, WireError, decode_map, encode_map};
-use terrace_provider::{Attributes, Observed, Private, Recorded, ResourceType, Value};
+use terrace_provider::{Attributes, Map, Observed, Private, Recorded, ResourceType, Value};
 use uuid::Uuid;
 
 /// What the engine remembers of a row beside its attributes, so that it can be planned without a descriptor.
@@ -156,6 +156,42 @@ pub fn open_private(bytes: &[u8], seal: &Seal) -> Result<Private, WireError> {
 pub fn open_attributes(text: &str, seal: &dyn Sealing) -> Result<Attributes, WireError> {
     let json = serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
     decode_map(&json, seal)
+}
+
+/// The outputs of a component as a store keeps them. A sensitive one that cannot be sealed is left out, but not its name;
+/// what is not known was not told yet.
+///
+/// # Errors
+/// When a sensitive value cannot be sealed although there is a key.
+pub fn seal_outputs(outputs: &Map, seal: &Seal) -> Result<String, WireError> {
+    let storable: Map = outputs
+        .iter()
+        .filter(|(_, value)| !value.has_unknown())
+        .map(|(name, value)| {
+            let is_stored = !value.has_sensitive() || seal.can_store();
+            (name.clone(), if is_stored { value.clone() } else { Value::Unknown })
+        })
+        .collect();
+    Ok(encode_map(&storable, seal)?.to_string())
+}
+
+/// The recorded outputs of a component.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outputs {
+    /// Those that are stored.
+    pub values: Map,
+    /// The names of sensitive ones that were left out for lack of a state key.
+    pub unstored: BTreeSet<String>,
+}
+
+/// Opens what [`seal_outputs`] wrote.
+///
+/// # Errors
+/// When the text is damaged or a sealed part cannot be opened.
+pub fn open_outputs(text: &str, seal: &dyn Sealing) -> Result<Outputs, WireError> {
+    let (unstored, values): (Vec<_>, Vec<_>) =
+        open_attributes(text, seal)?.into_iter().partition(|(_, value)| value.is_unknown());
+    Ok(Outputs { values: values.into_iter().collect(), unstored: unstored.into_iter().map(|(name, _)| name).collect() })
 }
 
 /// The attributes of an object after a call: what the provider saw, completed by what was planned and cannot be read

@@ -69,7 +69,7 @@ async fn an_unknown_local_gets_a_suggestion_and_each_mistake_is_told_once() {
     insta::assert_snapshot!(Story::new().errors(&text).await, @"stack.yaml:6:12: division by zero");
     let text = with_locals("locals:\n  labels: x", THING);
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
-    stack.yaml:7:61: `locals` has no `label`
+    stack.yaml:7:61: there is no local `label`
       hint: did you mean `labels`?
     ");
 }

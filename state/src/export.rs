@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::error::Category;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     ComponentRow, Generation, HistoryEntry, OwnerRow, Ownership, Record, Row, RowStatus, StackSnapshot, StateStore,
@@ -25,7 +26,7 @@ pub const FORMAT_VERSION: u32 = 1;
 pub enum ImportError {
     /// It is no such document.
     #[error("this is not an exported state: {0}")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(String),
     /// It was written by a newer terrace.
     #[error("the exported state has format {found}; this terrace reads up to format {FORMAT_VERSION}")]
     NewerFormat {
@@ -141,12 +142,12 @@ pub async fn export(store: &dyn StateStore, stack: Option<&StackId>, with_histor
 ///
 /// # Errors
 /// When the document is none, or of a newer format.
-pub fn import(document: &Value, operation: Uuid) -> Result<Vec<Record>, ImportError> {
-    let head = Head::deserialize(document)?;
+pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportError> {
+    let head: Head = parse(document)?;
     if head.format_version > FORMAT_VERSION {
         return Err(ImportError::NewerFormat { found: head.format_version });
     }
-    let document = Document::deserialize(document)?;
+    let document: Document = parse(document)?;
     let mut writes = Vec::new();
     for Stack { stack, resources, components, owns, history: _ } in document.stacks {
         for resource in resources {
@@ -163,6 +164,21 @@ pub fn import(document: &Value, operation: Uuid) -> Result<Vec<Record>, ImportEr
         }
     }
     Ok(writes.into_iter().map(|write| Record::Write { operation, write }).collect())
+}
+
+/// Reads a text that should be JSON of that shape; an error says where it is none.
+fn parse<'d, T: Deserialize<'d>>(document: &'d str) -> Result<T, ImportError> {
+    serde_json::from_str(document).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let place = format!(" at line {line} column {column}");
+        let reason = error.to_string();
+        let reason = reason.strip_suffix(&place).unwrap_or(&reason);
+        ImportError::Malformed(match error.classify() {
+            Category::Eof => format!("it ends too early, at line {line}, column {column}"),
+            Category::Syntax | Category::Io => format!("it is no JSON at line {line}, column {column}: {reason}"),
+            Category::Data => format!("at line {line}, column {column}: {reason}"),
+        })
+    })
 }
 
 fn holds_something(snapshot: &StackSnapshot) -> bool {

@@ -42,7 +42,7 @@ async fn what_is_exported_is_imported_whole() {
     let document = export(&*original, None, true).await.unwrap();
     let copy = MemoryStore::new();
     let operation = Uuid::now_v7();
-    copy.commit(&[], &import(&document, operation).unwrap()).await.unwrap();
+    copy.commit(&[], &import(&document.to_string(), operation).unwrap()).await.unwrap();
     for stack in original.stacks().await.unwrap() {
         let comparable = |row: Row| Row { generation: 0, operation, updated_at: jiff::Timestamp::UNIX_EPOCH, ..row };
         let before = original.rows(&stack, &Selection::All).await.unwrap();
@@ -59,7 +59,7 @@ async fn what_is_exported_is_imported_whole() {
 async fn an_import_overwrites_nothing() {
     let store = filled().await;
     let document = export(&*store, Some(&demo()), false).await.unwrap();
-    let result = store.commit(&[], &import(&document, Uuid::now_v7()).unwrap()).await;
+    let result = store.commit(&[], &import(&document.to_string(), Uuid::now_v7()).unwrap()).await;
     assert!(matches!(result, Err(StoreError::Stale(_))), "{result:?}");
 }
 
@@ -75,7 +75,7 @@ async fn history_is_exported_when_it_is_asked_for() {
 
 #[test]
 fn documents_that_are_none_are_refused_in_words() {
-    let refused = |document: Value| import(&document, Uuid::nil()).map(|_| ()).unwrap_err();
+    let refused = |document: Value| import(&document.to_string(), Uuid::nil()).map(|_| ()).unwrap_err();
     assert!(refused(json!([1])).to_string().starts_with("this is not an exported state"));
     assert!(refused(json!({"version": 4})).to_string().contains("missing field `formatVersion`"));
     let newer = refused(json!({"formatVersion": 2, "stacks": {}}));

@@ -109,6 +109,14 @@ impl Running {
         self.send(Signal::TERM);
     }
 
+    /// Sends SIGHUP, as a terminal does that is closed.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn hang_up(&self) {
+        self.send(Signal::HUP);
+    }
+
     /// Sends SIGKILL: it ends on the spot.
     ///
     /// # Panics

@@ -157,9 +157,9 @@ fn a_reference_to_nothing_lists_what_there_is() {
     Plan: 1 to add, 0 to change, 0 to destroy.
     This plan has errors and cannot be applied.
     --- stderr
-    expression_failed
+    unknown_attribute
 
-      × `resources.first` has no `outptu`
+      × `local_value` has no attribute `outptu`
        ╭─[stack.yaml:6:60]
      6 │   - {type: local_value, name: second, config: {input: '${{ resources.first.outptu }}'}}
        ·                                                            ──────────────────────
@@ -178,13 +178,14 @@ fn a_reference_to_nothing_lists_what_there_is() {
     Plan: 1 to add, 0 to change, 0 to destroy.
     This plan has errors and cannot be applied.
     --- stderr
-    expression_failed
+    unknown_variable
 
-      × `vars` has no `nothing`
+      × there is no variable `nothing`
        ╭─[stack.yaml:6:60]
      6 │   - {type: local_value, name: second, config: {input: '${{ vars.nothing }}'}}
        ·                                                            ────────────
        ╰────
+      help: the descriptor declares no variables
     ");
     snapshot!(refused_stack(&stack("1 +")), @"
     exit: 1

@@ -107,7 +107,7 @@ fn a_file_of_another_kind_says_which_kinds_there_are() {
     --- stderr
     unknown_descriptor
 
-      × expected a map, and this is list
+      × expected a map, and this is a list
        ╭─[stack.yaml:1:1]
      1 │ - a
        · ───

@@ -266,12 +266,12 @@ fn a_blueprint_that_extends_one_of_the_environment_is_checked_with_it() {
                 extends: page\nresources:\n  - {type: local_file, name: draft, config: {path: '${{ component.specific.titel }}'}}\n";
     project.write("draft.yaml", text.replace("titel", "title"));
     let ran = project.run(["blueprints", "check", "draft.yaml"]).done();
-    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprints checked\n", ""));
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprint checked\n", ""));
     // One of the providers' own, too.
     let storage = text.replace("extends: page", "extends: snowflake-storage").replace("titel", "database");
     project.write("draft.yaml", storage);
     let ran = project.run(["blueprints", "check", "draft.yaml"]).done();
-    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprints checked\n", ""));
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprint checked\n", ""));
     project.write("draft.yaml", text);
     project.run(["blueprints", "check", "draft.yaml"]).with_code(1).says("did you mean `title`?");
     project.write("draft.yaml", text.replace("extends: page", "extends: pag"));
@@ -292,7 +292,7 @@ fn a_new_blueprint_has_a_schema_and_a_test_and_both_are_right() {
     next: edit them, then `terrace blueprints check` and `terrace blueprints test`
     ");
     let ran = project.run(["blueprints", "check", "blueprints"]).done();
-    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprints checked\n", ""));
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprint checked\n", ""));
     assert_eq!(project.run(["blueprints", "test"]).done().stdout, "1 test passed\n");
     // And it does what it says.
     project.write_stack("components: {one: {blueprint: report, specific: {title: Hello}}}\n");

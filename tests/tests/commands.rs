@@ -201,11 +201,13 @@ fn outputs_are_for_people_for_programs_and_for_scripts() {
     {
       "path": {
         "value": "out/a",
-        "sensitive": false
+        "sensitive": false,
+        "stored": true
       },
       "size": {
         "value": 3,
-        "sensitive": false
+        "sensitive": false,
+        "stored": true
       }
     }
     "#);
@@ -218,6 +220,34 @@ fn outputs_are_for_people_for_programs_and_for_scripts() {
 
     hint: did you mean `path`?
     ");
+}
+
+#[test]
+fn the_graph_has_a_shared_resource_once_under_its_address() {
+    let component = |name: &str| {
+        format!(
+            "  {name}:\n    resources:\n      - {{type: local_directory, name: site, shared: \"${{{{ vars.site }}}}\", config: {{path: out/site}}}}\n      \
+             - {{type: local_file, name: page, config: {{path: out/{name}, content: '${{{{ resources.site.path }}}}'}}}}\n"
+        )
+    };
+    let project = Project::with_stack(&format!(
+        "variables: {{site: {{default: web}}}}\ncomponents:\n{}{}",
+        component("one"),
+        component("two")
+    ));
+    snapshot!(project.run(["graph", "stack.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    digraph {
+      rankdir = "RL"
+      node [shape = box]
+      "one/local_file.page"
+      "shared/local_directory[\"web\"]"
+      "two/local_file.page"
+      "one/local_file.page" -> "shared/local_directory[\"web\"]"
+      "two/local_file.page" -> "shared/local_directory[\"web\"]"
+    }
+    "#);
 }
 
 #[test]

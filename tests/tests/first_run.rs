@@ -291,7 +291,7 @@ fn destroying_says_what_it_retains() {
       o sqlite_table.table["NETWORK_STATUS"]   its data stays
 
     Plan: 0 to add, 0 to change, 4 to destroy.
-    (2 retained in 5 of 5 components)
+    (2 retained; changes in 5 of 5 components)
 
     Destroy complete! Resources: 4 destroyed.
 

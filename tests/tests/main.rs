@@ -16,13 +16,19 @@ mod crash; // killed before and after an effect, and at any moment: no orphan, n
 mod doctor; // what is wrong, and how to mend it
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
+mod for_programs; // with `--json` failures are objects, too
+mod limits; // files without end are read up to a limit
+mod names; // what leads nowhere is found without a state
 mod once_wrong; // what was wrong once
+mod outputs; // what is sensitive is said to be
+mod plans_for_people; // nothing is told twice, nothing that matters is cut
 mod provider_outside; // a provider that is no part of the workspace
 mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
 mod saved_plans; // a plan in a file is applied once, and only to what it was made from
 mod secrets; // a sensitive value is in no file, no output and no log
 mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice
+mod slips; // slips of the fingers and habits from other tools
 mod stacks; // variables, forEach, when, components, outputs, several stacks
 mod state_surgery; // mv, rm, export, import
 mod targets; // plans of a part, and plans that only record

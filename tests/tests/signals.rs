@@ -27,13 +27,9 @@ fn open_gate(project: &Project) {
 
 #[test]
 fn one_interrupt_waits_for_what_runs_records_it_and_exits_with_130() {
-    for is_terminate in [false, true] {
+    for stop in [Running::interrupt, Running::terminate, Running::hang_up] {
         let (project, running) = started();
-        if is_terminate {
-            running.terminate()
-        } else {
-            running.interrupt()
-        }
+        stop(&running);
         running.until_told("interrupted");
         open_gate(&project);
         let ran = running.finish().with_code(130);

@@ -24,6 +24,33 @@ fn a_resource_gets_another_address_and_its_object_stays() {
 }
 
 #[test]
+fn both_addresses_may_stand_with_their_stack() {
+    let project = applied();
+    project.run(["state", "mv", "demo@local:local_file.a", "demo@local:local_file.b"]).done();
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.b\n");
+    snapshot!(project.run(["state", "mv", "local_file.b", "other@local:local_file.c"]), @"
+    exit: 1
+    --- stderr
+    error: a resource of demo@local cannot be moved into other@local
+
+    hint: keep it in its stack, or leave the stack before the new address out
+    ");
+}
+
+#[test]
+fn a_name_that_no_descriptor_could_have_is_refused() {
+    let project = applied();
+    snapshot!(project.run(["state", "mv", "local_file.a", "local_file.bad name"]), @"
+    exit: 1
+    --- stderr
+    error: `bad name` cannot be the name of a resource
+
+    hint: use letters, digits, `_` and `-`, and begin with a letter or `_`
+    ");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
+}
+
+#[test]
 fn a_resource_that_is_not_there_or_a_taken_address_is_refused() {
     let project = applied();
     let recorded = project.recorded();
@@ -84,13 +111,15 @@ fn a_state_is_written_and_taken_in_elsewhere() {
     snapshot!(project.run(["state", "import", "state.json"]), @"
     exit: 4
     --- stderr
-    error: some of these resources are recorded already, so nothing was imported
+    error: recorded already, so nothing was imported: demo@local:local_file.a
+
+    hint: import into an empty state (`--state sqlite:NEW.db`), or drop what is there first: `terrace state rm demo@local:local_file.a`
     ");
     assert_eq!(project.recorded(), recorded);
 
     let other = ["--state", "sqlite:other.db"];
     let run = |words: &[&str]| project.run(other.into_iter().chain(words.iter().copied()));
-    run(&["state", "import", "state.json"]).done().says("1 resources imported");
+    run(&["state", "import", "state.json"]).done().says("1 resource imported");
     assert_eq!(run(&["state", "list"]).done().stdout, "local_file.a\n");
     run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
 }
@@ -102,13 +131,17 @@ fn what_is_no_export_is_not_taken_in() {
     snapshot!(project.run(["state", "import", "state.json"]), @"
     exit: 1
     --- stderr
-    error: `state.json`: EOF while parsing an object at line 1 column 12
+    error: `state.json`: this is not an exported state: it ends too early, at line 1, column 12
+
+    hint: give a file that `terrace state export --out FILE` wrote
     ");
     project.write("state.json", "{}");
     snapshot!(project.run(["state", "import", "state.json"]), @"
     exit: 1
     --- stderr
-    error: `state.json`: this is not an exported state: missing field `formatVersion`
+    error: `state.json`: this is not an exported state: at line 1, column 2: missing field `formatVersion`
+
+    hint: give a file that `terrace state export --out FILE` wrote
     ");
     snapshot!(project.run(["state", "import", "missing.json"]), @"
     exit: 1

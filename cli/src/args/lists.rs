@@ -93,6 +93,9 @@ pub enum BlueprintsCommand {
         /// Files or folders [default: those of the project]
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// The form of the result.
+        #[command(flatten)]
+        format: FormatArguments,
     },
     /// Write a blueprint with its schema and its test
     #[command(

@@ -3,6 +3,7 @@
 use super::ChoiceArguments;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use terrace_engine::render::markdown::Markdown;
 
 /// What a plan is computed from, and how.
 #[derive(Debug, Clone, Default, Args)]
@@ -90,16 +91,17 @@ pub struct PlanArguments {
     /// How much is shown
     #[arg(long, value_name = "DETAIL", default_value = "compact")]
     pub detail: Detail,
-    /// The longest that markdown may become
-    #[arg(long, value_name = "N", default_value_t = 60_000)]
-    pub max_chars: usize,
+    /// The longest that markdown may become, in characters; at least 4000
+    #[arg(long, value_name = "N", default_value_t = Markdown::DEFAULT_CHARS as u32,
+          value_parser = clap::value_parser!(u32).range(Markdown::LEAST_CHARS as i64..))]
+    pub max_chars: u32,
 }
 
 /// `terrace apply` and `terrace destroy`.
 #[derive(Debug, Args)]
 pub struct ApplyArguments {
-    /// Descriptors, or a saved plan; to destroy also stacks (`name@environment`)
-    #[arg(value_name = "FILE", required = true)]
+    /// Descriptors, or one saved plan
+    #[arg(value_name = "FILE|PLAN", required = true)]
     pub files: Vec<String>,
     /// What it is computed from.
     #[command(flatten)]

@@ -3,7 +3,6 @@
 use super::FormatArguments;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
-use uuid::Uuid;
 
 /// `terrace state`.
 #[derive(Debug, Subcommand)]
@@ -13,6 +12,9 @@ pub enum StateCommand {
         /// Of all stacks, with the stack before each address
         #[arg(long)]
         all: bool,
+        /// The form of the list.
+        #[command(flatten)]
+        format: FormatArguments,
     },
     /// One resource, whole
     Show {
@@ -98,15 +100,15 @@ pub enum OperationsCommand {
     },
     /// One operation and its steps
     Show {
-        /// Its id
-        operation: Uuid,
+        /// Its id, or how it begins
+        operation: String,
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,
     },
     /// The log of an operation
     Logs {
-        /// Its id
-        operation: Uuid,
+        /// Its id, or how it begins
+        operation: String,
     },
 }

@@ -6,8 +6,9 @@ mod test;
 use super::Context;
 use crate::args::BlueprintsCommand;
 use crate::failure::{Exit, Failure};
-use crate::report::report;
+use crate::report::{remembered, report};
 use crate::settings::Settings;
+use crate::ui::counted;
 use crate::wiring::{World, blueprints, library};
 use serde_json::json;
 use std::path::PathBuf;
@@ -25,7 +26,9 @@ pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<E
     let world = World::of_settings(&settings, context.ui)?;
     let mut sources = Sources::default();
     match command {
-        BlueprintsCommand::Check { files } => return check_all(context, &settings, &world, &files),
+        BlueprintsCommand::Check { files, format } => {
+            return check_all(context, &settings, &world, &files, format.is_json());
+        }
         BlueprintsCommand::New { name, from } => {
             return new::run(context, &settings, &world, &name, from.as_deref());
         }
@@ -54,7 +57,13 @@ pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<E
 }
 
 /// Checks the blueprints of an environment, or those of some files.
-fn check_all(context: &Context<'_>, settings: &Settings, world: &World, files: &[PathBuf]) -> Result<Exit, Failure> {
+fn check_all(
+    context: &Context<'_>,
+    settings: &Settings,
+    world: &World,
+    files: &[PathBuf],
+    is_json: bool,
+) -> Result<Exit, Failure> {
     let mut sources = Sources::default();
     let (named, mut diagnostics) = match files {
         [] => {
@@ -66,10 +75,19 @@ fn check_all(context: &Context<'_>, settings: &Settings, world: &World, files: &
     };
     diagnostics.extend(named.iter().flat_map(|blueprint| check(blueprint, &world.registry, &world.functions)));
     report(context.ui, &sources, &diagnostics);
-    if has_errors(&diagnostics) {
+    let is_valid = !has_errors(&diagnostics);
+    if is_json {
+        let names: Vec<&str> = named.iter().map(|blueprint| blueprint.name.value.as_str()).collect();
+        let diagnostics = remembered(context.ui);
+        context.ui.print_json(&json!({ "valid": is_valid, "blueprints": names, "diagnostics": diagnostics }))?;
+    }
+    if !is_valid {
         return Err(Failure::told(Exit::Error));
     }
-    context.ui.print(&format!("{} blueprints checked\n", named.len()))?;
+    if is_json {
+        return Ok(Exit::Done);
+    }
+    context.ui.print(&format!("{} checked\n", counted(named.len(), "blueprint")))?;
     Ok(Exit::Done)
 }
 
@@ -83,6 +101,7 @@ fn with_what_they_extend(
 ) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
     let (mut all, mut diagnostics) = blueprints::checked(files, sources)?;
     let named = all.len();
+    diagnostics.extend(Library::duplicates(&all));
     if all.iter().any(|blueprint| blueprint.extends.is_some()) {
         // What is wrong with blueprints that nobody named is not told here.
         let (others, _) = blueprints::all(&world.registry, world.configuration(), &settings.project_folder, sources)?;

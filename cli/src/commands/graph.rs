@@ -4,10 +4,12 @@ use super::Context;
 use crate::args::{GraphArguments, GraphFormat};
 use crate::failure::{Exit, Failure};
 use crate::planning::compile;
-use std::collections::BTreeSet;
+use crate::wiring::World;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
-use terrace_engine::compile::CompiledStack;
-use terrace_engine::descriptor::Declarations;
+use terrace_engine::address::SHARED;
+use terrace_engine::compile::{CompiledComponent, CompiledStack};
+use terrace_engine::descriptor::ResourceDeclaration;
 use terrace_engine::expression::{Reference, ReferenceStep};
 use terrace_engine::graph::templates;
 
@@ -27,7 +29,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
     let project = compile(context, &arguments.input.files, &arguments.input.choice, true)?;
     let mut drawing = Drawing::default();
     for described in &project.stacks {
-        drawing.add(&described.compiled);
+        drawing.add(&described.compiled, &project.world);
     }
     context.ui.print(&match arguments.format {
         GraphFormat::Dot => drawing.to_dot(),
@@ -37,32 +39,32 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
 }
 
 impl Drawing {
-    fn add(&mut self, stack: &CompiledStack) {
+    fn add(&mut self, stack: &CompiledStack, world: &World) {
         for component in &stack.components {
             let heading = |key: &str| if key.is_empty() { stack.stack.to_string() } else { key.to_owned() };
             for dependency in component.depends_on.iter().filter_map(|dependency| dependency.key.as_deref()) {
                 self.edges.insert((heading(&component.key), heading(dependency)));
                 self.nodes.extend([heading(&component.key), heading(dependency)]);
             }
-            self.add_resources(&component.key, &component.declarations);
+            self.add_resources(stack, component, world);
         }
     }
 
-    fn add_resources(&mut self, component: &str, declarations: &Declarations) {
-        let name = |name: &str| {
-            let ty = declarations.resources.iter().find(|it| it.name.value == name).map(|it| it.ty.value.as_str());
-            let prefix = if component.is_empty() { String::new() } else { format!("{component}/") };
-            ty.map(|ty| format!("{prefix}{ty}.{name}"))
-        };
+    fn add_resources(&mut self, stack: &CompiledStack, component: &CompiledComponent, world: &World) {
+        let declarations = &component.declarations;
+        let nodes: HashMap<&str, String> = declarations
+            .resources
+            .iter()
+            .map(|resource| (resource.name.value.as_str(), node(stack, component, resource, world)))
+            .collect();
         for resource in &declarations.resources {
-            let Some(own) = name(&resource.name.value) else { continue };
+            let Some(own) = nodes.get(resource.name.value.as_str()) else { continue };
             let read = templates(resource).flat_map(|template| template.references());
-            let read = read.filter_map(resource_of).filter_map(&name);
-            let asked = resource.depends_on.iter().filter_map(|other| name(&other.value));
-            for other in read.chain(asked) {
-                self.edges.insert((own.clone(), other));
+            let asked = resource.depends_on.iter().map(|other| other.value.as_str());
+            for other in read.filter_map(resource_of).chain(asked).filter_map(|name| nodes.get(name)) {
+                self.edges.insert((own.clone(), other.clone()));
             }
-            self.nodes.insert(own);
+            self.nodes.insert(own.clone());
         }
     }
 
@@ -90,6 +92,18 @@ impl Drawing {
         }
         text
     }
+}
+
+/// What a resource is called: a shared one is one node, whichever components declare it.
+fn node(stack: &CompiledStack, component: &CompiledComponent, resource: &ResourceDeclaration, world: &World) -> String {
+    let ty = &resource.ty.value;
+    if resource.shared.is_some() {
+        let address = stack.shared_address(component, resource, &world.environment, &world.functions);
+        // A key that each instance computes for itself is not known here.
+        return address.map_or_else(|| format!("{SHARED}/{ty}[*]"), |address| address.to_string());
+    }
+    let prefix = if component.key.is_empty() { String::new() } else { format!("{}/", component.key) };
+    format!("{prefix}{ty}.{}", resource.name.value)
 }
 
 /// The resource that a reference reads.

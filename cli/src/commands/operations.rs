@@ -7,7 +7,7 @@ use crate::report::harmless;
 use crate::wiring::store;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StepAction, StepResult, StepRow};
+use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -18,8 +18,8 @@ use uuid::Uuid;
 pub(super) async fn run(context: &Context<'_>, command: OperationsCommand) -> Result<Exit, Failure> {
     match command {
         OperationsCommand::List { limit, format } => list(context, limit, format.is_json()).await,
-        OperationsCommand::Show { operation, format } => show(context, operation, format.is_json()).await,
-        OperationsCommand::Logs { operation } => logs(context, operation).await,
+        OperationsCommand::Show { operation, format } => show(context, &operation, format.is_json()).await,
+        OperationsCommand::Logs { operation } => logs(context, &operation).await,
     }
 }
 
@@ -38,10 +38,13 @@ async fn list(context: &Context<'_>, limit: usize, is_json: bool) -> Result<Exit
 ///
 /// # Errors
 /// When the state cannot be read, or there is no such operation.
-pub(super) async fn show(context: &Context<'_>, id: Uuid, is_json: bool) -> Result<Exit, Failure> {
+pub(super) async fn show(context: &Context<'_>, word: &str, is_json: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
-    let (operation, steps) = store.operation(id).await?.ok_or_else(|| unknown(id))?;
+    let id = find(store.as_ref(), word).await?;
+    let (operation, mut steps) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
+    // As they happened: what is open ends last.
+    steps.sort_by_key(|step| (step.started_at, step.ended_at.unwrap_or(Timestamp::MAX), step.step));
     if is_json {
         let mut json = to_json(&operation);
         if let Some(entries) = json.as_object_mut() {
@@ -56,10 +59,11 @@ pub(super) async fn show(context: &Context<'_>, id: Uuid, is_json: bool) -> Resu
 }
 
 /// Tells an operation as it went: its steps as the journal has them, and what providers said meanwhile.
-async fn logs(context: &Context<'_>, id: Uuid) -> Result<Exit, Failure> {
+async fn logs(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
-    let (operation, steps) = store.operation(id).await?.ok_or_else(|| unknown(id))?;
+    let id = find(store.as_ref(), word).await?;
+    let (operation, steps) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
     let mut lines = timeline(&operation, &steps);
     lines.extend(store.logs(id).await?);
     // One transaction has one time: what ended in it made room for what it started.
@@ -111,8 +115,29 @@ fn log_line(line: &LogLine) -> String {
     format!("{:.6} {:7} {}: {}\n", line.at, line.level, line.phase, harmless(&line.message))
 }
 
-fn unknown(id: Uuid) -> Failure {
-    Failure::new(format!("there is no operation `{id}`")).hint("`terrace operations list` names them")
+/// The operation of an id, or of how one id begins.
+async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Failure> {
+    if let Ok(id) = word.parse() {
+        return Ok(id);
+    }
+    let is_beginning = !word.is_empty() && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    if !is_beginning {
+        return Err(Failure::new(format!("`{word}` is no operation: expected an id, or how one begins"))
+            .hint("`terrace operations list` names them"));
+    }
+    let beginning = word.to_lowercase();
+    let all = store.operations(usize::MAX).await?;
+    let ids = all.into_iter().map(|operation| operation.id).filter(|id| id.to_string().starts_with(&beginning));
+    match ids.collect::<Vec<_>>().as_slice() {
+        [only] => Ok(*only),
+        [] => Err(unknown(word)),
+        [first, second, ..] => Err(Failure::new(format!("several operations begin with `{word}`"))
+            .hint(format!("write more of the id: `{first}` or `{second}`"))),
+    }
+}
+
+fn unknown(word: &str) -> Failure {
+    Failure::new(format!("there is no operation `{word}`")).hint("`terrace operations list` names them")
 }
 
 fn line(operation: &OperationRow) -> String {

@@ -8,15 +8,19 @@ use crate::stacks;
 use crate::wiring::{World, store};
 use std::fmt::Write;
 use terrace_engine::diagnostic::closest;
-use terrace_engine::record::open_attributes;
+use terrace_engine::record::open_outputs;
+use terrace_engine::seal::Blind;
 use terrace_provider::Value;
+use terrace_provider::value::wire::Sealing;
 use terrace_state::Access;
 
 /// One recorded output.
 struct Output {
     component: String,
     name: String,
-    value: Value,
+    /// Nothing when it could not be stored, for it is sensitive and there was no key.
+    value: Option<Value>,
+    is_sensitive: bool,
 }
 
 /// Shows outputs.
@@ -25,15 +29,22 @@ struct Output {
 /// When there is no such output, or it cannot be opened.
 pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let seal = World::seal(&settings, false)?;
+    // What is not revealed needs no key.
+    let seal = if arguments.reveal { Some(World::seal(&settings, false)?) } else { None };
+    let sealing = seal.as_ref().map_or(&Blind as &dyn Sealing, |seal| seal);
     let store = store(&settings, Access::ReadOnly).await?;
     let stack = stacks::current(&settings, store.as_ref()).await?;
     let mut outputs = Vec::new();
     for component in store.components(&stack).await? {
-        for (name, value) in open_attributes(&component.outputs, &seal)? {
-            let value = if arguments.reveal { value.revealed() } else { value };
-            outputs.push(Output { component: component.key.clone(), name, value });
-        }
+        let recorded = open_outputs(&component.outputs, sealing)?;
+        let output = |name: String, value: Option<Value>| Output {
+            component: component.key.clone(),
+            name,
+            is_sensitive: value.as_ref().is_none_or(Value::has_sensitive),
+            value: value.map(|value| if arguments.reveal { value.revealed() } else { value }),
+        };
+        outputs.extend(recorded.values.into_iter().map(|(name, value)| output(name, Some(value))));
+        outputs.extend(recorded.unstored.into_iter().map(|name| output(name, None)));
     }
     outputs.sort_by(|one, other| (&one.component, &one.name).cmp(&(&other.component, &other.name)));
     let format = if arguments.json { OutputFormat::Json } else { arguments.format };
@@ -74,13 +85,14 @@ fn find<'a>(outputs: &'a [Output], wanted: &str) -> Result<&'a Output, Failure> 
 }
 
 fn one(output: &Output, format: OutputFormat) -> Result<String, Failure> {
+    let Some(value) = &output.value else { return Err(unstored(&output.name)) };
     let hidden =
         || Failure::new(format!("the output `{}` is sensitive", output.name)).hint("pass `--reveal` to show it");
     match format {
-        OutputFormat::Human => Ok(format!("{}\n", shown(&output.value))),
-        OutputFormat::Json if output.value.has_sensitive() => Err(hidden()),
-        OutputFormat::Json => Ok(format!("{:#}\n", output.value.to_json())),
-        OutputFormat::Raw => match &output.value {
+        OutputFormat::Human => Ok(format!("{}\n", shown(value))),
+        OutputFormat::Json if value.has_sensitive() => Err(hidden()),
+        OutputFormat::Json => Ok(format!("{:#}\n", value.to_json())),
+        OutputFormat::Raw => match value {
             value if value.has_sensitive() => Err(hidden()),
             Value::String(text) => Ok(text.clone()),
             value @ (Value::Bool(_) | Value::Int(_) | Value::Number(_)) => Ok(value.to_json().to_string()),
@@ -90,18 +102,30 @@ fn one(output: &Output, format: OutputFormat) -> Result<String, Failure> {
     }
 }
 
+fn unstored(name: &str) -> Failure {
+    Failure::new(format!("the output `{name}` is sensitive and was not stored: there was no state key to seal it with"))
+        .hint(UNSTORED_HINT)
+}
+
+/// How a sensitive output comes to be stored.
+pub(super) const UNSTORED_HINT: &str = "make a key with `terrace init --state-key` and apply again; or pass \
+                                        `--plaintext-secrets` to `terrace apply`, which stores it in the clear";
+
 fn all(outputs: &[Output], format: OutputFormat) -> Result<String, Failure> {
     match format {
         OutputFormat::Raw => Err(Failure::new("`--format raw` shows one output").hint("name it")),
         OutputFormat::Human => Ok(outputs.iter().fold(String::new(), |mut text, output| {
+            let value = output.value.as_ref().map_or_else(|| "(sensitive value, not stored)".to_owned(), shown);
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{} = {}", qualified(&output.component, &output.name), shown(&output.value));
+            let _ = writeln!(text, "{} = {value}", qualified(&output.component, &output.name));
             text
         })),
         OutputFormat::Json => {
             let entries = outputs.iter().map(|output| {
-                let is_sensitive = output.value.has_sensitive();
-                let entry = serde_json::json!({ "value": output.value.to_json(), "sensitive": is_sensitive });
+                let value = output.value.as_ref().map(Value::to_json);
+                let entry = serde_json::json!({
+                    "value": value, "sensitive": output.is_sensitive, "stored": output.value.is_some(),
+                });
                 (qualified(&output.component, &output.name), entry)
             });
             Ok(format!("{:#}\n", serde_json::Value::Object(entries.collect())))
@@ -117,7 +141,8 @@ mod tests {
         let output = |component: &str, name: &str, value: Value| Output {
             component: component.to_owned(),
             name: name.to_owned(),
-            value,
+            is_sensitive: value.has_sensitive(),
+            value: Some(value),
         };
         vec![
             output("", "path", Value::from("out/x")),

@@ -80,7 +80,7 @@ fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> 
     let view = presentation::PlanView {
         format: format(arguments),
         detail: arguments.detail,
-        max_chars: arguments.max_chars,
+        max_chars: arguments.max_chars as usize,
         command: planned.command.clone(),
     };
     presentation::plan(context.ui, plan, &view, &planned.world.seal)?;

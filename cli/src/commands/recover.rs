@@ -6,12 +6,13 @@ use crate::args::RecoverArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::quoted;
 use crate::progress::Progress;
-use crate::report::harmless;
+use crate::report::{harmless, remembered, with_failure};
 use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, store};
-use std::collections::BTreeSet;
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::recover::{Recovered, Recovery, Verdict};
@@ -64,13 +65,16 @@ pub(super) async fn run(
     // Shared resources are looked into with each stack of their environment.
     let mut seen = BTreeSet::new();
     recovered.retain(|step| seen.insert(step.address.clone()));
-    let lines = recovered.iter().map(|step| format!("{}: {}\n", step.address, harmless(&step.found)));
-    context.ui.print(&lines.collect::<String>())?;
-    if recovered.is_empty() {
-        context.ui.print("Nothing to recover.\n")?;
+    let is_json = arguments.format.is_json();
+    if !is_json {
+        let lines = recovered.iter().map(|step| format!("{}: {}\n", step.address, harmless(&step.found)));
+        context.ui.print(&lines.collect::<String>())?;
+        if recovered.is_empty() {
+            context.ui.print("Nothing to recover.\n")?;
+        }
     }
     check_answers(&answers, &recovered)?;
-    let mut left = Vec::new();
+    let (mut left, mut decided) = (Vec::new(), BTreeMap::new());
     for doubt in recovered.iter().filter(|step| step.is_in_doubt).filter_map(doubt) {
         let verdict = match answers.iter().find(|(text, _)| is_meant(text, &doubt)) {
             Some((_, verdict)) => Some(*verdict),
@@ -86,9 +90,31 @@ pub(super) async fn run(
             (true, Verdict::Absent) => "nothing is kept",
             (true, Verdict::Tainted) => "recorded as half-made, the next apply replaces it",
         };
-        context.ui.print(&format!("{}:{}: {outcome}\n", doubt.stack, doubt.address))?;
+        let address = format!("{}:{}", doubt.stack, doubt.address);
+        if !is_json {
+            context.ui.print(&format!("{address}: {outcome}\n"))?;
+        }
+        decided.insert(address, outcome);
     }
-    if left.is_empty() { Ok(Exit::Done) } else { Err(still_in_doubt(&left)) }
+    let failure = (!left.is_empty()).then(|| still_in_doubt(&left));
+    if is_json {
+        let diagnostics = match &failure {
+            Some(failure) => with_failure(context.ui, failure),
+            None => remembered(context.ui),
+        };
+        let recovered: Vec<Json> = recovered.iter().map(|step| to_json(step, &decided)).collect();
+        context.ui.print_json(&json!({ "recovered": recovered, "diagnostics": diagnostics }))?;
+    }
+    failure.map_or(Ok(Exit::Done), Err)
+}
+
+/// What became of a step: what was found, and what somebody said where that left it in doubt.
+fn to_json(step: &Recovered, decided: &BTreeMap<String, &str>) -> Json {
+    let decision = decided.get(&step.address);
+    json!({
+        "address": step.address, "found": step.found, "in_doubt": step.is_in_doubt && decision.is_none(),
+        "decision": decision,
+    })
 }
 
 /// The environment of a stack that is named.
@@ -224,6 +250,7 @@ fn still_in_doubt(left: &[Doubt]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::FormatArguments;
 
     fn step(address: &str, is_in_doubt: bool) -> Recovered {
         Recovered {
@@ -272,6 +299,7 @@ mod tests {
             stacks: Vec::new(),
             absent: vec![absent.to_owned()],
             tainted: vec![tainted.to_owned()],
+            format: FormatArguments::default(),
         };
         assert!(answers(&of("local_file.x", "local_file.x")).is_err());
         assert!(answers(&of("local_file", "local_file.x")).is_err());
@@ -280,7 +308,12 @@ mod tests {
 
     #[test]
     fn a_stack_in_an_answer_says_in_which_environment_to_look() {
-        let arguments = RecoverArguments { stacks: Vec::new(), absent: Vec::new(), tainted: Vec::new() };
+        let arguments = RecoverArguments {
+            stacks: Vec::new(),
+            absent: Vec::new(),
+            tainted: Vec::new(),
+            format: FormatArguments::default(),
+        };
         let answer = |text: &str| [(text.to_owned(), Verdict::Absent)];
         let named = named_environment(&arguments, &answer("a@prod:local_file.x"));
         assert_eq!(named.as_deref(), Some("prod"));

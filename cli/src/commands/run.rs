@@ -5,7 +5,7 @@ use crate::args::{ApplyArguments, PlanFormat};
 use crate::failure::{Exit, Failure};
 use crate::presentation;
 use crate::progress::Progress;
-use crate::report::{harmless, report};
+use crate::report::{self, harmless};
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::wiring::World;
@@ -19,8 +19,9 @@ use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
-use terrace_engine::plan::{Mode, Plan};
+use terrace_engine::plan::{Mode, Note, Plan};
 use terrace_engine::recover::Recovery;
+use terrace_engine::render::stream;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Ownership, Selection, StateStore, StoreError};
 use terrace_provider::Value;
@@ -100,7 +101,7 @@ impl Run<'_> {
             let view = presentation::PlanView::new(PlanFormat::Human, self.arguments.detail);
             presentation::plan(self.context.ui, plan, &view, &self.world.seal)?;
         }
-        report(self.context.ui, sources, diagnostics);
+        report::report(self.context.ui, sources, diagnostics);
         if plan.is_errored { Err(Failure::told(Exit::Error)) } else { Ok(()) }
     }
 
@@ -213,7 +214,34 @@ impl Run<'_> {
             ui.print(&retained(&report))?;
             ui.print(&public_outputs(plan, &report))?;
         }
+        self.tell_unstored(&report)?;
         Ok(Applied::Ended(exit(&report)))
+    }
+
+    /// Says which outputs were not stored: nobody could tell from what `terrace output` shows.
+    fn tell_unstored(&self, report: &Report) -> Result<(), Failure> {
+        if self.world.seal.can_store() {
+            return Ok(());
+        }
+        let notes: Vec<Diagnostic> = report
+            .outputs
+            .iter()
+            .flat_map(|((_, component), values)| values.iter().map(move |(name, value)| (component, name, value)))
+            .filter(|(_, _, value)| value.has_sensitive())
+            .map(|(component, name, _)| {
+                let name = super::output::qualified(component, name);
+                let message = format!("the output `{name}` is sensitive and was not stored: there is no state key");
+                Diagnostic::note("output_not_stored", message).hint(super::output::UNSTORED_HINT)
+            })
+            .collect();
+        let sources = Sources::default();
+        if !self.is_json() {
+            report::report(self.context.ui, &sources, &notes);
+            return Ok(());
+        }
+        let at = Timestamp::now();
+        let mut lines = notes.iter().map(|note| stream::diagnostic(&Note::of(note, &sources), at));
+        lines.try_for_each(|line| self.context.ui.print(&format!("{line}\n")))
     }
 
     fn tell_failures(&self, report: &Report) {
@@ -310,12 +338,19 @@ fn public_outputs(plan: &Plan, report: &Report) -> String {
     if text.is_empty() { text } else { format!("\nOutputs:\n{text}") }
 }
 
-/// A value on one line, as JSON.
+/// A value on one line, as JSON but for what may not be shown.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Sensitive(_) => "(sensitive value)".to_owned(),
         Value::Unknown => "(not known)".to_owned(),
-        // `to_json` leaves sensitive leaves out as null.
+        Value::List(items) if value.has_sensitive() => {
+            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(","))
+        }
+        Value::Map(entries) if value.has_sensitive() => {
+            let entry =
+                |(key, value): (&String, &Value)| format!("{}:{}", shown(&Value::from(key.as_str())), shown(value));
+            format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(","))
+        }
         value => harmless(&value.to_json().to_string()),
     }
 }
@@ -372,6 +407,10 @@ mod tests {
 
     #[test]
     fn sensitive_values_are_not_shown() {
-        assert_eq!(shown(&Value::sensitive(Value::from("hunter2"))), "(sensitive value)");
+        let secret = || Value::sensitive(Value::from("hunter2"));
+        assert_eq!(shown(&secret()), "(sensitive value)");
+        let nested: Value =
+            [("n".to_owned(), Value::Null), ("t".to_owned(), Value::List(vec![secret()]))].into_iter().collect();
+        assert_eq!(shown(&nested), r#"{"n":null,"t":[(sensitive value)]}"#);
     }
 }

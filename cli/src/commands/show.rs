@@ -25,8 +25,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Res
     if path.is_file() {
         return show_plan(context, path, is_json);
     }
-    if let Ok(operation) = what.parse::<Uuid>() {
-        return operations::show(context, operation, is_json).await;
+    if what.parse::<Uuid>().is_ok() {
+        return operations::show(context, what, is_json).await;
     }
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;

@@ -10,6 +10,7 @@ use super::plan::write_private;
 use crate::args::StateCommand;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
+use crate::stacks;
 use crate::wiring::store;
 use std::path::Path;
 use terrace_engine::address::StackId;
@@ -21,7 +22,7 @@ use terrace_state::{Access, export};
 /// When the state cannot be read or written, or has no such resource.
 pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &Signals) -> Result<Exit, Failure> {
     match command {
-        StateCommand::List { all } => view::list(context, all).await,
+        StateCommand::List { all, format } => view::list(context, all, format.is_json()).await,
         StateCommand::Show { address, format } => {
             let settings = context.settings(None)?;
             let store = store(&settings, Access::ReadOnly).await?;
@@ -45,7 +46,10 @@ async fn write_export(
 ) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
-    let stack: Option<StackId> = stack.map(str::parse).transpose().map_err(|error| Failure::new(format!("{error}")))?;
+    let stack: Option<StackId> = match stack {
+        Some(word) => Some(stacks::recorded(word, &settings, store.as_ref()).await?),
+        None => None,
+    };
     let document = export::export(store.as_ref(), stack.as_ref(), with_history).await?;
     match out {
         None => context.ui.print_json(&document)?,

@@ -4,10 +4,10 @@ use super::Context;
 use crate::args::ValidateArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::compile;
-use crate::report::{report, with_failure};
+use crate::report::{remembered, report, with_failure};
 use serde_json::json;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
-use terrace_engine::graph;
+use terrace_engine::{graph, lookup};
 
 /// Validates descriptors.
 ///
@@ -28,24 +28,15 @@ pub(super) fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Resul
     };
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     for described in &project.stacks {
+        diagnostics.extend(lookup::check(&described.compiled, &described.chosen, &project.world.registry).diagnostics);
         diagnostics.extend(graph::order(&described.compiled.components).err().unwrap_or_default());
-        for component in &described.compiled.components {
-            let unknown = component
-                .declarations
-                .resources
-                .iter()
-                .filter(|resource| project.world.registry.resource_type(&resource.ty.value).is_none());
-            diagnostics.extend(
-                unknown.map(|resource| project.world.registry.unknown_type(&resource.ty.value).at(resource.ty.span)),
-            );
-        }
     }
     report(context.ui, &project.sources, &diagnostics);
     let is_valid = !has_errors(&diagnostics);
     let names: Vec<String> = project.stacks.iter().map(|described| described.compiled.stack.to_string()).collect();
     if is_json {
         context.ui.print_json(&json!({
-            "valid": is_valid, "stacks": names, "diagnostics": context.ui.remembered(),
+            "valid": is_valid, "stacks": names, "diagnostics": remembered(context.ui),
         }))?;
     } else if is_valid {
         context.ui.print(&format!("valid: {}\n", names.join(", ")))?;

@@ -1,5 +1,6 @@
 //! Evaluates the expressions of a configuration and marks its secrets; every value keeps its place.
 
+use crate::files;
 use crate::variables::Variables;
 use std::borrow::Cow;
 use std::path::Path;
@@ -122,7 +123,7 @@ impl Scope for ConfigurationScope {
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("`{}`: {error}", path.display()))?;
+    let text = files::text(path, files::HANDWRITTEN).map_err(|error| format!("`{}`: {error}", path.display()))?;
     // Editors and `echo` end a file with a line break that is no part of a key or a password.
     Ok(text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text)).to_owned())
 }

@@ -86,7 +86,7 @@ pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnos
     }
     let mut fields = Fields::open(node, "an environment", diagnostics)?;
     fields.not_supported_yet(&["policies"]);
-    environment.overlay = fields.text("overlay").map(|overlay| overlay.value);
+    environment.overlay = fields.text("overlay");
     environment.is_data_loss_allowed = fields.is_true("allowDataLoss");
     if let Some(entry) = fields.optional("settings") {
         match entry.value.as_map() {
@@ -104,7 +104,7 @@ pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnos
         environment.providers.extend(instance(entry, fields.diagnostics));
     }
     if fields.optional("blueprints").is_some() {
-        environment.blueprints = Some(fields.texts("blueprints").into_iter().map(|folder| folder.value).collect());
+        environment.blueprints = Some(fields.texts("blueprints"));
     }
     fields.finish();
     Some(environment)

@@ -62,10 +62,11 @@ fn an_environment_is_evaluated_when_it_is_worked_in() {
     let (environment, told) = environment(WHOLE, "production", VARIABLES);
     assert!(told.is_empty(), "{told:?}");
     let environment = environment.unwrap();
-    assert_eq!(environment.overlay.as_deref(), Some("lake"));
+    assert_eq!(environment.overlay_name(), Some("lake"));
     assert!(environment.is_data_loss_allowed);
     assert_eq!(environment.templates["urn:dmb:utm:dbt-standard"], "airbyte-workload");
-    assert_eq!(environment.blueprints.unwrap(), ["more/", "even/more/"]);
+    let folders: Vec<_> = environment.blueprints.unwrap().into_iter().map(|folder| folder.value).collect();
+    assert_eq!(folders, ["more/", "even/more/"]);
     let named: Vec<_> = environment.providers.iter().map(|it| (it.name.as_str(), it.provider.as_str())).collect();
     assert_eq!(named, [("snowflake", "snowflake"), ("snowflake.eu", "snowflake"), ("lake", "sqlite")]);
     let settings = &environment.providers[0].settings;

@@ -78,5 +78,5 @@ fn a_missing_file_of_variables_gets_a_hint_of_its_own() {
     let choice = ChoiceArguments { variable_files: vec![PathBuf::from("none.yaml")], ..ChoiceArguments::default() };
     let ui = Ui::plain();
     assert!(given_variables(&choice, &Variables::default(), &ui).is_err());
-    assert!(ui.remembered()[0]["hint"].as_str().unwrap().contains("--var-file"));
+    assert!(ui.remembered()[0].hint.as_deref().unwrap().contains("--var-file"));
 }

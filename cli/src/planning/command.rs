@@ -94,7 +94,7 @@ mod tests {
     fn the_command_repeats_what_decides_the_plan_and_leaves_its_form_out() {
         assert_eq!(
             told(
-                "terrace plan a.yaml b$.yaml --env prod -c api --format markdown --max-chars 9 --out p --refresh=false"
+                "terrace plan a.yaml b$.yaml --env prod -c api --format markdown --max-chars 9000 --out p --refresh=false"
             ),
             "terrace plan --env prod -c api --refresh=false a.yaml 'b$.yaml'"
         );

@@ -2,51 +2,92 @@
 
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use terrace_engine::diagnostic::Diagnostic;
-use terrace_engine::source::Sources;
+use terrace_engine::plan::Note;
+use terrace_engine::render::stream;
 use terrace_provider::Severity;
 
 /// One diagnostic; what it does not have is null.
-pub(super) fn diagnostic(diagnostic: &Diagnostic, sources: &Sources) -> Json {
-    let place = diagnostic.place(sources);
+fn diagnostic(note: &Note) -> Json {
     json!({
-        "severity": match diagnostic.severity {
+        "severity": match note.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
             Severity::Note => "note",
         },
-        "code": diagnostic.code,
-        "message": diagnostic.message,
-        "file": place.as_ref().map(|place| &place.file),
-        "line": place.as_ref().map(|place| place.line),
-        "column": place.as_ref().map(|place| place.column),
-        "hint": diagnostic.hint,
-        "address": diagnostic.address,
+        "code": note.code,
+        "message": note.message,
+        "file": note.place.as_ref().map(|place| &place.file),
+        "line": note.place.as_ref().map(|place| place.line),
+        "column": note.place.as_ref().map(|place| place.column),
+        "hint": note.hint,
+        "address": note.address,
     })
 }
 
-/// All diagnostics so far, and the failure that ended the command, unless those told all of it.
-pub(crate) fn with_failure(ui: &Ui, failure: &Failure) -> Json {
+/// The failure that ended a command, unless diagnostics told all of it.
+fn ending(failure: &Failure) -> Option<Note> {
     let code = match failure.exit {
         Exit::Refused => "refused",
         Exit::Interrupted => "interrupted",
         _ => "failed",
     };
-    let ending = failure.message.as_ref().map(|message| {
-        json!({
-            "severity": "error", "code": code, "message": message, "file": null, "line": null, "column": null,
-            "hint": (!failure.hints.is_empty()).then(|| failure.hints.join("\n")), "address": null,
-        })
-    });
-    ui.remembered().into_iter().chain(ending).collect()
+    failure.message.as_ref().map(|message| Note {
+        severity: Severity::Error,
+        code: code.to_owned(),
+        message: message.clone(),
+        place: None,
+        hint: (!failure.hints.is_empty()).then(|| failure.hints.join("\n")),
+        address: None,
+    })
+}
+
+/// All diagnostics so far.
+pub(crate) fn remembered(ui: &Ui) -> Json {
+    ui.remembered().iter().map(diagnostic).collect()
+}
+
+/// All diagnostics so far, and the failure that ended the command, unless those told all of it.
+pub(crate) fn with_failure(ui: &Ui, failure: &Failure) -> Json {
+    ui.remembered().iter().chain(&ending(failure)).map(diagnostic).collect()
+}
+
+/// The form of a result for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One document.
+    Document,
+    /// One object a line.
+    Stream,
+}
+
+/// Tells programs of a failure in the form of the result that they wait for. A document that was begun is whole, a
+/// stream goes on.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(crate) fn tell_programs(ui: &Ui, form: Form, failure: &Failure) -> Result<(), Failure> {
+    match (form, ui.has_printed()) {
+        (Form::Document, true) => Ok(()),
+        (Form::Document, false) => ui.print_json(&json!({ "errored": true, "diagnostics": with_failure(ui, failure) })),
+        (Form::Stream, has_begun) => {
+            let at = Timestamp::now();
+            let version = (!has_begun).then(|| stream::version(crate::version::VERSION, at));
+            let told = if has_begun { Vec::new() } else { ui.remembered() };
+            let notes =
+                told.iter().chain(&ending(failure)).map(|note| stream::diagnostic(note, at)).collect::<Vec<_>>();
+            version.into_iter().chain(notes).try_for_each(|line| ui.print(&format!("{line}\n")))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::report;
     use super::*;
-    use terrace_engine::source::Span;
+    use terrace_engine::diagnostic::Diagnostic;
+    use terrace_engine::source::{Sources, Span};
 
     #[test]
     fn a_diagnostic_has_its_place_and_a_failure_comes_last() {

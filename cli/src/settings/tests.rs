@@ -105,8 +105,8 @@ fn an_environment_that_a_descriptor_names_is_told_at_its_place() {
     let failure = settings.environment(Some(Asked::described(&named, &sources)), &ui).unwrap_err();
     assert_eq!(failure, Failure::told(Exit::Error));
     let told = ui.remembered();
-    assert_eq!((&told[0]["file"], &told[0]["column"]), (&"dp.yaml".into(), &14.into()));
-    assert_eq!(told[0]["hint"], "did you mean `production`? configured are: `production`, `local`");
+    assert_eq!(told[0].place.as_ref().unwrap().to_string(), "dp.yaml:1:14");
+    assert_eq!(told[0].hint.as_deref().unwrap(), "did you mean `production`? configured are: `production`, `local`");
 }
 
 #[test]

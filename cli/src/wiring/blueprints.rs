@@ -1,10 +1,12 @@
 //! The blueprints of an environment: the providers' own, and those of the project's folders.
 
-use crate::configuration::Environment;
+use crate::configuration::{EMBEDDED, Environment};
 use crate::failure::Failure;
+use crate::files;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use terrace_engine::blueprint::{Blueprint, Library, Origin, read};
-use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::registry::Registry;
 use terrace_engine::source::Sources;
 use terrace_engine::yaml::Budget;
@@ -36,7 +38,7 @@ pub(crate) fn library(
     sources: &mut Sources,
 ) -> Result<(Library, Vec<Diagnostic>), Failure> {
     let (blueprints, mut diagnostics) = all(registry, environment, project_folder, sources)?;
-    let (library, found) = Library::new(blueprints, environment.overlay.as_deref());
+    let (library, found) = Library::new(blueprints, environment.overlay_name());
     diagnostics.extend(found);
     Ok((library, diagnostics))
 }
@@ -64,19 +66,74 @@ pub(crate) fn all(
     Ok((blueprints, diagnostics))
 }
 
+/// What is wrong with what an environment says of blueprints: folders that are not there, an overlay that none has.
+///
+/// # Errors
+/// When a folder that is there cannot be read.
+pub(crate) fn check(
+    registry: &Registry,
+    environment: &Environment,
+    project_folder: &Path,
+) -> Result<Vec<Diagnostic>, Failure> {
+    let mut diagnostics = Vec::new();
+    for folder in environment.blueprints.iter().flatten() {
+        if !project_folder.join(&folder.value).is_dir() {
+            let message = format!("there is no folder of blueprints `{}`", folder.value);
+            let known = folders_within(project_folder);
+            let hint = did_you_mean(folder.value.trim_end_matches('/'), known.iter().map(String::as_str));
+            diagnostics.push(
+                Diagnostic::error("missing_folder", message)
+                    .at(folder.span)
+                    .hint("make the folder, or take it out; it is looked for beside terrace.yaml")
+                    .maybe_hint(hint),
+            );
+        }
+    }
+    // The usual overlay is known without reading a blueprint.
+    let Some(overlay) = environment.overlay.as_ref().filter(|overlay| overlay.value != EMBEDDED) else {
+        return Ok(diagnostics);
+    };
+    if !diagnostics.is_empty() {
+        return Ok(diagnostics);
+    }
+    let (blueprints, _) = all(registry, environment, project_folder, &mut Sources::default())?;
+    let known: BTreeSet<&str> =
+        blueprints.iter().filter_map(|blueprint| blueprint.overlay.as_deref()).chain([EMBEDDED]).collect();
+    if !known.contains(overlay.value.as_str()) {
+        let listed = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        diagnostics.push(
+            Diagnostic::error("unknown_overlay", format!("no blueprint has the overlay `{}`", overlay.value))
+                .at(overlay.span)
+                .hint(format!("there are: {listed}"))
+                .maybe_hint(did_you_mean(&overlay.value, known)),
+        );
+    }
+    Ok(diagnostics)
+}
+
+/// The names of the folders in a folder.
+fn folders_within(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
 /// Reads the blueprints of files and folders, apart from any environment.
 ///
 /// # Errors
 /// When a file or folder cannot be read.
 pub(crate) fn checked(paths: &[PathBuf], sources: &mut Sources) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
     let (mut blueprints, mut diagnostics) = (Vec::new(), Vec::new());
+    let mut seen = BTreeSet::new();
     for path in paths {
         let name = path.display().to_string();
         let files = match path.is_dir() {
             true => files_of(path, &name, is_blueprint)?,
             false => vec![ProjectFile { name, path: path.clone() }],
         };
-        for file in files {
+        // A file may be named twice, or by itself and by its folder; that is one blueprint.
+        let mut is_new =
+            |file: &ProjectFile| seen.insert(file.path.canonicalize().unwrap_or_else(|_| file.path.clone()));
+        for file in files.into_iter().filter(&mut is_new) {
             blueprints.extend(of_project(&file, sources, &mut diagnostics)?);
         }
     }
@@ -107,11 +164,11 @@ fn of_project(
     sources: &mut Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Blueprint>, Failure> {
-    let text = std::fs::read_to_string(&file.path)
+    let text = files::text(&file.path, files::HANDWRITTEN)
         .map_err(|error| Failure::new(format!("the blueprint `{}` cannot be read: {error}", file.name)))?;
     let id = sources.add(file.name.as_str(), text);
     let folder = file.path.parent().unwrap_or(Path::new("")).to_owned();
-    let beside = |path: &str| std::fs::read_to_string(folder.join(path)).ok();
+    let beside = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
     let origin = Origin { file: file.name.clone(), is_built_in: false };
     let (blueprint, found) = read(id, sources, origin, &beside, &Budget::default());
     diagnostics.extend(found);
@@ -160,7 +217,7 @@ pub(crate) fn tests(paths: &[PathBuf]) -> Result<Vec<ProjectFile>, Failure> {
 /// The folders of a project's blueprints, as configured.
 pub(crate) fn folders<'e>(environment: &'e Environment, project_folder: &Path) -> Vec<&'e str> {
     match &environment.blueprints {
-        Some(folders) => folders.iter().map(String::as_str).collect(),
+        Some(folders) => folders.iter().map(|folder| folder.value.as_str()).collect(),
         None if project_folder.join(DEFAULT_FOLDER).is_dir() => vec![DEFAULT_FOLDER],
         None => Vec::new(),
     }

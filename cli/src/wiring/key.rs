@@ -2,6 +2,7 @@
 
 use crate::configuration::KeySource;
 use crate::failure::Failure;
+use crate::files;
 use crate::settings::Settings;
 use std::process::{Command, Stdio};
 use terrace_engine::seal::Seal;
@@ -27,7 +28,7 @@ pub(super) fn seal(settings: &Settings, is_plaintext_allowed: bool) -> Result<Se
 fn read(source: &KeySource) -> Result<String, Failure> {
     match source {
         KeySource::Key(key) => Ok(key.clone()),
-        KeySource::File(path) => std::fs::read_to_string(path)
+        KeySource::File(path) => files::text(path, files::KEY)
             .map_err(|error| Failure::new(format!("the state key `{}` cannot be read: {error}", path.display()))),
         KeySource::Command(words) => run(words),
     }

@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
         let shared = SharedLeases::of(plan, components, &steps);
         let states = vec![State::Waiting; steps.all.len()];
         let ready = steps.ready();
-        let total = plan.changes().filter(|(_, change)| change.is_change()).count();
+        let total = plan.changes().map(|(_, change)| told_steps(change)).sum();
         applier.events.take(Event::Started { operation, steps: total });
         Self {
             applier,
@@ -444,5 +444,14 @@ impl ComponentPlan {
     #[must_use]
     pub fn is_planned(&self) -> bool {
         self.part == Part::Planned
+    }
+}
+
+/// How many ends of steps are told of a change: a replacement has two, what is only recorded anew none.
+fn told_steps(change: &Change) -> usize {
+    match change.action {
+        Action::NoOp => 0,
+        Action::Replace | Action::ReplaceCreateFirst => 2,
+        _ => 1,
     }
 }

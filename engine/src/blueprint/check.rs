@@ -13,8 +13,9 @@ use crate::descriptor::{Declarations, ResourceDeclaration, Trigger};
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors};
 use crate::expression::{Functions, Reference, ReferenceStep, Template};
 use crate::graph::{self, Visit, templates};
+use crate::lookup::{Lookup, output_templates};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
-use crate::plan::{ignored, typecheck};
+use crate::plan::typecheck;
 use crate::registry::Registry;
 use crate::source::Span;
 use indexmap::IndexMap;
@@ -49,7 +50,9 @@ impl Checker<'_> {
     fn checks(&mut self) {
         let facts = self.facts(None);
         for check in &self.blueprint.checks {
-            self.paths(&check.assert, false, false);
+            let nothing = Declarations::default();
+            self.look_up(&nothing, &ROOTS, |lookup, diagnostics| lookup.template(&check.assert, false, diagnostics));
+            self.specific_paths(&check.assert);
             if let Some(at) = &check.at {
                 self.specific_path(&at.value, at.span);
             }
@@ -59,25 +62,19 @@ impl Checker<'_> {
     }
 
     fn declarations(&mut self, declarations: &Declarations, acl: Option<Value>) {
+        let roots: Vec<&str> = ROOTS.into_iter().chain(acl.is_some().then_some("acl")).collect();
         for declaration in &declarations.resources {
-            match self.registry.resource_type(&declaration.ty.value) {
-                Some((_, ty)) => drop(ignored::check(declaration, ty, &mut self.diagnostics)),
-                None => {
-                    self.diagnostics.push(self.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span))
-                }
-            }
+            self.look_up(declarations, &roots, |lookup, diagnostics| lookup.resource(declaration, diagnostics));
             for trigger in &declaration.replace_triggered_by {
                 self.trigger(trigger, declarations);
             }
             for template in templates(declaration) {
-                self.paths(template, declaration.for_each.is_some(), acl.is_some());
+                self.specific_paths(template);
             }
         }
-        let output_templates = |output: &crate::descriptor::OutputDeclaration| {
-            [Some(output.value.clone()), output.label.clone(), output.href.clone()]
-        };
-        for template in declarations.outputs.iter().flat_map(output_templates).flatten() {
-            self.paths(&template, false, acl.is_some());
+        for template in declarations.outputs.iter().flat_map(output_templates) {
+            self.look_up(declarations, &roots, |lookup, diagnostics| lookup.template(template, false, diagnostics));
+            self.specific_paths(template);
         }
         self.walk(declarations, acl);
     }
@@ -155,6 +152,8 @@ impl Checker<'_> {
                 diagnostic.severity = Severity::Warning;
             }
         }
+        // What does not depend on the sample was told already.
+        found.retain(|diagnostic| !self.diagnostics.contains(diagnostic));
         self.diagnostics.extend(found);
         let filled = with_defaults(&ty.attributes, &config);
         let value: Value = ty
@@ -206,24 +205,29 @@ impl Checker<'_> {
         }
     }
 
-    /// Resolves the paths that a template reads.
-    fn paths(&mut self, template: &Template, has_each: bool, has_acl: bool) {
+    /// Looks up what expressions name. Outputs of other components are not known here.
+    fn look_up(
+        &mut self,
+        declarations: &Declarations,
+        roots: &[&str],
+        look: impl FnOnce(&Lookup<'_>, &mut Vec<Diagnostic>),
+    ) {
+        let lookup = Lookup {
+            roots,
+            variables: None,
+            locals: None,
+            names: graph::names(declarations),
+            declarations,
+            registry: self.registry,
+            outputs_of: &|_| None,
+        };
+        look(&lookup, &mut self.diagnostics);
+    }
+
+    /// Looks up the paths into `component.specific` that a template reads.
+    fn specific_paths(&mut self, template: &Template) {
         for (reference, span) in template.located_references() {
-            let root = reference.root.as_str();
-            let is_known = ROOTS.contains(&root) || (root == "each" && has_each) || (root == "acl" && has_acl);
-            if !is_known {
-                let known = ROOTS.iter().copied().chain(["each", "acl"]);
-                let hint = did_you_mean(root, known).unwrap_or_else(|| match root {
-                    "each" => "`each` needs `forEach`".to_owned(),
-                    "acl" => "`acl` is known in the resources of `acl:` only".to_owned(),
-                    _ => format!("there are: {}", ROOTS.join(", ")),
-                });
-                self.diagnostics.push(
-                    Diagnostic::error("unknown_variable", format!("there is no variable `{root}` here"))
-                        .at(span)
-                        .hint(hint),
-                );
-            } else if let Some(path) = specific_path(reference) {
+            if let Some(path) = specific_path(reference) {
                 self.specific_path(&path, span);
             }
         }

@@ -46,6 +46,14 @@ impl Library {
         (completed, diagnostics)
     }
 
+    /// An error for each blueprint whose name and overlay another one of them has.
+    #[must_use]
+    pub fn duplicates(all: &[Blueprint]) -> Vec<Diagnostic> {
+        let mut diagnostics = Vec::new();
+        drop(override_built_in(all.to_vec(), &mut diagnostics));
+        diagnostics
+    }
+
     /// The blueprint of that name, or the one that took its place.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Blueprint> {

@@ -3,6 +3,7 @@
 use super::Descriptor;
 use super::stack::{self, API_VERSION};
 use super::witboost::read_witboost;
+use crate::decode::kind_in_words;
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml::{Budget, DuplicateKeys, Node, ParseOptions, Parsed, parse_with};
@@ -108,7 +109,7 @@ fn tell(node: &Node) -> Result<Kind, Box<Diagnostic>> {
         return Ok(Kind::Witboost);
     }
     let (message, span) = match (node.entry("kind"), text("kind")) {
-        _ if node.as_map().is_none() => (format!("expected a map, and this is {}", node.kind_name()), node.span),
+        _ if node.as_map().is_none() => (format!("expected a map, and this is {}", kind_in_words(node)), node.span),
         (Some(entry), Some(kind)) => (format!("`kind: {kind}` is no descriptor"), entry.value.span),
         _ => ("nothing here says what this descriptor is".to_owned(), heading(node)),
     };

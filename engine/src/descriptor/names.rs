@@ -11,6 +11,12 @@ use terrace_provider::path::is_identifier;
 /// Words that an expression reads as something else.
 const EXPRESSION_WORDS: [&str; 4] = ["true", "false", "null", "in"];
 
+/// True for what a resource of a descriptor can be called.
+#[must_use]
+pub fn is_resource_name(name: &str) -> bool {
+    is_identifier(name) && !EXPRESSION_WORDS.contains(&name)
+}
+
 /// Reports a name that cannot be one; `what` says of what: `a resource`.
 pub(super) fn check(name: &Located<String>, what: &str, diagnostics: &mut Vec<Diagnostic>) {
     let text = name.value.as_str();

@@ -2,13 +2,26 @@
 
 use super::{Reference, Template, TemplateKind};
 use crate::source::Span;
-use terrace_provider::{Path, Step};
+use terrace_provider::{Path, Step, Value};
 
 impl Template {
     /// The paths that its expressions read, each with the place of its expression.
     pub fn located_references(&self) -> impl Iterator<Item = (&Reference, Span)> {
         self.expressions()
             .flat_map(|expression| expression.references.iter().map(move |reference| (reference, expression.span)))
+    }
+
+    /// The value as far as it can be told without evaluating anything: expressions are unknown.
+    #[must_use]
+    pub fn outline(&self) -> Value {
+        match &self.kind {
+            TemplateKind::Literal(value) => value.clone(),
+            TemplateKind::Expression(_) | TemplateKind::Text(_) => Value::Unknown,
+            TemplateKind::List(items) => Value::List(items.iter().map(Self::outline).collect()),
+            TemplateKind::Map(entries) => {
+                Value::Map(entries.iter().map(|entry| (entry.key.clone(), entry.value.outline())).collect())
+            }
+        }
     }
 
     /// Where the value of a path stands: as near to it as this template goes.

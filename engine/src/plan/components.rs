@@ -5,6 +5,7 @@ use super::compute::{PlanFailure, Planner};
 use super::{ComponentPlan, Part};
 use crate::address::StackId;
 use crate::compile::CompiledStack;
+use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
 use crate::record;
 use crate::store::ComponentRow;
@@ -27,10 +28,11 @@ impl Planner<'_> {
         let rows = self.store.components(stack).await?;
         rows.into_iter()
             .map(|row| {
-                let outputs = record::open_attributes(&row.outputs, self.seal).map_err(|error| {
-                    PlanFailure::Sealed { address: format!("the outputs of {stack}:{}", row.key), error }
+                let outputs = record::open_outputs(&row.outputs, self.seal).map_err(|error| PlanFailure::Sealed {
+                    address: format!("the outputs of {stack}:{}", row.key),
+                    error,
                 })?;
-                Ok((row.key.clone(), RecordedComponent { row, outputs }))
+                Ok((row.key.clone(), RecordedComponent { row, outputs: outputs.values }))
             })
             .collect()
     }
@@ -86,4 +88,31 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
         part,
         recorded_outputs: recorded.outputs.clone(),
     }
+}
+
+/// Says which components stay without the one that they depend on.
+pub(super) fn left_behind(
+    removed: &str,
+    recorded: &BTreeMap<String, RecordedComponent>,
+    is_removed: &dyn Fn(&str) -> bool,
+) -> Option<Diagnostic> {
+    let depends = |component: &RecordedComponent| component.row.depends_on.iter().any(|key| key == removed);
+    let left: Vec<&str> = recorded
+        .iter()
+        .filter(|(key, component)| !is_removed(key) && depends(component))
+        .map(|(key, _)| key.as_str())
+        .collect();
+    if left.is_empty() {
+        return None;
+    }
+    let listed = left.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    let flags = left.iter().map(|key| format!("-c {key}")).collect::<Vec<_>>().join(" ");
+    let verb = if left.len() == 1 { "depends" } else { "depend" };
+    Some(
+        Diagnostic::warning(
+            "dependents_stay",
+            format!("{listed} {verb} on `{removed}`, which is removed, and will stay"),
+        )
+        .hint(format!("remove what depends on it, too: add `{flags}`")),
+    )
 }

@@ -2,19 +2,20 @@
 
 use super::asked::Named;
 use super::choice::{Choice, LettingGo};
-use super::components::{compiled_components, follow_components, order_of, recorded_component};
+use super::components::{compiled_components, follow_components, left_behind, order_of, recorded_component};
 pub use super::options::{Consent, Options};
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
     Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, outputs, reads, refresh,
-    twins,
+    storable, twins,
 };
-use crate::action::{Action, Reason};
+use crate::action::Reason;
 use crate::address::{Address, StackId};
 use crate::compile::CompiledStack;
 use crate::diagnostic::{Diagnostic, Location, has_errors};
 use crate::expression::Functions;
+use crate::lookup;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::source::{Sources, Span};
@@ -181,6 +182,8 @@ impl Planner<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(StackPlan, LettingGo), PlanFailure> {
         let stack = &compiled.stack;
+        let faults = lookup::check(compiled, &self.options.components, self.registry);
+        diagnostics.extend(faults.diagnostics.iter().cloned());
         let order = match crate::graph::order(&compiled.components) {
             Ok(order) => order,
             Err(found) => {
@@ -204,7 +207,7 @@ impl Planner<'_> {
         let mut components = compiled_components(&choice, compiled, &recorded_components);
         let is_partial = !choice.is_whole();
         let lets_go = LettingGo::of_descriptor(&choice);
-        let mut walk = Walk::new(self, compiled, choice, loaded, shared, &recorded_components);
+        let mut walk = Walk::new(self, compiled, choice, loaded, shared, &recorded_components, &faults);
         walk.run(&order, diagnostics).await?;
         let walked = walk.finish(diagnostics).await?;
         reads.extend(walked.reads);
@@ -252,6 +255,9 @@ impl Planner<'_> {
             let is_left = outside.iter().any(|address| address.component == key);
             choice.has_component(key) && !is_left && (choice.is_whole() || touched.contains(key))
         };
+        diagnostics.extend(
+            recorded.keys().filter(|key| is_removed(key)).filter_map(|key| left_behind(key, &recorded, &is_removed)),
+        );
         let components: Vec<ComponentPlan> = recorded
             .iter()
             .map(|(key, row)| {
@@ -271,7 +277,7 @@ impl Planner<'_> {
         origin: Origin,
         mut diagnostics: Vec<Diagnostic>,
     ) -> Result<Computed, PlanFailure> {
-        self.check_storable(&stacks, &mut diagnostics);
+        storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         remove_repeated(&mut diagnostics);
         // In the order of the text; what has no place comes last.
@@ -292,7 +298,7 @@ impl Planner<'_> {
             origin,
             reads: reads::needed(&stacks, reads),
             stacks,
-            notes: diagnostics.iter().map(|diagnostic| note(diagnostic, self.sources)).collect(),
+            notes: diagnostics.iter().map(|diagnostic| Note::of(diagnostic, self.sources)).collect(),
         };
         Ok(Computed { plan, diagnostics })
     }
@@ -324,35 +330,6 @@ impl Planner<'_> {
         match self.options.components.is_empty() {
             true => Selection::All,
             false => Selection::Components(self.options.components.clone()),
-        }
-    }
-
-    /// Sensitive values need a state key to be stored.
-    fn check_storable(&self, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
-        if self.seal.can_store() {
-            return;
-        }
-        for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-            let Some(after) = change.after.as_ref().filter(|_| change.action.leaves_object()) else { continue };
-            let write_only = |name: &str| {
-                let ty = self.registry.resource_type(&change.address.ty);
-                ty.and_then(|(_, ty)| ty.attributes.get(name)).is_some_and(|attribute| attribute.write_only)
-            };
-            let is_stored =
-                |(name, value): &(&String, &terrace_provider::Value)| value.has_sensitive() && !write_only(name);
-            if change.action == Action::NoOp {
-                continue;
-            }
-            if let Some((name, _)) = after.attributes.iter().find(is_stored) {
-                diagnostics.push(
-                    Diagnostic::error(
-                        "no_state_key",
-                        format!("`{name}` of {} is sensitive and there is no state key to seal it with", change.address),
-                    )
-                    .about(format!("{}:{}", stack.stack, change.address))
-                    .hint("make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`"),
-                );
-            }
         }
     }
 }
@@ -411,15 +388,4 @@ fn remove_repeated(diagnostics: &mut Vec<Diagnostic>) {
         let at = diagnostic.labels.first().map(|label| format!("{:?}", label.at));
         seen.insert((diagnostic.code, diagnostic.message.clone(), at))
     });
-}
-
-fn note(diagnostic: &Diagnostic, sources: &Sources) -> Note {
-    Note {
-        severity: diagnostic.severity,
-        code: diagnostic.code.to_owned(),
-        message: diagnostic.message.clone(),
-        place: diagnostic.place(sources),
-        hint: diagnostic.hint.clone(),
-        address: diagnostic.address.clone(),
-    }
 }

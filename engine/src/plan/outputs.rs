@@ -23,16 +23,18 @@ pub(crate) struct PlannedOutput {
     pub(crate) is_recorded: bool,
 }
 
-/// Evaluates the outputs of a component, but for those that are kept as they are recorded.
+/// Evaluates the outputs of a component, but for those that are kept as they are recorded, and those at positions that
+/// are faulty: that was told already.
 pub(crate) fn evaluate(
     planner: &Planner<'_>,
     component: &CompiledComponent,
+    is_faulty: &dyn Fn(usize) -> bool,
     scope: &PlanScope<'_>,
     kept: &HashMap<String, Option<Value>>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<PlannedOutput> {
     let mut planned = Vec::new();
-    for output in &component.declarations.outputs {
+    for (_, output) in component.declarations.outputs.iter().enumerate().filter(|(position, _)| !is_faulty(*position)) {
         if let Some(recorded) = kept.get(&output.name.value) {
             planned.extend(recorded.clone().map(|value| PlannedOutput {
                 component: component.key.clone(),

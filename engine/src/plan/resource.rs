@@ -283,7 +283,8 @@ async fn find_existing(
     }
 }
 
-/// A keyed digest of each write-only attribute that is configured and known.
+/// A keyed digest of each write-only attribute that is configured and known; an empty one where there is no key, so that
+/// only its presence is known.
 pub(crate) fn write_only_detectors(
     planner: &Planner<'_>,
     ty: &ResourceType,
@@ -296,7 +297,7 @@ pub(crate) fn write_only_detectors(
         .filter_map(|attribute| {
             let value = config.get(attribute.name).filter(|value| !value.is_null() && !value.has_unknown())?;
             let clear = value.to_revealed_json().to_string();
-            Some((attribute.name.to_owned(), planner.seal.change_detector(clear.as_bytes())?))
+            Some((attribute.name.to_owned(), planner.seal.change_detector(clear.as_bytes()).unwrap_or_default()))
         })
         .collect()
 }
@@ -304,7 +305,8 @@ pub(crate) fn write_only_detectors(
 /// The write-only attributes whose detectors differ from those that the object was made with.
 pub(crate) fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<String, String>) -> Vec<String> {
     let Some(prior) = prior else { return Vec::new() };
-    let changed = detectors.iter().filter(|(name, detector)| prior.write_only.get(*name) != Some(detector));
+    let recorded = |name: &str| prior.write_only.get(name).map(String::as_str).unwrap_or_default();
+    let changed = detectors.iter().filter(|(name, detector)| recorded(name) != detector.as_str());
     let gone = prior.write_only.keys().filter(|name| !detectors.contains_key(*name));
     changed.map(|(name, _)| name.clone()).chain(gone.cloned()).collect()
 }

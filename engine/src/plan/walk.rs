@@ -17,12 +17,13 @@ use super::refresh::Loaded;
 use super::resource::{self, Wanted};
 use super::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
-use super::{Change, Deferred, SharedName, ignored};
+use super::{Change, Deferred, SharedName};
 use crate::address::{Address, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Visit, names};
+use crate::lookup::Faults;
 use crate::store::Read;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -51,6 +52,8 @@ pub(crate) struct Walk<'a, 'p> {
     loaded: Loaded,
     shared: &'a mut SharedRows,
     parts: Vec<ComponentPart<'a>>,
+    /// What is told already.
+    faults: &'a Faults,
     component_outputs: ComponentOutputs,
     changes: Vec<Change>,
     outputs: Vec<PlannedOutput>,
@@ -100,6 +103,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         loaded: Loaded,
         shared: &'a mut SharedRows,
         recorded: &BTreeMap<String, RecordedComponent>,
+        faults: &'a Faults,
     ) -> Self {
         let is_chosen = |key: &str| choice.plans_component(key);
         let urns = compiled
@@ -141,6 +145,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             loaded,
             shared,
             parts,
+            faults,
             component_outputs,
             changes: Vec::new(),
             outputs: Vec::new(),
@@ -188,13 +193,10 @@ impl<'a, 'p> Walk<'a, 'p> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Option<BlockValue>, PlanFailure> {
         let planner = self.planner;
-        let Some((schema, ty)) = planner.registry.resource_type(&declaration.ty.value) else {
-            diagnostics.push(planner.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span));
-            return Ok(None);
-        };
-        if !ignored::check(declaration, ty, diagnostics) {
+        if self.faults.resources.contains(&block) {
             return Ok(None);
         }
+        let Some((schema, ty)) = planner.registry.resource_type(&declaration.ty.value) else { return Ok(None) };
         let Some(triggered_by) = self.triggered_by(block, declaration, diagnostics) else { return Ok(None) };
         let Some(instances) = self.expand(block, declaration, diagnostics) else { return Ok(None) };
         if declaration.shared.is_none() {

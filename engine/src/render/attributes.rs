@@ -8,6 +8,7 @@ use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, hidden_
 use crate::action::Action;
 use crate::diff::is_same;
 use crate::plan::{Change, Prior};
+use std::borrow::Cow;
 use terrace_provider::{Attributes, Map, Path, Value};
 
 mod list;
@@ -55,10 +56,10 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
             _ => true,
         };
     if is_told {
-        writing.maps(before, after, &Path::default(), 0);
+        writing.maps(before, &without_write_only(change, after), &Path::default(), 0);
         lines.append(&mut writing.lines);
         if let (Some(prior), Some(after)) = (&change.prior, &change.after) {
-            lines.extend(write_only(prior, &after.write_only));
+            lines.extend(write_only(prior, &after.write_only, &change.replace_paths));
         }
     }
     lines
@@ -83,17 +84,35 @@ pub(crate) fn between(before: &Attributes, after: &Attributes) -> Vec<Line> {
     writing.lines
 }
 
+/// What an object is to have, without what is sent and never stored: it is told on its own where there is an object
+/// already, for what is recorded never has it.
+pub(crate) fn without_write_only<'a>(change: &Change, after: &'a Attributes) -> Cow<'a, Attributes> {
+    let (Some(prior), Some(planned)) = (&change.prior, &change.after) else { return Cow::Borrowed(after) };
+    if planned.write_only.is_empty() {
+        return Cow::Borrowed(after);
+    }
+    let is_stored = |name: &str| !planned.write_only.contains_key(name) || prior.attributes.contains_key(name);
+    let stored = after.iter().filter(|(name, _)| is_stored(name));
+    Cow::Owned(stored.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
 /// Attributes that are sent and never stored: only that they change is known.
 fn write_only<'a>(
     prior: &'a Prior,
     planned: &'a std::collections::BTreeMap<String, String>,
+    replace_paths: &'a [Path],
 ) -> impl Iterator<Item = Line> + 'a {
-    let changed = planned.iter().filter(|(name, digest)| prior.write_only.get(*name) != Some(digest));
+    let recorded = |name: &str| prior.write_only.get(name).map(String::as_str).unwrap_or_default();
+    let changed = planned.iter().filter(move |(name, digest)| recorded(name) != digest.as_str());
     let gone = prior.write_only.keys().filter(|name| !planned.contains_key(*name));
     changed
-        .map(|(name, _)| format!("{} = {SENSITIVE_CHANGED}", visible(name)))
-        .chain(gone.map(|name| format!("{} = {SENSITIVE} → null", visible(name))))
-        .map(|text| Line::new(0, Mark::Change, text))
+        .map(|(name, _)| (name, format!("{} = {SENSITIVE_CHANGED}", visible(name))))
+        .chain(gone.map(|name| (name, format!("{} = {SENSITIVE} → null", visible(name)))))
+        .map(|(name, text)| {
+            let mut line = Line::new(0, Mark::Change, text);
+            line.is_forcing = replace_paths.iter().any(|path| path.first_key() == Some(name));
+            line
+        })
 }
 
 /// Writes the lines of a comparison.

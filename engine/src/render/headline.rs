@@ -1,5 +1,6 @@
 //! The first line of a change: its sign, its address, and in a few words what happens and why.
 
+use super::attributes::without_write_only;
 use super::text::{counted, visible};
 use super::value::{Limits, SENSITIVE_CHANGED, brief};
 use crate::action::{Action, Reason};
@@ -86,11 +87,12 @@ fn size(change: &Change) -> Option<String> {
 
 /// `content changed`: the attributes that differ.
 fn changed(change: &Change) -> Option<String> {
-    let (before, after) = (&change.prior.as_ref()?.attributes, &change.after.as_ref()?.attributes);
-    let mut names: Vec<String> = changed_attributes(before, after)
+    let before = &change.prior.as_ref()?.attributes;
+    let after = without_write_only(change, &change.after.as_ref()?.attributes);
+    let mut names: Vec<String> = changed_attributes(before, &after)
         .iter()
         // What a provider gives anew with every update is no change of anybody's.
-        .filter(|path| !path.get(after).is_some_and(|value| matches!(value, Value::Unknown)))
+        .filter(|path| !path.get(&after).is_some_and(|value| matches!(value.exposed(), Value::Unknown)))
         .map(|path| visible(&path.to_string()).into_owned())
         .collect();
     names.extend(changed_secretly(change).map(|name| visible(name).into_owned()));
@@ -107,7 +109,8 @@ fn changed_secretly(change: &Change) -> impl Iterator<Item = &String> {
     let after = change.after.as_ref().map(|after| &after.write_only);
     let pairs = before.zip(after);
     pairs.into_iter().flat_map(|(before, after)| {
-        let other = after.iter().filter(|(name, digest)| before.get(*name) != Some(digest)).map(|(name, _)| name);
+        let recorded = |name: &str| before.get(name).map(String::as_str).unwrap_or_default();
+        let other = after.iter().filter(move |(name, digest)| recorded(name) != digest.as_str()).map(|(name, _)| name);
         other.chain(before.keys().filter(|name| !after.contains_key(*name)))
     })
 }

@@ -19,7 +19,8 @@ use terrace_provider::Value;
 pub struct Human {
     /// Signs and headings have colours.
     pub color: bool,
-    /// Characters that fit into a line; longer ones are cut. 0 stands for no limit.
+    /// Characters that fit into a line; longer ones are cut, but never an address, and never below [`NARROWEST`]. 0
+    /// stands for no limit.
     pub width: usize,
     /// How much is shown.
     pub detail: Detail,
@@ -43,15 +44,21 @@ impl Default for Human {
     }
 }
 
+/// On a narrower terminal lines are wrapped: what would be left of them says nothing.
+pub const NARROWEST: usize = 60;
 /// Notes begin no further right than this.
 const WIDEST_HEAD: usize = 54;
+/// Characters of a note that are shown in any case.
+const LEAST_NOTE: usize = 16;
 /// Blanks between an address and its note.
 const GAP: usize = 3;
 
 /// A plan for a person at a terminal. Ends with a line break; [`Plan::notes`] are not part of it.
 #[must_use]
 pub fn plan(plan: &Plan, options: &Human) -> String {
-    let mut screen = Screen { options: *options, painter: Painter { is_on: options.color }, text: String::new() };
+    let width = if options.width == 0 { 0 } else { options.width.max(NARROWEST) };
+    let options = Human { width, ..*options };
+    let mut screen = Screen { options, painter: Painter { is_on: options.color }, text: String::new() };
     for stack in &plan.stacks {
         screen.stack(plan, stack);
     }
@@ -139,7 +146,8 @@ impl Screen {
         }
         let gap = column.saturating_sub(head.chars().count()) + GAP;
         let text = if note.is_empty() { head.to_owned() } else { format!("{head}{}{note}", " ".repeat(gap)) };
-        let text = self.fit(&text, room);
+        // An address is never cut: a note that has no room beside it is.
+        let text = self.fit(&text, room.max(head.chars().count() + GAP + LEAST_NOTE));
         // The sign is painted after cutting: escapes take no room.
         let text = match text.strip_prefix(sign) {
             Some(rest) => format!("{}{rest}", self.painter.sign(sign)),

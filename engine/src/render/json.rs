@@ -15,6 +15,7 @@ use crate::address::StackId;
 use crate::plan::{Change, OutputChange, Plan, StackPlan};
 pub(crate) use facts::data_loss;
 use redact::Sides;
+pub use redact::values as redacted;
 pub(crate) use resources::{index, module_address, name};
 use serde_json::{Map as Object, Value as Json, json};
 

@@ -194,8 +194,9 @@ fn planned_outputs(plan: &Plan, at: Timestamp) -> Json {
     Json::Object(line)
 }
 
-/// A note of a plan. Terraform knows no notes: they are lines of its log.
-fn diagnostic(note: &Note, at: Timestamp) -> Json {
+/// A note of a plan, or what went wrong without one. Terraform knows no notes: they are lines of its log.
+#[must_use]
+pub fn diagnostic(note: &Note, at: Timestamp) -> Json {
     let (level, severity) = match note.severity {
         Severity::Error => (Level::Error, "error"),
         Severity::Warning => (Level::Warn, "warning"),

@@ -42,7 +42,7 @@ pub(crate) fn verdict(plan: &Plan) -> String {
 
 /// `1 replaced, 1 retained in 2 of 5 components`; `None` when there is nothing to say beyond the verdict.
 pub(crate) fn details(counts: &Counts) -> Option<String> {
-    let parts: Vec<String> = [
+    let kinds = [
         (counts.replaced, "replaced"),
         (counts.moved, "moved"),
         (counts.imported, "imported"),
@@ -51,18 +51,22 @@ pub(crate) fn details(counts: &Counts) -> Option<String> {
         (counts.retained, "retained"),
         (counts.drifted, "drifted"),
         (counts.in_doubt, "in doubt"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, word)| format!("{} {word}", thousands(count)))
-    .collect();
+    ];
+    let (told, parts): (Vec<usize>, Vec<String>) = kinds
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| (count, format!("{} {word}", thousands(count))))
+        .unzip();
     let scope = match (counts.components, counts.components_total) {
         (0, _) | (_, 0 | 1) => None,
         (touched, total) => Some(format!("in {} of {} components", thousands(touched), thousands(total))),
     };
+    let told: usize = told.iter().sum();
     match (parts.is_empty(), scope) {
         (true, scope) => scope,
         (false, None) => Some(parts.join(", ")),
+        // One thing is not in two components.
+        (false, Some(scope)) if told < counts.components => Some(format!("{}; changes {scope}", parts.join(", "))),
         (false, Some(scope)) => Some(format!("{} {scope}", parts.join(", "))),
     }
 }

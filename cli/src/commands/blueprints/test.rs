@@ -4,9 +4,11 @@
 
 use crate::commands::{Context, runtime};
 use crate::failure::{Exit, Failure};
+use crate::files;
 use crate::planning::planner;
 use crate::report::{harmless, report};
 use crate::settings::Settings;
+use crate::ui::counted;
 use crate::wiring::World;
 use crate::wiring::blueprints::{self, ProjectFile};
 use serde_json::Value as Json;
@@ -56,12 +58,11 @@ pub(super) fn run(
             context.ui.print(&format!("{word}: {}: {case}\n{told}", file.name))?;
         }
     }
-    let noun = if cases == 1 { "test" } else { "tests" };
     match (differing, is_accepted) {
-        (0, _) => context.ui.print(&format!("{cases} {noun} passed\n"))?,
-        (_, true) => context.ui.print(&format!("{cases} {noun} passed, {differing} of them written\n"))?,
+        (0, _) => context.ui.print(&format!("{} passed\n", counted(cases, "test")))?,
+        (_, true) => context.ui.print(&format!("{} passed, {differing} of them written\n", counted(cases, "test")))?,
         (_, false) => {
-            context.ui.print(&format!("{differing} of {cases} {noun} failed\n"))?;
+            context.ui.print(&format!("{differing} of {} failed\n", counted(cases, "test")))?;
             context.ui.say("`terrace blueprints test --accept` writes what is as what is expected");
             return Err(Failure::told(Exit::Error));
         }
@@ -134,10 +135,10 @@ impl<'a> Bench<'a> {
     /// Tries all cases of a file.
     fn file(&mut self, file: &ProjectFile, is_accepted: bool) -> Result<Tried, Failure> {
         let ProjectFile { name, path } = file;
-        let text = std::fs::read_to_string(path)
+        let text = files::text(path, files::HANDWRITTEN)
             .map_err(|error| Failure::new(format!("the test `{name}` cannot be read: {error}")))?;
         let file = self.read(name, &text, path)?;
-        let overlay = file.overlay.as_deref().or(self.world.configuration().overlay.as_deref());
+        let overlay = file.overlay.as_deref().or(self.world.configuration().overlay_name());
         let (library, diagnostics) = Library::new(self.blueprints.clone(), overlay);
         report(self.context.ui, &self.sources, &diagnostics);
         if has_errors(&diagnostics) {
@@ -164,7 +165,7 @@ impl<'a> Bench<'a> {
     fn read(&mut self, name: &str, text: &str, path: &Path) -> Result<TestFile, Failure> {
         let id = self.sources.add(name, text);
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let beside = |path: &str| std::fs::read_to_string(folder.join(path)).ok();
+        let beside = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
         let environment = &self.world.environment.name;
         let (file, diagnostics) = case::read(id, &mut self.sources, &beside, environment, &Budget::default());
         report(self.context.ui, &self.sources, &diagnostics);
@@ -218,7 +219,7 @@ impl<'a> Bench<'a> {
         let mut sources = Sources::default();
         let id = sources.add("accepted", text.as_str());
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let beside = |path: &str| std::fs::read_to_string(folder.join(path)).ok();
+        let beside = |path: &str| files::text(&folder.join(path), files::HANDWRITTEN).ok();
         let (again, found) = case::read(id, &mut sources, &beside, &self.world.environment.name, &Budget::default());
         let is_written = |(case, became): &(&Case, &Json)| {
             let same = again.cases.iter().find(|other| other.name.value == case.name.value);

@@ -2,17 +2,20 @@
 
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
+use crate::files;
 use crate::planning::quoted;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stacks;
+use crate::ui::counted;
 use crate::wiring::store;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, AddressError, StackId};
 use terrace_engine::apply::lease::{Claim, Held};
+use terrace_engine::descriptor::is_resource_name;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, StateStore, StoreError, Write};
 use terrace_state::{Access, export};
 use uuid::Uuid;
@@ -83,22 +86,24 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadWrite).await?;
     let (stack, from) = stacks::locate(from, &settings, store.as_ref()).await?;
-    let to: Address = match to.parse() {
-        Ok(address) => address,
-        Err(_) => {
-            let (other, address) = stacks::locate(to, &settings, store.as_ref()).await?;
-            if other != stack {
-                return Err(Failure::new("a resource cannot be moved into another stack"));
-            }
-            address
-        }
+    let (other, to) = match stacks::split(to) {
+        Some(_) => stacks::locate(to, &settings, store.as_ref()).await?,
+        None => (stack.clone(), to.parse().map_err(|error: AddressError| Failure::new(error.to_string()))?),
     };
+    if other != stack {
+        return Err(Failure::new(format!("a resource of {stack} cannot be moved into {other}"))
+            .hint("keep it in its stack, or leave the stack before the new address out"));
+    }
     if from.is_shared() || to.is_shared() {
         return Err(Failure::new("shared resources have no names that could be moved"));
     }
     if from.ty != to.ty {
         return Err(Failure::new(format!("a `{}` cannot become a `{}`", from.ty, to.ty))
             .hint("keep the type in the new address"));
+    }
+    if !is_resource_name(&to.name) {
+        return Err(Failure::new(format!("`{}` cannot be the name of a resource", to.name))
+            .hint("use letters, digits, `_` and `-`, and begin with a letter or `_`"));
     }
     let row = present(store.as_ref(), &stack, &from).await?;
     let operation = Uuid::now_v7();
@@ -152,10 +157,10 @@ fn drop_row(operation: Uuid, row: Row) -> Record {
 pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let failed = |why: String| Failure::new(format!("`{}`: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let document = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    let text = files::text(path, files::WRITTEN).map_err(|error| failed(error.to_string()))?;
     let operation = Uuid::now_v7();
-    let records = export::import(&document, operation).map_err(|error| failed(error.to_string()))?;
+    let records = export::import(&text, operation)
+        .map_err(|error| failed(error.to_string()).hint("give a file that `terrace state export --out FILE` wrote"))?;
     let mut components = BTreeSet::new();
     for record in &records {
         match record {
@@ -176,16 +181,46 @@ pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path
         records.iter().filter(|record| matches!(record, Record::Write { write: Write::Put { .. }, .. })).count();
     let store = store(&settings, Access::ReadWrite).await?;
     let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state import" };
-    surgery.write(components, records, format!("{count} resources imported")).await.map_err(|failure| {
-        let is_stale = failure.exit == Exit::Refused && !failure.hints.iter().any(|hint| hint.contains("unlock"));
-        if is_stale {
-            Failure::refused("some of these resources are recorded already, so nothing was imported")
-        } else {
-            failure
-        }
-    })?;
-    context.ui.print(&format!("{count} resources imported\n"))?;
+    let recorded = already_recorded(surgery.store.as_ref(), &records).await?;
+    if let Some(first) = recorded.first() {
+        return Err(Failure::refused(format!("recorded already, so nothing was imported: {}", shortened(&recorded)))
+            .hint(format!(
+                "import into an empty state (`--state sqlite:NEW.db`), or drop what is there first: `terrace state rm {}`",
+                quoted(first)
+            )));
+    }
+    let summary = format!("{} imported", counted(count, "resource"));
+    surgery.write(components, records, summary).await?;
+    context.ui.print(&format!("{} imported\n", counted(count, "resource")))?;
     Ok(Exit::Done)
+}
+
+/// The rows to be written that are there already, by stack and address, in order.
+async fn already_recorded(store: &dyn StateStore, records: &[Record]) -> Result<Vec<String>, Failure> {
+    let mut wanted: BTreeMap<&StackId, BTreeSet<Address>> = BTreeMap::new();
+    for record in records {
+        if let Record::Write { write: Write::Put { row, .. }, .. } = record {
+            wanted.entry(&row.stack).or_default().insert(row.address.clone());
+        }
+    }
+    let mut found = Vec::new();
+    for (stack, addresses) in wanted {
+        let rows = store.rows(stack, &Selection::Addresses(addresses)).await?;
+        found.extend(rows.into_iter().map(|row| format!("{}:{}", row.stack, row.address)));
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// The first of many names, and how many more there are.
+fn shortened(names: &[String]) -> String {
+    const MANY: usize = 10;
+    let shown = names.iter().take(MANY).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MANY) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 async fn present(store: &dyn StateStore, stack: &StackId, address: &Address) -> Result<Row, Failure> {

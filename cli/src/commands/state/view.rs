@@ -5,64 +5,100 @@ use crate::commands::run::shown;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::stacks;
-use crate::wiring::{World, store};
+use crate::wiring::store;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use terrace_engine::address::StackId;
 use terrace_engine::record::open_attributes;
-use terrace_engine::seal::Seal;
+use terrace_engine::render::json::redacted;
+use terrace_engine::seal::Blind;
 use terrace_engine::store::{OwnersOf, Row, RowStatus, Selection, StateStore};
-use terrace_provider::Attributes;
 use terrace_state::Access;
 
+/// What a list says of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Listed {
+    address: String,
+    stack: StackId,
+    deposed: Option<String>,
+    /// Nothing when there is no row: a creation that was cut off.
+    status: Option<&'static str>,
+    is_in_doubt: bool,
+}
+
 /// One address a line, sorted.
-pub(super) async fn list(context: &Context<'_>, is_all: bool) -> Result<Exit, Failure> {
+pub(super) async fn list(context: &Context<'_>, is_all: bool, is_json: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
-    let mut lines = Vec::new();
+    let mut listed = Vec::new();
     if is_all {
         for stack in store.stacks().await? {
-            let listed = of_stack(store.as_ref(), &stack).await?;
-            lines.extend(listed.into_iter().map(|line| format!("{stack}:{line}")));
+            listed.extend(of_stack(store.as_ref(), &stack, &Selection::All).await?);
         }
-    } else {
-        // An empty store has nothing to list, and that is no mistake.
-        if settings.stack.is_none() && stacks::own(&settings, store.as_ref()).await?.is_empty() {
-            return Ok(Exit::Done);
-        }
+    // An empty store has nothing to list, and that is no mistake.
+    } else if settings.stack.is_some() || !stacks::own(&settings, store.as_ref()).await?.is_empty() {
         let stack = stacks::current(&settings, store.as_ref()).await?;
-        lines = of_stack(store.as_ref(), &stack).await?;
+        listed = of_stack(store.as_ref(), &stack, &Selection::All).await?;
         let owned = store.owners(&stack.environment, &OwnersOf::Stack(stack.clone())).await?;
-        lines.extend(owned.into_iter().map(|owned| owned.ownership.address.to_string()));
-        lines.sort();
-        lines.dedup();
+        let owned = Selection::Addresses(owned.into_iter().map(|owned| owned.ownership.address).collect());
+        listed.extend(of_stack(store.as_ref(), &StackId::shared(&stack.environment), &owned).await?);
+        listed.sort();
     }
-    context.ui.print(&lines.into_iter().map(|line| line + "\n").collect::<String>())?;
+    if is_json {
+        context.ui.print_json(&listed.iter().map(Listed::to_json).collect())?;
+    } else {
+        let line = |it: &Listed| {
+            let stack = if is_all { format!("{}:", it.stack) } else { String::new() };
+            format!("{stack}{}{}\n", it.address, it.suffix())
+        };
+        context.ui.print(&listed.iter().map(line).collect::<String>())?;
+    }
     Ok(Exit::Done)
 }
 
-async fn of_stack(store: &dyn StateStore, stack: &StackId) -> Result<Vec<String>, Failure> {
+async fn of_stack(store: &dyn StateStore, stack: &StackId, selection: &Selection) -> Result<Vec<Listed>, Failure> {
     let in_doubt: BTreeSet<_> = store
-        .open_intents(stack, &Selection::All)
+        .open_intents(stack, selection)
         .await?
         .into_iter()
         .filter(|open| open.is_orphaned)
         .map(|open| open.intent.row.address)
         .collect();
-    let rows = store.rows(stack, &Selection::All).await?;
-    let mut lines: Vec<String> = rows
+    let rows = store.rows(stack, selection).await?;
+    let of = |address: String| Listed { address, stack: stack.clone(), deposed: None, status: None, is_in_doubt: true };
+    let mut listed: Vec<Listed> = rows
         .iter()
-        .map(|row| {
-            let suffix = if in_doubt.contains(&row.address) { " (in doubt)".to_owned() } else { suffix(row) };
-            format!("{}{suffix}", row.address)
+        .map(|row| Listed {
+            deposed: row.deposed.clone(),
+            status: Some(status(row.status)),
+            is_in_doubt: in_doubt.contains(&row.address),
+            ..of(row.address.to_string())
         })
         .collect();
     // A creation that was cut off has no row yet.
     let recorded: BTreeSet<_> = rows.iter().map(|row| &row.address).collect();
-    lines.extend(in_doubt.iter().filter(|it| !recorded.contains(it)).map(|it| format!("{it} (in doubt)")));
-    lines.sort();
-    Ok(lines)
+    listed.extend(in_doubt.iter().filter(|it| !recorded.contains(it)).map(|it| of(it.to_string())));
+    listed.sort();
+    Ok(listed)
+}
+
+impl Listed {
+    fn suffix(&self) -> String {
+        match (&self.deposed, self.status) {
+            _ if self.is_in_doubt => " (in doubt)".to_owned(),
+            (Some(deposed), _) => format!(" (deposed {deposed})"),
+            (None, Some("ready") | None) => String::new(),
+            (None, Some(status)) => format!(" ({status})"),
+        }
+    }
+
+    fn to_json(&self) -> Json {
+        json!({
+            "stack": self.stack, "address": self.address, "status": self.status, "deposed": self.deposed,
+            "in_doubt": self.is_in_doubt,
+        })
+    }
 }
 
 fn suffix(row: &Row) -> String {
@@ -86,19 +122,18 @@ pub(in crate::commands) async fn show(
     is_json: bool,
 ) -> Result<Exit, Failure> {
     let (stack, address) = stacks::locate(address, settings, store).await?;
-    let seal = World::seal(settings, false)?;
     let rows = store.rows(&stack, &Selection::Addresses([address.clone()].into())).await?;
     if rows.is_empty() {
         return Err(super::surgery::without_row(store, &stack, &address).await?);
     }
     if is_json {
-        let json = rows.iter().map(|row| to_json(row, &seal)).collect::<Result<Vec<_>, _>>()?;
+        let json = rows.iter().map(to_json).collect::<Result<Vec<_>, _>>()?;
         match <[Json; 1]>::try_from(json) {
             Ok([only]) => context.ui.print_json(&only)?,
             Err(several) => context.ui.print_json(&several.into())?,
         }
     } else {
-        let texts = rows.iter().map(|row| text(row, &seal)).collect::<Result<Vec<_>, _>>()?;
+        let texts = rows.iter().map(text).collect::<Result<Vec<_>, _>>()?;
         context.ui.print(&texts.join("\n"))?;
     }
     Ok(Exit::Done)
@@ -112,13 +147,12 @@ pub(in crate::commands) async fn show_all(context: &Context<'_>, is_json: bool) 
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
     let stack = stacks::current(&settings, store.as_ref()).await?;
-    let seal = World::seal(&settings, false)?;
     let rows = store.rows(&stack, &Selection::All).await?;
     if is_json {
-        let json = rows.iter().map(|row| to_json(row, &seal)).collect::<Result<Vec<_>, _>>()?;
+        let json = rows.iter().map(to_json).collect::<Result<Vec<_>, _>>()?;
         context.ui.print_json(&json!({ "stack": stack, "resources": json }))?;
     } else {
-        let texts = rows.iter().map(|row| text(row, &seal)).collect::<Result<Vec<_>, _>>()?;
+        let texts = rows.iter().map(text).collect::<Result<Vec<_>, _>>()?;
         context.ui.print(&texts.join("\n"))?;
     }
     Ok(Exit::Done)
@@ -157,28 +191,18 @@ const fn status(status: RowStatus) -> &'static str {
     }
 }
 
-fn to_json(row: &Row, seal: &Seal) -> Result<Json, Failure> {
-    let attributes = open_attributes(&row.attributes, seal)?;
-    let identity = open_attributes(&row.identity, seal)?;
-    let sensitive: Vec<&String> =
-        attributes.iter().filter(|(_, value)| value.has_sensitive()).map(|(name, _)| name).collect();
+fn to_json(row: &Row) -> Result<Json, Failure> {
+    let (attributes, sensitive) = redacted(&open_attributes(&row.attributes, &Blind)?, None);
+    let (identity, _) = redacted(&open_attributes(&row.identity, &Blind)?, None);
     Ok(json!({
         "address": row.address, "type": row.address.ty, "provider": row.provider, "status": row.status,
-        "generation": row.generation, "deposed": row.deposed, "identity": open_json(&identity),
-        "attributes": open_json(&attributes), "sensitive": sensitive, "dependencies": row.dependencies,
-        "updated_at": row.updated_at,
+        "generation": row.generation, "deposed": row.deposed, "identity": identity, "attributes": attributes,
+        "sensitive": sensitive, "dependencies": row.dependencies, "updated_at": row.updated_at,
     }))
 }
 
-/// Attributes as JSON, those that are sensitive left out.
-fn open_json(attributes: &Attributes) -> Json {
-    let is_open =
-        |(_, value): &(&String, &terrace_provider::Value)| !matches!(value, terrace_provider::Value::Sensitive(_));
-    Json::Object(attributes.iter().filter(is_open).map(|(name, value)| (name.clone(), value.to_json())).collect())
-}
-
-fn text(row: &Row, seal: &Seal) -> Result<String, Failure> {
-    let attributes = open_attributes(&row.attributes, seal)?;
+fn text(row: &Row) -> Result<String, Failure> {
+    let attributes = open_attributes(&row.attributes, &Blind)?;
     let mut text = format!("# {}:{}{}\n", row.stack, row.address, suffix(row));
     let mut add = |name: &str, value: &str| {
         // Writing to a string cannot fail.

@@ -19,7 +19,8 @@ impl Walk<'_, '_> {
         let Some(part) = self.parts.get(position).filter(|part| part.is_chosen) else { return };
         let scope = self.scope(part, None);
         let kept = self.kept_outputs(part);
-        let planned = outputs::evaluate(self.planner, part.component, &scope, &kept, diagnostics);
+        let is_faulty = |output: usize| self.faults.outputs.contains(&(position, output));
+        let planned = outputs::evaluate(self.planner, part.component, &is_faulty, &scope, &kept, diagnostics);
         let values = planned.iter().map(|output| (output.name.clone(), output.value.clone())).collect();
         self.component_outputs.insert(part.component.key.clone(), values);
         self.outputs.extend(planned);

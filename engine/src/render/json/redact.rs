@@ -52,8 +52,10 @@ impl Sides {
     }
 }
 
-/// Attributes without what is sensitive or unknown, and the tree of what is sensitive.
-pub(crate) fn values(attributes: &Attributes, other: Option<&Attributes>) -> (Json, Json) {
+/// Attributes without what is sensitive or unknown, and the tree of what is sensitive. What is marked in `other`, another
+/// version of them, counts as marked here.
+#[must_use]
+pub fn values(attributes: &Attributes, other: Option<&Attributes>) -> (Json, Json) {
     let value = Value::Map(attributes.clone());
     let other = other.map(|other| Value::Map(other.clone()));
     (

@@ -176,7 +176,10 @@ fn violated(
         let count = format!("SELECT count(*) FROM {} WHERE {} IS NULL", quote(&present.name), quote(&old.name));
         let rows: i64 = connection.query_row(&count, [], |row| row.get(0))?;
         if rows > 0 {
-            let message = format!("`{}` cannot be made not null: {rows} rows have no value in it", column.name);
+            let message = match rows {
+                1 => format!("`{}` cannot be made not null: 1 row has no value in it", column.name),
+                rows => format!("`{}` cannot be made not null: {rows} rows have no value in it", column.name),
+            };
             return Ok(ProviderError::invalid(Some(place.key("nullable")), message).solution("fill those rows first"));
         }
     }

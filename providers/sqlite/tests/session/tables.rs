@@ -135,7 +135,7 @@ async fn rows_that_break_a_new_constraint_change_nothing() {
     let refused = async |columns: &str| world.update("sqlite_table", &table, &small(columns)).await.unwrap_err();
 
     let error = refused(&format!(r#"{A}, {{"name": "B", "type": "VARCHAR(10)", "nullable": false}}"#)).await;
-    assert_eq!(error.message, "`B` cannot be made not null: 1 rows have no value in it");
+    assert_eq!(error.message, "`B` cannot be made not null: 1 row has no value in it");
     let error = refused(&format!(r#"{A}, {B}, {{"name": "C", "type": "TEXT", "nullable": false}}"#)).await;
     assert!(error.message.contains("no value for the new column `C`"), "{error}");
     world.execute("d.db", "INSERT INTO T VALUES (1, 'z')");

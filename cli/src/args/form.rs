@@ -1,0 +1,64 @@
+//! Which commands answer programs, and how: so that failures are told in the same form.
+
+use super::{
+    BlueprintsCommand, Command, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat, ProvidersCommand,
+    StacksCommand, StateCommand,
+};
+use crate::report::Form;
+
+impl Command {
+    /// The form that programs asked for; nothing when the result is for people.
+    pub(crate) fn form(&self) -> Option<Form> {
+        let is_json = match self {
+            Self::Apply(arguments) | Self::Destroy(arguments) => {
+                return arguments.format.is_json().then_some(Form::Stream);
+            }
+            Self::Plan(arguments) => match arguments.format {
+                PlanFormat::JsonStream => return Some(Form::Stream),
+                PlanFormat::Json => true,
+                PlanFormat::Human | PlanFormat::Markdown => arguments.json,
+            },
+            Self::Validate(arguments) => arguments.format.is_json(),
+            Self::Drift(arguments) => arguments.format.is_json(),
+            Self::Show(arguments) => arguments.format.is_json(),
+            Self::Output(arguments) => arguments.json || arguments.format == OutputFormat::Json,
+            Self::Recover(arguments) => arguments.format.is_json(),
+            Self::Version(arguments) => arguments.format.is_json(),
+            Self::Stacks(arguments) => match &arguments.command {
+                Some(StacksCommand::List(format)) => format.is_json(),
+                None => arguments.format.is_json(),
+            },
+            Self::Leases(arguments) => match &arguments.command {
+                Some(LeasesCommand::List(format)) => format.is_json(),
+                None => arguments.format.is_json(),
+            },
+            Self::State(command) => match command {
+                StateCommand::List { format, .. }
+                | StateCommand::Show { format, .. }
+                | StateCommand::History { format, .. } => format.is_json(),
+                _ => false,
+            },
+            Self::Operations(arguments) => match &arguments.command {
+                Some(OperationsCommand::List { format, .. } | OperationsCommand::Show { format, .. }) => {
+                    format.is_json()
+                }
+                Some(OperationsCommand::Logs { .. }) => false,
+                None => arguments.format.is_json(),
+            },
+            Self::Blueprints(arguments) => match &arguments.command {
+                Some(BlueprintsCommand::List(format) | BlueprintsCommand::Check { format, .. }) => format.is_json(),
+                Some(_) => false,
+                None => arguments.format.is_json(),
+            },
+            Self::Providers(arguments) => match &arguments.command {
+                Some(ProvidersCommand::List(format) | ProvidersCommand::Schema { format, .. }) => format.is_json(),
+                None => arguments.format.is_json(),
+            },
+            Self::Doctor(arguments) => arguments.format.is_json(),
+            Self::Init(_) | Self::Graph(_) | Self::Unlock(_) | Self::Completion(_) | Self::Man(_) | Self::Terraform => {
+                false
+            }
+        };
+        is_json.then_some(Form::Document)
+    }
+}

@@ -1,0 +1,102 @@
+//! Files that people name, read up to a limit: a device, a pipe or a file that grows must not fill the memory.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use terrace_engine::plan::file::BEGINNING;
+use terrace_engine::yaml::Budget;
+
+/// The longest that files people write by hand may be, in bytes: configurations, blueprints, their tests and schemas.
+pub(crate) const HANDWRITTEN: u64 = 8 << 20;
+/// The longest that files terrace writes may be, in bytes: saved plans, exported states.
+pub(crate) const WRITTEN: u64 = 512 << 20;
+/// The longest that a key may be, in bytes.
+pub(crate) const KEY: u64 = 64 << 10;
+
+/// Why a file has no text.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// It cannot be opened or read.
+    Failed(io::Error),
+    /// It has more bytes than this.
+    TooLong(u64),
+    /// It is no UTF-8; the line, counted from 1.
+    NotUtf8(usize),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::TooLong(limit) => write!(f, "it is longer than {}", size(*limit)),
+            Self::NotUtf8(line) => write!(f, "it is not UTF-8: see line {line}"),
+        }
+    }
+}
+
+/// The text of a file of at most `limit` bytes; no more than one byte beyond is read.
+///
+/// # Errors
+/// When it cannot be read, is longer, or is no text.
+pub(crate) fn text(path: &Path, limit: u64) -> Result<String, Unreadable> {
+    let mut file = File::open(path).map_err(Unreadable::Failed)?;
+    rest(&mut file, Vec::new(), limit)
+}
+
+/// The text of a descriptor or of a saved plan, which may be longer. They are told apart by how they begin.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) fn descriptor_or_plan(path: &Path) -> Result<String, Unreadable> {
+    let mut file = File::open(path).map_err(Unreadable::Failed)?;
+    let mut beginning = Vec::new();
+    file.by_ref().take(BEGINNING.len() as u64).read_to_end(&mut beginning).map_err(Unreadable::Failed)?;
+    let limit = if beginning == BEGINNING.as_bytes() { WRITTEN } else { Budget::default().bytes as u64 };
+    rest(&mut file, beginning, limit)
+}
+
+/// What was read and what follows it.
+fn rest(file: &mut File, mut bytes: Vec<u8>, limit: u64) -> Result<String, Unreadable> {
+    let left = limit.saturating_sub(bytes.len() as u64);
+    file.take(left.saturating_add(1)).read_to_end(&mut bytes).map_err(Unreadable::Failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(Unreadable::TooLong(limit));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        Unreadable::NotUtf8(valid.filter(|byte| **byte == b'\n').count() + 1)
+    })
+}
+
+/// A size as people say it.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        bytes if bytes >= 1 << 30 => format!("{} GiB", bytes >> 30),
+        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
+        bytes => format!("{} KiB", bytes >> 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_end_is_read_up_to_the_limit() {
+        let zero = Path::new("/dev/zero");
+        assert!(matches!(text(zero, 4096), Err(Unreadable::TooLong(4096))));
+        assert!(matches!(descriptor_or_plan(zero), Err(Unreadable::TooLong(_))));
+    }
+
+    #[test]
+    fn a_file_as_long_as_the_limit_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "one\ntwo").unwrap();
+        assert_eq!(text(&path, 7).unwrap(), "one\ntwo");
+        assert_eq!(text(&path, 6).unwrap_err().to_string(), "it is longer than 0 KiB");
+        std::fs::write(&path, b"one\n\xff").unwrap();
+        assert_eq!(text(&path, 7).unwrap_err().to_string(), "it is not UTF-8: see line 2");
+    }
+}

@@ -1,0 +1,216 @@
+//! What expressions name, looked up before anything is evaluated: variables and locals, resources and their attributes
+//! by the providers' schemas, components and their outputs. It needs neither state nor network, so that a slip is told
+//! when a descriptor or a blueprint is checked, and all of them at once when it is planned.
+
+use crate::compile::CompiledStack;
+use crate::descriptor::{Declarations, OutputDeclaration, ResourceDeclaration};
+use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
+use crate::expression::{Reference, ReferenceStep, Template};
+use crate::graph::{Block, names, templates};
+use crate::plan::{ignored, typecheck};
+use crate::registry::Registry;
+use crate::source::Span;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use terrace_provider::{Path, Step, Value};
+
+/// Variables that every declaration of a stack may read.
+const ROOTS: [&str; 9] =
+    ["component", "product", "environment", "stack", "settings", "vars", "locals", "resources", "components"];
+
+/// What is wrong with the declarations of a stack.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// All of it, in the order of the declarations.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The resources that have an error: they are not evaluated, which would tell it again.
+    pub(crate) resources: HashSet<Block>,
+    /// The outputs that have one, by the positions of their component and their own.
+    pub(crate) outputs: HashSet<(usize, usize)>,
+}
+
+/// Looks up all that the chosen components of a stack name; no component chosen stands for all of them.
+#[must_use]
+pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Registry) -> Faults {
+    let is_chosen = |key: &str| chosen.is_empty() || chosen.contains(key);
+    let outputs_of = |wanted: &str| {
+        let is_meant = |key: &str, id: Option<&str>| key == wanted || id == Some(wanted);
+        let component = stack.components.iter().find(|other| is_meant(&other.key, other.id.as_deref()))?;
+        // What was not chosen was not compiled: its outputs are those that are recorded.
+        let outputs = is_chosen(&component.key).then_some(&component.declarations.outputs)?;
+        Some(outputs.iter().map(|output| output.name.value.as_str()).collect())
+    };
+    let variables: BTreeSet<&str> = stack.variables.keys().map(String::as_str).collect();
+    let locals: BTreeSet<&str> = stack.locals.keys().map(String::as_str).collect();
+    let mut faults = Faults::default();
+    for (position, component) in stack.components.iter().enumerate().filter(|(_, it)| is_chosen(&it.key)) {
+        let lookup = Lookup {
+            roots: &ROOTS,
+            variables: Some(&variables),
+            locals: Some(&locals),
+            names: names(&component.declarations),
+            declarations: &component.declarations,
+            registry,
+            outputs_of: &outputs_of,
+        };
+        for (resource, declaration) in component.declarations.resources.iter().enumerate() {
+            let mut found = Vec::new();
+            lookup.resource(declaration, &mut found);
+            if has_errors(&found) {
+                faults.resources.insert(Block { component: position, resource });
+            }
+            faults.diagnostics.extend(found);
+        }
+        for (output, declaration) in component.declarations.outputs.iter().enumerate() {
+            let mut found = Vec::new();
+            for template in output_templates(declaration) {
+                lookup.template(template, false, &mut found);
+            }
+            if has_errors(&found) {
+                faults.outputs.insert((position, output));
+            }
+            faults.diagnostics.extend(found);
+        }
+    }
+    faults
+}
+
+/// All templates of an output.
+pub(crate) fn output_templates(output: &OutputDeclaration) -> impl Iterator<Item = &Template> {
+    std::iter::once(&output.value).chain(&output.label).chain(&output.href)
+}
+
+/// What the expressions of some declarations may name.
+pub(crate) struct Lookup<'a> {
+    /// The variables in scope; `each` is known where there is a `forEach`.
+    pub(crate) roots: &'a [&'a str],
+    /// The names of declared variables, where they are known.
+    pub(crate) variables: Option<&'a BTreeSet<&'a str>>,
+    /// The names of declared locals, where they are known.
+    pub(crate) locals: Option<&'a BTreeSet<&'a str>>,
+    /// Positions of resources by name.
+    pub(crate) names: HashMap<&'a str, usize>,
+    /// The resources.
+    pub(crate) declarations: &'a Declarations,
+    /// Their types.
+    pub(crate) registry: &'a Registry,
+    /// The names of the outputs of a component by its key or URN; nothing when they are not known.
+    pub(crate) outputs_of: &'a dyn Fn(&str) -> Option<Vec<&'a str>>,
+}
+
+impl Lookup<'_> {
+    /// Looks up a resource's type, and all that it names; its attributes are checked as far as they stand there without
+    /// being evaluated.
+    pub(crate) fn resource(&self, declaration: &ResourceDeclaration, diagnostics: &mut Vec<Diagnostic>) {
+        let Some((_, ty)) = self.registry.resource_type(&declaration.ty.value) else {
+            diagnostics.push(self.registry.unknown_type(&declaration.ty.value).at(declaration.ty.span));
+            return;
+        };
+        ignored::check(declaration, ty, diagnostics);
+        for template in templates(declaration) {
+            self.template(template, declaration.for_each.is_some(), diagnostics);
+        }
+        if let Value::Map(config) = declaration.config.outline() {
+            let place = |path: &Path| declaration.config.span_at(path);
+            typecheck::check(ty.name, &ty.attributes, &config, &place, diagnostics);
+        }
+    }
+
+    /// Looks up all that a template names.
+    pub(crate) fn template(&self, template: &Template, has_each: bool, diagnostics: &mut Vec<Diagnostic>) {
+        for (reference, span) in template.located_references() {
+            let mut found = Vec::new();
+            self.reference(reference, span, has_each, &mut found);
+            // An expression may name the same thing twice.
+            found.retain(|diagnostic| !diagnostics.contains(diagnostic));
+            diagnostics.extend(found);
+        }
+    }
+
+    fn reference(&self, reference: &Reference, span: Span, has_each: bool, diagnostics: &mut Vec<Diagnostic>) {
+        let first = match reference.steps.first() {
+            Some(ReferenceStep::Key(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        match (reference.root.as_str(), first) {
+            ("each", _) if has_each => {}
+            (root, _) if !self.roots.contains(&root) => diagnostics.push(self.unknown_root(root).at(span)),
+            ("vars", Some(name)) => {
+                diagnostics.extend(unknown("variable", "unknown_variable", name, self.variables, span));
+            }
+            ("locals", Some(name)) => {
+                diagnostics.extend(unknown("local", "unknown_local", name, self.locals, span));
+            }
+            ("resources", Some(name)) => self.attribute(name, reference, span, diagnostics),
+            ("components", Some(key)) => self.output(key, reference, span, diagnostics),
+            _ => {}
+        }
+    }
+
+    fn unknown_root(&self, root: &str) -> Diagnostic {
+        let known = || self.roots.iter().copied().chain(["each"]);
+        let hint = did_you_mean(root, known()).filter(|_| root != "each").unwrap_or_else(|| match root {
+            "each" => "`each` needs `forEach`".to_owned(),
+            "acl" => "`acl` is known in the resources of `acl:` only".to_owned(),
+            _ => format!("there are: {}", self.roots.join(", ")),
+        });
+        Diagnostic::error("unknown_variable", format!("there is no variable `{root}` here")).hint(hint)
+    }
+
+    /// Looks up a path into a resource. One that names no resource is told with the graph, which needs it more.
+    fn attribute(&self, name: &str, reference: &Reference, span: Span, diagnostics: &mut Vec<Diagnostic>) {
+        let declaration = self.names.get(name).and_then(|position| self.declarations.resources.get(*position));
+        let Some(declaration) = declaration else { return };
+        let Some((_, ty)) = self.registry.resource_type(&declaration.ty.value) else { return };
+        // With `forEach` the first step chooses an instance.
+        let skipped = if declaration.for_each.is_some() { 2 } else { 1 };
+        let steps = reference.steps.iter().skip(skipped).map_while(|step| match step {
+            ReferenceStep::Key(key) => Some(Step::Key(key.clone())),
+            ReferenceStep::Index(index) => usize::try_from(*index).ok().map(Step::Index),
+            ReferenceStep::Path(_) => None,
+        });
+        let path = Path(steps.collect());
+        typecheck::check_path(ty.name, &ty.attributes, &path, span, diagnostics);
+    }
+
+    /// Looks up an output of a component. A component that is not there is told with the graph.
+    fn output(&self, key: &str, reference: &Reference, span: Span, diagnostics: &mut Vec<Diagnostic>) {
+        let wanted = match reference.steps.get(1..) {
+            Some([ReferenceStep::Key(outputs), ReferenceStep::Key(name), ..]) if outputs == "outputs" => name,
+            Some([ReferenceStep::Key(outputs), ..]) if outputs == "outputs" => return,
+            _ => {
+                let message = "`components` is read as `components[\"key\"].outputs.name`";
+                diagnostics.push(
+                    Diagnostic::error("whole_component", message)
+                        .at(span)
+                        .hint(format!("write `components[\"{key}\"].outputs` and the name of an output")),
+                );
+                return;
+            }
+        };
+        let Some(known) = (self.outputs_of)(key).filter(|known| !known.contains(&wanted.as_str())) else { return };
+        let message = format!("component `{key}` has no output `{wanted}`");
+        diagnostics.push(
+            Diagnostic::error("unknown_output", message).at(span).hint(
+                did_you_mean(wanted, known.iter().copied()).unwrap_or_else(|| listed(&known, "it has no outputs")),
+            ),
+        );
+    }
+}
+
+/// What to say of a name that is not among those that are known.
+fn unknown(
+    what: &str,
+    code: &'static str,
+    name: &str,
+    known: Option<&BTreeSet<&str>>,
+    span: Span,
+) -> Option<Diagnostic> {
+    let known: Vec<&str> = known.filter(|known| !known.contains(name))?.iter().copied().collect();
+    let hint = did_you_mean(name, known.iter().copied());
+    let hint = hint.unwrap_or_else(|| listed(&known, &format!("the descriptor declares no {what}s")));
+    Some(Diagnostic::error(code, format!("there is no {what} `{name}`")).at(span).hint(hint))
+}
+
+fn listed(known: &[&str], nothing: &str) -> String {
+    if known.is_empty() { nothing.to_owned() } else { format!("there are: {}", known.join(", ")) }
+}

@@ -1,0 +1,63 @@
+//! Sensitive values need a state key to be stored: an attribute without one is told once, wherever it is declared.
+
+use super::StackPlan;
+use super::compute::Planner;
+use crate::action::Action;
+use crate::address::{Address, StackId};
+use crate::diagnostic::Diagnostic;
+use crate::source::Place;
+use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::Value;
+
+/// Reports the sensitive attributes that could not be stored.
+pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
+    if planner.seal.can_store() {
+        return;
+    }
+    let mut found: BTreeMap<&str, Unstorable<'_>> = BTreeMap::new();
+    for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
+        if change.action == Action::NoOp || !change.action.leaves_object() {
+            continue;
+        }
+        let Some(after) = &change.after else { continue };
+        let write_only = |name: &str| {
+            let ty = planner.registry.resource_type(&change.address.ty);
+            ty.and_then(|(_, ty)| ty.attributes.get(name)).is_some_and(|attribute| attribute.write_only)
+        };
+        let is_stored = |(name, value): &(&String, &Value)| value.has_sensitive() && !write_only(name);
+        for (name, _) in after.attributes.iter().filter(is_stored).take(1) {
+            let unstorable = found.entry(name).or_insert_with(|| Unstorable::new(&stack.stack, &change.address));
+            unstorable.resources += 1;
+            unstorable.places.extend(change.place.as_ref());
+        }
+    }
+    diagnostics.extend(found.iter().map(|(name, unstorable)| unstorable.diagnostic(name)));
+}
+
+/// An attribute that is sensitive and cannot be stored.
+struct Unstorable<'p> {
+    stack: &'p StackId,
+    /// The first resource that has it, and how many have it.
+    address: &'p Address,
+    resources: usize,
+    /// Where those resources are declared.
+    places: BTreeSet<&'p Place>,
+}
+
+impl<'p> Unstorable<'p> {
+    fn new(stack: &'p StackId, address: &'p Address) -> Self {
+        Self { stack, address, resources: 0, places: BTreeSet::new() }
+    }
+
+    fn diagnostic(&self, name: &str) -> Diagnostic {
+        let (whose, address) = match self.resources {
+            0 | 1 => (self.address.to_string(), Some(format!("{}:{}", self.stack, self.address))),
+            many => (format!("{many} resources"), None),
+        };
+        let message = format!("`{name}` of {whose} is sensitive and there is no state key to seal it with");
+        let diagnostic = Diagnostic::error("no_state_key", message)
+            .hint("make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`");
+        let diagnostic = Diagnostic { address, ..diagnostic };
+        self.places.iter().fold(diagnostic, |diagnostic, place| diagnostic.at_place((*place).clone()))
+    }
+}

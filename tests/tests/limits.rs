@@ -1,0 +1,60 @@
+//! Files without end: a device or a pipe is read up to a limit and told, not until the memory is gone.
+
+use terrace_tests::{Project, snapshot};
+
+/// Little more than what the longest of these files may be: a read without a limit does not fit.
+const MEMORY: &str = "1500000";
+
+/// Runs terrace with little address space.
+fn limited(project: &Project, words: &[&str]) -> terrace_tests::Ran {
+    let terrace = project.command([]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\"")]).arg(terrace.get_program()).args(words);
+    if let Some(folder) = terrace.get_current_dir() {
+        command.current_dir(folder);
+    }
+    for (name, value) in terrace.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdin(std::process::Stdio::null());
+    project.start(command).finish().with_code(1)
+}
+
+#[test]
+fn a_descriptor_without_end_is_read_up_to_the_limit() {
+    let project = Project::new();
+    snapshot!(limited(&project, &["plan", "/dev/zero"]), @"
+    exit: 1
+    --- stderr
+    too_long
+
+      × `/dev/zero` is longer than 64 MiB
+      help: split it into several files
+    ");
+    let ran = limited(&project, &["validate", "/dev/zero", "--json"]);
+    assert_eq!(ran.json()["diagnostics"][0]["code"], "too_long");
+    limited(&project, &["apply", "/dev/zero"]).says("is longer than 64 MiB");
+    limited(&project, &["destroy", "/dev/zero"]).says("is longer than 64 MiB");
+}
+
+#[test]
+fn other_files_without_end_are_read_up_to_their_limits() {
+    let project = Project::with_stack("resources: []\n");
+    let words = ["plan", "stack.yaml", "--var-file", "/dev/zero"];
+    limited(&project, &words).says("`/dev/zero` is longer than 64 MiB");
+    let words = ["plan", "stack.yaml", "--config", "/dev/zero"];
+    limited(&project, &words).says("the configuration `/dev/zero` cannot be read: it is longer than 8 MiB");
+    let words = ["blueprints", "check", "/dev/zero"];
+    limited(&project, &words).says("the blueprint `/dev/zero` cannot be read: it is longer than 8 MiB");
+    project.write("terrace.yaml", "encryption: {keyFile: /dev/zero}\n");
+    limited(&project, &["plan", "stack.yaml"]).says("it is longer than 64 KiB");
+}
+
+#[test]
+fn an_exported_state_without_end_is_read_up_to_the_limit() {
+    let ran = limited(&Project::new(), &["state", "import", "/dev/zero"]);
+    ran.says("`/dev/zero`: it is longer than 512 MiB");
+}

@@ -1,0 +1,144 @@
+//! `validate` finds names that lead nowhere without state and network; `plan` says the same, all at once.
+
+use terrace_tests::{Project, snapshot};
+
+const STACK: &str = r#"variables: {size: {type: int, default: 3}}
+locals: {label: one}
+resources:
+  - {type: local_file, name: a, config: {path: out/a, content: '${{ vars.sze }}'}}
+  - {type: local_file, name: b, config: {path: out/b, content: '${{ resources.a.sha }}'}}
+  - {type: local_file, name: c, config: {path: out/c, content: '${{ locals.lable }}', mood: "0644"}}
+  - {type: local_file, name: d, forEach: '${{ ["x"] }}', config: {path: out/d, content: '${{ resources.e.id }}'}}
+  - {type: local_file, name: e, config: {path: out/e, content: '${{ resources.d["x"].siez + each.key }}'}}
+components:
+  base:
+    resources: [{type: local_value, name: v, config: {input: {deep: 1}}}]
+    outputs: {value: '${{ resources.v.output.deep }}'}
+  top:
+    dependsOn: [base]
+    resources: [{type: local_value, name: w, config: {input: '${{ components.base.outputs.vlaue }}'}}]
+outputs: {size: '${{ string(varz.size) }}'}
+"#;
+
+#[test]
+fn names_that_lead_nowhere_are_found_without_a_state() {
+    let project = Project::with_stack(STACK);
+    project.edit("stack.yaml", "resources.e.id", "string(vars.size)");
+    let before = project.all_files();
+    snapshot!(project.run(["validate", "stack.yaml"]), @r#"
+    exit: 1
+    --- stderr
+    unknown_variable
+
+      × there is no variable `sze`
+       ╭─[stack.yaml:7:69]
+     7 │   - {type: local_file, name: a, config: {path: out/a, content: '${{ vars.sze }}'}}
+       ·                                                                     ────────
+       ╰────
+      help: did you mean `size`?
+
+    unknown_attribute
+
+      × `local_file` has no attribute `sha`
+       ╭─[stack.yaml:8:69]
+     8 │   - {type: local_file, name: b, config: {path: out/b, content: '${{ resources.a.sha }}'}}
+       ·                                                                     ───────────────
+       ╰────
+      help: did you mean `sha256`?
+
+    unknown_local
+
+      × there is no local `lable`
+       ╭─[stack.yaml:9:69]
+     9 │   - {type: local_file, name: c, config: {path: out/c, content: '${{ locals.lable }}', mood: "0644"}}
+       ·                                                                     ────────────
+       ╰────
+      help: did you mean `label`?
+
+    unknown_attribute
+
+      × `local_file` has no attribute `mood`
+       ╭─[stack.yaml:9:87]
+     9 │   - {type: local_file, name: c, config: {path: out/c, content: '${{ locals.lable }}', mood: "0644"}}
+       ·                                                                                       ────
+       ╰────
+      help: did you mean `mode`?
+
+    unknown_attribute
+
+      × `local_file` has no attribute `siez`
+        ╭─[stack.yaml:11:69]
+     11 │   - {type: local_file, name: e, config: {path: out/e, content: '${{ resources.d["x"].siez + each.key }}'}}
+        ·                                                                     ────────────────────────────────
+        ╰────
+      help: did you mean `size`?
+
+    unknown_variable
+
+      × there is no variable `each` here
+        ╭─[stack.yaml:11:69]
+     11 │   - {type: local_file, name: e, config: {path: out/e, content: '${{ resources.d["x"].siez + each.key }}'}}
+        ·                                                                     ────────────────────────────────
+        ╰────
+      help: `each` needs `forEach`
+
+    unknown_variable
+
+      × there is no variable `varz` here
+        ╭─[stack.yaml:19:22]
+     19 │ outputs: {size: '${{ string(varz.size) }}'}
+        ·                      ─────────────────
+        ╰────
+      help: did you mean `vars`?
+
+    unknown_output
+
+      × component `base` has no output `vlaue`
+        ╭─[stack.yaml:18:67]
+     18 │     resources: [{type: local_value, name: w, config: {input: '${{ components.base.outputs.vlaue }}'}}]
+        ·                                                                   ─────────────────────────────
+        ╰────
+      help: did you mean `value`?
+    "#);
+    assert_eq!(project.all_files(), before);
+}
+
+#[test]
+fn a_plan_tells_the_same_and_what_validation_cannot_know_is_left_to_it() {
+    let project = Project::with_stack(STACK);
+    project.edit("stack.yaml", "resources.e.id", "string(vars.size)");
+    let validated = project.run(["validate", "stack.yaml"]).with_code(1);
+    let planned = project.run(["plan", "stack.yaml", "-q"]).with_code(1);
+    let codes = |text: &str| text.lines().filter(|line| line.trim_start().starts_with('×')).count();
+    assert_eq!(codes(&planned.stderr), codes(&validated.stderr), "{planned}");
+    for line in validated.stderr.lines().filter(|line| line.trim_start().starts_with('×')) {
+        assert!(planned.stderr.contains(line), "`{line}` is not told by the plan:\n{planned}");
+    }
+}
+
+#[test]
+fn names_that_lead_somewhere_are_valid() {
+    let project = Project::with_stack(
+        r#"variables: {sizes: {default: {a: 1}}}
+locals: {all: '${{ vars.sizes }}'}
+resources:
+  - {type: local_value, name: many, forEach: '${{ locals.all }}', config: {input: {key: '${{ each.key }}', of: '${{ vars.sizes[each.key] }}'}}}
+  - type: local_value
+    name: one
+    config:
+      input:
+        - '${{ resources.many.map(k, resources.many[k].output.key) }}'
+        - '${{ resources.many["a"].output.anything.at.all.since.it.is.open == null ? 1 : 2 }}'
+        - '${{ has(resources.many.a) ? resources.many.a.id : environment + stack }}'
+"#,
+    );
+    project.run(["validate", "stack.yaml"]).done();
+}
+
+#[test]
+fn only_chosen_components_are_looked_up() {
+    let project = Project::with_stack(STACK);
+    project.run(["validate", "stack.yaml", "-c", "base"]).done();
+    // What `base` has is on record only: whether it has such an output is for the plan to say.
+    project.run(["validate", "stack.yaml", "-c", "top"]).done();
+}

@@ -1,0 +1,153 @@
+//! `terrace output` and `state show`: what is sensitive is said to be, with a key, without one and with a wrong one.
+
+use terrace_tests::{Project, snapshot};
+
+const KEY: &str = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
+const OTHER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const STACK: &str = r#"variables: {token: {type: string, sensitive: true, default: hunter2}}
+resources:
+  - {type: local_value, name: mixed, config: {input: {t: '${{ vars.token }}', n: 1, nothing: null}}}
+outputs:
+  token: {value: '${{ vars.token }}', sensitive: true}
+  open: plain
+"#;
+/// The same without anything that a row would have to keep.
+const OUTPUT_ONLY: &str = r#"variables: {token: {type: string, sensitive: true, default: hunter2}}
+resources:
+  - {type: local_value, name: a, config: {input: 1}}
+outputs:
+  token: {value: '${{ vars.token }}', sensitive: true}
+  open: plain
+"#;
+
+fn applied() -> Project {
+    let project = Project::with_stack(STACK);
+    project.run_with(&[("TERRACE_STATE_KEY", KEY)], ["apply", "stack.yaml", "--auto-approve", "-q"]).done();
+    project
+}
+
+#[test]
+fn a_revealed_output_is_still_said_to_be_sensitive() {
+    let project = applied();
+    let run = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", KEY)], words.iter().copied()).done();
+    let json = run(&["output", "--json", "--reveal"]).json();
+    let sensitive = serde_json::json!({ "value": "hunter2", "sensitive": true, "stored": true });
+    assert_eq!(json["token"], sensitive);
+    assert_eq!(json["open"], serde_json::json!({ "value": "plain", "sensitive": false, "stored": true }));
+    let hidden = run(&["output", "--json"]).json();
+    assert_eq!(hidden["token"], serde_json::json!({ "value": null, "sensitive": true, "stored": true }));
+}
+
+#[test]
+fn a_secret_within_a_value_is_told_from_nothing() {
+    let project = applied();
+    let shown = project.run(["state", "show", "local_value.mixed"]).done();
+    shown.says(r#"input = {"t":(sensitive value),"n":1,"nothing":null}"#);
+    let json = project.run(["state", "show", "local_value.mixed", "--json"]).done().json();
+    assert_eq!(json["attributes"]["input"], serde_json::json!({ "n": 1, "nothing": null }));
+    assert_eq!(json["sensitive"]["input"], serde_json::json!({ "t": true }));
+    let plan = project.run_with(&[("TERRACE_STATE_KEY", KEY)], ["plan", "stack.yaml", "--json"]).done().json();
+    let change = &plan["resource_changes"][0]["change"];
+    assert_eq!(change["before"]["input"], json["attributes"]["input"], "state and plan say it alike");
+    assert_eq!(change["before_sensitive"], json["sensitive"]);
+}
+
+#[test]
+fn what_is_not_revealed_needs_no_key() {
+    let project = applied();
+    for keys in [&[][..], &[("TERRACE_STATE_KEY", OTHER_KEY)], &[("TERRACE_STATE_KEY", "no key")]] {
+        let run = |words: &[&str]| project.run_with(keys, words.iter().copied());
+        assert_eq!(run(&["output"]).done().stdout, "open = \"plain\"\ntoken = (sensitive value)\n");
+        assert_eq!(run(&["output", "open", "--format", "raw"]).done().stdout, "plain");
+        run(&["show"]).done().says("(sensitive value)");
+        run(&["output", "token", "--reveal"]).with_code(1).says("state key");
+    }
+}
+
+#[test]
+fn a_sensitive_output_that_was_not_stored_says_so() {
+    let project = Project::with_stack(OUTPUT_ONLY);
+    let applied = project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    snapshot!(applied, @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_value.a
+          + input  = 1
+          + id     = (known after apply)
+          + output = (known after apply)
+
+      outputs
+      + open = "plain"
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+
+    Apply complete! Resources: 1 added, 0 changed, 0 destroyed.
+
+    Outputs:
+      open = "plain"
+      token = (sensitive value)
+    --- stderr
+    local_value.a: created after [duration]
+    output_not_stored
+
+      ☞ the output `token` is sensitive and was not stored: there is no state key
+      help: make a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to `terrace apply`,
+            which stores it in the clear
+    "#);
+    snapshot!(project.run(["output"]), @r#"
+    exit: 0
+    --- stdout
+    open = "plain"
+    token = (sensitive value, not stored)
+    "#);
+    snapshot!(project.run(["output", "token"]), @"
+    exit: 1
+    --- stderr
+    error: the output `token` is sensitive and was not stored: there was no state key to seal it with
+
+    hint: make a key with `terrace init --state-key` and apply again; or pass `--plaintext-secrets` to `terrace apply`, which stores it in the clear
+    ");
+    let json = project.run(["output", "--json"]).done().json();
+    assert_eq!(json["token"], serde_json::json!({ "value": null, "sensitive": true, "stored": false }));
+    project.assert_settled("stack.yaml", &[]);
+    // With a key it is stored, and that is a change.
+    let keyed = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", KEY)], words.iter().copied());
+    keyed(&["apply", "stack.yaml", "--auto-approve", "-q"]).done();
+    assert_eq!(keyed(&["output", "token", "--reveal"]).done().stdout, "\"hunter2\"\n");
+}
+
+#[test]
+fn programs_are_told_that_an_output_was_not_stored() {
+    let project = Project::with_stack(OUTPUT_ONLY);
+    let ran = project.run(["apply", "stack.yaml", "--auto-approve", "--json"]).done();
+    assert!(
+        ran.stdout.lines().any(|line| line.contains("the output `token` is sensitive and was not stored")),
+        "{ran}"
+    );
+}
+
+#[test]
+fn a_missing_key_is_told_once_for_an_attribute_with_the_places_that_need_it() {
+    let project = Project::with_stack(
+        "variables: {token: {type: string, sensitive: true, default: hunter2}}\nresources:\n  \
+         - {type: local_value, name: many, forEach: '${{ range(20) }}', config: {input: '${{ vars.token }}'}}\n  \
+         - {type: local_value, name: one, config: {input: '${{ vars.token }}'}}\n",
+    );
+    snapshot!(project.run(["plan", "stack.yaml", "-q", "--detail", "summary"]), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Plan: 21 to add, 0 to change, 0 to destroy.
+    This plan has errors and cannot be applied.
+    --- stderr
+    no_state_key
+
+      × `input` of 21 resources is sensitive and there is no state key to seal it with
+      │ at stack.yaml:6:31
+      │ at stack.yaml:7:31
+      help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
+    ");
+}

@@ -1,0 +1,147 @@
+//! What people see of a plan: nothing is told twice, nothing that matters is cut.
+
+use terrace_tests::{Project, snapshot};
+
+const KEY: &str = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
+const COMMAND: &str = r#"resources:
+  - type: local_command
+    name: login
+    config:
+      create: [sh, -c, 'cat > /dev/null; echo "{}"']
+      update: [sh, -c, 'cat > /dev/null; echo "{}"']
+      input: 1
+      secretEnvironment: {TOKEN: one}
+"#;
+
+#[test]
+fn a_change_of_what_is_sent_and_never_stored_is_told_once() {
+    let project = Project::with_stack(COMMAND);
+    let run = |words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", KEY)], words.iter().copied()).done();
+    run(&["apply", "stack.yaml", "--auto-approve", "-q"]);
+    project.edit("stack.yaml", "TOKEN: one", "TOKEN: two");
+    snapshot!(run(&["plan", "stack.yaml"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      ~ local_command.login   secretEnvironment changed
+          ~ output = (sensitive value) (known after apply)
+          ~ id     = (sensitive value) (known after apply)
+          (3 unchanged attributes hidden)
+          ~ secretEnvironment = (sensitive, changed)
+
+    Plan: 0 to add, 1 to change, 0 to destroy.
+    ");
+}
+
+#[test]
+fn what_is_sent_and_never_stored_is_no_addition_when_something_else_changes() {
+    let project = Project::with_stack(COMMAND);
+    let run = |words: &[&str]| project.run(words.iter().copied().chain(["--plaintext-secrets"])).done();
+    run(&["apply", "stack.yaml", "--auto-approve", "-q"]);
+    project.assert_settled("stack.yaml", &["--plaintext-secrets"]);
+    project.edit("stack.yaml", "input: 1", "input: 2");
+    snapshot!(run(&["plan", "stack.yaml"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      ~ local_command.login   input changed
+          ~ input  = 1 → 2
+          ~ output = (sensitive value) (known after apply)
+          ~ id     = (sensitive value) (known after apply)
+          (2 unchanged attributes hidden)
+
+    Plan: 0 to add, 1 to change, 0 to destroy.
+    ");
+}
+
+#[test]
+fn a_replacement_is_listed_in_the_order_in_which_it_happened() {
+    let project =
+        Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n");
+    project.apply().done();
+    project.edit("stack.yaml", "out/a", "out/b");
+    project.apply().done();
+    let operations = project.run(["operations", "list", "--json"]).done().json();
+    let replaced = project.run(["operations", "show", operations[0]["operation"].as_str().unwrap()]).done();
+    let (deleted, created) = (replaced.stdout.find("delete"), replaced.stdout.find("create"));
+    assert!(deleted.is_some() && deleted < created, "{replaced}");
+}
+
+/// A path longer than any terminal is wide.
+fn long() -> (Project, String) {
+    let path = format!("out/{}/end-of-the-path", "folder/".repeat(20));
+    let name = "a_name_that_is_longer_than_a_narrow_terminal_is_wide";
+    let project = Project::with_stack(&format!(
+        "resources:\n  - {{type: local_file, name: {name}, config: {{path: {path}, content: one}}}}\n"
+    ));
+    (project, path)
+}
+
+#[test]
+fn without_a_terminal_nothing_is_cut_to_a_width() {
+    let (project, path) = long();
+    let mut command = project.command(["plan", "stack.yaml", "--detail", "full"]);
+    command.env_remove("COLUMNS");
+    let ran = project.start(command).finish().done();
+    assert!(ran.stdout.contains(&path), "{ran}");
+    let short = Project::with_stack(&format!(
+        "resources:\n  - {{type: local_value, name: a, config: {{input: {{first: {0}, second: {0}, third: {0}}}}}}}\n",
+        "x".repeat(60)
+    ));
+    let mut command = short.command(["plan", "stack.yaml"]);
+    command.env_remove("COLUMNS");
+    assert!(!short.start(command).finish().done().stdout.contains('…'));
+}
+
+#[test]
+fn an_address_is_never_cut() {
+    let (project, _) = long();
+    snapshot!(project.run_with(&[("COLUMNS", "40")], ["plan", "stack.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_file.a_name_that_is_longer_than_a_narrow_terminal_is_wide
+          + path        = "out/folder/folder/folder/folder/fold…
+          + content     = "one"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "7692c3ad3540bb803c020b3aee66cd888712…
+          + size        = 3
+          + id          = "out/folder/folder/folder/folder/fold…
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+    "#);
+}
+
+#[test]
+fn removing_what_others_depend_on_is_told() {
+    let project = Project::with_stack(
+        "components:\n  base: {resources: [{type: local_file, name: a, config: {path: out/a, content: one}}], outputs: {path: '${{ resources.a.path }}'}}\n  \
+         top: {dependsOn: [base], resources: [{type: local_file, name: b, config: {path: out/b, content: '${{ components.base.outputs.path }}'}}]}\n",
+    );
+    project.apply().done();
+    snapshot!(project.run(["plan", "--destroy", "stack.yaml", "-c", "base"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      base
+      - local_file.a
+
+    Plan: 0 to add, 0 to change, 1 to destroy.
+    (in 1 of 2 components)
+    --- stderr
+    dependents_stay
+
+      ⚠ `top` depends on `base`, which is removed, and will stay
+      help: remove what depends on it, too: add `-c top`
+    ");
+    let both = project.run(["plan", "--destroy", "stack.yaml", "-c", "base", "-c", "top"]).done();
+    assert!(!both.stderr.contains("depend"), "{both}");
+    let whole = project.run(["plan", "--destroy", "stack.yaml"]).done();
+    assert!(!whole.stderr.contains("depend"), "{whole}");
+}

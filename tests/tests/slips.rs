@@ -1,0 +1,193 @@
+//! Slips of the fingers and habits from other tools: each is told with what was meant, and nothing passes silently.
+
+use terrace_tests::{Project, snapshot};
+
+const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
+
+#[test]
+fn an_overlay_that_no_blueprint_has_is_refused_at_its_place() {
+    let project = Project::with_stack(STACK);
+    project.write("terrace.yaml", "environments:\n  local:\n    overlay: embeded\n");
+    snapshot!(project.run(["plan", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    unknown_overlay
+
+      × no blueprint has the overlay `embeded`
+       ╭─[terrace.yaml:3:14]
+     3 │     overlay: embeded
+       ·              ───────
+       ╰────
+      help: did you mean `embedded`?
+    ");
+}
+
+#[test]
+fn a_folder_of_blueprints_that_is_not_there_is_refused_at_its_place() {
+    let project = Project::with_stack(STACK);
+    project.write("blueprints/README.md", "none yet");
+    project.write("terrace.yaml", "environments:\n  local:\n    blueprints: [bluprints/]\n");
+    snapshot!(project.run(["validate", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    missing_folder
+
+      × there is no folder of blueprints `bluprints/`
+       ╭─[terrace.yaml:3:18]
+     3 │     blueprints: [bluprints/]
+       ·                  ──────────
+       ╰────
+      help: did you mean `blueprints`?
+    ");
+}
+
+#[test]
+fn a_log_level_that_is_none_is_a_warning() {
+    let project = Project::with_stack(STACK);
+    snapshot!(project.run_with(&[("TERRACE_LOG", "foo")], ["validate", "stack.yaml"]), @"
+    exit: 0
+    --- stdout
+    valid: demo@local
+    --- stderr
+    unknown_level
+
+      ⚠ `foo` in `TERRACE_LOG` is no level: nothing is logged for it
+      help: write `error`, `warn`, `info`, `debug` or `trace`; `part=level` for a part of the program
+    ");
+}
+
+#[test]
+fn habits_from_terraform_are_answered_with_the_command_that_does_the_same() {
+    let project = Project::with_stack(STACK);
+    let told = |words: &[&str]| project.run(words.iter().copied()).with_code(1).stderr;
+    snapshot!(project.run(["refresh"]), @"
+    exit: 1
+    --- stderr
+    error: there is no command `refresh`
+
+    hint: `terrace drift FILE` shows what differs, `terrace apply --refresh-only FILE` records it
+    ");
+    for (words, answer) in [
+        (&["test"] as &[&str], "terrace blueprints test"),
+        (&["workspace", "select", "prod"], "--env NAME"),
+        (&["force-unlock", "x"], "terrace unlock LEASE"),
+        (&["state", "pull"], "terrace state export"),
+        (&["state", "push", "x"], "terrace state import"),
+        (&["output", "-raw", "x"], "--format=raw"),
+        (&["plan", "--evn", "prod", "stack.yaml"], "did you mean `--env`?"),
+        (&["apply", "--auto-aprove", "stack.yaml"], "did you mean `--auto-approve`?"),
+    ] {
+        let told = told(words);
+        assert!(told.contains(answer), "{words:?}: {told}");
+    }
+}
+
+#[test]
+fn operations_are_named_by_how_their_ids_begin() {
+    let project = Project::with_stack(STACK);
+    project.apply().done();
+    let id = project.run(["operations", "list", "--json"]).done().json()[0]["operation"].as_str().unwrap().to_owned();
+    project.run(["operations", "show", &id[..20]]).done().says("local_file.a");
+    project.run(["operations", "logs", &id[..20]]).done().says("local_file.a");
+    snapshot!(project.run(["operations", "show", "nope"]), @"
+    exit: 1
+    --- stderr
+    error: `nope` is no operation: expected an id, or how one begins
+
+    hint: `terrace operations list` names them
+    ");
+    snapshot!(project.run(["operations", "show", "00000000"]), @"
+    exit: 1
+    --- stderr
+    error: there is no operation `00000000`
+
+    hint: `terrace operations list` names them
+    ");
+    project.run(["apply", "stack.yaml", "--auto-approve", "--replace-nothing"]).with_code(1);
+    project.edit("stack.yaml", "one", "two");
+    project.apply().done();
+    project.run(["operations", "show", &id[..2]]).with_code(1).says("several operations begin with");
+}
+
+#[test]
+fn a_stack_to_export_that_is_not_there_is_no_empty_backup() {
+    let project = Project::with_stack(STACK);
+    project.apply().done();
+    snapshot!(project.run(["state", "export", "dmo@local", "--out", "backup.json"]), @"
+    exit: 1
+    --- stderr
+    error: there is no stack `dmo@local`
+
+    hint: did you mean `demo@local`?
+    ");
+    assert!(!project.has("backup.json"));
+    project.run(["state", "export", "demo@local"]).done().says("local_file.a");
+}
+
+#[test]
+fn a_comment_that_is_to_be_shorter_than_its_frame_is_refused() {
+    let project = Project::with_stack(STACK);
+    snapshot!(project.run(["plan", "stack.yaml", "--format", "markdown", "--max-chars", "100"]), @"
+    exit: 1
+    --- stderr
+    error: invalid value '100' for '--max-chars <N>': 100 is not in 4000..=4294967295
+
+    For more information, try '--help'.
+    ");
+    let ran = project.run(["plan", "stack.yaml", "--format", "markdown", "--max-chars", "4000"]).done();
+    assert!(ran.stdout.chars().count() <= 4000, "{ran}");
+}
+
+#[test]
+fn two_blueprints_of_one_name_in_a_folder_are_refused() {
+    let project = Project::new();
+    let blueprint = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: page, version: 1.0.0}\n";
+    project.write("more/a.yaml", blueprint);
+    snapshot!(project.run(["blueprints", "check", "more"]), @"
+    exit: 0
+    --- stdout
+    1 blueprint checked
+    ");
+    project.write("more/b.yaml", blueprint);
+    snapshot!(project.run(["blueprints", "check", "more"]), @"
+    exit: 1
+    --- stderr
+    duplicate_blueprint
+
+      × the blueprint `page` stands in `more/a.yaml` and in `more/b.yaml`
+       ╭─[more/b.yaml:3:18]
+     3 │ metadata: {name: page, version: 1.0.0}
+       ·                  ──┬─
+       ·                    ╰── again here
+       ╰────
+      help: rename one of the two, or remove it
+
+    Advice: 
+      ☞ first here
+       ╭─[more/a.yaml:3:18]
+     3 │ metadata: {name: page, version: 1.0.0}
+       ·                  ────
+       ╰────
+    ");
+    let json = project.run(["blueprints", "check", "more", "--json"]).with_code(1).json();
+    assert_eq!(json["valid"], false);
+    assert_eq!(json["diagnostics"][0]["code"], "duplicate_blueprint");
+    project.run(["blueprints", "check", "more/a.yaml", "more/a.yaml"]).done().says("1 blueprint checked");
+}
+
+#[test]
+fn destroying_says_what_it_takes_and_a_saved_plan_is_applied() {
+    let project = Project::with_stack(STACK);
+    project.apply().done();
+    let help = project.run(["destroy", "--help"]).done().stdout;
+    assert!(help.contains("Descriptors or stacks") && !help.contains("or one saved plan"), "{help}");
+    project.run(["plan", "--destroy", "stack.yaml", "--out", "gone.plan"]).done();
+    snapshot!(project.run(["destroy", "gone.plan", "--auto-approve"]), @"
+    exit: 1
+    --- stderr
+    error: a saved plan is no descriptor
+
+    hint: `terrace apply PLAN` applies it, `terrace show PLAN` shows it
+    ");
+    project.run(["apply", "gone.plan"]).done().says("1 destroyed");
+}
