@@ -17,6 +17,7 @@ mod doctor; // what is wrong, and how to mend it
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
 mod for_programs; // with `--json` failures are objects, too
+mod graph; // what is declared, and what reads what
 mod limits; // files without end are read up to a limit
 mod names; // what leads nowhere is found without a state
 mod once_wrong; // what was wrong once

@@ -1,0 +1,62 @@
+//! `terrace graph`: what is declared, and what reads what.
+
+use terrace_tests::{Project, snapshot};
+
+const STACK: &str = r#"resources:
+  - {type: local_file, name: a, config: {path: out/a, content: one}}
+  - {type: local_file, name: b, config: {path: out/b, content: '${{ "after " + resources.a.sha256 }}'}}
+outputs: {path: '${{ resources.a.path }}', size: '${{ resources.a.size }}'}
+"#;
+
+#[test]
+fn the_graph_has_a_shared_resource_once_under_its_address() {
+    let component = |name: &str| {
+        format!(
+            "  {name}:\n    resources:\n      - {{type: local_directory, name: site, shared: \"${{{{ vars.site }}}}\", config: {{path: out/site}}}}\n      \
+             - {{type: local_file, name: page, config: {{path: out/{name}, content: '${{{{ resources.site.path }}}}'}}}}\n"
+        )
+    };
+    let project = Project::with_stack(&format!(
+        "variables: {{site: {{default: web}}}}\ncomponents:\n{}{}",
+        component("one"),
+        component("two")
+    ));
+    snapshot!(project.run(["graph", "stack.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    digraph {
+      rankdir = "RL"
+      node [shape = box]
+      "one/local_file.page"
+      "shared/local_directory[\"web\"]"
+      "two/local_file.page"
+      "one/local_file.page" -> "shared/local_directory[\"web\"]"
+      "two/local_file.page" -> "shared/local_directory[\"web\"]"
+    }
+    "#);
+}
+
+#[test]
+fn the_graph_is_drawn_for_graphviz_and_mermaid() {
+    let project = Project::with_stack(STACK);
+    snapshot!(project.run(["graph", "stack.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    digraph {
+      rankdir = "RL"
+      node [shape = box]
+      "local_file.a"
+      "local_file.b"
+      "local_file.b" -> "local_file.a"
+    }
+    "#);
+    snapshot!(project.run(["graph", "stack.yaml", "--format", "mermaid"]), @r#"
+    exit: 0
+    --- stdout
+    flowchart RL
+      n0["local_file.a"]
+      n1["local_file.b"]
+      n1 --> n0
+    "#);
+    assert!(!project.has(".terrace"), "drawing needs no state");
+}
