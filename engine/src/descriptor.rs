@@ -220,15 +220,15 @@ pub struct Lifecycle {
     /// What becomes of a shared object when its last owner goes.
     pub on_last_release: OnLastRelease,
     /// How long calls may take, where not as the type says.
-    #[serde(skip_serializing_if = "TimeoutOverrides::is_empty")]
-    pub timeouts: TimeoutOverrides,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Box<TimeoutOverrides>>,
 }
 
 impl Lifecycle {
     /// How long calls of a resource of that type may take.
     #[must_use]
     pub fn timeouts(&self, ty: &ResourceType) -> Timeouts {
-        let TimeoutOverrides { create, update, delete, read } = self.timeouts;
+        let TimeoutOverrides { create, update, delete, read } = self.timeouts.as_deref().copied().unwrap_or_default();
         Timeouts {
             create: create.unwrap_or(ty.timeouts.create),
             update: update.unwrap_or(ty.timeouts.update),
@@ -265,14 +265,6 @@ pub struct TimeoutOverrides {
     /// For reading.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<Duration>,
-}
-
-impl TimeoutOverrides {
-    /// True when all is as the type says.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 /// One declared output.

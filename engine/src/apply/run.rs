@@ -51,6 +51,10 @@ pub(super) async fn run(
     result
 }
 
+/// About so many records are committed at once: few enough to be held twice, many enough to be worth a flush of the
+/// disk.
+const BATCH: usize = 512;
+
 /// How a step stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
@@ -179,10 +183,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Completes what needs no call, and queues what does.
+    /// Completes what needs no call, and queues what does; what is left when the records are many comes the next time.
     async fn advance(&mut self, records: &mut Vec<Record>) {
         let mut since_yield = 0_u32;
-        while let Some(step) = self.ready.pop_front() {
+        while records.len() < BATCH
+            && let Some(step) = self.ready.pop_front()
+        {
             since_yield += 1;
             if since_yield.is_multiple_of(256) {
                 // A long stretch without calls has to let a stop be noticed.

@@ -54,7 +54,7 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
     let behaviour = fields.optional("lifecycle").map(|entry| read_lifecycle(&entry.value, fields.diagnostics));
     let Behaviour { mut lifecycle, ignore_changes, replace_triggered_by } = behaviour.unwrap_or_default();
     if let Some(entry) = fields.optional("timeouts") {
-        lifecycle.timeouts = read_timeouts(&entry.value, fields.diagnostics);
+        lifecycle.timeouts = Some(Box::new(read_timeouts(&entry.value, fields.diagnostics)));
     }
     fields.finish();
     let (ty, name) = (ty?, name?);

@@ -26,7 +26,7 @@ pub(super) fn read_lifecycle(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> 
         on_last_release: fields
             .word("onLastRelease", &[("retain", OnLastRelease::Retain), ("delete", OnLastRelease::Delete)])
             .unwrap_or_default(),
-        timeouts: TimeoutOverrides::default(),
+        timeouts: None,
     };
     let ignored = fields.texts("ignoreChanges");
     let ignore_changes = ignored.iter().filter_map(|text| read_path(text, fields.diagnostics)).collect();

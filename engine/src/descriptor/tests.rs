@@ -199,8 +199,8 @@ fn a_stack_is_read_whole() {
     assert_eq!(part.adopt, Adopt::IfExists);
     assert!(part.lifecycle.create_before_destroy && part.lifecycle.prevent_destroy);
     assert_eq!(part.lifecycle.on_last_release, OnLastRelease::Delete);
-    assert_eq!(part.lifecycle.timeouts.read, Some(Duration::from_secs(5400)));
-    assert_eq!(part.lifecycle.timeouts.update, None);
+    assert_eq!(part.lifecycle.timeouts.clone().unwrap_or_default().read, Some(Duration::from_secs(5400)));
+    assert_eq!(part.lifecycle.timeouts.clone().unwrap_or_default().update, None);
     assert!(own.outputs[1].is_sensitive && !own.outputs[0].is_sensitive);
     assert_eq!(descriptor.variables[0].default, Some(Value::Int(3)));
     assert!(matches!(descriptor.variables[1].ty, VariableType::Schema(_)));

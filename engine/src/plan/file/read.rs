@@ -68,10 +68,14 @@ impl<'a> Reading<'a> {
                 part: json.part,
             })
         };
+        let mut changes = Vec::with_capacity(json.changes.len());
+        for change in json.changes {
+            changes.push(self.change(parse(&change)?)?);
+        }
         Ok(StackPlan {
             stack: json.stack,
             components: json.components.into_iter().map(component).collect::<Result<_, WireError>>()?,
-            changes: json.changes.iter().map(|change| self.change(parse(change)?)).collect::<Result<_, _>>()?,
+            changes,
             outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
             owners: json.owners.into_iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: json.owned.into_iter().map(Ownership::from).collect(),
