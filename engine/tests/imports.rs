@@ -192,3 +192,14 @@ async fn what_is_protected_may_be_forgotten() {
     story.apply(&(stack("") + "forget: [world_thing.a]\n")).await;
     assert!(story.rows().await.is_empty());
 }
+
+#[tokio::test]
+async fn what_is_imported_is_not_replaced_with_what_is_made() {
+    let story = there(&[("k", 1)]);
+    let text = stack(
+        "- {type: world_thing, name: a, config: {key: k, val: 1}, lifecycle: {replaceTriggeredBy: [b]}}
+         - {type: world_thing, name: b, config: {key: b}}",
+    ) + "imports: [{to: world_thing.a, id: k}]\n";
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["create b"]);
+}

@@ -121,6 +121,13 @@ async fn a_removal_with_a_target_takes_what_was_made_after_it_along() {
 }
 
 #[tokio::test]
+async fn a_resource_without_any_instance_can_be_a_target() {
+    let story = Story::new();
+    let text = stack("- {type: world_thing, name: a, forEach: [], config: {key: '${{ each.key }}'}}");
+    assert_eq!(summary(&targeting(&story, &["world_thing.a"]).plan(&text).await), "");
+}
+
+#[tokio::test]
 async fn components_are_targets_with_what_they_depend_on() {
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  x:\n    resources: [{type: \
                 world_thing, name: t, config: {key: x}}]\n    outputs: {key: '${{ resources.t.key }}'}\n  y:\n    dependsOn: \
@@ -207,4 +214,22 @@ async fn a_target_that_covers_one_side_of_a_move_names_the_other() {
     assert_eq!(planned(&targeting(&story, &["world_thing.q"]), &text).await.0, "+ world_thing.q\n");
     let both = targeting(&story, &["world_thing.new", "world_thing.old"]);
     assert_eq!(planned(&both, &text).await.0, "> world_thing.new from world_thing.old\n");
+}
+
+#[tokio::test]
+async fn a_name_that_something_had_is_a_target_after_the_move() {
+    let story = Story::new();
+    let text = stack("- {type: world_thing, name: b, config: {key: k}}")
+        + "moved: [{from: world_thing.a, to: world_thing.b}]\n";
+    story.apply(&text).await;
+    assert_eq!(summary(&targeting(&story, &["world_thing.a", "world_thing.b"]).plan(&text).await), "");
+}
+
+#[tokio::test]
+async fn imports_of_what_was_not_named_are_left_for_later() {
+    let story = Story::new();
+    let text =
+        stack("- {type: world_thing, name: a, config: {key: a}}\n- {type: world_thing, name: b, config: {key: b}}")
+            + "imports: [{to: world_thing.b, id: b}]\n";
+    assert_eq!(summary(&targeting(&story, &["world_thing.a"]).plan(&text).await), "+ world_thing.a\n");
 }

@@ -27,6 +27,12 @@ impl Named {
     }
 
     pub(crate) fn declare(&mut self, compiled: &CompiledStack) {
+        // What moved away some time ago has no row any more, and is still one of the names of it.
+        for moved in compiled.transitions.moves.iter() {
+            if let Selector::Resource(address) = &moved.from.value {
+                self.blocks.insert((compiled.stack.clone(), address.clone()));
+            }
+        }
         for component in &compiled.components {
             for resource in &component.declarations.resources {
                 let address = Address {
@@ -56,19 +62,14 @@ impl Named {
     pub(crate) fn check(&self, planner: &Planner<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let options = planner.options;
         for (stack, target) in &options.targets {
-            if !self.has(stack.as_ref(), target) {
+            if !self.declares(stack.as_ref(), target) && !self.has(stack.as_ref(), target) {
                 diagnostics.push(self.unknown("--target", &target.to_string()));
             }
         }
         for (stack, exclude) in &options.excludes {
-            let is_declared = self.blocks.iter().any(|(of, block)| {
-                let is_meant = match exclude {
-                    Selector::Resource(address) => is_same_block(address, block),
-                    Selector::Component(_) => exclude.covers(block),
-                };
-                stack.as_ref().is_none_or(|stack| stack == of) && is_meant
-            });
-            if !is_declared && !self.has(stack.as_ref(), exclude) {
+            let is_instance =
+                matches!(exclude, Selector::Resource(address) if self.is_instance(stack.as_ref(), address));
+            if !is_instance && !self.declares(stack.as_ref(), exclude) && !self.has(stack.as_ref(), exclude) {
                 diagnostics.push(self.unknown("--exclude", &exclude.to_string()));
             }
         }
@@ -93,6 +94,16 @@ impl Named {
                     .hint("plan without `--target` and `--exclude` to see what else there is to do"),
             );
         }
+    }
+
+    /// True when whole resources of that name are declared, be it without any instance.
+    fn declares(&self, stack: Option<&StackId>, selector: &Selector) -> bool {
+        self.blocks.iter().any(|(of, block)| stack.is_none_or(|stack| stack == of) && selector.covers(block))
+    }
+
+    /// True for any instance of a resource that is declared: what is left out was not expanded.
+    fn is_instance(&self, stack: Option<&StackId>, address: &Address) -> bool {
+        self.blocks.iter().any(|(of, block)| stack.is_none_or(|stack| stack == of) && is_same_block(address, block))
     }
 
     fn has(&self, stack: Option<&StackId>, selector: &Selector) -> bool {

@@ -97,7 +97,8 @@ pub(crate) async fn plan(
     let forced = match prior.as_ref().map(|prior| prior.status) {
         Some(RowStatus::Tainted) => Some(Reason::Tainted),
         Some(_) if is_requested => Some(Reason::Requested),
-        _ if !wanted.triggered_by.is_empty() => Some(Reason::Triggered),
+        // What is taken over now was there before whatever changes now.
+        _ if !is_adopted && !wanted.triggered_by.is_empty() => Some(Reason::Triggered),
         _ => None,
     };
     let recorded = prior.as_ref().map(|prior| record::recorded(wanted.stack, &wanted.address, prior));

@@ -52,12 +52,9 @@ impl Walk<'_, '_> {
         self.compiled.transitions.forget.iter().any(|forgotten| forgotten.value.covers(address))
     }
 
-    /// Reports imports of what nothing declares. Components that were not chosen are not looked at.
+    /// Reports imports of what nothing declares. What the plan is not about is not looked at.
     pub(super) fn check_imports(&self, diagnostics: &mut Vec<Diagnostic>) {
-        let is_looked_at = |address: &Address| {
-            let part = self.parts.iter().find(|part| part.component.key == address.component);
-            part.is_none_or(|part| part.is_chosen)
-        };
+        let is_looked_at = |address: &Address| self.choice.covers(address);
         let imports = self.compiled.transitions.imports.iter();
         let left = imports.filter(|(address, _)| !self.imported.contains(*address) && is_looked_at(address));
         let known: BTreeSet<String> = self.changes.iter().map(|change| change.address.to_string()).collect();
