@@ -52,6 +52,9 @@ pub struct Address {
     pub key: Option<InstanceKey>,
 }
 
+/// How the type of a lookup's address begins: `data.sqlite_table.orders`.
+pub const LOOKUP: &str = "data.";
+
 /// The component key of shared resources.
 pub const SHARED: &str = "shared";
 
@@ -65,6 +68,12 @@ impl Address {
             name: String::new(),
             key: Some(InstanceKey::Text(share_key.to_owned())),
         }
+    }
+
+    /// The address of a lookup, which is no resource and has no row.
+    #[must_use]
+    pub fn lookup(component: &str, ty: &str, name: &str) -> Self {
+        Self { component: component.to_owned(), ty: format!("{LOOKUP}{ty}"), name: name.to_owned(), key: None }
     }
 
     /// True for the address of a shared resource.
@@ -165,7 +174,9 @@ impl FromStr for Address {
             None => (text, None),
         };
         let (component, rest) = head.rsplit_once('/').unwrap_or(("", head));
-        let (ty, name) = match rest.split_once('.') {
+        let after_mode = rest.strip_prefix(LOOKUP).map_or(0, |_| LOOKUP.len());
+        let split = rest.get(after_mode..).and_then(|text| text.find('.')).map(|at| rest.split_at(after_mode + at));
+        let (ty, name) = match split.map(|(ty, name)| (ty, name.strip_prefix('.').unwrap_or(name))) {
             Some((ty, name)) if !name.is_empty() => (ty, name),
             None if component == SHARED && key.is_some() => (rest, ""),
             _ => return Err(error()),
@@ -230,6 +241,7 @@ mod tests {
             "local_file.part[*]",
             "parent/child/sqlite_table.table[\"a\\\"]b\"]",
             "shared/sqlite_database[\"DB.SCHEMA\"]",
+            "api/data.sqlite_columns.orders",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
@@ -238,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "a", "a.", ".b", "a.b[", "a.b[\"x]", "c/a", "shared/x"] {
+        for text in ["", "a", "a.", ".b", "a.b[", "a.b[\"x]", "c/a", "shared/x", "data.x"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

@@ -146,6 +146,9 @@ impl Facts {
 pub struct Declarations {
     /// The resources, in the order written.
     pub resources: Vec<ResourceDeclaration>,
+    /// The lookups, in the order written: declared like resources, of which they have type, name, provider,
+    /// configuration and what they come after.
+    pub data: Vec<ResourceDeclaration>,
     /// The outputs, in the order written.
     pub outputs: Vec<OutputDeclaration>,
 }

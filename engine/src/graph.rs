@@ -5,15 +5,18 @@
 
 pub(crate) mod loops;
 
+use crate::address::LOOKUP;
 use crate::compile::CompiledComponent;
 use crate::descriptor::{Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::source::Span;
 use indexmap::IndexMap;
+use petgraph::Direction::Incoming;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 /// A declaration: the component's and its own position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +31,7 @@ pub struct Block {
 enum Node {
     Begin(usize),
     Block(Block),
+    Lookup(Block),
     End(usize),
 }
 
@@ -36,6 +40,8 @@ enum Node {
 pub enum Visit {
     /// A declaration.
     Block(Block),
+    /// A lookup: as late as what reads it allows, for it may look at what the others make.
+    Lookup(Block),
     /// All declarations of this component were visited.
     End(usize),
 }
@@ -54,7 +60,7 @@ pub fn order(components: &[CompiledComponent]) -> Result<Vec<Visit>, Vec<Diagnos
         return Err(diagnostics);
     }
     match toposort(&graph.edges, None) {
-        Ok(nodes) => Ok(nodes.into_iter().filter_map(|node| graph.visit(node)).collect()),
+        Ok(nodes) => Ok(graph.lookups_late(nodes).into_iter().filter_map(|node| graph.visit(node)).collect()),
         Err(_) => {
             let hint = "take one of these references away, or split a resource in two";
             Err(loops::explain(&graph.edges, hint, |node| graph.describe(node, components)))
@@ -106,12 +112,14 @@ struct Graph {
     begins: Vec<NodeIndex>,
     ends: Vec<NodeIndex>,
     blocks: HashMap<Block, NodeIndex>,
+    lookups: HashMap<Block, NodeIndex>,
 }
 
 impl Graph {
     fn visit(&self, node: NodeIndex) -> Option<Visit> {
         match self.edges.node_weight(node)? {
             Node::Block(block) => Some(Visit::Block(*block)),
+            Node::Lookup(lookup) => Some(Visit::Lookup(*lookup)),
             Node::End(component) => Some(Visit::End(*component)),
             Node::Begin(_) => None,
         }
@@ -131,7 +139,44 @@ impl Graph {
                 self.edges.add_edge(begin, node, declaration.span);
                 self.edges.add_edge(node, end, declaration.span);
             }
+            for (resource, declaration) in component.declarations.data.iter().enumerate() {
+                let lookup = Block { component: position, resource };
+                let node = self.edges.add_node(Node::Lookup(lookup));
+                self.lookups.insert(lookup, node);
+                self.edges.add_edge(begin, node, declaration.span);
+                self.edges.add_edge(node, end, declaration.span);
+            }
         }
+    }
+
+    /// The same order but for lookups, which come when nothing else can: what they look at may be made by any of the
+    /// others, which no reference tells.
+    fn lookups_late(&self, nodes: Vec<NodeIndex>) -> Vec<NodeIndex> {
+        if self.lookups.is_empty() {
+            return nodes;
+        }
+        let mut waits_for: HashMap<NodeIndex, usize> =
+            nodes.iter().map(|node| (*node, self.edges.neighbors_directed(*node, Incoming).count())).collect();
+        let rank: HashMap<NodeIndex, usize> = nodes.iter().enumerate().map(|(rank, node)| (*node, rank)).collect();
+        let key = |node: NodeIndex| {
+            let is_lookup = matches!(self.edges.node_weight(node), Some(Node::Lookup(_)));
+            Reverse((is_lookup, rank.get(&node).copied().unwrap_or_default(), node))
+        };
+        let mut ready: BinaryHeap<_> =
+            nodes.iter().filter(|node| waits_for.get(*node) == Some(&0)).map(|node| key(*node)).collect();
+        let mut order = Vec::with_capacity(nodes.len());
+        while let Some(Reverse((_, _, node))) = ready.pop() {
+            order.push(node);
+            for next in self.edges.neighbors(node) {
+                if let Some(left) = waits_for.get_mut(&next) {
+                    *left -= 1;
+                    if *left == 0 {
+                        ready.push(key(next));
+                    }
+                }
+            }
+        }
+        order
     }
 
     fn link_components(&mut self, components: &[CompiledComponent], diagnostics: &mut Vec<Diagnostic>) {
@@ -153,8 +198,13 @@ impl Graph {
     fn link_references<'c>(&mut self, components: &'c [CompiledComponent], diagnostics: &mut Vec<Diagnostic>) {
         for (position, component) in components.iter().enumerate() {
             let names = names(&component.declarations);
-            for (resource, declaration) in component.declarations.resources.iter().enumerate() {
-                let Some(to) = self.blocks.get(&Block { component: position, resource }).copied() else { continue };
+            let lookups = lookup_names(&component.declarations);
+            let blocks = component.declarations.resources.iter().enumerate();
+            let blocks = blocks.map(|(at, declaration)| (declaration, self.blocks.get(&block(position, at)).copied()));
+            let data = component.declarations.data.iter().enumerate();
+            let data = data.map(|(at, declaration)| (declaration, self.lookups.get(&block(position, at)).copied()));
+            for (declaration, to) in blocks.chain(data).collect::<Vec<_>>() {
+                let Some(to) = to else { continue };
                 // Each name once: looking for an edge that is there already would walk all edges of what is read, and
                 // what everything reads has one for each of its readers.
                 let mut wanted: IndexMap<&str, Span> = IndexMap::new();
@@ -178,6 +228,12 @@ impl Graph {
                         None => {}
                     }
                 }
+                for (reference, span) in templates(declaration).flat_map(Template::located_references) {
+                    let from = lookup_read(reference, span, &lookups, diagnostics);
+                    if let Some(from) = from.and_then(|from| self.lookups.get(&block(position, from))) {
+                        self.edges.add_edge(*from, to, span);
+                    }
+                }
                 for (name, span) in wanted {
                     let from = names.get(name).map(|resource| Block { component: position, resource: *resource });
                     if let Some(from) = from.and_then(|from| self.blocks.get(&from)) {
@@ -193,6 +249,7 @@ impl Graph {
                         }
                         _ => {}
                     }
+                    lookup_read(reference, span, &lookups, diagnostics);
                 }
             }
         }
@@ -204,11 +261,15 @@ impl Graph {
                 Some(components.get(*position).map(|component| format!("component `{}`", component.key))?)
             }
             Node::End(_) => None,
-            Node::Block(block) => {
+            node @ (Node::Block(block) | Node::Lookup(block)) => {
                 let component = components.get(block.component)?;
-                let declaration = component.declarations.resources.get(block.resource)?;
+                let (mode, declarations) = match node {
+                    Node::Lookup(_) => (LOOKUP, &component.declarations.data),
+                    _ => ("", &component.declarations.resources),
+                };
+                let declaration = declarations.get(block.resource)?;
                 let prefix = if component.key.is_empty() { String::new() } else { format!("{}/", component.key) };
-                Some(format!("{prefix}{}.{}", declaration.ty.value, declaration.name.value))
+                Some(format!("{prefix}{mode}{}.{}", declaration.ty.value, declaration.name.value))
             }
         }
     }
@@ -233,6 +294,58 @@ pub fn names(declarations: &Declarations) -> HashMap<&str, usize> {
         .collect()
 }
 
+/// Positions of lookups by name.
+#[must_use]
+pub fn lookup_names(declarations: &Declarations) -> HashMap<&str, usize> {
+    let named = declarations.data.iter().enumerate();
+    named.map(|(position, declaration)| (declaration.name.value.as_str(), position)).collect()
+}
+
+/// The name of the lookup that a reference reads.
+#[must_use]
+pub fn lookup_name(reference: &Reference) -> Option<&str> {
+    match reference.steps.first() {
+        Some(ReferenceStep::Key(name)) if reference.root == "data" => Some(name),
+        _ => None,
+    }
+}
+
+fn block(component: usize, resource: usize) -> Block {
+    Block { component, resource }
+}
+
+/// The position of the lookup that a reference reads.
+fn lookup_read(
+    reference: &Reference,
+    span: Span,
+    lookups: &HashMap<&str, usize>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<usize> {
+    if reference.root != "data" {
+        return None;
+    }
+    let Some(name) = lookup_name(reference) else {
+        diagnostics.push(
+            Diagnostic::error("whole_data", "`data` needs the name of one lookup as plain text")
+                .at(span)
+                .hint("write `data.name.attribute`"),
+        );
+        return None;
+    };
+    if let Some(position) = lookups.get(name) {
+        return Some(*position);
+    }
+    let mut known: Vec<&str> = lookups.keys().copied().collect();
+    known.sort_unstable();
+    let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.len() {
+        0 => "this component declares no lookups: declare it under `data:`".to_owned(),
+        _ => format!("declared are: {}", known.iter().take(8).copied().collect::<Vec<_>>().join(", ")),
+    });
+    let error = Diagnostic::error("unknown_lookup", format!("there is no lookup `{name}` in this component"));
+    diagnostics.push(error.at(span).hint(hint));
+    None
+}
+
 /// The resource that a reference reads; an error for `resources` as a whole.
 fn resource_name(reference: &Reference) -> Option<Result<&str, ()>> {
     if reference.root != "resources" {
@@ -246,7 +359,7 @@ fn resource_name(reference: &Reference) -> Option<Result<&str, ()>> {
 
 /// The references to other components, with their places.
 pub(crate) fn component_references(declarations: &Declarations) -> impl Iterator<Item = (&Reference, Span)> {
-    let of_resources = declarations.resources.iter().flat_map(templates);
+    let of_resources = declarations.resources.iter().chain(&declarations.data).flat_map(templates);
     let of_outputs = declarations.outputs.iter().map(|output| &output.value);
     of_resources
         .chain(of_outputs)

@@ -14,8 +14,19 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use terrace_provider::{Path, Step, Value};
 
 /// Variables that every declaration of a stack may read.
-const ROOTS: [&str; 9] =
-    ["component", "product", "environment", "stack", "settings", "vars", "locals", "resources", "components"];
+const ROOTS: [&str; 11] = [
+    "component",
+    "product",
+    "environment",
+    "stack",
+    "settings",
+    "vars",
+    "locals",
+    "resources",
+    "data",
+    "components",
+    "stacks",
+];
 
 /// What is wrong with the declarations of a stack.
 #[derive(Debug, Default)]

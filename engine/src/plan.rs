@@ -32,7 +32,7 @@ pub(crate) mod walk;
 pub use counts::Counts;
 
 use crate::action::{Action, Reason};
-use crate::address::{Address, InstanceKey, StackId};
+use crate::address::{Address, InstanceKey, LOOKUP, StackId};
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Captured, Template};
@@ -144,6 +144,8 @@ pub struct StackPlan {
     pub changes: Vec<Change>,
     /// The outputs.
     pub outputs: Vec<OutputChange>,
+    /// The lookups, those that were answered while planning included.
+    pub lookups: Vec<Lookup>,
     /// Shared rows that get or lose an owner, or that an owner declares anew.
     pub owners: Vec<OwnerChange>,
     /// Who owned the shared objects that its changes are about when the plan was made.
@@ -281,6 +283,69 @@ pub struct After {
     pub deferred: Option<Deferred>,
     /// Change detectors of write-only attributes.
     pub write_only: BTreeMap<String, String>,
+}
+
+/// Data that is looked up.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// Its name: `api/data.sqlite_columns.orders`.
+    pub address: Address,
+    /// The provider instance.
+    pub provider: String,
+    /// The arguments as planned; what is not known yet is unknown.
+    pub arguments: Attributes,
+    /// The arguments, to be evaluated again when what they wait for is known.
+    pub deferred: Option<Deferred>,
+    /// The resources that it comes after.
+    pub depends_on: Vec<Address>,
+    /// The lookups of its component that it reads.
+    pub reads: Vec<String>,
+    /// The resources of its component that read it.
+    pub needed_by: Vec<String>,
+    /// Why it is read while the plan is applied; `None` for one that was answered while planning.
+    pub reason: Option<ReadReason>,
+    /// The answer; what is not known yet is unknown.
+    pub result: Value,
+    /// Where it is declared.
+    pub place: Option<Place>,
+}
+
+/// Why a lookup waits until the plan is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadReason {
+    /// Its arguments are known after apply.
+    Unknown,
+    /// What it comes after, or looks at, changes.
+    Pending,
+}
+
+impl Lookup {
+    /// The lookup's name in its provider's schema.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.address.ty.strip_prefix(LOOKUP).unwrap_or(&self.address.ty)
+    }
+}
+
+impl ReadReason {
+    /// A few words for people.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Unknown => "is read while applying: what it asks is known then",
+            Self::Pending => "is read while applying: what it looks at changes",
+        }
+    }
+
+    /// Terraform's word in plan JSON.
+    #[must_use]
+    pub const fn terraform(self) -> &'static str {
+        match self {
+            Self::Unknown => "read_because_config_unknown",
+            Self::Pending => "read_because_dependency_pending",
+        }
+    }
 }
 
 /// A configuration that waits for values of other resources.

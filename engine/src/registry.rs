@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use terrace_provider::wrap::{Limits, guarded};
-use terrace_provider::{Attributes, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
+use terrace_provider::{Attributes, Lookup, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
 use tokio::sync::OnceCell;
 
 /// The providers of this build and the instances of one environment.
@@ -75,6 +75,23 @@ impl Registry {
     #[must_use]
     pub fn resource_type(&self, name: &str) -> Option<(&ProviderSchema, &ResourceType)> {
         self.schemas().find_map(|schema| Some((schema, schema.resource(name)?)))
+    }
+
+    /// The lookup of that name, and the provider that has it.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<(&ProviderSchema, &Lookup)> {
+        self.schemas().find_map(|schema| Some((schema, schema.lookup(name)?)))
+    }
+
+    /// An error for a lookup that no provider has.
+    #[must_use]
+    pub fn unknown_lookup(&self, name: &str) -> Diagnostic {
+        let known: Vec<&str> = self.schemas().flat_map(|schema| &schema.lookups).map(|lookup| lookup.name).collect();
+        let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.len() {
+            0 => "the providers of this terrace have no lookups".to_owned(),
+            _ => format!("there are: {}", known.join(", ")),
+        });
+        Diagnostic::error("unknown_lookup", format!("there is no lookup `{name}`")).hint(hint)
     }
 
     /// An error for a type that no provider has.

@@ -21,6 +21,7 @@ mod input; // descriptors with mistakes: what a person is told
 mod journal_points; // a crash or a failure at every write and every call
 mod lifecycle; // what is ignored, what triggers a replacement
 mod locals; // values computed from variables
+mod lookups; // what is looked up, now or while applying
 mod moves; // resources that have another address now
 mod order; // what is called, in which order, and what a second plan says
 mod properties; // random stacks among random trouble

@@ -19,6 +19,7 @@ mod first_run; // what the README promises, for real
 mod for_programs; // with `--json` failures are objects, too
 mod graph; // what is declared, and what reads what
 mod limits; // files without end are read up to a limit
+mod lookups; // files and tables looked up, now or while applying
 mod names; // what leads nowhere is found without a state
 mod once_wrong; // what was wrong once
 mod outputs; // what is sensitive is said to be

@@ -1,4 +1,4 @@
-//! `terrace providers`: the technologies of this build, their settings and resource types.
+//! `terrace providers`: the technologies of this build, their settings, resource types and lookups.
 
 use super::Context;
 use super::run::shown;
@@ -59,6 +59,10 @@ fn text(schema: &ProviderSchema) -> String {
     for ty in &schema.resources {
         // Writing to a string cannot fail.
         let _ = write!(text, "\n{}: {}\n{}", ty.name, ty.doc, attributes(&ty.attributes));
+    }
+    for lookup in &schema.lookups {
+        let (arguments, answer) = (attributes(&lookup.arguments), attributes(&lookup.result));
+        let _ = write!(text, "\nlookup {}: {}\n{arguments}  answers\n{answer}", lookup.name, lookup.doc);
     }
     text
 }

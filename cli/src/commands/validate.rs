@@ -30,6 +30,17 @@ pub(super) fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Resul
     for described in &project.stacks {
         diagnostics.extend(lookup::check(&described.compiled, &described.chosen, &project.world.registry).diagnostics);
         diagnostics.extend(graph::order(&described.compiled.components).err().unwrap_or_default());
+        for component in &described.compiled.components {
+            let is_chosen = |key: &str| described.chosen.is_empty() || described.chosen.contains(key);
+            let left_out = component.depends_on.iter().filter(|_| is_chosen(&component.key));
+            let left_out = left_out.filter(|needed| needed.key.as_ref().is_some_and(|key| !is_chosen(key)));
+            diagnostics.extend(left_out.map(|needed| {
+                let message = format!("`{}` depends on `{}`, which is left out here", component.key, needed.text);
+                Diagnostic::note("depends_on_left_out", message)
+                    .at(needed.span)
+                    .hint("it has to be deployed before this component can be")
+            }));
+        }
     }
     report(context.ui, &project.sources, &diagnostics);
     let is_valid = !has_errors(&diagnostics);

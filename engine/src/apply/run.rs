@@ -2,6 +2,7 @@
 
 mod calls;
 mod ending;
+mod lookup;
 mod progress;
 mod record;
 mod shared;
@@ -20,6 +21,7 @@ use calls::Calls;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use lookup::LookedUp;
 use progress::StepProgress;
 use shared::SharedLeases;
 use std::collections::VecDeque;
@@ -71,6 +73,8 @@ enum Finished {
     Called { step: StepId, outcome: Box<Outcome>, prepared: Box<Prepared> },
     /// The intent of a step could not be written: it was not called.
     NotCalled { step: StepId, instance: String, error: StoreError },
+    /// A lookup was answered.
+    LookedUp { step: StepId, found: Box<LookedUp> },
     /// What a step left behind is durable (or is not).
     Recorded { step: StepId, result: Result<(), StoreError>, event: Option<Event> },
 }
@@ -115,7 +119,8 @@ impl<'a> Run<'a> {
         let shared = SharedLeases::of(plan, components, &steps);
         let states = vec![State::Waiting; steps.all.len()];
         let ready = steps.ready();
-        let total = plan.changes().map(|(_, change)| told_steps(change)).sum();
+        let lookups = plan.stacks.iter().flat_map(|stack| &stack.lookups).filter(|lookup| lookup.reason.is_some());
+        let total = plan.changes().map(|(_, change)| told_steps(change)).sum::<usize>() + lookups.count();
         applier.events.take(Event::Started { operation, steps: total });
         Self {
             applier,
@@ -204,6 +209,7 @@ impl<'a> Run<'a> {
                     self.evaluate_outputs(stack, component);
                     self.complete(step);
                 }
+                Some(Step::Lookup { stack, lookup }) => self.look_up(step, stack, lookup),
                 Some(Step::Forward { stack, change }) => {
                     let Some((plan, change)) = self.change(stack, change) else { continue };
                     if change.in_doubt.is_some() {
@@ -280,7 +286,7 @@ impl<'a> Run<'a> {
                 let (plan, change) = self.change(stack, change)?;
                 Some(execute::prepare_removal(self.applier, &plan.stack, change, self.operation, number))
             }
-            Step::ComponentDone { .. } | Step::Barrier => None,
+            Step::ComponentDone { .. } | Step::Lookup { .. } | Step::Barrier => None,
         }
     }
 
@@ -325,6 +331,11 @@ impl<'a> Run<'a> {
                 self.calls.end(&instance);
                 self.break_step(step, error.to_string());
                 self.store_error.get_or_insert(error);
+            }
+            Finished::LookedUp { step, found } => {
+                if let Some(Step::Lookup { stack, lookup }) = self.steps.all.get(step).copied() {
+                    self.looked_up(step, (stack, lookup), *found);
+                }
             }
             Finished::Recorded { step, result, event } => match result {
                 Ok(()) => {

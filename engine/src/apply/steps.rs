@@ -27,6 +27,8 @@ pub(crate) enum Step {
     Forward { stack: usize, change: usize },
     /// Removes the object of a change: deletes, forgets or retains it.
     Remove { stack: usize, change: usize },
+    /// Reads what a lookup could not be told while planning.
+    Lookup { stack: usize, lookup: usize },
     /// All forward steps of a component are done: its outputs are known.
     ComponentDone { stack: usize, component: usize },
     /// A point in the order, nothing to do.
@@ -146,11 +148,63 @@ impl Steps {
                 }
             }
         }
-        Nodes { forward, remove }
+        let mut lookups = HashMap::new();
+        for (at, lookup) in stack.lookups.iter().enumerate().filter(|(_, lookup)| lookup.reason.is_some()) {
+            let step = self.add(Step::Lookup { stack: position, lookup: at });
+            lookups.insert((lookup.address.component.as_str(), lookup.address.name.as_str()), step);
+            if let Some(component) = barriers.get(lookup.address.component.as_str()) {
+                self.order(component.begin, step);
+                self.order(step, component.done);
+            }
+        }
+        Nodes { forward, remove, lookups }
     }
 
-    fn order_stack(&mut self, stack: &StackPlan, Nodes { forward, remove }: &Nodes<'_>) {
+    /// A lookup is read after what it comes after, and before what reads it.
+    fn order_lookups<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>, blocks: &mut Blocks<'p>) {
+        let mut readers: HashMap<(&str, &str), Vec<StepId>> = HashMap::new();
+        for lookup in &stack.lookups {
+            let component = lookup.address.component.as_str();
+            let Some(step) = nodes.lookups.get(&(component, lookup.address.name.as_str())).copied() else { continue };
+            for address in &lookup.depends_on {
+                match nodes.forward.get(address) {
+                    Some(needed) => self.order(*needed, step),
+                    None => {
+                        if let Some(made) = blocks.made(self, address) {
+                            self.order(made, step);
+                        }
+                    }
+                }
+            }
+            for name in &lookup.reads {
+                if let Some(read) = nodes.lookups.get(&(component, name.as_str())) {
+                    self.order(*read, step);
+                }
+            }
+            for name in &lookup.needed_by {
+                readers.entry((component, name)).or_default().push(step);
+            }
+        }
+        if readers.is_empty() {
+            return;
+        }
+        let shared = stack.components.iter().flat_map(|component| {
+            component.shared.iter().map(|shared| ((component.key.as_str(), shared.name.as_str()), &shared.address))
+        });
+        let own = stack.changes.iter().filter(|change| change.deposed.is_none());
+        let own = own.map(|it| ((it.address.component.as_str(), it.address.name.as_str()), &it.address));
+        for (name, address) in own.chain(shared) {
+            let Some(forward) = nodes.forward.get(address) else { continue };
+            for lookup in readers.get(&name).into_iter().flatten() {
+                self.order(*lookup, *forward);
+            }
+        }
+    }
+
+    fn order_stack(&mut self, stack: &StackPlan, nodes: &Nodes<'_>) {
+        let Nodes { forward, remove, .. } = nodes;
         let mut blocks = blocks(stack, forward, remove);
+        self.order_lookups(stack, nodes, &mut blocks);
         for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
             let own_forward = forward.get(&change.address).copied();
             let own_remove = remove.get(&change.address).map(|removal| removal.step);
@@ -229,6 +283,8 @@ impl Steps {
 struct Nodes<'p> {
     forward: HashMap<&'p Address, StepId>,
     remove: HashMap<&'p Address, Removal>,
+    /// The lookups that are read while applying, by component and name.
+    lookups: HashMap<(&'p str, &'p str), StepId>,
 }
 
 /// A shared object is made before, and goes after, what is made after it, in whichever stack of the plan that is: the
@@ -298,6 +354,7 @@ fn blocks<'p>(
     remove: &HashMap<&Address, Removal>,
 ) -> Blocks<'p> {
     let mut blocks = Blocks::default();
+    stack.lookups.iter().flat_map(|lookup| &lookup.depends_on).for_each(|address| blocks.want(address));
     for change in &stack.changes {
         change.depends_on.iter().filter(|address| !forward.contains_key(address)).for_each(|it| blocks.want(it));
         if let Some(prior) = change.prior.as_ref().filter(|_| !remove.is_empty()) {

@@ -2,7 +2,7 @@
 
 use crate::address::{Address, InstanceKey};
 use crate::expression::{Functions, Layered};
-use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
+use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use crate::plan::walk::attributes_value;
 use crate::plan::{Deferred, OutputChange, Part, Plan, SharedName, StackPlan};
 use crate::registry::Registry;
@@ -16,6 +16,8 @@ pub(crate) struct Values {
     resources: HashMap<String, ResourceValues>,
     /// The components that declare a shared resource, each with the name under which it does.
     shared: HashMap<Address, Vec<(String, SharedName)>>,
+    /// Answers of lookups, by component.
+    data: HashMap<String, LookupValues>,
     outputs: ComponentOutputs,
 }
 
@@ -36,8 +38,12 @@ impl Values {
             facts: Facts::default(),
             resources: HashMap::new(),
             shared: HashMap::new(),
+            data: HashMap::new(),
             outputs: HashMap::new(),
         };
+        for lookup in &stack.lookups {
+            values.set_lookup(&lookup.address, lookup.result.clone());
+        }
         for component in &stack.components {
             for shared in &component.shared {
                 let declared = (component.key.clone(), shared.clone());
@@ -89,6 +95,11 @@ impl Values {
         }
     }
 
+    /// Replaces the answer of one lookup.
+    pub(crate) fn set_lookup(&mut self, address: &Address, answer: Value) {
+        self.data.entry(address.component.clone()).or_default().insert(address.name.clone(), answer);
+    }
+
     /// Replaces the value of one output.
     pub(crate) fn set_output(&mut self, output: &OutputChange, value: Value) {
         self.outputs.entry(output.component.clone()).or_default().insert(output.name.clone(), value);
@@ -99,10 +110,11 @@ impl Values {
     /// # Errors
     /// One sentence for each expression that cannot be evaluated, or that is still unknown.
     pub(crate) fn evaluate(&self, deferred: &Deferred, functions: &Functions) -> Result<Value, Vec<String>> {
-        let empty = ResourceValues::new();
+        let (empty, no_data) = (ResourceValues::new(), LookupValues::new());
         let rest = PlanScope {
             facts: &self.facts,
             resources: self.resources.get(&deferred.component).unwrap_or(&empty),
+            data: self.data.get(&deferred.component).unwrap_or(&no_data),
             outputs: &self.outputs,
             each: None,
         };

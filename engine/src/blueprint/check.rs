@@ -12,9 +12,9 @@ use crate::compile::CompiledComponent;
 use crate::descriptor::{Declarations, ResourceDeclaration, Trigger};
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors};
 use crate::expression::{Functions, Reference, ReferenceStep, Template};
-use crate::graph::{self, Visit, templates};
+use crate::graph::{self, Block, Visit, lookup_name, templates};
 use crate::lookup::{Lookup, output_templates};
-use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
+use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use crate::plan::typecheck;
 use crate::registry::Registry;
 use crate::source::Span;
@@ -24,7 +24,8 @@ use terrace_provider::plan::with_defaults;
 use terrace_provider::{Map, Path, ResourceType, Value};
 
 /// Variables that a blueprint may read wherever it stands.
-const ROOTS: [&str; 7] = ["component", "product", "environment", "stack", "settings", "resources", "components"];
+const ROOTS: [&str; 8] =
+    ["component", "product", "environment", "stack", "settings", "resources", "data", "components"];
 
 /// What is wrong with a blueprint.
 #[must_use]
@@ -70,11 +71,23 @@ impl Checker<'_> {
             }
             for template in templates(declaration) {
                 self.specific_paths(template);
+                self.lookup_paths(template, declarations);
+            }
+        }
+        for declaration in &declarations.data {
+            if self.registry.lookup(&declaration.ty.value).is_none() {
+                self.diagnostics.push(self.registry.unknown_lookup(&declaration.ty.value).at(declaration.ty.span));
+            }
+            for template in templates(declaration) {
+                self.look_up(declarations, &roots, |lookup, diagnostics| lookup.template(template, false, diagnostics));
+                self.specific_paths(template);
+                self.lookup_paths(template, declarations);
             }
         }
         for template in declarations.outputs.iter().flat_map(output_templates) {
             self.look_up(declarations, &roots, |lookup, diagnostics| lookup.template(template, false, diagnostics));
             self.specific_paths(template);
+            self.lookup_paths(template, declarations);
         }
         self.walk(declarations, acl);
     }
@@ -110,15 +123,21 @@ impl Checker<'_> {
         };
         let facts = self.facts(acl);
         let mut values = ResourceValues::new();
+        let data = self.answers(declarations);
         for visit in order {
+            if let Visit::Lookup(lookup) = visit {
+                let outputs = ComponentOutputs::new();
+                let scope = PlanScope { facts: &facts, resources: &values, data: &data, outputs: &outputs, each: None };
+                self.arguments(declarations, lookup, &scope);
+            }
             let Visit::Block(block) = visit else { continue };
             let Some(declaration) = declarations.resources.get(block.resource) else { continue };
             let Some((_, ty)) = self.registry.resource_type(&declaration.ty.value) else { continue };
-            let value = self.resource(declaration, ty, &facts, &values);
+            let value = self.resource(declaration, ty, &facts, &values, &data);
             values.insert(declaration.name.value.clone(), value);
         }
         let outputs = ComponentOutputs::new();
-        let scope = PlanScope { facts: &facts, resources: &values, outputs: &outputs, each: None };
+        let scope = PlanScope { facts: &facts, resources: &values, data: &data, outputs: &outputs, each: None };
         for output in &declarations.outputs {
             self.evaluate(&output.value, &scope);
         }
@@ -130,11 +149,12 @@ impl Checker<'_> {
         ty: &ResourceType,
         facts: &Facts,
         values: &ResourceValues,
+        data: &LookupValues,
     ) -> BlockValue {
         let outputs = ComponentOutputs::new();
-        let plain = PlanScope { facts, resources: values, outputs: &outputs, each: None };
+        let plain = PlanScope { facts, resources: values, data, outputs: &outputs, each: None };
         let each = declaration.for_each.as_ref().map(|template| self.first_item(template, &plain));
-        let scope = PlanScope { facts, resources: values, outputs: &outputs, each: each.as_ref() };
+        let scope = PlanScope { facts, resources: values, data, outputs: &outputs, each: each.as_ref() };
         for template in
             [&declaration.when, &declaration.key, &declaration.provider, &declaration.shared].into_iter().flatten()
         {
@@ -146,12 +166,7 @@ impl Checker<'_> {
         };
         let mut found = Vec::new();
         typecheck::check(ty.name, &ty.attributes, &config, &|path| declaration.config.span_at(path), &mut found);
-        // A wrong type may come from the sample where an expression made it; names and literals do not.
-        for diagnostic in &mut found {
-            if diagnostic.code == "wrong_type" && !declaration.config.is_literal() {
-                diagnostic.severity = Severity::Warning;
-            }
-        }
+        soften(&mut found, declaration);
         // What does not depend on the sample was told already.
         found.retain(|diagnostic| !self.diagnostics.contains(diagnostic));
         self.diagnostics.extend(found);
@@ -171,6 +186,45 @@ impl Checker<'_> {
             Some(each) => {
                 let key = each.get("key").and_then(Value::as_str).unwrap_or("sample").to_owned();
                 BlockValue::Instances(IndexMap::from([(InstanceKey::Text(key), value)]))
+            }
+        }
+    }
+
+    /// What lookups answer, as far as their schemas tell: names and no values.
+    fn answers(&self, declarations: &Declarations) -> LookupValues {
+        let answer = |declaration: &ResourceDeclaration| {
+            let (_, lookup) = self.registry.lookup(&declaration.ty.value)?;
+            let value = lookup.result.names().map(|name| (name.to_owned(), Value::Unknown)).collect();
+            Some((declaration.name.value.clone(), value))
+        };
+        declarations.data.iter().filter_map(answer).collect()
+    }
+
+    /// Checks the arguments of a lookup over the sample.
+    fn arguments(&mut self, declarations: &Declarations, lookup: Block, scope: &PlanScope<'_>) {
+        let Some(declaration) = declarations.data.get(lookup.resource) else { return };
+        let Some((_, schema)) = self.registry.lookup(&declaration.ty.value) else { return };
+        let Some(Value::Map(arguments)) = self.evaluate(&declaration.config, scope) else { return };
+        let place = |path: &Path| declaration.config.span_at(path);
+        let mut found = Vec::new();
+        typecheck::check(schema.name, &schema.arguments, &arguments, &place, &mut found);
+        soften(&mut found, declaration);
+        self.diagnostics.extend(found);
+    }
+
+    /// Looks up what a template reads of lookups in their schemas.
+    fn lookup_paths(&mut self, template: &Template, declarations: &Declarations) {
+        for (reference, span) in template.located_references() {
+            let Some(name) = lookup_name(reference) else { continue };
+            let declared = declarations.data.iter().find(|declaration| declaration.name.value == name);
+            let Some((_, schema)) = declared.and_then(|it| self.registry.lookup(&it.ty.value)) else { continue };
+            let Some(ReferenceStep::Key(wanted)) = reference.steps.get(1) else { continue };
+            if schema.result.get(wanted).is_none() {
+                let names: Vec<&str> = schema.result.names().collect();
+                let hint = did_you_mean(wanted, names.iter().copied())
+                    .unwrap_or_else(|| format!("it answers: {}", names.join(", ")));
+                let error = Diagnostic::error("unknown_field", format!("the lookup `{name}` answers no `{wanted}`"));
+                self.diagnostics.push(error.at(span).hint(hint));
             }
         }
     }
@@ -267,10 +321,20 @@ impl Checker<'_> {
     }
 }
 
+/// A wrong type may come from the sample where an expression made it; names and literals do not.
+fn soften(found: &mut [Diagnostic], declaration: &ResourceDeclaration) {
+    for diagnostic in found {
+        if diagnostic.code == "wrong_type" && !declaration.config.is_literal() {
+            diagnostic.severity = Severity::Warning;
+        }
+    }
+}
+
 fn scope<'a>(facts: &'a Facts, each: Option<&'a Value>) -> PlanScope<'a> {
     static NO_RESOURCES: std::sync::LazyLock<ResourceValues> = std::sync::LazyLock::new(ResourceValues::new);
     static NO_OUTPUTS: std::sync::LazyLock<ComponentOutputs> = std::sync::LazyLock::new(ComponentOutputs::new);
-    PlanScope { facts, resources: &NO_RESOURCES, outputs: &NO_OUTPUTS, each }
+    static NO_DATA: std::sync::LazyLock<LookupValues> = std::sync::LazyLock::new(LookupValues::new);
+    PlanScope { facts, resources: &NO_RESOURCES, data: &NO_DATA, outputs: &NO_OUTPUTS, each }
 }
 
 /// The path of a reference to `component.specific`, as far as its steps are plain.

@@ -2,7 +2,9 @@
 
 use super::{Blueprint, Check, Origin, SpecificSchema};
 use crate::decode::{Fields, wrong_type};
-use crate::descriptor::declaration::{check_names, compile, read_blueprint_outputs, read_resources, required_words};
+use crate::descriptor::declaration::{
+    check_names, compile, read_blueprint_outputs, read_lookups, read_resources, required_words,
+};
 use crate::descriptor::stack::check_api_version;
 use crate::descriptor::transitions::read_own_moves;
 use crate::descriptor::{Declarations, Facts, Located};
@@ -44,7 +46,7 @@ fn read_node(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Blueprint> {
     let mut fields = Fields::open(node, "a blueprint", diagnostics)?;
-    fields.not_supported_yet(&["data", "reverse"]);
+    fields.not_supported_yet(&["reverse"]);
     check_api_version(&mut fields);
     check_kind(&mut fields);
     let metadata = fields.required("metadata").and_then(|entry| read_metadata(&entry.value, fields.diagnostics));
@@ -55,11 +57,12 @@ fn read_node(
     let checks = checks.filter_map(|item| read_check(item, sources, fields.diagnostics)).collect();
     let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
     let moved = read_own_moves(fields.list("moved"), fields.diagnostics);
+    let data = read_lookups(fields.list("data"), sources, fields.diagnostics);
     let outputs = fields.optional("outputs");
     let outputs = outputs.map(|entry| read_blueprint_outputs(&entry.value, sources, fields.diagnostics));
     let acl = fields.optional("acl").map(|entry| read_acl(&entry.value, sources, fields.diagnostics));
     fields.finish();
-    let declarations = Declarations { resources, outputs: outputs.unwrap_or_default() };
+    let declarations = Declarations { resources, data, outputs: outputs.unwrap_or_default() };
     let acl = acl.unwrap_or_default();
     check_all_names(&declarations, &acl, diagnostics);
     let metadata = metadata?;
@@ -166,7 +169,7 @@ fn read_acl(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -
     let Some(mut fields) = Fields::open(node, "`acl`", diagnostics) else { return Declarations::default() };
     let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
     fields.finish();
-    Declarations { resources, outputs: Vec::new() }
+    Declarations { resources, ..Declarations::default() }
 }
 
 /// Resources of `acl` live beside the others: their names are unique together, and they may depend on them.
@@ -178,6 +181,7 @@ fn check_all_names(declarations: &Declarations, acl: &Declarations, diagnostics:
     let mut all = declarations.clone();
     let own = diagnostics.len();
     all.outputs.clear();
+    all.data.clear();
     all.resources.extend(acl.resources.iter().cloned());
     check_names(&all, diagnostics);
     // What was wrong without `acl` was said above.

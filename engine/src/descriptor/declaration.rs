@@ -25,15 +25,7 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
     fields.not_supported_yet(&["checks"]);
     let ty = fields.required_text("type");
     let name = fields.required_text("name");
-    let config = match fields.optional("config") {
-        Some(entry) => {
-            if entry.value.as_map().is_none() && !holds_expression(&entry.value) {
-                fields.diagnostics.push(wrong_type("`config`", "a map", &entry.value));
-            }
-            compile(&entry.value, sources, fields.diagnostics)
-        }
-        None => Template { span: node.span, kind: TemplateKind::Literal(Value::Map(Map::new())) },
-    };
+    let config = read_config(&mut fields, node, sources);
     let for_each = template(&mut fields, "forEach", sources);
     let key_entry = fields.optional("key");
     let key = key_entry.map(|entry| compile(&entry.value, sources, fields.diagnostics));
@@ -74,6 +66,54 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
         lifecycle,
         ignore_changes,
         replace_triggered_by,
+        span: node.span,
+    })
+}
+
+fn read_config(fields: &mut Fields<'_, '_>, node: &Node, sources: &Sources) -> Template {
+    let Some(entry) = fields.optional("config") else {
+        return Template { span: node.span, kind: TemplateKind::Literal(Value::Map(Map::new())) };
+    };
+    if entry.value.as_map().is_none() && !holds_expression(&entry.value) {
+        fields.diagnostics.push(wrong_type("`config`", "a map", &entry.value));
+    }
+    compile(&entry.value, sources, fields.diagnostics)
+}
+
+/// Reads the lookups of one component or blueprint.
+pub(crate) fn read_lookups(
+    items: &[Node],
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<ResourceDeclaration> {
+    items.iter().filter_map(|item| read_lookup(item, sources, diagnostics)).collect()
+}
+
+fn read_lookup(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<ResourceDeclaration> {
+    let mut fields = Fields::open(node, "a lookup", diagnostics)?;
+    let ty = fields.required_text("type");
+    let name = fields.required_text("name");
+    let config = read_config(&mut fields, node, sources);
+    let depends_on = fields.texts("dependsOn");
+    let provider = template(&mut fields, "provider", sources);
+    fields.finish();
+    let (ty, name) = (ty?, name?);
+    names::check(&ty, "a lookup", diagnostics);
+    names::check(&name, "a lookup", diagnostics);
+    Some(ResourceDeclaration {
+        ty,
+        name,
+        for_each: None,
+        key: None,
+        when: None,
+        config,
+        depends_on,
+        provider,
+        shared: None,
+        adopt: Adopt::Never,
+        lifecycle: super::Lifecycle::default(),
+        ignore_changes: Vec::new(),
+        replace_triggered_by: Vec::new(),
         span: node.span,
     })
 }
@@ -150,7 +190,8 @@ pub(crate) fn check_names(declarations: &Declarations, diagnostics: &mut Vec<Dia
     let resources = declarations.resources.iter().map(|resource| &resource.name);
     let known = check_unique(resources, "resource", diagnostics);
     check_unique(declarations.outputs.iter().map(|output| &output.name), "output", diagnostics);
-    for resource in &declarations.resources {
+    check_unique(declarations.data.iter().map(|lookup| &lookup.name), "lookup", diagnostics);
+    for resource in declarations.resources.iter().chain(&declarations.data) {
         let depended_on = resource.depends_on.iter().map(|name| ("dependsOn", name.clone()));
         let triggers = resource
             .replace_triggered_by

@@ -3,7 +3,7 @@
 //! Every field is known, so a misspelt one is an error. Files of one `metadata.name` make one stack.
 
 use super::declaration::{
-    check_names, check_unique, compile, read_resources, read_stack_outputs, required_words, unknown_name,
+    check_names, check_unique, compile, read_lookups, read_resources, read_stack_outputs, required_words, unknown_name,
 };
 use super::transitions::{Transitions, read_forgotten, read_imports, read_moves};
 use super::{
@@ -35,7 +35,7 @@ pub struct StackFile {
 /// Reads one `kind: Stack` file.
 pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<StackFile> {
     let mut fields = Fields::open(node, "a stack", diagnostics)?;
-    fields.not_supported_yet(&["data", "checks"]);
+    fields.not_supported_yet(&["checks"]);
     check_api_version(&mut fields);
     fields.optional("kind");
     let name = fields.required("metadata").and_then(|entry| read_metadata(&entry.value, fields.diagnostics));
@@ -81,7 +81,8 @@ fn read_metadata(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Locat
 fn read_declarations(fields: &mut Fields<'_, '_>, sources: &Sources) -> Declarations {
     let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
     let outputs = read_stack_outputs(fields.map("outputs"), sources, fields.diagnostics);
-    Declarations { resources, outputs }
+    let data = read_lookups(fields.list("data"), sources, fields.diagnostics);
+    Declarations { resources, data, outputs }
 }
 
 fn read_component(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Component> {
@@ -212,6 +213,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
     let mut transitions = Transitions::default();
     for file in files {
         own.resources.extend(file.own.resources);
+        own.data.extend(file.own.data);
         own.outputs.extend(file.own.outputs);
         variables.extend(file.variables);
         locals.extend(file.locals);
@@ -227,7 +229,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
         }
     }
     link_components(&mut components, diagnostics);
-    if !own.resources.is_empty() || !own.outputs.is_empty() {
+    if !own.resources.is_empty() || !own.data.is_empty() || !own.outputs.is_empty() {
         let body = Body::Resources(own);
         components.insert(0, Component { key: String::new(), id: None, depends_on: Vec::new(), body, span });
     }

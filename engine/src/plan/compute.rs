@@ -224,7 +224,13 @@ impl Planner<'_> {
             components.push(recorded_component(key, recorded, part));
         }
         let outputs = outputs::changes(walked.outputs, &recorded_components, &components, is_partial);
-        let plan = StackPlan { components, changes: walked.changes, outputs, ..StackPlan::empty(stack.clone()) };
+        let plan = StackPlan {
+            components,
+            changes: walked.changes,
+            outputs,
+            lookups: walked.lookups,
+            ..StackPlan::empty(stack.clone())
+        };
         Ok((plan, lets_go))
     }
 
@@ -341,6 +347,7 @@ impl StackPlan {
             components: Vec::new(),
             changes: Vec::new(),
             outputs: Vec::new(),
+            lookups: Vec::new(),
             owners: Vec::new(),
             owned: Vec::new(),
         }

@@ -8,7 +8,8 @@ mod read;
 mod shapes;
 
 use super::{
-    After, Change, ComponentPlan, Deferred, OutputChange, OwnerChange, Plan, Prior, SharedDeclaration, StackPlan,
+    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, Prior, SharedDeclaration,
+    StackPlan,
 };
 use crate::expression::Template;
 use crate::record::seal_private;
@@ -22,8 +23,8 @@ use serde::Serialize;
 use serde_json::value::to_raw_value;
 use sha2::{Digest, Sha256};
 use shapes::{
-    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, OutputJson, OwnedJson, OwnerJson, PlanJson,
-    PriorJson, StackJson, TemplateJson, Text,
+    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OutputJson, OwnedJson, OwnerJson,
+    PlanJson, PriorJson, StackJson, TemplateJson, Text,
 };
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -193,8 +194,24 @@ impl Writing<'_> {
             components: stack.components.iter().map(component).collect::<Result<_, WireError>>()?,
             changes: stack.changes.iter().map(|change| text(&self.change(change)?)).collect::<Result<_, _>>()?,
             outputs: stack.outputs.iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
+            lookups: stack.lookups.iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             owners: stack.owners.iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: stack.owned.iter().cloned().map(OwnedJson::from).collect(),
+        })
+    }
+
+    fn lookup(&mut self, lookup: &Lookup) -> Result<LookupJson, WireError> {
+        Ok(LookupJson {
+            address: lookup.address.clone(),
+            provider: lookup.provider.clone(),
+            arguments: encode_map(&lookup.arguments, self.seal.values())?,
+            deferred: lookup.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            depends_on: lookup.depends_on.clone(),
+            reads: lookup.reads.clone(),
+            needed_by: lookup.needed_by.clone(),
+            reason: lookup.reason,
+            result: encode(&lookup.result, self.seal.values())?,
+            place: lookup.place.clone(),
         })
     }
 

@@ -23,6 +23,9 @@ pub(crate) enum BlockValue {
 /// Values of the planned resources of one component, by name.
 pub(crate) type ResourceValues = HashMap<String, BlockValue>;
 
+/// Answers of the lookups of one component, by name.
+pub(crate) type LookupValues = HashMap<String, Value>;
+
 /// Outputs of components by key.
 pub(crate) type ComponentOutputs = HashMap<String, Map>;
 
@@ -42,6 +45,7 @@ pub(crate) struct Facts {
 pub(crate) struct PlanScope<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) resources: &'a ResourceValues,
+    pub(crate) data: &'a LookupValues,
     pub(crate) outputs: &'a ComponentOutputs,
     pub(crate) each: Option<&'a Value>,
 }
@@ -51,6 +55,7 @@ impl Scope for PlanScope<'_> {
         match root {
             "resources" => self.resource(steps),
             "components" => self.component(steps),
+            "data" => self.lookup(steps),
             "each" => match self.each {
                 Some(each) => descend(each, "each", steps),
                 None => Err(Missing {
@@ -88,6 +93,19 @@ impl PlanScope<'_> {
             }),
             Some(BlockValue::Single(value)) => descend(value, &format!("resources.{name}"), rest),
             Some(BlockValue::Instances(instances)) => instance(instances, name, rest),
+        }
+    }
+
+    fn lookup(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        let Some((ReferenceStep::Key(name), rest)) = steps.split_first() else {
+            return Err(plain("`data` needs the name of one lookup"));
+        };
+        match self.data.get(name) {
+            Some(value) => descend(value, &format!("data.{name}"), rest),
+            None => Err(Missing {
+                message: format!("`data` has no `{name}`"),
+                hint: did_you_mean(name, self.data.keys().map(String::as_str)),
+            }),
         }
     }
 
@@ -163,7 +181,7 @@ pub(crate) fn key_text(key: &InstanceKey) -> String {
 fn unknown_root(root: &str, facts: &Facts) -> Missing {
     let component = facts.component.as_ref().map(|_| "component");
     let roots = facts.roots.keys().map(String::as_str);
-    let known = component.into_iter().chain(roots).chain(["resources", "components", "each"]);
+    let known = component.into_iter().chain(roots).chain(["resources", "components", "data", "each"]);
     let listed: Vec<&str> = known.clone().collect();
     Missing {
         message: format!("there is no variable `{root}` here"),

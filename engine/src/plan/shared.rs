@@ -187,6 +187,11 @@ impl SharedRows {
         self.planned.insert(address, Planned { stack: stack.clone(), value, change });
     }
 
+    /// What is done to all resources that were declared so far.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.planned.values().filter_map(|planned| planned.change.as_ref())
+    }
+
     /// The changes of the resources that a stack declared first.
     pub(crate) fn take_changes(&mut self, stack: &StackId) -> Vec<Change> {
         let of_stack = self.planned.values_mut().filter(|planned| planned.stack == *stack);

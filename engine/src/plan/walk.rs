@@ -4,6 +4,7 @@
 mod dependencies;
 mod ending;
 mod expand;
+pub(crate) mod lookups;
 mod prepare;
 mod repetition;
 mod transitions;
@@ -15,9 +16,9 @@ use super::compute::{PlanFailure, Planner};
 use super::outputs::PlannedOutput;
 use super::refresh::Loaded;
 use super::resource::{self, Wanted};
-use super::scope::{BlockValue, ComponentOutputs, Facts, PlanScope, ResourceValues};
+use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
-use super::{Change, Deferred, SharedName};
+use super::{Change, Deferred, Lookup, SharedName};
 use crate::address::{Address, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::ResourceDeclaration;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use terrace_provider::{Attributes, Map, ResourceType, Session, Value};
 
 /// Variables that a saved plan evaluates from what it does, instead of keeping their values.
-pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components"];
+pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components", "data"];
 
 /// What a walk found.
 pub(crate) struct Walked {
@@ -40,6 +41,7 @@ pub(crate) struct Walked {
     /// The shared resources that components declare.
     pub(crate) shared: BTreeMap<String, Vec<SharedName>>,
     pub(crate) outputs: Vec<PlannedOutput>,
+    pub(crate) lookups: Vec<Lookup>,
     pub(crate) reads: Vec<Read>,
 }
 
@@ -60,6 +62,7 @@ pub(crate) struct Walk<'a, 'p> {
     absent_reads: Vec<Read>,
     /// Addresses whose imports are accounted for.
     imported: BTreeSet<Address>,
+    lookups: lookups::Lookups,
 }
 
 /// What the walk knows of one component.
@@ -68,6 +71,10 @@ struct ComponentPart<'a> {
     is_chosen: bool,
     facts: Facts,
     values: ResourceValues,
+    /// Answers of its lookups, by name.
+    data: LookupValues,
+    /// Its lookups, by name.
+    lookups: HashMap<String, Lookup>,
     /// Where the changes of a declaration stand among all, by name.
     changes: HashMap<String, Range<usize>>,
     /// Positions of declarations by name.
@@ -124,6 +131,8 @@ impl<'a, 'p> Walk<'a, 'p> {
                     urns: Arc::clone(&urns),
                 },
                 values: ResourceValues::new(),
+                data: LookupValues::new(),
+                lookups: HashMap::new(),
                 changes: HashMap::new(),
                 names: names(&component.declarations),
                 shared: HashMap::new(),
@@ -151,6 +160,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             outputs: Vec::new(),
             absent_reads: Vec::new(),
             imported: BTreeSet::new(),
+            lookups: lookups::Lookups::default(),
         }
     }
 
@@ -158,6 +168,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         for visit in order {
             match visit {
                 Visit::Block(block) => self.block(*block, diagnostics).await?,
+                Visit::Lookup(lookup) => self.lookup(*lookup, diagnostics).await,
                 Visit::End(component) => self.end(*component, diagnostics),
             }
         }
@@ -222,7 +233,9 @@ impl<'a, 'p> Walk<'a, 'p> {
                 return Ok(None);
             };
             let Some(session) = self.session(&provider, declaration, diagnostics).await else { return Ok(None) };
-            let Some(mut prepared) = self.prepare(part, declaration, ty, &config, &scope, diagnostics) else {
+            let Some(mut prepared) =
+                self.prepare(part, declaration, ty.name, &ty.attributes, &config, &scope, diagnostics)
+            else {
                 return Ok(None);
             };
             prepared.triggered_by.clone_from(&triggered_by);
@@ -335,7 +348,13 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 
     fn scope<'s>(&'s self, part: &'s ComponentPart<'_>, each: Option<&'s Value>) -> PlanScope<'s> {
-        PlanScope { facts: &part.facts, resources: &part.values, outputs: &self.component_outputs, each }
+        PlanScope {
+            facts: &part.facts,
+            resources: &part.values,
+            data: &part.data,
+            outputs: &self.component_outputs,
+            each,
+        }
     }
 }
 

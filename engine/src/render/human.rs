@@ -7,8 +7,9 @@ use super::paint::{Paint, Painter};
 use super::text::{cut, visible};
 use super::totals::{details, is_listed, to_do, totals, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
+use crate::action::Action;
 use crate::address::SHARED;
-use crate::plan::{Change, Mode, OutputChange, OwnerChange, Part, Plan, StackPlan};
+use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -71,6 +72,7 @@ pub fn plan(plan: &Plan, options: &Human) -> String {
 struct Section<'a> {
     is_going: bool,
     changes: Vec<&'a Change>,
+    lookups: Vec<&'a Lookup>,
     owners: Vec<&'a OwnerChange>,
 }
 
@@ -93,6 +95,9 @@ impl Screen {
         let mut sections: IndexMap<&str, Section<'_>> = IndexMap::new();
         for change in stack.changes.iter().filter(|change| self.is_shown(change)) {
             sections.entry(&change.address.component).or_default().changes.push(change);
+        }
+        for lookup in stack.lookups.iter().filter(|lookup| !is_brief && lookup.reason.is_some()) {
+            sections.entry(&lookup.address.component).or_default().lookups.push(lookup);
         }
         for owner in stack.owners.iter().filter(|owner| !is_brief && owner.is_change()) {
             sections.entry(&owner.ownership.component).or_default().owners.push(owner);
@@ -128,6 +133,11 @@ impl Screen {
         let column = heads.iter().filter_map(width).max().unwrap_or_default();
         for (change, head) in section.changes.iter().zip(heads) {
             self.change(plan, change, &head, column);
+        }
+        for lookup in &section.lookups {
+            let sign = self.painter.sign(Action::Read.sign());
+            let name = visible(&lookup.address.local().to_string()).into_owned();
+            self.line(&format!("  {sign} {name}   {}", lookup.reason.map(ReadReason::text).unwrap_or_default()));
         }
         for owner in &section.owners {
             let sign = self.painter.sign(owner.action.sign());

@@ -32,6 +32,9 @@ pub fn plan(plan: &Plan, digest: &str) -> Json {
     let changes = |keep: fn(&Change) -> bool| plan.changes().filter(move |(_, change)| keep(change));
     let resource_changes: Vec<Json> =
         changes(|_| true).map(|(stack, change)| resources::change(plan, stack, change)).collect();
+    let lookups = plan.stacks.iter().flat_map(|stack| stack.lookups.iter().map(move |lookup| (stack, lookup)));
+    let reads = lookups.filter_map(|(stack, lookup)| resources::read(plan, stack, lookup));
+    let resource_changes: Vec<Json> = resource_changes.into_iter().chain(reads).collect();
     let resource_drift: Vec<Json> =
         plan.changes().filter_map(|(stack, change)| resources::drift(plan, stack, change)).collect();
     json!({

@@ -10,8 +10,8 @@ pub use applying::Applying;
 use super::json::{TERRAFORM_VERSION, data_loss, index, module_address, name, output_action, outputs, qualified};
 use super::totals::{to_do, totals};
 use crate::action::{Action, Reason};
-use crate::address::{Address, StackId};
-use crate::plan::{Change, Mode, Note, Plan, StackPlan};
+use crate::address::{Address, LOOKUP, StackId};
+use crate::plan::{Change, Lookup, Mode, Note, Plan, StackPlan};
 use jiff::Timestamp;
 use serde_json::{Map as Object, Value as Json, json};
 use terrace_provider::Severity;
@@ -45,7 +45,9 @@ pub fn plan(plan: &Plan, at: Timestamp) -> Vec<Json> {
         .changes()
         .filter(|(_, change)| change.is_change())
         .map(|(stack, change)| planned_change(plan, stack, change, at));
-    diagnostics.chain(drift).chain(changes).chain([summary(plan, at), planned_outputs(plan, at)]).collect()
+    let lookups = plan.stacks.iter().flat_map(|stack| stack.lookups.iter().map(move |lookup| (stack, lookup)));
+    let reads = lookups.filter_map(|(stack, lookup)| planned_read(plan, stack, lookup, at));
+    diagnostics.chain(drift).chain(changes).chain(reads).chain([summary(plan, at), planned_outputs(plan, at)]).collect()
 }
 
 /// How bad a line is.
@@ -113,15 +115,27 @@ fn resource_of(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
 }
 
 fn resource(address: &Address, qualified: &str) -> Json {
+    let ty = address.ty.strip_prefix(LOOKUP).unwrap_or(&address.ty);
     json!({
         "addr": qualified,
         "module": module_address(address).unwrap_or_default(),
         "resource": address.local().to_string(),
-        "implied_provider": address.ty.split('_').next().unwrap_or_default(),
-        "resource_type": address.ty,
+        "implied_provider": ty.split('_').next().unwrap_or_default(),
+        "resource_type": ty,
         "resource_name": name(address),
         "resource_key": index(address),
     })
+}
+
+/// A lookup that is read while applying; none for one that was answered.
+fn planned_read(plan: &Plan, stack: &StackPlan, lookup: &Lookup, at: Timestamp) -> Option<Json> {
+    let reason = lookup.reason?.terraform();
+    let resource = resource(&lookup.address, &qualified(plan, &stack.stack, &lookup.address.to_string()));
+    let told = json!({ "resource": resource, "action": word(Action::Read), "reason": reason });
+    let mut line = line(Level::Info, "planned_change", format!("{}: Plan to read", lookup.address), at);
+    line.insert("change".to_owned(), told);
+    put(&mut line, "terrace", json!({ "action": Action::Read }));
+    Some(Json::Object(line))
 }
 
 fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp) -> Json {

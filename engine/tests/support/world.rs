@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned,
-    Private, Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Lookup, Object, Observed,
+    Planned, Private, Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,8 @@ pub struct Remote {
     pub hung: CancellationToken,
     /// Faults by the beginning of a call's text.
     pub faults: BTreeMap<String, Fault>,
+    /// What lookups see instead of an object, by key.
+    pub seen: BTreeMap<String, Attributes>,
     /// How many calls run now, and the most there ever were.
     pub running: (usize, usize),
     next_id: u64,
@@ -103,6 +105,16 @@ impl World {
             version: "1.0.0",
             doc: "A world for tests.",
             resources: vec![thing, data, slow, note],
+            lookups: vec![Lookup {
+                name: "world_thing",
+                doc: "Looks at a thing.",
+                arguments: Object(vec![
+                    Attribute::new("key", AttributeType::String, "Names it.").required(),
+                    Attribute::new("password", AttributeType::String, "Opens it.").sensitive(),
+                ]),
+                result: attributes(),
+                objects: &["world_thing", "world_data"],
+            }],
             ..ProviderSchema::default()
         };
         Self { schema, remote }
@@ -291,6 +303,15 @@ impl Session for Connected {
         }
         self.ask(format!("import {id}")).await?;
         Ok(self.remote.lock().unwrap().objects.get(id).map(observed))
+    }
+
+    async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        assert_eq!(name, "world_thing");
+        let key = key(arguments);
+        self.ask(format!("look at {key}")).await?;
+        let remote = self.remote.lock().unwrap();
+        let found = remote.seen.get(&key).or_else(|| remote.objects.get(&key)).cloned();
+        found.ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("there is no thing `{key}`")))
     }
 
     async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

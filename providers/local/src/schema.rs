@@ -1,4 +1,4 @@
-//! What the provider declares: no settings, four resource types.
+//! What the provider declares: no settings, four resource types, one lookup.
 
 use crate::blueprints;
 use crate::resources::{command, directory, file, value};
@@ -18,7 +18,7 @@ pub fn provider() -> ProviderSchema {
             directory::resource_type(),
             command::resource_type(),
         ],
-        lookups: Vec::new(),
+        lookups: vec![file::lookup()],
         blueprints: blueprints::embedded(),
         sql_type: None,
         identity: None,

@@ -7,8 +7,8 @@ use crate::resources::file::Files;
 use crate::resources::{command, directory, file, value};
 use async_trait::async_trait;
 use terrace_provider::{
-    Attempt, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded,
-    ResourceType, Session, Settings,
+    Attempt, Attributes, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError,
+    Recorded, ResourceType, Session, Settings,
 };
 
 /// An instance of the `local` provider, bound to one project folder.
@@ -86,6 +86,13 @@ impl Session for LocalSession {
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         self.of(ty)?.import(ty, id).await
+    }
+
+    async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        match name {
+            file::NAME => self.files.lookup(name, arguments).await,
+            other => Err(ProviderError::bug(format!("the local provider has no lookup `{other}`"))),
+        }
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

@@ -1,6 +1,6 @@
 //! The tables of a provider's README, written from its schema so that they cannot be wrong.
 
-use crate::{Attribute, Object, ProviderSchema, ResourceType};
+use crate::{Attribute, Lookup, Object, ProviderSchema, ResourceType};
 use std::fmt::Write as _;
 
 /// The settings of a provider as a Markdown table; a sentence when there are none.
@@ -25,6 +25,19 @@ pub fn resource_table(schema: &ProviderSchema) -> String {
         let _ = write!(text, "\n### `{}`\n\n{}", ty.name, attribute_table("attribute", &ty.attributes));
     }
     text
+}
+
+/// The lookups of a provider as Markdown: what each is asked with and what it answers; a sentence when there are none.
+#[must_use]
+pub fn lookup_table(schema: &ProviderSchema) -> String {
+    if schema.lookups.is_empty() {
+        return "There are no lookups.\n".to_owned();
+    }
+    let lookup = |lookup: &Lookup| {
+        let tables = attribute_table("argument", &lookup.arguments) + "\n" + &attribute_table("answer", &lookup.result);
+        format!("### `data: {{type: {}}}`\n\n{}\n\n{tables}", lookup.name, lookup.doc)
+    };
+    schema.lookups.iter().map(lookup).collect::<Vec<_>>().join("\n")
 }
 
 fn attribute_table(what: &str, object: &Object) -> String {

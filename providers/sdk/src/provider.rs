@@ -74,7 +74,8 @@ pub trait Session: Send + Sync {
         Vec::new()
     }
 
-    /// Answers a lookup.
+    /// Answers a lookup; arguments were checked against its schema, defaults filled in. What it looks for and is not
+    /// there is `NotFound`.
     async fn lookup(&self, name: &str, _arguments: &Attributes) -> Result<Attributes, ProviderError> {
         Err(ProviderError::bug(format!("there is no lookup `{name}`")))
     }

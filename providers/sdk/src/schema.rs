@@ -50,6 +50,12 @@ impl ProviderSchema {
     pub fn resource(&self, name: &str) -> Option<&ResourceType> {
         self.resources.iter().find(|ty| ty.name == name)
     }
+
+    /// The lookup of that name.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<&Lookup> {
+        self.lookups.iter().find(|lookup| lookup.name == name)
+    }
 }
 
 /// A file compiled into the provider.
@@ -323,7 +329,7 @@ impl AttributeType {
     }
 }
 
-/// Read-only data that a blueprint may ask for.
+/// Read-only data that a stack or a blueprint may ask for.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     /// `<provider>_<noun>`.
@@ -332,6 +338,9 @@ pub struct Lookup {
     pub doc: &'static str,
     /// What it is asked with.
     pub arguments: Object,
-    /// What it answers.
+    /// What it answers: always all of it, null where there is nothing to say.
     pub result: Object,
+    /// The resource types whose objects it looks at: their identity is among the arguments, and what they have in
+    /// common with the result has the same name. An object that is only planned answers from its plan.
+    pub objects: &'static [&'static str],
 }

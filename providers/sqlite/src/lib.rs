@@ -15,6 +15,7 @@ mod declared_type;
 mod error;
 mod identifier;
 mod index;
+mod lookup;
 mod mark;
 mod object;
 mod object_id;

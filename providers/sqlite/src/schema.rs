@@ -1,7 +1,8 @@
-//! What the provider declares: its settings and its four resource types.
+//! What the provider declares: its settings, its four resource types and its lookups.
 
 use crate::blueprints::BLUEPRINTS;
 use crate::connection::BUSY_SECONDS;
+use crate::lookup::lookups;
 use crate::sql_type::sql_type;
 use std::time::Duration;
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Value};
@@ -27,7 +28,7 @@ pub(crate) fn schema() -> ProviderSchema {
             .default_value(BUSY_SECONDS),
         ]),
         resources: vec![database(), table(), view(), index()],
-        lookups: Vec::new(),
+        lookups: lookups(),
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: Some(sql_type),
         identity: None,

@@ -5,7 +5,7 @@ use crate::connection::{Access, File, Folders};
 use crate::error::{Failure, from_sqlite};
 use crate::mark::Mark;
 use crate::object::{self, Seen};
-use crate::{database, identifier, index, object_id, table, view};
+use crate::{database, identifier, index, lookup, object_id, table, view};
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -332,6 +332,11 @@ impl Session for SqliteSession {
         };
         let target = self.target(ty, &identity)?;
         off_thread(move || Ok(target.observe(&Attributes::new())?.map(|(observed, _)| observed))).await
+    }
+
+    async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        let (name, folders, arguments) = (name.to_owned(), self.folders.clone(), arguments.clone());
+        off_thread(move || lookup::answer(&name, &folders, &arguments)).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

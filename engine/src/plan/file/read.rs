@@ -1,11 +1,12 @@
 //! From the shapes of a plan file back to a plan.
 
 use super::super::{
-    After, Change, ComponentPlan, Deferred, OutputChange, OwnerChange, Plan, Prior, SharedDeclaration, StackPlan,
+    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, Prior, SharedDeclaration,
+    StackPlan,
 };
 use super::shapes::{
-    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, OutputJson, OwnedJson, OwnerJson, PlanJson,
-    PriorJson, StackJson, Text,
+    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OutputJson, OwnedJson, OwnerJson,
+    PlanJson, PriorJson, StackJson, Text,
 };
 use super::{FileError, Json};
 use crate::duration;
@@ -77,8 +78,24 @@ impl<'a> Reading<'a> {
             components: json.components.into_iter().map(component).collect::<Result<_, WireError>>()?,
             changes,
             outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
+            lookups: json.lookups.into_iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             owners: json.owners.into_iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: json.owned.into_iter().map(Ownership::from).collect(),
+        })
+    }
+
+    fn lookup(&self, json: LookupJson) -> Result<Lookup, FileError> {
+        Ok(Lookup {
+            address: json.address,
+            provider: json.provider,
+            arguments: decode_map(&json.arguments, self.seal)?,
+            deferred: json.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            depends_on: json.depends_on,
+            reads: json.reads,
+            needed_by: json.needed_by,
+            reason: json.reason,
+            result: decode(&json.result, self.seal)?,
+            place: json.place,
         })
     }
 

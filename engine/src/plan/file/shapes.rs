@@ -1,6 +1,6 @@
 //! The shapes that a plan file is made of.
 
-use super::super::{DataLossNote, Mode, Note, Origin, OwnerAction, Part, SharedName};
+use super::super::{DataLossNote, Mode, Note, Origin, OwnerAction, Part, ReadReason, SharedName};
 use super::Json;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -51,6 +51,8 @@ pub(super) struct StackJson {
     pub(super) components: Vec<ComponentJson>,
     pub(super) changes: Vec<Text>,
     pub(super) outputs: Vec<OutputJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) lookups: Vec<LookupJson>,
     pub(super) owners: Vec<OwnerJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) owned: Vec<OwnedJson>,
@@ -152,6 +154,26 @@ pub(super) struct OutputJson {
     pub(super) deferred: Option<DeferredJson>,
     pub(super) is_public: bool,
     pub(super) label: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct LookupJson {
+    pub(super) address: Address,
+    pub(super) provider: String,
+    pub(super) arguments: Json,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deferred: Option<DeferredJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) depends_on: Vec<Address>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) reads: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) needed_by: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<ReadReason>,
+    pub(super) result: Json,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<Place>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -26,6 +26,7 @@ impl Walk<'_, '_> {
                 self.add_instances(part, name, key.as_ref(), &mut found);
             }
         }
+        self.lookup_dependencies(part, declaration, &mut found);
         for name in &declaration.depends_on {
             self.add_instances(part, &name.value, None, &mut found);
         }

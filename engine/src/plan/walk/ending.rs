@@ -70,8 +70,9 @@ impl Walk<'_, '_> {
         moved::follow(&mut self.changes);
         let mut reads = std::mem::take(&mut self.loaded.reads);
         reads.append(&mut self.absent_reads);
+        let lookups = self.parts.iter_mut().flat_map(ComponentPart::take_lookups).collect();
         let shared = self.parts.into_iter().map(|part| (part.component.key.clone(), part.shared_names())).collect();
-        Ok(Walked { changes: self.changes, shared, outputs: self.outputs, reads })
+        Ok(Walked { changes: self.changes, shared, outputs: self.outputs, lookups, reads })
     }
 }
 

@@ -7,15 +7,17 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scope, Template};
 use std::sync::Arc;
-use terrace_provider::{Map, Path, ResourceType, Session, Value};
+use terrace_provider::{Map, Object, Path, Session, Value};
 
 impl Walk<'_, '_> {
-    /// Evaluates and checks the configuration of one instance.
+    /// Evaluates and checks the configuration of one instance, or the arguments of a lookup.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing of one instance")]
     pub(super) fn prepare(
         &self,
         part: &ComponentPart<'_>,
         declaration: &ResourceDeclaration,
-        ty: &ResourceType,
+        ty: &str,
+        attributes: &Object,
         template: &Arc<Template>,
         scope: &PlanScope<'_>,
         diagnostics: &mut Vec<Diagnostic>,
@@ -40,7 +42,7 @@ impl Walk<'_, '_> {
         };
         let before = diagnostics.len();
         let place = |path: &Path| template.span_at(path);
-        typecheck::check(ty.name, &ty.attributes, &config, &place, diagnostics);
+        typecheck::check(ty, attributes, &config, &place, diagnostics);
         if diagnostics.iter().skip(before).any(Diagnostic::is_error) {
             return None;
         }

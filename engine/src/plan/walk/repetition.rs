@@ -113,7 +113,7 @@ impl Walk<'_, '_> {
     ) -> Option<Attributes> {
         let scope = self.scope(part, instance?.each.as_ref());
         let config: Arc<Template> = Arc::new(declaration.config.clone());
-        let prepared = self.prepare(part, declaration, ty, &config, &scope, diagnostics)?;
+        let prepared = self.prepare(part, declaration, ty.name, &ty.attributes, &config, &scope, diagnostics)?;
         ty.identity_of(&prepared.config)
     }
 }

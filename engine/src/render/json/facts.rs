@@ -2,7 +2,7 @@
 
 use super::{counts, has_managed_changes, qualified};
 use crate::action::Action;
-use crate::plan::{Change, DataLossNote, Note, OwnerChange, Plan, StackPlan};
+use crate::plan::{Change, DataLossNote, Lookup, Note, OwnerChange, Plan, StackPlan};
 use serde_json::{Map as Object, Value as Json, json};
 
 /// Facts of the plan as a whole.
@@ -59,6 +59,24 @@ fn of_stack_plan(stack: &StackPlan) -> Json {
         "components": components,
         "owners": stack.owners.iter().filter(|owner| owner.is_change()).map(owner).collect::<Vec<_>>(),
     })
+}
+
+/// Facts of one lookup.
+pub(crate) fn of_lookup(stack: &StackPlan, lookup: &Lookup) -> Json {
+    let mut facts = Object::new();
+    let mut put = |name: &str, value: Json| facts.insert(name.to_owned(), value);
+    put("stack", json!(stack.stack));
+    put("component", lookup.address.component.as_str().into());
+    put("action", json!(Action::Read));
+    put("provider", lookup.provider.as_str().into());
+    put("generation", 0.into());
+    if let Some(place) = &lookup.place {
+        put("place", json!(place));
+    }
+    if !lookup.depends_on.is_empty() {
+        put("depends_on", json!(lookup.depends_on));
+    }
+    Json::Object(facts)
 }
 
 /// Facts of one change.

@@ -5,7 +5,7 @@ use super::{actions, qualified};
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey};
 use crate::diff::changed_attributes;
-use crate::plan::{Change, Plan, Prior, StackPlan};
+use crate::plan::{Change, Lookup, Plan, Prior, StackPlan};
 use crate::render::value::hidden_like;
 use serde_json::{Map as Object, Value as Json, json};
 use std::collections::BTreeMap;
@@ -13,7 +13,11 @@ use terrace_provider::{Attributes, Value};
 
 /// The provider of a resource type, as the three-part name that readers expect.
 pub(crate) fn provider_name(address: &Address) -> String {
-    let provider = address.ty.split_once('_').map_or(address.ty.as_str(), |(provider, _)| provider);
+    provider_of(&address.ty)
+}
+
+fn provider_of(ty: &str) -> String {
+    let provider = ty.split_once('_').map_or(ty, |(provider, _)| provider);
     format!("terrace.dev/terrace/{provider}")
 }
 
@@ -44,6 +48,28 @@ pub(crate) fn change(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
     }
     entry.insert("terrace".to_owned(), super::facts::of_change(stack, change));
     Json::Object(entry)
+}
+
+/// One entry of `resource_changes` for a lookup that is read while applying; none for one that was answered.
+pub(crate) fn read(plan: &Plan, stack: &StackPlan, lookup: &Lookup) -> Option<Json> {
+    let reason = lookup.reason?;
+    let address = &lookup.address;
+    let mut sides = Sides::of(None, Some(&lookup.result)).to_json();
+    sides.insert("actions".to_owned(), json!(["read"]));
+    let mut entry = Object::new();
+    let mut put = |name: &str, value: Json| entry.insert(name.to_owned(), value);
+    put("address", qualified(plan, &stack.stack, &address.to_string()).into());
+    if let Some(module) = module_address(address) {
+        put("module_address", qualified(plan, &stack.stack, &module).into());
+    }
+    put("mode", "data".into());
+    put("type", lookup.name().into());
+    put("name", address.name.as_str().into());
+    put("provider_name", provider_of(lookup.name()).into());
+    put("change", Json::Object(sides));
+    put("action_reason", reason.terraform().into());
+    put("terrace", super::facts::of_lookup(stack, lookup));
+    Some(Json::Object(entry))
 }
 
 /// One entry of `resource_drift`; `None` for a resource that is as recorded.

@@ -5,7 +5,7 @@ use super::attention::group;
 use super::budget::{Budget, Page};
 use super::escape::{fenced, html};
 use crate::action::Action;
-use crate::plan::{Change, OutputChange, OwnerChange, Plan, StackPlan};
+use crate::plan::{Change, Lookup, OutputChange, OwnerChange, Plan, ReadReason, StackPlan};
 use crate::render::attributes::{Style, body};
 use crate::render::headline;
 use crate::render::human::{output_difference, output_name};
@@ -124,6 +124,9 @@ fn folds(plan: &Plan) -> Vec<Fold> {
         for change in stack.changes.iter().filter(|change| is_listed(change)) {
             components.entry(&change.address.component).or_default().push(Entry::of(plan, change));
         }
+        for lookup in stack.lookups.iter().filter(|lookup| lookup.reason.is_some()) {
+            components.entry(&lookup.address.component).or_default().push(Entry::of_lookup(lookup));
+        }
         for owner in stack.owners.iter().filter(|owner| owner.is_change()) {
             components.entry(&owner.ownership.component).or_default().push(Entry::of_owner(owner));
         }
@@ -165,6 +168,12 @@ impl Entry {
             bodies: Default::default(),
             group: group.to_owned(),
         }
+    }
+
+    fn of_lookup(lookup: &Lookup) -> Self {
+        let name = lookup.address.local().to_string();
+        let text = format!("{}   {}", visible(&name), lookup.reason.map(ReadReason::text).unwrap_or_default());
+        Self::of_line(Action::Read.sign(), &text, "  lookup")
     }
 
     fn of_owner(owner: &OwnerChange) -> Self {

@@ -178,6 +178,7 @@ pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
         components,
         changes,
         outputs: Vec::new(),
+        lookups: Vec::new(),
         owners: Vec::new(),
         owned: Vec::new(),
     }

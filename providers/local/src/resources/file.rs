@@ -17,7 +17,7 @@ use content::Summary;
 use content::{Content, Stored};
 use std::time::Duration;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, LostCall, Object, Observed, Planned,
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Lookup, LostCall, Object, Observed, Planned,
     PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
 use write::Existing;
@@ -60,6 +60,29 @@ pub fn resource_type() -> ResourceType {
                 Attribute::new("id", AttributeType::String, "The path in its normal form; the import id.").stable(),
             ]),
         )
+    }
+}
+
+/// The schema of the lookup `local_file`.
+#[must_use]
+pub fn lookup() -> Lookup {
+    Lookup {
+        name: NAME,
+        doc: "A file of the project folder as it is.",
+        arguments: Object(vec![
+            Attribute::new("path", AttributeType::String, "Where it is, relative to the project folder.").required(),
+            Attribute::new("sensitive", AttributeType::Bool, "Redacts the content, its digest and its size.")
+                .default_value(false),
+        ]),
+        result: Object(vec![
+            Attribute::new("path", AttributeType::String, "Where it is, relative to the project folder."),
+            Attribute::new("content", AttributeType::String, "What it holds, where that is text of at most 16 MiB."),
+            Attribute::new("contentBase64", AttributeType::String, "What it holds, where that is no text."),
+            Attribute::new("mode", AttributeType::String, "Its permission bits, octal."),
+            Attribute::new("sha256", AttributeType::String, "The SHA-256 of what it holds, hexadecimal."),
+            Attribute::new("size", AttributeType::Int, "How many bytes it holds."),
+        ]),
+        objects: &[NAME],
     }
 }
 
@@ -120,6 +143,11 @@ impl Session for Files {
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let attempt = attempt.clone();
         self.project.blocking(move |project| find(project, &attempt)).await
+    }
+
+    async fn lookup(&self, _name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        let arguments = arguments.clone();
+        self.project.blocking(move |project| look_up(project, &arguments)).await
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
@@ -245,6 +273,16 @@ fn import(project: &Project, id: &str) -> Result<Option<Observed>, ProviderError
     // An empty value of the form asks for the content in that form.
     expected.insert(form.to_owned(), "".into());
     observe(project, &expected)
+}
+
+fn look_up(project: &Project, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+    let path = text(arguments, "path").unwrap_or_default();
+    let found = import(project, path)?
+        .ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("`path` is `{path}`: there is no such file")))?;
+    let is_sensitive = truth(arguments, "sensitive") == Some(true);
+    let is_hidden = |name: &str| is_sensitive && TELLING.contains(&name);
+    let entry = |(name, value): (String, Value)| (name.clone(), marked(value, is_hidden(&name)));
+    Ok(found.attributes.into_iter().map(entry).collect())
 }
 
 /// An error of the file system at a file's path.

@@ -1,0 +1,116 @@
+//! Lookups that could not be answered while planning: read once what they wait for is there, and held to what the plan
+//! says of them. They change nothing, so nothing of them is journalled.
+
+use super::super::Failed;
+use super::super::steps::StepId;
+use super::{Finished, Run, State};
+use crate::action::Action;
+use crate::deadline;
+use crate::diff::is_same;
+use crate::event::Event;
+use crate::plan::walk::lookups::answer;
+use crate::plan::{Lookup, StackPlan};
+use std::time::{Duration, Instant};
+use terrace_provider::plan::with_defaults;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{Attributes, ProviderError, Value};
+
+/// What came of a question.
+pub(super) struct LookedUp {
+    arguments: Attributes,
+    result: Result<Attributes, ProviderError>,
+    took: Duration,
+}
+
+impl<'a> Run<'a> {
+    /// Begins to read what a lookup asks for.
+    pub(super) fn look_up(&mut self, step: StepId, stack: usize, lookup: usize) {
+        let Some((plan, lookup)) = self.planned_lookup(stack, lookup) else { return };
+        let arguments = match self.arguments(stack, lookup) {
+            Ok(arguments) => arguments,
+            Err(messages) => return self.fail(step, failed(plan, lookup, &ProviderError::bug(messages)), true),
+        };
+        self.set(step, State::Running);
+        let applier = self.applier;
+        self.futures.push(Box::pin(async move {
+            let (stack, address) = (plan.stack.clone(), lookup.address.clone());
+            applier.events.take(Event::StepStarted { stack, address, action: Action::Read });
+            let name = lookup.name();
+            let started = Instant::now();
+            let answer = async {
+                let session = applier.registry.session(&lookup.provider).await?;
+                deadline::reading(Timeouts::default().read, session.lookup(name, &arguments)).await
+            };
+            let result = answer.await;
+            Finished::LookedUp { step, found: Box::new(LookedUp { arguments, result, took: started.elapsed() }) }
+        }));
+    }
+
+    /// Takes over what a lookup found.
+    pub(super) fn looked_up(&mut self, step: StepId, (stack, lookup): (usize, usize), found: LookedUp) {
+        let LookedUp { arguments, result, took } = found;
+        let Some((plan, lookup)) = self.planned_lookup(stack, lookup) else { return };
+        let found = result.and_then(|result| {
+            let (_, schema) = self
+                .applier
+                .registry
+                .lookup(lookup.name())
+                .ok_or_else(|| ProviderError::bug(format!("this terrace has no lookup `{}`", lookup.name())))?;
+            let found = answer(schema, &arguments, &result);
+            match disagreement(&lookup.result, &found) {
+                None => Ok(found),
+                Some(name) => Err(ProviderError::bug(format!(
+                    "the plan does not hold any more: `{name}` is another one than was planned"
+                ))),
+            }
+        });
+        match found {
+            Ok(found) => {
+                if let Some(values) = self.values.get_mut(stack) {
+                    values.set_lookup(&lookup.address, found);
+                }
+                self.complete(step);
+                let (stack, address) = (plan.stack.clone(), lookup.address.clone());
+                self.applier.events.take(Event::StepDone { stack, address, action: Action::Read, took });
+            }
+            Err(error) => self.fail(step, failed(plan, lookup, &error), true),
+        }
+    }
+
+    fn arguments(&self, stack: usize, lookup: &Lookup) -> Result<Attributes, String> {
+        let Some(deferred) = &lookup.deferred else { return Ok(lookup.arguments.clone()) };
+        let Some(values) = self.values.get(stack) else { return Ok(lookup.arguments.clone()) };
+        let config = values.evaluate(deferred, &self.applier.functions).map_err(|messages| messages.join("; "))?;
+        let config = config.as_map().cloned().unwrap_or_default();
+        match self.applier.registry.lookup(lookup.name()) {
+            Some((_, schema)) => Ok(with_defaults(&schema.arguments, &config)),
+            None => Ok(config),
+        }
+    }
+
+    fn planned_lookup(&self, stack: usize, lookup: usize) -> Option<(&'a StackPlan, &'a Lookup)> {
+        let plan = self.plan.stacks.get(stack)?;
+        Some((plan, plan.lookups.get(lookup)?))
+    }
+}
+
+/// The first part of an answer that is known in the plan and is another one now.
+fn disagreement(planned: &Value, found: &Value) -> Option<String> {
+    let (planned, found) = (planned.exposed().as_map()?, found.exposed().as_map());
+    planned
+        .iter()
+        .filter(|(_, value)| !value.has_unknown() && !value.is_null())
+        .find(|(name, value)| !is_same(Some(value), found.and_then(|found| found.get(*name))))
+        .map(|(name, _)| name.clone())
+}
+
+fn failed(plan: &StackPlan, lookup: &Lookup, error: &ProviderError) -> Failed {
+    Failed {
+        stack: plan.stack.clone(),
+        address: lookup.address.clone(),
+        action: Action::Read,
+        error: error.to_string(),
+        problems: error.problems.clone(),
+        solutions: error.solutions.clone(),
+    }
+}

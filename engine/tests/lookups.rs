@@ -1,0 +1,284 @@
+//! What is looked up: answered while planning where that can be, read while applying where not.
+
+use crate::support::Story;
+use crate::support::story::{keys, summary};
+use crate::support::world::Fault;
+use terrace_engine::plan::{Plan, ReadReason};
+use terrace_provider::{ErrorKind, Value};
+
+/// A stack whose thing `user` reads the lookup `it`.
+fn looking_at(config: &str, rest: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ndata:\n  \
+         - {{type: world_thing, name: it, config: {config}}}\nresources:\n  \
+         - {{type: world_thing, name: user, config: {{key: user, val: '${{{{ data.it.val }}}}'}}}}\n{rest}"
+    )
+}
+
+/// The lookups of a plan that are read while it is applied.
+fn late(plan: &Plan) -> Vec<(String, ReadReason)> {
+    let lookups = plan.stacks.iter().flat_map(|stack| &stack.lookups);
+    lookups.filter_map(|lookup| Some((lookup.address.to_string(), lookup.reason?))).collect()
+}
+
+fn put(story: &Story, key: &str, val: &str) {
+    let object = [("key", key), ("val", val), ("id", "id-0")];
+    let object = object.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    story.remote().objects.insert(key.to_owned(), object);
+}
+
+#[tokio::test]
+async fn what_is_there_is_looked_up_while_planning() {
+    let story = Story::new();
+    put(&story, "there", "found");
+    let text = looking_at("{key: there}", "outputs: {answer: '${{ data.it.val }}'}\n");
+    let plan = story.plan(&text).await;
+    assert!(late(&plan).is_empty());
+    insta::assert_snapshot!(summary(&plan), @r#"
+    + world_thing.user
+    output answer: None -> Some("found")
+    "#);
+    story.apply(&text).await;
+    assert_eq!(story.remote_value("user", "val"), "found".into());
+}
+
+#[tokio::test]
+async fn a_lookup_of_what_is_known_after_apply_is_read_then() {
+    let story = Story::new();
+    put(&story, "id-1", "found");
+    let text = looking_at(
+        "{key: '${{ resources.first.id }}'}",
+        "  - {type: world_thing, name: first, config: {key: first}}\n",
+    );
+    let plan = story.plan(&text).await;
+    assert_eq!(late(&plan), [("data.world_thing.it".to_owned(), ReadReason::Unknown)]);
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["create first", "create user"]);
+    assert_eq!(story.remote_value("user", "val"), "found".into());
+    // It is known from now on: a second plan has nothing to read.
+    assert!(late(&story.plan(&text).await).is_empty());
+}
+
+#[tokio::test]
+async fn a_lookup_waits_for_what_it_comes_after_while_that_changes() {
+    let story = Story::new();
+    put(&story, "there", "before");
+    let text = |val: i64| {
+        looking_at(
+            "{key: there}, dependsOn: [first]",
+            &format!("  - {{type: world_thing, name: first, config: {{key: first, val: {val}}}}}\n"),
+        )
+    };
+    let plan = story.plan(&text(1)).await;
+    assert_eq!(late(&plan), [("data.world_thing.it".to_owned(), ReadReason::Pending)]);
+    story.apply(&text(1)).await;
+    assert!(late(&story.plan(&text(1)).await).is_empty(), "nothing is to come before it any more");
+    assert_eq!(late(&story.plan(&text(2)).await).len(), 1);
+}
+
+#[tokio::test]
+async fn a_lookup_of_what_the_plan_makes_answers_from_the_plan() {
+    let story = Story::new();
+    let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: planned}}\n")
+        + "outputs: {val: '${{ data.it.val }}', id: '${{ data.it.id }}'}\n";
+    let plan = story.plan(&text).await;
+    assert_eq!(late(&plan), [("data.world_thing.it".to_owned(), ReadReason::Pending)]);
+    insta::assert_snapshot!(summary(&plan), @r#"
+    + world_thing.made
+    + world_thing.user
+    output id: None -> Some((known after apply))
+    output val: None -> Some("planned")
+    "#);
+    let user = plan.changes().find(|(_, change)| change.address.name == "user").unwrap().1;
+    assert_eq!(user.depends_on, ["world_thing.made".parse().unwrap()], "and goes before it one day");
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["create made", "create user"]);
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete user", "delete made"]);
+}
+
+#[tokio::test]
+async fn what_the_plan_says_of_an_object_is_checked_where_it_is_read() {
+    let story = Story::new();
+    let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: 7}}\n");
+    let errors = story.errors(&text.replace("data.it.val }}", "data.it.val.deep }}")).await;
+    insta::assert_snapshot!(errors, @"stack.yaml:7:67: `data.it.val` is a whole number, so there is no `data.it.val.deep`");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_another_one_than_was_planned_fails_before_it_is_used() {
+    let story = Story::new();
+    let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: planned}}\n");
+    let seen = [("key", "made"), ("val", "another")].map(|(name, value)| (name.to_owned(), Value::from(value)));
+    story.remote().seen.insert("made".to_owned(), seen.into_iter().collect());
+    let report = story.apply_once(&text).await;
+    assert_eq!(story.log(), ["create made"]);
+    assert_eq!(report.failed[0].error, "the plan does not hold any more: `val` is another one than was planned");
+}
+
+#[tokio::test]
+async fn a_lookup_of_what_another_component_makes_answers_from_the_plan_too() {
+    let story = Story::new();
+    let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  \
+        port:\n    dependsOn: [area]\n    data:\n      - {type: world_thing, name: table, config: {key: table}}\n    resources:\n      \
+        - {type: world_thing, name: view, config: {key: view, val: '${{ data.table.id }}'}}\n  \
+        area:\n    resources:\n      - {type: world_thing, name: table, config: {key: table}}\n";
+    let plan = story.plan(text).await;
+    assert_eq!(late(&plan), [("port/data.world_thing.table".to_owned(), ReadReason::Pending)]);
+    story.apply(text).await;
+    assert_eq!(story.log(), ["create table", "create view"]);
+    assert_eq!(story.remote_value("view", "val"), "id-1".into());
+}
+
+#[tokio::test]
+async fn what_a_component_that_is_not_deployed_would_make_is_missed_by_name() {
+    let mut story = Story::new();
+    let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  \
+        port:\n    dependsOn: [area]\n    data:\n      - {type: world_thing, name: table, config: {key: table}}\n    resources:\n      \
+        - {type: world_thing, name: view, config: {key: view, val: '${{ data.table.id }}'}}\n  \
+        area:\n    resources:\n      - {type: world_thing, name: table, config: {key: table}}\n";
+    story.options.components = keys(&["port"]);
+    insta::assert_snapshot!(story.errors(text).await, @"
+    stack.yaml:8:35: port/data.world_thing.table has no answer: there is no thing `table`
+      hint: `area`, which this component depends on, is not deployed: deploy it first, or in one run
+    ");
+    story.options.components = keys(&["area"]);
+    story.apply(text).await;
+    story.options.components = keys(&["port"]);
+    story.apply(text).await;
+}
+
+#[tokio::test]
+async fn a_lookup_that_finds_nothing_is_an_error_at_its_place() {
+    let story = Story::new();
+    insta::assert_snapshot!(story.errors(&looking_at("{key: nowhere}", "")).await, @"stack.yaml:5:31: data.world_thing.it has no answer: there is no thing `nowhere`");
+}
+
+#[tokio::test]
+async fn mistakes_of_lookups_are_told_together() {
+    let story = Story::new();
+    let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ndata:\n  \
+        - {type: world_thin, name: a, config: {key: x}}\n  - {type: world_thing, name: b, config: {kee: x}}\nresources:\n  \
+        - {type: world_thing, name: user, config: {key: user, val: '${{ data.a.val }}'}}\n";
+    insta::assert_snapshot!(story.errors(text).await, @"
+    stack.yaml:5:12: there is no lookup `world_thin`
+      hint: did you mean `world_thing`?
+    stack.yaml:6:42: `world_thing` needs `key`
+      hint: add `key`: Names it.
+    stack.yaml:6:43: `world_thing` has no attribute `kee`
+      hint: did you mean `key`?
+    ");
+    let text = text.replace("data.a.val", "data.c.val");
+    insta::assert_snapshot!(story.errors(&text).await, @"
+    stack.yaml:8:67: there is no lookup `c` in this component
+      hint: declared are: a, b
+    ");
+}
+
+#[tokio::test]
+async fn an_answer_has_the_names_of_its_schema() {
+    let story = Story::new();
+    put(&story, "there", "found");
+    let text = looking_at("{key: there}", "").replace("data.it.val", "data.it.vall");
+    insta::assert_snapshot!(story.errors(&text).await, @"
+    stack.yaml:7:67: `data.it` has no `vall`
+      hint: did you mean `val`?
+    ");
+}
+
+#[tokio::test]
+async fn secrets_stay_secret_through_a_lookup() {
+    let story = Story::new();
+    put(&story, "there", "found");
+    story.remote().objects.get_mut("there").unwrap().insert("secret".to_owned(), "hunter2".into());
+    let text = looking_at("{key: there}", "outputs: {s: {value: '${{ data.it.secret }}'}}\n");
+    let told = story.errors(&text).await;
+    assert!(told.contains("output `s` exposes a sensitive value"), "{told}");
+    // What was found by a secret tells of it.
+    let text = looking_at("{key: there, password: open}", "outputs: {s: '${{ data.it.val }}'}\n");
+    assert!(!story.errors(&text).await.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_lookup_that_fails_while_applying_keeps_back_what_reads_it() {
+    let story = Story::new();
+    let text = looking_at(
+        "{key: '${{ resources.first.id }}'}",
+        "  - {type: world_thing, name: first, config: {key: first}}\n  - {type: world_thing, name: free, config: {key: free}, dependsOn: [first]}\n",
+    );
+    let report = story.apply_once(&text).await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(report.failed[0].address.to_string(), "data.world_thing.it");
+    assert_eq!(report.failed[0].error, "there is no thing `id-1`");
+    assert_eq!(report.blocked.iter().map(|it| it.address.to_string()).collect::<Vec<_>>(), ["world_thing.user"]);
+    let mut log = story.log();
+    log.sort();
+    assert_eq!(log, ["create first", "create free"]);
+    // Nothing is missing any more: the next run goes on.
+    put(&story, "id-1", "found");
+    story.apply(&text).await;
+}
+
+#[tokio::test]
+async fn what_two_components_ask_alike_is_asked_once() {
+    let story = Story::new();
+    put(&story, "there", "found");
+    let component = |name: &str| {
+        format!(
+            "  {name}:\n    data:\n      - {{type: world_thing, name: it, config: {{key: there}}}}\n    resources:\n      \
+             - {{type: world_thing, name: user, config: {{key: {name}, val: '${{{{ data.it.val }}}}'}}}}\n"
+        )
+    };
+    let text = format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n{}{}",
+        component("x"),
+        component("y")
+    );
+    story.plan(&text).await;
+    assert_eq!(story.remote().asked.iter().filter(|asked| *asked == "look at there").count(), 1);
+}
+
+#[tokio::test]
+async fn a_lookup_reads_another_one() {
+    let story = Story::new();
+    put(&story, "id-1", "there");
+    put(&story, "there", "found");
+    let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ndata:\n  \
+        - {type: world_thing, name: far, config: {key: '${{ data.near.val }}'}}\n  \
+        - {type: world_thing, name: near, config: {key: '${{ resources.first.id }}'}}\nresources:\n  \
+        - {type: world_thing, name: user, config: {key: user, val: '${{ data.far.val }}'}}\n  \
+        - {type: world_thing, name: first, config: {key: first}}\n";
+    story.apply(text).await;
+    assert_eq!(story.remote_value("user", "val"), "found".into());
+    let looped = text.replace("resources.first.id", "data.far.val");
+    insta::assert_snapshot!(story.errors(&looped).await, @"
+    stack.yaml:5:55: a loop: data.world_thing.far → data.world_thing.near → data.world_thing.far
+      hint: take one of these references away, or split a resource in two
+    ");
+}
+
+#[tokio::test]
+async fn an_unreachable_provider_is_told_and_nothing_is_done() {
+    let story = Story::new();
+    story.fault("look at there", Fault::Before(ErrorKind::PermissionDenied));
+    let told = story.errors(&looking_at("{key: there}", "")).await;
+    assert!(told.contains("data.world_thing.it has no answer: look at there: no"), "{told}");
+}
+
+#[tokio::test]
+async fn what_many_instances_read_is_one_lookup() {
+    let story = Story::new();
+    put(&story, "id-1", "found");
+    let text = looking_at(
+        "{key: '${{ resources.first.id }}'}",
+        "  - {type: world_thing, name: first, config: {key: first}}\n",
+    )
+    .replace(
+        "name: user, config: {key: user,",
+        "name: user, forEach: '${{ range(3) }}', config: {key: '${{ \"u\" + string(each.key) }}',",
+    );
+    let plan = story.plan(&text).await;
+    assert_eq!(late(&plan).len(), 1);
+    story.apply(&text).await;
+    assert_eq!(story.remote_value("u2", "val"), "found".into());
+}

@@ -1,0 +1,268 @@
+//! Lookups with the built-in providers: files and tables that somebody else made, or that the same plan makes.
+
+use terrace_tests::{Project, snapshot};
+
+#[test]
+fn a_file_that_is_there_is_looked_up_while_planning() {
+    let project = Project::with_stack(
+        r#"data:
+  - {type: local_file, name: note, config: {path: note.txt}}
+outputs: {length: '${{ data.note.size }}', text: '${{ data.note.content }}'}
+"#,
+    );
+    snapshot!(project.run(["plan", "stack.yaml"]), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      outputs
+      + length = (known after apply)
+      + text   = (known after apply)
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    This plan has errors and cannot be applied.
+    --- stderr
+    lookup_failed
+
+      × demo@local:data.local_file.note: data.local_file.note has no answer: `path` is `note.txt`: there is no such file
+       ╭─[stack.yaml:5:30]
+     5 │   - {type: local_file, name: note, config: {path: note.txt}}
+       ·                              ────
+       ╰────
+    ");
+    project.write("note.txt", "hello");
+    snapshot!(project.run(["plan", "stack.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      outputs
+      + length = 5
+      + text   = "hello"
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    "#);
+}
+
+#[test]
+fn a_secret_file_is_shown_nowhere() {
+    let project = Project::with_stack(
+        r#"data:
+  - {type: local_file, name: note, config: {path: note.txt, sensitive: true}}
+outputs: {text: {value: '${{ data.note.content }}', sensitive: true}}
+"#,
+    );
+    project.write("note.txt", "hunter2");
+    let ran = project.run(["plan", "stack.yaml", "--format", "json"]).done();
+    assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "{ran}");
+}
+
+const PORT: &str = r#"components:
+  port:
+    dependsOn: [area]
+    data:
+      - {type: sqlite_table, name: orders, config: {path: shop.db, name: ORDERS}}
+    resources:
+      - type: sqlite_view
+        name: view
+        config:
+          path: shop.db
+          name: ORDERS_V
+          source: {name: ORDERS}
+          columns: ${{ data.orders.columns.map(c, c.name) }}
+        dependsOn: []
+  area:
+    resources:
+      - type: sqlite_table
+        name: orders
+        config:
+          path: shop.db
+          name: ORDERS
+          columns: [{name: ID, type: INTEGER}, {name: NOTE, type: TEXT}]
+"#;
+
+#[test]
+fn a_table_of_the_same_plan_answers_before_it_is_there() {
+    let project = Project::with_stack(PORT);
+    snapshot!(project.run(["plan", "stack.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      port
+      + sqlite_view.view   2 columns
+          + path    = "shop.db"
+          + name    = "ORDERS_V"
+          + source  = {name = "ORDERS"}
+          + columns = ["ID", "NOTE"]
+          + id      = "shop.db/ORDERS_V"
+      <= data.sqlite_table.orders   is read while applying: what it looks at changes
+
+      area
+      + sqlite_table.orders   2 columns
+          + path       = "shop.db"
+          + name       = "ORDERS"
+          + columns    = [ID INTEGER {nullable = true}, NOTE TEXT {nullable = true}]
+          + primaryKey = []
+          + unique     = []
+          + id         = "shop.db/ORDERS"
+
+    Plan: 2 to add, 0 to change, 0 to destroy.
+    (in 2 of 2 components)
+    "#);
+    project.apply().done();
+    project.assert_settled("stack.yaml", &[]);
+    let json = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
+    assert!(json["resource_changes"].as_array().unwrap().iter().all(|change| change["mode"] == "managed"));
+}
+
+#[test]
+fn a_component_is_planned_alone_once_what_it_looks_at_is_deployed() {
+    let project = Project::with_stack(PORT);
+    snapshot!(project.run(["apply", "stack.yaml", "-c", "port", "--auto-approve", "-q"]), @r#"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      port
+      + sqlite_view.view
+          + path    = "shop.db"
+          + name    = "ORDERS_V"
+          + source  = {name = "ORDERS"}
+          + columns = (known after apply)
+          + id      = "shop.db/ORDERS_V"
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+    (in 1 of 2 components)
+    This plan has errors and cannot be applied.
+    --- stderr
+    lookup_failed
+
+      × demo@local:port/data.sqlite_table.orders: port/data.sqlite_table.orders has no answer: there is no database
+      │ `shop.db`
+       ╭─[stack.yaml:8:36]
+     8 │       - {type: sqlite_table, name: orders, config: {path: shop.db, name: ORDERS}}
+       ·                                    ──────
+       ╰────
+      help: `area`, which this component depends on, is not deployed: deploy it first, or in one run
+    "#);
+    project.run(["apply", "stack.yaml", "-c", "area", "--auto-approve", "-q"]).done();
+    project.run(["apply", "stack.yaml", "-c", "port", "--auto-approve", "-q"]).done();
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn what_is_read_while_applying_is_in_every_form_of_the_plan() {
+    let project = Project::with_stack(PORT);
+    let json = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
+    let changes = json["resource_changes"].as_array().unwrap();
+    let read = changes.iter().find(|change| change["mode"] == "data").unwrap();
+    assert_eq!(read["address"], "port/data.sqlite_table.orders");
+    assert_eq!(read["change"]["actions"], serde_json::json!(["read"]));
+    assert_eq!(read["action_reason"], "read_because_dependency_pending");
+    let markdown = project.run(["plan", "stack.yaml", "--format", "markdown"]).done();
+    markdown.says("data.sqlite_table.orders   is read while applying");
+    let stream = project.run(["plan", "stack.yaml", "--format", "json-stream"]).done();
+    stream.says("port/data.sqlite_table.orders: Plan to read");
+    project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    project.run(["apply", "plan"]).done();
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn a_blueprint_that_reads_what_no_lookup_answers_is_told_without_any_descriptor() {
+    let project = Project::new();
+    project.write(
+        "blueprints/port.yaml",
+        r#"apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: port, version: 1.0.0}
+data:
+  - {type: sqlite_table, name: orders, config: {path: shop.db, nam: ORDERS}}
+  - {type: sqlite_tabel, name: other}
+resources:
+  - type: local_file
+    name: columns
+    config: {path: columns.txt, content: '${{ json(data.orders.colums) }}'}
+"#,
+    );
+    snapshot!(project.run(["blueprints", "check", "blueprints/port.yaml"]), @"
+    exit: 1
+    --- stderr
+    unknown_field
+
+      × the lookup `orders` answers no `colums`
+        ╭─[blueprints/port.yaml:10:47]
+     10 │     config: {path: columns.txt, content: '${{ json(data.orders.colums) }}'}
+        ·                                               ────────────────────────
+        ╰────
+      help: did you mean `columns`?
+
+    unknown_lookup
+
+      × there is no lookup `sqlite_tabel`
+       ╭─[blueprints/port.yaml:6:12]
+     6 │   - {type: sqlite_tabel, name: other}
+       ·            ────────────
+       ╰────
+      help: did you mean `sqlite_table`?
+
+    unknown_attribute
+
+      × `sqlite_table` has no attribute `nam`
+       ╭─[blueprints/port.yaml:5:64]
+     5 │   - {type: sqlite_table, name: orders, config: {path: shop.db, nam: ORDERS}}
+       ·                                                                ───
+       ╰────
+      help: did you mean `name`?
+
+    missing_attribute
+
+      × `sqlite_table` needs `name`
+       ╭─[blueprints/port.yaml:5:48]
+     5 │   - {type: sqlite_table, name: orders, config: {path: shop.db, nam: ORDERS}}
+       ·                                                ────────────────────────────
+       ╰────
+      help: add `name`: The table's name.
+    ");
+}
+
+#[test]
+fn the_schema_of_a_provider_shows_its_lookups() {
+    let project = Project::new();
+    project.run(["providers", "schema", "sqlite"]).done().says("lookup sqlite_table: A table as it is.");
+    let json = project.run(["providers", "schema", "local", "--format", "json"]).done().json();
+    assert_eq!(json["lookups"][0]["name"], "local_file");
+}
+
+#[test]
+fn a_validation_knows_lookups_and_asks_nobody() {
+    let project = Project::with_stack("data:\n  - {type: local_fil, name: a, config: {path: x}}\n");
+    snapshot!(project.run(["validate", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    unknown_lookup
+
+      × there is no lookup `local_fil`
+       ╭─[stack.yaml:5:12]
+     5 │   - {type: local_fil, name: a, config: {path: x}}
+       ·            ─────────
+       ╰────
+      help: did you mean `local_file`?
+    ");
+    project.write_stack(PORT);
+    snapshot!(project.run(["validate", "stack.yaml", "-c", "port"]), @"
+    exit: 0
+    --- stdout
+    valid: demo@local
+    --- stderr
+    depends_on_left_out
+
+      ☞ `port` depends on `area`, which is left out here
+       ╭─[stack.yaml:6:17]
+     6 │     dependsOn: [area]
+       ·                 ────
+       ╰────
+      help: it has to be deployed before this component can be
+    ");
+}
