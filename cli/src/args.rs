@@ -198,6 +198,9 @@ pub struct ValidateArguments {
     /// What is validated, and with which variables.
     #[command(flatten)]
     pub input: InputArguments,
+    /// Ask providers too, where they have a dry run: plans against the state, and shows what is found
+    #[arg(long)]
+    pub remote: bool,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,

@@ -68,7 +68,6 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Terraform => context.ui.print(TERRAFORM).map(|()| Exit::Done),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
         Command::Init(arguments) => init::run(context, &arguments),
-        Command::Validate(arguments) => validate::run(context, &arguments),
         Command::Graph(arguments) => graph::run(context, &arguments),
         Command::Blueprints(arguments) => blueprints::run(context, arguments.command()),
         Command::Providers(arguments) => providers::run(context, arguments.command()),
@@ -89,6 +88,7 @@ fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> 
     let result = runtime.block_on(async {
         let signals = Signals::watch(context.ui);
         match command {
+            Command::Validate(arguments) => validate::run(context, &arguments).await,
             Command::Plan(arguments) => plan::run(context, &arguments).await,
             Command::Apply(arguments) => apply::run(context, &arguments, &signals).await,
             Command::Destroy(arguments) => destroy::run(context, &arguments, &signals).await,

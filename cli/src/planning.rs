@@ -217,6 +217,8 @@ pub(crate) struct Removal {
     pub(crate) sources: Sources,
     /// Stacks that are named by words; the store knows what they mean.
     words: Vec<String>,
+    /// What the descriptors describe, as far as they can be compiled: what is not recorded is looked for.
+    described: Vec<CompiledStack>,
 }
 
 impl Removal {
@@ -234,7 +236,7 @@ impl Removal {
         let (files, words): (Vec<String>, Vec<String>) =
             targets.iter().cloned().partition(|target| Path::new(target).exists() || looks_like_file(target));
         let files: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
-        let input = if files.is_empty() { Input::default() } else { Input::read(&files, ui)? };
+        let mut input = if files.is_empty() { Input::default() } else { Input::read(&files, ui)? };
         if input.descriptors.is_empty() && !files.is_empty() {
             input.accept(ui)?;
             return Err(Failure::new("the files name no stack"));
@@ -263,9 +265,10 @@ impl Removal {
             components = requested;
         }
         let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
+        let described = quietly_compiled(context, choice, &settings, &world, &mut input, &components);
         let mut origin = Origin { descriptors: input.digests, ..Origin::default() };
         add_versions(&mut origin, &world);
-        Ok(Self { settings, world, stacks, components, origin, sources: input.sources, words })
+        Ok(Self { settings, world, stacks, components, origin, sources: input.sources, words, described })
     }
 
     /// Plans the removal.
@@ -280,7 +283,7 @@ impl Removal {
         let stacks = self.stacks(store).await?;
         let options = options(arguments, &self.world, self.components.clone())?;
         let planner = planner(store, &self.world, &self.sources, &options);
-        Ok(planner.plan_destroy(&stacks, self.origin.clone()).await?)
+        Ok(planner.plan_destroy_described(&stacks, &self.described, self.origin.clone()).await?)
     }
 
     /// The stacks, those that are named by words included.
@@ -297,6 +300,33 @@ impl Removal {
         }
         Ok(found)
     }
+}
+
+/// What descriptors describe, without a word on what is wrong with them: a removal needs none.
+fn quietly_compiled(
+    context: &Context<'_>,
+    choice: &ChoiceArguments,
+    settings: &Settings,
+    world: &World,
+    input: &mut Input,
+    components: &BTreeSet<String>,
+) -> Vec<CompiledStack> {
+    let library = match input.descriptors.iter().any(uses_blueprints) {
+        true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources),
+        false => Ok(Default::default()),
+    };
+    let (Ok((library, _)), Ok(given)) = (library, given_variables(choice, context.variables, context.ui)) else {
+        return Vec::new();
+    };
+    let compiler = Compiler {
+        sources: &input.sources,
+        functions: &world.functions,
+        environment: &world.environment,
+        library: &library,
+        templates: &world.templates,
+        variables: &given.values,
+    };
+    input.descriptors.iter().filter_map(|descriptor| compiler.compile(descriptor, components).0).collect()
 }
 
 /// A word that can only be a file is reported as a missing one, not as an unknown stack.

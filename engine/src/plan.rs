@@ -13,11 +13,15 @@ pub(crate) mod doubt;
 pub mod file;
 pub(crate) mod ignored;
 mod import;
+mod lookup;
 mod moved;
 mod observed;
 mod options;
 mod orphans;
+pub(crate) mod others;
+mod ours;
 mod outputs;
+mod owner;
 mod reads;
 pub(crate) mod refresh;
 pub(crate) mod resource;
@@ -27,12 +31,14 @@ mod storable;
 mod triggers;
 mod twins;
 pub mod typecheck;
+mod unrecorded;
+mod upgrade;
 pub(crate) mod walk;
 
 pub use counts::Counts;
 
 use crate::action::{Action, Reason};
-use crate::address::{Address, InstanceKey, LOOKUP, StackId};
+use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Captured, Template};
@@ -45,6 +51,9 @@ use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, Private, Value};
 use uuid::Uuid;
 
+pub use lookup::{Lookup, ReadReason};
+pub use others::{OtherOutputs, StackNeed};
+pub use owner::{OwnerAction, OwnerChange, SharedName};
 pub use shared::SharedDeclaration;
 
 /// The ordered changes of one or more stacks, and what they were computed from.
@@ -146,6 +155,10 @@ pub struct StackPlan {
     pub outputs: Vec<OutputChange>,
     /// The lookups, those that were answered while planning included.
     pub lookups: Vec<Lookup>,
+    /// What its components read of other stacks.
+    pub needs: Vec<StackNeed>,
+    /// What they read of stacks that are not in the plan, as recorded.
+    pub others: Vec<OtherOutputs>,
     /// Shared rows that get or lose an owner, or that an owner declares anew.
     pub owners: Vec<OwnerChange>,
     /// Who owned the shared objects that its changes are about when the plan was made.
@@ -169,18 +182,6 @@ pub struct ComponentPlan {
     pub part: Part,
     /// Its outputs as recorded, when the plan leaves it alone: others read them.
     pub recorded_outputs: Attributes,
-}
-
-/// The name that a component gives to a shared resource.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SharedName {
-    /// The name.
-    pub name: String,
-    /// The key, where one declaration makes several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<InstanceKey>,
-    /// The shared resource.
-    pub address: Address,
 }
 
 /// What a plan does about a component.
@@ -285,69 +286,6 @@ pub struct After {
     pub write_only: BTreeMap<String, String>,
 }
 
-/// Data that is looked up.
-#[derive(Debug, Clone)]
-pub struct Lookup {
-    /// Its name: `api/data.sqlite_columns.orders`.
-    pub address: Address,
-    /// The provider instance.
-    pub provider: String,
-    /// The arguments as planned; what is not known yet is unknown.
-    pub arguments: Attributes,
-    /// The arguments, to be evaluated again when what they wait for is known.
-    pub deferred: Option<Deferred>,
-    /// The resources that it comes after.
-    pub depends_on: Vec<Address>,
-    /// The lookups of its component that it reads.
-    pub reads: Vec<String>,
-    /// The resources of its component that read it.
-    pub needed_by: Vec<String>,
-    /// Why it is read while the plan is applied; `None` for one that was answered while planning.
-    pub reason: Option<ReadReason>,
-    /// The answer; what is not known yet is unknown.
-    pub result: Value,
-    /// Where it is declared.
-    pub place: Option<Place>,
-}
-
-/// Why a lookup waits until the plan is applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReadReason {
-    /// Its arguments are known after apply.
-    Unknown,
-    /// What it comes after, or looks at, changes.
-    Pending,
-}
-
-impl Lookup {
-    /// The lookup's name in its provider's schema.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.address.ty.strip_prefix(LOOKUP).unwrap_or(&self.address.ty)
-    }
-}
-
-impl ReadReason {
-    /// A few words for people.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Unknown => "is read while applying: what it asks is known then",
-            Self::Pending => "is read while applying: what it looks at changes",
-        }
-    }
-
-    /// Terraform's word in plan JSON.
-    #[must_use]
-    pub const fn terraform(self) -> &'static str {
-        match self {
-            Self::Unknown => "read_because_config_unknown",
-            Self::Pending => "read_because_dependency_pending",
-        }
-    }
-}
-
 /// A configuration that waits for values of other resources.
 #[derive(Debug, Clone)]
 pub struct Deferred {
@@ -376,34 +314,6 @@ pub struct OutputChange {
     pub is_public: bool,
     /// A label for people.
     pub label: Option<String>,
-}
-
-/// A shared row that gets or loses an owner, or that an owner declares anew.
-#[derive(Debug, Clone)]
-pub struct OwnerChange {
-    /// The row and its owner.
-    pub ownership: Ownership,
-    /// What becomes of it.
-    pub action: OwnerAction,
-    /// How the owner declares the resource; `None` when it lets go.
-    pub declaration: Option<SharedDeclaration>,
-}
-
-/// What becomes of an ownership.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OwnerAction {
-    /// The row gets the owner.
-    Add,
-    /// The owner declares the resource in another way than is recorded.
-    Declare,
-    /// What was not known of the owner's declaration is recorded with the next thing that is: no change.
-    Record,
-    /// The row loses the owner.
-    Drop {
-        /// It was the last one.
-        is_last: bool,
-    },
 }
 
 impl Change {
@@ -455,38 +365,6 @@ impl OutputChange {
             (Some(before), Some(after)) => !before.is_same_as(after),
             (None, None) => false,
             _ => true,
-        }
-    }
-}
-
-impl OwnerChange {
-    /// True when somebody becomes an owner, stops being one, or says something else than before.
-    #[must_use]
-    pub fn is_change(&self) -> bool {
-        self.action != OwnerAction::Record
-    }
-}
-
-impl OwnerAction {
-    /// The sign of the plan's lines.
-    #[must_use]
-    pub const fn sign(self) -> &'static str {
-        match self {
-            Self::Add => "+",
-            Self::Declare => "~",
-            Self::Record => " ",
-            Self::Drop { .. } => "-",
-        }
-    }
-
-    /// The word of the plan's JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Add => "add",
-            Self::Declare => "update",
-            Self::Record => "no-op",
-            Self::Drop { .. } => "remove",
         }
     }
 }

@@ -22,6 +22,7 @@ mod text_diff;
 mod totals;
 mod value;
 
+pub use text::shell_word;
 pub(crate) use value::{SENSITIVE, UNKNOWN};
 
 #[cfg(test)]

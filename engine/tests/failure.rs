@@ -115,7 +115,13 @@ async fn an_object_that_is_there_already_is_an_error_with_the_import_line() {
     let story = Story::new();
     story.remote().objects.insert("a".to_owned(), [("key".to_owned(), "a".into())].into_iter().collect());
     let report = story.apply_once(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
-    assert_eq!(report.failed[0].solutions, ["to take it over: set `adopt: ifExists` on the resource"]);
+    assert_eq!(
+        report.failed[0].solutions,
+        [
+            "to take it over: set `adopt: ifExists` on the resource",
+            "to record it as it is: `terrace import demo@test:world_thing.a a`"
+        ]
+    );
     assert!(story.rows().await.is_empty());
     assert_eq!(story.log(), ["refuse a"]);
 }

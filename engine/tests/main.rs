@@ -10,6 +10,7 @@
 #[allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 mod support;
 
+mod adopt; // what is there already: taken over, or refused with the way to do it
 mod blocks; // what comes after all instances of a resource
 mod data; // what holds data, what is shared, what is retained
 mod doubt; // what is not known after a call, and who waits for it
@@ -18,13 +19,16 @@ mod failure; // steps that fail, crash, are stopped
 mod hostile; // input that nobody would write
 mod imports; // objects that exist become resources, resources are forgotten
 mod input; // descriptors with mistakes: what a person is told
+mod instances; // which configured instance of a provider a resource lives in
 mod journal_points; // a crash or a failure at every write and every call
 mod lifecycle; // what is ignored, what triggers a replacement
 mod locals; // values computed from variables
 mod lookups; // what is looked up, now or while applying
 mod moves; // resources that have another address now
 mod order; // what is called, in which order, and what a second plan says
+mod others; // what stacks read of each other
 mod properties; // random stacks among random trouble
 mod repetition; // a single resource becomes a `forEach`, and back
 mod shared; // what several stacks own
 mod targets; // plans of a part, objects that are made anew
+mod versions; // rows of other schema versions, and what providers say of plans

@@ -292,17 +292,17 @@ fn two_resources_with_one_address_are_shown_both() {
 
 #[test]
 fn a_field_that_is_planned_but_not_there_yet_says_so() {
-    snapshot!(refused_stack("resources: []\ndata: []\n"), @"
+    snapshot!(refused_stack("resources: []\nchecks: []\n"), @"
     exit: 1
     --- stderr
     unsupported_field
 
-      × `data` of a stack is not supported yet
+      × `checks` of a stack is not supported yet
        ╭─[stack.yaml:5:1]
-     5 │ data: []
-       · ────
+     5 │ checks: []
+       · ──────
        ╰────
-      help: remove `data`
+      help: remove `checks`
     ");
 }
 

@@ -24,7 +24,7 @@ outputs: {length: '${{ data.note.size }}', text: '${{ data.note.content }}'}
     --- stderr
     lookup_failed
 
-      × demo@local:data.local_file.note: data.local_file.note has no answer: `path` is `note.txt`: there is no such file
+      × data.local_file.note has no answer: `path` is `note.txt`: there is no such file
        ╭─[stack.yaml:5:30]
      5 │   - {type: local_file, name: note, config: {path: note.txt}}
        ·                              ────
@@ -138,8 +138,7 @@ fn a_component_is_planned_alone_once_what_it_looks_at_is_deployed() {
     --- stderr
     lookup_failed
 
-      × demo@local:port/data.sqlite_table.orders: port/data.sqlite_table.orders has no answer: there is no database
-      │ `shop.db`
+      × port/data.sqlite_table.orders has no answer: there is no database `shop.db`
        ╭─[stack.yaml:8:36]
      8 │       - {type: sqlite_table, name: orders, config: {path: shop.db, name: ORDERS}}
        ·                                    ──────

@@ -229,6 +229,77 @@ fn a_file_of_somebody_else_is_not_taken_silently() {
     error: demo@local:local_file.a: there is a file `a.txt` already
 
     hint: to take it over: set `adopt: ifExists` on the resource
+    hint: to record it as it is: `terrace import demo@local:local_file.a a.txt`
     "#);
     assert_eq!(project.read("a.txt"), "theirs");
+}
+
+const GIVER: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\ncomponents:\n  api:\n    resources:\n      \
+                     - {type: local_value, name: url, config: {input: 'http://one'}}\n    outputs: {url: '${{ resources.url.output }}'}\n";
+const TAKER: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: taker}\nresources:\n  \
+                     - type: local_file\n    name: url\n    config:\n      path: url.txt\n      \
+                     content: '${{ stacks[\"giver\"].components[\"api\"].outputs.url }}'\n";
+
+#[test]
+fn a_stack_reads_outputs_of_another_one_in_the_same_run_and_later() {
+    let project = Project::new();
+    project.write("giver.yaml", GIVER);
+    project.write("taker.yaml", TAKER);
+    project.run(["apply", "taker.yaml", "giver.yaml", "--auto-approve", "-q"]).done();
+    assert_eq!(project.read("url.txt"), "http://one");
+    project.edit("giver.yaml", "http://one", "http://two");
+    project.run(["plan", "taker.yaml", "--detailed-exitcode"]).done();
+    project.run(["plan", "taker.yaml", "--out", "plan"]).done();
+    project.run(["apply", "giver.yaml", "--auto-approve", "-q"]).done();
+    project.run(["apply", "taker.yaml", "--auto-approve", "-q"]).done();
+    assert_eq!(project.read("url.txt"), "http://two");
+}
+
+#[test]
+fn a_saved_plan_is_refused_once_the_stack_it_read_was_applied() {
+    let project = Project::new();
+    project.write("giver.yaml", GIVER);
+    project.write("taker.yaml", TAKER);
+    project.run(["apply", "giver.yaml", "--auto-approve", "-q"]).done();
+    project.run(["plan", "taker.yaml", "--out", "plan"]).done();
+    project.edit("giver.yaml", "http://one", "http://two");
+    project.run(["apply", "giver.yaml", "--auto-approve", "-q"]).done();
+    let refused = project.run(["apply", "plan"]).with_code(4);
+    refused.says("giver@local:api/local_value.url changed since the plan was made");
+    assert!(!project.has("url.txt"));
+}
+
+#[test]
+fn a_stack_that_was_never_applied_is_told_with_those_that_were() {
+    let project = Project::new();
+    project.write("giver.yaml", GIVER);
+    project.write("taker.yaml", TAKER.replace("\"giver\"", "\"givr\""));
+    project.run(["apply", "giver.yaml", "--auto-approve", "-q"]).done();
+    snapshot!(project.run(["plan", "taker.yaml", "-q"]), @r#"
+    exit: 1
+    --- stdout
+    stack taker@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    expression_failed
+
+      × there is no stack `givr@local` that was ever applied
+       ╭─[taker.yaml:9:21]
+     9 │       content: '${{ stacks["givr"].components["api"].outputs.url }}'
+       ·                     ────────────────────────────────────────────
+       ╰────
+      help: did you mean `giver`?
+    "#);
+}
+
+#[test]
+fn a_validation_with_remote_says_what_a_plan_would() {
+    let project = Project::with_stack("data:\n  - {type: local_file, name: a, config: {path: missing.txt}}\n");
+    project.run(["validate", "stack.yaml"]).done();
+    let told = project.run(["validate", "stack.yaml", "--remote"]).with_code(1);
+    told.says("there is no such file");
+    project.write("missing.txt", "there");
+    project.run(["validate", "stack.yaml", "--remote"]).done();
+    assert!(!project.has(".terrace"), "nothing is written");
 }

@@ -1,19 +1,21 @@
-//! `terrace validate`: everything that can be told without state and network.
+//! `terrace validate`: everything that can be told without state and network; with `--remote` also what they tell.
 
 use super::Context;
-use crate::args::ValidateArguments;
+use crate::args::{PlanningArguments, ValidateArguments};
 use crate::failure::{Exit, Failure};
 use crate::planning::compile;
 use crate::report::{remembered, report, with_failure};
+use crate::wiring::store;
 use serde_json::json;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::{graph, lookup};
+use terrace_state::Access;
 
 /// Validates descriptors.
 ///
 /// # Errors
 /// When anything is wrong with them, which is reported.
-pub(super) fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
     let is_json = arguments.format.is_json();
     let project = match compile(context, &arguments.input.files, &arguments.input.choice, true) {
         Ok(project) => project,
@@ -31,6 +33,11 @@ pub(super) fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Resul
         diagnostics.extend(lookup::check(&described.compiled, &described.chosen, &project.world.registry).diagnostics);
         diagnostics.extend(graph::order(&described.compiled.components).err().unwrap_or_default());
         for component in &described.compiled.components {
+            let lookups = component.declarations.data.iter();
+            let unknown = lookups.filter(|lookup| project.world.registry.lookup(&lookup.ty.value).is_none());
+            diagnostics.extend(
+                unknown.map(|lookup| project.world.registry.unknown_lookup(&lookup.ty.value).at(lookup.ty.span)),
+            );
             let is_chosen = |key: &str| described.chosen.is_empty() || described.chosen.contains(key);
             let left_out = component.depends_on.iter().filter(|_| is_chosen(&component.key));
             let left_out = left_out.filter(|needed| needed.key.as_ref().is_some_and(|key| !is_chosen(key)));
@@ -41,6 +48,11 @@ pub(super) fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Resul
                     .hint("it has to be deployed before this component can be")
             }));
         }
+    }
+    if arguments.remote && !has_errors(&diagnostics) {
+        let state = store(&project.settings, Access::ReadOnly).await?;
+        let planning = PlanningArguments { choice: arguments.input.choice.clone(), ..PlanningArguments::default() };
+        diagnostics.extend(project.plan(state.as_ref(), &planning).await?.diagnostics);
     }
     report(context.ui, &project.sources, &diagnostics);
     let is_valid = !has_errors(&diagnostics);

@@ -120,8 +120,8 @@ async fn call_provider(
                 return failure(prepared, error, Vec::new(), None);
             }
             match deadline::changing(timeout, session.delete(ty, &call, &recorded)).await {
-                Ok(()) => done(vec![delete_row(prepared)], None),
-                Err(error) if error.kind == ErrorKind::NotFound => done(vec![delete_row(prepared)], None),
+                Ok(()) => done(delete_row(prepared), None),
+                Err(error) if error.kind == ErrorKind::NotFound => done(delete_row(prepared), None),
                 Err(error) if error.kind == ErrorKind::Ambiguous => {
                     let seen = look(&*session, prepared, ty, &recorded).await;
                     delete_in_doubt(prepared, ty, error, &seen)
@@ -141,9 +141,9 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
         Err(error) => return failure(prepared, ProviderError::bug(error), Vec::new(), None),
     };
     match change.action {
-        Action::Delete | Action::Forget => done(vec![delete_row(prepared)], None),
+        Action::Delete | Action::Forget => done(delete_row(prepared), None),
         // The old half of a replacement of what lives in state only.
-        _ if prepared.is_removal && change.action.is_replace() => done(vec![delete_row(prepared)], None),
+        _ if prepared.is_removal && change.action.is_replace() => done(delete_row(prepared), None),
         Action::Retain => match &change.prior {
             Some(prior) => {
                 let row = row(

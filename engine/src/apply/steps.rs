@@ -69,6 +69,7 @@ impl Steps {
         let mut nodes: Vec<Nodes<'_>> =
             plan.stacks.iter().enumerate().map(|(position, stack)| steps.add_stack(position, stack, &early)).collect();
         share(&mut nodes);
+        steps.order_stacks(plan, &nodes);
         for (stack, nodes) in plan.stacks.iter().zip(&nodes) {
             steps.order_stack(stack, nodes);
         }
@@ -157,7 +158,20 @@ impl Steps {
                 self.order(step, component.done);
             }
         }
-        Nodes { forward, remove, lookups }
+        Nodes { forward, remove, lookups, barriers }
+    }
+
+    /// A component that reads outputs of another stack begins after what makes them.
+    fn order_stacks(&mut self, plan: &Plan, nodes: &[Nodes<'_>]) {
+        for (stack, own) in plan.stacks.iter().zip(nodes) {
+            for need in &stack.needs {
+                let other = plan.stacks.iter().zip(nodes).find(|(other, _)| other.stack == need.stack);
+                let made = other.and_then(|(_, other)| other.barriers.get(need.of.as_str()));
+                if let (Some(made), Some(reader)) = (made, own.barriers.get(need.component.as_str())) {
+                    self.order(made.done, reader.begin);
+                }
+            }
+        }
     }
 
     /// A lookup is read after what it comes after, and before what reads it.
@@ -285,6 +299,7 @@ struct Nodes<'p> {
     remove: HashMap<&'p Address, Removal>,
     /// The lookups that are read while applying, by component and name.
     lookups: HashMap<(&'p str, &'p str), StepId>,
+    barriers: HashMap<&'p str, Barriers>,
 }
 
 /// A shared object is made before, and goes after, what is made after it, in whichever stack of the plan that is: the

@@ -1,7 +1,8 @@
 //! What expressions of a plan see while it is applied: planned values, replaced one by one by real ones.
 
-use crate::address::{Address, InstanceKey};
+use crate::address::{Address, InstanceKey, StackId};
 use crate::expression::{Functions, Layered};
+use crate::plan::others::{OtherStacks, outputs_of};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use crate::plan::walk::attributes_value;
 use crate::plan::{Deferred, OutputChange, Part, Plan, SharedName, StackPlan};
@@ -19,6 +20,7 @@ pub(crate) struct Values {
     /// Answers of lookups, by component.
     data: HashMap<String, LookupValues>,
     outputs: ComponentOutputs,
+    others: OtherStacks,
 }
 
 impl Values {
@@ -30,7 +32,21 @@ impl Values {
                 all.iter_mut().for_each(|values| values.set(registry, &change.address, &after.attributes));
             }
         }
+        for (stack, outputs) in plan.stacks.iter().map(|stack| (&stack.stack, outputs_of(stack))) {
+            for (component, outputs) in outputs {
+                Self::tell_others(&mut all, plan, stack, &component, &outputs);
+            }
+        }
         all
+    }
+
+    /// Passes the outputs of a component on to the stacks that read them.
+    pub(crate) fn tell_others(all: &mut [Self], plan: &Plan, stack: &StackId, component: &str, outputs: &Map) {
+        for (values, reader) in all.iter_mut().zip(&plan.stacks) {
+            if reader.needs.iter().any(|need| need.stack == *stack && need.of == component) {
+                values.others.set(stack, component, outputs.clone());
+            }
+        }
     }
 
     fn of_stack(stack: &StackPlan, registry: &Registry) -> Self {
@@ -40,7 +56,11 @@ impl Values {
             shared: HashMap::new(),
             data: HashMap::new(),
             outputs: HashMap::new(),
+            others: OtherStacks::of(&stack.stack.environment),
         };
+        for other in &stack.others {
+            values.others.set(&other.stack, &other.component, other.outputs.clone());
+        }
         for lookup in &stack.lookups {
             values.set_lookup(&lookup.address, lookup.result.clone());
         }
@@ -116,6 +136,7 @@ impl Values {
             resources: self.resources.get(&deferred.component).unwrap_or(&empty),
             data: self.data.get(&deferred.component).unwrap_or(&no_data),
             outputs: &self.outputs,
+            stacks: Some(&self.others),
             each: None,
         };
         let scope = Layered { captured: &deferred.captured, rest: &rest };

@@ -24,8 +24,8 @@ use terrace_provider::plan::with_defaults;
 use terrace_provider::{Map, Path, ResourceType, Value};
 
 /// Variables that a blueprint may read wherever it stands.
-const ROOTS: [&str; 8] =
-    ["component", "product", "environment", "stack", "settings", "resources", "data", "components"];
+const ROOTS: [&str; 9] =
+    ["component", "product", "environment", "stack", "settings", "resources", "data", "components", "stacks"];
 
 /// What is wrong with a blueprint.
 #[must_use]
@@ -127,7 +127,14 @@ impl Checker<'_> {
         for visit in order {
             if let Visit::Lookup(lookup) = visit {
                 let outputs = ComponentOutputs::new();
-                let scope = PlanScope { facts: &facts, resources: &values, data: &data, outputs: &outputs, each: None };
+                let scope = PlanScope {
+                    facts: &facts,
+                    resources: &values,
+                    data: &data,
+                    outputs: &outputs,
+                    stacks: None,
+                    each: None,
+                };
                 self.arguments(declarations, lookup, &scope);
             }
             let Visit::Block(block) = visit else { continue };
@@ -137,7 +144,8 @@ impl Checker<'_> {
             values.insert(declaration.name.value.clone(), value);
         }
         let outputs = ComponentOutputs::new();
-        let scope = PlanScope { facts: &facts, resources: &values, data: &data, outputs: &outputs, each: None };
+        let scope =
+            PlanScope { facts: &facts, resources: &values, data: &data, outputs: &outputs, stacks: None, each: None };
         for output in &declarations.outputs {
             self.evaluate(&output.value, &scope);
         }
@@ -152,9 +160,9 @@ impl Checker<'_> {
         data: &LookupValues,
     ) -> BlockValue {
         let outputs = ComponentOutputs::new();
-        let plain = PlanScope { facts, resources: values, data, outputs: &outputs, each: None };
+        let plain = PlanScope { facts, resources: values, data, outputs: &outputs, stacks: None, each: None };
         let each = declaration.for_each.as_ref().map(|template| self.first_item(template, &plain));
-        let scope = PlanScope { facts, resources: values, data, outputs: &outputs, each: each.as_ref() };
+        let scope = PlanScope { facts, resources: values, data, outputs: &outputs, stacks: None, each: each.as_ref() };
         for template in
             [&declaration.when, &declaration.key, &declaration.provider, &declaration.shared].into_iter().flatten()
         {
@@ -334,7 +342,7 @@ fn scope<'a>(facts: &'a Facts, each: Option<&'a Value>) -> PlanScope<'a> {
     static NO_RESOURCES: std::sync::LazyLock<ResourceValues> = std::sync::LazyLock::new(ResourceValues::new);
     static NO_OUTPUTS: std::sync::LazyLock<ComponentOutputs> = std::sync::LazyLock::new(ComponentOutputs::new);
     static NO_DATA: std::sync::LazyLock<LookupValues> = std::sync::LazyLock::new(LookupValues::new);
-    PlanScope { facts, resources: &NO_RESOURCES, data: &NO_DATA, outputs: &NO_OUTPUTS, each }
+    PlanScope { facts, resources: &NO_RESOURCES, data: &NO_DATA, outputs: &NO_OUTPUTS, stacks: None, each }
 }
 
 /// The path of a reference to `component.specific`, as far as its steps are plain.

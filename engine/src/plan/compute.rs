@@ -7,8 +7,8 @@ pub use super::options::{Consent, Options};
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, outputs, reads, refresh,
-    storable, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, others, outputs, reads,
+    refresh, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -92,20 +92,33 @@ impl Planner<'_> {
     /// When the store cannot be read or what it holds cannot be opened.
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
         let mut diagnostics = Vec::new();
-        let mut plans = Vec::new();
         let mut reads = Vec::new();
         let mut named = Named::default();
         let mut shared = SharedRows::of(&self.environment.name);
-        let mut letting_go = Vec::new();
-        for stack in stacks {
+        let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
+        let order = others::order(self, stacks);
+        // What stacks of a loop would read of each other is unknown.
+        let is_ordered = order.is_ok();
+        let order = order.unwrap_or_else(|found| {
+            diagnostics.extend(found);
+            (0..stacks.len()).collect()
+        });
+        let mut planned: Vec<(usize, StackPlan, LettingGo)> = Vec::new();
+        for at in order {
+            let Some(stack) = stacks.get(at) else { continue };
             named.declare(stack);
-            let (plan, lets_go) = match self.options.refresh_only {
-                true => self.observe_stack(stack, &mut shared, &mut named, &mut reads, &mut diagnostics).await?,
-                false => self.plan_stack(stack, &mut shared, &mut named, &mut reads, &mut diagnostics).await?,
+            let (plan, lets_go) = if self.options.refresh_only {
+                self.observe_stack(stack, &mut shared, &mut named, &mut reads, &mut diagnostics).await?
+            } else {
+                let before = planned.iter().filter(|_| is_ordered).map(|(_, plan, _)| (&plan.stack, plan)).collect();
+                let found = others::find(self, stack, &run, &before, &mut diagnostics).await?;
+                self.plan_stack(stack, found, &mut shared, &mut named, &mut reads, &mut diagnostics).await?
             };
-            plans.push(plan);
-            letting_go.push(lets_go);
+            planned.push((at, plan, lets_go));
         }
+        planned.sort_by_key(|(at, ..)| *at);
+        let (mut plans, letting_go): (Vec<_>, Vec<_>) =
+            planned.into_iter().map(|(_, plan, lets_go)| (plan, lets_go)).unzip();
         self.plan_shared(&mut shared, &mut plans, &letting_go, &mut reads, &mut diagnostics)?;
         self.check_named(named, &plans, &mut diagnostics);
         let mode = if self.options.refresh_only { Mode::RefreshOnly } else { Mode::Apply };
@@ -117,6 +130,19 @@ impl Planner<'_> {
     /// # Errors
     /// As [`Planner::plan`].
     pub async fn plan_destroy(&self, stacks: &[StackId], origin: Origin) -> Result<Computed, PlanFailure> {
+        self.plan_destroy_described(stacks, &[], origin).await
+    }
+
+    /// As [`Planner::plan_destroy`]; what is described and of which nothing is recorded is looked for, and goes too.
+    ///
+    /// # Errors
+    /// As [`Planner::plan`].
+    pub async fn plan_destroy_described(
+        &self,
+        stacks: &[StackId],
+        described: &[CompiledStack],
+        origin: Origin,
+    ) -> Result<Computed, PlanFailure> {
         let mut diagnostics = Vec::new();
         let mut plans = Vec::new();
         let mut reads = Vec::new();
@@ -124,8 +150,9 @@ impl Planner<'_> {
         let mut shared = SharedRows::of(&self.environment.name);
         let mut letting_go = Vec::new();
         for stack in stacks {
-            let (plan, lets_go) =
+            let (mut plan, lets_go) =
                 self.destroy_stack(stack, &mut shared, &mut named, &mut reads, &mut diagnostics).await?;
+            plan.changes.extend(self.remove_unrecorded(stack, described, &mut reads, &mut diagnostics).await?);
             plans.push(plan);
             letting_go.push(lets_go);
         }
@@ -176,6 +203,7 @@ impl Planner<'_> {
     async fn plan_stack(
         &self,
         compiled: &CompiledStack,
+        found: others::Found,
         shared: &mut SharedRows,
         named: &mut Named,
         reads: &mut Vec<Read>,
@@ -207,10 +235,11 @@ impl Planner<'_> {
         let mut components = compiled_components(&choice, compiled, &recorded_components);
         let is_partial = !choice.is_whole();
         let lets_go = LettingGo::of_descriptor(&choice);
-        let mut walk = Walk::new(self, compiled, choice, loaded, shared, &recorded_components, &faults);
+        let mut walk = Walk::new(self, compiled, choice, loaded, shared, &found.others, &recorded_components, &faults);
         walk.run(&order, diagnostics).await?;
         let walked = walk.finish(diagnostics).await?;
         reads.extend(walked.reads);
+        reads.extend(found.reads);
         let described: BTreeSet<&str> = compiled.components.iter().map(|component| component.key.as_str()).collect();
         for component in &mut components {
             component.shared = walked.shared.get(&component.key).cloned().unwrap_or_default();
@@ -229,6 +258,8 @@ impl Planner<'_> {
             changes: walked.changes,
             outputs,
             lookups: walked.lookups,
+            needs: found.needs,
+            others: found.recorded,
             ..StackPlan::empty(stack.clone())
         };
         Ok((plan, lets_go))
@@ -348,6 +379,8 @@ impl StackPlan {
             changes: Vec::new(),
             outputs: Vec::new(),
             lookups: Vec::new(),
+            needs: Vec::new(),
+            others: Vec::new(),
             owners: Vec::new(),
             owned: Vec::new(),
         }

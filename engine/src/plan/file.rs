@@ -8,8 +8,8 @@ mod read;
 mod shapes;
 
 use super::{
-    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, Prior, SharedDeclaration,
-    StackPlan,
+    After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, Prior,
+    SharedDeclaration, StackPlan,
 };
 use crate::expression::Template;
 use crate::record::seal_private;
@@ -23,8 +23,8 @@ use serde::Serialize;
 use serde_json::value::to_raw_value;
 use sha2::{Digest, Sha256};
 use shapes::{
-    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OutputJson, OwnedJson, OwnerJson,
-    PlanJson, PriorJson, StackJson, TemplateJson, Text,
+    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson, OwnedJson,
+    OwnerJson, PlanJson, PriorJson, StackJson, TemplateJson, Text,
 };
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -195,9 +195,16 @@ impl Writing<'_> {
             changes: stack.changes.iter().map(|change| text(&self.change(change)?)).collect::<Result<_, _>>()?,
             outputs: stack.outputs.iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
             lookups: stack.lookups.iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
+            needs: stack.needs.clone(),
+            others: stack.others.iter().map(|other| self.other(other)).collect::<Result<_, _>>()?,
             owners: stack.owners.iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: stack.owned.iter().cloned().map(OwnedJson::from).collect(),
         })
+    }
+
+    fn other(&self, other: &OtherOutputs) -> Result<OtherJson, WireError> {
+        let (stack, component) = (other.stack.clone(), other.component.clone());
+        Ok(OtherJson { stack, component, outputs: encode_map(&other.outputs, self.seal.values())? })
     }
 
     fn lookup(&mut self, lookup: &Lookup) -> Result<LookupJson, WireError> {

@@ -24,6 +24,13 @@ pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
         for owner in &stack.owners {
             needed.address(&stack.stack, &owner.ownership.address);
         }
+        let is_changed = |key: &str| {
+            let has_change = stack.changes.iter().any(|change| change.address.component == key && change.is_change());
+            has_change || stack.outputs.iter().any(|output| output.component == key && output.is_change())
+        };
+        for need in stack.needs.iter().filter(|need| is_changed(&need.component)) {
+            needed.components.insert((&need.stack, &need.of));
+        }
     }
     reads.into_iter().filter(|read| needed.covers(read)).collect()
 }

@@ -4,6 +4,7 @@
 use super::choice::Choice;
 use super::compute::{PlanFailure, Planner};
 use super::doubt::attempted;
+use super::upgrade::upgrade;
 use super::{Change, Prior};
 use crate::address::{Address, StackId};
 use crate::deadline;
@@ -101,7 +102,7 @@ pub(crate) async fn rows(planner: &Planner<'_>, stack: &StackId, selection: &Sel
     Ok(loaded)
 }
 
-/// Looks at the objects of rows, and at the open steps of what was chosen.
+/// Brings rows to their present form, looks at their objects, and at the open steps of what was chosen.
 pub(crate) async fn look(
     planner: &Planner<'_>,
     stack: &StackId,
@@ -110,6 +111,9 @@ pub(crate) async fn look(
     loaded: &mut Loaded,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {
+    for row in loaded.rows.values_mut() {
+        upgrade(planner, &mut row.opened, diagnostics).await;
+    }
     apply_open_intents(planner, stack, selection, choice, loaded, diagnostics).await?;
     if planner.options.refresh {
         refresh(planner, stack, loaded, diagnostics).await;

@@ -1,8 +1,9 @@
 //! Planning one instance of a resource: prior object and configuration in, one change out.
 
 use super::compute::{PlanFailure, Planner};
+use super::ours::{Managed, WhyNot};
 use super::refresh::LoadedRow;
-use super::{After, Change, DataLossNote, Deferred, Prior, contract, ignored, import};
+use super::{After, Change, DataLossNote, Deferred, Prior, contract, ignored, import, ours};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::compile::CompiledImport;
@@ -18,8 +19,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    Attempt, Attributes, DataAmount, ErrorKind, Found, Observed, Path, PlannedChange, ProposedChange, ResourceType,
-    Session, Value,
+    Attempt, Attributes, DataAmount, ErrorKind, Finding, Found, Observed, Path, PlannedChange, ProposedChange,
+    ResourceType, Session, Severity, Value,
 };
 
 /// One instance to be planned.
@@ -42,13 +43,14 @@ pub(crate) struct Wanted<'a> {
     pub(crate) row: Option<LoadedRow>,
     pub(crate) in_doubt: Option<String>,
     pub(crate) import: Option<CompiledImport>,
+    pub(crate) managed: &'a Managed,
 }
 
 /// Plans one instance.
 pub(crate) async fn plan(
     planner: &Planner<'_>,
     session: &dyn Session,
-    wanted: Wanted<'_>,
+    mut wanted: Wanted<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Change>, PlanFailure> {
     let address_text = format!("{}:{}", wanted.stack, wanted.address);
@@ -57,7 +59,7 @@ pub(crate) async fn plan(
     let drift = wanted.row.as_ref().map(|row| row.drift.clone()).unwrap_or_default();
     let recorded_instance = wanted.row.as_ref().map(|row| row.opened.provider.clone());
     let moved_from = wanted.row.as_ref().and_then(|row| row.moved_from.clone());
-    let mut prior = wanted.row.filter(|row| !row.is_gone).map(|row| row.opened.prior);
+    let mut prior = wanted.row.take().filter(|row| !row.is_gone).map(|row| row.opened.prior);
     if let Some(recorded) = &recorded_instance
         && *recorded != wanted.provider
     {
@@ -89,8 +91,14 @@ pub(crate) async fn plan(
             find_existing(session, wanted.ty, &address_text, &wanted.config, wanted.timeouts.read, diagnostics).await;
         is_adopted = prior.is_some();
     }
+    if let Some(found) = prior.as_ref().filter(|_| is_adopted && wanted.adopt == Adopt::IfOurs)
+        && let Some(why) = ours::why_not(planner, &wanted, found).await?
+    {
+        diagnostics.push(ours::refused(&wanted, &address_text, found, &why));
+        return Ok(None);
+    }
     let config = ignored::settled(wanted.ty, &wanted.config, prior.as_ref(), &wanted.ignored);
-    let deferred = wanted.deferred.filter(|_| config.values().any(Value::has_unknown));
+    let deferred = wanted.deferred.take().filter(|_| config.values().any(Value::has_unknown));
     let mut write_only = write_only_detectors(planner, wanted.ty, &config);
     let changed_write_only = changed_and_counting(prior.as_ref(), &write_only, &wanted.ignored);
     let is_requested = !is_adopted && planner.options.replaces(wanted.stack, &wanted.address);
@@ -138,6 +146,15 @@ pub(crate) async fn plan(
         // Nothing is sent, so what was sent last still stands.
         write_only.clone_from(&prior.write_only);
     }
+    let findings = match decision.action {
+        Action::NoOp => Vec::new(),
+        _ => remote_findings(session, wanted.ty, &planned.planned).await,
+    };
+    for finding in findings {
+        let at = finding.path.as_ref().map_or(wanted.span, |path| wanted.template.span_at(path));
+        let found = Diagnostic::error("remote_finding", finding.message).at(at).about(&address_text);
+        diagnostics.push(Diagnostic { severity: finding.severity, ..found }.maybe_hint(finding.hint));
+    }
     if let Some(import) = import.filter(|_| decision.action.is_replace()) {
         diagnostics.push(import::another_object(&address_text, import, prior.as_ref(), &planned));
         return Ok(None);
@@ -160,6 +177,13 @@ pub(crate) async fn plan(
         &planned,
     )
     .await;
+    if let Some(found) = prior.as_ref().filter(|_| is_adopted && wanted.adopt == Adopt::IfOurs)
+        && (data_loss.is_some() || decision.action.is_replace())
+    {
+        let why = if data_loss.is_some() { WhyNot::DataLoss } else { WhyNot::Replaced };
+        diagnostics.push(ours::refused(&wanted, &address_text, found, &why));
+        return Ok(None);
+    }
     let replace_paths = planned.replace_paths.clone();
     let after = After { attributes: planned.planned, private: planned.private, deferred, write_only };
     let change = Change {
@@ -253,6 +277,15 @@ pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
         write_only: BTreeMap::new(),
         lifecycle: Lifecycle::default(),
     }
+}
+
+/// What the remote side says of planned values, where it has a dry run. One that does not answer in time says nothing.
+async fn remote_findings(session: &dyn Session, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
+    let findings = tokio::time::timeout(ty.timeouts.read, session.validate_remote(ty, planned)).await;
+    findings.unwrap_or_else(|_| {
+        let message = format!("whether `{}` can be made so was not told within {:?}", ty.name, ty.timeouts.read);
+        vec![Finding { severity: Severity::Warning, path: None, message, hint: None }]
+    })
 }
 
 /// The object of that identity, when there is one that nobody recorded.

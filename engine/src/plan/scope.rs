@@ -1,5 +1,6 @@
 //! What expressions see while a plan is made: facts of the component, values of what was planned before.
 
+use super::others::OtherStacks;
 use crate::address::InstanceKey;
 use crate::diagnostic::did_you_mean;
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
@@ -47,6 +48,8 @@ pub(crate) struct PlanScope<'a> {
     pub(crate) resources: &'a ResourceValues,
     pub(crate) data: &'a LookupValues,
     pub(crate) outputs: &'a ComponentOutputs,
+    /// Outputs of other stacks; `None` where nobody knows of any, and all that is read of them is unknown.
+    pub(crate) stacks: Option<&'a OtherStacks>,
     pub(crate) each: Option<&'a Value>,
 }
 
@@ -56,6 +59,10 @@ impl Scope for PlanScope<'_> {
             "resources" => self.resource(steps),
             "components" => self.component(steps),
             "data" => self.lookup(steps),
+            "stacks" => match self.stacks {
+                Some(stacks) => stacks.resolve(steps),
+                None => Ok(Cow::Owned(Value::Unknown)),
+            },
             "each" => match self.each {
                 Some(each) => descend(each, "each", steps),
                 None => Err(Missing {
@@ -181,7 +188,7 @@ pub(crate) fn key_text(key: &InstanceKey) -> String {
 fn unknown_root(root: &str, facts: &Facts) -> Missing {
     let component = facts.component.as_ref().map(|_| "component");
     let roots = facts.roots.keys().map(String::as_str);
-    let known = component.into_iter().chain(roots).chain(["resources", "components", "data", "each"]);
+    let known = component.into_iter().chain(roots).chain(["resources", "components", "data", "stacks", "each"]);
     let listed: Vec<&str> = known.clone().collect();
     Missing {
         message: format!("there is no variable `{root}` here"),

@@ -13,6 +13,8 @@ mod triggered;
 use super::choice::Choice;
 use super::components::RecordedComponent;
 use super::compute::{PlanFailure, Planner};
+use super::others::OtherStacks;
+use super::ours::Managed;
 use super::outputs::PlannedOutput;
 use super::refresh::Loaded;
 use super::resource::{self, Wanted};
@@ -33,7 +35,7 @@ use std::sync::Arc;
 use terrace_provider::{Attributes, Map, ResourceType, Session, Value};
 
 /// Variables that a saved plan evaluates from what it does, instead of keeping their values.
-pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components", "data"];
+pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components", "data", "stacks"];
 
 /// What a walk found.
 pub(crate) struct Walked {
@@ -53,6 +55,7 @@ pub(crate) struct Walk<'a, 'p> {
     recorded_outputs: ComponentOutputs,
     loaded: Loaded,
     shared: &'a mut SharedRows,
+    others: &'a OtherStacks,
     parts: Vec<ComponentPart<'a>>,
     /// What is told already.
     faults: &'a Faults,
@@ -63,6 +66,7 @@ pub(crate) struct Walk<'a, 'p> {
     /// Addresses whose imports are accounted for.
     imported: BTreeSet<Address>,
     lookups: lookups::Lookups,
+    managed: Managed,
 }
 
 /// What the walk knows of one component.
@@ -103,12 +107,14 @@ struct Instance {
 }
 
 impl<'a, 'p> Walk<'a, 'p> {
+    #[expect(clippy::too_many_arguments, reason = "each is a different part of what a walk works with")]
     pub(crate) fn new(
         planner: &'a Planner<'p>,
         compiled: &'a CompiledStack,
         choice: Choice,
         loaded: Loaded,
         shared: &'a mut SharedRows,
+        others: &'a OtherStacks,
         recorded: &BTreeMap<String, RecordedComponent>,
         faults: &'a Faults,
     ) -> Self {
@@ -153,6 +159,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             recorded_outputs,
             loaded,
             shared,
+            others,
             parts,
             faults,
             component_outputs,
@@ -161,6 +168,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             absent_reads: Vec::new(),
             imported: BTreeSet::new(),
             lookups: lookups::Lookups::default(),
+            managed: Managed::default(),
         }
     }
 
@@ -290,7 +298,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             row,
             in_doubt,
             import,
-            ..wanted(self.planner, &self.compiled.stack, declaration, ty, address, provider, prepared)
+            ..wanted(self.planner, &self.managed, &self.compiled.stack, declaration, ty, address, provider, prepared)
         };
         let change = resource::plan(self.planner, session, wanted, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
@@ -339,7 +347,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         let wanted = Wanted {
             row,
             in_doubt,
-            ..wanted(self.planner, &shared_stack, declaration, ty, address.clone(), provider, prepared)
+            ..wanted(self.planner, &self.managed, &shared_stack, declaration, ty, address.clone(), provider, prepared)
         };
         let change = resource::plan(self.planner, session, wanted, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
@@ -353,6 +361,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             resources: &part.values,
             data: &part.data,
             outputs: &self.component_outputs,
+            stacks: Some(self.others),
             each,
         }
     }
@@ -376,8 +385,10 @@ pub(crate) struct Prepared {
     pub(crate) triggered_by: Vec<String>,
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is a different thing of one instance")]
 fn wanted<'w>(
     planner: &Planner<'_>,
+    managed: &'w Managed,
     stack: &'w crate::address::StackId,
     declaration: &'w ResourceDeclaration,
     ty: &'w ResourceType,
@@ -404,6 +415,7 @@ fn wanted<'w>(
         row: None,
         in_doubt: None,
         import: None,
+        managed,
     }
 }
 

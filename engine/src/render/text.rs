@@ -85,6 +85,16 @@ pub(crate) fn counted(number: usize, plural: &str) -> String {
     format!("{} {word}", thousands(number))
 }
 
+/// A word as a shell wants it.
+#[must_use]
+pub fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./=:@,%+…".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

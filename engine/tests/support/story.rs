@@ -9,7 +9,7 @@ use terrace_engine::action::Action;
 use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::blueprint::Library;
-use terrace_engine::compile::{Compiler, Given};
+use terrace_engine::compile::{CompiledStack, Compiler, Given};
 use terrace_engine::descriptor;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::event::NoEvents;
@@ -87,14 +87,15 @@ impl Story {
     }
 
     pub fn registry(&self) -> Registry {
-        let settings = Settings {
-            instance: "world".to_owned(),
+        let settings = |instance: &str| Settings {
+            instance: instance.to_owned(),
             environment: "test".to_owned(),
             project_folder: "/nowhere".into(),
             values: Attributes::new(),
         };
         let world: Arc<dyn Provider> = Arc::new(World::new(Arc::clone(&self.remote)));
-        Registry::new(vec![world], vec![("world".to_owned(), settings)])
+        let instances = ["world", "world.eu"].map(|name| ("world".to_owned(), settings(name)));
+        Registry::new(vec![world], instances.to_vec())
     }
 
     fn planner<'a>(&'a self, setting: &'a Setting) -> Planner<'a> {
@@ -117,8 +118,8 @@ impl Story {
         Self { remote: Arc::clone(&self.remote), ..Self::on(Arc::clone(&self.store)) }
     }
 
-    /// Plans a descriptor, errors included. Several files stand with `---` between them.
-    pub async fn try_plan(&self, text: &str) -> (Option<Plan>, Vec<Diagnostic>, Sources) {
+    /// Compiles descriptors; several files stand with `---` between them.
+    fn compile(&self, text: &str) -> (Option<Vec<CompiledStack>>, Vec<Diagnostic>, Sources) {
         let mut sources = Sources::default();
         let files: Vec<&str> = text.split("\n---\n").collect();
         let name = |at: usize| if at == 0 { "stack.yaml".to_owned() } else { format!("stack-{}.yaml", at + 1) };
@@ -143,10 +144,20 @@ impl Story {
             diagnostics.extend(found);
             stacks.extend(compiled);
         }
-        if has_errors(&diagnostics) {
-            return (None, diagnostics, sources);
-        }
-        let setting = Setting { registry: self.registry(), functions, environment, sources };
+        let stacks = (!has_errors(&diagnostics)).then_some(stacks);
+        (stacks, diagnostics, sources)
+    }
+
+    fn setting(&self, sources: Sources) -> Setting {
+        let functions = Functions::default();
+        Setting { registry: self.registry(), functions, environment: test_environment(), sources }
+    }
+
+    /// Plans a descriptor, errors included.
+    pub async fn try_plan(&self, text: &str) -> (Option<Plan>, Vec<Diagnostic>, Sources) {
+        let (stacks, mut diagnostics, sources) = self.compile(text);
+        let Some(stacks) = stacks else { return (None, diagnostics, sources) };
+        let setting = self.setting(sources);
         let planning = self.planner(&setting).plan(&stacks, Origin::default()).await;
         let Computed { plan, diagnostics: found } = planning.unwrap();
         diagnostics.extend(found);
@@ -170,15 +181,22 @@ impl Story {
     }
 
     pub async fn plan_destroy(&self) -> Plan {
-        let setting = Setting {
-            registry: self.registry(),
-            functions: Functions::default(),
-            environment: test_environment(),
-            sources: Sources::default(),
-        };
+        let setting = self.setting(Sources::default());
         let stacks = self.store.stacks().await.unwrap();
         let stacks: Vec<StackId> = stacks.into_iter().filter(|stack| stack.name != "shared").collect();
         let planning = self.planner(&setting).plan_destroy(&stacks, Origin::default()).await;
+        let Computed { plan, diagnostics } = planning.unwrap();
+        assert!(!has_errors(&diagnostics), "{diagnostics:?}");
+        plan
+    }
+
+    /// Plans the removal of what a descriptor describes, recorded or not.
+    pub async fn plan_destroy_of(&self, text: &str) -> Plan {
+        let (stacks, _, sources) = self.compile(text);
+        let stacks = stacks.unwrap();
+        let setting = self.setting(sources);
+        let names: Vec<StackId> = stacks.iter().map(|compiled| compiled.stack.clone()).collect();
+        let planning = self.planner(&setting).plan_destroy_described(&names, &stacks, Origin::default()).await;
         let Computed { plan, diagnostics } = planning.unwrap();
         assert!(!has_errors(&diagnostics), "{diagnostics:?}");
         plan

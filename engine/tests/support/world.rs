@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Lookup, Object, Observed,
-    Planned, Private, Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Lookup, Object,
+    Observed, Planned, Private, Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings,
+    Value,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +49,10 @@ pub struct Remote {
     pub faults: BTreeMap<String, Fault>,
     /// What lookups see instead of an object, by key.
     pub seen: BTreeMap<String, Attributes>,
+    /// The schema version of things; 0 stands for 1.
+    pub version: u32,
+    /// What is said of planned things before anything is done, by key.
+    pub findings: BTreeMap<String, Finding>,
     /// How many calls run now, and the most there ever were.
     pub running: (usize, usize),
     next_id: u64,
@@ -82,8 +87,10 @@ impl World {
                 Attribute::new("echo", AttributeType::Any, "Repeats `val`.").computed(),
             ])
         };
+        let version = remote.lock().unwrap().version.max(1);
         let thing = ResourceType {
             settle: Duration::ZERO,
+            schema_version: version,
             ..ResourceType::new("world_thing", "A thing.", &["key"], attributes())
         };
         let data = ResourceType {
@@ -303,6 +310,21 @@ impl Session for Connected {
         }
         self.ask(format!("import {id}")).await?;
         Ok(self.remote.lock().unwrap().objects.get(id).map(observed))
+    }
+
+    async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
+        let name = key(&stored);
+        self.ask(format!("upgrade {name} from {from} to {}", ty.schema_version)).await?;
+        // Version 2 has texts where version 1 had anything.
+        let text = |value: Value| match value {
+            Value::Int(number) => number.to_string().into(),
+            other => other,
+        };
+        Ok(stored.into_iter().map(|(name, value)| (name, text(value))).collect())
+    }
+
+    async fn validate_remote(&self, _ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
+        self.remote.lock().unwrap().findings.get(&key(planned)).cloned().into_iter().collect()
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

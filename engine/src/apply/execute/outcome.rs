@@ -7,6 +7,7 @@ use crate::action::Action;
 use crate::deadline;
 use crate::plan::contract;
 use crate::record::storable;
+use crate::render::shell_word;
 use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
 use std::time::{Duration, Instant};
 use terrace_provider::value::wire::WireError;
@@ -217,7 +218,7 @@ pub(super) fn update_in_doubt(
                 (false, false) => in_doubt(prepared, error),
             }
         }
-        Seen::Nothing => failure(prepared, error, vec![delete_row(prepared)], None),
+        Seen::Nothing => failure(prepared, error, delete_row(prepared), None),
         Seen::CannotTell => in_doubt(prepared, error),
     }
 }
@@ -225,7 +226,7 @@ pub(super) fn update_in_doubt(
 /// A delete that may have happened.
 pub(super) fn delete_in_doubt(prepared: &Prepared, ty: &ResourceType, error: ProviderError, seen: &Seen) -> Outcome {
     match seen {
-        Seen::Nothing => done(vec![delete_row(prepared)], None),
+        Seen::Nothing => done(delete_row(prepared), None),
         Seen::Object(_) if ty.settle.is_zero() => failure(prepared, error, Vec::new(), None),
         Seen::Object(_) | Seen::CannotTell => in_doubt(prepared, error),
     }
@@ -235,13 +236,17 @@ pub(super) fn in_doubt(prepared: &Prepared, error: ProviderError) -> Outcome {
     Outcome { is_in_doubt: true, ..failure(prepared, error, Vec::new(), None) }
 }
 
-pub(super) fn delete_row(prepared: &Prepared) -> Write {
-    Write::Delete {
+/// Drops the row of a change; an object that was never recorded has none.
+pub(super) fn delete_row(prepared: &Prepared) -> Vec<Write> {
+    if prepared.change.generation == 0 {
+        return Vec::new();
+    }
+    vec![Write::Delete {
         stack: prepared.stack.clone(),
         address: prepared.change.address.clone(),
         deposed: prepared.change.deposed.clone(),
         expected: prepared.change.generation,
-    }
+    }]
 }
 
 pub(super) fn done(writes: Vec<Write>, attributes: Option<Attributes>) -> Outcome {
@@ -255,8 +260,13 @@ pub(super) fn failure(
     attributes: Option<Attributes>,
 ) -> Outcome {
     let mut solutions = error.solutions.clone();
-    if let ErrorKind::AlreadyExists { .. } = &error.kind {
+    if let ErrorKind::AlreadyExists { import_id } = &error.kind {
         solutions.push("to take it over: set `adopt: ifExists` on the resource".to_owned());
+        if let Some(id) = import_id {
+            let address = format!("{}:{}", prepared.stack, prepared.change.address);
+            let (address, id) = (shell_word(&address), shell_word(id));
+            solutions.push(format!("to record it as it is: `terrace import {address} {id}`"));
+        }
     }
     Outcome {
         result: StepResult::Failed(error.to_string()),

@@ -1,6 +1,7 @@
 //! The end of a run: outputs, what is recorded of components and owners, what was not done.
 
 use super::super::steps::Step;
+use super::super::values::Values;
 use super::super::{ApplyError, Blocked, Failed, Report, Unfinished, closing_writes};
 use super::{Run, State};
 use crate::action::Action;
@@ -34,6 +35,7 @@ impl Run<'_> {
         self.report.failed.extend(failed);
         let Some(values) = self.values.get(stack) else { return };
         let outputs = values.outputs(&component.key);
+        Values::tell_others(&mut self.values, self.plan, &plan.stack, &component.key, &outputs);
         self.report.outputs.insert((plan.stack.clone(), component.key.clone()), outputs);
     }
 

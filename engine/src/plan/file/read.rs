@@ -1,12 +1,12 @@
 //! From the shapes of a plan file back to a plan.
 
 use super::super::{
-    After, Change, ComponentPlan, Deferred, Lookup, OutputChange, OwnerChange, Plan, Prior, SharedDeclaration,
-    StackPlan,
+    After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, Prior,
+    SharedDeclaration, StackPlan,
 };
 use super::shapes::{
-    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OutputJson, OwnedJson, OwnerJson,
-    PlanJson, PriorJson, StackJson, Text,
+    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson, OwnedJson,
+    OwnerJson, PlanJson, PriorJson, StackJson, Text,
 };
 use super::{FileError, Json};
 use crate::duration;
@@ -79,9 +79,16 @@ impl<'a> Reading<'a> {
             changes,
             outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
             lookups: json.lookups.into_iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
+            needs: json.needs,
+            others: json.others.into_iter().map(|other| self.other(other)).collect::<Result<_, _>>()?,
             owners: json.owners.into_iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: json.owned.into_iter().map(Ownership::from).collect(),
         })
+    }
+
+    fn other(&self, json: OtherJson) -> Result<OtherOutputs, FileError> {
+        let outputs = decode_map(&json.outputs, self.seal)?;
+        Ok(OtherOutputs { stack: json.stack, component: json.component, outputs })
     }
 
     fn lookup(&self, json: LookupJson) -> Result<Lookup, FileError> {

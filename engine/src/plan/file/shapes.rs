@@ -1,6 +1,6 @@
 //! The shapes that a plan file is made of.
 
-use super::super::{DataLossNote, Mode, Note, Origin, OwnerAction, Part, ReadReason, SharedName};
+use super::super::{DataLossNote, Mode, Note, Origin, OwnerAction, Part, ReadReason, SharedName, StackNeed};
 use super::Json;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -53,6 +53,10 @@ pub(super) struct StackJson {
     pub(super) outputs: Vec<OutputJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) lookups: Vec<LookupJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) needs: Vec<StackNeed>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) others: Vec<OtherJson>,
     pub(super) owners: Vec<OwnerJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) owned: Vec<OwnedJson>,
@@ -174,6 +178,13 @@ pub(super) struct LookupJson {
     pub(super) result: Json,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) place: Option<Place>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct OtherJson {
+    pub(super) stack: StackId,
+    pub(super) component: String,
+    pub(super) outputs: Json,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -133,11 +133,17 @@ impl Walk<'_, '_> {
         match template.evaluate(scope, self.planner.functions) {
             Ok(Value::String(text)) => Some(text),
             Ok(other) => {
-                let found = if other.is_unknown() { "known only after apply" } else { other.kind() };
+                let (found, hint) = match other.is_unknown() {
+                    true => (
+                        "known only after apply",
+                        "use what is known while planning: the component, variables, settings",
+                    ),
+                    false => (other.kind(), "use `string(…)`"),
+                };
                 diagnostics.push(
                     Diagnostic::error("wrong_type", format!("`{what}` has to be text, and is {found}"))
                         .at(template.span)
-                        .hint("use `string(…)`"),
+                        .hint(hint),
                 );
                 None
             }

@@ -179,6 +179,8 @@ pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
         changes,
         outputs: Vec::new(),
         lookups: Vec::new(),
+        needs: Vec::new(),
+        others: Vec::new(),
         owners: Vec::new(),
         owned: Vec::new(),
     }

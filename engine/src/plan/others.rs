@@ -1,0 +1,315 @@
+//! Values of other stacks: `stacks["name"].components["key"].outputs.NAME`, recorded or planned in the same run.
+//!
+//! Stacks of one run are planned in the order in which they read each other. What is recorded is read as it is now, and
+//! is in the read set: an apply of the other stack makes the plan stale.
+
+use super::compute::{PlanFailure, Planner};
+use super::{Part, StackPlan};
+use crate::address::StackId;
+use crate::compile::CompiledStack;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::expression::{Missing, Reference, ReferenceStep, Template, descend};
+use crate::graph::{loops, templates};
+use crate::source::Span;
+use crate::store::{Read, Selection};
+use petgraph::Direction::Incoming;
+use petgraph::algo::toposort;
+use petgraph::graph::DiGraph;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::{Attributes, Map, Value};
+
+/// A component that reads outputs of a component of another stack.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct StackNeed {
+    /// The component that reads.
+    pub component: String,
+    /// The other stack.
+    pub stack: StackId,
+    /// The component of it; empty for the stack's own outputs.
+    pub of: String,
+}
+
+/// The recorded outputs of a component of another stack.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OtherOutputs {
+    /// The stack.
+    pub stack: StackId,
+    /// The component.
+    pub component: String,
+    /// The outputs.
+    pub outputs: Attributes,
+}
+
+/// Outputs of the components of other stacks, as expressions see them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OtherStacks {
+    /// What a stack without an environment in its name belongs to.
+    environment: String,
+    /// By stack and component; nothing of a stack that could not be planned.
+    stacks: BTreeMap<StackId, Option<BTreeMap<String, Map>>>,
+    /// Stacks that there are, for suggestions.
+    known: Vec<String>,
+}
+
+impl OtherStacks {
+    pub(crate) fn of(environment: &str) -> Self {
+        Self { environment: environment.to_owned(), ..Self::default() }
+    }
+
+    /// Adds or replaces the outputs of a component.
+    pub(crate) fn set(&mut self, stack: &StackId, component: &str, outputs: Map) {
+        let components = self.stacks.entry(stack.clone()).or_insert_with(|| Some(BTreeMap::new()));
+        components.get_or_insert_default().insert(component.to_owned(), outputs);
+    }
+
+    /// Follows a path that begins with the name of a stack.
+    pub(crate) fn resolve(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        let Some((wanted, component, rest)) = split(steps) else { return Err(malformed()) };
+        let stack = stack_of(wanted, &self.environment);
+        let components = match self.stacks.get(&stack) {
+            Some(Some(components)) => components,
+            Some(None) => return Ok(Cow::Owned(Value::Unknown)),
+            None => {
+                let hint = did_you_mean(wanted, self.known.iter().map(String::as_str));
+                return Err(Missing {
+                    message: format!("there is no stack `{stack}` that was ever applied"),
+                    hint: hint.or_else(|| Some(format!("apply {stack} first, or plan both in one run"))),
+                });
+            }
+        };
+        let of = if component.is_empty() { format!("{stack}") } else { format!("component `{component}` of {stack}") };
+        let Some(outputs) = components.get(component) else {
+            let known = components.keys().map(String::as_str).filter(|key| !key.is_empty());
+            let listed: Vec<&str> = known.clone().collect();
+            return Err(Missing {
+                message: format!("{of} is not there, or not deployed"),
+                hint: did_you_mean(component, known).or_else(|| Some(listed_or_none("its components are", &listed))),
+            });
+        };
+        let path = format!("stacks[\"{wanted}\"].components[\"{component}\"].outputs");
+        match rest.split_first() {
+            None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
+            Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
+                Some(value) => descend(value, &format!("{path}.{name}"), rest),
+                None => {
+                    let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
+                    Err(Missing {
+                        message: format!("{of} has no output `{name}`"),
+                        hint: did_you_mean(name, names.iter().copied())
+                            .or_else(|| Some(listed_or_none("its outputs are", &names))),
+                    })
+                }
+            },
+            Some(_) => Err(malformed()),
+        }
+    }
+}
+
+fn listed_or_none(what: &str, names: &[&str]) -> String {
+    if names.is_empty() { "there are none".to_owned() } else { format!("{what}: {}", names.join(", ")) }
+}
+
+fn malformed() -> Missing {
+    Missing {
+        message: "`stacks` is read as `stacks[\"name\"].components[\"key\"].outputs.name`".to_owned(),
+        hint: Some("outputs of the stack itself: `stacks[\"name\"].outputs.name`".to_owned()),
+    }
+}
+
+/// The stack, the component (empty for the stack's own outputs) and what follows `outputs`.
+fn split(steps: &[ReferenceStep]) -> Option<(&str, &str, &[ReferenceStep])> {
+    match steps {
+        [ReferenceStep::Key(stack), ReferenceStep::Key(outputs), rest @ ..] if outputs == "outputs" => {
+            Some((stack, "", rest))
+        }
+        [
+            ReferenceStep::Key(stack),
+            ReferenceStep::Key(components),
+            ReferenceStep::Key(component),
+            ReferenceStep::Key(outputs),
+            rest @ ..,
+        ] if components == "components" && outputs == "outputs" => Some((stack, component, rest)),
+        _ => None,
+    }
+}
+
+fn stack_of(text: &str, environment: &str) -> StackId {
+    text.parse().unwrap_or_else(|_| StackId::new(text, environment))
+}
+
+/// A place where a component of one stack reads a component of another one.
+struct Use<'c> {
+    component: &'c str,
+    stack: StackId,
+    of: String,
+    span: Span,
+}
+
+/// What the chosen components of a stack read of others. Names have to be plain text: they order what is planned.
+fn uses<'c>(planner: &Planner<'_>, compiled: &'c CompiledStack, diagnostics: &mut Vec<Diagnostic>) -> Vec<Use<'c>> {
+    let mut found = Vec::new();
+    let chosen = &planner.options.components;
+    let is_chosen = |key: &str| chosen.is_empty() || chosen.contains(key);
+    for component in compiled.components.iter().filter(|component| is_chosen(&component.key)) {
+        let declarations = &component.declarations;
+        let declared = declarations.resources.iter().chain(&declarations.data).flat_map(templates);
+        let all = declared.chain(declarations.outputs.iter().map(|output| &output.value));
+        let read = |reference: &&(&Reference, Span)| reference.0.root == "stacks";
+        for (reference, span) in all.flat_map(Template::located_references).collect::<Vec<_>>().iter().filter(read) {
+            match split(&reference.steps) {
+                Some((stack, of, _)) => found.push(Use {
+                    component: &component.key,
+                    stack: stack_of(stack, &planner.environment.name),
+                    of: of.to_owned(),
+                    span: *span,
+                }),
+                None if reference.steps.iter().take(4).any(|step| matches!(step, ReferenceStep::Path(_))) => {
+                    diagnostics.push(
+                        Diagnostic::error("computed_stack", "`stacks` needs stack and component as plain text")
+                            .at(*span)
+                            .maybe_hint(malformed().hint),
+                    );
+                }
+                // What is written in another form is told where it is evaluated.
+                None => {}
+            }
+        }
+    }
+    found
+}
+
+/// The order in which stacks are planned: after those that they read.
+///
+/// # Errors
+/// When they read each other in a loop.
+pub(super) fn order(planner: &Planner<'_>, stacks: &[CompiledStack]) -> Result<Vec<usize>, Vec<Diagnostic>> {
+    let mut graph: DiGraph<usize, Span> = DiGraph::new();
+    let nodes: Vec<_> = (0..stacks.len()).map(|at| graph.add_node(at)).collect();
+    for (at, stack) in stacks.iter().enumerate() {
+        // What is malformed is told when the stack is planned.
+        for used in uses(planner, stack, &mut Vec::new()) {
+            let other = stacks.iter().position(|other| other.stack == used.stack);
+            if let Some((from, to)) = other.and_then(|other| Some((nodes.get(other)?, nodes.get(at)?))) {
+                graph.add_edge(*from, *to, used.span);
+            }
+        }
+    }
+    match toposort(&graph, None) {
+        Ok(_) => Ok(in_given_order(&graph)),
+        Err(_) => {
+            let hint = "stacks of one run are planned one after the other: let one of them read nothing of the other";
+            let name = |node| Some(stacks.get(*graph.node_weight(node)?)?.stack.to_string());
+            Err(loops::explain(&graph, hint, name))
+        }
+    }
+}
+
+/// The positions, each after what it reads, and otherwise in the order given.
+fn in_given_order(graph: &DiGraph<usize, Span>) -> Vec<usize> {
+    let mut order = Vec::new();
+    let mut seen = BTreeSet::new();
+    for start in graph.node_indices() {
+        let mut open = vec![(start, false)];
+        while let Some((node, is_ready)) = open.pop() {
+            if is_ready {
+                order.extend(graph.node_weight(node).copied());
+            } else if seen.insert(node) {
+                open.push((node, true));
+                open.extend(graph.neighbors_directed(node, Incoming).map(|read| (read, false)));
+            }
+        }
+    }
+    order
+}
+
+/// What of other stacks a stack reads: values, what its steps wait for, and rows that the plan stands on.
+pub(super) struct Found {
+    pub(super) others: OtherStacks,
+    pub(super) needs: Vec<StackNeed>,
+    /// Outputs as recorded, of stacks that are not in the run.
+    pub(super) recorded: Vec<OtherOutputs>,
+    pub(super) reads: Vec<Read>,
+}
+
+/// Gathers what a stack reads of others: of those planned before it, and of the store.
+pub(super) async fn find(
+    planner: &Planner<'_>,
+    compiled: &CompiledStack,
+    run: &BTreeSet<&StackId>,
+    planned: &BTreeMap<&StackId, &StackPlan>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Found, PlanFailure> {
+    let mut found = Found {
+        others: OtherStacks::of(&planner.environment.name),
+        needs: Vec::new(),
+        recorded: Vec::new(),
+        reads: Vec::new(),
+    };
+    let uses = uses(planner, compiled, diagnostics);
+    if uses.is_empty() {
+        return Ok(found);
+    }
+    let environment = &planner.environment.name;
+    found.others.known = planner
+        .store
+        .stacks()
+        .await?
+        .into_iter()
+        .map(|stack| if stack.environment == *environment { stack.name } else { stack.to_string() })
+        .collect();
+    let mut wanted: BTreeMap<&StackId, BTreeSet<&str>> = BTreeMap::new();
+    for used in &uses {
+        wanted.entry(&used.stack).or_default().insert(&used.of);
+        found.needs.push(StackNeed {
+            component: used.component.to_owned(),
+            stack: used.stack.clone(),
+            of: used.of.clone(),
+        });
+    }
+    found.needs.sort();
+    found.needs.dedup();
+    for (stack, components) in wanted {
+        if let Some(plan) = planned.get(stack) {
+            if plan.components.is_empty() {
+                found.others.stacks.insert(stack.clone(), None);
+            }
+            outputs_of(plan).into_iter().for_each(|(key, outputs)| found.others.set(stack, &key, outputs));
+            continue;
+        }
+        if run.contains(stack) {
+            // It reads this one, which was told: what it would say is unknown.
+            found.others.stacks.insert(stack.clone(), None);
+            continue;
+        }
+        for (key, component) in planner.recorded_components(stack).await? {
+            if components.contains(key.as_str()) {
+                let (component, outputs) = (key.clone(), component.outputs.clone());
+                found.recorded.push(OtherOutputs { stack: stack.clone(), component, outputs });
+            }
+            found.others.set(stack, &key, component.outputs);
+        }
+        let components = components.into_iter().map(ToOwned::to_owned).collect();
+        for row in planner.store.rows(stack, &Selection::Components(components)).await? {
+            let (address, deposed, generation) = (row.address, row.deposed, row.generation);
+            found.reads.push(Read { stack: row.stack, address, deposed, generation });
+        }
+    }
+    Ok(found)
+}
+
+/// The outputs of a stack by component, as they will be.
+pub(crate) fn outputs_of(plan: &StackPlan) -> BTreeMap<String, Map> {
+    let mut outputs: BTreeMap<String, Map> = plan
+        .components
+        .iter()
+        .filter(|component| component.part != Part::Removed)
+        .map(|component| (component.key.clone(), component.recorded_outputs.clone()))
+        .collect();
+    for output in &plan.outputs {
+        if let (Some(after), Some(of)) = (&output.after, outputs.get_mut(&output.component)) {
+            of.insert(output.name.clone(), after.clone());
+        }
+    }
+    outputs
+}

@@ -1,0 +1,122 @@
+//! `adopt: ifOurs`: an object is taken over only where it is plain that it is meant.
+//!
+//! The rule: what names the object is computed, so that the name follows from the component and is no word that two
+//! people may have come upon; no other row manages the object; and what differs is aligned in place, without data lost.
+
+use super::Prior;
+use super::compute::{PlanFailure, Planner};
+use super::resource::Wanted;
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Template, TemplateKind};
+use crate::record;
+use crate::render::shell_word;
+use crate::store::Selection;
+use std::collections::HashMap;
+use terrace_provider::{Attributes, ResourceType, Value};
+use tokio::sync::OnceCell;
+
+/// Which objects rows of this store manage; gathered once it is asked for.
+#[derive(Default)]
+pub(crate) struct Managed(OnceCell<HashMap<Object, String>>);
+
+/// A type, a provider instance and an identity.
+type Object = (String, String, String);
+
+impl Managed {
+    /// The resource that manages an object, with its stack.
+    pub(super) async fn by(
+        &self,
+        planner: &Planner<'_>,
+        ty: &str,
+        instance: &str,
+        identity: &Attributes,
+    ) -> Result<Option<String>, PlanFailure> {
+        let object = (ty.to_owned(), instance.to_owned(), named(identity));
+        let gather = || async {
+            let mut managed = HashMap::new();
+            let environment = &planner.environment.name;
+            for stack in planner.store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment) {
+                for row in planner.store.rows(&stack, &Selection::All).await? {
+                    let address = format!("{stack}:{}", row.address);
+                    let identity = record::open_attributes(&row.identity, planner.seal)
+                        .map_err(|error| PlanFailure::Sealed { address: address.clone(), error })?;
+                    managed.insert((row.address.ty, row.provider, named(&identity)), address);
+                }
+            }
+            Ok::<_, PlanFailure>(managed)
+        };
+        Ok(self.0.get_or_try_init(gather).await?.get(&object).cloned())
+    }
+}
+
+/// Why an object that is there is not taken over; `None` when it is ours.
+pub(super) async fn why_not(
+    planner: &Planner<'_>,
+    wanted: &Wanted<'_>,
+    found: &Prior,
+) -> Result<Option<WhyNot>, PlanFailure> {
+    if !is_named_by_rule(wanted.template, wanted.ty) {
+        return Ok(Some(WhyNot::NoRule));
+    }
+    let by = wanted.managed.by(planner, wanted.ty.name, &wanted.provider, &found.identity).await?;
+    Ok(by.map(WhyNot::Managed))
+}
+
+/// Why an object is not taken over.
+pub(super) enum WhyNot {
+    /// What names it is written out.
+    NoRule,
+    /// That resource manages it.
+    Managed(String),
+    /// Aligning it would destroy data.
+    DataLoss,
+    /// Aligning it would replace it.
+    Replaced,
+}
+
+/// The error for an object that is there and is not taken over, with the way to take it over all the same.
+pub(super) fn refused(wanted: &Wanted<'_>, address: &str, found: &Prior, why: &WhyNot) -> Diagnostic {
+    let names = wanted.ty.identity.join("`, `");
+    let told = match why {
+        WhyNot::NoRule => format!("`{names}` is written out, and follows no rule"),
+        WhyNot::Managed(by) => format!("{by} manages it"),
+        WhyNot::DataLoss => "what differs would destroy data".to_owned(),
+        WhyNot::Replaced => "it would have to be replaced".to_owned(),
+    };
+    let error = Diagnostic::error("not_ours", format!("{address} is there already and is not taken over: {told}"));
+    let error = error.at(wanted.span);
+    if let WhyNot::Managed(_) = why {
+        return error.hint("give one of them another name, or let both own it with `shared`");
+    }
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_json().to_string(),
+    };
+    let id = match found.attributes.get("id").and_then(Value::as_str) {
+        Some(id) => id.to_owned(),
+        None => found.identity.values().map(text).collect::<Vec<_>>().join("/"),
+    };
+    error.hint(format!(
+        "`terrace import {} {}` records it as it is; `adopt: ifExists` takes over whatever is there",
+        shell_word(address),
+        shell_word(&id)
+    ))
+}
+
+/// True when what names the object is computed.
+fn is_named_by_rule(template: &Template, ty: &ResourceType) -> bool {
+    match &template.kind {
+        TemplateKind::Map(entries) => {
+            entries.iter().any(|entry| ty.identity.contains(&entry.key.as_str()) && !is_constant(&entry.value))
+        }
+        _ => !is_constant(template),
+    }
+}
+
+fn is_constant(template: &Template) -> bool {
+    template.expressions().next().is_none()
+}
+
+fn named(identity: &Attributes) -> String {
+    identity.values().map(|value| value.to_revealed_json().to_string()).collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,128 @@
+//! The removal of components that nothing is recorded of: somebody else, or a state that is lost, may have made them.
+//!
+//! Their descriptor says what they are made of. It is planned as if whatever is there were to be taken over; what is
+//! found goes, what is not found was never there.
+
+use super::compute::{PlanFailure, Planner};
+use super::options::Options;
+use super::ours::Managed;
+use super::resource::protected;
+use super::{Change, Origin, Prior};
+use crate::action::{Action, Reason};
+use crate::address::StackId;
+use crate::compile::CompiledStack;
+use crate::descriptor::{Adopt, Declarations};
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::store::{Read, Selection};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+impl Planner<'_> {
+    /// Plans the removal of what is there of the described components of a stack that the state does not know.
+    pub(super) async fn remove_unrecorded(
+        &self,
+        stack: &StackId,
+        described: &[CompiledStack],
+        reads: &mut Vec<Read>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<Vec<Change>, PlanFailure> {
+        let Some(compiled) = described.iter().find(|compiled| compiled.stack == *stack) else { return Ok(Vec::new()) };
+        let unknown = self.unknown_components(compiled).await?;
+        if unknown.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut wanted = compiled.clone();
+        for component in &mut wanted.components {
+            component.declarations = Arc::new(taking_over(&component.declarations));
+        }
+        let options = Options { components: unknown, refresh: false, ..Options::default() };
+        let looking = Planner {
+            store: self.store,
+            registry: self.registry,
+            functions: self.functions,
+            seal: self.seal,
+            sources: self.sources,
+            environment: self.environment,
+            options: &options,
+            now: self.now,
+            id: self.id,
+            version: self.version,
+        };
+        let found = looking.plan(std::slice::from_ref(&wanted), Origin::default()).await?;
+        if has_errors(&found.diagnostics) {
+            let first = found.diagnostics.iter().find(|diagnostic| diagnostic.is_error());
+            let why = first.map(|diagnostic| diagnostic.message.clone()).unwrap_or_default();
+            diagnostics.push(Diagnostic::warning(
+                "not_looked_for",
+                format!("not everything that {stack} describes and that is not recorded could be looked for: {why}"),
+            ));
+        }
+        let managed = Managed::default();
+        let mut changes = Vec::new();
+        for change in found.plan.stacks.into_iter().flat_map(|plan| plan.changes) {
+            // What is shared may be anybody's.
+            let Some(prior) = change.prior.clone().filter(|_| change.generation == 0 && !change.address.is_shared())
+            else {
+                continue;
+            };
+            let by = managed.by(self, &change.address.ty, &change.provider, &prior.identity).await?;
+            if let Some(by) = by {
+                let message = format!("{stack}:{} is there, and {by} manages it: it stays", change.address);
+                diagnostics.push(Diagnostic::note("managed_elsewhere", message));
+                continue;
+            }
+            reads.push(Read::absent(stack, &change.address));
+            changes.extend(self.removal(stack, change, prior, diagnostics));
+        }
+        Ok(changes)
+    }
+
+    /// The chosen components of which nothing is on record.
+    async fn unknown_components(&self, compiled: &CompiledStack) -> Result<BTreeSet<String>, PlanFailure> {
+        let stack = &compiled.stack;
+        let mut known: BTreeSet<String> = self.recorded_components(stack).await?.into_keys().collect();
+        known.extend(self.store.rows(stack, &Selection::All).await?.into_iter().map(|row| row.address.component));
+        let open = self.store.open_intents(stack, &Selection::All).await?;
+        known.extend(open.into_iter().map(|open| open.intent.row.address.component));
+        let chosen = &self.options.components;
+        let is_chosen = |key: &String| chosen.is_empty() || chosen.contains(key);
+        let keys = compiled.components.iter().map(|component| component.key.clone());
+        Ok(keys.filter(|key| is_chosen(key) && !known.contains(key)).collect())
+    }
+
+    fn removal(
+        &self,
+        stack: &StackId,
+        change: Change,
+        prior: Prior,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Change> {
+        let (_, ty) = self.registry.resource_type(&change.address.ty)?;
+        let action = if ty.holds_data && !self.options.remove_data { Action::Retain } else { Action::Delete };
+        if action == Action::Delete && change.lifecycle.prevent_destroy {
+            diagnostics.push(protected(&format!("{stack}:{}", change.address), None, "deleted"));
+        }
+        let prior = Prior { dependencies: change.depends_on.clone(), lifecycle: change.lifecycle.clone(), ..prior };
+        Some(Change {
+            action,
+            reason: Some(Reason::Destroy),
+            prior: Some(prior),
+            after: None,
+            replace_paths: Vec::new(),
+            drift: Vec::new(),
+            depends_on: Vec::new(),
+            data_loss: None,
+            in_doubt: None,
+            ..change
+        })
+    }
+}
+
+/// The declarations, taking over whatever is there.
+fn taking_over(declarations: &Declarations) -> Declarations {
+    let mut declarations = declarations.clone();
+    for resource in &mut declarations.resources {
+        resource.adopt = Adopt::IfExists;
+    }
+    declarations
+}

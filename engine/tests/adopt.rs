@@ -1,0 +1,155 @@
+//! What is there already: taken over where the descriptor says so, and otherwise refused with the way to do it.
+
+use crate::support::Story;
+use crate::support::story::{stack, summary};
+use terrace_provider::Value;
+
+fn put(story: &Story, key: &str, val: i64) {
+    let object = [("key", Value::from(key)), ("val", Value::Int(val)), ("id", "id-0".into())];
+    let object = object.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    story.remote().objects.insert(key.to_owned(), object);
+}
+
+/// A thing whose name is computed.
+fn ours(val: i64) -> String {
+    stack(&format!(
+        "- {{type: world_thing, name: a, adopt: ifOurs, config: {{key: '${{{{ stack + \"-a\" }}}}', val: {val}}}}}"
+    ))
+}
+
+#[tokio::test]
+async fn what_is_named_by_a_rule_is_taken_over_and_aligned() {
+    let story = Story::new();
+    put(&story, "demo-a", 1);
+    assert_eq!(summary(&story.plan(&ours(2)).await), "= world_thing.a\n");
+    story.apply(&ours(2)).await;
+    assert_eq!(story.log(), ["update demo-a"]);
+    assert_eq!(story.remote_value("demo-a", "val"), 2_i64.into());
+}
+
+#[tokio::test]
+async fn what_is_as_described_is_taken_over_without_a_call() {
+    let story = Story::new();
+    put(&story, "demo-a", 2);
+    story.apply(&ours(2)).await;
+    assert!(story.log().is_empty());
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+}
+
+#[tokio::test]
+async fn a_name_that_is_written_out_is_nobodys() {
+    let story = Story::new();
+    put(&story, "a", 1);
+    let text = stack("- {type: world_thing, name: a, adopt: ifOurs, config: {key: a}}");
+    insta::assert_snapshot!(story.errors(&text).await, @"
+    stack.yaml:5:31: demo@test:world_thing.a is there already and is not taken over: `key` is written out, and follows no rule
+      hint: `terrace import demo@test:world_thing.a id-0` records it as it is; `adopt: ifExists` takes over whatever is there
+    ");
+    story.apply(&text.replace("ifOurs", "ifExists")).await;
+}
+
+#[tokio::test]
+async fn what_another_row_manages_is_not_taken_over() {
+    let story = Story::new();
+    story
+        .apply(&stack("- {type: world_thing, name: b, config: {key: demo-a}}").replace("name: demo}", "name: other}"))
+        .await;
+    insta::assert_snapshot!(story.errors(&ours(1)).await, @"
+    stack.yaml:5:31: demo@test:world_thing.a is there already and is not taken over: other@test:world_thing.b manages it
+      hint: give one of them another name, or let both own it with `shared`
+    ");
+}
+
+#[tokio::test]
+async fn what_would_have_to_be_replaced_is_not_taken_over() {
+    let story = Story::new();
+    put(&story, "demo-a", 1);
+    let text = ours(1).replace("world_thing", "world_data");
+    // Only `key` replaces, and that is what it is found by: aligning it is an update, which loses nothing.
+    assert_eq!(summary(&story.plan(&text).await), "= world_data.a\n");
+}
+
+#[tokio::test]
+async fn an_object_that_exists_ends_in_the_line_that_imports_it() {
+    let story = Story::new();
+    put(&story, "it is", 1);
+    let report = story.apply_once(&stack("- {type: world_thing, name: a, config: {key: it is}}")).await;
+    assert_eq!(
+        report.failed[0].solutions,
+        [
+            "to take it over: set `adopt: ifExists` on the resource",
+            "to record it as it is: `terrace import demo@test:world_thing.a 'it is'`"
+        ]
+    );
+}
+
+const PAIR: &str = "- {type: world_thing, name: a, config: {key: a}}\n\
+                    - {type: world_thing, name: b, config: {key: b, val: '${{ resources.a.id }}'}}";
+
+#[tokio::test]
+async fn what_is_described_and_not_recorded_is_looked_for_and_removed() {
+    let story = Story::new();
+    put(&story, "a", 1);
+    put(&story, "b", 1);
+    let plan = story.plan_destroy_of(&stack(PAIR)).await;
+    assert_eq!(summary(&plan), "- world_thing.a (destroy)\n- world_thing.b (destroy)\n");
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(story.log(), ["delete b", "delete a"], "what was made after it goes before it");
+    assert!(story.rows().await.is_empty());
+    assert!(!story.plan_destroy_of(&stack(PAIR)).await.has_changes(), "nothing is there any more");
+}
+
+#[tokio::test]
+async fn only_what_is_there_is_removed() {
+    let story = Story::new();
+    put(&story, "b", 1);
+    assert_eq!(summary(&story.plan_destroy_of(&stack(PAIR)).await), "- world_thing.b (destroy)\n");
+}
+
+#[tokio::test]
+async fn data_that_is_not_recorded_is_retained_and_recorded_as_such() {
+    let mut story = Story::new();
+    put(&story, "t", 1);
+    let text = stack("- {type: world_data, name: t, config: {key: t}}");
+    let plan = story.plan_destroy_of(&text).await;
+    assert_eq!(summary(&plan), "o world_data.t (destroy)\n");
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.rows().await, ["world_data.t (Retained)"]);
+    story.options.remove_data = true;
+    story.destroy().await;
+    assert!(story.remote().objects.is_empty());
+}
+
+#[tokio::test]
+async fn of_a_component_that_is_recorded_only_what_is_recorded_goes() {
+    let story = Story::new();
+    story.apply(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
+    put(&story, "b", 1);
+    assert_eq!(summary(&story.plan_destroy_of(&stack(PAIR)).await), "- world_thing.a (destroy)\n");
+}
+
+#[tokio::test]
+async fn what_another_stack_manages_stays() {
+    let story = Story::new();
+    story
+        .apply(&stack("- {type: world_thing, name: x, config: {key: a}}").replace("name: demo}", "name: other}"))
+        .await;
+    let plan = story.plan_destroy_of(&stack(PAIR)).await;
+    assert!(!plan.has_changes(), "{}", summary(&plan));
+    assert_eq!(
+        plan.notes[0].message,
+        "demo@test:world_thing.a is there, and other@test:world_thing.x manages it: it stays"
+    );
+}
+
+#[tokio::test]
+async fn a_removal_of_what_is_not_recorded_is_stale_once_it_is() {
+    let story = Story::new();
+    put(&story, "a", 1);
+    let plan = story.plan_destroy_of(&stack(PAIR)).await;
+    story.apply(&stack(PAIR).replace("name: a, config", "name: a, adopt: ifExists, config")).await;
+    story.log();
+    assert!(story.apply_plan(&plan).await.is_err());
+    assert!(story.log().is_empty());
+}

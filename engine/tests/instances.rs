@@ -1,0 +1,71 @@
+//! Which configured instance of a provider a resource lives in.
+
+use crate::support::Story;
+use crate::support::story::stack;
+use std::collections::BTreeMap;
+use terrace_engine::address::StackId;
+use terrace_engine::compile::Given;
+use terrace_engine::store::Selection;
+
+fn in_region() -> String {
+    "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nvariables: {region: {type: string, default: eu}}\nresources:\n  \
+     - {type: world_thing, name: a, provider: '${{ \"world.\" + vars.region }}', config: {key: a}}\n".to_owned()
+}
+
+#[tokio::test]
+async fn an_expression_picks_the_instance_and_the_row_remembers_it() {
+    let story = Story::new();
+    story.apply(&in_region()).await;
+    let rows = story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
+    assert_eq!(rows[0].provider, "world.eu");
+    // It is removed where it lives, without a descriptor.
+    story.destroy().await;
+    assert_eq!(story.log(), ["create a", "delete a"]);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_not_configured_is_told_with_those_that_are() {
+    let mut story = Story::new();
+    story.variables = BTreeMap::from([("region".to_owned(), Given::Text("us".to_owned()))]);
+    insta::assert_snapshot!(story.errors(&in_region()).await, @"
+    stack.yaml:6:44: there is no `world` instance `world.us`
+      hint: environment `test` configures: world, world.eu
+    ");
+}
+
+#[tokio::test]
+async fn an_instance_that_is_known_after_apply_only_is_an_error() {
+    let story = Story::new();
+    let text = stack(
+        "- {type: world_thing, name: first, config: {key: first}}\n\
+         - {type: world_thing, name: a, provider: '${{ resources.first.id }}', config: {key: a}}",
+    );
+    insta::assert_snapshot!(story.errors(&text).await, @"
+    stack.yaml:6:44: `provider` has to be text, and is known only after apply
+      hint: use what is known while planning: the component, variables, settings
+    ");
+}
+
+#[tokio::test]
+async fn an_object_does_not_move_between_instances() {
+    let story = Story::new();
+    story.apply(&in_region()).await;
+    insta::assert_snapshot!(story.errors(&in_region().replace("\"world.\" + vars.region", "\"world\"")).await, @"
+    stack.yaml:6:31: demo@test:world_thing.a lives in provider instance `world.eu`, and is to live in `world`
+      hint: an object cannot move between instances: give the new one another name, and remove this one
+    ");
+}
+
+#[tokio::test]
+async fn owners_of_a_shared_resource_name_the_same_instance() {
+    let story = Story::new();
+    let shared = |name: &str, provider: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  \
+             - {{type: world_thing, name: base, shared: common, provider: {provider}, config: {{key: base}}}}\n"
+        )
+    };
+    story.apply(&shared("one", "world.eu")).await;
+    let told = story.errors(&shared("two", "world")).await;
+    assert!(told.contains("with another `provider` than one@test"), "{told}");
+}

@@ -1,0 +1,151 @@
+//! What stacks read of each other: outputs, as recorded or as planned in the same run.
+
+use crate::support::Story;
+use crate::support::story::summary;
+use crate::support::world::Fault;
+use terrace_engine::apply::ApplyError;
+use terrace_engine::store::StoreError;
+use terrace_provider::ErrorKind;
+
+/// A stack whose component `api` has an output.
+fn giver(val: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: giver}}\ncomponents:\n  api:\n    resources:\n      \
+         - {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}\n    outputs: {{id: '${{{{ resources.a.id }}}}', val: '${{{{ resources.a.val }}}}'}}\n"
+    )
+}
+
+/// A stack that reads one.
+fn taker(path: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: taker}}\nresources:\n  \
+         - {{type: world_thing, name: b, config: {{key: b, val: '${{{{ {path} }}}}'}}}}\n"
+    )
+}
+
+const ID: &str = "stacks[\"giver\"].components[\"api\"].outputs.id";
+const VAL: &str = "stacks[\"giver\"].components[\"api\"].outputs.val";
+
+fn both(one: &str, two: &str) -> String {
+    format!("{one}\n---\n{two}")
+}
+
+#[tokio::test]
+async fn a_recorded_output_of_another_stack_is_read() {
+    let story = Story::new();
+    story.apply(&giver("1")).await;
+    story.apply(&taker(ID)).await;
+    assert_eq!(story.remote_value("b", "val"), "id-1".into());
+    story.apply(&giver("2")).await;
+    story.apply(&taker("stacks[\"giver@test\"].components[\"api\"].outputs.val")).await;
+    assert_eq!(story.remote_value("b", "val"), 2_i64.into());
+}
+
+#[tokio::test]
+async fn stacks_of_one_run_come_after_those_that_they_read() {
+    let story = Story::new();
+    let text = both(&taker(ID), &giver("1"));
+    let plan = story.plan(&text).await;
+    assert_eq!(plan.stacks.iter().map(|stack| stack.stack.name.as_str()).collect::<Vec<_>>(), ["taker", "giver"]);
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["create a", "create b"]);
+    assert_eq!(story.remote_value("b", "val"), "id-1".into());
+    // A planned value is known before anything is done.
+    let plan = story.plan(&both(&taker(VAL), &giver("7"))).await;
+    let b = plan.changes().find(|(_, change)| change.address.name == "b").unwrap().1;
+    assert_eq!(b.after.as_ref().unwrap().attributes["val"], 7_i64.into());
+    story.apply(&both(&taker(VAL), &giver("7"))).await;
+}
+
+#[tokio::test]
+async fn what_reads_another_stack_is_not_tried_when_that_fails() {
+    let story = Story::new();
+    story.fault("create a", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.apply_once(&both(&taker(ID), &giver("1"))).await;
+    assert_eq!(story.log(), ["create a"]);
+    assert_eq!(report.blocked.iter().map(|it| it.address.to_string()).collect::<Vec<_>>(), ["world_thing.b"]);
+}
+
+#[tokio::test]
+async fn the_own_outputs_of_a_stack_are_read_without_a_component() {
+    let story = Story::new();
+    let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\nresources:\n  \
+        - {type: world_thing, name: a, config: {key: a}}\noutputs: {id: '${{ resources.a.id }}'}\n";
+    story.apply(text).await;
+    story.apply(&taker("stacks[\"giver\"].outputs.id")).await;
+    assert_eq!(story.remote_value("b", "val"), "id-1".into());
+}
+
+#[tokio::test]
+async fn what_another_stack_does_not_have_is_told_with_what_it_has() {
+    let story = Story::new();
+    story.apply(&giver("1")).await;
+    let mut told = String::new();
+    for path in [
+        "stacks[\"givr\"].components[\"api\"].outputs.id",
+        "stacks[\"giver\"].components[\"apy\"].outputs.id",
+        "stacks[\"giver\"].components[\"api\"].outputs.idd",
+        "stacks[\"giver@other\"].components[\"api\"].outputs.id",
+        "stacks[\"giver\"].api.id",
+    ] {
+        told.push_str(&story.errors(&taker(path)).await);
+    }
+    insta::assert_snapshot!(told, @r#"
+    stack.yaml:5:61: there is no stack `givr@test` that was ever applied
+      hint: did you mean `giver`?
+    stack.yaml:5:61: component `apy` of giver@test is not there, or not deployed
+      hint: did you mean `api`?
+    stack.yaml:5:61: component `api` of giver@test has no output `idd`
+      hint: did you mean `id`?
+    stack.yaml:5:61: there is no stack `giver@other` that was ever applied
+      hint: did you mean `giver`?
+    stack.yaml:5:61: `stacks` is read as `stacks["name"].components["key"].outputs.name`
+      hint: outputs of the stack itself: `stacks["name"].outputs.name`
+    "#);
+}
+
+#[tokio::test]
+async fn stacks_that_read_each_other_are_told_the_loop() {
+    let story = Story::new();
+    let back = giver("'${{ stacks[\"taker\"].outputs.x }}'");
+    insta::assert_snapshot!(story.errors(&both(&taker(ID), &back)).await, @"
+    stack.yaml:5:61: a loop: taker@test → giver@test → taker@test
+      hint: stacks of one run are planned one after the other: let one of them read nothing of the other
+    ");
+}
+
+#[tokio::test]
+async fn a_plan_is_stale_once_the_other_stack_was_applied() {
+    let story = Story::new();
+    story.apply(&giver("1")).await;
+    let plan = story.plan(&taker(VAL)).await;
+    story.apply(&giver("2")).await;
+    story.log();
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert!(matches!(refused, ApplyError::Store(StoreError::Stale(_))), "{refused}");
+    assert_eq!(refused.to_string(), "giver@test:api/world_thing.a changed since the plan was made");
+    assert!(story.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_secret_of_another_stack_stays_secret() {
+    let story = Story::new();
+    let secret = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\nresources:\n  \
+        - {type: world_thing, name: a, config: {key: a, secret: hunter2}}\n\
+        outputs: {s: {value: '${{ resources.a.secret }}', sensitive: true}}\n";
+    story.apply(secret).await;
+    let text = taker("stacks[\"giver\"].outputs.s") + "outputs: {s: '${{ stacks[\"giver\"].outputs.s }}'}\n";
+    let told = story.errors(&text).await;
+    assert!(told.contains("output `s` exposes a sensitive value") && !told.contains("hunter2"), "{told}");
+    let plan = story.plan(&taker("stacks[\"giver\"].outputs.s")).await;
+    assert!(!format!("{plan:?}{}", summary(&plan)).contains("hunter2"));
+    story.apply(&taker("stacks[\"giver\"].outputs.s")).await;
+}
+
+#[tokio::test]
+async fn a_mistake_in_one_stack_gives_no_second_one_in_what_reads_it() {
+    let story = Story::new();
+    let broken = giver("1").replace("resources.a.id", "resources.b.id");
+    let told = story.errors(&both(&taker(ID), &broken)).await;
+    assert_eq!(told.lines().filter(|line| line.starts_with("stack")).count(), 1, "{told}");
+}

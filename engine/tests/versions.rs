@@ -1,0 +1,92 @@
+//! Rows that other versions of a provider wrote, and what providers say of plans before anything is done.
+
+use crate::support::Story;
+use crate::support::story::{stack, summary};
+use terrace_engine::address::StackId;
+use terrace_engine::store::{Row, Selection};
+use terrace_provider::{Finding, Path, Severity};
+
+const OLD: &str = "- {type: world_thing, name: a, config: {key: a, val: 1}}";
+const NEW: &str = "- {type: world_thing, name: a, config: {key: a, val: \"1\"}}";
+
+async fn row(story: &Story) -> Row {
+    story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap().remove(0)
+}
+
+/// A story whose thing was recorded with version 1, and whose provider has version 2 by now.
+async fn upgraded() -> Story {
+    let mut story = Story::new();
+    story.apply(&stack(OLD)).await;
+    story.remote().version = 2;
+    story.options.refresh = false;
+    story.log();
+    story
+}
+
+#[tokio::test]
+async fn a_row_of_an_older_version_is_upgraded_as_it_is_loaded() {
+    let story = upgraded().await;
+    assert!(!story.plan(&stack(NEW)).await.has_changes(), "what it means is what is described");
+    assert!(story.remote().asked.contains(&"upgrade a from 1 to 2".to_owned()));
+    assert_eq!(row(&story).await.schema_version, 1, "planning writes nothing");
+}
+
+#[tokio::test]
+async fn the_next_apply_that_touches_a_row_writes_it_in_the_present_form() {
+    let story = upgraded().await;
+    story.apply(&stack("- {type: world_thing, name: a, config: {key: a, val: \"2\"}}")).await;
+    assert_eq!(story.log(), ["update a"]);
+    assert_eq!(row(&story).await.schema_version, 2);
+    story.remote().asked.clear();
+    story.plan(&stack(NEW)).await;
+    assert!(!story.remote().asked.iter().any(|asked| asked.starts_with("upgrade")), "once is enough");
+}
+
+#[tokio::test]
+async fn a_row_of_an_older_version_is_removed_too() {
+    let story = upgraded().await;
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete a"]);
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_upgraded_is_told_and_left_alone() {
+    let story = upgraded().await;
+    story.fault("upgrade a", crate::support::world::Fault::Before(terrace_provider::ErrorKind::PermissionDenied));
+    insta::assert_snapshot!(story.errors(&stack(NEW)).await, @"-: demo@test:world_thing.a was recorded with version 1 of `world_thing`, which cannot be upgraded: upgrade a from 1 to 2: no");
+}
+
+#[tokio::test]
+async fn a_row_of_a_newer_version_is_an_error_that_names_both() {
+    let story = upgraded().await;
+    story.apply(&stack("- {type: world_thing, name: a, config: {key: a, val: \"2\"}}")).await;
+    story.remote().version = 1;
+    insta::assert_snapshot!(story.errors(&stack(OLD)).await, @"
+    -: demo@test:world_thing.a was recorded with version 2 of `world_thing`, and this terrace knows version 1
+      hint: use the terrace that recorded it, or a newer one
+    ");
+}
+
+#[tokio::test]
+async fn what_a_provider_says_of_a_plan_stands_at_its_place() {
+    let story = Story::new();
+    let finding = |severity| Finding {
+        severity,
+        path: Some(Path::attribute("val")),
+        message: "the remote side takes no 1".to_owned(),
+        hint: Some("take 2".to_owned()),
+    };
+    story.remote().findings.insert("a".to_owned(), finding(Severity::Error));
+    insta::assert_snapshot!(story.errors(&stack(OLD)).await, @"
+    stack.yaml:5:51: the remote side takes no 1
+      hint: take 2
+    ");
+    story.remote().findings.insert("a".to_owned(), finding(Severity::Warning));
+    let plan = story.plan(&stack(OLD)).await;
+    assert_eq!(summary(&plan), "+ world_thing.a\n");
+    assert_eq!(plan.notes[0].message, "the remote side takes no 1");
+    story.apply_once(&stack(OLD)).await;
+    // What does not change is asked about no more.
+    assert!(story.plan(&stack(OLD)).await.notes.is_empty());
+}

@@ -1,0 +1,99 @@
+//! What somebody made before: taken over, or refused with the line that records it.
+
+use terrace_tests::{Project, snapshot};
+
+const TABLE: &str = r#"components:
+  area:
+    resources:
+      - type: sqlite_table
+        name: table
+        adopt: ifOurs
+        config:
+          path: shop.db
+          name: ${{ upper(stack) }}
+          columns: [{name: ID, type: INTEGER}, {name: NOTE, type: TEXT}]
+"#;
+
+fn with_table(columns: &str) -> Project {
+    let project = Project::with_stack(TABLE);
+    let connection = rusqlite::Connection::open(project.path("shop.db")).unwrap();
+    connection.execute_batch(&format!("CREATE TABLE DEMO ({columns}); INSERT INTO DEMO (ID) VALUES (1);")).unwrap();
+    project
+}
+
+#[test]
+fn a_table_that_is_there_is_taken_over_with_what_will_be_aligned() {
+    let project = with_table("ID INTEGER");
+    snapshot!(project.run(["plan", "stack.yaml"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      area
+      = sqlite_table.table   exists, is taken over, columns changed
+          ~ columns
+              + NOTE TEXT {nullable = true}
+              (1 unchanged item hidden)
+          (5 unchanged attributes hidden)
+
+    Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.
+    (1 adopted)
+    ");
+    let json = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
+    assert_eq!(json["resource_changes"][0]["change"]["importing"]["id"], "shop.db/DEMO");
+    project.apply().done();
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn a_table_that_would_lose_data_is_not_taken_over() {
+    let project = with_table("ID INTEGER, OLD TEXT");
+    snapshot!(project.run(["plan", "stack.yaml", "--allow-data-loss"]), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    not_ours
+
+      × demo@local:area/sqlite_table.table is there already and is not taken over: what differs would destroy data
+       ╭─[stack.yaml:8:15]
+     8 │         name: table
+       ·               ─────
+       ╰────
+      help: `terrace import demo@local:area/sqlite_table.table shop.db/DEMO` records it as it is; `adopt: ifExists` takes
+            over whatever is there
+    ");
+}
+
+#[test]
+fn a_file_that_is_there_ends_in_the_line_that_imports_it() {
+    let project =
+        Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a file.txt, content: x}}\n");
+    project.write("a file.txt", "mine");
+    let ran = project.run(["apply", "stack.yaml", "--auto-approve", "-q"]).with_code(3);
+    ran.says("terrace import demo@local:local_file.a 'a file.txt'");
+    assert_eq!(project.read("a file.txt"), "mine");
+}
+
+#[test]
+fn what_a_lost_state_knew_is_removed_by_its_descriptor() {
+    let project =
+        Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: x}}\n");
+    project.apply().done();
+    std::fs::remove_dir_all(project.path(".terrace")).unwrap();
+    snapshot!(project.run(["destroy", "stack.yaml", "--auto-approve", "-q"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      - local_file.a
+
+    Plan: 0 to add, 0 to change, 1 to destroy.
+
+    Destroy complete! Resources: 1 destroyed.
+    ");
+    assert!(!project.has("a.txt"));
+    project.run(["destroy", "stack.yaml", "--auto-approve", "-q"]).done().says("No changes.");
+}
