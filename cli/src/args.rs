@@ -168,6 +168,16 @@ pub enum Command {
     Blueprints(BlueprintsArguments),
     /// The technologies of this build
     Providers(ProvidersArguments),
+    /// Evaluate expressions against a descriptor and what is recorded of it
+    #[command(
+        after_help = "Examples:\n  terrace console stack.yaml\n  terrace console stack.yaml -e 'resources.a.id' -e 'vars.size * 2'\n  echo 'component.specific' | terrace console data-product.yaml -c orders"
+    )]
+    Console(ConsoleArguments),
+    /// Lay out terrace's own files: stacks, blueprints and their tests, terrace.yaml
+    #[command(
+        after_help = "Examples:\n  terrace fmt\n  terrace fmt --check --recursive\n  terrace fmt stack.yaml blueprints"
+    )]
+    Fmt(FmtArguments),
     /// Look whether everything is there that the other commands need
     #[command(after_help = "Examples:\n  terrace doctor\n  terrace doctor --env production --json")]
     Doctor(DoctorArguments),
@@ -322,6 +332,31 @@ pub struct UnlockArguments {
     /// Do not ask
     #[arg(long, alias = "force")]
     pub auto_approve: bool,
+}
+
+/// `terrace console`.
+#[derive(Debug, Args)]
+pub struct ConsoleArguments {
+    /// What expressions are evaluated against.
+    #[command(flatten)]
+    pub input: InputArguments,
+    /// An expression, without `${{` and `}}`; may be repeated [default: the lines of standard input]
+    #[arg(short, long = "expression", value_name = "EXPRESSION")]
+    pub expressions: Vec<String>,
+}
+
+/// `terrace fmt`.
+#[derive(Debug, Args)]
+pub struct FmtArguments {
+    /// Files and folders; of a folder those that are terrace's own
+    #[arg(value_name = "FILE", default_value = ".")]
+    pub paths: Vec<PathBuf>,
+    /// Change nothing; end with 2 when a file is not laid out
+    #[arg(long)]
+    pub check: bool,
+    /// Folders within folders, too
+    #[arg(short, long)]
+    pub recursive: bool,
 }
 
 /// `terrace doctor`.

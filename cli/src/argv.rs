@@ -36,8 +36,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("logout", "there is nothing to log out of: credentials stand in terrace.yaml, or in variables"),
     ("metadata", "`terrace providers schema NAME` shows what a provider has"),
     ("query", "there is no such command here; `terrace drift FILE` looks at what is recorded"),
-    ("fmt", "there is no such command yet"),
-    ("console", "there is no such command yet"),
 ];
 
 /// What to say of a command that terraform has and terrace has not.

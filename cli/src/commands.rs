@@ -4,9 +4,11 @@
 mod apply;
 mod blueprints;
 mod completion;
+mod console;
 mod destroy;
 mod doctor;
 mod drift;
+mod fmt;
 mod graph;
 mod init;
 mod leases;
@@ -63,6 +65,7 @@ impl Context<'_> {
 pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Completion(arguments) => completion::run(context, &arguments),
+        Command::Fmt(arguments) => fmt::run(context, &arguments),
         Command::Man(arguments) => man::run(context, &arguments),
         Command::Version(arguments) => version::run(context, &arguments),
         Command::Terraform => context.ui.print(TERRAFORM).map(|()| Exit::Done),
@@ -89,6 +92,7 @@ fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> 
         let signals = Signals::watch(context.ui);
         match command {
             Command::Validate(arguments) => validate::run(context, &arguments).await,
+            Command::Console(arguments) => console::run(context, &arguments).await,
             Command::Plan(arguments) => plan::run(context, &arguments).await,
             Command::Apply(arguments) => apply::run(context, &arguments, &signals).await,
             Command::Destroy(arguments) => destroy::run(context, &arguments, &signals).await,

@@ -7,6 +7,7 @@ mod asked;
 mod choice;
 mod components;
 pub mod compute;
+pub mod console;
 pub mod contract;
 mod counts;
 pub(crate) mod doubt;

@@ -120,9 +120,9 @@ fn a_test_says_how_what_is_differs_from_what_is_expected() {
       +++ is
       @@ -1,2 +1,3 @@
        errors:
-      -- something else
-      +- "`specific` has no field `titel`"
-      +- "`specific` needs `title`"
+      -  - something else
+      +  - "`specific` has no field `titel`"
+      +  - "`specific` needs `title`"
     2 of 3 tests failed
     --- stderr
     `terrace blueprints test --accept` writes what is as what is expected
@@ -174,8 +174,8 @@ fn accepting_writes_what_is_and_leaves_the_rest_of_the_test_alone() {
         component: {kind: workload, technology: pages, specific: {titel: Hello}}
         expect:
           errors:
-          - "`specific` has no field `titel`"
-          - "`specific` needs `title`"
+            - "`specific` has no field `titel`"
+            - "`specific` needs `title`"
     "#);
     assert_eq!(project.run(["blueprints", "test"]).done().stdout, "3 tests passed\n");
     assert_eq!(project.all_files().len(), 2);

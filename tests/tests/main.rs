@@ -13,10 +13,12 @@ mod bad_state; // states, plans and folders that are damaged, foreign or held
 mod blueprints; // new blueprints, their checks and their tests
 mod commands; // every command that looks into what was done
 mod concurrency; // two at once: the same component waits or is refused, different ones run together
+mod console; // expressions against what is described and recorded
 mod crash; // killed before and after an effect, and at any moment: no orphan, no double
 mod doctor; // what is wrong, and how to mend it
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
+mod fmt; // one layout for terrace's own files
 mod for_programs; // with `--json` failures are objects, too
 mod graph; // what is declared, and what reads what
 mod limits; // files without end are read up to a limit

@@ -55,9 +55,14 @@ impl Command {
                 None => arguments.format.is_json(),
             },
             Self::Doctor(arguments) => arguments.format.is_json(),
-            Self::Init(_) | Self::Graph(_) | Self::Unlock(_) | Self::Completion(_) | Self::Man(_) | Self::Terraform => {
-                false
-            }
+            Self::Console(_)
+            | Self::Fmt(_)
+            | Self::Init(_)
+            | Self::Graph(_)
+            | Self::Unlock(_)
+            | Self::Completion(_)
+            | Self::Man(_)
+            | Self::Terraform => false,
         };
         is_json.then_some(Form::Document)
     }

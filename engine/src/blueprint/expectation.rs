@@ -100,7 +100,9 @@ pub fn yaml(tree: &Json) -> String {
     if tree.as_object().is_some_and(JsonMap::is_empty) {
         return "{}\n".to_owned();
     }
-    let text = serde_saphyr::to_string(tree).unwrap_or_default();
+    // As `terrace fmt` lays it out.
+    let options = serde_saphyr::ser_options! { compact_list_indent: false, folded_wrap_chars: 100 };
+    let text = serde_saphyr::to_string_with_options(tree, options).unwrap_or_default();
     let tidied: String = text.lines().map(|line| tidied(line) + "\n").collect();
     // Inside of a text, what looks untidy may be meant.
     let is_same =

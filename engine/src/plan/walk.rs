@@ -12,7 +12,7 @@ mod triggered;
 
 use super::choice::Choice;
 use super::components::RecordedComponent;
-use super::compute::{PlanFailure, Planner};
+use super::compute::{Environment, PlanFailure, Planner};
 use super::others::OtherStacks;
 use super::ours::Managed;
 use super::outputs::PlannedOutput;
@@ -119,12 +119,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         faults: &'a Faults,
     ) -> Self {
         let is_chosen = |key: &str| choice.plans_component(key);
-        let urns = compiled
-            .components
-            .iter()
-            .filter_map(|component| Some((component.id.clone()?, component.key.clone())))
-            .collect();
-        let (urns, roots) = (Arc::new(urns), Arc::new(roots(planner, compiled)));
+        let (urns, roots) = (Arc::new(urns(compiled)), Arc::new(roots(planner.environment, compiled)));
         let parts = compiled
             .components
             .iter()
@@ -420,7 +415,7 @@ fn wanted<'w>(
 }
 
 /// The values that others see of a planned resource: every attribute of the schema, null where there is none.
-fn planned_value(ty: &ResourceType, change: Option<&Change>) -> Value {
+pub(super) fn planned_value(ty: &ResourceType, change: Option<&Change>) -> Value {
     let Some(after) = change.and_then(|change| change.after.as_ref()) else { return Value::Unknown };
     attributes_value(ty, &after.attributes)
 }
@@ -430,13 +425,19 @@ pub(crate) fn attributes_value(ty: &ResourceType, attributes: &Attributes) -> Va
     ty.attributes.names().map(|name| (name.to_owned(), attributes.get(name).cloned().unwrap_or_default())).collect()
 }
 
+/// Keys of components by URN.
+pub(super) fn urns(compiled: &CompiledStack) -> HashMap<String, String> {
+    let components = compiled.components.iter();
+    components.filter_map(|component| Some((component.id.clone()?, component.key.clone()))).collect()
+}
+
 /// The variables that are the same for all components.
-fn roots(planner: &Planner<'_>, compiled: &CompiledStack) -> Map {
+pub(super) fn roots(environment: &Environment, compiled: &CompiledStack) -> Map {
     [
         ("product", compiled.product.clone()),
-        ("environment", Value::from(planner.environment.name.as_str())),
+        ("environment", Value::from(environment.name.as_str())),
         ("stack", Value::from(compiled.stack.name.as_str())),
-        ("settings", planner.environment.settings.clone()),
+        ("settings", environment.settings.clone()),
         ("vars", Value::Map(compiled.variables.clone())),
         ("locals", Value::Map(compiled.locals.clone())),
     ]

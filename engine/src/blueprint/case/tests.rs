@@ -93,7 +93,7 @@ fn what_is_accepted_replaces_the_old_expectation_and_nothing_else() {
       - name: one # of many
         expect:
           errors:
-          - "a: b"
+            - "a: b"
           resources:
             x:
               "y": |
@@ -106,7 +106,7 @@ fn what_is_accepted_replaces_the_old_expectation_and_nothing_else() {
         name: two
         expect:
           errors:
-          - "a: b"
+            - "a: b"
           resources:
             x:
               "y": |

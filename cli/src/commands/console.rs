@@ -1,0 +1,134 @@
+//! `terrace console`: expressions evaluated against a descriptor and what is recorded of it.
+//!
+//! Values are those that the next plan sees: nothing is connected to, read remotely or changed.
+
+use super::Context;
+use crate::args::ConsoleArguments;
+use crate::failure::{Exit, Failure};
+use crate::files::size;
+use crate::planning::{Project, compile, planner};
+use crate::report::{harmless, report};
+use crate::wiring::store;
+use serde_json::Value as Json;
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::sync::Arc;
+use terrace_engine::compile::CompiledComponent;
+use terrace_engine::plan::Origin;
+use terrace_engine::plan::compute::Options;
+use terrace_engine::plan::console::Console;
+use terrace_provider::Value;
+use terrace_state::Access;
+
+/// The longest that a line of standard input may be, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// Evaluates the given expressions, or those that standard input gives line by line.
+///
+/// # Errors
+/// When the descriptor is wrong, or an expression is, unless a person can type a better one.
+pub(super) async fn run(context: &Context<'_>, arguments: &ConsoleArguments) -> Result<Exit, Failure> {
+    let mut project = compile(context, &arguments.input.files, &arguments.input.choice, true)?;
+    let console = console(&project, &arguments.input.choice.components).await?;
+    let mut is_failed = false;
+    if arguments.expressions.is_empty() {
+        let is_asked = std::io::stdin().is_terminal() && context.ui.can_ask();
+        let lines = Lines { is_asked };
+        for line in lines {
+            let line = line.map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
+            match line.trim() {
+                "" => {}
+                "exit" | "quit" if is_asked => break,
+                text => is_failed |= !evaluate(context, &mut project, &console, text)? && !is_asked,
+            }
+        }
+    }
+    for text in &arguments.expressions {
+        is_failed |= !evaluate(context, &mut project, &console, text)?;
+    }
+    if is_failed { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }
+}
+
+/// The lines of standard input, asked for where a person types them.
+struct Lines {
+    is_asked: bool,
+}
+
+impl Iterator for Lines {
+    type Item = std::io::Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_asked {
+            let mut stream = std::io::stderr().lock();
+            // A person who does not see the prompt can type all the same.
+            let _ = write!(stream, "> ").and_then(|()| stream.flush());
+        }
+        let mut line = String::new();
+        match std::io::stdin().lock().take(LONGEST).read_line(&mut line) {
+            Ok(0) => None,
+            Ok(read) if read as u64 == LONGEST && !line.ends_with('\n') => {
+                Some(Err(std::io::Error::other(format!("a line is longer than {}", size(LONGEST)))))
+            }
+            Ok(_) => Some(Ok(line)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+async fn console(project: &Project, chosen: &[String]) -> Result<Console, Failure> {
+    let [described] = project.stacks.as_slice() else {
+        return Err(Failure::new("the console looks into one stack").hint("give the descriptors of one stack"));
+    };
+    let compiled = &described.compiled;
+    let component = component(&compiled.components, chosen)?;
+    let store = store(&project.settings, Access::ReadOnly).await?;
+    let mut world = project.world.clone();
+    world.registry = Arc::new(world.registry.offline());
+    let options = Options { refresh: false, ..Options::default() };
+    let computed = planner(&*store, &world, &project.sources, &options)
+        .plan(std::slice::from_ref(compiled), Origin::default())
+        .await?;
+    let Some(plan) = computed.plan.stacks.first() else { return Err(Failure::new("the descriptor gives no plan")) };
+    Ok(Console::new(&world.environment, compiled, component, plan, &world.registry))
+}
+
+/// The component whose expressions are evaluated: the chosen one, else the stack's own resources, else the only one.
+fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Result<&'a CompiledComponent, Failure> {
+    let is_meant = |component: &&CompiledComponent| match chosen {
+        [key] => component.key == *key || component.id.as_ref() == Some(key),
+        _ => component.key.is_empty(),
+    };
+    match (components.iter().find(is_meant), components) {
+        (Some(found), _) => Ok(found),
+        (None, [only]) => Ok(only),
+        (None, several) => {
+            let keys: Vec<&str> = several.iter().map(|component| component.key.as_str()).collect();
+            Err(Failure::new("the console looks into one component")
+                .hint(format!("choose it with `-c`; there are: {}", keys.join(", "))))
+        }
+    }
+}
+
+/// Prints what an expression gives; false when it fails, which is told.
+fn evaluate(context: &Context<'_>, project: &mut Project, console: &Console, text: &str) -> Result<bool, Failure> {
+    match console.evaluate(text, &mut project.sources, &project.world.functions) {
+        Ok(value) => {
+            context.ui.print(&format!("{}\n", harmless(&format!("{:#}", shown(&value)))))?;
+            Ok(true)
+        }
+        Err(diagnostics) => {
+            report(context.ui, &project.sources, &diagnostics);
+            Ok(false)
+        }
+    }
+}
+
+/// A value as JSON, with words for what is not known and what is not shown.
+fn shown(value: &Value) -> Json {
+    match value {
+        Value::Unknown => "(known after apply)".into(),
+        Value::Sensitive(_) => "(sensitive value)".into(),
+        Value::List(items) => items.iter().map(shown).collect(),
+        Value::Map(entries) => Json::Object(entries.iter().map(|(key, value)| (key.clone(), shown(value))).collect()),
+        plain => plain.to_json(),
+    }
+}

@@ -1,0 +1,116 @@
+//! Expressions evaluated by themselves, against what a plan knows: what is described, and what is recorded.
+
+use super::StackPlan;
+use super::compute::Environment;
+use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
+use super::walk::{planned_value, roots, urns};
+use crate::compile::{CompiledComponent, CompiledStack};
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::expression::{Functions, Template};
+use crate::registry::Registry;
+use crate::source::{Sources, Span};
+use crate::yaml::{Node, NodeKind};
+use indexmap::IndexMap;
+use std::sync::Arc;
+use terrace_provider::{Map, Value};
+
+/// What expressions of one component see.
+pub struct Console {
+    facts: Facts,
+    resources: ResourceValues,
+    /// Lookups, which nobody makes here: all of them unknown.
+    data: LookupValues,
+    outputs: ComponentOutputs,
+}
+
+impl Console {
+    /// What a component's expressions see once the plan is carried out; what is made then is unknown.
+    #[must_use]
+    pub fn new(
+        environment: &Environment,
+        compiled: &CompiledStack,
+        component: &CompiledComponent,
+        plan: &StackPlan,
+        registry: &Registry,
+    ) -> Self {
+        let mut outputs = ComponentOutputs::new();
+        for planned in &plan.components {
+            outputs.insert(planned.key.clone(), planned.recorded_outputs.clone());
+        }
+        for output in &plan.outputs {
+            let of_component: &mut Map = outputs.entry(output.component.clone()).or_default();
+            match &output.after {
+                Some(value) => of_component.insert(output.name.clone(), value.clone()),
+                None => of_component.shift_remove(&output.name),
+            };
+        }
+        let facts = Facts {
+            component: Some(component.value.clone()),
+            roots: Arc::new(roots(environment, compiled)),
+            urns: Arc::new(urns(compiled)),
+        };
+        let lookups = component.declarations.data.iter();
+        let data = lookups.map(|lookup| (lookup.name.value.clone(), Value::Unknown)).collect();
+        Self { facts, resources: resources(component, plan, registry), data, outputs }
+    }
+
+    /// Evaluates an expression, written without `${{` and `}}`. Places are those of `${{ TEXT }}`.
+    ///
+    /// # Errors
+    /// When it is no expression, or fails.
+    pub fn evaluate(&self, text: &str, sources: &mut Sources, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {
+        let text = format!("${{{{ {text} }}}}");
+        let id = sources.add("expression", text.as_str());
+        let node = Node { span: Span::new(id, 0, text.len()), kind: NodeKind::Text(text) };
+        let mut diagnostics = Vec::new();
+        let template = Template::compile(&node, sources, &mut diagnostics);
+        if has_errors(&diagnostics) {
+            return Err(diagnostics);
+        }
+        let scope = PlanScope {
+            facts: &self.facts,
+            resources: &self.resources,
+            data: &self.data,
+            outputs: &self.outputs,
+            stacks: None,
+            each: None,
+        };
+        template.evaluate(&scope, functions)
+    }
+}
+
+/// The values of a component's resources by name.
+fn resources(component: &CompiledComponent, plan: &StackPlan, registry: &Registry) -> ResourceValues {
+    let planned = plan.components.iter().find(|planned| planned.key == component.key);
+    let shared = || planned.into_iter().flat_map(|planned| &planned.shared);
+    let mut values = ResourceValues::new();
+    for declaration in &component.declarations.resources {
+        let name = &declaration.name.value;
+        let mut instances = IndexMap::new();
+        let mut single = Value::Unknown;
+        for change in plan.changes.iter().filter(|change| change.after.is_some()) {
+            let address = &change.address;
+            let is_own = address.component == component.key && address.name == *name && !address.is_shared();
+            let named = shared().find(|named| named.name == *name && named.address == *address);
+            let key = match (is_own, named) {
+                (true, _) => &address.key,
+                (false, Some(named)) => &named.key,
+                (false, None) => continue,
+            };
+            let Some((_, ty)) = registry.resource_type(&address.ty) else { continue };
+            let value = planned_value(ty, Some(change));
+            match key {
+                Some(key) => {
+                    instances.insert(key.clone(), value);
+                }
+                None => single = value,
+            }
+        }
+        let value = match declaration.for_each {
+            Some(_) => BlockValue::Instances(instances),
+            None => BlockValue::Single(single),
+        };
+        values.insert(name.clone(), value);
+    }
+    values
+}

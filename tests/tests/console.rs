@@ -1,0 +1,123 @@
+//! `terrace console`: expressions against what is described and recorded.
+
+use terrace_tests::{Project, snapshot};
+
+const STACK: &str = r#"variables: {size: {type: int, default: 3}, token: {type: string, default: hunter2, sensitive: true}}
+locals: {twice: "${{ vars.size * 2 }}"}
+resources:
+  - {type: local_value, name: a, config: {input: "${{ vars.size }}"}}
+  - {type: local_file, name: part, forEach: '${{ {"x": 1, "y": 2} }}', config: {path: "${{ each.key }}.txt", content: "${{ string(resources.a.output) }}"}}
+components:
+  api: {resources: [{type: local_value, name: b, config: {input: of the api}}], outputs: {all: "${{ resources.b.output }}"}}
+outputs: {path: "${{ resources.part['x'].path }}"}
+"#;
+
+fn ask(project: &Project, expressions: &[&str]) -> String {
+    let flags = expressions.iter().flat_map(|expression| ["-e", *expression]);
+    project.run(["console", "stack.yaml"].into_iter().chain(flags)).done().stdout
+}
+
+#[test]
+fn expressions_see_what_is_described_and_what_is_recorded() {
+    let project = Project::with_stack(STACK);
+    let asked = [
+        "vars.size + 1",
+        "locals.twice",
+        "environment",
+        "resources.a.output",
+        "resources.part['x'].path",
+        "vars.token",
+        "components['api'].outputs.all",
+    ];
+    insta::assert_snapshot!(ask(&project, &asked), @r#"
+    4
+    6
+    "local"
+    "(known after apply)"
+    "x.txt"
+    "(sensitive value)"
+    "(known after apply)"
+    "#);
+    assert!(!project.has(".terrace"), "asking made a state");
+    project.apply().done();
+    let recorded = project.recorded();
+    insta::assert_snapshot!(ask(&project, &asked), @r#"
+    4
+    6
+    "local"
+    3
+    "x.txt"
+    "(sensitive value)"
+    "of the api"
+    "#);
+    assert_eq!(project.recorded(), recorded, "asking changed something");
+}
+
+#[test]
+fn a_component_is_chosen() {
+    let project = Project::with_stack(STACK);
+    let ran = project.run(["console", "stack.yaml", "-c", "api", "-e", "resources.b.input"]).done();
+    assert_eq!(ran.stdout, "\"of the api\"\n");
+    project.run(["console", "stack.yaml", "-c", "apy", "-e", "1"]).with_code(1).says("did you mean `api`?");
+}
+
+#[test]
+fn mistakes_are_told_with_their_places() {
+    let project = Project::with_stack(STACK);
+    snapshot!(project.run(["console", "stack.yaml", "-e", "resources.aa.id", "-e", "1 +", "-e", "'fine'"]), @r#"
+    exit: 1
+    --- stdout
+    "fine"
+    --- stderr
+    expression_failed
+
+      × `resources` has no `aa`
+       ╭─[expression:1:5]
+     1 │ ${{ resources.aa.id }}
+       ·     ───────────────
+       ╰────
+      help: did you mean `a`?
+
+    expression_syntax
+
+      × the expression ends too early
+       ╭─[expression:1:8]
+     1 │ ${{ 1 + }}
+       ·        ─
+       ╰────
+      help: an operator lacks its right side, or a bracket is not closed
+    "#);
+}
+
+#[test]
+fn standard_input_is_read_line_by_line() {
+    let project = Project::with_stack(STACK);
+    project.write("questions", "vars.size\n\n[1, 2].map(n, n * vars.size)\n");
+    let mut command = project.command(["console", "stack.yaml"]);
+    command.stdin(std::fs::File::open(project.path("questions")).unwrap());
+    assert_eq!(project.start(command).finish().done().stdout, "3\n[\n  3,\n  6\n]\n");
+    project.write("questions", "nothing\n");
+    let mut command = project.command(["console", "stack.yaml"]);
+    command.stdin(std::fs::File::open(project.path("questions")).unwrap());
+    let _ = project.start(command).finish().with_code(1).says("there is no variable `nothing` here");
+}
+
+#[test]
+fn a_line_without_end_is_refused() {
+    let project = Project::with_stack(STACK);
+    let mut command = project.command(["console", "stack.yaml"]);
+    command.stdin(std::fs::File::open("/dev/zero").unwrap());
+    let _ = project.start(command).finish().with_code(1).says("a line is longer than 1 MiB");
+    project.run(["fmt", "/dev/zero"]).with_code(1).says("`/dev/zero` cannot be read");
+}
+
+#[test]
+fn a_data_product_needs_a_chosen_component() {
+    let project = Project::with_network_status();
+    let words = ["console", "data-product.yaml", "--env", "local"];
+    let component =
+        ["-c", "snowflake-storage-area", "-e", "resources.database.path", "-e", "component.specific.database"];
+    let ran = project.run(words.into_iter().chain(component)).done();
+    assert_eq!(ran.stdout, "\".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db\"\n\"DISTRIBUTION\"\n");
+    project.run(words.into_iter().chain(["-e", "1"])).with_code(1).says("choose it with `-c`");
+}
