@@ -10,7 +10,9 @@ pub use lists::{
     StacksArguments, StacksCommand,
 };
 pub use planning::{ApplyArguments, Consent, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments};
-pub use state::{OperationsArguments, OperationsCommand, StateCommand};
+pub use state::{
+    ImportArguments, MarkArguments, OperationsArguments, OperationsCommand, RollbackArguments, StateCommand,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -147,6 +149,20 @@ pub enum Command {
         after_help = "Examples:\n  terrace graph stack.yaml | dot -Tsvg > graph.svg\n  terrace graph --format mermaid stack.yaml"
     )]
     Graph(GraphArguments),
+    /// Record an object that exists as a resource, or print the configuration for it
+    #[command(
+        after_help = "Examples:\n  terrace import local_file.a out/a.txt\n  terrace import 'demo@local:api/sqlite_table.t[\"x\"]' shop.db/ORDERS\n  terrace import --generate local_file.a out/a.txt > stack.yaml"
+    )]
+    Import(ImportArguments),
+    /// Have the next plan replace an object
+    #[command(after_help = "Example:\n  terrace taint local_file.a")]
+    Taint(MarkArguments),
+    /// Keep an object that was recorded as half-made
+    #[command(after_help = "Example:\n  terrace untaint 'api/local_file.part[\"x\"]'")]
+    Untaint(MarkArguments),
+    /// Lift the protection of an object that nothing declares any more
+    #[command(after_help = "Example:\n  terrace unprotect demo@local:local_file.a")]
+    Unprotect(MarkArguments),
     /// The stacks of the state
     Stacks(StacksArguments),
     /// Look into the state, and mend it

@@ -10,6 +10,7 @@ mod doctor;
 mod drift;
 mod fmt;
 mod graph;
+mod import;
 mod init;
 mod leases;
 mod man;
@@ -33,6 +34,7 @@ use crate::signals::Signals;
 use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::Providers;
+use state::Mark;
 use std::path::Path;
 use tokio::runtime::Runtime;
 
@@ -103,6 +105,12 @@ fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> 
             Command::State(command) => state::run(context, command, &signals).await,
             Command::Operations(arguments) => operations::run(context, arguments.command()).await,
             Command::Leases(arguments) => leases::run(context, arguments.command()).await,
+            Command::Import(arguments) => import::run(context, &arguments, &signals).await,
+            Command::Taint(arguments) => state::mark(context, &signals, &arguments.address, Mark::Tainted).await,
+            Command::Untaint(arguments) => state::mark(context, &signals, &arguments.address, Mark::Untainted).await,
+            Command::Unprotect(arguments) => {
+                state::mark(context, &signals, &arguments.address, Mark::Unprotected).await
+            }
             Command::Recover(arguments) => recover::run(context, &arguments, &signals).await,
             Command::Unlock(arguments) => unlock::run(context, &arguments).await,
             // The commands without a runtime were taken care of before.

@@ -119,6 +119,8 @@ pub enum Reason {
     NoMoveTarget,
     /// An import says that it is this resource.
     Imported,
+    /// It was not recorded at the time that is gone back to.
+    RolledBack,
 }
 
 impl Reason {
@@ -143,6 +145,7 @@ impl Reason {
             Self::Forgotten => "is to be forgotten",
             Self::NoMoveTarget => "moved to an address that is not declared",
             Self::Imported => "is imported",
+            Self::RolledBack => "is not in what was recorded then",
         }
     }
 

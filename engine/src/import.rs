@@ -1,12 +1,14 @@
-//! Taking over objects that exist: what an id names, and whether it is free.
+//! Taking over objects that exist: what an id names, whether it is free, how it is recorded and declared.
 
-use crate::address::{Address, StackId};
+use crate::address::{Address, InstanceKey, StackId};
 use crate::deadline;
 use crate::plan::compute::PlanFailure;
-use crate::record::open_attributes;
+use crate::record::{self, Memory, NewRow, open_attributes};
 use crate::seal::Seal;
-use crate::store::{Selection, StateStore};
-use terrace_provider::{ErrorKind, Observed, ProviderError, ResourceType, Session};
+use crate::store::{Row, RowStatus, Selection, StateStore};
+use terrace_provider::value::wire::WireError;
+use terrace_provider::{Attributes, ErrorKind, Observed, ProviderError, ResourceType, Session};
+use uuid::Uuid;
 
 /// An object cannot be imported.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -102,4 +104,100 @@ pub async fn recorded_as(
         }
     }
     Ok(None)
+}
+
+/// The row of an object that was found, as a resource of that address.
+///
+/// # Errors
+/// When a sensitive value cannot be sealed.
+pub fn row(
+    (stack, address): (&StackId, &Address),
+    ty: &ResourceType,
+    instance: &str,
+    observed: &Observed,
+    operation: Uuid,
+    seal: &Seal,
+) -> Result<Row, WireError> {
+    record::seal(
+        &NewRow {
+            stack: stack.clone(),
+            address,
+            status: RowStatus::Ready,
+            provider: instance,
+            schema_version: ty.schema_version,
+            identity: &observed.identity,
+            attributes: &record::storable(ty, &Attributes::new(), observed),
+            private: &observed.private,
+            dependencies: &[],
+            memory: &Memory::default(),
+            operation,
+        },
+        seal,
+    )
+}
+
+/// How an object is declared, as YAML of a stack: what may be configured and is not as usual. What is sensitive is
+/// left out and said so. With an id the import stands there too.
+///
+/// # Errors
+/// When the values cannot be written as YAML.
+pub fn configuration(
+    ty: &ResourceType,
+    address: &Address,
+    attributes: &Attributes,
+    id: Option<&str>,
+) -> Result<String, String> {
+    let mut config = serde_json::Map::new();
+    let mut secrets = Vec::new();
+    for attribute in ty.attributes.0.iter().filter(|attribute| attribute.configurable) {
+        let Some(value) = attributes.get(attribute.name).filter(|value| !value.is_null()) else {
+            secrets.extend((attribute.write_only && attribute.required).then_some(attribute.name));
+            continue;
+        };
+        if value.has_sensitive() {
+            secrets.push(attribute.name);
+        } else if attribute.default.as_ref() != Some(value) {
+            config.insert(attribute.name.to_owned(), escaped(value.to_json()));
+        }
+    }
+    let mut resource = serde_json::Map::new();
+    resource.insert("type".to_owned(), address.ty.as_str().into());
+    resource.insert("name".to_owned(), address.name.as_str().into());
+    if let Some(InstanceKey::Text(key)) = &address.key {
+        resource.insert("forEach".to_owned(), serde_json::json!([key]));
+    } else if let Some(InstanceKey::Index(index)) = &address.key {
+        resource.insert("forEach".to_owned(), serde_json::json!([index]));
+    }
+    resource.insert("config".to_owned(), config.into());
+    let resources = serde_json::json!([resource]);
+    let mut document = serde_json::Map::new();
+    match address.component.is_empty() {
+        true => document.insert("resources".to_owned(), resources),
+        false => {
+            let component = serde_json::json!({ address.component.as_str(): { "resources": resources } });
+            document.insert("components".to_owned(), component)
+        }
+    };
+    if let Some(id) = id {
+        let import = serde_json::json!([{ "to": address.to_string(), "id": escaped(id.into()) }]);
+        document.insert("imports".to_owned(), import);
+    }
+    let mut text = serde_saphyr::to_string(&serde_json::Value::from(document)).map_err(|error| error.to_string())?;
+    for name in secrets {
+        text.push_str(&format!(
+            "# `{name}` is sensitive and not shown: give it by a variable with `sensitive: true`\n"
+        ));
+    }
+    Ok(text)
+}
+
+/// A value in which no text is read as an expression.
+fn escaped(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::String(text) => Json::String(text.replace("${{", "$${{")),
+        Json::Array(items) => items.into_iter().map(escaped).collect(),
+        Json::Object(entries) => entries.into_iter().map(|(key, value)| (key, escaped(value))).collect(),
+        other => other,
+    }
 }

@@ -24,6 +24,7 @@ pub mod plan;
 pub mod record;
 pub mod recover;
 pub mod registry;
+pub mod rekey;
 pub mod render;
 pub mod seal;
 pub mod selector;

@@ -26,6 +26,7 @@ mod owner;
 mod reads;
 pub(crate) mod refresh;
 pub(crate) mod resource;
+pub mod rollback;
 pub(crate) mod scope;
 pub(crate) mod shared;
 mod storable;

@@ -120,6 +120,19 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
     })
 }
 
+/// The row of a protected object without its protection; `None` when it has none.
+///
+/// # Errors
+/// When what is remembered of it is damaged.
+pub fn without_protection(row: Row) -> Result<Option<Row>, WireError> {
+    let damaged = |error: serde_json::Error| WireError::Damaged(error.to_string());
+    let mut memory: Memory = serde_json::from_str(&row.lifecycle).map_err(damaged)?;
+    if !std::mem::take(&mut memory.lifecycle.prevent_destroy) {
+        return Ok(None);
+    }
+    Ok(Some(Row { lifecycle: serde_json::to_string(&memory).map_err(damaged)?, ..row }))
+}
+
 /// Seals the bytes of a provider: they are of secret class as a whole. Without a key they are stored as they are,
 /// for they hold a provider's own marks, never what a user declared sensitive.
 ///

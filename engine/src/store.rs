@@ -83,8 +83,27 @@ pub trait StateStore: Send + Sync {
     /// The log of an operation, oldest first.
     async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError>;
 
+    /// Asks an operation to stop, wherever it runs; false when none of that id is at work.
+    async fn request_cancel(&self, operation: Uuid) -> Result<bool, StoreError>;
+
+    /// True when somebody asked the operation to stop.
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError>;
+
+    /// Removes versions that are not current, and operations that ended, when they are older than `keep` by the clock
+    /// of the store. The newest version of every address stays, and so does what an open step belongs to.
+    async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError>;
+
     /// True when that plan was applied (or began to be) already.
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError>;
+}
+
+/// What pruning removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Versions of rows.
+    pub versions: usize,
+    /// Operations, with their steps and logs.
+    pub operations: usize,
 }
 
 /// Which store this is.

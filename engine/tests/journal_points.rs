@@ -27,16 +27,22 @@ components:
       - {type: world_thing, name: swap, config: {key: swap-1, val: '${{ resources.keep.id }}'}}
       - {type: world_thing, name: gone, config: {key: gone, val: '${{ resources.swap.id }}'}}
       - {type: world_note, name: note, config: {key: note, val: '${{ resources.swap.id }}'}}
+      - {type: world_thing, name: old, config: {key: old, val: 1}}
+      - {type: world_thing, name: still, config: {key: still, val: '${{ resources.old.id }}'}}
   z:
     resources:
       - {type: world_thing, name: last, config: {key: last}}
 ";
 
-/// An update, a replacement, a deletion, a creation, notes, an update of what is shared, a component more and one less.
+/// An update, a replacement, a deletion, a creation, notes, an update of what is shared, a component more and one less,
+/// resources that moved, with and without a change.
 const AFTER: &str = "
 apiVersion: terrace.dev/v1
 kind: Stack
 metadata: {name: demo}
+moved:
+  - {from: x/world_thing.old, to: x/world_thing.renamed}
+  - {from: x/world_thing.still, to: y/world_thing.still}
 components:
   x:
     resources:
@@ -45,11 +51,14 @@ components:
       - {type: world_thing, name: swap, config: {key: swap-2, val: '${{ resources.keep.id }}'}}
       - {type: world_note, name: note, config: {key: note, val: '${{ resources.swap.id }}'}}
       - {type: world_thing, name: fresh, config: {key: fresh, val: '${{ resources.note.val }}'}}
+      - {type: world_thing, name: renamed, config: {key: old, val: 2}}
+    outputs: {renamed: '${{ resources.renamed.id }}'}
   y:
     dependsOn: [x]
     resources:
       - {type: world_data, name: base, shared: common, lifecycle: {onLastRelease: delete}, config: {key: base, val: 2}}
       - {type: world_thing, name: more, config: {key: more, val: '${{ resources.base.id }}'}}
+      - {type: world_thing, name: still, config: {key: still, val: '${{ components.x.outputs.renamed }}'}}
 ";
 
 /// What is done, and from where.
@@ -133,8 +142,8 @@ impl Scene {
         let objects: BTreeSet<String> = story.remote().objects.keys().cloned().collect();
         assert_eq!(recorded, objects, "{what}: rows and objects");
         let expected: &[&str] = match self {
-            Self::First => &["base", "gone", "keep", "last", "swap-1"],
-            Self::Change => &["base", "fresh", "keep", "more", "swap-2"],
+            Self::First => &["base", "gone", "keep", "last", "old", "still", "swap-1"],
+            Self::Change => &["base", "fresh", "keep", "more", "old", "still", "swap-2"],
             Self::Destroy => &[],
         };
         assert_eq!(objects.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{what}");

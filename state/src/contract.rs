@@ -56,6 +56,7 @@ macro_rules! store_contract {
             rows::a_moved_row_takes_its_dependents_along
             rows::what_comes_after_all_instances_follows_those_that_moved
             rows::deposed_objects_move_along
+            rows::a_version_is_sealed_anew
             rows::a_move_goes_nowhere_where_something_is
             rows::a_put_stamps_time_and_operation
             rows::odd_texts_and_bytes_survive
@@ -94,6 +95,8 @@ macro_rules! store_contract {
             journal::operations_are_listed_newest_first
             journal::a_log_keeps_its_order
             journal::an_operation_that_never_began_writes_nothing
+            journal::a_running_operation_is_asked_to_stop
+            journal::what_is_old_is_pruned
             plans::a_plan_is_spent_once
             plans::a_stale_plan_lists_every_row_that_moved
             plans::a_refused_plan_is_not_spent

@@ -17,7 +17,7 @@ use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRow, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
-    OpenIntent, OperationRow, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StackSnapshot, StateStore,
+    OpenIntent, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, Row, Selection, StackSnapshot, StateStore,
     StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
@@ -35,6 +35,7 @@ struct Operation {
     number: u64,
     row: OperationRow,
     has_held_leases: bool,
+    is_cancel_requested: bool,
 }
 
 /// A step without an outcome as it is kept.
@@ -308,6 +309,18 @@ impl StateStore for MemoryStore {
 
     async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
         Ok(self.state().logs.range((id, 0)..=(id, u64::MAX)).map(|(_, line)| line.clone()).collect())
+    }
+
+    async fn request_cancel(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.change(|state, _| Ok(state.request_cancel(operation)))
+    }
+
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
+        Ok(self.state().operations.get(&operation).is_some_and(|operation| operation.is_cancel_requested))
+    }
+
+    async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
+        self.change(|state, now| Ok(state.prune(now.checked_sub(keep).unwrap_or(Timestamp::MIN))))
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {

@@ -14,6 +14,7 @@ mod fault;
 mod journal;
 mod lease;
 mod migrate;
+mod prune;
 mod read;
 mod worker;
 mod write;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
-    OperationRow, OwnerRow, OwnersOf, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
+    OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
     StoreIdentity,
 };
 use uuid::Uuid;
@@ -266,6 +267,22 @@ impl StateStore for SqliteStore {
 
     async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
         self.read(move |connection, _| journal::logs(connection, id)).await
+    }
+
+    async fn request_cancel(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.write(move |transaction, _| journal::request_cancel(transaction, operation)).await
+    }
+
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.read(move |connection, _| journal::is_cancel_requested(connection, operation)).await
+    }
+
+    async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
+        self.write(move |transaction, context| {
+            let moment = context.clock.now().checked_sub(keep).unwrap_or(jiff::Timestamp::MIN);
+            prune::before(transaction, moment)
+        })
+        .await
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {

@@ -172,7 +172,8 @@ fn what_is_protected_is_not_destroyed() {
     prevent_destroy
 
       × demo@local:local_file.a is protected and would be deleted
-      help: take `preventDestroy` out of its lifecycle and apply, then try again
+      help: take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect 'demo@local:local_file.a'` where
+            nothing declares it; then try again
     ");
     project.run(["destroy", "stack.yaml", "--auto-approve"]).with_code(1);
     assert!(project.has("out/a"));

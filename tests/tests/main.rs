@@ -21,6 +21,7 @@ mod first_run; // what the README promises, for real
 mod fmt; // one layout for terrace's own files
 mod for_programs; // with `--json` failures are objects, too
 mod graph; // what is declared, and what reads what
+mod imports; // import, taint, untaint, unprotect, moves by hand
 mod limits; // files without end are read up to a limit
 mod lookups; // files and tables looked up, now or while applying
 mod names; // what leads nowhere is found without a state
@@ -29,6 +30,7 @@ mod outputs; // what is sensitive is said to be
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
 mod provider_outside; // a provider that is no part of the workspace
 mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
+mod rollback; // resources as they were, from the history alone
 mod saved_plans; // a plan in a file is applied once, and only to what it was made from
 mod secrets; // a sensitive value is in no file, no output and no log
 mod shared; // two products on one database

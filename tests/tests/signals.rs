@@ -71,3 +71,16 @@ fn an_interrupt_while_waiting_for_a_lease_exits_with_130_and_changes_nothing() {
     holder.finish().done();
     project.assert_settled("stack.yaml", &[]);
 }
+
+#[test]
+fn an_operation_of_another_process_is_asked_to_stop() {
+    let (project, running) = started();
+    let operations = project.run(["operations", "list", "--json"]).done().json();
+    let id = operations[0]["operation"].as_str().unwrap().to_owned();
+    project.run(["operations", "cancel", &id]).done().says("is asked to stop");
+    running.until_told("waiting for");
+    open_gate(&project);
+    running.finish().with_code(130).says("local_file.after: not begun");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
+    project.run(["operations", "cancel", &id]).with_code(1).says("does not run any more: it is interrupted");
+}

@@ -36,13 +36,16 @@ impl Command {
                 StateCommand::List { format, .. }
                 | StateCommand::Show { format, .. }
                 | StateCommand::History { format, .. } => format.is_json(),
+                StateCommand::Rollback(arguments) => {
+                    return arguments.format.is_json().then_some(Form::Stream);
+                }
                 _ => false,
             },
             Self::Operations(arguments) => match &arguments.command {
                 Some(OperationsCommand::List { format, .. } | OperationsCommand::Show { format, .. }) => {
                     format.is_json()
                 }
-                Some(OperationsCommand::Logs { .. }) => false,
+                Some(OperationsCommand::Logs { .. } | OperationsCommand::Cancel { .. }) => false,
                 None => arguments.format.is_json(),
             },
             Self::Blueprints(arguments) => match &arguments.command {
@@ -57,6 +60,10 @@ impl Command {
             Self::Doctor(arguments) => arguments.format.is_json(),
             Self::Console(_)
             | Self::Fmt(_)
+            | Self::Import(_)
+            | Self::Taint(_)
+            | Self::Untaint(_)
+            | Self::Unprotect(_)
             | Self::Init(_)
             | Self::Graph(_)
             | Self::Unlock(_)

@@ -1,8 +1,20 @@
 //! Arguments of `state` and `operations`.
 
-use super::FormatArguments;
+use super::{Detail, FormatArguments};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
+use terrace_engine::duration;
+
+/// An age in days, or as other durations are written.
+fn age(text: &str) -> Result<Duration, String> {
+    const DAY: u64 = 24 * 3600;
+    match text.strip_suffix('d').map(str::parse::<u32>) {
+        Some(Ok(days)) => Ok(Duration::from_secs(u64::from(days) * DAY)),
+        Some(Err(_)) => Err("expected a number of days, such as `30d`".to_owned()),
+        None => duration::parse(text).map_err(|error| format!("{error}, or days: `30d`")),
+    }
+}
 
 /// `terrace state`.
 #[derive(Debug, Subcommand)]
@@ -45,6 +57,23 @@ pub enum StateCommand {
         #[arg(required = true)]
         addresses: Vec<String>,
     },
+    /// Make resources as they were recorded before; no descriptor is needed
+    #[command(
+        after_help = "Examples:\n  terrace state rollback local_file.a --to 3\n  terrace state rollback demo@local --to OPERATION --out plan.json"
+    )]
+    Rollback(RollbackArguments),
+    /// Remove old versions of resources, and old operations with their logs
+    #[command(after_help = "Example:\n  terrace state prune --keep 30d")]
+    Prune {
+        /// What is younger stays: `30d`, `12h`
+        #[arg(long, value_name = "DURATION", value_parser = age)]
+        keep: Duration,
+    },
+    /// Seal everything with the present state key; then `encryption.previous` can go
+    #[command(
+        after_help = "Example:\n  TERRACE_STATE_KEY=$NEW terrace state rekey    (the old key in `encryption.previous`)"
+    )]
+    Rekey,
     /// Write the state as JSON; what is sealed stays sealed
     Export {
         /// Only this stack, `name@environment`
@@ -61,6 +90,60 @@ pub enum StateCommand {
         /// The file
         file: PathBuf,
     },
+}
+
+/// `terrace state rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// The resource, or a whole stack
+    #[arg(value_name = "ADDRESS|STACK")]
+    pub what: String,
+    /// What to go back to: a generation of the resource, or where an operation had left things
+    #[arg(long, value_name = "GENERATION|OPERATION")]
+    pub to: String,
+    /// Save the plan instead of applying it
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Remove data too, where it would be retained
+    #[arg(long)]
+    pub remove_data: bool,
+    /// Changes may destroy data, everywhere or at ADDRESS; may be repeated
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub allow_data_loss: Vec<String>,
+    /// How many calls at once
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub parallelism: u16,
+    /// The form of what is told: `json` is one object a line
+    #[command(flatten)]
+    pub format: FormatArguments,
+    /// How much of the plan is shown
+    #[arg(long, value_name = "DETAIL", default_value = "compact")]
+    pub detail: Detail,
+}
+
+/// `terrace import`.
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// The resource that the object is from now on, or `STACK:ADDRESS`
+    pub address: String,
+    /// What its provider knows the object by: the `id` attribute of most types
+    pub id: Option<String>,
+    /// Only print the configuration that describes the object of that id, or the recorded one
+    #[arg(long)]
+    pub generate: bool,
+    /// The configured provider instance, when not the default one
+    #[arg(long, value_name = "INSTANCE")]
+    pub provider: Option<String>,
+}
+
+/// `terrace taint`, `untaint`, `unprotect`.
+#[derive(Debug, Args)]
+pub struct MarkArguments {
+    /// Its address, or `STACK:ADDRESS`
+    pub address: String,
 }
 
 /// `terrace operations`: lists unless something else is asked.
@@ -105,6 +188,12 @@ pub enum OperationsCommand {
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,
+    },
+    /// Ask a running operation to stop, as Ctrl-C does: what it has begun is ended and recorded
+    #[command(after_help = "Example:\n  terrace operations cancel OPERATION    (`terrace operations list` names them)")]
+    Cancel {
+        /// Its id, or how it begins
+        operation: String,
     },
     /// The log of an operation
     Logs {

@@ -19,6 +19,7 @@ pub(super) async fn run(context: &Context<'_>, command: OperationsCommand) -> Re
     match command {
         OperationsCommand::List { limit, format } => list(context, limit, format.is_json()).await,
         OperationsCommand::Show { operation, format } => show(context, &operation, format.is_json()).await,
+        OperationsCommand::Cancel { operation } => cancel(context, &operation).await,
         OperationsCommand::Logs { operation } => logs(context, &operation).await,
     }
 }
@@ -55,6 +56,23 @@ pub(super) async fn show(context: &Context<'_>, word: &str, is_json: bool) -> Re
         let steps = steps.iter().map(step_line).collect::<String>();
         context.ui.print(&format!("{}{steps}", line(&operation)))?;
     }
+    Ok(Exit::Done)
+}
+
+/// Asks a running operation to stop, in whichever process it runs.
+async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadWrite).await?;
+    let id = find(store.as_ref(), word).await?;
+    let (operation, _) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
+    if operation.is_abandoned {
+        return Err(Failure::new(format!("the process of operation `{id}` is gone"))
+            .hint("`terrace recover` finds out what became of its steps"));
+    }
+    if !store.request_cancel(id).await? {
+        return Err(Failure::new(format!("operation `{id}` does not run any more: it is {}", status(&operation))));
+    }
+    context.ui.print(&format!("operation {id} is asked to stop: it ends what it has begun\n"))?;
     Ok(Exit::Done)
 }
 
@@ -116,7 +134,10 @@ fn log_line(line: &LogLine) -> String {
 }
 
 /// The operation of an id, or of how one id begins.
-async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Failure> {
+///
+/// # Errors
+/// When there is none, or several begin so.
+pub(super) async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Failure> {
     if let Ok(id) = word.parse() {
         return Ok(id);
     }

@@ -97,7 +97,7 @@ fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> 
 }
 
 /// A plan may take the place of an older plan and of nothing else: the descriptor is only a slip away.
-fn check_is_free(path: &Path) -> Result<(), Failure> {
+pub(super) fn check_is_free(path: &Path) -> Result<(), Failure> {
     use std::io::Read;
     let shown = path.display();
     let mut beginning = String::new();
@@ -133,7 +133,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Writes a plan file. It may hold what people call confidential, so only its owner can read it.
-fn save(plan: &Plan, path: &Path, world: &World) -> Result<(), Failure> {
+pub(super) fn save(plan: &Plan, path: &Path, world: &World) -> Result<(), Failure> {
     let text = file::write(plan, &world.seal)?;
     // Planning takes a while: somebody may have written there meanwhile.
     check_is_free(path)?;

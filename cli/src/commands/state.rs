@@ -1,8 +1,12 @@
 //! `terrace state`: looks into the state, and mends it. What is changed is journalled under the components' leases.
 
+mod marks;
+mod rollback;
 mod surgery;
 mod view;
 
+pub(super) use marks::{Mark, mark};
+pub(super) use surgery::{Surgery, present};
 pub(super) use view::{show, show_all};
 
 use super::Context;
@@ -13,8 +17,11 @@ use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::store;
 use std::path::Path;
+use std::time::Duration;
 use terrace_engine::address::StackId;
+use terrace_engine::store::{NewOperation, OperationStatus, Record};
 use terrace_state::{Access, export};
+use uuid::Uuid;
 
 /// Looks into the state, or mends it.
 ///
@@ -31,11 +38,33 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
         StateCommand::History { address, format } => view::history(context, &address, format.is_json()).await,
         StateCommand::Mv { from, to } => surgery::rename(context, signals, &from, &to).await,
         StateCommand::Rm { addresses } => surgery::remove(context, signals, &addresses).await,
+        StateCommand::Rollback(arguments) => rollback::run(context, &arguments, signals).await,
+        StateCommand::Rekey => surgery::rekey(context, signals).await,
+        StateCommand::Prune { keep } => prune(context, keep).await,
         StateCommand::Export { stack, history, out } => {
             write_export(context, stack.as_deref(), history, out.as_deref()).await
         }
         StateCommand::Import { file } => surgery::import(context, signals, &file).await,
     }
+}
+
+/// Removes what is older; what is current stays, so no lease is needed.
+async fn prune(context: &Context<'_>, keep: Duration) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadWrite).await?;
+    let operation = NewOperation {
+        id: Uuid::now_v7(),
+        kind: "state prune".to_owned(),
+        stacks: Vec::new(),
+        actor: settings.actor.clone(),
+    };
+    store.begin(&operation).await?;
+    let pruned = store.prune(keep).await?;
+    let summary = format!("versions removed: {}, operations removed: {}", pruned.versions, pruned.operations);
+    let (status, summary) = (OperationStatus::Completed, summary);
+    store.commit(&[], &[Record::End { operation: operation.id, status, summary: summary.clone() }]).await?;
+    context.ui.print(&format!("{summary}\n"))?;
+    Ok(Exit::Done)
 }
 
 async fn write_export(

@@ -13,6 +13,8 @@ use uuid::Uuid;
 pub const TERM: Duration = Duration::from_secs(30);
 /// How often leases are renewed.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// How often it is asked whether somebody wants the operation to stop.
+const PULSE: Duration = Duration::from_secs(1);
 /// How often a held lease is asked for again.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -74,6 +76,14 @@ impl Leases {
         self.store.renew(&held, TERM).await
     }
 
+    /// Stops the operation when somebody asked for that, from wherever.
+    async fn notice_cancel(&self, operation: Uuid, cancel: &CancellationToken) {
+        // A store that does not answer now is asked again.
+        if !cancel.is_cancelled() && self.store.is_cancel_requested(operation).await.unwrap_or(false) {
+            cancel.cancel();
+        }
+    }
+
     async fn release(&self) -> Result<(), StoreError> {
         let mut held = self.held.lock().await;
         self.store.release(&std::mem::take(&mut *held)).await
@@ -116,7 +126,11 @@ impl Held {
         loop {
             let asked_at = Instant::now();
             let held = match store.acquire(&request).await? {
-                Acquired::Granted(leases) => return Ok(Self::keep(Arc::clone(store), leases, asked_at)),
+                Acquired::Granted(leases) => {
+                    let held = Self::of(Arc::clone(store), leases, asked_at);
+                    held.keep(claim.operation, claim.cancel.clone());
+                    return Ok(held);
+                }
                 Acquired::Held(held) => held,
             };
             let left = claim.patience.saturating_sub(begun.elapsed());
@@ -134,19 +148,15 @@ impl Held {
         }
     }
 
-    fn keep(store: Arc<dyn StateStore>, leases: Vec<Lease>, since: Instant) -> Self {
+    fn of(store: Arc<dyn StateStore>, leases: Vec<Lease>, since: Instant) -> Self {
         let first = leases.first().cloned();
-        let held = Self {
+        Self {
             leases: Leases { store, held: Arc::new(tokio::sync::Mutex::new(leases)) },
             first,
             stop: CancellationToken::new(),
             lost: CancellationToken::new(),
             kept: Arc::new(Mutex::new(Kept { since, error: None })),
-        };
-        if held.first.is_some() {
-            held.renew_on_a_thread();
         }
-        held
     }
 
     /// Fails when a lease was lost, or may have ended because it was not renewed in time: nothing new may start.
@@ -181,20 +191,30 @@ impl Held {
         &self.leases
     }
 
-    /// Renews leases apart from the tasks that compute, so that a long computation cannot cost a lease.
-    fn renew_on_a_thread(&self) {
+    /// Renews leases, and asks whether to stop, apart from the tasks that compute: a long computation must not cost a
+    /// lease.
+    fn keep(&self, operation: Uuid, cancel: CancellationToken) {
+        if self.first.is_none() {
+            return;
+        }
         let (leases, kept) = (self.leases.clone(), Arc::clone(&self.kept));
         let (stop, lost) = (self.stop.clone(), self.lost.clone());
         let run = move || {
             // Without a runtime or a thread the leases end by expiry, which is noticed before anything starts.
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
             runtime.block_on(async move {
+                let mut renewed_at = Instant::now();
                 loop {
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        () = tokio::time::sleep(RENEWAL) => {}
+                        () = tokio::time::sleep(PULSE) => {}
+                    }
+                    leases.notice_cancel(operation, &cancel).await;
+                    if renewed_at.elapsed() < RENEWAL {
+                        continue;
                     }
                     let asked_at = Instant::now();
+                    renewed_at = asked_at;
                     let result = leases.renew().await;
                     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                     match result {

@@ -306,7 +306,7 @@ impl Planner<'_> {
         Ok((StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) }, lets_go))
     }
 
-    async fn finish(
+    pub(super) async fn finish(
         &self,
         mode: Mode,
         stacks: Vec<StackPlan>,

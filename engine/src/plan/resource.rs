@@ -364,9 +364,10 @@ pub(crate) fn is_protected(lifecycle: &Lifecycle, prior: Option<&Prior>) -> bool
 /// The error for an object that may not be deleted.
 pub(crate) fn protected(address: &str, span: Option<Span>, what: &str) -> Diagnostic {
     let error = Diagnostic::error("prevent_destroy", format!("{address} is protected and would be {what}"));
-    span.map_or_else(|| error.clone(), |span| error.clone().at(span))
-        .about(address)
-        .hint("take `preventDestroy` out of its lifecycle and apply, then try again")
+    span.map_or_else(|| error.clone(), |span| error.clone().at(span)).about(address).hint(format!(
+        "take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect '{address}'` where nothing \
+             declares it; then try again"
+    ))
 }
 
 /// What data a change would destroy, counted now.

@@ -117,6 +117,12 @@ pub enum Write {
         /// Where an instance of it went.
         to: Address,
     },
+    /// Replaces the sealed texts of one version of a row, be it current or not: the same values under another key. A
+    /// version that is not there is no error.
+    Reseal {
+        /// The version.
+        row: Box<Row>,
+    },
     /// Records what is known of a component beside its rows.
     Component {
         /// The stack.

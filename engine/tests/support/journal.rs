@@ -8,7 +8,7 @@ use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
-    OperationRow, OwnerRow, OwnersOf, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
+    OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
     StoreIdentity,
 };
 use tokio_util::sync::CancellationToken;
@@ -154,6 +154,18 @@ impl StateStore for BreakingStore {
 
     async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
         self.inner.logs(id).await
+    }
+
+    async fn request_cancel(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.inner.request_cancel(operation).await
+    }
+
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.inner.is_cancel_requested(operation).await
+    }
+
+    async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
+        self.inner.prune(keep).await
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {

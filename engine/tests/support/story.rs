@@ -15,6 +15,7 @@ use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::event::NoEvents;
 use terrace_engine::expression::Functions;
 use terrace_engine::plan::compute::{Computed, Environment, Options, Planner};
+use terrace_engine::plan::rollback::Wished;
 use terrace_engine::plan::{Origin, Plan, file};
 use terrace_engine::recover::{Recovered, Recovery, Verdict};
 use terrace_engine::registry::Registry;
@@ -186,6 +187,14 @@ impl Story {
         let stacks: Vec<StackId> = stacks.into_iter().filter(|stack| stack.name != "shared").collect();
         let planning = self.planner(&setting).plan_destroy(&stacks, Origin::default()).await;
         let Computed { plan, diagnostics } = planning.unwrap();
+        assert!(!has_errors(&diagnostics), "{diagnostics:?}");
+        plan
+    }
+
+    /// Plans back to what was recorded before.
+    pub async fn plan_rollback(&self, stack: &StackId, wished: Wished) -> Plan {
+        let setting = self.setting(Sources::default());
+        let Computed { plan, diagnostics } = self.planner(&setting).plan_rollback(stack, wished).await.unwrap();
         assert!(!has_errors(&diagnostics), "{diagnostics:?}");
         plan
     }

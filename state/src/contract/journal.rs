@@ -1,9 +1,10 @@
 //! The journal: steps, operations, logs.
 
-use super::{Fixture, addresses, demo, intent, put, row};
+use super::{Fixture, addresses, delete, demo, intent, put, row};
 use std::time::Duration;
 use terrace_engine::store::{
-    Lease, NewOperation, OpenIntent, OperationStatus, Record, Row, Selection, StepAction, StepResult, StoreError,
+    Lease, NewOperation, OpenIntent, OperationStatus, Pruned, Record, Row, Selection, StepAction, StepResult,
+    StoreError,
 };
 use uuid::Uuid;
 
@@ -239,4 +240,38 @@ pub async fn an_operation_that_never_began_writes_nothing(fixture: Fixture) {
         assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
     }
     assert!(fixture.row("local_value.a").await.is_none());
+}
+
+/// Only what runs can be asked to stop, and it is told so until it ends.
+pub async fn a_running_operation_is_asked_to_stop(fixture: Fixture) {
+    let (asked, other) = (fixture.begin().await, fixture.begin().await);
+    let store = &fixture.store;
+    assert!(store.request_cancel(asked).await.unwrap());
+    assert!(store.is_cancel_requested(asked).await.unwrap());
+    assert!(!store.is_cancel_requested(other).await.unwrap());
+    fixture.commit_under(&[], vec![end(other, OperationStatus::Completed)]).await;
+    assert!(!store.request_cancel(other).await.unwrap());
+    assert!(!store.request_cancel(Uuid::now_v7()).await.unwrap());
+}
+
+/// What is current, what is newest and what is open stays, however old it is.
+pub async fn what_is_old_is_pruned(fixture: Fixture) {
+    let (first, second, open) = (fixture.begin().await, fixture.begin().await, fixture.begin().await);
+    fixture.write_as(first, vec![put(row("local_value.a"), 0), put(row("local_value.gone"), 0)]).await.unwrap();
+    fixture.write_as(first, vec![put(row("local_value.a"), 1), delete("local_value.gone", 1)]).await.unwrap();
+    fixture.commit_under(&[], vec![end(first, OperationStatus::Completed)]).await;
+    fixture.open_under(&[], open, 1, "local_value.b").await;
+    fixture.commit_under(&[], vec![end(open, OperationStatus::Failed)]).await;
+    assert_eq!(fixture.store.prune(Duration::from_secs(3600)).await.unwrap(), Pruned::default());
+    fixture.clock.advance(Duration::from_secs(7200));
+    fixture.write_as(second, vec![put(row("local_value.a"), 2)]).await.unwrap();
+    let pruned = fixture.store.prune(Duration::from_secs(3600)).await.unwrap();
+    assert_eq!(pruned, Pruned { versions: 3, operations: 1 });
+    let history = fixture.store.history(&demo(), &row("local_value.a").address).await.unwrap();
+    assert_eq!(history.iter().map(|entry| entry.generation).collect::<Vec<_>>(), [3]);
+    let ids: Vec<Uuid> = fixture.store.operations(9).await.unwrap().into_iter().map(|operation| operation.id).collect();
+    assert!(ids.contains(&open) && !ids.contains(&first), "{ids:?}");
+    // Generations go on where they were.
+    fixture.write(vec![put(row("local_value.gone"), 0)]).await.unwrap();
+    assert_eq!(fixture.generation("local_value.gone").await, 3);
 }

@@ -216,6 +216,21 @@ pub async fn deposed_objects_move_along(fixture: Fixture) {
     assert_eq!(seen, [("local_value.b".to_owned(), None), ("local_value.b".to_owned(), Some("old"))]);
 }
 
+/// Old and current versions get other texts, and nothing else of them changes.
+pub async fn a_version_is_sealed_anew(fixture: Fixture) {
+    fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
+    fixture.write(vec![put(row("local_value.a"), 1)]).await.unwrap();
+    let anew = |generation, attributes: &str| Write::Reseal {
+        row: Box::new(Row { generation, attributes: attributes.to_owned(), ..row("local_value.a") }),
+    };
+    fixture.write(vec![anew(1, r#"{"old":1}"#), anew(2, r#"{"new":1}"#), anew(9, "{}")]).await.unwrap();
+    let current = fixture.row("local_value.a").await.unwrap();
+    assert_eq!((current.generation, current.attributes.as_str()), (2, r#"{"new":1}"#));
+    let history = fixture.store.history(&demo(), &super::address("local_value.a")).await.unwrap();
+    let texts: Vec<_> = history.iter().map(|entry| entry.row.as_ref().unwrap().attributes.as_str()).collect();
+    assert_eq!(texts, [r#"{"new":1}"#, r#"{"old":1}"#]);
+}
+
 /// A move never overwrites.
 pub async fn a_move_goes_nowhere_where_something_is(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0), put(row("local_value.b"), 0)]).await.unwrap();

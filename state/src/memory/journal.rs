@@ -3,14 +3,51 @@
 use super::{OpenStep, Operation, State, refused};
 use crate::clock::{elapsed, later};
 use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved, NewOperation, OpenIntent, OperationRow,
-    OperationStatus, Read, Record, Row, StepRow, StoreError,
+    Acquired, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved, NewOperation,
+    OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
 };
 use uuid::Uuid;
 
 impl State {
+    pub(super) fn request_cancel(&mut self, id: Uuid) -> bool {
+        let Some(operation) = self.operations.get(&id).filter(|it| it.row.ended_at.is_none()).cloned() else {
+            return false;
+        };
+        self.operations.insert(id, Operation { is_cancel_requested: true, ..operation });
+        true
+    }
+
+    pub(super) fn prune(&mut self, moment: Timestamp) -> Pruned {
+        let mut newest: BTreeMap<(StackId, Address), Generation> = BTreeMap::new();
+        for ((stack, address, generation), _) in self.versions.iter() {
+            newest.insert((stack.clone(), address.clone()), *generation);
+        }
+        let current: BTreeSet<_> = self
+            .rows
+            .iter()
+            .map(|((stack, address, _), row)| (stack.clone(), address.clone(), row.generation))
+            .collect();
+        let is_old = |(key, (_, entry)): &(&(StackId, Address, Generation), &(Option<String>, HistoryEntry))| {
+            let is_newest = newest.get(&(key.0.clone(), key.1.clone())) == Some(&key.2);
+            entry.at < moment && !is_newest && !current.contains(*key)
+        };
+        let versions: Vec<_> = self.versions.iter().filter(is_old).map(|(key, _)| key.clone()).collect();
+        versions.iter().for_each(|key| drop(self.versions.remove(key)));
+        let is_open = |id: &Uuid| self.open_steps.iter().any(|((operation, _), _)| operation == id);
+        let ended = self.operations.iter().filter(|(_, it)| it.row.ended_at.is_some_and(|ended| ended < moment));
+        let operations: BTreeSet<Uuid> = ended.map(|(id, _)| *id).filter(|id| !is_open(id)).collect();
+        let steps: Vec<_> = self.steps.iter().map(|(key, _)| *key).filter(|(id, _)| operations.contains(id)).collect();
+        let logs: Vec<_> = self.logs.iter().map(|(key, _)| *key).filter(|(id, _)| operations.contains(id)).collect();
+        steps.iter().for_each(|key| drop(self.steps.remove(key)));
+        logs.iter().for_each(|key| drop(self.logs.remove(key)));
+        operations.iter().for_each(|id| drop(self.operations.remove(id)));
+        Pruned { versions: versions.len(), operations: operations.len() }
+    }
+
     pub(super) fn commit(&mut self, leases: &[Lease], records: &[Record], now: Timestamp) -> Result<(), StoreError> {
         self.check(leases)?;
         if records.iter().any(|record| matches!(record, Record::Intent(_))) {
@@ -134,7 +171,8 @@ impl State {
             summary: String::new(),
         };
         let number = self.next_number();
-        self.operations.insert(operation.id, Operation { number, row, has_held_leases: false });
+        self.operations
+            .insert(operation.id, Operation { number, row, has_held_leases: false, is_cancel_requested: false });
         Ok(())
     }
 

@@ -23,6 +23,7 @@ impl State {
             }
             Write::Move { stack, from, to, expected } => self.rename(stack, (from, to), *expected, operation, now)?,
             Write::Follow { stack, block, to } => self.follow(stack, block, to),
+            Write::Reseal { row } => self.reseal(row),
             Write::Component { stack, component } => {
                 self.components.insert((stack.clone(), component.key.clone()), component.clone());
             }
@@ -124,6 +125,26 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    fn reseal(&mut self, row: &Row) {
+        let anew = |old: &Row| Row {
+            identity: row.identity.clone(),
+            attributes: row.attributes.clone(),
+            private: row.private.clone(),
+            ..old.clone()
+        };
+        let version = (row.stack.clone(), row.address.clone(), row.generation);
+        if let Some((deposed, entry)) = self.versions.get(&version).cloned()
+            && let Some(old) = &entry.row
+        {
+            let row = Some(anew(old));
+            self.versions.insert(version, (deposed, HistoryEntry { row, ..entry }));
+        }
+        let key = (row.stack.clone(), row.address.clone(), row.deposed.clone());
+        if let Some(current) = self.rows.get(&key).filter(|current| current.generation == row.generation).cloned() {
+            self.rows.insert(key, anew(&current));
+        }
     }
 
     fn follow(&mut self, stack: &StackId, block: &Address, to: &Address) {

@@ -185,3 +185,15 @@ pub(super) fn logs(connection: &Connection, id: Uuid) -> Result<Vec<LogLine>, Fa
 pub(super) fn is_spent(connection: &Connection, plan: Uuid) -> Result<bool, Failure> {
     Ok(connection.prepare_cached("SELECT 1 FROM spent_plan WHERE plan = ?1")?.exists([plan.as_bytes()])?)
 }
+
+/// Asks a running operation to stop; false when none of that id runs.
+pub(super) fn request_cancel(transaction: &Connection, id: Uuid) -> Result<bool, Failure> {
+    let sql = "UPDATE operation SET cancel_requested = 1 WHERE id = ?1 AND ended_at IS NULL";
+    Ok(transaction.prepare_cached(sql)?.execute([id.as_bytes()])? > 0)
+}
+
+/// True when somebody asked the operation to stop.
+pub(super) fn is_cancel_requested(connection: &Connection, id: Uuid) -> Result<bool, Failure> {
+    let sql = "SELECT 1 FROM operation WHERE id = ?1 AND cancel_requested = 1";
+    Ok(connection.prepare_cached(sql)?.exists([id.as_bytes()])?)
+}

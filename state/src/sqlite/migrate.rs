@@ -15,6 +15,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5445_5252;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
     include_str!("../../migrations/sqlite/0002_owner_declaration.sql"),
+    include_str!("../../migrations/sqlite/0003_cancel.sql"),
 ];
 
 /// The newest format that this build knows.

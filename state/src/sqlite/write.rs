@@ -67,6 +67,7 @@ pub(super) fn apply(
         }
         Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
         Write::Follow { stack, block, to } => writer.follow(stack, block, to),
+        Write::Reseal { row } => writer.reseal(row),
         Write::Component { stack, component } => writer.component(stack, component),
         Write::DropComponent { stack, key } => writer.drop_component(stack, key),
         Write::PutOwner(owner) => writer.put_owner(owner),
@@ -96,6 +97,16 @@ impl Writer<'_> {
         self.insert(&name, row)?;
         let before = current.map(|current| current.dependencies).unwrap_or_default();
         self.turn_around(&name, &before, &row.dependencies)
+    }
+
+    fn reseal(&self, row: &Row) -> Result<(), Failure> {
+        let sql = "UPDATE version SET identity = ?4, attributes = ?5, private = ?6
+                   WHERE stack = ?1 AND address = ?2 AND generation = ?3 AND status IS NOT NULL";
+        let name = self.name(&row.stack, &row.address, row.deposed.as_deref())?;
+        let generation = columns::integer(row.generation);
+        let parameters = (name.number, &name.text, generation, &row.identity, &row.attributes, &row.private);
+        self.transaction.prepare_cached(sql)?.execute(parameters)?;
+        Ok(())
     }
 
     fn delete(&self, name: &Name<'_>, expected: Generation) -> Result<(), Failure> {

@@ -9,31 +9,37 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stacks;
 use crate::ui::counted;
-use crate::wiring::store;
+use crate::wiring::{World, store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use terrace_engine::address::{Address, AddressError, StackId};
 use terrace_engine::apply::lease::{Claim, Held};
 use terrace_engine::descriptor::is_resource_name;
+use terrace_engine::moves::{Moving, writes};
+use terrace_engine::rekey::{RekeyError, reseal};
+use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, StateStore, StoreError, Write};
 use terrace_state::{Access, export};
 use uuid::Uuid;
 
 /// One change by hand.
-struct Surgery<'a> {
-    context: &'a Context<'a>,
-    signals: &'a Signals,
-    settings: &'a Settings,
-    store: Arc<dyn StateStore>,
-    operation: Uuid,
+pub(in crate::commands) struct Surgery<'a> {
+    pub(in crate::commands) context: &'a Context<'a>,
+    pub(in crate::commands) signals: &'a Signals,
+    pub(in crate::commands) settings: &'a Settings,
+    pub(in crate::commands) store: Arc<dyn StateStore>,
+    pub(in crate::commands) operation: Uuid,
     /// `state mv`.
-    kind: &'static str,
+    pub(in crate::commands) kind: &'static str,
 }
 
 impl Surgery<'_> {
     /// Writes under the leases of the components, as one operation.
-    async fn write(
+    ///
+    /// # Errors
+    /// When leases cannot be had or the state cannot be written.
+    pub(in crate::commands) async fn write(
         &self,
         components: BTreeSet<(StackId, String)>,
         mut records: Vec<Record>,
@@ -105,14 +111,28 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
         return Err(Failure::new(format!("`{}` cannot be the name of a resource", to.name))
             .hint("use letters, digits, `_` and `-`, and begin with a letter or `_`"));
     }
-    let row = present(store.as_ref(), &stack, &from).await?;
+    let moving = moving(store.as_ref(), &stack, &from, &to).await?;
     let operation = Uuid::now_v7();
     let components = [&from, &to].map(|address| (stack.clone(), address.leased_as())).into();
-    let write = Write::Move { stack: stack.clone(), from: from.clone(), to: to.clone(), expected: row.generation };
+    let records = writes(&stack, &moving).into_iter().map(|write| Record::Write { operation, write }).collect();
     let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state mv" };
-    surgery.write(components, vec![Record::Write { operation, write }], format!("{from} is {to} now")).await?;
+    surgery.write(components, records, format!("{from} is {to} now")).await?;
     context.ui.print(&format!("{from} is {to} now\n"))?;
     Ok(Exit::Done)
+}
+
+/// The rows that get another address: that of the resource, or those of all its instances.
+async fn moving(store: &dyn StateStore, stack: &StackId, from: &Address, to: &Address) -> Result<Vec<Moving>, Failure> {
+    let is_whole = from.key.is_none() && to.key.is_none();
+    let rows = store.rows(stack, &Selection::Components([from.component.clone()].into())).await?;
+    let rows = rows.into_iter().filter(|row| row.deposed.is_none() && is_same_block(&row.address, from));
+    let moving = rows.filter(|row| is_whole || row.address.key == from.key).map(|row| Moving {
+        to: if is_whole { Address { key: row.address.key.clone(), ..to.clone() } } else { to.clone() },
+        from: row.address,
+        generation: row.generation,
+    });
+    let moving: Vec<Moving> = moving.collect();
+    if moving.is_empty() { Err(without_row(store, stack, from).await?) } else { Ok(moving) }
 }
 
 /// Drops resources; their objects stay.
@@ -148,6 +168,33 @@ fn drop_row(operation: Uuid, row: Row) -> Record {
     let write =
         Write::Delete { stack: row.stack, address: row.address, deposed: row.deposed, expected: row.generation };
     Record::Write { operation, write }
+}
+
+/// Seals everything with the present key.
+///
+/// # Errors
+/// When there is no key, something cannot be opened, or the state cannot be written.
+pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let seal = World::seal(&settings, false)?;
+    let store = store(&settings, Access::ReadWrite).await?;
+    let resealed = reseal(store.as_ref(), &seal).await.map_err(|error| {
+        let failure = Failure::new(error.to_string());
+        match error {
+            RekeyError::NoKey => failure.hint("make a key with `terrace init --state-key`"),
+            RekeyError::NotRecovered { .. } => failure.hint("`terrace recover` finds out what became of them"),
+            RekeyError::Sealed { .. } => failure.hint("add the key that it was sealed with to `encryption.previous`"),
+            RekeyError::Store(error) => error.into(),
+        }
+    })?;
+    let operation = Uuid::now_v7();
+    let count = resealed.writes.len();
+    let records = resealed.writes.into_iter().map(|write| Record::Write { operation, write }).collect();
+    let summary = format!("{count} records are sealed with the present key");
+    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state rekey" };
+    surgery.write(resealed.leases, records, summary.clone()).await?;
+    context.ui.print(&format!("{summary}\n"))?;
+    Ok(Exit::Done)
 }
 
 /// Takes in what `state export` wrote: rows that are there already are refused.
@@ -223,7 +270,15 @@ fn shortened(names: &[String]) -> String {
     }
 }
 
-async fn present(store: &dyn StateStore, stack: &StackId, address: &Address) -> Result<Row, Failure> {
+/// The row of a resource.
+///
+/// # Errors
+/// When there is none.
+pub(in crate::commands) async fn present(
+    store: &dyn StateStore,
+    stack: &StackId,
+    address: &Address,
+) -> Result<Row, Failure> {
     let rows = store.rows(stack, &Selection::Addresses([address.clone()].into())).await.map_err(known)?;
     match rows.into_iter().find(|row| row.deposed.is_none()) {
         Some(row) => Ok(row),

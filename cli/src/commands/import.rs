@@ -1,0 +1,162 @@
+//! `terrace import`: records an object that exists as a resource, or prints the configuration that describes it.
+
+use super::Context;
+use super::state::Surgery;
+use crate::args::ImportArguments;
+use crate::failure::{Exit, Failure};
+use crate::planning::quoted;
+use crate::settings::{Asked, Settings};
+use crate::signals::Signals;
+use crate::stacks;
+use crate::wiring::{World, store};
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::import::{self, ImportError};
+use terrace_engine::record::{open_attributes, storable};
+use terrace_engine::store::{Record, Selection, StateStore, Write};
+use terrace_provider::{Attributes, Observed, ResourceType};
+use terrace_state::Access;
+use uuid::Uuid;
+
+/// Imports, or prints.
+///
+/// # Errors
+/// When there is no such object, it is another resource already, or the state cannot be written.
+pub(super) async fn run(
+    context: &Context<'_>,
+    arguments: &ImportArguments,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
+    let asked = named.or_else(|| settings.stack.clone());
+    let asked = asked.as_ref().map(|stack| Asked::word(&stack.environment));
+    let world = World::new(&settings, settings.environment(asked, context.ui)?, false, context.ui)?;
+    match arguments.generate {
+        true => generate(context, arguments, &settings, &world).await,
+        false => record(context, arguments, signals, &settings, &world).await,
+    }
+}
+
+/// The resource type of an address, and the instance that it lives in.
+fn type_of<'w>(
+    arguments: &ImportArguments,
+    world: &'w World,
+    address: &Address,
+) -> Result<(&'w ResourceType, String), Failure> {
+    let Some((schema, ty)) = world.registry.resource_type(&address.ty) else {
+        let diagnostic = world.registry.unknown_type(&address.ty);
+        return Err(diagnostic.hint.iter().fold(Failure::new(diagnostic.message), Failure::hint));
+    };
+    if address.is_shared() {
+        return Err(Failure::new("a shared resource is imported by the component that declares it")
+            .hint("set `adopt: ifExists` on the resource"));
+    }
+    let instance = arguments.provider.clone().unwrap_or_else(|| schema.name.to_owned());
+    match world.registry.instance(&instance) {
+        Some(found) if found.name == schema.name => Ok((ty, instance)),
+        _ => {
+            let known = world.registry.instance_names();
+            let known = known.filter(|name| world.registry.instance(name).is_some_and(|it| it.name == schema.name));
+            Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name)).hint(format!(
+                "environment `{}` configures: {}",
+                world.environment.name,
+                known.collect::<Vec<_>>().join(", ")
+            )))
+        }
+    }
+}
+
+async fn look_up(world: &World, ty: &ResourceType, instance: &str, id: &str) -> Result<Observed, Failure> {
+    let session = world.registry.session(instance).await.map_err(|error| {
+        let failure = Failure::new(format!("`{instance}` cannot be reached: {error}"));
+        error.solutions.first().into_iter().fold(failure, Failure::hint)
+    })?;
+    import::look_up(&*session, ty, id).await.map_err(failure)
+}
+
+fn failure(error: ImportError) -> Failure {
+    error.hint().into_iter().fold(Failure::new(error.to_string()), Failure::hint)
+}
+
+async fn record(
+    context: &Context<'_>,
+    arguments: &ImportArguments,
+    signals: &Signals,
+    settings: &Settings,
+    world: &World,
+) -> Result<Exit, Failure> {
+    let Some(id) = &arguments.id else {
+        return Err(Failure::new("an import needs the id of an object")
+            .hint("`terrace import ADDRESS ID`; `terrace providers schema NAME` says what the id of a type is"));
+    };
+    let store = store(settings, Access::ReadWrite).await?;
+    let (stack, address) = stacks::locate(&arguments.address, settings, store.as_ref()).await?;
+    let (ty, instance) = type_of(arguments, world, &address)?;
+    let observed = look_up(world, ty, &instance, id).await?;
+    let here = (stack.clone(), address.clone());
+    match import::recorded_as(store.as_ref(), &world.seal, (&stack.environment, &instance), ty, &observed).await? {
+        Some(there) if there == here => {
+            context.ui.print(&format!("{address} is `{id}` already\n"))?;
+            return Ok(Exit::Done);
+        }
+        Some((stack, address)) => return Err(failure(ImportError::Recorded { id: id.clone(), stack, address })),
+        None => {}
+    }
+    if !rows(store.as_ref(), &here).await?.is_empty() {
+        return Err(Failure::new(format!("{stack}:{address} is recorded, and is another object")).hint(format!(
+            "`terrace state rm {}` drops it and leaves its object alone",
+            quoted(&format!("{stack}:{address}"))
+        )));
+    }
+    let operation = Uuid::now_v7();
+    let row = import::row((&stack, &address), ty, &instance, &observed, operation, &world.seal)
+        .map_err(|error| Failure::new(format!("{address} cannot be recorded: {error}")))?;
+    let write = Write::Put { row: Box::new(row), expected: 0 };
+    let components = [(stack.clone(), address.leased_as())].into();
+    let surgery = Surgery { context, signals, settings, store, operation, kind: "import" };
+    let summary = format!("{address} is `{id}` now");
+    surgery.write(components, vec![Record::Write { operation, write }], summary.clone()).await?;
+    context.ui.print(&format!("{summary}\n"))?;
+    context.ui.say(&format!(
+        "declare it before the next apply, or that deletes it: `terrace import --generate {}` prints how",
+        quoted(&format!("{stack}:{address}"))
+    ));
+    Ok(Exit::Done)
+}
+
+async fn rows(
+    store: &dyn StateStore,
+    (stack, address): &(StackId, Address),
+) -> Result<Vec<terrace_engine::store::Row>, Failure> {
+    Ok(store.rows(stack, &Selection::Addresses([address.clone()].into())).await?)
+}
+
+/// Prints how an object would be declared: the one of the id, else the one that is recorded.
+async fn generate(
+    context: &Context<'_>,
+    arguments: &ImportArguments,
+    settings: &Settings,
+    world: &World,
+) -> Result<Exit, Failure> {
+    let (address, attributes): (Address, Attributes) = match &arguments.id {
+        Some(id) => {
+            let text = stacks::split(&arguments.address).map_or(arguments.address.as_str(), |(_, address)| address);
+            let address: Address = text.parse().map_err(|error| Failure::new(format!("{error}")))?;
+            let (ty, instance) = type_of(arguments, world, &address)?;
+            let observed = look_up(world, ty, &instance, id).await?;
+            (address, storable(ty, &Attributes::new(), &observed))
+        }
+        None => {
+            let store = store(settings, Access::ReadOnly).await?;
+            let here = stacks::locate(&arguments.address, settings, store.as_ref()).await?;
+            let row = super::state::present(store.as_ref(), &here.0, &here.1).await?;
+            let attributes = open_attributes(&row.attributes, world.seal.as_ref())
+                .map_err(|error| Failure::new(format!("{} cannot be opened: {error}", here.1)))?;
+            (here.1, attributes)
+        }
+    };
+    let (ty, _) = type_of(arguments, world, &address)?;
+    let text = import::configuration(ty, &address, &attributes, arguments.id.as_deref());
+    context.ui.print(&text.map_err(|error| Failure::new(format!("the configuration cannot be written: {error}")))?)?;
+    Ok(Exit::Done)
+}

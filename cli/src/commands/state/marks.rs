@@ -1,0 +1,92 @@
+//! `terrace taint`, `untaint`, `unprotect`: what is known of a recorded object, changed by hand.
+
+use super::surgery::{Surgery, present};
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::signals::Signals;
+use crate::stacks;
+use crate::wiring::store;
+use terrace_engine::record::without_protection;
+use terrace_engine::store::{Record, Row, RowStatus, Write};
+use terrace_state::Access;
+use uuid::Uuid;
+
+/// A mark of a recorded object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Mark {
+    /// The next plan replaces it.
+    Tainted,
+    /// It is as good as recorded.
+    Untainted,
+    /// It may be deleted.
+    Unprotected,
+}
+
+impl Mark {
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Tainted => "taint",
+            Self::Untainted => "untaint",
+            Self::Unprotected => "unprotect",
+        }
+    }
+
+    /// What the object is then.
+    const fn outcome(self) -> &'static str {
+        match self {
+            Self::Tainted => "tainted: the next plan replaces it",
+            Self::Untainted => "not tainted",
+            Self::Unprotected => "not protected",
+        }
+    }
+
+    /// The row with the mark; `None` when it has it already.
+    fn put_on(self, row: Row) -> Result<Option<Row>, Failure> {
+        let status = match (self, row.status) {
+            (Self::Unprotected, _) => {
+                let unreadable = |error| Failure::new(format!("{} cannot be read: {error}", row.address));
+                return without_protection(row.clone()).map_err(unreadable);
+            }
+            (Self::Tainted, RowStatus::Ready) => RowStatus::Tainted,
+            (Self::Untainted, RowStatus::Tainted) => RowStatus::Ready,
+            (Self::Tainted, RowStatus::Retained) => {
+                return Err(Failure::new(format!("{} is retained: no plan replaces it", row.address))
+                    .hint("`terrace destroy --remove-data` removes what is retained"));
+            }
+            (Self::Tainted, RowStatus::Tainted) | (Self::Untainted, RowStatus::Ready | RowStatus::Retained) => {
+                return Ok(None);
+            }
+        };
+        Ok(Some(Row { status, ..row }))
+    }
+}
+
+/// Marks a recorded object.
+///
+/// # Errors
+/// When there is no such resource, or the state cannot be written.
+pub(in crate::commands) async fn mark(
+    context: &Context<'_>,
+    signals: &Signals,
+    address: &str,
+    mark: Mark,
+) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadWrite).await?;
+    let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
+    let row = present(store.as_ref(), &stack, &address).await?;
+    let expected = row.generation;
+    let outcome = mark.outcome();
+    let Some(marked) = mark.put_on(row)? else {
+        context.ui.print(&format!("{address} is {outcome} (nothing changed)\n"))?;
+        return Ok(Exit::Done);
+    };
+    let operation = Uuid::now_v7();
+    let write = Write::Put { row: Box::new(marked), expected };
+    let components = [(stack, address.leased_as())].into();
+    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: mark.kind() };
+    let summary = format!("{address} is {outcome}");
+    surgery.write(components, vec![Record::Write { operation, write }], summary.clone()).await?;
+    context.ui.print(&format!("{summary}\n"))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,120 @@
+//! `terrace state rollback`: plans back to what was recorded before, asks, applies. No descriptor is needed.
+
+use crate::args::{ApplyArguments, PlanningArguments, RollbackArguments};
+use crate::commands::Context;
+use crate::commands::operations;
+use crate::commands::plan::{check_is_free, save};
+use crate::commands::run::{Run, recover_first};
+use crate::failure::{Exit, Failure};
+use crate::planning::{options, planner};
+use crate::settings::Asked;
+use crate::signals::Signals;
+use crate::stacks;
+use crate::wiring::{World, store};
+use std::collections::BTreeSet;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::plan::rollback::{Wished, as_of};
+use terrace_engine::source::Sources;
+use terrace_engine::store::StateStore;
+use terrace_state::Access;
+
+/// What is asked before anything is changed.
+const QUESTION: &str = "Do you really want to go back?\n  terrace will perform the actions described above.";
+
+/// Goes back.
+///
+/// # Errors
+/// When there is no such resource, generation or operation, or nothing was changed.
+pub(super) async fn run(
+    context: &Context<'_>,
+    arguments: &RollbackArguments,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    if let Some(path) = &arguments.out {
+        check_is_free(path)?;
+    }
+    let store = store(&settings, Access::ReadWrite).await?;
+    let (stack, address) = match stacks::split(&arguments.what).is_some() || arguments.what.parse::<Address>().is_ok() {
+        true => {
+            let (stack, address) = stacks::locate(&arguments.what, &settings, store.as_ref()).await?;
+            (stack, Some(address))
+        }
+        false => (stacks::named(&arguments.what, &settings, store.as_ref()).await?, None),
+    };
+    if address.as_ref().is_some_and(Address::is_shared) {
+        return Err(Failure::new("a shared resource does not go back alone")
+            .hint("change it in the descriptors of all its owners"));
+    }
+    let environment = settings.environment(Some(Asked::word(&stack.environment)), context.ui)?;
+    let world = World::new(&settings, environment, false, context.ui)?;
+    let asked = asked(arguments);
+    let run = Run { context, arguments: &asked, signals, settings: &settings, world: &world };
+    let is_applied = arguments.out.is_none() && run.can_proceed();
+    if is_applied {
+        recover_first(&run, &store, &stack, &BTreeSet::new()).await?;
+    }
+    let wished = wished(store.as_ref(), &stack, address.as_ref(), &arguments.to).await?;
+    let (options, sources) = (options(&asked.planning, &world, BTreeSet::new())?, Sources::default());
+    let computed = planner(store.as_ref(), &world, &sources, &options).plan_rollback(&stack, wished).await?;
+    run.show(&computed.plan, &sources, &computed.diagnostics)?;
+    if computed.plan.has_changes() {
+        context.ui.tell("The descriptor still says otherwise: its next apply undoes this.");
+    }
+    if let Some(path) = &arguments.out {
+        save(&computed.plan, path, &world)?;
+        context.ui.say(&format!("saved the plan: `terrace apply {}` applies exactly that", path.display()));
+        return Ok(Exit::Done);
+    }
+    run.consent(&computed.plan, QUESTION)?;
+    run.apply(store, &computed.plan).await
+}
+
+/// What applying asks for.
+fn asked(arguments: &RollbackArguments) -> ApplyArguments {
+    ApplyArguments {
+        files: Vec::new(),
+        planning: PlanningArguments {
+            refresh: true,
+            remove_data: arguments.remove_data,
+            allow_data_loss: arguments.allow_data_loss.clone(),
+            ..PlanningArguments::default()
+        },
+        auto_approve: arguments.auto_approve,
+        parallelism: arguments.parallelism,
+        format: arguments.format,
+        detail: arguments.detail,
+    }
+}
+
+/// What rows are to be.
+async fn wished(
+    store: &dyn StateStore,
+    stack: &StackId,
+    address: Option<&Address>,
+    to: &str,
+) -> Result<Wished, Failure> {
+    let (Some(address), Ok(generation)) = (address, to.parse::<u64>()) else {
+        let operation = operations::find(store, to).await?;
+        let snapshots = store.snapshot(Some(stack), true).await?;
+        let found = snapshots.first().and_then(|snapshot| as_of(snapshot, operation));
+        let mut wished = found.ok_or_else(|| {
+            Failure::new(format!("the operation `{operation}` wrote nothing of {stack}"))
+                .hint("`terrace operations list` names operations, `terrace state history ADDRESS` those of a resource")
+        })?;
+        wished.retain(|at, _| address.is_none_or(|address| at == address));
+        return Ok(wished);
+    };
+    let history = store.history(stack, address).await?;
+    match history.iter().find(|entry| entry.generation == generation) {
+        Some(entry) => Ok([(address.clone(), entry.row.clone())].into()),
+        None => {
+            let known: Vec<String> = history.iter().take(10).map(|entry| entry.generation.to_string()).collect();
+            let failure = Failure::new(format!("{stack}:{address} has no generation {generation}"));
+            Err(match known.is_empty() {
+                true => failure.hint("nothing is recorded of it"),
+                false => failure.hint(format!("it has {}", known.join(", "))),
+            })
+        }
+    }
+}

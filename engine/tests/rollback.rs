@@ -1,0 +1,75 @@
+//! Back to what was recorded before: objects are made as they were, from the history alone.
+
+use crate::support::Story;
+use crate::support::story::{stack, summary};
+use terrace_engine::address::StackId;
+use terrace_engine::plan::Plan;
+use terrace_engine::plan::rollback::{Wished, as_of};
+use uuid::Uuid;
+
+fn demo() -> StackId {
+    StackId::new("demo", "test")
+}
+
+/// What was recorded when an operation had ended.
+async fn wished(story: &Story, operation: Uuid) -> Option<Wished> {
+    let snapshots = story.store.snapshot(Some(&demo()), true).await.unwrap();
+    as_of(&snapshots[0], operation)
+}
+
+async fn rolled_back(story: &Story, operation: Uuid) -> Plan {
+    story.plan_rollback(&demo(), wished(story, operation).await.unwrap()).await
+}
+
+fn things(a: &str, rest: &str) -> String {
+    stack(&format!("- {{type: world_thing, name: a, config: {{key: a, {a}}}}}\n{rest}"))
+}
+
+const B: &str = "- {type: world_thing, name: b, dependsOn: [a], config: {key: b}}";
+
+#[tokio::test]
+async fn a_stack_goes_back_to_where_an_operation_left_it() {
+    let story = Story::new();
+    let first = story.apply(&things("val: 1, secret: hunter2", B)).await.operation;
+    story.apply(&things("val: 2", "- {type: world_thing, name: c, config: {key: c}}")).await;
+    story.log();
+    let plan = rolled_back(&story, first).await;
+    assert_eq!(
+        summary(&plan),
+        "~ world_thing.a\n+ world_thing.b\n- world_thing.c (is not in what was recorded then)\n"
+    );
+    story.apply_plan(&plan).await.unwrap();
+    let mut log = story.log();
+    log.sort();
+    assert_eq!(log, ["create b", "delete c", "update a"]);
+    assert_eq!(story.remote_value("a", "secret").revealed(), "hunter2".into());
+    assert!(!rolled_back(&story, first).await.has_changes());
+    story.check_second_plan(&things("val: 1, secret: hunter2", B)).await;
+}
+
+#[tokio::test]
+async fn what_was_dropped_or_moved_by_hand_is_taken_up_and_not_made_again() {
+    let story = Story::new();
+    let first = story.apply(&things("val: 1", "")).await.operation;
+    let text = stack("- {type: world_thing, name: z, config: {key: a, val: 1}}")
+        + "moved: [{from: world_thing.a, to: world_thing.z}]\n";
+    story.apply(&text).await;
+    story.log();
+    let plan = rolled_back(&story, first).await;
+    assert_eq!(summary(&plan), "> world_thing.a from world_thing.z\n");
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+    story.apply(&(stack("") + "forget: [world_thing.a]\n")).await;
+    let plan = rolled_back(&story, first).await;
+    assert_eq!(summary(&plan), "= world_thing.a\n");
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), [""; 0]);
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+}
+
+#[tokio::test]
+async fn an_operation_that_wrote_nothing_of_the_stack_is_no_place_to_go_back_to() {
+    let story = Story::new();
+    story.apply(&things("val: 1", "")).await;
+    assert!(wished(&story, Uuid::now_v7()).await.is_none());
+}

@@ -1,0 +1,256 @@
+//! `terrace import`, `taint`, `untaint`, `unprotect`: what people record and mark by hand.
+
+use terrace_tests::{Project, snapshot};
+
+const ONE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
+
+fn there() -> Project {
+    let project = Project::with_stack("resources: []\n");
+    project.write("out/a", "one");
+    project
+}
+
+#[test]
+fn an_existing_file_is_recorded_and_declared_as_it_is() {
+    let project = there();
+    snapshot!(project.run(["import", "demo@local:local_file.a", "out/a"]), @"
+    exit: 0
+    --- stdout
+    local_file.a is `out/a` now
+    --- stderr
+    declare it before the next apply, or that deletes it: `terrace import --generate demo@local:local_file.a` prints how
+    ");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
+    snapshot!(project.run(["import", "local_file.a", "out/a"]), @"
+    exit: 0
+    --- stdout
+    local_file.a is `out/a` already
+    ");
+    snapshot!(project.run(["import", "--generate", "local_file.a"]), @"
+    exit: 0
+    --- stdout
+    resources:
+    - type: local_file
+      name: a
+      config:
+        path: out/a
+        content: one
+    ");
+    project.write_stack(ONE);
+    project.assert_settled("stack.yaml", &[]);
+    project.run(["operations", "list"]).done().says("import");
+}
+
+#[test]
+fn what_is_generated_can_be_applied() {
+    let project = there();
+    project.write("out/b", "two ${{ no expression }}\nand more\n");
+    let text = project.run(["import", "--generate", "api/local_file.b", "out/b"]).done().stdout;
+    insta::assert_snapshot!(text, @"
+    components:
+      api:
+        resources:
+        - type: local_file
+          name: b
+          config:
+            path: out/b
+            content: |
+              two $${{ no expression }}
+              and more
+    imports:
+    - to: api/local_file.b
+      id: out/b
+    ");
+    project.write_stack(&text);
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      api
+      = local_file.b   imported from out/b
+          (8 unchanged attributes hidden)
+
+    Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.
+    (1 imported)
+
+    Apply complete! Resources: 1 imported, 0 added, 0 changed, 0 destroyed.
+    --- stderr
+    api/local_file.b: adopted after [duration]
+    ");
+    project.assert_settled("stack.yaml", &[]);
+    assert_eq!(project.read("out/b"), "two ${{ no expression }}\nand more\n");
+}
+
+#[test]
+fn a_table_is_imported_by_its_id() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: sqlite_database, name: db, config: {path: shop.db}}\n  - type: sqlite_table\n    name: t\n    \
+         config: {path: '${{ resources.db.path }}', name: ORDERS, columns: [{name: ID, type: INTEGER}]}\n",
+    );
+    project.apply().done();
+    let id = project.run(["state", "show", "sqlite_table.t", "--json"]).done().json()["attributes"]["id"].clone();
+    project.run(["state", "rm", "sqlite_table.t"]).done();
+    project.run(["import", "sqlite_table.t", id.as_str().unwrap()]).done();
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn what_cannot_be_imported_says_why_and_changes_nothing() {
+    let project = Project::with_stack(ONE);
+    project.apply().done();
+    let recorded = project.recorded();
+    snapshot!(project.run(["import", "local_file.b", "out/a"]), @"
+    exit: 1
+    --- stderr
+    error: `out/a` is demo@local:local_file.a already
+
+    hint: an object is one resource: `moved` gives it another address within its stack, `terrace state rm 'demo@local:local_file.a'` drops it
+    ");
+    snapshot!(project.run(["import", "local_file.b", "out/nothing"]), @"
+    exit: 1
+    --- stderr
+    error: there is no `local_file` with the id `out/nothing`
+
+    hint: look at the id; without the import the object would be created
+    ");
+    snapshot!(project.run(["import", "local_value.b", "x"]), @"
+    exit: 1
+    --- stderr
+    error: `x` cannot be looked up: a `local_value` cannot be imported: it exists in state only
+
+    hint: declare it and apply; there is nothing outside to take over
+    ");
+    snapshot!(project.run(["import", "local_fil.b", "x"]), @"
+    exit: 1
+    --- stderr
+    error: there is no resource type `local_fil`
+
+    hint: did you mean `local_file`?
+    ");
+    snapshot!(project.run(["import", "local_file.b"]), @"
+    exit: 1
+    --- stderr
+    error: an import needs the id of an object
+
+    hint: `terrace import ADDRESS ID`; `terrace providers schema NAME` says what the id of a type is
+    ");
+    snapshot!(project.run(["import", "shared/local_directory[\"x\"]", "x"]), @"
+    exit: 1
+    --- stderr
+    error: a shared resource is imported by the component that declares it
+
+    hint: set `adopt: ifExists` on the resource
+    ");
+    project.write("out/c", "three");
+    snapshot!(project.run(["import", "local_file.a", "out/c"]), @"
+    exit: 1
+    --- stderr
+    error: demo@local:local_file.a is recorded, and is another object
+
+    hint: `terrace state rm demo@local:local_file.a` drops it and leaves its object alone
+    ");
+    assert_eq!(project.recorded(), recorded);
+}
+
+#[test]
+fn a_tainted_object_is_replaced_unless_it_is_untainted() {
+    let project = Project::with_stack(ONE);
+    project.apply().done();
+    snapshot!(project.run(["taint", "local_file.a"]), @"
+    exit: 0
+    --- stdout
+    local_file.a is tainted: the next plan replaces it
+    ");
+    project.run(["plan", "stack.yaml"]).done().says("is tainted, so must be replaced");
+    snapshot!(project.run(["taint", "demo@local:local_file.a"]), @"
+    exit: 0
+    --- stdout
+    local_file.a is tainted: the next plan replaces it (nothing changed)
+    ");
+    snapshot!(project.run(["untaint", "local_file.a"]), @"
+    exit: 0
+    --- stdout
+    local_file.a is not tainted
+    ");
+    project.assert_settled("stack.yaml", &[]);
+    snapshot!(project.run(["state", "history", "local_file.a"]), @"
+    exit: 0
+    --- stdout
+    3  [time]  ready  [uuid]
+    2  [time]  tainted  [uuid]
+    1  [time]  ready  [uuid]
+    ");
+    snapshot!(project.run(["taint", "local_file.b"]), @"
+    exit: 1
+    --- stderr
+    error: demo@local has no resource `local_file.b`
+
+    hint: did you mean `local_file.a`?
+    ");
+}
+
+#[test]
+fn a_protected_object_is_kept_until_the_protection_is_lifted() {
+    let protected = |name: &str| {
+        format!(
+            "  - {{type: local_file, name: {name}, lifecycle: {{preventDestroy: true}}, config: {{path: out/{name}, \
+             content: one}}}}\n"
+        )
+    };
+    let project = Project::with_stack(&format!("resources:\n{}{}", protected("a"), protected("b")));
+    project.apply().done();
+    project.write_stack("resources: []\n");
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve"]), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      - local_file.a   is not declared any more
+      - local_file.b   is not declared any more
+
+    Plan: 0 to add, 0 to change, 2 to destroy.
+    This plan has errors and cannot be applied.
+    --- stderr
+    prevent_destroy
+
+      × demo@local:local_file.a is protected and would be deleted
+      help: take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect 'demo@local:local_file.a'` where
+            nothing declares it; then try again
+
+    prevent_destroy
+
+      × demo@local:local_file.b is protected and would be deleted
+      help: take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect 'demo@local:local_file.b'` where
+            nothing declares it; then try again
+    ");
+    project.run(["destroy", "demo@local", "--auto-approve"]).with_code(1);
+    snapshot!(project.run(["unprotect", "local_file.a"]), @"
+    exit: 0
+    --- stdout
+    local_file.a is not protected
+    ");
+    snapshot!(project.run(["unprotect", "local_file.a"]), @"
+    exit: 0
+    --- stdout
+    local_file.a is not protected (nothing changed)
+    ");
+    project.run(["unprotect", "local_file.b"]).done();
+    project.apply().done();
+    assert_eq!(project.run(["state", "list"]).done().stdout, "");
+}
+
+#[test]
+fn what_comes_after_all_instances_follows_one_that_is_moved_by_hand() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: a, forEach: [x, y], config: {input: 1}}\n  - {type: local_value, name: \
+         user, dependsOn: [a], config: {input: 1}}\n",
+    );
+    project.apply().done();
+    project.run(["state", "mv", "local_value.a[\"x\"]", "local_value.b"]).done();
+    let user = project.run(["state", "show", "local_value.user", "--json"]).done().json();
+    assert_eq!(user["dependencies"], serde_json::json!(["local_value.a[*]", "local_value.b"]));
+    project.run(["state", "mv", "local_value.a", "local_value.c"]).done();
+    let user = project.run(["state", "show", "local_value.user", "--json"]).done().json();
+    assert_eq!(user["dependencies"], serde_json::json!(["local_value.b", "local_value.c[\"y\"]"]));
+}

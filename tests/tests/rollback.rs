@@ -1,0 +1,184 @@
+//! `terrace state rollback`: resources as they were, from the history alone.
+
+use terrace_tests::{Project, snapshot};
+
+const ONE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
+
+/// Two versions of `a`, and a `b` that came with the second.
+fn grown() -> Project {
+    let project = Project::with_stack(ONE);
+    project.apply().done();
+    let more = "  - {type: local_file, name: b, config: {path: out/b, content: b}}\n";
+    project.write_stack(&(ONE.replace("one", "two") + more));
+    project.apply().done();
+    project
+}
+
+#[test]
+fn a_resource_goes_back_to_a_generation() {
+    let project = grown();
+    std::fs::remove_file(project.path("stack.yaml")).unwrap();
+    snapshot!(project.run(["state", "rollback", "local_file.a", "--to", "1", "--auto-approve"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      ~ local_file.a   content, sha256 changed
+          ~ content = "two" → "one"
+          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3" → "7692c3ad3540bb803c020b3aee66cd8…
+          (6 unchanged attributes hidden)
+
+    Plan: 0 to add, 1 to change, 0 to destroy.
+
+    Apply complete! Resources: 0 added, 1 changed, 0 destroyed.
+    --- stderr
+    The descriptor still says otherwise: its next apply undoes this.
+    local_file.a: updating...
+    local_file.a: updated after [duration]
+    "#);
+    assert_eq!(project.read("out/a"), "one");
+    assert!(project.has("out/b"));
+    // Back and forth: what was undone is in the history, too.
+    project.run(["state", "rollback", "local_file.a", "--to", "2", "--auto-approve"]).done();
+    assert_eq!(project.read("out/a"), "two");
+}
+
+#[test]
+fn a_stack_goes_back_to_where_an_operation_left_it_through_a_saved_plan() {
+    let project = grown();
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    let first = listed.as_array().unwrap().last().unwrap()["operation"].as_str().unwrap().to_owned();
+    let back = ["state", "rollback", "demo@local", "--to", &first, "--out", "plan.json"];
+    snapshot!(project.run(back), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      ~ local_file.a   content, sha256 changed
+          ~ content = "two" → "one"
+          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3" → "7692c3ad3540bb803c020b3aee66cd8…
+          (6 unchanged attributes hidden)
+      - local_file.b   is not in what was recorded then
+
+    Plan: 0 to add, 1 to change, 1 to destroy.
+    --- stderr
+    The descriptor still says otherwise: its next apply undoes this.
+    saved the plan: `terrace apply plan.json` applies exactly that
+    "#);
+    assert_eq!(project.read("out/a"), "two");
+    project.run(["apply", "plan.json"]).done();
+    assert_eq!(project.read("out/a"), "one");
+    assert!(!project.has("out/b"));
+    snapshot!(project.run(["state", "rollback", "demo@local", "--to", &first]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    No changes. Your infrastructure matches the configuration.
+    ");
+}
+
+#[test]
+fn where_there_is_nothing_to_go_back_to_nothing_changes() {
+    let project = grown();
+    let recorded = project.recorded();
+    snapshot!(project.run(["state", "rollback", "local_file.a", "--to", "9"]), @"
+    exit: 1
+    --- stderr
+    error: demo@local:local_file.a has no generation 9
+
+    hint: it has 2, 1
+    ");
+    snapshot!(project.run(["state", "rollback", "demo@local", "--to", "ffff"]), @"
+    exit: 1
+    --- stderr
+    error: there is no operation `ffff`
+
+    hint: `terrace operations list` names them
+    ");
+    snapshot!(project.run(["state", "rollback", "demo@local", "--to", "01890000-0000-7000-8000-000000000000"]), @"
+    exit: 1
+    --- stderr
+    error: the operation `[uuid]` wrote nothing of demo@local
+
+    hint: `terrace operations list` names operations, `terrace state history ADDRESS` those of a resource
+    ");
+    snapshot!(project.run(["state", "rollback", "local_file.a", "--to", "1"]), @r#"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      ~ local_file.a   content, sha256 changed
+          ~ content = "two" → "one"
+          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3" → "7692c3ad3540bb803c020b3aee66cd8…
+          (6 unchanged attributes hidden)
+
+    Plan: 0 to add, 1 to change, 0 to destroy.
+    --- stderr
+    The descriptor still says otherwise: its next apply undoes this.
+    error: there is no terminal to ask on, so nothing was changed
+
+    hint: look at the plan, then pass `--auto-approve`
+    "#);
+    assert_eq!(project.recorded(), recorded);
+    assert_eq!(project.read("out/a"), "two");
+}
+
+#[test]
+fn what_is_old_is_pruned_and_what_is_current_stays() {
+    let project = grown();
+    let recorded = project.run(["state", "list"]).done().stdout;
+    snapshot!(project.run(["state", "prune", "--keep", "30d"]), @"
+    exit: 0
+    --- stdout
+    versions removed: 0, operations removed: 0
+    ");
+    snapshot!(project.run(["state", "prune", "--keep", "0s"]), @"
+    exit: 0
+    --- stdout
+    versions removed: 1, operations removed: 3
+    ");
+    snapshot!(project.run(["state", "history", "local_file.a"]), @"
+    exit: 0
+    --- stdout
+    2  [time]  ready  [uuid]
+    ");
+    assert_eq!(project.run(["state", "list"]).done().stdout, recorded);
+    snapshot!(project.run(["state", "prune", "--keep", "soon"]), @"
+    exit: 1
+    --- stderr
+    error: invalid value 'soon' for '--keep <DURATION>': expected numbers with their units, such as `90s`, `5m` or `1h30m`, or days: `30d`
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn a_state_is_sealed_with_another_key() {
+    const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const NEW: &str = "//////////////////////////////////////////8=";
+    let project = Project::with_stack(
+        "variables: {token: {type: string, default: hunter2, sensitive: true}}\nresources:\n  - {type: local_file, name: a, \
+         config: {path: out/a, sensitive: true, content: '${{ vars.token }}'}}\n",
+    );
+    let with = |key: &str, words: &[&str]| project.run_with(&[("TERRACE_STATE_KEY", key)], words.iter().copied());
+    with(OLD, &["apply", "stack.yaml", "--auto-approve"]).done();
+    snapshot!(with(NEW, &["state", "rekey"]), @"
+    exit: 1
+    --- stderr
+    error: demo@local:local_file.a cannot be opened: a sealed value cannot be opened: it was sealed with state key f70b65e4, which is not configured
+
+    hint: add the key that it was sealed with to `encryption.previous`
+    ");
+    project.write("old.key", OLD);
+    project.write("new.key", NEW);
+    project.write("terrace.yaml", "encryption: {keyFile: new.key, previous: [{keyFile: old.key}]}\n");
+    snapshot!(project.run(["state", "rekey"]), @"
+    exit: 0
+    --- stdout
+    1 records are sealed with the present key
+    ");
+    project.write("terrace.yaml", "encryption: {keyFile: new.key}\n");
+    project.assert_settled("stack.yaml", &[]);
+    with(NEW, &["state", "show", "local_file.a"]).done();
+}
