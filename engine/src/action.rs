@@ -107,6 +107,8 @@ pub enum Reason {
     LastRelease,
     /// The data was retained earlier and is wanted gone now.
     RemoveData,
+    /// It was replaced, and its deletion failed then.
+    Deposed,
     /// It was deleted outside terrace.
     Gone,
     /// It differs from what was recorded.
@@ -139,6 +141,7 @@ impl Reason {
             Self::Destroy => "destroy",
             Self::LastRelease => "its last owner goes",
             Self::RemoveData => "its retained data is removed",
+            Self::Deposed => "was replaced, and is left over",
             Self::Gone => "was deleted outside terrace",
             Self::Drifted => "drifted",
             Self::TakenUp => "was retained, is taken up again",

@@ -191,10 +191,10 @@ impl Applier {
     /// A plan does not know what became of steps that were cut off after it was made: those of the components that
     /// it works on have to be recovered first, but for those that it knows to be in doubt and leaves alone.
     async fn refuse_open_steps(&self, plan: &Plan, components: &Components) -> Result<(), ApplyError> {
-        let known: HashSet<(StackId, &Address)> = plan
+        let known: HashSet<(StackId, &Address, &Option<String>)> = plan
             .changes()
             .filter(|(_, change)| change.in_doubt.is_some())
-            .map(|(stack, change)| (change.stack(&stack.stack), &change.address))
+            .map(|(stack, change)| (change.stack(&stack.stack), &change.address, &change.deposed))
             .collect();
         let changed: HashSet<&Address> = plan.changes().map(|(_, change)| &change.address).collect();
         for stack in components.iter().map(|(stack, _)| stack).collect::<BTreeSet<_>>() {
@@ -205,7 +205,7 @@ impl Applier {
                     true => changed.contains(address),
                     false => components.contains(&(stack.clone(), address.component.clone())),
                 };
-                if is_touched && !known.contains(&(stack.clone(), address)) {
+                if is_touched && !known.contains(&(stack.clone(), address, &open.intent.row.deposed)) {
                     return Err(ApplyError::NotRecovered { address: format!("{stack}:{address}") });
                 }
             }
@@ -246,7 +246,8 @@ impl Applier {
         for (stack, change) in plan.changes() {
             if change.address.is_shared() && change.is_change() && change.in_doubt.is_none() {
                 changed.entry(&stack.stack.environment).or_default().insert(change.address.clone());
-                removed.extend(change.after.is_none().then_some(&change.address));
+                let is_removed = change.after.is_none() && change.deposed.is_none();
+                removed.extend(is_removed.then_some(&change.address));
             }
         }
         let planned = plan.stacks.iter().flat_map(|stack| &stack.owners).map(|owner| &owner.ownership);

@@ -10,6 +10,7 @@ pub mod compute;
 pub mod console;
 pub mod contract;
 mod counts;
+mod deposed;
 pub(crate) mod doubt;
 pub mod file;
 pub(crate) mod ignored;
@@ -25,6 +26,7 @@ mod outputs;
 mod owner;
 mod reads;
 pub(crate) mod refresh;
+mod replacement;
 pub(crate) mod resource;
 pub mod rollback;
 pub(crate) mod scope;
@@ -38,6 +40,7 @@ mod upgrade;
 pub(crate) mod walk;
 
 pub use counts::Counts;
+pub(crate) use deposed::deposed_key;
 
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};

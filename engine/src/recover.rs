@@ -8,7 +8,7 @@ use crate::deadline;
 use crate::diff::changed_from_recorded;
 use crate::event::{Event, Events};
 use crate::plan::contract::result_agrees_with_plan;
-use crate::plan::{Prior, row_stack};
+use crate::plan::{Prior, deposed_key, row_stack};
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
@@ -327,7 +327,8 @@ impl Recovery<'_> {
 
     fn dropped(&self, open: &OpenIntent) -> Vec<Write> {
         let intent = &open.intent;
-        if intent.prior_generation == 0 {
+        // Nothing was recorded yet, or what is recorded is what was to be replaced: it stands.
+        if intent.prior_generation == 0 || intent.deposes {
             return Vec::new();
         }
         vec![Write::Delete {
@@ -366,8 +367,9 @@ impl Recovery<'_> {
             // What was sent last is not known to have arrived.
             row.lifecycle.clone_from(&updated.lifecycle);
         }
-        Ok(vec![Write::Put { row: Box::new(row), expected: intent.prior_generation }])
+        Ok(put(intent, row))
     }
+
     /// The object as it was planned, as far as that is known, to be replaced by the next apply.
     fn tainted(&self, open: &OpenIntent) -> Result<Vec<Write>, StoreError> {
         let intent = &open.intent;
@@ -377,8 +379,19 @@ impl Recovery<'_> {
         let mut row = intent.row.clone();
         row.status = RowStatus::Tainted;
         row.attributes = encode_map(&attributes, self.seal).map_err(failed)?.to_string();
-        Ok(vec![Write::Put { row: Box::new(row), expected: intent.prior_generation }])
+        Ok(put(intent, row))
     }
+}
+
+/// Records the object of a step; one that it was to replace is kept beside it.
+fn put(intent: &Intent, row: Row) -> Vec<Write> {
+    let expected = intent.prior_generation;
+    if !intent.deposes {
+        return vec![Write::Put { row: Box::new(row), expected }];
+    }
+    let (stack, address) = (row.stack.clone(), row.address.clone());
+    let depose = Write::Depose { stack, address, key: deposed_key(intent.operation), expected };
+    vec![depose, Write::Put { row: Box::new(row), expected: 0 }]
 }
 
 /// Closes a step that recovery has an answer to.

@@ -239,6 +239,8 @@ pub struct Intent {
     pub row: Row,
     /// The generation of the row that the step replaces, updates or deletes; 0 for none.
     pub prior_generation: Generation,
+    /// The object of that generation stays beside the one that is made, deposed, until it is deleted.
+    pub deposes: bool,
     /// How long the call may take.
     pub timeout: Duration,
     /// How long a lost call may still take effect.

@@ -66,10 +66,16 @@ components:
 enum Scene {
     First,
     Change,
+    /// The same, and what is replaced is made before it is deleted.
+    ChangeCreateFirst,
     Destroy,
 }
 
-const SCENES: [Scene; 3] = [Scene::First, Scene::Change, Scene::Destroy];
+const SCENES: [Scene; 4] = [Scene::First, Scene::Change, Scene::ChangeCreateFirst, Scene::Destroy];
+
+fn create_first(text: &str) -> String {
+    text.replace("name: swap,", "name: swap, lifecycle: {createBeforeDestroy: true},")
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -93,6 +99,7 @@ impl Scene {
         match self {
             Self::First => {}
             Self::Change => drop(story.apply(BEFORE).await),
+            Self::ChangeCreateFirst => drop(story.apply(&create_first(BEFORE)).await),
             Self::Destroy => drop(story.apply(AFTER).await),
         }
         story.log();
@@ -103,6 +110,7 @@ impl Scene {
         match self {
             Self::First => story.plan(BEFORE).await,
             Self::Change => story.plan(AFTER).await,
+            Self::ChangeCreateFirst => story.plan(&create_first(AFTER)).await,
             Self::Destroy => story.plan_destroy().await,
         }
     }
@@ -143,7 +151,7 @@ impl Scene {
         assert_eq!(recorded, objects, "{what}: rows and objects");
         let expected: &[&str] = match self {
             Self::First => &["base", "gone", "keep", "last", "old", "still", "swap-1"],
-            Self::Change => &["base", "fresh", "keep", "more", "old", "still", "swap-2"],
+            Self::Change | Self::ChangeCreateFirst => &["base", "fresh", "keep", "more", "old", "still", "swap-2"],
             Self::Destroy => &[],
         };
         assert_eq!(objects.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{what}");
@@ -153,7 +161,7 @@ impl Scene {
         let owners = story.store.owners("test", &OwnersOf::Stack(demo)).await.unwrap().len();
         let expected: (&[&str], usize) = match self {
             Self::First => (&["x", "z"], 1),
-            Self::Change => (&["x", "y"], 2),
+            Self::Change | Self::ChangeCreateFirst => (&["x", "y"], 2),
             Self::Destroy => (&[], 0),
         };
         assert_eq!((components.as_slice(), owners), (expected.0.map_owned().as_slice(), expected.1), "{what}");

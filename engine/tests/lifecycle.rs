@@ -257,7 +257,7 @@ async fn triggers_that_lead_nowhere_and_loops_of_them_are_told_with_their_place(
     ");
 }
 
-fn check_schema(json: &serde_json::Value) {
+pub(crate) fn check_schema(json: &serde_json::Value) {
     let schema = serde_json::from_str(include_str!("../schemas/plan.schema.json")).unwrap();
     let validator = jsonschema::options().offline().build(&schema).unwrap();
     let faults: Vec<String> = validator.iter_errors(json).map(|error| error.to_string()).collect();

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use terrace_engine::action::Action;
 use terrace_engine::plan::compute::Consent;
 use terrace_engine::plan::{Change, Plan, file};
 use terrace_engine::store::Selection;
@@ -24,6 +25,7 @@ struct Thing {
     /// A new one replaces the object.
     version: u8,
     val: u8,
+    creates_first: bool,
     /// The keys of its instances; none for a single one.
     instances: Option<BTreeSet<char>>,
     /// Which of the things before it, in the order of the stack, it reads and comes after.
@@ -76,14 +78,16 @@ fn thing() -> impl Strategy<Value = Thing> {
         prop_oneof![4 => Just("world_thing"), 1 => Just("world_data"), 2 => Just("world_note")],
         0..2_u8,
         0..3_u8,
+        prop::bool::weighted(0.3),
         prop::option::weighted(0.3, prop::collection::btree_set(prop::char::range('x', 'z'), 0..3)),
         prop::array::uniform4(prop::bool::weighted(0.4)),
         prop::array::uniform4(prop::bool::weighted(0.2)),
     )
-        .prop_map(|(ty, version, val, instances, reads, after)| Thing {
+        .prop_map(|(ty, version, val, creates_first, instances, reads, after)| Thing {
             ty,
             version,
             val,
+            creates_first,
             instances,
             reads,
             after,
@@ -209,8 +213,9 @@ impl Part {
                 (format!(", forEach: '${{{{ [{}] }}}}'", keys.join(", ")), format!("${{{{ each.key }}}}-{key}"))
             }
         };
+        let lifecycle = if thing.creates_first { ", lifecycle: {createBeforeDestroy: true}" } else { "" };
         format!(
-            "      - {{type: {}, name: r{at}{repeat}, dependsOn: [{}], config: {{key: '{key}', val: [{}]}}}}\n",
+            "      - {{type: {}, name: r{at}{repeat}{lifecycle}, dependsOn: [{}], config: {{key: '{key}', val: [{}]}}}}\n",
             thing.ty,
             after.join(", "),
             values.join(", ")
@@ -313,10 +318,14 @@ fn check_order(plan: &Plan, log: &[String]) {
         let key = key_of(change.prior.as_ref().map(|prior| &prior.attributes))?;
         log.iter().position(|call| *call == format!("delete {key}"))
     };
-    let changes: BTreeMap<String, &Change> =
-        plan.changes().map(|(_, change)| (change.address.to_string(), change)).collect();
+    let current = || plan.changes().map(|(_, change)| change).filter(|change| change.deposed.is_none());
+    let changes: BTreeMap<String, &Change> = current().map(|change| (change.address.to_string(), change)).collect();
     let by_address = |address: &terrace_engine::address::Address| changes.get(&address.to_string()).copied();
-    for (_, change) in plan.changes() {
+    for change in current() {
+        if let (Some(made), Some(removed)) = (made(change), removed(change)) {
+            let is_create_first = change.action == Action::ReplaceCreateFirst;
+            assert_eq!(made < removed, is_create_first, "{}: {log:?}", change.address);
+        }
         for needed in change.depends_on.iter().filter_map(by_address) {
             if let (Some(first), Some(then)) = (made(needed), made(change)) {
                 assert!(first < then, "{} before {}: {log:?}", needed.address, change.address);
@@ -326,6 +335,11 @@ fn check_order(plan: &Plan, log: &[String]) {
         for needed in recorded.filter_map(by_address) {
             if let (Some(first), Some(then)) = (removed(change), removed(needed)) {
                 assert!(first < then, "{} goes before {}: {log:?}", change.address, needed.address);
+            }
+            // What is deleted first uses nothing any more while it is made anew.
+            let moves_on = change.action != Action::Replace && needed.action == Action::ReplaceCreateFirst;
+            if let (Some(first), Some(then), true) = (made(change), removed(needed), moves_on) {
+                assert!(first < then, "{} moves on before {} goes: {log:?}", change.address, needed.address);
             }
         }
     }

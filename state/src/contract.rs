@@ -52,6 +52,7 @@ macro_rules! store_contract {
             rows::selections_pick_components_and_addresses
             rows::rows_are_sorted_by_address
             rows::a_deposed_row_lives_beside_its_successor
+            rows::a_row_that_is_deposed_keeps_its_generation_and_its_place_in_history
             rows::history_tells_the_versions_newest_first
             rows::a_moved_row_takes_its_dependents_along
             rows::what_comes_after_all_instances_follows_those_that_moved
@@ -172,6 +173,7 @@ fn intent(operation: Uuid, step: u32, row: Row) -> Intent {
         action: StepAction::Create,
         row,
         prior_generation: 0,
+        deposes: false,
         timeout: Duration::from_secs(600),
         settle: Duration::from_secs(30),
     }

@@ -131,6 +131,77 @@ fn killed_around_a_destroy_the_next_destroy_finishes_it() {
     }
 }
 
+/// One object for each value: two of them may be there at once.
+const OBJECTS: &str = r#"#!/bin/sh
+cat > request
+die() { if [ "$(cat when 2>/dev/null)" = "$1" ]; then rm when; kill -9 $PPID; exit 1; fi; }
+case $1 in
+  create)
+    die "before $1"
+    echo "$1 $VALUE" >> log
+    echo "{\"id\": \"$VALUE\"}" > "object-$VALUE"
+    die "after $1"
+    cat "object-$VALUE" ;;
+  delete)
+    die "before $1"
+    echo "$1 $VALUE" >> log
+    rm -f "object-$VALUE"
+    die "after $1" ;;
+  read | find)
+    cat "object-$VALUE" 2>/dev/null || echo null ;;
+esac
+"#;
+
+#[test]
+fn killed_around_either_half_of_a_replacement_that_creates_first_nothing_is_lost_or_doubled() {
+    for moment in ["before create", "after create", "before delete", "after delete"] {
+        let text = |value: &str| {
+            let text = stack(value)
+                .replace("    name: thing\n", "    name: thing\n    lifecycle: {createBeforeDestroy: true}\n");
+            // What cannot be updated is replaced.
+            text.replace("      update: [sh, thing.sh, update]\n", "")
+        };
+        let project = Project::with_stack(&text("one"));
+        project.write("thing.sh", OBJECTS);
+        project.apply().done();
+        project.write_stack(&text("two"));
+        project.run(["plan", "stack.yaml"]).done().says("+/- local_command.thing");
+        apply_killed(&project, moment);
+        if moment.ends_with("delete") {
+            let listed = "local_command.thing\nlocal_command.thing (in doubt)\n";
+            assert_eq!(project.run(["state", "list"]).done().stdout, listed, "{moment}");
+        }
+        project.apply().done();
+        assert_eq!(log(&project), ["create one", "create two", "delete one"], "{moment}");
+        assert!(!project.has("object-one") && project.has("object-two"), "{moment}");
+        project.assert_settled("stack.yaml", &[]);
+        assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing\n", "{moment}");
+    }
+}
+
+#[test]
+fn an_old_object_that_could_not_be_deleted_is_listed_and_goes_with_the_next_apply() {
+    let text = |value: &str| {
+        stack(value)
+            .replace("    name: thing\n", "    name: thing\n    lifecycle: {createBeforeDestroy: true}\n")
+            .replace("      update: [sh, thing.sh, update]\n", "")
+            .replace("delete: [sh, thing.sh, delete]", "delete: [sh, -c, 'test -e allowed && sh thing.sh delete']")
+    };
+    let project = Project::with_stack(&text("one"));
+    project.write("thing.sh", OBJECTS);
+    project.apply().done();
+    project.write_stack(&text("two"));
+    project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    project.run(["apply", "plan", "-q"]).with_code(3);
+    project.run(["state", "list"]).done().says("local_command.thing\nlocal_command.thing (deposed ");
+    let planned = project.run(["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
+    planned.says("- local_command.thing (deposed object ").says("was replaced, and is left over");
+    project.write("allowed", "");
+    project.apply().done();
+    assert!(!project.has("object-one"));
+    project.assert_settled("stack.yaml", &[]);
+}
+
 const COUNT: usize = 200;
 const MANY: &str = r#"resources:
   - type: local_file

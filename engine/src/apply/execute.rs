@@ -34,6 +34,8 @@ pub(crate) struct Prepared {
     pub(crate) intent: Option<Intent>,
     /// It is the removing step of its change.
     is_removal: bool,
+    /// The deposed key of the object that goes, or of the one that stays beside the object that is made.
+    deposed: Option<String>,
 }
 
 /// How a step ended.
@@ -190,24 +192,19 @@ async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, o
         progress: Arc::new(terrace_provider::call::NoProgress),
     };
     let recorded = change.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
-    let is_replaced = change.action.is_replace();
     let result = match recorded.filter(|_| matches!(change.action, Action::Update | Action::Adopt)) {
         Some(recorded) => session.update(ty, &call, &recorded, &prepared.planned).await,
         None => session.create(ty, &call, &prepared.planned).await,
     };
     match result {
-        // The removing half of a replacement dropped the row.
-        Ok(observed) if is_replaced => {
-            made(applier, prepared, ty, operation, &observed, generation_before_create(change))
-        }
-        Ok(observed) => made(applier, prepared, ty, operation, &observed, change.generation),
+        Ok(observed) => made(applier, prepared, ty, operation, &observed, generation_before_create(change)),
         Err(error) => failure(prepared, error, Vec::new(), None),
     }
 }
 
-/// The generation that is there when an object is made: none, once a replacement dropped the old one.
+/// The generation that is there when an object is made: none, once a replacement dropped or deposed the old one.
 fn generation_before_create(change: &Change) -> u64 {
-    if change.action == Action::Replace { 0 } else { change.generation }
+    if change.action.is_replace() { 0 } else { change.generation }
 }
 
 fn no_prior() -> ProviderError {

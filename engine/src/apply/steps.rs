@@ -7,14 +7,17 @@
 //! - removing after removing: against *recorded* dependencies, for the descriptor may not know them any more;
 //! - a removal comes after the update of what still used the object, and after the components that used its own;
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
-//! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on.
+//! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
+//!   as does one that an earlier replacement left over (`deposed`).
 
 mod blocks;
+mod deposed;
 
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
 use crate::plan::{Change, Part, Plan, StackPlan};
 use blocks::{Blocks, is_own};
+use deposed::Deposed;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The position of a step.
@@ -125,6 +128,7 @@ impl Steps {
         let barriers = self.add_components(position, stack);
         let mut forward: HashMap<&Address, StepId> = HashMap::with_capacity(stack.changes.len());
         let mut remove: HashMap<&Address, Removal> = HashMap::new();
+        let mut deposed = Deposed::default();
         for (at, change) in stack.changes.iter().enumerate() {
             let component = barriers.get(change.address.component.as_str());
             let is_forward = change.deposed.is_none() && change.after.is_some() && change.action.leaves_object();
@@ -137,13 +141,15 @@ impl Steps {
                 }
             }
             let is_removed = is_removed(change);
-            let is_early = early.contains(&row_of(position, &change.address));
+            let is_early = early.contains(&object_of(position, change));
             if is_removed || change.action.is_replace() {
                 let step = self.add(Step::Remove { stack: position, change: at });
-                if change.deposed.is_none() {
-                    remove.insert(&change.address, Removal { step, is_early });
+                let removal = Removal { step, is_early };
+                match change.deposed {
+                    None => drop(remove.insert(&change.address, removal)),
+                    Some(_) => deposed.add(stack, change, removal),
                 }
-                if let (Some(component), true) = (component, is_removed && !is_early) {
+                if let Some(component) = component.filter(|_| !is_early) {
                     self.order(component.remove_begin, step);
                     self.order(step, component.remove_done);
                 }
@@ -158,7 +164,7 @@ impl Steps {
                 self.order(step, component.done);
             }
         }
-        Nodes { forward, remove, lookups, barriers }
+        Nodes { forward, remove, deposed, lookups, barriers }
     }
 
     /// A component that reads outputs of another stack begins after what makes them.
@@ -216,12 +222,19 @@ impl Steps {
     }
 
     fn order_stack(&mut self, stack: &StackPlan, nodes: &Nodes<'_>) {
-        let Nodes { forward, remove, .. } = nodes;
+        let Nodes { forward, remove, deposed, .. } = nodes;
         let mut blocks = blocks(stack, forward, remove);
         self.order_lookups(stack, nodes, &mut blocks);
-        for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
-            let own_forward = forward.get(&change.address).copied();
-            let own_remove = remove.get(&change.address).map(|removal| removal.step);
+        for (at, change) in stack.changes.iter().enumerate() {
+            let own_forward = forward.get(&change.address).filter(|_| change.deposed.is_none()).copied();
+            let own_remove = match change.deposed {
+                None => remove.get(&change.address).map(|removal| removal.step),
+                Some(_) => deposed.step(change),
+            };
+            let successor = successor(stack, at).and_then(|successor| forward.get(&successor.address));
+            if let (Some(own), Some(successor)) = (own_remove, successor) {
+                self.order(own, *successor);
+            }
             match (own_forward, own_remove, change.action) {
                 (Some(forward), Some(remove), Action::Replace) => self.order(remove, forward),
                 (Some(forward), Some(remove), _) => self.order(forward, remove),
@@ -243,6 +256,9 @@ impl Steps {
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
             for needed in recorded {
                 self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
+                for left_over in deposed.used(needed, change) {
+                    self.order_removal(Some(left_over), own_forward, own_remove);
+                }
                 if let Some(own) = own_remove.or(own_forward).filter(|_| !is_own(&change.address, needed))
                     && let Some(barrier) = blocks.before_removal(self, needed, own_remove.is_none())
                 {
@@ -297,6 +313,7 @@ impl Steps {
 struct Nodes<'p> {
     forward: HashMap<&'p Address, StepId>,
     remove: HashMap<&'p Address, Removal>,
+    deposed: Deposed<'p>,
     /// The lookups that are read while applying, by component and name.
     lookups: HashMap<(&'p str, &'p str), StepId>,
     barriers: HashMap<&'p str, Barriers>,
@@ -307,11 +324,14 @@ struct Nodes<'p> {
 fn share(nodes: &mut [Nodes<'_>]) {
     let mut forward = HashMap::new();
     let mut remove = HashMap::new();
+    let mut deposed = Vec::new();
     for stack in nodes.iter() {
         forward.extend(stack.forward.iter().filter(|(address, _)| address.is_shared()).map(|(at, step)| (*at, *step)));
         remove.extend(stack.remove.iter().filter(|(address, _)| address.is_shared()).map(|(at, step)| (*at, *step)));
+        deposed.extend(stack.deposed.shared());
     }
     for stack in nodes {
+        stack.deposed.extend(&deposed);
         stack.forward.extend(&forward);
         stack.remove.extend(&remove);
     }
@@ -324,29 +344,40 @@ fn is_removed(change: &Change) -> bool {
     is_held_back || matches!(change.action, Action::Delete | Action::Forget | Action::Retain)
 }
 
-/// The objects whose removal comes before anything is made: those that are replaced delete-first, and those that go
-/// and were made after such a one. All others wait until nothing can use them any more; these cannot, for what uses
-/// them may need the replacement.
+/// The change that makes an object of the name that the deposed one at a position has. The changes of one address stand
+/// side by side, the current one first.
+fn successor(stack: &StackPlan, deposed: usize) -> Option<&Change> {
+    let change = stack.changes.get(deposed)?;
+    let before = stack.changes.get(..deposed)?.iter().rev();
+    before.take_while(|other| other.address == change.address).find(|other| other.takes_name_of(change))
+}
+
+/// The objects whose removal comes before anything is made: those that are replaced delete-first, deposed ones whose
+/// name is needed, and those that go and were made after such a one. All others wait until nothing can use them any
+/// more; these cannot, for what uses them may need the replacement.
 fn removed_early(plan: &Plan) -> Early<'_> {
-    let current = || {
-        let all = plan.stacks.iter().enumerate().flat_map(|(at, stack)| stack.changes.iter().map(move |it| (at, it)));
-        all.filter(|(_, change)| change.deposed.is_none())
-    };
-    let mut made_after: HashMap<Row<'_>, Vec<Row<'_>>> = HashMap::new();
-    for (stack, change) in current().filter(|(_, change)| is_removed(change)) {
-        for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
-            made_after.entry(row_of(stack, needed)).or_default().push(row_of(stack, &change.address));
+    let mut made_after: HashMap<Row<'_>, Vec<Object<'_>>> = HashMap::new();
+    let mut waiting: Vec<Object<'_>> = Vec::new();
+    for (stack, of_stack) in plan.stacks.iter().enumerate() {
+        for (at, change) in of_stack.changes.iter().enumerate() {
+            let object = object_of(stack, change);
+            if is_removed(change) {
+                for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
+                    made_after.entry(row_of(stack, needed)).or_default().push(object);
+                }
+            }
+            let is_in_the_way = change.deposed.is_some() && successor(of_stack, at).is_some();
+            waiting.extend((is_in_the_way || change.action == Action::Replace).then_some(object));
         }
     }
-    let replaced = current().filter(|(_, change)| change.action == Action::Replace);
-    let mut waiting: Vec<Row<'_>> = replaced.map(|(stack, change)| row_of(stack, &change.address)).collect();
     let mut early = HashSet::new();
-    while let Some(row) = waiting.pop() {
-        if early.insert(row) {
-            waiting.extend(made_after.get(&row).into_iter().flatten());
+    while let Some(object) = waiting.pop() {
+        if early.insert(object) {
+            let ((stack, address), _) = object;
+            waiting.extend(made_after.get(&(stack, address)).into_iter().flatten());
             // What was made after all instances was made after this one.
-            let block = Address { key: Some(InstanceKey::All), ..row.1.clone() };
-            waiting.extend(made_after.get(&(row.0, &block)).into_iter().flatten());
+            let block = Address { key: Some(InstanceKey::All), ..address.clone() };
+            waiting.extend(made_after.get(&(stack, &block)).into_iter().flatten());
         }
     }
     early
@@ -355,11 +386,18 @@ fn removed_early(plan: &Plan) -> Early<'_> {
 /// A row of a plan: the position of its stack, none for what is shared, and its address.
 type Row<'p> = (Option<usize>, &'p Address);
 
-/// Rows whose objects go early.
-type Early<'p> = HashSet<Row<'p>>;
+/// An object of a plan: its row, and its key when it is deposed.
+type Object<'p> = (Row<'p>, Option<&'p str>);
+
+/// Objects that go early.
+type Early<'p> = HashSet<Object<'p>>;
 
 fn row_of(stack: usize, address: &Address) -> Row<'_> {
     ((!address.is_shared()).then_some(stack), address)
+}
+
+fn object_of(stack: usize, change: &Change) -> Object<'_> {
+    (row_of(stack, &change.address), change.deposed.as_deref())
 }
 
 /// The blocks that are depended on as a whole, with the steps of their instances.

@@ -8,7 +8,7 @@ use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
     Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, others, outputs, reads,
-    refresh, storable, twins,
+    refresh, replacement, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -119,8 +119,9 @@ impl Planner<'_> {
         planned.sort_by_key(|(at, ..)| *at);
         let (mut plans, letting_go): (Vec<_>, Vec<_>) =
             planned.into_iter().map(|(_, plan, lets_go)| (plan, lets_go)).unzip();
-        self.plan_shared(&mut shared, &mut plans, &letting_go, &mut reads, &mut diagnostics)?;
+        self.plan_shared(&mut shared, &mut plans, &letting_go, &mut reads, &mut diagnostics).await?;
         self.check_named(named, &plans, &mut diagnostics);
+        replacement::order(self.registry, &mut plans, &mut diagnostics);
         let mode = if self.options.refresh_only { Mode::RefreshOnly } else { Mode::Apply };
         self.finish(mode, plans, reads, origin, diagnostics).await
     }
@@ -156,14 +157,14 @@ impl Planner<'_> {
             plans.push(plan);
             letting_go.push(lets_go);
         }
-        self.plan_shared(&mut shared, &mut plans, &letting_go, &mut reads, &mut diagnostics)?;
+        self.plan_shared(&mut shared, &mut plans, &letting_go, &mut reads, &mut diagnostics).await?;
         self.check_named(named, &plans, &mut diagnostics);
         self.finish(Mode::Destroy, plans, reads, origin, diagnostics).await
     }
 
     /// Plans what becomes of owners, and of shared objects that nobody owns any more. Who lets go is asked once it is
     /// known who declares what, in whichever stack of the plan.
-    fn plan_shared(
+    async fn plan_shared(
         &self,
         shared: &mut SharedRows,
         plans: &mut [StackPlan],
@@ -181,6 +182,14 @@ impl Planner<'_> {
         }
         if let Some(plan) = plans.first_mut() {
             plan.changes.extend(shared.take_attempts());
+        }
+        for deposed in shared.remove_deposed(self, diagnostics).await {
+            // Beside the object that took its place, wherever that is planned.
+            let is_beside = |plan: &StackPlan| plan.changes.iter().any(|change| change.address == deposed.address);
+            let at = plans.iter().position(is_beside).unwrap_or_default();
+            if let Some(plan) = plans.get_mut(at) {
+                plan.changes.push(deposed);
+            }
         }
         for plan in plans.iter_mut() {
             let changed: BTreeSet<&Address> =
@@ -280,7 +289,8 @@ impl Planner<'_> {
         let outside = loaded.leave_out(&choice);
         refresh::look(self, stack, &self.selection(), &choice, &mut loaded, diagnostics).await?;
         shared.load(self, stack, diagnostics).await?;
-        let touched: BTreeSet<String> = loaded.rows.keys().map(|address| address.component.clone()).collect();
+        let rows = loaded.rows.keys().chain(loaded.deposed.keys().map(|(address, _)| address));
+        let touched: BTreeSet<String> = rows.map(|address| address.component.clone()).collect();
         reads.extend(std::mem::take(&mut loaded.reads));
         let mut changes = loaded.take_attempts();
         let mut in_doubt = loaded.in_doubt;
@@ -288,6 +298,7 @@ impl Planner<'_> {
             let doubt = in_doubt.remove(&address);
             changes.extend(orphans::remove(self, stack, &address, row, Reason::Destroy, doubt, diagnostics)?);
         }
+        changes.extend(orphans::remove_deposed(self, stack, loaded.deposed, diagnostics).await);
         let is_removed = |key: &str| {
             let is_left = outside.iter().any(|address| address.component == key);
             choice.has_component(key) && !is_left && (choice.is_whole() || touched.contains(key))

@@ -89,6 +89,16 @@ impl Loaded {
         if let Some(reason) = self.in_doubt.remove(&from) {
             self.in_doubt.insert(to.clone(), reason);
         }
+        // What it replaced and could not delete goes along.
+        let deposed = std::mem::take(&mut self.deposed).into_iter();
+        self.deposed = deposed
+            .map(|((address, key), mut deposed)| {
+                if address == from {
+                    deposed.row.opened.address = to.clone();
+                }
+                ((if address == from { to.clone() } else { address }, key), deposed)
+            })
+            .collect();
         self.rows.insert(to, LoadedRow { moved_from: Some(from), ..row });
     }
 }

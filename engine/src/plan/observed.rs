@@ -3,7 +3,7 @@
 use super::asked::Named;
 use super::choice::{Choice, LettingGo};
 use super::compute::{PlanFailure, Planner};
-use super::refresh::{self, Loaded, LoadedRow};
+use super::refresh::{self, DeposedRow, Loaded, LoadedRow};
 use super::shared::SharedRows;
 use super::{After, Change, ComponentPlan, Part, StackPlan, moved, orphans};
 use crate::action::{Action, Reason};
@@ -63,6 +63,12 @@ fn observed(loaded: &mut Loaded) -> Vec<Change> {
             observation(&address, row, doubt)
         })
         .collect();
+    for ((address, _), DeposedRow { row, in_doubt }) in std::mem::take(&mut loaded.deposed) {
+        if row.is_gone || in_doubt.is_some() {
+            let action = if in_doubt.is_some() { Action::NoOp } else { Action::Forget };
+            changes.push(orphans::deposed(&address, row, action, Reason::Gone, Timeouts::default(), in_doubt));
+        }
+    }
     changes.extend(loaded.take_attempts());
     changes
 }

@@ -1,14 +1,61 @@
 //! What becomes of rows that nothing declares any more, or whose component or stack goes.
 
-use super::Change;
 use super::compute::{PlanFailure, Planner};
-use super::refresh::{LoadedRow, remembered};
-use super::resource::{is_protected, protected};
+use super::refresh::{DeposedRow, LoadedRow, remembered};
+use super::resource::{is_protected, lost_data, protected};
+use super::{Change, DataLossNote};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
+use crate::record;
 use crate::store::RowStatus;
+use std::collections::BTreeMap;
 use terrace_provider::schema::Timeouts;
+
+/// Plans the removal of the objects that replacements left over. They are not used any more, whatever is described.
+pub(crate) async fn remove_deposed(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    rows: BTreeMap<(Address, String), DeposedRow>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for ((address, _), DeposedRow { row, in_doubt }) in rows {
+        let Some((_, ty)) = planner.registry.resource_type(&address.ty) else {
+            diagnostics.push(planner.registry.unknown_type(&address.ty).about(format!("{stack}:{address}")));
+            continue;
+        };
+        let recorded = record::recorded(stack, &address, &row.opened.prior);
+        let data_loss = match (&in_doubt, row.is_gone || !ty.holds_data) {
+            (None, false) => {
+                let reasons = vec!["the object that was replaced is deleted".to_owned()];
+                let loss = lost_data(planner, (stack, &address), &row.opened.provider, ty, &recorded, reasons).await;
+                Some(DataLossNote { is_allowed: loss.is_allowed || planner.options.remove_data, ..loss })
+            }
+            _ => None,
+        };
+        let (action, reason) = match (&in_doubt, row.is_gone) {
+            (Some(_), _) => (Action::NoOp, Reason::Deposed),
+            (None, true) => (Action::Forget, Reason::Gone),
+            (None, false) => (Action::Delete, Reason::Deposed),
+        };
+        let timeouts = remembered(&row).timeouts(ty);
+        changes.push(Change { data_loss, ..deposed(&address, row, action, reason, timeouts, in_doubt) });
+    }
+    changes
+}
+
+/// The change of a deposed object. How it looks does not matter any more.
+pub(crate) fn deposed(
+    address: &Address,
+    row: LoadedRow,
+    action: Action,
+    reason: Reason,
+    timeouts: Timeouts,
+    in_doubt: Option<String>,
+) -> Change {
+    Change { drift: Vec::new(), moved_from: None, ..removal(address, row, action, reason, timeouts, in_doubt) }
+}
 
 /// Plans the removal of one row; `None` when there is nothing to do.
 pub(crate) fn remove(

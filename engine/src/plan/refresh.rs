@@ -5,7 +5,7 @@ use super::choice::Choice;
 use super::compute::{PlanFailure, Planner};
 use super::doubt::attempted;
 use super::upgrade::upgrade;
-use super::{Change, Prior};
+use super::{Change, Prior, deposed_key};
 use crate::address::{Address, StackId};
 use crate::deadline;
 use crate::descriptor::Lifecycle;
@@ -28,6 +28,8 @@ const AT_ONCE: usize = 16;
 pub(crate) struct Loaded {
     /// The rows by address.
     pub(crate) rows: BTreeMap<Address, LoadedRow>,
+    /// The rows of objects that another took the place of, by address and deposed key.
+    pub(crate) deposed: BTreeMap<(Address, String), DeposedRow>,
     /// What was read, with its generation.
     pub(crate) reads: Vec<Read>,
     /// Addresses whose last step is in doubt, with the reason.
@@ -40,6 +42,7 @@ impl Loaded {
     /// Adds what was loaded later.
     pub(crate) fn extend(&mut self, more: Self) {
         self.rows.extend(more.rows);
+        self.deposed.extend(more.deposed);
         self.reads.extend(more.reads);
         self.in_doubt.extend(more.in_doubt);
         self.attempts.extend(more.attempts);
@@ -54,7 +57,11 @@ impl Loaded {
         for address in &outside {
             self.rows.remove(address);
         }
-        outside
+        let deposed = std::mem::take(&mut self.deposed).into_iter();
+        let (chosen, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            deposed.partition(|((address, _), _)| choice.covers(address));
+        self.deposed = chosen;
+        outside.into_iter().chain(left.into_keys().map(|(address, _)| address)).collect()
     }
 
     /// The changes of objects that only a step in doubt knows of, for those that nothing declares.
@@ -77,6 +84,45 @@ pub(crate) struct LoadedRow {
     pub(crate) moved_from: Option<Address>,
 }
 
+/// The row of a deposed object.
+pub(crate) struct DeposedRow {
+    pub(crate) row: LoadedRow,
+    /// Why its last step is in doubt, when it is.
+    pub(crate) in_doubt: Option<String>,
+}
+
+/// Names a row: the current one of an address, or a deposed one.
+type RowKey = (Address, Option<String>);
+
+impl Loaded {
+    fn row_mut(&mut self, (address, deposed): &RowKey) -> Option<&mut LoadedRow> {
+        match deposed {
+            None => self.rows.get_mut(address),
+            Some(key) => self.deposed.get_mut(&(address.clone(), key.clone())).map(|deposed| &mut deposed.row),
+        }
+    }
+
+    fn row(&self, (address, deposed): &RowKey) -> Option<&LoadedRow> {
+        match deposed {
+            None => self.rows.get(address),
+            Some(key) => self.deposed.get(&(address.clone(), key.clone())).map(|deposed| &deposed.row),
+        }
+    }
+
+    /// The rows that nothing is in doubt about.
+    fn certain(&self) -> impl Iterator<Item = (RowKey, &LoadedRow)> {
+        let current = self.rows.iter().filter(|(address, _)| !self.in_doubt.contains_key(*address));
+        let deposed = self.deposed.iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
+        current
+            .map(|(address, row)| ((address.clone(), None), row))
+            .chain(deposed.map(|((address, key), deposed)| ((address.clone(), Some(key.clone())), &deposed.row)))
+    }
+
+    fn depose(&mut self, address: &Address, key: String, row: LoadedRow) {
+        self.deposed.insert((address.clone(), key), DeposedRow { row, in_doubt: None });
+    }
+}
+
 /// Loads and refreshes rows.
 pub(crate) async fn load(
     planner: &Planner<'_>,
@@ -97,7 +143,11 @@ pub(crate) async fn rows(planner: &Planner<'_>, stack: &StackId, selection: &Sel
         let opened = record::open(row, planner.seal)
             .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error })?;
         loaded.reads.push(read_of(&opened));
-        loaded.rows.insert(address, LoadedRow::new(opened));
+        let row = LoadedRow::new(opened);
+        match row.opened.deposed.clone() {
+            None => drop(loaded.rows.insert(address, row)),
+            Some(key) => loaded.depose(&address, key, row),
+        }
     }
     Ok(loaded)
 }
@@ -132,28 +182,28 @@ fn read_of(opened: &Opened) -> Read {
 
 /// Reads the objects of all rows, batched by instance and type.
 async fn refresh(planner: &Planner<'_>, stack: &StackId, loaded: &mut Loaded, diagnostics: &mut Vec<Diagnostic>) {
-    let mut batches: BTreeMap<(String, String), Vec<Address>> = BTreeMap::new();
-    for (address, row) in &loaded.rows {
-        let is_read = planner.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.readable && !ty.state_only);
-        if is_read && !loaded.in_doubt.contains_key(address) {
-            batches.entry((row.opened.provider.clone(), address.ty.clone())).or_default().push(address.clone());
+    let mut batches: BTreeMap<(String, String), Vec<RowKey>> = BTreeMap::new();
+    for (key, row) in loaded.certain() {
+        let ty = planner.registry.resource_type(&key.0.ty);
+        if ty.is_some_and(|(_, ty)| ty.readable && !ty.state_only) {
+            batches.entry((row.opened.provider.clone(), key.0.ty.clone())).or_default().push(key);
         }
     }
-    let reads = batches.iter().map(|((instance, ty), addresses)| {
-        let priors: Vec<Recorded> = addresses
+    let reads = batches.iter().map(|((instance, ty), keys)| {
+        let priors: Vec<Recorded> = keys
             .iter()
-            .filter_map(|address| Some(record::recorded(stack, address, &loaded.rows.get(address)?.opened.prior)))
+            .filter_map(|key| Some(record::recorded(stack, &key.0, &loaded.row(key)?.opened.prior)))
             .collect();
         read_batch(planner, instance, ty, priors)
     });
     let answers = join_all(reads).await;
-    for (((_, ty), addresses), answers) in batches.iter().zip(answers) {
+    for (((_, ty), keys), answers) in batches.iter().zip(answers) {
         let Some((_, ty)) = planner.registry.resource_type(ty) else { continue };
-        for (address, answer) in addresses.iter().zip(answers) {
-            let Some(row) = loaded.rows.get_mut(address) else { continue };
+        for (key, answer) in keys.iter().zip(answers) {
+            let Some(row) = loaded.row_mut(key) else { continue };
             match answer {
                 Ok(observed) => row.take(ty, observed),
-                Err(error) => diagnostics.push(cannot_read(stack, address, &error)),
+                Err(error) => diagnostics.push(cannot_read(stack, &key.0, &error)),
             }
         }
     }
@@ -249,7 +299,8 @@ async fn apply_open_intents(
             );
             continue;
         }
-        let recorded = loaded.rows.get(&address).map(|row| &row.opened.prior);
+        let key = (address.clone(), open.intent.row.deposed.clone());
+        let recorded = loaded.row(&key).map(|row| &row.opened.prior);
         let finding = look_into(planner.registry, planner.seal, &open, recorded).await;
         match finding {
             Finding::Object { attributes, observed, .. } => {
@@ -265,15 +316,24 @@ async fn apply_open_intents(
                     private: observed.private,
                     ..opened.prior
                 };
-                loaded.rows.insert(address, LoadedRow::new(opened));
+                let before = loaded.rows.insert(address.clone(), LoadedRow::new(opened));
+                if let Some(before) = before.filter(|_| open.intent.deposes) {
+                    loaded.depose(&address, deposed_key(open.intent.operation), before);
+                }
             }
             Finding::Nothing => {
                 diagnostics.push(interrupted(stack, &address, "it did not take effect"));
-                if let Some(row) = loaded.rows.get_mut(&address) {
+                // The object that was to be replaced was not touched yet.
+                if let Some(row) = loaded.row_mut(&key).filter(|_| !open.intent.deposes) {
                     row.is_gone = true;
                 }
             }
             Finding::Unchanged => diagnostics.push(interrupted(stack, &address, "it did not take effect")),
+            Finding::InDoubt(reason) | Finding::TooEarly(reason) if key.1.is_some() => {
+                if let Some(deposed) = loaded.deposed.get_mut(&(address, key.1.unwrap_or_default())) {
+                    deposed.in_doubt = Some(reason);
+                }
+            }
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
                 if !loaded.rows.contains_key(&address) {
                     let opened = record::open(open.intent.row, planner.seal)

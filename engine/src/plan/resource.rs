@@ -140,8 +140,7 @@ pub(crate) async fn plan(
                 .hint("this is for the provider's author to mend, not for yours"),
         );
     }
-    let decision =
-        decide(wanted.ty, &wanted.lifecycle, prior.as_ref(), &planned, forced, is_adopted, &changed_write_only);
+    let decision = decide(wanted.ty, prior.as_ref(), &planned, forced, is_adopted, &changed_write_only);
     if let (Action::NoOp, Some(prior)) = (decision.action, &prior) {
         // Nothing is sent, so what was sent last still stands.
         write_only.clone_from(&prior.write_only);
@@ -169,8 +168,8 @@ pub(crate) async fn plan(
     }
     let data_loss = data_loss(
         planner,
-        session,
         (wanted.stack, &wanted.address),
+        &wanted.provider,
         wanted.ty,
         decision.action,
         recorded.as_ref(),
@@ -231,7 +230,6 @@ struct Decision {
 
 fn decide(
     ty: &ResourceType,
-    lifecycle: &Lifecycle,
     prior: Option<&Prior>,
     planned: &PlannedChange,
     forced: Option<Reason>,
@@ -243,10 +241,10 @@ fn decide(
         changed_write_only.is_empty() && changed_from_recorded(ty, &prior.attributes, &planned.planned).is_empty();
     let is_retained = prior.status == RowStatus::Retained;
     if forced.is_some() || !planned.replace_paths.is_empty() {
-        let action = if lifecycle.create_before_destroy { Action::ReplaceCreateFirst } else { Action::Replace };
         // A difference says more than what forced the replacement beside it, but for the taint.
         let reason = forced.filter(|reason| *reason == Reason::Tainted || planned.replace_paths.is_empty());
-        return Decision { action, reason: Some(reason.unwrap_or(Reason::CannotUpdate)) };
+        // Which half comes first is told once all is planned.
+        return Decision { action: Action::Replace, reason: Some(reason.unwrap_or(Reason::CannotUpdate)) };
     }
     let reason = is_retained.then_some(Reason::TakenUp);
     let action = match (is_same, is_adopted || is_retained) {
@@ -373,8 +371,8 @@ pub(crate) fn protected(address: &str, span: Option<Span>, what: &str) -> Diagno
 /// What data a change would destroy, counted now.
 async fn data_loss(
     planner: &Planner<'_>,
-    session: &dyn Session,
-    (stack, address): (&StackId, &Address),
+    place: (&StackId, &Address),
+    provider: &str,
     ty: &ResourceType,
     action: Action,
     recorded: Option<&terrace_provider::Recorded>,
@@ -385,10 +383,26 @@ async fn data_loss(
         (_, true) => vec!["the object is deleted and made anew".to_owned()],
         _ => return None,
     };
-    let amount = match deadline::reading(ty.timeouts.read, session.count_data(ty, recorded?)).await {
+    Some(lost_data(planner, place, provider, ty, recorded?, reasons).await)
+}
+
+/// The data of an object that goes for these reasons.
+pub(crate) async fn lost_data(
+    planner: &Planner<'_>,
+    (stack, address): (&StackId, &Address),
+    provider: &str,
+    ty: &ResourceType,
+    recorded: &terrace_provider::Recorded,
+    reasons: Vec<String>,
+) -> DataLossNote {
+    let counted = match planner.registry.session(provider).await {
+        Ok(session) => deadline::reading(ty.timeouts.read, session.count_data(ty, recorded)).await,
+        Err(error) => Err(error),
+    };
+    let amount = match counted {
         Ok(DataAmount::Empty) => None,
         Ok(DataAmount::Some(amount)) => Some(amount),
         Ok(DataAmount::Unknown) | Err(_) => Some("an unknown amount of data".to_owned()),
     };
-    Some(DataLossNote { reasons, amount, is_allowed: planner.options.allow_data_loss.covers(stack, address) })
+    DataLossNote { reasons, amount, is_allowed: planner.options.allow_data_loss.covers(stack, address) }
 }

@@ -367,6 +367,15 @@ impl SharedRows {
         &mut self.loaded
     }
 
+    /// Plans the removal of shared objects that replacements left over.
+    pub(crate) async fn remove_deposed(
+        &mut self,
+        planner: &Planner<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Vec<Change> {
+        orphans::remove_deposed(planner, &self.stack, std::mem::take(&mut self.loaded.deposed), diagnostics).await
+    }
+
     /// What was read, with its generation.
     pub(crate) fn take_reads(&mut self) -> Vec<Read> {
         std::mem::take(&mut self.loaded.reads)

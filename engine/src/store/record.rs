@@ -96,6 +96,17 @@ pub enum Write {
         /// The generation that is there now.
         expected: Generation,
     },
+    /// Keeps the current row of an address beside its successor, under a deposed key and with the generation it has.
+    Depose {
+        /// The stack.
+        stack: StackId,
+        /// The resource.
+        address: Address,
+        /// The deposed key.
+        key: String,
+        /// The generation that is there now.
+        expected: Generation,
+    },
     /// Gives a row another address, and the deposed objects beside it. Dependencies of other rows on it follow.
     Move {
         /// The stack.

@@ -296,9 +296,10 @@ impl Story {
         let mut rows = Vec::new();
         for stack in self.store.stacks().await.unwrap() {
             for row in self.store.rows(&stack, &Selection::All).await.unwrap() {
-                let suffix = match row.status {
-                    terrace_engine::store::RowStatus::Ready => String::new(),
-                    status => format!(" ({status:?})"),
+                let suffix = match (row.deposed, row.status) {
+                    (Some(_), _) => " (deposed)".to_owned(),
+                    (None, terrace_engine::store::RowStatus::Ready) => String::new(),
+                    (None, status) => format!(" ({status:?})"),
                 };
                 rows.push(format!("{}{suffix}", row.address));
             }

@@ -51,6 +51,7 @@ pub async fn an_intent_is_open_until_its_outcome(fixture: Fixture) {
     let mut planned = intent(operation, 3, super::depending("api/local_value.a", &["local_value.b"]));
     planned.action = StepAction::Update;
     planned.prior_generation = 4;
+    planned.deposes = true;
     fixture.commit_under(&leases, vec![Record::Intent(Box::new(planned.clone()))]).await;
     fixture.clock.advance(Duration::from_secs(7));
     let open = fixture.open(&Selection::All).await;

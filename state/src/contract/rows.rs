@@ -135,6 +135,32 @@ pub async fn a_deposed_row_lives_beside_its_successor(fixture: Fixture) {
     assert_eq!(generations, [3, 1], "the history is that of the current object");
 }
 
+/// What is deposed is the object that it was: a plan that knows its generation still holds, and so does the history.
+pub async fn a_row_that_is_deposed_keeps_its_generation_and_its_place_in_history(fixture: Fixture) {
+    let address = || super::address("local_value.a");
+    let depose = |expected| Write::Depose { stack: demo(), address: address(), key: "1".to_owned(), expected };
+    fixture.write(vec![put(depending("local_value.a", &["local_value.root"]), 0)]).await.unwrap();
+    assert!(matches!(fixture.write(vec![depose(2)]).await, Err(StoreError::Stale(_))));
+    fixture.write(vec![depose(1), put(row("local_value.a"), 0)]).await.unwrap();
+    assert!(matches!(fixture.write(vec![depose(1)]).await, Err(StoreError::Stale(_))));
+    let rows = fixture.store.rows(&demo(), &addresses(&["local_value.a"])).await.unwrap();
+    let seen: Vec<_> =
+        rows.iter().map(|row| (row.deposed.as_deref(), row.generation, row.dependencies.len())).collect();
+    assert_eq!(seen, [(None, 2, 0), (Some("1"), 1, 1)]);
+    fixture
+        .write(vec![put(row("local_value.root"), 0), rename("local_value.root", "local_value.trunk", 1)])
+        .await
+        .unwrap();
+    let rows = fixture.store.rows(&demo(), &addresses(&["local_value.a"])).await.unwrap();
+    assert_eq!(rows[1].dependencies, [super::address("local_value.trunk")]);
+    let gone = Write::Delete { stack: demo(), address: address(), deposed: Some("1".to_owned()), expected: 1 };
+    fixture.write(vec![gone]).await.unwrap();
+    assert_eq!(fixture.generation("local_value.a").await, 2);
+    let history = fixture.store.history(&demo(), &address()).await.unwrap();
+    let generations: Vec<_> = history.iter().map(|entry| entry.generation).collect();
+    assert_eq!(generations, [2, 1], "the history is that of the address");
+}
+
 /// Every version can be had again.
 pub async fn history_tells_the_versions_newest_first(fixture: Fixture) {
     let (first, second) = (Uuid::now_v7(), Uuid::now_v7());

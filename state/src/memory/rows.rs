@@ -21,6 +21,15 @@ impl State {
                 self.expect_some(&key, *expected)?;
                 self.drop_row(&key, operation, now);
             }
+            Write::Depose { stack, address, key, expected } => {
+                let current = (stack.clone(), address.clone(), None);
+                self.expect_some(&current, *expected)?;
+                if let Some(row) = self.rows.get(&current).cloned() {
+                    self.rows.remove(&current);
+                    let deposed = Some(key.clone());
+                    self.rows.insert((stack.clone(), address.clone(), deposed.clone()), Row { deposed, ..row });
+                }
+            }
             Write::Move { stack, from, to, expected } => self.rename(stack, (from, to), *expected, operation, now)?,
             Write::Follow { stack, block, to } => self.follow(stack, block, to),
             Write::Reseal { row } => self.reseal(row),

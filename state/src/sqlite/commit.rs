@@ -118,9 +118,9 @@ impl Commit<'_> {
             return Err(Failure::misuse(crate::opened_twice(intent.operation, intent.step)));
         }
         let sql = "INSERT INTO intent (operation, step, stack, component, address, deposed, action, lease,
-                                       prior_generation, timeout, settle, started_at, status, provider,
+                                       prior_generation, deposes, timeout, settle, started_at, status, provider,
                                        schema_version, identity, attributes, private, dependencies, lifecycle)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
         self.transaction.prepare_cached(sql)?.execute(params![
             operation,
             intent.step,
@@ -131,6 +131,7 @@ impl Commit<'_> {
             action,
             crate::covering(self.leases, row).map(|lease| &lease.id),
             columns::integer(intent.prior_generation),
+            intent.deposes,
             columns::microseconds(intent.timeout),
             columns::microseconds(intent.settle),
             now,

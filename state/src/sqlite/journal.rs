@@ -24,8 +24,8 @@ pub(super) fn open_intents(
     let live = lease::live(connection, context)?;
     let now = context.clock.now();
     let sql = concat!(
-        "SELECT operation.id, intent.step, intent.action, intent.lease, intent.prior_generation, intent.timeout,
-                intent.settle, intent.started_at, intent.address, intent.deposed, ",
+        "SELECT operation.id, intent.step, intent.action, intent.lease, intent.prior_generation, intent.deposes,
+                intent.timeout, intent.settle, intent.started_at, intent.address, intent.deposed, ",
         content_columns!("intent"),
         " FROM intent JOIN operation ON operation.sequence = intent.operation WHERE intent.stack = ?1
           ORDER BY intent.id"
@@ -38,6 +38,7 @@ pub(super) fn open_intents(
         let action = columns.word()?;
         let lease: Option<String> = columns.take()?;
         let prior_generation = columns.count()?;
+        let deposes = columns.take()?;
         let timeout = columns.duration()?;
         let settle = columns.duration()?;
         let started_at = columns.time()?;
@@ -56,7 +57,7 @@ pub(super) fn open_intents(
             None => live.operations.contains(&operation),
         };
         Ok(OpenIntent {
-            intent: Intent { operation, step, action, row, prior_generation, timeout, settle },
+            intent: Intent { operation, step, action, row, prior_generation, deposes, timeout, settle },
             started_at,
             age: elapsed(started_at, now),
             is_orphaned: !is_worked_on,

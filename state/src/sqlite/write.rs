@@ -65,6 +65,7 @@ pub(super) fn apply(
         Write::Delete { stack, address, deposed, expected } => {
             writer.delete(&writer.name(stack, address, deposed.as_deref())?, *expected)
         }
+        Write::Depose { stack, address, key, expected } => writer.depose(stack, address, key, *expected),
         Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
         Write::Follow { stack, block, to } => writer.follow(stack, block, to),
         Write::Reseal { row } => writer.reseal(row),
@@ -113,6 +114,18 @@ impl Writer<'_> {
         let current = self.expected(name, expected)?;
         self.remove(name)?;
         self.turn_around(name, &current.dependencies, &[])
+    }
+
+    /// The version stays what it is: one of the address's own. Only the row that points at it gets another key.
+    fn depose(&self, of: &StackId, address: &Address, key: &str, expected: Generation) -> Result<(), Failure> {
+        let (before, after) = (self.name(of, address, None)?, self.name(of, address, Some(key))?);
+        let current = self.expected(&before, expected)?;
+        let sql =
+            "UPDATE resource SET deposed = ?5 WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
+        let parameters = (before.number, &address.component, &before.text, before.deposed(), after.deposed());
+        self.transaction.prepare_cached(sql)?.execute(parameters)?;
+        self.turn_around(&before, &current.dependencies, &[])?;
+        self.turn_around(&after, &[], &current.dependencies)
     }
 
     fn rename(&self, of: &StackId, from: &Address, to: &Address, expected: Generation) -> Result<(), Failure> {

@@ -63,7 +63,7 @@ async fn of_stack(store: &dyn StateStore, stack: &StackId, selection: &Selection
         .await?
         .into_iter()
         .filter(|open| open.is_orphaned)
-        .map(|open| open.intent.row.address)
+        .map(|open| (open.intent.row.address, open.intent.row.deposed))
         .collect();
     let rows = store.rows(stack, selection).await?;
     let of = |address: String| Listed { address, stack: stack.clone(), deposed: None, status: None, is_in_doubt: true };
@@ -72,13 +72,13 @@ async fn of_stack(store: &dyn StateStore, stack: &StackId, selection: &Selection
         .map(|row| Listed {
             deposed: row.deposed.clone(),
             status: Some(status(row.status)),
-            is_in_doubt: in_doubt.contains(&row.address),
+            is_in_doubt: in_doubt.contains(&(row.address.clone(), row.deposed.clone())),
             ..of(row.address.to_string())
         })
         .collect();
     // A creation that was cut off has no row yet.
     let recorded: BTreeSet<_> = rows.iter().map(|row| &row.address).collect();
-    listed.extend(in_doubt.iter().filter(|it| !recorded.contains(it)).map(|it| of(it.to_string())));
+    listed.extend(in_doubt.iter().filter(|(it, _)| !recorded.contains(it)).map(|(it, _)| of(it.to_string())));
     listed.sort();
     Ok(listed)
 }

@@ -58,9 +58,21 @@ pub(super) fn write_row(
     attributes: Option<Attributes>,
 ) -> Outcome {
     match row {
-        Ok(row) => done(vec![Write::Put { row: Box::new(row), expected }], attributes),
+        Ok(row) => done(put(prepared, row, expected), attributes),
         Err(error) => failure(prepared, ProviderError::bug(error.to_string()), Vec::new(), None),
     }
+}
+
+/// Records an object. What it replaces create-first is kept beside it until that is deleted.
+fn put(prepared: &Prepared, row: Row, expected: u64) -> Vec<Write> {
+    let change = &prepared.change;
+    let deposed = prepared.deposed.clone().map(|key| Write::Depose {
+        stack: prepared.stack.clone(),
+        address: change.address.clone(),
+        key,
+        expected: change.generation,
+    });
+    deposed.into_iter().chain([Write::Put { row: Box::new(row), expected }]).collect()
 }
 
 /// What is there after a create that failed.
@@ -142,9 +154,7 @@ pub(super) fn create_failed(
                 operation,
             );
             let writes = match row {
-                Ok(row) => {
-                    vec![Write::Put { row: Box::new(row), expected: generation_before_create(&prepared.change) }]
-                }
+                Ok(row) => put(prepared, row, generation_before_create(&prepared.change)),
                 Err(_) => Vec::new(),
             };
             failure(prepared, error, writes, None)
@@ -244,7 +254,7 @@ pub(super) fn delete_row(prepared: &Prepared) -> Vec<Write> {
     vec![Write::Delete {
         stack: prepared.stack.clone(),
         address: prepared.change.address.clone(),
-        deposed: prepared.change.deposed.clone(),
+        deposed: prepared.deposed.clone(),
         expected: prepared.change.generation,
     }]
 }

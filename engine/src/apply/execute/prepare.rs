@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::address::StackId;
 use crate::diff::changed_from_recorded;
 use crate::plan::resource::changed_and_counting;
-use crate::plan::{Change, contract, ignored, row_stack};
+use crate::plan::{Change, contract, deposed_key, ignored, row_stack};
 use crate::record::{self, Memory, NewRow};
 use crate::store::{Intent, Row, RowStatus, StepAction};
 use std::time::Duration;
@@ -43,7 +43,8 @@ pub(crate) async fn prepare_forward(
                 .map_err(|error| fail(error.to_string()))?,
         ),
     };
-    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: false })
+    let deposed = (change.action == Action::ReplaceCreateFirst).then(|| deposed_key(operation));
+    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: false, deposed })
 }
 
 /// Prepares the removing step of a change.
@@ -69,7 +70,8 @@ pub(crate) fn prepare_removal(
     } else {
         (StepAction::Record, None)
     };
-    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: true })
+    let deposed = change.removed_key(operation);
+    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: true, deposed })
 }
 
 fn forward_action(change: &Change, ty: &ResourceType, planned: &Planned) -> StepAction {
@@ -150,7 +152,10 @@ fn intent(
         .filter(|(name, _)| ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let row = row(applier, stack, change, ty, RowStatus::Ready, &identity, &attributes, private, operation)?;
+    let mut row = row(applier, stack, change, ty, RowStatus::Ready, &identity, &attributes, private, operation)?;
+    if action == StepAction::Delete {
+        row.deposed = change.removed_key(operation);
+    }
     let timeout = match action {
         StepAction::Create => change.timeouts.create,
         StepAction::Update => change.timeouts.update,
@@ -161,7 +166,8 @@ fn intent(
         Action::Replace if action == StepAction::Create => 0,
         _ => change.generation,
     };
-    Ok(Intent { operation, step, action, row, prior_generation, timeout, settle: ty.settle })
+    let deposes = change.action == Action::ReplaceCreateFirst && action == StepAction::Create;
+    Ok(Intent { operation, step, action, row, prior_generation, deposes, timeout, settle: ty.settle })
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is a column of the row")]

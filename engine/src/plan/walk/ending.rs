@@ -7,10 +7,10 @@ use crate::descriptor::OutputDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::ReferenceStep;
 use crate::plan::compute::PlanFailure;
-use crate::plan::refresh::LoadedRow;
+use crate::plan::refresh::{DeposedRow, LoadedRow};
 use crate::plan::scope::BlockValue;
 use crate::plan::{moved, orphans, outputs};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use terrace_provider::Value;
 
 impl Walk<'_, '_> {
@@ -65,6 +65,13 @@ impl Walk<'_, '_> {
             let change = orphans::remove(self.planner, stack, &address, row, reason, doubt, diagnostics)?;
             self.changes.extend(change);
         }
+        let (forgotten, deposed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.loaded.deposed)
+            .into_iter()
+            .partition(|((address, _), _)| self.is_forgotten(address));
+        for ((address, _), DeposedRow { row, in_doubt }) in forgotten {
+            self.changes.push(self.forgotten(&address, row, in_doubt));
+        }
+        self.changes.extend(orphans::remove_deposed(self.planner, stack, deposed, diagnostics).await);
         self.changes.extend(self.loaded.take_attempts());
         self.check_imports(diagnostics);
         moved::follow(&mut self.changes);
