@@ -4,6 +4,7 @@
 //! one stack. [`witboost`] and [`stack`] are the front ends; `declaration` reads what a stack and a blueprint have in
 //! common. Nothing here looks at a blueprint's schema, at providers or at state.
 
+mod checks;
 pub mod declaration;
 mod front_door;
 mod lifecycle;
@@ -15,6 +16,7 @@ pub mod witboost;
 use crate::expression::Template;
 use crate::source::Span;
 use crate::yaml::Node;
+use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Path, ResourceType, Value};
@@ -144,6 +146,8 @@ impl Facts {
 /// Resources and outputs as declared by a stack's component or by a blueprint.
 #[derive(Debug, Clone, Default)]
 pub struct Declarations {
+    /// The checks of a stack itself: they warn. None for components and blueprints.
+    pub checks: Vec<Check>,
     /// The resources, in the order written.
     pub resources: Vec<ResourceDeclaration>,
     /// The lookups, in the order written: declared like resources, of which they have type, name, provider,
@@ -182,8 +186,31 @@ pub struct ResourceDeclaration {
     pub ignore_changes: Vec<Located<Path>>,
     /// What replaces the object when it changes.
     pub replace_triggered_by: Vec<Trigger>,
+    /// Conditions before and after its step.
+    pub checks: Vec<Check>,
     /// Where it begins.
     pub span: Span,
+}
+
+/// A condition, and what to say when it is not met.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// When it is decided, at the latest.
+    pub when: CheckTime,
+    /// The condition.
+    pub assert: Arc<Template>,
+    /// What to say when it is not met.
+    pub error: String,
+}
+
+/// When a check of a resource is decided, at the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckTime {
+    /// Before its step.
+    Pre,
+    /// After its step: it may look at the object as `self`.
+    Post,
 }
 
 /// What replaces an object when it changes: a resource of the same component, or a path into one.

@@ -241,8 +241,10 @@ impl Graph {
                     }
                 }
             }
-            for output in &component.declarations.outputs {
-                for (reference, span) in output.value.located_references() {
+            let outputs = component.declarations.outputs.iter().map(|output| &output.value);
+            let checks = component.declarations.checks.iter().map(|check| &*check.assert);
+            for template in outputs.chain(checks) {
+                for (reference, span) in template.located_references() {
                     match resource_name(reference) {
                         Some(Ok(name)) if !names.contains_key(name) => {
                             diagnostics.push(unknown_resource(name, span, names.keys().copied()));
@@ -281,6 +283,7 @@ pub fn templates(declaration: &ResourceDeclaration) -> impl Iterator<Item = &Tem
         .into_iter()
         .flatten()
         .chain(std::iter::once(&declaration.config))
+        .chain(declaration.checks.iter().map(|check| &*check.assert))
 }
 
 /// Positions of resources by name.
@@ -361,8 +364,10 @@ fn resource_name(reference: &Reference) -> Option<Result<&str, ()>> {
 pub(crate) fn component_references(declarations: &Declarations) -> impl Iterator<Item = (&Reference, Span)> {
     let of_resources = declarations.resources.iter().chain(&declarations.data).flat_map(templates);
     let of_outputs = declarations.outputs.iter().map(|output| &output.value);
+    let of_checks = declarations.checks.iter().map(|check| &*check.assert);
     of_resources
         .chain(of_outputs)
+        .chain(of_checks)
         .flat_map(Template::located_references)
         .filter(|(reference, _)| reference.root == "components")
 }

@@ -3,7 +3,7 @@
 //! when a descriptor or a blueprint is checked, and all of them at once when it is planned.
 
 use crate::compile::CompiledStack;
-use crate::descriptor::{Declarations, OutputDeclaration, ResourceDeclaration};
+use crate::descriptor::{Check, CheckTime, Declarations, OutputDeclaration, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::graph::{Block, names, templates};
@@ -11,7 +11,7 @@ use crate::plan::{ignored, typecheck};
 use crate::registry::Registry;
 use crate::source::Span;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use terrace_provider::{Path, Step, Value};
+use terrace_provider::{Path, ResourceType, Step, Value};
 
 /// Variables that every declaration of a stack may read.
 const ROOTS: [&str; 11] = [
@@ -74,12 +74,15 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
         for (output, declaration) in component.declarations.outputs.iter().enumerate() {
             let mut found = Vec::new();
             for template in output_templates(declaration) {
-                lookup.template(template, false, &mut found);
+                lookup.template(template, Here::default(), &mut found);
             }
             if has_errors(&found) {
                 faults.outputs.insert((position, output));
             }
             faults.diagnostics.extend(found);
+        }
+        for check in &component.declarations.checks {
+            lookup.template(&check.assert, Here::default(), &mut faults.diagnostics);
         }
     }
     faults
@@ -88,6 +91,15 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
 /// All templates of an output.
 pub(crate) fn output_templates(output: &OutputDeclaration) -> impl Iterator<Item = &Template> {
     std::iter::once(&output.value).chain(&output.label).chain(&output.href)
+}
+
+/// What is known where a template stands, beside what is known everywhere.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Here<'t> {
+    /// `each`.
+    has_each: bool,
+    /// `self`: a resource of that type.
+    own: Option<&'t ResourceType>,
 }
 
 /// What the expressions of some declarations may name.
@@ -118,7 +130,9 @@ impl Lookup<'_> {
         };
         ignored::check(declaration, ty, diagnostics);
         for template in templates(declaration) {
-            self.template(template, declaration.for_each.is_some(), diagnostics);
+            let is_post = |check: &Check| check.when == CheckTime::Post && std::ptr::eq(&*check.assert, template);
+            let own = declaration.checks.iter().any(is_post).then_some(ty);
+            self.template(template, Here { has_each: declaration.for_each.is_some(), own }, diagnostics);
         }
         if let Value::Map(config) = declaration.config.outline() {
             let place = |path: &Path| declaration.config.span_at(path);
@@ -127,23 +141,28 @@ impl Lookup<'_> {
     }
 
     /// Looks up all that a template names.
-    pub(crate) fn template(&self, template: &Template, has_each: bool, diagnostics: &mut Vec<Diagnostic>) {
+    pub(crate) fn template(&self, template: &Template, here: Here<'_>, diagnostics: &mut Vec<Diagnostic>) {
         for (reference, span) in template.located_references() {
             let mut found = Vec::new();
-            self.reference(reference, span, has_each, &mut found);
+            self.reference(reference, span, here, &mut found);
             // An expression may name the same thing twice.
             found.retain(|diagnostic| !diagnostics.contains(diagnostic));
             diagnostics.extend(found);
         }
     }
 
-    fn reference(&self, reference: &Reference, span: Span, has_each: bool, diagnostics: &mut Vec<Diagnostic>) {
+    fn reference(&self, reference: &Reference, span: Span, here: Here<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let first = match reference.steps.first() {
             Some(ReferenceStep::Key(name)) => Some(name.as_str()),
             _ => None,
         };
         match (reference.root.as_str(), first) {
-            ("each", _) if has_each => {}
+            ("each", _) if here.has_each => {}
+            ("self", _) if here.own.is_some() => {
+                if let Some(ty) = here.own {
+                    typecheck::check_path(ty.name, &ty.attributes, &path_of(reference, 0), span, diagnostics);
+                }
+            }
             (root, _) if !self.roots.contains(&root) => diagnostics.push(self.unknown_root(root).at(span)),
             ("vars", Some(name)) => {
                 diagnostics.extend(unknown("variable", "unknown_variable", name, self.variables, span));
@@ -161,6 +180,7 @@ impl Lookup<'_> {
         let known = || self.roots.iter().copied().chain(["each"]);
         let hint = did_you_mean(root, known()).filter(|_| root != "each").unwrap_or_else(|| match root {
             "each" => "`each` needs `forEach`".to_owned(),
+            "self" => "`self` is known in a check with `when: post` only".to_owned(),
             "acl" => "`acl` is known in the resources of `acl:` only".to_owned(),
             _ => format!("there are: {}", self.roots.join(", ")),
         });
@@ -174,13 +194,7 @@ impl Lookup<'_> {
         let Some((_, ty)) = self.registry.resource_type(&declaration.ty.value) else { return };
         // With `forEach` the first step chooses an instance.
         let skipped = if declaration.for_each.is_some() { 2 } else { 1 };
-        let steps = reference.steps.iter().skip(skipped).map_while(|step| match step {
-            ReferenceStep::Key(key) => Some(Step::Key(key.clone())),
-            ReferenceStep::Index(index) => usize::try_from(*index).ok().map(Step::Index),
-            ReferenceStep::Path(_) => None,
-        });
-        let path = Path(steps.collect());
-        typecheck::check_path(ty.name, &ty.attributes, &path, span, diagnostics);
+        typecheck::check_path(ty.name, &ty.attributes, &path_of(reference, skipped), span, diagnostics);
     }
 
     /// Looks up an output of a component. A component that is not there is told with the graph.
@@ -206,6 +220,16 @@ impl Lookup<'_> {
             ),
         );
     }
+}
+
+/// The steps of a reference behind its first ones, as far as they are plain.
+fn path_of(reference: &Reference, skipped: usize) -> Path {
+    let steps = reference.steps.iter().skip(skipped).map_while(|step| match step {
+        ReferenceStep::Key(key) => Some(Step::Key(key.clone())),
+        ReferenceStep::Index(index) => usize::try_from(*index).ok().map(Step::Index),
+        ReferenceStep::Path(_) => None,
+    });
+    Path(steps.collect())
 }
 
 /// What to say of a name that is not among those that are known.

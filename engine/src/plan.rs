@@ -4,6 +4,7 @@
 //! this value in a file ([`file`]), a rendered plan is this value in words ([`crate::render`]).
 
 mod asked;
+pub(crate) mod checks;
 mod choice;
 mod components;
 pub mod compute;
@@ -44,7 +45,7 @@ pub(crate) use deposed::deposed_key;
 
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
-use crate::descriptor::Lifecycle;
+use crate::descriptor::{CheckTime, Lifecycle};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Captured, Template};
 use crate::source::{Place, Sources};
@@ -158,6 +159,8 @@ pub struct StackPlan {
     pub changes: Vec<Change>,
     /// The outputs.
     pub outputs: Vec<OutputChange>,
+    /// Its own checks, which warn.
+    pub checks: Vec<PlannedCheck>,
     /// The lookups, those that were answered while planning included.
     pub lookups: Vec<Lookup>,
     /// What its components read of other stacks.
@@ -242,8 +245,41 @@ pub struct Change {
     pub timeouts: Timeouts,
     /// The data that would be lost.
     pub data_loss: Option<DataLossNote>,
+    /// Its checks, with what is known of them.
+    pub checks: Vec<PlannedCheck>,
     /// Something keeps the change from being carried out: its recorded step is in doubt.
     pub in_doubt: Option<String>,
+}
+
+/// A check, as far as it could be decided while planning.
+#[derive(Debug, Clone)]
+pub struct PlannedCheck {
+    /// When it is decided, at the latest.
+    pub when: CheckTime,
+    /// What to say when it is not met.
+    pub error: String,
+    /// Where it stands.
+    pub place: Option<Place>,
+    /// What is known.
+    pub status: CheckStatus,
+    /// Why it could not be decided, when that failed it.
+    pub problem: Option<String>,
+    /// How to decide it when what it waits for is known.
+    pub deferred: Option<Deferred>,
+}
+
+/// What is known of a check, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckStatus {
+    /// It is met.
+    Pass,
+    /// It waits for what is known after apply.
+    Unknown,
+    /// It is not met.
+    Fail,
+    /// It cannot be decided, which fails it.
+    Error,
 }
 
 /// Data that a change destroys.
@@ -326,6 +362,12 @@ impl Change {
     #[must_use]
     pub fn stack(&self, stack: &StackId) -> StackId {
         row_stack(stack, &self.address)
+    }
+
+    /// The checks that wait, of those to be decided then.
+    pub(crate) fn waiting_checks(&self, when: CheckTime) -> impl Iterator<Item = (&PlannedCheck, &Deferred)> {
+        let checks = self.checks.iter().filter(move |check| check.when == when);
+        checks.filter_map(|check| Some((check, check.deferred.as_ref()?)))
     }
 
     /// True for anything but a no-op. Output-only and owner changes are counted elsewhere.

@@ -12,6 +12,7 @@ mod support;
 
 mod adopt; // what is there already: taken over, or refused with the way to do it
 mod blocks; // what comes after all instances of a resource
+mod checks; // conditions before and after a step, and of a stack
 mod create_first; // replacements that make the new object first
 mod data; // what holds data, what is shared, what is retained
 mod doubt; // what is not known after a call, and who waits for it

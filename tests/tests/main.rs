@@ -11,6 +11,7 @@ mod bad_declarations; // descriptors that declare what cannot be: a place, a hin
 mod bad_input; // files that are no descriptors: missing, empty, foreign, hostile
 mod bad_state; // states, plans and folders that are damaged, foreign or held
 mod blueprints; // new blueprints, their checks and their tests
+mod checks; // checks of resources and stacks
 mod commands; // every command that looks into what was done
 mod concurrency; // two at once: the same component waits or is refused, different ones run together
 mod console; // expressions against what is described and recorded

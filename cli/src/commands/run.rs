@@ -202,6 +202,10 @@ impl Run<'_> {
                  run this again"
             ));
         }
+        for check in report.failed_checks.iter().filter(|_| !self.is_json()) {
+            let place = check.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+            ui.tell(&format!("warning: {}{}", harmless(&check.to_string()), harmless(&place)));
+        }
         let is_destroy = plan.mode == Mode::Destroy;
         progress.finish(&report, is_destroy, Timestamp::now());
         if !plan.has_changes() {

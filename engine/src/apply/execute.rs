@@ -4,7 +4,7 @@ mod outcome;
 mod prepare;
 mod unchanged;
 
-pub(crate) use prepare::{prepare_forward, prepare_removal};
+pub(crate) use prepare::{failed_check, prepare_forward, prepare_removal};
 
 use super::{Applier, Failed};
 use crate::action::Action;
@@ -45,6 +45,8 @@ pub(crate) struct Outcome {
     /// The attributes that are there now.
     pub(crate) attributes: Option<Attributes>,
     pub(crate) failure: Option<Failed>,
+    /// It did what it was to do, and what it left is not as it was to be.
+    pub(crate) failed_check: Option<Failed>,
     /// The step stays open: what became of it has to be found out.
     pub(crate) is_in_doubt: bool,
     pub(crate) took: Duration,

@@ -2,6 +2,8 @@
 
 use crate::action::Action;
 use crate::address::{Address, StackId};
+use crate::plan::checks::undecided;
+use crate::source::Place;
 use crate::store::{OperationStatus, Ownership};
 use std::collections::BTreeMap;
 use terrace_provider::Map;
@@ -22,6 +24,8 @@ pub struct Report {
     pub not_begun: Vec<(StackId, Address)>,
     /// What the plan let go of and still owns: all others left at the same time.
     pub still_owned: Vec<Ownership>,
+    /// Checks of stacks that waited, and that are not met.
+    pub failed_checks: Vec<FailedCheck>,
     /// The user stopped.
     pub is_interrupted: bool,
     /// The outputs, by stack and component.
@@ -54,6 +58,29 @@ pub struct Failed {
     pub problems: Vec<String>,
     /// What a person can do.
     pub solutions: Vec<String>,
+}
+
+/// A check of a stack that is not met once all is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedCheck {
+    /// The stack.
+    pub stack: StackId,
+    /// What it has to say.
+    pub error: String,
+    /// Why it could not be decided, when that failed it.
+    pub problem: Option<String>,
+    /// Where it stands.
+    pub place: Option<Place>,
+}
+
+impl std::fmt::Display for FailedCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.stack, self.error)?;
+        match &self.problem {
+            Some(problem) => write!(f, " ({})", undecided(problem)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A change that was not tried.

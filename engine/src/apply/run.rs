@@ -215,7 +215,7 @@ impl<'a> Run<'a> {
                     if change.in_doubt.is_some() {
                         self.break_step(step, change.address.to_string());
                     } else if change.action == Action::NoOp && !change.is_recorded_anew() {
-                        self.complete(step);
+                        self.check_unchanged(step, plan, change);
                     } else if self.is_recorded_only(change) {
                         self.record_forward(step, plan, change, records).await;
                     } else {

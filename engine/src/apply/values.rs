@@ -5,7 +5,7 @@ use crate::expression::{Functions, Layered};
 use crate::plan::others::{OtherStacks, outputs_of};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use crate::plan::walk::attributes_value;
-use crate::plan::{Deferred, OutputChange, Part, Plan, SharedName, StackPlan};
+use crate::plan::{CheckStatus, Deferred, OutputChange, Part, Plan, SharedName, StackPlan, checks};
 use crate::registry::Registry;
 use std::collections::HashMap;
 use terrace_provider::{Attributes, Map, Value};
@@ -130,6 +130,32 @@ impl Values {
     /// # Errors
     /// One sentence for each expression that cannot be evaluated, or that is still unknown.
     pub(crate) fn evaluate(&self, deferred: &Deferred, functions: &Functions) -> Result<Value, Vec<String>> {
+        self.evaluate_with(deferred, None, functions)
+    }
+
+    /// Decides a check that had to wait; `own` is the object that a post check looks at.
+    ///
+    /// # Errors
+    /// When it fails: why it could not be decided, or nothing when it is not met.
+    pub(crate) fn check(
+        &self,
+        deferred: &Deferred,
+        own: Option<&Value>,
+        functions: &Functions,
+    ) -> Result<(), Option<String>> {
+        let value = self.evaluate_with(deferred, own, functions).map_err(|messages| messages.into_iter().next())?;
+        match checks::decide(&value) {
+            (CheckStatus::Pass, _) => Ok(()),
+            (_, problem) => Err(problem),
+        }
+    }
+
+    fn evaluate_with(
+        &self,
+        deferred: &Deferred,
+        own: Option<&Value>,
+        functions: &Functions,
+    ) -> Result<Value, Vec<String>> {
         let (empty, no_data) = (ResourceValues::new(), LookupValues::new());
         let rest = PlanScope {
             facts: &self.facts,
@@ -138,6 +164,7 @@ impl Values {
             outputs: &self.outputs,
             stacks: Some(&self.others),
             each: None,
+            own,
         };
         let scope = Layered { captured: &deferred.captured, rest: &rest };
         let value = deferred

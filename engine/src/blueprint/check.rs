@@ -13,7 +13,7 @@ use crate::descriptor::{Declarations, ResourceDeclaration, Trigger};
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors};
 use crate::expression::{Functions, Reference, ReferenceStep, Template};
 use crate::graph::{self, Block, Visit, lookup_name, templates};
-use crate::lookup::{Lookup, output_templates};
+use crate::lookup::{Here, Lookup, output_templates};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use crate::plan::typecheck;
 use crate::registry::Registry;
@@ -52,7 +52,9 @@ impl Checker<'_> {
         let facts = self.facts(None);
         for check in &self.blueprint.checks {
             let nothing = Declarations::default();
-            self.look_up(&nothing, &ROOTS, |lookup, diagnostics| lookup.template(&check.assert, false, diagnostics));
+            self.look_up(&nothing, &ROOTS, |lookup, diagnostics| {
+                lookup.template(&check.assert, Here::default(), diagnostics)
+            });
             self.specific_paths(&check.assert);
             if let Some(at) = &check.at {
                 self.specific_path(&at.value, at.span);
@@ -79,13 +81,17 @@ impl Checker<'_> {
                 self.diagnostics.push(self.registry.unknown_lookup(&declaration.ty.value).at(declaration.ty.span));
             }
             for template in templates(declaration) {
-                self.look_up(declarations, &roots, |lookup, diagnostics| lookup.template(template, false, diagnostics));
+                self.look_up(declarations, &roots, |lookup, diagnostics| {
+                    lookup.template(template, Here::default(), diagnostics)
+                });
                 self.specific_paths(template);
                 self.lookup_paths(template, declarations);
             }
         }
         for template in declarations.outputs.iter().flat_map(output_templates) {
-            self.look_up(declarations, &roots, |lookup, diagnostics| lookup.template(template, false, diagnostics));
+            self.look_up(declarations, &roots, |lookup, diagnostics| {
+                lookup.template(template, Here::default(), diagnostics)
+            });
             self.specific_paths(template);
             self.lookup_paths(template, declarations);
         }
@@ -134,6 +140,7 @@ impl Checker<'_> {
                     outputs: &outputs,
                     stacks: None,
                     each: None,
+                    own: None,
                 };
                 self.arguments(declarations, lookup, &scope);
             }
@@ -144,8 +151,15 @@ impl Checker<'_> {
             values.insert(declaration.name.value.clone(), value);
         }
         let outputs = ComponentOutputs::new();
-        let scope =
-            PlanScope { facts: &facts, resources: &values, data: &data, outputs: &outputs, stacks: None, each: None };
+        let scope = PlanScope {
+            facts: &facts,
+            resources: &values,
+            data: &data,
+            outputs: &outputs,
+            stacks: None,
+            each: None,
+            own: None,
+        };
         for output in &declarations.outputs {
             self.evaluate(&output.value, &scope);
         }
@@ -160,9 +174,18 @@ impl Checker<'_> {
         data: &LookupValues,
     ) -> BlockValue {
         let outputs = ComponentOutputs::new();
-        let plain = PlanScope { facts, resources: values, data, outputs: &outputs, stacks: None, each: None };
+        let plain =
+            PlanScope { facts, resources: values, data, outputs: &outputs, stacks: None, each: None, own: None };
         let each = declaration.for_each.as_ref().map(|template| self.first_item(template, &plain));
-        let scope = PlanScope { facts, resources: values, data, outputs: &outputs, stacks: None, each: each.as_ref() };
+        let scope = PlanScope {
+            facts,
+            resources: values,
+            data,
+            outputs: &outputs,
+            stacks: None,
+            each: each.as_ref(),
+            own: None,
+        };
         for template in
             [&declaration.when, &declaration.key, &declaration.provider, &declaration.shared].into_iter().flatten()
         {
@@ -342,7 +365,7 @@ fn scope<'a>(facts: &'a Facts, each: Option<&'a Value>) -> PlanScope<'a> {
     static NO_RESOURCES: std::sync::LazyLock<ResourceValues> = std::sync::LazyLock::new(ResourceValues::new);
     static NO_OUTPUTS: std::sync::LazyLock<ComponentOutputs> = std::sync::LazyLock::new(ComponentOutputs::new);
     static NO_DATA: std::sync::LazyLock<LookupValues> = std::sync::LazyLock::new(LookupValues::new);
-    PlanScope { facts, resources: &NO_RESOURCES, data: &NO_DATA, outputs: &NO_OUTPUTS, stacks: None, each }
+    PlanScope { facts, resources: &NO_RESOURCES, data: &NO_DATA, outputs: &NO_OUTPUTS, stacks: None, each, own: None }
 }
 
 /// The path of a reference to `component.specific`, as far as its steps are plain.

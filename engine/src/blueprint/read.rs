@@ -62,7 +62,8 @@ fn read_node(
     let outputs = outputs.map(|entry| read_blueprint_outputs(&entry.value, sources, fields.diagnostics));
     let acl = fields.optional("acl").map(|entry| read_acl(&entry.value, sources, fields.diagnostics));
     fields.finish();
-    let declarations = Declarations { resources, data, outputs: outputs.unwrap_or_default() };
+    let declarations =
+        Declarations { resources, data, outputs: outputs.unwrap_or_default(), ..Declarations::default() };
     let acl = acl.unwrap_or_default();
     check_all_names(&declarations, &acl, diagnostics);
     let metadata = metadata?;

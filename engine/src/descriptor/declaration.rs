@@ -1,5 +1,6 @@
 //! Resources and outputs as a stack's component and a blueprint declare them: the same fields, read by the same code.
 
+use super::checks::read_resource_check;
 use super::lifecycle::{Behaviour, read_lifecycle, read_timeouts};
 use super::names;
 use super::{Adopt, Declarations, Located, OutputDeclaration, ResourceDeclaration};
@@ -22,7 +23,6 @@ pub(crate) fn read_resources(
 
 fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<ResourceDeclaration> {
     let mut fields = Fields::open(node, "a resource", diagnostics)?;
-    fields.not_supported_yet(&["checks"]);
     let ty = fields.required_text("type");
     let name = fields.required_text("name");
     let config = read_config(&mut fields, node, sources);
@@ -48,6 +48,8 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
     if let Some(entry) = fields.optional("timeouts") {
         lifecycle.timeouts = Some(Box::new(read_timeouts(&entry.value, fields.diagnostics)));
     }
+    let checks = fields.list("checks").iter();
+    let checks = checks.filter_map(|item| read_resource_check(item, sources, fields.diagnostics)).collect();
     fields.finish();
     let (ty, name) = (ty?, name?);
     names::check(&ty, "a resource type", diagnostics);
@@ -66,6 +68,7 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
         lifecycle,
         ignore_changes,
         replace_triggered_by,
+        checks,
         span: node.span,
     })
 }
@@ -114,6 +117,7 @@ fn read_lookup(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>
         lifecycle: super::Lifecycle::default(),
         ignore_changes: Vec::new(),
         replace_triggered_by: Vec::new(),
+        checks: Vec::new(),
         span: node.span,
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! Every field is known, so a misspelt one is an error. Files of one `metadata.name` make one stack.
 
+use super::checks::read_stack_check;
 use super::declaration::{
     check_names, check_unique, compile, read_lookups, read_resources, read_stack_outputs, required_words, unknown_name,
 };
@@ -35,7 +36,6 @@ pub struct StackFile {
 /// Reads one `kind: Stack` file.
 pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<StackFile> {
     let mut fields = Fields::open(node, "a stack", diagnostics)?;
-    fields.not_supported_yet(&["checks"]);
     check_api_version(&mut fields);
     fields.optional("kind");
     let name = fields.required("metadata").and_then(|entry| read_metadata(&entry.value, fields.diagnostics));
@@ -43,7 +43,9 @@ pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnost
     let variables = variables.filter_map(|entry| read_variable(entry, sources, fields.diagnostics)).collect();
     let locals = fields.map("locals").iter();
     let locals = locals.map(|entry| read_local(entry, sources, fields.diagnostics)).collect();
-    let own = read_declarations(&mut fields, sources);
+    let mut own = read_declarations(&mut fields, sources);
+    let checks = fields.list("checks").iter();
+    own.checks = checks.filter_map(|item| read_stack_check(item, sources, fields.diagnostics)).collect();
     let components = fields.map("components").iter();
     let components = components.filter_map(|entry| read_component(entry, sources, fields.diagnostics)).collect();
     let transitions = Transitions {
@@ -82,7 +84,7 @@ fn read_declarations(fields: &mut Fields<'_, '_>, sources: &Sources) -> Declarat
     let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
     let outputs = read_stack_outputs(fields.map("outputs"), sources, fields.diagnostics);
     let data = read_lookups(fields.list("data"), sources, fields.diagnostics);
-    Declarations { resources, data, outputs }
+    Declarations { resources, data, outputs, ..Declarations::default() }
 }
 
 fn read_component(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Component> {
@@ -215,6 +217,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
         own.resources.extend(file.own.resources);
         own.data.extend(file.own.data);
         own.outputs.extend(file.own.outputs);
+        own.checks.extend(file.own.checks);
         variables.extend(file.variables);
         locals.extend(file.locals);
         components.extend(file.components);
@@ -229,7 +232,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
         }
     }
     link_components(&mut components, diagnostics);
-    if !own.resources.is_empty() || !own.data.is_empty() || !own.outputs.is_empty() {
+    if !own.resources.is_empty() || !own.data.is_empty() || !own.outputs.is_empty() || !own.checks.is_empty() {
         let body = Body::Resources(own);
         components.insert(0, Component { key: String::new(), id: None, depends_on: Vec::new(), body, span });
     }

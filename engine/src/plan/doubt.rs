@@ -40,6 +40,7 @@ pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
         replace_paths: Vec::new(),
         triggered_by: Vec::new(),
         ignored: Vec::new(),
+        checks: Vec::new(),
         drift: Vec::new(),
         depends_on: Vec::new(),
         timeouts: Timeouts::default(),

@@ -8,7 +8,7 @@ mod read;
 mod shapes;
 
 use super::{
-    After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, Prior,
+    After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
     SharedDeclaration, StackPlan,
 };
 use crate::expression::Template;
@@ -23,8 +23,8 @@ use serde::Serialize;
 use serde_json::value::to_raw_value;
 use sha2::{Digest, Sha256};
 use shapes::{
-    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson, OwnedJson,
-    OwnerJson, PlanJson, PriorJson, StackJson, TemplateJson, Text,
+    AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson,
+    OwnedJson, OwnerJson, PlanJson, PriorJson, StackJson, TemplateJson, Text,
 };
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -194,6 +194,7 @@ impl Writing<'_> {
             components: stack.components.iter().map(component).collect::<Result<_, WireError>>()?,
             changes: stack.changes.iter().map(|change| text(&self.change(change)?)).collect::<Result<_, _>>()?,
             outputs: stack.outputs.iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
+            checks: stack.checks.iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
             lookups: stack.lookups.iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             needs: stack.needs.clone(),
             others: stack.others.iter().map(|other| self.other(other)).collect::<Result<_, _>>()?,
@@ -255,6 +256,7 @@ impl Writing<'_> {
             replace_paths: change.replace_paths.clone(),
             triggered_by: change.triggered_by.clone(),
             ignored: change.ignored.clone(),
+            checks: change.checks.iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
             drift: change.drift.clone(),
             depends_on: change.depends_on.clone(),
             lifecycle: change.lifecycle.clone(),
@@ -303,6 +305,17 @@ impl Writing<'_> {
             false => Some(deferred.captured.to_json(self.seal.values())?),
         };
         Ok(DeferredJson { template, captured })
+    }
+
+    fn check(&mut self, check: &PlannedCheck) -> Result<CheckJson, WireError> {
+        Ok(CheckJson {
+            when: check.when,
+            error: check.error.clone(),
+            place: check.place.clone(),
+            status: check.status,
+            problem: check.problem.clone(),
+            deferred: check.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+        })
     }
 
     fn output(&mut self, output: &OutputChange) -> Result<OutputJson, WireError> {

@@ -122,6 +122,7 @@ pub(crate) fn removal(
         replace_paths: Vec::new(),
         triggered_by: Vec::new(),
         ignored: Vec::new(),
+        checks: Vec::new(),
         timeouts,
         data_loss: None,
         in_doubt,

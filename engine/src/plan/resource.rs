@@ -196,6 +196,7 @@ pub(crate) async fn plan(
             _ => Vec::new(),
         },
         ignored: wanted.ignored,
+        checks: Vec::new(),
         reason,
         place: wanted.place,
         provider: wanted.provider,

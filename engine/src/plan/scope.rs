@@ -51,6 +51,8 @@ pub(crate) struct PlanScope<'a> {
     /// Outputs of other stacks; `None` where nobody knows of any, and all that is read of them is unknown.
     pub(crate) stacks: Option<&'a OtherStacks>,
     pub(crate) each: Option<&'a Value>,
+    /// The resource that a post check looks at.
+    pub(crate) own: Option<&'a Value>,
 }
 
 impl Scope for PlanScope<'_> {
@@ -69,6 +71,12 @@ impl Scope for PlanScope<'_> {
                     message: "`each` is known only in a resource with `forEach`".to_owned(),
                     hint: Some("add `forEach`, or take `each` out".to_owned()),
                 }),
+            },
+            "self" => match self.own {
+                Some(own) => descend(own, "self", steps),
+                None => {
+                    Err(Missing { message: "`self` is known only in a check with `when: post`".to_owned(), hint: None })
+                }
             },
             _ => match self.facts.root(root) {
                 Some(value) => descend(value, root, steps),

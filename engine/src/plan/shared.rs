@@ -10,7 +10,7 @@ pub(crate) use declaration::comparable;
 
 use super::compute::{PlanFailure, Planner};
 use super::refresh::{self, Loaded, LoadedRow, remembered};
-use super::{Change, OwnerAction, OwnerChange, orphans};
+use super::{Change, OwnerAction, OwnerChange, PlannedCheck, orphans};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::OnLastRelease;
@@ -365,6 +365,14 @@ impl SharedRows {
     /// The rows that were loaded.
     pub(crate) fn loaded(&mut self) -> &mut Loaded {
         &mut self.loaded
+    }
+
+    /// Adds the checks of a shared resource to what is planned of it; those of the first that declares it count.
+    pub(crate) fn set_checks(&mut self, address: &Address, checks: Vec<PlannedCheck>) {
+        let planned = self.planned.get_mut(address).and_then(|planned| planned.change.as_mut());
+        if let Some(change) = planned.filter(|change| change.checks.is_empty()) {
+            change.checks = checks;
+        }
     }
 
     /// Plans the removal of shared objects that replacements left over.

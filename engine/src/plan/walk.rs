@@ -1,6 +1,7 @@
 //! The walk over declarations in dependency order: each is expanded, evaluated and planned, and its planned values are
 //! what the next ones see.
 
+mod checks;
 mod dependencies;
 mod ending;
 mod expand;
@@ -20,7 +21,7 @@ use super::refresh::Loaded;
 use super::resource::{self, Wanted};
 use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
-use super::{Change, Deferred, Lookup, SharedName};
+use super::{Change, Deferred, Lookup, PlannedCheck, SharedName};
 use crate::address::{Address, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::ResourceDeclaration;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use terrace_provider::{Attributes, Map, ResourceType, Session, Value};
 
 /// Variables that a saved plan evaluates from what it does, instead of keeping their values.
-pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components", "data", "stacks"];
+pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components", "data", "stacks", "self"];
 
 /// What a walk found.
 pub(crate) struct Walked {
@@ -44,6 +45,7 @@ pub(crate) struct Walked {
     pub(crate) shared: BTreeMap<String, Vec<SharedName>>,
     pub(crate) outputs: Vec<PlannedOutput>,
     pub(crate) lookups: Vec<Lookup>,
+    pub(crate) checks: Vec<PlannedCheck>,
     pub(crate) reads: Vec<Read>,
 }
 
@@ -62,6 +64,8 @@ pub(crate) struct Walk<'a, 'p> {
     component_outputs: ComponentOutputs,
     changes: Vec<Change>,
     outputs: Vec<PlannedOutput>,
+    /// Checks of the stack itself.
+    checks: Vec<PlannedCheck>,
     absent_reads: Vec<Read>,
     /// Addresses whose imports are accounted for.
     imported: BTreeSet<Address>,
@@ -160,6 +164,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             component_outputs,
             changes: Vec::new(),
             outputs: Vec::new(),
+            checks: Vec::new(),
             absent_reads: Vec::new(),
             imported: BTreeSet::new(),
             lookups: lookups::Lookups::default(),
@@ -249,17 +254,24 @@ impl<'a, 'p> Walk<'a, 'p> {
                 },
                 None => None,
             };
-            let value = match share_key {
+            let (address, value) = match share_key {
                 Some(key) => {
+                    let address = Address::shared(ty.name, &key);
                     let named = SharedName {
                         name: declaration.name.value.clone(),
                         key: instance.key.clone(),
-                        address: Address::shared(ty.name, &key),
+                        address: address.clone(),
                     };
-                    self.plan_shared(block, declaration, ty, named, provider, prepared, &*session, diagnostics).await?
+                    let value =
+                        self.plan_shared(block, declaration, ty, named, provider, prepared, &*session, diagnostics);
+                    (address, value.await?)
                 }
-                None => self.plan_own(declaration, ty, own, provider, prepared, &*session, diagnostics).await?,
+                None => {
+                    let address = own.clone();
+                    (address, self.plan_own(declaration, ty, own, provider, prepared, &*session, diagnostics).await?)
+                }
             };
+            self.check(block, declaration, &address, instance.each.as_ref(), &value, diagnostics);
             match (is_single, instance.key) {
                 (false, Some(key)) => {
                     values.insert(key, value);
@@ -358,6 +370,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             outputs: &self.component_outputs,
             stacks: Some(self.others),
             each,
+            own: None,
         }
     }
 }

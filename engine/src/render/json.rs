@@ -4,6 +4,7 @@
 //! differ in `terrace.plan_id` and `timestamp` only. Sensitive values are not in the output: they are absent where
 //! they would stand, and true in `before_sensitive` and `after_sensitive`.
 
+mod checks;
 mod facts;
 mod redact;
 mod resources;
@@ -59,7 +60,7 @@ pub fn plan(plan: &Plan, digest: &str) -> Json {
         },
         "configuration": configuration(plan),
         "relevant_attributes": [],
-        "checks": [],
+        "checks": checks::checks(plan),
         "timestamp": plan.timestamp.to_string(),
         "terrace": facts::of_plan(plan, digest),
     })

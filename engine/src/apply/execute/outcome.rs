@@ -260,7 +260,15 @@ pub(super) fn delete_row(prepared: &Prepared) -> Vec<Write> {
 }
 
 pub(super) fn done(writes: Vec<Write>, attributes: Option<Attributes>) -> Outcome {
-    Outcome { result: StepResult::Done, writes, attributes, failure: None, is_in_doubt: false, took: Duration::ZERO }
+    Outcome {
+        result: StepResult::Done,
+        writes,
+        attributes,
+        failure: None,
+        failed_check: None,
+        is_in_doubt: false,
+        took: Duration::ZERO,
+    }
 }
 
 pub(super) fn failure(
@@ -290,6 +298,7 @@ pub(super) fn failure(
             problems: error.problems,
             solutions,
         }),
+        failed_check: None,
         is_in_doubt: false,
         took: Duration::ZERO,
     }

@@ -5,14 +5,17 @@ use super::super::{Applier, Failed};
 use super::{Prepared, failed, resource_type};
 use crate::action::Action;
 use crate::address::StackId;
+use crate::descriptor::CheckTime;
 use crate::diff::changed_from_recorded;
+use crate::expression::Functions;
+use crate::plan::checks::undecided;
 use crate::plan::resource::changed_and_counting;
 use crate::plan::{Change, contract, deposed_key, ignored, row_stack};
 use crate::record::{self, Memory, NewRow};
 use crate::store::{Intent, Row, RowStatus, StepAction};
 use std::time::Duration;
 use terrace_provider::value::wire::WireError;
-use terrace_provider::{Attributes, Observed, Planned, Private, ProposedChange, ResourceType};
+use terrace_provider::{Attributes, Observed, Planned, Private, ProposedChange, ResourceType, Value};
 use uuid::Uuid;
 
 /// Prepares the forward step of a change: what waited for others is evaluated and planned again, and has to agree
@@ -28,6 +31,9 @@ pub(crate) async fn prepare_forward(
     let row_stack = row_stack(stack, &change.address);
     let fail = |error: String| Box::new(failed(&row_stack, change, error));
     let ty = resource_type(applier, change).map_err(fail)?;
+    if let Some(failed) = failed_check(&row_stack, change, CheckTime::Pre, None, values, &applier.functions) {
+        return Err(Box::new(failed));
+    }
     let Some(after) = &change.after else { return Err(fail("the plan says nothing of its object".to_owned())) };
     let mut planned = Planned { attributes: after.attributes.clone(), private: after.private.clone() };
     if let Some(deferred) = &after.deferred {
@@ -72,6 +78,22 @@ pub(crate) fn prepare_removal(
     };
     let deposed = change.removed_key(operation);
     Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: true, deposed })
+}
+
+/// The first of the checks that wait until now that fails.
+pub(crate) fn failed_check(
+    stack: &StackId,
+    change: &Change,
+    when: CheckTime,
+    own: Option<&Value>,
+    values: &Values,
+    functions: &Functions,
+) -> Option<Failed> {
+    change.waiting_checks(when).find_map(|(check, deferred)| {
+        let problem = values.check(deferred, own, functions).err()?;
+        let problems = problem.iter().map(|problem| undecided(problem)).collect();
+        Some(Failed { problems, ..failed(stack, change, check.error.clone()) })
+    })
 }
 
 fn forward_action(change: &Change, ty: &ResourceType, planned: &Planned) -> StepAction {

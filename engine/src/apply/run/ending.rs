@@ -2,7 +2,7 @@
 
 use super::super::steps::Step;
 use super::super::values::Values;
-use super::super::{ApplyError, Blocked, Failed, Report, Unfinished, closing_writes};
+use super::super::{ApplyError, Blocked, Failed, FailedCheck, Report, Unfinished, closing_writes};
 use super::{Run, State};
 use crate::action::Action;
 use crate::address::{Address, StackId};
@@ -42,6 +42,7 @@ impl Run<'_> {
     /// Records components and owners, and gathers what was not done.
     pub(super) async fn close(mut self) -> Result<Report, ApplyError> {
         let unfinished = self.gather_unfinished();
+        self.check_stacks();
         let declared = self.declared();
         let (outputs, seal) = (&self.report.outputs, &self.applier.seal);
         let writes = closing_writes(self.plan, outputs, &declared, self.components, &unfinished, seal);
@@ -58,6 +59,26 @@ impl Run<'_> {
         }
         self.report.still_owned = still_owned(self.applier.store.as_ref(), self.plan, &unfinished).await?;
         Ok(self.report)
+    }
+
+    /// Decides the checks of stacks that waited. What a stop kept from being known is no fault of what is described.
+    fn check_stacks(&mut self) {
+        if self.is_stopping {
+            return;
+        }
+        for (plan, values) in self.plan.stacks.iter().zip(&self.values) {
+            for check in &plan.checks {
+                let Some(deferred) = &check.deferred else { continue };
+                if let Err(problem) = values.check(deferred, None, &self.applier.functions) {
+                    self.report.failed_checks.push(FailedCheck {
+                        stack: plan.stack.clone(),
+                        error: check.error.clone(),
+                        problem,
+                        place: check.place.clone(),
+                    });
+                }
+            }
+        }
     }
 
     /// How owners declare shared resources, now that what their declarations waited for is known.

@@ -1,17 +1,22 @@
 //! The end of a step: its outcome is recorded, its values are taken over, what waited for it becomes ready.
 
-use super::super::Done;
 use super::super::execute::{self, Outcome, Prepared};
 use super::super::steps::{Step, StepId};
+use super::super::{Done, Failed};
 use super::{Run, step_number};
 use crate::action::Action;
+use crate::address::StackId;
+use crate::descriptor::CheckTime;
 use crate::event::Event;
+use crate::plan::walk::attributes_value;
 use crate::plan::{Change, StackPlan};
-use crate::store::{Record, StepAction};
+use crate::store::{Record, StepAction, StepResult};
+use terrace_provider::Attributes;
 
 impl<'a> Run<'a> {
     /// Records how a call ended. An outcome in doubt leaves the step open: the next run finds out.
-    pub(super) fn outcome(&mut self, step: StepId, outcome: Outcome, prepared: &Prepared) {
+    pub(super) fn outcome(&mut self, step: StepId, mut outcome: Outcome, prepared: &Prepared) {
+        self.take_values(step, &mut outcome, prepared);
         let mut records = Vec::new();
         if !outcome.is_in_doubt {
             records.push(self.outcome_record(step, &outcome, prepared));
@@ -27,7 +32,8 @@ impl<'a> Run<'a> {
 
     /// Records a step that calls nothing. What waits for it need not wait for the disk: writes are in order.
     pub(super) async fn record(&mut self, step: StepId, prepared: Prepared, records: &mut Vec<Record>) {
-        let outcome = execute::record_step(self.applier, &prepared, self.operation).await;
+        let mut outcome = execute::record_step(self.applier, &prepared, self.operation).await;
+        self.take_values(step, &mut outcome, &prepared);
         records.push(self.outcome_record(step, &outcome, &prepared));
         let event = self.settle(step, outcome, &prepared);
         if prepared.change.action != Action::NoOp {
@@ -65,6 +71,52 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A resource that stays as it is may have checks that wait for others.
+    pub(super) fn check_unchanged(&mut self, step: StepId, plan: &StackPlan, change: &Change) {
+        let stack = change.stack(&plan.stack);
+        let attributes = change.after.as_ref().map(|after| &after.attributes);
+        let failed = [CheckTime::Pre, CheckTime::Post]
+            .into_iter()
+            .find_map(|when| self.failed_check(step, &stack, change, when, attributes));
+        match failed {
+            Some(failed) => self.fail(step, failed, true),
+            None => self.complete(step),
+        }
+    }
+
+    fn failed_check(
+        &self,
+        step: StepId,
+        stack: &StackId,
+        change: &Change,
+        when: CheckTime,
+        attributes: Option<&Attributes>,
+    ) -> Option<Failed> {
+        // Nothing is made of attributes that nobody asks for.
+        change.waiting_checks(when).next()?;
+        let Some(Step::Forward { stack: position, .. }) = self.steps.all.get(step).copied() else { return None };
+        let values = self.values.get(position)?;
+        let ty = self.applier.registry.resource_type(&change.address.ty).map(|(_, ty)| ty);
+        let own = ty.zip(attributes).map(|(ty, attributes)| attributes_value(ty, attributes));
+        execute::failed_check(stack, change, when, own.as_ref(), values, &self.applier.functions)
+    }
+
+    /// Takes over what a step made of its object, and checks it.
+    fn take_values(&mut self, step: StepId, outcome: &mut Outcome, prepared: &Prepared) {
+        let (None, Some(attributes)) = (&outcome.failure, &outcome.attributes) else { return };
+        let Some(Step::Forward { stack, .. }) = self.steps.all.get(step).copied() else { return };
+        let change = &prepared.change;
+        let is_shared = change.address.is_shared();
+        for (_, values) in self.values.iter_mut().enumerate().filter(|(at, _)| is_shared || *at == stack) {
+            values.set(&self.applier.registry, &change.address, attributes);
+        }
+        let failed = self.failed_check(step, &prepared.stack, change, CheckTime::Post, Some(attributes));
+        if let Some(failed) = failed {
+            outcome.result = StepResult::Failed(failed.error.clone());
+            outcome.failed_check = Some(failed);
+        }
+    }
+
     fn outcome_record(&self, step: StepId, outcome: &Outcome, prepared: &Prepared) -> Record {
         Record::Outcome {
             operation: self.operation,
@@ -83,25 +135,11 @@ impl<'a> Run<'a> {
         let is_forward = matches!(self.steps.all.get(step), Some(Step::Forward { .. }));
         match outcome.failure {
             Some(failed) => {
-                let event = Event::StepFailed {
-                    stack: failed.stack.clone(),
-                    address: failed.address.clone(),
-                    action: failed.action,
-                    error: failed.error.clone(),
-                };
+                let Failed { stack, address, action, error, .. } = failed.clone();
                 self.fail(step, failed, false);
-                event
+                Event::StepFailed { stack, address, action, error }
             }
             None => {
-                if let (Some(attributes), Some(Step::Forward { stack, .. })) =
-                    (outcome.attributes, self.steps.all.get(step).copied())
-                {
-                    let is_shared = change.address.is_shared();
-                    let concerned = self.values.iter_mut().enumerate().filter(|(at, _)| is_shared || *at == stack);
-                    for (_, values) in concerned {
-                        values.set(&self.applier.registry, &change.address, &attributes);
-                    }
-                }
                 let is_last_half = match change.action {
                     Action::Replace => is_forward,
                     Action::ReplaceCreateFirst => !is_forward,
@@ -113,6 +151,11 @@ impl<'a> Run<'a> {
                         address: change.address.clone(),
                         action: change.action,
                     });
+                }
+                if let Some(failed) = outcome.failed_check {
+                    let Failed { stack, address, action, error, .. } = failed.clone();
+                    self.fail(step, failed, false);
+                    return Event::StepFailed { stack, address, action, error };
                 }
                 self.complete(step);
                 let action = match (change.action, prepared.action) {

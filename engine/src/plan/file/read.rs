@@ -1,12 +1,12 @@
 //! From the shapes of a plan file back to a plan.
 
 use super::super::{
-    After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, Prior,
+    After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
     SharedDeclaration, StackPlan,
 };
 use super::shapes::{
-    AfterJson, ChangeJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson, OwnedJson,
-    OwnerJson, PlanJson, PriorJson, StackJson, Text,
+    AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson,
+    OwnedJson, OwnerJson, PlanJson, PriorJson, StackJson, Text,
 };
 use super::{FileError, Json};
 use crate::duration;
@@ -78,6 +78,7 @@ impl<'a> Reading<'a> {
             components: json.components.into_iter().map(component).collect::<Result<_, WireError>>()?,
             changes,
             outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
+            checks: json.checks.into_iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
             lookups: json.lookups.into_iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             needs: json.needs,
             others: json.others.into_iter().map(|other| self.other(other)).collect::<Result<_, _>>()?,
@@ -125,6 +126,17 @@ impl<'a> Reading<'a> {
         })
     }
 
+    fn check(&self, json: CheckJson) -> Result<PlannedCheck, FileError> {
+        Ok(PlannedCheck {
+            when: json.when,
+            error: json.error,
+            place: json.place,
+            status: json.status,
+            problem: json.problem,
+            deferred: json.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+        })
+    }
+
     fn change(&self, json: ChangeJson) -> Result<Change, FileError> {
         let Timeouts { create, update, delete, read } = json.timeouts;
         if [create, update, delete, read].iter().any(|timeout| *timeout > duration::LONGEST) {
@@ -145,6 +157,7 @@ impl<'a> Reading<'a> {
             replace_paths: json.replace_paths,
             triggered_by: json.triggered_by,
             ignored: json.ignored,
+            checks: json.checks.into_iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
             drift: json.drift,
             depends_on: json.depends_on,
             lifecycle: json.lifecycle,

@@ -1,10 +1,12 @@
 //! The shapes that a plan file is made of.
 
-use super::super::{DataLossNote, Mode, Note, Origin, OwnerAction, Part, ReadReason, SharedName, StackNeed};
+use super::super::{
+    CheckStatus, DataLossNote, Mode, Note, Origin, OwnerAction, Part, ReadReason, SharedName, StackNeed,
+};
 use super::Json;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
-use crate::descriptor::Lifecycle;
+use crate::descriptor::{CheckTime, Lifecycle};
 use crate::source::Place;
 use crate::store::{Generation, Read, RowStatus};
 use jiff::Timestamp;
@@ -51,6 +53,8 @@ pub(super) struct StackJson {
     pub(super) components: Vec<ComponentJson>,
     pub(super) changes: Vec<Text>,
     pub(super) outputs: Vec<OutputJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) checks: Vec<CheckJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) lookups: Vec<LookupJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -100,6 +104,8 @@ pub(super) struct ChangeJson {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) ignored: Vec<Path>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) checks: Vec<CheckJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) drift: Vec<Path>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) depends_on: Vec<Address>,
@@ -147,6 +153,19 @@ pub(super) struct DeferredJson {
     /// Absent when nothing was captured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) captured: Option<Json>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct CheckJson {
+    pub(super) when: CheckTime,
+    pub(super) error: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<Place>,
+    pub(super) status: CheckStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) problem: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deferred: Option<DeferredJson>,
 }
 
 #[derive(Serialize, Deserialize)]

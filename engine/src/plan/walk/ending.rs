@@ -22,8 +22,10 @@ impl Walk<'_, '_> {
         let is_faulty = |output: usize| self.faults.outputs.contains(&(position, output));
         let planned = outputs::evaluate(self.planner, part.component, &is_faulty, &scope, &kept, diagnostics);
         let values = planned.iter().map(|output| (output.name.clone(), output.value.clone())).collect();
+        let checks = self.stack_checks(part, diagnostics);
         self.component_outputs.insert(part.component.key.clone(), values);
         self.outputs.extend(planned);
+        self.checks.extend(checks);
     }
 
     /// The outputs, as recorded, that read what is not planned: they stay.
@@ -79,7 +81,7 @@ impl Walk<'_, '_> {
         reads.append(&mut self.absent_reads);
         let lookups = self.parts.iter_mut().flat_map(ComponentPart::take_lookups).collect();
         let shared = self.parts.into_iter().map(|part| (part.component.key.clone(), part.shared_names())).collect();
-        Ok(Walked { changes: self.changes, shared, outputs: self.outputs, lookups, reads })
+        Ok(Walked { changes: self.changes, shared, outputs: self.outputs, checks: self.checks, lookups, reads })
     }
 }
 

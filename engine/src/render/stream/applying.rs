@@ -1,14 +1,17 @@
 //! An operation as it goes: events become lines, and what takes long is told of again and again.
 
-use super::{Level, failure, line, put, resource, with_stack, word};
+use super::{Level, diagnostic, failure, line, put, resource, with_stack, word};
 use crate::action::Action;
 use crate::address::{Address, StackId};
-use crate::apply::Report;
+use crate::apply::{FailedCheck, Report};
 use crate::event::Event;
+use crate::plan::Note;
+use crate::plan::checks::undecided;
 use jiff::Timestamp;
 use serde_json::{Map as Object, Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use terrace_provider::Severity;
 
 /// How often a running step is told of.
 const EVERY: Duration = Duration::from_secs(10);
@@ -118,7 +121,8 @@ impl Applying {
             "interrupted": report.is_interrupted,
         });
         put(&mut summary, "terrace", facts);
-        vec![Json::Object(summary), self.outputs(report, at)]
+        let warnings = report.failed_checks.iter().map(|check| warning(check, at));
+        warnings.chain([Json::Object(summary), self.outputs(report, at)]).collect()
     }
 
     fn outputs(&self, report: &Report, at: Timestamp) -> Json {
@@ -172,6 +176,19 @@ impl Applying {
     fn address(&self, stack: &StackId, address: &Address) -> String {
         if self.has_several_stacks { with_stack(stack, address) } else { address.to_string() }
     }
+}
+
+/// A check of a stack that is not met once all is applied.
+fn warning(check: &FailedCheck, at: Timestamp) -> Json {
+    let note = Note {
+        severity: Severity::Warning,
+        code: "check_failed".to_owned(),
+        message: format!("{}: {}", check.stack, check.error),
+        place: check.place.clone(),
+        hint: check.problem.as_deref().map(undecided),
+        address: None,
+    };
+    diagnostic(&note, at)
 }
 
 fn told(level: Level, ty: &str, message: String, hook: Object<String, Json>, at: Timestamp) -> Json {

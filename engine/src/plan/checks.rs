@@ -1,0 +1,64 @@
+//! Checks: decided while planning where that can be, and otherwise carried by the plan to be decided while it is applied.
+
+use super::walk::KEPT_ROOTS;
+use super::{CheckStatus, Deferred, PlannedCheck};
+use crate::descriptor::Check;
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Functions, Scope};
+use crate::source::Sources;
+use std::sync::Arc;
+use terrace_provider::Value;
+
+/// Decides a check in the scope of a component. An error in its evaluation is a failed check.
+pub(super) fn plan(
+    check: &Check,
+    component: &str,
+    scope: &dyn Scope,
+    functions: &Functions,
+    sources: &Sources,
+) -> PlannedCheck {
+    let (mut status, mut problem) = match check.assert.evaluate(scope, functions) {
+        Ok(value) => decide(&value),
+        Err(found) => (CheckStatus::Error, found.into_iter().next().map(|diagnostic| diagnostic.message)),
+    };
+    let mut deferred = None;
+    if status == CheckStatus::Unknown {
+        match check.assert.capture(scope, KEPT_ROOTS) {
+            Ok(captured) => {
+                deferred = Some(Deferred {
+                    component: component.to_owned(),
+                    template: Arc::clone(&check.assert),
+                    captured: Arc::new(captured),
+                });
+            }
+            Err(found) => {
+                status = CheckStatus::Error;
+                problem = found.into_iter().next().map(|diagnostic| diagnostic.message);
+            }
+        }
+    }
+    let place = sources.place(check.assert.span);
+    PlannedCheck { when: check.when, error: check.error.clone(), place, status, problem, deferred }
+}
+
+/// What the value of a condition says.
+pub(crate) fn decide(value: &Value) -> (CheckStatus, Option<String>) {
+    match value.exposed() {
+        Value::Bool(true) => (CheckStatus::Pass, None),
+        Value::Bool(false) => (CheckStatus::Fail, None),
+        Value::Unknown => (CheckStatus::Unknown, None),
+        other => (CheckStatus::Error, Some(format!("it has to be true or false, and is {}", other.kind()))),
+    }
+}
+
+/// What is to be said of a check that failed while planning; `about` is put before what it says itself.
+pub(super) fn told(check: &Check, planned: &PlannedCheck, about: &str) -> Option<Diagnostic> {
+    let is_failed = matches!(planned.status, CheckStatus::Fail | CheckStatus::Error);
+    let diagnostic = || Diagnostic::error("check_failed", format!("{about}: {}", check.error)).at(check.assert.span);
+    is_failed.then(|| diagnostic().maybe_hint(planned.problem.as_deref().map(undecided)))
+}
+
+/// Why a check that could not be decided failed.
+pub(crate) fn undecided(problem: &str) -> String {
+    format!("the check could not be decided: {problem}")
+}

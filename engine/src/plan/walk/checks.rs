@@ -1,0 +1,59 @@
+//! Checks of what the walk has planned: of an instance, of the stack itself.
+
+use super::super::PlannedCheck;
+use super::super::checks::{plan, told};
+use super::{ComponentPart, Walk};
+use crate::address::Address;
+use crate::descriptor::{CheckTime, ResourceDeclaration};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::graph::Block;
+use terrace_provider::Value;
+
+impl Walk<'_, '_> {
+    /// Decides the checks of an instance as far as that can be, and leaves the rest to the plan.
+    pub(super) fn check(
+        &mut self,
+        block: Block,
+        declaration: &ResourceDeclaration,
+        address: &Address,
+        each: Option<&Value>,
+        value: &Value,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let Some(part) = self.parts.get(block.component).filter(|_| !declaration.checks.is_empty()) else { return };
+        let stack = if address.is_shared() { self.shared.stack() } else { &self.compiled.stack };
+        let mut planned = Vec::with_capacity(declaration.checks.len());
+        for check in &declaration.checks {
+            let mut scope = self.scope(part, each);
+            scope.own = (check.when == CheckTime::Post).then_some(value);
+            let (functions, sources) = (self.planner.functions, self.planner.sources);
+            let decided = plan(check, &part.component.key, &scope, functions, sources);
+            diagnostics.extend(told(check, &decided, &format!("{stack}:{address}")));
+            planned.push(decided);
+        }
+        // A resource that could not be planned has no change; its mistakes were told.
+        if address.is_shared() {
+            self.shared.set_checks(address, planned);
+        } else if let Some(change) = self.changes.last_mut().filter(|change| change.address == *address) {
+            change.checks = planned;
+        }
+    }
+
+    /// Decides the checks of the stack itself as far as that can be. They warn.
+    pub(super) fn stack_checks(
+        &self,
+        part: &ComponentPart<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Vec<PlannedCheck> {
+        let scope = self.scope(part, None);
+        let mut planned = Vec::new();
+        for check in &part.component.declarations.checks {
+            let (functions, sources) = (self.planner.functions, self.planner.sources);
+            let decided = plan(check, &part.component.key, &scope, functions, sources);
+            let failed = told(check, &decided, &self.compiled.stack.to_string());
+            diagnostics.extend(failed.map(|diagnostic| Diagnostic { severity: Severity::Warning, ..diagnostic }));
+            planned.push(decided);
+        }
+        planned
+    }
+}

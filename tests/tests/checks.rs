@@ -1,0 +1,150 @@
+//! Checks as a person meets them: what is shown, and with which exit code.
+
+use terrace_tests::{Project, snapshot};
+
+fn project(check: &str) -> Project {
+    Project::with_stack(&format!(
+        "variables: {{size: {{type: int, default: 2}}}}\nlocals: {{text: '${{{{ \"size \" + string(vars.size) }}}}'}}\nresources:\n\
+         \x20 - type: local_file\n    name: note\n    config: {{path: note.txt, content: '${{{{ locals.text }}}}'}}\n    checks:\n      - {check}\n\
+         \x20 - {{type: local_value, name: reader, config: {{input: '${{{{ resources.note.sha256 }}}}'}}}}\n"
+    ))
+}
+
+#[test]
+fn a_check_that_is_not_met_refuses_the_plan_that_is_shown() {
+    let project = project("{when: pre, assert: '${{ vars.size < 2 }}', error: size must stay under 2}");
+    snapshot!(project.run(["plan", "stack.yaml"]), @r#"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_file.note
+          + path        = "note.txt"
+          + content     = "size 2"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "73442dfe16a19e9d4388a601d7b30d96ef8b77756d42888665340647e2fea56d"
+          + size        = 6
+          + id          = "note.txt"
+      + local_value.reader
+          + input  = "73442dfe16a19e9d4388a601d7b30d96ef8b77756d42888665340647e2fea56d"
+          + id     = (known after apply)
+          + output = (known after apply)
+
+    Plan: 2 to add, 0 to change, 0 to destroy.
+    This plan has errors and cannot be applied.
+    --- stderr
+    check_failed
+
+      × demo@local:local_file.note: size must stay under 2
+        ╭─[stack.yaml:11:29]
+     11 │       - {when: pre, assert: '${{ vars.size < 2 }}', error: size must stay under 2}
+        ·                             ──────────────────────
+        ╰────
+    "#);
+    let json = project.run(["plan", "stack.yaml", "--format", "json"]).with_code(1).json();
+    assert_eq!((json["errored"].as_bool(), json["applyable"].as_bool()), (Some(true), Some(false)));
+    assert_eq!(json["checks"][0]["status"], "fail");
+    project.apply().with_code(1);
+    assert!(!project.has("note.txt") && !project.has(".terrace/state.db"));
+    project.run(["apply", "stack.yaml", "--auto-approve", "--var", "size=1"]).done();
+    assert_eq!(project.read("note.txt"), "size 1");
+}
+
+#[test]
+fn a_check_that_waits_fails_its_step_and_what_comes_after_it() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: seed, config: {input: 1}}\n  \
+         - {type: local_file, name: note, config: {path: note.txt, content: text}, \
+         checks: [{when: post, assert: '${{ resources.seed.id == \"none\" && self.size > 0 }}', error: another seed}]}\n  \
+         - {type: local_value, name: reader, dependsOn: [note], config: {input: 1}}\n",
+    );
+    project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 3
+    --- stdout
+
+    Applied with failures. Resources: 2 added, 0 changed, 0 destroyed. (2 done, 1 failed, 1 not tried)
+    --- stderr
+    local_value.seed: created after [duration]
+    local_file.note: creating...
+    local_file.note: failed to create: another seed
+
+    error: demo@local:local_file.note: another seed
+
+    not done:
+      demo@local:local_value.reader: waits for local_file.note
+    ");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.note\nlocal_value.seed\n");
+    project.run(["plan", "stack.yaml"]).with_code(1).says("local_file.note: another seed");
+}
+
+#[test]
+fn a_check_of_a_stack_warns() {
+    let text = "resources:\n  - {type: local_file, name: note, config: {path: note.txt, content: text}}\n\
+                checks:\n  - {assert: '${{ resources.note.path == \"other.txt\" }}', error: another path}\n  \
+                - {assert: '${{ resources.note.sha256 == \"none\" }}', error: another digest}\n";
+    let project = Project::with_stack(text);
+    snapshot!(project.run(["plan", "stack.yaml", "--detailed-exitcode"]), @r#"
+    exit: 2
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_file.note
+          + path        = "note.txt"
+          + content     = "text"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"
+          + size        = 4
+          + id          = "note.txt"
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+    --- stderr
+    check_failed
+
+      ⚠ demo@local: another path
+       ╭─[stack.yaml:7:14]
+     7 │   - {assert: '${{ resources.note.path == "other.txt" }}', error: another path}
+       ·              ───────────────────────────────────────────
+       ╰────
+
+    check_failed
+
+      ⚠ demo@local: another digest
+       ╭─[stack.yaml:8:14]
+     8 │   - {assert: '${{ resources.note.sha256 == "none" }}', error: another digest}
+       ·              ────────────────────────────────────────
+       ╰────
+    "#);
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "-q"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_file.note
+          + path        = "note.txt"
+          + content     = "text"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"
+          + size        = 4
+          + id          = "note.txt"
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+
+    Apply complete! Resources: 1 added, 0 changed, 0 destroyed.
+    "#);
+    project.run(["plan", "stack.yaml"]).done().says("No changes.").says("another digest");
+    // What is known after apply only is told then.
+    let text = "resources:\n  - {type: local_value, name: seed, config: {input: 1}}\n\
+                checks:\n  - {assert: '${{ resources.seed.id == \"none\" }}', error: another seed}\n";
+    let project = Project::with_stack(text);
+    let applied = project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    applied.says("warning: demo@local: another seed (stack.yaml:7:14)").says("Apply complete! Resources: 1 added");
+    let lines = Project::with_stack(text).run(["apply", "stack.yaml", "--auto-approve", "--format", "json"]).done();
+    lines.says("\"severity\":\"warning\",\"summary\":\"demo@local: another seed\"");
+}
