@@ -74,6 +74,7 @@ impl Console {
             outputs: &self.outputs,
             stacks: None,
             each: None,
+            own: None,
         };
         template.evaluate(&scope, functions)
     }
