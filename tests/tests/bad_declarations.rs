@@ -291,22 +291,6 @@ fn two_resources_with_one_address_are_shown_both() {
 }
 
 #[test]
-fn a_field_that_is_planned_but_not_there_yet_says_so() {
-    snapshot!(refused_stack("resources: []\nchecks: []\n"), @"
-    exit: 1
-    --- stderr
-    unsupported_field
-
-      × `checks` of a stack is not supported yet
-       ╭─[stack.yaml:5:1]
-     5 │ checks: []
-       · ──────
-       ╰────
-      help: remove `checks`
-    ");
-}
-
-#[test]
 fn a_path_out_of_the_project_is_refused() {
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: ../x, content: a}}\n"), @"
     exit: 1
