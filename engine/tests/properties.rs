@@ -2,16 +2,17 @@
 
 use crate::support::Story;
 use crate::support::journal::{Break, BreakingStore, doubles};
-use crate::support::story::summary;
+use crate::support::story::{summary, told};
 use crate::support::world::Fault;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use terrace_engine::action::Action;
+use terrace_engine::diagnostic::{Severity, has_errors};
 use terrace_engine::plan::compute::Consent;
 use terrace_engine::plan::{Change, Plan, file};
-use terrace_engine::store::Selection;
+use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, RowStatus, Selection, Write};
 use terrace_provider::{Attributes, ErrorKind, Value};
 use uuid::Uuid;
 
@@ -26,6 +27,12 @@ struct Thing {
     version: u8,
     val: u8,
     creates_first: bool,
+    /// Its name is another one: where that changes, it moves.
+    is_renamed: bool,
+    /// Changes of its value are ignored.
+    is_ignoring: bool,
+    /// It is replaced with the first of those that it reads.
+    is_triggered: bool,
     /// The keys of its instances; none for a single one.
     instances: Option<BTreeSet<char>>,
     /// Which of the things before it, in the order of the stack, it reads and comes after.
@@ -65,11 +72,28 @@ struct Edit {
     trouble: Trouble,
     /// Which object was changed or removed behind terrace's back.
     drift: Option<(prop::sample::Index, bool)>,
+    /// Which row is tainted.
+    tainted: Option<prop::sample::Index>,
+    /// What is found is recorded before anything is done about it.
+    is_recorded_first: bool,
+    /// Which of the things is worked on before the others.
+    first: Option<prop::sample::Index>,
+    /// New things are there already, and are imported.
+    is_importing: bool,
+    /// Things that are not declared any more are forgotten, and removed by somebody else.
+    is_forgetting: bool,
 }
 
 impl std::fmt::Debug for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}, drift of {:?}, then\n{}", self.trouble, self.drift, self.stack.text())
+        let Self { stack, trouble, drift, tainted, is_recorded_first, first, is_importing, is_forgetting } = self;
+        write!(
+            f,
+            "{trouble:?}, drift of {drift:?}, taint of {tainted:?}, recorded first: {is_recorded_first}, \
+             imports: {is_importing}, forgets: {is_forgetting}, {:?} before the others, then\n{}",
+            stack.address_of(*first),
+            stack.text()
+        )
     }
 }
 
@@ -78,20 +102,27 @@ fn thing() -> impl Strategy<Value = Thing> {
         prop_oneof![4 => Just("world_thing"), 1 => Just("world_data"), 2 => Just("world_note")],
         0..2_u8,
         0..3_u8,
-        prop::bool::weighted(0.3),
+        prop::array::uniform4(prop::bool::weighted(0.3)),
         prop::option::weighted(0.3, prop::collection::btree_set(prop::char::range('x', 'z'), 0..3)),
         prop::array::uniform4(prop::bool::weighted(0.4)),
         prop::array::uniform4(prop::bool::weighted(0.2)),
     )
-        .prop_map(|(ty, version, val, creates_first, instances, reads, after)| Thing {
-            ty,
-            version,
-            val,
-            creates_first,
-            instances,
-            reads,
-            after,
-        })
+        .prop_map(
+            |(ty, version, val, [creates_first, is_renamed, is_ignoring, is_triggered], instances, reads, after)| {
+                Thing {
+                    ty,
+                    version,
+                    val,
+                    creates_first,
+                    is_renamed,
+                    is_ignoring,
+                    is_triggered,
+                    instances,
+                    reads,
+                    after,
+                }
+            },
+        )
 }
 
 fn stack() -> impl Strategy<Value = Stack> {
@@ -134,7 +165,20 @@ fn trouble() -> impl Strategy<Value = Trouble> {
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let drift = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<bool>()));
-    let edit = (stack(), trouble(), drift).prop_map(|(stack, trouble, drift)| Edit { stack, trouble, drift });
+    let rarely = || prop::option::weighted(0.2, any::<prop::sample::Index>());
+    let flags = prop::array::uniform3(prop::bool::weighted(0.2));
+    let edit = (stack(), trouble(), drift, rarely(), rarely(), flags).prop_map(
+        |(stack, trouble, drift, tainted, first, [is_recorded_first, is_importing, is_forgetting])| Edit {
+            stack,
+            trouble,
+            drift,
+            tainted,
+            is_recorded_first,
+            first,
+            is_importing,
+            is_forgetting,
+        },
+    );
     prop::collection::vec(edit, 2..4)
 }
 
@@ -144,6 +188,14 @@ fn before(position: usize, of: usize, is_reversed: bool) -> Vec<usize> {
 }
 
 impl Stack {
+    /// The address of one of the things.
+    fn address_of(&self, index: Option<prop::sample::Index>) -> Option<String> {
+        let parts = self.parts.iter().enumerate().filter_map(|(number, part)| Some((number, part.as_ref()?)));
+        let addresses: Vec<String> =
+            parts.flat_map(|(number, part)| (0..RESOURCES).filter_map(move |at| part.address(number, at))).collect();
+        (!addresses.is_empty()).then(|| index.map(|index| index.get(&addresses).clone()))?
+    }
+
     fn text(&self) -> String {
         let mut text = String::from("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n");
         for (number, part) in self.parts.iter().enumerate() {
@@ -180,16 +232,34 @@ impl Stack {
     }
 }
 
+impl Thing {
+    /// What names its object; with instances, a part of that.
+    fn key(&self, component: usize, at: usize) -> String {
+        format!("{}-c{component}-r{at}-{}", self.ty, self.version)
+    }
+}
+
 impl Part {
+    /// The name of the thing at a position.
+    fn name(&self, at: usize) -> String {
+        let is_renamed = self.things[at].as_ref().is_some_and(|thing| thing.is_renamed);
+        format!("{}{at}", if is_renamed { "s" } else { "r" })
+    }
+
+    fn address(&self, component: usize, at: usize) -> Option<String> {
+        Some(format!("c{component}/{}.{}", self.things[at].as_ref()?.ty, self.name(at)))
+    }
+
     fn declaration(&self, component: usize, at: usize, thing: &Thing) -> String {
         let others = before(at, RESOURCES, self.is_reversed);
         let there = |other: &usize| self.things[*other].is_some();
         let mut read: Vec<String> = Vec::new();
-        for other in others.iter().copied().filter(there).filter(|other| thing.reads[*other]) {
+        let triggers: Vec<usize> = others.iter().copied().filter(there).filter(|other| thing.reads[*other]).collect();
+        for other in triggers.iter().copied() {
             match &self.things[other].as_ref().unwrap().instances {
-                None => read.push(format!("resources.r{other}.id")),
+                None => read.push(format!("resources.{}.id", self.name(other))),
                 Some(keys) => {
-                    read.extend(keys.iter().map(|key| format!("resources.r{other}[\"{key}\"].id")));
+                    read.extend(keys.iter().map(|key| format!("resources.{}[\"{key}\"].id", self.name(other))));
                 }
             }
         }
@@ -200,12 +270,12 @@ impl Part {
             .into_iter()
             .filter(there)
             .filter(|other| thing.after[*other])
-            .map(|other| format!("r{other}"))
+            .map(|other| self.name(other))
             .collect();
         let mut values = vec![format!("{}", thing.val)];
         values.extend(read.iter().map(|path| format!("${{{{ {path} }}}}")));
         let values: Vec<String> = values.into_iter().map(|value| format!("'{value}'")).collect();
-        let key = format!("{}-c{component}-r{at}-{}", thing.ty, thing.version);
+        let key = thing.key(component, at);
         let (repeat, key) = match &thing.instances {
             None => (String::new(), key),
             Some(keys) => {
@@ -213,13 +283,114 @@ impl Part {
                 (format!(", forEach: '${{{{ [{}] }}}}'", keys.join(", ")), format!("${{{{ each.key }}}}-{key}"))
             }
         };
-        let lifecycle = if thing.creates_first { ", lifecycle: {createBeforeDestroy: true}" } else { "" };
+        let mut lifecycle = Vec::new();
+        if thing.creates_first {
+            lifecycle.push("createBeforeDestroy: true".to_owned());
+        }
+        if thing.is_ignoring {
+            lifecycle.push("ignoreChanges: [val]".to_owned());
+        }
+        if let Some(other) = triggers.first().filter(|_| thing.is_triggered) {
+            lifecycle.push(format!("replaceTriggeredBy: [{}]", self.name(*other)));
+        }
+        let lifecycle = lifecycle.join(", ");
         format!(
-            "      - {{type: {}, name: r{at}{repeat}{lifecycle}, dependsOn: [{}], config: {{key: '{key}', val: [{}]}}}}\n",
+            "      - {{type: {}, name: {}{repeat}, lifecycle: {{{lifecycle}}}, dependsOn: [{}], config: {{key: '{key}', val: [{}]}}}}\n",
             thing.ty,
+            self.name(at),
             after.join(", "),
             values.join(", ")
         )
+    }
+}
+
+/// What a stack says of the one before it.
+#[derive(Default)]
+struct Transitions {
+    moved: Vec<String>,
+    /// The addresses that occur in those.
+    moving: Vec<String>,
+    imports: Vec<String>,
+    forget: Vec<String>,
+    /// The keys of what is there already, and of what somebody else removes.
+    made_by_hand: Vec<String>,
+    removed_by_hand: Vec<String>,
+}
+
+impl Transitions {
+    fn between(before: Option<&Stack>, edit: &Edit) -> Self {
+        let mut transitions = Self::default();
+        for (number, part) in edit.stack.parts.iter().enumerate() {
+            let Some(part) = part else { continue };
+            let before = before.and_then(|before| before.parts[number].as_ref());
+            for at in 0..RESOURCES {
+                let thing_before = before.and_then(|before| before.things[at].as_ref());
+                transitions.thing(edit, (number, at), (before, thing_before), part);
+            }
+        }
+        transitions
+    }
+
+    fn thing(
+        &mut self,
+        edit: &Edit,
+        (component, at): (usize, usize),
+        (part_before, before): (Option<&Part>, Option<&Thing>),
+        part: &Part,
+    ) {
+        let address_before = part_before.and_then(|before| before.address(component, at));
+        match (before, &part.things[at]) {
+            // Where it becomes several as well it is another thing.
+            (Some(before), Some(now))
+                if before.ty == now.ty
+                    && before.is_renamed != now.is_renamed
+                    && before.instances.is_some() == now.instances.is_some() =>
+            {
+                let (from, to) = (address_before.unwrap(), part.address(component, at).unwrap());
+                self.moved.push(format!("{{from: {from}, to: {to}}}"));
+                self.moving.extend([from, to]);
+            }
+            (None, Some(now)) if edit.is_importing && now.ty == "world_thing" && now.instances.is_none() => {
+                let key = now.key(component, at);
+                self.imports.push(format!("{{to: {}, id: {key}}}", part.address(component, at).unwrap()));
+                self.made_by_hand.push(key);
+            }
+            (Some(before), None) if edit.is_forgetting && before.ty == "world_thing" && before.instances.is_none() => {
+                self.forget.push(address_before.unwrap());
+                self.removed_by_hand.push(before.key(component, at));
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&self) -> String {
+        let list = |items: &[String]| items.join(", ");
+        format!(
+            "moved: [{}]\nimports: [{}]\nforget: [{}]\n",
+            list(&self.moved),
+            list(&self.imports),
+            list(&self.forget)
+        )
+    }
+
+    fn make(&self, story: &Story) {
+        let mut remote = story.remote();
+        for key in &self.made_by_hand {
+            let object = [("key", key.as_str()), ("val", "by hand"), ("id", "by hand")];
+            let object = object.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            if remote.objects.insert(key.clone(), object).is_none() {
+                remote.effects.push(format!("create {key}"));
+            }
+        }
+    }
+
+    fn remove(&self, story: &Story) {
+        let mut remote = story.remote();
+        for key in &self.removed_by_hand {
+            if remote.objects.remove(key).is_some() {
+                remote.effects.push(format!("delete {key}"));
+            }
+        }
     }
 }
 
@@ -228,15 +399,33 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool) {
     let mut story = Story::new();
     story.options.remove_data = removes_data;
     story.options.allow_data_loss = Consent::All;
+    let mut before: Option<Stack> = None;
     for edit in edits {
-        let text = edit.stack.text();
+        let transitions = Transitions::between(before.as_ref(), &edit);
+        let text = edit.stack.text() + &transitions.text();
         if let Some((index, is_removed)) = edit.drift {
             drift(&story, index, is_removed);
+        }
+        transitions.make(&story);
+        if let Some(index) = edit.tainted {
+            taint(&story, index).await;
         }
         meet(&mut story, &text, &edit.trouble).await;
         story.remote().faults.clear();
         for step in story.recover().await {
             assert!(!step.is_in_doubt, "{step:?}");
+        }
+        if edit.is_recorded_first {
+            story.options.refresh_only = true;
+            apply_part(&story, &text).await;
+            story.options.refresh_only = false;
+        }
+        if let Some(first) = edit.stack.address_of(edit.first) {
+            // What moves has to be among them with both its names.
+            let targets = transitions.moving.iter().chain([&first]);
+            story.options.targets = targets.map(|target| (None, target.parse().unwrap())).collect();
+            apply_part(&story, &text).await;
+            story.options.targets.clear();
         }
         let plan = story.plan(&text).await;
         check_digest(&story, &plan, &text).await;
@@ -246,13 +435,50 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool) {
         assert!(report.failed.is_empty() && report.blocked.is_empty(), "{report:?}\n{}\n{text}", summary(&plan));
         check_order(&plan, &story.log());
         story.check_second_plan(&text).await;
+        transitions.remove(&story);
         check_records(&story).await;
+        before = Some(edit.stack);
     }
     story.options.remove_data = true;
     let report = story.destroy().await;
     assert!(report.failed.is_empty(), "{report:?}");
     assert!(story.rows().await.is_empty() && story.remote().objects.is_empty());
     assert!(story.store.stacks().await.unwrap().is_empty());
+}
+
+/// Applies a plan that is not about everything; what it is about succeeds.
+async fn apply_part(story: &Story, text: &str) {
+    let (plan, diagnostics, sources) = story.try_plan(text).await;
+    let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    // Whoever declares the shared object otherwise has to be planned, too.
+    if errors.clone().next().is_some() && errors.all(|error| error.code == "shared_conflict") {
+        return;
+    }
+    assert!(!has_errors(&diagnostics), "{}\n{text}", told(&diagnostics, &sources));
+    let plan = plan.unwrap();
+    let report = story.apply_plan(&plan).await.unwrap_or_else(|error| panic!("{error}\n{}\n{text}", summary(&plan)));
+    assert!(report.failed.is_empty() && report.blocked.is_empty(), "{report:?}\n{}\n{text}", summary(&plan));
+}
+
+/// Marks one of the rows as one that has to be made anew.
+async fn taint(story: &Story, index: prop::sample::Index) {
+    let mut rows = Vec::new();
+    for stack in story.store.stacks().await.unwrap() {
+        rows.extend(story.store.rows(&stack, &Selection::All).await.unwrap());
+    }
+    rows.retain(|row| row.status == RowStatus::Ready && row.deposed.is_none());
+    if rows.is_empty() {
+        return;
+    }
+    let row = rows.swap_remove(index.index(rows.len()));
+    let operation = Uuid::now_v7();
+    let stacks = vec![row.stack.clone()];
+    let new = NewOperation { id: operation, kind: "taint".to_owned(), stacks, actor: "a test".to_owned() };
+    story.store.begin(&new).await.unwrap();
+    let expected = row.generation;
+    let write = Write::Put { row: Box::new(Row { status: RowStatus::Tainted, ..row }), expected };
+    let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
+    story.store.commit(&[], &[Record::Write { operation, write }, end]).await.unwrap();
 }
 
 fn drift(story: &Story, index: prop::sample::Index, is_removed: bool) {
