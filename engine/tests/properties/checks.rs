@@ -1,0 +1,75 @@
+//! What holds after every edit: of the plan, of the order of calls, of what is recorded.
+
+use crate::support::Story;
+use crate::support::journal::doubles;
+use std::collections::{BTreeMap, BTreeSet};
+use terrace_engine::action::Action;
+use terrace_engine::plan::{Change, Plan, file};
+use terrace_engine::store::Selection;
+use terrace_provider::{Attributes, Value};
+
+/// Two plans of one thing say the same.
+pub(super) async fn check_digest(story: &Story, plan: &Plan, text: &str) {
+    let again = story.plan(text).await;
+    assert_ne!(plan.id, again.id);
+    assert_eq!(file::digest(plan, &story.seal).unwrap(), file::digest(&again, &story.seal).unwrap());
+}
+
+fn key_of(attributes: Option<&Attributes>) -> Option<&str> {
+    attributes?.get("key").and_then(Value::as_str)
+}
+
+/// Calls are in an order that the dependencies allow.
+pub(super) fn check_order(plan: &Plan, log: &[String]) {
+    let made = |change: &Change| {
+        let key = key_of(change.after.as_ref().map(|after| &after.attributes))?;
+        log.iter().position(|call| *call == format!("create {key}") || *call == format!("update {key}"))
+    };
+    let removed = |change: &Change| {
+        let key = key_of(change.prior.as_ref().map(|prior| &prior.attributes))?;
+        log.iter().position(|call| *call == format!("delete {key}"))
+    };
+    let current = || plan.changes().map(|(_, change)| change).filter(|change| change.deposed.is_none());
+    let changes: BTreeMap<String, &Change> = current().map(|change| (change.address.to_string(), change)).collect();
+    let by_address = |address: &terrace_engine::address::Address| changes.get(&address.to_string()).copied();
+    for change in current() {
+        if let (Some(made), Some(removed)) = (made(change), removed(change)) {
+            let is_create_first = change.action == Action::ReplaceCreateFirst;
+            assert_eq!(made < removed, is_create_first, "{}: {log:?}", change.address);
+        }
+        for needed in change.depends_on.iter().filter_map(by_address) {
+            if let (Some(first), Some(then)) = (made(needed), made(change)) {
+                assert!(first < then, "{} before {}: {log:?}", needed.address, change.address);
+            }
+        }
+        let recorded = change.prior.iter().flat_map(|prior| &prior.dependencies);
+        for needed in recorded.filter_map(by_address) {
+            if let (Some(first), Some(then)) = (removed(change), removed(needed)) {
+                assert!(first < then, "{} goes before {}: {log:?}", change.address, needed.address);
+            }
+            // What is deleted first uses nothing any more while it is made anew.
+            let moves_on = change.action != Action::Replace && needed.action == Action::ReplaceCreateFirst;
+            if let (Some(first), Some(then), true) = (made(change), removed(needed), moves_on) {
+                assert!(first < then, "{} moves on before {} goes: {log:?}", change.address, needed.address);
+            }
+        }
+    }
+}
+
+/// Every object has its row and every row its object; nothing was made twice; nothing is open.
+pub(super) async fn check_records(story: &Story) {
+    let effects = story.remote().effects.clone();
+    assert!(doubles(&effects).is_empty(), "{effects:?}");
+    let mut recorded = BTreeSet::new();
+    for stack in story.store.stacks().await.unwrap() {
+        assert!(story.store.open_intents(&stack, &Selection::All).await.unwrap().is_empty());
+        for row in story.store.rows(&stack, &Selection::All).await.unwrap() {
+            if row.address.ty != "world_note" {
+                let opened = terrace_engine::record::open(row, &story.seal).unwrap();
+                recorded.insert(opened.prior.identity["key"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    let objects: BTreeSet<String> = story.remote().objects.keys().cloned().collect();
+    assert_eq!(recorded, objects, "rows and objects");
+}

@@ -1,0 +1,95 @@
+//! What becomes of things from one stack to the next: they move, are there already, are left to somebody else.
+
+use super::Edit;
+use super::stack::{Part, RESOURCES, Stack, Thing};
+use crate::support::Story;
+
+/// What a stack says of the one before it.
+#[derive(Default)]
+pub(super) struct Transitions {
+    moved: Vec<String>,
+    /// The addresses that occur in those.
+    pub(super) moving: Vec<String>,
+    imports: Vec<String>,
+    forget: Vec<String>,
+    /// The keys of what is there already, and of what somebody else removes.
+    made_by_hand: Vec<String>,
+    removed_by_hand: Vec<String>,
+}
+
+impl Transitions {
+    pub(super) fn between(before: Option<&Stack>, edit: &Edit) -> Self {
+        let mut transitions = Self::default();
+        for (number, part) in edit.stack.parts.iter().enumerate() {
+            let Some(part) = part else { continue };
+            let before = before.and_then(|before| before.parts[number].as_ref());
+            for at in 0..RESOURCES {
+                let thing_before = before.and_then(|before| before.things[at].as_ref());
+                transitions.thing(edit, (number, at), (before, thing_before), part);
+            }
+        }
+        transitions
+    }
+
+    fn thing(
+        &mut self,
+        edit: &Edit,
+        (component, at): (usize, usize),
+        (part_before, before): (Option<&Part>, Option<&Thing>),
+        part: &Part,
+    ) {
+        let address_before = part_before.and_then(|before| before.address(component, at));
+        match (before, &part.things[at]) {
+            // Where it becomes several as well it is another thing.
+            (Some(before), Some(now))
+                if before.ty == now.ty
+                    && before.is_renamed != now.is_renamed
+                    && before.instances.is_some() == now.instances.is_some() =>
+            {
+                let (from, to) = (address_before.unwrap(), part.address(component, at).unwrap());
+                self.moved.push(format!("{{from: {from}, to: {to}}}"));
+                self.moving.extend([from, to]);
+            }
+            (None, Some(now)) if edit.is_importing && now.ty == "world_thing" && now.instances.is_none() => {
+                let key = now.key(component, at);
+                self.imports.push(format!("{{to: {}, id: {key}}}", part.address(component, at).unwrap()));
+                self.made_by_hand.push(key);
+            }
+            (Some(before), None) if edit.is_forgetting && before.ty == "world_thing" && before.instances.is_none() => {
+                self.forget.push(address_before.unwrap());
+                self.removed_by_hand.push(before.key(component, at));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let list = |items: &[String]| items.join(", ");
+        format!(
+            "moved: [{}]\nimports: [{}]\nforget: [{}]\n",
+            list(&self.moved),
+            list(&self.imports),
+            list(&self.forget)
+        )
+    }
+
+    pub(super) fn make(&self, story: &Story) {
+        let mut remote = story.remote();
+        for key in &self.made_by_hand {
+            let object = [("key", key.as_str()), ("val", "by hand"), ("id", "by hand")];
+            let object = object.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            if remote.objects.insert(key.clone(), object).is_none() {
+                remote.effects.push(format!("create {key}"));
+            }
+        }
+    }
+
+    pub(super) fn remove(&self, story: &Story) {
+        let mut remote = story.remote();
+        for key in &self.removed_by_hand {
+            if remote.objects.remove(key).is_some() {
+                remote.effects.push(format!("delete {key}"));
+            }
+        }
+    }
+}
