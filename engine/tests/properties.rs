@@ -16,7 +16,7 @@ use terrace_engine::diagnostic::{Severity, has_errors};
 use terrace_engine::plan::compute::Consent;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, RowStatus, Selection, Write};
 use terrace_provider::ErrorKind;
-use transitions::Transitions;
+use transitions::{Names, Transitions};
 use uuid::Uuid;
 
 /// What goes wrong before an edit arrives.
@@ -104,8 +104,9 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool) {
     story.options.remove_data = removes_data;
     story.options.allow_data_loss = Consent::All;
     let mut before: Option<Stack> = None;
+    let mut names = Names::new();
     for edit in edits {
-        let transitions = Transitions::between(before.as_ref(), &edit);
+        let transitions = Transitions::between(before.as_ref(), &edit, &mut names);
         let text = edit.stack.text() + &transitions.text();
         if let Some((index, is_removed)) = edit.drift {
             drift(&story, index, is_removed);

@@ -3,6 +3,10 @@
 use super::Edit;
 use super::stack::{Part, RESOURCES, Stack, Thing};
 use crate::support::Story;
+use std::collections::BTreeMap;
+
+/// The last address of each thing, by its place, its type and whether it has instances.
+pub(super) type Names = BTreeMap<(usize, usize, &'static str, bool), String>;
 
 /// What a stack says of the one before it.
 #[derive(Default)]
@@ -18,17 +22,30 @@ pub(super) struct Transitions {
 }
 
 impl Transitions {
-    pub(super) fn between(before: Option<&Stack>, edit: &Edit) -> Self {
+    pub(super) fn between(before: Option<&Stack>, edit: &Edit, names: &mut Names) -> Self {
         let mut transitions = Self::default();
         for (number, part) in edit.stack.parts.iter().enumerate() {
             let Some(part) = part else { continue };
             let before = before.and_then(|before| before.parts[number].as_ref());
             for at in 0..RESOURCES {
                 let thing_before = before.and_then(|before| before.things[at].as_ref());
+                transitions.rename(names, (number, at), part);
                 transitions.thing(edit, (number, at), (before, thing_before), part);
             }
         }
         transitions
+    }
+
+    /// What has another name than the last time moves, be it that only its data was left of it since.
+    fn rename(&mut self, names: &mut Names, (component, at): (usize, usize), part: &Part) {
+        let Some(thing) = &part.things[at] else { return };
+        let to = part.address(component, at).unwrap();
+        // Where it becomes several it is another thing.
+        let name = (component, at, thing.ty, thing.instances.is_some());
+        if let Some(from) = names.insert(name, to.clone()).filter(|from| *from != to) {
+            self.moved.push(format!("{{from: {from}, to: {to}}}"));
+            self.moving.extend([from, to]);
+        }
     }
 
     fn thing(
@@ -40,16 +57,6 @@ impl Transitions {
     ) {
         let address_before = part_before.and_then(|before| before.address(component, at));
         match (before, &part.things[at]) {
-            // Where it becomes several as well it is another thing.
-            (Some(before), Some(now))
-                if before.ty == now.ty
-                    && before.is_renamed != now.is_renamed
-                    && before.instances.is_some() == now.instances.is_some() =>
-            {
-                let (from, to) = (address_before.unwrap(), part.address(component, at).unwrap());
-                self.moved.push(format!("{{from: {from}, to: {to}}}"));
-                self.moving.extend([from, to]);
-            }
             (None, Some(now)) if edit.is_importing && now.ty == "world_thing" && now.instances.is_none() => {
                 let key = now.key(component, at);
                 self.imports.push(format!("{{to: {}, id: {key}}}", part.address(component, at).unwrap()));
