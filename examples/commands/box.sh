@@ -3,7 +3,7 @@
 #
 # A box is a file named by the resource's address: that is what `find` still knows after a call whose outcome was lost.
 set -eu
-address=$(sed 's/^{"address":"\([^"]*\)".*/\1/')
+address=$(sed 's/^{"address":"\(\([^"\\]\|\\.\)*\)".*/\1/')
 box=boxes/$(printf '%s' "$address" | tr -c 'A-Za-z0-9_.@-' '_').json
 case $1 in
 create | update)
