@@ -117,6 +117,10 @@ impl Progress {
                 self.remove(stack, address);
                 self.say(&format!("{address}: failed to {}: {error}", action.word()));
             }
+            Event::CheckFailed { stack, address, action, error } => {
+                self.remove(stack, address);
+                self.say(&format!("{address}: {}, and a check of it fails: {error}", done(*action)));
+            }
             Event::Stopping { running } => self.say(&format!("waiting for {}", counted(*running, "running call"))),
         }
     }

@@ -64,6 +64,17 @@ pub enum Event {
         /// Why.
         error: String,
     },
+    /// A call succeeded and its outcome is durable, and a check of what it left does not hold.
+    CheckFailed {
+        /// The stack.
+        stack: StackId,
+        /// The resource.
+        address: Address,
+        /// What was done.
+        action: Action,
+        /// What the check says.
+        error: String,
+    },
     /// The user asked to stop: what runs is waited for.
     Stopping {
         /// How many calls still run.

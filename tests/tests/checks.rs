@@ -69,7 +69,7 @@ fn a_check_that_waits_fails_its_step_and_what_comes_after_it() {
     --- stderr
     local_value.seed: created after [duration]
     local_file.note: creating...
-    local_file.note: failed to create: another seed
+    local_file.note: created, and a check of it fails: another seed
 
     error: demo@local:local_file.note: another seed
 

@@ -21,6 +21,19 @@ fn a_saved_plan_is_applied_without_the_descriptor_and_without_a_question() {
 }
 
 #[test]
+fn a_saved_plan_without_changes_does_not_claim_that_all_is_as_it_was() {
+    let project = Project::with_stack(FILE);
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    planned(&project);
+    project.write("out/a", "changed since");
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 0
+    --- stdout
+    Nothing to do: the saved plan has no changes.
+    ");
+}
+
+#[test]
 fn a_plan_is_spent_by_its_application() {
     let project = Project::with_stack(FILE);
     planned(&project);

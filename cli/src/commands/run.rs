@@ -129,12 +129,15 @@ impl Run<'_> {
         self.context.ui.confirm(question, "look at the plan, then pass `--auto-approve`")
     }
 
-    /// Says that there is nothing to do.
+    /// Says that a saved plan changes nothing. What is there was looked at when it was made, not now.
     ///
     /// # Errors
     /// When standard output cannot be written.
     pub(super) fn say_nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
-        self.show(plan, &Sources::default(), &[])
+        if self.is_json() {
+            return presentation::plan_lines(self.context.ui, plan);
+        }
+        self.context.ui.print("Nothing to do: the saved plan has no changes.\n")
     }
 
     /// Applies a plan and tells what came of it.

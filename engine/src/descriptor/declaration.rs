@@ -228,7 +228,12 @@ pub(super) fn unknown_name<'a>(
     if known.clone().next().is_none() {
         return diagnostic.hint(format!("there are no {what} here: remove `{}`", name.value));
     }
-    let hint = (told < HELPED).then(|| did_you_mean(&name.value, known.clone())).flatten();
+    // As terraform names a resource: by type and name.
+    let last = name.value.rsplit('.').next().filter(|last| *last != name.value).unwrap_or_default();
+    let hint = match known.clone().find(|candidate| *candidate == last) {
+        Some(plain) => Some(format!("did you mean `{plain}`?")),
+        None => (told < HELPED).then(|| did_you_mean(&name.value, known.clone())).flatten(),
+    };
     diagnostic.hint(format!("the {what} are {}", listed(known.take(20)))).maybe_hint(hint)
 }
 

@@ -222,7 +222,7 @@ fn faults_of_a_stack_are_told_with_a_place_and_a_hint() {
         &format!("{HEAD}resources:\n  - 7\n  - {{type: local_value}}\n  - {{name: x y, type: 7}}\n"),
         &format!("{HEAD}resources:\n  - {{type: t_a, name: in, confg: {{}}, checks: [], config: [1], when: 1}}\n"),
         &format!(
-            "{HEAD}resources:\n  - {{type: t_a, name: b, key: x, adopt: always, dependsOn: [c, 1], lifecycle: {{ignoreChanges: [x], preventDestroy: 'yes'}}}}\n"
+            "{HEAD}resources:\n  - {{type: t_a, name: b, key: x, adopt: always, dependsOn: [c, t_a.b, 1], lifecycle: {{ignoreChanges: [x], preventDestroy: 'yes'}}}}\n"
         ),
         &format!(
             "{HEAD}resources:\n  - {{type: t_a, name: b, timeouts: {{create: 30, update: 5 minutes, red: 1s}}}}\n"

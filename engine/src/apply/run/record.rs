@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
                 if let Some(failed) = outcome.failed_check {
                     let Failed { stack, address, action, error, .. } = failed.clone();
                     self.fail(step, failed, false);
-                    return Event::StepFailed { stack, address, action, error };
+                    return Event::CheckFailed { stack, address, action, error };
                 }
                 self.complete(step);
                 let action = match (change.action, prepared.action) {
