@@ -166,6 +166,16 @@ impl Project {
         self.run(["apply", "stack.yaml", "--auto-approve", "-q"])
     }
 
+    /// Applies `stack.yaml` by way of a saved plan: what is printed is what came of it, without the plan.
+    ///
+    /// # Panics
+    /// When it cannot be planned.
+    #[must_use]
+    pub fn apply_saved(&self) -> Ran {
+        self.run(["plan", "stack.yaml", "--out", "plan"]).done();
+        self.run(["apply", "plan", "-q"])
+    }
+
     /// The second plan is empty and changes nothing.
     ///
     /// # Panics

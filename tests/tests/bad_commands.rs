@@ -7,7 +7,7 @@ fn failed(create: &str, more: &str) -> Ran {
         "resources:\n  - type: local_command\n    name: bad\n{more}    config:\n      create: {create}\n      \
          find: [echo, 'null']\n  - {{type: local_file, name: beside, config: {{path: out/beside, content: a}}}}\n"
     ));
-    let ran = project.apply().with_code(3);
+    let ran = project.apply_saved().with_code(3);
     assert_eq!(project.read("out/beside"), "a", "what has nothing to do with it goes on");
     assert_eq!(project.run(["leases", "list"]).done().stdout, "");
     ran
@@ -20,18 +20,9 @@ fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
          create: [sh, -c, 'echo $$ > pid; read line < gate']\n      find: [echo, 'null']\n",
     );
     assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
-    snapshot!(project.apply(), @r#"
+    snapshot!(project.apply_saved(), @"
     exit: 3
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_command.bad
-          + create = ["sh", "-c", "echo $$ > pid; read line < gate"]
-          + find   = ["echo", "null"]
-          + output = (known after apply)
-          + id     = (known after apply)
-
-    Plan: 1 to add, 0 to change, 0 to destroy.
 
     Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed)
     --- stderr
@@ -39,7 +30,7 @@ fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
     error: demo@local:local_command.bad: no answer within 1 s
 
     hint: give the resource a longer `timeouts`, or look at what keeps the provider busy
-    "#);
+    ");
     let pid = project.read("pid");
     let process = std::path::Path::new("/proc").join(pid.trim());
     terrace_tests::until("the program is gone", || !process.exists());
@@ -47,58 +38,22 @@ fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
 
 #[test]
 fn a_command_that_prints_without_end_is_stopped() {
-    snapshot!(failed("[sh, -c, 'head -c 104857600 /dev/zero']", ""), @r#"
+    snapshot!(failed("[sh, -c, 'head -c 104857600 /dev/zero']", ""), @"
     exit: 3
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_command.bad
-          + create = ["sh", "-c", "head -c 104857600 /dev/zero"]
-          + find   = ["echo", "null"]
-          + output = (known after apply)
-          + id     = (known after apply)
-      + local_file.beside
-          + path        = "out/beside"
-          + content     = "a"
-          + mode        = "0644"
-          + sensitive   = false
-          + makeParents = true
-          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
-          + size        = 1
-          + id          = "out/beside"
-
-    Plan: 2 to add, 0 to change, 0 to destroy.
 
     Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed)
     --- stderr
 
     error: demo@local:local_command.bad: `create` printed more than 16 MiB and was stopped
-    "#);
+    ");
 }
 
 #[test]
 fn a_command_that_prints_no_json_says_what_it_printed() {
-    snapshot!(failed("[sh, -c, 'echo created it']", ""), @r#"
+    snapshot!(failed("[sh, -c, 'echo created it']", ""), @"
     exit: 3
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_command.bad
-          + create = ["sh", "-c", "echo created it"]
-          + find   = ["echo", "null"]
-          + output = (known after apply)
-          + id     = (known after apply)
-      + local_file.beside
-          + path        = "out/beside"
-          + content     = "a"
-          + mode        = "0644"
-          + sensitive   = false
-          + makeParents = true
-          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
-          + size        = 1
-          + id          = "out/beside"
-
-    Plan: 2 to add, 0 to change, 0 to destroy.
 
     Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed)
     --- stderr
@@ -107,28 +62,10 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
       expected value at line 1 column 1
 
     hint: print messages for people on standard error
-    "#);
-    snapshot!(failed("['true']", ""), @r#"
+    ");
+    snapshot!(failed("['true']", ""), @"
     exit: 3
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_command.bad
-          + create = ["true"]
-          + find   = ["echo", "null"]
-          + output = (known after apply)
-          + id     = (known after apply)
-      + local_file.beside
-          + path        = "out/beside"
-          + content     = "a"
-          + mode        = "0644"
-          + sensitive   = false
-          + makeParents = true
-          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
-          + size        = 1
-          + id          = "out/beside"
-
-    Plan: 2 to add, 0 to change, 0 to destroy.
 
     Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed)
     --- stderr
@@ -136,28 +73,10 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     error: demo@local:local_command.bad: `create` printed nothing on its standard output: expected one JSON object
 
     hint: print messages for people on standard error
-    "#);
-    snapshot!(failed("[sh, -c, 'echo [1]']", ""), @r#"
+    ");
+    snapshot!(failed("[sh, -c, 'echo [1]']", ""), @"
     exit: 3
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_command.bad
-          + create = ["sh", "-c", "echo [1]"]
-          + find   = ["echo", "null"]
-          + output = (known after apply)
-          + id     = (known after apply)
-      + local_file.beside
-          + path        = "out/beside"
-          + content     = "a"
-          + mode        = "0644"
-          + sensitive   = false
-          + makeParents = true
-          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
-          + size        = 1
-          + id          = "out/beside"
-
-    Plan: 2 to add, 0 to change, 0 to destroy.
 
     Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed)
     --- stderr
@@ -165,32 +84,14 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     error: demo@local:local_command.bad: `create` printed a list on its standard output: expected one JSON object
 
     hint: print messages for people on standard error
-    "#);
+    ");
 }
 
 #[test]
 fn a_command_that_is_not_there_or_dies_says_so() {
-    snapshot!(failed("[no-such-program, create]", ""), @r#"
+    snapshot!(failed("[no-such-program, create]", ""), @"
     exit: 3
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_command.bad
-          + create = ["no-such-program", "create"]
-          + find   = ["echo", "null"]
-          + output = (known after apply)
-          + id     = (known after apply)
-      + local_file.beside
-          + path        = "out/beside"
-          + content     = "a"
-          + mode        = "0644"
-          + sensitive   = false
-          + makeParents = true
-          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
-          + size        = 1
-          + id          = "out/beside"
-
-    Plan: 2 to add, 0 to change, 0 to destroy.
 
     Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed)
     --- stderr
@@ -198,55 +99,19 @@ fn a_command_that_is_not_there_or_dies_says_so() {
     error: demo@local:local_command.bad: `create` cannot be started: there is no program `no-such-program`
 
     hint: install it, or write its path; no shell is involved
-    "#);
-    snapshot!(failed("[sh, -c, 'kill -9 $$']", ""), @r#"
+    ");
+    snapshot!(failed("[sh, -c, 'kill -9 $$']", ""), @"
     exit: 3
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_command.bad
-          + create = ["sh", "-c", "kill -9 $$"]
-          + find   = ["echo", "null"]
-          + output = (known after apply)
-          + id     = (known after apply)
-      + local_file.beside
-          + path        = "out/beside"
-          + content     = "a"
-          + mode        = "0644"
-          + sensitive   = false
-          + makeParents = true
-          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
-          + size        = 1
-          + id          = "out/beside"
-
-    Plan: 2 to add, 0 to change, 0 to destroy.
 
     Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed)
     --- stderr
 
     error: demo@local:local_command.bad: `create` was ended by a signal (signal: 9 (SIGKILL))
-    "#);
-    snapshot!(failed("[sh, -c, 'echo first >&2; echo last words >&2; exit 7']", ""), @r#"
+    ");
+    snapshot!(failed("[sh, -c, 'echo first >&2; echo last words >&2; exit 7']", ""), @"
     exit: 3
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_command.bad
-          + create = ["sh", "-c", "echo first >&2; echo last words >&2; exit 7"]
-          + find   = ["echo", "null"]
-          + output = (known after apply)
-          + id     = (known after apply)
-      + local_file.beside
-          + path        = "out/beside"
-          + content     = "a"
-          + mode        = "0644"
-          + sensitive   = false
-          + makeParents = true
-          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
-          + size        = 1
-          + id          = "out/beside"
-
-    Plan: 2 to add, 0 to change, 0 to destroy.
 
     Applied with failures. Resources: 1 added, 0 changed, 0 destroyed. (1 done, 1 failed)
     --- stderr
@@ -254,7 +119,7 @@ fn a_command_that_is_not_there_or_dies_says_so() {
     error: demo@local:local_command.bad: `create` failed with exit code 7: last words
       first
       last words
-    "#);
+    ");
 }
 
 #[test]

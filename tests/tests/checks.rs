@@ -119,25 +119,12 @@ fn a_check_of_a_stack_warns() {
        ·              ────────────────────────────────────────
        ╰────
     "#);
-    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "-q"]), @r#"
+    snapshot!(project.apply_saved(), @"
     exit: 0
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_file.note
-          + path        = "note.txt"
-          + content     = "text"
-          + mode        = "0644"
-          + sensitive   = false
-          + makeParents = true
-          + sha256      = "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1"
-          + size        = 4
-          + id          = "note.txt"
-
-    Plan: 1 to add, 0 to change, 0 to destroy.
 
     Apply complete! Resources: 1 added, 0 changed, 0 destroyed.
-    "#);
+    ");
     project.run(["plan", "stack.yaml"]).done().says("No changes.").says("another digest");
     // What is known after apply only is told then.
     let text = "resources:\n  - {type: local_value, name: seed, config: {input: 1}}\n\

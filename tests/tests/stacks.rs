@@ -206,22 +206,9 @@ fn a_file_of_somebody_else_is_not_taken_silently() {
     let project =
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: mine}}\n");
     project.write("a.txt", "theirs");
-    snapshot!(project.apply(), @r#"
+    snapshot!(project.apply_saved(), @"
     exit: 3
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
-
-      + local_file.a
-          + path        = "a.txt"
-          + content     = "mine"
-          + mode        = "0644"
-          + sensitive   = false
-          + makeParents = true
-          + sha256      = "3fd30542fe3f61b14bd4a4b2dc0b6fb30fa6f63ebce52dd1778aaa8c4dc02cff"
-          + size        = 4
-          + id          = "a.txt"
-
-    Plan: 1 to add, 0 to change, 0 to destroy.
 
     Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed)
     --- stderr
@@ -230,7 +217,7 @@ fn a_file_of_somebody_else_is_not_taken_silently() {
 
     hint: to take it over: set `adopt: ifExists` on the resource
     hint: to record it as it is: `terrace import demo@local:local_file.a a.txt`
-    "#);
+    ");
     assert_eq!(project.read("a.txt"), "theirs");
 }
 
