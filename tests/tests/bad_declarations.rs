@@ -446,3 +446,13 @@ fn a_duration_that_no_clock_can_show_is_refused() {
     For more information, try '--help'.
     ");
 }
+
+#[test]
+fn one_file_under_two_ways_of_writing_its_path_is_one_object() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n  \
+         - {type: local_file, name: b, config: {path: ./out//a, content: two}}\n",
+    );
+    let ran = project.run(["plan", "stack.yaml"]).with_code(1);
+    ran.says("demo@local:local_file.a and demo@local:local_file.b name one object: id \"out/a\"");
+}

@@ -132,16 +132,7 @@ impl Checker<'_> {
         let data = self.answers(declarations);
         for visit in order {
             if let Visit::Lookup(lookup) = visit {
-                let outputs = ComponentOutputs::new();
-                let scope = PlanScope {
-                    facts: &facts,
-                    resources: &values,
-                    data: &data,
-                    outputs: &outputs,
-                    stacks: None,
-                    each: None,
-                    own: None,
-                };
+                let scope = PlanScope { resources: &values, data: &data, ..scope(&facts, None) };
                 self.arguments(declarations, lookup, &scope);
             }
             let Visit::Block(block) = visit else { continue };
@@ -150,16 +141,7 @@ impl Checker<'_> {
             let value = self.resource(declaration, ty, &facts, &values, &data);
             values.insert(declaration.name.value.clone(), value);
         }
-        let outputs = ComponentOutputs::new();
-        let scope = PlanScope {
-            facts: &facts,
-            resources: &values,
-            data: &data,
-            outputs: &outputs,
-            stacks: None,
-            each: None,
-            own: None,
-        };
+        let scope = PlanScope { resources: &values, data: &data, ..scope(&facts, None) };
         for output in &declarations.outputs {
             self.evaluate(&output.value, &scope);
         }
@@ -173,19 +155,9 @@ impl Checker<'_> {
         values: &ResourceValues,
         data: &LookupValues,
     ) -> BlockValue {
-        let outputs = ComponentOutputs::new();
-        let plain =
-            PlanScope { facts, resources: values, data, outputs: &outputs, stacks: None, each: None, own: None };
+        let plain = PlanScope { resources: values, data, ..scope(facts, None) };
         let each = declaration.for_each.as_ref().map(|template| self.first_item(template, &plain));
-        let scope = PlanScope {
-            facts,
-            resources: values,
-            data,
-            outputs: &outputs,
-            stacks: None,
-            each: each.as_ref(),
-            own: None,
-        };
+        let scope = PlanScope { resources: values, data, ..scope(facts, each.as_ref()) };
         for template in
             [&declaration.when, &declaration.key, &declaration.provider, &declaration.shared].into_iter().flatten()
         {

@@ -85,45 +85,61 @@ pub struct Computed {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// What planning gathers of all stacks.
+pub(super) struct Draft {
+    pub(super) shared: SharedRows,
+    pub(super) named: Named,
+    pub(super) reads: Vec<Read>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+impl Draft {
+    fn of(planner: &Planner<'_>) -> Self {
+        Self {
+            shared: SharedRows::of(&planner.environment.name),
+            named: Named::default(),
+            reads: Vec::new(),
+            diagnostics: Vec::new(),
+        }
+    }
+}
+
 impl Planner<'_> {
     /// Plans what the stacks describe.
     ///
     /// # Errors
     /// When the store cannot be read or what it holds cannot be opened.
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
-        let mut diagnostics = Vec::new();
-        let mut reads = Vec::new();
-        let mut named = Named::default();
-        let mut shared = SharedRows::of(&self.environment.name);
+        let mut draft = Draft::of(self);
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
         let order = others::order(self, stacks);
         // What stacks of a loop would read of each other is unknown.
         let is_ordered = order.is_ok();
         let order = order.unwrap_or_else(|found| {
-            diagnostics.extend(found);
+            draft.diagnostics.extend(found);
             (0..stacks.len()).collect()
         });
         let mut planned: Vec<(usize, StackPlan, LettingGo)> = Vec::new();
         for at in order {
             let Some(stack) = stacks.get(at) else { continue };
-            named.declare(stack);
+            draft.named.declare(stack);
             let (plan, lets_go) = if self.options.refresh_only {
-                self.observe_stack(stack, &mut shared, &mut named, &mut reads, &mut diagnostics).await?
+                self.observe_stack(stack, &mut draft).await?
             } else {
                 let before = planned.iter().filter(|_| is_ordered).map(|(_, plan, _)| (&plan.stack, plan)).collect();
-                let found = others::find(self, stack, &run, &before, &mut diagnostics).await?;
-                self.plan_stack(stack, found, &mut shared, &mut named, &mut reads, &mut diagnostics).await?
+                let found = others::find(self, stack, &run, &before, &mut draft.diagnostics).await?;
+                self.plan_stack(stack, found, &mut draft).await?
             };
             planned.push((at, plan, lets_go));
         }
         planned.sort_by_key(|(at, ..)| *at);
         let (mut plans, letting_go): (Vec<_>, Vec<_>) =
             planned.into_iter().map(|(_, plan, lets_go)| (plan, lets_go)).unzip();
-        self.plan_shared(&mut shared, &mut plans, &letting_go, &mut reads, &mut diagnostics).await?;
-        self.check_named(named, &plans, &mut diagnostics);
-        replacement::order(self.registry, &mut plans, &mut diagnostics);
+        self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
+        self.check_named(&plans, &mut draft);
+        replacement::order(self.registry, &mut plans, &mut draft.diagnostics);
         let mode = if self.options.refresh_only { Mode::RefreshOnly } else { Mode::Apply };
-        self.finish(mode, plans, reads, origin, diagnostics).await
+        self.finish(mode, plans, draft.reads, origin, draft.diagnostics).await
     }
 
     /// Plans the removal of stacks, or of the chosen components of them. Needs the state only.
@@ -144,34 +160,29 @@ impl Planner<'_> {
         described: &[CompiledStack],
         origin: Origin,
     ) -> Result<Computed, PlanFailure> {
-        let mut diagnostics = Vec::new();
+        let mut draft = Draft::of(self);
         let mut plans = Vec::new();
-        let mut reads = Vec::new();
-        let mut named = Named::default();
-        let mut shared = SharedRows::of(&self.environment.name);
         let mut letting_go = Vec::new();
         for stack in stacks {
-            let (mut plan, lets_go) =
-                self.destroy_stack(stack, &mut shared, &mut named, &mut reads, &mut diagnostics).await?;
-            plan.changes.extend(self.remove_unrecorded(stack, described, &mut reads, &mut diagnostics).await?);
+            let (mut plan, lets_go) = self.destroy_stack(stack, &mut draft).await?;
+            plan.changes.extend(self.remove_unrecorded(stack, described, &mut draft).await?);
             plans.push(plan);
             letting_go.push(lets_go);
         }
-        self.plan_shared(&mut shared, &mut plans, &letting_go, &mut reads, &mut diagnostics).await?;
-        self.check_named(named, &plans, &mut diagnostics);
-        self.finish(Mode::Destroy, plans, reads, origin, diagnostics).await
+        self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
+        self.check_named(&plans, &mut draft);
+        self.finish(Mode::Destroy, plans, draft.reads, origin, draft.diagnostics).await
     }
 
     /// Plans what becomes of owners, and of shared objects that nobody owns any more. Who lets go is asked once it is
     /// known who declares what, in whichever stack of the plan.
     async fn plan_shared(
         &self,
-        shared: &mut SharedRows,
         plans: &mut [StackPlan],
         letting_go: &[LettingGo],
-        reads: &mut Vec<Read>,
-        diagnostics: &mut Vec<Diagnostic>,
+        draft: &mut Draft,
     ) -> Result<(), PlanFailure> {
+        let Draft { shared, reads, diagnostics, .. } = draft;
         for (plan, lets_go) in plans.iter_mut().zip(letting_go) {
             plan.owners = shared.release(&plan.stack, &|component, address| lets_go.covers(component, address));
         }
@@ -202,7 +213,8 @@ impl Planner<'_> {
     }
 
     /// Reports names that lead nowhere. With other errors not everything that there is was planned, so it is not known.
-    fn check_named(&self, mut named: Named, plans: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
+    fn check_named(&self, plans: &[StackPlan], draft: &mut Draft) {
+        let Draft { named, diagnostics, .. } = draft;
         if Named::is_asked(self) && !has_errors(diagnostics) {
             plans.iter().for_each(|plan| named.plan(plan));
             named.check(self, diagnostics);
@@ -213,11 +225,9 @@ impl Planner<'_> {
         &self,
         compiled: &CompiledStack,
         found: others::Found,
-        shared: &mut SharedRows,
-        named: &mut Named,
-        reads: &mut Vec<Read>,
-        diagnostics: &mut Vec<Diagnostic>,
+        draft: &mut Draft,
     ) -> Result<(StackPlan, LettingGo), PlanFailure> {
+        let Draft { shared, named, reads, diagnostics } = draft;
         let stack = &compiled.stack;
         let faults = lookup::check(compiled, &self.options.components, self.registry);
         diagnostics.extend(faults.diagnostics.iter().cloned());
@@ -275,14 +285,8 @@ impl Planner<'_> {
         Ok((plan, lets_go))
     }
 
-    async fn destroy_stack(
-        &self,
-        stack: &StackId,
-        shared: &mut SharedRows,
-        named: &mut Named,
-        reads: &mut Vec<Read>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Result<(StackPlan, LettingGo), PlanFailure> {
+    async fn destroy_stack(&self, stack: &StackId, draft: &mut Draft) -> Result<(StackPlan, LettingGo), PlanFailure> {
+        let Draft { shared, named, reads, diagnostics } = draft;
         let recorded = self.recorded_components(stack).await?;
         let mut loaded = refresh::rows(self, stack, &self.selection()).await?;
         named.record(stack, loaded.rows.keys());

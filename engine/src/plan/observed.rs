@@ -1,16 +1,12 @@
 //! Plans that only record what is found: no change of a descriptor, nothing done about drift.
 
-use super::asked::Named;
 use super::choice::{Choice, LettingGo};
-use super::compute::{PlanFailure, Planner};
+use super::compute::{Draft, PlanFailure, Planner};
 use super::refresh::{self, DeposedRow, Loaded, LoadedRow};
-use super::shared::SharedRows;
 use super::{After, Change, ComponentPlan, Part, StackPlan, moved, orphans};
 use crate::action::{Action, Reason};
 use crate::address::Address;
 use crate::compile::CompiledStack;
-use crate::diagnostic::Diagnostic;
-use crate::store::Read;
 use std::collections::BTreeMap;
 use terrace_provider::schema::Timeouts;
 
@@ -19,11 +15,9 @@ impl Planner<'_> {
     pub(super) async fn observe_stack(
         &self,
         compiled: &CompiledStack,
-        shared: &mut SharedRows,
-        named: &mut Named,
-        reads: &mut Vec<Read>,
-        diagnostics: &mut Vec<Diagnostic>,
+        draft: &mut Draft,
     ) -> Result<(StackPlan, LettingGo), PlanFailure> {
+        let Draft { shared, named, reads, diagnostics } = draft;
         let stack = &compiled.stack;
         let recorded = self.recorded_components(stack).await?;
         let mut choice = Choice::of_descriptor(self, compiled);

@@ -4,7 +4,7 @@ use super::{Change, StackPlan};
 use crate::diagnostic::Diagnostic;
 use crate::registry::Registry;
 use std::collections::HashMap;
-use terrace_provider::Attributes;
+use terrace_provider::{Attributes, ResourceType, Value};
 
 /// Reports the resources of a plan that name the same object of the same provider instance.
 pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
@@ -12,24 +12,18 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
         let Some(after) = change.after.as_ref().filter(|_| change.action.leaves_object()) else { continue };
         let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
-        let Some(identity) = ty.identity_of(&after.attributes).filter(|identity| !identity.is_empty()) else {
+        let names = names(ty, &after.attributes);
+        let key = |name: &Name| (change.provider.as_str(), ty.name, name.key.clone());
+        let same = names.iter().find_map(|name| Some((name, *first.get(&key(name))?)));
+        let Some((name, (other_stack, other))) = same else {
+            first.extend(names.iter().map(|name| (key(name), (stack, change))));
             continue;
         };
-        let key = (change.provider.as_str(), ty.name, named(&identity));
-        let Some((other_stack, other)) = first.get(&key).copied() else {
-            first.insert(key, (stack, change));
-            continue;
-        };
-        let names: Vec<String> = identity.iter().map(|(name, value)| format!("{name} {value:?}")).collect();
         let mut diagnostic = Diagnostic::error(
             "one_object_twice",
             format!(
                 "{}:{} and {}:{} name one object: {}",
-                other_stack.stack,
-                other.address,
-                stack.stack,
-                change.address,
-                names.join(", ")
+                other_stack.stack, other.address, stack.stack, change.address, name.shown
             ),
         );
         for place in [&change.place, &other.place].into_iter().flatten() {
@@ -39,6 +33,25 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
     }
 }
 
-fn named(identity: &Attributes) -> String {
-    identity.values().map(|value| value.to_revealed_json().to_string()).collect::<Vec<_>>().join("/")
+/// One of the names of an object.
+struct Name {
+    key: String,
+    shown: String,
+}
+
+/// What names an object: how it is written, and its id, where that is known before the object is there. Two ways of
+/// writing may lead to one id.
+fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
+    let Some(identity) = ty.identity_of(attributes).filter(|identity| !identity.is_empty()) else { return Vec::new() };
+    let id = attributes
+        .get("id")
+        .filter(|id| id.as_str().is_some())
+        .map(|id| Attributes::from([("id".to_owned(), id.clone())]));
+    let text = |parts: &Attributes, json: fn(&Value) -> serde_json::Value| {
+        parts.iter().map(|(name, value)| format!("{name} {}", json(value))).collect::<Vec<_>>().join(", ")
+    };
+    std::iter::once(identity)
+        .chain(id)
+        .map(|parts| Name { key: text(&parts, Value::to_revealed_json), shown: text(&parts, Value::to_json) })
+        .collect()
 }

@@ -3,7 +3,7 @@
 //! Their descriptor says what they are made of. It is planned as if whatever is there were to be taken over; what is
 //! found goes, what is not found was never there.
 
-use super::compute::{PlanFailure, Planner};
+use super::compute::{Draft, PlanFailure, Planner};
 use super::options::Options;
 use super::ours::Managed;
 use super::resource::protected;
@@ -23,9 +23,9 @@ impl Planner<'_> {
         &self,
         stack: &StackId,
         described: &[CompiledStack],
-        reads: &mut Vec<Read>,
-        diagnostics: &mut Vec<Diagnostic>,
+        draft: &mut Draft,
     ) -> Result<Vec<Change>, PlanFailure> {
+        let Draft { reads, diagnostics, .. } = draft;
         let Some(compiled) = described.iter().find(|compiled| compiled.stack == *stack) else { return Ok(Vec::new()) };
         let unknown = self.unknown_components(compiled).await?;
         if unknown.is_empty() {

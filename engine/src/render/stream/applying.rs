@@ -79,9 +79,8 @@ impl Applying {
                 let message = format!("{address}: {} done after {} s", action.word(), took.as_secs());
                 vec![told(Level::Info, "apply_complete", message, hook, at)]
             }
-            Event::StepFailed { stack, address, action, error } | Event::CheckFailed { stack, address, action, error } => {
-                self.failed(stack, address, *action, error, at)
-            }
+            Event::StepFailed { stack, address, action, error }
+            | Event::CheckFailed { stack, address, action, error } => self.failed(stack, address, *action, error, at),
         }
     }
 
