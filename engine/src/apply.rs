@@ -56,6 +56,8 @@ pub struct Applier {
     pub patience: Duration,
     /// Who asks, for people.
     pub actor: String,
+    /// Plans may be old: objects are looked at once more before they are updated.
+    pub looks_again: bool,
 }
 
 /// A plan could not be applied, or not to the end.

@@ -34,6 +34,28 @@ fn a_saved_plan_without_changes_does_not_claim_that_all_is_as_it_was() {
 }
 
 #[test]
+fn what_somebody_changed_since_the_plan_is_not_overwritten() {
+    let project = Project::with_stack(FILE);
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    project.edit("stack.yaml", "content: one", "content: two");
+    planned(&project);
+    project.write("out/a", "theirs");
+    snapshot!(project.run(["apply", "plan", "-q"]), @"
+    exit: 3
+    --- stdout
+
+    Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed)
+    --- stderr
+
+    error: demo@local:local_file.a: `content`, `sha256`, `size` of the object changed since the plan was made, so nothing was called
+
+    hint: plan again: the new plan shows what is there now
+    ");
+    assert_eq!(project.read("out/a"), "theirs");
+    project.run(["plan", "stack.yaml"]).done().says("drifted").says("1 to change");
+}
+
+#[test]
 fn a_plan_is_spent_by_its_application() {
     let project = Project::with_stack(FILE);
     planned(&project);

@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     }
     let planning = &arguments.planning;
     let project = compile(context, &files, &planning.choice, planning.plaintext_secrets)?;
-    let run = Run { context, arguments, signals, settings: &project.settings, world: &project.world };
+    let run = Run { context, arguments, signals, settings: &project.settings, world: &project.world, is_saved: false };
     // When nobody can say yes nothing may change, not even what recovery would record. A state that is not there yet
     // has nothing to recover: it is made once there is something to record.
     let is_new = is_missing(&project.settings.state);
@@ -83,7 +83,7 @@ async fn apply_saved(
     let environment = settings.environment(Some(Asked::word(&plan.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
     let store = store(&settings, Access::ReadWrite).await?;
-    let run = Run { context, arguments, signals, settings: &settings, world: &world };
+    let run = Run { context, arguments, signals, settings: &settings, world: &world, is_saved: true };
     if plan.mode != Mode::Destroy && !plan.has_changes() {
         run.say_nothing_to_do(&plan)?;
         return Ok(Exit::Done);

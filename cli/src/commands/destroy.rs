@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
         );
     }
     let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets)?;
-    let run = Run { context, arguments, signals, settings: &removal.settings, world: &removal.world };
+    let run = Run { context, arguments, signals, settings: &removal.settings, world: &removal.world, is_saved: false };
     let access = if run.can_proceed() { Access::ReadWrite } else { Access::ReadOnly };
     let store = store(&removal.settings, access).await?;
     if run.can_proceed() {

@@ -40,6 +40,8 @@ pub(super) struct Run<'a> {
     pub(super) signals: &'a Signals,
     pub(super) settings: &'a Settings,
     pub(super) world: &'a World,
+    /// The plan comes from a file.
+    pub(super) is_saved: bool,
 }
 
 /// Looks into what a crash cut off, before anything is planned on top of it.
@@ -188,6 +190,7 @@ impl Run<'_> {
             parallelism: usize::from(self.arguments.parallelism),
             patience: self.settings.patience,
             actor: self.settings.actor.clone(),
+            looks_again: self.is_saved,
         };
         let applied = ticking(&progress, applier.apply(plan, Uuid::now_v7())).await;
         let report = match applied {

@@ -106,7 +106,7 @@ async fn call_provider(
         }
         StepAction::Update => {
             let Some(recorded) = recorded else { return failure(prepared, no_prior(), Vec::new(), None) };
-            if let Err(error) = unchanged::check(&*session, ty, prepared, &recorded).await {
+            if let Err(error) = unchanged::check(applier, &*session, ty, prepared, &recorded).await {
                 return failure(prepared, error, Vec::new(), None);
             }
             match deadline::changing(timeout, session.update(ty, &call, &recorded, &prepared.planned)).await {
@@ -120,7 +120,7 @@ async fn call_provider(
         }
         StepAction::Delete => {
             let Some(recorded) = recorded else { return failure(prepared, no_prior(), Vec::new(), None) };
-            if let Err(error) = unchanged::check(&*session, ty, prepared, &recorded).await {
+            if let Err(error) = unchanged::check(applier, &*session, ty, prepared, &recorded).await {
                 return failure(prepared, error, Vec::new(), None);
             }
             match deadline::changing(timeout, session.delete(ty, &call, &recorded)).await {

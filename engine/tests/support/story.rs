@@ -229,6 +229,7 @@ impl Story {
             parallelism: self.parallelism,
             patience: Duration::ZERO,
             actor: "a test".to_owned(),
+            looks_again: false,
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) async fn run(
     let environment = settings.environment(Some(Asked::word(&stack.environment)), context.ui)?;
     let world = World::new(&settings, environment, false, context.ui)?;
     let asked = asked(arguments);
-    let run = Run { context, arguments: &asked, signals, settings: &settings, world: &world };
+    let run = Run { context, arguments: &asked, signals, settings: &settings, world: &world, is_saved: false };
     let is_applied = arguments.out.is_none() && run.can_proceed();
     if is_applied {
         recover_first(&run, &store, &stack, &BTreeSet::new()).await?;

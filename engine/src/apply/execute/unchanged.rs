@@ -1,6 +1,7 @@
-//! Before a call that could destroy data: the object has to be as the plan saw it. Somebody may have filled or changed
-//! it since, and no plan showed that to anybody.
+//! Before a call that could destroy data, and before each update of a plan that may be old: the object has to be as the
+//! plan saw it. Somebody may have filled or changed it since, and no plan showed that to anybody.
 
+use super::super::Applier;
 use super::Prepared;
 use crate::deadline;
 use crate::diff::changed_attributes;
@@ -8,11 +9,12 @@ use crate::record;
 use crate::store::StepAction;
 use terrace_provider::{DataAmount, ErrorKind, ProviderError, Recorded, ResourceType, Session};
 
-/// Looks at an object that holds data once more. What was consented to is not asked again.
+/// Looks at an object once more. What was consented to is not asked again.
 ///
 /// # Errors
 /// When it is not as the plan says, or cannot be looked at.
 pub(super) async fn check(
+    applier: &Applier,
     session: &dyn Session,
     ty: &ResourceType,
     prepared: &Prepared,
@@ -21,7 +23,7 @@ pub(super) async fn check(
     let change = &prepared.change;
     let timeout = change.timeouts.read;
     let loss = change.data_loss.as_ref();
-    if !ty.holds_data || loss.is_some_and(|loss| loss.is_allowed) {
+    if !(ty.holds_data || applier.looks_again) || loss.is_some_and(|loss| loss.is_allowed) {
         return Ok(());
     }
     if prepared.action == StepAction::Update
