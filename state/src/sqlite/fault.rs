@@ -14,6 +14,7 @@ struct Fault {
     number: usize,
 }
 
+#[expect(clippy::disallowed_methods, reason = "no setting of the command line leads here")]
 static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
     let text = std::env::var("TERRACE_FAULT").ok()?;
     let (how, number) = text.split_once(':')?;
