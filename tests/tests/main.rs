@@ -16,6 +16,7 @@ mod commands; // every command that looks into what was done
 mod concurrency; // two at once: the same component waits or is refused, different ones run together
 mod console; // expressions against what is described and recorded
 mod crash; // killed before and after an effect, and at any moment: no orphan, no double
+mod data_loss; // data goes only where the plan showed it and somebody consented
 mod doctor; // what is wrong, and how to mend it
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real

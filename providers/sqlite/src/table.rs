@@ -49,13 +49,7 @@ impl Table {
     /// # Errors
     /// `InvalidInput` at what SQLite could not hold, or could hold only as something else.
     pub(crate) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
-        let columns_path = Path::attribute("columns");
-        let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
-        let columns: Vec<Column> = columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| Column::from_value(column, &columns_path.index(index)))
-            .collect::<Result<_, _>>()?;
+        let columns = Self::columns_of(attributes)?;
         let unique = attributes.get("unique").and_then(Value::as_list).unwrap_or_default();
         let table = Self {
             name: optional_text(attributes, "name").unwrap_or_default(),
@@ -68,14 +62,19 @@ impl Table {
         Ok(table)
     }
 
-    /// The column of that name.
-    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.iter().find(|column| identifier::is_same(&column.name, name))
+    /// Reads the columns alone, where other attributes may be unknown.
+    ///
+    /// # Errors
+    /// `InvalidInput` at the column that SQLite could not hold.
+    pub(crate) fn columns_of(attributes: &Attributes) -> Result<Vec<Column>, ProviderError> {
+        let path = Path::attribute("columns");
+        let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
+        columns.iter().enumerate().map(|(index, column)| Column::from_value(column, &path.index(index))).collect()
     }
 
-    /// The column that a column of this table was before, in the given older table.
-    pub(crate) fn former<'a>(old: &'a Self, column: &Column) -> Option<&'a Column> {
-        old.column(&column.name).or_else(|| old.column(column.previous_name.as_deref()?))
+    /// The column of that name.
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        Column::of_name(&self.columns, name)
     }
 
     /// The attributes, in the order of the schema.
@@ -149,6 +148,15 @@ impl Table {
 }
 
 impl Column {
+    fn of_name<'a>(columns: &'a [Self], name: &str) -> Option<&'a Self> {
+        columns.iter().find(|column| identifier::is_same(&column.name, name))
+    }
+
+    /// The column that this one was before, of the given older ones.
+    pub(crate) fn former<'a>(&self, old: &'a [Self]) -> Option<&'a Self> {
+        Self::of_name(old, &self.name).or_else(|| Self::of_name(old, self.previous_name.as_deref()?))
+    }
+
     fn from_value(value: &Value, path: &Path) -> Result<Self, ProviderError> {
         let empty = Map::new();
         let entries = value.as_map().unwrap_or(&empty);

@@ -2,7 +2,7 @@
 
 use super::super::values::Values;
 use super::super::{Applier, Failed};
-use super::{Prepared, failed, resource_type};
+use super::{Prepared, failed, resource_type, unchanged};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::descriptor::CheckTime;
@@ -142,6 +142,9 @@ async fn plan_again(
     let mut breaches = contract::result_agrees_with_plan(ty, planned_before, &observed);
     if !again.replace_paths.is_empty() {
         breaches.push("the object would have to be replaced".to_owned());
+    }
+    if let (Some(loss), Some(recorded)) = (&again.data_loss, recorded.as_ref().filter(|_| !is_new)) {
+        breaches.extend(unchanged::unseen_loss(&*session, ty, change, recorded, loss).await);
     }
     match breaches.first() {
         None => Ok(Planned { attributes: again.planned, private: again.private }),

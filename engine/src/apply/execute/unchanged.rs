@@ -5,9 +5,10 @@ use super::super::Applier;
 use super::Prepared;
 use crate::deadline;
 use crate::diff::changed_attributes;
+use crate::plan::Change;
 use crate::record;
 use crate::store::StepAction;
-use terrace_provider::{DataAmount, ErrorKind, ProviderError, Recorded, ResourceType, Session};
+use terrace_provider::{DataAmount, DataLoss, ErrorKind, ProviderError, Recorded, ResourceType, Session};
 
 /// Looks at an object once more. What was consented to is not asked again.
 ///
@@ -48,6 +49,35 @@ pub(super) async fn check(
         }
     }
     Ok(())
+}
+
+/// What a change would destroy that the plan did not show and nobody consented to, in words: it was not known then.
+pub(super) async fn unseen_loss(
+    session: &dyn Session,
+    ty: &ResourceType,
+    change: &Change,
+    recorded: &Recorded,
+    loss: &DataLoss,
+) -> Option<String> {
+    let allowed = change.data_loss.as_ref().filter(|shown| shown.is_allowed).map(|shown| &shown.reasons);
+    let unseen: Vec<&str> = loss
+        .reasons
+        .iter()
+        .filter(|reason| allowed.is_none_or(|shown| !shown.contains(reason)))
+        .map(String::as_str)
+        .collect();
+    if unseen.is_empty() {
+        return None;
+    }
+    let amount = match deadline::reading(change.timeouts.read, session.count_data(ty, recorded)).await {
+        Ok(DataAmount::Empty) => return None,
+        Ok(DataAmount::Some(amount)) => amount,
+        Ok(DataAmount::Unknown) | Err(_) => "an unknown amount of data".to_owned(),
+    };
+    Some(format!(
+        "{amount} would be lost, which the plan did not show: {}; plan again: what it waited for is known now",
+        unseen.join(", ")
+    ))
 }
 
 fn moved(what: &str) -> ProviderError {

@@ -51,7 +51,7 @@ fn present(connection: &Connection, name: &str) -> Result<(Table, Comments), Fai
 fn rename_columns(connection: &Connection, wanted: &Table) -> Result<(), Failure> {
     let (present, _) = present(connection, &wanted.name)?;
     for column in &wanted.columns {
-        let Some(former) = Table::former(&present, column).filter(|former| former.name != column.name) else {
+        let Some(former) = column.former(&present.columns).filter(|former| former.name != column.name) else {
             continue;
         };
         let statement = format!(

@@ -1,21 +1,24 @@
 //! What a change of a table would do: the schema's answer, and the data that would be lost.
 
-use super::Table;
+use super::{Column, Table};
 use crate::declared_type::is_narrower;
 use crate::identifier::is_same;
-use terrace_provider::{DataLoss, PlannedChange, ProposedChange, ProviderError};
+use terrace_provider::{DataLoss, PlannedChange, ProposedChange, ProviderError, Value};
 
 /// Plans a table.
 ///
 /// # Errors
 /// `InvalidInput` when the configured table is one that SQLite cannot hold.
 pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> Result<PlannedChange, ProviderError> {
-    if planned.planned.values().any(|value| value.has_unknown()) {
-        // Judged again by the call itself, when all is known.
+    if planned.planned.get("columns").is_some_and(Value::has_unknown) {
+        // Planned again when they are known, before anything is called.
         return Ok(planned);
     }
-    let wanted = Table::from_attributes(&planned.planned)?;
-    let Some(old) = change.prior.and_then(|prior| Table::from_attributes(&prior.attributes).ok()) else {
+    let wanted = match planned.planned.values().any(Value::has_unknown) {
+        true => Table::columns_of(&planned.planned)?,
+        false => Table::from_attributes(&planned.planned)?.columns,
+    };
+    let Some(old) = change.prior.and_then(|prior| Table::columns_of(&prior.attributes).ok()) else {
         return Ok(planned);
     };
     let reasons = losses(&old, &wanted);
@@ -25,12 +28,11 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
     Ok(planned)
 }
 
-/// What goes when one table becomes the other, in words.
-fn losses(old: &Table, new: &Table) -> Vec<String> {
+/// What goes when the columns of a table become others, in words.
+fn losses(old: &[Column], new: &[Column]) -> Vec<String> {
     let mut reasons = Vec::new();
-    for (position, column) in old.columns.iter().enumerate() {
-        let successor =
-            new.columns.iter().find(|now| Table::former(old, now).is_some_and(|was| is_same(&was.name, &column.name)));
+    for (position, column) in old.iter().enumerate() {
+        let successor = new.iter().find(|now| now.former(old).is_some_and(|was| is_same(&was.name, &column.name)));
         match successor {
             Some(now) if is_narrower(&now.ty, &column.ty) => {
                 reasons.push(format!("column {} is narrowed from {} to {}", now.name, column.ty, now.ty));
@@ -38,9 +40,9 @@ fn losses(old: &Table, new: &Table) -> Vec<String> {
             Some(_) => {}
             None => {
                 // Same type, same position: a person who renamed a column sees exactly this.
-                let likely = new.columns.get(position).filter(|now| {
-                    Table::former(old, now).is_none() && crate::declared_type::is_same(&now.ty, &column.ty)
-                });
+                let likely = new
+                    .get(position)
+                    .filter(|now| now.former(old).is_none() && crate::declared_type::is_same(&now.ty, &column.ty));
                 reasons.push(match likely {
                     Some(now) => format!(
                         "column {} is dropped; if {} is its new name, say `previousName: {}`",

@@ -1,0 +1,75 @@
+//! Data goes only where the plan showed it and somebody consented, also where the plan did not know all.
+
+use terrace_tests::Project;
+
+/// A table whose columns and comment come from values of the stack.
+fn stack(more: &str, columns: &str, comment: &str) -> String {
+    format!(
+        "resources:\n  - {{type: local_value, name: columns, config: {{input: {columns}}}}}\n  \
+         - {{type: local_value, name: comment, config: {{input: {comment}}}}}\n  \
+         - type: sqlite_table\n    name: table\n{more}    config:\n      path: shop.db\n      name: DEMO\n      "
+    )
+}
+
+const BOTH: &str = "[{name: A, type: INTEGER}, {name: B, type: TEXT}]";
+const ONE: &str = "[{name: A, type: INTEGER}]";
+const COLUMNS_UNKNOWN: &str = "columns: ${{ resources.columns.output }}\n";
+
+fn filled() -> Project {
+    let project = Project::with_stack(&(stack("", BOTH, "one") + COLUMNS_UNKNOWN));
+    project.apply().done();
+    sql(&project, "INSERT INTO DEMO VALUES (1, 'precious')");
+    project
+}
+
+fn sql(project: &Project, statement: &str) {
+    rusqlite::Connection::open(project.path("shop.db")).unwrap().execute_batch(statement).unwrap();
+}
+
+fn precious(project: &Project) -> String {
+    let connection = rusqlite::Connection::open(project.path("shop.db")).unwrap();
+    connection.query_row("SELECT B FROM DEMO", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn columns_known_after_apply_only_destroy_nothing_that_no_plan_showed() {
+    let project = filled();
+    project.write_stack(&(stack("", ONE, "one") + COLUMNS_UNKNOWN));
+    project.run(["plan", "stack.yaml"]).done();
+    let ran = project.apply().with_code(3);
+    ran.says("1 row would be lost, which the plan did not show: column B is dropped");
+    assert_eq!(precious(&project), "precious");
+    // What it waited for is known now: the plan shows the loss, and asks.
+    project.apply().with_code(4).says("column B is dropped");
+    assert_eq!(precious(&project), "precious");
+    project.run(["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn a_loss_of_known_columns_is_shown_whatever_else_is_unknown() {
+    let project = filled();
+    let columns = format!("columns: {ONE}\n      comment: ${{{{ resources.comment.output }}}}\n");
+    project.write_stack(&(stack("", BOTH, "two") + &columns));
+    project.run(["plan", "stack.yaml"]).done().says("destroys data");
+    project.apply().with_code(4).says("column B is dropped");
+    assert_eq!(precious(&project), "precious");
+}
+
+#[test]
+fn a_table_of_somebody_else_loses_nothing_that_no_plan_showed() {
+    let project = Project::new();
+    sql(&project, "CREATE TABLE DEMO (A INTEGER, B TEXT); INSERT INTO DEMO VALUES (1, 'precious')");
+    project.write_stack(&(stack("    adopt: ifExists\n", ONE, "one") + COLUMNS_UNKNOWN));
+    project.apply().with_code(3).says("1 row would be lost");
+    assert_eq!(precious(&project), "precious");
+}
+
+#[test]
+fn an_empty_table_changes_without_a_question() {
+    let project = filled();
+    sql(&project, "DELETE FROM DEMO");
+    project.write_stack(&(stack("", ONE, "one") + COLUMNS_UNKNOWN));
+    project.apply().done();
+    project.assert_settled("stack.yaml", &[]);
+}
