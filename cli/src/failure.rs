@@ -142,9 +142,8 @@ impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         match &error {
             FileError::Value(_) => Self::new(error.to_string()).hint(KEY_HINT),
-            FileError::Damaged(_) | FileError::OtherFormat { .. } => {
-                Self::new(error.to_string()).hint("plan again with this terrace")
-            }
+            FileError::Damaged(_) => Self::new(error.to_string()).hint("plan again with this terrace"),
+            FileError::OtherFormat { .. } => Self::refused(error.to_string()).hint("plan again with this terrace"),
         }
     }
 }

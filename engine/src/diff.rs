@@ -29,7 +29,6 @@ pub fn changed_attributes(before: &Attributes, after: &Attributes) -> Vec<Path> 
     names.filter(|name| !is_same(before.get(*name), after.get(*name))).map(|name| Path::attribute(name)).collect()
 }
 
-/// True when nothing changes; null counts as absent.
 /// The attributes that differ between what is recorded and what is planned. Write-only ones are never recorded: their
 /// change is told by detectors.
 #[must_use]
@@ -40,6 +39,7 @@ pub fn changed_from_recorded(ty: &ResourceType, recorded: &Attributes, planned: 
     changed_attributes(recorded, planned).into_iter().filter(|path| !is_write_only(path)).collect()
 }
 
+/// True when nothing changes; null counts as absent.
 pub(crate) fn is_same(before: Option<&Value>, after: Option<&Value>) -> bool {
     match (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null())) {
         (Some(before), Some(after)) => before.is_same_as(after),

@@ -9,6 +9,7 @@
 //! saved plan keeps), `saved` (templates as JSON).
 
 mod bridge;
+mod budget;
 pub mod capture;
 mod compile;
 mod evaluate;

@@ -16,6 +16,7 @@ pub(crate) mod doubt;
 pub mod file;
 pub(crate) mod ignored;
 mod import;
+pub(crate) mod key;
 mod lookup;
 mod moved;
 mod observed;

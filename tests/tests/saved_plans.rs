@@ -126,6 +126,16 @@ fn a_change_elsewhere_does_not_make_a_plan_stale() {
 }
 
 #[test]
+fn a_plan_of_another_format_is_refused() {
+    let project = Project::with_stack(FILE);
+    planned(&project);
+    let text = project.read("plan");
+    let (before, after) = text.split_once("\"terrace_plan\":").unwrap();
+    project.write("plan", format!("{before}\"terrace_plan\":9{after}"));
+    project.run(["apply", "plan"]).with_code(4).says("the plan file has format 9").says("plan again with this terrace");
+}
+
+#[test]
 fn a_plan_of_another_state_is_refused() {
     let project = Project::with_stack(FILE);
     project.apply().done();

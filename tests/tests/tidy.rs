@@ -38,9 +38,21 @@ fn is_test(path: &Path) -> bool {
 /// The lines that are code and no test: comments and what follows `#[cfg(test)]` are left out.
 fn code(path: &Path) -> Vec<(usize, String)> {
     let text = text(path);
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned()));
-    let code = lines.take_while(|(_, line)| line.trim() != "#[cfg(test)]");
-    code.filter(|(_, line)| !line.trim_start().starts_with("//")).collect()
+    let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.to_owned()));
+    let mut code = Vec::new();
+    while let Some((number, line)) = lines.next() {
+        if line.trim() == "#[cfg(test)]" {
+            // The item that follows is for tests: one line, or up to the bracket of the same depth.
+            let depth = line.len() - line.trim_start().len();
+            lines.find(|(_, line)| {
+                let is_here = line.len() - line.trim_start().len() == depth;
+                is_here && (line.ends_with(';') || line.trim() == "}")
+            });
+        } else if !line.trim_start().starts_with("//") {
+            code.push((number, line));
+        }
+    }
+    code
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod deposed;
 
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
+use crate::plan::key::{RowKey, row_key};
 use crate::plan::{Change, Part, Plan, StackPlan};
 use blocks::{Blocks, is_own};
 use deposed::Deposed;
@@ -356,14 +357,14 @@ fn successor(stack: &StackPlan, deposed: usize) -> Option<&Change> {
 /// name is needed, and those that go and were made after such a one. All others wait until nothing can use them any
 /// more; these cannot, for what uses them may need the replacement.
 fn removed_early(plan: &Plan) -> Early<'_> {
-    let mut made_after: HashMap<Row<'_>, Vec<Object<'_>>> = HashMap::new();
+    let mut made_after: HashMap<RowKey<'_>, Vec<Object<'_>>> = HashMap::new();
     let mut waiting: Vec<Object<'_>> = Vec::new();
     for (stack, of_stack) in plan.stacks.iter().enumerate() {
         for (at, change) in of_stack.changes.iter().enumerate() {
             let object = object_of(stack, change);
             if is_removed(change) {
                 for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
-                    made_after.entry(row_of(stack, needed)).or_default().push(object);
+                    made_after.entry(row_key(stack, needed)).or_default().push(object);
                 }
             }
             let is_in_the_way = change.deposed.is_some() && successor(of_stack, at).is_some();
@@ -383,21 +384,14 @@ fn removed_early(plan: &Plan) -> Early<'_> {
     early
 }
 
-/// A row of a plan: the position of its stack, none for what is shared, and its address.
-type Row<'p> = (Option<usize>, &'p Address);
-
 /// An object of a plan: its row, and its key when it is deposed.
-type Object<'p> = (Row<'p>, Option<&'p str>);
+type Object<'p> = (RowKey<'p>, Option<&'p str>);
 
 /// Objects that go early.
 type Early<'p> = HashSet<Object<'p>>;
 
-fn row_of(stack: usize, address: &Address) -> Row<'_> {
-    ((!address.is_shared()).then_some(stack), address)
-}
-
 fn object_of(stack: usize, change: &Change) -> Object<'_> {
-    (row_of(stack, &change.address), change.deposed.as_deref())
+    (row_key(stack, &change.address), change.deposed.as_deref())
 }
 
 /// The blocks that are depended on as a whole, with the steps of their instances.

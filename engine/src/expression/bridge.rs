@@ -5,6 +5,7 @@
 //! comparing, testing, ordering, indexing, iterating, calling a function, deciding a condition. CEL cannot learn
 //! anything of a value without one of these, so a result computed without a touch does not depend on the unknown.
 
+use super::budget;
 use base64::Engine as _;
 use cel::ExecutionError;
 use cel::common::ast::operators;
@@ -220,7 +221,11 @@ fn from_map(map: &CelMap<'_>) -> Result<Map, String> {
 /// The items of a list as they are, the keys of a map sorted: so that walking over a map says the same every time.
 pub(super) fn in_order<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let Some(range) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
-    let Some(map) = range.downcast_ref::<CelMap>() else { return Ok(range) };
+    let Some(map) = range.downcast_ref::<CelMap>() else {
+        budget::charge_value(range.as_ref())?;
+        return Ok(range);
+    };
+    budget::charge(map.inner().len())?;
     let mut keys: Vec<&CelMapKey<'v>> = map.inner().keys().collect();
     keys.sort_unstable();
     let keys = keys.into_iter().map(|key| -> Box<dyn Val + 'v> {
@@ -239,6 +244,9 @@ pub(super) fn not_a_map<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<Co
     let Some(operand) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
     match operand.downcast_ref::<CelMap>() {
         Some(_) => Err(ExecutionError::no_such_overload(operators::ADD, vec!["map".to_owned()])),
-        None => Ok(operand),
+        None => {
+            budget::charge_value(operand.as_ref())?;
+            Ok(operand)
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! So evaluation hands over exactly what an expression reads (never a whole component because of one field), reads it
 //! only when CEL gets there (`has(a.b) ? a.b : "none"`), and knows what was read.
 
+use super::budget;
 use super::functions::{self, Style, environment};
 use super::path::{self, is_type_name};
 use super::stack::with_stack;
@@ -174,9 +175,7 @@ impl Reader<'_> {
                 self.depth += 3;
                 self.visit(&mut comprehension.iter_range)?;
                 self.visit(&mut comprehension.accu_init)?;
-                if !matches!(comprehension.iter_range.expr, Expr::List(_)) {
-                    wrap(&mut comprehension.iter_range, IN_ORDER);
-                }
+                wrap(&mut comprehension.iter_range, IN_ORDER);
                 let outer = self.bound.len();
                 self.bound.extend([comprehension.iter_var.clone(), comprehension.accu_var.clone()]);
                 self.bound.extend(comprehension.iter_var2.clone());
@@ -208,6 +207,7 @@ impl Reader<'_> {
             None => self.check_name(&call.func_name, Style::Global, at)?,
         }
         call.args.iter_mut().try_for_each(|argument| self.visit(argument))?;
+        charged(call);
         if let (operators::ADD, Some(right)) = (call.func_name.as_str(), call.args.get_mut(1))
             && !matches!(right.expr, Expr::List(_) | Expr::Literal(_))
         {
@@ -288,6 +288,18 @@ impl Reader<'_> {
             _ => at,
         }
     }
+}
+
+/// Calls that may make much become those that tell how much beforehand.
+fn charged(call: &mut CallExpr) {
+    match (call.target.as_deref().map(namespace), call.func_name.as_str()) {
+        (Some(None), "replace") => call.func_name = budget::REPLACE.to_owned(),
+        (Some(None), "join") => call.func_name = budget::JOIN.to_owned(),
+        (Some(Some("lists")), "range") => (call.target, call.func_name) = (None, "range".to_owned()),
+        _ => return,
+    }
+    // As a plain function: the crate looks a method up by the type of its target.
+    call.args.splice(0..0, call.target.take().map(|target| *target));
 }
 
 /// Puts a call around a node.

@@ -1,6 +1,7 @@
 //! One expression against one scope.
 
 use super::bridge::{self, Touched};
+use super::budget::with_budget;
 use super::compile::{Cel, Program, Use};
 use super::failure::{self, Failure};
 use super::functions::Functions;
@@ -28,7 +29,7 @@ impl Expression {
                 Ok(read) => Ok(read.value.into_owned()),
                 Err(missing) => Err(Failure::from(missing)),
             },
-            Program::Cel(program) => with_stack(program.stack, || program.evaluate(scope, functions))
+            Program::Cel(program) => with_stack(program.stack, || with_budget(|| program.evaluate(scope, functions)))
                 .unwrap_or_else(|| Err(Failure::new("there is no memory for a computation this deep"))),
         };
         answer.map_err(|failure| self.diagnose("expression_failed", failure.message).maybe_hint(failure.hint))

@@ -1,6 +1,7 @@
 //! Why an expression has no value, in words of its author, and without a value that is sensitive.
 
 use super::Missing;
+use super::budget;
 use super::compile::Use;
 use cel::ExecutionError;
 
@@ -70,6 +71,9 @@ pub(super) fn describe(
             Failure::new("a value cannot be a key").hint("keys are text, whole numbers or true/false")
         }
         ExecutionError::DuplicateKey(_) => Failure::new("a map has the same key twice"),
+        ExecutionError::FunctionError { function, message } if function == budget::NAME => {
+            Failure::new(message.clone()).hint("let it walk over less")
+        }
         ExecutionError::FunctionError { function, .. } if is_sensitive => {
             Failure::new(format!("`{function}` does not accept its arguments"))
                 .hint("the details are not shown, because a sensitive value is among them")

@@ -11,9 +11,10 @@ mod serialise;
 pub use registry::{FUNCTIONS, FunctionDoc, Style};
 
 use super::bridge::{self, Touched};
+use super::budget;
 use super::compile::{IN_ORDER, NOT_A_MAP};
 use crate::diagnostic::did_you_mean;
-use cel::common::types::DYN_TYPE;
+use cel::common::types::{DYN_TYPE, Type};
 use cel::common::value::CowVal;
 use cel::{Context, DeclarationError, Env, ExecutionError, FunctionContext, extensions};
 use std::collections::BTreeMap;
@@ -41,7 +42,16 @@ fn extended() -> Result<Env, DeclarationError> {
     environment.add_extension(extensions::math)?;
     environment.add_overload(IN_ORDER, "in_order", vec![DYN_TYPE], bridge::in_order)?;
     environment.add_overload(NOT_A_MAP, "not_a_map", vec![DYN_TYPE], bridge::not_a_map)?;
+    environment.add_overload(budget::REPLACE, "replace", dynamic(3), budget::replace)?;
+    environment.add_overload(budget::REPLACE, "replace_n", dynamic(4), budget::replace)?;
+    environment.add_overload(budget::JOIN, "join", vec![DYN_TYPE], budget::join)?;
+    environment.add_overload(budget::JOIN, "join_separator", dynamic(2), budget::join)?;
     Ok(environment)
+}
+
+/// Arguments of any type: what they are is looked at when they are there.
+fn dynamic(count: usize) -> Vec<Type> {
+    std::iter::repeat_with(|| DYN_TYPE).take(count).collect()
 }
 
 /// What expressions can call, with what the providers and the configuration say.
@@ -130,6 +140,7 @@ fn range(argument: &Value) -> Result<Value, String> {
     if !(0..=RANGE_LIMIT).contains(&end) {
         return Err(format!("expected a whole number from 0 to {RANGE_LIMIT}, found {end}"));
     }
+    budget::charge(usize::try_from(end).unwrap_or(usize::MAX)).map_err(|exceeded| exceeded.to_string())?;
     Ok(Value::List((0..end).map(Value::Int).collect()))
 }
 

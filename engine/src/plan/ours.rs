@@ -5,6 +5,7 @@
 
 use super::Prior;
 use super::compute::{PlanFailure, Planner};
+use super::key::identity_key;
 use super::resource::Wanted;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Template, TemplateKind};
@@ -31,7 +32,7 @@ impl Managed {
         instance: &str,
         identity: &Attributes,
     ) -> Result<Option<String>, PlanFailure> {
-        let object = (ty.to_owned(), instance.to_owned(), named(identity));
+        let object = (ty.to_owned(), instance.to_owned(), identity_key(identity));
         let gather = || async {
             let mut managed = HashMap::new();
             let environment = &planner.environment.name;
@@ -40,7 +41,7 @@ impl Managed {
                     let address = format!("{stack}:{}", row.address);
                     let identity = record::open_attributes(&row.identity, planner.seal)
                         .map_err(|error| PlanFailure::Sealed { address: address.clone(), error })?;
-                    managed.insert((row.address.ty, row.provider, named(&identity)), address);
+                    managed.insert((row.address.ty, row.provider, identity_key(&identity)), address);
                 }
             }
             Ok::<_, PlanFailure>(managed)
@@ -115,8 +116,4 @@ fn is_named_by_rule(template: &Template, ty: &ResourceType) -> bool {
 
 fn is_constant(template: &Template) -> bool {
     template.expressions().next().is_none()
-}
-
-fn named(identity: &Attributes) -> String {
-    identity.values().map(|value| value.to_revealed_json().to_string()).collect::<Vec<_>>().join("/")
 }

@@ -224,8 +224,12 @@ async fn read_batch(
             }
             answers
         }
-        Err(error) => priors.iter().map(|_| Err(error.clone())).collect(),
+        Err(error) => all_failed(&priors, &error),
     }
+}
+
+fn all_failed(priors: &[Recorded], error: &ProviderError) -> Vec<Result<Option<Observed>, ProviderError>> {
+    priors.iter().map(|_| Err(error.clone())).collect()
 }
 
 /// Reads some objects of one type, no longer than reading them one after the other in [`AT_ONCE`] rows would take.
@@ -237,11 +241,13 @@ async fn read_chunk(
     let rounds = u32::try_from(priors.len().div_ceil(AT_ONCE)).unwrap_or(u32::MAX);
     let timeout = ty.timeouts.read.saturating_mul(rounds);
     match tokio::time::timeout(timeout, session.read_many(ty, priors)).await {
-        Ok(answers) => answers,
-        Err(_) => {
-            let error = deadline::no_answer(ErrorKind::Transient, timeout);
-            priors.iter().map(|_| Err(error.clone())).collect()
+        Ok(answers) if answers.len() == priors.len() => answers,
+        Ok(answers) => {
+            // Nobody knows which answer is whose.
+            let message = format!("{} objects were to be read, and {} answers came", priors.len(), answers.len());
+            all_failed(priors, &ProviderError::bug(message))
         }
+        Err(_) => all_failed(priors, &deadline::no_answer(ErrorKind::Transient, timeout)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! room for would have to wait for a deletion that waits for it. Where the new object cannot stand beside the old one
 //! the deletion comes first all the same, and so it does for whatever is replaced and was made after such an object.
 
+use super::key::{RowKey, row_key};
 use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
@@ -86,13 +87,6 @@ fn cannot_create_first(registry: &Registry, change: &Change) -> Diagnostic {
     warning.hint(hint)
 }
 
-/// A row of the plans: the position of its stack, none for what is shared, and its address.
-type Row<'a> = (Option<usize>, &'a Address);
-
-fn row(stack: usize, address: &Address) -> Row<'_> {
-    ((!address.is_shared()).then_some(stack), address)
-}
-
 /// Names a block: stack, component, type, name.
 type Block<'a> = (usize, &'a str, &'a str, &'a str);
 
@@ -116,8 +110,8 @@ impl Graph {
         let all: Vec<(usize, usize, &Change)> =
             of_stacks.zip(changes).enumerate().map(|(at, (stack, change))| (at, stack, *change)).collect();
         let current = || all.iter().copied().filter(|(_, _, change)| change.deposed.is_none());
-        let rows: HashMap<Row<'_>, usize> =
-            current().map(|(at, stack, change)| (row(stack, &change.address), at)).collect();
+        let rows: HashMap<RowKey<'_>, usize> =
+            current().map(|(at, stack, change)| (row_key(stack, &change.address), at)).collect();
         let mut blocks: HashMap<Block<'_>, usize> = HashMap::new();
         for (_, stack, change) in current() {
             let recorded = change.prior.iter().flat_map(|prior| &prior.dependencies);
@@ -132,7 +126,7 @@ impl Graph {
             }
             let node = |address: &Address| match address.key {
                 Some(InstanceKey::All) => blocks.get(&block(stack, address)).copied(),
-                _ => rows.get(&row(stack, address)).copied(),
+                _ => rows.get(&row_key(stack, address)).copied(),
             };
             for needed in change.prior.iter().flat_map(|prior| &prior.dependencies).filter_map(node) {
                 add(&mut graph.users, needed, at);

@@ -1,6 +1,7 @@
 //! Two resources that name one object: each would undo what the other does.
 
 use super::{Change, StackPlan};
+use crate::action::Action;
 use crate::diagnostic::Diagnostic;
 use crate::registry::Registry;
 use std::collections::HashMap;
@@ -14,7 +15,12 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
         let names = names(ty, &after.attributes);
         let key = |name: &Name| (change.provider.as_str(), ty.name, name.key.clone());
-        let same = names.iter().find_map(|name| Some((name, *first.get(&key(name))?)));
+        let same = names.iter().find_map(|name| {
+            let (other_stack, other) = *first.get(&key(name))?;
+            // What objects that are there have for ids is their provider's business.
+            let counts = !name.is_id || [change, other].iter().any(|one| one.action == Action::Create);
+            counts.then_some((name, (other_stack, other)))
+        });
         let Some((name, (other_stack, other))) = same else {
             first.extend(names.iter().map(|name| (key(name), (stack, change))));
             continue;
@@ -37,6 +43,7 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
 struct Name {
     key: String,
     shown: String,
+    is_id: bool,
 }
 
 /// What names an object: how it is written, and its id, where that is known before the object is there. Two ways of
@@ -50,8 +57,9 @@ fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
     let text = |parts: &Attributes, json: fn(&Value) -> serde_json::Value| {
         parts.iter().map(|(name, value)| format!("{name} {}", json(value))).collect::<Vec<_>>().join(", ")
     };
-    std::iter::once(identity)
-        .chain(id)
-        .map(|parts| Name { key: text(&parts, Value::to_revealed_json), shown: text(&parts, Value::to_json) })
-        .collect()
+    let written =
+        Name { key: text(&identity, Value::to_revealed_json), shown: text(&identity, Value::to_json), is_id: false };
+    let id =
+        id.map(|id| Name { key: text(&id, Value::to_revealed_json), shown: text(&id, Value::to_json), is_id: true });
+    std::iter::once(written).chain(id).collect()
 }

@@ -78,15 +78,6 @@ impl Path {
             Step::Index(index) => value.as_list()?.get(*index),
         })
     }
-
-    /// The JSON Pointer (RFC 6901) of this path.
-    #[must_use]
-    pub fn to_pointer(&self) -> String {
-        self.0.iter().fold(String::new(), |pointer, step| match step {
-            Step::Index(index) => format!("{pointer}/{index}"),
-            Step::Key(key) => format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
-        })
-    }
 }
 
 impl fmt::Display for Path {

@@ -57,12 +57,6 @@ impl Sensitive {
     pub fn expose(&self) -> &Value {
         &self.0
     }
-
-    /// The content, owned.
-    #[must_use]
-    pub fn into_exposed(self) -> Value {
-        *self.0
-    }
 }
 
 impl fmt::Debug for Sensitive {

@@ -86,6 +86,44 @@ fn own_functions_do_what_their_documentation_says() {
 }
 
 #[test]
+fn a_computation_without_end_is_refused() {
+    let large = "the computation is too large: it walks over or makes more than 2000000 items";
+    let doubled = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]";
+    for expression in [
+        "range(100000).map(x, lists.range(100000))".to_owned(),
+        format!("{doubled}.map(a, {doubled}.map(b, {doubled}.map(c, {doubled}.map(d, {doubled}.map(e, a)))))"),
+        "'a'".to_owned() + &".replace('a', 'aaaaaaaaaa')".repeat(12),
+        "[range(20000).map(x, 'aaaaaaaaaaaaaaaa').join('')].map(t, t.replace('a', t))".to_owned(),
+        "[range(100000).map(x, 'aaaaaaaa').join(',')].map(t, range(2000).map(x, t).join(t))".to_owned(),
+        "range(900000) + range(900000) + range(900000)".to_owned(),
+    ] {
+        assert!(say(&expression).contains(large), "{expression}: {:.200}", say(&expression));
+    }
+    assert_eq!(say("size(range(500).map(x, range(500).map(y, 1)))"), "500");
+    assert_eq!(say("size(range(100000).map(x, 'item ' + string(x)).join(','))"), "1088889");
+}
+
+#[test]
+fn texts_are_replaced_and_joined() {
+    for (expression, expected) in [
+        ("'banana'.replace('a', 'o')", "\"bonono\""),
+        ("'banana'.replace('a', 'o', 2)", "\"bonona\""),
+        ("'banana'.replace('a', 'o', -1)", "\"bonono\""),
+        ("'banana'.replace('a', 'o', 0)", "\"banana\""),
+        ("'ab'.replace('', '-')", "\"-a-b-\""),
+        ("['a', 'b'].join()", "\"ab\""),
+        ("['a', 'b'].join(', ')", "\"a, b\""),
+        ("[].join(',')", "\"\""),
+        ("[1].join(',')", "`join`: an item of the list is no text"),
+        ("'a'.replace(1, 'b')", "`replace` cannot be used with text, a whole number, text"),
+        ("'a'.join(',')", "`join` cannot be used with text and text"),
+        ("lists.range(2)", "[0, 1]"),
+    ] {
+        assert_eq!(say(expression), expected, "{expression}");
+    }
+}
+
+#[test]
 fn every_documented_function_is_there() {
     let macros = ["all", "exists", "exists_one", "existsOne", "filter", "has", "map", "optMap", "optFlatMap", "sortBy"];
     for function in FUNCTIONS.iter().filter(|function| !macros.contains(&function.name)) {

@@ -12,6 +12,7 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, lookup_name, templates};
 use crate::plan::Change;
+use crate::plan::key::identity_key;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use terrace_provider::plan::with_defaults;
@@ -205,7 +206,7 @@ impl Walk<'_, '_> {
             let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
             let identity = change.after.as_ref().and_then(|after| ty.identity_of(&after.attributes));
             if let Some(identity) = identity.filter(|identity| !identity.is_empty()) {
-                let key = (change.address.ty.clone(), change.provider.clone(), named(&identity));
+                let key = (change.address.ty.clone(), change.provider.clone(), identity_key(&identity));
                 self.lookups.objects.insert(key, at);
             }
         }
@@ -213,13 +214,15 @@ impl Walk<'_, '_> {
         schema.objects.iter().find_map(|name| {
             let (_, ty) = registry.resource_type(name)?;
             let identity = ty.identity_of(arguments).filter(|identity| !identity.is_empty())?;
-            let key = ((*name).to_owned(), instance.to_owned(), named(&identity));
+            let key = ((*name).to_owned(), instance.to_owned(), identity_key(&identity));
             let change = match self.lookups.objects.get(&key) {
                 Some(at) => self.changes.get(*at),
                 None => self.shared.changes().find(|change| {
                     let is_it = change.address.ty == *name && change.provider == instance;
                     let after = change.after.as_ref().filter(|_| is_it);
-                    after.and_then(|after| ty.identity_of(&after.attributes)).is_some_and(|of| named(&of) == key.2)
+                    after
+                        .and_then(|after| ty.identity_of(&after.attributes))
+                        .is_some_and(|of| identity_key(&of) == key.2)
                 }),
             };
             let change = change.filter(|change| change.action != Action::NoOp && change.in_doubt.is_none())?;
@@ -261,10 +264,6 @@ impl ComponentPart<'_> {
 fn read_lookups(declaration: &ResourceDeclaration) -> BTreeSet<String> {
     let references = templates(declaration).flat_map(|template| template.references());
     references.filter_map(lookup_name).map(ToOwned::to_owned).collect()
-}
-
-fn named(identity: &Attributes) -> String {
-    identity.values().map(|value| value.to_revealed_json().to_string()).collect::<Vec<_>>().join("/")
 }
 
 /// An answer as expressions see it: all that the schema names, marked where the schema or the question is sensitive.
