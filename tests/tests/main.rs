@@ -32,6 +32,7 @@ mod outputs; // what is sensitive is said to be
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
 mod provider_outside; // a provider that is no part of the workspace
 mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
+mod replacements; // what is replaced goes only when its successor can come
 mod rollback; // resources as they were, from the history alone
 mod saved_plans; // a plan in a file is applied once, and only to what it was made from
 mod secrets; // a sensitive value is in no file, no output and no log

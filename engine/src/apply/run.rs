@@ -14,6 +14,7 @@ use super::values::Values;
 use super::writer::{Ack, Writer};
 use super::{Applier, ApplyError, Components, Failed, Report, moves, opening_writes};
 use crate::action::Action;
+use crate::address::{Address, StackId};
 use crate::event::Event;
 use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
 use crate::store::{Record, StoreError};
@@ -24,7 +25,7 @@ use futures_util::stream::FuturesUnordered;
 use lookup::LookedUp;
 use progress::StepProgress;
 use shared::SharedLeases;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -76,7 +77,7 @@ enum Finished {
     /// A lookup was answered.
     LookedUp { step: StepId, found: Box<LookedUp> },
     /// What a step left behind is durable (or is not).
-    Recorded { step: StepId, result: Result<(), StoreError>, event: Option<Event> },
+    Recorded { step: StepId, result: Result<(), StoreError>, events: Vec<Event> },
 }
 
 struct Run<'a> {
@@ -96,6 +97,10 @@ struct Run<'a> {
     writer: Writer,
     /// The leases of shared resources that are not given back yet.
     shared: SharedLeases,
+    /// Replacements of which one half is done: what that did.
+    halves: BTreeMap<(StackId, Address), Action>,
+    /// What is to be told once the records at hand are durable.
+    recorded: Vec<Event>,
     /// The plan is spent with the first thing that is written.
     is_spent: bool,
     store_error: Option<StoreError>,
@@ -136,6 +141,8 @@ impl<'a> Run<'a> {
             values,
             shared,
             writer,
+            halves: BTreeMap::new(),
+            recorded: Vec::new(),
             is_spent: false,
             store_error: None,
             lease_error: None,
@@ -223,9 +230,12 @@ impl<'a> Run<'a> {
                     }
                 }
                 Some(Step::Remove { stack, change }) => {
+                    let must_stay = self.reason_to_stay(step, stack, change).await;
                     let Some((plan, change)) = self.change(stack, change) else { continue };
                     if change.in_doubt.is_some() {
                         self.break_step(step, change.address.to_string());
+                    } else if let Some(failed) = must_stay {
+                        self.fail(step, *failed, true);
                     } else if self.is_removed_by_call(change) {
                         self.queue_call(step, change);
                     } else {
@@ -337,12 +347,8 @@ impl<'a> Run<'a> {
                     self.looked_up(step, (stack, lookup), *found);
                 }
             }
-            Finished::Recorded { step, result, event } => match result {
-                Ok(()) => {
-                    if let Some(event) = event {
-                        self.applier.events.take(event);
-                    }
-                }
+            Finished::Recorded { step, result, events } => match result {
+                Ok(()) => events.into_iter().for_each(|event| self.applier.events.take(event)),
                 Err(error) => {
                     tracing::debug!(step, %error, "an outcome could not be recorded");
                     self.store_error.get_or_insert(error);
@@ -362,12 +368,13 @@ impl<'a> Run<'a> {
         }
         let ack = self.writer.submit(records);
         // Whatever comes of it is learned, also where nothing waits for it.
-        self.watch(StepId::MAX, ack.clone(), None);
+        let events = std::mem::take(&mut self.recorded);
+        self.watch(StepId::MAX, ack.clone(), events);
         ack
     }
 
-    fn watch(&mut self, step: StepId, ack: Ack, event: Option<Event>) {
-        self.futures.push(Box::pin(async move { Finished::Recorded { step, result: ack.await, event } }));
+    fn watch(&mut self, step: StepId, ack: Ack, events: Vec<Event>) {
+        self.futures.push(Box::pin(async move { Finished::Recorded { step, result: ack.await, events } }));
     }
 
     fn complete(&mut self, step: StepId) {
@@ -415,12 +422,13 @@ impl<'a> Run<'a> {
 
     fn fail(&mut self, step: StepId, failed: Failed, is_shown: bool) {
         if is_shown {
-            self.applier.events.take(Event::StepFailed {
-                stack: failed.stack.clone(),
-                address: failed.address.clone(),
-                action: failed.action,
-                error: failed.error.clone(),
-            });
+            let Failed { stack, address, action, error, .. } = failed.clone();
+            let event = Event::StepFailed { stack, address, action, error };
+            // After what it may follow from.
+            match self.recorded.is_empty() {
+                true => self.applier.events.take(event),
+                false => self.recorded.push(event),
+            }
         }
         let by = failed.address.to_string();
         self.report.failed.push(failed);

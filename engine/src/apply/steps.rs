@@ -7,6 +7,7 @@
 //! - removing after removing: against *recorded* dependencies, for the descriptor may not know them any more;
 //! - a removal comes after the update of what still used the object, and after the components that used its own;
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
+//! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
 //!   as does one that an earlier replacement left over (`deposed`).
 
@@ -77,7 +78,41 @@ impl Steps {
         for (stack, nodes) in plan.stacks.iter().zip(&nodes) {
             steps.order_stack(stack, nodes);
         }
+        steps.keep_until_replaceable(plan, &nodes);
         steps
+    }
+
+    /// What is replaced delete-first stays until what its successor waits for is there: when that fails, the old object
+    /// is better than none. Only what waits for a removal itself cannot be waited for: it may need the room.
+    fn keep_until_replaceable(&mut self, plan: &Plan, nodes: &[Nodes<'_>]) {
+        let mut removals: HashMap<StepId, StepId> = HashMap::new();
+        for (stack, nodes) in plan.stacks.iter().zip(nodes) {
+            for change in stack.changes.iter().filter(|change| change.action == Action::Replace) {
+                let (forward, remove) = (nodes.forward.get(&change.address), nodes.remove.get(&change.address));
+                removals.extend(forward.copied().zip(remove.map(|removal| removal.step)));
+            }
+        }
+        if removals.is_empty() {
+            return;
+        }
+        let mut after_removal = vec![false; self.all.len()];
+        let is_removal = |step: &StepId| matches!(self.all.get(*step), Some(Step::Remove { .. }));
+        let mut waiting: Vec<StepId> = (0..self.all.len()).filter(is_removal).collect();
+        while let Some(step) = waiting.pop() {
+            for dependent in self.dependents.get(step).into_iter().flatten() {
+                if let Some(seen) = after_removal.get_mut(*dependent).filter(|seen| !**seen) {
+                    *seen = true;
+                    waiting.push(*dependent);
+                }
+            }
+        }
+        let is_free = |step: StepId| !is_removal(&step) && after_removal.get(step) == Some(&false);
+        let mut found = Vec::new();
+        for step in (0..self.all.len()).filter(|step| is_free(*step)) {
+            let successors = self.dependents.get(step).into_iter().flatten();
+            found.extend(successors.filter_map(|successor| Some((step, *removals.get(successor)?))));
+        }
+        found.into_iter().for_each(|(step, removal)| self.order(step, removal));
     }
 
     /// True when every step can be reached: no loop among them.

@@ -2,7 +2,7 @@
 
 use super::super::steps::Step;
 use super::super::values::Values;
-use super::super::{ApplyError, Blocked, Failed, FailedCheck, Report, Unfinished, closing_writes};
+use super::super::{ApplyError, Blocked, Done, Failed, FailedCheck, Report, Unfinished, closing_writes};
 use super::{Run, State};
 use crate::action::Action;
 use crate::address::{Address, StackId};
@@ -42,6 +42,8 @@ impl Run<'_> {
     /// Records components and owners, and gathers what was not done.
     pub(super) async fn close(mut self) -> Result<Report, ApplyError> {
         let unfinished = self.gather_unfinished();
+        let halves = std::mem::take(&mut self.halves);
+        self.report.done.extend(halves.into_iter().map(|((stack, address), action)| Done { stack, address, action }));
         self.check_stacks();
         let declared = self.declared();
         let (outputs, seal) = (&self.report.outputs, &self.applier.seal);
@@ -134,7 +136,10 @@ impl Run<'_> {
             let is_failed = failed.contains(&(change.stack(&plan.stack), change.address.clone()));
             if !is_failed && (change.is_change() || change.has_refreshed()) {
                 let stack = change.stack(&plan.stack);
-                let because = change.in_doubt.clone().unwrap_or_else(|| format!("waits for {because}"));
+                let mut because = change.in_doubt.clone().unwrap_or_else(|| format!("waits for {because}"));
+                if self.halves.get(&(stack.clone(), change.address.clone())) == Some(&Action::Delete) {
+                    because.push_str("; the object that it replaces is deleted");
+                }
                 self.report.blocked.push(Blocked { stack, address: change.address.clone(), because });
             }
         }

@@ -10,7 +10,7 @@ use crate::descriptor::CheckTime;
 use crate::event::Event;
 use crate::plan::walk::attributes_value;
 use crate::plan::{Change, StackPlan};
-use crate::store::{Record, StepAction, StepResult};
+use crate::store::{Record, StepResult};
 use terrace_provider::Attributes;
 
 impl<'a> Run<'a> {
@@ -27,7 +27,7 @@ impl<'a> Run<'a> {
             return;
         }
         let ack = self.submit(records);
-        self.watch(step, ack, Some(event));
+        self.watch(step, ack, vec![event]);
     }
 
     /// Records a step that calls nothing. What waits for it need not wait for the disk: writes are in order.
@@ -37,7 +37,7 @@ impl<'a> Run<'a> {
         records.push(self.outcome_record(step, &outcome, &prepared));
         let event = self.settle(step, outcome, &prepared);
         if prepared.change.action != Action::NoOp {
-            self.applier.events.take(event);
+            self.recorded.push(event);
         }
     }
 
@@ -56,6 +56,23 @@ impl<'a> Run<'a> {
             Ok(_) => self.queue_call(step, change),
             Err(failed) => self.fail(step, *failed, true),
         }
+    }
+
+    /// Why what is replaced delete-first must stay: a check that its successor does not meet, a value that is not as
+    /// planned. Known only where all that the successor waits for is there.
+    pub(super) async fn reason_to_stay(&self, step: StepId, stack: usize, at: usize) -> Option<Box<Failed>> {
+        let (plan, change) = self.change(stack, at)?;
+        if change.action != Action::Replace || change.in_doubt.is_some() {
+            return None;
+        }
+        let own = Step::Forward { stack, change: at };
+        let mut successors = self.steps.dependents.get(step)?.iter();
+        let forward = *successors.find(|successor| self.steps.all.get(**successor) == Some(&own))?;
+        if self.steps.waits_for.get(forward) != Some(&1) {
+            return None;
+        }
+        let (values, number) = (self.values.get(stack)?, step_number(forward));
+        execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await.err()
     }
 
     pub(super) async fn record_removal(
@@ -140,28 +157,17 @@ impl<'a> Run<'a> {
                 Event::StepFailed { stack, address, action, error }
             }
             None => {
-                let is_last_half = match change.action {
-                    Action::Replace => is_forward,
-                    Action::ReplaceCreateFirst => !is_forward,
-                    _ => true,
-                };
-                if is_last_half && change.action != Action::NoOp {
-                    self.report.done.push(Done {
-                        stack: prepared.stack.clone(),
-                        address: change.address.clone(),
-                        action: change.action,
-                    });
-                }
+                self.count(prepared, is_forward);
                 if let Some(failed) = outcome.failed_check {
                     let Failed { stack, address, action, error, .. } = failed.clone();
                     self.fail(step, failed, false);
                     return Event::CheckFailed { stack, address, action, error };
                 }
                 self.complete(step);
-                let action = match (change.action, prepared.action) {
-                    (Action::Replace | Action::ReplaceCreateFirst, StepAction::Delete) => Action::Delete,
-                    (Action::Replace | Action::ReplaceCreateFirst, _) => Action::Create,
-                    (action, _) => action,
+                let action = match (change.action.is_replace(), !is_forward) {
+                    (true, true) => Action::Delete,
+                    (true, false) => Action::Create,
+                    (false, _) => change.action,
                 };
                 Event::StepDone {
                     stack: prepared.stack.clone(),
@@ -169,6 +175,25 @@ impl<'a> Run<'a> {
                     action,
                     took: outcome.took,
                 }
+            }
+        }
+    }
+
+    /// Counts what was carried out; of a replacement, both halves as one.
+    fn count(&mut self, prepared: &Prepared, is_forward: bool) {
+        let Change { address, action, .. } = &prepared.change;
+        let (stack, address, action) = (prepared.stack.clone(), address.clone(), *action);
+        let first_half = match (action, is_forward) {
+            (Action::Replace, false) => Some(Action::Delete),
+            (Action::ReplaceCreateFirst, true) => Some(Action::Create),
+            _ => None,
+        };
+        match first_half {
+            Some(half) => drop(self.halves.insert((stack, address), half)),
+            None if action == Action::NoOp => {}
+            None => {
+                self.halves.remove(&(stack.clone(), address.clone()));
+                self.report.done.push(Done { stack, address, action });
             }
         }
     }

@@ -1,0 +1,111 @@
+//! What is replaced goes only when its successor can come, and is counted as what became of it.
+
+use terrace_tests::{Project, snapshot};
+
+#[test]
+fn a_check_that_is_not_met_keeps_the_object_that_would_be_replaced() {
+    let project = Project::with_stack(
+        "variables: {v: {type: int, default: 1}}\nresources:\n  \
+         - {type: local_value, name: a, config: {input: '${{ vars.v }}'}}\n  - type: local_file\n    name: b\n    \
+         checks: [{when: pre, assert: '${{ resources.a.output < 2 }}', error: v must stay under 2}]\n    \
+         config: {path: 'b-${{ vars.v }}.txt', content: hello}\n  \
+         - type: local_value\n    name: c\n    \
+         checks: [{when: pre, assert: '${{ resources.a.output < 2 }}', error: v must stay under 2}]\n    \
+         config: {input: 1, triggersReplace: '${{ vars.v }}'}\n",
+    );
+    project.apply().done();
+    project.run(["plan", "stack.yaml", "--var", "v=2", "--out", "plan"]).done();
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 3
+    --- stdout
+
+    Applied with failures. Resources: 0 added, 1 changed, 0 destroyed. (1 done, 2 failed)
+    --- stderr
+    local_value.a: updated after [duration]
+    local_file.b: failed to replace: v must stay under 2
+    local_value.c: failed to replace: v must stay under 2
+
+    error: demo@local:local_file.b: v must stay under 2
+
+    error: demo@local:local_value.c: v must stay under 2
+    ");
+    assert_eq!(project.read("b-1.txt"), "hello");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.b\nlocal_value.a\nlocal_value.c\n");
+}
+
+#[test]
+fn what_a_successor_waits_for_is_done_before_the_old_object_goes() {
+    let project = Project::with_stack(
+        "variables: {v: {type: int, default: 1}}\nresources:\n  \
+         - {type: local_command, name: a, config: {create: [sh, -c, 'echo {}'], update: [sh, -c, 'exit 3'], \
+         find: [sh, -c, 'echo {}'], input: '${{ vars.v }}'}}\n  \
+         - {type: local_file, name: b, lifecycle: {replaceTriggeredBy: [a]}, config: {path: b.txt, content: hello}}\n",
+    );
+    project.apply().done();
+    project.run(["plan", "stack.yaml", "--var", "v=2", "--out", "plan"]).done();
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 3
+    --- stdout
+
+    Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed, 1 not tried)
+    --- stderr
+    local_command.a: updating...
+    local_command.a: failed to update: `update` failed with exit code 3
+
+    error: demo@local:local_command.a: `update` failed with exit code 3
+
+    not done:
+      demo@local:local_file.b: waits for local_command.a
+    ");
+    assert_eq!(project.read("b.txt"), "hello");
+}
+
+#[test]
+fn half_a_replacement_is_counted_as_what_was_done() {
+    // The new content cannot be made where a file of somebody else came to be.
+    let project = Project::with_stack(
+        "variables: {v: {type: int, default: 1}}\nresources:\n  \
+         - {type: local_file, name: b, config: {path: 'b-${{ vars.v }}.txt', content: hello}}\n  \
+         - {type: local_value, name: c, config: {input: 1, triggersReplace: '${{ vars.v }}'}}\n",
+    );
+    project.apply().done();
+    project.run(["plan", "stack.yaml", "--var", "v=2", "--out", "plan"]).done();
+    project.write("b-2.txt", "theirs");
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 3
+    --- stdout
+
+    Applied with failures. Resources: 1 added, 0 changed, 2 destroyed. (2 done, 1 failed)
+    --- stderr
+    local_value.c: deleted after [duration]
+    local_value.c: created after [duration]
+    local_file.b: replacing...
+    local_file.b: deleted after [duration]
+    local_file.b: replacing...
+    local_file.b: failed to replace: there is a file `b-2.txt` already
+
+    error: demo@local:local_file.b: there is a file `b-2.txt` already
+
+    hint: to take it over: set `adopt: ifExists` on the resource
+    hint: to record it as it is: `terrace import demo@local:local_file.b b-2.txt`
+    ");
+}
+
+#[test]
+fn nothing_is_told_as_done_that_is_refused() {
+    let project = Project::with_stack(
+        "variables: {v: {type: int, default: 1}}\nresources:\n  \
+         - {type: local_value, name: a, config: {triggersReplace: '${{ vars.v }}'}}\n",
+    );
+    project.apply().done();
+    project.run(["plan", "stack.yaml", "--var", "v=2", "--out", "two"]).done();
+    project.run(["plan", "stack.yaml", "--var", "v=3", "--out", "three"]).done();
+    project.run(["apply", "two"]).done();
+    snapshot!(project.run(["apply", "three"]), @"
+    exit: 4
+    --- stderr
+    error: demo@local:local_value.a changed since the plan was made
+
+    hint: plan again, and look at what the new plan says
+    ");
+}
