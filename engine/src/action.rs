@@ -103,6 +103,8 @@ pub enum Reason {
     WrongRepetition,
     /// The whole stack or component is destroyed.
     Destroy,
+    /// The same, and nothing recorded it: it was found where the descriptor says it would be.
+    Unrecorded,
     /// The last owner of a shared object goes.
     LastRelease,
     /// The data was retained earlier and is wanted gone now.
@@ -139,6 +141,7 @@ impl Reason {
             Self::NoKey => "its key is not in forEach any more",
             Self::WrongRepetition => "forEach was added or removed",
             Self::Destroy => "destroy",
+            Self::Unrecorded => "is there, and is not recorded",
             Self::LastRelease => "its last owner goes",
             Self::RemoveData => "its retained data is removed",
             Self::Deposed => "was replaced, and is left over",

@@ -83,8 +83,8 @@ async fn an_object_that_exists_ends_in_the_line_that_imports_it() {
     );
 }
 
-const PAIR: &str = "- {type: world_thing, name: a, config: {key: a}}\n\
-                    - {type: world_thing, name: b, config: {key: b, val: '${{ resources.a.id }}'}}";
+const PAIR: &str = "- {type: world_thing, name: a, adopt: ifExists, config: {key: a}}\n\
+                    - {type: world_thing, name: b, adopt: ifExists, config: {key: b, val: '${{ resources.a.id }}'}}";
 
 #[tokio::test]
 async fn what_is_described_and_not_recorded_is_looked_for_and_removed() {
@@ -92,7 +92,10 @@ async fn what_is_described_and_not_recorded_is_looked_for_and_removed() {
     put(&story, "a", 1);
     put(&story, "b", 1);
     let plan = story.plan_destroy_of(&stack(PAIR)).await;
-    assert_eq!(summary(&plan), "- world_thing.a (destroy)\n- world_thing.b (destroy)\n");
+    assert_eq!(
+        summary(&plan),
+        "- world_thing.a (is there, and is not recorded)\n- world_thing.b (is there, and is not recorded)\n"
+    );
     let report = story.apply_plan(&plan).await.unwrap();
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert_eq!(story.log(), ["delete b", "delete a"], "what was made after it goes before it");
@@ -104,16 +107,19 @@ async fn what_is_described_and_not_recorded_is_looked_for_and_removed() {
 async fn only_what_is_there_is_removed() {
     let story = Story::new();
     put(&story, "b", 1);
-    assert_eq!(summary(&story.plan_destroy_of(&stack(PAIR)).await), "- world_thing.b (destroy)\n");
+    assert_eq!(
+        summary(&story.plan_destroy_of(&stack(PAIR)).await),
+        "- world_thing.b (is there, and is not recorded)\n"
+    );
 }
 
 #[tokio::test]
 async fn data_that_is_not_recorded_is_retained_and_recorded_as_such() {
     let mut story = Story::new();
     put(&story, "t", 1);
-    let text = stack("- {type: world_data, name: t, config: {key: t}}");
+    let text = stack("- {type: world_data, name: t, adopt: ifExists, config: {key: t}}");
     let plan = story.plan_destroy_of(&text).await;
-    assert_eq!(summary(&plan), "o world_data.t (destroy)\n");
+    assert_eq!(summary(&plan), "o world_data.t (is there, and is not recorded)\n");
     story.apply_plan(&plan).await.unwrap();
     assert_eq!(story.rows().await, ["world_data.t (Retained)"]);
     story.options.remove_data = true;

@@ -88,7 +88,7 @@ fn what_a_lost_state_knew_is_removed_by_its_descriptor() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-      - local_file.a
+      - local_file.a   is there, and is not recorded
 
     Plan: 0 to add, 0 to change, 1 to destroy.
 
@@ -96,4 +96,33 @@ fn what_a_lost_state_knew_is_removed_by_its_descriptor() {
     ");
     assert!(!project.has("a.txt"));
     project.run(["destroy", "stack.yaml", "--auto-approve", "-q"]).done().says("No changes.");
+}
+
+#[test]
+fn what_a_destroy_finds_and_is_not_as_described_is_somebody_elses() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: v, config: {input: 1}}\n  \
+         - {type: local_file, name: f, config: {path: notes.txt, content: a}}\n  \
+         - {type: local_directory, name: d, config: {path: theirs, onDelete: recursive}}\n",
+    );
+    project.write("notes.txt", "mine");
+    project.write("theirs/thesis.txt", "mine");
+    snapshot!(project.run(["destroy", "stack.yaml", "--auto-approve", "--remove-data"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    No changes. Your infrastructure matches the configuration.
+    --- stderr
+    not_ours
+
+      ⚠ demo@local:local_directory.d is there and is not recorded, and what it holds may be anybody's: it stays
+      help: where it is this stack's: `terrace import demo@local:local_directory.d theirs`, then destroy
+
+    not_ours
+
+      ⚠ demo@local:local_file.f is there and is not recorded, and it is not as described: it stays
+      help: where it is this stack's: `terrace import demo@local:local_file.f notes.txt`, then destroy
+    ");
+    assert_eq!((project.read("notes.txt").as_str(), project.read("theirs/thesis.txt").as_str()), ("mine", "mine"));
 }

@@ -10,12 +10,14 @@ use super::resource::protected;
 use super::{Change, Origin, Prior};
 use crate::action::{Action, Reason};
 use crate::address::StackId;
-use crate::compile::CompiledStack;
+use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::{Adopt, Declarations};
 use crate::diagnostic::{Diagnostic, has_errors};
+use crate::diff::changed_from_recorded;
 use crate::store::{Read, Selection};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use terrace_provider::{Path, Value};
 
 impl Planner<'_> {
     /// Plans the removal of what is there of the described components of a stack that the state does not know.
@@ -31,6 +33,7 @@ impl Planner<'_> {
         if unknown.is_empty() {
             return Ok(Vec::new());
         }
+        let never: HashSet<(&str, &str)> = compiled.components.iter().flat_map(never_adopted).collect();
         let mut wanted = compiled.clone();
         for component in &mut wanted.components {
             component.declarations = Arc::new(taking_over(&component.declarations));
@@ -71,6 +74,16 @@ impl Planner<'_> {
                 diagnostics.push(Diagnostic::note("managed_elsewhere", message));
                 continue;
             }
+            if never.contains(&(change.address.component.as_str(), change.address.name.as_str()))
+                && let Some(why) = self.why_stranger(&change, &prior)
+            {
+                let message = format!("{stack}:{} is there and is not recorded, and {why}: it stays", change.address);
+                let id = prior.attributes.get("id").and_then(Value::as_str).unwrap_or("ID");
+                let hint =
+                    format!("where it is this stack's: `terrace import {stack}:{} {id}`, then destroy", change.address);
+                diagnostics.push(Diagnostic::warning("not_ours", message).hint(hint));
+                continue;
+            }
             reads.push(Read::absent(stack, &change.address));
             changes.extend(self.removal(stack, change, prior, diagnostics));
         }
@@ -90,6 +103,22 @@ impl Planner<'_> {
         Ok(keys.filter(|key| is_chosen(key) && !known.contains(key)).collect())
     }
 
+    /// Why an object that must never be taken over is somebody else's, as far as can be told.
+    fn why_stranger(&self, change: &Change, prior: &Prior) -> Option<&'static str> {
+        let (_, ty) = self.registry.resource_type(&change.address.ty)?;
+        if ty.holds_data {
+            return Some("what it holds may be anybody's");
+        }
+        let planned = &change.after.as_ref()?.attributes;
+        // Settings that nobody can read off an object tell nothing, and neither does what is not known yet.
+        let tells = |path: &Path| {
+            let is_unknown = path.get(planned).is_some_and(Value::has_unknown);
+            !is_unknown && path.get(&prior.attributes).is_some_and(|value| !value.is_null())
+        };
+        let differs = changed_from_recorded(ty, &prior.attributes, planned).iter().any(tells);
+        (differs || change.action.is_replace()).then_some("it is not as described")
+    }
+
     fn removal(
         &self,
         stack: &StackId,
@@ -105,7 +134,7 @@ impl Planner<'_> {
         let prior = Prior { dependencies: change.depends_on.clone(), lifecycle: change.lifecycle.clone(), ..prior };
         Some(Change {
             action,
-            reason: Some(Reason::Destroy),
+            reason: Some(Reason::Unrecorded),
             prior: Some(prior),
             after: None,
             replace_paths: Vec::new(),
@@ -116,6 +145,12 @@ impl Planner<'_> {
             ..change
         })
     }
+}
+
+/// The resources of a component that take over nothing, by component and name.
+fn never_adopted(component: &CompiledComponent) -> impl Iterator<Item = (&str, &str)> {
+    let never = component.declarations.resources.iter().filter(|resource| resource.adopt == Adopt::Never);
+    never.map(|resource| (component.key.as_str(), resource.name.value.as_str()))
 }
 
 /// The declarations, taking over whatever is there.
