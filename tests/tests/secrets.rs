@@ -179,7 +179,7 @@ fn without_a_key_a_secret_is_not_stored() {
           + output = (sensitive value)
 
       outputs
-      ~ token = (sensitive, changed)
+      + token = (sensitive value)
 
     Plan: 3 to add, 0 to change, 0 to destroy.
     This plan has errors and cannot be applied.

@@ -217,3 +217,19 @@ fn what_is_found_is_recorded_and_left_as_it_is() {
     project.apply().done();
     assert_eq!(project.read("out/a"), "one");
 }
+
+#[test]
+fn outputs_and_checks_of_what_is_left_stay_as_they_are() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: a, config: {path: ta.txt, content: A}}\n  \
+         - {type: local_file, name: b, config: {path: tb.txt, content: B}}\n\
+         data: [{type: local_file, name: d, config: {path: ta.txt}, dependsOn: [a]}]\n\
+         outputs: {d: '${{ data.d.content }}'}\n\
+         checks: [{assert: '${{ resources.a.sha256 != \"none\" }}', error: no digest}]\n",
+    );
+    project.apply().done();
+    project.edit("stack.yaml", "content: B", "content: C");
+    let ran = project.run(["apply", "stack.yaml", "--target", "local_file.b", "--auto-approve"]).done();
+    assert!(!ran.stderr.contains("check"), "{ran:?}");
+    assert_eq!(project.run(["output", "d", "--format", "raw"]).done().stdout.trim_end(), "A");
+}

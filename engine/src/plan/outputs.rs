@@ -110,7 +110,11 @@ pub(crate) fn changes(
     for output in planned {
         let before = before(&output.component, &output.name);
         changes.push(OutputChange {
-            before: if output.is_recorded { before } else { Some(output.value.clone()) },
+            // What is not recorded cannot be compared: once it is known, it is as it was.
+            before: match output.is_recorded {
+                true => before,
+                false => Some(output.value.clone()).filter(|value| !value.has_unknown()),
+            },
             component: output.component,
             name: output.name,
             after: Some(output.value),

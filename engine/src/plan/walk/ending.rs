@@ -5,7 +5,7 @@ use crate::action::Reason;
 use crate::address::Address;
 use crate::descriptor::OutputDeclaration;
 use crate::diagnostic::Diagnostic;
-use crate::expression::ReferenceStep;
+use crate::expression::{ReferenceStep, Template};
 use crate::plan::compute::PlanFailure;
 use crate::plan::refresh::{DeposedRow, LoadedRow};
 use crate::plan::scope::BlockValue;
@@ -33,19 +33,27 @@ impl Walk<'_, '_> {
         if self.choice.is_whole() {
             return HashMap::new();
         }
-        let reads_others = |output: &&OutputDeclaration| {
-            output.value.references().filter(|reference| reference.root == "resources").any(|reference| {
-                let Some(ReferenceStep::Key(name)) = reference.steps.first() else { return true };
-                let declaration =
-                    part.names.get(name.as_str()).map(|at| part.component.declarations.resources.get(*at));
-                let address = declaration.flatten().map(|declaration| block_address(part, declaration));
-                address.is_none_or(|address| !self.choice.has_whole_block(&address))
-            })
-        };
+        let reads_others = |output: &&OutputDeclaration| self.reads_what_is_left(part, &output.value);
         let recorded = self.recorded_outputs.get(&part.component.key);
         let recorded = |name: &str| recorded.and_then(|outputs| outputs.get(name)).cloned();
         let outputs = part.component.declarations.outputs.iter().filter(reads_others);
         outputs.map(|output| (output.name.value.clone(), recorded(&output.name.value))).collect()
+    }
+
+    /// True when a template reads what the plan is not about: resources that it leaves, lookups that it does not ask.
+    pub(super) fn reads_what_is_left(&self, part: &ComponentPart<'_>, template: &Template) -> bool {
+        let declarations = &part.component.declarations;
+        !self.choice.is_whole()
+            && template.references().any(|reference| match (reference.root.as_str(), reference.steps.first()) {
+                ("resources", Some(ReferenceStep::Key(name))) => {
+                    let declaration = part.names.get(name.as_str()).and_then(|at| declarations.resources.get(*at));
+                    let address = declaration.map(|declaration| block_address(part, declaration));
+                    address.is_none_or(|address| !self.choice.has_whole_block(&address))
+                }
+                ("data", Some(ReferenceStep::Key(name))) => !self.is_read(part, name),
+                ("resources" | "data", _) => true,
+                _ => false,
+            })
     }
 
     /// Plans what is left: rows that nothing declares.

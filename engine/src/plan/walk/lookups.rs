@@ -112,7 +112,7 @@ impl Walk<'_, '_> {
     }
 
     /// True when the plan is about anything that reads the lookup, be it by another one.
-    fn is_read(&self, part: &ComponentPart<'_>, name: &str) -> bool {
+    pub(super) fn is_read(&self, part: &ComponentPart<'_>, name: &str) -> bool {
         if self.choice.is_whole() {
             return true;
         }
