@@ -12,6 +12,7 @@ mod bridge;
 mod budget;
 pub mod capture;
 mod compile;
+mod decimal;
 mod evaluate;
 mod failure;
 pub mod functions;

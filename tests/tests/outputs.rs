@@ -151,3 +151,19 @@ fn a_missing_key_is_told_once_for_an_attribute_with_the_places_that_need_it() {
       help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
     ");
 }
+
+#[test]
+fn numbers_stay_as_they_were_written() {
+    let project = Project::with_stack(
+        "variables: {any: {default: 1}, schema: {schema: {type: number}, default: 1}}\n\
+         outputs:\n  id: 18446744073709551617\n  price: 1.10\n  any: '${{ vars.any }}'\n  list: '${{ [vars.schema] }}'\n",
+    );
+    let ran =
+        project.run(["apply", "stack.yaml", "--auto-approve", "--var", "any=2.50", "--var", "schema=0.10"]).done();
+    for value in ["= 2.50\n", "= 18446744073709551617\n", "= [0.10]\n", "= 1.10\n"] {
+        assert_eq!(ran.stdout.matches(value).count(), 2, "{value} in the plan and at the end\n{}", ran.stdout);
+    }
+    assert_eq!(project.run(["output", "id", "--format", "raw"]).done().stdout.trim_end(), "18446744073709551617");
+    assert_eq!(project.run(["output", "list", "--json"]).done().stdout, "[\n  0.10\n]\n");
+    project.run(["plan", "stack.yaml", "--var", "any=2.50", "--var", "schema=0.10"]).done().says("No changes.");
+}

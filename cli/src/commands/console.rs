@@ -9,7 +9,6 @@ use crate::files::size;
 use crate::planning::{Project, compile, planner};
 use crate::report::{harmless, report};
 use crate::wiring::store;
-use serde_json::Value as Json;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::sync::Arc;
 use terrace_engine::compile::CompiledComponent;
@@ -112,7 +111,7 @@ fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Resu
 fn evaluate(context: &Context<'_>, project: &mut Project, console: &Console, text: &str) -> Result<bool, Failure> {
     match console.evaluate(text, &mut project.sources, &project.world.functions) {
         Ok(value) => {
-            context.ui.print(&format!("{}\n", harmless(&format!("{:#}", shown(&value)))))?;
+            context.ui.print(&format!("{}\n", harmless(&shown(&value).to_pretty_json_text())))?;
             Ok(true)
         }
         Err(diagnostics) => {
@@ -122,13 +121,13 @@ fn evaluate(context: &Context<'_>, project: &mut Project, console: &Console, tex
     }
 }
 
-/// A value as JSON, with words for what is not known and what is not shown.
-fn shown(value: &Value) -> Json {
+/// A value with words for what is not known and what is not shown.
+fn shown(value: &Value) -> Value {
     match value {
         Value::Unknown => "(known after apply)".into(),
         Value::Sensitive(_) => "(sensitive value)".into(),
-        Value::List(items) => items.iter().map(shown).collect(),
-        Value::Map(entries) => Json::Object(entries.iter().map(|(key, value)| (key.clone(), shown(value))).collect()),
-        plain => plain.to_json(),
+        Value::List(items) => Value::List(items.iter().map(shown).collect()),
+        Value::Map(entries) => entries.iter().map(|(key, value)| (key.clone(), shown(value))).collect(),
+        plain => plain.clone(),
     }
 }

@@ -91,11 +91,11 @@ fn one(output: &Output, format: OutputFormat) -> Result<String, Failure> {
     match format {
         OutputFormat::Human => Ok(format!("{}\n", shown(value))),
         OutputFormat::Json if value.has_sensitive() => Err(hidden()),
-        OutputFormat::Json => Ok(format!("{:#}\n", value.to_json())),
+        OutputFormat::Json => Ok(format!("{}\n", value.to_pretty_json_text())),
         OutputFormat::Raw => match value {
             value if value.has_sensitive() => Err(hidden()),
             Value::String(text) => Ok(text.clone()),
-            value @ (Value::Bool(_) | Value::Int(_) | Value::Number(_)) => Ok(value.to_json().to_string()),
+            value @ (Value::Bool(_) | Value::Int(_) | Value::Number(_)) => Ok(value.to_json_text()),
             value => Err(Failure::new(format!("the output `{}` is {}, not one text", output.name, value.kind()))
                 .hint("use `--format json`")),
         },

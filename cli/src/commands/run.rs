@@ -361,7 +361,7 @@ pub(super) fn shown(value: &Value) -> String {
                 |(key, value): (&String, &Value)| format!("{}:{}", shown(&Value::from(key.as_str())), shown(value));
             format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(","))
         }
-        value => harmless(&value.to_json().to_string()),
+        value => harmless(&value.to_json_text()),
     }
 }
 

@@ -106,7 +106,7 @@ fn from_text(ty: &VariableType, text: &str) -> Option<Value> {
         VariableType::Bool => text.trim().parse().ok().map(Value::Bool),
         // Structured values come as JSON; what is none is text.
         VariableType::Schema(_) | VariableType::Any => {
-            Some(serde_json::from_str::<serde_json::Value>(text).map_or_else(|_| Value::from(text), Value::from))
+            Some(Value::from_json_text(text).unwrap_or_else(|| Value::from(text)))
         }
     }
 }

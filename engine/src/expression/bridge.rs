@@ -6,6 +6,7 @@
 //! anything of a value without one of these, so a result computed without a touch does not depend on the unknown.
 
 use super::budget;
+use super::decimal::Decimal;
 use base64::Engine as _;
 use cel::ExecutionError;
 use cel::common::ast::operators;
@@ -137,7 +138,7 @@ fn build<'a, 'v>(
         Value::Null | Value::Sensitive(_) => Box::new(CelNull),
         Value::Bool(value) => Box::new(CelBool::from(*value)),
         Value::Int(value) => Box::new(CelInt::from(*value)),
-        Value::Number(number) => Box::new(text_of(number.as_str())),
+        Value::Number(number) => Box::new(Decimal::new(number)),
         Value::String(text) => Box::new(text_of(text)),
         Value::List(items) => {
             let items: Vec<_> = items.iter().map(|item| build(item, touched, text_of)).collect();
@@ -170,7 +171,10 @@ pub(super) fn from_cel(value: &dyn Val) -> Result<Value, String> {
             let number = value.downcast_ref::<CelDouble>().and_then(|value| Number::from_f64(*value.inner()));
             return number.map(Value::Number).ok_or_else(|| "the result is no finite number".to_owned());
         }
-        Kind::String => value.downcast_ref::<CelString>().map(|text| Value::String(text.inner().to_owned())),
+        Kind::String => match value.downcast_ref::<Decimal>() {
+            Some(decimal) => decimal.number().map(Value::Number),
+            None => value.downcast_ref::<CelString>().map(|text| Value::String(text.inner().to_owned())),
+        },
         Kind::Bytes => {
             let encode = |bytes: &CelBytes| base64::engine::general_purpose::STANDARD.encode(bytes.inner());
             value.downcast_ref::<CelBytes>().map(|bytes| Value::String(encode(bytes)))

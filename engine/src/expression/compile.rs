@@ -18,6 +18,9 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, Sour
 /// The function that puts the keys of a map in order before anything walks over them; no person can write its name.
 pub(super) const IN_ORDER: &str = "@in_order";
 
+/// The function that makes a decimal that was read the text it is told as; no person can write its name.
+pub(super) const AS_TEXT: &str = "@as_text";
+
 /// The stack that evaluation needs for each level of a tree.
 const LEVEL: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 32 * 1024 };
 
@@ -208,6 +211,9 @@ impl Reader<'_> {
         }
         call.args.iter_mut().try_for_each(|argument| self.visit(argument))?;
         charged(call);
+        if let ("string", None, Some(value)) = (call.func_name.as_str(), &call.target, call.args.first_mut()) {
+            wrap(value, AS_TEXT);
+        }
         if let (operators::ADD, Some(right)) = (call.func_name.as_str(), call.args.get_mut(1))
             && !matches!(right.expr, Expr::List(_) | Expr::Literal(_))
         {

@@ -3,12 +3,14 @@
 //! It holds what JSON cannot say: *unknown* (known only after apply), *sensitive* (redacted in the data, so that no
 //! printer can leak it) and numbers whose text must survive (`1.10`, integers beyond 64 bits).
 
+mod exact;
 mod number;
 pub mod wire;
 
 use indexmap::IndexMap;
 use std::fmt;
 
+use exact::Exact;
 pub use number::Number;
 
 /// A map that keeps the order in which its keys were written. Equality ignores the order.
@@ -235,6 +237,24 @@ impl Value {
                 serde_json::Value::Object(entries.iter().map(|(k, v)| (k.clone(), v.to_json())).collect())
             }
         }
+    }
+
+    /// Reads JSON text, with numbers as they are written; `None` when it is no JSON.
+    #[must_use]
+    pub fn from_json_text(text: &str) -> Option<Self> {
+        exact::parse(text)
+    }
+
+    /// The value as compact JSON text, like [`Value::to_json`], with numbers as they were written.
+    #[must_use]
+    pub fn to_json_text(&self) -> String {
+        serde_json::to_string(&Exact(self)).unwrap_or_default()
+    }
+
+    /// The same on several lines.
+    #[must_use]
+    pub fn to_pretty_json_text(&self) -> String {
+        serde_json::to_string_pretty(&Exact(self)).unwrap_or_default()
     }
 
     /// The value with sensitive parts revealed, as JSON: only for what goes to a provider's own side.

@@ -6,7 +6,7 @@ use terrace_provider::Value;
 
 /// Compact JSON.
 pub(super) fn json(value: &Value) -> Result<Value, String> {
-    serde_json::to_string(&value.to_revealed_json()).map(Value::from).map_err(|error| error.to_string())
+    Ok(value.revealed().to_json_text().into())
 }
 
 /// YAML, block style.

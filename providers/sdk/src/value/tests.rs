@@ -56,3 +56,20 @@ fn damaged_wire_values_are_errors() {
         assert!(decode(&serde_json::from_str(damaged).unwrap(), &Reversing).is_err(), "{damaged}");
     }
 }
+
+#[test]
+fn json_keeps_numbers_as_they_are_written() {
+    let text =
+        r#"{"b":[1.10,18446744073709551617,-3,1e3,0.1234567890123456789],"a":{"x":null,"y":true,"z":"\u00e4\n"}}"#;
+    let value = Value::from_json_text(text).unwrap();
+    assert_eq!(value.to_json_text(), text.replace("\\u00e4", "ä"));
+    assert_eq!(value.as_map().unwrap()["b"].as_list().unwrap()[2], Value::Int(-3));
+    assert_eq!(Value::from_json_text(" [ ] ").unwrap().to_pretty_json_text(), "[]");
+    let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    assert!(Value::from_json_text(&deep(128)).is_some() && Value::from_json_text(&deep(20_000)).is_none());
+    for none in ["", " ", "{", "[1,]", "1.", "01", "nul", "{\"a\" 1}", "[1] 2", "--1", "yes"] {
+        assert_eq!(Value::from_json_text(none), None, "{none}");
+    }
+    let hidden = Value::List(vec![Value::sensitive("x".into()), Value::Unknown]);
+    assert_eq!(hidden.to_json_text(), "[null,null]");
+}
