@@ -2,7 +2,7 @@
 //! nothing lies outside the schema. A breach is the provider author's to mend and says so.
 
 use terrace_provider::plan::with_defaults;
-use terrace_provider::{Attributes, Object, Observed, Path, PlannedChange, ResourceType, Value};
+use terrace_provider::{AttributeType, Attributes, Object, Observed, Path, PlannedChange, ResourceType, Value};
 
 /// Where a planned value differs from the configuration.
 #[must_use]
@@ -43,6 +43,47 @@ pub fn result_agrees_with_plan(ty: &ResourceType, planned: &Attributes, observed
     breaches
 }
 
+/// What is wrong with a result whatever was planned: values of other types than the schema's, secrets that come back,
+/// an object without what names it.
+#[must_use]
+pub fn result_is_sound(ty: &ResourceType, observed: &Observed) -> Vec<String> {
+    let mut breaches = Vec::new();
+    for attribute in &ty.attributes.0 {
+        let Some(value) = observed.attributes.get(attribute.name).filter(|value| !value.is_null()) else { continue };
+        if attribute.write_only {
+            breaches.push(format!("the result has `{}`, which is only written", attribute.name));
+        } else if let Some(path) = of_other_type(&attribute.ty, value, &Path::attribute(attribute.name)) {
+            breaches.push(format!("the result at `{path}` is of another type than the schema says"));
+        }
+    }
+    if observed.identity.is_empty() && !ty.identity.is_empty() {
+        breaches.push(format!("the result does not say its `{}`", ty.identity.join("`, `")));
+    }
+    breaches
+}
+
+/// The first path at which a value is not of its type. What is unknown still is of none.
+fn of_other_type(ty: &AttributeType, value: &Value, path: &Path) -> Option<Path> {
+    match (ty, value.exposed()) {
+        (AttributeType::Any, _) | (_, Value::Null) => None,
+        (AttributeType::String, Value::String(_))
+        | (AttributeType::Int | AttributeType::Float, Value::Int(_))
+        | (AttributeType::Float, Value::Number(_))
+        | (AttributeType::Bool, Value::Bool(_)) => None,
+        (AttributeType::List(item), Value::List(items)) => {
+            items.iter().enumerate().find_map(|(position, value)| of_other_type(item, value, &path.index(position)))
+        }
+        (AttributeType::Map(item), Value::Map(entries)) => {
+            entries.iter().find_map(|(key, value)| of_other_type(item, value, &path.key(key)))
+        }
+        (AttributeType::Object(object), Value::Map(entries)) => entries.iter().find_map(|(key, value)| {
+            let path = path.key(key);
+            object.get(key).map_or_else(|| Some(path.clone()), |known| of_other_type(&known.ty, value, &path))
+        }),
+        _ => Some(path.clone()),
+    }
+}
+
 fn outside_schema(object: &Object, attributes: &Attributes) -> Vec<String> {
     attributes
         .keys()
@@ -76,7 +117,7 @@ fn first_difference(planned: &Value, result: &Value, path: &Path) -> Option<Path
 #[cfg(test)]
 mod tests {
     use super::*;
-    use terrace_provider::{Attribute, AttributeType};
+    use terrace_provider::Attribute;
 
     fn ty() -> ResourceType {
         let attributes = vec![
@@ -108,6 +149,33 @@ mod tests {
         assert_eq!(
             result_agrees_with_plan(&ty(), &planned, &bad),
             ["`odd` is not in the schema", "the result at `val` differs from the plan"]
+        );
+    }
+
+    #[test]
+    fn a_result_has_the_types_of_the_schema_and_all_that_was_promised() {
+        let secret = Attribute::new("secret", AttributeType::String, "A secret.").write_only();
+        let rows = Attribute::new("rows", AttributeType::list(AttributeType::Int), "Rows.");
+        let Object(mut all) = ty().attributes;
+        all.extend([secret, rows]);
+        let ty = ResourceType::new("test_thing", "A thing.", &["val"], Object(all));
+        let observed = |entries: &[(&str, Value)], identity: &[(&str, Value)]| Observed {
+            attributes: attributes(entries),
+            identity: attributes(identity),
+            ..Observed::default()
+        };
+        let named = [("val", Value::Int(1))];
+        let good = observed(&[("id", "x".into()), ("rows", vec![Value::Int(1)].into())], &named);
+        assert!(result_is_sound(&ty, &good).is_empty());
+        assert_eq!(result_is_sound(&ty, &observed(&[], &[])), ["the result does not say its `val`"]);
+        let odd = [("id", 1_i64.into()), ("secret", "s".into()), ("rows", vec![Value::Int(1), "two".into()].into())];
+        assert_eq!(
+            result_is_sound(&ty, &observed(&odd, &named)),
+            [
+                "the result at `id` is of another type than the schema says",
+                "the result has `secret`, which is only written",
+                "the result at `rows[1]` is of another type than the schema says",
+            ]
         );
     }
 }

@@ -24,7 +24,8 @@ pub(super) fn made(
     expected: u64,
 ) -> Outcome {
     let attributes = storable(ty, &prepared.planned.attributes, observed);
-    let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, observed);
+    let mut breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, observed);
+    breaches.extend(contract::result_is_sound(ty, observed));
     let status = match (&prepared.change.prior, prepared.action) {
         // What is only recorded anew is as good as it was.
         (Some(prior), _) if prepared.change.action == Action::NoOp => prior.status,
