@@ -31,6 +31,7 @@ mod order; // what is called, in which order, and what a second plan says
 mod others; // what stacks read of each other
 mod properties; // random stacks among random trouble
 mod repetition; // a single resource becomes a `forEach`, and back
+mod results; // what a call leaves on record that fails or does something else
 mod rollback; // back to what was recorded before
 mod shared; // what several stacks own
 mod targets; // plans of a part, objects that are made anew

@@ -22,6 +22,10 @@ pub enum Fault {
     After(ErrorKind),
     /// It takes effect, and the reply says something else.
     Lie,
+    /// It takes effect, and the error brings the object along, as another one than was planned.
+    Half(ErrorKind),
+    /// It takes effect once it is asked to stop.
+    UntilStopped,
     /// It takes effect, and the provider panics.
     Panic,
     /// It never answers, before it has any effect.
@@ -158,13 +162,14 @@ impl Connected {
                 Err(ProviderError::new(kind, format!("{text}: no")))
             }
             Some(Fault::Panic) => panic!("{text}"),
-            Some(Fault::Lie | Fault::HangBefore | Fault::HangAfter) => std::future::pending().await,
+            Some(_) => std::future::pending().await,
         }
     }
 
     /// Does one call, with whatever is to go wrong with it.
     async fn act(
         &self,
+        call: &Call,
         text: String,
         effect: impl FnOnce(&mut Remote) -> Option<Observed>,
     ) -> Result<Option<Observed>, ProviderError> {
@@ -197,16 +202,23 @@ impl Connected {
                 effect(&mut self.remote.lock().unwrap());
                 Err(ProviderError::new(kind, format!("the reply to {text} was lost")))
             }
+            Some(Fault::Half(kind)) => {
+                let observed = effect(&mut self.remote.lock().unwrap());
+                let error = ProviderError::new(kind, format!("{text} came to half of it"));
+                Err(observed.map(lied).into_iter().fold(error, ProviderError::with_object))
+            }
+            Some(Fault::UntilStopped) => {
+                self.remote.lock().unwrap().hung.cancel();
+                call.cancel.cancelled().await;
+                Ok(effect(&mut self.remote.lock().unwrap()))
+            }
             Some(Fault::Panic) => {
                 effect(&mut self.remote.lock().unwrap());
                 panic!("{text}");
             }
             Some(Fault::Lie) => {
                 let observed = effect(&mut self.remote.lock().unwrap());
-                Ok(observed.map(|mut observed| {
-                    observed.attributes.insert("val".to_owned(), "a lie".into());
-                    observed
-                }))
+                Ok(observed.map(lied))
             }
             None => Ok(effect(&mut self.remote.lock().unwrap())),
         };
@@ -217,6 +229,12 @@ impl Connected {
 
 fn key(attributes: &Attributes) -> String {
     attributes.get("key").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// The object as nobody planned it.
+fn lied(mut observed: Observed) -> Observed {
+    observed.attributes.insert("val".to_owned(), "a lie".into());
+    observed
 }
 
 fn observed(attributes: &Attributes) -> Observed {
@@ -239,7 +257,7 @@ impl Session for Connected {
         Ok(self.remote.lock().unwrap().objects.get(&key(&prior.identity)).map(observed))
     }
 
-    async fn create(&self, ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let name = key(&planned.attributes);
         if ty.state_only {
             return Ok(observed(&completed(&planned.attributes, format!("note-{name}"))));
@@ -250,7 +268,7 @@ impl Session for Connected {
             return Err(ProviderError::new(kind, format!("{} {name} exists", ty.name)));
         }
         let made = self
-            .act(format!("create {name}"), |remote| {
+            .act(call, format!("create {name}"), |remote| {
                 remote.next_id += 1;
                 let made = completed(&planned.attributes, format!("id-{}", remote.next_id));
                 remote.objects.insert(name.clone(), made.clone());
@@ -263,7 +281,7 @@ impl Session for Connected {
     async fn update(
         &self,
         ty: &ResourceType,
-        _call: &Call,
+        call: &Call,
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
@@ -274,7 +292,7 @@ impl Session for Connected {
         let name = key(&prior.identity);
         let id = prior.text("id").unwrap_or_default().to_owned();
         let made = self
-            .act(format!("update {name}"), |remote| {
+            .act(call, format!("update {name}"), |remote| {
                 let made = completed(&planned.attributes, id);
                 remote.objects.insert(name.clone(), made.clone());
                 Some(observed(&made))
@@ -283,9 +301,9 @@ impl Session for Connected {
         made.ok_or_else(|| ProviderError::bug("nothing was made"))
     }
 
-    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+    async fn delete(&self, _ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = key(&prior.identity);
-        self.act(format!("delete {name}"), |remote| {
+        self.act(call, format!("delete {name}"), |remote| {
             remote.objects.remove(&name);
             None
         })

@@ -1,0 +1,150 @@
+//! What a call leaves on record that fails, comes to half of it, or does something else than was planned.
+
+use crate::support::Story;
+use crate::support::story::{stack, summary};
+use crate::support::world::Fault;
+use terrace_engine::store::{Row, RowStatus, Selection};
+use terrace_provider::ErrorKind;
+
+fn pair(val: &str) -> String {
+    stack(&format!(
+        "- {{type: world_thing, name: a, config: {{key: a}}}}
+         - {{type: world_thing, name: b, config: {{key: b, val: {val}}}, dependsOn: [a]}}"
+    ))
+}
+
+async fn row_of(story: &Story, address: &str) -> Row {
+    let stacks = story.store.stacks().await.unwrap();
+    let rows = story.store.rows(&stacks[0], &Selection::All).await.unwrap();
+    rows.into_iter().find(|row| row.address.to_string() == address).unwrap()
+}
+
+#[tokio::test]
+async fn a_create_that_came_to_half_is_tainted_and_told_by_the_providers_words_alone() {
+    let story = Story::new();
+    story.fault("create b", Fault::Half(ErrorKind::Failed));
+    let report = story.apply_once(&pair("1")).await;
+    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(told, ["create b came to half of it"], "and nothing of what it differs in");
+    let row = row_of(&story, "world_thing.b").await;
+    assert_eq!(row.status, RowStatus::Tainted);
+    assert!(row.attributes.contains("a lie"), "as it is: {}", row.attributes);
+    assert_eq!(summary(&story.plan(&pair("1")).await), "-/+ world_thing.b (is tainted, so must be replaced)\n");
+}
+
+#[tokio::test]
+async fn a_failed_update_keeps_all_that_was_recorded() {
+    let story = Story::new();
+    story.apply(&pair("1")).await;
+    let before = row_of(&story, "world_thing.b").await;
+    story.fault("update b", Fault::Before(ErrorKind::Failed));
+    let report = story.apply_once(&pair("2")).await;
+    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(told, ["update b was refused"]);
+    assert_eq!(row_of(&story, "world_thing.b").await, before);
+}
+
+#[tokio::test]
+async fn an_update_that_lies_is_told_and_recorded_as_it_is_untainted() {
+    let story = Story::new();
+    story.apply(&pair("1")).await;
+    story.fault("update b", Fault::Lie);
+    let report = story.apply_once(&pair("2")).await;
+    assert!(report.failed[0].error.contains("the result at `val` differs from the plan"), "{:?}", report.failed);
+    let row = row_of(&story, "world_thing.b").await;
+    assert_eq!(row.status, RowStatus::Ready);
+    assert!(row.attributes.contains("a lie"), "{}", row.attributes);
+}
+
+#[tokio::test]
+async fn a_tainted_object_whose_deletion_fails_keeps_its_row_with_everything() {
+    let story = Story::new();
+    story.fault("create b", Fault::After(ErrorKind::Bug));
+    story.apply_once(&pair("1")).await;
+    let before = row_of(&story, "world_thing.b").await;
+    assert_eq!(before.status, RowStatus::Tainted);
+    story.fault("delete b", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.destroy().await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(row_of(&story, "world_thing.b").await, before, "tainted still, with dependencies and private data");
+    assert_eq!(before.dependencies.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_reaches_the_call_that_runs_and_what_it_did_is_recorded() {
+    let story = Story::new();
+    story.fault("create a", Fault::UntilStopped);
+    let plan = story.plan(&pair("1")).await;
+    let applier = story.applier();
+    let hung = story.remote().hung.clone();
+    let stop = async {
+        hung.cancelled().await;
+        story.cancel.cancel();
+    };
+    let (report, ()) = tokio::join!(applier.apply(&plan, uuid::Uuid::now_v7()), stop);
+    let report = report.unwrap();
+    assert!(report.is_interrupted);
+    assert_eq!(report.not_begun.len(), 1);
+    assert_eq!((story.rows().await, story.log()), (vec!["world_thing.a".to_owned()], vec!["create a".to_owned()]));
+    let again = Story { cancel: tokio_util::sync::CancellationToken::new(), ..story };
+    again.apply(&pair("1")).await;
+    assert_eq!(again.log(), ["create b"], "it goes on where it stopped");
+}
+
+#[tokio::test]
+async fn what_is_protected_is_neither_replaced_nor_scaled_in() {
+    let story = Story::new();
+    let text = |keys: &str, name: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, forEach: {keys}, lifecycle: {{preventDestroy: true}}, \
+             config: {{key: '${{{{ \"{name}\" + each.key }}}}'}}}}"
+        ))
+    };
+    story.apply(&text("[x, y]", "n")).await;
+    let told = story.errors(&text("[x]", "n")).await;
+    assert!(told.contains("world_thing.a[\"y\"] is protected and would be deleted"), "{told}");
+    assert!(!told.contains("[\"x\"]"), "{told}");
+    let told = story.errors(&text("[x, y]", "m")).await;
+    assert!(told.contains("world_thing.a[\"x\"] is protected and would be replaced"), "{told}");
+    story.apply(&text("[x, y]", "n")).await;
+}
+
+#[tokio::test]
+async fn instances_by_number_go_by_number_whatever_their_names_sort_like() {
+    let story = Story::new();
+    let text = |count: usize| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, forEach: '${{{{ range({count}) }}}}', \
+             config: {{key: '${{{{ \"k\" + string(each.value) }}}}'}}}}"
+        ))
+    };
+    story.apply(&text(12)).await;
+    story.log();
+    let plan = story.plan(&text(2)).await;
+    let gone = plan.changes().filter(|(_, change)| change.action.removes_object()).count();
+    assert_eq!((gone, plan.changes().count()), (10, 12));
+    let told = terrace_engine::render::json::plan(&plan, "digest");
+    let changes = told["resource_changes"].as_array().unwrap();
+    let reasons = changes.iter().filter_map(|change| change["action_reason"].as_str());
+    assert_eq!(reasons.collect::<Vec<_>>(), ["delete_because_each_key"; 10]);
+    story.apply(&text(2)).await;
+    assert_eq!(story.remote().objects.keys().collect::<Vec<_>>(), ["k0", "k1"]);
+}
+
+#[tokio::test]
+async fn components_that_depend_on_each_other_are_told_as_the_loop_they_are() {
+    let story = Story::new();
+    let component = |name: &str, on: &str| {
+        format!(
+            "  {name}: {{dependsOn: [{on}], resources: [{{type: world_thing, name: t, config: {{key: {name}}}}}]}}\n"
+        )
+    };
+    let stack = |components: &str| {
+        format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n{components}")
+    };
+    insta::assert_snapshot!(
+        story.errors(&stack(&(component("a", "b") + &component("b", "c") + &component("c", "a")))).await
+    );
+    insta::assert_snapshot!(story.errors(&stack(&component("a", "a"))).await);
+    assert!(story.log().is_empty());
+}
