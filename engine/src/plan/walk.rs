@@ -233,7 +233,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 continue;
             }
             let scope = self.scope(part, instance.each.as_ref());
-            let Some(is_there) = self.is_there(declaration, &scope, diagnostics) else { return Ok(None) };
+            let Some(is_there) = self.is_there(part, declaration, &scope, diagnostics) else { return Ok(None) };
             if !is_there {
                 continue;
             }

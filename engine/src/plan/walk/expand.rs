@@ -1,13 +1,12 @@
 //! From a declaration to its instances: `forEach`, keys, `when`.
 
 use super::super::scope::PlanScope;
-use super::{ComponentPart, Instance, Walk};
+use super::{ComponentPart, Instance, Walk, block_address};
 use crate::address::InstanceKey;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
-use crate::expression::Template;
+use crate::expression::{ReferenceStep, Template};
 use crate::graph::Block;
-use crate::source::Span;
 use std::collections::BTreeSet;
 use terrace_provider::Value;
 
@@ -41,7 +40,7 @@ impl Walk<'_, '_> {
             Value::List(items) => self.expand_list(part, declaration, template, items, diagnostics),
             Value::Null => Some(Vec::new()),
             Value::Unknown => {
-                diagnostics.push(unknown_for_each(template.span));
+                diagnostics.push(known_too_late(part, "forEach", template));
                 None
             }
             other => {
@@ -85,7 +84,7 @@ impl Walk<'_, '_> {
                     keyed(key, item.clone())
                 }
                 (None, Value::Unknown) => {
-                    diagnostics.push(unknown_for_each(template.span));
+                    diagnostics.push(known_too_late(part, "forEach", template));
                     return None;
                 }
                 (None, other) => {
@@ -113,6 +112,7 @@ impl Walk<'_, '_> {
 
     pub(super) fn is_there(
         &self,
+        part: &ComponentPart<'_>,
         declaration: &ResourceDeclaration,
         scope: &PlanScope<'_>,
         diagnostics: &mut Vec<Diagnostic>,
@@ -120,13 +120,13 @@ impl Walk<'_, '_> {
         let Some(template) = &declaration.when else { return Some(true) };
         match template.evaluate(scope, self.planner.functions) {
             Ok(value) if value.as_bool().is_some() => value.as_bool(),
+            Ok(Value::Unknown) => {
+                diagnostics.push(known_too_late(part, "when", template));
+                None
+            }
             Ok(other) => {
-                let expected = if other.is_unknown() {
-                    "`when` depends on a value that is known only after apply".to_owned()
-                } else {
-                    format!("`when` has to be true or false, and is {}", other.kind())
-                };
-                diagnostics.push(Diagnostic::error("wrong_type", expected).at(template.span));
+                let message = format!("`when` has to be true or false, and is {}", other.kind());
+                diagnostics.push(Diagnostic::error("wrong_type", message).at(template.span));
                 None
             }
             Err(found) => {
@@ -137,10 +137,28 @@ impl Walk<'_, '_> {
     }
 }
 
-fn unknown_for_each(span: Span) -> Diagnostic {
-    Diagnostic::error("unknown_for_each", "`forEach` depends on a value that is known only after apply")
-        .at(span)
-        .hint("use keys that are known before, or apply what it depends on first with `-c`")
+/// The error for what decides which instances there are and is known only after apply, with who has to come first.
+fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template) -> Diagnostic {
+    let message = format!("`{field}` depends on a value that is known only after apply");
+    let error = Diagnostic::error("known_too_late", message).at(template.span);
+    let mut first = BTreeSet::new();
+    for reference in template.references() {
+        let Some(ReferenceStep::Key(name)) = reference.steps.first() else { continue };
+        first.extend(match reference.root.as_str() {
+            "resources" => {
+                let at = part.names.get(name.as_str());
+                let declaration = at.and_then(|at| part.component.declarations.resources.get(*at));
+                declaration.map(|declaration| format!("--target '{}'", block_address(part, declaration)))
+            }
+            "components" => Some(format!("-c {name}")),
+            _ => None,
+        });
+    }
+    if first.is_empty() {
+        return error.hint("use what is known before");
+    }
+    let first = first.into_iter().collect::<Vec<_>>().join(" ");
+    error.hint(format!("use what is known before, or apply what it reads first: `terrace apply … {first}`"))
 }
 
 fn keyed(key: String, value: Value) -> Instance {
