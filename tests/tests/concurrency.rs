@@ -109,3 +109,13 @@ fn two_components_are_applied_at_the_same_time() {
     assert_eq!(listed, "left/local_command.meet\nright/local_command.meet\n");
     project.assert_settled("stack.yaml", &[]);
 }
+
+#[test]
+fn one_call_at_once_runs_one_after_the_other() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: a\n    forEach: '${{ range(4) }}'\n    config:\n      \
+         create: [sh, -c, 'echo begin >> log; echo end >> log; echo {}']\n      find: [echo, 'null']\n",
+    );
+    project.run(["apply", "stack.yaml", "--auto-approve", "--parallelism", "1"]).done();
+    assert_eq!(project.read("log"), "begin\nend\n".repeat(4));
+}

@@ -17,6 +17,7 @@ mod concurrency; // two at once: the same component waits or is refused, differe
 mod console; // expressions against what is described and recorded
 mod crash; // killed before and after an effect, and at any moment: no orphan, no double
 mod data_loss; // data goes only where the plan showed it and somebody consented
+mod destroy; // the state is enough
 mod doctor; // what is wrong, and how to mend it
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
