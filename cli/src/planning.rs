@@ -24,6 +24,7 @@ use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
 use terrace_engine::source::Sources;
 use terrace_engine::store::StateStore;
+use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
 /// Descriptors ready to be planned, and the world they are planned in.
@@ -186,6 +187,22 @@ impl Project {
         let planner = planner(store, &self.world, &self.sources, &options);
         let stacks: Vec<CompiledStack> = self.stacks.iter().map(|described| described.compiled.clone()).collect();
         Ok(planner.plan(&stacks, self.origin.clone()).await?)
+    }
+
+    /// What a plan has to say that asks neither state nor network: checks that can be decided, values that a provider
+    /// does not take. What only those asked could tell is left out.
+    ///
+    /// # Errors
+    /// As [`Project::plan`].
+    pub(crate) async fn plan_offline(&self, arguments: &PlanningArguments) -> Result<Vec<Diagnostic>, Failure> {
+        let store = terrace_state::open(&StoreUrl::SqliteMemory, Access::ReadWrite).await?;
+        let components = self.chosen()?;
+        let options = Options { refresh: false, offline: true, ..options(arguments, &self.world, components)? };
+        let planner = planner(store.as_ref(), &self.world, &self.sources, &options);
+        let stacks: Vec<CompiledStack> = self.stacks.iter().map(|described| described.compiled.clone()).collect();
+        let mut diagnostics = planner.plan(&stacks, self.origin.clone()).await?.diagnostics;
+        diagnostics.retain(|diagnostic| diagnostic.code != "known_too_late");
+        Ok(diagnostics)
     }
 
     /// The variables whose values anybody may see.
@@ -353,6 +370,7 @@ pub(crate) fn options(
         }
     };
     Ok(Options {
+        offline: false,
         components,
         targets: named("--target", &arguments.targets)?,
         excludes: named("--exclude", &arguments.excludes)?,

@@ -456,3 +456,27 @@ fn help_has_examples_and_maps_the_commands_of_terraform() {
     }
     project.run(["help", "terraform"]).done().says("terraform");
 }
+
+#[test]
+fn validate_tells_what_no_state_and_no_network_is_needed_for() {
+    let project = Project::with_stack(
+        "variables: {size: {type: int, default: 0}}\nresources:\n  \
+         - {type: local_file, name: a, config: {path: ../x, content: a}}\n  \
+         - {type: local_file, name: b, config: {path: b, content: a, contentBase64: Yg==}}\n  \
+         - {type: local_file, name: c, config: {path: c, content: a, mode: '9'}}\n  \
+         - {type: local_file, name: d, config: {path: d, content: a}, \
+         checks: [{when: pre, assert: '${{ vars.size > 0 }}', error: size must be positive}]}\n  \
+         - {type: local_value, name: e, config: {input: 1}}\n  \
+         - {type: local_value, name: f, forEach: '${{ [resources.e.output] }}', key: '${{ string(each.value) }}', config: {input: 1}}\n\
+         outputs: {secret: '${{ vars.pw }}'}\n",
+    );
+    project.edit("stack.yaml", "variables: {", "variables: {pw: {type: string, sensitive: true, default: x}, ");
+    let ran = project.run(["validate", "stack.yaml"]).with_code(1);
+    for told in
+        ["leads out of the project folder", "contentBase64", "octal", "size must be positive", "exposes a sensitive"]
+    {
+        ran.says(told);
+    }
+    assert!(!ran.stderr.contains("known only after apply"), "{ran:?}");
+    assert!(!project.has(".terrace") && !project.has("d"));
+}

@@ -49,10 +49,15 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
             }));
         }
     }
-    if arguments.remote && !has_errors(&diagnostics) {
-        let state = store(&project.settings, Access::ReadOnly).await?;
+    if !has_errors(&diagnostics) {
         let planning = PlanningArguments { choice: arguments.input.choice.clone(), ..PlanningArguments::default() };
-        diagnostics.extend(project.plan(state.as_ref(), &planning).await?.diagnostics);
+        diagnostics.extend(match arguments.remote {
+            true => {
+                let state = store(&project.settings, Access::ReadOnly).await?;
+                project.plan(state.as_ref(), &planning).await?.diagnostics
+            }
+            false => project.plan_offline(&planning).await?,
+        });
     }
     report(context.ui, &project.sources, &diagnostics);
     let is_valid = !has_errors(&diagnostics);

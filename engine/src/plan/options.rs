@@ -17,6 +17,8 @@ pub struct Options {
     pub replace: Vec<(Option<StackId>, Address)>,
     /// Read the objects that state knows.
     pub refresh: bool,
+    /// Ask nothing of the remote side: what only it could say is unknown. The plan is for its diagnostics.
+    pub offline: bool,
     /// Only record what is found; do nothing about it.
     pub refresh_only: bool,
     /// Remove data too.
@@ -33,6 +35,7 @@ impl Default for Options {
             excludes: Vec::new(),
             replace: Vec::new(),
             refresh: true,
+            offline: false,
             refresh_only: false,
             remove_data: false,
             allow_data_loss: Consent::None,

@@ -277,8 +277,8 @@ pub(super) async fn find(
             outputs_of(plan).into_iter().for_each(|(key, outputs)| found.others.set(stack, &key, outputs));
             continue;
         }
-        if run.contains(stack) {
-            // It reads this one, which was told: what it would say is unknown.
+        if run.contains(stack) || planner.options.offline {
+            // It reads this one, which was told, or nobody may be asked: what it would say is unknown.
             found.others.stacks.insert(stack.clone(), None);
             continue;
         }

@@ -78,7 +78,9 @@ pub(crate) async fn plan(
         return Ok(None);
     }
     let mut is_adopted = false;
-    let import = wanted.import.as_ref().filter(|_| prior.is_none() && !is_gone && wanted.in_doubt.is_none());
+    let can_ask = !planner.options.offline;
+    let is_new = prior.is_none() && !is_gone && wanted.in_doubt.is_none();
+    let import = wanted.import.as_ref().filter(|_| is_new && can_ask);
     if let Some(import) = import {
         let address = (wanted.stack, &wanted.address, wanted.provider.as_str());
         let Some(found) = import::look_up(planner, session, wanted.ty, address, import, diagnostics).await? else {
@@ -86,7 +88,7 @@ pub(crate) async fn plan(
         };
         prior = Some(found);
         is_adopted = true;
-    } else if prior.is_none() && wanted.adopt != Adopt::Never {
+    } else if prior.is_none() && wanted.adopt != Adopt::Never && can_ask {
         prior =
             find_existing(session, wanted.ty, &address_text, &wanted.config, wanted.timeouts.read, diagnostics).await;
         is_adopted = prior.is_some();
@@ -147,6 +149,7 @@ pub(crate) async fn plan(
     }
     let findings = match decision.action {
         Action::NoOp => Vec::new(),
+        _ if !can_ask => Vec::new(),
         _ => remote_findings(session, wanted.ty, &planned.planned).await,
     };
     for finding in findings {

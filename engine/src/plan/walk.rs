@@ -6,6 +6,7 @@ mod dependencies;
 mod ending;
 mod expand;
 pub(crate) mod lookups;
+mod offline;
 mod prepare;
 mod repetition;
 mod transitions;
@@ -144,11 +145,14 @@ impl<'a, 'p> Walk<'a, 'p> {
                 failed: HashSet::new(),
             })
             .collect();
-        let component_outputs = recorded
+        let mut component_outputs: ComponentOutputs = recorded
             .iter()
             .filter(|(key, _)| !is_chosen(key))
             .map(|(key, recorded)| (key.clone(), recorded.outputs.clone()))
             .collect();
+        if planner.options.offline {
+            offline::add_unknown_outputs(compiled, &urns, &is_chosen, &mut component_outputs);
+        }
         let recorded_outputs: ComponentOutputs =
             recorded.iter().map(|(key, recorded)| (key.clone(), recorded.outputs.clone())).collect();
         Self {

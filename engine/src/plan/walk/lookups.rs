@@ -84,7 +84,7 @@ impl Walk<'_, '_> {
             depends_on.sort();
             depends_on.dedup();
             (answer_of_plan(schema, &arguments, &attributes), Some(ReadReason::Pending))
-        } else if deferred.is_some() || is_waiting {
+        } else if deferred.is_some() || is_waiting || planner.options.offline {
             (unknown_answer(schema, &arguments), Some(ReadReason::Unknown))
         } else if is_late {
             (unknown_answer(schema, &arguments), Some(ReadReason::Pending))

@@ -133,15 +133,16 @@ impl Walk<'_, '_> {
         match template.evaluate(scope, self.planner.functions) {
             Ok(Value::String(text)) => Some(text),
             Ok(other) => {
-                let (found, hint) = match other.is_unknown() {
+                let (code, found, hint) = match other.is_unknown() {
                     true => (
+                        "known_too_late",
                         "known only after apply",
                         "use what is known while planning: the component, variables, settings",
                     ),
-                    false => (other.kind(), "use `string(…)`"),
+                    false => ("wrong_type", other.kind(), "use `string(…)`"),
                 };
                 diagnostics.push(
-                    Diagnostic::error("wrong_type", format!("`{what}` has to be text, and is {found}"))
+                    Diagnostic::error(code, format!("`{what}` has to be text, and is {found}"))
                         .at(template.span)
                         .hint(hint),
                 );
