@@ -15,10 +15,11 @@ pub trait Provider: Send + Sync {
     /// What is known without connecting: settings schema, resource types, lookups, embedded blueprints.
     fn schema(&self) -> &ProviderSchema;
 
-    /// Opens one configured instance. Settings were checked against the schema before.
+    /// Makes one configured instance ready. Settings were checked against the schema before. It asks the remote side
+    /// nothing: a validation without network connects, too, and the first call is early enough to log in.
     ///
     /// # Errors
-    /// When the instance cannot be reached or the settings do not work together.
+    /// When the settings do not work together.
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError>;
 }
 
@@ -37,7 +38,8 @@ pub trait Session: Send + Sync {
         futures_util::stream::iter(reads).buffered(16).collect().await
     }
 
-    /// Decides what a proposed change would do. The default works from the schema.
+    /// Decides what a proposed change would do. The default works from the schema. Of a change without a prior object it
+    /// asks the remote side nothing: a validation plans, too.
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         Ok(from_schema(ty, change))
     }
