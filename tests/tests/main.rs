@@ -36,6 +36,7 @@ mod pull_requests; // what the examples of pipelines do, from a real repository 
 mod replacements; // what is replaced goes only when its successor can come
 mod rollback; // resources as they were, from the history alone
 mod saved_plans; // a plan in a file is applied once, and only to what it was made from
+mod schemas; // what the commands say with `--json` keeps to cli/schemas
 mod secrets; // a sensitive value is in no file, no output and no log
 mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice

@@ -1,0 +1,96 @@
+//! What the commands say with `--json` is what `cli/schemas` says that they say, to the last field.
+
+use serde_json::{Value as Json, json};
+use std::io::Write;
+use terrace_tests::Project;
+
+const SCHEMA: &str = include_str!("../../cli/schemas/commands.schema.json");
+
+/// Fields that the schema does not name are faults here, though they are none for those who read.
+fn strict(schema: &mut Json) {
+    match schema {
+        Json::Object(entries) => {
+            if entries.contains_key("properties") {
+                entries.insert("additionalProperties".to_owned(), Json::Bool(false));
+            }
+            entries.values_mut().for_each(strict);
+        }
+        Json::Array(items) => items.iter_mut().for_each(strict),
+        _ => {}
+    }
+}
+
+fn assert_is(form: &str, output: &Json) {
+    let mut schema: Json = serde_json::from_str(SCHEMA).unwrap();
+    assert!(schema["$defs"].get(form).is_some(), "there is no `{form}`");
+    strict(&mut schema);
+    schema["$ref"] = json!(format!("#/$defs/{form}"));
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let faults: Vec<String> =
+        validator.iter_errors(output).map(|fault| format!("{fault} at {}", fault.instance_path())).collect();
+    assert!(faults.is_empty(), "{form}: {faults:#?}\n{output:#}");
+}
+
+#[test]
+fn every_command_keeps_to_its_schema() {
+    let project = Project::with_stack(
+        "variables: {v: {type: int, default: 1}}\nresources:\n  \
+         - {type: local_file, name: a, config: {path: a.txt, content: '${{ string(vars.v) }}'}}\n  \
+         - {type: local_command, name: c, config: {create: [sh, -c, 'exit 4'], find: [echo, 'null']}}\n\
+         outputs: {v: '${{ vars.v }}'}\n",
+    );
+    project.apply().with_code(3);
+    let said = |words: &[&str]| project.run(words.iter().copied().chain(["--json"])).json();
+    let operation = said(&["operations", "list"])[0]["operation"].as_str().unwrap().to_owned();
+    for (form, words) in [
+        ("version", &["version"] as &[&str]),
+        ("validate", &["validate", "stack.yaml"]),
+        ("validate", &["blueprints", "check"]),
+        ("stateList", &["state", "list"]),
+        ("stateShow", &["state", "show", "local_file.a"]),
+        ("show", &["show"]),
+        ("stateHistory", &["state", "history", "local_file.a"]),
+        ("stacks", &["stacks", "list"]),
+        ("operations", &["operations", "list"]),
+        ("operationShow", &["operations", "show", &operation]),
+        ("leases", &["leases", "list"]),
+        ("output", &["output"]),
+        ("providers", &["providers", "list"]),
+        ("providerSchema", &["providers", "schema", "local"]),
+        ("providerSchema", &["providers", "schema", "sqlite"]),
+        ("blueprints", &["blueprints", "list"]),
+        ("doctor", &["doctor"]),
+        ("recover", &["recover"]),
+        ("failure", &["state", "show", "local_file.none"]),
+        ("failure", &["output", "none"]),
+    ] {
+        assert_is(form, &said(words));
+    }
+    project.write_stack("resources: [{type: nothing}]\n");
+    assert_is("validate", &said(&["validate", "stack.yaml"]));
+}
+
+#[test]
+fn what_is_held_and_what_was_cut_off_keeps_to_its_schema() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: c\n    config:\n      \
+         create: [sh, -c, 'echo $$ > pid; read line < gate; echo {}']\n      find: [echo, '{}']\n",
+    );
+    assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    terrace_tests::until("it creates", || project.has("pid") && !project.read("pid").is_empty());
+    let said = |words: &[&str]| project.run(words.iter().copied().chain(["--json"])).json();
+    assert_is("leases", &said(&["leases", "list"]));
+    assert_is("stateList", &said(&["state", "list"]));
+    assert_is("operations", &said(&["operations", "list"]));
+    apply.kill();
+    apply.finish().with_code(-1);
+    assert_is("operations", &said(&["operations", "list"]));
+    assert_is("stateList", &said(&["state", "list"]));
+    // Opened for both, so that it does not matter whether the program still waits.
+    let mut gate = std::fs::OpenOptions::new().read(true).write(true).open(project.path("gate")).unwrap();
+    gate.write_all(b"open\n").unwrap();
+    let recovered = said(&["recover"]);
+    assert_eq!(recovered["recovered"].as_array().unwrap().len(), 1);
+    assert_is("recover", &recovered);
+}
