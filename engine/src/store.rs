@@ -89,8 +89,9 @@ pub trait StateStore: Send + Sync {
     /// True when somebody asked the operation to stop.
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError>;
 
-    /// Removes versions that are not current, and operations that ended, when they are older than `keep` by the clock
-    /// of the store. The newest version of every address stays, and so does what an open step belongs to.
+    /// Removes versions that are not current, and operations that ended or were abandoned, when they are older than
+    /// `keep` by the clock of the store. The newest version of every address stays, and so does what an open step
+    /// belongs to.
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError>;
 
     /// True when that plan was applied (or began to be) already.
@@ -224,6 +225,9 @@ pub struct OpenIntent {
     pub age: Duration,
     /// The lease under which it was written has ended or was taken over: nobody works on it any more.
     pub is_orphaned: bool,
+    /// The process that works on it is known to have ended. False also where that cannot be told: a holder that lost
+    /// its lease, or works elsewhere, may be in the middle of the call.
+    pub is_holder_gone: bool,
 }
 
 /// What is going to be done, durable before the provider is called.

@@ -88,6 +88,7 @@ macro_rules! store_contract {
             journal::an_intent_is_orphaned_when_its_lease_ends
             journal::an_intent_of_a_holder_at_work_is_not_orphaned
             journal::an_intent_is_orphaned_once_its_lease_is_taken_over
+            journal::a_holder_that_lost_its_lease_may_still_be_at_work
             journal::open_intents_are_selected_and_oldest_first
             journal::an_outcome_without_an_intent_opens_and_closes
             journal::a_step_is_closed_once
@@ -98,6 +99,7 @@ macro_rules! store_contract {
             journal::an_operation_that_never_began_writes_nothing
             journal::a_running_operation_is_asked_to_stop
             journal::what_is_old_is_pruned
+            journal::what_was_abandoned_is_pruned_unless_a_step_is_open
             plans::a_plan_is_spent_once
             plans::a_stale_plan_lists_every_row_that_moved
             plans::a_refused_plan_is_not_spent

@@ -320,7 +320,7 @@ impl StateStore for MemoryStore {
     }
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
-        self.change(|state, now| Ok(state.prune(now.checked_sub(keep).unwrap_or(Timestamp::MIN))))
+        self.change(|state, now| Ok(state.prune(now.checked_sub(keep).unwrap_or(Timestamp::MIN), now)))
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {

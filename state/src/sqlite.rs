@@ -280,7 +280,7 @@ impl StateStore for SqliteStore {
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
         self.write(move |transaction, context| {
             let moment = context.clock.now().checked_sub(keep).unwrap_or(jiff::Timestamp::MIN);
-            prune::before(transaction, moment)
+            prune::before(transaction, context, moment)
         })
         .await
     }

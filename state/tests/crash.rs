@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::store::{Acquired, LeaseRequest, NewOperation, Selection, StateStore};
+use terrace_engine::store::{Acquired, Intent, LeaseRequest, NewOperation, Record, Selection, StateStore, StepAction};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
@@ -23,6 +23,26 @@ async fn open(path: &Path) -> Arc<dyn StateStore> {
 fn request(operation: Uuid) -> LeaseRequest {
     let components = BTreeSet::from([(demo(), String::new())]);
     LeaseRequest { components, operation, holder: "test".to_owned(), term: Duration::from_secs(3600) }
+}
+
+fn intent(operation: Uuid) -> Intent {
+    Intent {
+        operation,
+        step: 1,
+        action: StepAction::Create,
+        row: row("local_value.open"),
+        prior_generation: 0,
+        deposes: false,
+        timeout: Duration::from_secs(600),
+        settle: Duration::ZERO,
+    }
+}
+
+/// How the one open step stands: orphaned, its holder gone.
+async fn open_step(store: &dyn StateStore) -> (bool, bool) {
+    let open = store.open_intents(&demo(), &Selection::All).await.unwrap();
+    assert_eq!(open.len(), 1);
+    open.first().map(|open| (open.is_orphaned, open.is_holder_gone)).unwrap()
 }
 
 /// Runs this program as a process that takes a lease and commits until it is killed.
@@ -45,6 +65,7 @@ async fn holder() {
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
     store.begin(&new).await.unwrap();
     let Acquired::Granted(leases) = store.acquire(&request(operation)).await.unwrap() else { return };
+    store.commit(&leases, &[Record::Intent(Box::new(intent(operation)))]).await.unwrap();
     for number in 0.. {
         store.commit(&leases, &[put(row(&format!("local_value.a[{number}]")))]).await.unwrap();
         let mut stdout = std::io::stdout().lock();
@@ -69,6 +90,7 @@ async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
     assert!(matches!(refused, Acquired::Held(_)), "{refused:?}");
     let running = store.operations(1).await.unwrap();
     assert_eq!((running.len(), running.first().unwrap().is_abandoned), (1, false));
+    assert_eq!(open_step(&*store).await, (false, false));
 
     child.kill().unwrap();
     let last = lines.last().unwrap_or(reached);
@@ -80,5 +102,6 @@ async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
     if cfg!(target_os = "linux") {
         let Acquired::Granted(leases) = taken else { return assert!(rows.is_empty(), "the lease is still held") };
         assert_eq!(leases.first().unwrap().fence, 2);
+        assert_eq!(open_step(&*store).await, (true, true));
     }
 }

@@ -126,6 +126,19 @@ pub async fn an_intent_is_orphaned_once_its_lease_is_taken_over(fixture: Fixture
     assert!(fixture.is_orphaned().await);
 }
 
+/// A lease that ended says nothing of its holder: it may be suspended, or in the middle of its call.
+pub async fn a_holder_that_lost_its_lease_may_still_be_at_work(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let leases = fixture.granted(operation, &["api"]).await;
+    fixture.open_under(&leases, operation, 1, "api/local_value.a").await;
+    for pause in [Duration::ZERO, TERM] {
+        fixture.clock.advance(pause);
+        assert!(!fixture.open(&Selection::All).await[0].is_holder_gone, "after {pause:?}");
+    }
+    fixture.store.break_lease(&leases[0].id).await.unwrap();
+    assert!(!fixture.open(&Selection::All).await[0].is_holder_gone, "its lease was broken");
+}
+
 /// The oldest call is looked for first.
 pub async fn open_intents_are_selected_and_oldest_first(fixture: Fixture) {
     let operation = fixture.begin().await;
@@ -275,4 +288,18 @@ pub async fn what_is_old_is_pruned(fixture: Fixture) {
     // Generations go on where they were.
     fixture.write(vec![put(row("local_value.gone"), 0)]).await.unwrap();
     assert_eq!(fixture.generation("local_value.gone").await, 3);
+}
+
+/// Nobody will ever end what was abandoned; only a step that is open still needs it.
+pub async fn what_was_abandoned_is_pruned_unless_a_step_is_open(fixture: Fixture) {
+    let (gone, open, live) = (fixture.begin().await, fixture.begin().await, fixture.begin().await);
+    fixture.granted(gone, &["api"]).await;
+    let leases = fixture.granted(open, &["db"]).await;
+    fixture.open_under(&leases, open, 1, "db/local_value.a").await;
+    fixture.clock.advance(TERM * 2);
+    fixture.granted(live, &["web"]).await;
+    assert_eq!(fixture.store.prune(TERM * 4).await.unwrap(), Pruned::default(), "it is not old enough");
+    assert_eq!(fixture.store.prune(TERM).await.unwrap(), Pruned { versions: 0, operations: 1 });
+    let ids: Vec<Uuid> = fixture.store.operations(9).await.unwrap().into_iter().map(|operation| operation.id).collect();
+    assert_eq!(ids, [live, open]);
 }

@@ -21,7 +21,7 @@ impl State {
         true
     }
 
-    pub(super) fn prune(&mut self, moment: Timestamp) -> Pruned {
+    pub(super) fn prune(&mut self, moment: Timestamp, now: Timestamp) -> Pruned {
         let mut newest: BTreeMap<(StackId, Address), Generation> = BTreeMap::new();
         for ((stack, address, generation), _) in self.versions.iter() {
             newest.insert((stack.clone(), address.clone()), *generation);
@@ -38,8 +38,13 @@ impl State {
         let versions: Vec<_> = self.versions.iter().filter(is_old).map(|(key, _)| key.clone()).collect();
         versions.iter().for_each(|key| drop(self.versions.remove(key)));
         let is_open = |id: &Uuid| self.open_steps.iter().any(|((operation, _), _)| operation == id);
-        let ended = self.operations.iter().filter(|(_, it)| it.row.ended_at.is_some_and(|ended| ended < moment));
-        let operations: BTreeSet<Uuid> = ended.map(|(id, _)| *id).filter(|id| !is_open(id)).collect();
+        // Of what was abandoned nobody knows the end: its beginning counts.
+        let is_over = |it: &Operation| match it.row.ended_at {
+            Some(ended) => ended < moment,
+            None => it.row.started_at < moment && self.seen(it, now).is_abandoned,
+        };
+        let over = self.operations.iter().filter(|(_, it)| is_over(it));
+        let operations: BTreeSet<Uuid> = over.map(|(id, _)| *id).filter(|id| !is_open(id)).collect();
         let steps: Vec<_> = self.steps.iter().map(|(key, _)| *key).filter(|(id, _)| operations.contains(id)).collect();
         let logs: Vec<_> = self.logs.iter().map(|(key, _)| *key).filter(|(id, _)| operations.contains(id)).collect();
         steps.iter().for_each(|key| drop(self.steps.remove(key)));
@@ -199,6 +204,8 @@ impl State {
             started_at: step.started_at,
             age: elapsed(step.started_at, now),
             is_orphaned: !is_worked_on,
+            // Whoever can ask lives in the same process.
+            is_holder_gone: false,
         }
     }
 

@@ -6,6 +6,8 @@ use super::lease::{self, Live};
 use super::read::{self, content_columns};
 use super::{Context, lease::process};
 use crate::clock::elapsed;
+use crate::process::Process;
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
@@ -25,7 +27,8 @@ pub(super) fn open_intents(
     let now = context.clock.now();
     let sql = concat!(
         "SELECT operation.id, intent.step, intent.action, intent.lease, intent.prior_generation, intent.deposes,
-                intent.timeout, intent.settle, intent.started_at, intent.address, intent.deposed, ",
+                intent.timeout, intent.settle, intent.started_at, operation.boot, operation.pid_namespace,
+                operation.pid, operation.process_started, intent.address, intent.deposed, ",
         content_columns!("intent"),
         " FROM intent JOIN operation ON operation.sequence = intent.operation WHERE intent.stack = ?1
           ORDER BY intent.id"
@@ -42,6 +45,7 @@ pub(super) fn open_intents(
         let timeout = columns.duration()?;
         let settle = columns.duration()?;
         let started_at = columns.time()?;
+        let is_holder_gone = is_gone(process(&mut columns)?.as_ref(), context);
         let mut row = Row {
             stack: of.clone(),
             address: columns.address()?,
@@ -61,6 +65,7 @@ pub(super) fn open_intents(
             started_at,
             age: elapsed(started_at, now),
             is_orphaned: !is_worked_on,
+            is_holder_gone,
         })
     })?;
     // Filtered here: the table holds no more than the work in flight.
@@ -97,6 +102,21 @@ pub(super) fn operations(
     Ok(found)
 }
 
+/// The numbers of the operations that began before a moment, never ended and have nobody left who works on them.
+pub(super) fn abandoned(connection: &Connection, context: &Context, moment: Timestamp) -> Result<Vec<i64>, Failure> {
+    let live = lease::live(connection, context)?;
+    let sql = format!("{OPERATION} WHERE ended_at IS NULL AND started_at < ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows =
+        statement.query_map([moment.as_microsecond()], |row| operation_row(&mut Columns::of(row), context, &live))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (sequence, row) = row?;
+        found.extend(row.is_abandoned.then_some(sequence));
+    }
+    Ok(found)
+}
+
 /// One operation with its steps.
 pub(super) fn operation(
     connection: &Connection,
@@ -125,11 +145,16 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
     let ended_at = columns.optional_time()?;
     let summary = columns.take()?;
     let process = process(columns)?;
-    let is_gone = || process.as_ref().is_some_and(|process| process.is_gone(context.process.as_ref()));
-    let is_abandoned =
-        status == OperationStatus::Running && !live.operations.contains(&id) && (has_held_leases || is_gone());
+    let is_abandoned = status == OperationStatus::Running
+        && !live.operations.contains(&id)
+        && (has_held_leases || is_gone(process.as_ref(), context));
     let stacks = Vec::new();
     Ok((sequence, OperationRow { id, kind, stacks, actor, status, is_abandoned, started_at, ended_at, summary }))
+}
+
+/// True only when it is certain that the process of an operation runs no more.
+fn is_gone(process: Option<&Process>, context: &Context) -> bool {
+    process.is_some_and(|process| process.is_gone(context.process.as_ref()))
 }
 
 fn stacks(connection: &Connection, operation: i64) -> Result<Vec<StackId>, Failure> {

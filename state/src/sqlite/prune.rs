@@ -1,25 +1,37 @@
-//! Removes what is old: versions that are not current, operations that ended with their steps and logs.
+//! Removes what is old: versions that are not current, operations that are over with their steps and logs.
 
 use super::error::Failure;
+use super::{Context, journal};
 use jiff::Timestamp;
 use rusqlite::Transaction;
 use terrace_engine::store::Pruned;
 
-/// Removes what was written, or ended, before a moment. The newest version of every address stays, for generations
-/// count on from it; so do operations with an open step.
-pub(super) fn before(transaction: &Transaction<'_>, moment: Timestamp) -> Result<Pruned, Failure> {
-    let moment = moment.as_microsecond();
+/// Removes what was written, or ended, before a moment; of operations that were abandoned nobody knows the end, so that
+/// their beginning counts. The newest version of every address stays, for generations count on from it; so do
+/// operations with an open step.
+pub(super) fn before(transaction: &Transaction<'_>, context: &Context, moment: Timestamp) -> Result<Pruned, Failure> {
+    let microseconds = moment.as_microsecond();
     let versions = transaction.execute(
         "DELETE FROM version WHERE written_at < ?1 AND id NOT IN (SELECT version FROM resource)
             AND generation < (SELECT max(generation) FROM version AS newest
                               WHERE newest.stack = version.stack AND newest.address = version.address)",
-        [moment],
+        [microseconds],
     )?;
-    const OLD: &str = "SELECT sequence FROM operation
-                       WHERE ended_at < ?1 AND sequence NOT IN (SELECT operation FROM intent)";
-    for table in ["log", "step", "operation_stack"] {
-        transaction.execute(&format!("DELETE FROM {table} WHERE operation IN ({OLD})"), [moment])?;
+    let mut old: Vec<i64> = transaction
+        .prepare_cached("SELECT sequence FROM operation WHERE ended_at < ?1")?
+        .query_map([microseconds], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    old.extend(journal::abandoned(transaction, context, moment)?);
+    let mut operations = 0;
+    for operation in old {
+        if transaction.prepare_cached("SELECT 1 FROM intent WHERE operation = ?1")?.exists([operation])? {
+            continue;
+        }
+        for table in ["log", "step", "operation_stack"] {
+            let sql = format!("DELETE FROM {table} WHERE operation = ?1");
+            transaction.prepare_cached(&sql)?.execute([operation])?;
+        }
+        operations += transaction.prepare_cached("DELETE FROM operation WHERE sequence = ?1")?.execute([operation])?;
     }
-    let operations = transaction.execute(&format!("DELETE FROM operation WHERE sequence IN ({OLD})"), [moment])?;
     Ok(Pruned { versions, operations })
 }
