@@ -94,6 +94,7 @@ macro_rules! store_contract {
             journal::a_step_is_closed_once
             journal::an_operation_is_recorded_from_begin_to_end
             journal::an_operation_without_leases_is_abandoned
+            journal::an_operation_may_have_its_leases_before_it_begins
             journal::operations_are_listed_newest_first
             journal::a_log_keeps_its_order
             journal::an_operation_that_never_began_writes_nothing

@@ -210,6 +210,17 @@ pub async fn an_operation_without_leases_is_abandoned(fixture: Fixture) {
     assert!(!fixture.is_abandoned(operation).await);
 }
 
+/// Whoever takes leases first and then says what for is abandoned without them all the same.
+pub async fn an_operation_may_have_its_leases_before_it_begins(fixture: Fixture) {
+    let id = Uuid::now_v7();
+    fixture.granted(id, &["api"]).await;
+    let new = NewOperation { id, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
+    fixture.store.begin(&new).await.unwrap();
+    assert!(!fixture.is_abandoned(id).await);
+    fixture.clock.advance(TERM);
+    assert!(fixture.is_abandoned(id).await);
+}
+
 /// At most as many as asked for.
 pub async fn operations_are_listed_newest_first(fixture: Fixture) {
     let mut begun = Vec::new();

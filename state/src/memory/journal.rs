@@ -176,8 +176,9 @@ impl State {
             summary: String::new(),
         };
         let number = self.next_number();
-        self.operations
-            .insert(operation.id, Operation { number, row, has_held_leases: false, is_cancel_requested: false });
+        // Most take their leases first.
+        let has_held_leases = self.held(now).any(|lease| lease.operation == operation.id);
+        self.operations.insert(operation.id, Operation { number, row, has_held_leases, is_cancel_requested: false });
         Ok(())
     }
 

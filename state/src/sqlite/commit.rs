@@ -29,8 +29,11 @@ pub(super) fn commit(
 
 /// Records that an operation begins.
 pub(super) fn begin(transaction: &Transaction<'_>, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
-    let sql = "INSERT INTO operation (id, kind, actor, status, started_at, boot, pid_namespace, pid, process_started)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING";
+    // Most take their leases first.
+    let sql = "INSERT INTO operation (id, kind, actor, status, started_at, boot, pid_namespace, pid, process_started,
+                                      has_held_leases)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, EXISTS (SELECT 1 FROM lease WHERE operation = ?1))
+               ON CONFLICT (id) DO NOTHING";
     let process = context.process.as_ref();
     let inserted = transaction.prepare_cached(sql)?.execute(params![
         operation.id.as_bytes(),
