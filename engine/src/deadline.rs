@@ -3,14 +3,40 @@
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
-use terrace_provider::{ErrorKind, ProviderError};
+use terrace_provider::{Call, ErrorKind, ProviderError};
 
-/// Waits for a call that changes something: one that does not answer may have happened.
+/// How long a call that outlives its time is waited for, where its effects end with it: what such calls wait for
+/// themselves (a lock, a program that was told to end) is over by then.
+pub(crate) const GRACE: Duration = Duration::from_secs(15);
+
+/// A call that changes something ended without its result, or did not end at all.
+pub(crate) struct Broken {
+    /// What is told of it.
+    pub(crate) error: ProviderError,
+    /// Nobody waits for it any more, and it may go on: what can be seen now is not yet what comes of it.
+    pub(crate) may_still_run: bool,
+}
+
+/// Waits for a call that changes something: one that does not answer may have happened, or may happen yet. Letting go
+/// of it does not stop it where it runs on a thread of its own; so where nothing but its end tells that it can have no
+/// effect any more, that is waited for a while longer.
 pub(crate) async fn changing<T>(
-    timeout: Duration,
-    call: impl Future<Output = Result<T, ProviderError>>,
-) -> Result<T, ProviderError> {
-    answer(ErrorKind::Ambiguous, ErrorKind::Ambiguous, timeout, call).await
+    call: &Call,
+    settle: Duration,
+    work: impl Future<Output = Result<T, ProviderError>>,
+) -> Result<T, Broken> {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    tokio::pin!(work);
+    let mut answer = tokio::time::timeout(call.timeout, work.as_mut()).await;
+    if answer.is_err() && settle.is_zero() {
+        call.progress.message(&format!("{}; it is waited for until it ends", late(call.timeout)));
+        answer = tokio::time::timeout(GRACE, work).await;
+    }
+    match answer {
+        Ok(Ok(answer)) => answer.map_err(|error| Broken { error, may_still_run: false }),
+        Ok(Err(_)) => Err(Broken { error: panicked(ErrorKind::Ambiguous), may_still_run: false }),
+        Err(_) => Err(Broken { error: no_answer(ErrorKind::Ambiguous, call.timeout), may_still_run: true }),
+    }
 }
 
 /// Waits for a call that changes nothing.
@@ -18,26 +44,25 @@ pub(crate) async fn reading<T>(
     timeout: Duration,
     call: impl Future<Output = Result<T, ProviderError>>,
 ) -> Result<T, ProviderError> {
-    answer(ErrorKind::Transient, ErrorKind::Bug, timeout, call).await
+    match tokio::time::timeout(timeout, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(panicked(ErrorKind::Bug)),
+        Err(_) => Err(no_answer(ErrorKind::Transient, timeout)),
+    }
 }
 
 /// A provider that panics takes its own call down, not those of others: what is asserted to be safe is dropped.
-async fn answer<T>(
-    late: ErrorKind,
-    panicked: ErrorKind,
-    timeout: Duration,
-    call: impl Future<Output = Result<T, ProviderError>>,
-) -> Result<T, ProviderError> {
-    match tokio::time::timeout(timeout, AssertUnwindSafe(call).catch_unwind()).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(ProviderError::new(panicked, "the provider broke off in the middle of the call")
-            .solution("this is a fault of the provider: report it to its author")),
-        Err(_) => Err(no_answer(late, timeout)),
-    }
+fn panicked(kind: ErrorKind) -> ProviderError {
+    ProviderError::new(kind, "the provider broke off in the middle of the call")
+        .solution("this is a fault of the provider: report it to its author")
+}
+
+fn late(timeout: Duration) -> String {
+    format!("no answer within {} s", timeout.as_secs())
 }
 
 /// The error of a call that did not answer.
 pub(crate) fn no_answer(kind: ErrorKind, timeout: Duration) -> ProviderError {
-    ProviderError::new(kind, format!("no answer within {} s", timeout.as_secs()))
+    ProviderError::new(kind, late(timeout))
         .solution("give the resource a longer `timeouts`, or look at what keeps the provider busy")
 }

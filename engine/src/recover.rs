@@ -1,6 +1,9 @@
 //! What became of steps whose outcome was never recorded.
 //!
-//! [`look_into`] asks the provider and changes nothing; [`run`] records the answer, under the component's lease.
+//! [`look_into`] asks the provider and changes nothing; [`Recovery`] records the answer, under the component's lease;
+//! what it writes is in [`writes`].
+
+mod writes;
 
 use crate::address::{Address, StackId};
 use crate::apply::lease::{Claim, Held, LeaseError};
@@ -8,22 +11,22 @@ use crate::deadline;
 use crate::diff::changed_from_recorded;
 use crate::event::{Event, Events};
 use crate::plan::contract::result_agrees_with_plan;
-use crate::plan::{Prior, deposed_key, row_stack};
+use crate::plan::{Prior, row_stack};
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
-    Intent, NewOperation, OpenIntent, OperationStatus, Record, Row, RowStatus, Selection, StateStore, StepAction,
-    StepResult, StoreError, Write,
+    Intent, NewOperation, OpenIntent, OperationStatus, Record, Selection, StateStore, StepAction, StepResult,
+    StoreError, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider::value::wire::{WireError, encode_map};
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Observed};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use writes::Writes;
 
 /// What became of a step.
 #[derive(Debug)]
@@ -87,7 +90,7 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, reco
     };
     let found = deadline::reading(ty.timeouts.read, session.find(ty, &attempt)).await;
     let too_early = |what: &str| {
-        let left = settles_in(intent, open.age)?;
+        let left = settles_in(open)?;
         let left = left.as_secs().max(1);
         Some(Finding::TooEarly(format!("{what}, and the lost call may still take effect for {left} s")))
     };
@@ -96,7 +99,9 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, reco
             too_early("the object is still there").unwrap_or(Finding::Unchanged)
         }
         (StepAction::Update, Ok(Found::Ours(found))) => {
-            let Some(prior) = recorded.filter(|_| ty.readable) else { return Finding::Unchanged };
+            let Some(prior) = recorded.filter(|_| ty.readable) else {
+                return too_early("nobody can read the object").unwrap_or(Finding::Unchanged);
+            };
             let before = record::recorded(&intent.row.stack, address, prior);
             let now = match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
                 Ok(Some(now)) => now,
@@ -130,12 +135,16 @@ pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, reco
 }
 
 /// How long the lost call may still take effect; `None` when it cannot any more. A type that settles at once has
-/// its effects within the process that called, which is gone.
-fn settles_in(intent: &Intent, age: Duration) -> Option<Duration> {
-    if intent.settle.is_zero() {
-        return None;
-    }
-    intent.timeout.saturating_add(intent.settle).checked_sub(age).filter(|left| !left.is_zero())
+/// its effects within the process that called: they end with it. But a lease may also have ended because its holder was
+/// suspended, or because somebody took it away: such a holder still has all the time that a call is waited for.
+fn settles_in(open: &OpenIntent) -> Option<Duration> {
+    let intent = &open.intent;
+    let longer = match (intent.settle.is_zero(), open.is_holder_gone) {
+        (true, true) => return None,
+        (true, false) => deadline::GRACE,
+        (false, _) => intent.settle,
+    };
+    intent.timeout.saturating_add(longer).checked_sub(open.age).filter(|left| !left.is_zero())
 }
 
 /// What recovery did about one step.
@@ -203,13 +212,19 @@ impl Recovery<'_> {
         let result = async {
             // Another one may have been quicker: what is still open counts.
             let begun = Instant::now();
+            let mut closed = BTreeSet::new();
             for open in self.orphaned(stack, selection).await? {
-                recovered.push(self.resolve(&held, open, begun).await?);
+                let of = open.intent.operation;
+                let step = self.resolve(&held, open, begun).await?;
+                closed.extend((!step.is_in_doubt).then_some(of));
+                recovered.push(step);
             }
             let in_doubt = recovered.iter().filter(|step| step.is_in_doubt).count();
             let status = if in_doubt == 0 { OperationStatus::Completed } else { OperationStatus::Failed };
             let summary = format!("{} steps looked into, {in_doubt} in doubt", recovered.len());
-            held.commit(&[Record::End { operation, status, summary }]).await
+            let mut records = self.endings(closed).await?;
+            records.push(Record::End { operation, status, summary });
+            held.commit(&records).await
         }
         .await;
         let released = held.release().await;
@@ -218,30 +233,61 @@ impl Recovery<'_> {
         Ok(recovered)
     }
 
+    /// The ends of operations that were cut off and have no step left that is open: nobody else will write them.
+    async fn endings(&self, operations: BTreeSet<Uuid>) -> Result<Vec<Record>, StoreError> {
+        let mut ends = Vec::new();
+        for id in operations {
+            let Some((operation, steps)) = self.store.operation(id).await? else { continue };
+            if operation.is_abandoned && steps.iter().all(|step| step.result.is_some()) {
+                let summary = "it was cut off; what became of its steps is recorded".to_owned();
+                ends.push(Record::End { operation: id, status: OperationStatus::Interrupted, summary });
+            }
+        }
+        Ok(ends)
+    }
+
     /// Closes a step that nobody can tell about as a person says; false when there is no such step.
     ///
     /// # Errors
     /// When leases cannot be had or the store fails.
     pub async fn decide(&self, stack: &StackId, address: &Address, verdict: Verdict) -> Result<bool, LeaseError> {
         let stack = row_stack(stack, address);
-        let mut orphaned = self.orphaned(&stack, &Selection::Addresses(BTreeSet::from([address.clone()]))).await?;
-        let Some(open) = orphaned.pop() else { return Ok(false) };
-        let (held, operation) = self.begin(&stack, std::slice::from_ref(&open)).await?;
-        let (found, writes) = match verdict {
-            Verdict::Absent => ("a person said that there is no such object", Ok(self.dropped(&open))),
-            Verdict::Tainted => ("a person said that it is there, half-made", self.tainted(&open)),
-        };
+        let selection = Selection::Addresses(BTreeSet::from([address.clone()]));
+        let orphaned = self.orphaned(&stack, &selection).await?;
+        if orphaned.is_empty() {
+            return Ok(false);
+        }
+        let (held, operation) = self.begin(&stack, &orphaned).await?;
         let result = async {
-            let mut records = vec![closing(&open.intent, found, writes?)];
-            let (status, summary) = (OperationStatus::Completed, format!("{address}: {found}"));
-            records.push(Record::End { operation, status, summary });
-            held.commit(&records).await
+            // Another one may have been quicker: what is still open counts.
+            let open = self.orphaned(&stack, &selection).await?.pop();
+            let is_decided = open.is_some();
+            let mut summary = format!("{address}: nothing was in doubt any more");
+            if let Some(open) = open {
+                let found = match verdict {
+                    Verdict::Absent => "a person said that there is no such object",
+                    Verdict::Tainted => "a person said that it is there, half-made",
+                };
+                let writes = self.writes(&open.intent).await?;
+                let writes = match verdict {
+                    Verdict::Absent => writes.dropped()?,
+                    Verdict::Tainted => writes
+                        .tainted()?
+                        .ok_or_else(|| StoreError::Occupied { stack: stack.clone(), address: address.clone() })?,
+                };
+                summary = format!("{address}: {found}");
+                held.commit(&[closing(&open.intent, found, writes)]).await?;
+                let ends = self.endings(BTreeSet::from([open.intent.operation])).await?;
+                held.commit(&ends).await?;
+            }
+            held.commit(&[Record::End { operation, status: OperationStatus::Completed, summary }]).await?;
+            Ok::<bool, StoreError>(is_decided)
         }
         .await;
         let released = held.release().await;
-        result?;
+        let is_decided = result?;
         released?;
-        Ok(true)
+        Ok(is_decided)
     }
 
     /// Takes the leases of the components of steps, and begins an operation under them.
@@ -281,10 +327,9 @@ impl Recovery<'_> {
         let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
         let mut told = String::new();
         let mut was_open = false;
-        let row = self.updated_row(&open.intent).await?;
-        let failed = |error: WireError| StoreError::Unavailable { doing: "read", reason: error.to_string() };
-        let recorded = row.clone().map(|row| record::open(row, self.seal)).transpose().map_err(failed)?;
-        let recorded = recorded.map(|opened| opened.prior);
+        // As it is now, under the lease, whatever was done to the row since the step was begun.
+        let writes = self.writes(&open.intent).await?;
+        let recorded = writes.updated()?;
         let finding = loop {
             let finding = look_into(self.registry, self.seal, &open, recorded.as_ref()).await;
             let left = self.patience.saturating_sub(begun.elapsed());
@@ -304,19 +349,28 @@ impl Recovery<'_> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.cancel.cancelled() => {}
             }
-            open.age = open.age.saturating_add(pause);
+            let age = open.age.saturating_add(pause);
+            open.is_holder_gone = self.is_holder_gone(&open).await?;
+            open.age = age;
         };
         let (found, writes) = match finding {
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
                 return Ok(Recovered { address, found: reason, is_in_doubt: true, was_open });
             }
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
-            Finding::Nothing => ("there is no such object".to_owned(), self.dropped(&open)),
-            Finding::Object { attributes, observed, is_as_planned: true } => {
-                ("it took effect and is recorded now".to_owned(), self.recorded(&open, None, &attributes, &observed)?)
-            }
-            Finding::Object { attributes, observed, is_as_planned: false } => {
-                ("it is recorded as it is now".to_owned(), self.recorded(&open, row.as_ref(), &attributes, &observed)?)
+            Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
+            Finding::Object { attributes, observed, is_as_planned } => {
+                match writes.recorded(&attributes, &observed, is_as_planned)? {
+                    Some(writes) if writes.is_empty() => {
+                        ("it is there, and not recorded any more".to_owned(), Vec::new())
+                    }
+                    Some(writes) if is_as_planned => ("it took effect and is recorded now".to_owned(), writes),
+                    Some(writes) => ("it is recorded as it is now".to_owned(), writes),
+                    None => {
+                        let found = "it took effect, and another object is recorded there by now".to_owned();
+                        return Ok(Recovered { address, found, is_in_doubt: true, was_open });
+                    }
+                }
             }
         };
         let outcome = closing(&open.intent, &found, writes);
@@ -325,73 +379,22 @@ impl Recovery<'_> {
         Ok(Recovered { address, found, is_in_doubt: false, was_open })
     }
 
-    fn dropped(&self, open: &OpenIntent) -> Vec<Write> {
-        let intent = &open.intent;
-        // Nothing was recorded yet, or what is recorded is what was to be replaced: it stands.
-        if intent.prior_generation == 0 || intent.deposes {
-            return Vec::new();
-        }
-        vec![Write::Delete {
-            stack: intent.row.stack.clone(),
-            address: intent.row.address.clone(),
-            deposed: intent.row.deposed.clone(),
-            expected: intent.prior_generation,
-        }]
-    }
-
-    /// The row that an update was about.
-    async fn updated_row(&self, intent: &Intent) -> Result<Option<Row>, StoreError> {
-        if intent.action != StepAction::Update {
-            return Ok(None);
-        }
+    /// What is recorded where a step worked, and what can be written there.
+    async fn writes<'i>(&'i self, intent: &'i Intent) -> Result<Writes<'i>, StoreError> {
         let address = &intent.row.address;
         let rows = self.store.rows(&intent.row.stack, &Selection::Addresses(BTreeSet::from([address.clone()]))).await?;
-        Ok(rows.into_iter().find(|row| row.deposed == intent.row.deposed))
+        let row = rows.into_iter().find(|row| row.deposed == intent.row.deposed);
+        Ok(Writes::new(intent, row, self.seal))
     }
 
-    fn recorded(
-        &self,
-        open: &OpenIntent,
-        updated: Option<&Row>,
-        attributes: &Attributes,
-        observed: &Observed,
-    ) -> Result<Vec<Write>, StoreError> {
-        let intent = &open.intent;
-        let failed = |error: WireError| StoreError::Unavailable { doing: "written", reason: error.to_string() };
-        let mut row = intent.row.clone();
-        row.status = RowStatus::Ready;
-        row.identity = encode_map(&observed.identity, self.seal).map_err(failed)?.to_string();
-        row.attributes = encode_map(attributes, self.seal).map_err(failed)?.to_string();
-        row.private = record::seal_private(&observed.private, self.seal).map_err(failed)?;
-        if let Some(updated) = updated {
-            // What was sent last is not known to have arrived.
-            row.lifecycle.clone_from(&updated.lifecycle);
-        }
-        Ok(put(intent, row))
+    /// Whether the process that made a call has ended meanwhile.
+    async fn is_holder_gone(&self, open: &OpenIntent) -> Result<bool, StoreError> {
+        let Intent { operation, step, row, .. } = &open.intent;
+        let selection = Selection::Addresses(BTreeSet::from([row.address.clone()]));
+        let now = self.store.open_intents(&row.stack, &selection).await?;
+        let is_same = |open: &OpenIntent| (open.intent.operation, open.intent.step) == (*operation, *step);
+        Ok(now.iter().any(|open| is_same(open) && open.is_holder_gone))
     }
-
-    /// The object as it was planned, as far as that is known, to be replaced by the next apply.
-    fn tainted(&self, open: &OpenIntent) -> Result<Vec<Write>, StoreError> {
-        let intent = &open.intent;
-        let failed = |error: WireError| StoreError::Unavailable { doing: "written", reason: error.to_string() };
-        let mut attributes = record::open_attributes(&intent.row.attributes, self.seal).map_err(failed)?;
-        attributes.retain(|_, value| !value.has_unknown());
-        let mut row = intent.row.clone();
-        row.status = RowStatus::Tainted;
-        row.attributes = encode_map(&attributes, self.seal).map_err(failed)?.to_string();
-        Ok(put(intent, row))
-    }
-}
-
-/// Records the object of a step; one that it was to replace is kept beside it.
-fn put(intent: &Intent, row: Row) -> Vec<Write> {
-    let expected = intent.prior_generation;
-    if !intent.deposes {
-        return vec![Write::Put { row: Box::new(row), expected }];
-    }
-    let (stack, address) = (row.stack.clone(), row.address.clone());
-    let depose = Write::Depose { stack, address, key: deposed_key(intent.operation), expected };
-    vec![depose, Write::Put { row: Box::new(row), expected: 0 }]
 }
 
 /// Closes a step that recovery has an answer to.

@@ -1,6 +1,6 @@
 //! Checks of resources, before and after their step, and of stacks.
 
-use crate::failure::{crash_while, end_leases};
+use crate::failure::crash_while;
 use crate::lifecycle::check_schema;
 use crate::support::Story;
 use crate::support::story::{stack, summary, told};
@@ -300,7 +300,7 @@ async fn checks_that_wait_survive_a_crash_in_the_plan_of_the_next_run() {
     let story = Story::new();
     let text = checked("post", "self.id == \"id-7\"", "1");
     crash_while(&story, &text, "create a", Fault::HangAfter).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     story.recover().await;
     assert!(story.errors(&text).await.contains("world_thing.a: a is not good"));
 }

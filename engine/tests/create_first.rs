@@ -1,6 +1,6 @@
 //! Replacements that make the new object before they delete the old one.
 
-use crate::failure::{crash_while, end_leases};
+use crate::failure::crash_while;
 use crate::support::Story;
 use crate::support::story::{stack, summary};
 use crate::support::world::Fault;
@@ -48,7 +48,7 @@ async fn between_its_halves_the_old_object_is_on_record_as_deposed() {
     story.apply(&pair("one")).await;
     crash_while(&story, &pair("two"), "delete one", Fault::HangBefore).await;
     assert_eq!(story.rows().await, ["world_thing.a", "world_thing.a (deposed)", "world_thing.b"]);
-    end_leases(&story).await;
+    story.end_processes().await;
     story.recover().await;
     story.apply(&pair("two")).await;
     assert_eq!(story.log().last().unwrap(), "delete one");
@@ -395,7 +395,7 @@ async fn a_lost_create_half_is_found_out_and_the_old_object_goes_then() {
         let story = Story::new();
         story.apply(&pair("one")).await;
         crash_while(&story, &pair("two"), "create two", fault.clone()).await;
-        end_leases(&story).await;
+        story.end_processes().await;
         // A plan says what recovery would record, and writes nothing.
         let (plan, _, _) = story.try_plan(&pair("two")).await;
         let expected: &[&str] = match fault {
@@ -421,7 +421,7 @@ async fn a_deletion_in_doubt_is_that_of_the_deposed_object_and_holds_up_its_comp
     };
     story.apply(&text("one", "1")).await;
     crash_while(&story, &text("two", "1"), "delete one", Fault::HangBefore).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     assert!(story.recover().await[0].is_in_doubt);
     let plan = story.plan(&text("two", "2")).await;
     let doubts: Vec<_> = plan

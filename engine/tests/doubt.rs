@@ -1,6 +1,6 @@
 //! What is not known after a call, and who waits for it.
 
-use crate::failure::{crash_while, end_leases};
+use crate::failure::crash_while;
 use crate::support::Story;
 use crate::support::story::{keys, stack, summary};
 use crate::support::world::Fault;
@@ -30,7 +30,7 @@ async fn a_step_in_doubt_blocks_its_component_and_no_other() {
     let story = Story::new();
     let text = two("  x:\n    resources:\n      - {type: world_slow, name: a, config: {key: a}}\n");
     crash_while(&story, &text, "create a", Fault::HangBefore).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     story.remote().objects.remove("c");
     let text = two("  x:\n    resources:
       - {type: world_slow, name: a, config: {key: a}}
@@ -54,7 +54,7 @@ async fn a_step_in_doubt_blocks_its_component_and_no_other() {
 async fn what_is_in_doubt_and_not_declared_any_more_is_shown_and_keeps_its_component() {
     let story = Story::new();
     crash_while(&story, &two(SLOW), "create a", Fault::HangBefore).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     story.recover().await;
     for plan in [story.plan(&two("")).await, story.plan_destroy().await] {
         let doubts: Vec<String> = plan
@@ -78,7 +78,7 @@ async fn a_recorded_object_in_doubt_survives_a_destroy_that_goes_on_with_the_res
     };
     story.apply(&first("1")).await;
     crash_while(&story, &first("2"), "update a", Fault::HangBefore).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     story.recover().await;
     let report = story.destroy().await;
     assert_eq!(report.blocked.len(), 1, "{report:?}");
@@ -94,7 +94,7 @@ async fn a_lost_update_or_delete_may_still_take_effect_until_it_settled() {
         };
         story.apply(&text("1")).await;
         crash_while(&story, &text(next), call, Fault::HangBefore).await;
-        end_leases(&story).await;
+        story.end_processes().await;
         let recovered = story.recover().await;
         assert!(recovered[0].found.contains("the lost call may still take effect for"), "{recovered:?}");
         // It does.
@@ -170,7 +170,7 @@ async fn a_read_that_never_answers_ends_at_its_deadline() {
 async fn a_search_that_never_answers_leaves_its_step_in_doubt() {
     let story = Story::new();
     crash_while(&story, &one("world_thing", "1"), "create a", Fault::HangBefore).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     tokio::time::pause();
     story.fault("find a", Fault::HangBefore);
     let recovered = story.recover().await;
@@ -205,7 +205,7 @@ async fn an_open_step_refuses_plans_that_work_on_its_component_and_no_others() {
     story.options.components = keys(&["y"]);
     let of_y = story.plan(&text("1", "2")).await;
     crash_while(&story, &text("1", "3"), "update c", Fault::HangBefore).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     let refused = story.apply_plan(&of_y).await.unwrap_err();
     assert!(
         matches!(&refused, ApplyError::NotRecovered { address } if address == "demo@test:y/world_thing.c"),
@@ -269,7 +269,7 @@ async fn a_lease_that_is_lost_in_the_middle_ends_the_apply_with_an_error_and_not
             () = tokio::task::yield_now() => {}
         }
     }
-    end_leases(&story).await;
+    story.end_processes().await;
     let lost = apply.await.unwrap_err();
     assert_eq!(lost.to_string(), "the lease on the stack's own resources of demo@test was lost to another operation");
     assert_eq!(story.log(), ["create a"]);

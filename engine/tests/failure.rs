@@ -163,6 +163,42 @@ async fn a_call_that_never_answers_ends_at_its_timeout() {
 }
 
 #[tokio::test]
+async fn a_call_that_outlives_its_time_stays_open_whatever_is_there_meanwhile() {
+    for (next, call) in [("1", "create a"), ("2", "update a"), ("", "delete a")] {
+        let story = Story::new();
+        let text = |val: &str| match val {
+            "" => "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources: []\n".to_owned(),
+            val => stack(&format!("- {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}")),
+        };
+        if next != "1" {
+            story.apply(&text("1")).await;
+        }
+        tokio::time::pause();
+        story.fault(call, Fault::HangBefore);
+        let report = story.apply_once(&text(next)).await;
+        assert_eq!(report.failed.len(), 1, "{call}");
+        // Its process lives, and may still get to it.
+        let recovered = story.recover().await;
+        assert!(recovered.len() == 1 && recovered[0].is_in_doubt, "{call}: {recovered:?}");
+        assert!(recovered[0].found.contains("the lost call may still take effect for"), "{recovered:?}");
+        story.end_processes().await;
+        assert!(story.recover().await.iter().all(|step| !step.is_in_doubt), "{call}");
+        story.apply(&text(next)).await;
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_ends_a_little_late_is_recorded_as_it_ended() {
+    let story = Story::new();
+    tokio::time::pause();
+    story.fault("create a", Fault::Late(std::time::Duration::from_secs(605)));
+    let report = story.apply(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
+    assert!(report.failed.is_empty());
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+}
+
+#[tokio::test]
 async fn a_plan_is_applied_once() {
     let story = Story::new();
     let plan = story.plan(&three()).await;
@@ -266,18 +302,11 @@ pub(crate) async fn crash_while(story: &Story, text: &str, call: &str, fault: Fa
     }
 }
 
-/// Ends the leases of whoever crashed.
-pub(crate) async fn end_leases(story: &Story) {
-    for lease in story.store.leases().await.unwrap() {
-        story.store.break_lease(&lease.id).await.unwrap();
-    }
-}
-
 #[tokio::test]
 async fn a_crash_after_the_effect_of_a_create_loses_nothing() {
     let story = Story::new();
     crash_while(&story, &three(), "create b", Fault::HangAfter).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     let recovered = story.recover().await;
     assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
     story.log();
@@ -291,7 +320,7 @@ async fn a_crash_after_the_effect_of_a_create_loses_nothing() {
 async fn a_crash_before_the_effect_of_a_create_is_made_up_for() {
     let story = Story::new();
     crash_while(&story, &three(), "create b", Fault::HangBefore).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     story.recover().await;
     story.apply(&three()).await;
     assert_eq!(story.rows().await.len(), 3);
@@ -301,7 +330,7 @@ async fn a_crash_before_the_effect_of_a_create_is_made_up_for() {
 async fn planning_after_a_crash_says_what_would_be_recorded_and_writes_nothing() {
     let story = Story::new();
     crash_while(&story, &three(), "create b", Fault::HangAfter).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     let (plan, diagnostics, _) = story.try_plan(&three()).await;
     let said: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
     assert!(said.iter().any(|message| message.contains("it took effect")), "{said:?}");
@@ -317,7 +346,7 @@ async fn an_attempt_that_may_still_take_effect_is_in_doubt_and_blocks_only_itsel
          - {type: world_thing, name: b, config: {key: b}}",
     );
     crash_while(&story, &text, "create a", Fault::HangBefore).await;
-    end_leases(&story).await;
+    story.end_processes().await;
     let recovered = story.recover().await;
     assert!(recovered.iter().any(|step| step.is_in_doubt), "{recovered:?}");
     let plan = story.plan(&text).await;
@@ -339,7 +368,7 @@ async fn a_crash_during_update_and_delete_is_recovered() {
             };
             story.apply(&text("1")).await;
             crash_while(&story, &text(next), call, fault).await;
-            end_leases(&story).await;
+            story.end_processes().await;
             story.recover().await;
             story.apply(&text(next)).await;
             assert_eq!(story.rows().await.len(), usize::from(!next.is_empty()), "{call}");
@@ -385,7 +414,7 @@ async fn a_person_can_decide_what_nobody_can_tell() {
         let story = Story::new();
         let text = stack("- {type: world_slow, name: a, config: {key: a}}");
         crash_while(&story, &text, "create a", Fault::HangBefore).await;
-        end_leases(&story).await;
+        story.end_processes().await;
         assert!(story.recover().await.iter().any(|step| step.is_in_doubt));
         assert!(story.decide("world_slow.a", verdict).await);
         assert_eq!(story.rows().await, rows);

@@ -119,9 +119,7 @@ impl Scene {
     async fn mend_and_check(self, story: &mut Story, store: Arc<dyn StateStore>, what: &str) {
         story.store = store;
         story.remote().faults.clear();
-        for lease in story.store.leases().await.unwrap() {
-            story.store.break_lease(&lease.id).await.unwrap();
-        }
+        story.end_processes().await;
         for step in story.recover().await {
             assert!(!step.is_in_doubt, "{what}: {step:?}");
         }

@@ -222,11 +222,9 @@ async fn meet(story: &mut Story, text: &str, trouble: &Trouble) {
                 _ = applier.apply(&plan, Uuid::now_v7()) => {}
             }
             story.store = inner;
-            for lease in story.store.leases().await.unwrap() {
-                story.store.break_lease(&lease.id).await.unwrap();
-            }
         }
     }
+    story.end_processes().await;
 }
 
 /// 64 cases, or as many as `PROPTEST_CASES` says.

@@ -95,12 +95,11 @@ async fn call_provider(
     let recorded = change.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
     match prepared.action {
         StepAction::Create => {
-            let result = deadline::changing(timeout, session.create(ty, &call, &prepared.planned)).await;
-            match result {
+            match deadline::changing(&call, ty.settle, session.create(ty, &call, &prepared.planned)).await {
                 Ok(observed) => made(applier, prepared, ty, operation, &observed, generation_before_create(change)),
-                Err(error) => {
-                    let found = find_after_failure(&*session, ty, prepared, &call, started, &error).await;
-                    create_failed(applier, prepared, ty, operation, error, found)
+                Err(broken) => {
+                    let found = find_after_failure(&*session, ty, prepared, &call, started, &broken).await;
+                    create_failed(applier, prepared, ty, operation, broken.error, found)
                 }
             }
         }
@@ -109,13 +108,13 @@ async fn call_provider(
             if let Err(error) = unchanged::check(applier, &*session, ty, prepared, &recorded).await {
                 return failure(prepared, error, Vec::new(), None);
             }
-            match deadline::changing(timeout, session.update(ty, &call, &recorded, &prepared.planned)).await {
+            match deadline::changing(&call, ty.settle, session.update(ty, &call, &recorded, &prepared.planned)).await {
                 Ok(observed) => made(applier, prepared, ty, operation, &observed, change.generation),
-                Err(error) if error.kind == ErrorKind::Ambiguous && error.object.is_none() => {
+                Err(broken) if broken.error.kind == ErrorKind::Ambiguous && broken.error.object.is_none() => {
                     let seen = look(&*session, prepared, ty, &recorded).await;
-                    update_in_doubt(applier, prepared, ty, operation, error, seen)
+                    update_in_doubt(applier, prepared, ty, operation, broken, seen)
                 }
-                Err(error) => update_failed(applier, prepared, ty, operation, error),
+                Err(broken) => update_failed(applier, prepared, ty, operation, broken.error),
             }
         }
         StepAction::Delete => {
@@ -123,14 +122,14 @@ async fn call_provider(
             if let Err(error) = unchanged::check(applier, &*session, ty, prepared, &recorded).await {
                 return failure(prepared, error, Vec::new(), None);
             }
-            match deadline::changing(timeout, session.delete(ty, &call, &recorded)).await {
+            match deadline::changing(&call, ty.settle, session.delete(ty, &call, &recorded)).await {
                 Ok(()) => done(delete_row(prepared), None),
-                Err(error) if error.kind == ErrorKind::NotFound => done(delete_row(prepared), None),
-                Err(error) if error.kind == ErrorKind::Ambiguous => {
+                Err(broken) if broken.error.kind == ErrorKind::NotFound => done(delete_row(prepared), None),
+                Err(broken) if broken.error.kind == ErrorKind::Ambiguous => {
                     let seen = look(&*session, prepared, ty, &recorded).await;
-                    delete_in_doubt(prepared, ty, error, &seen)
+                    delete_in_doubt(prepared, ty, broken, &seen)
                 }
-                Err(error) => failure(prepared, error, Vec::new(), None),
+                Err(broken) => failure(prepared, broken.error, Vec::new(), None),
             }
         }
         StepAction::Record => failure(prepared, ProviderError::bug("a record step was called"), Vec::new(), None),

@@ -1,5 +1,6 @@
 //! A story: descriptors are planned and applied one after the other in one world.
 
+use super::mortal::MortalStore;
 use super::world::{Fault, Remote, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -39,6 +40,8 @@ struct Setting {
 /// The world of one test.
 pub struct Story {
     pub store: Arc<dyn StateStore>,
+    /// The same, for who may be gone.
+    pub mortal: Arc<MortalStore>,
     pub remote: Arc<Mutex<Remote>>,
     pub options: Options,
     pub variables: BTreeMap<String, Given>,
@@ -57,8 +60,10 @@ impl Story {
     }
 
     pub fn on(store: Arc<dyn StateStore>) -> Self {
+        let mortal = MortalStore::new(store);
         Self {
-            store,
+            store: mortal.clone(),
+            mortal,
             remote: Arc::default(),
             options: Options::default(),
             variables: BTreeMap::new(),
@@ -71,6 +76,19 @@ impl Story {
 
     pub fn remote(&self) -> MutexGuard<'_, Remote> {
         self.remote.lock().unwrap()
+    }
+
+    /// Takes the leases from whoever holds them: it may still be at work.
+    pub async fn break_leases(&self) {
+        for lease in self.store.leases().await.unwrap() {
+            self.store.break_lease(&lease.id).await.unwrap();
+        }
+    }
+
+    /// Whoever worked until now is gone: as after a kill, leases are free and nothing of what hung takes effect.
+    pub async fn end_processes(&self) {
+        self.break_leases().await;
+        self.mortal.bury_all().await;
     }
 
     /// An attribute of a remote object.

@@ -28,6 +28,8 @@ pub enum Fault {
     UntilStopped,
     /// It takes effect, and the provider panics.
     Panic,
+    /// It takes effect, and answers, after that long.
+    Late(Duration),
     /// It never answers, before it has any effect.
     HangBefore,
     /// It never answers, after it took effect.
@@ -219,6 +221,10 @@ impl Connected {
             Some(Fault::Lie) => {
                 let observed = effect(&mut self.remote.lock().unwrap());
                 Ok(observed.map(lied))
+            }
+            Some(Fault::Late(after)) => {
+                tokio::time::sleep(after).await;
+                Ok(effect(&mut self.remote.lock().unwrap()))
             }
             None => Ok(effect(&mut self.remote.lock().unwrap())),
         };

@@ -92,7 +92,8 @@ pub struct ResourceType {
     pub can_coexist: bool,
     /// How long a call may take.
     pub timeouts: Timeouts,
-    /// How long a call whose reply was lost may still take effect.
+    /// How long a call whose reply was lost may still take effect. Zero says that it cannot once the call has ended,
+    /// or the process that made it has.
     pub settle: Duration,
 }
 

@@ -4,7 +4,7 @@ use super::super::{Applier, Failed};
 use super::prepare::row;
 use super::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
-use crate::deadline;
+use crate::deadline::{self, Broken};
 use crate::plan::contract;
 use crate::record::storable;
 use crate::render::shell_word;
@@ -89,8 +89,9 @@ pub(super) async fn find_after_failure(
     prepared: &Prepared,
     call: &Call,
     started: Instant,
-    error: &ProviderError,
+    broken: &Broken,
 ) -> AfterFailure {
+    let error = &broken.error;
     if let Some(object) = &error.object {
         return AfterFailure::Object((**object).clone());
     }
@@ -120,11 +121,16 @@ pub(super) async fn find_after_failure(
     };
     match deadline::reading(prepared.change.timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed)) => AfterFailure::Object(observed),
-        Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || ty.settle.is_zero() => {
+        Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || is_settled(ty, broken) => {
             AfterFailure::Nothing
         }
         Ok(_) | Err(_) => AfterFailure::CannotTell,
     }
+}
+
+/// True when a call whose outcome is not known can have no effect any more.
+fn is_settled(ty: &ResourceType, broken: &Broken) -> bool {
+    ty.settle.is_zero() && !broken.may_still_run
 }
 
 pub(super) fn create_failed(
@@ -217,13 +223,14 @@ pub(super) fn update_in_doubt(
     prepared: &Prepared,
     ty: &ResourceType,
     operation: Uuid,
-    error: ProviderError,
+    broken: Broken,
     seen: Seen,
 ) -> Outcome {
+    let (is_settled, error) = (is_settled(ty, &broken), broken.error);
     match seen {
         Seen::Object(observed) => {
             let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, &observed);
-            match (breaches.is_empty(), ty.settle.is_zero()) {
+            match (breaches.is_empty(), is_settled) {
                 (true, _) => made(applier, prepared, ty, operation, &observed, prepared.change.generation),
                 (false, true) => update_failed(applier, prepared, ty, operation, error.with_object(observed)),
                 (false, false) => in_doubt(prepared, error),
@@ -235,11 +242,11 @@ pub(super) fn update_in_doubt(
 }
 
 /// A delete that may have happened.
-pub(super) fn delete_in_doubt(prepared: &Prepared, ty: &ResourceType, error: ProviderError, seen: &Seen) -> Outcome {
+pub(super) fn delete_in_doubt(prepared: &Prepared, ty: &ResourceType, broken: Broken, seen: &Seen) -> Outcome {
     match seen {
         Seen::Nothing => done(delete_row(prepared), None),
-        Seen::Object(_) if ty.settle.is_zero() => failure(prepared, error, Vec::new(), None),
-        Seen::Object(_) | Seen::CannotTell => in_doubt(prepared, error),
+        Seen::Object(_) if is_settled(ty, &broken) => failure(prepared, broken.error, Vec::new(), None),
+        Seen::Object(_) | Seen::CannotTell => in_doubt(prepared, broken.error),
     }
 }
 
