@@ -39,7 +39,7 @@ pub enum RekeyError {
 pub struct Resealed {
     /// The writes.
     pub writes: Vec<Write>,
-    /// What has to be leased for them.
+    /// What has to be leased for them: also what others work on now, who seal with the key that they know.
     pub leases: BTreeSet<(StackId, String)>,
 }
 
@@ -53,9 +53,10 @@ pub async fn reseal(store: &dyn StateStore, seal: &Seal) -> Result<Resealed, Rek
         return Err(RekeyError::NoKey);
     }
     let mut resealed = Resealed::default();
+    resealed.leases.extend(store.leases().await?.into_iter().map(|lease| (lease.stack, lease.component)));
     for snapshot in store.snapshot(None, true).await? {
         let stack = snapshot.stack;
-        if !store.open_intents(&stack, &Selection::All).await?.is_empty() {
+        if store.open_intents(&stack, &Selection::All).await?.iter().any(|open| open.is_orphaned) {
             return Err(RekeyError::NotRecovered { stack });
         }
         let failed = |what: String| move |error| RekeyError::Sealed { what, error };

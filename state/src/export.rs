@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::error::Category;
+use serde_json::{Map, Value};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     ComponentRow, Generation, HistoryEntry, OwnerRow, Ownership, Record, Row, RowStatus, StackSnapshot, StateStore,
@@ -164,6 +164,35 @@ pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportErro
         }
     }
     Ok(writes.into_iter().map(|write| Record::Write { operation, write }).collect())
+}
+
+/// A component that is recorded already and is in a document, too: with all that either says of it.
+///
+/// # Errors
+/// The names of the outputs that they disagree about.
+pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<ComponentRow, Vec<String>> {
+    let mut merged = recorded.clone();
+    merged.blueprint = merged.blueprint.or_else(|| imported.blueprint.clone());
+    let new = imported.depends_on.iter().filter(|key| !recorded.depends_on.contains(key));
+    merged.depends_on.extend(new.cloned());
+    if recorded.outputs == imported.outputs {
+        return Ok(merged);
+    }
+    let parse = |text: &str| serde_json::from_str::<Map<String, Value>>(text).map_err(|_| Vec::new());
+    let (mut outputs, imported) = (parse(&recorded.outputs)?, parse(&imported.outputs)?);
+    let mut differing = Vec::new();
+    for (name, value) in imported {
+        match outputs.get(&name) {
+            None => drop(outputs.insert(name, value)),
+            Some(there) if *there == value => {}
+            Some(_) => differing.push(name),
+        }
+    }
+    if !differing.is_empty() {
+        return Err(differing);
+    }
+    merged.outputs = Value::Object(outputs).to_string();
+    Ok(merged)
 }
 
 /// Reads a text that should be JSON of that shape; an error says where it is none.

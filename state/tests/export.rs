@@ -8,7 +8,7 @@ use terrace_engine::store::{
     ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StateStore, StoreError, Write,
 };
 use terrace_state::MemoryStore;
-use terrace_state::export::{ImportError, export, import};
+use terrace_state::export::{self, ImportError, export, import};
 use uuid::Uuid;
 
 async fn filled() -> Arc<dyn StateStore> {
@@ -82,4 +82,25 @@ fn documents_that_are_none_are_refused_in_words() {
     assert!(matches!(newer, ImportError::NewerFormat { found: 2 }), "{newer}");
     let misspelt = json!({"formatVersion": 1, "stateId": Uuid::nil(), "stacks": [], "stack": 1});
     assert!(refused(misspelt).to_string().contains("unknown field `stack`"));
+}
+
+fn component(depends_on: &[&str], outputs: &str) -> ComponentRow {
+    ComponentRow {
+        key: "api".to_owned(),
+        depends_on: depends_on.iter().map(|key| (*key).to_owned()).collect(),
+        outputs: outputs.to_owned(),
+        blueprint: None,
+    }
+}
+
+#[test]
+fn a_component_is_merged_where_nothing_is_lost() {
+    let recorded = component(&["db", "web"], r#"{"b":1,"both":[2.0]}"#);
+    let imported = component(&["web", "queue"], r#"{"both":[2.0],"a":{"x":null}}"#);
+    let merged = export::merged(&recorded, &ComponentRow { blueprint: Some("v1".to_owned()), ..imported.clone() });
+    let expected = component(&["db", "web", "queue"], r#"{"b":1,"both":[2.0],"a":{"x":null}}"#);
+    assert_eq!(merged, Ok(ComponentRow { blueprint: Some("v1".to_owned()), ..expected }));
+    let other = component(&[], r#"{"b":2,"both":[3],"c":1}"#);
+    assert_eq!(export::merged(&recorded, &other), Err(vec!["b".to_owned(), "both".to_owned()]));
+    assert_eq!(export::merged(&recorded, &component(&[], "damaged")), Err(Vec::new()));
 }

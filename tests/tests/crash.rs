@@ -23,7 +23,7 @@ case $1 in
 esac
 "#;
 
-fn stack(value: &str) -> String {
+pub(crate) fn stack(value: &str) -> String {
     format!(
         "resources:\n  - type: local_command\n    name: thing\n    config:\n      create: [sh, thing.sh, create]\n      \
          read: [sh, thing.sh, read]\n      update: [sh, thing.sh, update]\n      delete: [sh, thing.sh, delete]\n      \
@@ -31,14 +31,14 @@ fn stack(value: &str) -> String {
     )
 }
 
-fn project() -> Project {
+pub(crate) fn project() -> Project {
     let project = Project::with_stack(&stack("one"));
     project.write("thing.sh", THING);
     project
 }
 
 /// Applies and is killed at a moment.
-fn apply_killed(project: &Project, moment: &str) {
+pub(crate) fn apply_killed(project: &Project, moment: &str) {
     project.write("when", moment);
     let ran = project.apply();
     assert_eq!(ran.code, -1, "it was not killed {moment}:\n{ran}");

@@ -16,6 +16,7 @@ mod commands; // every command that looks into what was done
 mod concurrency; // two at once: the same component waits or is refused, different ones run together
 mod console; // expressions against what is described and recorded
 mod crash; // killed before and after an effect, and at any moment: no orphan, no double
+mod cut_off; // what is cut off waits for its recovery, whatever people do by hand meanwhile
 mod data_loss; // data goes only where the plan showed it and somebody consented
 mod destroy; // the state is enough
 mod doctor; // what is wrong, and how to mend it

@@ -1,6 +1,6 @@
 //! What people change in the state by hand: mv, rm, export, import.
 
-use terrace_tests::{Project, snapshot};
+use terrace_tests::{Project, snapshot, until};
 
 fn applied() -> Project {
     let project =
@@ -48,6 +48,34 @@ fn a_name_that_no_descriptor_could_have_is_refused() {
     hint: use letters, digits, `_` and `-`, and begin with a letter or `_`
     ");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
+}
+
+#[test]
+fn all_instances_are_no_resource_of_their_own() {
+    let project = applied();
+    let recorded = project.recorded();
+    snapshot!(project.run(["state", "mv", "local_file.a", "local_file.b[*]"]), @r#"
+    exit: 1
+    --- stderr
+    error: `local_file.b[*]` stands for all instances of `local_file.b`: no resource can have that address
+
+    hint: leave `[*]` out, or name one instance: `local_file.b["KEY"]`
+    "#);
+    project.run(["state", "mv", "local_file.a[*]", "local_file.b"]).with_code(1);
+    project.write("out/b", "two");
+    snapshot!(project.run(["import", "local_file.b[*]", "out/b"]), @r#"
+    exit: 1
+    --- stderr
+    error: `local_file.b[*]` stands for all instances of `local_file.b`: no resource can have that address
+
+    hint: leave `[*]` out, or name one instance: `local_file.b["KEY"]`
+    "#);
+    project.run(["import", "--generate", "local_file.b[*]", "out/b"]).with_code(1);
+    assert_eq!(project.recorded(), recorded);
+    project.run(["state", "export", "--out", "state.json"]).done();
+    project.edit("state.json", "\"local_file.a\"", "\"local_file.a[*]\"");
+    let elsewhere = project.run(["--state", "sqlite:other.db", "state", "import", "state.json"]);
+    elsewhere.with_code(1).says("`local_file.a[*]` stands for all instances");
 }
 
 #[test]
@@ -122,6 +150,75 @@ fn a_state_is_written_and_taken_in_elsewhere() {
     run(&["state", "import", "state.json"]).done().says("1 resource imported");
     assert_eq!(run(&["state", "list"]).done().stdout, "local_file.a\n");
     run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
+}
+
+/// A value and an output of the same name, and whatever else the stack has.
+fn value(name: &str, more: &str) -> String {
+    format!(
+        "resources:\n  - {{type: local_value, name: {name}, config: {{input: 1}}}}\noutputs:\n  o{name}: \
+         ${{{{ resources.{name}.input }}}}\n{more}"
+    )
+}
+
+#[test]
+fn what_is_taken_in_leaves_the_outputs_that_are_recorded() {
+    let project = Project::with_stack(&value("a", ""));
+    project.run(["--state", "sqlite:other.db", "apply", "stack.yaml", "--auto-approve", "-q"]).done();
+    project.run(["--state", "sqlite:other.db", "state", "export", "--out", "state.json"]).done();
+    project.write_stack(&value("b", ""));
+    project.apply().done();
+    project.run(["state", "import", "state.json"]).done().says("1 resource imported");
+    assert_eq!(project.run(["output"]).done().stdout, "oa = 1\nob = 1\n");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_value.a\nlocal_value.b\n");
+}
+
+#[test]
+fn an_output_that_is_recorded_otherwise_keeps_a_state_from_being_taken_in() {
+    let project = Project::with_stack(&value("a", "  both: 1\n"));
+    project.run(["--state", "sqlite:other.db", "apply", "stack.yaml", "--auto-approve", "-q"]).done();
+    project.run(["--state", "sqlite:other.db", "state", "export", "--out", "state.json"]).done();
+    project.write_stack(&value("b", "  both: 2\n"));
+    project.apply().done();
+    let recorded = project.recorded();
+    snapshot!(project.run(["state", "import", "state.json"]), @"
+    exit: 4
+    --- stderr
+    error: recorded otherwise, so nothing was imported: the output `both` of demo@local
+
+    hint: import into an empty state: `--state sqlite:NEW.db`
+    ");
+    assert_eq!(project.recorded(), recorded);
+}
+
+const SEALED: &str = r#"variables: {number: {type: int}}
+resources:
+  - type: local_command
+    name: slow
+    config:
+      create: [sh, -c, 'cat > /dev/null; echo "{\"n\": $N}"']
+      update: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo "{\"n\": $N}"']
+      environment: {N: "${{ string(vars.number) }}"}
+outputs:
+  n: {value: "${{ resources.slow.output.n }}", sensitive: true}
+"#;
+
+#[test]
+fn a_state_is_sealed_anew_as_a_running_apply_leaves_it() {
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let project = Project::with_stack(SEALED);
+    project.write("terrace.yaml", "encryption: {keyFile: state.key}\n");
+    project.write("state.key", KEY);
+    assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--var", "number=2"]).done();
+    let words = ["apply", "stack.yaml", "--auto-approve", "-q", "--var", "number=11"];
+    let apply = project.start(project.command(words));
+    until("the program stands at its gate", || project.has("started"));
+    let mut rekey = project.start(project.command(["state", "rekey"]));
+    until("the leases are waited for", || rekey.told().contains("are held by") || rekey.has_ended());
+    std::fs::write(project.path("gate"), "open\n").unwrap();
+    apply.finish().done();
+    rekey.finish().done().says("sealed with the present key");
+    assert_eq!(project.run(["output", "n", "--reveal"]).done().stdout, "11\n");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `terrace import`: records an object that exists as a resource, or prints the configuration that describes it.
 
 use super::Context;
-use super::state::Surgery;
+use super::state::{Change, Surgery, single};
 use crate::args::ImportArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::quoted;
@@ -12,7 +12,7 @@ use crate::wiring::{World, store};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::import::{self, ImportError};
 use terrace_engine::record::{open_attributes, storable};
-use terrace_engine::store::{Record, Selection, StateStore, Write};
+use terrace_engine::store::{Selection, StateStore, Write};
 use terrace_provider::{Attributes, Observed, ResourceType};
 use terrace_state::Access;
 use uuid::Uuid;
@@ -47,6 +47,7 @@ fn type_of<'w>(
         let diagnostic = world.registry.unknown_type(&address.ty);
         return Err(diagnostic.hint.iter().fold(Failure::new(diagnostic.message), Failure::hint));
     };
+    single(address)?;
     if address.is_shared() {
         return Err(Failure::new("a shared resource is imported by the component that declares it")
             .hint("set `adopt: ifExists` on the resource"));
@@ -94,28 +95,34 @@ async fn record(
     let (ty, instance) = type_of(arguments, world, &address)?;
     let observed = look_up(world, ty, &instance, id).await?;
     let here = (stack.clone(), address.clone());
-    match import::recorded_as(store.as_ref(), &world.seal, (&stack.environment, &instance), ty, &observed).await? {
-        Some(there) if there == here => {
-            context.ui.print(&format!("{address} is `{id}` already\n"))?;
-            return Ok(Exit::Done);
-        }
-        Some((stack, address)) => return Err(failure(ImportError::Recorded { id: id.clone(), stack, address })),
-        None => {}
-    }
-    if !rows(store.as_ref(), &here).await?.is_empty() {
-        return Err(Failure::new(format!("{stack}:{address} is recorded, and is another object")).hint(format!(
-            "`terrace state rm {}` drops it and leaves its object alone",
-            quoted(&format!("{stack}:{address}"))
-        )));
-    }
     let operation = Uuid::now_v7();
-    let row = import::row((&stack, &address), ty, &instance, &observed, operation, &world.seal)
-        .map_err(|error| Failure::new(format!("{address} cannot be recorded: {error}")))?;
-    let write = Write::Put { row: Box::new(row), expected: 0 };
-    let components = [(stack.clone(), address.leased_as())].into();
     let surgery = Surgery { context, signals, settings, store, operation, kind: "import" };
     let summary = format!("{address} is `{id}` now");
-    surgery.write(components, vec![Record::Write { operation, write }], summary.clone()).await?;
+    let change = async || {
+        let store = surgery.store.as_ref();
+        match import::recorded_as(store, &world.seal, (&stack.environment, &instance), ty, &observed).await? {
+            Some(there) if there == here => return Ok(None),
+            Some((stack, address)) => return Err(failure(ImportError::Recorded { id: id.clone(), stack, address })),
+            None => {}
+        }
+        if !rows(store, &here).await?.is_empty() {
+            return Err(Failure::new(format!("{stack}:{address} is recorded, and is another object")).hint(format!(
+                "`terrace state rm {}` drops it and leaves its object alone",
+                quoted(&format!("{stack}:{address}"))
+            )));
+        }
+        let row = import::row((&stack, &address), ty, &instance, &observed, operation, &world.seal)
+            .map_err(|error| Failure::new(format!("{address} cannot be recorded: {error}")))?;
+        Ok(Some(Change {
+            leases: [(stack.clone(), address.leased_as())].into(),
+            writes: vec![Write::Put { row: Box::new(row), expected: 0 }],
+            summary: summary.clone(),
+        }))
+    };
+    if surgery.perform(change).await?.is_none() {
+        context.ui.print(&format!("{address} is `{id}` already\n"))?;
+        return Ok(Exit::Done);
+    }
     context.ui.print(&format!("{summary}\n"))?;
     context.ui.say(&format!(
         "declare it before the next apply, or that deletes it: `terrace import --generate {}` prints how",

@@ -1,12 +1,13 @@
 //! `terrace state`: looks into the state, and mends it. What is changed is journalled under the components' leases.
 
+mod import;
 mod marks;
 mod rollback;
 mod surgery;
 mod view;
 
 pub(super) use marks::{Mark, mark};
-pub(super) use surgery::{Surgery, present};
+pub(super) use surgery::{Change, Surgery, present, single};
 pub(super) use view::{show, show_all};
 
 use super::Context;
@@ -44,7 +45,7 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
         StateCommand::Export { stack, history, out } => {
             write_export(context, stack.as_deref(), history, out.as_deref()).await
         }
-        StateCommand::Import { file } => surgery::import(context, signals, &file).await,
+        StateCommand::Import { file } => import::import(context, signals, &file).await,
     }
 }
 

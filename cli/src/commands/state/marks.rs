@@ -1,13 +1,13 @@
 //! `terrace taint`, `untaint`, `unprotect`: what is known of a recorded object, changed by hand.
 
-use super::surgery::{Surgery, present};
+use super::surgery::{Change, Surgery, present};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::store;
 use terrace_engine::record::without_protection;
-use terrace_engine::store::{Record, Row, RowStatus, Write};
+use terrace_engine::store::{Row, RowStatus, Write};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -74,19 +74,22 @@ pub(in crate::commands) async fn mark(
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadWrite).await?;
     let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
-    let row = present(store.as_ref(), &stack, &address).await?;
-    let expected = row.generation;
     let outcome = mark.outcome();
-    let Some(marked) = mark.put_on(row)? else {
-        context.ui.print(&format!("{address} is {outcome} (nothing changed)\n"))?;
-        return Ok(Exit::Done);
+    let surgery =
+        Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: mark.kind() };
+    let change = async || {
+        let row = present(surgery.store.as_ref(), &stack, &address).await?;
+        let expected = row.generation;
+        Ok(mark.put_on(row)?.map(|marked| Change {
+            leases: [(stack.clone(), address.leased_as())].into(),
+            writes: vec![Write::Put { row: Box::new(marked), expected }],
+            summary: format!("{address} is {outcome}"),
+        }))
     };
-    let operation = Uuid::now_v7();
-    let write = Write::Put { row: Box::new(marked), expected };
-    let components = [(stack, address.leased_as())].into();
-    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: mark.kind() };
-    let summary = format!("{address} is {outcome}");
-    surgery.write(components, vec![Record::Write { operation, write }], summary.clone()).await?;
-    context.ui.print(&format!("{summary}\n"))?;
+    let told = match surgery.perform(change).await? {
+        Some(change) => change.summary,
+        None => format!("{address} is {outcome} (nothing changed)"),
+    };
+    context.ui.print(&format!("{told}\n"))?;
     Ok(Exit::Done)
 }

@@ -2,25 +2,22 @@
 
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
-use crate::files;
 use crate::planning::quoted;
 use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stacks;
-use crate::ui::counted;
 use crate::wiring::{World, store};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::address::{Address, AddressError, StackId};
+use terrace_engine::address::{Address, AddressError, InstanceKey, StackId};
 use terrace_engine::apply::lease::{Claim, Held};
 use terrace_engine::descriptor::is_resource_name;
 use terrace_engine::moves::{Moving, writes};
-use terrace_engine::rekey::{RekeyError, reseal};
+use terrace_engine::rekey::{RekeyError, Resealed, reseal};
 use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, StateStore, StoreError, Write};
-use terrace_state::{Access, export};
+use terrace_state::Access;
 use uuid::Uuid;
 
 /// One change by hand.
@@ -34,22 +31,33 @@ pub(in crate::commands) struct Surgery<'a> {
     pub(in crate::commands) kind: &'static str,
 }
 
+/// What a change by hand writes.
+pub(in crate::commands) struct Change {
+    /// The components that have to be leased for it.
+    pub(in crate::commands) leases: BTreeSet<(StackId, String)>,
+    pub(in crate::commands) writes: Vec<Write>,
+    /// One sentence for the list of operations.
+    pub(in crate::commands) summary: String,
+}
+
 impl Surgery<'_> {
-    /// Writes under the leases of the components, as one operation.
+    /// Carries out a change as one operation, and returns it; `None` when there is nothing to do.
+    ///
+    /// What it writes is worked out twice: first to know what has to be leased, and again under the leases, for whoever
+    /// held them until then may have changed all that it is about.
     ///
     /// # Errors
-    /// When leases cannot be had or the state cannot be written.
-    pub(in crate::commands) async fn write(
+    /// When the change cannot be, a step on what it writes is open, leases cannot be had or the state cannot be
+    /// written.
+    pub(in crate::commands) async fn perform(
         &self,
-        components: BTreeSet<(StackId, String)>,
-        mut records: Vec<Record>,
-        summary: String,
-    ) -> Result<(), Failure> {
+        change: impl AsyncFn() -> Result<Option<Change>, Failure>,
+    ) -> Result<Option<Change>, Failure> {
+        let Some(Change { leases, .. }) = change().await? else { return Ok(None) };
         self.signals.begin_changes();
         let progress = Progress::for_people(self.context.ui);
-        let stacks: BTreeSet<StackId> = components.iter().map(|(stack, _)| stack.clone()).collect();
         let claim = Claim {
-            components,
+            components: leases.clone(),
             operation: self.operation,
             holder: &self.settings.actor,
             patience: self.settings.patience,
@@ -58,30 +66,90 @@ impl Surgery<'_> {
         };
         let held = Held::take(&self.store, claim).await?;
         let written = async {
-            self.store
-                .begin(&NewOperation {
-                    id: self.operation,
-                    kind: self.kind.to_owned(),
-                    stacks: stacks.into_iter().collect(),
-                    actor: self.settings.actor.clone(),
-                })
-                .await?;
-            let (operation, status) = (self.operation, OperationStatus::Completed);
-            records.push(Record::End { operation, status, summary });
-            let result = held.commit(&records).await;
-            if let Err(error) = &result {
-                let (status, summary) = (OperationStatus::Failed, error.to_string());
-                // The first error is the one to tell.
-                let _ = self.store.commit(&[], &[Record::End { operation, status, summary }]).await;
+            let Some(change) = change().await? else { return Ok(None) };
+            if !change.leases.is_subset(&leases) {
+                return Err(Failure::refused("what this is about has changed in this moment").hint("start it again"));
             }
-            result
+            self.refuse_open_steps(&change.writes).await?;
+            self.write(&held, &change).await?;
+            Ok(Some(change))
         }
         .await;
         let released = held.release().await;
-        written?;
+        let change = written?;
         released?;
+        Ok(change)
+    }
+
+    async fn write(&self, held: &Held, change: &Change) -> Result<(), StoreError> {
+        let stacks: BTreeSet<StackId> = change.leases.iter().map(|(stack, _)| stack.clone()).collect();
+        self.store
+            .begin(&NewOperation {
+                id: self.operation,
+                kind: self.kind.to_owned(),
+                stacks: stacks.into_iter().collect(),
+                actor: self.settings.actor.clone(),
+            })
+            .await?;
+        let (operation, status, summary) = (self.operation, OperationStatus::Completed, change.summary.clone());
+        let writes = change.writes.iter().cloned().map(|write| Record::Write { operation, write });
+        let records: Vec<Record> = writes.chain([Record::End { operation, status, summary }]).collect();
+        let result = held.commit(&records).await;
+        if let Err(error) = &result {
+            let (status, summary) = (OperationStatus::Failed, error.to_string());
+            // The first error is the one to tell.
+            let _ = self.store.commit(&[], &[Record::End { operation, status, summary }]).await;
+        }
+        result
+    }
+
+    /// A step that is open says what it began with and what it makes: whoever changes that meanwhile takes from recovery
+    /// what it needs to find out.
+    async fn refuse_open_steps(&self, writes: &[Write]) -> Result<(), Failure> {
+        let mut stacks: BTreeMap<&StackId, Vec<&Write>> = BTreeMap::new();
+        for write in writes {
+            let stack = match write {
+                Write::Put { row, .. } => &row.stack,
+                Write::Delete { stack, .. } | Write::Move { stack, .. } => stack,
+                _ => continue,
+            };
+            stacks.entry(stack).or_default().push(write);
+        }
+        for (stack, writes) in stacks {
+            for open in self.store.open_intents(stack, &Selection::All).await? {
+                if writes.iter().any(|write| is_about(write, &open.intent.row)) {
+                    let address = &open.intent.row.address;
+                    return Err(match open.is_orphaned {
+                        true => Failure::refused(format!("{stack}:{address} has a step that was cut off"))
+                            .hint("`terrace recover` finds out what became of it: try again after that"),
+                        false => Failure::refused(format!("{stack}:{address} is being worked on"))
+                            .hint(format!("wait until operation {} has ended", open.intent.operation)),
+                    });
+                }
+            }
+        }
         Ok(())
     }
+}
+
+/// True when a change concerns the row that a step makes: it is the same, or comes after what moves away.
+fn is_about(write: &Write, row: &Row) -> bool {
+    match write {
+        Write::Put { row: put, .. } => put.address == row.address,
+        Write::Delete { address, .. } => *address == row.address,
+        Write::Move { from, to, .. } => [from, to].contains(&&row.address) || row.dependencies.contains(from),
+        _ => false,
+    }
+}
+
+/// Refuses the address that stands for all instances: it is for dependencies, and no resource has it.
+pub(in crate::commands) fn single(address: &Address) -> Result<(), Failure> {
+    if address.key != Some(InstanceKey::All) {
+        return Ok(());
+    }
+    let block = Address { key: None, ..address.clone() };
+    Err(Failure::new(format!("`{address}` stands for all instances of `{block}`: no resource can have that address"))
+        .hint(format!("leave `[*]` out, or name one instance: `{block}[\"KEY\"]`")))
 }
 
 /// Gives a resource another address.
@@ -103,6 +171,8 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
     if from.is_shared() || to.is_shared() {
         return Err(Failure::new("shared resources have no names that could be moved"));
     }
+    single(&from)?;
+    single(&to)?;
     if from.ty != to.ty {
         return Err(Failure::new(format!("a `{}` cannot become a `{}`", from.ty, to.ty))
             .hint("keep the type in the new address"));
@@ -111,12 +181,15 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
         return Err(Failure::new(format!("`{}` cannot be the name of a resource", to.name))
             .hint("use letters, digits, `_` and `-`, and begin with a letter or `_`"));
     }
-    let moving = moving(store.as_ref(), &stack, &from, &to).await?;
-    let operation = Uuid::now_v7();
-    let components = [&from, &to].map(|address| (stack.clone(), address.leased_as())).into();
-    let records = writes(&stack, &moving).into_iter().map(|write| Record::Write { operation, write }).collect();
-    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state mv" };
-    surgery.write(components, records, format!("{from} is {to} now")).await?;
+    let surgery = Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
+    let change = async || {
+        Ok(Some(Change {
+            leases: [&from, &to].map(|address| (stack.clone(), address.leased_as())).into(),
+            writes: writes(&stack, &moving(surgery.store.as_ref(), &stack, &from, &to).await?),
+            summary: format!("{from} is {to} now"),
+        }))
+    };
+    surgery.perform(change).await?;
     context.ui.print(&format!("{from} is {to} now\n"))?;
     Ok(Exit::Done)
 }
@@ -142,32 +215,33 @@ async fn moving(store: &dyn StateStore, stack: &StackId, from: &Address, to: &Ad
 pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: &[String]) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadWrite).await?;
-    let operation = Uuid::now_v7();
-    let (mut components, mut records, mut dropped) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+    let mut dropped = BTreeSet::new();
     for text in addresses {
-        let (stack, address) = stacks::locate(text, &settings, store.as_ref()).await?;
-        if !dropped.insert((stack.clone(), address.clone())) {
-            continue;
-        }
-        let rows = store.rows(&stack, &Selection::Addresses([address.clone()].into())).await?;
-        if rows.is_empty() {
-            return Err(without_row(store.as_ref(), &stack, &address).await?);
-        }
-        components.insert((stack, address.leased_as()));
-        records.extend(rows.into_iter().map(|row| drop_row(operation, row)));
+        dropped.insert(stacks::locate(text, &settings, store.as_ref()).await?);
     }
     let names: Vec<String> = dropped.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
-    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state rm" };
-    surgery.write(components, records, format!("dropped {}", names.join(", "))).await?;
+    let surgery = Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rm" };
+    let change = async || {
+        let store = surgery.store.as_ref();
+        let mut writes = Vec::new();
+        for (stack, address) in &dropped {
+            let rows = store.rows(stack, &Selection::Addresses([address.clone()].into())).await?;
+            if rows.is_empty() {
+                return Err(without_row(store, stack, address).await?);
+            }
+            writes.extend(rows.into_iter().map(drop_row));
+        }
+        let leases = dropped.iter().map(|(stack, address)| (stack.clone(), address.leased_as())).collect();
+        Ok(Some(Change { leases, writes, summary: format!("dropped {}", names.join(", ")) }))
+    };
+    surgery.perform(change).await?;
     context.ui.print(&names.iter().map(|name| format!("dropped {name}\n")).collect::<String>())?;
     context.ui.say("the objects themselves are left alone");
     Ok(Exit::Done)
 }
 
-fn drop_row(operation: Uuid, row: Row) -> Record {
-    let write =
-        Write::Delete { stack: row.stack, address: row.address, deposed: row.deposed, expected: row.generation };
-    Record::Write { operation, write }
+fn drop_row(row: Row) -> Write {
+    Write::Delete { stack: row.stack, address: row.address, deposed: row.deposed, expected: row.generation }
 }
 
 /// Seals everything with the present key.
@@ -178,96 +252,26 @@ pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Ex
     let settings = context.settings(None)?;
     let seal = World::seal(&settings, false)?;
     let store = store(&settings, Access::ReadWrite).await?;
-    let resealed = reseal(store.as_ref(), &seal).await.map_err(|error| {
-        let failure = Failure::new(error.to_string());
-        match error {
-            RekeyError::NoKey => failure.hint("make a key with `terrace init --state-key`"),
-            RekeyError::NotRecovered { .. } => failure.hint("`terrace recover` finds out what became of them"),
-            RekeyError::Sealed { .. } => failure.hint("add the key that it was sealed with to `encryption.previous`"),
-            RekeyError::Store(error) => error.into(),
-        }
-    })?;
-    let operation = Uuid::now_v7();
-    let count = resealed.writes.len();
-    let records = resealed.writes.into_iter().map(|write| Record::Write { operation, write }).collect();
-    let summary = format!("{count} records are sealed with the present key");
-    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state rekey" };
-    surgery.write(resealed.leases, records, summary.clone()).await?;
+    let surgery =
+        Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };
+    let change = async || {
+        let Resealed { writes, leases } = reseal(surgery.store.as_ref(), &seal).await.map_err(|error| {
+            let failure = Failure::new(error.to_string());
+            match error {
+                RekeyError::NoKey => failure.hint("make a key with `terrace init --state-key`"),
+                RekeyError::NotRecovered { .. } => failure.hint("`terrace recover` finds out what became of them"),
+                RekeyError::Sealed { .. } => {
+                    failure.hint("add the key that it was sealed with to `encryption.previous`")
+                }
+                RekeyError::Store(error) => error.into(),
+            }
+        })?;
+        let summary = format!("{} records are sealed with the present key", writes.len());
+        Ok(Some(Change { leases, writes, summary }))
+    };
+    let summary = surgery.perform(change).await?.map(|change| change.summary).unwrap_or_default();
     context.ui.print(&format!("{summary}\n"))?;
     Ok(Exit::Done)
-}
-
-/// Takes in what `state export` wrote: rows that are there already are refused.
-///
-/// # Errors
-/// When the document is none, a row is there already, or the state cannot be written.
-pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path) -> Result<Exit, Failure> {
-    let settings = context.settings(None)?;
-    let failed = |why: String| Failure::new(format!("`{}`: {why}", path.display()));
-    let text = files::text(path, files::WRITTEN).map_err(|error| failed(error.to_string()))?;
-    let operation = Uuid::now_v7();
-    let records = export::import(&text, operation)
-        .map_err(|error| failed(error.to_string()).hint("give a file that `terrace state export --out FILE` wrote"))?;
-    let mut components = BTreeSet::new();
-    for record in &records {
-        match record {
-            Record::Write { write: Write::Put { row, .. }, .. } => {
-                components.insert((row.stack.clone(), row.address.leased_as()));
-            }
-            Record::Write { write: Write::Component { stack, component }, .. } => {
-                components.insert((stack.clone(), component.key.clone()));
-            }
-            Record::Write { write: Write::PutOwner(owner), .. } => {
-                let owner = &owner.ownership;
-                components.insert((owner.stack.clone(), owner.component.clone()));
-            }
-            _ => {}
-        }
-    }
-    let count =
-        records.iter().filter(|record| matches!(record, Record::Write { write: Write::Put { .. }, .. })).count();
-    let store = store(&settings, Access::ReadWrite).await?;
-    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state import" };
-    let recorded = already_recorded(surgery.store.as_ref(), &records).await?;
-    if let Some(first) = recorded.first() {
-        return Err(Failure::refused(format!("recorded already, so nothing was imported: {}", shortened(&recorded)))
-            .hint(format!(
-                "import into an empty state (`--state sqlite:NEW.db`), or drop what is there first: `terrace state rm {}`",
-                quoted(first)
-            )));
-    }
-    let summary = format!("{} imported", counted(count, "resource"));
-    surgery.write(components, records, summary).await?;
-    context.ui.print(&format!("{} imported\n", counted(count, "resource")))?;
-    Ok(Exit::Done)
-}
-
-/// The rows to be written that are there already, by stack and address, in order.
-async fn already_recorded(store: &dyn StateStore, records: &[Record]) -> Result<Vec<String>, Failure> {
-    let mut wanted: BTreeMap<&StackId, BTreeSet<Address>> = BTreeMap::new();
-    for record in records {
-        if let Record::Write { write: Write::Put { row, .. }, .. } = record {
-            wanted.entry(&row.stack).or_default().insert(row.address.clone());
-        }
-    }
-    let mut found = Vec::new();
-    for (stack, addresses) in wanted {
-        let rows = store.rows(stack, &Selection::Addresses(addresses)).await?;
-        found.extend(rows.into_iter().map(|row| format!("{}:{}", row.stack, row.address)));
-    }
-    found.sort();
-    found.dedup();
-    Ok(found)
-}
-
-/// The first of many names, and how many more there are.
-fn shortened(names: &[String]) -> String {
-    const MANY: usize = 10;
-    let shown = names.iter().take(MANY).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MANY) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 /// The row of a resource.

@@ -1,0 +1,148 @@
+//! `terrace state import`: takes in what `terrace state export` wrote, beside what is recorded and never over it.
+
+use super::surgery::{Change, Surgery, single};
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::files;
+use crate::planning::quoted;
+use crate::signals::Signals;
+use crate::ui::counted;
+use crate::wiring::store;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{ComponentRow, OwnerRow, OwnersOf, Record, Selection, StateStore, Write};
+use terrace_state::{Access, export};
+use uuid::Uuid;
+
+/// Takes in what `state export` wrote: what is there already is refused, and components are merged.
+///
+/// # Errors
+/// When the document is none, something is recorded otherwise, or the state cannot be written.
+pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let failed = |why: String| Failure::new(format!("`{}`: {why}", path.display()));
+    let text = files::text(path, files::WRITTEN).map_err(|error| failed(error.to_string()))?;
+    let operation = Uuid::now_v7();
+    let records = export::import(&text, operation)
+        .map_err(|error| failed(error.to_string()).hint("give a file that `terrace state export --out FILE` wrote"))?;
+    let writes = records.into_iter().filter_map(|record| match record {
+        Record::Write { write, .. } => Some(write),
+        _ => None,
+    });
+    let writes: Vec<Write> = writes.collect();
+    let rows = || writes.iter().filter_map(|write| if let Write::Put { row, .. } = write { Some(row) } else { None });
+    rows().try_for_each(|row| single(&row.address))?;
+    let imported = format!("{} imported", counted(rows().count(), "resource"));
+    let store = store(&settings, Access::ReadWrite).await?;
+    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state import" };
+    let change = async || {
+        let change = Beside::of(surgery.store.as_ref(), &writes).await?.change(&writes)?;
+        Ok(Some(Change { leases: leases(&writes), writes: change, summary: imported.clone() }))
+    };
+    surgery.perform(change).await?;
+    context.ui.print(&format!("{imported}\n"))?;
+    Ok(Exit::Done)
+}
+
+fn leases(writes: &[Write]) -> BTreeSet<(StackId, String)> {
+    let lease = |write: &Write| match write {
+        Write::Put { row, .. } => Some((row.stack.clone(), row.address.leased_as())),
+        Write::Component { stack, component } => Some((stack.clone(), component.key.clone())),
+        Write::PutOwner(OwnerRow { ownership, .. }) => Some((ownership.stack.clone(), ownership.component.clone())),
+        _ => None,
+    };
+    writes.iter().filter_map(lease).collect()
+}
+
+/// What is recorded already of the stacks of a document.
+#[derive(Default)]
+struct Beside {
+    /// The rows that are in the document, too.
+    rows: BTreeSet<(StackId, Address)>,
+    components: BTreeMap<(StackId, String), ComponentRow>,
+    owners: Vec<OwnerRow>,
+}
+
+impl Beside {
+    async fn of(store: &dyn StateStore, writes: &[Write]) -> Result<Self, Failure> {
+        let mut wanted: BTreeMap<&StackId, BTreeSet<Address>> = BTreeMap::new();
+        for write in writes {
+            match write {
+                Write::Put { row, .. } => drop(wanted.entry(&row.stack).or_default().insert(row.address.clone())),
+                Write::Component { stack, .. } => drop(wanted.entry(stack).or_default()),
+                Write::PutOwner(owner) => drop(wanted.entry(&owner.ownership.stack).or_default()),
+                _ => {}
+            }
+        }
+        let mut beside = Self::default();
+        for (stack, addresses) in wanted {
+            let rows = store.rows(stack, &Selection::Addresses(addresses)).await?;
+            beside.rows.extend(rows.into_iter().map(|row| (row.stack, row.address)));
+            let components = store.components(stack).await?.into_iter();
+            beside.components.extend(components.map(|component| ((stack.clone(), component.key.clone()), component)));
+            beside.owners.extend(store.owners(&stack.environment, &OwnersOf::Stack(stack.clone())).await?);
+        }
+        Ok(beside)
+    }
+
+    /// The writes that leave all that is recorded as it is.
+    fn change(&self, writes: &[Write]) -> Result<Vec<Write>, Failure> {
+        let mut differing = Vec::new();
+        let mut change = Vec::new();
+        for write in writes {
+            match write {
+                Write::Component { stack, component } => {
+                    match self.components.get(&(stack.clone(), component.key.clone())) {
+                        None => change.push(write.clone()),
+                        Some(there) => match export::merged(there, component) {
+                            Ok(component) => change.push(Write::Component { stack: stack.clone(), component }),
+                            Err(outputs) => differing.extend(outputs.iter().map(|output| {
+                                let of = if component.key.is_empty() {
+                                    String::new()
+                                } else {
+                                    format!("{}.", component.key)
+                                };
+                                format!("the output `{of}{output}` of {stack}")
+                            })),
+                        },
+                    }
+                }
+                Write::PutOwner(owner) => match self.owners.iter().find(|there| there.ownership == owner.ownership) {
+                    None => change.push(write.clone()),
+                    Some(there) if there == owner => {}
+                    Some(_) => {
+                        let ownership = &owner.ownership;
+                        let (component, stack) = (&ownership.component, &ownership.stack);
+                        differing.push(format!("how `{component}` of {stack} declares {}", ownership.address));
+                    }
+                },
+                other => change.push(other.clone()),
+            }
+        }
+        let rows: Vec<String> = self.rows.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
+        if let Some(first) = rows.first() {
+            return Err(refused("recorded already", &rows).hint(format!(
+                "import into an empty state (`--state sqlite:NEW.db`), or drop what is there first: `terrace state rm {}`",
+                quoted(first)
+            )));
+        }
+        if !differing.is_empty() {
+            return Err(
+                refused("recorded otherwise", &differing).hint("import into an empty state: `--state sqlite:NEW.db`")
+            );
+        }
+        Ok(change)
+    }
+}
+
+/// Names the first of many reasons, and how many more there are.
+fn refused(why: &str, names: &[String]) -> Failure {
+    const MANY: usize = 10;
+    let shown = names.iter().take(MANY).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let shown = match names.len().saturating_sub(MANY) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    };
+    Failure::refused(format!("{why}, so nothing was imported: {shown}"))
+}

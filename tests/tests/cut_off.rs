@@ -1,0 +1,165 @@
+//! What is cut off waits for its recovery: by hand nothing is done to it meanwhile, and nobody who may still work is
+//! taken for dead.
+
+use crate::crash::{apply_killed, project, stack};
+use rusqlite::Connection;
+use terrace_tests::{Project, Running, snapshot, until};
+
+/// Everything that is recorded of rows and components, without the time of the export.
+fn recorded(project: &Project) -> String {
+    project.recorded().unwrap()
+}
+
+#[test]
+fn a_resource_whose_last_step_was_cut_off_is_not_changed_by_hand() {
+    for (moment, next) in [("after update", stack("two")), ("before delete", "resources: []\n".to_owned())] {
+        let project = project();
+        project.apply().done();
+        project.write_stack(&next);
+        apply_killed(&project, moment);
+        let before = recorded(&project);
+        let by_hand: [&[&str]; 3] = [
+            &["taint", "local_command.thing"],
+            &["state", "rm", "local_command.thing"],
+            &["state", "mv", "local_command.thing", "local_command.other"],
+        ];
+        for words in by_hand {
+            let refused = project.run(words.iter().copied()).with_code(4);
+            refused.says("local_command.thing has a step that was cut off").says("`terrace recover`");
+        }
+        assert_eq!(recorded(&project), before, "{moment}");
+        project.run(["recover"]).done();
+        project.apply().done();
+        project.assert_settled("stack.yaml", &[]);
+    }
+}
+
+#[test]
+fn what_is_told_of_a_change_by_hand_that_came_too_early() {
+    let project = project();
+    project.apply().done();
+    project.write_stack(&stack("two"));
+    apply_killed(&project, "before update");
+    snapshot!(project.run(["taint", "local_command.thing"]), @"
+    exit: 4
+    --- stderr
+    error: demo@local:local_command.thing has a step that was cut off
+
+    hint: `terrace recover` finds out what became of it: try again after that
+    ");
+}
+
+/// A table that a first apply was to make when it was killed, and a lock that kept it from doing so.
+fn killed_at_a_lock() -> Project {
+    let project = Project::with_stack(TABLE);
+    let locked = lock(&project);
+    let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
+    until_a_step_is_open(&project, &apply);
+    apply.kill();
+    assert_eq!(apply.finish().code, -1);
+    drop(locked);
+    project
+}
+
+#[test]
+fn an_object_is_not_imported_where_a_creation_was_cut_off() {
+    let project = killed_at_a_lock();
+    Connection::open(project.path("shop.db")).unwrap().execute_batch("CREATE TABLE T (A INTEGER)").unwrap();
+    let refused = project.run(["import", "sqlite_table.t", "shop.db/T"]).with_code(4);
+    refused.says("sqlite_table.t has a step that was cut off");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "sqlite_table.t (in doubt)\n");
+}
+
+#[test]
+fn a_state_is_not_taken_in_over_a_creation_that_was_cut_off() {
+    let project = killed_at_a_lock();
+    let other = ["--state", "sqlite:other.db"];
+    let elsewhere = |words: &[&str]| project.run(other.into_iter().chain(words.iter().copied()));
+    elsewhere(&["apply", "stack.yaml", "--auto-approve", "-q"]).done();
+    elsewhere(&["state", "export", "--out", "state.json"]).done();
+    project.run(["state", "import", "state.json"]).with_code(4).says("sqlite_table.t has a step that was cut off");
+}
+
+const TABLE: &str = r#"resources:
+  - type: sqlite_table
+    name: t
+    timeouts: {create: 1s}
+    config: {path: shop.db, name: T, columns: [{name: A, type: INTEGER}]}
+"#;
+
+/// Keeps everybody else from writing into `shop.db` for as long as the connection lives.
+fn lock(project: &Project) -> Connection {
+    let connection = Connection::open(project.path("shop.db")).unwrap();
+    connection.execute_batch("CREATE TABLE IF NOT EXISTS BESIDE (A INTEGER); BEGIN IMMEDIATE").unwrap();
+    connection
+}
+
+fn has(project: &Project, name: &str) -> bool {
+    let connection = Connection::open(project.path("shop.db")).unwrap();
+    connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1").unwrap().exists([name]).unwrap()
+}
+
+/// Waits until the newest operation has a call under way.
+fn until_a_step_is_open(project: &Project, running: &Running) {
+    until("a step is open", || {
+        assert!(!running.told().contains("error"), "{}", running.told());
+        let operations = project.run(["operations", "list", "--json"]).json();
+        let Some(id) = operations[0]["operation"].as_str() else { return false };
+        project.run(["operations", "show", id]).stdout.contains("  open\n")
+    });
+}
+
+#[test]
+fn a_call_that_takes_effect_after_its_time_is_recorded() {
+    let project = Project::with_stack(&format!(
+        "{TABLE}  - type: local_command\n    name: beside\n    config:\n      \
+         create: [sh, -c, 'cat > /dev/null; read line < gate; echo \"{{}}\"']\n"
+    ));
+    assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    let locked = lock(&project);
+    let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    apply.until_told("no answer within 1 s");
+    drop(locked);
+    until("the table is made", || has(&project, "T"));
+    std::fs::write(project.path("gate"), "open\n").unwrap();
+    apply.finish().done();
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.beside\nsqlite_table.t\n");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn a_call_whose_caller_may_still_live_is_not_taken_for_lost() {
+    let view =
+        "resources:\n  - {type: sqlite_view, name: v, config: {path: shop.db, name: V, statement: SELECT 1 AS A}}\n";
+    let project = Project::with_stack(view);
+    drop(lock(&project));
+    project.apply().done();
+    project.write_stack("resources: []\n");
+    let locked = lock(&project);
+    let first = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
+    until_a_step_is_open(&project, &first);
+    let leases = project.run(["leases", "list", "--json"]).done().json();
+    project.run(["unlock", leases[0]["lease"].as_str().unwrap(), "--auto-approve"]).done();
+    let early = project.run(["recover", "--lock-timeout", "0s"]).with_code(1);
+    early.says("the object is still there, and the lost call may still take effect for");
+    drop(locked);
+    first.finish().with_code(1).says("lease");
+    assert!(!has(&project, "V"));
+    project.run(["recover"]).done().says("there is no such object");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn an_operation_that_was_cut_off_has_ended_once_it_is_recovered() {
+    let project = project();
+    apply_killed(&project, "after create");
+    project.run(["operations", "list"]).done().says("abandoned");
+    project.run(["recover"]).done();
+    let listed = project.run(["operations", "list"]).done();
+    assert!(!listed.stdout.contains("abandoned"), "{listed}");
+    listed.says("interrupted").says("it was cut off; what became of its steps is recorded");
+    project.run(["state", "prune", "--keep", "0s"]).done();
+    let left = project.run(["operations", "list"]).done().stdout;
+    assert!(left.lines().all(|line| !line.contains("  apply  ")), "{left}");
+}
