@@ -27,9 +27,9 @@ fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
     Applied with failures. Resources: 0 added, 0 changed, 0 destroyed. (0 done, 1 failed)
     --- stderr
 
-    error: demo@local:local_command.bad: no answer within 1 s
+    error: demo@local:local_command.bad: `create` did not end within 1 s and was stopped
 
-    hint: give the resource a longer `timeouts`, or look at what keeps the provider busy
+    hint: give the resource a longer `timeouts`, if it needs more time
     ");
     let pid = project.read("pid");
     let process = std::path::Path::new("/proc").join(pid.trim());

@@ -174,6 +174,7 @@ impl Job {
 
     fn outcome(&self, end: End, streams: Streams, failed: ErrorKind) -> Result<Printed, ProviderError> {
         let lines = self.last_lines(&streams);
+        let is_late = matches!(end, End::TimedOut);
         let (kind, what) = match end {
             _ if streams.printed.len() > LARGEST_OUTPUT => {
                 (failed, format!("printed more than {} MiB and was stopped", LARGEST_OUTPUT >> 20))
@@ -190,6 +191,9 @@ impl Job {
         let last = lines.last().map(|line| format!(": {line}")).unwrap_or_default();
         let mut error = ProviderError::new(kind, format!("`{}` {what}{last}", self.program));
         error.problems = lines;
+        if is_late {
+            error = error.solution("give the resource a longer `timeouts`, if it needs more time");
+        }
         Err(error)
     }
 
