@@ -134,10 +134,7 @@ impl Registry {
             )
             .solution(format!("configured are: {}", self.instance_names().collect::<Vec<_>>().join(", "))));
         };
-        let connect = || async {
-            let session = entry.provider.connect(&entry.settings).await?;
-            Ok(guarded(instance, session, entry.limits))
-        };
+        let connect = || guarded(&*entry.provider, &entry.settings, entry.limits);
         entry.session.get_or_try_init(connect).await.cloned()
     }
 }

@@ -170,6 +170,24 @@ async fn secrets_in_standard_error_are_redacted() {
 }
 
 #[tokio::test]
+async fn an_update_that_fails_tells_neither_the_new_nor_the_old_secret() {
+    let local = commands().await;
+    let config = |input: &str| {
+        let mut config = attributes(json!({
+            "create": ["echo", r#"{"key": "made-hunter1"}"#], "update": sh("cat >&2; exit 1"),
+        }));
+        config.insert("input".to_owned(), Value::sensitive(input.into()));
+        config
+    };
+    let created = local.create_values(&config("old-hunter2"), &local.call()).await.unwrap();
+    let plan = local.plan_values(Some(&created), &config("new-hunter3"), &[]).await.unwrap();
+    let planned = Planned { attributes: plan.planned, private: plan.private };
+    let error = local.session.update(&local.ty, &local.call(), &created, &planned).await.unwrap_err();
+    let text = format!("{error} {:?}", error.problems);
+    assert!(text.contains("(sensitive value)") && !text.contains("hunter"), "{text}");
+}
+
+#[tokio::test]
 async fn a_create_that_does_not_answer_leaves_a_tainted_object() {
     let local = commands().await;
     for (script, words) in [

@@ -26,7 +26,8 @@ pub struct Call {
 /// Takes what a call has to say while it runs.
 #[async_trait]
 pub trait Progress: Send + Sync {
-    /// A line for people. It is shown and kept in the operation's log: no sensitive value may be in it.
+    /// A line for people. It is shown and kept in the operation's log, without what is sensitive of what the call was
+    /// given.
     fn message(&self, text: &str);
 
     /// Records what is known of the object so far; returns when that is durable.

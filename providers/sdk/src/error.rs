@@ -69,7 +69,7 @@ impl ErrorKind {
 pub struct ProviderError {
     /// What the engine acts on.
     pub kind: ErrorKind,
-    /// What went wrong, in one sentence. Never holds a sensitive value.
+    /// What went wrong, in one sentence. What is sensitive of what the call was given is taken out of it.
     pub message: String,
     /// The vendor's own code, when it gave one.
     pub vendor_code: Option<String>,

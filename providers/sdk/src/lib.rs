@@ -17,6 +17,7 @@ pub mod error;
 pub mod path;
 pub mod plan;
 pub mod provider;
+pub mod redaction;
 pub mod schema;
 pub mod value;
 pub mod wrap;
@@ -29,6 +30,7 @@ pub use provider::{
     Attempt, DataAmount, Finding, Found, LostCall, Observed, Planned, Private, Provider, Recorded, Session, Settings,
     Severity,
 };
+pub use redaction::Redaction;
 pub use schema::{
     Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Object, Principal, ProviderSchema, ResourceType,
     SqlType, Timeouts,

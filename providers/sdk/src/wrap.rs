@@ -1,11 +1,15 @@
-//! What every session gets around it: a limit on concurrent calls, retries of temporary errors, trace lines.
+//! What every session gets around it: a limit on concurrent calls, retries of temporary errors, trace lines, and texts
+//! that repeat nothing sensitive.
 //!
 //! Providers hold none of this themselves.
+
+mod redacting;
 
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::Planned;
 use crate::{
-    Attempt, Attributes, Call, DataAmount, Finding, Found, Observed, ProviderError, Recorded, ResourceType, Session,
+    Attempt, Attributes, Call, DataAmount, Finding, Found, Observed, Provider, ProviderError, Recorded, ResourceType,
+    Session, Settings,
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
@@ -32,10 +36,19 @@ impl Default for Limits {
     }
 }
 
-/// A session within its limits.
-#[must_use]
-pub fn guarded(instance: &str, session: Arc<dyn Session>, limits: Limits) -> Arc<dyn Session> {
-    Arc::new(Guarded { instance: instance.to_owned(), session, slots: Semaphore::new(limits.max_concurrency), limits })
+/// Opens an instance: a session within its limits, whose texts repeat nothing sensitive.
+///
+/// # Errors
+/// When the provider cannot open it.
+pub async fn guarded(
+    provider: &dyn Provider,
+    settings: &Settings,
+    limits: Limits,
+) -> Result<Arc<dyn Session>, ProviderError> {
+    // Innermost, so that trace lines hold what everybody may read.
+    let session = redacting::redacting(provider, settings).await?;
+    let instance = settings.instance.clone();
+    Ok(Arc::new(Guarded { instance, session, slots: Semaphore::new(limits.max_concurrency), limits }))
 }
 
 struct Guarded {

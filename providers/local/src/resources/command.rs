@@ -8,7 +8,6 @@ mod plan;
 mod private;
 mod process;
 mod protocol;
-mod redaction;
 mod run;
 
 use super::attributes::{given, is_marked, known, marked, text};
@@ -16,7 +15,6 @@ use crate::project::{Project, invalid};
 use async_trait::async_trait;
 use private::PrivateState;
 use protocol::{Answer, Question};
-use redaction::Redaction;
 use run::Job;
 use std::time::Duration;
 use terrace_provider::{
@@ -109,7 +107,6 @@ impl Commands {
             folder,
             environment: environment.collect(),
             question: question.to_json(),
-            secrets: Redaction::of(attributes),
             timeout,
             grace: run::GRACE,
         }))

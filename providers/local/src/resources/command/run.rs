@@ -3,7 +3,6 @@
 use super::private::PrivateState;
 use super::process::{self, ATTEMPT_VARIABLE, Started};
 use super::protocol::Printed;
-use super::redaction::Redaction;
 use crate::project::invalid;
 use rustix::process::Signal;
 use std::io;
@@ -45,8 +44,6 @@ pub(super) struct Job {
     pub(super) environment: Vec<(String, String)>,
     /// What it gets on its standard input.
     pub(super) question: Vec<u8>,
-    /// What an error must not repeat.
-    pub(super) secrets: Redaction,
     /// How long it may run.
     pub(super) timeout: Duration,
     /// How long it may take to end when it is told to.
@@ -173,7 +170,7 @@ impl Job {
     }
 
     fn outcome(&self, end: End, streams: Streams, failed: ErrorKind) -> Result<Printed, ProviderError> {
-        let lines = self.last_lines(&streams);
+        let lines = Self::last_lines(&streams);
         let is_late = matches!(end, End::TimedOut);
         let (kind, what) = match end {
             _ if streams.printed.len() > LARGEST_OUTPUT => {
@@ -197,13 +194,12 @@ impl Job {
         Err(error)
     }
 
-    /// The last lines of standard error, without sensitive values.
-    fn last_lines(&self, streams: &Streams) -> Vec<String> {
+    /// The last lines of standard error.
+    fn last_lines(streams: &Streams) -> Vec<String> {
         let text = String::from_utf8_lossy(&streams.errors);
         // The first line may be the end of a longer one, and of a secret that would not be recognised.
         let whole = if streams.errors_are_cut { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
-        let redacted = self.secrets.apply(whole);
-        let lines: Vec<&str> = redacted.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<&str> = whole.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
         lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)).map(|line| (*line).to_owned()).collect()
     }
 

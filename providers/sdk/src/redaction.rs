@@ -1,0 +1,179 @@
+//! Keeps sensitive values out of texts for people: errors, findings, reports of progress.
+//!
+//! A provider need not think of it: every session is wrapped, and what it says of a call is rid of all that is sensitive
+//! in what the call was given. Texts of a vendor quote what they were sent, as a whole or in part, so the words of a
+//! sensitive text count as well. Keys of maps are names, and are not hidden.
+
+use crate::{Attributes, ErrorKind, Object, ProviderError, Value};
+use std::collections::HashSet;
+
+/// What stands in place of a sensitive value.
+const INSTEAD: &str = "(sensitive value)";
+/// A shorter text is replaced only where it stands alone: within other words it would tell more than it hides.
+const SHORTEST_ANYWHERE: usize = 4;
+/// A shorter word of a longer text says nothing.
+const SHORTEST_WORD: usize = 4;
+
+/// The texts that must not be shown.
+#[derive(Debug, Clone, Default)]
+pub struct Redaction {
+    /// Whole texts and their lines, longest first.
+    texts: Vec<Secret>,
+    /// Words of those texts.
+    words: HashSet<Secret>,
+}
+
+/// A text that no `Debug` prints.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(INSTEAD)
+    }
+}
+
+impl std::borrow::Borrow<str> for Secret {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Redaction {
+    /// Everything in these attributes that carries a sensitive mark, or that the schema says is sensitive.
+    #[must_use]
+    pub fn of<'a>(schema: &Object, attributes: impl IntoIterator<Item = &'a Attributes>) -> Self {
+        let mut texts = HashSet::new();
+        for (name, value) in attributes.into_iter().flatten() {
+            let is_secret = |attribute: &crate::Attribute| attribute.sensitive || attribute.write_only;
+            collect(value, schema.get(name).is_some_and(is_secret), &mut texts);
+        }
+        let words = texts.iter().flat_map(|text| words(&text.0)).filter(|word| word.len() >= SHORTEST_WORD);
+        let words = words.map(|word| Secret(word.to_owned())).collect();
+        let mut texts: Vec<Secret> = texts.into_iter().collect();
+        texts.sort_by(|one, other| other.0.len().cmp(&one.0.len()).then_with(|| one.0.cmp(&other.0)));
+        Self { texts, words }
+    }
+
+    /// True when nothing is to be hidden.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The text without them.
+    #[must_use]
+    pub fn text(&self, text: &str) -> String {
+        if self.is_empty() {
+            return text.to_owned();
+        }
+        let mut shown = vec![Part::Shown(text)];
+        for Secret(secret) in &self.texts {
+            shown = shown.into_iter().flat_map(|part| part.without(secret)).collect();
+        }
+        let parts = shown.into_iter().map(|part| match part {
+            Part::Hidden => INSTEAD.to_owned(),
+            Part::Shown(text) => self.without_words(text),
+        });
+        parts.collect()
+    }
+
+    /// The error without them. An import id that would have to be cut is no help and is left out.
+    #[must_use]
+    pub fn error(&self, error: ProviderError) -> ProviderError {
+        if self.is_empty() {
+            return error;
+        }
+        let all = |texts: Vec<String>| texts.iter().map(|text| self.text(text)).collect();
+        let kind = match error.kind {
+            ErrorKind::AlreadyExists { import_id } => {
+                ErrorKind::AlreadyExists { import_id: import_id.filter(|id| self.text(id) == *id) }
+            }
+            kind => kind,
+        };
+        ProviderError {
+            kind,
+            message: self.text(&error.message),
+            vendor_code: error.vendor_code.map(|code| self.text(&code)),
+            problems: all(error.problems),
+            solutions: all(error.solutions),
+            object: error.object,
+        }
+    }
+
+    fn without_words(&self, text: &str) -> String {
+        let mut shown = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((word, (before, after))) =
+            words(rest).next().and_then(|word| Some((word, rest.split_once(word)?)))
+        {
+            shown.push_str(before);
+            shown.push_str(if self.words.contains(word) { INSTEAD } else { word });
+            rest = after;
+        }
+        shown.push_str(rest);
+        shown
+    }
+}
+
+/// A part of a text that is being redacted.
+#[derive(Clone, Copy)]
+enum Part<'t> {
+    Shown(&'t str),
+    Hidden,
+}
+
+impl<'t> Part<'t> {
+    /// The part, cut at each place where the secret stands.
+    fn without(self, secret: &str) -> Vec<Self> {
+        let Self::Shown(text) = self else { return vec![self] };
+        let mut parts = Vec::new();
+        let mut begin = 0;
+        for (start, _) in text.match_indices(secret) {
+            let end = start + secret.len();
+            if start < begin || (secret.len() < SHORTEST_ANYWHERE && !stands_alone(text, start, end)) {
+                continue;
+            }
+            parts.extend(text.get(begin..start).map(Self::Shown));
+            parts.push(Self::Hidden);
+            begin = end;
+        }
+        parts.extend(text.get(begin..).map(Self::Shown));
+        parts
+    }
+}
+
+/// True when no letter or digit touches the range.
+fn stands_alone(text: &str, start: usize, end: usize) -> bool {
+    let before = text.get(..start).and_then(|before| before.chars().next_back());
+    let after = text.get(end..).and_then(|after| after.chars().next());
+    ![before, after].into_iter().flatten().any(char::is_alphanumeric)
+}
+
+/// The words of a text: what stands between spaces, quotes, slashes and the like.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let is_part =
+        |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '@' | '$' | '!' | '%' | '#' | '~');
+    text.split(move |c: char| !is_part(c)).map(|word| word.trim_matches(['.', '!'])).filter(|word| !word.is_empty())
+}
+
+fn collect(value: &Value, is_marked: bool, texts: &mut HashSet<Secret>) {
+    let is_marked = is_marked || matches!(value, Value::Sensitive(_));
+    match value.exposed() {
+        Value::List(items) => items.iter().for_each(|item| collect(item, is_marked, texts)),
+        Value::Map(entries) => entries.values().for_each(|item| collect(item, is_marked, texts)),
+        Value::String(text) if is_marked => {
+            // A text may be quoted as it stands in JSON, and one line of it (a key, a certificate) tells too much.
+            let escaped = serde_json::Value::from(text.as_str()).to_string();
+            let escaped = escaped.trim_matches('"');
+            let parts = [text.as_str(), escaped].into_iter().chain(text.lines());
+            texts.extend(parts.filter(|part| !part.trim().is_empty()).map(|part| Secret(part.to_owned())));
+        }
+        Value::Int(number) if is_marked => drop(texts.insert(Secret(number.to_string()))),
+        Value::Number(number) if is_marked => drop(texts.insert(Secret(number.as_str().to_owned()))),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

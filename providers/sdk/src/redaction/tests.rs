@@ -1,0 +1,63 @@
+use super::*;
+use crate::{Attribute, AttributeType};
+
+fn schema() -> Object {
+    Object(vec![
+        Attribute::new("name", AttributeType::String, "Its name."),
+        Attribute::new("password", AttributeType::Any, "Never stored.").write_only(),
+    ])
+}
+
+fn of(name: &str, value: Value) -> Redaction {
+    Redaction::of(&schema(), [&[(name.to_owned(), value)].into_iter().collect()])
+}
+
+fn sensitive(text: &str) -> Redaction {
+    of("name", Value::sensitive(text.into()))
+}
+
+#[test]
+fn what_is_marked_or_write_only_is_replaced_and_nothing_else() {
+    let nested = [("user".to_owned(), "svc".into()), ("token".to_owned(), Value::sensitive("hunter2".into()))];
+    let redaction = of("name", nested.into_iter().collect());
+    assert_eq!(
+        redaction.text("svc may not use hunter2, xhunter2x"),
+        "svc may not use (sensitive value), x(sensitive value)x"
+    );
+    assert_eq!(of("password", "hunter2".into()).text("no hunter2"), "no (sensitive value)");
+    assert_eq!(of("name", "hunter2".into()).text("no hunter2"), "no hunter2");
+}
+
+#[test]
+fn lines_and_words_of_a_text_count_and_its_form_in_json() {
+    let redaction = sensitive("BEGIN\nline \"two\"\n");
+    assert_eq!(
+        redaction.text(r#"at `line "two"`, {"k": "BEGIN\nline \"two\"\n"}"#),
+        r#"at `(sensitive value)`, {"k": "(sensitive value)"}"#
+    );
+    assert_eq!(sensitive("out/hunter2/x.txt").text("`out/hunter2` is a file"), "`out/(sensitive value)` is a file");
+    assert_eq!(sensitive("SELECT hunter2").text("no such column: hunter2."), "no such column: (sensitive value).");
+}
+
+#[test]
+fn a_short_secret_is_replaced_where_it_stands_alone() {
+    assert_eq!(sensitive("a").text("a bad day for a"), "(sensitive value) bad day for (sensitive value)");
+    assert_eq!(of("name", Value::sensitive(Value::Int(42))).text("42 of 1420"), "(sensitive value) of 1420");
+}
+
+#[test]
+fn every_text_of_an_error_is_redacted_and_a_cut_import_id_left_out() {
+    let kind = ErrorKind::AlreadyExists { import_id: Some("out/hunter2".to_owned()) };
+    let mut error = ProviderError::new(kind, "`hunter2` is there").problem("hunter2?").solution("rename hunter2");
+    error.vendor_code = Some("E-hunter2".to_owned());
+    let error = sensitive("hunter2").error(error);
+    assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: None });
+    assert!(!format!("{error:?} {error}").contains("hunter2"), "{error:?}");
+    let kind = ErrorKind::AlreadyExists { import_id: Some("out/x".to_owned()) };
+    assert_eq!(sensitive("hunter2").error(ProviderError::new(kind.clone(), "it is there")).kind, kind);
+}
+
+#[test]
+fn a_redaction_prints_nothing_of_what_it_hides() {
+    assert!(!format!("{:?}", sensitive("hunter2")).contains("hunter2"));
+}

@@ -1,0 +1,217 @@
+//! A session whose texts repeat nothing sensitive of what its calls were given: errors, findings, progress, reasons.
+
+use crate::plan::{PlannedChange, ProposedChange};
+use crate::provider::Planned;
+use crate::{
+    Attempt, Attributes, Call, DataAmount, DataLoss, Finding, Found, Object, Observed, Partial, Progress, Provider,
+    ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
+};
+use async_trait::async_trait;
+use std::sync::{Arc, OnceLock};
+
+/// Opens an instance. Its settings are hidden in all that it says, as well as what each call is given.
+///
+/// # Errors
+/// When the provider cannot open it.
+pub(super) async fn redacting(provider: &dyn Provider, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
+    let schema = provider.schema();
+    let own = Redaction::of(&schema.settings, [&settings.values]);
+    let session = provider.connect(settings).await.map_err(|error| own.error(error))?;
+    let lookups = schema.lookups.iter().map(|lookup| (lookup.name, lookup.arguments.clone())).collect();
+    Ok(Arc::new(Redacting { session, own: Arc::new(own), lookups }))
+}
+
+struct Redacting {
+    session: Arc<dyn Session>,
+    /// What the settings of the instance hide.
+    own: Arc<Redaction>,
+    /// The arguments of the provider's lookups.
+    lookups: Vec<(&'static str, Object)>,
+}
+
+impl Redacting {
+    /// What must not be told of a call of a resource.
+    fn given<'a>(&self, ty: &ResourceType, attributes: impl IntoIterator<Item = &'a Attributes>) -> Hidden<'_> {
+        Hidden { own: &self.own, given: Redaction::of(&ty.attributes, attributes) }
+    }
+}
+
+/// What must not be told: the settings of the instance, and what a call was given.
+struct Hidden<'a> {
+    own: &'a Redaction,
+    given: Redaction,
+}
+
+impl Hidden<'_> {
+    fn text(&self, text: &str) -> String {
+        self.own.text(&self.given.text(text))
+    }
+
+    fn error(&self, error: ProviderError) -> ProviderError {
+        self.own.error(self.given.error(error))
+    }
+}
+
+fn both(recorded: &Recorded) -> [&Attributes; 2] {
+    [&recorded.identity, &recorded.attributes]
+}
+
+fn all(attempt: &Attempt) -> impl Iterator<Item = &Attributes> {
+    let own = [&attempt.identity, &attempt.planned];
+    own.into_iter().chain(attempt.prior.iter().flat_map(both))
+}
+
+#[async_trait]
+impl Session for Redacting {
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        self.session.read(ty, prior).await.map_err(|error| self.given(ty, both(prior)).error(error))
+    }
+
+    async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
+        let answers = self.session.read_many(ty, priors).await;
+        if answers.iter().all(Result::is_ok) {
+            return answers;
+        }
+        // One answer may speak of the whole batch.
+        let redaction = self.given(ty, priors.iter().flat_map(both));
+        answers.into_iter().map(|answer| answer.map_err(|error| redaction.error(error))).collect()
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let redaction = || self.given(ty, change.prior.into_iter().flat_map(both).chain([change.config]));
+        let mut planned = self.session.plan(ty, change).await.map_err(|error| redaction().error(error))?;
+        if let Some(DataLoss { reasons }) = &mut planned.data_loss {
+            let redaction = redaction();
+            reasons.iter_mut().for_each(|reason| *reason = redaction.text(reason));
+        }
+        Ok(planned)
+    }
+
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let told = Told::of(&self.own, ty, [&planned.attributes]);
+        let result = self.session.create(ty, &told.call(call), planned).await;
+        result.map_err(|error| told.error(error))
+    }
+
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let told = Told::of(&self.own, ty, both(prior).into_iter().chain([&planned.attributes]));
+        let result = self.session.update(ty, &told.call(call), prior, planned).await;
+        result.map_err(|error| told.error(error))
+    }
+
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let told = Told::of(&self.own, ty, both(prior));
+        let result = self.session.delete(ty, &told.call(call), prior).await;
+        result.map_err(|error| told.error(error))
+    }
+
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        match self.session.find(ty, attempt).await {
+            Ok(Found::Pending(why)) => Ok(Found::Pending(self.given(ty, all(attempt)).text(&why))),
+            found => found.map_err(|error| self.given(ty, all(attempt)).error(error)),
+        }
+    }
+
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        self.session.import(ty, id).await.map_err(|error| self.own.error(error))
+    }
+
+    async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
+        let redaction = self.given(ty, [&stored]);
+        self.session.upgrade(ty, from, stored).await.map_err(|error| redaction.error(error))
+    }
+
+    async fn validate_remote(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
+        let findings = self.session.validate_remote(ty, planned).await;
+        if findings.is_empty() {
+            return findings;
+        }
+        let redaction = self.given(ty, [planned]);
+        let redacted = |finding: Finding| Finding {
+            message: redaction.text(&finding.message),
+            hint: finding.hint.map(|hint| redaction.text(&hint)),
+            ..finding
+        };
+        findings.into_iter().map(redacted).collect()
+    }
+
+    async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        self.session.lookup(name, arguments).await.map_err(|error| {
+            let schema = self.lookups.iter().find(|(lookup, _)| *lookup == name).map(|(_, schema)| schema);
+            let given = Redaction::of(schema.unwrap_or(&Object::default()), [arguments]);
+            Hidden { own: &self.own, given }.error(error)
+        })
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        self.session.count_data(ty, prior).await.map_err(|error| self.given(ty, both(prior)).error(error))
+    }
+}
+
+/// What was told to a call that may report of itself: taken apart only when there is something to say.
+struct Told(Arc<Given>);
+
+struct Given {
+    own: Arc<Redaction>,
+    schema: Object,
+    /// Those that are sensitive.
+    attributes: Vec<Attributes>,
+    redaction: OnceLock<Redaction>,
+}
+
+impl Told {
+    fn of<'a>(own: &Arc<Redaction>, ty: &ResourceType, attributes: impl IntoIterator<Item = &'a Attributes>) -> Self {
+        let is_secret = |name: &String| ty.attributes.get(name).is_some_and(|it| it.sensitive || it.write_only);
+        let secrets = |attributes: &Attributes| {
+            let secrets = attributes.iter().filter(|(name, value)| value.has_sensitive() || is_secret(name));
+            secrets.map(|(name, value)| (name.clone(), value.clone())).collect::<Attributes>()
+        };
+        let attributes: Vec<_> = attributes.into_iter().map(secrets).filter(|secrets| !secrets.is_empty()).collect();
+        let schema = if attributes.is_empty() { Object::default() } else { ty.attributes.clone() };
+        Self(Arc::new(Given { own: Arc::clone(own), schema, attributes, redaction: OnceLock::new() }))
+    }
+
+    fn error(&self, error: ProviderError) -> ProviderError {
+        self.0.own.error(self.0.redaction().error(error))
+    }
+
+    /// The call, reporting through this.
+    fn call(&self, call: &Call) -> Call {
+        if self.0.attributes.is_empty() && self.0.own.is_empty() {
+            return call.clone();
+        }
+        let progress = Reporting { given: Arc::clone(&self.0), progress: Arc::clone(&call.progress) };
+        Call { progress: Arc::new(progress), ..call.clone() }
+    }
+}
+
+impl Given {
+    fn redaction(&self) -> &Redaction {
+        self.redaction.get_or_init(|| Redaction::of(&self.schema, &self.attributes))
+    }
+}
+
+struct Reporting {
+    given: Arc<Given>,
+    progress: Arc<dyn Progress>,
+}
+
+#[async_trait]
+impl Progress for Reporting {
+    fn message(&self, text: &str) {
+        self.progress.message(&self.given.own.text(&self.given.redaction().text(text)));
+    }
+
+    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
+        self.progress.partial(partial).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+use super::*;
+use crate::call::NoProgress;
+use crate::{Attribute, AttributeType, ErrorKind, Private, ProviderSchema, Severity, Value};
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// A provider that repeats in every text all that it was ever given.
+struct Parrot(ProviderSchema);
+
+struct ParrotSession(Settings);
+
+fn attributes(entries: &[(&str, Value)]) -> Attributes {
+    entries.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+fn repeated<'a>(attributes: impl IntoIterator<Item = &'a Attributes>) -> String {
+    let values = attributes.into_iter().flat_map(|attributes| attributes.values());
+    values.map(|value| value.to_revealed_json().to_string()).collect::<Vec<_>>().join(" ")
+}
+
+impl ParrotSession {
+    fn error<'a>(&self, attributes: impl IntoIterator<Item = &'a Attributes>) -> ProviderError {
+        let text = format!("no {} {}", repeated([&self.0.values]), repeated(attributes));
+        ProviderError::new(ErrorKind::Failed, text.clone()).problem(text.clone()).solution(text)
+    }
+}
+
+#[async_trait]
+impl Provider for Parrot {
+    fn schema(&self) -> &ProviderSchema {
+        &self.0
+    }
+
+    async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
+        let session = ParrotSession(settings.clone());
+        if settings.instance == "closed" { Err(session.error([])) } else { Ok(Arc::new(session)) }
+    }
+}
+
+#[async_trait]
+impl Session for ParrotSession {
+    async fn plan(&self, _: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        Err(self.error(change.prior.map(|prior| &prior.attributes).into_iter().chain([change.config])))
+    }
+
+    async fn read(&self, _: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        Err(self.error([&prior.attributes]))
+    }
+
+    async fn create(&self, _: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        call.progress.message(&repeated([&self.0.values, &planned.attributes]));
+        Err(self.error([&planned.attributes]))
+    }
+
+    async fn update(
+        &self,
+        _: &ResourceType,
+        _: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        Err(self.error([&prior.attributes, &planned.attributes]))
+    }
+
+    async fn delete(&self, _: &ResourceType, _: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        Err(self.error([&prior.identity, &prior.attributes]))
+    }
+
+    async fn find(&self, _: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        Ok(Found::Pending(repeated([&attempt.identity, &attempt.planned])))
+    }
+
+    async fn import(&self, _: &ResourceType, _: &str) -> Result<Option<Observed>, ProviderError> {
+        Err(self.error([]))
+    }
+
+    async fn validate_remote(&self, _: &ResourceType, planned: &Attributes) -> Vec<Finding> {
+        let message = repeated([planned]);
+        vec![Finding { severity: Severity::Error, path: None, hint: Some(message.clone()), message }]
+    }
+
+    async fn lookup(&self, _: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        Err(self.error([arguments]))
+    }
+
+    async fn count_data(&self, _: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        Err(self.error([&prior.attributes]))
+    }
+}
+
+/// Keeps what is reported.
+#[derive(Default)]
+struct Heard(Mutex<String>);
+
+#[async_trait]
+impl Progress for Heard {
+    fn message(&self, text: &str) {
+        self.0.lock().unwrap().push_str(text);
+    }
+
+    async fn partial(&self, _partial: Partial) -> Result<(), ProviderError> {
+        Ok(())
+    }
+}
+
+fn settings(instance: &str) -> Settings {
+    Settings {
+        instance: instance.to_owned(),
+        environment: "local".to_owned(),
+        project_folder: "/".into(),
+        values: attributes(&[("user", "svc".into()), ("password", "s3same".into())]),
+    }
+}
+
+fn parrot() -> (Parrot, ResourceType) {
+    let text = |name| Attribute::new(name, AttributeType::String, "A text.");
+    let ty = ResourceType::new(
+        "parrot_thing",
+        "A thing.",
+        &["name"],
+        Object(vec![text("name"), text("content"), text("once").write_only()]),
+    );
+    let settings = Object(vec![text("user"), text("password").sensitive()]);
+    let schema = ProviderSchema { name: "parrot", settings, resources: vec![ty.clone()], ..ProviderSchema::default() };
+    (Parrot(schema), ty)
+}
+
+fn call(progress: Arc<dyn Progress>) -> Call {
+    Call {
+        address: "demo@local:parrot_thing.a".to_owned(),
+        operation: "o".to_owned(),
+        step: "1".to_owned(),
+        timeout: Duration::from_secs(1),
+        cancel: CancellationToken::new(),
+        progress,
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_provider_says_repeats_nothing_sensitive_of_what_it_was_given() {
+    let (provider, ty) = parrot();
+    let session = redacting(&provider, &settings("parrot")).await.unwrap();
+    let old = attributes(&[("name", "plain".into()), ("content", Value::sensitive("old-hunter1".into()))]);
+    let new = attributes(&[
+        ("name", "plain".into()),
+        ("content", Value::sensitive("new-hunter2".into())),
+        ("once", "once-hunter3".into()),
+    ]);
+    let prior = Recorded { attributes: old.clone(), ..Recorded::default() };
+    let planned = Planned { attributes: new.clone(), private: Private::default() };
+    let change = ProposedChange {
+        address: "a",
+        prior: Some(&prior),
+        config: &new,
+        must_replace: false,
+        changed_write_only: &[],
+    };
+    let attempt = Attempt {
+        address: "a".to_owned(),
+        identity: Attributes::new(),
+        planned: new.clone(),
+        private: Private::default(),
+        prior: None,
+        lost_call: None,
+    };
+    let heard = Arc::new(Heard::default());
+    let quiet = call(Arc::new(NoProgress));
+    let created = session.create(&ty, &call(heard.clone()), &planned).await;
+    let said = [
+        format!("{:?}", session.plan(&ty, &change).await),
+        format!("{:?}", session.read(&ty, &prior).await),
+        format!("{:?}", session.read_many(&ty, std::slice::from_ref(&prior)).await),
+        format!("{created:?}"),
+        heard.0.lock().unwrap().clone(),
+        format!("{:?}", session.update(&ty, &quiet, &prior, &planned).await),
+        format!("{:?}", session.delete(&ty, &quiet, &prior).await),
+        format!("{:?}", session.find(&ty, &attempt).await),
+        format!("{:?}", session.validate_remote(&ty, &new).await),
+        format!("{:?}", session.lookup("thing", &old).await),
+        format!("{:?}", session.count_data(&ty, &prior).await),
+    ];
+    for text in said {
+        assert!(text.contains("plain") && text.contains("(sensitive value)"), "{text}");
+        for secret in ["hunter1", "hunter2", "hunter3", "s3same"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    let text = format!("{:?}", session.import(&ty, "x").await);
+    assert!(!text.contains("s3same"), "{text}");
+    let closed = redacting(&provider, &settings("closed")).await.err().unwrap();
+    assert!(!format!("{closed:?}").contains("s3same"), "{closed:?}");
+}
