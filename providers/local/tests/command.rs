@@ -84,6 +84,26 @@ async fn a_sensitive_input_reaches_the_program_and_marks_its_output() {
 }
 
 #[tokio::test]
+async fn a_secret_among_the_words_of_any_program_marks_what_is_printed_and_the_id() {
+    let local = commands().await;
+    for program in ["create", "read", "update", "delete", "find"] {
+        let echo = || json!(["echo", r#"{"id": "hunter2"}"#]);
+        let mut config = attributes(json!({"create": echo()}));
+        let secret = vec!["echo".into(), Value::sensitive(r#"{"id": "hunter2"}"#.into())];
+        config.insert(program.to_owned(), Value::List(secret));
+        let plan = local.plan_values(None, &config, &[]).await.unwrap();
+        let created = local.create_values(&config, &local.call()).await.unwrap();
+        let read = local.read(&created).await.unwrap().unwrap();
+        for attributes in [&plan.planned, &created.attributes, &read.attributes] {
+            for name in ["output", "id"] {
+                let value = attributes.get(name);
+                assert!(matches!(value, Some(Value::Sensitive(_))), "{program}: {name} is {value:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn variables_are_added_and_secret_ones_are_not_recorded() {
     let local = commands().await;
     let script = r#"printf '{"plain": "%s", "secret": "%s", "path": "%s", "attempt": "%s"}' "$PLAIN" "${SECRET:+set}" "${PATH:+set}" "$TERRACE_ATTEMPT""#;

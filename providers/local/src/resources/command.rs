@@ -242,11 +242,11 @@ fn observed(attributes: &Attributes, output: Value, id: Option<&str>, state: &Pr
     Observed { attributes, private: state.to_private(), ..Observed::default() }
 }
 
-/// True when the output may repeat a sensitive value.
+/// True when the output may repeat a sensitive value: whatever a program is sent can come back in what it prints.
 fn is_output_sensitive(attributes: &Attributes) -> bool {
-    // What is sent as a secret can come back in what is printed.
     attributes.get("secretEnvironment").is_some_and(|secret| !secret.is_null())
-        || ["input", "environment", "output"].iter().any(|name| is_marked(attributes, name))
+        || ["input", "environment", "workingDirectory", "output"].iter().any(|name| is_marked(attributes, name))
+        || plan::PROGRAMS.iter().any(|program| is_marked(attributes, program))
 }
 
 /// The planned attributes that a row may hold.

@@ -11,7 +11,8 @@ use crate::resources::attributes::{given, marked, text};
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Value};
 
-const PROGRAMS: [&str; 5] = ["create", "read", "update", "delete", "find"];
+/// The attributes that name programs.
+pub(super) const PROGRAMS: [&str; 5] = ["create", "read", "update", "delete", "find"];
 
 /// What programs are told: a change of these is one of the object.
 const TOLD: [&str; 2] = ["input", "environment"];
