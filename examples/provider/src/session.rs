@@ -30,15 +30,15 @@ impl KvSession {
         done.map_err(|error| ProviderError::bug(format!("a call of the store ended badly: {error}")))?
     }
 
-    async fn observed(&self, key: String) -> Result<Option<Observed>, ProviderError> {
-        self.blocking(move |store| Ok(get(store, &key)?.map(|entry| observed(&key, entry)))).await
+    async fn observed(&self, key: String, like: Attributes) -> Result<Option<Observed>, ProviderError> {
+        self.blocking(move |store| Ok(get(store, &key)?.map(|entry| observed(&key, entry, &like)))).await
     }
 }
 
 #[async_trait]
 impl Session for KvSession {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.observed(key_of(&prior.attributes)?).await
+        self.observed(key_of(&prior.attributes)?, prior.attributes.clone()).await
     }
 
     /// Planning from the schema is enough; only what a schema cannot say is added: which texts are keys.
@@ -53,10 +53,11 @@ impl Session for KvSession {
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let key = key_of(&planned.attributes)?;
         check_key(&key)?;
-        let entry = entry_of(&planned.attributes, 1, mark(&call.operation, &call.step));
+        let attributes = planned.attributes.clone();
+        let entry = entry_of(&attributes, 1, mark(&call.operation, &call.step));
         self.blocking(move |store| {
             if store.add(&key, &entry).map_err(|error| failed("written", &key, &error))? {
-                return Ok(observed(&key, entry));
+                return Ok(observed(&key, entry, &attributes));
             }
             // Never taken over silently: terrace tells how to import it.
             let kind = ErrorKind::AlreadyExists { import_id: Some(key.clone()) };
@@ -80,7 +81,7 @@ impl Session for KvSession {
             };
             let entry = entry_of(&attributes, old.revision.saturating_add(1), old.made_by);
             store.set(&key, &entry).map_err(|error| failed("written", &key, &error))?;
-            Ok(observed(&key, entry))
+            Ok(observed(&key, entry, &attributes))
         })
         .await
     }
@@ -105,13 +106,13 @@ impl Session for KvSession {
             Some(lost) => entry.made_by == mark(&lost.operation, &lost.step),
             None => false,
         };
-        let observed = observed(&key, entry);
+        let observed = observed(&key, entry, &attempt.identity);
         Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
     }
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         check_key(id)?;
-        self.observed(id.to_owned()).await
+        self.observed(id.to_owned(), Attributes::new()).await
     }
 }
 
@@ -157,14 +158,15 @@ fn entry_of(attributes: &Attributes, revision: i64, made_by: String) -> Entry {
     Entry { value, labels, revision, made_by }
 }
 
-/// An entry in terrace's words: the attributes of the schema, and which of them name it.
-fn observed(key: &str, entry: Entry) -> Observed {
+/// An entry in terrace's words: the attributes of the schema, and which of them name it. The id is the key, so it is as
+/// sensitive as that is in what was configured.
+fn observed(key: &str, entry: Entry, like: &Attributes) -> Observed {
     let labels: Value = entry.labels.into_iter().map(|(name, label)| (name, Value::from(label))).collect();
     let has_labels = matches!(&labels, Value::Map(labels) if !labels.is_empty());
     let mut attributes: Attributes = [
         ("key", Value::from(key)),
         ("value", Value::from(entry.value)),
-        ("id", Value::from(key)),
+        ("id", Value::from(key).made_of(like, &["key"])),
         ("revision", Value::Int(entry.revision)),
     ]
     .into_iter()

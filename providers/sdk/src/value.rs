@@ -90,6 +90,14 @@ impl Value {
         Self::Sensitive(Sensitive::new(value))
     }
 
+    /// The value as something made of those attributes, such as an id that is their path: sensitive where any of them
+    /// is, or any part of one.
+    #[must_use]
+    pub fn made_of(self, attributes: &Map, names: &[&str]) -> Self {
+        let is_sensitive = names.iter().any(|name| attributes.get(*name).is_some_and(Self::has_sensitive));
+        if is_sensitive { Self::sensitive(self) } else { self }
+    }
+
     /// True for null, also under a sensitive mark.
     #[must_use]
     pub fn is_null(&self) -> bool {

@@ -79,6 +79,11 @@ impl Target {
         }
     }
 
+    /// The id as an attribute, as secret as those that it is made of.
+    fn id_beside(&self, attributes: &Attributes) -> Value {
+        Value::from(self.id()).made_of(attributes, &["path", "name"])
+    }
+
     /// The object as it is now, in the spelling of `like`; with the call that made it, as far as that is known.
     fn observe(&self, like: &Attributes) -> Result<Option<(Observed, Option<Mark>)>, ProviderError> {
         if !self.file.is_there() {
@@ -90,22 +95,22 @@ impl Target {
         }
         let connection = self.file.open(Access::Read)?;
         let seen = self.kind.observe(&connection, &self.name, like).map_err(|error| self.failed(&error))?;
-        Ok(seen.map(|seen| (self.observed(seen.attributes), seen.mark)))
+        Ok(seen.map(|seen| (self.observed(seen.attributes, like), seen.mark)))
     }
 
     fn observed_database(&self, like: &Attributes) -> Observed {
         let on_delete = optional_text(like, "onDelete").unwrap_or_else(|| "ifEmpty".to_owned());
-        self.observed(Map::from_iter([("onDelete".to_owned(), on_delete.into())]))
+        self.observed(Map::from_iter([("onDelete".to_owned(), on_delete.into())]), like)
     }
 
-    fn observed(&self, rest: Attributes) -> Observed {
+    fn observed(&self, rest: Attributes, like: &Attributes) -> Observed {
         let mut attributes = Map::from_iter([("path".to_owned(), self.file.path.as_str().into())]);
         let mut identity = attributes.clone();
         if self.kind != Kind::Database {
             identity.insert("name".to_owned(), self.name.as_str().into());
         }
         attributes.extend(rest);
-        attributes.insert("id".to_owned(), self.id().into());
+        attributes.insert("id".to_owned(), self.id_beside(like));
         Observed { identity, attributes, private: Private::default() }
     }
 
@@ -126,7 +131,7 @@ impl Target {
         let seen = seen.ok_or_else(|| {
             ProviderError::bug(format!("the {} `{}` is not there after it was made", self.kind.word(), self.name))
         })?;
-        Ok(self.observed(seen.attributes))
+        Ok(self.observed(seen.attributes, like))
     }
 
     fn create(&self, planned: &Attributes, mark: &Mark) -> Result<Observed, ProviderError> {
@@ -270,7 +275,8 @@ impl Session for SqliteSession {
         let kind = Kind::of(ty)?;
         if ty.identity_of(&planned.planned).is_some() {
             let target = self.target(ty, &planned.planned)?;
-            planned.planned.insert("id".to_owned(), target.id().into());
+            let id = target.id_beside(&planned.planned);
+            planned.planned.insert("id".to_owned(), id);
         }
         match kind {
             Kind::Database => check_on_delete(&planned.planned)?,

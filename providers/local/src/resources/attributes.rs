@@ -1,5 +1,6 @@
 //! Reading configured attributes: what is given, what is known, what is marked.
 
+use crate::project::ProjectPath;
 use terrace_provider::{Attributes, Value};
 
 /// The value of an attribute that is given; null counts as absent.
@@ -31,4 +32,9 @@ pub(crate) fn marked(value: Value, is_sensitive: bool) -> Value {
 pub(crate) fn known(attributes: &Attributes) -> Attributes {
     let is_known = |value: &Value| !value.has_unknown() && !value.is_null();
     attributes.iter().filter(|(_, value)| is_known(value)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The id of what lies at that path, which is as secret as the `path` that is configured.
+pub(crate) fn id_of(path: &ProjectPath, attributes: &Attributes) -> Value {
+    Value::from(path.display()).made_of(attributes, &["path"])
 }

@@ -4,7 +4,7 @@
 //! descriptor says `onDelete: recursive`.
 
 use super::age::is_since;
-use super::attributes::{known, text};
+use super::attributes::{id_of, known, text};
 use super::mode;
 use crate::project::{Place, Project, ProjectPath, invalid, io_error, sync};
 use async_trait::async_trait;
@@ -80,7 +80,7 @@ impl Session for Directories {
         if let Some(path) = text(&plan.planned, "path") {
             let path = self.project.path("path", path)?;
             self.project.place(&path)?;
-            plan.planned.insert("id".to_owned(), path.display().into());
+            plan.planned.insert("id".to_owned(), id_of(&path, &plan.planned));
         }
         Ok(plan)
     }
@@ -162,7 +162,7 @@ fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>,
 }
 
 fn observed(mut attributes: Attributes, path: &ProjectPath) -> Observed {
-    attributes.insert("id".to_owned(), path.display().into());
+    attributes.insert("id".to_owned(), id_of(path, &attributes));
     let identity = attributes.get("path").map(|path| ("path".to_owned(), path.clone())).into_iter().collect();
     Observed { identity, attributes, private: Private::default() }
 }

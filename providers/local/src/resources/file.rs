@@ -9,7 +9,7 @@ mod plan;
 mod write;
 
 use super::age::is_since;
-use super::attributes::{is_marked, known, marked, text, truth};
+use super::attributes::{id_of, is_marked, known, marked, text, truth};
 use super::mode;
 use crate::project::{Project, ProjectPath, invalid, io_error};
 use async_trait::async_trait;
@@ -191,11 +191,11 @@ fn describe(planned: &Attributes, path: &ProjectPath, written: &Summary) -> Obse
     let is_sensitive = is_sensitive(planned);
     attributes.insert("sha256".to_owned(), marked(written.sha256.as_str().into(), is_sensitive));
     attributes.insert("size".to_owned(), marked(written.size.into(), is_sensitive));
-    attributes.insert("id".to_owned(), path.display().into());
-    observed(attributes)
+    observed(attributes, path)
 }
 
-fn observed(attributes: Attributes) -> Observed {
+fn observed(mut attributes: Attributes, path: &ProjectPath) -> Observed {
+    attributes.insert("id".to_owned(), id_of(path, &attributes));
     let identity = attributes.get("path").map(|path| ("path".to_owned(), path.clone())).into_iter().collect();
     Observed { identity, attributes, private: Private::default() }
 }
@@ -218,8 +218,7 @@ fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>,
     attributes.insert("mode".to_owned(), mode::print_as(text(recorded, "mode"), stored.mode).into());
     attributes.insert("sha256".to_owned(), marked(stored.sha256.into(), is_sensitive));
     attributes.insert("size".to_owned(), marked(stored.size.into(), is_sensitive));
-    attributes.insert("id".to_owned(), path.display().into());
-    Ok(Some(observed(attributes)))
+    Ok(Some(observed(attributes, &path)))
 }
 
 fn find(project: &Project, attempt: &Attempt) -> Result<Found, ProviderError> {

@@ -163,13 +163,14 @@ impl<'a> Bench<'a> {
         self.check_concealed(what, &observed.attributes)
     }
 
-    /// The row of a call: what was planned as far as it is known, and on top of it what the call returned.
+    /// The row of a call: what was planned as far as it is known, and on top of it what the call returned, sensitive
+    /// where the plan is.
     pub(super) fn record(&self, planned: &Attributes, observed: &Observed) -> Recorded {
         let is_stored = |name: &str| self.ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
         let known = planned.iter().filter(|(name, value)| is_stored(name) && !value.has_unknown() && !value.is_null());
         let mut attributes: Attributes = known.map(|(name, value)| (name.clone(), value.clone())).collect();
         for (name, value) in &observed.attributes {
-            attributes.insert(name.clone(), value.clone());
+            attributes.insert(name.clone(), value.clone().made_of(planned, &[name]));
         }
         Recorded {
             address: self.address(),

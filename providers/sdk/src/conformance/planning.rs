@@ -2,13 +2,14 @@
 
 use super::bench::Bench;
 use super::{Behaviour, Checked, Verdict};
-use crate::Value;
+use crate::{Attributes, Value};
 
 /// Each is about `plan` alone, over objects that are there or not.
 pub(super) const BEHAVIOURS: &[Behaviour] = &[
     Behaviour { name: "a second plan is empty", check: |bench| Box::pin(second_plan_is_empty(bench)) },
     Behaviour { name: "planning twice gives the same plan", check: |bench| Box::pin(planning_is_repeatable(bench)) },
     Behaviour { name: "unknown values can be planned", check: |bench| Box::pin(unknown_values_can_be_planned(bench)) },
+    Behaviour { name: "what is made of a secret is one", check: |bench| Box::pin(secrets_stay_secret(bench)) },
     Behaviour { name: "planning changes nothing", check: |bench| Box::pin(planning_changes_nothing(bench)) },
 ];
 
@@ -37,6 +38,37 @@ async fn unknown_values_can_be_planned(bench: &Bench<'_>) -> Checked {
         if planned.planned.get(name).is_none_or(|value| !value.is_unknown()) {
             return Err(format!("the plan pretends to know `{name}`"));
         }
+    }
+    Ok(Verdict::Shown)
+}
+
+/// With all that names the object marked sensitive, nothing that the provider makes of it may tell it: no id, no path.
+async fn secrets_stay_secret(bench: &Bench<'_>) -> Checked {
+    let mut config = bench.fixture.config.clone();
+    let mut names = Vec::new();
+    for name in bench.ty.identity {
+        let Some(value) = config.get_mut(*name) else { continue };
+        names.extend(value.as_str().map(str::to_owned));
+        *value = Value::sensitive(std::mem::take(value));
+    }
+    if names.is_empty() {
+        return Ok(Verdict::NotApplicable("no text of the configuration names the object"));
+    }
+    let check = |what: &str, attributes: &Attributes| {
+        // What is configured is marked by the engine, however a call returns it.
+        let made = attributes.iter().filter(|(name, _)| !config.contains_key(*name));
+        let telling = made.map(|(name, value)| (name, value.to_json().to_string()));
+        let mut telling = telling.filter(|(_, shown)| names.iter().any(|secret| shown.contains(secret.as_str())));
+        telling.next().map_or(Ok(()), |(name, _)| {
+            Err(format!("{what} tells by `{name}` what names the object, which is sensitive here"))
+        })
+    };
+    let plan = bench.plan(None, &config).await?;
+    check("the plan", &plan.planned)?;
+    let created = bench.create_planned(&plan).await?;
+    check("create", &created.attributes)?;
+    if bench.is_readable() {
+        check("read", &bench.read_present(&created).await?.attributes)?;
     }
     Ok(Verdict::Shown)
 }

@@ -28,6 +28,7 @@ enum Fault {
     PlanFailsOnUnknowns,
     CountSeesNothing,
     ImportFindsAnything,
+    IdTellsTheName,
 }
 
 type Things = Arc<Mutex<BTreeMap<String, Attributes>>>;
@@ -92,7 +93,11 @@ impl ShelfSession {
             thing.shift_remove("secret");
         }
         thing.insert("rows".to_owned(), rows.into());
-        let id = if self.has(Fault::CreateReturnsAnUnknown) { Value::Unknown } else { name.as_str().into() };
+        let id = match self.fault {
+            Fault::CreateReturnsAnUnknown => Value::Unknown,
+            Fault::IdTellsTheName => name.as_str().into(),
+            _ => Value::from(name.as_str()).made_of(planned, &["name"]),
+        };
         thing.insert("id".to_owned(), id);
         if self.has(Fault::CreateReturnsAnotherValue) {
             thing.insert("size".to_owned(), Value::Int(1000));
@@ -243,6 +248,7 @@ async fn each_fault_is_told_by_the_behaviour_made_for_it() {
         (Fault::PlanForgetsReplacements, "a replacement is planned and works", "the plan does not replace"),
         (Fault::PlanFailsOnUnknowns, "unknown values can be planned", "with `name` unknown, plan failed"),
         (Fault::CountSeesNothing, "data is counted", "said to be empty"),
+        (Fault::IdTellsTheName, "what is made of a secret is one", "create tells by `id` what names the object"),
         (Fault::ImportFindsAnything, "an import reads the same object", "finds an object that was deleted"),
     ];
     for (fault, behaviour, words) in cases {

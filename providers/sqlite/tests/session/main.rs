@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, helpers of tests too"
 )]
 
+mod conformance; // what every provider shows
 mod crashes; // a killed process leaves all of a call or nothing
 mod databases; // files: made, found again, deleted with what stands beside them
 mod names; // generated names live through create, find, rename and drop

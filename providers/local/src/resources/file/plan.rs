@@ -3,7 +3,7 @@
 use super::content::{Content, FORMS};
 use super::{TELLING, is_sensitive};
 use crate::project::{Project, invalid};
-use crate::resources::attributes::{given, text};
+use crate::resources::attributes::{given, id_of, text};
 use crate::resources::mode;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Attributes, ErrorKind, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
@@ -44,7 +44,7 @@ pub(super) fn complete(project: &Project, mut plan: PlannedChange) -> Result<Pla
     if let Some(path) = text(planned, "path") {
         let path = project.path("path", path)?;
         project.place(&path)?;
-        planned.insert("id".to_owned(), path.display().into());
+        planned.insert("id".to_owned(), id_of(&path, planned));
     }
     let (sha256, size) = match digest(project, planned)? {
         Some(summary) => (summary.sha256.into(), summary.size.into()),
