@@ -39,6 +39,12 @@ pub fn changed_from_recorded(ty: &ResourceType, recorded: &Attributes, planned: 
     changed_attributes(recorded, planned).into_iter().filter(|path| !is_write_only(path)).collect()
 }
 
+/// True when both have the same attributes, whatever of them is sensitive.
+#[must_use]
+pub fn are_same(before: &Attributes, after: &Attributes) -> bool {
+    changed_attributes(before, after).is_empty()
+}
+
 /// True when nothing changes; null counts as absent.
 pub(crate) fn is_same(before: Option<&Value>, after: Option<&Value>) -> bool {
     match (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null())) {

@@ -2,6 +2,7 @@
 
 use crate::address::{Address, InstanceKey, StackId};
 use crate::deadline;
+use crate::diff::are_same;
 use crate::plan::compute::PlanFailure;
 use crate::record::{self, Memory, NewRow, open_attributes};
 use crate::seal::Seal;
@@ -98,7 +99,7 @@ pub async fn recorded_as(
         for row in store.rows(&stack, &Selection::All).await?.into_iter().filter(|row| row.address.ty == ty.name) {
             let identity = open_attributes(&row.identity, seal)
                 .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{}", row.address), error })?;
-            if identity == observed.identity && row.provider == instance {
+            if are_same(&identity, &observed.identity) && row.provider == instance {
                 return Ok(Some((stack, row.address)));
             }
         }

@@ -19,6 +19,7 @@ pub mod expression;
 pub mod graph;
 pub mod import;
 pub mod lookup;
+pub mod marks;
 pub mod moves;
 pub mod plan;
 pub mod record;

@@ -2,6 +2,7 @@
 
 use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
+use crate::marks;
 use crate::plan::Prior;
 use crate::seal::Seal;
 use crate::store::{Generation, Row, RowStatus};
@@ -110,7 +111,8 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
         generation: 0,
         provider: new.provider.to_owned(),
         schema_version: new.schema_version,
-        identity: encode_map(new.identity, seal)?.to_string(),
+        // A provider that names its object does not know which of the names are sensitive.
+        identity: encode_map(&marks::found_attributes(new.identity, new.attributes), seal)?.to_string(),
         attributes: encode_map(new.attributes, seal)?.to_string(),
         private: seal_private(new.private, seal)?,
         dependencies: new.dependencies.to_vec(),
@@ -221,8 +223,14 @@ pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) ->
         if value.is_null() || value.has_unknown() {
             continue;
         }
-        merged.insert(attribute.name.to_owned(), with_marks_of(value, planned, attribute.sensitive));
+        let value = match planned {
+            _ if attribute.sensitive => Value::sensitive(value.clone()),
+            Some(planned) => marks::found(value, planned),
+            None => value.clone(),
+        };
+        merged.insert(attribute.name.to_owned(), value);
     }
+    marks::spread(&ty.attributes, &mut merged);
     merged
 }
 
@@ -230,22 +238,6 @@ pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) ->
 #[must_use]
 pub fn refreshed(ty: &ResourceType, recorded: &Attributes, observed: &Observed) -> Attributes {
     storable(ty, recorded, observed)
-}
-
-/// A value with the sensitive marks that the same value carries elsewhere.
-fn with_marks_of(value: &Value, marked: Option<&Value>, is_sensitive: bool) -> Value {
-    if is_sensitive || matches!(marked, Some(Value::Sensitive(_))) {
-        return Value::sensitive(value.clone());
-    }
-    match (value, marked) {
-        (Value::Map(entries), Some(Value::Map(marks))) => Value::Map(
-            entries.iter().map(|(key, value)| (key.clone(), with_marks_of(value, marks.get(key), false))).collect(),
-        ),
-        (Value::List(items), Some(Value::List(marks))) => Value::List(
-            items.iter().enumerate().map(|(at, value)| with_marks_of(value, marks.get(at), false)).collect(),
-        ),
-        _ => value.clone(),
-    }
 }
 
 /// The object as providers get it.

@@ -3,6 +3,7 @@
 use super::{Prior, typecheck};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
+use crate::marks;
 use crate::store::RowStatus;
 use std::borrow::Cow;
 use terrace_provider::{Attributes, Path, ResourceType, Step, Value};
@@ -45,7 +46,12 @@ pub(crate) fn settled<'c>(
             match path.0.split_first() {
                 Some((Step::Key(name), _)) if name != attribute.name => {}
                 None | Some((_, [])) => match recorded {
-                    Some(value) => drop(settled.insert(attribute.name.to_owned(), value.clone())),
+                    // The value is another one than is configured, and as sensitive.
+                    Some(value) => {
+                        let value =
+                            config.get(attribute.name).map_or_else(|| value.clone(), |it| marks::beside(value, it));
+                        settled.insert(attribute.name.to_owned(), value);
+                    }
                     None if attribute.required => {}
                     None => drop(settled.shift_remove(attribute.name)),
                 },

@@ -10,7 +10,9 @@ use crate::action::Reason;
 use crate::address::{Address, StackId};
 use crate::descriptor::Adopt;
 use crate::diagnostic::Diagnostic;
+use crate::diff::are_same;
 use crate::expression::{Template, TemplateKind};
+use crate::marks;
 use crate::record::{self, Opened};
 use crate::source::Span;
 use crate::store::{HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot};
@@ -113,7 +115,11 @@ impl Planner<'_> {
                 return Ok(None);
             }
         };
-        let config = configured(ty, &opened.prior.attributes);
+        let mut config = configured(ty, &opened.prior.attributes);
+        if let Some(row) = loaded.rows.get(address) {
+            // What became a secret since was recorded in the clear then.
+            config = marks::beside_attributes(&config, &row.opened.prior.attributes);
+        }
         let unrecorded: Vec<&str> =
             ty.attributes.0.iter().filter(|attribute| attribute.write_only).map(|attribute| attribute.name).collect();
         if opened.prior.write_only.keys().any(|name| unrecorded.contains(&name.as_str())) {
@@ -158,7 +164,7 @@ fn move_back(wanted: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
                 && at.ty == address.ty
                 && row.opened.provider == opened.provider
                 && row.opened.prior.status != RowStatus::Retained
-                && row.opened.prior.identity == opened.prior.identity
+                && are_same(&row.opened.prior.identity, &opened.prior.identity)
         };
         if let Some((at, _)) = loaded.rows.iter().find(is_it)
             && taken.insert(at.clone())

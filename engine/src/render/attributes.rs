@@ -7,6 +7,7 @@ use super::text_diff::hunks;
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, hidden_like, item};
 use crate::action::Action;
 use crate::diff::is_same;
+use crate::marks;
 use crate::plan::{Change, Prior};
 use std::borrow::Cow;
 use terrace_provider::{Attributes, Map, Path, Value};
@@ -56,7 +57,9 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
             _ => true,
         };
     if is_told {
-        writing.maps(before, &without_write_only(change, after), &Path::default(), 0);
+        let after = without_write_only(change, after);
+        let (before, after) = marks::together(before, &after);
+        writing.maps(&before, &after, &Path::default(), 0);
         lines.append(&mut writing.lines);
         if let (Some(prior), Some(after)) = (&change.prior, &change.after) {
             lines.extend(write_only(prior, &after.write_only, &change.replace_paths));
@@ -80,7 +83,8 @@ fn drifted(prior: &Prior, after: Option<&Attributes>, style: Style) -> Vec<Line>
 pub(crate) fn between(before: &Attributes, after: &Attributes) -> Vec<Line> {
     let mut writing = Writing::new(Style::COMPACT, &[]);
     writing.is_counting = false;
-    writing.maps(before, after, &Path::default(), 0);
+    let (before, after) = marks::together(before, after);
+    writing.maps(&before, &after, &Path::default(), 0);
     writing.lines
 }
 

@@ -5,6 +5,7 @@ use super::prepare::row;
 use super::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
 use crate::deadline::{self, Broken};
+use crate::marks;
 use crate::plan::contract;
 use crate::record::storable;
 use crate::render::shell_word;
@@ -178,6 +179,11 @@ pub(super) fn update_failed(
 ) -> Outcome {
     let writes = error.object.as_ref().and_then(|observed| {
         let attributes = storable(ty, &prepared.planned.attributes, observed);
+        // What is there may still be the old values, and those may have been more sensitive.
+        let attributes = match &prepared.change.prior {
+            Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
+            None => attributes,
+        };
         let row = row(
             applier,
             &prepared.stack,

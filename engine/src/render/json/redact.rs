@@ -1,5 +1,6 @@
 //! Values in terraform's shape: what is sensitive or unknown is absent, and true in a tree of the same shape.
 
+use crate::marks;
 use serde_json::{Map as Object, Value as Json};
 use terrace_provider::{Attributes, Value};
 
@@ -17,17 +18,23 @@ impl Sides {
     /// Redacts both sides. A mark on either covers both: what is not marked yet may be the very value that is to be
     /// hidden from now on.
     pub(crate) fn of(before: Option<&Value>, after: Option<&Value>) -> Self {
-        let sensitive = |side: Option<&Value>, other: Option<&Value>| match side {
-            Some(value) => sensitive(value, other).unwrap_or_else(|| empty(value)),
+        let beside = |side: Option<&Value>, other: Option<&Value>| match (side, other) {
+            (Some(value), Some(other)) => Some(marks::beside(value, other)),
+            (value, _) => value.cloned(),
+        };
+        let sensitive = |side: Option<&Value>| match side {
+            Some(value) => sensitive(value).unwrap_or_else(|| empty(value)),
             None => Json::Bool(false),
         };
+        let (before, after) = (beside(before, after), beside(after, before));
         Self {
-            before: before.and_then(|value| clear(value, after)).unwrap_or(Json::Null),
-            after: after.and_then(|value| clear(value, before)).unwrap_or(Json::Null),
+            before: before.as_ref().and_then(clear).unwrap_or(Json::Null),
+            after: after.as_ref().and_then(clear).unwrap_or(Json::Null),
             after_unknown: after
+                .as_ref()
                 .map_or(Json::Object(Object::new()), |value| unknown(value).unwrap_or_else(|| empty(value))),
-            before_sensitive: sensitive(before, after),
-            after_sensitive: sensitive(after, before),
+            before_sensitive: sensitive(before.as_ref()),
+            after_sensitive: sensitive(after.as_ref()),
         }
     }
 
@@ -56,46 +63,32 @@ impl Sides {
 /// version of them, counts as marked here.
 #[must_use]
 pub fn values(attributes: &Attributes, other: Option<&Attributes>) -> (Json, Json) {
-    let value = Value::Map(attributes.clone());
-    let other = other.map(|other| Value::Map(other.clone()));
-    (
-        clear(&value, other.as_ref()).unwrap_or(Json::Null),
-        sensitive(&value, other.as_ref()).unwrap_or_else(|| empty(&value)),
-    )
+    let value = Value::Map(match other {
+        Some(other) => marks::beside_attributes(attributes, other),
+        None => attributes.clone(),
+    });
+    (clear(&value).unwrap_or(Json::Null), sensitive(&value).unwrap_or_else(|| empty(&value)))
 }
 
 /// The value without what may not or cannot be shown; `None` when nothing of it can.
-fn clear(value: &Value, other: Option<&Value>) -> Option<Json> {
+fn clear(value: &Value) -> Option<Json> {
     match value {
-        _ if is_marked(other) => None,
         Value::Sensitive(_) | Value::Unknown => None,
         // In a list null keeps the place of what is left out.
-        Value::List(items) => Some(
-            items
-                .iter()
-                .enumerate()
-                .map(|(position, item)| clear(item, item_of(other, position)).unwrap_or(Json::Null))
-                .collect(),
-        ),
-        Value::Map(entries) => Some(Json::Object(
-            entries
-                .iter()
-                .filter_map(|(key, value)| Some((key.clone(), clear(value, entry_of(other, key))?)))
-                .collect(),
-        )),
+        Value::List(items) => Some(items.iter().map(|item| clear(item).unwrap_or(Json::Null)).collect()),
+        Value::Map(entries) => {
+            Some(Json::Object(entries.iter().filter_map(|(key, value)| Some((key.clone(), clear(value)?))).collect()))
+        }
         plain => Some(plain.to_json()),
     }
 }
 
 /// The tree of what is sensitive; `None` when nothing is.
-fn sensitive(value: &Value, other: Option<&Value>) -> Option<Json> {
+fn sensitive(value: &Value) -> Option<Json> {
     match value {
-        _ if is_marked(other) => Some(Json::Bool(true)),
         Value::Sensitive(_) => Some(Json::Bool(true)),
-        Value::List(items) => {
-            list(items.iter().enumerate().map(|(position, item)| sensitive(item, item_of(other, position))))
-        }
-        Value::Map(entries) => map(entries.iter().map(|(key, value)| (key, sensitive(value, entry_of(other, key))))),
+        Value::List(items) => list(items.iter().map(sensitive)),
+        Value::Map(entries) => map(entries.iter().map(|(key, value)| (key, sensitive(value)))),
         _ => None,
     }
 }
@@ -128,23 +121,5 @@ fn empty(value: &Value) -> Json {
         Value::Map(_) => Json::Object(Object::new()),
         Value::List(_) => Json::Array(Vec::new()),
         _ => Json::Bool(false),
-    }
-}
-
-fn is_marked(other: Option<&Value>) -> bool {
-    matches!(other, Some(Value::Sensitive(_)))
-}
-
-fn item_of(other: Option<&Value>, position: usize) -> Option<&Value> {
-    match other {
-        Some(Value::List(items)) => items.get(position),
-        _ => None,
-    }
-}
-
-fn entry_of<'a>(other: Option<&'a Value>, key: &str) -> Option<&'a Value> {
-    match other {
-        Some(Value::Map(entries)) => entries.get(key),
-        _ => None,
     }
 }
