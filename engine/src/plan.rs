@@ -14,6 +14,7 @@ mod counts;
 mod deposed;
 pub(crate) mod doubt;
 pub mod file;
+mod hidden;
 pub(crate) mod ignored;
 mod import;
 pub(crate) mod key;
@@ -326,6 +327,8 @@ pub struct After {
     pub deferred: Option<Deferred>,
     /// Change detectors of write-only attributes.
     pub write_only: BTreeMap<String, String>,
+    /// The attributes that stay what they are and are sensitive from now on.
+    pub newly_sensitive: Vec<Path>,
 }
 
 /// A configuration that waits for values of other resources.
@@ -352,6 +355,8 @@ pub struct OutputChange {
     pub after: Option<Value>,
     /// How to evaluate it when what it waits for is known.
     pub deferred: Option<Deferred>,
+    /// It is recorded in the clear, and is sensitive from now on.
+    pub is_newly_sensitive: bool,
     /// Who sees it.
     pub is_public: bool,
     /// A label for people.
@@ -390,14 +395,20 @@ impl Change {
         self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.lifecycle != self.lifecycle)
     }
 
-    /// True when the row has to be written though nothing is done: refreshed, with another lifecycle, or made after
-    /// other resources than recorded. Were those not written, rows of different times could depend on each other in
-    /// a loop.
+    /// True when the object stays as it is and is recorded in the clear where it is sensitive from now on.
+    #[must_use]
+    pub fn is_newly_sensitive(&self) -> bool {
+        self.is_kept() && self.after.as_ref().is_some_and(|after| !after.newly_sensitive.is_empty())
+    }
+
+    /// True when the row has to be written though nothing is done: refreshed, with another lifecycle or more that is
+    /// sensitive, or made after other resources than recorded. Were those not written, rows of different times could
+    /// depend on each other in a loop.
     #[must_use]
     pub fn is_recorded_anew(&self) -> bool {
         let has_other_dependencies =
             self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.dependencies != self.depends_on);
-        self.has_refreshed() || self.has_other_lifecycle() || has_other_dependencies
+        self.has_refreshed() || self.has_other_lifecycle() || self.is_newly_sensitive() || has_other_dependencies
     }
 
     fn is_kept(&self) -> bool {
@@ -406,9 +417,12 @@ impl Change {
 }
 
 impl OutputChange {
-    /// True when the recorded output becomes another one.
+    /// True when the recorded output becomes another one, or is not to be recorded in the clear any more.
     #[must_use]
     pub fn is_change(&self) -> bool {
+        if self.is_newly_sensitive {
+            return true;
+        }
         match (&self.before, &self.after) {
             (Some(before), Some(after)) => !before.is_same_as(after),
             (None, None) => false,
@@ -443,7 +457,8 @@ impl StackPlan {
     /// True when applying it would do or record anything.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.changes.iter().any(|change| change.is_change() || change.has_other_lifecycle())
+        let is_recorded = |change: &Change| change.has_other_lifecycle() || change.is_newly_sensitive();
+        self.changes.iter().any(|change| change.is_change() || is_recorded(change))
             || self.outputs.iter().any(OutputChange::is_change)
             || self.owners.iter().any(OwnerChange::is_change)
     }

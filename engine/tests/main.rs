@@ -34,6 +34,7 @@ mod properties; // random stacks among random trouble
 mod repetition; // a single resource becomes a `forEach`, and back
 mod results; // what a call leaves on record that fails or does something else
 mod rollback; // back to what was recorded before
+mod secrets; // what is sensitive from now on, or was until now
 mod shared; // what several stacks own
 mod targets; // plans of a part, objects that are made anew
 mod versions; // rows of other schema versions, and what providers say of plans

@@ -286,6 +286,7 @@ impl Writing<'_> {
             private: self.seal.private(&after.private)?,
             deferred: after.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
             write_only: after.write_only.clone(),
+            newly_sensitive: after.newly_sensitive.clone(),
         })
     }
 
@@ -326,6 +327,7 @@ impl Writing<'_> {
             before: value(&output.before)?,
             after: value(&output.after)?,
             deferred: output.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            is_newly_sensitive: output.is_newly_sensitive,
             is_public: output.is_public,
             label: output.label.clone(),
         })

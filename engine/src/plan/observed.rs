@@ -78,6 +78,7 @@ fn observation(address: &Address, row: LoadedRow, in_doubt: Option<String>) -> C
         private: prior.private.clone(),
         deferred: None,
         write_only: prior.write_only.clone(),
+        newly_sensitive: Vec::new(),
     };
     let depends_on = prior.dependencies.clone();
     let removal = orphans::removal(address, row, Action::NoOp, Reason::Drifted, Timeouts::default(), in_doubt);

@@ -7,6 +7,8 @@ use super::walk::KEPT_ROOTS;
 use super::{ComponentPlan, Deferred, OutputChange, Part};
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
+use crate::diff::is_same;
+use crate::marks;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::Value;
@@ -89,7 +91,8 @@ pub(crate) fn evaluate(
             value,
             deferred,
             is_public: output.is_public,
-            label: label.and_then(|label| label.as_str().map(ToOwned::to_owned)),
+            // A sensitive label is left out: labels are shown.
+            label: label.and_then(|label| if let Value::String(text) = label { Some(text) } else { None }),
         });
     }
     planned
@@ -109,12 +112,15 @@ pub(crate) fn changes(
     let mut changes: Vec<OutputChange> = Vec::new();
     for output in planned {
         let before = before(&output.component, &output.name);
-        changes.push(OutputChange {
+        let is_hidden_now = before.as_ref().is_some_and(|before| marks::adds(before, &output.value));
+        let before = match output.is_recorded || is_hidden_now {
+            true => before.map(|before| marks::beside(&before, &output.value)),
             // What is not recorded cannot be compared: once it is known, it is as it was.
-            before: match output.is_recorded {
-                true => before,
-                false => Some(output.value.clone()).filter(|value| !value.has_unknown()),
-            },
+            false => Some(output.value.clone()).filter(|value| !value.has_unknown()),
+        };
+        changes.push(OutputChange {
+            is_newly_sensitive: is_hidden_now && is_same(before.as_ref(), Some(&output.value)),
+            before,
             component: output.component,
             name: output.name,
             after: Some(output.value),
@@ -135,6 +141,7 @@ pub(crate) fn changes(
                 before: Some(value.clone()),
                 after: is_partial.then(|| value.clone()),
                 deferred: None,
+                is_newly_sensitive: false,
                 is_public: true,
                 label: None,
             });

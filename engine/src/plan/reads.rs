@@ -10,7 +10,8 @@ use std::collections::HashSet;
 pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
     let mut needed = Needed::default();
     for stack in stacks {
-        for change in stack.changes.iter().filter(|change| change.is_change() || change.has_refreshed()) {
+        let is_written = |change: &&Change| change.is_change() || change.has_refreshed() || change.is_newly_sensitive();
+        for change in stack.changes.iter().filter(is_written) {
             needed.change(&stack.stack, change);
             // Values of other components come through their outputs.
             let own = stack.components.iter().filter(|component| component.key == change.address.component);

@@ -3,7 +3,7 @@
 use super::compute::{PlanFailure, Planner};
 use super::ours::{Managed, WhyNot};
 use super::refresh::LoadedRow;
-use super::{After, Change, DataLossNote, Deferred, Prior, contract, ignored, import, ours};
+use super::{After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, ours};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::compile::CompiledImport;
@@ -12,6 +12,7 @@ use crate::descriptor::{Adopt, Lifecycle};
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_from_recorded;
 use crate::expression::Template;
+use crate::marks;
 use crate::record;
 use crate::source::{Place, Span};
 use crate::store::RowStatus;
@@ -120,7 +121,10 @@ pub(crate) async fn plan(
         changed_write_only: &changed_write_only,
     };
     let planned = match session.plan(wanted.ty, &proposed).await {
-        Ok(planned) => planned,
+        Ok(mut planned) => {
+            marks::spread(&wanted.ty.attributes, &mut planned.planned);
+            planned
+        }
         Err(error) => {
             let at = match &error.kind {
                 ErrorKind::InvalidInput { path: Some(path) } => wanted.template.span_at(path),
@@ -187,7 +191,8 @@ pub(crate) async fn plan(
         return Ok(None);
     }
     let replace_paths = planned.replace_paths.clone();
-    let after = After { attributes: planned.planned, private: planned.private, deferred, write_only };
+    let newly_sensitive = prior.as_mut().map(|prior| prior.hide(&planned.planned, is_adopted)).unwrap_or_default();
+    let after = After { attributes: planned.planned, private: planned.private, deferred, write_only, newly_sensitive };
     let change = Change {
         address: wanted.address,
         deposed: None,
@@ -224,6 +229,7 @@ pub(crate) async fn plan(
             .about(&address_text),
         );
     }
+    diagnostics.extend(hidden::note(&change, &address_text, wanted.span));
     Ok(Some(change))
 }
 

@@ -221,6 +221,8 @@ impl SharedRows {
                 let recorded = self.owners.get(address).and_then(|owners| owners.get(&own.owner));
                 let action = match recorded {
                     _ if !self.recorded.contains(&ownership) => OwnerAction::Add,
+                    // What is recorded in the clear is recorded anew at once.
+                    Some(Some(recorded)) if own.declaration.hides_more(recorded) => OwnerAction::Declare,
                     Some(Some(recorded)) if !own.declaration.is_news(recorded, ty) => continue,
                     Some(Some(recorded)) if own.declaration.differences(recorded, ty).is_empty() => OwnerAction::Record,
                     None | Some(None) => OwnerAction::Record,

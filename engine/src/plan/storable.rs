@@ -16,7 +16,8 @@ pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &m
     }
     let mut found: BTreeMap<&str, Unstorable<'_>> = BTreeMap::new();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-        if change.action == Action::NoOp || !change.action.leaves_object() {
+        let is_recorded = change.action != Action::NoOp || change.is_newly_sensitive();
+        if !is_recorded || !change.action.leaves_object() {
             continue;
         }
         let Some(after) = &change.after else { continue };

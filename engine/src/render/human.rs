@@ -6,7 +6,7 @@ use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
 use super::text::{cut, visible};
 use super::totals::{details, is_listed, to_do, totals, verdict};
-use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
+use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief};
 use crate::action::Action;
 use crate::address::SHARED;
 use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};
@@ -292,6 +292,7 @@ pub(crate) fn output_difference(output: &OutputChange, limits: Limits) -> (Mark,
     let is_hidden = is_sensitive(&output.before) || is_sensitive(&output.after);
     let told = |value: &Value| if is_hidden { SENSITIVE.to_owned() } else { brief(value, limits) };
     match (&output.before, &output.after) {
+        _ if output.is_newly_sensitive => (Mark::Change, SENSITIVE_NOW.to_owned()),
         (Some(_), Some(_)) if is_hidden => (Mark::Change, SENSITIVE_CHANGED.to_owned()),
         (Some(before), Some(after)) => (Mark::Change, format!("{} → {}", told(before), told(after))),
         (None, Some(after)) => (Mark::Add, told(after)),

@@ -7,6 +7,8 @@ use terrace_provider::{Attributes, Map, Value};
 pub(crate) const UNKNOWN: &str = "(known after apply)";
 /// What stands for a sensitive value.
 pub(crate) const SENSITIVE: &str = "(sensitive value)";
+/// What stands for a value that stays as it is and is sensitive from now on.
+pub(crate) const SENSITIVE_NOW: &str = "(sensitive from now on)";
 /// What stands for a sensitive value that becomes another one.
 pub(crate) const SENSITIVE_CHANGED: &str = "(sensitive, changed)";
 

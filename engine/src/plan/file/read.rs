@@ -186,6 +186,7 @@ impl<'a> Reading<'a> {
             private: self.private(&json.private)?,
             deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
             write_only: json.write_only,
+            newly_sensitive: json.newly_sensitive,
         })
     }
 
@@ -207,6 +208,7 @@ impl<'a> Reading<'a> {
             deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
             component: json.component,
             name: json.name,
+            is_newly_sensitive: json.is_newly_sensitive,
             is_public: json.is_public,
             label: json.label,
         })

@@ -145,6 +145,8 @@ pub(super) struct AfterJson {
     pub(super) deferred: Option<DeferredJson>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) write_only: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) newly_sensitive: Vec<Path>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -175,6 +177,8 @@ pub(super) struct OutputJson {
     pub(super) before: Option<Json>,
     pub(super) after: Option<Json>,
     pub(super) deferred: Option<DeferredJson>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) is_newly_sensitive: bool,
     pub(super) is_public: bool,
     pub(super) label: Option<String>,
 }

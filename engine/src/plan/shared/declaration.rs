@@ -2,6 +2,7 @@
 
 use super::super::Deferred;
 use crate::descriptor::Lifecycle;
+use crate::marks;
 use crate::record::open_attributes;
 use crate::seal::Seal;
 use crate::source::Place;
@@ -53,6 +54,12 @@ impl SharedDeclaration {
     #[must_use]
     pub fn is_news(&self, recorded: &Self, ty: &ResourceType) -> bool {
         !self.compare(recorded, ty, false).is_empty()
+    }
+
+    /// True when more of it is sensitive than of what is recorded.
+    #[must_use]
+    pub fn hides_more(&self, recorded: &Self) -> bool {
+        !marks::added(&recorded.config, &self.config).is_empty()
     }
 
     fn compare(&self, other: &Self, ty: &ResourceType, is_lenient: bool) -> Vec<String> {

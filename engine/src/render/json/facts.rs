@@ -94,6 +94,9 @@ pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
     if !change.triggered_by.is_empty() {
         put("triggered_by", json!(change.triggered_by));
     }
+    if let Some(after) = change.after.as_ref().filter(|_| change.is_newly_sensitive()) {
+        put("newly_sensitive", after.newly_sensitive.iter().map(ToString::to_string).collect());
+    }
     if change.action == Action::Retain {
         put("retained", true.into());
     }

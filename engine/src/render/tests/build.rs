@@ -86,6 +86,7 @@ impl Change {
             private: Private::default(),
             deferred: None,
             write_only: BTreeMap::new(),
+            newly_sensitive: Vec::new(),
         });
         self
     }
@@ -138,6 +139,7 @@ pub(super) fn output(component: &str, name: &str, before: Option<Value>, after: 
         before,
         after,
         deferred: None,
+        is_newly_sensitive: false,
         is_public: true,
         label: None,
     }

@@ -1,0 +1,86 @@
+//! What is sensitive from now on, or was until now: in no row, no owner's declaration and no plan in the clear.
+
+use crate::support::Story;
+use crate::support::story::summary;
+use crate::support::world::Fault;
+use std::fmt::Write;
+use terrace_engine::plan::file;
+use terrace_engine::store::{OwnersOf, Selection};
+use terrace_provider::ErrorKind;
+
+/// A stack of resources with a variable `t`, sensitive or not.
+fn stack(name: &str, is_sensitive: bool, resources: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nvariables: {{t: {{type: string, default: \
+         hunter2, sensitive: {is_sensitive}}}}}\ncomponents:\n  x:\n    resources:\n{resources}"
+    )
+}
+
+/// All that a store holds now, as texts.
+async fn recorded(story: &Story) -> String {
+    let mut text = String::new();
+    for stack in story.store.stacks().await.unwrap() {
+        for row in story.store.rows(&stack, &Selection::All).await.unwrap() {
+            let _ = writeln!(text, "{} {} {}", row.address, row.identity, row.attributes);
+        }
+    }
+    let all = OwnersOf::Addresses(["shared/world_thing[\"common\"]".parse().unwrap()].into());
+    for owner in story.store.owners("test", &all).await.unwrap() {
+        let _ = writeln!(text, "{} {}", owner.ownership.stack, owner.declaration);
+    }
+    text
+}
+
+#[tokio::test]
+async fn an_update_that_came_to_nothing_leaves_the_old_secret_sealed() {
+    let story = Story::new();
+    let text = |val: &str| {
+        stack("demo", true, &format!("      - {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}\n"))
+    };
+    story.apply(&text("'${{ vars.t }}'")).await;
+    story.fault("update a", Fault::Before(ErrorKind::Ambiguous));
+    let report = story.apply_once(&text("plain")).await;
+    assert_eq!(report.failed.len(), 1);
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+    story.apply(&text("plain")).await;
+}
+
+#[tokio::test]
+async fn what_names_an_object_and_becomes_sensitive_later_is_recorded_so_with_its_id_and_without_a_call() {
+    let story = Story::new();
+    let text = |is_sensitive| {
+        stack(
+            "demo",
+            is_sensitive,
+            "      - {type: world_thing, name: a, config: {key: '${{ vars.t }}', val: '${{ [vars.t] }}'}}\n",
+        )
+    };
+    story.apply(&text(false)).await;
+    assert!(recorded(&story).await.contains("hunter2"));
+    let plan = story.plan(&text(true)).await;
+    assert!(plan.has_changes());
+    assert!(!file::write(&plan, &story.seal).unwrap().contains("hunter2"));
+    drop(story.log());
+    story.apply(&text(true)).await;
+    assert_eq!(story.log(), [] as [String; 0], "nothing was called");
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+}
+
+#[tokio::test]
+async fn how_an_owner_declares_a_shared_resource_is_recorded_anew_when_it_becomes_sensitive() {
+    let story = Story::new();
+    let text = |name: &str, is_sensitive| {
+        stack(
+            name,
+            is_sensitive,
+            "      - {type: world_thing, name: base, shared: common, config: {key: base, val: '${{ vars.t }}'}}\n",
+        )
+    };
+    for name in ["one", "two"] {
+        story.apply(&text(name, false)).await;
+    }
+    story.apply(&text("one", true)).await;
+    insta::assert_snapshot!(summary(&story.plan(&text("two", true)).await), @r#"owner ~ x of shared/world_thing["common"]"#);
+    story.apply(&text("two", true)).await;
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+}
