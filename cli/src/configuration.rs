@@ -2,10 +2,11 @@
 //!
 //! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated where they are needed: an
 //! environment that is not worked in may name variables that are not there. [`expand`](self) evaluates, `read` knows
-//! the fields.
+//! the fields, `secrets` the lines that are not to be quoted.
 
 mod expand;
 mod read;
+mod secrets;
 
 use crate::failure::Failure;
 use crate::files;
@@ -125,6 +126,7 @@ impl Configuration {
     pub fn parse(name: &str, text: &str, folder: &Path, variables: &Variables) -> (Self, Vec<Diagnostic>) {
         let mut sources = Sources::default();
         let id = sources.add(name, text);
+        secrets::lines(text).into_iter().for_each(|line| sources.hide(id, line));
         read::configuration(id, text, Self { sources, folder: folder.to_owned(), ..Self::default() }, variables)
     }
 

@@ -227,7 +227,8 @@ pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, u
     }
     for text in &choice.variables {
         let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            return Err(Failure::new(format!("`--var {text}` gives no value")).hint("write `--var NAME=VALUE`"));
+            // What stands there instead may be the value.
+            return Err(Failure::new("a `--var` is no name with a value").hint("write `--var NAME=VALUE`"));
         };
         given.asked.push(name.to_owned());
         given.values.insert(name.to_owned(), Given::Text(value.to_owned()));
@@ -255,6 +256,8 @@ fn variable_file(path: &Path, ui: &Ui) -> Result<Vec<(String, Value)>, Failure> 
     };
     let read = text_of(path).map_err(|diagnostic| vec![missing(*diagnostic)]).and_then(|Text { name, text }| {
         let id = sources.add(name, text.as_str());
+        // Any of the values may be that of a sensitive variable.
+        sources.hide(id, 0..text.len());
         yaml::parse(id, &text, &Budget::default())
     });
     let node = read.map_err(|diagnostics| {

@@ -119,7 +119,8 @@ impl Report {
             }
             Location::Span(span) => *span,
         };
-        let is_shown = texts.get(span.source).is_some_and(|text| text.can_show(span.start as usize));
+        let is_shown = texts.sources.can_quote(span)
+            && texts.get(span.source).is_some_and(|text| text.can_show(span.start as usize));
         if !is_shown {
             if let Some(place) = texts.sources.place(span) {
                 self.message.push_str(&format!("\nat {}", harmless(&place.to_string())));

@@ -1,5 +1,6 @@
 //! Texts that people edit, and places in them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One text: a descriptor, a blueprint, a configuration.
@@ -54,6 +55,8 @@ struct Entry {
     source: Source,
     /// The byte at which each line begins.
     lines: Vec<u32>,
+    /// Bytes that are not to be quoted.
+    hidden: Vec<Range<u32>>,
 }
 
 impl Sources {
@@ -63,8 +66,23 @@ impl Sources {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| to_u32(at + 1));
         let lines = std::iter::once(0).chain(starts).collect();
         let id = SourceId(to_u32(self.all.len()));
-        self.all.push(Entry { source: Source { name: name.into(), text }, lines });
+        self.all.push(Entry { source: Source { name: name.into(), text }, lines, hidden: Vec::new() });
         id
+    }
+
+    /// Says that a range of bytes holds what may not be shown: places in it can be named and not be quoted.
+    pub fn hide(&mut self, id: SourceId, bytes: Range<usize>) {
+        if let Some(entry) = self.all.get_mut(id.0 as usize) {
+            entry.hidden.push(to_u32(bytes.start)..to_u32(bytes.end));
+        }
+    }
+
+    /// True when the text at the beginning of a span may be shown.
+    #[must_use]
+    pub fn can_quote(&self, span: Span) -> bool {
+        let hidden = self.all.get(span.source.0 as usize).map(|entry| entry.hidden.as_slice()).unwrap_or_default();
+        // The end of a line is still that line.
+        !hidden.iter().any(|bytes| bytes.start <= span.start && span.start <= bytes.end)
     }
 
     /// The text of that id.

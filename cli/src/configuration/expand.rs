@@ -4,6 +4,8 @@ use crate::files;
 use crate::variables::Variables;
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::expression::{Functions, Missing, ReferenceStep, Scope, Template};
 use terrace_engine::source::Sources;
@@ -22,16 +24,24 @@ pub(super) fn expand(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Node {
     let folder = folder.to_owned();
-    let functions = Functions::default().with_files(move |path| read_file(&folder.join(path)));
-    let scope = ConfigurationScope {
-        variables: variables.names().filter_map(|name| Some((name.to_owned(), variables.get(name)?.into()))).collect(),
-    };
-    Expanding { scope, functions, sources, diagnostics }.node(node)
+    let has_read = Arc::new(AtomicBool::new(false));
+    let reading = Arc::clone(&has_read);
+    let functions = Functions::default().with_files(move |path| {
+        let text = read_file(&folder.join(path))?;
+        reading.store(true, Ordering::Relaxed);
+        Ok(text)
+    });
+    // Any variable may hold a secret, whether or not it is put into a `secret`: an error quotes none.
+    let variable = |name: &str| Some((name.to_owned(), Value::sensitive(variables.get(name)?.into())));
+    let scope = ConfigurationScope { variables: variables.names().filter_map(variable).collect() };
+    Expanding { scope, functions, has_read, sources, diagnostics }.node(node)
 }
 
 struct Expanding<'a> {
     scope: ConfigurationScope,
     functions: Functions,
+    /// The expression has read a file.
+    has_read: Arc<AtomicBool>,
     sources: &'a Sources,
     diagnostics: &'a mut Vec<Diagnostic>,
 }
@@ -55,8 +65,18 @@ impl Expanding<'_> {
         if self.diagnostics.len() > before {
             return node.clone();
         }
+        self.has_read.store(false, Ordering::Relaxed);
         match template.evaluate(&self.scope, &self.functions) {
-            Ok(value) => Node::of(value.exposed(), node.span),
+            Ok(value) => Node::of(&value.revealed(), node.span),
+            // A file may hold a secret as well, and nothing marks what an expression made of it.
+            Err(found) if self.has_read.load(Ordering::Relaxed) => {
+                self.diagnostics.extend(found.into_iter().map(|diagnostic| Diagnostic {
+                    message: "the expression has no value".to_owned(),
+                    hint: Some("the details are not shown, because what a file holds is among them".to_owned()),
+                    ..diagnostic
+                }));
+                node.clone()
+            }
             Err(found) => {
                 self.diagnostics.extend(found);
                 node.clone()

@@ -1,0 +1,109 @@
+//! Which lines of a configuration hold a secret: a report about them says where they stand, and does not quote them.
+//!
+//! The text is what somebody is still writing, so nothing is asked of it but lines and names: what cannot be parsed may
+//! not be quoted either.
+
+use std::ops::Range;
+
+/// Names that say it of whatever they are part of.
+const TELLING: [&str; 5] = ["secret", "password", "passphrase", "token", "credential"];
+/// A field that holds older state keys.
+const OLDER_KEYS: &str = "previous";
+/// A field that may be a URL with a password in it.
+const STATE: &str = "state";
+
+/// The bytes of the lines that hold a secret, their line breaks left out.
+pub(super) fn lines(text: &str) -> Vec<Range<usize>> {
+    // In braces from the first line on, how far a line is indented says nothing.
+    if text.trim_start().starts_with('{') {
+        return std::iter::once(0..text.len()).collect();
+    }
+    let mut hidden = Vec::new();
+    let mut begin = 0;
+    // How far the line is indented that a block belongs to.
+    let mut block: Option<usize> = None;
+    for line in text.split('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let goes_on = |above: usize| line.trim().is_empty() || indent > above || (indent == above && is_item(line));
+        block = block.filter(|above| goes_on(*above));
+        let mut values = values(line).peekable();
+        let is_within = block.is_some();
+        if !is_within && values.peek().is_some() {
+            block = Some(indent);
+        }
+        if is_within || !values.all(is_expression) {
+            hidden.push(begin..begin + line.len());
+        }
+        begin += line.len() + 1;
+    }
+    hidden
+}
+
+fn is_item(line: &str) -> bool {
+    line.trim_start().starts_with('-')
+}
+
+/// The rests of a line behind each name of a secret.
+fn values(line: &str) -> impl Iterator<Item = &str> {
+    line.match_indices(':').filter_map(move |(at, colon)| {
+        let before = line.get(..at)?.trim_end().trim_end_matches(['"', '\'']);
+        let key = before.rsplit(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.')).next()?.to_lowercase();
+        let is_secret = key.ends_with("key")
+            || key == OLDER_KEYS
+            || (key == STATE && line.contains("://"))
+            || TELLING.iter().any(|word| key.contains(word));
+        line.get(at + colon.len()..).filter(|_| is_secret)
+    })
+}
+
+/// True for expressions without a text of their own: they say where the secret is, and not what.
+fn is_expression(value: &str) -> bool {
+    // `{secret: …}` is looked at on its own.
+    let is_silent = |text: &str| !text.replace("secret", "").contains(char::is_alphanumeric);
+    let mut rest = value;
+    let mut has_expression = false;
+    while let Some((before, behind)) = rest.split_once("${{") {
+        let Some((expression, after)) = behind.split_once("}}") else { return false };
+        if !is_silent(before) || expression.contains(['"', '\'']) {
+            return false;
+        }
+        has_expression = true;
+        rest = after;
+    }
+    has_expression && is_silent(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[&str]) {
+        let found: Vec<&str> = lines(text).into_iter().map(|range| &text[range]).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_secret_is_hidden_with_all_of_its_lines() {
+        check("a: 1\nkey: x\nb: 2", &["key: x"]);
+        check("a:\n  b: {c: {\"secret\" : x}, d: 1}\n  c: 1\n", &["  b: {c: {\"secret\" : x}, d: 1}"]);
+        check("a:\n  secret: |\n    one\n\n    two\n  b: 1", &["  secret: |", "    one", "", "    two"]);
+        check("previous:\n- one\n- two\nb: 1", &["previous:", "- one", "- two"]);
+        check("- {secret: one}\n- two: 2", &["- {secret: one}", "- two: 2"]);
+        check("{a: 1,\n\"key\":\nx}", &["{a: 1,\n\"key\":\nx}"]);
+    }
+
+    #[test]
+    fn a_text_beside_or_in_an_expression_is_hidden() {
+        let urls = "state: postgres://a:b@c";
+        for line in ["key: ${{ \"x\" }}", urls, "token: ${{ env.T }}x", "token: x${{ env.T }}", "key: ${{ env.K"] {
+            check(&format!("{line}\nb: 1"), &[line]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_shown() {
+        check("environments:\n  local: {overlay: embedded}\nencryption: {keyFile: a}\nblueprints: [keys]\n", &[]);
+        check("state: sqlite:a.db\npassword: '${{ env.PW }}'\nb: {token: {secret: '${{ env.T }}'}}\nc: 1", &[]);
+    }
+}
