@@ -1,0 +1,228 @@
+//! Marks follow values: through drift, into what is made of them, and to what was recorded before there was a mark.
+
+use super::{KEY, SECRET, assert_in_no_file_but, assert_silent, run};
+use terrace_tests::{Project, snapshot};
+
+const TABLE: &str = r#"variables:
+  token: {type: string, sensitive: true}
+resources:
+  - type: sqlite_table
+    name: sessions
+    config:
+      path: shop.db
+      name: sessions
+      columns:
+        - {name: a, type: TEXT}
+        - {name: b, type: TEXT, default: '${{ "''" + vars.token + "''" }}'}
+"#;
+
+/// Every way to look at what is there; a plan is saved, and what is found is recorded.
+fn look_everywhere(project: &Project, address: &str) {
+    for words in [
+        &["plan", "stack.yaml", "--detail", "full"] as &[&str],
+        &["plan", "stack.yaml", "--json"],
+        &["plan", "stack.yaml", "--format", "markdown"],
+        &["plan", "stack.yaml", "--out", "p"],
+        &["show", "p", "--json"],
+        &["drift", "stack.yaml"],
+        &["drift", "stack.yaml", "--json"],
+        &["apply", "stack.yaml", "--refresh-only", "--auto-approve"],
+        &["state", "show", address],
+        &["state", "show", address, "--json"],
+        &["state", "export", "--history"],
+    ] {
+        run(project, words);
+    }
+}
+
+fn change_by_hand(project: &Project, sql: &str) {
+    rusqlite::Connection::open(project.path("shop.db")).unwrap().execute_batch(sql).unwrap();
+}
+
+#[test]
+fn a_secret_within_a_list_stays_one_wherever_somebody_moves_it() {
+    for sql in [
+        "ALTER TABLE sessions DROP COLUMN a",
+        "ALTER TABLE sessions RENAME COLUMN b TO c",
+        "ALTER TABLE sessions RENAME COLUMN b TO z; ALTER TABLE sessions RENAME COLUMN a TO b; \
+         ALTER TABLE sessions RENAME COLUMN z TO a",
+        "ALTER TABLE sessions ADD COLUMN c TEXT; ALTER TABLE sessions DROP COLUMN a",
+    ] {
+        let project = Project::with_stack(TABLE);
+        run(&project, &["apply", "stack.yaml", "--auto-approve"]).done();
+        change_by_hand(&project, sql);
+        look_everywhere(&project, "sqlite_table.sessions");
+        assert_in_no_file_but(&project, &["shop.db"]);
+        run(&project, &["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
+        run(&project, &["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    }
+}
+
+#[test]
+fn what_names_an_object_may_be_secret_and_so_is_its_id() {
+    let project = Project::with_stack(
+        r#"variables: {token: {type: string, sensitive: true}}
+resources:
+  - {type: local_directory, name: folder, config: {path: '${{ "out/" + vars.token }}'}}
+  - {type: local_file, name: file, config: {path: '${{ resources.folder.path + "/" + vars.token + ".txt" }}', content: x}}
+  - {type: sqlite_database, name: base, config: {path: '${{ vars.token + ".db" }}'}}
+  - type: sqlite_table
+    name: table
+    config: {path: '${{ resources.base.path }}', name: '${{ vars.token }}', columns: [{name: a, type: TEXT}]}
+"#,
+    );
+    for words in [
+        &["plan", "stack.yaml", "--out", "p"] as &[&str],
+        &["show", "p", "--json"],
+        &["apply", "p"],
+        &["plan", "stack.yaml", "--detailed-exitcode"],
+        &["state", "show", "local_file.file"],
+        &["state", "show", "sqlite_table.table", "--json"],
+        &["state", "export", "--history"],
+        &["state", "list"],
+        &["drift", "stack.yaml"],
+    ] {
+        run(&project, words).done();
+    }
+    assert!(project.has(&format!("out/{SECRET}/{SECRET}.txt")));
+    // It is recognised all the same.
+    let words = ["import", "sqlite_table.other", &format!("{SECRET}.db/{SECRET}")];
+    project.run_with(&[("TERRACE_STATE_KEY", KEY)], words).with_code(1).says("sqlite_table.table already");
+    for (name, bytes) in project.all_files() {
+        let is_meant = name.contains(SECRET);
+        assert!(is_meant || !super::holds_secret(&bytes), "`{name}` holds the secret");
+    }
+    run(&project, &["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
+    assert!(!project.has(&format!("out/{SECRET}")));
+}
+
+#[test]
+fn a_secret_word_of_a_program_makes_what_it_prints_as_secret() {
+    let project = Project::with_stack(
+        "variables: {token: {type: string, sensitive: true}}\nresources:\n  - type: local_command\n    name: login\n    \
+         config:\n      create: [sh, -c, 'cat > /dev/null; echo \"{\\\"id\\\": \\\"$0\\\"}\"', '${{ vars.token }}']\n",
+    );
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).done();
+    look_everywhere(&project, "local_command.login");
+    assert_in_no_file_but(&project, &[]);
+}
+
+/// Applies `stack.yaml` with a token that is not sensitive yet.
+fn open_project(rest: &str) -> Project {
+    let project = Project::with_stack(&rest.replace(", sensitive: true", ""));
+    let applied = project.run_with(&[("TERRACE_VAR_token", SECRET)], ["apply", "stack.yaml", "--auto-approve"]).done();
+    assert!(applied.stdout.contains(SECRET), "{applied}");
+    project.write_stack(rest);
+    project
+}
+
+const LATE: &str = r#"variables:
+  token: {type: string, sensitive: true}
+resources:
+  - {type: local_file, name: file, config: {path: out/token, content: '${{ vars.token }}'}}
+  - {type: local_value, name: copy, config: {input: {key: '${{ vars.token }}'}}}
+outputs:
+  token: {value: '${{ resources.copy.output.key }}', sensitive: true}
+"#;
+
+#[test]
+fn what_becomes_sensitive_later_is_recorded_so_without_a_call() {
+    let project = open_project(LATE);
+    let before = std::fs::metadata(project.path("out/token")).unwrap().modified().unwrap();
+    let mut plan = run(&project, &["plan", "stack.yaml"]).done();
+    plan.stderr = without_log(&plan.stderr);
+    snapshot!(plan, @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      outputs
+      ~ token = (sensitive from now on)
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    --- stderr
+    sensitive_now
+
+      ☞ demo@local:local_file.file: `content`, `sha256`, `size` of local_file.file are sensitive now, which is recorded
+       ╭─[stack.yaml:7:30]
+     7 │   - {type: local_file, name: file, config: {path: out/token, content: '${{ vars.token }}'}}
+       ·                              ────
+       ╰────
+      help: what was recorded in the clear stays in the history until `terrace state prune` removes it
+
+    sensitive_now
+
+      ☞ demo@local:local_value.copy: `input`, `output` of local_value.copy are sensitive now, which is recorded
+       ╭─[stack.yaml:8:31]
+     8 │   - {type: local_value, name: copy, config: {input: {key: '${{ vars.token }}'}}}
+       ·                               ────
+       ╰────
+      help: what was recorded in the clear stays in the history until `terrace state prune` removes it
+    ");
+    run(&project, &["plan", "stack.yaml", "--json"]).done().says(r#""newly_sensitive":"#);
+    run(&project, &["plan", "stack.yaml", "--out", "p"]).done();
+    run(&project, &["show", "p", "--json"]).done();
+    assert!(!super::holds_secret(project.read("p").as_bytes()));
+    run(&project, &["apply", "p"]).done();
+    run(&project, &["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    for words in [&["state", "show", "local_file.file"] as &[&str], &["output"], &["show", "--json"]] {
+        run(&project, words).done();
+    }
+    assert_eq!(
+        std::fs::metadata(project.path("out/token")).unwrap().modified().unwrap(),
+        before,
+        "it was written anew"
+    );
+    // What was recorded before goes with the history.
+    let exported = project.run_with(&[("TERRACE_STATE_KEY", KEY)], ["state", "export"]).done();
+    assert_silent("state export", &exported);
+    run(&project, &["state", "prune", "--keep", "0d"]);
+}
+
+#[test]
+fn what_becomes_sensitive_later_needs_a_key_to_be_recorded() {
+    let project = open_project(LATE);
+    let variables = [("TERRACE_VAR_token", SECRET)];
+    let ran = project.run_with(&variables, ["apply", "stack.yaml", "--auto-approve", "-q"]).with_code(1);
+    assert_silent("apply", &ran);
+    ran.says("`content` of local_file.file is sensitive and there is no state key");
+}
+
+#[test]
+fn a_secret_that_is_rotated_while_it_becomes_one_is_told_neither_before_nor_after() {
+    let project = open_project(LATE);
+    let other = "another-hunter3";
+    let with = |words: &[&str]| {
+        let variables = [("TERRACE_VAR_token", other), ("TERRACE_STATE_KEY", KEY)];
+        let ran = project.run_with(&variables, words.iter().copied()).done();
+        assert_silent(&words.join(" "), &ran);
+        assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(other), "{ran}");
+    };
+    with(&["plan", "stack.yaml", "--detail", "full"]);
+    with(&["plan", "stack.yaml", "--json"]);
+    with(&["plan", "stack.yaml", "--out", "p"]);
+    with(&["apply", "p"]);
+    with(&["plan", "stack.yaml", "--detailed-exitcode"]);
+    assert_eq!(project.read("out/token"), other);
+    for (name, bytes) in project.all_files().into_iter().filter(|(name, _)| name == "p") {
+        assert!(!super::holds_secret(&bytes), "`{name}` holds the secret");
+    }
+}
+
+#[test]
+fn an_object_that_is_taken_over_is_as_sensitive_as_it_is_declared() {
+    let project = Project::with_stack(TABLE);
+    project.edit("stack.yaml", "    name: sessions\n", "    name: sessions\n    adopt: ifExists\n");
+    change_by_hand(&project, &format!("CREATE TABLE sessions (b TEXT DEFAULT '{SECRET}', a TEXT)"));
+    run(&project, &["plan", "stack.yaml", "--detail", "full"]);
+    run(&project, &["plan", "stack.yaml", "--json"]);
+    run(&project, &["plan", "stack.yaml", "--out", "p", "--allow-data-loss"]);
+    run(&project, &["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]);
+    assert_in_no_file_but(&project, &["shop.db"]);
+}
+
+/// Standard error without lines of the log.
+fn without_log(text: &str) -> String {
+    let is_log = |line: &&str| line.contains("TRACE") || line.contains("DEBUG") || line.contains("INFO");
+    text.lines().filter(|line| !is_log(line)).map(|line| format!("{line}\n")).collect()
+}

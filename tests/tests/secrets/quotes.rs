@@ -1,0 +1,139 @@
+//! What is wrong is told without quoting a secret: errors of providers, expressions of a configuration, lines of files.
+
+use super::{SECRET, assert_in_no_file_but, assert_silent, run};
+use terrace_tests::{Project, Ran};
+
+#[test]
+fn an_error_of_a_provider_repeats_nothing_sensitive() {
+    let project = Project::with_stack(
+        r#"variables: {token: {type: string, sensitive: true}}
+resources:
+  - {type: local_directory, name: folder, config: {path: '${{ "out/" + vars.token }}'}}
+"#,
+    );
+    // Something is there already.
+    project.write(&format!("out/{SECRET}/x"), "");
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(3).says("there is something at");
+    run(&project, &["operations", "list"]);
+    run(&project, &["operations", "show", "--json"]);
+    for (name, bytes) in project.all_files() {
+        assert!(!super::holds_secret(&bytes), "`{name}` holds the secret");
+    }
+}
+
+#[test]
+fn what_cannot_be_planned_or_looked_up_is_told_without_the_secret() {
+    for (rest, words) in [
+        (
+            "resources:\n  - {type: local_file, name: a, config: {path: '${{ \"../\" + vars.token }}', content: x}}\n",
+            "leads out of the project folder",
+        ),
+        (
+            "resources:\n  - {type: local_file, name: a, config: {path: a, mode: '${{ vars.token }}', content: x}}\n",
+            "mode",
+        ),
+        (
+            "data:\n  - {type: local_file, name: a, config: {path: '${{ vars.token }}'}}\n\
+          resources:\n  - {type: local_value, name: b, config: {input: '${{ data.a.size }}'}}\n",
+            "no such file",
+        ),
+        (
+            "resources:\n  - {type: sqlite_table, name: t, config: {path: a.db, name: '${{ \"sqlite_\" + vars.token }}', \
+          columns: [{name: a, type: TEXT}]}}\n",
+            "sqlite_",
+        ),
+    ] {
+        let project = Project::with_stack(&format!("variables: {{token: {{type: string, sensitive: true}}}}\n{rest}"));
+        let ran = run(&project, &["plan", "stack.yaml"]).with_code(1);
+        ran.says(words);
+        run(&project, &["plan", "stack.yaml", "--json"]);
+        assert_in_no_file_but(&project, &[]);
+    }
+}
+
+#[test]
+fn a_command_that_fails_to_update_tells_neither_the_new_nor_the_old_secret() {
+    let project = Project::with_stack(
+        "variables: {token: {type: string, sensitive: true}}\nresources:\n  - type: local_command\n    name: login\n    \
+         config:\n      create: [echo, '{}']\n      update: [sh, -c, 'cat >&2; exit 1']\n      find: [echo, 'null']\n      \
+         input: '${{ vars.token }}'\n",
+    );
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).done();
+    let other = "another-hunter3";
+    let variables = [("TERRACE_VAR_token", other), ("TERRACE_STATE_KEY", super::KEY)];
+    let ran = project.run_with(&variables, ["apply", "stack.yaml", "--auto-approve"]).with_code(3);
+    assert_silent("apply", &ran);
+    assert!(!ran.stderr.contains(other) && !ran.stdout.contains(other), "{ran}");
+    assert_in_no_file_but(&project, &[]);
+}
+
+/// Plans an empty stack beside a configuration.
+fn configured(configuration: &str) -> Ran {
+    let project = Project::with_stack("resources: []\n");
+    project.write("terrace.yaml", configuration);
+    project.write("password", format!("{SECRET}\n"));
+    let ran = project.run_with(&[("PW", SECRET), ("TERRACE_LOG", "trace")], ["plan", "stack.yaml", "--env", "local"]);
+    assert_silent(configuration, &ran);
+    let variables = [("PW", SECRET)];
+    assert_silent(configuration, &project.run_with(&variables, ["plan", "stack.yaml", "--env", "local", "--json"]));
+    ran
+}
+
+#[test]
+fn an_expression_of_the_configuration_that_fails_does_not_tell_what_it_read() {
+    for expression in [
+        "urn(env.PW)",
+        r#"{"a": 1}[env.PW]"#,
+        "file(env.PW)",
+        r#""a".matches(env.PW + "(")"#,
+        "env[env.PW]",
+        "int(env.PW)",
+        "urn(file(\"password\"))",
+        r#"{"a": 1}[file("password")]"#,
+    ] {
+        let expression = expression.replace('\'', "''");
+        let settings = format!("settings: {{token: {{secret: '${{{{ {expression} }}}}'}}}}");
+        configured(&format!("environments:\n  local:\n    overlay: embedded\n    {settings}\n")).with_code(1);
+        configured(&format!("encryption: {{key: '${{{{ {expression} }}}}'}}\n")).with_code(1);
+    }
+    // What is no secret is told.
+    let ran = configured("environments:\n  local: {settings: {token: {secret: '${{ env.MISSING }}'}}}\n");
+    ran.says("`MISSING` is not set");
+    let ran = configured("environments:\n  local: {settings: {token: {secret: '${{ file(\"missing.txt\") }}'}}}\n");
+    ran.says("missing.txt");
+}
+
+#[test]
+fn a_line_that_holds_a_secret_is_not_quoted() {
+    for configuration in [
+        format!("environments:\n  local:\n    overlay: embedded\n    oops: {{secret: {SECRET}}}\n"),
+        format!("encryption: {{key: {SECRET}, oops: 1}}\n"),
+        format!("encryption:\n  key: {SECRET}\n  previous: [{SECRET}, {{oops: {SECRET}}}]\n"),
+        format!("environments:\n  local:\n    oops:\n      secret: >\n        {SECRET}\n        {SECRET}: x: y\n"),
+        format!("environments: {{local: {{providers: {{local: {{\"secret\": {SECRET}: x}}}}}}}}\n"),
+        format!("state: postgres://svc:{SECRET}@host/db: x\n"),
+    ] {
+        configured(&configuration).with_code(1).says("terrace.yaml:");
+    }
+    // Other lines are.
+    configured("environments:\n  local: {overlays: embedded}\n").with_code(1).says("{overlays: embedded}");
+}
+
+#[test]
+fn no_line_of_a_file_of_variables_is_quoted() {
+    let project = Project::with_stack("variables: {tok: {type: string, sensitive: true}}\nresources: []\n");
+    for text in [
+        format!("tok: {SECRET}: x\n"),
+        format!("tok: {SECRET}\ntok: {SECRET}\n"),
+        format!("- {SECRET}\n"),
+        SECRET.to_owned(),
+    ] {
+        project.write("values.yaml", &text);
+        let ran = project.run(["plan", "stack.yaml", "--var-file", "values.yaml"]).with_code(1);
+        assert_silent(&text, &ran);
+        ran.says("values.yaml");
+    }
+    for word in [format!("={SECRET}"), SECRET.to_owned()] {
+        assert_silent(&word, &project.run(["plan", "stack.yaml", "--var", &word]).with_code(1));
+    }
+}
