@@ -65,6 +65,8 @@ pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connectio
         ("foreign_keys", "ON"),
         ("journal_size_limit", "1048576"),
         ("wal_autocheckpoint", "128"),
+        // What is pruned may have been recorded before anybody said that it is a secret.
+        ("secure_delete", "ON"),
     ] {
         set(&connection, pragma, value)?;
     }
