@@ -166,13 +166,14 @@ async fn whatever_a_provider_says_repeats_nothing_sensitive_of_what_it_was_given
     };
     let heard = Arc::new(Heard::default());
     let quiet = call(Arc::new(NoProgress));
+    let told = || heard.0.lock().unwrap().clone();
     let created = session.create(&ty, &call(heard.clone()), &planned).await;
     let said = [
         format!("{:?}", session.plan(&ty, &change).await),
         format!("{:?}", session.read(&ty, &prior).await),
         format!("{:?}", session.read_many(&ty, std::slice::from_ref(&prior)).await),
         format!("{created:?}"),
-        heard.0.lock().unwrap().clone(),
+        told(),
         format!("{:?}", session.update(&ty, &quiet, &prior, &planned).await),
         format!("{:?}", session.delete(&ty, &quiet, &prior).await),
         format!("{:?}", session.find(&ty, &attempt).await),
