@@ -8,6 +8,7 @@
 )]
 
 mod command; // local_command: what programs are told, how they end, recovery
+mod command_secrets; // local_command: what is given to programs and told to nobody
 mod conformance; // the behaviours of every provider, on all four types
 mod directory; // local_directory: modes, what deleting spares
 mod file; // local_file: forms of content, atomic writes, the project folder's border
