@@ -10,40 +10,46 @@ use terrace_engine::store::{OwnersOf, Selection, StateStore};
 /// The stack that addresses are relative to.
 ///
 /// # Errors
-/// When none is named and the store has several, or none.
+/// When the one that is named is not known, or none is named and the store has several, or none.
 pub(crate) async fn current(settings: &Settings, store: &dyn StateStore) -> Result<StackId, Failure> {
     if let Some(stack) = &settings.stack {
-        return Ok(stack.clone());
+        return recorded(&stack.to_string(), settings, store).await;
     }
-    let stacks = own(settings, store).await?;
+    let recorded = own(settings, store).await?;
+    let stacks = match recorded.is_empty() {
+        true => without_shared(here(settings, store.known_stacks().await?)),
+        false => recorded,
+    };
     match stacks.as_slice() {
         [only] => Ok(only.clone()),
         [] => Err(Failure::new("the state has no stacks").hint("`terrace apply FILE` makes one")),
-        _ => Err(Failure::new("the state has several stacks").hint(format!(
-            "choose one with `--stack`: {}",
-            stacks.iter().map(StackId::to_string).collect::<Vec<_>>().join(", ")
-        ))),
+        _ => Err(Failure::new("the state has several stacks")
+            .hint(format!("choose one with `--stack`: {}", listed(&stacks)))),
     }
 }
 
-/// The stacks of the store, without the pseudo-stacks of shared resources; of one environment when one is named.
+/// The stacks of which something is recorded, without the pseudo-stacks of shared resources; of one environment when
+/// one is named.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub(crate) async fn own(settings: &Settings, store: &dyn StateStore) -> Result<Vec<StackId>, Failure> {
-    let mut stacks = store.stacks().await?;
-    if stacks.is_empty() {
-        // A first apply that was cut off left steps, and no row yet.
-        let operations = store.operations(usize::MAX).await?;
-        stacks.extend(operations.into_iter().flat_map(|operation| operation.stacks));
-        stacks.sort();
-        stacks.dedup();
-    }
+    Ok(without_shared(here(settings, store.stacks().await?)))
+}
+
+/// The stacks of the environment that is named, if one is.
+fn here(settings: &Settings, mut stacks: Vec<StackId>) -> Vec<StackId> {
+    stacks.retain(|stack| settings.environment.as_ref().is_none_or(|it| stack.environment == *it));
+    stacks
+}
+
+fn without_shared(mut stacks: Vec<StackId>) -> Vec<StackId> {
     stacks.retain(|stack| stack.name != SHARED);
-    if let Some(environment) = &settings.environment {
-        stacks.retain(|stack| stack.environment == *environment);
-    }
-    Ok(stacks)
+    stacks
+}
+
+fn listed<'a>(stacks: impl IntoIterator<Item = &'a StackId>) -> String {
+    stacks.into_iter().map(StackId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The stack that a word names: `name@environment`, or a name that the store knows in one environment.
@@ -62,26 +68,29 @@ pub(crate) async fn recorded(word: &str, settings: &Settings, store: &dyn StateS
     find(word, settings, store, &format!("there is no stack `{word}`")).await
 }
 
+/// A stack is known by whatever was ever recorded of it. A name alone means one of which something still is, if there
+/// is one.
 async fn find(word: &str, settings: &Settings, store: &dyn StateStore, missing: &str) -> Result<StackId, Failure> {
-    let stacks = store.stacks().await?;
+    let (recorded, known) = (store.stacks().await?, store.known_stacks().await?);
+    let (recorded, known) = (here(settings, recorded), here(settings, known));
     let is_meant = |stack: &&StackId| stack.to_string() == word || stack.name == word;
-    let is_here = |stack: &&StackId| settings.environment.as_ref().is_none_or(|it| stack.environment == *it);
-    let found: Vec<&StackId> = stacks.iter().filter(is_meant).filter(is_here).collect();
+    let mut found: Vec<&StackId> = recorded.iter().filter(is_meant).collect();
+    if found.is_empty() {
+        found.extend(known.iter().filter(is_meant));
+    }
     match found.as_slice() {
         [only] => Ok((*only).clone()),
         [] => {
-            let names: Vec<String> = stacks.iter().map(StackId::to_string).collect();
-            let failure = Failure::new(missing);
-            Err(match (closest(word, names.iter().map(String::as_str)), names.is_empty()) {
+            let names: Vec<String> = without_shared(known).iter().map(StackId::to_string).collect();
+            let (recorded, failure) = (without_shared(recorded), Failure::new(missing));
+            Err(match (closest(word, names.iter().map(String::as_str)), recorded.is_empty()) {
                 (Some(best), _) => failure.hint(format!("did you mean `{best}`?")),
                 (None, true) => failure.hint("the state has no stacks"),
-                (None, false) => failure.hint(format!("the state has: {}", names.join(", "))),
+                (None, false) => failure.hint(format!("the state has: {}", listed(&recorded))),
             })
         }
-        _ => Err(Failure::new(format!("there are several stacks `{word}`")).hint(format!(
-            "name one of them: {}",
-            found.iter().map(|stack| stack.to_string()).collect::<Vec<_>>().join(", ")
-        ))),
+        several => Err(Failure::new(format!("there are several stacks `{word}`"))
+            .hint(format!("name one of them: {}", listed(several.iter().copied())))),
     }
 }
 

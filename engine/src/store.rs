@@ -27,9 +27,13 @@ pub trait StateStore: Send + Sync {
     /// Which store this is: plans name it.
     async fn identity(&self) -> Result<StoreIdentity, StoreError>;
 
-    /// The stacks that have a row, an open step or a shared row, sorted: a first apply that was cut off may have left
-    /// but a step, and a stack may own nothing but what it shares.
+    /// The stacks of which something is recorded, sorted: a row, an open step, a shared row or an output. A first apply
+    /// that was cut off may have left but a step, and a stack may own nothing but what it shares.
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError>;
+
+    /// The stacks of which anything was ever recorded, sorted: of one whose last row went the history is still there,
+    /// and leads back.
+    async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError>;
 
     /// The rows of a stack, sorted by address.
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError>;

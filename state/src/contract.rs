@@ -61,7 +61,8 @@ macro_rules! store_contract {
             rows::a_move_goes_nowhere_where_something_is
             rows::a_put_stamps_time_and_operation
             rows::odd_texts_and_bytes_survive
-            stacks::only_stacks_with_rows_steps_or_shares_are_listed
+            stacks::only_stacks_of_which_something_is_recorded_are_listed
+            stacks::a_stack_stays_known_when_its_last_row_goes
             stacks::components_are_recorded_and_forgotten
             stacks::a_component_with_objects_is_not_forgotten
             stacks::owners_are_added_once_and_dropped

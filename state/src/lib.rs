@@ -89,6 +89,9 @@ pub async fn open_with_clock(
     }
 }
 
+/// What is recorded of a component without outputs.
+const NO_OUTPUTS: &str = "{}";
+
 /// The lease that gives the right to change a row: the one on its component or, for a shared row, on the row itself.
 fn covering<'a>(leases: &'a [Lease], row: &Row) -> Option<&'a Lease> {
     let address = row.address.to_string();

@@ -219,8 +219,15 @@ impl StateStore for MemoryStore {
         let of_rows = state.rows.iter().map(|((stack, ..), _)| stack);
         let of_steps = state.open_steps.iter().map(|(_, step)| &step.intent.row.stack);
         let of_owners = state.owners.iter().map(|(owner, _)| &owner.stack);
-        let stacks: BTreeSet<StackId> = of_rows.chain(of_steps).chain(of_owners).cloned().collect();
+        let has_outputs = |component: &ComponentRow| component.outputs != crate::NO_OUTPUTS;
+        let of_outputs =
+            state.components.iter().filter(|(_, component)| has_outputs(component)).map(|((stack, _), _)| stack);
+        let stacks: BTreeSet<StackId> = of_rows.chain(of_steps).chain(of_owners).chain(of_outputs).cloned().collect();
         Ok(stacks.into_iter().collect())
+    }
+
+    async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError> {
+        Ok(self.state().all_stacks())
     }
 
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {

@@ -187,6 +187,10 @@ impl StateStore for SqliteStore {
         self.read(|connection, _| read::stacks(connection)).await
     }
 
+    async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError> {
+        self.read(|connection, _| read::known_stacks(connection)).await
+    }
+
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
         let (stack, selection) = (stack.clone(), selection.clone());
         self.read(move |connection, _| read::rows(connection, &stack, &selection)).await

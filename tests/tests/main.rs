@@ -26,6 +26,7 @@ mod fmt; // one layout for terrace's own files
 mod for_programs; // with `--json` failures are objects, too
 mod graph; // what is declared, and what reads what
 mod imports; // import, taint, untaint, unprotect, moves by hand
+mod known_stacks; // which stacks there are, and what is said of others
 mod limits; // files without end are read up to a limit
 mod lookups; // files and tables looked up, now or while applying
 mod names; // what leads nowhere is found without a state

@@ -125,7 +125,7 @@ pub struct RollbackArguments {
 }
 
 /// `terrace import`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ImportArguments {
     /// The resource that the object is from now on, or `STACK:ADDRESS`
     pub address: String,

@@ -26,10 +26,17 @@ pub(super) async fn run(
     arguments: &ImportArguments,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
-    let settings = context.settings(None)?;
+    let mut settings = context.settings(None)?;
+    let mut arguments = arguments.clone();
+    // The first object of a stack is imported before the store knows it.
+    if let Some(stack) = settings.stack.take()
+        && stacks::split(&arguments.address).is_none()
+    {
+        arguments.address = format!("{stack}:{}", arguments.address);
+    }
+    let arguments = &arguments;
     let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
-    let asked = named.or_else(|| settings.stack.clone());
-    let asked = asked.as_ref().map(|stack| Asked::word(&stack.environment));
+    let asked = named.as_ref().map(|stack| Asked::word(&stack.environment));
     let world = World::new(&settings, settings.environment(asked, context.ui)?, false, context.ui)?;
     match arguments.generate {
         true => generate(context, arguments, &settings, &world).await,

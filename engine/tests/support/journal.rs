@@ -91,6 +91,10 @@ impl StateStore for BreakingStore {
         self.inner.stacks().await
     }
 
+    async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError> {
+        self.inner.known_stacks().await
+    }
+
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
         self.inner.rows(stack, selection).await
     }

@@ -33,8 +33,8 @@ fn of(keys: &[&str]) -> OwnersOf {
     OwnersOf::Addresses(keys.iter().map(|key| shared(key)).collect::<BTreeSet<_>>())
 }
 
-/// A stack is there as long as one of its rows, open steps or shared rows is.
-pub async fn only_stacks_with_rows_steps_or_shares_are_listed(fixture: Fixture) {
+/// A stack is there as long as one of its rows, open steps, shared rows or outputs is.
+pub async fn only_stacks_of_which_something_is_recorded_are_listed(fixture: Fixture) {
     assert!(fixture.store.stacks().await.unwrap().is_empty());
     let other = StackId::new("another", "local");
     let row_of_other = Row { stack: other.clone(), ..row("local_value.a") };
@@ -60,7 +60,21 @@ pub async fn only_stacks_with_rows_steps_or_shares_are_listed(fixture: Fixture) 
     fixture.write(vec![Write::PutOwner(owner("x", &demo(), "api"))]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);
     fixture.write(vec![drop_owner(&owner("x", &demo(), "api"), true)]).await.unwrap();
+    assert_eq!(fixture.store.stacks().await.unwrap(), std::slice::from_ref(&other));
+    let record = |component| Write::Component { stack: demo(), component };
+    fixture.write(vec![record(component("api"))]).await.unwrap();
+    assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);
+    fixture.write(vec![record(ComponentRow { outputs: "{}".to_owned(), ..component("api") })]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other]);
+}
+
+/// A stack whose last row is gone has a history, which leads back.
+pub async fn a_stack_stays_known_when_its_last_row_goes(fixture: Fixture) {
+    assert!(fixture.store.known_stacks().await.unwrap().is_empty());
+    fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
+    fixture.write(vec![delete("local_value.a", 1)]).await.unwrap();
+    assert!(fixture.store.stacks().await.unwrap().is_empty());
+    assert_eq!(fixture.store.known_stacks().await.unwrap(), [demo()]);
 }
 
 /// Components keep what was last said of them.

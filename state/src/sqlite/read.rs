@@ -55,15 +55,16 @@ pub(super) fn stack(connection: &Connection, stack: &StackId) -> Result<Option<i
         .optional()?)
 }
 
-/// The stacks that have a row, an open step or a shared row.
+/// The stacks that have a row, an open step, a shared row or an output.
 pub(super) fn stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
     let sql = "SELECT name, environment FROM stack
                WHERE EXISTS (SELECT 1 FROM resource WHERE resource.stack = stack.id)
                   OR EXISTS (SELECT 1 FROM intent WHERE intent.stack = stack.id)
                   OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM component WHERE component.stack = stack.id AND component.outputs <> ?1)
                ORDER BY name, environment";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| Columns::of(row).stack())?;
+    let rows = statement.query_map([crate::NO_OUTPUTS], |row| Columns::of(row).stack())?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -245,7 +246,7 @@ pub(super) fn snapshot(
 ) -> Result<Vec<StackSnapshot>, Failure> {
     let stacks = match of {
         Some(stack) => vec![stack],
-        None => all_stacks(connection)?,
+        None => known_stacks(connection)?,
     };
     let mut snapshots = Vec::with_capacity(stacks.len());
     for stack in stacks {
@@ -262,7 +263,7 @@ pub(super) fn snapshot(
 }
 
 /// The stacks of which anything was ever recorded.
-fn all_stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
+pub(super) fn known_stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
     let mut statement = connection.prepare_cached("SELECT name, environment FROM stack ORDER BY name, environment")?;
     let rows = statement.query_map([], |row| Columns::of(row).stack())?;
     Ok(rows.collect::<Result<_, _>>()?)
