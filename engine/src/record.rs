@@ -9,7 +9,7 @@ use crate::store::{Generation, Row, RowStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use terrace_provider::value::wire::{Sealing, WireError, decode_map, encode_map};
+use terrace_provider::value::wire::{Sealing, WireError, decode, decode_map, encode_map};
 use terrace_provider::{Attributes, Map, Observed, Private, Recorded, ResourceType, Value};
 use uuid::Uuid;
 
@@ -204,9 +204,36 @@ pub struct Outputs {
 /// # Errors
 /// When the text is damaged or a sealed part cannot be opened.
 pub fn open_outputs(text: &str, seal: &dyn Sealing) -> Result<Outputs, WireError> {
-    let (unstored, values): (Vec<_>, Vec<_>) =
-        open_attributes(text, seal)?.into_iter().partition(|(_, value)| value.is_unknown());
-    Ok(Outputs { values: values.into_iter().collect(), unstored: unstored.into_iter().map(|(name, _)| name).collect() })
+    let (outputs, closed) = open_outputs_apart(text, seal)?;
+    closed.into_values().next().map_or(Ok(outputs), Err)
+}
+
+/// Opens what can be opened of [`seal_outputs`], and says of the rest why it cannot.
+///
+/// # Errors
+/// When the text is damaged.
+pub(crate) fn open_outputs_apart(
+    text: &str,
+    seal: &dyn Sealing,
+) -> Result<(Outputs, BTreeMap<String, WireError>), WireError> {
+    let json: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
+    let (mut outputs, mut closed) = (Outputs::default(), BTreeMap::new());
+    for (name, value) in json {
+        match decode(&value, seal) {
+            Ok(value) if value.is_unknown() => {
+                outputs.unstored.insert(name);
+            }
+            Ok(value) => {
+                outputs.values.insert(name, value);
+            }
+            Err(error @ WireError::Damaged(_)) => return Err(error),
+            Err(error) => {
+                closed.insert(name, error);
+            }
+        }
+    }
+    Ok((outputs, closed))
 }
 
 /// The attributes of an object after a call: what the provider saw, completed by what was planned and cannot be read

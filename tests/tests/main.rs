@@ -29,6 +29,7 @@ mod imports; // import, taint, untaint, unprotect, moves by hand
 mod known_stacks; // which stacks there are, and what is said of others
 mod limits; // files without end are read up to a limit
 mod lookups; // files and tables looked up, now or while applying
+mod lost_key; // outputs that nobody can open do not block their stack
 mod names; // what leads nowhere is found without a state
 mod once_wrong; // what was wrong once
 mod outputs; // what is sensitive is said to be

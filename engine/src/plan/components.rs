@@ -11,12 +11,41 @@ use crate::record;
 use crate::store::ComponentRow;
 use std::collections::BTreeMap;
 use terrace_provider::Attributes;
+use terrace_provider::value::wire::WireError;
 
 /// What is recorded of a component, opened.
 #[derive(Clone)]
 pub(crate) struct RecordedComponent {
     pub(crate) row: ComponentRow,
     pub(crate) outputs: Attributes,
+    /// The outputs that cannot be opened, and why.
+    pub(crate) closed: BTreeMap<String, WireError>,
+}
+
+impl RecordedComponent {
+    /// Refuses to go on where outputs that cannot be opened are needed, or have to stay as they are.
+    pub(super) fn open(&self, stack: &StackId) -> Result<(), PlanFailure> {
+        match self.closed.first_key_value() {
+            None => Ok(()),
+            Some((name, error)) => Err(PlanFailure::Sealed { address: self.output(stack, name), error: error.clone() }),
+        }
+    }
+
+    /// What the plan makes of outputs that cannot be opened, as if they were not there.
+    pub(super) fn give_up_closed(&self, stack: &StackId) -> impl Iterator<Item = Diagnostic> {
+        self.closed.iter().map(|(name, error)| {
+            let message = format!("{} is given up: {error}", self.output(stack, name));
+            Diagnostic::warning("output_given_up", message)
+                .hint("to keep it, give the state key that it was sealed with; apply records it anew, or drops it")
+        })
+    }
+
+    fn output(&self, stack: &StackId, name: &str) -> String {
+        match self.row.key.as_str() {
+            "" => format!("the recorded output `{name}` of {stack}"),
+            key => format!("the recorded output `{key}/{name}` of {stack}"),
+        }
+    }
 }
 
 impl Planner<'_> {
@@ -28,11 +57,10 @@ impl Planner<'_> {
         let rows = self.store.components(stack).await?;
         rows.into_iter()
             .map(|row| {
-                let outputs = record::open_outputs(&row.outputs, self.seal).map_err(|error| PlanFailure::Sealed {
-                    address: format!("the outputs of {stack}:{}", row.key),
-                    error,
+                let (outputs, closed) = record::open_outputs_apart(&row.outputs, self.seal).map_err(|error| {
+                    PlanFailure::Sealed { address: format!("the outputs of {stack}:{}", row.key), error }
                 })?;
-                Ok((row.key.clone(), RecordedComponent { row, outputs: outputs.values }))
+                Ok((row.key.clone(), RecordedComponent { row, outputs: outputs.values, closed }))
             })
             .collect()
     }

@@ -67,7 +67,7 @@ pub enum PlanFailure {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A recorded value cannot be opened.
-    #[error("{address} cannot be opened: {error}")]
+    #[error("{address}: {error}")]
     Sealed {
         /// The resource.
         address: String,
@@ -271,10 +271,20 @@ impl Planner<'_> {
             let part = if is_left { Part::Untouched } else { Part::Removed };
             components.push(recorded_component(key, recorded, part));
         }
-        let outputs = outputs::changes(walked.outputs, &recorded_components, &components, is_partial);
+        for (key, recorded) in &recorded_components {
+            let part = components.iter().find(|component| component.key == *key).map(|component| component.part);
+            match part {
+                Some(Part::Untouched) => recorded.open(stack)?,
+                // Outputs that nobody evaluated stay as they are.
+                Some(Part::Planned) if is_partial => recorded.open(stack)?,
+                _ => diagnostics.extend(recorded.give_up_closed(stack)),
+            }
+        }
+        let changes = walked.changes;
+        let outputs = outputs::changes(walked.outputs, &recorded_components, &components, &changes, is_partial);
         let plan = StackPlan {
             components,
-            changes: walked.changes,
+            changes,
             outputs,
             checks: walked.checks,
             lookups: walked.lookups,
@@ -317,7 +327,9 @@ impl Planner<'_> {
                 recorded_component(key, row, if is_removed(key) { Part::Removed } else { Part::Untouched })
             })
             .collect();
-        let outputs = outputs::changes(Vec::new(), &recorded, &components, false);
+        let removed = recorded.iter().filter(|(key, _)| is_removed(key));
+        diagnostics.extend(removed.flat_map(|(_, component)| component.give_up_closed(stack)));
+        let outputs = outputs::changes(Vec::new(), &recorded, &components, &changes, false);
         let lets_go = LettingGo::of_removal(&choice, components.iter());
         Ok((StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) }, lets_go))
     }

@@ -17,6 +17,7 @@ use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, Map, Value};
 
 /// A component that reads outputs of a component of another stack.
@@ -48,8 +49,12 @@ pub(crate) struct OtherStacks {
     environment: String,
     /// By stack and component; nothing of a stack that could not be planned.
     stacks: BTreeMap<StackId, Option<BTreeMap<String, Map>>>,
-    /// Stacks that there are, for suggestions.
-    known: Vec<String>,
+    /// Recorded outputs that cannot be opened, and why; by stack and component.
+    closed: BTreeMap<(StackId, String), BTreeMap<String, WireError>>,
+    /// Stacks of which something is recorded, for suggestions.
+    recorded: Vec<StackId>,
+    /// Stacks of which anything was ever recorded.
+    known: Vec<StackId>,
 }
 
 impl OtherStacks {
@@ -63,6 +68,22 @@ impl OtherStacks {
         components.get_or_insert_default().insert(component.to_owned(), outputs);
     }
 
+    /// Why there is nothing to read of a stack. The one of the same name in another environment is no better.
+    fn missing(&self, wanted: &str, stack: &StackId) -> Missing {
+        let apply_first = format!("apply {stack} first, or plan both in one run");
+        if self.known.contains(stack) {
+            let message = format!("nothing is recorded of the stack `{stack}` any more");
+            return Missing { message, hint: Some(apply_first) };
+        }
+        let here = self.recorded.iter().filter(|other| other.environment == stack.environment);
+        let is_whole = wanted == stack.to_string();
+        let names: Vec<String> = here.map(|it| if is_whole { it.to_string() } else { it.name.clone() }).collect();
+        Missing {
+            message: format!("there is no stack `{stack}` that was ever applied"),
+            hint: did_you_mean(wanted, names.iter().map(String::as_str)).or(Some(apply_first)),
+        }
+    }
+
     /// Follows a path that begins with the name of a stack.
     pub(crate) fn resolve(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         let Some((wanted, component, rest)) = split(steps) else { return Err(malformed()) };
@@ -70,13 +91,7 @@ impl OtherStacks {
         let components = match self.stacks.get(&stack) {
             Some(Some(components)) => components,
             Some(None) => return Ok(Cow::Owned(Value::Unknown)),
-            None => {
-                let hint = did_you_mean(wanted, self.known.iter().map(String::as_str));
-                return Err(Missing {
-                    message: format!("there is no stack `{stack}` that was ever applied"),
-                    hint: hint.or_else(|| Some(format!("apply {stack} first, or plan both in one run"))),
-                });
-            }
+            None => return Err(self.missing(wanted, &stack)),
         };
         let of = if component.is_empty() { format!("{stack}") } else { format!("component `{component}` of {stack}") };
         let Some(outputs) = components.get(component) else {
@@ -88,7 +103,16 @@ impl OtherStacks {
             });
         };
         let path = format!("stacks[\"{wanted}\"].components[\"{component}\"].outputs");
+        let closed = self.closed.get(&(stack.clone(), component.to_owned()));
+        let why_closed = |(name, error): (&String, &WireError)| Missing {
+            message: format!("the output `{name}` of {of}: {error}"),
+            hint: Some("give the state key that it was sealed with".to_owned()),
+        };
         match rest.split_first() {
+            None if let Some(first) = closed.and_then(BTreeMap::first_key_value) => Err(why_closed(first)),
+            Some((ReferenceStep::Key(name), _)) if let Some(it) = closed.and_then(|it| it.get_key_value(name)) => {
+                Err(why_closed(it))
+            }
             None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
             Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
                 Some(value) => descend(value, &format!("{path}.{name}"), rest),
@@ -250,14 +274,8 @@ pub(super) async fn find(
     if uses.is_empty() {
         return Ok(found);
     }
-    let environment = &planner.environment.name;
-    found.others.known = planner
-        .store
-        .stacks()
-        .await?
-        .into_iter()
-        .map(|stack| if stack.environment == *environment { stack.name } else { stack.to_string() })
-        .collect();
+    found.others.recorded = planner.store.stacks().await?;
+    found.others.known = planner.store.known_stacks().await?;
     let mut wanted: BTreeMap<&StackId, BTreeSet<&str>> = BTreeMap::new();
     for used in &uses {
         wanted.entry(&used.stack).or_default().insert(&used.of);
@@ -284,6 +302,7 @@ pub(super) async fn find(
         }
         for (key, component) in planner.recorded_components(stack).await? {
             if components.contains(key.as_str()) {
+                found.others.closed.insert((stack.clone(), key.clone()), component.closed.clone());
                 let (component, outputs) = (key.clone(), component.outputs.clone());
                 found.recorded.push(OtherOutputs { stack: stack.clone(), component, outputs });
             }

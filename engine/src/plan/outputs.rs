@@ -4,7 +4,8 @@ use super::components::RecordedComponent;
 use super::compute::Planner;
 use super::scope::PlanScope;
 use super::walk::KEPT_ROOTS;
-use super::{ComponentPlan, Deferred, OutputChange, Part};
+use super::{Change, ComponentPlan, Deferred, OutputChange, Part};
+use crate::address::Address;
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
 use crate::diff::is_same;
@@ -98,15 +99,19 @@ pub(crate) fn evaluate(
     planned
 }
 
-/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them; those that are not
-/// declared any more stay when only a part is planned.
+/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them, and are told of where
+/// nothing else is left to tell of; those that are not declared any more stay when only a part is planned.
 pub(crate) fn changes(
     planned: Vec<PlannedOutput>,
     recorded: &BTreeMap<String, RecordedComponent>,
     components: &[ComponentPlan],
+    resources: &[Change],
     is_partial: bool,
 ) -> Vec<OutputChange> {
-    let before = |component: &str, name: &str| recorded.get(component)?.outputs.get(name).cloned();
+    let before = |component: &str, name: &str| {
+        let component = recorded.get(component)?;
+        component.outputs.get(name).cloned().or_else(|| component.closed.get(name).map(|_| closed()))
+    };
     let kept: HashSet<(String, String)> =
         planned.iter().map(|output| (output.component.clone(), output.name.clone())).collect();
     let mut changes: Vec<OutputChange> = Vec::new();
@@ -129,17 +134,28 @@ pub(crate) fn changes(
             label: output.label,
         });
     }
-    for component in components.iter().filter(|component| component.part == Part::Planned) {
+    let has_change = |component: &str| {
+        let is_of = |address: &Address| !address.is_shared() && address.component == component;
+        resources.iter().any(|change| is_of(&change.address) || change.moved_from.as_ref().is_some_and(is_of))
+    };
+    for component in components {
         let Some(recorded) = recorded.get(&component.key) else { continue };
-        for (name, value) in &recorded.outputs {
+        let is_told = match component.part {
+            Part::Planned => true,
+            Part::Removed => !has_change(&component.key),
+            Part::Untouched => false,
+        };
+        let closed = recorded.closed.keys().map(|name| (name, closed()));
+        let all = recorded.outputs.iter().map(|(name, value)| (name, value.clone())).chain(closed);
+        for (name, value) in all.filter(|_| is_told) {
             if kept.contains(&(component.key.clone(), name.clone())) {
                 continue;
             }
             changes.push(OutputChange {
                 component: component.key.clone(),
                 name: name.clone(),
-                before: Some(value.clone()),
-                after: is_partial.then(|| value.clone()),
+                after: (is_partial && component.part == Part::Planned).then(|| value.clone()),
+                before: Some(value),
                 deferred: None,
                 is_newly_sensitive: false,
                 is_public: true,
@@ -149,4 +165,9 @@ pub(crate) fn changes(
     }
     changes.sort_by(|one, other| (&one.component, &one.name).cmp(&(&other.component, &other.name)));
     changes
+}
+
+/// What stands for a recorded output that cannot be opened.
+fn closed() -> Value {
+    Value::sensitive(Value::Unknown)
 }

@@ -1,0 +1,115 @@
+//! Outputs that were sealed with a state key that nobody has any more do not block their stack.
+
+use terrace_tests::{Project, snapshot};
+
+const SECRET: &str = "xK7-hunter2-QzP";
+const KEY: &str = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
+const STACK: &str = "variables: {token: {type: string, sensitive: true}}\nresources:\n  \
+                           - {type: local_file, name: a, config: {path: out/a, content: a}}\noutputs:\n  \
+                           token: {value: '${{ vars.token }}', sensitive: true}\n  plain: open\n";
+const TOKEN: (&str, &str) = ("TERRACE_VAR_token", SECRET);
+
+/// A stack whose sensitive output was sealed with a key that nobody has any more, and nothing else.
+fn with_a_lost_key() -> Project {
+    let project = Project::with_stack(STACK);
+    let variables = [TOKEN, ("TERRACE_STATE_KEY", KEY)];
+    project.run_with(&variables, ["apply", "stack.yaml", "--auto-approve", "-q"]).done();
+    project.run(["state", "rm", "local_file.a"]).done();
+    std::fs::remove_file(project.path("out/a")).unwrap();
+    project
+}
+
+#[test]
+fn an_output_whose_key_is_lost_is_recorded_anew() {
+    let project = with_a_lost_key();
+    let plan = project.run_with(&[TOKEN], ["plan", "stack.yaml", "--plaintext-secrets"]);
+    snapshot!(plan, @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_file.a
+          + path        = "out/a"
+          + content     = "a"
+          + mode        = "0644"
+          + sensitive   = false
+          + makeParents = true
+          + sha256      = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+          + size        = 1
+          + id          = "out/a"
+
+      outputs
+      ~ token = (sensitive, changed)
+
+    Plan: 1 to add, 0 to change, 0 to destroy.
+    --- stderr
+    output_given_up
+
+      ⚠ the recorded output `token` of demo@local is given up: a sealed value cannot be opened: it was sealed with state
+      │ key bb9ad7f0, which is not configured
+      help: to keep it, give the state key that it was sealed with; apply records it anew, or drops it
+    "#);
+    project.run_with(&[TOKEN], ["apply", "stack.yaml", "--plaintext-secrets", "--auto-approve"]).done();
+    let told = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
+    assert_eq!(told.stdout, SECRET);
+    let settled = project.run_with(&[TOKEN], ["plan", "stack.yaml", "--plaintext-secrets"]).done();
+    assert!(settled.stdout.contains("No changes.") && !settled.stderr.contains("cannot be opened"), "{settled}");
+}
+
+#[test]
+fn an_output_whose_key_is_lost_goes_when_it_is_declared_no_more() {
+    let project = with_a_lost_key();
+    project.edit("stack.yaml", "  token: {value: '${{ vars.token }}', sensitive: true}\n", "");
+    project.run_with(&[TOKEN], ["apply", "stack.yaml", "--auto-approve"]).done();
+    assert_eq!(project.run(["output"]).done().stdout, "plain = \"open\"\n");
+    assert!(!project.run_with(&[TOKEN], ["plan", "stack.yaml"]).done().stderr.contains("cannot be opened"));
+}
+
+#[test]
+fn what_nothing_is_left_of_but_outputs_can_be_destroyed() {
+    let project = with_a_lost_key();
+    assert_eq!(project.run(["stacks", "list"]).done().stdout, "demo@local\n");
+    snapshot!(project.run(["destroy", "demo@local", "--auto-approve", "-q"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      outputs
+      - plain = "open"
+      - token = (sensitive value)
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+
+    Destroy complete! Resources: 0 destroyed.
+    "#);
+    assert_eq!(project.run(["output"]).done().stdout, "");
+    assert_eq!(project.run(["stacks", "list"]).done().stdout, "");
+    project.run(["destroy", "demo@local", "--auto-approve", "-q"]).done().says("No changes.");
+}
+
+#[test]
+fn an_output_that_is_only_read_needs_its_key() {
+    let project = with_a_lost_key();
+    let reader = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: reader}\noutputs:\n  \
+                  token: {value: '${{ stacks[\"demo\"].outputs.token }}', sensitive: true}\n";
+    project.write("reader.yaml", reader);
+    snapshot!(project.run(["plan", "reader.yaml"]), @r#"
+    exit: 1
+    --- stdout
+    stack reader@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    expression_failed
+
+      × the output `token` of demo@local: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is
+      │ not configured
+       ╭─[reader.yaml:5:23]
+     5 │   token: {value: '${{ stacks["demo"].outputs.token }}', sensitive: true}
+       ·                       ────────────────────────────
+       ╰────
+      help: give the state key that it was sealed with
+    "#);
+    project.write("reader.yaml", reader.replace("outputs.token", "outputs.plain").replace(", sensitive: true", ""));
+    project.run(["plan", "reader.yaml"]).done().says("open");
+}
