@@ -290,3 +290,34 @@ fn a_validation_with_remote_says_what_a_plan_would() {
     project.run(["validate", "stack.yaml", "--remote"]).done();
     assert!(!project.has(".terrace"), "nothing is written");
 }
+
+#[test]
+fn a_stack_that_was_destroyed_has_nothing_to_read() {
+    let project = Project::new();
+    project.write("terrace.yaml", "environments:\n  dev: {providers: {local: {}}}\n  prod: {providers: {local: {}}}\n");
+    project.write("giver.yaml", GIVER);
+    project.write("taker.yaml", TAKER);
+    for environment in ["dev", "prod"] {
+        project.run(["apply", "giver.yaml", "--env", environment, "--auto-approve", "-q"]).done();
+    }
+    project.run(["destroy", "giver.yaml", "--env", "dev", "--auto-approve", "-q"]).done();
+    snapshot!(project.run(["plan", "taker.yaml", "--env", "dev", "-q"]), @r#"
+    exit: 1
+    --- stdout
+    stack taker@dev
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    expression_failed
+
+      × nothing is recorded of the stack `giver@dev` any more
+       ╭─[taker.yaml:9:21]
+     9 │       content: '${{ stacks["giver"].components["api"].outputs.url }}'
+       ·                     ─────────────────────────────────────────────
+       ╰────
+      help: apply giver@dev first, or plan both in one run
+    "#);
+    project.edit("taker.yaml", "\"giver\"", "\"givre\"");
+    project.run(["plan", "taker.yaml", "--env", "dev"]).with_code(1).says("apply givre@dev first");
+    project.run(["plan", "taker.yaml", "--env", "prod"]).with_code(1).says("did you mean `giver`?");
+}
