@@ -98,7 +98,7 @@ async fn what_another_stack_does_not_have_is_told_with_what_it_has() {
     stack.yaml:5:61: component `api` of giver@test has no output `idd`
       hint: did you mean `id`?
     stack.yaml:5:61: there is no stack `giver@other` that was ever applied
-      hint: did you mean `giver`?
+      hint: apply giver@other first, or plan both in one run
     stack.yaml:5:61: `stacks` is read as `stacks["name"].components["key"].outputs.name`
       hint: outputs of the stack itself: `stacks["name"].outputs.name`
     "#);
