@@ -60,3 +60,42 @@ fn the_graph_is_drawn_for_graphviz_and_mermaid() {
     "#);
     assert!(!project.has(".terrace"), "drawing needs no state");
 }
+
+#[test]
+fn resources_of_several_stacks_are_told_apart() {
+    let project = Project::with_stack(STACK);
+    project.write("other.yaml", project.read("stack.yaml").replace("name: demo", "name: other"));
+    snapshot!(project.run(["graph", "."]), @r#"
+    exit: 0
+    --- stdout
+    digraph {
+      rankdir = "RL"
+      node [shape = box]
+      "demo@local:local_file.a"
+      "demo@local:local_file.b"
+      "other@local:local_file.a"
+      "other@local:local_file.b"
+      "demo@local:local_file.b" -> "demo@local:local_file.a"
+      "other@local:local_file.b" -> "other@local:local_file.a"
+    }
+    "#);
+}
+
+#[test]
+fn the_graph_of_a_plan_says_what_is_done_after_what() {
+    let project = Project::with_stack(STACK);
+    project.apply().done();
+    project.edit("stack.yaml", "out/a", "out/c");
+    project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    snapshot!(project.run(["graph", "plan"]), @r#"
+    exit: 0
+    --- stdout
+    digraph {
+      rankdir = "RL"
+      node [shape = box]
+      "-/+ local_file.a"
+      "local_file.b"
+      "local_file.b" -> "-/+ local_file.a"
+    }
+    "#);
+}

@@ -1,17 +1,20 @@
-//! `terrace graph`: what is declared, and what reads what, for Graphviz and Mermaid.
+//! `terrace graph`: what is declared, and what reads what, for Graphviz and Mermaid; of a saved plan, what it does after
+//! what.
 
 use super::Context;
 use crate::args::{GraphArguments, GraphFormat};
 use crate::failure::{Exit, Failure};
-use crate::planning::compile;
+use crate::input::{Named, descriptor_of_plan, named};
+use crate::planning::{Described, compile};
 use crate::wiring::World;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
-use terrace_engine::address::SHARED;
+use terrace_engine::address::{Address, SHARED, StackId};
 use terrace_engine::compile::{CompiledComponent, CompiledStack};
 use terrace_engine::descriptor::ResourceDeclaration;
 use terrace_engine::expression::{Reference, ReferenceStep};
 use terrace_engine::graph::templates;
+use terrace_engine::plan::{Change, Plan, file};
 
 /// Nodes and edges by name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,11 +29,17 @@ struct Drawing {
 /// # Errors
 /// When the descriptors are wrong.
 pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<Exit, Failure> {
-    let project = compile(context, &arguments.input.files, &arguments.input.choice, true)?;
-    let mut drawing = Drawing::default();
-    for described in &project.stacks {
-        drawing.add(&described.compiled, &project.world);
-    }
+    let files = &arguments.input.files;
+    let drawing = match named(files, context.ui)? {
+        Named::Plan(text) => {
+            let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
+            Drawing::of_plan(&file::read(&text, &World::seal(&settings, false)?)?)
+        }
+        _ => {
+            let project = compile(context, files, &arguments.input.choice, true)?;
+            Drawing::of_stacks(&project.stacks, &project.world)
+        }
+    };
     context.ui.print(&match arguments.format {
         GraphFormat::Dot => drawing.to_dot(),
         GraphFormat::Mermaid => drawing.to_mermaid(),
@@ -39,23 +48,60 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
 }
 
 impl Drawing {
-    fn add(&mut self, stack: &CompiledStack, world: &World) {
+    fn of_stacks(stacks: &[Described], world: &World) -> Self {
+        let mut drawing = Self::default();
+        for Described { compiled, .. } in stacks {
+            let within = Within::of(&compiled.stack, stacks.len());
+            drawing.add(compiled, &within, world);
+        }
+        drawing
+    }
+
+    /// What a plan does, each with its sign, after what it does that.
+    fn of_plan(plan: &Plan) -> Self {
+        let mut drawing = Self::default();
+        for stack in &plan.stacks {
+            let within = Within::of(&stack.stack, plan.stacks.len());
+            let name = |change: &Change| {
+                let deposed = change.deposed.as_ref().map(|key| format!(" (deposed {key})")).unwrap_or_default();
+                let sign = if change.in_doubt.is_some() { "?" } else { change.action.sign() };
+                format!("{sign} {}{deposed}", within.address(&change.address)).trim_start().to_owned()
+            };
+            let made = stack.changes.iter().filter(|change| change.deposed.is_none());
+            let names: HashMap<&Address, String> = made.map(|change| (&change.address, name(change))).collect();
+            for change in &stack.changes {
+                let own = name(change);
+                let after = change.depends_on.iter().filter_map(|other| names.get(other));
+                drawing.edges.extend(after.map(|other| (own.clone(), other.clone())));
+                drawing.nodes.insert(own);
+            }
+        }
+        drawing
+    }
+
+    fn add(&mut self, stack: &CompiledStack, within: &Within, world: &World) {
         for component in &stack.components {
-            let heading = |key: &str| if key.is_empty() { stack.stack.to_string() } else { key.to_owned() };
+            let heading = |key: &str| if key.is_empty() { stack.stack.to_string() } else { within.named(key) };
             for dependency in component.depends_on.iter().filter_map(|dependency| dependency.key.as_deref()) {
                 self.edges.insert((heading(&component.key), heading(dependency)));
                 self.nodes.extend([heading(&component.key), heading(dependency)]);
             }
-            self.add_resources(stack, component, world);
+            self.add_resources(stack, within, component, world);
         }
     }
 
-    fn add_resources(&mut self, stack: &CompiledStack, component: &CompiledComponent, world: &World) {
+    fn add_resources(
+        &mut self,
+        stack: &CompiledStack,
+        within: &Within,
+        component: &CompiledComponent,
+        world: &World,
+    ) {
         let declarations = &component.declarations;
         let nodes: HashMap<&str, String> = declarations
             .resources
             .iter()
-            .map(|resource| (resource.name.value.as_str(), node(stack, component, resource, world)))
+            .map(|resource| (resource.name.value.as_str(), node(stack, within, component, resource, world)))
             .collect();
         for resource in &declarations.resources {
             let Some(own) = nodes.get(resource.name.value.as_str()) else { continue };
@@ -94,8 +140,32 @@ impl Drawing {
     }
 }
 
+/// The stack that nodes belong to, which is told where there are several.
+struct Within(Option<StackId>);
+
+impl Within {
+    fn of(stack: &StackId, stacks: usize) -> Self {
+        Self((stacks > 1).then(|| stack.clone()))
+    }
+
+    fn named(&self, text: &str) -> String {
+        self.0.as_ref().map_or_else(|| text.to_owned(), |stack| format!("{stack}:{text}"))
+    }
+
+    /// Shared resources belong to no stack.
+    fn address(&self, address: &Address) -> String {
+        if address.is_shared() { address.to_string() } else { self.named(&address.to_string()) }
+    }
+}
+
 /// What a resource is called: a shared one is one node, whichever components declare it.
-fn node(stack: &CompiledStack, component: &CompiledComponent, resource: &ResourceDeclaration, world: &World) -> String {
+fn node(
+    stack: &CompiledStack,
+    within: &Within,
+    component: &CompiledComponent,
+    resource: &ResourceDeclaration,
+    world: &World,
+) -> String {
     let ty = &resource.ty.value;
     if resource.shared.is_some() {
         let address = stack.shared_address(component, resource, &world.environment, &world.functions);
@@ -103,7 +173,7 @@ fn node(stack: &CompiledStack, component: &CompiledComponent, resource: &Resourc
         return address.map_or_else(|| format!("{SHARED}/{ty}[*]"), |address| address.to_string());
     }
     let prefix = if component.key.is_empty() { String::new() } else { format!("{}/", component.key) };
-    format!("{prefix}{ty}.{}", resource.name.value)
+    within.named(&format!("{prefix}{ty}.{}", resource.name.value))
 }
 
 /// The resource that a reference reads.
