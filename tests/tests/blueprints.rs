@@ -457,3 +457,28 @@ fn constraints_and_descriptions_stand_in_the_tables_that_components_become() {
     )
     "#);
 }
+
+#[test]
+fn a_test_is_named_by_its_blueprint_and_needs_no_file_beside_it() {
+    let project = with_page();
+    let alone = Project::new();
+    alone.write("page.yaml", PAGE);
+    alone.write("page.test.yaml", PAGE_TEST);
+    alone.write("stack.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\n");
+    alone.write("values.yaml", "who: me\n");
+    alone.run(["blueprints", "test", "page.test.yaml", "--accept"]).done().says("written: page.test.yaml");
+    let named = project.run(["blueprints", "test", "page", "--accept"]).done();
+    named.says("written: blueprints/page.test.yaml");
+    snapshot!(project.run(["blueprints", "test", "pgae"]), @"
+    exit: 1
+    --- stderr
+    error: there is no file and no blueprint `pgae`
+
+    hint: did you mean `page`?
+    ");
+    snapshot!(project.run(["blueprints", "test", "nope.yaml"]), @"
+    exit: 1
+    --- stderr
+    error: there is no file `nope.yaml`
+    ");
+}

@@ -122,6 +122,30 @@ fn folders_within(folder: &Path) -> Vec<String> {
 /// # Errors
 /// When a file or folder cannot be read.
 pub(crate) fn checked(paths: &[PathBuf], sources: &mut Sources) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
+    of_files(paths, |_| true, sources)
+}
+
+/// As [`checked`], without files that say to be something else: a project's own folder has descriptors, too.
+///
+/// # Errors
+/// When a file or folder cannot be read.
+pub(crate) fn beside(folders: &[PathBuf], sources: &mut Sources) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
+    of_files(folders, |file| !is_something_else(file), sources)
+}
+
+/// True for YAML that is readable and of no kind or of another one. What is broken may be a blueprint.
+fn is_something_else(file: &ProjectFile) -> bool {
+    let Ok(text) = files::text(&file.path, files::HANDWRITTEN) else { return false };
+    let id = Sources::default().add(file.name.as_str(), text.as_str());
+    let parsed = terrace_engine::yaml::parse(id, &text, &Budget::default());
+    parsed.is_ok_and(|node| node.get("kind").and_then(|kind| kind.as_text()) != Some("Blueprint"))
+}
+
+fn of_files(
+    paths: &[PathBuf],
+    is_wanted: impl Fn(&ProjectFile) -> bool,
+    sources: &mut Sources,
+) -> Result<(Vec<Blueprint>, Vec<Diagnostic>), Failure> {
     let (mut blueprints, mut diagnostics) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for path in paths {
@@ -133,7 +157,7 @@ pub(crate) fn checked(paths: &[PathBuf], sources: &mut Sources) -> Result<(Vec<B
         // A file may be named twice, or by itself and by its folder; that is one blueprint.
         let mut is_new =
             |file: &ProjectFile| seen.insert(file.path.canonicalize().unwrap_or_else(|_| file.path.clone()));
-        for file in files.into_iter().filter(&mut is_new) {
+        for file in files.into_iter().filter(|file| is_wanted(file)).filter(&mut is_new) {
             blueprints.extend(of_project(&file, sources, &mut diagnostics)?);
         }
     }
@@ -187,6 +211,37 @@ pub(crate) fn project_tests(environment: &Environment, project_folder: &Path) ->
     Ok(files)
 }
 
+/// The tests beside the blueprints of a name, of whatever overlay.
+///
+/// # Errors
+/// When a project has no such blueprint, or none with a test.
+pub(crate) fn tests_of_name(
+    name: &str,
+    registry: &Registry,
+    environment: &Environment,
+    project_folder: &Path,
+) -> Result<Vec<ProjectFile>, Failure> {
+    let (blueprints, _) = all(registry, environment, project_folder, &mut Sources::default())?;
+    let (built_in, own): (Vec<Blueprint>, Vec<Blueprint>) =
+        blueprints.into_iter().partition(|blueprint| blueprint.origin.is_built_in);
+    let is_meant = |blueprint: &&Blueprint| blueprint.name.value == name;
+    let found: Vec<&str> = own.iter().filter(is_meant).map(|it| without_ending(&it.origin.file)).collect();
+    let mut tests = project_tests(environment, project_folder)?;
+    tests.retain(|test| found.contains(&without_ending(&test.name)));
+    if !tests.is_empty() {
+        return Ok(tests);
+    }
+    if let Some(first) = found.first() {
+        return Err(without_test(name, Path::new(&format!("{first}.test.yaml"))));
+    }
+    if built_in.iter().any(|blueprint| blueprint.name.value == name) {
+        return Err(Failure::new(format!("the blueprint `{name}` is one of terrace's own, which has no test here"))
+            .hint("a blueprint of the project that overrides or extends it can have one"));
+    }
+    let failure = Failure::new(format!("there is no file and no blueprint `{name}`"));
+    Err(did_you_mean(name, own.iter().map(|it| it.name.value.as_str())).into_iter().fold(failure, Failure::hint))
+}
+
 /// The blueprint tests that files and folders name: a blueprint stands for the test beside it.
 ///
 /// # Errors
@@ -199,19 +254,29 @@ pub(crate) fn tests(paths: &[PathBuf]) -> Result<Vec<ProjectFile>, Failure> {
             found.extend(files_of(path, &name, is_test)?);
         } else if is_test(path) || !is_blueprint(path) {
             found.push(ProjectFile { name, path: path.clone() });
+        } else if !path.exists() {
+            return Err(Failure::new(format!("there is no file `{name}`")));
         } else {
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             let beside = TEST_ENDINGS.map(|ending| path.with_file_name(format!("{stem}{ending}")));
             let [usual, _] = &beside;
             let test = beside.iter().find(|test| test.is_file()).cloned();
-            let test = test.ok_or_else(|| {
-                Failure::new(format!("the blueprint `{name}` has no test beside it"))
-                    .hint(format!("write `{}`", usual.display()))
-            })?;
+            let test = test.ok_or_else(|| without_test(&name, usual))?;
             found.push(ProjectFile { name: test.display().to_string(), path: test });
         }
     }
     Ok(found)
+}
+
+fn without_test(blueprint: &str, usual: &Path) -> Failure {
+    Failure::new(format!("the blueprint `{blueprint}` has no test beside it"))
+        .hint(format!("write `{}`", usual.display()))
+}
+
+/// The name of a blueprint's file, or of its test's, without what tells them apart.
+fn without_ending(name: &str) -> &str {
+    let endings = TEST_ENDINGS.into_iter().chain([".yaml", ".yml"]);
+    endings.into_iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
 }
 
 /// The folders of a project's blueprints, as configured.

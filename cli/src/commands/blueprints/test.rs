@@ -40,7 +40,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let files = match files {
         [] => blueprints::project_tests(world.configuration(), &settings.project_folder)?,
-        named => blueprints::tests(named)?,
+        named => named_tests(named, settings, world)?,
     };
     if files.is_empty() {
         context.ui.print("0 tests\n")?;
@@ -68,6 +68,21 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+/// The tests that words name: by a path, or by the name of a blueprint.
+fn named_tests(words: &[PathBuf], settings: &Settings, world: &World) -> Result<Vec<ProjectFile>, Failure> {
+    let mut files = Vec::new();
+    for word in words {
+        files.extend(match word.to_str().filter(|_| word.extension().is_none() && !word.exists()) {
+            None => blueprints::tests(std::slice::from_ref(word))?,
+            Some(name) => {
+                let (registry, environment) = (&world.registry, world.configuration());
+                blueprints::tests_of_name(name, registry, environment, &settings.project_folder)?
+            }
+        });
+    }
+    Ok(files)
 }
 
 /// Writes what is as what is expected into one test; answers whether errors are expected now.
@@ -120,7 +135,7 @@ impl<'a> Bench<'a> {
         let known: BTreeSet<PathBuf> = folders.map(|folder| real(&settings.project_folder.join(folder))).collect();
         let beside: BTreeSet<PathBuf> = files.iter().filter_map(|file| file.path.parent()).map(folder_of).collect();
         let beside: Vec<PathBuf> = beside.into_iter().filter(|folder| !known.contains(&real(folder))).collect();
-        let (others, found) = blueprints::checked(&beside, &mut sources)?;
+        let (others, found) = blueprints::beside(&beside, &mut sources)?;
         blueprints.extend(others);
         diagnostics.extend(found);
         report(context.ui, &sources, &diagnostics);
