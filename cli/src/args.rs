@@ -151,7 +151,7 @@ pub enum Command {
     Graph(GraphArguments),
     /// Record an object that exists as a resource, or print the configuration for it
     #[command(
-        after_help = "Examples:\n  terrace import local_file.a out/a.txt\n  terrace import 'demo@local:api/sqlite_table.t[\"x\"]' shop.db/ORDERS\n  terrace import --generate local_file.a out/a.txt > stack.yaml"
+        after_help = "Examples:\n  terrace import local_file.a out/a.txt\n  terrace import 'demo@local:api/sqlite_table.t[\"x\"]' shop.db/ORDERS\n  terrace import --generate demo@local:local_file.a out/a.txt > imported.yaml"
     )]
     Import(ImportArguments),
     /// Have the next plan replace an object

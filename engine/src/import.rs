@@ -3,6 +3,7 @@
 use crate::address::{Address, InstanceKey, StackId};
 use crate::deadline;
 use crate::diff::are_same;
+use crate::descriptor::stack::API_VERSION;
 use crate::plan::compute::PlanFailure;
 use crate::record::{self, Memory, NewRow, open_attributes};
 use crate::seal::Seal;
@@ -138,7 +139,7 @@ pub fn row(
 }
 
 /// How an object is declared, as YAML of a stack: what may be configured and is not as usual. What is sensitive is
-/// left out and said so. With an id the import stands there too.
+/// left out and said so. With an id the import stands there too; with a stack it is a whole descriptor of it.
 ///
 /// # Errors
 /// When the values cannot be written as YAML.
@@ -147,6 +148,7 @@ pub fn configuration(
     address: &Address,
     attributes: &Attributes,
     id: Option<&str>,
+    stack: Option<&StackId>,
 ) -> Result<String, String> {
     let mut config = serde_json::Map::new();
     let mut secrets = Vec::new();
@@ -172,6 +174,11 @@ pub fn configuration(
     resource.insert("config".to_owned(), config.into());
     let resources = serde_json::json!([resource]);
     let mut document = serde_json::Map::new();
+    if let Some(stack) = stack {
+        document.insert("apiVersion".to_owned(), API_VERSION.into());
+        document.insert("kind".to_owned(), "Stack".into());
+        document.insert("metadata".to_owned(), serde_json::json!({ "name": stack.name }));
+    }
     match address.component.is_empty() {
         true => document.insert("resources".to_owned(), resources),
         false => {

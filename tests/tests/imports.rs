@@ -42,6 +42,31 @@ fn an_existing_file_is_recorded_and_declared_as_it_is() {
 }
 
 #[test]
+fn what_is_generated_of_a_named_stack_is_a_file_of_it() {
+    let project = there();
+    project.write_stack("resources:\n  - {type: local_value, name: x, config: {input: 1}}\n");
+    let text = project.run(["import", "--generate", "demo@local:local_file.a", "out/a"]).done().stdout;
+    insta::assert_snapshot!(text, @"
+    apiVersion: terrace.dev/v1
+    kind: Stack
+    metadata:
+      name: demo
+    resources:
+    - type: local_file
+      name: a
+      config:
+        path: out/a
+        content: one
+    imports:
+    - to: local_file.a
+      id: out/a
+    ");
+    project.write("imported.yaml", text);
+    let apply = ["apply", "stack.yaml", "imported.yaml", "--auto-approve"];
+    project.run(apply).done().says("1 imported, 1 added");
+}
+
+#[test]
 fn what_is_generated_can_be_applied() {
     let project = there();
     project.write("out/b", "two ${{ no expression }}\nand more\n");

@@ -170,7 +170,9 @@ async fn generate(
         }
     };
     let (ty, _) = type_of(arguments, world, &address)?;
-    let text = import::configuration(ty, &address, &attributes, arguments.id.as_deref());
+    // Where the stack is named, what is printed is a file of it.
+    let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
+    let text = import::configuration(ty, &address, &attributes, arguments.id.as_deref(), named.as_ref());
     context.ui.print(&text.map_err(|error| Failure::new(format!("the configuration cannot be written: {error}")))?)?;
     Ok(Exit::Done)
 }
