@@ -95,6 +95,8 @@ pub enum Reason {
     Triggered,
     /// The resource is not declared any more.
     NoConfig,
+    /// Its `when` is false.
+    NotWanted,
     /// Its component is not described any more.
     NoComponent,
     /// `forEach` does not yield its key any more.
@@ -137,6 +139,7 @@ impl Reason {
             Self::Requested => "will be replaced, as requested",
             Self::Triggered => "what triggers its replacement changes",
             Self::NoConfig => "is not declared any more",
+            Self::NotWanted => "its `when` is false",
             Self::NoComponent => "its component is not described any more",
             Self::NoKey => "its key is not in forEach any more",
             Self::WrongRepetition => "forEach was added or removed",
@@ -164,6 +167,8 @@ impl Reason {
             Self::Requested => Some("replace_by_request"),
             Self::Triggered => Some("replace_by_triggers"),
             Self::NoConfig => Some("delete_because_no_resource_config"),
+            // What `count = 0` is there.
+            Self::NotWanted => Some("delete_because_count_index"),
             Self::NoComponent => Some("delete_because_no_module"),
             Self::NoKey => Some("delete_because_each_key"),
             Self::WrongRepetition => Some("delete_because_wrong_repetition"),

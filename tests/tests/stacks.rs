@@ -85,9 +85,27 @@ fn when_is_false_a_resource_is_as_if_it_were_not_there() {
     );
     project.apply().done();
     assert!(project.has("out/a"));
+    let planned = project.run(["plan", "stack.yaml", "--var", "wanted=false"]).done();
+    planned.says("local_file.a   its `when` is false");
     project.run(["apply", "stack.yaml", "--auto-approve", "--var", "wanted=false"]).done().says("1 destroyed");
     assert!(!project.has("out/a"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
+}
+
+#[test]
+fn when_is_false_an_instance_is_told_from_one_whose_key_is_gone() {
+    let stack = |keys: &str| {
+        format!(
+            "resources:\n  - type: local_file\n    name: part\n    forEach: {keys}\n    when: '${{{{ each.value != \"b\" }}}}'\n    \
+             config: {{path: '${{{{ \"out/\" + each.key }}}}', content: '${{{{ each.value }}}}'}}\n"
+        )
+    };
+    let project = Project::with_stack(&stack("{x: a, y: a, z: a}"));
+    project.apply().done();
+    project.write_stack(&stack("{x: a, y: b}"));
+    let planned = project.run(["plan", "stack.yaml", "--detail", "summary"]).done();
+    planned.says("local_file.part[\"y\"]   its `when` is false");
+    planned.says("local_file.part[\"z\"]   its key is not in forEach any more");
 }
 
 const COMPONENTS: &str = r#"components:

@@ -68,6 +68,8 @@ pub(crate) struct Walk<'a, 'p> {
     /// Checks of the stack itself.
     checks: Vec<PlannedCheck>,
     absent_reads: Vec<Read>,
+    /// Instances whose `when` is false.
+    unwanted: BTreeSet<Address>,
     /// Addresses whose imports are accounted for.
     imported: BTreeSet<Address>,
     lookups: lookups::Lookups,
@@ -170,6 +172,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             outputs: Vec::new(),
             checks: Vec::new(),
             absent_reads: Vec::new(),
+            unwanted: BTreeSet::new(),
             imported: BTreeSet::new(),
             lookups: lookups::Lookups::default(),
             managed: Managed::default(),
@@ -239,6 +242,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             let scope = self.scope(part, instance.each.as_ref());
             let Some(is_there) = self.is_there(part, declaration, &scope, diagnostics) else { return Ok(None) };
             if !is_there {
+                self.unwanted.insert(own);
                 continue;
             }
             let Some(provider) = self.instance_name(declaration, schema.name, &scope, diagnostics) else {

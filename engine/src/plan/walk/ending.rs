@@ -66,7 +66,10 @@ impl Walk<'_, '_> {
             if part.is_some_and(|part| part.failed.contains(&address.name)) {
                 continue;
             }
-            let reason = orphan_reason(part, &address, &row);
+            let reason = match self.unwanted.contains(&address) {
+                true => Reason::NotWanted,
+                false => orphan_reason(part, &address, &row),
+            };
             let doubt = self.loaded.in_doubt.remove(&address);
             if self.is_forgotten(&address) {
                 self.changes.push(self.forgotten(&address, row, doubt));
