@@ -112,7 +112,7 @@ fn what_a_destroy_finds_and_is_not_as_described_is_somebody_elses() {
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
-    No changes. Your infrastructure matches the configuration.
+    No changes. There is nothing to destroy.
     --- stderr
     not_ours
 

@@ -16,7 +16,7 @@ fn a_destroyed_stack_is_listed_no_more_and_can_be_destroyed_again() {
     assert_eq!(project.run(["stacks", "list"]).done().stdout, "");
     assert_eq!(project.run(["state", "list"]).done().stdout, "");
     for stack in ["demo@local", "demo", "stack.yaml"] {
-        project.run(["destroy", stack, "--auto-approve"]).done().says("No changes.");
+        project.run(["destroy", stack, "--auto-approve"]).done().says("No changes. There is nothing to destroy.");
         assert_eq!(project.run(["--stack", "demo@local", "state", "list"]).done().stdout, "");
     }
 }

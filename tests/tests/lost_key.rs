@@ -84,7 +84,10 @@ fn what_nothing_is_left_of_but_outputs_can_be_destroyed() {
     "#);
     assert_eq!(project.run(["output"]).done().stdout, "");
     assert_eq!(project.run(["stacks", "list"]).done().stdout, "");
-    project.run(["destroy", "demo@local", "--auto-approve", "-q"]).done().says("No changes.");
+    project
+        .run(["destroy", "demo@local", "--auto-approve", "-q"])
+        .done()
+        .says("No changes. There is nothing to destroy.");
 }
 
 #[test]

@@ -90,13 +90,7 @@ impl Drawing {
         }
     }
 
-    fn add_resources(
-        &mut self,
-        stack: &CompiledStack,
-        within: &Within,
-        component: &CompiledComponent,
-        world: &World,
-    ) {
+    fn add_resources(&mut self, stack: &CompiledStack, within: &Within, component: &CompiledComponent, world: &World) {
         let declarations = &component.declarations;
         let nodes: HashMap<&str, String> = declarations
             .resources

@@ -1,7 +1,7 @@
 //! How much a plan does: the line that wrappers of terraform look for, and our own below it.
 
 use super::text::thousands;
-use crate::plan::{Change, Counts, Plan, StackPlan};
+use crate::plan::{Change, Counts, Mode, Plan, StackPlan};
 
 /// The sum over stacks.
 pub(crate) fn totals(plan: &Plan) -> Counts {
@@ -35,6 +35,7 @@ pub(crate) fn to_do(counts: &Counts) -> String {
 pub(crate) fn verdict(plan: &Plan) -> String {
     match (plan.has_changes(), plan.is_errored) {
         (true, _) => format!("Plan: {}.", to_do(&totals(plan))),
+        (false, false) if plan.mode == Mode::Destroy => "No changes. There is nothing to destroy.".to_owned(),
         (false, false) => "No changes. Your infrastructure matches the configuration.".to_owned(),
         (false, true) => "Planning failed: there are errors, and nothing that could be planned changes.".to_owned(),
     }
