@@ -139,7 +139,7 @@ fn a_sealed_state_without_its_key_is_not_planned_on() {
     snapshot!(project.run(["plan", "stack.yaml", "-q"]), @"
     exit: 1
     --- stderr
-    error: demo@local:local_value.a cannot be opened: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
+    error: demo@local:local_value.a: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
 
     hint: sensitive values are sealed with the state key: give it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml; older keys stand in `encryption.previous`
     ");
