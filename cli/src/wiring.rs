@@ -113,7 +113,7 @@ pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn
     {
         // The folder of a state that a person named has to be there; the default one comes with the first change.
         if access == Access::ReadOnly {
-            return Ok(open(&StoreUrl::SqliteMemory, access).await?);
+            return Ok(open(&settings.state, access).await?);
         }
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::new(format!("the folder `{}` cannot be made: {error}", folder.display())))?;

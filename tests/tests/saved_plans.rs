@@ -21,6 +21,23 @@ fn a_saved_plan_is_applied_without_the_descriptor_and_without_a_question() {
 }
 
 #[test]
+fn saving_a_plan_leaves_the_state_alone() {
+    let project = Project::with_stack(FILE);
+    planned(&project);
+    assert!(!project.has(".terrace"), "planning made a state");
+    project.run(["apply", "plan", "-q"]).done();
+    let before = project.all_files();
+    project.edit("stack.yaml", "content: one", "content: two");
+    planned(&project);
+    let state = |files: &std::collections::BTreeMap<String, Vec<u8>>| files.get(".terrace/state.db").cloned();
+    assert_eq!(state(&project.all_files()), state(&before), "planning changed the state");
+    project.run(["apply", "plan", "-q"]).done();
+    // A plan that was made where nothing was recorded is not for a state that has something.
+    project.run(["--state", "sqlite:other.db", "plan", "stack.yaml", "--out", "plan"]).done();
+    project.run(["apply", "plan"]).with_code(4).says("changed since the plan was made");
+}
+
+#[test]
 fn a_saved_plan_without_changes_does_not_claim_that_all_is_as_it_was() {
     let project = Project::with_stack(FILE);
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();

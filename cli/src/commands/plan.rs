@@ -57,19 +57,17 @@ async fn planned(context: &Context<'_>, arguments: &PlanArguments) -> Result<Pla
     if let Some(path) = &arguments.out {
         check_is_free(path)?;
     }
-    // A saved plan names the state that it is of, so that state has to be there.
-    let access = if arguments.out.is_some() { Access::ReadWrite } else { Access::ReadOnly };
     let (planning, files) = (&arguments.planning, &arguments.files);
     if arguments.destroy {
         let removal = Removal::read(context, files, &planning.choice, planning.plaintext_secrets)?;
-        let store = store(&removal.settings, access).await?;
+        let store = store(&removal.settings, Access::ReadOnly).await?;
         let computed = removal.plan(store.as_ref(), planning).await?;
         let command = command(context.global, &removal.settings, arguments, &BTreeSet::new());
         return Ok(Planned { computed, sources: removal.sources, world: removal.world, command });
     }
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
     let project = compile(context, &files, &planning.choice, planning.plaintext_secrets)?;
-    let store = store(&project.settings, access).await?;
+    let store = store(&project.settings, Access::ReadOnly).await?;
     let computed = project.plan(store.as_ref(), planning).await?;
     let command = command(context.global, &project.settings, arguments, &project.open_variables());
     Ok(Planned { computed, sources: project.sources, world: project.world, command })

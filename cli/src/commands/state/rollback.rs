@@ -34,7 +34,9 @@ pub(super) async fn run(
     if let Some(path) = &arguments.out {
         check_is_free(path)?;
     }
-    let store = store(&settings, Access::ReadWrite).await?;
+    // A plan that is saved leaves the state as it is.
+    let access = if arguments.out.is_some() { Access::ReadOnly } else { Access::ReadWrite };
+    let store = store(&settings, access).await?;
     let (stack, address) = match stacks::split(&arguments.what).is_some() || arguments.what.parse::<Address>().is_ok() {
         true => {
             let (stack, address) = stacks::locate(&arguments.what, &settings, store.as_ref()).await?;
