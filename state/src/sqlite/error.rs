@@ -49,10 +49,26 @@ pub(super) fn unavailable(doing: &'static str, error: &rusqlite::Error) -> Store
         Some(ErrorCode::DatabaseCorrupt) => "its file is damaged: restore it from a backup",
         Some(ErrorCode::NotADatabase) => "its file is not a SQLite database",
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another process keeps it locked: try again",
-        Some(ErrorCode::SystemIoFailure) => "the disk reports an error",
+        // A full disk may look like this, too: the files beside the database cannot be made then.
+        Some(ErrorCode::SystemIoFailure) => "the disk is full or reports an error: free some space, or check the disk",
         Some(ErrorCode::OutOfMemory) => "there is not enough memory",
         Some(ErrorCode::TooBig) => "a value is larger than a SQLite database can hold",
         _ => return StoreError::Unavailable { doing, reason: error.to_string() },
     };
     StoreError::Unavailable { doing, reason: format!("{advice} ({error})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fails_may_be_full() {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+        let told = unavailable("read", &rusqlite::Error::SqliteFailure(code, None)).to_string();
+        assert!(
+            told.starts_with("state cannot be read: the disk is full or reports an error: free some space"),
+            "{told}"
+        );
+    }
 }
