@@ -17,6 +17,8 @@ use terrace_state::{StoreUrl, StoreUrlError};
 
 /// Where the state is when nobody says it, within the project folder.
 pub(crate) const DEFAULT_STATE: &str = ".terrace/state.db";
+/// The code of what says that a value cannot be evaluated.
+const EXPRESSION_FAILED: &str = "expression_failed";
 /// The environment when nobody says it.
 const DEFAULT_ENVIRONMENT: &str = "local";
 
@@ -76,6 +78,24 @@ impl Settings {
         anchor: Option<&Path>,
         ui: &Ui,
     ) -> Result<Self, Failure> {
+        match Self::resolve_as_far(global, variables, providers, anchor, ui)? {
+            (settings, true) => Ok(settings),
+            (_, false) => Err(Failure::told(Exit::Error)),
+        }
+    }
+
+    /// As [`Settings::resolve`]; where values of the configuration cannot be evaluated, which is reported, what there is
+    /// without them, and false.
+    ///
+    /// # Errors
+    /// When more is wrong than such values.
+    pub(crate) fn resolve_as_far(
+        global: &Global,
+        variables: &Variables,
+        providers: &Providers,
+        anchor: Option<&Path>,
+        ui: &Ui,
+    ) -> Result<(Self, bool), Failure> {
         let working_folder = std::env::current_dir()
             .map_err(|error| Failure::new(format!("the working directory cannot be told: {error}")))?;
         let near = anchor.map_or(working_folder.clone(), |path| folder_of(path, &working_folder));
@@ -83,15 +103,15 @@ impl Settings {
             Some(path) => Some(working_folder.join(path)),
             None => find(&near),
         };
-        let configuration = match &file {
-            None => Configuration::default(),
+        let (configuration, is_right) = match &file {
+            None => (Configuration::default(), true),
             Some(path) => {
                 let (configuration, diagnostics) = Configuration::read(path, variables)?;
                 report(ui, &configuration.sources, &diagnostics);
-                if has_errors(&diagnostics) {
+                if diagnostics.iter().any(|diagnostic| diagnostic.is_error() && diagnostic.code != EXPRESSION_FAILED) {
                     return Err(Failure::told(Exit::Error));
                 }
-                configuration
+                (configuration, !has_errors(&diagnostics))
             }
         };
         let project_folder = match (&file, anchor) {
@@ -105,7 +125,7 @@ impl Settings {
         }
         let state = state_url(global, variables, &configuration, &project_folder, &working_folder)?;
         let stack = global.stack.as_deref().map(str::parse).transpose();
-        Ok(Self {
+        let settings = Self {
             state,
             environment: global.env.clone().or_else(|| variables.get("TERRACE_ENV").map(str::to_owned)),
             stack: stack.map_err(|error| Failure::new(format!("--stack: {error}")))?,
@@ -116,7 +136,8 @@ impl Settings {
             providers: providers.clone(),
             configuration,
             project_folder,
-        })
+        };
+        Ok((settings, is_right))
     }
 
     /// The environment to work in: that of flag or variable, else the descriptor's, else `local`.

@@ -113,6 +113,33 @@ fn a_wrong_configuration_keeps_the_rest_from_being_looked_at() {
 }
 
 #[test]
+fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_at() {
+    let project = Project::new();
+    project.write("terrace.yaml", "encryption: {key: '${{ env.NOWHERE }}'}\nenvironments: {a: {overlay: embedded}}\n");
+    snapshot!(doctor(&project, &[]), @r#"
+    exit: 1
+    --- stdout
+    ok    terrace: […]
+    fail  configuration: what is wrong is told above
+          correct it, and ask again
+    warn  state and state key: they were not looked at: what the configuration says of them may be missing
+          correct the configuration, and ask again
+    ok    provider local of a: it connects
+    ok    provider sqlite of a: it connects
+    ok    blueprints of a: [n] are right
+    --- stderr
+    expression_failed
+
+      × the environment variable `NOWHERE` is not set
+       ╭─[terrace.yaml:1:24]
+     1 │ encryption: {key: '${{ env.NOWHERE }}'}
+       ·                        ───────────
+       ╰────
+      help: set `NOWHERE`, or give a default: `has(env.NOWHERE) ? env.NOWHERE : "…"`
+    "#);
+}
+
+#[test]
 fn a_state_that_is_none_or_that_others_can_read_is_told() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     project.apply().done();

@@ -85,7 +85,7 @@ impl Finding {
 pub(super) fn run(context: &Context<'_>, arguments: &DoctorArguments) -> Result<Exit, Failure> {
     let mut findings = vec![version(context)];
     match configuration(context, &mut findings) {
-        Some(settings) => look_at(context, &settings, &mut findings)?,
+        Some((settings, is_right)) => look_at(context, &settings, is_right, &mut findings)?,
         None => findings.push(Finding::warn(
             "the rest",
             "state, key, providers and blueprints were not looked at",
@@ -113,9 +113,14 @@ fn version(context: &Context<'_>) -> Finding {
 }
 
 /// The settings, when the configuration is right.
-fn configuration(context: &Context<'_>, findings: &mut Vec<Finding>) -> Option<Settings> {
-    let settings = match context.settings(None) {
-        Ok(settings) => settings,
+fn configuration(context: &Context<'_>, findings: &mut Vec<Finding>) -> Option<(Settings, bool)> {
+    let (global, variables, providers) = (context.global, context.variables, context.providers);
+    let settings = match Settings::resolve_as_far(global, variables, providers, None, context.ui) {
+        Ok((settings, true)) => settings,
+        Ok((settings, false)) => {
+            findings.push(Finding::of_failure("configuration", &Failure::told(Exit::Error)));
+            return Some((settings, false));
+        }
         Err(failure) => {
             findings.push(Finding::of_failure("configuration", &failure));
             return None;
@@ -131,14 +136,28 @@ fn configuration(context: &Context<'_>, findings: &mut Vec<Finding>) -> Option<S
             None => format!("there is no {FILE_NAME}: the embedded environment `local` is there without"),
         },
     ));
-    Some(settings)
+    Some((settings, true))
 }
 
-fn look_at(context: &Context<'_>, settings: &Settings, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+fn look_at(
+    context: &Context<'_>,
+    settings: &Settings,
+    is_right: bool,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Failure> {
     let runtime = runtime()?;
     runtime.block_on(async {
-        findings.extend(state::look_at(settings).await);
-        findings.push(key(settings));
+        if is_right {
+            findings.extend(state::look_at(settings).await);
+            findings.push(key(settings));
+        } else {
+            // Without its values the configuration may mean another state than it would with them.
+            findings.push(Finding::warn(
+                "state and state key",
+                "they were not looked at: what the configuration says of them may be missing",
+                "correct the configuration, and ask again",
+            ));
+        }
         let asked = settings.environment.as_deref();
         let names = settings.configuration.environment_names();
         for name in asked.map_or(names, |name| vec![name]) {
