@@ -85,7 +85,13 @@ pub(super) fn describe(
 
 /// What an operator or a function cannot do with the types that it was given.
 fn mismatch(function: &str, types: &[String]) -> Failure {
-    let names: Vec<&str> = types.iter().map(|ty| type_name(ty)).collect();
+    let has = |name: &str| types.iter().any(|ty| ty == name);
+    let is_mixed = has("int") && has("uint");
+    let name = |ty: &'_ String| match ty.as_str() {
+        "int" if is_mixed => "a signed whole number".to_owned(),
+        ty => type_name(ty).to_owned(),
+    };
+    let names: Vec<String> = types.iter().map(name).collect();
     let sign = function.trim_matches('_').trim_start_matches('@');
     let sign = match sign {
         "add" => "+",
@@ -100,7 +106,9 @@ fn mismatch(function: &str, types: &[String]) -> Failure {
         _ => format!("`{sign}` cannot be used with {}", names.join(", ")),
     };
     let failure = Failure::new(message);
-    let has = |name: &str| types.iter().any(|ty| ty == name);
+    if is_mixed {
+        return failure.hint("`int(…)` makes an unsigned whole number a signed one, as plain numbers are");
+    }
     if has("int") && (has("double") || has("float")) {
         return failure.hint("`double(…)` makes a whole number a decimal one, `int(…)` the reverse");
     }
@@ -114,7 +122,8 @@ fn mismatch(function: &str, types: &[String]) -> Failure {
 fn type_name(name: &str) -> &str {
     match name {
         "string" => "text",
-        "int" | "uint" => "a whole number",
+        "int" => "a whole number",
+        "uint" => "an unsigned whole number",
         "double" | "float" => "a decimal number",
         "bool" => "true/false",
         "list" => "a list",

@@ -116,6 +116,10 @@ fn errors_say_what_is_wrong_and_what_to_do() {
                 "(a.t",
                 "error: the expression ends too early; an operator lacks its right side, or a bracket is not closed",
             ),
+            (
+                "uint(1) + 1",
+                "error: `+` cannot be used with an unsigned whole number and a signed whole number; `int(…)` makes an unsigned whole number a signed one, as plain numbers are",
+            ),
             ("a b", "error: unexpected `b`"),
             ("var.x", "error: `var` is a word that CEL keeps for itself; variables are read as `vars.NAME`"),
             ("Foo{a: 1}", "error: `Foo{…}` is no value; a map is written `{\"key\": value}`"),
