@@ -17,6 +17,7 @@ use terrace_engine::diagnostic::{Diagnostic, Label, Location};
 use terrace_engine::plan::Note;
 use terrace_engine::source::{SourceId, Sources, Span};
 use terrace_provider::Severity;
+use textwrap::{WordSeparator, WordSplitter};
 
 /// The most reports that are shown: who has more mistakes mends these first.
 const LIMIT: usize = 50;
@@ -46,6 +47,10 @@ fn render(diagnostic: &Diagnostic, texts: &mut Texts<'_>, theme: GraphicalTheme,
         .with_width(width.max(NARROWEST))
         .with_context_lines(0)
         .with_links(false)
+        // At blanks only: an option or a name that is broken at its hyphens cannot be copied.
+        .with_word_separator(WordSeparator::AsciiSpace)
+        .with_word_splitter(WordSplitter::NoHyphenation)
+        .with_break_words(false)
         .without_syntax_highlighting();
     let mut rendered = String::new();
     match handler.render_report(&mut rendered, &Report::new(diagnostic, texts)) {

@@ -356,8 +356,8 @@ fn two_blueprints_that_match_equally_are_named_with_their_files() {
     --- stderr
     ambiguous_blueprint
 
-      × two blueprints match the component `databricks-workload` equally well: `blueprints/one.yaml` and `blueprints/
-      │ two.yaml`
+      × two blueprints match the component `databricks-workload` equally well: `blueprints/one.yaml` and
+      │ `blueprints/two.yaml`
         ╭─[data-product.yaml:62:9]
      62 │     id: urn:dmb:cmp:distribution:network-status:0:databricks-workload
         ·         ─────────────────────────────────────────────────────────────

@@ -76,3 +76,14 @@ fn a_whole_block_is_shown_by_its_first_line() {
     let shown = shown(&Diagnostic::error("bad", "this list is wrong").at(Span::new(id, 12, TEXT.len())), &sources);
     assert!(shown.contains("resources:") && !shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn options_and_names_are_broken_at_blanks_only() {
+    let urn = "urn:dmb:utm:note-templat-of-a-name-that-is-longer-than-a-line:0.0.0";
+    let hint = "make a key with `terrace init --state-key`, or pass `--plaintext-secrets` to store it in the clear";
+    let diagnostic = Diagnostic::error("x", format!("no blueprint is made for the template `{urn}`")).hint(hint);
+    let shown = shown(&diagnostic, &Sources::default());
+    for word in [urn, "--state-key", "--plaintext-secrets"] {
+        assert!(shown.contains(word), "{shown}");
+    }
+}
