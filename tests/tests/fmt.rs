@@ -30,7 +30,7 @@ fn a_file_is_laid_out_and_says_what_it_said() {
     # what this is
     apiVersion: terrace.dev/v1
     kind: Stack
-    metadata: {name: demo} # its name
+    metadata: {name: demo}   # its name
 
     variables: {size: {type: int, default: 3}}
     resources:
@@ -41,7 +41,7 @@ fn a_file_is_laid_out_and_says_what_it_said() {
           content: |
             two   blanks
             # no comment
-          mode: "0600" # only for me
+          mode: "0600"   # only for me
     "#);
     assert_eq!(project.run(["plan", "stack.yaml"]).done().stdout, before);
     assert_eq!(project.run(["fmt"]).done().stdout, "", "the layout does not settle");
@@ -122,4 +122,22 @@ fn what_terrace_writes_is_laid_out() {
     }
     project.run(["blueprints", "new", "report"]).done();
     snapshot!(project.run(["fmt", "--check", "-r"]), @"exit: 0");
+}
+
+#[test]
+fn comments_below_each_other_stay_so() {
+    let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}   # its name\noutputs:\n  \
+                one: 1            # the first\n  other: \"a  # b\"   # no comment, and one\n  last: 'x'         # re-quoted\n";
+    let project = Project::new();
+    project.write("stack.yaml", text);
+    project.run(["fmt", "stack.yaml"]).done();
+    assert_eq!(project.read("stack.yaml"), text.replace("'x'", "\"x\""));
+    assert_eq!(project.run(["fmt"]).done().stdout, "", "the layout does not settle");
+}
+
+#[test]
+fn the_examples_are_laid_out() {
+    let project = Project::new();
+    let examples = repository().join("examples");
+    assert_eq!(project.run(["fmt", "--check", "-r", examples.to_str().unwrap()]).done().stdout, "");
 }

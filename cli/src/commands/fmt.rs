@@ -116,7 +116,7 @@ fn laid_out(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusa
     if text.lines().any(|line| line.len() - line.trim_start_matches(' ').len() > DEEPEST) {
         return Err(refused(&format!("a line begins more than {DEEPEST} columns in")));
     }
-    let new = format_text(&text, &options()).map_err(|error| refused(&error.to_string()))?;
+    let new = in_layout(&text).map_err(|error| refused(&error))?;
     if new == text {
         return Ok(None);
     }
@@ -124,10 +124,41 @@ fn laid_out(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusa
     if again.map(|again| again.to_value()) != Some(node.to_value()) || letters(&new).ne(letters(&text)) {
         return Err(refused("it would say something else then"));
     }
-    if format_text(&new, &options()).ok().as_ref() != Some(&new) {
+    if in_layout(&new).ok().as_ref() != Some(&new) {
         return Err(refused("its layout would not settle"));
     }
     Ok(Some(new))
+}
+
+/// The text in the one layout.
+fn in_layout(text: &str) -> Result<String, String> {
+    format_text(text, &options()).map(|new| with_columns(text, &new)).map_err(|error| error.to_string())
+}
+
+/// Comments behind values stay as far away from them as they were: people write them below each other.
+fn with_columns(text: &str, new: &str) -> String {
+    let mut apart = text.lines().filter_map(apart).peekable();
+    let mut kept = String::with_capacity(text.len());
+    for line in new.lines() {
+        let behind = |(_, comment): &(usize, &str)| line.strip_suffix(comment).is_some_and(|it| it.ends_with(' '));
+        match apart.next_if(behind) {
+            Some((blanks, comment)) => {
+                kept.push_str(line.strip_suffix(comment).unwrap_or(line).trim_end_matches(' '));
+                kept.extend(std::iter::repeat_n(' ', blanks));
+                kept.push_str(comment);
+            }
+            None => kept.push_str(line),
+        }
+        kept.push('\n');
+    }
+    kept
+}
+
+/// How many blanks stand before the comment of a line that has a value and more than one; and the comment.
+fn apart(line: &str) -> Option<(usize, &str)> {
+    let (before, comment) = line.split_at_checked(line.rfind("  #")? + 2)?;
+    let value = before.trim_end_matches(' ');
+    (!value.is_empty()).then_some((before.len() - value.len(), comment.trim_end()))
 }
 
 fn options() -> FormatOptions {
