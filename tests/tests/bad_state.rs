@@ -144,3 +144,18 @@ fn a_sealed_state_without_its_key_is_not_planned_on() {
     hint: sensitive values are sealed with the state key: give it in `TERRACE_STATE_KEY`, or in `encryption:` of terrace.yaml; older keys stand in `encryption.previous`
     ");
 }
+
+#[test]
+fn a_key_that_is_none_is_told_with_where_it_comes_from() {
+    let project = Project::with_stack("resources: []\n");
+    let told = |encryption: &str| {
+        project.write("terrace.yaml", format!("encryption: {encryption}\n"));
+        project.run(["plan", "stack.yaml"]).with_code(1).stderr
+    };
+    project.write("key", "AAAA\n");
+    let key = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
+    assert!(told("{key: no key}").contains("`encryption.key` of terrace.yaml: a state key is the base64 of 32 bytes"));
+    assert!(told("{keyFile: key}").contains("key`: a state key is the base64 of 32 bytes; this one has 3 bytes"));
+    assert!(told("{keyCommand: [echo, AAAA]}").contains("what `echo AAAA` printed: a state key"));
+    assert!(told(&format!("{{key: {key}, previous: [no]}}")).contains("`encryption.previous` of terrace.yaml"));
+}

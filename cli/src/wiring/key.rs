@@ -14,15 +14,31 @@ use terrace_engine::seal::Seal;
 pub(super) fn seal(settings: &Settings, is_plaintext_allowed: bool) -> Result<Seal, Failure> {
     let encryption = &settings.configuration.encryption;
     let current = match (&settings.state_key, &encryption.current) {
-        (Some(key), _) => Some(key.clone()),
-        (None, Some(source)) => Some(read(source)?),
-        (None, None) => None,
+        (Some(key), _) => checked(key.clone(), "the variable `TERRACE_STATE_KEY`")?,
+        (None, Some(source)) => checked(read(source)?, &origin(source, "key"))?,
+        (None, None) => return Ok(Seal::without_key(is_plaintext_allowed)),
     };
-    let Some(current) = current else { return Ok(Seal::without_key(is_plaintext_allowed)) };
+    let read = |source: &KeySource| checked(read(source)?, &origin(source, "previous"));
     let previous = encryption.previous.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let previous: Vec<&str> = previous.iter().map(String::as_str).collect();
-    Seal::with_key(&current, &previous)
-        .map_err(|error| Failure::new(error.to_string()).hint("`terrace init --state-key` makes a key"))
+    Seal::with_key(&current, &previous).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// The key, when it is one.
+fn checked(key: String, origin: &str) -> Result<String, Failure> {
+    match Seal::with_key(&key, &[]) {
+        Ok(_) => Ok(key),
+        Err(error) => Err(Failure::new(format!("{origin}: {error}")).hint("`terrace init --state-key` makes a key")),
+    }
+}
+
+/// Where a key comes from, in words.
+fn origin(source: &KeySource, field: &str) -> String {
+    match source {
+        KeySource::Key(_) => format!("`encryption.{field}` of terrace.yaml"),
+        KeySource::File(path) => format!("the file `{}`", path.display()),
+        KeySource::Command(words) => format!("what `{}` printed", words.join(" ")),
+    }
 }
 
 fn read(source: &KeySource) -> Result<String, Failure> {
