@@ -44,6 +44,17 @@ pub(crate) fn elsewhere(command: &str) -> Option<Failure> {
     Some(Failure::new(format!("there is no command `{command}`")).hint(*hint))
 }
 
+/// `terrace help --help` is `terrace help`, which the parser does not know.
+pub(crate) fn without_help_of_help(arguments: &[OsString]) -> &[OsString] {
+    let is_help = |word: &OsString| word == "--help" || word == "-h";
+    match arguments {
+        [head @ .., command, last] if head.len() == 1 && command == "help" && is_help(last) => {
+            arguments.get(..2).unwrap_or(arguments)
+        }
+        _ => arguments,
+    }
+}
+
 /// What to say of a command line in which a long option has one dash, or is one of terraform's.
 pub(crate) fn correction(arguments: &[OsString]) -> Option<Failure> {
     let known = long_options();

@@ -66,6 +66,7 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
         Ui::plain().fail(&correction);
         return Err(Exit::Error);
     }
+    let arguments = argv::without_help_of_help(arguments);
     args::CommandLine::try_parse_from(arguments).map_err(|error| {
         if let Some(ContextValue::String(command)) = error.get(ContextKind::InvalidSubcommand)
             && let Some(answer) = argv::elsewhere(command)

@@ -191,3 +191,12 @@ fn destroying_says_what_it_takes_and_a_saved_plan_is_applied() {
     ");
     project.run(["apply", "gone.plan"]).done().says("1 destroyed");
 }
+
+#[test]
+fn help_has_help() {
+    let project = Project::new();
+    let help = project.run(["help"]).done().stdout;
+    for words in [["help", "--help"], ["help", "-h"]] {
+        assert_eq!(project.run(words).done().stdout, help);
+    }
+}
