@@ -25,8 +25,8 @@ fn a_change_of_what_is_sent_and_never_stored_is_told_once() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
       ~ local_command.login   secretEnvironment changed
-          ~ output = (sensitive value) (known after apply)
-          ~ id     = (sensitive value) (known after apply)
+          ~ output = (sensitive value) → (known after apply)
+          ~ id     = (sensitive value) → (known after apply)
           (3 unchanged attributes hidden)
           ~ secretEnvironment = (sensitive, changed)
 
@@ -48,8 +48,8 @@ fn what_is_sent_and_never_stored_is_no_addition_when_something_else_changes() {
 
       ~ local_command.login   input changed
           ~ input  = 1 → 2
-          ~ output = (sensitive value) (known after apply)
-          ~ id     = (sensitive value) (known after apply)
+          ~ output = (sensitive value) → (known after apply)
+          ~ id     = (sensitive value) → (known after apply)
           (2 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.

@@ -120,8 +120,8 @@ fn a_changed_secret_is_a_change_that_tells_neither() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
       -/+ local_command.login    must be replaced: secretEnvironment (sensitive, changed)
-          ~ output = (sensitive value) (known after apply)
-          ~ id     = (sensitive value) (known after apply)
+          ~ output = (sensitive value) → (known after apply)
+          ~ id     = (sensitive value) → (known after apply)
           (1 unchanged attribute hidden)
           ~ secretEnvironment = (sensitive, changed)  # forces replacement
       ~ local_file.credentials   content, sha256, size changed
@@ -131,7 +131,7 @@ fn a_changed_secret_is_a_change_that_tells_neither() {
           (5 unchanged attributes hidden)
       ~ local_value.copy         input changed
           ~ input  = (sensitive, changed)
-          ~ output = (sensitive value) (known after apply)
+          ~ output = (sensitive value) → (known after apply)
           (1 unchanged attribute hidden)
 
       outputs

@@ -198,7 +198,7 @@ impl<'a> Writing<'a> {
         let mark = pair.mark();
         if pair.is_sensitive() {
             let text = match (mark, pair.after) {
-                (Mark::Change, Some(after)) if after.is_unknown() => format!("{SENSITIVE} {UNKNOWN}"),
+                (Mark::Change, Some(after)) if after.is_unknown() => format!("{SENSITIVE} → {UNKNOWN}"),
                 (Mark::Change, _) => SENSITIVE_CHANGED.to_owned(),
                 _ => SENSITIVE.to_owned(),
             };
