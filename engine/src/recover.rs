@@ -14,6 +14,7 @@ use crate::plan::contract::result_agrees_with_plan;
 use crate::plan::{Prior, row_stack};
 use crate::record;
 use crate::registry::Registry;
+use crate::render::text::counted;
 use crate::seal::Seal;
 use crate::store::{
     Intent, NewOperation, OpenIntent, OperationStatus, Record, Selection, StateStore, StepAction, StepResult,
@@ -221,7 +222,7 @@ impl Recovery<'_> {
             }
             let in_doubt = recovered.iter().filter(|step| step.is_in_doubt).count();
             let status = if in_doubt == 0 { OperationStatus::Completed } else { OperationStatus::Failed };
-            let summary = format!("{} steps looked into, {in_doubt} in doubt", recovered.len());
+            let summary = format!("{} looked into, {in_doubt} in doubt", counted(recovered.len(), "steps"));
             let mut records = self.endings(closed).await?;
             records.push(Record::End { operation, status, summary });
             held.commit(&records).await

@@ -17,7 +17,7 @@ mod line;
 pub mod markdown;
 mod paint;
 pub mod stream;
-mod text;
+pub(crate) mod text;
 mod text_diff;
 mod totals;
 mod value;
