@@ -156,7 +156,15 @@ impl From<WireError> for Failure {
 
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
-        let message = std::iter::once(error.to_string()).chain(error.problems).collect::<Vec<_>>().join("\n");
+        let told = error.to_string();
+        // A problem that the error ends with is told once.
+        let is_told = error
+            .problems
+            .as_slice()
+            .first()
+            .is_some_and(|only| error.problems.len() == 1 && told.ends_with(only.as_str()));
+        let problems = error.problems.into_iter().filter(|_| !is_told);
+        let message = std::iter::once(told).chain(problems).collect::<Vec<_>>().join("\n");
         error.solutions.into_iter().fold(Self::new(message), Self::hint)
     }
 }

@@ -257,7 +257,12 @@ impl Run<'_> {
     fn tell_failures(&self, report: &Report) {
         for failed in &report.failed {
             let mut text = format!("{}:{}: {}", failed.stack, failed.address, failed.error);
-            failed.problems.iter().for_each(|problem| append(&mut text, &format!("\n  {problem}")));
+            // A problem that the error ends with is told once.
+            let problems = match failed.problems.as_slice() {
+                [only] if failed.error.ends_with(only.as_str()) => &[],
+                problems => problems,
+            };
+            problems.iter().for_each(|problem| append(&mut text, &format!("\n  {problem}")));
             let failure = failed
                 .solutions
                 .iter()
