@@ -6,13 +6,14 @@ use crate::failure::{Exit, Failure};
 use crate::planning::{Removal, command, compile};
 use crate::presentation;
 use crate::report::{report, with_failure};
+use crate::version::VERSION;
 use crate::wiring::{World, store};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::{Plan, file};
-use terrace_engine::render::json::FORMAT_VERSION;
+use terrace_engine::render::json::errored;
 use terrace_engine::source::Sources;
 use terrace_state::Access;
 
@@ -34,7 +35,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Res
         Ok(planned) => show(context, arguments, &planned),
         Err(failure) => {
             if format(arguments) == PlanFormat::Json {
-                context.ui.print_json(&errored(context, &failure))?;
+                context.ui.print_json(&errored(VERSION, with_failure(context.ui, &failure)))?;
             }
             Err(failure)
         }
@@ -43,14 +44,6 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Res
 
 fn format(arguments: &PlanArguments) -> PlanFormat {
     if arguments.json { PlanFormat::Json } else { arguments.format }
-}
-
-/// What programs read where there is no plan.
-fn errored(context: &Context<'_>, failure: &Failure) -> serde_json::Value {
-    serde_json::json!({
-        "format_version": FORMAT_VERSION, "errored": true, "applyable": false,
-        "diagnostics": with_failure(context.ui, failure),
-    })
 }
 
 async fn planned(context: &Context<'_>, arguments: &PlanArguments) -> Result<Planned, Failure> {

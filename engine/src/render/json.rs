@@ -66,6 +66,20 @@ pub fn plan(plan: &Plan, digest: &str) -> Json {
     })
 }
 
+/// What stands where a plan would, when there is none: `diagnostics` says why.
+#[must_use]
+pub fn errored(terrace_version: &str, diagnostics: Json) -> Json {
+    json!({
+        "format_version": FORMAT_VERSION,
+        "terraform_version": TERRAFORM_VERSION,
+        "terrace_version": terrace_version,
+        "applyable": false,
+        "complete": false,
+        "errored": true,
+        "diagnostics": diagnostics,
+    })
+}
+
 /// True when there is something to do and apply would do it.
 fn is_applyable(plan: &Plan) -> bool {
     plan.has_changes() && !plan.is_errored && plan.refused_data_loss().next().is_none()

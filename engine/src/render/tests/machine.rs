@@ -49,6 +49,16 @@ fn plan_json_is_as_its_schema_says() {
 }
 
 #[test]
+fn what_stands_where_there_is_no_plan_is_as_the_schema_says() {
+    let wrong = value!([{ "severity": "error", "code": "x", "message": "there is no file" }]);
+    let errored = json::errored("0.1.0", wrong);
+    assert_valid(PLAN, &errored);
+    // Neither a plan nor an error is nothing.
+    let schema = serde_json::from_str(PLAN).unwrap();
+    assert!(!jsonschema::draft202012::is_valid(&schema, &value!({ "format_version": "1.2", "errored": false })));
+}
+
+#[test]
 fn readers_of_plans_find_what_they_look_for() {
     let told = told(&everything());
     // terraform-json refuses other versions; readers parse the other one as semantic.
