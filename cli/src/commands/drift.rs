@@ -8,11 +8,13 @@ use crate::presentation;
 use crate::report::report;
 use crate::stacks;
 use crate::wiring::{World, store};
-use terrace_engine::diagnostic::has_errors;
+use std::collections::BTreeSet;
+use terrace_engine::diagnostic::{did_you_mean, has_errors};
 use terrace_engine::drift::{detect, ignoring};
 use terrace_engine::plan::compute::Options;
 use terrace_engine::source::Sources;
 use terrace_engine::store::Selection;
+use terrace_provider::Path;
 use terrace_state::Access;
 
 /// Looks for drift.
@@ -34,6 +36,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         let stacks = named.stacks(store.as_ref()).await?;
         (named.settings, named.world, store, stacks)
     };
+    check_ignored(&arguments.ignore, &world)?;
     tracing::debug!(state = %settings.state, stacks = stacks.len(), "looking for drift");
     let (options, sources) = (Options::default(), Sources::default());
     let planner = planner(store.as_ref(), &world, &sources, &options);
@@ -55,4 +58,15 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         return Err(Failure::new(format!("{what} cannot be told: not everything could be read")));
     }
     Ok(if items.is_empty() { Exit::Done } else { Exit::Changes })
+}
+
+/// A path that begins with no attribute of any type would be ignored itself.
+fn check_ignored(ignored: &[Path], world: &World) -> Result<(), Failure> {
+    let types = world.registry.schemas().flat_map(|schema| &schema.resources);
+    let known: BTreeSet<&str> = types.flat_map(|ty| &ty.attributes.0).map(|attribute| attribute.name).collect();
+    let unknown = |path: &&Path| path.first_key().is_none_or(|name| !known.contains(name));
+    let Some(path) = ignored.iter().find(unknown) else { return Ok(()) };
+    let failure = Failure::new(format!("--ignore: no resource type has the attribute `{path}`"));
+    let first = path.first_key().unwrap_or_default();
+    Err(did_you_mean(first, known).into_iter().fold(failure, Failure::hint))
 }
