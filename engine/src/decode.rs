@@ -139,6 +139,13 @@ impl<'n, 'd> Fields<'n, 'd> {
 
     /// Reports every field that was not asked for.
     pub fn finish(self) {
+        // A field may be asked for twice, once for each form that it can have.
+        let mut known: Vec<&str> = Vec::new();
+        for name in &self.asked {
+            if !known.contains(name) {
+                known.push(name);
+            }
+        }
         for entry in self.entries {
             let name = entry.key.as_str();
             if self.asked.contains(&name) {
@@ -149,7 +156,7 @@ impl<'n, 'd> Fields<'n, 'd> {
                     .hint(format!("remove `{name}`"))
             } else {
                 Diagnostic::error("unknown_field", format!("{} has no field `{name}`", self.what))
-                    .hint(format!("the fields are {}", listed(self.asked.iter().copied())))
+                    .hint(format!("the fields are {}", listed(known.iter().copied())))
                     .maybe_hint(did_you_mean(name, self.asked.iter().copied()))
             };
             self.diagnostics.push(diagnostic.at(entry.key_span));

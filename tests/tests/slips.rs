@@ -200,3 +200,49 @@ fn help_has_help() {
         assert_eq!(project.run(words).done().stdout, help);
     }
 }
+
+#[test]
+fn what_drift_is_to_ignore_is_an_attribute() {
+    let project = Project::with_stack(STACK);
+    project.apply().done();
+    project.write("out/a", "another");
+    project.run(["drift", "stack.yaml", "--ignore", "content", "--ignore", "sha256", "--ignore", "size"]).done();
+    snapshot!(project.run(["drift", "stack.yaml", "--ignore", "contnt"]), @"
+    exit: 1
+    --- stderr
+    error: --ignore: no resource type has the attribute `contnt`
+
+    hint: did you mean `content`?
+    ");
+    project.run(["drift", "stack.yaml", "--ignore", "bogus"]).with_code(1).says("no resource type has");
+}
+
+#[test]
+fn a_target_of_a_stack_that_is_not_planned_is_told_with_those_that_are() {
+    let project = Project::with_stack(STACK);
+    project.write(
+        "second.yaml",
+        project.read("stack.yaml").replace("name: demo", "name: second").replace("out/a", "out/b"),
+    );
+    project.run(["apply", ".", "--auto-approve"]).done();
+    snapshot!(project.run(["plan", "stack.yaml", "--target", "second@local:local_file.a", "-q"]), @"
+    exit: 1
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    Planning failed: there are errors, and nothing that could be planned changes.
+    --- stderr
+    unknown_resource
+
+      × `--target second@local:local_file.a`: the plan is not about the stack `second@local`
+      help: it is about `demo@local`
+    ");
+    let told = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
+    told.says("`--target second@local:local_file.b` names no resource").says("did you mean `local_file.a`?");
+}
+
+#[test]
+fn a_field_is_listed_once() {
+    let project = Project::with_stack("resources: []\nimports: [{to: local_file.a, id: a, extra: x}]\n");
+    project.run(["validate", "stack.yaml"]).with_code(1).says("the fields are `to` or `id`");
+}

@@ -2,7 +2,7 @@
 
 use super::compute::Planner;
 use super::{Change, StackPlan};
-use crate::address::{Address, StackId};
+use crate::address::{Address, SHARED, StackId};
 use crate::compile::CompiledStack;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::selector::{Selector, is_same_block};
@@ -17,6 +17,8 @@ pub(crate) struct Named {
     with_instances: BTreeSet<(StackId, Address)>,
     /// Single resources and instances.
     known: BTreeSet<(StackId, Address)>,
+    /// The stacks that are planned.
+    stacks: BTreeSet<StackId>,
 }
 
 impl Named {
@@ -27,6 +29,7 @@ impl Named {
     }
 
     pub(crate) fn declare(&mut self, compiled: &CompiledStack) {
+        self.stacks.insert(compiled.stack.clone());
         // What moved away some time ago has no row any more, and is still one of the names of it.
         for moved in compiled.transitions.moves.iter() {
             if let Selector::Resource(address) = &moved.from.value {
@@ -54,6 +57,7 @@ impl Named {
     }
 
     pub(crate) fn plan(&mut self, plan: &StackPlan) {
+        self.stacks.insert(plan.stack.clone());
         let of = |change: &Change| (change.stack(&plan.stack), change.address.clone());
         self.known.extend(plan.changes.iter().map(of));
     }
@@ -63,14 +67,14 @@ impl Named {
         let options = planner.options;
         for (stack, target) in &options.targets {
             if !self.declares(stack.as_ref(), target) && !self.has(stack.as_ref(), target) {
-                diagnostics.push(self.unknown("--target", &target.to_string()));
+                diagnostics.push(self.unknown("--target", stack.as_ref(), &target.to_string()));
             }
         }
         for (stack, exclude) in &options.excludes {
             let is_instance =
                 matches!(exclude, Selector::Resource(address) if self.is_instance(stack.as_ref(), address));
             if !is_instance && !self.declares(stack.as_ref(), exclude) && !self.has(stack.as_ref(), exclude) {
-                diagnostics.push(self.unknown("--exclude", &exclude.to_string()));
+                diagnostics.push(self.unknown("--exclude", stack.as_ref(), &exclude.to_string()));
             }
         }
         for (stack, address) in &options.replace {
@@ -85,7 +89,7 @@ impl Named {
                 let message = format!("`--replace {address}` names all instances of a resource");
                 diagnostics.push(Diagnostic::error("replace_without_key", message).hint(hint));
             } else if !self.known.iter().any(|(of, known)| is_here(of) && known == address) {
-                diagnostics.push(self.unknown("--replace", &address.to_string()));
+                diagnostics.push(self.unknown("--replace", stack.as_ref(), &address.to_string()));
             }
         }
         if !(options.targets.is_empty() && options.excludes.is_empty()) {
@@ -112,15 +116,22 @@ impl Named {
         self.known.iter().any(is_covered)
     }
 
-    fn unknown(&self, option: &str, name: &str) -> Diagnostic {
-        let names: BTreeSet<String> =
-            self.known.iter().chain(&self.blocks).map(|(_, address)| address.to_string()).collect();
+    fn unknown(&self, option: &str, stack: Option<&StackId>, name: &str) -> Diagnostic {
+        let shown = stack.map_or_else(|| name.to_owned(), |stack| format!("{stack}:{name}"));
+        if let Some(stack) = stack.filter(|stack| stack.name != SHARED && !self.stacks.contains(stack)) {
+            let planned: Vec<String> = self.stacks.iter().map(|stack| format!("`{stack}`")).collect();
+            let message = format!("`{option} {shown}`: the plan is not about the stack `{stack}`");
+            return Diagnostic::error("unknown_resource", message).hint(format!("it is about {}", planned.join(", ")));
+        }
+        let is_here = |of: &StackId| stack.is_none_or(|stack| stack == of);
+        let all = self.known.iter().chain(&self.blocks).filter(|(of, _)| is_here(of));
+        let names: BTreeSet<String> = all.map(|(_, address)| address.to_string()).collect();
         let listed: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
         let hint = match listed.is_empty() {
             true => "there are no resources".to_owned(),
             false => format!("there are {}{}", listed.join(", "), if names.len() > 5 { ", …" } else { "" }),
         };
-        Diagnostic::error("unknown_resource", format!("`{option} {name}` names no resource"))
+        Diagnostic::error("unknown_resource", format!("`{option} {shown}` names no resource"))
             .hint(hint)
             .maybe_hint(did_you_mean(name, names.iter().map(String::as_str)))
     }
