@@ -103,7 +103,7 @@ fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> 
             Command::Output(arguments) => output::run(context, &arguments).await,
             Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
             Command::State(command) => state::run(context, command, &signals).await,
-            Command::Operations(arguments) => operations::run(context, arguments.command()).await,
+            Command::Operations(arguments) => operations::run(context, arguments.command(), &signals).await,
             Command::Leases(arguments) => leases::run(context, arguments.command()).await,
             Command::Import(arguments) => import::run(context, &arguments, &signals).await,
             Command::Taint(arguments) => state::mark(context, &signals, &arguments.address, Mark::Tainted).await,

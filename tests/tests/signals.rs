@@ -26,6 +26,28 @@ fn open_gate(project: &Project) {
 }
 
 #[test]
+fn the_log_of_a_running_operation_is_followed_until_it_ends() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_command, name: slow, config: {create: [sh, -c, 'while [ ! -e go ]; do sleep 0.05; done; echo {}']}}\n",
+    );
+    let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
+    let operation = || {
+        let listed = project.run(["operations", "list"]).stdout;
+        listed.split_whitespace().next().map(str::to_owned)
+    };
+    until("the operation begins", || {
+        operation().is_some_and(|id| project.run(["operations", "logs", &id]).stdout.contains("create started"))
+    });
+    let id = operation().unwrap();
+    let follow = project.start(project.command(["operations", "logs", "-f", &id]));
+    project.write("go", "");
+    apply.finish().done();
+    let told = follow.finish().done();
+    told.says("create started").says("create done").says("completed: 1 done");
+    assert_eq!(told.stdout.matches("create started").count(), 1, "{told}");
+}
+
+#[test]
 fn one_interrupt_waits_for_what_runs_records_it_and_exits_with_130() {
     for stop in [Running::interrupt, Running::terminate, Running::hang_up] {
         let (project, running) = started();

@@ -199,5 +199,8 @@ pub enum OperationsCommand {
     Logs {
         /// Its id, or how it begins
         operation: String,
+        /// Go on until it ends
+        #[arg(long, short)]
+        follow: bool,
     },
 }

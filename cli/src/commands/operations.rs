@@ -1,13 +1,16 @@
 //! `terrace operations`: what was done.
 
+mod logs;
+
 use super::Context;
 use crate::args::OperationsCommand;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
+use crate::signals::Signals;
 use crate::wiring::store;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow};
+use terrace_engine::store::{OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -15,12 +18,12 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// When the state cannot be read, or there is no such operation.
-pub(super) async fn run(context: &Context<'_>, command: OperationsCommand) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, command: OperationsCommand, signals: &Signals) -> Result<Exit, Failure> {
     match command {
         OperationsCommand::List { limit, format } => list(context, limit, format.is_json()).await,
         OperationsCommand::Show { operation, format } => show(context, &operation, format.is_json()).await,
         OperationsCommand::Cancel { operation } => cancel(context, &operation).await,
-        OperationsCommand::Logs { operation } => logs(context, &operation).await,
+        OperationsCommand::Logs { operation, follow } => logs::run(context, &operation, follow, signals).await,
     }
 }
 
@@ -74,63 +77,6 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
     }
     context.ui.print(&format!("operation {id} is asked to stop: it ends what it has begun\n"))?;
     Ok(Exit::Done)
-}
-
-/// Tells an operation as it went: its steps as the journal has them, and what providers said meanwhile.
-async fn logs(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
-    let settings = context.settings(None)?;
-    let store = store(&settings, Access::ReadOnly).await?;
-    let id = find(store.as_ref(), word).await?;
-    let (operation, steps) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
-    let mut lines = timeline(&operation, &steps);
-    lines.extend(store.logs(id).await?);
-    // One transaction has one time: what ended in it made room for what it started.
-    lines.sort_by_key(|line| (line.at, line.message.ends_with(STARTED)));
-    context.ui.print(&lines.iter().map(log_line).collect::<String>())?;
-    Ok(Exit::Done)
-}
-
-/// How the line of a step that begins ends.
-const STARTED: &str = " started";
-
-/// The lines that the journal itself tells.
-fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
-    let line = |at: Timestamp, level: &str, message: String| LogLine {
-        at,
-        level: level.to_owned(),
-        phase: operation.kind.to_string(),
-        message,
-    };
-    let started = line(operation.started_at, "INFO", format!("started by {}", operation.actor));
-    let mut lines = vec![started];
-    for step in steps {
-        let what = format!("{}:{} {}", step.stack, step.address, word(step.action));
-        match step.ended_at {
-            // A step that calls nothing is opened and closed at once.
-            Some(ended) if ended == step.started_at => {
-                lines.push(line(ended, level(step), format!("{what} {}", result(step))))
-            }
-            ended => {
-                lines.push(line(step.started_at, "INFO", format!("{what}{STARTED}")));
-                lines.extend(ended.map(|at| line(at, level(step), format!("{what} {}", result(step)))));
-            }
-        }
-    }
-    let summary = if operation.summary.is_empty() { String::new() } else { format!(": {}", operation.summary) };
-    lines.extend(operation.ended_at.map(|at| line(at, "INFO", format!("{}{summary}", status(operation)))));
-    lines
-}
-
-const fn level(step: &StepRow) -> &'static str {
-    match step.result {
-        Some(StepResult::Failed(_)) => "ERROR",
-        Some(StepResult::Recovered(_)) => "WARNING",
-        Some(StepResult::Done) | None => "INFO",
-    }
-}
-
-fn log_line(line: &LogLine) -> String {
-    format!("{:.6} {:7} {}: {}\n", line.at, line.level, line.phase, harmless(&line.message))
 }
 
 /// The operation of an id, or of how one id begins.

@@ -1,0 +1,142 @@
+//! `terrace operations logs`: an operation as it went, and goes on.
+
+use super::{find, result, status, unknown, word};
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::report::harmless;
+use crate::signals::Signals;
+use crate::wiring::store;
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::time::Duration;
+use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StateStore, StepResult, StepRow};
+use terrace_state::Access;
+use uuid::Uuid;
+
+/// How often a running operation is looked at.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// Tells an operation as it went: its steps as the journal has them, and what providers said meanwhile; when it is
+/// followed, until it ends.
+///
+/// # Errors
+/// When the state cannot be read, or there is no such operation.
+pub(super) async fn run(
+    context: &Context<'_>,
+    operation: &str,
+    is_followed: bool,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadOnly).await?;
+    let id = find(store.as_ref(), operation).await?;
+    let mut told = Told::default();
+    loop {
+        let (row, lines) = read(store.as_ref(), id).await?.ok_or_else(|| unknown(operation))?;
+        context.ui.print(&told.add(&lines))?;
+        if !is_followed || row.status != OperationStatus::Running {
+            return Ok(Exit::Done);
+        }
+        if row.is_abandoned {
+            return Err(Failure::new(format!("the process of operation `{id}` is gone"))
+                .hint("`terrace recover` finds out what became of its steps"));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            () = signals.cancel.cancelled() => return Ok(Exit::Interrupted),
+        }
+    }
+}
+
+/// An operation and what it told so far, in order.
+async fn read(store: &dyn StateStore, id: Uuid) -> Result<Option<(OperationRow, Vec<LogLine>)>, Failure> {
+    let Some((operation, steps)) = store.operation(id).await? else { return Ok(None) };
+    let mut lines = timeline(&operation, &steps);
+    // After the operation: nothing is missing of one that has ended.
+    lines.extend(store.logs(id).await?);
+    // One transaction has one time: what ended in it made room for what it started.
+    lines.sort_by_key(|line| (line.at, line.message.ends_with(STARTED)));
+    Ok(Some((operation, lines)))
+}
+
+/// What was told already, and how often.
+#[derive(Default)]
+struct Told(HashMap<String, usize>);
+
+impl Told {
+    /// The lines that are new.
+    fn add(&mut self, lines: &[LogLine]) -> String {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut new = String::new();
+        for line in lines.iter().map(log_line) {
+            let number = seen.entry(line.clone()).or_default();
+            *number += 1;
+            if *number > self.0.get(&line).copied().unwrap_or_default() {
+                new.push_str(&line);
+            }
+        }
+        self.0 = seen;
+        new
+    }
+}
+
+/// How the line of a step that begins ends.
+const STARTED: &str = " started";
+
+/// The lines that the journal itself tells.
+fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
+    let line = |at: Timestamp, level: &str, message: String| LogLine {
+        at,
+        level: level.to_owned(),
+        phase: operation.kind.to_string(),
+        message,
+    };
+    let started = line(operation.started_at, "INFO", format!("started by {}", operation.actor));
+    let mut lines = vec![started];
+    for step in steps {
+        let what = format!("{}:{} {}", step.stack, step.address, word(step.action));
+        match step.ended_at {
+            // A step that calls nothing is opened and closed at once.
+            Some(ended) if ended == step.started_at => {
+                lines.push(line(ended, level(step), format!("{what} {}", result(step))))
+            }
+            ended => {
+                lines.push(line(step.started_at, "INFO", format!("{what}{STARTED}")));
+                lines.extend(ended.map(|at| line(at, level(step), format!("{what} {}", result(step)))));
+            }
+        }
+    }
+    let summary = if operation.summary.is_empty() { String::new() } else { format!(": {}", operation.summary) };
+    lines.extend(operation.ended_at.map(|at| line(at, "INFO", format!("{}{summary}", status(operation)))));
+    lines
+}
+
+const fn level(step: &StepRow) -> &'static str {
+    match step.result {
+        Some(StepResult::Failed(_)) => "ERROR",
+        Some(StepResult::Recovered(_)) => "WARNING",
+        Some(StepResult::Done) | None => "INFO",
+    }
+}
+
+fn log_line(line: &LogLine) -> String {
+    format!("{:.6} {:7} {}: {}\n", line.at, line.level, line.phase, harmless(&line.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(second: i64, message: &str) -> LogLine {
+        let at = Timestamp::from_second(second).unwrap();
+        LogLine { at, level: "INFO".to_owned(), phase: "apply".to_owned(), message: message.to_owned() }
+    }
+
+    #[test]
+    fn a_line_is_told_once_for_each_time_that_it_was_said() {
+        let mut told = Told::default();
+        assert_eq!(told.add(&[said(1, "a"), said(1, "a")]).lines().count(), 2);
+        assert_eq!(told.add(&[said(1, "a"), said(1, "a"), said(1, "a"), said(2, "b")]).lines().count(), 2);
+        assert_eq!(told.add(&[said(1, "a"), said(1, "a"), said(1, "a"), said(2, "b")]), "");
+    }
+}
