@@ -2,8 +2,8 @@
 
 use crate::address::{Address, InstanceKey, StackId};
 use crate::deadline;
-use crate::diff::are_same;
 use crate::descriptor::stack::API_VERSION;
+use crate::diff::are_same;
 use crate::plan::compute::PlanFailure;
 use crate::record::{self, Memory, NewRow, open_attributes};
 use crate::seal::Seal;
