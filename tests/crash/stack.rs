@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 #[derive(Clone)]
 pub(crate) struct Stack {
     components: Vec<Component>,
+    /// The moves of all edits so far: from, to.
+    moves: Vec<(String, String)>,
 }
 
 #[derive(Clone)]
@@ -22,11 +24,15 @@ struct Component {
 #[derive(Clone)]
 struct Thing {
     number: usize,
+    /// How often it got another name.
+    renamed: usize,
     value: u32,
     instances: usize,
     /// The thing of the same component that it reads.
     reads: Option<usize>,
     has_update: bool,
+    /// Another value is another object, made before the old one goes.
+    creates_first: bool,
     /// Its calls take so many milliseconds.
     slow: Option<u32>,
 }
@@ -38,7 +44,7 @@ impl Stack {
             let things: Vec<Thing> = (0..rng.usize(1..=5)).map(|number| Thing::random(rng, number)).collect();
             Component { number, next: things.len(), things, is_after_the_one_before: rng.bool() }
         });
-        let mut stack = Self { components: components.collect() };
+        let mut stack = Self { components: components.collect(), moves: Vec::new() };
         stack.drop_idle_reads();
         stack
     }
@@ -52,6 +58,12 @@ impl Stack {
         for component in &mut stack.components {
             component.things.retain(|_| rng.u8(..5) != 0);
             for thing in &mut component.things {
+                if rng.u8(..5) == 0 {
+                    let old = thing.name();
+                    thing.renamed += 1;
+                    let address = |name: &str| format!("c{}/local_command.{name}", component.number);
+                    stack.moves.push((address(&old), address(&thing.name())));
+                }
                 match rng.u8(..4) {
                     0 => thing.value += 1,
                     // A single one stays single: another address for an object of the same key would be another thing.
@@ -86,8 +98,17 @@ impl Stack {
             let after = before.filter(|_| component.is_after_the_one_before).map(|number| format!("c{number}"));
             let _ = writeln!(text, "  c{}:\n    dependsOn: [{}]", component.number, after.unwrap_or_default());
             text.push_str(if component.things.is_empty() { "    resources: []\n" } else { "    resources:\n" });
-            component.things.iter().for_each(|thing| text.push_str(&thing.text(component.number)));
+            for thing in &component.things {
+                let read = component.things.iter().find(|other| Some(other.number) == thing.reads).map(Thing::name);
+                text.push_str(&thing.text(component.number, read.as_deref()));
+            }
             before = Some(component.number);
+        }
+        if !self.moves.is_empty() {
+            text.push_str("moved:\n");
+        }
+        for (from, to) in &self.moves {
+            let _ = writeln!(text, "  - {{from: {from}, to: {to}}}");
         }
         text
     }
@@ -97,9 +118,10 @@ impl Stack {
         let mut objects = BTreeMap::new();
         for component in &self.components {
             for thing in &component.things {
-                let read = thing.reads.map(|read| format!("-c{}-r{read}-0", component.number)).unwrap_or_default();
+                let read = component.things.iter().find(|other| Some(other.number) == thing.reads);
+                let read = read.map(|read| format!("-{}0", read.key(component.number))).unwrap_or_default();
                 for instance in 0..thing.instances {
-                    let key = format!("c{}-r{}-{instance}", component.number, thing.number);
+                    let key = format!("{}{instance}", thing.key(component.number));
                     objects.insert(key, format!("{}{read}", thing.value));
                 }
             }
@@ -110,35 +132,53 @@ impl Stack {
 
 impl Thing {
     fn random(rng: &mut Rng, number: usize) -> Self {
+        let creates_first = rng.u8(..4) == 0;
         Self {
             number,
+            renamed: 0,
             value: 1,
             instances: if rng.u8(..3) == 0 { rng.usize(2..=3) } else { 1 },
-            reads: (number > 0 && rng.bool()).then(|| rng.usize(..number)),
-            has_update: rng.u8(..4) != 0,
+            // Two objects of one key cannot stand beside each other, whatever is read.
+            reads: (number > 0 && !creates_first && rng.bool()).then(|| rng.usize(..number)),
+            has_update: !creates_first && rng.u8(..4) != 0,
+            creates_first,
             slow: (rng.u8(..4) == 0).then(|| rng.u32(10..150)),
         }
     }
 
-    fn text(&self, component: usize) -> String {
+    fn name(&self) -> String {
+        match self.renamed {
+            0 => format!("r{}", self.number),
+            times => format!("r{}x{times}", self.number),
+        }
+    }
+
+    /// What the keys of its objects begin with.
+    fn key(&self, component: usize) -> String {
+        let version = if self.creates_first { format!("v{}-", self.value) } else { String::new() };
+        format!("c{component}-r{}-{version}", self.number)
+    }
+
+    fn text(&self, component: usize, read: Option<&str>) -> String {
         let verbs: &[&str] = if self.has_update {
             &["create", "read", "update", "delete", "find"]
         } else {
             &["create", "read", "delete", "find"]
         };
         let commands: Vec<String> = verbs.iter().map(|verb| format!("{verb}: [sh, thing.sh, {verb}]")).collect();
-        let name = format!("c{component}-r{}", self.number);
+        let key = self.key(component);
         // A single one is no forEach, so that others can read it.
         let (repeat, key) = match self.instances {
-            1 => (String::new(), format!("{name}-0")),
-            count => (format!(", forEach: '${{{{ range({count}) }}}}'"), format!("{name}-${{{{ string(each.key) }}}}")),
+            1 => (String::new(), format!("{key}0")),
+            count => (format!(", forEach: '${{{{ range({count}) }}}}'"), format!("{key}${{{{ string(each.key) }}}}")),
         };
-        let read = self.reads.map(|read| format!("-${{{{ resources.r{read}.output.id }}}}")).unwrap_or_default();
+        let read = read.map(|read| format!("-${{{{ resources.{read}.output.id }}}}")).unwrap_or_default();
+        let lifecycle = if self.creates_first { ", lifecycle: {createBeforeDestroy: true}" } else { "" };
         let slow = self.slow.map(|slow| format!(", SLOW: '0.{slow:03}'")).unwrap_or_default();
         format!(
-            "      - {{type: local_command, name: r{}{repeat}, config: {{{}, \
+            "      - {{type: local_command, name: {}{repeat}{lifecycle}, config: {{{}, \
              environment: {{KEY: '{key}', VALUE: '{}{read}'{slow}}}}}}}\n",
-            self.number,
+            self.name(),
             commands.join(", "),
             self.value,
         )

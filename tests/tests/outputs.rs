@@ -167,3 +167,13 @@ fn numbers_stay_as_they_were_written() {
     assert_eq!(project.run(["output", "list", "--json"]).done().stdout, "[\n  0.10\n]\n");
     project.run(["plan", "stack.yaml", "--var", "any=2.50", "--var", "schema=0.10"]).done().says("No changes.");
 }
+
+#[test]
+fn numbers_that_a_command_prints_stay_as_they_were_printed() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_command, name: c, config: {create: [echo, '{\"id\": \"x\", \"rate\": 1.10}'], \
+         find: [echo, 'null']}}\noutputs: {rate: '${{ resources.c.output.rate }}'}\n",
+    );
+    project.apply().done();
+    assert_eq!(project.run(["output", "rate", "--format", "raw"]).done().stdout.trim_end(), "1.10");
+}

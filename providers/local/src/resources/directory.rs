@@ -185,7 +185,7 @@ fn create(project: &Project, planned: &Attributes) -> Result<Observed, ProviderE
     let made = set_mode(&place, bits).and_then(|()| sync(&place.folder));
     made.map_err(|error| {
         let message = format!("the folder `{}` was made, but not completed: {error}", path.display());
-        ProviderError::new(ErrorKind::Ambiguous, message).with_object(observed.clone())
+        ProviderError::new(ErrorKind::Failed, message).with_object(observed.clone())
     })?;
     Ok(observed)
 }

@@ -48,7 +48,7 @@ impl Printed {
     /// When it is anything else.
     pub(super) fn object(&self, program: &str) -> Result<Value, ProviderError> {
         match self.parse(program, "one JSON object")? {
-            object @ serde_json::Value::Object(_) => Ok(object.into()),
+            object @ serde_json::Value::Object(_) => Ok(self.exact(object)),
             other => Err(unexpected(program, kind(&other), "one JSON object")),
         }
     }
@@ -60,9 +60,14 @@ impl Printed {
     pub(super) fn answer(&self, program: &str) -> Result<Answer, ProviderError> {
         match self.parse(program, "one JSON object or `null`")? {
             serde_json::Value::Null => Ok(Answer::Absent),
-            object @ serde_json::Value::Object(_) => Ok(Answer::Object(object.into())),
+            object @ serde_json::Value::Object(_) => Ok(Answer::Object(self.exact(object))),
             other => Err(unexpected(program, kind(&other), "one JSON object or `null`")),
         }
+    }
+
+    /// What was parsed, with its numbers as they were printed.
+    fn exact(&self, parsed: serde_json::Value) -> Value {
+        std::str::from_utf8(&self.0).ok().and_then(Value::from_json_text).unwrap_or_else(|| parsed.into())
     }
 
     fn parse(&self, program: &str, expected: &str) -> Result<serde_json::Value, ProviderError> {
