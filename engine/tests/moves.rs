@@ -280,3 +280,21 @@ async fn moves_that_cannot_be_are_told_with_their_places() {
       hint: add `to:`
     "#);
 }
+
+#[tokio::test]
+async fn an_instance_that_moves_and_is_single_now_moves_once() {
+    for ty in ["world_thing", "world_note"] {
+        let story = Story::new();
+        story.apply(&stack(&format!("- {{type: {ty}, name: a, forEach: [x], config: {{key: a}}}}"))).await;
+        story.log();
+        let moved = format!("\nmoved: [{{from: {ty}.a, to: {ty}.b}}]");
+        let same = stack(&format!("- {{type: {ty}, name: b, config: {{key: a}}}}")) + &moved;
+        story.apply(&same).await;
+        assert_eq!((story.log(), story.rows().await), (Vec::new(), vec![format!("{ty}.b")]));
+        let story = Story::new();
+        story.apply(&stack(&format!("- {{type: {ty}, name: a, forEach: [x], config: {{key: a, val: 1}}}}"))).await;
+        let other = stack(&format!("- {{type: {ty}, name: b, config: {{key: a, val: 2}}}}")) + &moved;
+        story.apply(&other).await;
+        assert_eq!(story.rows().await, [format!("{ty}.b")]);
+    }
+}

@@ -99,7 +99,10 @@ impl Loaded {
                 ((if address == from { to.clone() } else { address }, key), deposed)
             })
             .collect();
-        self.rows.insert(to, LoadedRow { moved_from: Some(from), ..row });
+        // It may move on, as the first instance of what it moved to: recorded it is where it came from.
+        let origin = row.moved_from.take().unwrap_or(from);
+        let moved_from = Some(origin).filter(|origin| *origin != to);
+        self.rows.insert(to, LoadedRow { moved_from, ..row });
     }
 }
 
