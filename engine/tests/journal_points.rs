@@ -2,8 +2,8 @@
 //! doubles nothing, and ends where an undisturbed one does.
 
 use crate::support::Story;
-use crate::support::journal::{BREAKS, Break, BreakingStore, doubles};
 use crate::support::story::summary;
+use crate::support::troubled::{BREAKS, Break, TroubledStore, doubles};
 use crate::support::world::Fault;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -178,7 +178,7 @@ impl Owned for &[&str] {
 }
 
 /// Applies on a store that breaks; `None` when the process died.
-async fn apply_on(story: &mut Story, plan: &Plan, store: &Arc<BreakingStore>) -> Option<Result<Report, ApplyError>> {
+async fn apply_on(story: &mut Story, plan: &Plan, store: &Arc<TroubledStore>) -> Option<Result<Report, ApplyError>> {
     story.store = store.clone();
     let applier = story.applier();
     let apply = applier.apply(plan, Uuid::now_v7());
@@ -197,7 +197,7 @@ async fn break_every_write(kind: Kind) {
                 let mut story = scene.begin(kind).await;
                 let plan = scene.plan(&story).await;
                 let inner = Arc::clone(&story.store);
-                let breaking = BreakingStore::new(Arc::clone(&inner), at, how);
+                let breaking = TroubledStore::breaking(Arc::clone(&inner), at, how);
                 let result = apply_on(&mut story, &plan, &breaking).await;
                 if !breaking.is_reached() {
                     assert!(at > 3, "{what}: the journal has more writes than that");
@@ -282,7 +282,7 @@ async fn die_at_every_call(kind: Kind) {
                 let plan = scene.plan(&story).await;
                 story.fault(&call, fault);
                 let inner = Arc::clone(&story.store);
-                let breaking = BreakingStore::new(Arc::clone(&inner), usize::MAX, Break::DiesBefore);
+                let breaking = TroubledStore::breaking(Arc::clone(&inner), usize::MAX, Break::DiesBefore);
                 let hung = story.remote().hung.clone();
                 tokio::select! {
                     biased;

@@ -5,8 +5,8 @@ mod stack;
 mod transitions;
 
 use crate::support::Story;
-use crate::support::journal::{Break, BreakingStore};
 use crate::support::story::{summary, told};
+use crate::support::troubled::{Break, TroubledStore};
 use crate::support::world::Fault;
 use checks::{check_digest, check_order, check_records};
 use proptest::prelude::*;
@@ -213,7 +213,7 @@ async fn meet(story: &mut Story, text: &str, trouble: &Trouble) {
         }
         Trouble::Write { at, how } => {
             let inner = Arc::clone(&story.store);
-            let breaking = BreakingStore::new(Arc::clone(&inner), *at, *how);
+            let breaking = TroubledStore::breaking(Arc::clone(&inner), *at, *how);
             story.store = breaking.clone();
             let applier = story.applier();
             tokio::select! {

@@ -17,6 +17,8 @@ const RENEWAL: Duration = Duration::from_secs(10);
 const PULSE: Duration = Duration::from_secs(1);
 /// How often a held lease is asked for again.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long the end of an operation waits for the thread that renewed its leases.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Leases could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +98,8 @@ pub struct Held {
     /// One of them, to name when they may have ended; `None` when there are none.
     first: Option<Lease>,
     stop: CancellationToken,
+    /// Set when nobody renews them any more, and the store is let go of.
+    ended: CancellationToken,
     /// Set when a lease was lost: nothing new may start.
     pub lost: CancellationToken,
     kept: Arc<Mutex<Kept>>,
@@ -154,6 +158,7 @@ impl Held {
             leases: Leases { store, held: Arc::new(tokio::sync::Mutex::new(leases)) },
             first,
             stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
             lost: CancellationToken::new(),
             kept: Arc::new(Mutex::new(Kept { since, error: None })),
         }
@@ -194,12 +199,15 @@ impl Held {
     /// Renews leases, and asks whether to stop, apart from the tasks that compute: a long computation must not cost a
     /// lease.
     fn keep(&self, operation: Uuid, cancel: CancellationToken) {
+        let ended = self.ended.clone().drop_guard();
         if self.first.is_none() {
             return;
         }
         let (leases, kept) = (self.leases.clone(), Arc::clone(&self.kept));
         let (stop, lost) = (self.stop.clone(), self.lost.clone());
         let run = move || {
+            // Let go of last.
+            let _ended = ended;
             // Without a runtime or a thread the leases end by expiry, which is noticed before anything starts.
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
             runtime.block_on(async move {
@@ -239,7 +247,10 @@ impl Held {
     /// When the store fails; the leases then end by expiry.
     pub async fn release(self) -> Result<(), StoreError> {
         self.stop.cancel();
-        self.leases.release().await
+        let released = self.leases.release().await;
+        // Who renewed them may hold the store still: were the process to end first, SQLite would not be closed in order.
+        let _ = tokio::time::timeout(FAREWELL, self.ended.cancelled()).await;
+        released
     }
 }
 

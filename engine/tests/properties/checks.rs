@@ -1,7 +1,7 @@
 //! What holds after every edit: of the plan, of the order of calls, of what is recorded.
 
 use crate::support::Story;
-use crate::support::journal::doubles;
+use crate::support::troubled::doubles;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::action::Action;
 use terrace_engine::plan::{Change, Plan, file};

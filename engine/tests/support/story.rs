@@ -1,6 +1,6 @@
 //! A story: descriptors are planned and applied one after the other in one world.
 
-use super::mortal::MortalStore;
+use super::troubled::TroubledStore;
 use super::world::{Fault, Remote, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -41,7 +41,7 @@ struct Setting {
 pub struct Story {
     pub store: Arc<dyn StateStore>,
     /// The same, for who may be gone.
-    pub mortal: Arc<MortalStore>,
+    pub troubled: Arc<TroubledStore>,
     pub remote: Arc<Mutex<Remote>>,
     pub options: Options,
     pub variables: BTreeMap<String, Given>,
@@ -60,10 +60,10 @@ impl Story {
     }
 
     pub fn on(store: Arc<dyn StateStore>) -> Self {
-        let mortal = MortalStore::new(store);
+        let troubled = TroubledStore::new(store);
         Self {
-            store: mortal.clone(),
-            mortal,
+            store: troubled.clone(),
+            troubled,
             remote: Arc::default(),
             options: Options::default(),
             variables: BTreeMap::new(),
@@ -88,7 +88,7 @@ impl Story {
     /// Whoever worked until now is gone: as after a kill, leases are free and nothing of what hung takes effect.
     pub async fn end_processes(&self) {
         self.break_leases().await;
-        self.mortal.bury_all().await;
+        self.troubled.bury_all().await;
     }
 
     /// An attribute of a remote object.

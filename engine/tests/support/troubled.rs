@@ -1,7 +1,9 @@
-//! A store that can be told that processes are gone: for stories in which everybody lives in the process of the test.
+//! A store that breaks at a chosen write, and that can be told that processes are gone: everybody lives in the process of
+//! the test.
 
 use async_trait::async_trait;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
@@ -10,28 +12,92 @@ use terrace_engine::store::{
     OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
     StoreIdentity,
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A store whose holders may be dead.
-pub struct MortalStore {
-    inner: Arc<dyn StateStore>,
-    dead: Mutex<HashSet<Uuid>>,
+/// How a write breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// It fails, and nothing was written.
+    FailsBefore,
+    /// It fails, and all was written.
+    FailsAfter,
+    /// The process dies before anything is written.
+    DiesBefore,
+    /// The process dies when all is written.
+    DiesAfter,
 }
 
-impl MortalStore {
+/// All ways in which a write breaks.
+pub const BREAKS: [Break; 4] = [Break::FailsBefore, Break::FailsAfter, Break::DiesBefore, Break::DiesAfter];
+
+/// A store whose writes are numbered from 0; one of them may break.
+pub struct TroubledStore {
+    inner: Arc<dyn StateStore>,
+    writes: AtomicUsize,
+    breaks: Option<(usize, Break)>,
+    /// Set when the process is dead: nothing answers any more.
+    pub dead: CancellationToken,
+    /// The operations of other processes that are gone.
+    gone: Mutex<HashSet<Uuid>>,
+}
+
+impl TroubledStore {
     pub fn new(inner: Arc<dyn StateStore>) -> Arc<Self> {
-        Arc::new(Self { inner, dead: Mutex::default() })
+        Self::with(inner, None)
+    }
+
+    pub fn breaking(inner: Arc<dyn StateStore>, at: usize, how: Break) -> Arc<Self> {
+        Self::with(inner, Some((at, how)))
+    }
+
+    fn with(inner: Arc<dyn StateStore>, breaks: Option<(usize, Break)>) -> Arc<Self> {
+        let (writes, dead, gone) = (AtomicUsize::new(0), CancellationToken::new(), Mutex::default());
+        Arc::new(Self { inner, writes, breaks, dead, gone })
+    }
+
+    /// True when the write that was to break was reached.
+    pub fn is_reached(&self) -> bool {
+        self.breaks.is_some_and(|(at, _)| self.writes.load(Ordering::SeqCst) > at)
     }
 
     /// Whoever began an operation until now is gone.
     pub async fn bury_all(&self) {
         let begun = self.inner.operations(usize::MAX).await.unwrap();
-        self.dead.lock().unwrap().extend(begun.into_iter().map(|operation| operation.id));
+        self.gone.lock().unwrap().extend(begun.into_iter().map(|operation| operation.id));
+    }
+
+    async fn write<T>(&self, write: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.alive().await;
+        let number = self.writes.fetch_add(1, Ordering::SeqCst);
+        let Some((_, how)) = self.breaks.filter(|(at, _)| *at == number) else { return write.await };
+        let broken = || StoreError::Unavailable { doing: "written", reason: "the disk is full".to_owned() };
+        match how {
+            Break::FailsBefore => Err(broken()),
+            Break::FailsAfter => write.await.and(Err(broken())),
+            Break::DiesBefore => self.die().await,
+            Break::DiesAfter => {
+                write.await?;
+                self.die().await
+            }
+        }
+    }
+
+    async fn die<T>(&self) -> T {
+        self.dead.cancel();
+        std::future::pending().await
+    }
+
+    /// The dead do not call.
+    async fn alive(&self) {
+        if self.dead.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 #[async_trait]
-impl StateStore for MortalStore {
+impl StateStore for TroubledStore {
     async fn identity(&self) -> Result<StoreIdentity, StoreError> {
         self.inner.identity().await
     }
@@ -58,8 +124,8 @@ impl StateStore for MortalStore {
 
     async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
         let mut open = self.inner.open_intents(stack, selection).await?;
-        let dead = self.dead.lock().unwrap();
-        open.iter_mut().for_each(|open| open.is_holder_gone |= dead.contains(&open.intent.operation));
+        let gone = self.gone.lock().unwrap();
+        open.iter_mut().for_each(|open| open.is_holder_gone |= gone.contains(&open.intent.operation));
         Ok(open)
     }
 
@@ -80,6 +146,7 @@ impl StateStore for MortalStore {
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.alive().await;
         self.inner.release(leases).await
     }
 
@@ -92,11 +159,11 @@ impl StateStore for MortalStore {
     }
 
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        self.inner.begin(operation).await
+        self.write(self.inner.begin(operation)).await
     }
 
     async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError> {
-        self.inner.commit(leases, records).await
+        self.write(self.inner.commit(leases, records)).await
     }
 
     async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {
@@ -126,4 +193,21 @@ impl StateStore for MortalStore {
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
         self.inner.is_spent(plan).await
     }
+}
+
+/// The keys of objects that were made twice without being removed in between, or removed more often than made.
+pub fn doubles(effects: &[String]) -> BTreeSet<String> {
+    let mut there = BTreeSet::new();
+    let mut doubles = BTreeSet::new();
+    for effect in effects {
+        let is_wrong = match effect.split_once(' ') {
+            Some(("create", key)) => !there.insert(key),
+            Some(("delete", key)) => !there.remove(key),
+            _ => false,
+        };
+        if is_wrong {
+            doubles.insert(effect.clone());
+        }
+    }
+    doubles
 }
