@@ -61,13 +61,15 @@ pub fn spread(schema: &Object, attributes: &mut Attributes) {
     {
         let mut secrets = Vec::new();
         let texts = attributes.values().filter(|value| value.has_sensitive());
-        texts.for_each(|value| leaves(value, false, &mut |leaf, is_marked| secrets.extend(is_marked.then_some(leaf))));
+        texts.for_each(|value| {
+            value.visit_texts(false, &mut |leaf, is_marked| secrets.extend(is_marked.then_some(leaf)))
+        });
         secrets.retain(|secret| secret.len() >= SHORTEST);
         let computed = schema.0.iter().filter(|attribute| attribute.computed && !attribute.configurable);
         for attribute in computed.filter(|_| !secrets.is_empty()) {
             let Some(value) = attributes.get(attribute.name) else { continue };
             let mut is_telling = false;
-            leaves(value, false, &mut |leaf, is_marked| {
+            value.visit_texts(false, &mut |leaf, is_marked| {
                 is_telling |= !is_marked && secrets.iter().any(|secret| leaf.contains(secret.as_ref()));
             });
             telling.extend(is_telling.then_some(attribute.name));
@@ -201,25 +203,12 @@ fn text(value: &Value) -> String {
 /// True when a value shows something that is marked in another version of it.
 fn tells(value: &Value, other: &Value) -> bool {
     let (mut shown, mut marked) = (Vec::new(), Vec::new());
-    leaves(value, false, &mut |leaf, is_marked| shown.extend((!is_marked).then_some(leaf)));
-    leaves(other, false, &mut |leaf, is_marked| marked.extend(is_marked.then_some(leaf)));
+    value.visit_texts(false, &mut |leaf, is_marked| shown.extend((!is_marked).then_some(leaf)));
+    other.visit_texts(false, &mut |leaf, is_marked| marked.extend(is_marked.then_some(leaf)));
     marked.iter().any(|secret| {
         let is_short = secret.len() < SHORTEST;
         shown.iter().any(|shown| if is_short { shown == secret } else { shown.contains(secret.as_ref()) })
     })
-}
-
-/// Visits the texts and numbers in a value, each with whether it is marked.
-fn leaves<'v>(value: &'v Value, is_marked: bool, visit: &mut impl FnMut(Cow<'v, str>, bool)) {
-    let is_marked = is_marked || matches!(value, Value::Sensitive(_));
-    match value.exposed() {
-        Value::List(items) => items.iter().for_each(|item| leaves(item, is_marked, visit)),
-        Value::Map(entries) => entries.values().for_each(|item| leaves(item, is_marked, visit)),
-        Value::String(text) => visit(text.into(), is_marked),
-        Value::Int(number) => visit(number.to_string().into(), is_marked),
-        Value::Number(number) => visit(number.as_str().into(), is_marked),
-        _ => {}
-    }
 }
 
 #[cfg(test)]

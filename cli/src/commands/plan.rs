@@ -32,7 +32,11 @@ struct Planned {
 /// When it cannot be planned; a plan with errors is shown, and ends with an error.
 pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Result<Exit, Failure> {
     match planned(context, arguments).await {
-        Ok(planned) => show(context, arguments, &planned),
+        Ok(planned) => {
+            let exit = show(context, arguments, &planned);
+            leave(planned.computed);
+            exit
+        }
         Err(failure) => {
             if format(arguments) == PlanFormat::Json {
                 context.ui.print_json(&errored(VERSION, with_failure(context.ui, &failure)))?;
@@ -40,6 +44,12 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Res
             Err(failure)
         }
     }
+}
+
+/// Leaves what a plan is made of to the end of the process: to free 10,000 resources one by one takes a tenth of the time
+/// in which they are planned.
+fn leave<T>(large: T) {
+    std::mem::forget(large);
 }
 
 fn format(arguments: &PlanArguments) -> PlanFormat {
@@ -63,6 +73,7 @@ async fn planned(context: &Context<'_>, arguments: &PlanArguments) -> Result<Pla
     let store = store(&project.settings, Access::ReadOnly).await?;
     let computed = project.plan(store.as_ref(), planning).await?;
     let command = command(context.global, &project.settings, arguments, &project.open_variables());
+    leave(project.stacks);
     Ok(Planned { computed, sources: project.sources, world: project.world, command })
 }
 

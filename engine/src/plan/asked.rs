@@ -4,13 +4,16 @@ use super::compute::Planner;
 use super::{Change, StackPlan};
 use crate::address::{Address, SHARED, StackId};
 use crate::compile::CompiledStack;
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::selector::{Selector, is_same_block};
 use std::collections::BTreeSet;
 
-/// The resources that may be named: what is declared, what is recorded, what is planned.
-#[derive(Debug, Default)]
+/// The resources that may be named: what is declared, what is recorded, what is planned. Gathered only when some are
+/// named.
+#[derive(Debug)]
 pub(crate) struct Named {
+    /// True when anybody named resources.
+    is_asked: bool,
     /// Whole resources that are declared.
     blocks: BTreeSet<(StackId, Address)>,
     /// Those of them that have instances.
@@ -22,13 +25,17 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// True when anybody named resources.
-    pub(crate) fn is_asked(planner: &Planner<'_>) -> bool {
+    pub(crate) fn of(planner: &Planner<'_>) -> Self {
         let options = planner.options;
-        !(options.targets.is_empty() && options.excludes.is_empty() && options.replace.is_empty())
+        let is_asked = !(options.targets.is_empty() && options.excludes.is_empty() && options.replace.is_empty());
+        let (blocks, with_instances, known) = Default::default();
+        Self { is_asked, blocks, with_instances, known, stacks: BTreeSet::new() }
     }
 
     pub(crate) fn declare(&mut self, compiled: &CompiledStack) {
+        if !self.is_asked {
+            return;
+        }
         self.stacks.insert(compiled.stack.clone());
         // What moved away some time ago has no row any more, and is still one of the names of it.
         for moved in compiled.transitions.moves.iter() {
@@ -53,17 +60,24 @@ impl Named {
     }
 
     pub(crate) fn record<'a>(&mut self, stack: &StackId, addresses: impl Iterator<Item = &'a Address>) {
-        self.known.extend(addresses.map(|address| (stack.clone(), address.clone())));
+        if self.is_asked {
+            self.known.extend(addresses.map(|address| (stack.clone(), address.clone())));
+        }
     }
 
-    pub(crate) fn plan(&mut self, plan: &StackPlan) {
+    fn plan(&mut self, plan: &StackPlan) {
         self.stacks.insert(plan.stack.clone());
         let of = |change: &Change| (change.stack(&plan.stack), change.address.clone());
         self.known.extend(plan.changes.iter().map(of));
     }
 
-    /// Reports what names nothing, and that what was not named is left alone.
-    pub(crate) fn check(&self, planner: &Planner<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    /// Reports what names nothing, and that what was not named is left alone. With other errors not everything that
+    /// there is was planned, so it is not known.
+    pub(crate) fn check(&mut self, planner: &Planner<'_>, plans: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
+        if !self.is_asked || has_errors(diagnostics) {
+            return;
+        }
+        plans.iter().for_each(|plan| self.plan(plan));
         let options = planner.options;
         for (stack, target) in &options.targets {
             if !self.declares(stack.as_ref(), target) && !self.has(stack.as_ref(), target) {

@@ -97,7 +97,7 @@ impl Draft {
     fn of(planner: &Planner<'_>) -> Self {
         Self {
             shared: SharedRows::of(&planner.environment.name),
-            named: Named::default(),
+            named: Named::of(planner),
             reads: Vec::new(),
             diagnostics: Vec::new(),
         }
@@ -136,7 +136,7 @@ impl Planner<'_> {
         let (mut plans, letting_go): (Vec<_>, Vec<_>) =
             planned.into_iter().map(|(_, plan, lets_go)| (plan, lets_go)).unzip();
         self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
-        self.check_named(&plans, &mut draft);
+        draft.named.check(self, &plans, &mut draft.diagnostics);
         replacement::order(self.registry, &mut plans, &mut draft.diagnostics);
         let mode = if self.options.refresh_only { Mode::RefreshOnly } else { Mode::Apply };
         self.finish(mode, plans, draft.reads, origin, draft.diagnostics).await
@@ -170,7 +170,7 @@ impl Planner<'_> {
             letting_go.push(lets_go);
         }
         self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
-        self.check_named(&plans, &mut draft);
+        draft.named.check(self, &plans, &mut draft.diagnostics);
         self.finish(Mode::Destroy, plans, draft.reads, origin, draft.diagnostics).await
     }
 
@@ -210,15 +210,6 @@ impl Planner<'_> {
         }
         reads.extend(shared.take_reads());
         Ok(())
-    }
-
-    /// Reports names that lead nowhere. With other errors not everything that there is was planned, so it is not known.
-    fn check_named(&self, plans: &[StackPlan], draft: &mut Draft) {
-        let Draft { named, diagnostics, .. } = draft;
-        if Named::is_asked(self) && !has_errors(diagnostics) {
-            plans.iter().for_each(|plan| named.plan(plan));
-            named.check(self, diagnostics);
-        }
     }
 
     async fn plan_stack(

@@ -138,6 +138,7 @@ pub(crate) async fn load(
 /// Loads rows as they are recorded.
 pub(crate) async fn rows(planner: &Planner<'_>, stack: &StackId, selection: &Selection) -> Result<Loaded, PlanFailure> {
     let mut loaded = Loaded::default();
+    let mut current = Vec::new();
     for row in planner.store.rows(stack, selection).await? {
         let address = row.address.clone();
         let opened = record::open(row, planner.seal)
@@ -145,10 +146,12 @@ pub(crate) async fn rows(planner: &Planner<'_>, stack: &StackId, selection: &Sel
         loaded.reads.push(read_of(&opened));
         let row = LoadedRow::new(opened);
         match row.opened.deposed.clone() {
-            None => drop(loaded.rows.insert(address, row)),
+            None => current.push((address, row)),
             Some(key) => loaded.depose(&address, key, row),
         }
     }
+    // At once: rows come in order, which a map is built from without searching.
+    loaded.rows = current.into_iter().collect();
     Ok(loaded)
 }
 

@@ -5,7 +5,8 @@ use crate::action::Action;
 use crate::diagnostic::Diagnostic;
 use crate::registry::Registry;
 use std::collections::HashMap;
-use terrace_provider::{Attributes, ResourceType, Value};
+use std::fmt;
+use terrace_provider::{Attributes, ResourceType};
 
 /// Reports the resources of a plan that name the same object of the same provider instance.
 pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
@@ -14,22 +15,22 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         let Some(after) = change.after.as_ref().filter(|_| change.action.leaves_object()) else { continue };
         let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
         let names = names(ty, &after.attributes);
-        let key = |name: &Name| (change.provider.as_str(), ty.name, name.key.clone());
-        let same = names.iter().find_map(|name| {
-            let (other_stack, other) = *first.get(&key(name))?;
+        let keys: Vec<_> = names.iter().map(|name| (change.provider.as_str(), ty.name, name.key())).collect();
+        let same = names.iter().zip(&keys).find_map(|(name, key)| {
+            let (other_stack, other) = *first.get(key)?;
             // What objects that are there have for ids is their provider's business.
             let counts = !name.is_id || [change, other].iter().any(|one| one.action == Action::Create);
             counts.then_some((name, (other_stack, other)))
         });
         let Some((name, (other_stack, other))) = same else {
-            first.extend(names.iter().map(|name| (key(name), (stack, change))));
+            first.extend(keys.into_iter().map(|key| (key, (stack, change))));
             continue;
         };
         let mut diagnostic = Diagnostic::error(
             "one_object_twice",
             format!(
-                "{}:{} and {}:{} name one object: {}",
-                other_stack.stack, other.address, stack.stack, change.address, name.shown
+                "{}:{} and {}:{} name one object: {name}",
+                other_stack.stack, other.address, stack.stack, change.address
             ),
         );
         for place in [&change.place, &other.place].into_iter().flatten() {
@@ -41,25 +42,37 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
 
 /// One of the names of an object.
 struct Name {
-    key: String,
-    shown: String,
+    parts: Attributes,
     is_id: bool,
+}
+
+impl Name {
+    /// What tells it from others. Nobody gets to see it: it says what is sensitive.
+    fn key(&self) -> String {
+        let mut key = String::new();
+        for (name, value) in &self.parts {
+            // Most are texts, and there are as many as there are objects.
+            match value.as_str() {
+                Some(text) => key.extend([name, "=", text, "\0"]),
+                None => key.extend([name, ":", &value.to_revealed_json().to_string(), "\0"]),
+            }
+        }
+        key
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.parts.iter().map(|(name, value)| format!("{name} {}", value.to_json()));
+        to.write_str(&parts.collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// What names an object: how it is written, and its id, where that is known before the object is there. Two ways of
 /// writing may lead to one id.
 fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
     let Some(identity) = ty.identity_of(attributes).filter(|identity| !identity.is_empty()) else { return Vec::new() };
-    let id = attributes
-        .get("id")
-        .filter(|id| id.as_str().is_some())
-        .map(|id| Attributes::from([("id".to_owned(), id.clone())]));
-    let text = |parts: &Attributes, json: fn(&Value) -> serde_json::Value| {
-        parts.iter().map(|(name, value)| format!("{name} {}", json(value))).collect::<Vec<_>>().join(", ")
-    };
-    let written =
-        Name { key: text(&identity, Value::to_revealed_json), shown: text(&identity, Value::to_json), is_id: false };
-    let id =
-        id.map(|id| Name { key: text(&id, Value::to_revealed_json), shown: text(&id, Value::to_json), is_id: true });
-    std::iter::once(written).chain(id).collect()
+    let id = attributes.get("id").filter(|id| id.as_str().is_some());
+    let id = id.map(|id| Name { parts: Attributes::from([("id".to_owned(), id.clone())]), is_id: true });
+    std::iter::once(Name { parts: identity, is_id: false }).chain(id).collect()
 }

@@ -56,6 +56,8 @@ pub(crate) struct Walk<'a, 'p> {
     choice: Choice,
     /// The outputs as recorded.
     recorded_outputs: ComponentOutputs,
+    /// True when any row is that of an instance.
+    has_instances: bool,
     loaded: Loaded,
     shared: &'a mut SharedRows,
     others: &'a OtherStacks,
@@ -161,6 +163,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             planner,
             compiled,
             choice,
+            has_instances: loaded.rows.keys().any(|address| address.key.is_some()),
             recorded_outputs,
             loaded,
             shared,

@@ -4,7 +4,7 @@
 //! in what the call was given. Texts of a vendor quote what they were sent, as a whole or in part, so the words of a
 //! sensitive text count as well. Keys of maps are names, and are not hidden.
 
-use crate::{Attributes, ErrorKind, Object, ProviderError, Value};
+use crate::{Attributes, ErrorKind, Object, ProviderError};
 use std::collections::HashSet;
 
 /// What stands in place of a sensitive value.
@@ -46,7 +46,9 @@ impl Redaction {
         let mut texts = HashSet::new();
         for (name, value) in attributes.into_iter().flatten() {
             let is_secret = |attribute: &crate::Attribute| attribute.sensitive || attribute.write_only;
-            collect(value, schema.get(name).is_some_and(is_secret), &mut texts);
+            value.visit_texts(schema.get(name).is_some_and(is_secret), &mut |text, is_marked| {
+                texts.extend(is_marked.then(|| forms(&text)).into_iter().flatten());
+            });
         }
         let words = texts.iter().flat_map(|text| words(&text.0)).filter(|word| word.len() >= SHORTEST_WORD);
         let words = words.map(|word| Secret(word.to_owned())).collect();
@@ -157,22 +159,12 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(move |c: char| !is_part(c)).map(|word| word.trim_matches(['.', '!'])).filter(|word| !word.is_empty())
 }
 
-fn collect(value: &Value, is_marked: bool, texts: &mut HashSet<Secret>) {
-    let is_marked = is_marked || matches!(value, Value::Sensitive(_));
-    match value.exposed() {
-        Value::List(items) => items.iter().for_each(|item| collect(item, is_marked, texts)),
-        Value::Map(entries) => entries.values().for_each(|item| collect(item, is_marked, texts)),
-        Value::String(text) if is_marked => {
-            // A text may be quoted as it stands in JSON, and one line of it (a key, a certificate) tells too much.
-            let escaped = serde_json::Value::from(text.as_str()).to_string();
-            let escaped = escaped.trim_matches('"');
-            let parts = [text.as_str(), escaped].into_iter().chain(text.lines());
-            texts.extend(parts.filter(|part| !part.trim().is_empty()).map(|part| Secret(part.to_owned())));
-        }
-        Value::Int(number) if is_marked => drop(texts.insert(Secret(number.to_string()))),
-        Value::Number(number) if is_marked => drop(texts.insert(Secret(number.as_str().to_owned()))),
-        _ => {}
-    }
+/// The forms in which a text may be quoted: as it stands in JSON, and by one line of it (a key, a certificate), which
+/// tells too much already.
+fn forms(text: &str) -> Vec<Secret> {
+    let escaped = serde_json::Value::from(text).to_string();
+    let parts = [text, escaped.trim_matches('"')].into_iter().chain(text.lines());
+    parts.filter(|part| !part.trim().is_empty()).map(|part| Secret(part.to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod number;
 pub mod wire;
 
 use indexmap::IndexMap;
+use std::borrow::Cow;
 use std::fmt;
 
 use exact::Exact;
@@ -138,6 +139,20 @@ impl Value {
         match self {
             Self::Sensitive(inner) => inner.expose(),
             other => other,
+        }
+    }
+
+    /// Visits the texts and numbers in the value, each with whether it is marked sensitive, itself or within something
+    /// that is; `is_marked` tells that of the value itself.
+    pub fn visit_texts<'v>(&'v self, is_marked: bool, visit: &mut impl FnMut(Cow<'v, str>, bool)) {
+        let is_marked = is_marked || matches!(self, Self::Sensitive(_));
+        match self.exposed() {
+            Self::List(items) => items.iter().for_each(|item| item.visit_texts(is_marked, visit)),
+            Self::Map(entries) => entries.values().for_each(|item| item.visit_texts(is_marked, visit)),
+            Self::String(text) => visit(text.into(), is_marked),
+            Self::Int(number) => visit(number.to_string().into(), is_marked),
+            Self::Number(number) => visit(number.as_str().into(), is_marked),
+            Self::Null | Self::Bool(_) | Self::Unknown | Self::Sensitive(_) => {}
         }
     }
 

@@ -29,6 +29,10 @@ impl Walk<'_, '_> {
             name: declaration.name.value.clone(),
             key: None,
         };
+        let is_repeated = declaration.for_each.is_some();
+        if !if is_repeated { self.loaded.rows.contains_key(&single) } else { self.has_instances } {
+            return;
+        }
         // A single resource sorts before its instances.
         let recorded: Vec<&Address> = self
             .loaded
@@ -37,7 +41,6 @@ impl Walk<'_, '_> {
             .map(|(address, _)| address)
             .take_while(|address| is_same_block(address, &single))
             .collect();
-        let is_repeated = declaration.for_each.is_some();
         let moving = match recorded.as_slice() {
             [only] if is_repeated && only.key.is_none() => {
                 self.becomes_instance(part, declaration, ty, instances, &single, diagnostics)

@@ -37,8 +37,9 @@ impl Walk<'_, '_> {
 
     /// The import of an address, which is accounted for with this.
     pub(super) fn take_import(&mut self, address: &Address) -> Option<CompiledImport> {
+        let import = self.compiled.transitions.imports.get(address).cloned()?;
         self.imported.insert(address.clone());
-        self.compiled.transitions.imports.get(address).cloned()
+        Some(import)
     }
 
     /// What becomes of a row that nothing declares and that is to be forgotten: it is dropped, its object stays.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Attribute, AttributeType};
+use crate::{Attribute, AttributeType, Value};
 
 fn schema() -> Object {
     Object(vec![
