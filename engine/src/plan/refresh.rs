@@ -138,8 +138,10 @@ pub(crate) async fn load(
 /// Loads rows as they are recorded.
 pub(crate) async fn rows(planner: &Planner<'_>, stack: &StackId, selection: &Selection) -> Result<Loaded, PlanFailure> {
     let mut loaded = Loaded::default();
-    let mut current = Vec::new();
-    for row in planner.store.rows(stack, selection).await? {
+    let recorded = planner.store.rows(stack, selection).await?;
+    let mut current = Vec::with_capacity(recorded.len());
+    loaded.reads.reserve(recorded.len());
+    for row in recorded {
         let address = row.address.clone();
         let opened = record::open(row, planner.seal)
             .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error })?;

@@ -159,6 +159,8 @@ impl<'a, 'p> Walk<'a, 'p> {
         }
         let recorded_outputs: ComponentOutputs =
             recorded.iter().map(|(key, recorded)| (key.clone(), recorded.outputs.clone())).collect();
+        let declared = compiled.components.iter().map(|component| component.declarations.resources.len()).sum();
+        let expected = loaded.rows.len().max(declared);
         Self {
             planner,
             compiled,
@@ -171,7 +173,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             parts,
             faults,
             component_outputs,
-            changes: Vec::new(),
+            changes: Vec::with_capacity(expected),
             outputs: Vec::new(),
             checks: Vec::new(),
             absent_reads: Vec::new(),
