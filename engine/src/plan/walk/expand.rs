@@ -21,16 +21,8 @@ impl Walk<'_, '_> {
     ) -> Option<Vec<Instance>> {
         let Some(template) = &declaration.for_each else { return Some(vec![Instance { key: None, each: None }]) };
         let part = self.parts.get(block.component)?;
-        let value = match template.evaluate(&self.scope(part, None), self.planner.functions) {
-            Ok(value) => value,
-            Err(found) => {
-                diagnostics.extend(found);
-                return None;
-            }
-        };
-        let key_of = |key: &Template, each: &Value| self.key(key, &self.scope(part, Some(each)));
-        match repetition::items(template, value, declaration.key.as_ref(), &key_of) {
-            Ok(items) => Some(items.into_iter().map(Instance::from).collect()),
+        match self.items(part, declaration, template) {
+            Ok(instances) => Some(instances),
             Err(NoItems::Unknown(field)) => {
                 let template = declaration.key.as_ref().filter(|_| field == "key").unwrap_or(template);
                 diagnostics.push(known_too_late(part, field, template));
@@ -41,6 +33,19 @@ impl Walk<'_, '_> {
                 None
             }
         }
+    }
+
+    /// The instances that a `forEach` stands for.
+    pub(super) fn items(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+        for_each: &Template,
+    ) -> Result<Vec<Instance>, NoItems> {
+        let value = for_each.evaluate(&self.scope(part, None), self.planner.functions).map_err(NoItems::Wrong)?;
+        let key_of = |key: &Template, each: &Value| self.key(key, &self.scope(part, Some(each)));
+        let items = repetition::items(for_each, value, declaration.key.as_ref(), &key_of)?;
+        Ok(items.into_iter().map(Instance::from).collect())
     }
 
     /// What names an item.
@@ -97,11 +102,12 @@ fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template) ->
             _ => None,
         });
     }
+    let defer = "leave it for another apply: `--allow-deferral`";
     if first.is_empty() {
-        return error.hint("use what is known before");
+        return error.hint(format!("use what is known before, or {defer}"));
     }
     let first = first.into_iter().collect::<Vec<_>>().join(" ");
-    error.hint(format!("use what is known before, or apply what it reads first: `terrace apply … {first}`"))
+    error.hint(format!("use what is known before, apply what it reads first (`terrace apply … {first}`), or {defer}"))
 }
 
 impl From<repetition::Item> for Instance {

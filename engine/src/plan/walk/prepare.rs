@@ -150,7 +150,8 @@ pub(super) fn not_text(what: &str, template: &Template, found: &Value) -> Diagno
         true => (
             "known_too_late",
             "known only after apply",
-            "use what is known while planning: the component, variables, settings",
+            "use what is known while planning: the component, variables, settings; or leave it for another apply: \
+             `--allow-deferral`",
         ),
         false => ("wrong_type", found.kind(), "use `string(…)`"),
     };
