@@ -81,6 +81,14 @@ pub(crate) fn left_over(plan: &Plan) -> Option<String> {
     (count > 0).then(|| format!("{} left for later: once this plan is applied, {again}.", counted(count, "resources")))
 }
 
+/// What an applied plan has left; `None` when nothing is.
+#[must_use]
+pub fn still_left(plan: &Plan) -> Option<String> {
+    let count = plan.deferred().count();
+    let left = || format!("{} left: `terrace apply --allow-deferral` goes on from here.", counted(count, "resources"));
+    (count > 0).then(left)
+}
+
 /// True for what a plan lists: changes, and what was found to have drifted.
 pub(crate) fn is_listed(change: &Change) -> bool {
     change.is_change() || !change.drift.is_empty()
