@@ -457,6 +457,40 @@ async fn removals_wait_for_all_instances_and_for_components_too() {
 }
 
 #[tokio::test]
+async fn removals_wait_in_components_that_have_another_name_now() {
+    let story = deferring();
+    let of = |base: &str, things: &str, n: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  {base}:\n    resources: \
+             [{things}]\n  top:\n    dependsOn: [{base}]\n    resources:\n      - {{type: world_thing, name: n, config: {{key: n, \
+             val: {n}}}}}\n      - {{type: world_thing, name: b, forEach: '${{{{ resources.n.echo }}}}', config: {{key: 'b-${{{{ \
+             each.key }}}}'}}}}\n"
+        )
+    };
+    let (kept, gone) =
+        ("{type: world_thing, name: p, config: {key: p}}", "{type: world_thing, name: o, config: {key: o}}");
+    let text = of("base", &format!("{kept}, {gone}"), "[x]");
+    story.apply_once(&text).await;
+    story.apply(&text).await;
+    story.log();
+    let next = of("core", kept, "[z]") + "moved: [{from: base/, to: core/}]\n";
+    insta::assert_snapshot!(both(&story.plan(&next).await), @r#"
+    > core/world_thing.p from base/world_thing.p
+    ~ top/world_thing.n
+    --
+    - core/world_thing.o is not removed yet: top/world_thing.b["x"] may stand on it
+    ~ top/world_thing.b[*] which instances there are is known after top/world_thing.n
+    "#);
+    story.apply_once(&next).await;
+    assert_eq!(story.log(), ["update n"]);
+    story.apply(&next).await;
+    let log = story.log();
+    assert!(log.iter().position(|it| it == "delete b-x") < log.iter().position(|it| it == "delete o"), "{log:?}");
+    assert!(log.contains(&"delete o".to_owned()), "{log:?}");
+    assert!(story.rows().await.iter().all(|row| !row.starts_with("base/")));
+}
+
+#[tokio::test]
 async fn what_objects_that_are_left_may_stand_on_is_not_replaced() {
     let story = deferring();
     let old = "- {type: world_thing, name: old, config: {key: old}}";

@@ -69,15 +69,17 @@ impl Planner<'_> {
 impl ComponentPlan {
     /// Notes that parts of the component are left for another apply. Its rows are still ordered by what it depended on:
     /// that stays on record beside what it depends on, or instead, where nothing of it is planned.
-    pub(super) fn defer(&mut self, is_whole: bool) {
+    pub(super) fn defer(&mut self, is_whole: bool, moves: &Moves) {
         self.is_deferred = true;
         if is_whole {
-            self.depends_on.clone_from(&self.depended_on);
-            return;
+            self.depends_on.clear();
         }
-        let more = self.depended_on.iter().filter(|key| !self.depends_on.contains(*key));
-        let more: Vec<String> = more.cloned().collect();
-        self.depends_on.extend(more);
+        for key in &self.depended_on {
+            let key = moves.component(key).unwrap_or_else(|| key.clone());
+            if !self.depends_on.contains(&key) {
+                self.depends_on.push(key);
+            }
+        }
     }
 }
 

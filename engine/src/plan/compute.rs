@@ -262,7 +262,7 @@ impl Planner<'_> {
         let described: BTreeSet<&str> = compiled.components.iter().map(|component| component.key.as_str()).collect();
         for component in &mut components {
             if let Some(is_whole) = walked.deferring.get(&component.key) {
-                component.defer(*is_whole);
+                component.defer(*is_whole, &compiled.transitions.moves);
             }
             component.shared = walked.shared.get(&component.key).cloned().unwrap_or_default();
         }

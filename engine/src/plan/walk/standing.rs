@@ -65,9 +65,11 @@ impl Walk<'_, '_> {
             }
             let recorded_in = row.moved_from.as_ref().map_or(&address.component, |from| &from.component);
             for component in self.recorded_order.get(recorded_in).into_iter().flatten() {
-                if !standing.components.contains_key(component) {
-                    standing.components.insert(component.clone(), address.clone());
-                    found.extend(self.loaded.rows.keys().filter(|row| row.component == *component));
+                let moved = self.compiled.transitions.moves.component(component);
+                let component = moved.unwrap_or_else(|| component.clone());
+                if !standing.components.contains_key(&component) {
+                    found.extend(self.loaded.rows.keys().filter(|row| row.component == component));
+                    standing.components.insert(component, address.clone());
                 }
             }
             for needed in found {
