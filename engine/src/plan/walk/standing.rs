@@ -10,6 +10,7 @@ use crate::plan::refresh::LoadedRow;
 use crate::plan::{Change, DeferralReason, DeferredChange, orphans};
 use crate::selector::is_same_block;
 use crate::store::RowStatus;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use terrace_provider::schema::Timeouts;
 
@@ -67,9 +68,9 @@ impl Walk<'_, '_> {
             for component in self.recorded_order.get(recorded_in).into_iter().flatten() {
                 let moved = self.compiled.transitions.moves.component(component);
                 let component = moved.unwrap_or_else(|| component.clone());
-                if !standing.components.contains_key(&component) {
-                    found.extend(self.loaded.rows.keys().filter(|row| row.component == component));
-                    standing.components.insert(component, address.clone());
+                if let Entry::Vacant(entry) = standing.components.entry(component) {
+                    found.extend(self.loaded.rows.keys().filter(|row| row.component == *entry.key()));
+                    entry.insert(address.clone());
                 }
             }
             for needed in found {
