@@ -4,7 +4,7 @@
 use super::{ComponentPart, Instance, Walk, block_address};
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
-use crate::descriptor::{OutputDeclaration, ResourceDeclaration};
+use crate::descriptor::ResourceDeclaration;
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::graph::{Block, templates};
 use crate::plan::{DeferralReason, DeferredChange};
@@ -103,11 +103,6 @@ impl Walk<'_, '_> {
     /// True when a template reads what is deferred.
     pub(super) fn reads_deferred(&self, part: &ComponentPart<'_>, template: &Template) -> bool {
         self.has_deferred() && template.references().any(|reference| self.deferred(part, reference).is_some())
-    }
-
-    /// True when an output stays as it is recorded because of what is deferred.
-    pub(super) fn keeps_output(&self, part: &ComponentPart<'_>, output: &OutputDeclaration) -> bool {
-        self.is_deferred_whole(part) || self.reads_deferred(part, &output.value)
     }
 
     pub(super) fn has_deferred(&self) -> bool {

@@ -37,16 +37,15 @@ impl Walk<'_, '_> {
         if self.choice.is_whole() && !self.has_deferred() {
             return HashMap::new();
         }
-        let reads_others = |output: &&OutputDeclaration| {
-            self.keeps_output(part, output) || self.reads_what_is_left(part, &output.value)
-        };
+        let reads_others = |output: &&OutputDeclaration| self.reads_what_is_left(part, &output.value);
         let recorded = self.recorded_outputs.get(&part.component.key);
         let recorded = |name: &str| recorded.and_then(|outputs| outputs.get(name)).cloned();
         let outputs = part.component.declarations.outputs.iter().filter(reads_others);
         outputs.map(|output| (output.name.value.clone(), recorded(&output.name.value))).collect()
     }
 
-    /// True when a template reads what the plan is not about: resources that it leaves, lookups that it does not ask.
+    /// True when a template reads what the plan is not about: resources that it leaves, lookups that it does not ask,
+    /// whatever waits for another apply.
     pub(super) fn reads_what_is_left(&self, part: &ComponentPart<'_>, template: &Template) -> bool {
         let declarations = &part.component.declarations;
         if self.is_deferred_whole(part) || self.reads_deferred(part, template) {
