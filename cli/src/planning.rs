@@ -378,6 +378,7 @@ pub(crate) fn options(
         refresh: arguments.refresh,
         refresh_only: arguments.refresh_only,
         remove_data: arguments.remove_data,
+        allow_deferral: arguments.allow_deferral,
         allow_data_loss,
     })
 }

@@ -2,12 +2,14 @@
 //!
 //! Components that were not chosen are neither validated nor matched: another operation deploys them.
 
+mod imports;
 mod locals;
 mod specific;
 pub(crate) mod transitions;
 mod variables;
 
-pub use transitions::{CompiledImport, CompiledTransitions};
+pub use imports::CompiledImport;
+pub use transitions::CompiledTransitions;
 pub use variables::undeclared;
 
 use crate::address::{Address, StackId};

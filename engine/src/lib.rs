@@ -27,6 +27,7 @@ pub mod recover;
 pub mod registry;
 pub mod rekey;
 pub mod render;
+mod repetition;
 pub mod seal;
 pub mod selector;
 pub mod source;

@@ -11,6 +11,7 @@ pub mod compute;
 pub mod console;
 pub mod contract;
 mod counts;
+mod deferral;
 mod deposed;
 pub(crate) mod doubt;
 pub mod file;
@@ -43,6 +44,7 @@ mod upgrade;
 pub(crate) mod walk;
 
 pub use counts::Counts;
+pub use deferral::{DeferralReason, DeferredChange};
 pub(crate) use deposed::deposed_key;
 
 use crate::action::{Action, Reason};
@@ -161,6 +163,8 @@ pub struct StackPlan {
     pub changes: Vec<Change>,
     /// The outputs.
     pub outputs: Vec<OutputChange>,
+    /// What is left for another apply.
+    pub deferred: Vec<DeferredChange>,
     /// Its own checks, which warn.
     pub checks: Vec<PlannedCheck>,
     /// The lookups, those that were answered while planning included.
@@ -190,6 +194,8 @@ pub struct ComponentPlan {
     pub blueprint: Option<String>,
     /// What the plan does about it.
     pub part: Part,
+    /// Parts of it, or all of it, are left for another apply.
+    pub is_deferred: bool,
     /// Its outputs as recorded, when the plan leaves it alone: others read them.
     pub recorded_outputs: Attributes,
 }
@@ -437,6 +443,11 @@ impl Plan {
     pub fn has_changes(&self) -> bool {
         let is_recorded = self.mode == Mode::RefreshOnly && self.changes().any(|(_, change)| change.has_refreshed());
         is_recorded || self.stacks.iter().any(StackPlan::has_changes)
+    }
+
+    /// What is left for another apply, with its stack.
+    pub fn deferred(&self) -> impl Iterator<Item = (&StackPlan, &DeferredChange)> {
+        self.stacks.iter().flat_map(|stack| stack.deferred.iter().map(move |deferred| (stack, deferred)))
     }
 
     /// All changes with their stacks.

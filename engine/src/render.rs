@@ -23,6 +23,7 @@ mod totals;
 mod value;
 
 pub use text::shell_word;
+pub use totals::still_left;
 pub(crate) use value::{SENSITIVE, UNKNOWN};
 
 #[cfg(test)]

@@ -74,6 +74,109 @@ async fn an_id_may_be_an_expression_over_variables() {
     assert_eq!(summary(&story.plan(&text).await), "= world_thing.a (is imported)\n");
 }
 
+fn importing_each(imports: &str) -> String {
+    let resources = "- {type: world_thing, name: a, forEach: [x, y], config: {key: '${{ each.key }}', val: 1}}";
+    format!("{}imports:\n{imports}", stack(resources))
+}
+
+#[tokio::test]
+async fn an_import_with_for_each_takes_over_an_object_for_each_item() {
+    let story = there(&[("x", 1), ("y", 1)]);
+    for items in ["[x, y]", "'${{ {\"x\": \"x\", \"y\": \"y\"} }}'", "[{key: x}, {key: y}]", "'${{ vars.all }}'"] {
+        let item = format!(
+            "  - {{forEach: {items}, to: 'world_thing.a[\"${{{{ each.key }}}}\"]', id: '${{{{ each.key }}}}'}}\n"
+        );
+        let text = importing_each(&item) + "variables: {all: {schema: {type: array}, default: [x, y]}}\n";
+        let plan = story.plan(&text).await;
+        let expected = "= world_thing.a[\"x\"] (is imported)\n= world_thing.a[\"y\"] (is imported)\n";
+        assert_eq!(summary(&plan), expected, "{items}");
+    }
+    let named = "  - {forEach: [{n: x, id: y}, {n: y, id: x}], key: '${{ each.value.n }}', to: 'world_thing.a[\"${{ each.value.id \
+                 }}\"]', id: '${{ each.value.id }}'}\n";
+    story.apply(&importing_each(named)).await;
+    assert_eq!(story.log(), [""; 0]);
+    assert_eq!(story.rows().await, ["world_thing.a[\"x\"]", "world_thing.a[\"y\"]"]);
+    let none = importing_each("  - {forEach: [], to: 'world_thing.${{ each.key }}', id: '${{ each.key }}'}\n");
+    assert_eq!(summary(&story.plan(&none).await), "");
+}
+
+#[tokio::test]
+async fn an_import_for_each_item_may_number_them() {
+    let story = there(&[("k0", 1), ("k1", 1)]);
+    let resources =
+        "- {type: world_thing, name: a, forEach: '${{ range(2) }}', config: {key: 'k${{ string(each.key) }}', val: 1}}";
+    let import =
+        "- {forEach: '${{ range(2) }}', to: 'world_thing.a[${{ each.key }}]', id: 'k${{ string(each.value) }}'}";
+    let text = format!("{}imports: [{}]\n", stack(resources), &import[2..]);
+    assert_eq!(
+        summary(&story.plan(&text).await),
+        "= world_thing.a[0] (is imported)\n= world_thing.a[1] (is imported)\n"
+    );
+}
+
+#[tokio::test]
+async fn imports_for_each_item_that_cannot_be_are_told_with_their_places() {
+    let story = there(&[("x", 1), ("y", 1)]);
+    let each = |item: &str| importing_each(&format!("  - {item}\n"));
+    insta::assert_snapshot!(story.errors(&each("{forEach: [x, y], to: 'world_thing.a[\"x\"]', id: '${{ each.key }}'}")).await, @r#"
+    stack.yaml:7:27: `world_thing.a["x"]` is imported twice
+      hint: a resource is one object: remove one of the two, or name each item in `to` with `each.key`
+    "#);
+    let two = importing_each(
+        "  - {forEach: [x], to: 'world_thing.a[\"${{ each.key }}\"]', id: x}\n  - {to: 'world_thing.a[\"x\"]', id: x}\n",
+    );
+    insta::assert_snapshot!(story.errors(&two).await, @r#"
+    stack.yaml:8:10: `world_thing.a["x"]` is imported twice
+      hint: a resource is one object: remove one of the two
+    "#);
+    insta::assert_snapshot!(story.errors(&each("{forEach: [x], to: 'world_thing.a[${{ each.key }}]', id: x}")).await, @r#"
+    stack.yaml:7:24: `world_thing.a[x]` is not an address: expected `[component/]type.name` or `[component/]type.name["key"]`
+      hint: write `type.name`, `type.name["key"]` for one instance, `component/` before it or for all of one
+    "#);
+    insta::assert_snapshot!(story.errors(&each("{forEach: [z], to: 'world_thing.a[\"${{ each.key }}\"]', id: x}")).await, @r#"
+    stack.yaml:7:24: `world_thing.a["z"]` is to be imported and is not declared
+      hint: did you mean `world_thing.a["y"]`?
+    "#);
+    insta::assert_snapshot!(story.errors(&each("{forEach: '${{ resources.a }}', to: world_thing.a, id: x}")).await, @"
+    stack.yaml:7:20: there is no variable `resources` here
+      hint: there are: product, environment, stack, settings, vars, locals
+    ");
+    insta::assert_snapshot!(story.errors(&each("{forEach: [x, x], to: 'world_thing.${{ each.key }}', id: x}")).await, @r#"
+    stack.yaml:7:15: two items of `forEach` have the key ["x"]
+      hint: keys name instances: each has to be its own
+    "#);
+    insta::assert_snapshot!(story.errors(&each("{forEach: 3, to: 'world_thing.${{ each.key }}', id: x}")).await, @"
+    stack.yaml:7:15: `forEach` has to be a map or a list, and is a whole number
+      hint: a map, a list of texts, a list of objects with `key:`, or `range(n)`
+    ");
+    insta::assert_snapshot!(story.errors(&each("{forEach: [[1]], to: '${{ each.value }}', id: x}")).await, @"
+    stack.yaml:7:15: an item of `forEach` is a list and has no key
+      hint: write a `key:` beside it, for example `key: ${{ each.value.name }}`
+    ");
+    insta::assert_snapshot!(story.errors(&each("{forEach: [{a: 1}], key: '${{ each.value.a }}', to: '${{ each.value }}', id: x}")).await, @"
+    stack.yaml:7:30: `key` has to be text, and is a whole number
+      hint: use `string(…)`
+    ");
+    insta::assert_snapshot!(story.errors(&each("{forEach: '${{ range(1) }}', to: '${{ each.value }}', id: x}")).await, @"
+    stack.yaml:7:38: `to` has to be text, and is a whole number
+      hint: write an address, as text
+    ");
+    insta::assert_snapshot!(story.errors(&each("{to: 'world_thing.a[\"${{ each.key }}\"]', id: x}")).await, @"
+    stack.yaml:7:30: there is no variable `each` here
+      hint: there are: product, environment, stack, settings, vars, locals
+    ");
+    insta::assert_snapshot!(story.errors(&each("{key: a, to: 'world_thing.a[\"x\"]', id: x}")).await, @"
+    stack.yaml:7:11: `key` names the items of a `forEach`, and there is none
+      hint: remove it, or write the items under `forEach`
+    ");
+    let secret = each("{forEach: '${{ vars.secret }}', to: 'world_thing.a[\"${{ each.key }}\"]', id: x}")
+        + "variables: {secret: {schema: {type: array}, default: [x], sensitive: true}}\n";
+    insta::assert_snapshot!(story.errors(&secret).await, @"
+    stack.yaml:7:15: `forEach` reads a sensitive value, and its keys are shown
+      hint: use keys that may be shown, and read the sensitive value where it is used
+    ");
+}
+
 #[tokio::test]
 async fn imports_that_cannot_be_are_told_with_their_places() {
     let story = there(&[("k", 1), ("other", 1)]);

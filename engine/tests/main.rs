@@ -16,6 +16,7 @@ mod by_hand; // rows that were changed by hand while a step on them was cut off
 mod checks; // conditions before and after a step, and of a stack
 mod create_first; // replacements that make the new object first
 mod data; // what holds data, what is shared, what is retained
+mod deferral; // what cannot be planned yet is left for another apply
 mod doubt; // what is not known after a call, and who waits for it
 mod drift; // what differs from what is recorded
 mod failure; // steps that fail, crash, are stopped
@@ -36,5 +37,6 @@ mod results; // what a call leaves on record that fails or does something else
 mod rollback; // back to what was recorded before
 mod secrets; // what is sensitive from now on, or was until now
 mod shared; // what several stacks own
+mod standing; // what objects of what is left may stand on is not removed before them
 mod targets; // plans of a part, objects that are made anew
 mod versions; // rows of other schema versions, and what providers say of plans

@@ -43,15 +43,18 @@ struct Edit {
     is_importing: bool,
     /// Things that are not declared any more are forgotten, and removed by somebody else.
     is_forgetting: bool,
+    /// Which instances there are is known only once what they read is there.
+    is_waiting: bool,
 }
 
 impl std::fmt::Debug for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { stack, trouble, drift, tainted, is_recorded_first, first, is_importing, is_forgetting } = self;
+        let Self { stack, trouble, drift, tainted, is_recorded_first, first, is_importing, is_forgetting, is_waiting } =
+            self;
         write!(
             f,
             "{trouble:?}, drift of {drift:?}, taint of {tainted:?}, recorded first: {is_recorded_first}, \
-             imports: {is_importing}, forgets: {is_forgetting}, {:?} before the others, then\n{}",
+             imports: {is_importing}, forgets: {is_forgetting}, waits: {is_waiting}, {:?} before the others, then\n{}",
             stack.address_of(*first),
             stack.text()
         )
@@ -82,9 +85,9 @@ fn trouble() -> impl Strategy<Value = Trouble> {
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let drift = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<bool>()));
     let rarely = || prop::option::weighted(0.2, any::<prop::sample::Index>());
-    let flags = prop::array::uniform3(prop::bool::weighted(0.2));
+    let flags = prop::array::uniform4(prop::bool::weighted(0.2));
     let edit = (stack(), trouble(), drift, rarely(), rarely(), flags).prop_map(
-        |(stack, trouble, drift, tainted, first, [is_recorded_first, is_importing, is_forgetting])| Edit {
+        |(stack, trouble, drift, tainted, first, [is_recorded_first, is_importing, is_forgetting, is_waiting])| Edit {
             stack,
             trouble,
             drift,
@@ -93,6 +96,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
             first,
             is_importing,
             is_forgetting,
+            is_waiting,
         },
     );
     prop::collection::vec(edit, 2..4)
@@ -132,6 +136,11 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool) {
             apply_part(&story, &text).await;
             story.options.targets.clear();
         }
+        if edit.is_waiting {
+            story.options.allow_deferral = true;
+            apply_in_rounds(&story, &(edit.stack.waiting_text() + &transitions.text())).await;
+            story.options.allow_deferral = false;
+        }
         let plan = story.plan(&text).await;
         check_digest(&story, &plan, &text).await;
         story.log();
@@ -163,6 +172,32 @@ async fn apply_part(story: &Story, text: &str) {
     let plan = plan.unwrap();
     let report = story.apply_plan(&plan).await.unwrap_or_else(|error| panic!("{error}\n{}\n{text}", summary(&plan)));
     assert!(report.failed.is_empty() && report.blocked.is_empty(), "{report:?}\n{}\n{text}", summary(&plan));
+}
+
+/// Applies what is known until nothing is left for another apply. What is refused because of what is left is made by
+/// whoever comes next and knows it all.
+async fn apply_in_rounds(story: &Story, text: &str) {
+    for _ in 0..20 {
+        let (plan, diagnostics, sources) = story.try_plan(text).await;
+        let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        let is_refused = |code: &str| ["deferred_stands_on", "deferred_object", "shared_conflict"].contains(&code);
+        if errors.clone().next().is_some() && errors.all(|error| is_refused(error.code)) {
+            return;
+        }
+        assert!(!has_errors(&diagnostics), "{}\n{text}", told(&diagnostics, &sources));
+        let plan = plan.unwrap();
+        check_digest(story, &plan, text).await;
+        story.log();
+        let report = story.apply_plan(&plan).await;
+        let report = report.unwrap_or_else(|error| panic!("{error}\n{}\n{text}", summary(&plan)));
+        assert!(report.failed.is_empty() && report.blocked.is_empty(), "{report:?}\n{}\n{text}", summary(&plan));
+        check_order(&plan, &story.log());
+        if plan.is_complete {
+            return story.check_second_plan(text).await;
+        }
+        assert!(plan.has_changes(), "nothing brings nearer what is left:\n{text}");
+    }
+    panic!("there is always something left:\n{text}");
 }
 
 /// Marks one of the rows as one that has to be made anew.

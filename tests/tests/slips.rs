@@ -244,5 +244,5 @@ fn a_target_of_a_stack_that_is_not_planned_is_told_with_those_that_are() {
 #[test]
 fn a_field_is_listed_once() {
     let project = Project::with_stack("resources: []\nimports: [{to: local_file.a, id: a, extra: x}]\n");
-    project.run(["validate", "stack.yaml"]).with_code(1).says("the fields are `to` or `id`");
+    project.run(["validate", "stack.yaml"]).with_code(1).says("the fields are `forEach`, `key`, `to` or `id`");
 }

@@ -28,6 +28,10 @@ pub struct PlanningArguments {
     /// Make this object anew; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub replace: Vec<String>,
+    /// Leave what cannot be planned yet for another apply: resources whose `forEach`, `when` or provider is known only
+    /// after apply, and what comes after them
+    #[arg(long, conflicts_with = "refresh_only")]
+    pub allow_deferral: bool,
     /// Remove data too, where it would be retained
     #[arg(long)]
     pub remove_data: bool,
@@ -74,7 +78,7 @@ pub struct PlanArguments {
     #[command(flatten)]
     pub planning: PlanningArguments,
     /// Plan the removal
-    #[arg(long, conflicts_with_all = ["refresh_only", "replace"])]
+    #[arg(long, conflicts_with_all = ["refresh_only", "replace", "allow_deferral"])]
     pub destroy: bool,
     /// Save the plan, to be applied later and once
     #[arg(long, value_name = "FILE")]

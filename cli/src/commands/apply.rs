@@ -103,6 +103,7 @@ fn refuse_planning_options(arguments: &ApplyArguments) -> Result<(), Failure> {
         ("--target", !planning.targets.is_empty()),
         ("--exclude", !planning.excludes.is_empty()),
         ("--replace", !planning.replace.is_empty()),
+        ("--allow-deferral", planning.allow_deferral),
         ("--remove-data", planning.remove_data),
         ("--allow-data-loss", !planning.allow_data_loss.is_empty()),
     ];

@@ -21,7 +21,11 @@ const QUESTION: &str = "Do you really want to destroy these resources?\n  terrac
 /// When nothing was changed, or the state could not be written any more.
 pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signals: &Signals) -> Result<Exit, Failure> {
     let planning = &arguments.planning;
-    let without_meaning = [("--refresh-only", planning.refresh_only), ("--replace", !planning.replace.is_empty())];
+    let without_meaning = [
+        ("--refresh-only", planning.refresh_only),
+        ("--allow-deferral", planning.allow_deferral),
+        ("--replace", !planning.replace.is_empty()),
+    ];
     if let Some((option, _)) = without_meaning.into_iter().find(|(_, is_given)| *is_given) {
         return Err(
             Failure::new(format!("`{option}` has no effect on a removal")).hint(format!("leave `{option}` out"))

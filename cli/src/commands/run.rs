@@ -21,7 +21,7 @@ use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
 use terrace_engine::plan::{Mode, Note, Plan};
 use terrace_engine::recover::Recovery;
-use terrace_engine::render::stream;
+use terrace_engine::render::{still_left, stream};
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Ownership, Selection, StateStore, StoreError};
 use terrace_provider::Value;
@@ -222,6 +222,9 @@ impl Run<'_> {
             self.tell_failures(&report);
             ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
             ui.print(&retained(&report))?;
+            if let Some(left) = still_left(plan) {
+                ui.print(&format!("{left}\n"))?;
+            }
             ui.print(&public_outputs(plan, &report))?;
         }
         self.tell_unstored(&report)?;

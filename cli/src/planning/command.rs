@@ -45,6 +45,7 @@ pub(crate) fn command(
         ("--destroy", arguments.destroy),
         ("--refresh=false", !planning.refresh),
         ("--refresh-only", planning.refresh_only),
+        ("--allow-deferral", planning.allow_deferral),
         ("--remove-data", planning.remove_data),
         ("--plaintext-secrets", planning.plaintext_secrets),
     ];

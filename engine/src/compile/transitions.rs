@@ -1,15 +1,15 @@
 //! What is said of recorded objects, put together from the stack and its blueprints.
 
+use super::imports::{self, CompiledImport};
 use super::{CompiledComponent, Compiler, FactScope};
 use crate::address::Address;
-use crate::descriptor::transitions::{Import, Move, Transitions};
+use crate::descriptor::transitions::{Move, Transitions};
 use crate::descriptor::{Located, ResourceDeclaration};
 use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
 use crate::selector::{Selector, is_same_block};
 use crate::source::Span;
 use std::collections::BTreeMap;
-use terrace_provider::Value;
 
 /// What is said of recorded objects.
 #[derive(Debug, Clone, Default)]
@@ -20,17 +20,6 @@ pub struct CompiledTransitions {
     pub forget: Vec<Located<Selector>>,
     /// Objects that exist, by the resource that they are from now on.
     pub imports: BTreeMap<Address, CompiledImport>,
-}
-
-/// An object that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompiledImport {
-    /// What its provider knows it by.
-    pub id: String,
-    /// Where the resource is named.
-    pub span: Span,
-    /// Where the id stands.
-    pub id_span: Span,
 }
 
 /// Puts together what the stack and its blueprints say. Components that were not chosen say nothing.
@@ -49,51 +38,8 @@ pub(super) fn compile(
     for forgotten in &stated.forget {
         diagnostics.extend(forgotten_and_declared(forgotten, components));
     }
-    let mut imports: BTreeMap<Address, CompiledImport> = BTreeMap::new();
-    for import in &stated.imports {
-        let Some(compiled) = compile_import(compiler, import, scope, diagnostics) else { continue };
-        if let Some(first) = imports.get(&import.to.value) {
-            diagnostics.push(
-                Diagnostic::error("imported_twice", format!("`{}` is imported twice", import.to.value))
-                    .at_with(import.to.span, "again here")
-                    .at_with(first.span, "first here")
-                    .hint("a resource is one object: remove one of the two"),
-            );
-            continue;
-        }
-        imports.insert(import.to.value.clone(), compiled);
-    }
+    let imports = imports::compile(compiler, &stated.imports, scope, diagnostics);
     CompiledTransitions { moves, forget: stated.forget.clone(), imports }
-}
-
-fn compile_import(
-    compiler: &Compiler<'_>,
-    import: &Import,
-    scope: &FactScope,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<CompiledImport> {
-    let id = match import.id.evaluate(scope, compiler.functions) {
-        Ok(Value::String(id)) if !id.is_empty() => id,
-        Ok(Value::Int(id)) => id.to_string(),
-        Ok(other) => {
-            let found = match other {
-                Value::String(_) => "empty",
-                Value::Sensitive(_) => "sensitive, and is shown",
-                _ => other.kind(),
-            };
-            diagnostics.push(
-                Diagnostic::error("wrong_type", format!("`id` has to be text, and is {found}"))
-                    .at(import.id.span)
-                    .hint("write what the provider knows the object by"),
-            );
-            return None;
-        }
-        Err(found) => {
-            diagnostics.extend(found);
-            return None;
-        }
-    };
-    Some(CompiledImport { id, span: import.to.span, id_span: import.id.span })
 }
 
 /// A resource that is declared where another one moved away from: both would be one.

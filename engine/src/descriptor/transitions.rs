@@ -33,11 +33,15 @@ pub struct Move {
     pub to: Located<Selector>,
 }
 
-/// An object that exists, and the resource that it is from now on.
+/// An object that exists, and the resource that it is from now on; with `forEach`, one for each item.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// The resource.
-    pub to: Located<Address>,
+    /// The items, when there may be several.
+    pub for_each: Option<Template>,
+    /// What names an item.
+    pub key: Option<Template>,
+    /// The address of the resource, as text.
+    pub to: Template,
     /// What its provider knows the object by.
     pub id: Template,
 }
@@ -146,11 +150,30 @@ pub(crate) fn read_imports(items: &[Node], sources: &Sources, diagnostics: &mut 
 
 fn read_import(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Import> {
     let mut fields = Fields::open(node, "an item of `imports`", diagnostics)?;
-    let to = fields.required_text("to").and_then(|text| read_address::<Address>(&text, fields.diagnostics));
+    let for_each = template(&mut fields, "forEach", sources);
+    let key = template(&mut fields, "key", sources);
+    let text = fields.required_text("to");
+    let to = template(&mut fields, "to", sources);
     fields.required("id");
     let id = template(&mut fields, "id", sources);
     fields.finish();
-    Some(Import { to: to?, id: id? })
+    if let (None, Some(key)) = (&for_each, &key) {
+        diagnostics.push(
+            Diagnostic::error("key_without_for_each", "`key` names the items of a `forEach`, and there is none")
+                .at(key.span)
+                .hint("remove it, or write the items under `forEach`"),
+        );
+        return None;
+    }
+    // What is plain text is looked at now, so that it is told together with what else is wrong with the file.
+    let to =
+        to.filter(|to| text.is_some_and(|text| !to.is_literal() || read_import_address(&text, diagnostics).is_some()));
+    Some(Import { for_each, key, to: to?, id: id? })
+}
+
+/// The address that an import names.
+pub(crate) fn read_import_address(text: &Located<String>, diagnostics: &mut Vec<Diagnostic>) -> Option<Address> {
+    read_address::<Address>(text, diagnostics).map(|address| address.value)
 }
 
 fn read_address<T: FromStr>(text: &Located<String>, diagnostics: &mut Vec<Diagnostic>) -> Option<Located<T>>

@@ -66,6 +66,23 @@ impl Planner<'_> {
     }
 }
 
+impl ComponentPlan {
+    /// Notes that parts of the component are left for another apply. Its rows are still ordered by what it depended on:
+    /// that stays on record beside what it depends on, or instead, where nothing of it is planned.
+    pub(super) fn defer(&mut self, is_whole: bool, moves: &Moves) {
+        self.is_deferred = true;
+        if is_whole {
+            self.depends_on.clear();
+        }
+        for key in &self.depended_on {
+            let key = moves.component(key).unwrap_or_else(|| key.clone());
+            if !self.depends_on.contains(&key) {
+                self.depends_on.push(key);
+            }
+        }
+    }
+}
+
 /// What is recorded of a component that moved counts for the one that it is now. The old one is still there to be
 /// dropped.
 pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, RecordedComponent>) {
@@ -98,6 +115,7 @@ pub(super) fn compiled_components(
             shared: Vec::new(),
             blueprint: component.blueprint.clone(),
             part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
+            is_deferred: false,
             recorded_outputs: match is_chosen(&component.key) {
                 true => Attributes::new(),
                 false => recorded.get(&component.key).map(|recorded| recorded.outputs.clone()).unwrap_or_default(),
@@ -114,6 +132,7 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
         shared: Vec::new(),
         blueprint: recorded.row.blueprint.clone(),
         part,
+        is_deferred: false,
         recorded_outputs: recorded.outputs.clone(),
     }
 }

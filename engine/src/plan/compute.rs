@@ -252,13 +252,17 @@ impl Planner<'_> {
         reads.extend(found.reads);
         let described: BTreeSet<&str> = compiled.components.iter().map(|component| component.key.as_str()).collect();
         for component in &mut components {
+            if let Some(is_whole) = walked.deferring.get(&component.key) {
+                component.defer(*is_whole, &compiled.transitions.moves);
+            }
             component.shared = walked.shared.get(&component.key).cloned().unwrap_or_default();
         }
         for (key, recorded) in &recorded_components {
             if described.contains(key.as_str()) {
                 continue;
             }
-            let is_left = !self.options.components.is_empty() || outside.iter().any(|row| row.component == *key);
+            let mut left = outside.iter().chain(&walked.left);
+            let is_left = !self.options.components.is_empty() || left.any(|row| row.component == *key);
             let part = if is_left { Part::Untouched } else { Part::Removed };
             components.push(recorded_component(key, recorded, part));
         }
@@ -267,7 +271,7 @@ impl Planner<'_> {
             match part {
                 Some(Part::Untouched) => recorded.open(stack)?,
                 // Outputs that nobody evaluated stay as they are.
-                Some(Part::Planned) if is_partial => recorded.open(stack)?,
+                Some(Part::Planned) if is_partial || walked.deferring.contains_key(key) => recorded.open(stack)?,
                 _ => diagnostics.extend(recorded.give_up_closed(stack)),
             }
         }
@@ -277,6 +281,7 @@ impl Planner<'_> {
             components,
             changes,
             outputs,
+            deferred: walked.deferred,
             checks: walked.checks,
             lookups: walked.lookups,
             needs: found.needs,
@@ -349,7 +354,7 @@ impl Planner<'_> {
             environment: self.environment.name.clone(),
             environment_note: self.environment.note.clone(),
             mode,
-            is_complete: !self.options.is_partial(),
+            is_complete: !self.options.is_partial() && stacks.iter().all(|stack| stack.deferred.is_empty()),
             is_errored: has_errors(&diagnostics),
             origin,
             reads: reads::needed(&stacks, reads),
@@ -397,6 +402,7 @@ impl StackPlan {
             components: Vec::new(),
             changes: Vec::new(),
             outputs: Vec::new(),
+            deferred: Vec::new(),
             checks: Vec::new(),
             lookups: Vec::new(),
             needs: Vec::new(),

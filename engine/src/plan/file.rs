@@ -186,6 +186,7 @@ impl Writing<'_> {
                 shared: component.shared.clone(),
                 blueprint: component.blueprint.clone(),
                 part: component.part,
+                is_deferred: component.is_deferred,
                 recorded_outputs: encode_map(&component.recorded_outputs, self.seal.values())?,
             })
         };
@@ -194,6 +195,7 @@ impl Writing<'_> {
             components: stack.components.iter().map(component).collect::<Result<_, WireError>>()?,
             changes: stack.changes.iter().map(|change| text(&self.change(change)?)).collect::<Result<_, _>>()?,
             outputs: stack.outputs.iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
+            deferred: stack.deferred.clone(),
             checks: stack.checks.iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
             lookups: stack.lookups.iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             needs: stack.needs.clone(),

@@ -40,6 +40,7 @@ impl Planner<'_> {
             shared: Vec::new(),
             blueprint: component.row.blueprint.clone(),
             part: Part::Untouched,
+            is_deferred: false,
             recorded_outputs: component.outputs.clone(),
         });
         let plan = StackPlan { components: components.collect(), changes, ..StackPlan::empty(stack.clone()) };

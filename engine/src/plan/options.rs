@@ -23,6 +23,8 @@ pub struct Options {
     pub refresh_only: bool,
     /// Remove data too.
     pub remove_data: bool,
+    /// What cannot be planned yet is left for another apply, and so is what comes after it.
+    pub allow_deferral: bool,
     /// Changes may destroy data.
     pub allow_data_loss: Consent,
 }
@@ -38,6 +40,7 @@ impl Default for Options {
             offline: false,
             refresh_only: false,
             remove_data: false,
+            allow_deferral: false,
             allow_data_loss: Consent::None,
         }
     }

@@ -51,6 +51,8 @@ pub(crate) struct OtherStacks {
     stacks: BTreeMap<StackId, Option<BTreeMap<String, Map>>>,
     /// Recorded outputs that cannot be opened, and why; by stack and component.
     closed: BTreeMap<(StackId, String), BTreeMap<String, WireError>>,
+    /// Components that have parts which are deferred, by stack.
+    deferred: BTreeSet<(StackId, String)>,
     /// Stacks of which something is recorded, for suggestions.
     recorded: Vec<StackId>,
     /// Stacks of which anything was ever recorded.
@@ -66,6 +68,18 @@ impl OtherStacks {
     pub(crate) fn set(&mut self, stack: &StackId, component: &str, outputs: Map) {
         let components = self.stacks.entry(stack.clone()).or_insert_with(|| Some(BTreeMap::new()));
         components.get_or_insert_default().insert(component.to_owned(), outputs);
+    }
+
+    /// True when parts of any of them are deferred.
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// What a path that begins with the name of a stack leads to, when parts of that are deferred.
+    pub(crate) fn deferred(&self, steps: &[ReferenceStep]) -> Option<String> {
+        let (wanted, component, _) = split(steps)?;
+        let read = (stack_of(wanted, &self.environment), component.to_owned());
+        self.deferred.contains(&read).then(|| format!("stack {}", read.0))
     }
 
     /// Why there is nothing to read of a stack. The one of the same name in another environment is no better.
@@ -292,6 +306,8 @@ pub(super) async fn find(
             if plan.components.is_empty() {
                 found.others.stacks.insert(stack.clone(), None);
             }
+            let deferred = plan.components.iter().filter(|component| component.is_deferred);
+            found.others.deferred.extend(deferred.map(|component| (stack.clone(), component.key.clone())));
             outputs_of(plan).into_iter().for_each(|(key, outputs)| found.others.set(stack, &key, outputs));
             continue;
         }

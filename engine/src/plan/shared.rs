@@ -36,6 +36,8 @@ pub(crate) struct SharedRows {
     planned: BTreeMap<Address, Planned>,
     /// Rows that lose their last owner, with the stack that has it, and owners that stay on record while their data does.
     released: BTreeMap<Address, Released>,
+    /// Components that have parts which are deferred: what they will declare is not known, so they let nothing go.
+    deferring: BTreeSet<Owner>,
 }
 
 /// A component of a stack.
@@ -83,6 +85,7 @@ impl SharedRows {
             declared: BTreeMap::new(),
             planned: BTreeMap::new(),
             released: BTreeMap::new(),
+            deferring: BTreeSet::new(),
         }
     }
 
@@ -146,6 +149,11 @@ impl SharedRows {
         self.known.extend(addresses);
         self.loaded.extend(loaded);
         Ok(())
+    }
+
+    /// Lets a component own what it owns: parts of it are deferred.
+    pub(crate) fn keep_owner(&mut self, stack: &StackId, component: &str) {
+        self.deferring.insert((stack.clone(), component.to_owned()));
     }
 
     /// Records that a component declares a shared resource; two that declare it differently are an error.
@@ -294,7 +302,7 @@ impl SharedRows {
             let is_taken_up = declared.is_some() && self.retained.contains(address);
             let is_leaving = |owner: &Owner| match is_taken_up {
                 true => declared.and_then(|all| all.first()).is_some_and(|first| first.owner.0 == *stack),
-                false => owner.0 == *stack && is_chosen(&owner.1, address),
+                false => owner.0 == *stack && is_chosen(&owner.1, address) && !self.deferring.contains(owner),
             };
             let leaving: Vec<Owner> =
                 owners.keys().filter(|owner| is_leaving(owner) && !declares(owner)).cloned().collect();
@@ -383,7 +391,14 @@ impl SharedRows {
         planner: &Planner<'_>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Vec<Change> {
-        orphans::remove_deposed(planner, &self.stack, std::mem::take(&mut self.loaded.deposed), diagnostics).await
+        let mut deposed = std::mem::take(&mut self.loaded.deposed);
+        // What a deferred part stands on stays.
+        let is_kept = |address: &Address| {
+            let owners = self.owners.get(address).into_iter().flat_map(BTreeMap::keys);
+            owners.into_iter().any(|owner| self.deferring.contains(owner))
+        };
+        deposed.retain(|(address, _), _| !is_kept(address));
+        orphans::remove_deposed(planner, &self.stack, deposed, diagnostics).await
     }
 
     /// What was read, with its generation.

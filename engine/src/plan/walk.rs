@@ -2,6 +2,7 @@
 //! what the next ones see.
 
 mod checks;
+mod deferral;
 mod dependencies;
 mod ending;
 mod expand;
@@ -9,11 +10,12 @@ pub(crate) mod lookups;
 mod offline;
 mod prepare;
 mod repetition;
+mod standing;
 mod transitions;
 mod triggered;
 
 use super::choice::Choice;
-use super::components::RecordedComponent;
+use super::components::{RecordedComponent, order_of};
 use super::compute::{Environment, PlanFailure, Planner};
 use super::others::OtherStacks;
 use super::ours::Managed;
@@ -22,7 +24,7 @@ use super::refresh::Loaded;
 use super::resource::{self, Wanted};
 use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
-use super::{Change, Deferred, Lookup, PlannedCheck, SharedName};
+use super::{Change, Deferred, DeferredChange, Lookup, PlannedCheck, SharedName};
 use crate::address::{Address, InstanceKey};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::ResourceDeclaration;
@@ -48,6 +50,12 @@ pub(crate) struct Walked {
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) checks: Vec<PlannedCheck>,
     pub(crate) reads: Vec<Read>,
+    /// What is left for another apply.
+    pub(crate) deferred: Vec<DeferredChange>,
+    /// Components that have parts which are deferred; true for those of which all is.
+    pub(crate) deferring: BTreeMap<String, bool>,
+    /// Where rows are recorded that nothing is done about because of what is deferred.
+    pub(crate) left: Vec<Address>,
 }
 
 pub(crate) struct Walk<'a, 'p> {
@@ -76,6 +84,11 @@ pub(crate) struct Walk<'a, 'p> {
     imported: BTreeSet<Address>,
     lookups: lookups::Lookups,
     managed: Managed,
+    deferrals: deferral::Deferrals,
+    /// Which components were made after which, where anything may be deferred.
+    recorded_order: BTreeMap<String, Vec<String>>,
+    /// Where rows are recorded that nothing is done about because of what is deferred.
+    left: Vec<Address>,
 }
 
 /// What the walk knows of one component.
@@ -181,6 +194,9 @@ impl<'a, 'p> Walk<'a, 'p> {
             imported: BTreeSet::new(),
             lookups: lookups::Lookups::default(),
             managed: Managed::default(),
+            deferrals: deferral::Deferrals::default(),
+            recorded_order: if planner.options.allow_deferral { order_of(recorded) } else { BTreeMap::new() },
+            left: Vec::new(),
         }
     }
 
@@ -204,9 +220,13 @@ impl<'a, 'p> Walk<'a, 'p> {
         if !self.choice.has_block(&block_address(part, declaration)) {
             return Ok(());
         }
-        let value = self.plan_block(block, declaration, diagnostics).await?;
+        let is_deferred = self.defer(block, declaration);
+        let value = match is_deferred {
+            true => None,
+            false => self.plan_block(block, declaration, diagnostics).await?,
+        };
         if let Some(part) = self.parts.get_mut(block.component) {
-            if value.is_none() {
+            if value.is_none() && !is_deferred {
                 part.failed.insert(name.clone());
             }
             // What could not be planned is unknown to the rest, so that one mistake gives one message.

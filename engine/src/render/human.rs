@@ -5,10 +5,10 @@ use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
 use super::text::{cut, visible};
-use super::totals::{details, is_listed, to_do, totals, verdict};
+use super::totals::{details, is_listed, left_over, to_do, totals, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief};
 use crate::action::Action;
-use crate::address::SHARED;
+use crate::address::{Address, SHARED};
 use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};
 use indexmap::IndexMap;
 use std::collections::HashMap;
@@ -113,6 +113,7 @@ impl Screen {
         }
         if !is_brief {
             self.outputs(stack);
+            self.deferred(stack);
         }
     }
 
@@ -213,6 +214,25 @@ impl Screen {
         self.text.push('\n');
     }
 
+    fn deferred(&mut self, stack: &StackPlan) {
+        if stack.deferred.is_empty() {
+            return;
+        }
+        let heading = self.painter.paint(Paint::Bold, "left for another apply");
+        self.line(&format!("  {heading}"));
+        let name = |address: &Address| visible(&address.to_string()).into_owned();
+        let width = |address: &Address| Some(name(address).chars().count()).filter(|width| *width <= WIDEST_HEAD);
+        let column = stack.deferred.iter().filter_map(|it| width(&it.address)).max().unwrap_or_default();
+        for deferred in &stack.deferred {
+            let head = name(&deferred.address);
+            let text = format!("{head:<column$}{}{}", " ".repeat(GAP), visible(&deferred.text()));
+            let room = self.options.width.saturating_sub(4).max(head.chars().count() + GAP + LEAST_NOTE);
+            let text = self.fit(&text, room);
+            self.line(&format!("    {text}"));
+        }
+        self.text.push('\n');
+    }
+
     fn ending(&mut self, plan: &Plan) {
         self.consent(plan);
         let counts = totals(plan);
@@ -224,6 +244,9 @@ impl Screen {
             for stack in &plan.stacks {
                 let _ = writeln!(self.text, "  {}: {}", visible(&stack.stack.to_string()), to_do(&stack.counts()));
             }
+        }
+        if let Some(left) = left_over(plan) {
+            self.line(&left);
         }
         if plan.mode == Mode::RefreshOnly && plan.has_changes() {
             self.line("This is a refresh-only plan: applying it records what was found, and changes nothing else.");

@@ -36,6 +36,8 @@ pub fn plan(plan: &Plan, digest: &str) -> Json {
     let lookups = plan.stacks.iter().flat_map(|stack| stack.lookups.iter().map(move |lookup| (stack, lookup)));
     let reads = lookups.filter_map(|(stack, lookup)| resources::read(plan, stack, lookup));
     let resource_changes: Vec<Json> = resource_changes.into_iter().chain(reads).collect();
+    let deferred: Vec<Json> =
+        plan.deferred().map(|(stack, deferred)| resources::deferred(plan, stack, deferred)).collect();
     let resource_drift: Vec<Json> =
         plan.changes().filter_map(|(stack, change)| resources::drift(plan, stack, change)).collect();
     json!({
@@ -52,6 +54,7 @@ pub fn plan(plan: &Plan, digest: &str) -> Json {
         },
         "resource_drift": resource_drift,
         "resource_changes": resource_changes,
+        "deferred_changes": deferred,
         "output_changes": output_changes(plan),
         "prior_state": {
             "format_version": STATE_FORMAT_VERSION,
@@ -103,6 +106,17 @@ pub(crate) fn actions(change: &Change) -> Json {
         Action::Adopt if resources::is_changing(change) => json!(["update"]),
         Action::Adopt => json!(["no-op"]),
         Action::Forget | Action::Retain => json!(["forget"]),
+    }
+}
+
+/// The action in terraform's words that another plan may take about what is deferred.
+pub(crate) const fn deferred_action(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Read => "read",
+        Action::Delete => "delete",
+        Action::Retain | Action::Forget => "forget",
+        _ => "update",
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod attention;
 mod budget;
+mod deferred;
 mod escape;
 mod folds;
 
@@ -53,6 +54,7 @@ pub fn plan(plan: &Plan, options: &Markdown<'_>) -> String {
     head(plan, &mut page, budget);
     notes(plan, &mut page, budget);
     attention::section(plan, &mut page, budget);
+    deferred::section(plan, &mut page, budget);
     folds::section(plan, &mut page);
     let mut text = page.finish();
     text.push_str(&tail);

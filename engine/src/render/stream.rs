@@ -7,11 +7,13 @@ mod applying;
 
 pub use applying::Applying;
 
-use super::json::{TERRAFORM_VERSION, data_loss, index, module_address, name, output_action, outputs, qualified};
+use super::json::{
+    TERRAFORM_VERSION, data_loss, deferred_action, index, module_address, name, output_action, outputs, qualified,
+};
 use super::totals::{to_do, totals};
 use crate::action::{Action, Reason};
 use crate::address::{Address, LOOKUP, StackId};
-use crate::plan::{Change, Lookup, Mode, Note, Plan, StackPlan};
+use crate::plan::{Change, DeferredChange, Lookup, Mode, Note, Plan, StackPlan};
 use jiff::Timestamp;
 use serde_json::{Map as Object, Value as Json, json};
 use terrace_provider::Severity;
@@ -47,7 +49,9 @@ pub fn plan(plan: &Plan, at: Timestamp) -> Vec<Json> {
         .map(|(stack, change)| planned_change(plan, stack, change, at));
     let lookups = plan.stacks.iter().flat_map(|stack| stack.lookups.iter().map(move |lookup| (stack, lookup)));
     let reads = lookups.filter_map(|(stack, lookup)| planned_read(plan, stack, lookup, at));
-    diagnostics.chain(drift).chain(changes).chain(reads).chain([summary(plan, at), planned_outputs(plan, at)]).collect()
+    let deferred = plan.deferred().map(|(stack, deferred)| deferred_change(plan, stack, deferred, at));
+    let planned = changes.chain(reads).chain(deferred);
+    diagnostics.chain(drift).chain(planned).chain([summary(plan, at), planned_outputs(plan, at)]).collect()
 }
 
 /// How bad a line is.
@@ -136,6 +140,18 @@ fn planned_read(plan: &Plan, stack: &StackPlan, lookup: &Lookup, at: Timestamp) 
     line.insert("change".to_owned(), told);
     put(&mut line, "terrace", json!({ "action": Action::Read }));
     Some(Json::Object(line))
+}
+
+/// What is left for another apply.
+fn deferred_change(plan: &Plan, stack: &StackPlan, deferred: &DeferredChange, at: Timestamp) -> Json {
+    let address = &deferred.address;
+    let resource = resource(address, &qualified(plan, &stack.stack, &address.to_string()));
+    let action = if deferred.action == Action::Retain { "remove" } else { deferred_action(deferred.action) };
+    let mut line = line(Level::Info, "deferred_change", format!("{address}: Left for another apply"), at);
+    let reason = deferred.reason.terraform();
+    line.insert("change".to_owned(), json!({ "resource": resource, "action": action, "reason": reason }));
+    put(&mut line, "terrace", json!({ "action": deferred.action, "waits_for": deferred.waits_for }));
+    Json::Object(line)
 }
 
 fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp) -> Json {

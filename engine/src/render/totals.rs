@@ -1,6 +1,6 @@
 //! How much a plan does: the line that wrappers of terraform look for, and our own below it.
 
-use super::text::thousands;
+use super::text::{counted, thousands};
 use crate::plan::{Change, Counts, Mode, Plan, StackPlan};
 
 /// The sum over stacks.
@@ -35,6 +35,8 @@ pub(crate) fn to_do(counts: &Counts) -> String {
 pub(crate) fn verdict(plan: &Plan) -> String {
     match (plan.has_changes(), plan.is_errored) {
         (true, _) => format!("Plan: {}.", to_do(&totals(plan))),
+        // What waits does not match yet.
+        (false, false) if plan.deferred().next().is_some() => format!("Plan: {}.", to_do(&totals(plan))),
         (false, false) if plan.mode == Mode::Destroy => "No changes. There is nothing to destroy.".to_owned(),
         (false, false) => "No changes. Your infrastructure matches the configuration.".to_owned(),
         (false, true) => "Planning failed: there are errors, and nothing that could be planned changes.".to_owned(),
@@ -70,6 +72,21 @@ pub(crate) fn details(counts: &Counts) -> Option<String> {
         (false, Some(scope)) if told < counts.components => Some(format!("{}; changes {scope}", parts.join(", "))),
         (false, Some(scope)) => Some(format!("{} {scope}", parts.join(", "))),
     }
+}
+
+/// What is left for another apply; `None` when nothing is.
+pub(crate) fn left_over(plan: &Plan) -> Option<String> {
+    let count = plan.deferred().count();
+    let again = "another `terrace apply --allow-deferral` goes on from there";
+    (count > 0).then(|| format!("{} left for later: once this plan is applied, {again}.", counted(count, "resources")))
+}
+
+/// What an applied plan has left; `None` when nothing is.
+#[must_use]
+pub fn still_left(plan: &Plan) -> Option<String> {
+    let count = plan.deferred().count();
+    let left = || format!("{} left: `terrace apply --allow-deferral` goes on from here.", counted(count, "resources"));
+    (count > 0).then(left)
 }
 
 /// True for what a plan lists: changes, and what was found to have drifted.

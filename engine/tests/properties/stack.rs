@@ -106,6 +106,15 @@ impl Stack {
     }
 
     pub(super) fn text(&self) -> String {
+        self.text_of(false)
+    }
+
+    /// The same stack, whose instances are known once what they read is there.
+    pub(super) fn waiting_text(&self) -> String {
+        self.text_of(true)
+    }
+
+    fn text_of(&self, is_waiting: bool) -> String {
         let mut text = String::from("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n");
         for (number, part) in self.parts.iter().enumerate() {
             let Some(part) = part else { continue };
@@ -125,7 +134,7 @@ impl Stack {
             }
             for (at, thing) in part.things.iter().enumerate() {
                 if let Some(thing) = thing {
-                    text.push_str(&part.declaration(number, at, thing));
+                    text.push_str(&part.declaration(number, at, thing, is_waiting));
                 }
             }
             if !part.is_sharing && part.things.iter().all(Option::is_none) {
@@ -159,7 +168,7 @@ impl Part {
         Some(format!("c{component}/{}.{}", self.things[at].as_ref()?.ty, self.name(at)))
     }
 
-    fn declaration(&self, component: usize, at: usize, thing: &Thing) -> String {
+    fn declaration(&self, component: usize, at: usize, thing: &Thing, is_waiting: bool) -> String {
         let others = before(at, RESOURCES, self.is_reversed);
         let there = |other: &usize| self.things[*other].is_some();
         let mut read: Vec<String> = Vec::new();
@@ -189,7 +198,11 @@ impl Part {
             None => (String::new(), key),
             Some(keys) => {
                 let keys: Vec<String> = keys.iter().map(|key| format!("\"{key}\"")).collect();
-                (format!(", forEach: '${{{{ [{}] }}}}'", keys.join(", ")), format!("${{{{ each.key }}}}-{key}"))
+                let keys = match read.first().filter(|_| is_waiting) {
+                    Some(path) => format!("{path} != \"\" ? [{}] : [\"none\"]", keys.join(", ")),
+                    None => format!("[{}]", keys.join(", ")),
+                };
+                (format!(", forEach: '${{{{ {keys} }}}}'"), format!("${{{{ each.key }}}}-{key}"))
             }
         };
         let mut lifecycle = Vec::new();

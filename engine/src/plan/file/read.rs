@@ -67,6 +67,7 @@ impl<'a> Reading<'a> {
                 shared: json.shared,
                 blueprint: json.blueprint,
                 part: json.part,
+                is_deferred: json.is_deferred,
             })
         };
         let mut changes = Vec::with_capacity(json.changes.len());
@@ -78,6 +79,7 @@ impl<'a> Reading<'a> {
             components: json.components.into_iter().map(component).collect::<Result<_, WireError>>()?,
             changes,
             outputs: json.outputs.into_iter().map(|output| self.output(output)).collect::<Result<_, _>>()?,
+            deferred: json.deferred,
             checks: json.checks.into_iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
             lookups: json.lookups.into_iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             needs: json.needs,

@@ -1,7 +1,7 @@
 //! The shapes that a plan file is made of.
 
 use super::super::{
-    CheckStatus, DataLossNote, Mode, Note, Origin, OwnerAction, Part, ReadReason, SharedName, StackNeed,
+    CheckStatus, DataLossNote, DeferredChange, Mode, Note, Origin, OwnerAction, Part, ReadReason, SharedName, StackNeed,
 };
 use super::Json;
 use crate::action::{Action, Reason};
@@ -54,6 +54,8 @@ pub(super) struct StackJson {
     pub(super) changes: Vec<Text>,
     pub(super) outputs: Vec<OutputJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) deferred: Vec<DeferredChange>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) checks: Vec<CheckJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) lookups: Vec<LookupJson>,
@@ -74,6 +76,8 @@ pub(super) struct ComponentJson {
     pub(super) shared: Vec<SharedName>,
     pub(super) blueprint: Option<String>,
     pub(super) part: Part,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_deferred: bool,
     pub(super) recorded_outputs: Json,
 }
 

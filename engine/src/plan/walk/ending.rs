@@ -16,7 +16,11 @@ use terrace_provider::Value;
 impl Walk<'_, '_> {
     /// Evaluates the outputs of a component whose resources were all planned.
     pub(super) fn end(&mut self, position: usize, diagnostics: &mut Vec<Diagnostic>) {
-        let Some(part) = self.parts.get(position).filter(|part| part.is_chosen) else { return };
+        if !self.parts.get(position).is_some_and(|part| part.is_chosen) {
+            return;
+        }
+        self.defer_component(position);
+        let Some(part) = self.parts.get(position) else { return };
         let scope = self.scope(part, None);
         let kept = self.kept_outputs(part);
         let is_faulty = |output: usize| self.faults.outputs.contains(&(position, output));
@@ -30,7 +34,7 @@ impl Walk<'_, '_> {
 
     /// The outputs, as recorded, that read what is not planned: they stay.
     fn kept_outputs(&self, part: &ComponentPart<'_>) -> HashMap<String, Option<Value>> {
-        if self.choice.is_whole() {
+        if self.choice.is_whole() && !self.has_deferred() {
             return HashMap::new();
         }
         let reads_others = |output: &&OutputDeclaration| self.reads_what_is_left(part, &output.value);
@@ -40,9 +44,13 @@ impl Walk<'_, '_> {
         outputs.map(|output| (output.name.value.clone(), recorded(&output.name.value))).collect()
     }
 
-    /// True when a template reads what the plan is not about: resources that it leaves, lookups that it does not ask.
+    /// True when a template reads what the plan is not about: resources that it leaves, lookups that it does not ask,
+    /// whatever waits for another apply.
     pub(super) fn reads_what_is_left(&self, part: &ComponentPart<'_>, template: &Template) -> bool {
         let declarations = &part.component.declarations;
+        if self.is_deferred_whole(part) || self.reads_deferred(part, template) {
+            return true;
+        }
         !self.choice.is_whole()
             && template.references().any(|reference| match (reference.root.as_str(), reference.steps.first()) {
                 ("resources", Some(ReferenceStep::Key(name))) => {
@@ -61,9 +69,15 @@ impl Walk<'_, '_> {
         let stack = &self.compiled.stack;
         let positions: HashMap<&str, usize> =
             self.compiled.components.iter().enumerate().map(|(at, component)| (component.key.as_str(), at)).collect();
+        let standing = self.standing(&positions, diagnostics);
         for (address, row) in std::mem::take(&mut self.loaded.rows) {
             let part = positions.get(address.component.as_str()).and_then(|position| self.parts.get(*position));
             if part.is_some_and(|part| part.failed.contains(&address.name)) {
+                continue;
+            }
+            if standing.keeps(&address) {
+                let doubt = self.loaded.in_doubt.remove(&address);
+                self.leave(&standing, &address, row, doubt);
                 continue;
             }
             let reason = match self.unwanted.contains(&address) {
@@ -78,9 +92,12 @@ impl Walk<'_, '_> {
             let change = orphans::remove(self.planner, stack, &address, row, reason, doubt, diagnostics)?;
             self.changes.extend(change);
         }
-        let (forgotten, deposed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.loaded.deposed)
+        let (left, deposed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.loaded.deposed)
             .into_iter()
-            .partition(|((address, _), _)| self.is_forgotten(address));
+            .partition(|((address, _), _)| standing.keeps_deposed(address));
+        left.keys().for_each(|(address, _)| self.leave_deposed(&standing, address));
+        let (forgotten, deposed): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            deposed.into_iter().partition(|((address, _), _)| self.is_forgotten(address));
         for ((address, _), DeposedRow { row, in_doubt }) in forgotten {
             self.changes.push(self.forgotten(&address, row, in_doubt));
         }
@@ -92,7 +109,19 @@ impl Walk<'_, '_> {
         reads.append(&mut self.absent_reads);
         let lookups = self.parts.iter_mut().flat_map(ComponentPart::take_lookups).collect();
         let shared = self.parts.into_iter().map(|part| (part.component.key.clone(), part.shared_names())).collect();
-        Ok(Walked { changes: self.changes, shared, outputs: self.outputs, checks: self.checks, lookups, reads })
+        let mut deferred = self.deferrals.changes;
+        deferred.sort_by(|one, other| one.address.cmp(&other.address));
+        Ok(Walked {
+            changes: self.changes,
+            shared,
+            outputs: self.outputs,
+            checks: self.checks,
+            lookups,
+            reads,
+            deferred,
+            deferring: self.deferrals.components,
+            left: self.left,
+        })
     }
 }
 

@@ -1,12 +1,13 @@
 //! From a declaration to its instances: `forEach`, keys, `when`.
 
 use super::super::scope::PlanScope;
+use super::prepare::not_text;
 use super::{ComponentPart, Instance, Walk, block_address};
-use crate::address::InstanceKey;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Template};
 use crate::graph::Block;
+use crate::repetition::{self, NoItems};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
 
@@ -20,94 +21,41 @@ impl Walk<'_, '_> {
     ) -> Option<Vec<Instance>> {
         let Some(template) = &declaration.for_each else { return Some(vec![Instance { key: None, each: None }]) };
         let part = self.parts.get(block.component)?;
-        let value = match template.evaluate(&self.scope(part, None), self.planner.functions) {
-            Ok(value) => value,
-            Err(found) => {
-                diagnostics.extend(found);
-                return None;
-            }
-        };
-        if value.has_sensitive() {
-            diagnostics.push(
-                Diagnostic::error("sensitive_for_each", "`forEach` reads a sensitive value, and its keys are shown")
-                    .at(template.span)
-                    .hint("use keys that may be shown, and read the sensitive value in `config`"),
-            );
-            return None;
-        }
-        match value {
-            Value::Map(entries) => Some(entries.into_iter().map(|(key, value)| keyed(key, value)).collect()),
-            Value::List(items) => self.expand_list(part, declaration, template, items, diagnostics),
-            Value::Null => Some(Vec::new()),
-            Value::Unknown => {
-                diagnostics.push(known_too_late(part, "forEach", template));
+        match self.items(part, declaration, template) {
+            Ok(instances) => Some(instances),
+            Err(NoItems::Unknown(field)) => {
+                let template = declaration.key.as_ref().filter(|_| field == "key").unwrap_or(template);
+                diagnostics.push(known_too_late(part, field, template));
                 None
             }
-            other => {
-                diagnostics.push(
-                    Diagnostic::error(
-                        "wrong_type",
-                        format!("`forEach` has to be a map or a list, and is {}", other.kind()),
-                    )
-                    .at(template.span)
-                    .hint("a map, a list of texts, a list of objects with `key:`, or `range(n)`"),
-                );
+            Err(NoItems::Wrong(found)) => {
+                diagnostics.extend(found);
                 None
             }
         }
     }
 
-    fn expand_list(
+    /// The instances that a `forEach` stands for.
+    pub(super) fn items(
         &self,
         part: &ComponentPart<'_>,
         declaration: &ResourceDeclaration,
-        template: &Template,
-        items: Vec<Value>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Option<Vec<Instance>> {
-        let mut instances: Vec<Instance> = Vec::with_capacity(items.len());
-        let mut seen = BTreeSet::new();
-        for item in items {
-            let instance = match (&declaration.key, &item) {
-                (Some(key), _) => {
-                    let each = each(Value::Null, item.clone());
-                    let key = self.text(key, &self.scope(part, Some(&each)), "key", diagnostics)?;
-                    keyed(key, item)
-                }
-                (None, Value::String(text)) => keyed(text.clone(), item.clone()),
-                (None, Value::Int(index)) => Instance {
-                    key: Some(InstanceKey::Index(*index)),
-                    each: Some(each(Value::Int(*index), item.clone())),
-                },
-                (None, Value::Map(entries)) if entries.get("key").and_then(Value::as_str).is_some() => {
-                    let key = entries.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
-                    keyed(key, item.clone())
-                }
-                (None, Value::Unknown) => {
-                    diagnostics.push(known_too_late(part, "forEach", template));
-                    return None;
-                }
-                (None, other) => {
-                    diagnostics.push(
-                        Diagnostic::error("no_key", format!("an item of `forEach` is {} and has no key", other.kind()))
-                            .at(template.span)
-                            .hint("give the resource a `key:`, for example `key: ${{ each.value.name }}`"),
-                    );
-                    return None;
-                }
-            };
-            if !seen.insert(instance.key.clone()) {
-                let key = instance.key.as_ref().map(ToString::to_string).unwrap_or_default();
-                diagnostics.push(
-                    Diagnostic::error("repeated_key", format!("two items of `forEach` have the key {key}"))
-                        .at(declaration.key.as_ref().map_or(template.span, |key| key.span))
-                        .hint("keys name instances: each has to be its own"),
-                );
-                return None;
-            }
-            instances.push(instance);
+        for_each: &Template,
+    ) -> Result<Vec<Instance>, NoItems> {
+        let value = for_each.evaluate(&self.scope(part, None), self.planner.functions).map_err(NoItems::Wrong)?;
+        let key_of = |key: &Template, each: &Value| self.key(key, &self.scope(part, Some(each)));
+        let items = repetition::items(for_each, value, declaration.key.as_ref(), &key_of)?;
+        Ok(items.into_iter().map(Instance::from).collect())
+    }
+
+    /// What names an item.
+    fn key(&self, key: &Template, scope: &PlanScope<'_>) -> Result<String, NoItems> {
+        match key.evaluate(scope, self.planner.functions) {
+            Ok(Value::String(text)) => Ok(text),
+            Ok(value) if value.is_unknown() => Err(NoItems::Unknown("key")),
+            Ok(other) => Err(not_text("key", key, &other).into()),
+            Err(found) => Err(NoItems::Wrong(found)),
         }
-        Some(instances)
     }
 
     pub(super) fn is_there(
@@ -154,17 +102,16 @@ fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template) ->
             _ => None,
         });
     }
+    let defer = "leave it for another apply: `--allow-deferral`";
     if first.is_empty() {
-        return error.hint("use what is known before");
+        return error.hint(format!("use what is known before, or {defer}"));
     }
     let first = first.into_iter().collect::<Vec<_>>().join(" ");
-    error.hint(format!("use what is known before, or apply what it reads first: `terrace apply … {first}`"))
+    error.hint(format!("use what is known before, apply what it reads first (`terrace apply … {first}`), or {defer}"))
 }
 
-fn keyed(key: String, value: Value) -> Instance {
-    Instance { each: Some(each(Value::String(key.clone()), value)), key: Some(InstanceKey::Text(key)) }
-}
-
-fn each(key: Value, value: Value) -> Value {
-    [("key".to_owned(), key), ("value".to_owned(), value)].into_iter().collect()
+impl From<repetition::Item> for Instance {
+    fn from(item: repetition::Item) -> Self {
+        Self { key: Some(item.key), each: Some(item.each) }
+    }
 }

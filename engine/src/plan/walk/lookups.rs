@@ -45,7 +45,10 @@ impl Walk<'_, '_> {
             }
             return;
         }
-        let planned = self.plan_lookup(block, declaration, diagnostics).await;
+        let planned = match self.defer_lookup(block, declaration) {
+            true => None,
+            false => self.plan_lookup(block, declaration, diagnostics).await,
+        };
         let Some(part) = self.parts.get_mut(block.component) else { return };
         let value = planned.as_ref().map_or(Value::Unknown, |lookup| lookup.result.clone());
         part.data.insert(declaration.name.value.clone(), value);

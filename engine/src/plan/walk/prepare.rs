@@ -133,19 +133,7 @@ impl Walk<'_, '_> {
         match template.evaluate(scope, self.planner.functions) {
             Ok(Value::String(text)) => Some(text),
             Ok(other) => {
-                let (code, found, hint) = match other.is_unknown() {
-                    true => (
-                        "known_too_late",
-                        "known only after apply",
-                        "use what is known while planning: the component, variables, settings",
-                    ),
-                    false => ("wrong_type", other.kind(), "use `string(…)`"),
-                };
-                diagnostics.push(
-                    Diagnostic::error(code, format!("`{what}` has to be text, and is {found}"))
-                        .at(template.span)
-                        .hint(hint),
-                );
+                diagnostics.push(not_text(what, template, &other));
                 None
             }
             Err(found) => {
@@ -154,4 +142,18 @@ impl Walk<'_, '_> {
             }
         }
     }
+}
+
+/// The error for what has to be text.
+pub(super) fn not_text(what: &str, template: &Template, found: &Value) -> Diagnostic {
+    let (code, found, hint) = match found.is_unknown() {
+        true => (
+            "known_too_late",
+            "known only after apply",
+            "use what is known while planning: the component, variables, settings; or leave it for another apply: \
+             `--allow-deferral`",
+        ),
+        false => ("wrong_type", found.kind(), "use `string(…)`"),
+    };
+    Diagnostic::error(code, format!("`{what}` has to be text, and is {found}")).at(template.span).hint(hint)
 }

@@ -55,7 +55,7 @@ impl Walk<'_, '_> {
 
     /// Reports imports of what nothing declares. What the plan is not about is not looked at.
     pub(super) fn check_imports(&self, diagnostics: &mut Vec<Diagnostic>) {
-        let is_looked_at = |address: &Address| self.choice.covers(address);
+        let is_looked_at = |address: &Address| self.choice.covers(address) && !self.is_deferred(address);
         let imports = self.compiled.transitions.imports.iter();
         let left = imports.filter(|(address, _)| !self.imported.contains(*address) && is_looked_at(address));
         let known: BTreeSet<String> = self.changes.iter().map(|change| change.address.to_string()).collect();

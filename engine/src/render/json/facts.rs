@@ -2,7 +2,7 @@
 
 use super::{counts, has_managed_changes, qualified};
 use crate::action::Action;
-use crate::plan::{Change, DataLossNote, Lookup, Note, OwnerChange, Plan, StackPlan};
+use crate::plan::{Change, DataLossNote, DeferredChange, Lookup, Note, OwnerChange, Plan, StackPlan};
 use serde_json::{Map as Object, Value as Json, json};
 
 /// Facts of the plan as a whole.
@@ -59,6 +59,20 @@ fn of_stack_plan(stack: &StackPlan) -> Json {
         "components": components,
         "owners": stack.owners.iter().filter(|owner| owner.is_change()).map(owner).collect::<Vec<_>>(),
     })
+}
+
+/// Facts of what is deferred.
+pub(crate) fn of_deferred(stack: &StackPlan, deferred: &DeferredChange) -> Json {
+    let mut facts = Object::new();
+    let mut put = |name: &str, value: Json| facts.insert(name.to_owned(), value);
+    put("stack", json!(stack.stack));
+    put("component", deferred.address.component.as_str().into());
+    put("action", json!(deferred.action));
+    put("waits_for", json!(deferred.waits_for));
+    if let Some(place) = &deferred.place {
+        put("place", json!(place));
+    }
+    Json::Object(facts)
 }
 
 /// Facts of one lookup.

@@ -3,9 +3,9 @@
 use super::redact::{Sides, values};
 use super::{actions, qualified};
 use crate::action::{Action, Reason};
-use crate::address::{Address, InstanceKey};
+use crate::address::{Address, InstanceKey, LOOKUP};
 use crate::diff::changed_attributes;
-use crate::plan::{Change, Lookup, Plan, Prior, StackPlan};
+use crate::plan::{Change, DeferredChange, Lookup, Plan, Prior, StackPlan};
 use crate::render::value::hidden_like;
 use serde_json::{Map as Object, Value as Json, json};
 use std::collections::BTreeMap;
@@ -70,6 +70,32 @@ pub(crate) fn read(plan: &Plan, stack: &StackPlan, lookup: &Lookup) -> Option<Js
     put("action_reason", reason.terraform().into());
     put("terrace", super::facts::of_lookup(stack, lookup));
     Some(Json::Object(entry))
+}
+
+/// One entry of `deferred_changes`. Nothing is known of the object to be; its instances are told by `index_unknown`.
+pub(crate) fn deferred(plan: &Plan, stack: &StackPlan, deferred: &DeferredChange) -> Json {
+    let address = &deferred.address;
+    let is_lookup = deferred.action == Action::Read;
+    let ty = address.ty.strip_prefix(LOOKUP).unwrap_or(&address.ty);
+    let mut change = Sides::of(None, deferred.action.leaves_object().then_some(&Value::Unknown)).to_json();
+    change.insert("actions".to_owned(), json!([super::deferred_action(deferred.action)]));
+    let mut entry = Object::new();
+    let mut put = |name: &str, value: Json| entry.insert(name.to_owned(), value);
+    put("address", qualified(plan, &stack.stack, &address.to_string()).into());
+    if let Some(module) = module_address(address) {
+        put("module_address", qualified(plan, &stack.stack, &module).into());
+    }
+    put("mode", if is_lookup { "data" } else { "managed" }.into());
+    put("type", ty.into());
+    put("name", name(address).into());
+    match address.key {
+        Some(InstanceKey::All) => drop(put("index_unknown", true.into())),
+        _ => drop(index(address).map(|index| put("index", index))),
+    }
+    put("provider_name", provider_of(ty).into());
+    put("change", Json::Object(change));
+    put("terrace", super::facts::of_deferred(stack, deferred));
+    json!({ "reason": deferred.reason.terraform(), "resource_change": entry })
 }
 
 /// One entry of `resource_drift`; `None` for a resource that is as recorded.

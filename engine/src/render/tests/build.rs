@@ -181,6 +181,7 @@ pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
         components,
         changes,
         outputs: Vec::new(),
+        deferred: Vec::new(),
         checks: Vec::new(),
         lookups: Vec::new(),
         needs: Vec::new(),
@@ -198,6 +199,7 @@ pub(super) fn component(key: &str) -> ComponentPlan {
         shared: Vec::new(),
         blueprint: None,
         part: Part::Planned,
+        is_deferred: false,
         recorded_outputs: Attributes::new(),
     }
 }

@@ -2,11 +2,11 @@
 
 use super::build::*;
 use crate::action::{Action, Reason};
-use crate::address::StackId;
+use crate::address::{Address, InstanceKey, StackId};
 use crate::apply::{Done, Failed, Report};
 use crate::drift::{DriftItem, DriftKind, DriftedAttribute};
 use crate::event::Event;
-use crate::plan::{Mode, Plan};
+use crate::plan::{DeferralReason, DeferredChange, Mode, Plan};
 use crate::render::stream::Applying;
 use crate::render::{drift, json, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -153,6 +153,30 @@ fn names_of_several_stacks_do_not_meet() {
     let addresses: Vec<&Json> =
         told["resource_changes"].as_array().unwrap().iter().map(|change| &change["address"]).collect();
     assert_eq!(addresses, ["one@local:local_file.a", "two@local:local_file.a"]);
+}
+
+#[test]
+fn what_is_left_for_another_apply_is_as_the_schemas_say() {
+    let mut plan = plan(vec![stack("demo", Vec::new())]);
+    let deferred = |address: &str, reason, action| DeferredChange {
+        address: address.parse().unwrap(),
+        reason,
+        action,
+        waits_for: vec!["local_command.list".to_owned(), "api/".to_owned()],
+        place: None,
+    };
+    let each = deferred("api/local_file.each", DeferralReason::InstanceCountUnknown, Action::Create);
+    let all = Address { key: Some(InstanceKey::All), ..each.address.clone() };
+    plan.stacks[0].deferred = vec![
+        DeferredChange { address: all, ..each },
+        deferred("local_file.one", DeferralReason::ProviderConfigUnknown, Action::Update),
+        deferred("local_file.old[\"x\"]", DeferralReason::DeferredPrereq, Action::Delete),
+        deferred("local_directory.old[0]", DeferralReason::DeferredPrereq, Action::Retain),
+    ];
+    assert_valid(PLAN, &json::plan(&plan, "digest"));
+    let lines = stream::plan(&plan, moment(0));
+    assert_eq!(lines.iter().filter(|line| line["type"] == "deferred_change").count(), 4);
+    lines.iter().for_each(|line| assert_valid(STREAM, line));
 }
 
 #[test]

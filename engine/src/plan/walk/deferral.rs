@@ -1,0 +1,246 @@
+//! What is left for another apply, where that is allowed: a declaration whose expansion is not known yet, and whatever
+//! comes after it. The walk comes upon it in order, so that looking one step back is enough.
+
+use super::{ComponentPart, Instance, Walk, block_address};
+use crate::action::Action;
+use crate::address::{Address, InstanceKey};
+use crate::descriptor::ResourceDeclaration;
+use crate::expression::{Reference, ReferenceStep, Template};
+use crate::graph::{Block, templates};
+use crate::plan::{DeferralReason, DeferredChange};
+use crate::repetition::NoItems;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the walk left for another apply.
+#[derive(Default)]
+pub(super) struct Deferrals {
+    pub(super) changes: Vec<DeferredChange>,
+    /// Resources, by the position of their component and their name.
+    resources: BTreeSet<(usize, String)>,
+    lookups: BTreeSet<(usize, String)>,
+    /// Components that have parts which are deferred; true for those of which all is.
+    pub(super) components: BTreeMap<String, bool>,
+}
+
+impl Deferrals {
+    pub(super) fn is_empty(&self) -> bool {
+        self.components.is_empty()
+    }
+
+    pub(super) fn has_resource(&self, component: usize, name: &str) -> bool {
+        !self.is_empty() && self.resources.contains(&(component, name.to_owned()))
+    }
+}
+
+impl Walk<'_, '_> {
+    /// Leaves a resource for another apply, when that is allowed and it cannot be planned yet.
+    pub(super) fn defer(&mut self, block: Block, declaration: &ResourceDeclaration) -> bool {
+        let Some(part) = self.parts.get(block.component).filter(|_| self.planner.options.allow_deferral) else {
+            return false;
+        };
+        let Some((reason, waits_for)) = self.waits(part, declaration) else { return false };
+        let single = block_address(part, declaration);
+        let all = Address { key: Some(InstanceKey::All), ..single.clone() };
+        let is_recorded = self.rows_of(&all).next().is_some();
+        let action = if is_recorded { Action::Update } else { Action::Create };
+        let key = declaration.for_each.as_ref().map(|_| InstanceKey::All);
+        self.shared.keep_owner(&self.compiled.stack, &single.component);
+        self.deferrals.resources.insert((block.component, single.name.clone()));
+        self.add_deferred(Address { key, ..single }, reason, action, waits_for, declaration);
+        true
+    }
+
+    /// Leaves a lookup for another apply, as [`Walk::defer`] does.
+    pub(super) fn defer_lookup(&mut self, block: Block, declaration: &ResourceDeclaration) -> bool {
+        let Some(part) = self.parts.get(block.component).filter(|_| self.planner.options.allow_deferral) else {
+            return false;
+        };
+        let Some((reason, waits_for)) = self.waits(part, declaration) else { return false };
+        let name = &declaration.name.value;
+        let address = Address::lookup(&part.component.key, &declaration.ty.value, name);
+        self.deferrals.lookups.insert((block.component, name.clone()));
+        self.add_deferred(address, reason, Action::Read, waits_for, declaration);
+        true
+    }
+
+    fn add_deferred(
+        &mut self,
+        address: Address,
+        reason: DeferralReason,
+        action: Action,
+        waits_for: BTreeSet<String>,
+        declaration: &ResourceDeclaration,
+    ) {
+        self.deferrals.components.entry(address.component.clone()).or_insert(false);
+        self.deferrals.changes.push(DeferredChange {
+            address,
+            reason,
+            action,
+            waits_for: waits_for.into_iter().collect(),
+            place: self.planner.sources.place(declaration.name.span),
+        });
+    }
+
+    /// Notes, at the end of a component, that all of it waits for another one: it may have outputs alone.
+    pub(super) fn defer_component(&mut self, position: usize) {
+        let Some(part) = self.parts.get(position).filter(|_| !self.deferrals.is_empty()) else { return };
+        if self.deferred_components(part).next().is_some() {
+            self.deferrals.components.insert(part.component.key.clone(), true);
+        }
+    }
+
+    /// True when all of a component waits for another one.
+    pub(super) fn is_deferred_whole(&self, part: &ComponentPart<'_>) -> bool {
+        self.deferrals.components.get(&part.component.key) == Some(&true)
+    }
+
+    /// True when the resource of that address is deferred.
+    pub(super) fn is_deferred(&self, address: &Address) -> bool {
+        let position = || self.parts.iter().position(|part| part.component.key == address.component);
+        !self.deferrals.is_empty() && position().is_some_and(|at| self.deferrals.has_resource(at, &address.name))
+    }
+
+    /// True when a template reads what is deferred.
+    pub(super) fn reads_deferred(&self, part: &ComponentPart<'_>, template: &Template) -> bool {
+        self.has_deferred() && template.references().any(|reference| self.deferred(part, reference).is_some())
+    }
+
+    pub(super) fn has_deferred(&self) -> bool {
+        !self.deferrals.is_empty() || self.others.has_deferred()
+    }
+
+    /// Why a declaration cannot be planned yet, and what has to be applied before.
+    fn waits(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+    ) -> Option<(DeferralReason, BTreeSet<String>)> {
+        let first = self.prerequisites(part, declaration);
+        match first.is_empty() {
+            true => self.undecided(part, declaration),
+            false => Some((DeferralReason::DeferredPrereq, first)),
+        }
+    }
+
+    /// What a declaration comes after and what is deferred.
+    fn prerequisites(&self, part: &ComponentPart<'_>, declaration: &ResourceDeclaration) -> BTreeSet<String> {
+        if !self.has_deferred() {
+            return BTreeSet::new();
+        }
+        let named = declaration.depends_on.iter().map(|name| &name.value);
+        let triggers = declaration.replace_triggered_by.iter().map(|trigger| &trigger.name);
+        let resources = named.chain(triggers).filter_map(|name| self.deferred_resource(part, name));
+        let read = templates(declaration).flat_map(Template::references);
+        let read = read.filter_map(|reference| self.deferred(part, reference));
+        resources.chain(read).chain(self.deferred_components(part)).collect()
+    }
+
+    /// The components that one depends on and that have parts which are deferred. A stack's own resources depend on
+    /// components by what they read, each by itself.
+    fn deferred_components<'s>(&'s self, part: &'s ComponentPart<'_>) -> impl Iterator<Item = String> + 's {
+        let named = part.component.depends_on.iter().filter(|_| !part.component.key.is_empty());
+        let keys = named.filter_map(|dependency| dependency.key.as_deref());
+        keys.filter(|key| self.deferrals.components.contains_key(*key)).map(|key| format!("{key}/"))
+    }
+
+    /// What a reference leads to, when that is deferred.
+    fn deferred(&self, part: &ComponentPart<'_>, reference: &Reference) -> Option<String> {
+        let name = match reference.steps.first() {
+            Some(ReferenceStep::Key(name)) => name,
+            _ => return None,
+        };
+        match reference.root.as_str() {
+            "resources" => self.deferred_resource(part, name),
+            "data" => {
+                let at = self.position(part)?;
+                let is_deferred = self.deferrals.lookups.contains(&(at, name.clone()));
+                is_deferred.then(|| told(part, reference)).flatten()
+            }
+            "components" => {
+                let key = part.facts.urns.get(name).unwrap_or(name);
+                self.deferrals.components.contains_key(key).then(|| format!("{key}/"))
+            }
+            "stacks" => self.others.deferred(&reference.steps),
+            _ => None,
+        }
+    }
+
+    fn deferred_resource(&self, part: &ComponentPart<'_>, name: &str) -> Option<String> {
+        let is_deferred = self.deferrals.has_resource(self.position(part)?, name);
+        is_deferred.then(|| resource(part, name)).flatten()
+    }
+
+    fn position(&self, part: &ComponentPart<'_>) -> Option<usize> {
+        self.parts.iter().position(|other| other.component.key == part.component.key)
+    }
+
+    /// What decides which instances there are, and where, and is not known yet. Mistakes are told by whoever plans it.
+    fn undecided(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+    ) -> Option<(DeferralReason, BTreeSet<String>)> {
+        let deciding = [&declaration.for_each, &declaration.when, &declaration.provider, &declaration.shared];
+        if deciding.into_iter().flatten().all(Template::is_literal) && declaration.key.is_none() {
+            return None;
+        }
+        let instances = match &declaration.for_each {
+            None => vec![Instance { key: None, each: None }],
+            Some(template) => match self.items(part, declaration, template) {
+                Ok(items) => items,
+                Err(NoItems::Unknown(_)) => {
+                    let read = [Some(template), declaration.key.as_ref()];
+                    return Some((DeferralReason::InstanceCountUnknown, self.read(part, read)));
+                }
+                Err(NoItems::Wrong(_)) => return None,
+            },
+        };
+        let single = block_address(part, declaration);
+        let covered = |it: &&Instance| self.choice.covers(&Address { key: it.key.clone(), ..single.clone() });
+        for instance in instances.iter().filter(covered) {
+            let scope = self.scope(part, instance.each.as_ref());
+            let value = |template: &Template| template.evaluate(&scope, self.planner.functions).ok();
+            let unknown = |template: &&Template| value(template).is_some_and(|value| value.is_unknown());
+            if let Some(template) = declaration.when.as_ref().filter(unknown) {
+                return Some((DeferralReason::InstanceCountUnknown, self.read(part, [Some(template), None])));
+            }
+            if declaration.when.as_ref().and_then(value).and_then(|value| value.as_bool()) == Some(false) {
+                continue;
+            }
+            if let Some(template) = declaration.provider.as_ref().filter(unknown) {
+                return Some((DeferralReason::ProviderConfigUnknown, self.read(part, [Some(template), None])));
+            }
+            if let Some(template) = declaration.shared.as_ref().filter(unknown) {
+                return Some((DeferralReason::ResourceConfigUnknown, self.read(part, [Some(template), None])));
+            }
+        }
+        None
+    }
+
+    /// What templates read that is applied: not variables and the like, which are known.
+    fn read(&self, part: &ComponentPart<'_>, templates: [Option<&Template>; 2]) -> BTreeSet<String> {
+        let references = templates.into_iter().flatten().flat_map(Template::references);
+        references.filter_map(|reference| told(part, reference)).collect()
+    }
+}
+
+/// What a reference leads to, in words.
+fn told(part: &ComponentPart<'_>, reference: &Reference) -> Option<String> {
+    let Some(ReferenceStep::Key(name)) = reference.steps.first() else { return None };
+    match reference.root.as_str() {
+        "resources" => resource(part, name),
+        "data" => {
+            let mut lookups = part.component.declarations.data.iter();
+            let lookup = lookups.find(|lookup| lookup.name.value == *name)?;
+            Some(Address::lookup(&part.component.key, &lookup.ty.value, name).to_string())
+        }
+        "components" => Some(format!("{}/", part.facts.urns.get(name).unwrap_or(name))),
+        "stacks" => Some(format!("stack {name}")),
+        _ => None,
+    }
+}
+
+fn resource(part: &ComponentPart<'_>, name: &str) -> Option<String> {
+    let declaration = part.component.declarations.resources.get(*part.names.get(name)?)?;
+    Some(block_address(part, declaration).to_string())
+}

@@ -1,0 +1,21 @@
+//! What is left for another apply. Never folded: without it a reader takes the plan for the whole.
+
+use super::LONGEST;
+use super::budget::{Budget, Page};
+use super::escape::{code, prose};
+use crate::plan::Plan;
+use crate::render::json::qualified;
+use crate::render::text::thousands;
+use crate::render::totals::left_over;
+
+pub(super) fn section(plan: &Plan, page: &mut Page, budget: Budget) {
+    let Some(left) = left_over(plan) else { return };
+    let total = plan.deferred().count();
+    page.push(&format!("#### Left for another apply: {}\n\n", thousands(total)));
+    let lines = plan.deferred().map(|(stack, deferred)| {
+        let address = qualified(plan, &stack.stack, &deferred.address.to_string());
+        format!("- {} {}\n", code(&address, LONGEST), prose(&deferred.text(), LONGEST))
+    });
+    page.fill(budget.part(10), lines, |shown| format!("- … {} more\n", thousands(total - shown)));
+    page.push(&format!("\n{left}\n\n"));
+}

@@ -1,0 +1,112 @@
+//! What a `forEach` repeats: its items, each with the key that names it. Resources and imports are repeated alike.
+
+use crate::address::InstanceKey;
+use crate::diagnostic::Diagnostic;
+use crate::expression::Template;
+use std::collections::BTreeSet;
+use terrace_provider::Value;
+
+/// One item of a `forEach`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Item {
+    /// What names it.
+    pub(crate) key: InstanceKey,
+    /// `each` in expressions.
+    pub(crate) each: Value,
+}
+
+/// Why a `forEach` has no items.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum NoItems {
+    /// It, one of its items or the key of one is not known yet: the field that says so.
+    Unknown(&'static str),
+    /// It is wrong: this is what is to be said of it.
+    Wrong(Vec<Diagnostic>),
+}
+
+impl From<Diagnostic> for NoItems {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Wrong(vec![diagnostic])
+    }
+}
+
+/// The items of what a `forEach` came to. Where `key` says what names an item, `key_of` evaluates it.
+pub(crate) fn items(
+    for_each: &Template,
+    value: Value,
+    key: Option<&Template>,
+    key_of: &dyn Fn(&Template, &Value) -> Result<String, NoItems>,
+) -> Result<Vec<Item>, NoItems> {
+    if value.has_sensitive() {
+        return Err(Diagnostic::error(
+            "sensitive_for_each",
+            "`forEach` reads a sensitive value, and its keys are shown",
+        )
+        .at(for_each.span)
+        .hint("use keys that may be shown, and read the sensitive value where it is used")
+        .into());
+    }
+    match value {
+        Value::Map(entries) => Ok(entries.into_iter().map(|(key, value)| keyed(key, value)).collect()),
+        Value::List(items) => of_list(for_each, items, key, key_of),
+        Value::Null => Ok(Vec::new()),
+        Value::Unknown => Err(NoItems::Unknown("forEach")),
+        other => {
+            let message = format!("`forEach` has to be a map or a list, and is {}", other.kind());
+            Err(Diagnostic::error("wrong_type", message)
+                .at(for_each.span)
+                .hint("a map, a list of texts, a list of objects with `key:`, or `range(n)`")
+                .into())
+        }
+    }
+}
+
+fn of_list(
+    for_each: &Template,
+    values: Vec<Value>,
+    key: Option<&Template>,
+    key_of: &dyn Fn(&Template, &Value) -> Result<String, NoItems>,
+) -> Result<Vec<Item>, NoItems> {
+    let mut items: Vec<Item> = Vec::with_capacity(values.len());
+    let mut seen = BTreeSet::new();
+    for value in values {
+        let item = match (key, value) {
+            (Some(key), value) => {
+                let name = key_of(key, &each(Value::Null, value.clone()))?;
+                keyed(name, value)
+            }
+            (None, Value::String(text)) => keyed(text.clone(), Value::String(text)),
+            (None, Value::Int(index)) => {
+                Item { key: InstanceKey::Index(index), each: each(Value::Int(index), Value::Int(index)) }
+            }
+            (None, Value::Map(entries)) if entries.get("key").and_then(Value::as_str).is_some() => {
+                let name = entries.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
+                keyed(name, Value::Map(entries))
+            }
+            (None, Value::Unknown) => return Err(NoItems::Unknown("forEach")),
+            (None, other) => {
+                let message = format!("an item of `forEach` is {} and has no key", other.kind());
+                return Err(Diagnostic::error("no_key", message)
+                    .at(for_each.span)
+                    .hint("write a `key:` beside it, for example `key: ${{ each.value.name }}`")
+                    .into());
+            }
+        };
+        if !seen.insert(item.key.clone()) {
+            return Err(Diagnostic::error("repeated_key", format!("two items of `forEach` have the key {}", item.key))
+                .at(key.map_or(for_each.span, |key| key.span))
+                .hint("keys name instances: each has to be its own")
+                .into());
+        }
+        items.push(item);
+    }
+    Ok(items)
+}
+
+fn keyed(key: String, value: Value) -> Item {
+    Item { each: each(Value::String(key.clone()), value), key: InstanceKey::Text(key) }
+}
+
+fn each(key: Value, value: Value) -> Value {
+    [("key".to_owned(), key), ("value".to_owned(), value)].into_iter().collect()
+}

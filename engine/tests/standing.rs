@@ -1,0 +1,231 @@
+//! What objects of resources that are left for another apply may stand on: it is not removed before them.
+
+use crate::deferral::{both, deferring};
+use crate::failure::crash_while;
+use crate::support::story::stack;
+use crate::support::world::Fault;
+use terrace_provider::ErrorKind;
+
+/// `b`, made after `old` and known by its keys, and then after nothing and not known yet.
+fn standing(old: &str, n: &str, b: &str) -> String {
+    stack(&format!(
+        "{old}\n- {{type: world_thing, name: n, config: {{key: n, val: {n}}}}}\n- {{type: world_thing, name: b, {b}, config: \
+         {{key: 'b-${{{{ each.key }}}}'}}}}"
+    ))
+}
+
+const KNOWN: &str = "forEach: [x], dependsOn: [old]";
+const UNKNOWN: &str = "forEach: '${{ resources.n.echo }}'";
+
+#[tokio::test]
+async fn what_objects_that_are_left_may_stand_on_is_not_removed_yet() {
+    let story = deferring();
+    let old = "- {type: world_thing, name: older, config: {key: older}}
+               - {type: world_thing, name: old, dependsOn: [older], config: {key: old}}
+               - {type: world_thing, name: alone, config: {key: alone}}";
+    story.apply(&standing(old, "[x]", KNOWN)).await;
+    story.log();
+    let next = standing("", "[z]", UNKNOWN);
+    insta::assert_snapshot!(both(&story.plan(&next).await), @r#"
+    - world_thing.alone (is not declared any more)
+    ~ world_thing.n
+    --
+    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    - world_thing.old is not removed yet: world_thing.b["x"] may stand on it
+    - world_thing.older is not removed yet: world_thing.old may stand on it
+    "#);
+    story.apply_once(&next).await;
+    let mut log = story.log();
+    log.sort();
+    assert_eq!(log, ["delete alone", "update n"]);
+    story.apply(&next).await;
+    let log = story.log();
+    let at = |call: &str| log.iter().position(|it| it == call).unwrap_or_else(|| panic!("{call}: {log:?}"));
+    assert!(at("delete b-x") < at("delete old") && at("delete old") < at("delete older"), "{log:?}");
+}
+
+#[tokio::test]
+async fn removals_wait_for_all_instances_and_for_components_too() {
+    let story = deferring();
+    let old = "- {type: world_thing, name: old, forEach: [p, q], config: {key: '${{ each.key }}'}}";
+    story.apply(&standing(old, "[x]", KNOWN)).await;
+    story.log();
+    insta::assert_snapshot!(both(&story.plan(&standing("", "[z]", UNKNOWN)).await), @r#"
+    ~ world_thing.n
+    --
+    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    - world_thing.old["p"] is not removed yet: world_thing.b["x"] may stand on it
+    - world_thing.old["q"] is not removed yet: world_thing.b["x"] may stand on it
+    "#);
+    let story = deferring();
+    let of = |base: &str, depends: &str, each: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n{base}  top:\n    dependsOn: \
+             [{depends}]\n    resources:\n      - {{type: world_thing, name: n, config: {{key: n, val: {each}}}}}\n      - {{type: \
+             world_thing, name: b, forEach: '${{{{ resources.n.echo }}}}', config: {{key: 'b-${{{{ each.key }}}}'}}}}\n"
+        )
+    };
+    let base = "  base:\n    resources: [{type: world_thing, name: o, config: {key: o}}]\n";
+    story.apply_once(&of(base, "base", "[x]")).await;
+    story.apply(&of(base, "base", "[x]")).await;
+    story.log();
+    let next = of("", "", "[z]");
+    insta::assert_snapshot!(both(&story.plan(&next).await), @r#"
+    ~ top/world_thing.n
+    --
+    - base/world_thing.o is not removed yet: top/world_thing.b["x"] may stand on it
+    ~ top/world_thing.b[*] which instances there are is known after top/world_thing.n
+    "#);
+    story.apply_once(&next).await;
+    assert_eq!(story.log(), ["update n"]);
+    assert_eq!(story.rows().await, ["base/world_thing.o", "top/world_thing.b[\"x\"]", "top/world_thing.n"]);
+    story.apply(&next).await;
+    let log = story.log();
+    assert!(log.iter().position(|it| it == "delete b-x") < log.iter().position(|it| it == "delete o"), "{log:?}");
+    assert!(log.contains(&"delete o".to_owned()), "{log:?}");
+}
+
+#[tokio::test]
+async fn removals_wait_in_components_that_have_another_name_now() {
+    let story = deferring();
+    let of = |base: &str, things: &str, n: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  {base}:\n    resources: \
+             [{things}]\n  top:\n    dependsOn: [{base}]\n    resources:\n      - {{type: world_thing, name: n, config: {{key: n, \
+             val: {n}}}}}\n      - {{type: world_thing, name: b, forEach: '${{{{ resources.n.echo }}}}', config: {{key: 'b-${{{{ \
+             each.key }}}}'}}}}\n"
+        )
+    };
+    let (kept, gone) =
+        ("{type: world_thing, name: p, config: {key: p}}", "{type: world_thing, name: o, config: {key: o}}");
+    let text = of("base", &format!("{kept}, {gone}"), "[x]");
+    story.apply_once(&text).await;
+    story.apply(&text).await;
+    story.log();
+    let next = of("core", kept, "[z]") + "moved: [{from: base/, to: core/}]\n";
+    insta::assert_snapshot!(both(&story.plan(&next).await), @r#"
+    > core/world_thing.p from base/world_thing.p
+    ~ top/world_thing.n
+    --
+    - core/world_thing.o is not removed yet: top/world_thing.b["x"] may stand on it
+    ~ top/world_thing.b[*] which instances there are is known after top/world_thing.n
+    "#);
+    story.apply_once(&next).await;
+    assert_eq!(story.log(), ["update n"]);
+    story.apply(&next).await;
+    let log = story.log();
+    assert!(log.iter().position(|it| it == "delete b-x") < log.iter().position(|it| it == "delete o"), "{log:?}");
+    assert!(log.contains(&"delete o".to_owned()), "{log:?}");
+    assert!(story.rows().await.iter().all(|row| !row.starts_with("base/")));
+}
+
+#[tokio::test]
+async fn what_objects_that_are_left_may_stand_on_is_not_replaced() {
+    let story = deferring();
+    let old = "- {type: world_thing, name: old, config: {key: old}}";
+    story.apply(&standing(old, "[x]", KNOWN)).await;
+    story.log();
+    let next = standing(&old.replace("key: old", "key: new"), "[z]", &format!("{UNKNOWN}, dependsOn: [old]"));
+    insta::assert_snapshot!(story.errors(&next).await, @r#"
+    stack.yaml:5:31: `world_thing.old` would be replaced, and `world_thing.b["x"]`, which is deferred, may stand on it
+      hint: to replace it first, and leave the rest as it is: `terrace apply … --target 'world_thing.old'`
+    "#);
+    // The way that the hint names.
+    let mut targeted = story.beside();
+    targeted.options.allow_deferral = true;
+    targeted.options.targets = vec![(None, "world_thing.old".parse().unwrap())];
+    targeted.apply_once(&next).await;
+    assert_eq!(story.log(), ["delete old", "create new"]);
+    story.apply_once(&next).await;
+    story.apply(&next).await;
+    // What lives in state only is no object that anything stands on.
+    let story = deferring();
+    let old = "- {type: world_note, name: old, config: {key: old}}";
+    story.apply(&standing(old, "[x]", KNOWN)).await;
+    let next = standing(&old.replace("key: old", "key: new"), "[z]", &format!("{UNKNOWN}, dependsOn: [old]"));
+    insta::assert_snapshot!(both(&story.plan(&next).await), @"
+    -/+ world_note.old (must be replaced)
+    ~ world_thing.n
+    --
+    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    ");
+}
+
+#[tokio::test]
+async fn nothing_is_made_in_the_place_of_an_object_that_is_left() {
+    let story = deferring();
+    let old = "- {type: world_thing, name: old, config: {key: old}}";
+    story.apply(&standing(old, "[x]", KNOWN)).await;
+    let next = standing(&old.replace("name: old", "name: other"), "[z]", UNKNOWN);
+    insta::assert_snapshot!(story.errors(&next).await, @"
+    stack.yaml:5:31: `world_thing.other` would be the object of `world_thing.old`, which is deferred
+      hint: leave it out until that one is planned: `--exclude 'world_thing.other'`
+    ");
+    let next = standing("- {type: world_thing, name: other, config: {key: b-x}}", "[z]", UNKNOWN);
+    insta::assert_snapshot!(story.errors(&next).await, @r#"
+    stack.yaml:5:31: `world_thing.other` would be the object of `world_thing.b["x"]`, which is deferred
+      hint: leave it out until that one is planned: `--exclude 'world_thing.other'`
+    "#);
+}
+
+#[tokio::test]
+async fn data_that_would_stay_anyway_is_not_told_of() {
+    let story = deferring();
+    let old = "- {type: world_data, name: old, config: {key: old}}";
+    story.apply(&standing(old, "[x]", KNOWN)).await;
+    insta::assert_snapshot!(both(&story.plan(&standing("", "[z]", UNKNOWN)).await), @r#"
+    ~ world_thing.n
+    --
+    o world_data.old is not removed yet: world_thing.b["x"] may stand on it
+    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    "#);
+    story.apply(&standing("", "[x]", "forEach: [x]")).await;
+    insta::assert_snapshot!(both(&story.plan(&standing("", "[z]", UNKNOWN)).await), @"
+    ~ world_thing.n
+    --
+    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    ");
+}
+
+#[tokio::test]
+async fn a_step_in_doubt_of_what_is_left_is_still_told() {
+    let story = deferring();
+    let slow = |n: &str, b: &str| standing("", n, b).replace("type: world_thing, name: b", "type: world_slow, name: b");
+    let changed = slow("[x]", "forEach: [x]").replace("key: 'b-${{ each.key }}'", "key: 'b-${{ each.key }}', val: 2");
+    story.apply(&slow("[x]", "forEach: [x]")).await;
+    crash_while(&story, &changed, "update b-x", Fault::HangBefore).await;
+    story.end_processes().await;
+    story.recover().await;
+    let plan = story.plan(&slow("[z]", UNKNOWN)).await;
+    insta::assert_snapshot!(both(&plan), @r#"
+      world_slow.b["x"]
+      world_thing.n
+    --
+    ~ world_slow.b[*] which instances there are is known after world_thing.n
+    "#);
+    let doubts: Vec<_> = plan.changes().filter(|(_, change)| change.in_doubt.is_some()).collect();
+    assert_eq!(doubts[0].1.address.to_string(), "world_slow.b[\"x\"]");
+    assert_eq!(story.apply_plan(&plan).await.unwrap().failed.len(), 0);
+}
+
+#[tokio::test]
+async fn the_object_that_a_replacement_left_over_stays_while_others_may_stand_on_it() {
+    let story = deferring();
+    let old = "- {type: world_thing, name: old, lifecycle: {createBeforeDestroy: true}, config: {key: old}}";
+    story.apply(&standing(old, "[x]", KNOWN)).await;
+    story.fault("delete old", Fault::Before(ErrorKind::PermissionDenied));
+    let next = old.replace("key: old", "key: new");
+    story.apply_once(&standing(&next, "[x]", KNOWN)).await;
+    story.log();
+    let left = standing(&next, "[z]", &format!("{UNKNOWN}, dependsOn: [old]"));
+    insta::assert_snapshot!(both(&story.plan(&left).await), @r#"
+    ~ world_thing.n
+    --
+    ~ world_thing.b[*] which instances there are is known after world_thing.n
+    - world_thing.old is not removed yet: world_thing.b["x"] may stand on it
+    "#);
+    story.apply_once(&left).await;
+    assert_eq!(story.log(), ["update n"]);
+    story.apply(&left).await;
+    assert!(story.log().contains(&"delete old".to_owned()));
+}

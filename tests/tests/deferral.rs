@@ -1,0 +1,126 @@
+//! What cannot be planned before a command ran is left for another apply, with the built-in providers.
+
+use serde_json::Value as Json;
+use terrace_tests::{Project, snapshot};
+
+/// A command whose output says which files there are, and a note about them.
+fn project(names: &str) -> Project {
+    let project = Project::with_stack(
+        r#"resources:
+  - type: local_command
+    name: list
+    config: {create: [cat, names.json], update: [cat, names.json], input: '${{ vars.round }}'}
+  - type: local_value
+    name: known
+    config: {input: '${{ vars.round }}'}
+  - type: local_file
+    name: each
+    forEach: ${{ resources.list.output.names }}
+    config: {path: '${{ "out/" + each.key + ".txt" }}', content: "${{ each.key }}\n"}
+  - type: local_file
+    name: note
+    config: {path: out/note.txt, content: '${{ string(size(resources.each)) }}'}
+outputs: {count: '${{ size(resources.each) }}', round: '${{ resources.known.input }}'}
+variables: {round: {type: int, default: 1}}
+"#,
+    );
+    project.write("names.json", names);
+    project
+}
+
+#[test]
+fn two_applies_make_what_one_cannot_know() {
+    let project = project(r#"{"names": ["a", "b"]}"#);
+    let refused = project.run(["plan", "stack.yaml"]);
+    assert_eq!(refused.code, 1, "{refused}");
+    assert!(refused.stderr.contains("`--allow-deferral`"), "{refused}");
+    snapshot!(project.run(["plan", "--allow-deferral", "stack.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      + local_command.list
+          + create = ["cat", "names.json"]
+          + update = ["cat", "names.json"]
+          + input  = 1
+          + output = (known after apply)
+          + id     = (known after apply)
+      + local_value.known
+          + input  = 1
+          + id     = (known after apply)
+          + output = (known after apply)
+
+      outputs
+      + round = 1
+
+      left for another apply
+        local_file.each[*]   which instances there are is known after local_command.list
+        local_file.note      comes after local_file.each
+
+    Plan: 2 to add, 0 to change, 0 to destroy.
+    2 resources left for later: once this plan is applied, another `terrace apply --allow-deferral` goes on from there.
+    "#);
+    let first = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
+    let told =
+        "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply --allow-deferral` goes on from here.";
+    assert!(first.stdout.contains(told), "{first}");
+    assert!(!project.path("out").exists(), "nothing of what is left is made");
+    let second = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
+    assert!(second.stdout.contains("3 added, 0 changed, 0 destroyed.\n\nOutputs:\n  count = 2\n"), "{second}");
+    assert_eq!(project.read("out/note.txt"), "2");
+    let plan = project.run(["plan", "--detailed-exitcode", "stack.yaml"]);
+    assert_eq!(plan.code, 0, "{plan}");
+}
+
+#[test]
+fn what_is_recorded_stays_while_its_command_is_to_run_again() {
+    let project = project(r#"{"names": ["a", "b"]}"#);
+    let apply = ["apply", "--allow-deferral", "--auto-approve", "--var", "round=1", "stack.yaml"];
+    project.run(apply).done();
+    project.run(apply).done();
+    project.write("names.json", r#"{"names": ["b", "c"]}"#);
+    let apply = apply.map(|word| if word == "round=1" { "round=2" } else { word });
+    let again = project.run(apply).done();
+    assert!(again.stdout.contains("0 added, 2 changed, 0 destroyed.\n2 resources left"), "{again}");
+    assert!(again.stdout.contains("Outputs:\n  count = 2\n  round = 2\n"), "what reads what is left stays: {again}");
+    assert!(project.path("out/a.txt").exists() && !project.path("out/c.txt").exists());
+    let last = project.run(apply).done();
+    assert!(last.stdout.contains("1 added, 0 changed, 1 destroyed."), "{last}");
+    assert!(!project.path("out/a.txt").exists() && project.path("out/c.txt").exists());
+}
+
+#[test]
+fn a_saved_plan_says_what_it_leaves_and_programs_are_told() {
+    let project = project(r#"{"names": ["a"]}"#);
+    let plan = project.run([
+        "plan",
+        "--allow-deferral",
+        "--out",
+        "p",
+        "--detailed-exitcode",
+        "--format",
+        "json",
+        "stack.yaml",
+    ]);
+    assert_eq!(plan.code, 2, "{plan}");
+    let told: Json = serde_json::from_str(&plan.stdout).unwrap();
+    let left: Vec<&Json> =
+        told["deferred_changes"].as_array().unwrap().iter().map(|it| &it["resource_change"]["address"]).collect();
+    assert_eq!(
+        (told["complete"].as_bool(), left),
+        (Some(false), vec![&Json::from("local_file.each[*]"), &"local_file.note".into()])
+    );
+    let shown = project.run(["show", "p"]).done();
+    assert!(shown.stdout.contains("left for another apply\n    local_file.each[*]"), "{shown}");
+    let lines = project.run(["plan", "--allow-deferral", "--format", "json-stream", "stack.yaml"]).done();
+    assert_eq!(lines.stdout.matches("\"type\":\"deferred_change\"").count(), 2, "{lines}");
+    let applied = project.run(["apply", "p"]).done();
+    assert!(
+        applied.stdout.contains("2 resources left: `terrace apply --allow-deferral` goes on from here."),
+        "{applied}"
+    );
+    let flag = project.run(["apply", "--allow-deferral", "p"]);
+    assert!(flag.code == 1 && flag.stderr.contains("`--allow-deferral` has no effect on a saved plan"), "{flag}");
+    let destroy = project.run(["destroy", "--allow-deferral", "stack.yaml"]);
+    assert!(destroy.code == 1 && destroy.stderr.contains("`--allow-deferral` has no effect on a removal"), "{destroy}");
+}
