@@ -51,6 +51,24 @@ async fn a_row_of_an_older_version_is_removed_too() {
 }
 
 #[tokio::test]
+async fn the_row_of_an_object_that_is_left_over_is_upgraded_too() {
+    let mut story = Story::new();
+    let text = |key: &str| {
+        let lifecycle = "lifecycle: {createBeforeDestroy: true}";
+        stack(&format!("- {{type: world_thing, name: a, {lifecycle}, config: {{key: {key}, val: \"1\"}}}}"))
+    };
+    story.apply(&text("one")).await;
+    story.fault("delete one", crate::support::world::Fault::Before(terrace_provider::ErrorKind::PermissionDenied));
+    story.apply_once(&text("two")).await;
+    story.remote().version = 2;
+    story.options.refresh_only = true;
+    assert!(!story.plan(&text("two")).await.has_changes());
+    let asked = story.remote().asked.clone();
+    let upgraded: Vec<&str> = asked.iter().filter(|it| it.starts_with("upgrade")).map(String::as_str).collect();
+    assert_eq!(upgraded, ["upgrade two from 1 to 2", "upgrade one from 1 to 2"]);
+}
+
+#[tokio::test]
 async fn a_row_that_cannot_be_upgraded_is_told_and_left_alone() {
     let story = upgraded().await;
     story.fault("upgrade a", crate::support::world::Fault::Before(terrace_provider::ErrorKind::PermissionDenied));

@@ -167,10 +167,13 @@ impl Steps {
         let mut deposed = Deposed::default();
         for (at, change) in stack.changes.iter().enumerate() {
             let component = barriers.get(change.address.component.as_str());
-            let is_forward = change.deposed.is_none() && change.after.is_some() && change.action.leaves_object();
+            let is_forward = change.after.is_some() && change.action.leaves_object();
             if is_forward {
                 let step = self.add(Step::Forward { stack: position, change: at });
-                forward.insert(&change.address, step);
+                // A deposed object is only recorded as it is now: nothing waits for that.
+                if change.deposed.is_none() {
+                    forward.insert(&change.address, step);
+                }
                 if let Some(component) = component {
                     self.order(component.begin, step);
                     self.order(step, component.done);

@@ -61,6 +61,8 @@ fn observed(loaded: &mut Loaded) -> Vec<Change> {
         if row.is_gone || in_doubt.is_some() {
             let action = if in_doubt.is_some() { Action::NoOp } else { Action::Forget };
             changes.push(orphans::deposed(&address, row, action, Reason::Gone, Timeouts::default(), in_doubt));
+        } else if row.opened.prior.recorded.is_some() {
+            changes.push(Change { moved_from: None, ..observation(&address, row, None) });
         }
     }
     changes.extend(loaded.take_attempts());

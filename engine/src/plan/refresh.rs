@@ -118,6 +118,11 @@ impl Loaded {
             .chain(deposed.map(|((address, key), deposed)| ((address.clone(), Some(key.clone())), &deposed.row)))
     }
 
+    /// The rows of all objects, deposed ones too.
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut LoadedRow> {
+        self.rows.values_mut().chain(self.deposed.values_mut().map(|deposed| &mut deposed.row))
+    }
+
     fn depose(&mut self, address: &Address, key: String, row: LoadedRow) {
         self.deposed.insert((address.clone(), key), DeposedRow { row, in_doubt: None });
     }
@@ -161,7 +166,7 @@ pub(crate) async fn look(
     loaded: &mut Loaded,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {
-    for row in loaded.rows.values_mut() {
+    for row in loaded.all_mut() {
         upgrade(planner, &mut row.opened, diagnostics).await;
     }
     apply_open_intents(planner, stack, selection, choice, loaded, diagnostics).await?;
