@@ -12,7 +12,7 @@ use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
 use crate::record::{self, Opened};
-use crate::recover::{Finding, look_into};
+use crate::recover::{Finding, in_present_form, look_into};
 use crate::store::{Read, RowStatus, Selection};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -312,7 +312,13 @@ async fn apply_open_intents(
         }
         let key = (address.clone(), open.intent.row.deposed.clone());
         let recorded = loaded.row(&key).map(|row| &row.opened.prior);
-        let finding = look_into(planner.registry, planner.seal, &open, recorded).await;
+        let (open, finding) = match in_present_form(planner.registry, planner.seal, open.clone()).await {
+            Ok(open) => {
+                let finding = look_into(planner.registry, planner.seal, &open, recorded).await;
+                (open, finding)
+            }
+            Err(reason) => (open, Finding::InDoubt(reason)),
+        };
         match finding {
             Finding::Object { attributes, observed, .. } => {
                 diagnostics.push(interrupted(stack, &address, "it took effect, which the next apply records first"));
