@@ -253,6 +253,25 @@ async fn row_of(story: &Story, is_deposed: bool) -> Row {
 }
 
 #[tokio::test]
+async fn a_refresh_only_plan_records_what_moved_as_what_others_come_after() {
+    let story = Story::new();
+    let text = |name: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: {name}, config: {{key: k}}}}
+             - {{type: world_thing, name: user, dependsOn: [{name}], config: {{key: user, val: 1}}}}"
+        ))
+    };
+    story.apply(&text("a")).await;
+    story.remote().objects.get_mut("user").unwrap().insert("val".to_owned(), serde_json::json!(2).into());
+    let moved = text("b") + "moved: [{from: world_thing.a, to: world_thing.b}]\n";
+    let looking = looking(&story);
+    looking.apply_plan(&looking.plan(&moved).await).await.unwrap();
+    let rows = story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
+    let user = rows.iter().find(|row| row.address.name == "user").unwrap();
+    assert_eq!(user.dependencies, ["world_thing.b".parse().unwrap()]);
+}
+
+#[tokio::test]
 async fn without_refreshing_the_state_is_believed() {
     let story = drifted().await;
     let believing = Story {

@@ -56,6 +56,9 @@ macro_rules! store_contract {
             rows::history_tells_the_versions_newest_first
             rows::a_moved_row_takes_its_dependents_along
             rows::what_comes_after_all_instances_follows_those_that_moved
+            rows::what_comes_after_a_forgotten_row_comes_after_what_that_came_after
+            rows::an_address_is_depended_on_until_its_last_object_is_forgotten
+            rows::a_forgotten_shared_row_is_forgotten_in_all_stacks_of_its_environment
             rows::deposed_objects_move_along
             rows::a_version_is_sealed_anew
             rows::a_move_goes_nowhere_where_something_is
@@ -133,6 +136,10 @@ fn demo() -> StackId {
 
 fn address(text: &str) -> Address {
     text.parse().unwrap()
+}
+
+fn forget(text: &str, expected: Generation) -> Write {
+    Write::Forget { stack: demo(), address: address(text), deposed: None, expected }
 }
 
 fn row(text: &str) -> Row {

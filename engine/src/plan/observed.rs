@@ -33,6 +33,9 @@ impl Planner<'_> {
         shared.load(self, stack, diagnostics).await?;
         changes.extend(observed(shared.loaded()));
         moved::follow(&mut changes);
+        for change in changes.iter_mut().filter(|change| change.after.is_some()) {
+            change.depends_on = change.prior.iter().flat_map(|prior| prior.dependencies.iter().cloned()).collect();
+        }
         let components = recorded.iter().map(|(key, component)| ComponentPlan {
             key: key.clone(),
             depends_on: component.row.depends_on.clone(),
@@ -82,7 +85,6 @@ fn observation(address: &Address, row: LoadedRow, in_doubt: Option<String>) -> C
         write_only: prior.write_only.clone(),
         newly_sensitive: Vec::new(),
     };
-    let depends_on = prior.dependencies.clone();
     let removal = orphans::removal(address, row, Action::NoOp, Reason::Drifted, Timeouts::default(), in_doubt);
-    Change { after: Some(after), depends_on, reason: None, ..removal }
+    Change { after: Some(after), reason: None, ..removal }
 }

@@ -3,7 +3,8 @@
 use super::State;
 use super::refused;
 use jiff::Timestamp;
-use terrace_engine::address::{Address, StackId};
+use std::collections::BTreeSet;
+use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StoreError, Write};
 use uuid::Uuid;
@@ -20,6 +21,11 @@ impl State {
                 let key = (stack.clone(), address.clone(), deposed.clone());
                 self.expect_some(&key, *expected)?;
                 self.drop_row(&key, operation, now);
+            }
+            Write::Forget { stack, address, deposed, expected } => {
+                let key = (stack.clone(), address.clone(), deposed.clone());
+                self.expect_some(&key, *expected)?;
+                self.forget(&key, operation, now);
             }
             Write::Depose { stack, address, key, expected } => {
                 let current = (stack.clone(), address.clone(), None);
@@ -156,9 +162,37 @@ impl State {
         }
     }
 
+    fn forget(&mut self, key: &(StackId, Address, Option<String>), operation: Uuid, now: Timestamp) {
+        let (stack, address, _) = key;
+        let needed = self.rows.get(key).map(|row| row.dependencies.clone()).unwrap_or_default();
+        self.drop_row(key, operation, now);
+        let is_shared = *stack == StackId::shared(&stack.environment);
+        let (stacks, needed): (Vec<StackId>, Vec<Address>) = match is_shared {
+            false => (vec![stack.clone()], needed),
+            true => {
+                let stacks: BTreeSet<StackId> = self.rows.iter().map(|((stack, ..), _)| stack.clone()).collect();
+                let here = stacks.into_iter().filter(|other| other.environment == stack.environment);
+                (here.collect(), needed.into_iter().filter(Address::is_shared).collect())
+            }
+        };
+        let block = Address { key: Some(InstanceKey::All), ..address.clone() };
+        let is_left = self.of_stack(stack).any(|row| row.address == *address);
+        // A shared object is no instance of a block.
+        let are_left = is_shared || address.key.is_none() || self.has_instances(stack, &block);
+        let gone = [(address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left);
+        for (gone, _) in gone {
+            for stack in &stacks {
+                self.depend(stack, gone, |_| needed.clone());
+            }
+        }
+    }
+
+    fn has_instances(&self, stack: &StackId, block: &Address) -> bool {
+        self.of_stack(stack).any(|row| row.address.key.is_some() && is_same_block(&row.address, block))
+    }
+
     fn follow(&mut self, stack: &StackId, block: &Address, to: &Address) {
-        let is_instance = |row: &Row| row.address.key.is_some() && is_same_block(&row.address, block);
-        let is_left = self.of_stack(stack).any(is_instance);
+        let is_left = self.has_instances(stack, block);
         self.depend(stack, block, |block| match is_left {
             true => vec![block.clone(), to.clone()],
             false => vec![to.clone()],
@@ -174,6 +208,7 @@ impl State {
             row.dependencies = row.dependencies.iter().flat_map(replaced).collect();
             row.dependencies.sort();
             row.dependencies.dedup();
+            row.dependencies.retain(|target| *target != row.address);
             let version = (row.stack.clone(), row.address.clone(), row.generation);
             if let Some((deposed, entry)) = self.versions.get(&version).cloned() {
                 self.versions.insert(version, (deposed, HistoryEntry { row: Some(row.clone()), ..entry }));

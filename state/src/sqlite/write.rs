@@ -7,7 +7,7 @@ use super::error::Failure;
 use super::read;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::store::{
     ComponentRow, Generation, Moved, OwnerRow, Ownership, Read, Row, RowStatus, StoreError, Write,
 };
@@ -65,6 +65,9 @@ pub(super) fn apply(
         Write::Delete { stack, address, deposed, expected } => {
             writer.delete(&writer.name(stack, address, deposed.as_deref())?, *expected)
         }
+        Write::Forget { stack, address, deposed, expected } => {
+            writer.forget(&writer.name(stack, address, deposed.as_deref())?, *expected)
+        }
         Write::Depose { stack, address, key, expected } => writer.depose(stack, address, key, *expected),
         Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
         Write::Follow { stack, block, to } => writer.follow(stack, block, to),
@@ -114,6 +117,37 @@ impl Writer<'_> {
         let current = self.expected(name, expected)?;
         self.remove(name)?;
         self.turn_around(name, &current.dependencies, &[])
+    }
+
+    fn forget(&self, name: &Name<'_>, expected: Generation) -> Result<(), Failure> {
+        let needed = self.expected(name, expected)?.dependencies;
+        self.delete(name, expected)?;
+        let is_shared = *name.stack == StackId::shared(&name.stack.environment);
+        let (stacks, needed): (Vec<StackId>, Vec<Address>) = match is_shared {
+            false => (vec![name.stack.clone()], needed),
+            true => (self.beside(name.stack)?, needed.into_iter().filter(Address::is_shared).collect()),
+        };
+        let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
+        let is_left =
+            self.current(&self.name(name.stack, name.address, None)?)?.is_some() || !self.deposed(name)?.is_empty();
+        // A shared object is no instance of a block.
+        let is_single = is_shared || name.address.key.is_none();
+        let are_left = is_single || self.has_instances(&self.name(name.stack, &block, None)?)?;
+        for (gone, _) in [(name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
+            for stack in &stacks {
+                let replaced = |target: &Address| if target == gone { needed.clone() } else { vec![target.clone()] };
+                self.depend(&self.name(stack, gone, None)?, replaced)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stacks of the same environment.
+    fn beside(&self, stack: &StackId) -> Result<Vec<StackId>, Failure> {
+        let mut statement = self.transaction.prepare_cached("SELECT name FROM stack WHERE environment = ?1")?;
+        let names = statement.query_map([&stack.environment], |row| row.get::<_, String>(0))?;
+        let stacks = names.map(|name| Ok(StackId::new(name?, &stack.environment)));
+        Ok(stacks.collect::<Result<_, rusqlite::Error>>()?)
     }
 
     /// The version stays what it is: one of the address's own. Only the row that points at it gets another key.
@@ -206,6 +240,7 @@ impl Writer<'_> {
             let mut followed: Vec<Address> = dependent.dependencies.iter().flat_map(&replacement).collect();
             followed.sort();
             followed.dedup();
+            followed.retain(|target| target != address);
             update.execute((dependent.version, columns::list(&followed)?))?;
             self.turn_around(&name, &dependent.dependencies, &followed)?;
         }
