@@ -25,6 +25,7 @@ mod options;
 mod orphans;
 pub(crate) mod others;
 mod ours;
+mod output_reads;
 mod outputs;
 mod owner;
 mod reads;
@@ -61,6 +62,7 @@ use uuid::Uuid;
 
 pub use lookup::{Lookup, ReadReason};
 pub use others::{OtherOutputs, StackNeed};
+pub use output_reads::OutputRead;
 pub use owner::{OwnerAction, OwnerChange, SharedName};
 pub use shared::SharedDeclaration;
 
@@ -169,6 +171,8 @@ pub struct StackPlan {
     pub needs: Vec<StackNeed>,
     /// What they read of stacks that are not in the plan, as recorded.
     pub others: Vec<OtherOutputs>,
+    /// The recorded outputs that the plan stands on.
+    pub output_reads: Vec<OutputRead>,
     /// Shared rows that get or lose an owner, or that an owner declares anew.
     pub owners: Vec<OwnerChange>,
     /// Who owned the shared objects that its changes are about when the plan was made.

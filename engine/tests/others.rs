@@ -1,7 +1,7 @@
 //! What stacks read of each other: outputs, as recorded or as planned in the same run.
 
 use crate::support::Story;
-use crate::support::story::summary;
+use crate::support::story::{keys, summary};
 use crate::support::world::Fault;
 use terrace_engine::apply::ApplyError;
 use terrace_engine::store::StoreError;
@@ -118,13 +118,68 @@ async fn stacks_that_read_each_other_are_told_the_loop() {
 async fn a_plan_is_stale_once_the_other_stack_was_applied() {
     let story = Story::new();
     story.apply(&giver("1")).await;
-    let plan = story.plan(&taker(VAL)).await;
+    let plan = story.plan(&taker(ID)).await;
     story.apply(&giver("2")).await;
     story.log();
     let refused = story.apply_plan(&plan).await.unwrap_err();
     assert!(matches!(refused, ApplyError::Store(StoreError::Stale(_))), "{refused}");
     assert_eq!(refused.to_string(), "giver@test:api/world_thing.a changed since the plan was made");
     assert!(story.log().is_empty());
+}
+
+/// A stack with outputs that nothing but their text makes.
+fn words(read: &str, beside: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: giver}}\ncomponents:\n  api:\n    resources: []\n    \
+         outputs: {{read: {read}, beside: {beside}}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_plan_is_stale_once_an_output_that_it_read_is_another_one() {
+    let story = Story::new();
+    story.apply(&words("one", "one")).await;
+    let plan = story.plan(&taker("stacks[\"giver\"].components[\"api\"].outputs.read")).await;
+    story.apply(&words("two", "one")).await;
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert!(matches!(refused, ApplyError::OtherOutputs(_)), "{refused}");
+    assert_eq!(refused.to_string(), "the output `api/read` of giver@test changed since the plan was made");
+    assert_eq!(story.log(), [""; 0]);
+    story.apply(&words("one", "two")).await;
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.remote_value("b", "val"), "one".into());
+}
+
+#[tokio::test]
+async fn a_plan_that_read_all_outputs_stands_on_all_of_them() {
+    let story = Story::new();
+    story.apply(&words("one", "one")).await;
+    let plan = story.plan(&taker("json(stacks[\"giver\"].components[\"api\"].outputs)")).await;
+    story.apply(&words("one", "two")).await;
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the outputs of `api` of giver@test changed since the plan was made");
+}
+
+#[tokio::test]
+async fn a_plan_of_one_component_stands_on_the_outputs_that_it_read_of_others() {
+    let mut story = Story::new();
+    let text = |read: &str, beside: &str| {
+        words(read, beside)
+            + "  user:\n    dependsOn: [api]\n    resources:\n      - {type: world_thing, name: b, config: {key: b, val: \
+               '${{ components[\"api\"].outputs.read }}'}}\n"
+    };
+    let only = |story: &mut Story, key: &str| story.options.components = keys(&[key]);
+    only(&mut story, "api");
+    story.apply(&text("one", "one")).await;
+    only(&mut story, "user");
+    let plan = story.plan(&text("one", "one")).await;
+    only(&mut story, "api");
+    story.apply(&text("two", "one")).await;
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the output `api/read` of giver@test changed since the plan was made");
+    story.apply(&text("one", "two")).await;
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.remote_value("b", "val"), "one".into());
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ pub use super::options::{Consent, Options};
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, others, outputs, reads,
-    refresh, replacement, storable, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, others, output_reads,
+    outputs, reads, refresh, replacement, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -282,7 +282,7 @@ impl Planner<'_> {
         }
         let changes = walked.changes;
         let outputs = outputs::changes(walked.outputs, &recorded_components, &components, &changes, is_partial);
-        let plan = StackPlan {
+        let mut plan = StackPlan {
             components,
             changes,
             outputs,
@@ -292,6 +292,7 @@ impl Planner<'_> {
             others: found.recorded,
             ..StackPlan::empty(stack.clone())
         };
+        plan.output_reads = output_reads::of(self, compiled, &plan);
         Ok((plan, lets_go))
     }
 
@@ -337,11 +338,12 @@ impl Planner<'_> {
     pub(super) async fn finish(
         &self,
         mode: Mode,
-        stacks: Vec<StackPlan>,
+        mut stacks: Vec<StackPlan>,
         reads: Vec<Read>,
         origin: Origin,
         mut diagnostics: Vec<Diagnostic>,
     ) -> Result<Computed, PlanFailure> {
+        stacks.iter_mut().for_each(reads::needed_outputs);
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         remove_repeated(&mut diagnostics);
@@ -410,6 +412,7 @@ impl StackPlan {
             lookups: Vec::new(),
             needs: Vec::new(),
             others: Vec::new(),
+            output_reads: Vec::new(),
             owners: Vec::new(),
             owned: Vec::new(),
         }

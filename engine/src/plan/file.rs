@@ -197,6 +197,7 @@ impl Writing<'_> {
             checks: stack.checks.iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
             lookups: stack.lookups.iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             needs: stack.needs.clone(),
+            output_reads: stack.output_reads.clone(),
             others: stack.others.iter().map(|other| self.other(other)).collect::<Result<_, _>>()?,
             owners: stack.owners.iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: stack.owned.iter().cloned().map(OwnedJson::from).collect(),

@@ -81,6 +81,7 @@ impl<'a> Reading<'a> {
             checks: json.checks.into_iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
             lookups: json.lookups.into_iter().map(|lookup| self.lookup(lookup)).collect::<Result<_, _>>()?,
             needs: json.needs,
+            output_reads: json.output_reads,
             others: json.others.into_iter().map(|other| self.other(other)).collect::<Result<_, _>>()?,
             owners: json.owners.into_iter().map(|owner| self.owner(owner)).collect::<Result<_, _>>()?,
             owned: json.owned.into_iter().map(Ownership::from).collect(),

@@ -1,7 +1,7 @@
 //! The shapes that a plan file is made of.
 
 use super::super::{
-    CheckStatus, DataLossNote, Mode, Note, Origin, OwnerAction, Part, ReadReason, SharedName, StackNeed,
+    CheckStatus, DataLossNote, Mode, Note, Origin, OutputRead, OwnerAction, Part, ReadReason, SharedName, StackNeed,
 };
 use super::Json;
 use crate::action::{Action, Reason};
@@ -61,6 +61,8 @@ pub(super) struct StackJson {
     pub(super) needs: Vec<StackNeed>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) others: Vec<OtherJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) output_reads: Vec<OutputRead>,
     pub(super) owners: Vec<OwnerJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) owned: Vec<OwnedJson>,

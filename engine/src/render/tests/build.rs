@@ -185,6 +185,7 @@ pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
         lookups: Vec::new(),
         needs: Vec::new(),
         others: Vec::new(),
+        output_reads: Vec::new(),
         owners: Vec::new(),
         owned: Vec::new(),
     }
