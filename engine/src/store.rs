@@ -282,6 +282,21 @@ pub struct HistoryEntry {
     pub operation: Uuid,
 }
 
+/// One version of what is recorded of a component.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComponentEntry {
+    /// The component's key.
+    pub key: String,
+    /// Names the version within the store; later ones have greater numbers.
+    pub version: u64,
+    /// What was recorded; `None` when this version is its deletion.
+    pub component: Option<ComponentRow>,
+    /// When it was written.
+    pub at: Timestamp,
+    /// By which operation.
+    pub operation: Uuid,
+}
+
 /// What is recorded of a stack, as of one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StackSnapshot {
@@ -295,6 +310,8 @@ pub struct StackSnapshot {
     pub owned: Vec<OwnerRow>,
     /// All versions of all its rows, oldest first; empty when they were not asked for.
     pub history: Vec<(Address, HistoryEntry)>,
+    /// All versions of its components, oldest first; empty when they were not asked for.
+    pub component_history: Vec<ComponentEntry>,
 }
 
 /// Asks for leases.

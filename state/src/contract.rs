@@ -67,6 +67,7 @@ macro_rules! store_contract {
             stacks::only_stacks_of_which_something_is_recorded_are_listed
             stacks::a_stack_stays_known_when_its_last_row_goes
             stacks::components_are_recorded_and_forgotten
+            stacks::components_have_a_history
             stacks::a_component_with_objects_is_not_forgotten
             stacks::owners_are_added_once_and_dropped
             stacks::an_owner_declares_anew

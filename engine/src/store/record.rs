@@ -147,6 +147,16 @@ pub enum Write {
         /// The version.
         row: Box<Row>,
     },
+    /// Replaces the outputs of one version of a component: the same values under another key. A version that is not there
+    /// is no error.
+    ResealComponent {
+        /// The stack.
+        stack: StackId,
+        /// The version.
+        version: u64,
+        /// The outputs.
+        outputs: String,
+    },
     /// Records what is known of a component beside its rows.
     Component {
         /// The stack.

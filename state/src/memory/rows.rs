@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::selector::is_same_block;
-use terrace_engine::store::{Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StoreError, Write};
+use terrace_engine::store::{
+    ComponentEntry, ComponentRow, Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StoreError, Write,
+};
 use uuid::Uuid;
 
 impl State {
@@ -39,14 +41,28 @@ impl State {
             Write::Move { stack, from, to, expected } => self.rename(stack, (from, to), *expected, operation, now)?,
             Write::Follow { stack, block, to } => self.follow(stack, block, to),
             Write::Reseal { row } => self.reseal(row),
+            Write::ResealComponent { stack, version, outputs } => {
+                let key = (stack.clone(), *version);
+                if let Some(mut entry) = self.component_versions.get(&key).cloned() {
+                    entry.component =
+                        entry.component.map(|component| ComponentRow { outputs: outputs.clone(), ..component });
+                    self.component_versions.insert(key, entry);
+                }
+            }
             Write::Component { stack, component } => {
-                self.components.insert((stack.clone(), component.key.clone()), component.clone());
+                let key = (stack.clone(), component.key.clone());
+                if self.components.get(&key) != Some(component) {
+                    self.components.insert(key, component.clone());
+                    self.add_component_version(stack, &component.key, Some(component), operation, now);
+                }
             }
             Write::DropComponent { stack, key } => {
                 if self.of_component(stack, key).any(|row| row.status != RowStatus::Retained) {
                     return Err(refused(crate::still_in_use(stack, key)));
                 }
-                self.components.remove(&(stack.clone(), key.clone()));
+                if self.components.remove(&(stack.clone(), key.clone())).is_some() {
+                    self.add_component_version(stack, key, None, operation, now);
+                }
             }
             Write::PutOwner(owner) => self.owners.insert(owner.ownership.clone(), owner.declaration.clone()),
             Write::DropOwner { ownership, may_be_last } => {
@@ -100,6 +116,20 @@ impl State {
         let entry = HistoryEntry { generation, row: None, at: now, operation };
         self.versions.insert((stack.clone(), address.clone(), generation), (deposed.clone(), entry));
         self.rows.remove(key);
+    }
+
+    fn add_component_version(
+        &mut self,
+        stack: &StackId,
+        key: &str,
+        component: Option<&ComponentRow>,
+        operation: Uuid,
+        at: Timestamp,
+    ) {
+        let versions = self.component_versions.range((stack.clone(), 0)..=(stack.clone(), u64::MAX));
+        let version = versions.map(|((_, version), _)| version + 1).next_back().unwrap_or(1);
+        let entry = ComponentEntry { key: key.to_owned(), version, component: component.cloned(), at, operation };
+        self.component_versions.insert((stack.clone(), version), entry);
     }
 
     fn rename(

@@ -72,6 +72,12 @@ pub(super) fn apply(
         Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
         Write::Follow { stack, block, to } => writer.follow(stack, block, to),
         Write::Reseal { row } => writer.reseal(row),
+        Write::ResealComponent { stack: of, version, outputs } => {
+            let sql = "UPDATE component_version SET outputs = ?3 WHERE stack = ?1 AND id = ?2 AND outputs IS NOT NULL";
+            let parameters = (stack(transaction, of)?, columns::integer(*version), outputs);
+            transaction.prepare_cached(sql)?.execute(parameters)?;
+            Ok(())
+        }
         Write::Component { stack, component } => writer.component(stack, component),
         Write::DropComponent { stack, key } => writer.drop_component(stack, key),
         Write::PutOwner(owner) => writer.put_owner(owner),
@@ -352,12 +358,22 @@ impl Writer<'_> {
     }
 
     fn component(&self, of: &StackId, component: &ComponentRow) -> Result<(), Failure> {
+        // What stays as it is makes no version.
         let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint) VALUES (?1, ?2, ?3, ?4, ?5)
                    ON CONFLICT DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
-                                             blueprint = excluded.blueprint";
+                                             blueprint = excluded.blueprint
+                   WHERE (depends_on, outputs, blueprint) IS NOT (excluded.depends_on, excluded.outputs, excluded.blueprint)";
         let depends_on = columns::list(&component.depends_on)?;
         let stack = stack(self.transaction, of)?;
-        let parameters = (stack, &component.key, depends_on, &component.outputs, &component.blueprint);
+        let parameters = (stack, &component.key, &depends_on, &component.outputs, &component.blueprint);
+        if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
+            return Ok(());
+        }
+        let sql = "INSERT INTO component_version (stack, key, written_at, operation, depends_on, outputs, blueprint)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let ComponentRow { key, outputs, blueprint, .. } = component;
+        let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
+        let parameters = (stack, key, at, operation, depends_on, outputs, blueprint);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -370,9 +386,12 @@ impl Writer<'_> {
         if self.transaction.prepare_cached(sql)?.exists((stack, key, retained))? {
             return Err(Failure::misuse(crate::still_in_use(of, key)));
         }
-        self.transaction
-            .prepare_cached("DELETE FROM component WHERE stack = ?1 AND key = ?2")?
-            .execute((stack, key))?;
+        let sql = "DELETE FROM component WHERE stack = ?1 AND key = ?2";
+        if self.transaction.prepare_cached(sql)?.execute((stack, key))? > 0 {
+            let sql = "INSERT INTO component_version (stack, key, written_at, operation) VALUES (?1, ?2, ?3, ?4)";
+            let parameters = (stack, key, self.now.as_microsecond(), self.operation.as_bytes());
+            self.transaction.prepare_cached(sql)?.execute(parameters)?;
+        }
         Ok(())
     }
 
