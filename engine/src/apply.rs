@@ -326,7 +326,9 @@ fn touched(plan: &Plan) -> Components {
         let is_written = |component: &&ComponentPlan| match component.part {
             Part::Untouched => false,
             Part::Removed => true,
-            Part::Planned => component.depends_on != component.depended_on,
+            Part::Planned => {
+                component.depends_on != component.depended_on || component.reads != component.recorded_reads
+            }
         };
         for component in stack.components.iter().filter(is_written) {
             components.insert((stack.stack.clone(), component.key.clone()));
@@ -431,6 +433,7 @@ fn component_write(stack: &StackId, component: &ComponentPlan, outputs: &Map, se
             depends_on: component.depends_on.clone(),
             outputs,
             blueprint: component.blueprint.clone(),
+            reads: component.reads.clone(),
         },
     })
 }

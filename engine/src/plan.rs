@@ -52,7 +52,7 @@ use crate::descriptor::{CheckTime, Lifecycle};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Captured, Template};
 use crate::source::{Place, Sources};
-use crate::store::{Generation, Ownership, Read, RowStatus};
+use crate::store::{Generation, Ownership, Read, RowStatus, StackRead};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -188,6 +188,10 @@ pub struct ComponentPlan {
     pub depends_on: Vec<String>,
     /// The components it depended on, as recorded.
     pub depended_on: Vec<String>,
+    /// The components of other stacks whose outputs it reads.
+    pub reads: Vec<StackRead>,
+    /// The components of other stacks whose outputs it read, as recorded.
+    pub recorded_reads: Vec<StackRead>,
     /// The shared resources that it declares.
     pub shared: Vec<SharedName>,
     /// The blueprint it was compiled with.

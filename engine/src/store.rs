@@ -187,6 +187,17 @@ pub struct ComponentRow {
     pub outputs: String,
     /// The blueprint that it was compiled with, for people.
     pub blueprint: Option<String>,
+    /// The components of other stacks whose outputs it reads.
+    pub reads: Vec<StackRead>,
+}
+
+/// A component of another stack whose outputs are read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct StackRead {
+    /// The stack.
+    pub stack: StackId,
+    /// The component; empty for the stack's own outputs.
+    pub component: String,
 }
 
 /// Who owns a shared row.

@@ -58,6 +58,44 @@ async fn stacks_of_one_run_come_after_those_that_they_read() {
 }
 
 #[tokio::test]
+async fn stacks_that_are_destroyed_together_go_before_those_that_they_read() {
+    let story = Story::new();
+    story.apply(&giver("1")).await;
+    story.apply(&taker(ID)).await;
+    story.log();
+    assert!(story.destroy().await.failed.is_empty());
+    assert_eq!(story.log(), ["delete b", "delete a"]);
+    // The giver stays where what reads it cannot go.
+    story.apply(&giver("1")).await;
+    story.apply(&taker(ID)).await;
+    story.log();
+    story.fault("delete b", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.destroy().await;
+    assert_eq!((report.failed.len(), report.blocked.len()), (1, 1));
+    assert_eq!(story.log(), ["delete b"]);
+}
+
+#[tokio::test]
+async fn what_a_stack_reads_no_more_may_go_in_the_same_run() {
+    let story = Story::new();
+    story.apply(&both(&giver("1"), &taker(ID))).await;
+    story.log();
+    let without = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\ncomponents: {}\n";
+    story.apply(&both(without, &taker("string(1)"))).await;
+    assert_eq!(story.log(), ["update b", "delete a"]);
+}
+
+#[tokio::test]
+async fn stacks_that_came_to_read_each_other_are_destroyed_all_the_same() {
+    let story = Story::new();
+    story.apply(&giver("1")).await;
+    story.apply(&(taker(ID) + "outputs: {x: 7}\n")).await;
+    story.apply(&giver("'${{ stacks[\"taker\"].outputs.x }}'")).await;
+    assert!(story.destroy().await.failed.is_empty());
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
 async fn what_reads_another_stack_is_not_tried_when_that_fails() {
     let story = Story::new();
     story.fault("create a", Fault::Before(ErrorKind::PermissionDenied));

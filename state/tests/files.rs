@@ -108,14 +108,19 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
-    let component =
-        ComponentRow { key: "api".to_owned(), depends_on: Vec::new(), outputs: "{}".to_owned(), blueprint: None };
+    let component = ComponentRow {
+        key: "api".to_owned(),
+        depends_on: Vec::new(),
+        outputs: "{}".to_owned(),
+        blueprint: None,
+        reads: Vec::new(),
+    };
     let record = Record::Write { operation: Uuid::now_v7(), write: Write::Component { stack: demo(), component } };
     store.commit(&[], &[put(row("local_value.a")), record]).await.unwrap();
     drop(store);
     // What the newest formats added is taken away again.
     let older = rusqlite::Connection::open(&path).unwrap();
-    let taken = "DROP TABLE component_version; ALTER TABLE intent DROP COLUMN deposes; PRAGMA user_version = 3";
+    let taken = "DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads; ALTER TABLE intent DROP COLUMN deposes; PRAGMA user_version = 3";
     older.execute_batch(taken).unwrap();
     drop(older);
     let told = refusal(&path, Access::ReadOnly).await;

@@ -262,6 +262,8 @@ impl Planner<'_> {
         let described: BTreeSet<&str> = compiled.components.iter().map(|component| component.key.as_str()).collect();
         for component in &mut components {
             component.shared = walked.shared.get(&component.key).cloned().unwrap_or_default();
+            let needs = found.needs.iter().filter(|need| need.component == component.key);
+            component.reads = needs.map(others::StackNeed::read).collect();
         }
         for (key, recorded) in &recorded_components {
             if described.contains(key.as_str()) {

@@ -183,6 +183,8 @@ impl Writing<'_> {
                 key: component.key.clone(),
                 depends_on: component.depends_on.clone(),
                 depended_on: component.depended_on.clone(),
+                reads: component.reads.clone(),
+                recorded_reads: component.recorded_reads.clone(),
                 shared: component.shared.clone(),
                 blueprint: component.blueprint.clone(),
                 part: component.part,

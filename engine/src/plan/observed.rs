@@ -1,9 +1,10 @@
 //! Plans that only record what is found: no change of a descriptor, nothing done about drift.
 
 use super::choice::{Choice, LettingGo};
+use super::components::recorded_component;
 use super::compute::{Draft, PlanFailure, Planner};
 use super::refresh::{self, DeposedRow, Loaded, LoadedRow};
-use super::{After, Change, ComponentPlan, Part, StackPlan, moved, orphans};
+use super::{After, Change, Part, StackPlan, moved, orphans};
 use crate::action::{Action, Reason};
 use crate::address::Address;
 use crate::compile::CompiledStack;
@@ -36,15 +37,7 @@ impl Planner<'_> {
         for change in changes.iter_mut().filter(|change| change.after.is_some()) {
             change.depends_on = change.prior.iter().flat_map(|prior| prior.dependencies.iter().cloned()).collect();
         }
-        let components = recorded.iter().map(|(key, component)| ComponentPlan {
-            key: key.clone(),
-            depends_on: component.row.depends_on.clone(),
-            depended_on: component.row.depends_on.clone(),
-            shared: Vec::new(),
-            blueprint: component.row.blueprint.clone(),
-            part: Part::Untouched,
-            recorded_outputs: component.outputs.clone(),
-        });
+        let components = recorded.iter().map(|(key, it)| recorded_component(key, it, Part::Untouched));
         let plan = StackPlan { components: components.collect(), changes, ..StackPlan::empty(stack.clone()) };
         Ok((plan, LettingGo::Nothing))
     }

@@ -11,7 +11,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Missing, Reference, ReferenceStep, Template, descend};
 use crate::graph::{loops, templates};
 use crate::source::Span;
-use crate::store::{Read, Selection};
+use crate::store::{Read, Selection, StackRead};
 use petgraph::Direction::Incoming;
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
@@ -29,6 +29,13 @@ pub struct StackNeed {
     pub stack: StackId,
     /// The component of it; empty for the stack's own outputs.
     pub of: String,
+}
+
+impl StackNeed {
+    /// What is read.
+    pub(super) fn read(&self) -> StackRead {
+        StackRead { stack: self.stack.clone(), component: self.of.clone() }
+    }
 }
 
 /// The recorded outputs of a component of another stack.

@@ -167,6 +167,8 @@ impl Planner<'_> {
             components.push(ComponentPlan {
                 depended_on: now.map(|now| now.row.depends_on.clone()).unwrap_or_default(),
                 depends_on: row.depends_on,
+                reads: row.reads,
+                recorded_reads: now.map(|now| now.row.reads.clone()).unwrap_or_default(),
                 shared: Vec::new(),
                 blueprint: row.blueprint,
                 part: Part::Planned,

@@ -1,3 +1,6 @@
+-- The components of other stacks whose outputs a component reads: those go after it.
+ALTER TABLE component ADD COLUMN reads TEXT NOT NULL DEFAULT '[]';
+
 -- What was recorded of components before, so that outputs can go back as rows do. `depends_on` and `outputs` are NULL
 -- where the version is a deletion. What is recorded when this file runs counts as old as can be.
 CREATE TABLE component_version (
@@ -9,6 +12,7 @@ CREATE TABLE component_version (
     depends_on TEXT,
     outputs    TEXT,
     blueprint  TEXT,
+    reads      TEXT NOT NULL DEFAULT '[]',
     CHECK ((depends_on IS NULL) = (outputs IS NULL))
 ) STRICT;
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StepAction, StepResult, StoreError, Write,
+    ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StackRead, StepAction, StepResult, StoreError,
+    Write,
 };
 
 fn component(key: &str) -> ComponentRow {
@@ -14,6 +15,7 @@ fn component(key: &str) -> ComponentRow {
         depends_on: vec!["db".to_owned()],
         outputs: r#"{"url":"x"}"#.to_owned(),
         blueprint: Some("plain@1.0.0".to_owned()),
+        reads: vec![StackRead { stack: StackId::new("other", "local"), component: "db".to_owned() }],
     }
 }
 

@@ -359,21 +359,24 @@ impl Writer<'_> {
 
     fn component(&self, of: &StackId, component: &ComponentRow) -> Result<(), Failure> {
         // What stays as it is makes no version.
-        let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint) VALUES (?1, ?2, ?3, ?4, ?5)
+        let sql =
+            "INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                    ON CONFLICT DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
-                                             blueprint = excluded.blueprint
-                   WHERE (depends_on, outputs, blueprint) IS NOT (excluded.depends_on, excluded.outputs, excluded.blueprint)";
-        let depends_on = columns::list(&component.depends_on)?;
+                                             blueprint = excluded.blueprint, reads = excluded.reads
+                   WHERE (depends_on, outputs, blueprint, reads)
+                      IS NOT (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads)";
+        let ComponentRow { key, depends_on, outputs, blueprint, reads } = component;
+        let (depends_on, reads) = (columns::list(depends_on)?, columns::list(reads)?);
         let stack = stack(self.transaction, of)?;
-        let parameters = (stack, &component.key, &depends_on, &component.outputs, &component.blueprint);
+        let parameters = (stack, key, &depends_on, outputs, blueprint, &reads);
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
             return Ok(());
         }
-        let sql = "INSERT INTO component_version (stack, key, written_at, operation, depends_on, outputs, blueprint)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let ComponentRow { key, outputs, blueprint, .. } = component;
+        let sql =
+            "INSERT INTO component_version (stack, key, written_at, operation, depends_on, outputs, blueprint, reads)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
-        let parameters = (stack, key, at, operation, depends_on, outputs, blueprint);
+        let parameters = (stack, key, at, operation, depends_on, outputs, blueprint, reads);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }

@@ -64,6 +64,8 @@ impl<'a> Reading<'a> {
                 key: json.key,
                 depends_on: json.depends_on,
                 depended_on: json.depended_on,
+                reads: json.reads,
+                recorded_reads: json.recorded_reads,
                 shared: json.shared,
                 blueprint: json.blueprint,
                 part: json.part,

@@ -8,7 +8,7 @@ use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
 use crate::source::Place;
-use crate::store::{Generation, Read, RowStatus};
+use crate::store::{Generation, Read, RowStatus, StackRead};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -73,6 +73,10 @@ pub(super) struct ComponentJson {
     pub(super) key: String,
     pub(super) depends_on: Vec<String>,
     pub(super) depended_on: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) reads: Vec<StackRead>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) recorded_reads: Vec<StackRead>,
     pub(super) shared: Vec<SharedName>,
     pub(super) blueprint: Option<String>,
     pub(super) part: Part,

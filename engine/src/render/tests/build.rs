@@ -196,6 +196,8 @@ pub(super) fn component(key: &str) -> ComponentPlan {
         key: key.to_owned(),
         depends_on: Vec::new(),
         depended_on: Vec::new(),
+        reads: Vec::new(),
+        recorded_reads: Vec::new(),
         shared: Vec::new(),
         blueprint: None,
         part: Part::Planned,
