@@ -297,15 +297,7 @@ pub(super) fn failure(
     writes: Vec<Write>,
     attributes: Option<Attributes>,
 ) -> Outcome {
-    let mut solutions = error.solutions.clone();
-    if let ErrorKind::AlreadyExists { import_id } = &error.kind {
-        solutions.push("to take it over: set `adopt: ifExists` on the resource".to_owned());
-        if let Some(id) = import_id {
-            let address = format!("{}:{}", prepared.stack, prepared.change.address);
-            let (address, id) = (shell_word(&address), shell_word(id));
-            solutions.push(format!("to record it as it is: `terrace import {address} {id}`"));
-        }
-    }
+    let solutions = error.solutions.clone();
     Outcome {
         result: StepResult::Failed(error.to_string()),
         writes,
