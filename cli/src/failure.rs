@@ -119,6 +119,9 @@ impl From<ApplyError> for Failure {
                 Self::refused(error.to_string()).hint("consent with `--allow-data-loss=ADDRESS` when planning")
             }
             ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: it will stay"),
+            ApplyError::OtherOutputs(_) => {
+                Self::refused(error.to_string()).hint("plan again, and look at what the new plan says")
+            }
             ApplyError::NotRecovered { .. } => {
                 Self::new(error.to_string()).hint("run `terrace recover`, then plan again")
             }
@@ -180,6 +183,7 @@ mod tests {
     fn what_is_refused_ends_with_4() {
         assert_eq!(Failure::from(StoreError::PlanSpent).exit.code(), 4);
         assert_eq!(Failure::from(StoreError::Stale(Vec::new())).exit.code(), 4);
+        assert_eq!(Failure::from(ApplyError::OtherOutputs(Vec::new())).exit.code(), 4);
         assert_eq!(Failure::from(LeaseError::Held(Vec::new())).exit.code(), 4);
         assert_eq!(Failure::from(LeaseError::Interrupted).exit.code(), 130);
         assert_eq!(Failure::from(ApplyError::Errored).exit.code(), 1);

@@ -20,7 +20,7 @@ pub use report::{Blocked, Done, Failed, FailedCheck, Report};
 use crate::address::{Address, StackId};
 use crate::event::Events;
 use crate::expression::Functions;
-use crate::plan::{Change, ComponentPlan, OwnerAction, OwnerChange, Part, Plan, StackPlan};
+use crate::plan::{Change, ComponentPlan, OutputRead, OwnerAction, OwnerChange, Part, Plan, StackPlan};
 use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
@@ -100,6 +100,9 @@ pub enum ApplyError {
         /// The component.
         component: String,
     },
+    /// Outputs that the plan took as they were recorded are others now.
+    #[error("{} changed since the plan was made", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    OtherOutputs(Vec<OutputRead>),
     /// The plan's steps cannot be ordered.
     #[error("the steps of this plan form a loop")]
     Loop,
@@ -148,6 +151,7 @@ impl Applier {
         self.refuse_open_steps(plan, components).await?;
         self.refuse_new_owners(plan).await?;
         self.refuse_new_rows(plan).await?;
+        self.refuse_other_outputs(plan).await?;
         let kind = match plan.mode {
             crate::plan::Mode::Apply | crate::plan::Mode::RefreshOnly => "apply",
             crate::plan::Mode::Destroy => "destroy",
@@ -239,6 +243,34 @@ impl Applier {
         if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved).into()) }
     }
 
+    /// A plan carries the values of outputs that it took as they were recorded. Who records others need not have changed
+    /// any row.
+    async fn refuse_other_outputs(&self, plan: &Plan) -> Result<(), ApplyError> {
+        let mut now: BTreeMap<(&StackId, &str), Map> = BTreeMap::new();
+        let read = plan.stacks.iter().flat_map(|stack| &stack.output_reads);
+        for stack in read.clone().map(|read| &read.stack).collect::<BTreeSet<_>>() {
+            for component in self.store.components(stack).await? {
+                let wanted = read.clone().find(|read| read.stack == *stack && read.of == component.key);
+                let Some(OutputRead { stack, of, .. }) = wanted else { continue };
+                // What cannot be opened is not what the plan carries.
+                let outputs = record::open_outputs_apart(&component.outputs, &*self.seal).ok();
+                now.insert((stack, of), outputs.map(|(outputs, _)| outputs.values).unwrap_or_default());
+            }
+        }
+        let nothing = Map::new();
+        let mut changed: Vec<OutputRead> = Vec::new();
+        for stack in &plan.stacks {
+            let is_other = |read: &&OutputRead| {
+                let now = now.get(&(&read.stack, read.of.as_str())).unwrap_or(&nothing);
+                !read.is_as_before(stack.as_recorded(read).unwrap_or(&nothing), now)
+            };
+            changed.extend(stack.output_reads.iter().filter(is_other).cloned());
+        }
+        changed.sort();
+        changed.dedup_by(|one, other| (&one.stack, &one.of, &one.name) == (&other.stack, &other.of, &other.name));
+        if changed.is_empty() { Ok(()) } else { Err(ApplyError::OtherOutputs(changed)) }
+    }
+
     /// A plan that changes a shared object knows all its owners. One that came since did not touch the row, so its
     /// generation does not tell; whoever becomes an owner holds the lease of the object for that moment, as this run
     /// does.
@@ -294,7 +326,9 @@ fn touched(plan: &Plan) -> Components {
         let is_written = |component: &&ComponentPlan| match component.part {
             Part::Untouched => false,
             Part::Removed => true,
-            Part::Planned => component.depends_on != component.depended_on,
+            Part::Planned => {
+                component.depends_on != component.depended_on || component.reads != component.recorded_reads
+            }
         };
         for component in stack.components.iter().filter(is_written) {
             components.insert((stack.stack.clone(), component.key.clone()));
@@ -399,6 +433,7 @@ fn component_write(stack: &StackId, component: &ComponentPlan, outputs: &Map, se
             depends_on: component.depends_on.clone(),
             outputs,
             blueprint: component.blueprint.clone(),
+            reads: component.reads.clone(),
         },
     })
 }

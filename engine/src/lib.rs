@@ -32,6 +32,7 @@ pub mod seal;
 pub mod selector;
 pub mod source;
 pub mod store;
+mod upgrade;
 pub mod yaml;
 
 #[cfg(test)]

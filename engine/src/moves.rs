@@ -185,6 +185,15 @@ pub(crate) fn following<'a>(
     following
 }
 
+/// The line of a descriptor that moves a resource.
+pub(crate) fn as_written(from: &Address, to: &Address) -> String {
+    let quoted = |address: &Address| match &address.key {
+        None => address.to_string(),
+        Some(_) => format!("'{}'", address.to_string().replace('\'', "''")),
+    };
+    format!("moved: [{{from: {}, to: {}}}]", quoted(from), quoted(to))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

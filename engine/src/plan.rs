@@ -26,6 +26,7 @@ mod options;
 mod orphans;
 pub(crate) mod others;
 mod ours;
+mod output_reads;
 mod outputs;
 mod owner;
 mod reads;
@@ -53,7 +54,7 @@ use crate::descriptor::{CheckTime, Lifecycle};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Captured, Template};
 use crate::source::{Place, Sources};
-use crate::store::{Generation, Ownership, Read, RowStatus};
+use crate::store::{Generation, Ownership, Read, RowStatus, StackRead};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ use uuid::Uuid;
 
 pub use lookup::{Lookup, ReadReason};
 pub use others::{OtherOutputs, StackNeed};
+pub use output_reads::OutputRead;
 pub use owner::{OwnerAction, OwnerChange, SharedName};
 pub use shared::SharedDeclaration;
 
@@ -173,6 +175,8 @@ pub struct StackPlan {
     pub needs: Vec<StackNeed>,
     /// What they read of stacks that are not in the plan, as recorded.
     pub others: Vec<OtherOutputs>,
+    /// The recorded outputs that the plan stands on.
+    pub output_reads: Vec<OutputRead>,
     /// Shared rows that get or lose an owner, or that an owner declares anew.
     pub owners: Vec<OwnerChange>,
     /// Who owned the shared objects that its changes are about when the plan was made.
@@ -188,6 +192,10 @@ pub struct ComponentPlan {
     pub depends_on: Vec<String>,
     /// The components it depended on, as recorded.
     pub depended_on: Vec<String>,
+    /// The components of other stacks whose outputs it reads.
+    pub reads: Vec<StackRead>,
+    /// The components of other stacks whose outputs it read, as recorded.
+    pub recorded_reads: Vec<StackRead>,
     /// The shared resources that it declares.
     pub shared: Vec<SharedName>,
     /// The blueprint it was compiled with.

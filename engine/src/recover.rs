@@ -17,9 +17,10 @@ use crate::registry::Registry;
 use crate::render::text::counted;
 use crate::seal::Seal;
 use crate::store::{
-    Intent, NewOperation, OpenIntent, OperationStatus, Record, Selection, StateStore, StepAction, StepResult,
+    Intent, NewOperation, OpenIntent, OperationStatus, Record, Row, Selection, StateStore, StepAction, StepResult,
     StoreError, Write,
 };
+use crate::upgrade::{Outdated, upgraded};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,12 +52,31 @@ pub enum Finding {
     TooEarly(String),
 }
 
-/// Asks the provider what became of a step.
+/// A step in the form that this build knows: an older terrace may have begun it.
+///
+/// # Errors
+/// When it cannot be brought to that form; the reason for people.
+pub(crate) async fn in_present_form(registry: &Registry, seal: &Seal, open: OpenIntent) -> Result<OpenIntent, String> {
+    let told = |outdated: Outdated| match (&outdated, outdated.hint()) {
+        (Outdated::Closed(_), _) => outdated.to_string(),
+        (_, Some(hint)) => format!("its step was {outdated}; {hint}"),
+        (_, None) => format!("its step was {outdated}"),
+    };
+    let row = upgraded(registry, seal, open.intent.row).await.map_err(told)?;
+    Ok(OpenIntent { intent: Intent { row, ..open.intent }, ..open })
+}
+
+/// Asks the provider what became of a step that is in the form that this build knows.
 ///
 /// `recorded` is the object that the step was to update. Of an update that may or may not have taken effect, what is
 /// there now is read as it was recorded, and what cannot be read counts as it was: at worst it is sent once more,
 /// never taken for done.
-pub async fn look_into(registry: &Registry, seal: &Seal, open: &OpenIntent, recorded: Option<&Prior>) -> Finding {
+pub(crate) async fn look_into(
+    registry: &Registry,
+    seal: &Seal,
+    open: &OpenIntent,
+    recorded: Option<&Prior>,
+) -> Finding {
     let intent = &open.intent;
     let address = &intent.row.address;
     let Some((_, ty)) = registry.resource_type(&address.ty) else {
@@ -269,7 +289,7 @@ impl Recovery<'_> {
                     Verdict::Absent => "a person said that there is no such object",
                     Verdict::Tainted => "a person said that it is there, half-made",
                 };
-                let writes = self.writes(&open.intent).await?;
+                let writes = Writes::new(&open.intent, self.row(&open.intent).await?, self.seal);
                 let writes = match verdict {
                     Verdict::Absent => writes.dropped()?,
                     Verdict::Tainted => writes
@@ -324,13 +344,28 @@ impl Recovery<'_> {
     }
 
     /// Finds out what became of one step, waiting while its call may still take effect, and records it.
-    async fn resolve(&self, held: &Held, mut open: OpenIntent, begun: Instant) -> Result<Recovered, StoreError> {
+    async fn resolve(&self, held: &Held, open: OpenIntent, begun: Instant) -> Result<Recovered, StoreError> {
         let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
         let mut told = String::new();
-        let mut was_open = false;
+        let was_open = settles_in(&open).is_some();
+        let mut open = match in_present_form(self.registry, self.seal, open).await {
+            Ok(open) => open,
+            Err(found) => return Ok(Recovered { address, found, is_in_doubt: true, was_open }),
+        };
         // As it is now, under the lease, whatever was done to the row since the step was begun.
-        let writes = self.writes(&open.intent).await?;
+        let row = match self.row(&open.intent).await? {
+            Some(row) => match upgraded(self.registry, self.seal, row).await {
+                Ok(row) => Some(row),
+                Err(outdated) => {
+                    let found = format!("what is recorded of it was {outdated}");
+                    return Ok(Recovered { address, found, is_in_doubt: true, was_open });
+                }
+            },
+            None => None,
+        };
+        let writes = Writes::new(&open.intent, row, self.seal);
         let recorded = writes.updated()?;
+        let mut was_open = false;
         let finding = loop {
             let finding = look_into(self.registry, self.seal, &open, recorded.as_ref()).await;
             let left = self.patience.saturating_sub(begun.elapsed());
@@ -380,12 +415,11 @@ impl Recovery<'_> {
         Ok(Recovered { address, found, is_in_doubt: false, was_open })
     }
 
-    /// What is recorded where a step worked, and what can be written there.
-    async fn writes<'i>(&'i self, intent: &'i Intent) -> Result<Writes<'i>, StoreError> {
+    /// What is recorded where a step worked.
+    async fn row(&self, intent: &Intent) -> Result<Option<Row>, StoreError> {
         let address = &intent.row.address;
         let rows = self.store.rows(&intent.row.stack, &Selection::Addresses(BTreeSet::from([address.clone()]))).await?;
-        let row = rows.into_iter().find(|row| row.deposed == intent.row.deposed);
-        Ok(Writes::new(intent, row, self.seal))
+        Ok(rows.into_iter().find(|row| row.deposed == intent.row.deposed))
     }
 
     /// Whether the process that made a call has ended meanwhile.

@@ -73,6 +73,15 @@ pub async fn reseal(store: &dyn StateStore, seal: &Seal) -> Result<Resealed, Rek
                 resealed.writes.push(Write::Reseal { row: Box::new(row) });
             }
         }
+        for entry in snapshot.component_history {
+            let Some(component) = entry.component else { continue };
+            let what = format!("what the outputs of {stack}:{} were", component.key);
+            if let Some(outputs) = texts_anew(&component.outputs, seal).map_err(failed(what))? {
+                resealed.leases.insert((stack.clone(), component.key));
+                let (stack, version) = (stack.clone(), entry.version);
+                resealed.writes.push(Write::ResealComponent { stack, version, outputs });
+            }
+        }
         for component in snapshot.components {
             let what = format!("the outputs of {stack}:{}", component.key);
             let key = component.key.clone();

@@ -187,6 +187,17 @@ pub struct ComponentRow {
     pub outputs: String,
     /// The blueprint that it was compiled with, for people.
     pub blueprint: Option<String>,
+    /// The components of other stacks whose outputs it reads.
+    pub reads: Vec<StackRead>,
+}
+
+/// A component of another stack whose outputs are read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct StackRead {
+    /// The stack.
+    pub stack: StackId,
+    /// The component; empty for the stack's own outputs.
+    pub component: String,
 }
 
 /// Who owns a shared row.
@@ -282,6 +293,21 @@ pub struct HistoryEntry {
     pub operation: Uuid,
 }
 
+/// One version of what is recorded of a component.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComponentEntry {
+    /// The component's key.
+    pub key: String,
+    /// Names the version within the store; later ones have greater numbers.
+    pub version: u64,
+    /// What was recorded; `None` when this version is its deletion.
+    pub component: Option<ComponentRow>,
+    /// When it was written.
+    pub at: Timestamp,
+    /// By which operation.
+    pub operation: Uuid,
+}
+
 /// What is recorded of a stack, as of one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StackSnapshot {
@@ -295,6 +321,8 @@ pub struct StackSnapshot {
     pub owned: Vec<OwnerRow>,
     /// All versions of all its rows, oldest first; empty when they were not asked for.
     pub history: Vec<(Address, HistoryEntry)>,
+    /// All versions of its components, oldest first; empty when they were not asked for.
+    pub component_history: Vec<ComponentEntry>,
 }
 
 /// Asks for leases.

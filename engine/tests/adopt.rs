@@ -61,6 +61,18 @@ async fn what_another_row_manages_is_not_taken_over() {
 }
 
 #[tokio::test]
+async fn data_that_stayed_under_another_name_is_offered_to_move() {
+    let story = Story::new();
+    let data = |name: &str| ours(1).replace("world_thing", "world_data").replace("name: a,", &format!("name: {name},"));
+    story.apply(&data("old")).await;
+    story.apply(&stack("- {type: world_thing, name: other, config: {key: other}}")).await;
+    insta::assert_snapshot!(story.errors(&data("new")).await, @"
+    stack.yaml:5:30: demo@test:world_data.new is there already and is not taken over: it is the data of demo@test:world_data.old, which stayed
+      hint: to go on with it, write `moved: [{from: world_data.old, to: world_data.new}]`
+    ");
+}
+
+#[tokio::test]
 async fn what_would_have_to_be_replaced_is_not_taken_over() {
     let story = Story::new();
     put(&story, "demo-a", 1);

@@ -196,3 +196,23 @@ async fn two_components_that_declare_a_shared_resource_differently_are_told_so()
     let text = product("one", &["x", "y"], "1").replacen("val: 1", "val: 2", 1);
     insta::assert_snapshot!(story.errors(&text).await);
 }
+
+#[tokio::test]
+async fn data_that_stayed_under_another_name_is_moved_not_imported() {
+    let story = Story::new();
+    let named = |name: &str| stack(&format!("- {{type: world_data, name: {name}, config: {{key: a, val: 1}}}}"));
+    story.apply(&named("old")).await;
+    story.apply(&stack("- {type: world_thing, name: other, config: {key: other}}")).await;
+    assert_eq!(story.rows().await, ["world_data.old (Retained)", "world_thing.other"]);
+    let report = story.apply_once(&named("new")).await;
+    insta::assert_snapshot!(report.failed[0].solutions.join("\n"), @"world_data.old is its data, which stayed: to go on with it, write `moved: [{from: world_data.old, to: world_data.new}]`");
+    story.apply(&(named("new") + "moved: [{from: world_data.old, to: world_data.new}]\n")).await;
+    assert_eq!(story.rows().await, ["world_data.new"]);
+    // What another stack has stays that stack's.
+    let report = story.apply_once(&named("mine").replace("name: demo", "name: another")).await;
+    insta::assert_snapshot!(report.failed[0].solutions.join("\n"), @"demo@test:world_data.new has it: give one of them another name, or let both own it with `shared`");
+    // What is recorded nowhere can be imported.
+    story.remote().objects.insert("b".to_owned(), Default::default());
+    let report = story.apply_once(&named("b").replace("key: a", "key: b").replace("name: demo", "name: another")).await;
+    assert!(report.failed[0].solutions[1].contains("`terrace import another@test:world_data.b b`"), "{report:?}");
+}

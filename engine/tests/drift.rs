@@ -8,7 +8,7 @@ use terrace_engine::expression::Functions;
 use terrace_engine::plan::compute::{Environment, Options, Planner};
 use terrace_engine::render::{drift, human, json};
 use terrace_engine::source::Sources;
-use terrace_engine::store::Selection;
+use terrace_engine::store::{Row, Selection};
 use uuid::Uuid;
 
 /// The drift of a stack. What was asked for otherwise does not keep it from looking.
@@ -169,6 +169,106 @@ async fn a_refresh_only_plan_moves_rows_too() {
     looking.apply_plan(&plan).await.unwrap();
     assert_eq!(story.rows().await, ["world_thing.b"]);
     assert_eq!(crate::support::story::summary(&story.plan(&text).await), "~ world_thing.b\n");
+}
+
+/// A world in which an object that was replaced is left over, as `one`.
+async fn left_over() -> Story {
+    let story = Story::new();
+    story.apply(&replaced("one")).await;
+    story.fault("delete one", crate::support::world::Fault::Before(terrace_provider::ErrorKind::PermissionDenied));
+    assert_eq!(story.apply_once(&replaced("two")).await.failed.len(), 1);
+    assert_eq!(story.rows().await, ["world_thing.a", "world_thing.a (deposed)"]);
+    story.log();
+    story
+}
+
+fn replaced(key: &str) -> String {
+    stack(&format!(
+        "- {{type: world_thing, name: a, lifecycle: {{createBeforeDestroy: true}}, config: {{key: {key}, val: 1}}}}"
+    ))
+}
+
+#[tokio::test]
+async fn a_refresh_only_plan_records_what_became_of_an_object_that_is_left_over() {
+    let story = left_over().await;
+    let before = row_of(&story, true).await;
+    story.remote().objects.get_mut("one").unwrap().insert("val".to_owned(), serde_json::json!(7).into());
+    let looking = looking(&story);
+    let plan = looking.plan(&replaced("two")).await;
+    let key = before.deposed.clone().unwrap();
+    let told = human::plan(&plan, &human::Human::default()).replace(&key, "0badcafe");
+    insta::assert_snapshot!(told, @"
+    stack demo@test
+
+        world_thing.a (deposed object 0badcafe)   changed outside terrace, is recorded
+          drifted: recorded → found
+              ~ val = 1 → 7
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    (1 drifted)
+    This is a refresh-only plan: applying it records what was found, and changes nothing else.
+    ");
+    let told = json::plan(&plan, "digest");
+    assert_eq!(told["resource_drift"].as_array().unwrap().len(), 1);
+    assert_eq!(told["resource_drift"][0]["deposed"], serde_json::json!(key));
+    looking.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), [""; 0]);
+    let (current, deposed) = (row_of(&story, false).await, row_of(&story, true).await);
+    assert!(current.attributes.contains("\"val\":1") && deposed.attributes.contains("\"val\":7"));
+    assert_eq!((deposed.deposed, deposed.dependencies), (Some(key), before.dependencies));
+    assert!(!looking.plan(&replaced("two")).await.has_changes());
+    // A plan that does something removes it, as it is recorded now.
+    story.apply(&replaced("two")).await;
+    assert_eq!(story.log(), ["delete one"]);
+}
+
+#[tokio::test]
+async fn a_refresh_only_plan_drops_an_object_that_was_left_over_and_is_gone() {
+    let story = left_over().await;
+    story.remote().objects.remove("one");
+    let looking = looking(&story);
+    let plan = looking.plan(&replaced("two")).await;
+    looking.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+    assert_eq!(story.log(), [""; 0]);
+    assert!(!looking.plan(&replaced("two")).await.has_changes());
+}
+
+#[tokio::test]
+async fn what_is_left_over_is_recorded_where_its_resource_moved_to() {
+    let story = left_over().await;
+    story.remote().objects.get_mut("one").unwrap().insert("val".to_owned(), serde_json::json!(7).into());
+    let text = replaced("two").replace("name: a", "name: b") + "moved: [{from: world_thing.a, to: world_thing.b}]\n";
+    let looking = looking(&story);
+    let plan = looking.plan(&text).await;
+    looking.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.rows().await, ["world_thing.b", "world_thing.b (deposed)"]);
+    assert!(row_of(&story, true).await.attributes.contains("\"val\":7"));
+    assert!(!looking.plan(&text).await.has_changes());
+}
+
+async fn row_of(story: &Story, is_deposed: bool) -> Row {
+    let rows = story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
+    rows.into_iter().find(|row| row.deposed.is_some() == is_deposed).unwrap()
+}
+
+#[tokio::test]
+async fn a_refresh_only_plan_records_what_moved_as_what_others_come_after() {
+    let story = Story::new();
+    let text = |name: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: {name}, config: {{key: k}}}}
+             - {{type: world_thing, name: user, dependsOn: [{name}], config: {{key: user, val: 1}}}}"
+        ))
+    };
+    story.apply(&text("a")).await;
+    story.remote().objects.get_mut("user").unwrap().insert("val".to_owned(), serde_json::json!(2).into());
+    let moved = text("b") + "moved: [{from: world_thing.a, to: world_thing.b}]\n";
+    let looking = looking(&story);
+    looking.apply_plan(&looking.plan(&moved).await).await.unwrap();
+    let rows = story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
+    let user = rows.iter().find(|row| row.address.name == "user").unwrap();
+    assert_eq!(user.dependencies, ["world_thing.b".parse().unwrap()]);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What stacks read of each other: outputs, as recorded or as planned in the same run.
 
 use crate::support::Story;
-use crate::support::story::summary;
+use crate::support::story::{keys, summary};
 use crate::support::world::Fault;
 use terrace_engine::apply::ApplyError;
 use terrace_engine::store::StoreError;
@@ -55,6 +55,44 @@ async fn stacks_of_one_run_come_after_those_that_they_read() {
     let b = plan.changes().find(|(_, change)| change.address.name == "b").unwrap().1;
     assert_eq!(b.after.as_ref().unwrap().attributes["val"], 7_i64.into());
     story.apply(&both(&taker(VAL), &giver("7"))).await;
+}
+
+#[tokio::test]
+async fn stacks_that_are_destroyed_together_go_before_those_that_they_read() {
+    let story = Story::new();
+    story.apply(&giver("1")).await;
+    story.apply(&taker(ID)).await;
+    story.log();
+    assert!(story.destroy().await.failed.is_empty());
+    assert_eq!(story.log(), ["delete b", "delete a"]);
+    // The giver stays where what reads it cannot go.
+    story.apply(&giver("1")).await;
+    story.apply(&taker(ID)).await;
+    story.log();
+    story.fault("delete b", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.destroy().await;
+    assert_eq!((report.failed.len(), report.blocked.len()), (1, 1));
+    assert_eq!(story.log(), ["delete b"]);
+}
+
+#[tokio::test]
+async fn what_a_stack_reads_no_more_may_go_in_the_same_run() {
+    let story = Story::new();
+    story.apply(&both(&giver("1"), &taker(ID))).await;
+    story.log();
+    let without = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\ncomponents: {}\n";
+    story.apply(&both(without, &taker("string(1)"))).await;
+    assert_eq!(story.log(), ["update b", "delete a"]);
+}
+
+#[tokio::test]
+async fn stacks_that_came_to_read_each_other_are_destroyed_all_the_same() {
+    let story = Story::new();
+    story.apply(&giver("1")).await;
+    story.apply(&(taker(ID) + "outputs: {x: 7}\n")).await;
+    story.apply(&giver("'${{ stacks[\"taker\"].outputs.x }}'")).await;
+    assert!(story.destroy().await.failed.is_empty());
+    assert!(story.rows().await.is_empty());
 }
 
 #[tokio::test]
@@ -118,13 +156,68 @@ async fn stacks_that_read_each_other_are_told_the_loop() {
 async fn a_plan_is_stale_once_the_other_stack_was_applied() {
     let story = Story::new();
     story.apply(&giver("1")).await;
-    let plan = story.plan(&taker(VAL)).await;
+    let plan = story.plan(&taker(ID)).await;
     story.apply(&giver("2")).await;
     story.log();
     let refused = story.apply_plan(&plan).await.unwrap_err();
     assert!(matches!(refused, ApplyError::Store(StoreError::Stale(_))), "{refused}");
     assert_eq!(refused.to_string(), "giver@test:api/world_thing.a changed since the plan was made");
     assert!(story.log().is_empty());
+}
+
+/// A stack with outputs that nothing but their text makes.
+fn words(read: &str, beside: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: giver}}\ncomponents:\n  api:\n    resources: []\n    \
+         outputs: {{read: {read}, beside: {beside}}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_plan_is_stale_once_an_output_that_it_read_is_another_one() {
+    let story = Story::new();
+    story.apply(&words("one", "one")).await;
+    let plan = story.plan(&taker("stacks[\"giver\"].components[\"api\"].outputs.read")).await;
+    story.apply(&words("two", "one")).await;
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert!(matches!(refused, ApplyError::OtherOutputs(_)), "{refused}");
+    assert_eq!(refused.to_string(), "the output `api/read` of giver@test changed since the plan was made");
+    assert_eq!(story.log(), [""; 0]);
+    story.apply(&words("one", "two")).await;
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.remote_value("b", "val"), "one".into());
+}
+
+#[tokio::test]
+async fn a_plan_that_read_all_outputs_stands_on_all_of_them() {
+    let story = Story::new();
+    story.apply(&words("one", "one")).await;
+    let plan = story.plan(&taker("json(stacks[\"giver\"].components[\"api\"].outputs)")).await;
+    story.apply(&words("one", "two")).await;
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the outputs of `api` of giver@test changed since the plan was made");
+}
+
+#[tokio::test]
+async fn a_plan_of_one_component_stands_on_the_outputs_that_it_read_of_others() {
+    let mut story = Story::new();
+    let text = |read: &str, beside: &str| {
+        words(read, beside)
+            + "  user:\n    dependsOn: [api]\n    resources:\n      - {type: world_thing, name: b, config: {key: b, val: \
+               '${{ components[\"api\"].outputs.read }}'}}\n"
+    };
+    let only = |story: &mut Story, key: &str| story.options.components = keys(&[key]);
+    only(&mut story, "api");
+    story.apply(&text("one", "one")).await;
+    only(&mut story, "user");
+    let plan = story.plan(&text("one", "one")).await;
+    only(&mut story, "api");
+    story.apply(&text("two", "one")).await;
+    let refused = story.apply_plan(&plan).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the output `api/read` of giver@test changed since the plan was made");
+    story.apply(&text("one", "two")).await;
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.remote_value("b", "val"), "one".into());
 }
 
 #[tokio::test]

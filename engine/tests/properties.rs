@@ -8,7 +8,7 @@ use crate::support::Story;
 use crate::support::story::{summary, told};
 use crate::support::troubled::{Break, TroubledStore};
 use crate::support::world::Fault;
-use checks::{check_digest, check_order, check_records};
+use checks::{check_dependencies, check_digest, check_order, check_records};
 use proptest::prelude::*;
 use stack::{Stack, stack};
 use std::sync::Arc;
@@ -35,6 +35,8 @@ struct Edit {
     drift: Option<(prop::sample::Index, bool)>,
     /// Which row is tainted.
     tainted: Option<prop::sample::Index>,
+    /// Which row is dropped by hand at the end, and its object removed.
+    dropped: Option<prop::sample::Index>,
     /// What is found is recorded before anything is done about it.
     is_recorded_first: bool,
     /// Which of the things is worked on before the others.
@@ -49,11 +51,21 @@ struct Edit {
 
 impl std::fmt::Debug for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { stack, trouble, drift, tainted, is_recorded_first, first, is_importing, is_forgetting, is_waiting } =
-            self;
+        let Self {
+            stack,
+            trouble,
+            drift,
+            tainted,
+            dropped,
+            is_recorded_first,
+            first,
+            is_importing,
+            is_forgetting,
+            is_waiting,
+        } = self;
         write!(
             f,
-            "{trouble:?}, drift of {drift:?}, taint of {tainted:?}, recorded first: {is_recorded_first}, \
+            "{trouble:?}, drift of {drift:?}, taint of {tainted:?}, drop of {dropped:?}, recorded first: {is_recorded_first}, \
              imports: {is_importing}, forgets: {is_forgetting}, waits: {is_waiting}, {:?} before the others, then\n{}",
             stack.address_of(*first),
             stack.text()
@@ -86,17 +98,21 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let drift = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<bool>()));
     let rarely = || prop::option::weighted(0.2, any::<prop::sample::Index>());
     let flags = prop::array::uniform4(prop::bool::weighted(0.2));
-    let edit = (stack(), trouble(), drift, rarely(), rarely(), flags).prop_map(
-        |(stack, trouble, drift, tainted, first, [is_recorded_first, is_importing, is_forgetting, is_waiting])| Edit {
-            stack,
-            trouble,
-            drift,
-            tainted,
-            is_recorded_first,
-            first,
-            is_importing,
-            is_forgetting,
-            is_waiting,
+    let edit = (stack(), trouble(), drift, rarely(), rarely(), rarely(), flags).prop_map(
+        |(stack, trouble, drift, tainted, first, dropped, flags)| {
+            let [is_recorded_first, is_importing, is_forgetting, is_waiting] = flags;
+            Edit {
+                stack,
+                trouble,
+                drift,
+                tainted,
+                dropped,
+                is_recorded_first,
+                first,
+                is_importing,
+                is_forgetting,
+                is_waiting,
+            }
         },
     );
     prop::collection::vec(edit, 2..4)
@@ -151,6 +167,11 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool) {
         story.check_second_plan(&text).await;
         transitions.remove(&story);
         check_records(&story).await;
+        check_dependencies(&story).await;
+        if let Some(index) = edit.dropped {
+            drop_row(&story, index).await;
+            check_dependencies(&story).await;
+        }
         before = Some(edit.stack);
     }
     story.options.remove_data = true;
@@ -219,6 +240,32 @@ async fn taint(story: &Story, index: prop::sample::Index) {
     let write = Write::Put { row: Box::new(Row { status: RowStatus::Tainted, ..row }), expected };
     let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
     story.store.commit(&[], &[Record::Write { operation, write }, end]).await.unwrap();
+}
+
+/// Drops one of the rows, as `state rm` does; somebody else removes its object.
+async fn drop_row(story: &Story, index: prop::sample::Index) {
+    let mut rows = Vec::new();
+    for stack in story.store.stacks().await.unwrap() {
+        rows.extend(story.store.rows(&stack, &Selection::All).await.unwrap());
+    }
+    if rows.is_empty() {
+        return;
+    }
+    let Row { stack, address, .. } = rows.swap_remove(index.index(rows.len()));
+    let dropped = story.store.rows(&stack, &Selection::Addresses([address].into())).await.unwrap();
+    let records = dropped.iter().rev().cloned().map(|row| {
+        let Row { stack, address, deposed, generation: expected, operation, .. } = row;
+        Record::Write { operation, write: Write::Forget { stack, address, deposed, expected } }
+    });
+    story.store.commit(&[], &records.collect::<Vec<_>>()).await.unwrap();
+    for row in dropped.into_iter().filter(|row| row.address.ty != "world_note") {
+        let opened = terrace_engine::record::open(row, &story.seal).unwrap();
+        let key = opened.prior.identity["key"].as_str().unwrap().to_owned();
+        let mut remote = story.remote();
+        if remote.objects.remove(&key).is_some() {
+            remote.effects.push(format!("delete {key}"));
+        }
+    }
 }
 
 fn drift(story: &Story, index: prop::sample::Index, is_removed: bool) {

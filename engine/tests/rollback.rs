@@ -68,6 +68,48 @@ async fn what_was_dropped_or_moved_by_hand_is_taken_up_and_not_made_again() {
 }
 
 #[tokio::test]
+async fn outputs_go_back_with_their_stack() {
+    let story = Story::new();
+    let text = |val: &str, outputs: &str| things(&format!("val: {val}"), "") + &format!("outputs: {{{outputs}}}\n");
+    let secret = "s: {value: hunter2, sensitive: true}, val: '${{ resources.a.val }}', gone: one, shown: one";
+    let first = story.apply(&text("1", secret)).await.operation;
+    let second = "s: {value: hunter3, sensitive: true}, val: '${{ resources.a.val }}', new: two, \
+                  shown: {value: two, sensitive: true}";
+    let second = story.apply(&text("2", second)).await.operation;
+    let outputs = async || {
+        let component = story.store.components(&demo()).await.unwrap().remove(0);
+        terrace_engine::record::open_outputs(&component.outputs, &*story.seal).unwrap().values
+    };
+    let then = outputs().await;
+    let plan = rolled_back(&story, first).await;
+    let told = summary(&plan);
+    let lines: Vec<&str> = told.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(lines, ["~ world_thing.a", "output gone", "output new", "output s", "output shown", "output val"]);
+    story.apply_plan(&plan).await.unwrap();
+    let now = outputs().await;
+    assert_eq!(now.keys().collect::<Vec<_>>(), ["gone", "s", "shown", "val"]);
+    assert_eq!((now["s"].revealed(), now["val"].clone()), ("hunter2".into(), 1_i64.into()));
+    assert!(now["shown"].has_sensitive(), "what became a secret since stays one");
+    assert!(!rolled_back(&story, first).await.has_changes());
+    // Back again, from what was made by going back.
+    story.apply_plan(&rolled_back(&story, second).await).await.unwrap();
+    assert_eq!(outputs().await, then);
+}
+
+#[tokio::test]
+async fn an_operation_that_wrote_outputs_only_is_a_place_to_go_back_to() {
+    let story = Story::new();
+    let text = |val: &str| things("val: 1", "") + &format!("outputs: {{o: {val}}}\n");
+    story.apply(&text("one")).await;
+    let second = story.apply(&text("two")).await.operation;
+    story.apply(&text("three")).await;
+    let plan = rolled_back(&story, second).await;
+    assert!(summary(&plan).starts_with("output o: ") && plan.changes().count() == 0, "{}", summary(&plan));
+    story.apply_plan(&plan).await.unwrap();
+    story.check_second_plan(&text("two")).await;
+}
+
+#[tokio::test]
 async fn an_operation_that_wrote_nothing_of_the_stack_is_no_place_to_go_back_to() {
     let story = Story::new();
     story.apply(&things("val: 1", "")).await;

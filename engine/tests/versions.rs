@@ -1,10 +1,13 @@
 //! Rows that other versions of a provider wrote, and what providers say of plans before anything is done.
 
+use crate::failure::crash_while;
 use crate::support::Story;
 use crate::support::story::{stack, summary};
+use crate::support::world::Fault;
 use terrace_engine::address::StackId;
+use terrace_engine::recover::Verdict;
 use terrace_engine::store::{Row, Selection};
-use terrace_provider::{Finding, Path, Severity};
+use terrace_provider::{Finding, Path, Severity, Value};
 
 const OLD: &str = "- {type: world_thing, name: a, config: {key: a, val: 1}}";
 const NEW: &str = "- {type: world_thing, name: a, config: {key: a, val: \"1\"}}";
@@ -51,9 +54,27 @@ async fn a_row_of_an_older_version_is_removed_too() {
 }
 
 #[tokio::test]
+async fn the_row_of_an_object_that_is_left_over_is_upgraded_too() {
+    let mut story = Story::new();
+    let text = |key: &str| {
+        let lifecycle = "lifecycle: {createBeforeDestroy: true}";
+        stack(&format!("- {{type: world_thing, name: a, {lifecycle}, config: {{key: {key}, val: \"1\"}}}}"))
+    };
+    story.apply(&text("one")).await;
+    story.fault("delete one", Fault::Before(terrace_provider::ErrorKind::PermissionDenied));
+    story.apply_once(&text("two")).await;
+    story.remote().version = 2;
+    story.options.refresh_only = true;
+    assert!(!story.plan(&text("two")).await.has_changes());
+    let asked = story.remote().asked.clone();
+    let upgraded: Vec<&str> = asked.iter().filter(|it| it.starts_with("upgrade")).map(String::as_str).collect();
+    assert_eq!(upgraded, ["upgrade two from 1 to 2", "upgrade one from 1 to 2"]);
+}
+
+#[tokio::test]
 async fn a_row_that_cannot_be_upgraded_is_told_and_left_alone() {
     let story = upgraded().await;
-    story.fault("upgrade a", crate::support::world::Fault::Before(terrace_provider::ErrorKind::PermissionDenied));
+    story.fault("upgrade a", Fault::Before(terrace_provider::ErrorKind::PermissionDenied));
     insta::assert_snapshot!(story.errors(&stack(NEW)).await, @"-: demo@test:world_thing.a was recorded with version 1 of `world_thing`, which cannot be upgraded: upgrade a from 1 to 2: no");
 }
 
@@ -89,4 +110,86 @@ async fn what_a_provider_says_of_a_plan_stands_at_its_place() {
     story.apply_once(&stack(OLD)).await;
     // What does not change is asked about no more.
     assert!(story.plan(&stack(OLD)).await.notes.is_empty());
+}
+
+/// A story whose step was cut off by a terrace of version 1, and whose provider has version 2 by now, which sees texts.
+async fn cut_off(before: &str, now: &str, call: &str, fault: Fault) -> Story {
+    let mut story = Story::new();
+    if !before.is_empty() {
+        story.apply(&stack(before)).await;
+    }
+    crash_while(&story, &stack(now), call, fault).await;
+    story.end_processes().await;
+    story.remote().version = 2;
+    for object in story.remote().objects.values_mut() {
+        let text = |value: &mut Value| {
+            if let Value::Int(number) = value {
+                *value = number.to_string().into()
+            }
+        };
+        object.values_mut().for_each(text);
+    }
+    story.options.refresh = false;
+    story
+}
+
+#[tokio::test]
+async fn the_object_of_a_step_that_an_older_version_was_cut_off_in_is_recorded_in_the_present_form() {
+    let story = cut_off("", OLD, "create a", Fault::HangAfter).await;
+    // What cannot be read back is as it was planned.
+    story.remote().objects.get_mut("a").unwrap().shift_remove("val");
+    let (plan, ..) = story.try_plan(&stack(NEW)).await;
+    assert!(!plan.unwrap().has_changes());
+    assert!(!story.recover().await[0].is_in_doubt);
+    let row = row(&story).await;
+    assert_eq!(row.schema_version, 2);
+    assert!(row.attributes.contains("\"val\":\"1\""), "{}", row.attributes);
+    assert!(!story.plan(&stack(NEW)).await.has_changes());
+}
+
+#[tokio::test]
+async fn an_update_that_an_older_version_was_cut_off_in_is_compared_in_the_present_form() {
+    let two = OLD.replace("val: 1", "val: 2");
+    for (fault, found, val) in [
+        (Fault::HangBefore, "it did not take effect", "\"val\":1"),
+        (Fault::HangAfter, "it took effect and is recorded now", "\"val\":\"2\""),
+    ] {
+        let story = cut_off(OLD, &two, "update a", fault).await;
+        assert_eq!(story.recover().await[0].found, found);
+        let row = row(&story).await;
+        assert!(row.attributes.contains(val), "{}", row.attributes);
+        assert_ne!(story.plan(&stack(NEW)).await.has_changes(), found == "it did not take effect");
+    }
+}
+
+#[tokio::test]
+async fn a_step_whose_row_cannot_be_upgraded_stays_in_doubt_until_somebody_decides() {
+    let story = cut_off("", OLD, "create a", Fault::HangAfter).await;
+    story.fault("upgrade a", Fault::Always(terrace_provider::ErrorKind::PermissionDenied));
+    let recovered = story.recover().await;
+    insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 1 of `world_thing`, which cannot be upgraded: upgrade a from 1 to 2: no");
+    assert!(recovered[0].is_in_doubt);
+    let plan = story.plan(&stack(NEW)).await;
+    assert_eq!(plan.changes().next().unwrap().1.in_doubt.as_ref(), Some(&recovered[0].found));
+    assert!(story.decide("world_thing.a", Verdict::Tainted).await);
+    assert_eq!(row(&story).await.schema_version, 1, "it is recorded as it was");
+    story.remote().faults.clear();
+    story.apply(&stack(NEW)).await;
+    assert_eq!(row(&story).await.schema_version, 2);
+}
+
+#[tokio::test]
+async fn a_step_of_a_newer_version_is_left_to_a_newer_terrace() {
+    let story = cut_off("", OLD, "create a", Fault::HangAfter).await;
+    story.remote().version = 3;
+    story.fault("create b", Fault::HangAfter);
+    story.recover().await;
+    let both = format!("{NEW}\n{}", NEW.replace("name: a, config: {key: a", "name: b, config: {key: b"));
+    crash_while(&story, &stack(&both), "create b", Fault::HangAfter).await;
+    story.end_processes().await;
+    story.remote().version = 2;
+    story.remote().asked.clear();
+    let recovered = story.recover().await;
+    insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 3 of `world_thing`, and this terrace knows version 2; use the terrace that recorded it, or a newer one");
+    assert!(recovered[0].is_in_doubt && !story.remote().asked.iter().any(|asked| asked.starts_with("find")));
 }

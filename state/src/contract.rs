@@ -56,6 +56,9 @@ macro_rules! store_contract {
             rows::history_tells_the_versions_newest_first
             rows::a_moved_row_takes_its_dependents_along
             rows::what_comes_after_all_instances_follows_those_that_moved
+            rows::what_comes_after_a_forgotten_row_comes_after_what_that_came_after
+            rows::an_address_is_depended_on_until_its_last_object_is_forgotten
+            rows::a_forgotten_shared_row_is_forgotten_in_all_stacks_of_its_environment
             rows::deposed_objects_move_along
             rows::a_version_is_sealed_anew
             rows::a_move_goes_nowhere_where_something_is
@@ -64,6 +67,7 @@ macro_rules! store_contract {
             stacks::only_stacks_of_which_something_is_recorded_are_listed
             stacks::a_stack_stays_known_when_its_last_row_goes
             stacks::components_are_recorded_and_forgotten
+            stacks::components_have_a_history
             stacks::a_component_with_objects_is_not_forgotten
             stacks::owners_are_added_once_and_dropped
             stacks::an_owner_declares_anew
@@ -133,6 +137,10 @@ fn demo() -> StackId {
 
 fn address(text: &str) -> Address {
     text.parse().unwrap()
+}
+
+fn forget(text: &str, expected: Generation) -> Write {
+    Write::Forget { stack: demo(), address: address(text), deposed: None, expected }
 }
 
 fn row(text: &str) -> Row {

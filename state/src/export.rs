@@ -13,8 +13,8 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, Generation, HistoryEntry, OwnerRow, Ownership, Record, Row, RowStatus, StackSnapshot, StateStore,
-    StoreError, Write,
+    ComponentRow, Generation, HistoryEntry, OwnerRow, Ownership, Record, Row, RowStatus, StackRead, StackSnapshot,
+    StateStore, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -99,6 +99,8 @@ struct Component {
     outputs: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blueprint: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reads: Vec<StackRead>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,8 +156,8 @@ pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportErro
             let row = resource.into_row(&stack)?;
             writes.push(Write::Put { row: Box::new(row), expected: 0 });
         }
-        for Component { key, depends_on, outputs, blueprint } in components {
-            let component = ComponentRow { key, depends_on, outputs, blueprint };
+        for Component { key, depends_on, outputs, blueprint, reads } in components {
+            let component = ComponentRow { key, depends_on, outputs, blueprint, reads };
             writes.push(Write::Component { stack: stack.clone(), component });
         }
         for Owned { address, component, declaration } in owns {
@@ -175,6 +177,8 @@ pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<Compon
     merged.blueprint = merged.blueprint.or_else(|| imported.blueprint.clone());
     let new = imported.depends_on.iter().filter(|key| !recorded.depends_on.contains(key));
     merged.depends_on.extend(new.cloned());
+    let new = imported.reads.iter().filter(|read| !recorded.reads.contains(read));
+    merged.reads.extend(new.cloned());
     if recorded.outputs == imported.outputs {
         return Ok(merged);
     }
@@ -276,8 +280,8 @@ impl Resource {
 }
 
 impl From<ComponentRow> for Component {
-    fn from(ComponentRow { key, depends_on, outputs, blueprint }: ComponentRow) -> Self {
-        Self { key, depends_on, outputs, blueprint }
+    fn from(ComponentRow { key, depends_on, outputs, blueprint, reads }: ComponentRow) -> Self {
+        Self { key, depends_on, outputs, blueprint, reads }
     }
 }
 

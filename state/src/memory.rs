@@ -16,9 +16,9 @@ use std::time::Duration;
 use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRow, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
-    OpenIntent, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, Row, Selection, StackSnapshot, StateStore,
-    StepRow, StoreError, StoreIdentity,
+    Acquired, ComponentEntry, ComponentRow, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine,
+    NewOperation, OpenIntent, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, Row, Selection,
+    StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -52,6 +52,7 @@ struct State {
     rows: Table<(StackId, Address, Option<String>), Row>,
     versions: Table<(StackId, Address, Generation), (Option<String>, HistoryEntry)>,
     components: Table<(StackId, String), ComponentRow>,
+    component_versions: Table<(StackId, u64), ComponentEntry>,
     owners: Table<Ownership, String>,
     leases: Table<(StackId, String), (u64, Option<LeaseInfo>)>,
     operations: Table<Uuid, Operation>,
@@ -67,6 +68,7 @@ impl State {
         self.rows.keep();
         self.versions.keep();
         self.components.keep();
+        self.component_versions.keep();
         self.owners.keep();
         self.leases.keep();
         self.operations.keep();
@@ -80,6 +82,7 @@ impl State {
         self.rows.undo();
         self.versions.undo();
         self.components.undo();
+        self.component_versions.undo();
         self.owners.undo();
         self.leases.undo();
         self.operations.undo();
@@ -147,7 +150,10 @@ impl State {
             history.extend(versions.map(|((_, address, _), (_, entry))| (address.clone(), entry.clone())));
             history.sort_by_key(|(_, entry)| entry.at);
         }
+        let of_components = self.component_versions.range((stack.clone(), 0)..=(stack.clone(), u64::MAX));
+        let of_components = of_components.filter(|_| with_history).map(|(_, entry)| entry.clone());
         StackSnapshot {
+            component_history: of_components.collect(),
             rows: self.rows(&stack, &Selection::All),
             components: self.components(&stack),
             owned: self.owners(&stack.environment, |owner| owner.stack == stack),

@@ -20,6 +20,7 @@ async fn filled() -> Arc<dyn StateStore> {
         depends_on: vec!["db".to_owned()],
         outputs: "{}".to_owned(),
         blueprint: None,
+        reads: Vec::new(),
     };
     let ownership =
         Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".to_owned() };
@@ -90,6 +91,7 @@ fn component(depends_on: &[&str], outputs: &str) -> ComponentRow {
         depends_on: depends_on.iter().map(|key| (*key).to_owned()).collect(),
         outputs: outputs.to_owned(),
         blueprint: None,
+        reads: Vec::new(),
     }
 }
 

@@ -1,11 +1,13 @@
 //! What is at the path: nothing, garbage, another program's file, a read-only folder.
 
 use crate::{demo, put, row};
+use jiff::Timestamp;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::store::{Selection, StateStore, StoreError};
+use terrace_engine::store::{ComponentRow, Record, Selection, StateStore, StoreError, Write};
 use terrace_state::{Access, StoreUrl};
+use uuid::Uuid;
 
 async fn open(path: &Path, access: Access) -> Result<Arc<dyn StateStore>, StoreError> {
     terrace_state::open(&StoreUrl::Sqlite(path.to_owned()), access).await
@@ -106,11 +108,20 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
-    store.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
+    let component = ComponentRow {
+        key: "api".to_owned(),
+        depends_on: Vec::new(),
+        outputs: "{}".to_owned(),
+        blueprint: None,
+        reads: Vec::new(),
+    };
+    let record = Record::Write { operation: Uuid::now_v7(), write: Write::Component { stack: demo(), component } };
+    store.commit(&[], &[put(row("local_value.a")), record]).await.unwrap();
     drop(store);
-    // What the fourth format added is taken away again.
+    // What the newest formats added is taken away again.
     let older = rusqlite::Connection::open(&path).unwrap();
-    older.execute_batch("ALTER TABLE intent DROP COLUMN deposes; PRAGMA user_version = 3").unwrap();
+    let taken = "DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads; ALTER TABLE intent DROP COLUMN deposes; PRAGMA user_version = 3";
+    older.execute_batch(taken).unwrap();
     drop(older);
     let told = refusal(&path, Access::ReadOnly).await;
     assert!(told.contains("it has the older format 3; the next command that writes"), "{told}");
@@ -118,6 +129,12 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let store = open(&path, Access::ReadOnly).await.unwrap();
     assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
     assert!(store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
+    // What was recorded of components counts as old as can be.
+    let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
+    assert_eq!(
+        history.iter().map(|entry| (entry.key.as_str(), entry.at)).collect::<Vec<_>>(),
+        [("api", Timestamp::UNIX_EPOCH)]
+    );
 }
 
 #[tokio::test]

@@ -44,6 +44,21 @@ fn a_resource_goes_back_to_a_generation() {
 }
 
 #[test]
+fn what_outputs_show_goes_back_with_the_stack() {
+    let text = |val: &str| format!("{}outputs: {{o: {val}}}\n", ONE.replace("one", val));
+    let project = Project::with_stack(&text("one"));
+    project.apply().done();
+    project.write_stack(&text("two"));
+    project.apply().done();
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    let first = listed.as_array().unwrap().last().unwrap()["operation"].as_str().unwrap().to_owned();
+    project.run(["state", "rollback", "demo@local", "--to", &first, "--auto-approve"]).done().says("\"two\" → \"one\"");
+    assert_eq!(project.run(["output"]).done().stdout, "o = \"one\"\n");
+    project.write_stack(&text("one"));
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
 fn a_stack_goes_back_to_where_an_operation_left_it_through_a_saved_plan() {
     let project = grown();
     let listed = project.run(["operations", "list", "--json"]).done().json();
@@ -181,4 +196,25 @@ fn a_state_is_sealed_with_another_key() {
     project.write("terrace.yaml", "encryption: {keyFile: new.key}\n");
     project.assert_settled("stack.yaml", &[]);
     with(NEW, &["state", "show", "local_file.a"]).done();
+}
+
+#[test]
+fn outputs_of_before_are_sealed_with_another_key_too() {
+    const OLD: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let text = |val: &str| format!("resources: []\noutputs: {{o: {{value: {val}, sensitive: true}}}}\n");
+    let project = Project::with_stack(&text("hunter2"));
+    let old = [("TERRACE_STATE_KEY", OLD)];
+    project.run_with(&old, ["apply", "stack.yaml", "--auto-approve"]).done();
+    project.write_stack(&text("hunter3"));
+    project.run_with(&old, ["apply", "stack.yaml", "--auto-approve"]).done();
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    let first = listed.as_array().unwrap().last().unwrap()["operation"].as_str().unwrap().to_owned();
+    project.write("old.key", OLD);
+    project.write("new.key", "//////////////////////////////////////////8=");
+    project.write("terrace.yaml", "encryption: {keyFile: new.key, previous: [{keyFile: old.key}]}\n");
+    project.run(["state", "rekey"]).done();
+    project.write("terrace.yaml", "encryption: {keyFile: new.key}\n");
+    let back = project.run(["state", "rollback", "demo@local", "--to", &first, "--auto-approve"]).done();
+    assert!(!back.stdout.contains("hunter"), "{back}");
+    assert_eq!(project.run(["output", "o", "--reveal"]).done().stdout, "\"hunter2\"\n");
 }

@@ -130,6 +130,27 @@ fn a_dropped_resource_leaves_its_object_alone() {
 }
 
 #[test]
+fn what_was_made_after_a_dropped_resource_comes_after_what_that_came_after() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n  - {type: local_file, name: \
+         b, dependsOn: [a], config: {path: out/b, content: one}}\n  - {type: local_file, name: c, dependsOn: [b], \
+         config: {path: out/c, content: one}}\n",
+    );
+    project.apply().done();
+    let recorded = |what: &str| -> serde_json::Value {
+        let shown = project.run(["state", "show", "local_file.c", "--json"]).done().stdout;
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()[what].clone()
+    };
+    let generation = recorded("generation");
+    assert_eq!(recorded("dependencies"), serde_json::json!(["local_file.b"]));
+    project.run(["state", "rm", "local_file.b"]).done();
+    assert_eq!(recorded("dependencies"), serde_json::json!(["local_file.a"]));
+    assert_eq!(recorded("generation"), generation);
+    project.run(["state", "rm", "local_file.a"]).done();
+    assert_eq!(recorded("dependencies"), serde_json::json!([]));
+}
+
+#[test]
 fn a_state_is_written_and_taken_in_elsewhere() {
     let project = applied();
     project.run(["state", "export", "--history", "--out", "state.json"]).done();

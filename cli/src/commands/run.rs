@@ -197,8 +197,12 @@ impl Run<'_> {
             Ok(report) => report,
             Err(error) => {
                 progress.clear();
-                let is_outdated =
-                    matches!(error, ApplyError::OwnedAnew { .. } | ApplyError::Store(StoreError::Stale(_)));
+                let is_outdated = matches!(
+                    error,
+                    ApplyError::OwnedAnew { .. }
+                        | ApplyError::OtherOutputs(_)
+                        | ApplyError::Store(StoreError::Stale(_))
+                );
                 return if is_outdated { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
             }
         };

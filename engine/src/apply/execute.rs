@@ -1,5 +1,6 @@
 //! One step: what is journalled before it, the call, and what is journalled after it.
 
+mod existing;
 mod outcome;
 mod prepare;
 mod unchanged;
@@ -99,7 +100,12 @@ async fn call_provider(
                 Ok(observed) => made(applier, prepared, ty, operation, &observed, generation_before_create(change)),
                 Err(broken) => {
                     let found = find_after_failure(&*session, ty, prepared, &call, started, &broken).await;
-                    create_failed(applier, prepared, ty, operation, broken.error, found)
+                    let kind = broken.error.kind.clone();
+                    let mut outcome = create_failed(applier, prepared, ty, operation, broken.error, found);
+                    if let Some(failed) = &mut outcome.failure {
+                        existing::advise(applier, prepared, ty, &kind, failed).await;
+                    }
+                    outcome
                 }
             }
         }

@@ -6,6 +6,7 @@
 //! - forward after forward: along dependencies, from component to component;
 //! - removing after removing: against *recorded* dependencies, for the descriptor may not know them any more;
 //! - a removal comes after the update of what still used the object, and after the components that used its own;
+//! - the same between components of which one reads outputs of another stack;
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
@@ -13,6 +14,7 @@
 
 mod blocks;
 mod deposed;
+mod reading;
 
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
@@ -167,10 +169,13 @@ impl Steps {
         let mut deposed = Deposed::default();
         for (at, change) in stack.changes.iter().enumerate() {
             let component = barriers.get(change.address.component.as_str());
-            let is_forward = change.deposed.is_none() && change.after.is_some() && change.action.leaves_object();
+            let is_forward = change.after.is_some() && change.action.leaves_object();
             if is_forward {
                 let step = self.add(Step::Forward { stack: position, change: at });
-                forward.insert(&change.address, step);
+                // A deposed object is only recorded as it is now: nothing waits for that.
+                if change.deposed.is_none() {
+                    forward.insert(&change.address, step);
+                }
                 if let Some(component) = component {
                     self.order(component.begin, step);
                     self.order(step, component.done);
@@ -201,19 +206,6 @@ impl Steps {
             }
         }
         Nodes { forward, remove, deposed, lookups, barriers }
-    }
-
-    /// A component that reads outputs of another stack begins after what makes them.
-    fn order_stacks(&mut self, plan: &Plan, nodes: &[Nodes<'_>]) {
-        for (stack, own) in plan.stacks.iter().zip(nodes) {
-            for need in &stack.needs {
-                let other = plan.stacks.iter().zip(nodes).find(|(other, _)| other.stack == need.stack);
-                let made = other.and_then(|(_, other)| other.barriers.get(need.of.as_str()));
-                if let (Some(made), Some(reader)) = (made, own.barriers.get(need.component.as_str())) {
-                    self.order(made.done, reader.begin);
-                }
-            }
-        }
     }
 
     /// A lookup is read after what it comes after, and before what reads it.

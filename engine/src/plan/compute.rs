@@ -7,8 +7,8 @@ pub use super::options::{Consent, Options};
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, others, outputs, reads,
-    refresh, replacement, storable, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, others, output_reads,
+    outputs, reads, refresh, replacement, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -256,6 +256,8 @@ impl Planner<'_> {
                 component.defer(*is_whole, &compiled.transitions.moves);
             }
             component.shared = walked.shared.get(&component.key).cloned().unwrap_or_default();
+            let needs = found.needs.iter().filter(|need| need.component == component.key);
+            component.reads = needs.map(others::StackNeed::read).collect();
         }
         for (key, recorded) in &recorded_components {
             if described.contains(key.as_str()) {
@@ -277,7 +279,7 @@ impl Planner<'_> {
         }
         let changes = walked.changes;
         let outputs = outputs::changes(walked.outputs, &recorded_components, &components, &changes, is_partial);
-        let plan = StackPlan {
+        let mut plan = StackPlan {
             components,
             changes,
             outputs,
@@ -288,6 +290,7 @@ impl Planner<'_> {
             others: found.recorded,
             ..StackPlan::empty(stack.clone())
         };
+        plan.output_reads = output_reads::of(self, compiled, &plan);
         Ok((plan, lets_go))
     }
 
@@ -333,11 +336,12 @@ impl Planner<'_> {
     pub(super) async fn finish(
         &self,
         mode: Mode,
-        stacks: Vec<StackPlan>,
+        mut stacks: Vec<StackPlan>,
         reads: Vec<Read>,
         origin: Origin,
         mut diagnostics: Vec<Diagnostic>,
     ) -> Result<Computed, PlanFailure> {
+        stacks.iter_mut().for_each(reads::needed_outputs);
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         remove_repeated(&mut diagnostics);
@@ -407,6 +411,7 @@ impl StackPlan {
             lookups: Vec::new(),
             needs: Vec::new(),
             others: Vec::new(),
+            output_reads: Vec::new(),
             owners: Vec::new(),
             owned: Vec::new(),
         }

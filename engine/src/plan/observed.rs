@@ -1,9 +1,10 @@
 //! Plans that only record what is found: no change of a descriptor, nothing done about drift.
 
 use super::choice::{Choice, LettingGo};
+use super::components::recorded_component;
 use super::compute::{Draft, PlanFailure, Planner};
 use super::refresh::{self, DeposedRow, Loaded, LoadedRow};
-use super::{After, Change, ComponentPlan, Part, StackPlan, moved, orphans};
+use super::{After, Change, Part, StackPlan, moved, orphans};
 use crate::action::{Action, Reason};
 use crate::address::Address;
 use crate::compile::CompiledStack;
@@ -33,16 +34,10 @@ impl Planner<'_> {
         shared.load(self, stack, diagnostics).await?;
         changes.extend(observed(shared.loaded()));
         moved::follow(&mut changes);
-        let components = recorded.iter().map(|(key, component)| ComponentPlan {
-            key: key.clone(),
-            depends_on: component.row.depends_on.clone(),
-            depended_on: component.row.depends_on.clone(),
-            shared: Vec::new(),
-            blueprint: component.row.blueprint.clone(),
-            part: Part::Untouched,
-            is_deferred: false,
-            recorded_outputs: component.outputs.clone(),
-        });
+        for change in changes.iter_mut().filter(|change| change.after.is_some()) {
+            change.depends_on = change.prior.iter().flat_map(|prior| prior.dependencies.iter().cloned()).collect();
+        }
+        let components = recorded.iter().map(|(key, it)| recorded_component(key, it, Part::Untouched));
         let plan = StackPlan { components: components.collect(), changes, ..StackPlan::empty(stack.clone()) };
         Ok((plan, LettingGo::Nothing))
     }
@@ -62,6 +57,8 @@ fn observed(loaded: &mut Loaded) -> Vec<Change> {
         if row.is_gone || in_doubt.is_some() {
             let action = if in_doubt.is_some() { Action::NoOp } else { Action::Forget };
             changes.push(orphans::deposed(&address, row, action, Reason::Gone, Timeouts::default(), in_doubt));
+        } else if row.opened.prior.recorded.is_some() {
+            changes.push(Change { moved_from: None, ..observation(&address, row, None) });
         }
     }
     changes.extend(loaded.take_attempts());
@@ -81,7 +78,6 @@ fn observation(address: &Address, row: LoadedRow, in_doubt: Option<String>) -> C
         write_only: prior.write_only.clone(),
         newly_sensitive: Vec::new(),
     };
-    let depends_on = prior.dependencies.clone();
     let removal = orphans::removal(address, row, Action::NoOp, Reason::Drifted, Timeouts::default(), in_doubt);
-    Change { after: Some(after), depends_on, reason: None, ..removal }
+    Change { after: Some(after), reason: None, ..removal }
 }

@@ -1,17 +1,17 @@
 //! Values of other stacks: `stacks["name"].components["key"].outputs.NAME`, recorded or planned in the same run.
 //!
 //! Stacks of one run are planned in the order in which they read each other. What is recorded is read as it is now, and
-//! is in the read set: an apply of the other stack makes the plan stale.
+//! is in the read set: an apply of the other stack makes the plan stale, be it by a row or by an output (`output_reads`).
 
 use super::compute::{PlanFailure, Planner};
 use super::{Part, StackPlan};
 use crate::address::StackId;
-use crate::compile::CompiledStack;
+use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Missing, Reference, ReferenceStep, Template, descend};
 use crate::graph::{loops, templates};
 use crate::source::Span;
-use crate::store::{Read, Selection};
+use crate::store::{Read, Selection, StackRead};
 use petgraph::Direction::Incoming;
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
@@ -29,6 +29,13 @@ pub struct StackNeed {
     pub stack: StackId,
     /// The component of it; empty for the stack's own outputs.
     pub of: String,
+}
+
+impl StackNeed {
+    /// What is read.
+    pub(super) fn read(&self) -> StackRead {
+        StackRead { stack: self.stack.clone(), component: self.of.clone() }
+    }
 }
 
 /// The recorded outputs of a component of another stack.
@@ -156,7 +163,7 @@ fn malformed() -> Missing {
 }
 
 /// The stack, the component (empty for the stack's own outputs) and what follows `outputs`.
-fn split(steps: &[ReferenceStep]) -> Option<(&str, &str, &[ReferenceStep])> {
+pub(super) fn split(steps: &[ReferenceStep]) -> Option<(&str, &str, &[ReferenceStep])> {
     match steps {
         [ReferenceStep::Key(stack), ReferenceStep::Key(outputs), rest @ ..] if outputs == "outputs" => {
             Some((stack, "", rest))
@@ -172,7 +179,7 @@ fn split(steps: &[ReferenceStep]) -> Option<(&str, &str, &[ReferenceStep])> {
     }
 }
 
-fn stack_of(text: &str, environment: &str) -> StackId {
+pub(super) fn stack_of(text: &str, environment: &str) -> StackId {
     text.parse().unwrap_or_else(|_| StackId::new(text, environment))
 }
 
@@ -184,34 +191,41 @@ struct Use<'c> {
     span: Span,
 }
 
-/// What the chosen components of a stack read of others. Names have to be plain text: they order what is planned.
-fn uses<'c>(planner: &Planner<'_>, compiled: &'c CompiledStack, diagnostics: &mut Vec<Diagnostic>) -> Vec<Use<'c>> {
-    let mut found = Vec::new();
+/// What the chosen components of a stack refer to, and where.
+pub(super) fn references<'c>(
+    planner: &Planner<'_>,
+    compiled: &'c CompiledStack,
+) -> impl Iterator<Item = (&'c CompiledComponent, &'c Reference, Span)> {
     let chosen = &planner.options.components;
-    let is_chosen = |key: &str| chosen.is_empty() || chosen.contains(key);
-    for component in compiled.components.iter().filter(|component| is_chosen(&component.key)) {
+    let components = compiled.components.iter().filter(|it| chosen.is_empty() || chosen.contains(&it.key));
+    components.flat_map(|component| {
         let declarations = &component.declarations;
         let declared = declarations.resources.iter().chain(&declarations.data).flat_map(templates);
         let all = declared.chain(declarations.outputs.iter().map(|output| &output.value));
-        let read = |reference: &&(&Reference, Span)| reference.0.root == "stacks";
-        for (reference, span) in all.flat_map(Template::located_references).collect::<Vec<_>>().iter().filter(read) {
-            match split(&reference.steps) {
-                Some((stack, of, _)) => found.push(Use {
-                    component: &component.key,
-                    stack: stack_of(stack, &planner.environment.name),
-                    of: of.to_owned(),
-                    span: *span,
-                }),
-                None if reference.steps.iter().take(4).any(|step| matches!(step, ReferenceStep::Path(_))) => {
-                    diagnostics.push(
-                        Diagnostic::error("computed_stack", "`stacks` needs stack and component as plain text")
-                            .at(*span)
-                            .maybe_hint(malformed().hint),
-                    );
-                }
-                // What is written in another form is told where it is evaluated.
-                None => {}
+        all.flat_map(Template::located_references).map(move |(reference, span)| (component, reference, span))
+    })
+}
+
+/// What the chosen components of a stack read of others. Names have to be plain text: they order what is planned.
+fn uses<'c>(planner: &Planner<'_>, compiled: &'c CompiledStack, diagnostics: &mut Vec<Diagnostic>) -> Vec<Use<'c>> {
+    let mut found = Vec::new();
+    for (component, reference, span) in references(planner, compiled).filter(|(_, it, _)| it.root == "stacks") {
+        match split(&reference.steps) {
+            Some((stack, of, _)) => found.push(Use {
+                component: &component.key,
+                stack: stack_of(stack, &planner.environment.name),
+                of: of.to_owned(),
+                span,
+            }),
+            None if reference.steps.iter().take(4).any(|step| matches!(step, ReferenceStep::Path(_))) => {
+                diagnostics.push(
+                    Diagnostic::error("computed_stack", "`stacks` needs stack and component as plain text")
+                        .at(span)
+                        .maybe_hint(malformed().hint),
+                );
             }
+            // What is written in another form is told where it is evaluated.
+            None => {}
         }
     }
     found

@@ -7,41 +7,60 @@ use super::Prior;
 use super::compute::{PlanFailure, Planner};
 use super::key::identity_key;
 use super::resource::Wanted;
+use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Template, TemplateKind};
+use crate::moves::as_written;
 use crate::record;
 use crate::render::shell_word;
-use crate::store::Selection;
+use crate::store::{RowStatus, Selection};
 use std::collections::HashMap;
+use std::fmt;
 use terrace_provider::{Attributes, ResourceType, Value};
 use tokio::sync::OnceCell;
 
 /// Which objects rows of this store manage; gathered once it is asked for.
 #[derive(Default)]
-pub(crate) struct Managed(OnceCell<HashMap<Object, String>>);
+pub(crate) struct Managed(OnceCell<HashMap<Object, Manager>>);
+
+/// The resource that manages an object.
+#[derive(Clone)]
+pub(super) struct Manager {
+    stack: StackId,
+    address: Address,
+    /// Only its data stayed.
+    is_retained: bool,
+}
+
+impl fmt::Display for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.stack, self.address)
+    }
+}
 
 /// A type, a provider instance and an identity.
 type Object = (String, String, String);
 
 impl Managed {
-    /// The resource that manages an object, with its stack.
+    /// The resource that manages an object.
     pub(super) async fn by(
         &self,
         planner: &Planner<'_>,
         ty: &str,
         instance: &str,
         identity: &Attributes,
-    ) -> Result<Option<String>, PlanFailure> {
+    ) -> Result<Option<Manager>, PlanFailure> {
         let object = (ty.to_owned(), instance.to_owned(), identity_key(identity));
         let gather = || async {
             let mut managed = HashMap::new();
             let environment = &planner.environment.name;
             for stack in planner.store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment) {
                 for row in planner.store.rows(&stack, &Selection::All).await? {
-                    let address = format!("{stack}:{}", row.address);
-                    let identity = record::open_attributes(&row.identity, planner.seal)
-                        .map_err(|error| PlanFailure::Sealed { address: address.clone(), error })?;
-                    managed.insert((row.address.ty, row.provider, identity_key(&identity)), address);
+                    let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{}", row.address), error };
+                    let identity = record::open_attributes(&row.identity, planner.seal).map_err(sealed)?;
+                    let is_retained = row.status == RowStatus::Retained;
+                    let object = (row.address.ty.clone(), row.provider, identity_key(&identity));
+                    managed.insert(object, Manager { stack: stack.clone(), address: row.address, is_retained });
                 }
             }
             Ok::<_, PlanFailure>(managed)
@@ -68,7 +87,7 @@ pub(super) enum WhyNot {
     /// What names it is written out.
     NoRule,
     /// That resource manages it.
-    Managed(String),
+    Managed(Manager),
     /// Aligning it would destroy data.
     DataLoss,
     /// Aligning it would replace it.
@@ -80,13 +99,17 @@ pub(super) fn refused(wanted: &Wanted<'_>, address: &str, found: &Prior, why: &W
     let names = wanted.ty.identity.join("`, `");
     let told = match why {
         WhyNot::NoRule => format!("`{names}` is written out, and follows no rule"),
+        WhyNot::Managed(by) if by.is_retained => format!("it is the data of {by}, which stayed"),
         WhyNot::Managed(by) => format!("{by} manages it"),
         WhyNot::DataLoss => "what differs would destroy data".to_owned(),
         WhyNot::Replaced => "it would have to be replaced".to_owned(),
     };
     let error = Diagnostic::error("not_ours", format!("{address} is there already and is not taken over: {told}"));
     let error = error.at(wanted.span);
-    if let WhyNot::Managed(_) = why {
+    if let WhyNot::Managed(by) = why {
+        if by.is_retained && by.stack == *wanted.stack {
+            return error.hint(format!("to go on with it, write `{}`", as_written(&by.address, &wanted.address)));
+        }
         return error.hint("give one of them another name, or let both own it with `shared`");
     }
     let text = |value: &Value| match value {

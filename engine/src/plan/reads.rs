@@ -25,15 +25,30 @@ pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
         for owner in &stack.owners {
             needed.address(&stack.stack, &owner.ownership.address);
         }
-        let is_changed = |key: &str| {
-            let has_change = stack.changes.iter().any(|change| change.address.component == key && change.is_change());
-            has_change || stack.outputs.iter().any(|output| output.component == key && output.is_change())
-        };
-        for need in stack.needs.iter().filter(|need| is_changed(&need.component)) {
+        for need in stack.needs.iter().filter(|need| is_changed(stack, &need.component)) {
             needed.components.insert((&need.stack, &need.of));
         }
     }
     reads.into_iter().filter(|read| needed.covers(read)).collect()
+}
+
+/// The outputs among those read that the plan stands on.
+pub(super) fn needed_outputs(stack: &mut StackPlan) {
+    let mut reads = std::mem::take(&mut stack.output_reads);
+    reads.retain(|read| is_changed(stack, &read.by));
+    stack.output_reads = reads;
+}
+
+/// True when something of a component becomes another thing.
+fn is_changed(stack: &StackPlan, component: &str) -> bool {
+    let shared = stack.components.iter().filter(|it| it.key == component).flat_map(|it| &it.shared);
+    let shared: Vec<&Address> = shared.map(|shared| &shared.address).collect();
+    let is_own = |address: &Address| match address.is_shared() {
+        true => shared.contains(&address),
+        false => address.component == component,
+    };
+    let has_change = stack.changes.iter().any(|change| change.is_change() && is_own(&change.address));
+    has_change || stack.outputs.iter().any(|output| output.component == component && output.is_change())
 }
 
 #[derive(Default)]

@@ -12,7 +12,7 @@ use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
 use crate::record::{self, Opened};
-use crate::recover::{Finding, look_into};
+use crate::recover::{Finding, in_present_form, look_into};
 use crate::store::{Read, RowStatus, Selection};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -118,6 +118,11 @@ impl Loaded {
             .chain(deposed.map(|((address, key), deposed)| ((address.clone(), Some(key.clone())), &deposed.row)))
     }
 
+    /// The rows of all objects, deposed ones too.
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut LoadedRow> {
+        self.rows.values_mut().chain(self.deposed.values_mut().map(|deposed| &mut deposed.row))
+    }
+
     fn depose(&mut self, address: &Address, key: String, row: LoadedRow) {
         self.deposed.insert((address.clone(), key), DeposedRow { row, in_doubt: None });
     }
@@ -166,7 +171,7 @@ pub(crate) async fn look(
     loaded: &mut Loaded,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {
-    for row in loaded.rows.values_mut() {
+    for row in loaded.all_mut() {
         upgrade(planner, &mut row.opened, diagnostics).await;
     }
     apply_open_intents(planner, stack, selection, choice, loaded, diagnostics).await?;
@@ -312,7 +317,13 @@ async fn apply_open_intents(
         }
         let key = (address.clone(), open.intent.row.deposed.clone());
         let recorded = loaded.row(&key).map(|row| &row.opened.prior);
-        let finding = look_into(planner.registry, planner.seal, &open, recorded).await;
+        let (open, finding) = match in_present_form(planner.registry, planner.seal, open.clone()).await {
+            Ok(open) => {
+                let finding = look_into(planner.registry, planner.seal, &open, recorded).await;
+                (open, finding)
+            }
+            Err(reason) => (open, Finding::InDoubt(reason)),
+        };
         match finding {
             Finding::Object { attributes, observed, .. } => {
                 diagnostics.push(interrupted(stack, &address, "it took effect, which the next apply records first"));

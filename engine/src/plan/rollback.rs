@@ -5,7 +5,7 @@ use super::ours::Managed;
 use super::refresh::{self, Loaded};
 use super::resource::{self, Wanted};
 use super::upgrade::upgrade;
-use super::{Change, Mode, Origin, StackPlan, orphans};
+use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans};
 use crate::action::Reason;
 use crate::address::{Address, StackId};
 use crate::descriptor::Adopt;
@@ -15,20 +15,49 @@ use crate::expression::{Template, TemplateKind};
 use crate::marks;
 use crate::record::{self, Opened};
 use crate::source::Span;
-use crate::store::{HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot};
+use crate::store::{ComponentRow, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::{Attributes, Path, ResourceType, Value};
 use uuid::Uuid;
 
-/// What rows are to be: as they were, or gone.
-pub type Wished = BTreeMap<Address, Option<Row>>;
+/// The stored text of no outputs.
+const NOTHING: &str = "{}";
 
-/// The rows of a stack as they were when an operation had ended, as far as they are others now; `None` when that
-/// operation wrote none of them.
+/// What is to be as it was, or gone.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wished {
+    /// The rows.
+    pub rows: BTreeMap<Address, Option<Row>>,
+    /// What was recorded of components beside their rows.
+    pub components: BTreeMap<String, Option<ComponentRow>>,
+}
+
+/// What was recorded of a stack when an operation had ended, as far as it is something else now; `None` when that
+/// operation wrote nothing of it.
 #[must_use]
 pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<Wished> {
-    let by_operation = snapshot.history.iter().filter(|(_, entry)| entry.operation == operation);
-    let end = by_operation.map(|(_, entry)| entry.at).max()?;
+    let of_rows = snapshot.history.iter().map(|(_, entry)| (entry.operation, entry.at));
+    let of_components = snapshot.component_history.iter().map(|entry| (entry.operation, entry.at));
+    let by_operation = of_rows.chain(of_components).filter(|(by, _)| *by == operation);
+    let end = by_operation.map(|(_, at)| at).max()?;
+    Some(Wished { rows: rows_as_of(snapshot, end), components: components_as_of(snapshot, end) })
+}
+
+fn components_as_of(snapshot: &StackSnapshot, end: Timestamp) -> BTreeMap<String, Option<ComponentRow>> {
+    let mut then: BTreeMap<&str, Option<&ComponentRow>> = BTreeMap::new();
+    for entry in &snapshot.component_history {
+        let newest = then.entry(&entry.key).or_default();
+        if entry.at <= end {
+            *newest = entry.component.as_ref();
+        }
+    }
+    let now: HashMap<&str, &ComponentRow> = snapshot.components.iter().map(|row| (row.key.as_str(), row)).collect();
+    let changed = then.into_iter().filter(|(key, row)| now.get(key) != row.as_ref());
+    changed.map(|(key, row)| (key.to_owned(), row.cloned())).collect()
+}
+
+fn rows_as_of(snapshot: &StackSnapshot, end: Timestamp) -> BTreeMap<Address, Option<Row>> {
     let mut then: BTreeMap<&Address, Option<&HistoryEntry>> = BTreeMap::new();
     for (address, entry) in &snapshot.history {
         let newest = then.entry(address).or_default();
@@ -48,21 +77,21 @@ pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<Wished> {
         };
         (!is_same).then(|| (address.clone(), row))
     });
-    Some(changed.collect())
+    changed.collect()
 }
 
 impl Planner<'_> {
-    /// Plans to make rows as they were. Values that are never recorded stay as they are.
+    /// Plans to make things as they were. Values that are never recorded stay as they are.
     ///
     /// # Errors
     /// As [`Planner::plan`].
     pub async fn plan_rollback(&self, stack: &StackId, wished: Wished) -> Result<Computed, PlanFailure> {
         let mut diagnostics = Vec::new();
-        let selection = Selection::Addresses(wished.keys().cloned().collect());
+        let selection = Selection::Addresses(wished.rows.keys().cloned().collect());
         let mut loaded = refresh::load(self, stack, &selection, &mut diagnostics).await?;
         let mut reads = std::mem::take(&mut loaded.reads);
         let mut wanted: BTreeMap<Address, Opened> = BTreeMap::new();
-        for (address, row) in wished {
+        for (address, row) in wished.rows {
             let Some(row) = row else { continue };
             let opened = record::open(row, self.seal)
                 .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error })?;
@@ -84,9 +113,71 @@ impl Planner<'_> {
             changes.extend(orphans::remove(self, stack, &address, row, Reason::RolledBack, doubt, &mut diagnostics)?);
         }
         changes.extend(loaded.take_attempts());
-        let mut plan = StackPlan { changes, ..StackPlan::empty(stack.clone()) };
+        let (components, outputs) = self.components_back(stack, wished.components, &mut diagnostics).await?;
+        let mut plan = StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) };
         plan.sort();
         self.finish(Mode::Apply, vec![plan], reads, Origin::default(), diagnostics).await
+    }
+
+    /// What was recorded of components beside their rows, outputs above all. One that was not there then loses its own.
+    async fn components_back(
+        &self,
+        stack: &StackId,
+        wished: BTreeMap<String, Option<ComponentRow>>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<(Vec<ComponentPlan>, Vec<OutputChange>), PlanFailure> {
+        let recorded = self.recorded_components(stack).await?;
+        let (mut components, mut changes) = (Vec::new(), Vec::new());
+        for (key, then) in wished {
+            let now = recorded.get(&key);
+            let row = then.as_ref().or(now.map(|now| &now.row)).cloned();
+            let Some(row) = row else { continue };
+            let what = |error| PlanFailure::Sealed { address: format!("the outputs of {stack}:{key}"), error };
+            let text = then.as_ref().map_or(NOTHING, |then| &then.outputs);
+            let (then, closed) = record::open_outputs_apart(text, self.seal).map_err(what)?;
+            let nothing = Attributes::new();
+            let before = now.map_or(&nothing, |now| &now.outputs);
+            let unknown: BTreeSet<&String> = closed.keys().chain(&then.unstored).collect();
+            if !unknown.is_empty() {
+                let names: Vec<String> = unknown.iter().map(|name| format!("`{name}`")).collect();
+                let message =
+                    format!("what {} of {stack}:{key} was cannot be told, so it stays as it is", names.join(", "));
+                diagnostics.push(Diagnostic::warning("never_recorded", message));
+            }
+            let names: BTreeSet<&String> = before.keys().chain(then.values.keys()).collect();
+            for name in names {
+                let before = before.get(name).cloned();
+                let after = match (then.values.get(name), &before) {
+                    _ if unknown.contains(name) => before.clone(),
+                    // What became a secret since was recorded in the clear then.
+                    (Some(then), Some(before)) => Some(marks::beside(then, before)),
+                    (then, _) => then.cloned(),
+                };
+                changes.push(OutputChange {
+                    component: key.clone(),
+                    name: name.clone(),
+                    before,
+                    after,
+                    deferred: None,
+                    is_newly_sensitive: false,
+                    is_public: true,
+                    label: None,
+                });
+            }
+            components.push(ComponentPlan {
+                depended_on: now.map(|now| now.row.depends_on.clone()).unwrap_or_default(),
+                depends_on: row.depends_on,
+                reads: row.reads,
+                recorded_reads: now.map(|now| now.row.reads.clone()).unwrap_or_default(),
+                shared: Vec::new(),
+                blueprint: row.blueprint,
+                is_deferred: false,
+                part: Part::Planned,
+                recorded_outputs: Attributes::new(),
+                key,
+            });
+        }
+        Ok((components, changes))
     }
 
     async fn roll_back(

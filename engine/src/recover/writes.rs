@@ -41,7 +41,7 @@ impl<'a> Writes<'a> {
         if self.is_changed(row) && !self.is_identity_of(row, &intent.row.identity)? {
             return Ok(Vec::new());
         }
-        Ok(vec![Write::Delete {
+        Ok(vec![Write::Forget {
             stack: row.stack.clone(),
             address: row.address.clone(),
             deposed: row.deposed.clone(),

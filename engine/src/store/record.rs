@@ -96,6 +96,19 @@ pub enum Write {
         /// The generation that is there now.
         expected: Generation,
     },
+    /// Drops a row while others may still depend on it. Once nothing is recorded of its address any more, those come after
+    /// what it was made after instead; a dependency on all instances goes with the last of them. Dependents keep their
+    /// generations.
+    Forget {
+        /// The stack.
+        stack: StackId,
+        /// The resource.
+        address: Address,
+        /// The deposed object of it.
+        deposed: Option<String>,
+        /// The generation that is there now.
+        expected: Generation,
+    },
     /// Keeps the current row of an address beside its successor, under a deposed key and with the generation it has.
     Depose {
         /// The stack.
@@ -133,6 +146,16 @@ pub enum Write {
     Reseal {
         /// The version.
         row: Box<Row>,
+    },
+    /// Replaces the outputs of one version of a component: the same values under another key. A version that is not there
+    /// is no error.
+    ResealComponent {
+        /// The stack.
+        stack: StackId,
+        /// The version.
+        version: u64,
+        /// The outputs.
+        outputs: String,
     },
     /// Records what is known of a component beside its rows.
     Component {

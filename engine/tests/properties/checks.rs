@@ -4,7 +4,8 @@ use crate::support::Story;
 use crate::support::troubled::doubles;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::action::Action;
-use terrace_engine::plan::{Change, Plan, file};
+use terrace_engine::address::InstanceKey;
+use terrace_engine::plan::{Change, Plan, file, row_stack};
 use terrace_engine::store::Selection;
 use terrace_provider::{Attributes, Value};
 
@@ -52,6 +53,22 @@ pub(super) fn check_order(plan: &Plan, log: &[String]) {
             if let (Some(first), Some(then), true) = (made(change), removed(needed), moves_on) {
                 assert!(first < then, "{} moves on before {} goes: {log:?}", change.address, needed.address);
             }
+        }
+    }
+}
+
+/// What is recorded as made after something names what is recorded. A resource may have no instances, and may be
+/// depended on all the same.
+pub(super) async fn check_dependencies(story: &Story) {
+    let mut rows = Vec::new();
+    for stack in story.store.stacks().await.unwrap() {
+        rows.extend(story.store.rows(&stack, &Selection::All).await.unwrap());
+    }
+    let there: BTreeSet<_> = rows.iter().map(|row| (&row.stack, &row.address)).collect();
+    for row in &rows {
+        for needed in row.dependencies.iter().filter(|needed| needed.key != Some(InstanceKey::All)) {
+            let stack = row_stack(&row.stack, needed);
+            assert!(there.contains(&(&stack, needed)), "{} comes after {needed}, which is not recorded", row.address);
         }
     }
 }

@@ -65,7 +65,8 @@ pub trait Session: Send + Sync {
     /// Reads an object by the id that a person gives to `terrace import`.
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError>;
 
-    /// Brings stored attributes of an older schema version to the present one.
+    /// Brings stored attributes of an older schema version to the present one. Those of a step that was cut off may hold
+    /// values that were not known yet.
     async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
         let _ = stored;
         Err(ProviderError::bug(format!("{} cannot upgrade rows of schema version {from}", ty.name)))

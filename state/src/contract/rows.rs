@@ -1,7 +1,8 @@
 //! Rows: written, read, moved, dropped, remembered.
 
-use super::{Fixture, addresses, delete, demo, depending, put, rename, row};
+use super::{Fixture, addresses, delete, demo, depending, forget, put, rename, row};
 use std::time::Duration;
+use terrace_engine::address::StackId;
 use terrace_engine::store::{HistoryEntry, Record, Row, RowStatus, Selection, StoreError, Write};
 use uuid::Uuid;
 
@@ -230,6 +231,72 @@ pub async fn what_comes_after_all_instances_follows_those_that_moved(fixture: Fi
     fixture.write(vec![moved, follow("local_value.c")]).await.unwrap();
     let expected = ["local_value.c", "x/local_value.b"].map(super::address);
     assert_eq!(fixture.row("local_value.user").await.unwrap().dependencies, expected);
+}
+
+/// The order of removal stays what it was. A row does not come after itself, and nothing else of it changes.
+pub async fn what_comes_after_a_forgotten_row_comes_after_what_that_came_after(fixture: Fixture) {
+    let rows = [
+        row("local_value.root"),
+        depending("local_value.a", &["local_value.root", "x/local_value.b"]),
+        depending("x/local_value.b", &["local_value.a", "local_value.other"]),
+    ];
+    fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
+    fixture.write(vec![forget("local_value.a", 1)]).await.unwrap();
+    let dependent = fixture.row("x/local_value.b").await.unwrap();
+    let expected = ["local_value.other", "local_value.root"].map(super::address);
+    assert_eq!((dependent.generation, dependent.dependencies), (1, expected.to_vec()));
+    assert!(fixture.row("local_value.a").await.is_none());
+    // What it comes after now is found by the next one.
+    fixture.write(vec![forget("local_value.root", 1)]).await.unwrap();
+    let dependent = fixture.row("x/local_value.b").await.unwrap();
+    assert_eq!(dependent.dependencies, [super::address("local_value.other")]);
+    let result = fixture.write(vec![forget("local_value.root", 1)]).await;
+    assert!(matches!(result, Err(StoreError::Stale(_))), "{result:?}");
+}
+
+/// Deposed objects and instances are depended on as long as one of them is there.
+pub async fn an_address_is_depended_on_until_its_last_object_is_forgotten(fixture: Fixture) {
+    let deposed = Row { deposed: Some("old".to_owned()), ..row("local_value.a") };
+    let rows = [
+        deposed.clone(),
+        depending("local_value.a", &["local_value.root"]),
+        row("local_value.many[\"x\"]"),
+        depending("local_value.many[\"y\"]", &["local_value.root"]),
+        depending("local_value.user", &["local_value.a", "local_value.many[*]"]),
+    ];
+    fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
+    let of_user = async || fixture.row("local_value.user").await.unwrap().dependencies;
+    let expected = |names: &[&str]| -> Vec<_> { names.iter().map(|name| super::address(name)).collect() };
+    let gone = Write::Forget { stack: demo(), address: deposed.address, deposed: deposed.deposed, expected: 1 };
+    fixture.write(vec![gone, forget("local_value.many[\"x\"]", 1)]).await.unwrap();
+    assert_eq!(of_user().await, expected(&["local_value.a", "local_value.many[*]"]));
+    fixture.write(vec![forget("local_value.many[\"y\"]", 1)]).await.unwrap();
+    assert_eq!(of_user().await, expected(&["local_value.a", "local_value.root"]));
+    fixture.write(vec![forget("local_value.a", 2)]).await.unwrap();
+    assert_eq!(of_user().await, expected(&["local_value.root"]));
+}
+
+/// Who comes after a shared object comes after it in whichever stack; what that was made after by its owner is not theirs.
+pub async fn a_forgotten_shared_row_is_forgotten_in_all_stacks_of_its_environment(fixture: Fixture) {
+    let shared = |stack: StackId| Row { stack, ..depending("shared/local_value[\"a\"]", &["local_value.own"]) };
+    let user = |name: &str, environment: &str| Row {
+        stack: StackId::new(name, environment),
+        ..depending("local_value.user", &["shared/local_value[\"a\"]"])
+    };
+    let (here, elsewhere) = (StackId::shared("local"), StackId::shared("other"));
+    let rows =
+        [shared(here.clone()), shared(elsewhere), user("one", "local"), user("two", "local"), user("one", "other")];
+    fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
+    let address = super::address("shared/local_value[\"a\"]");
+    let gone = Write::Forget { stack: here, address: address.clone(), deposed: None, expected: 1 };
+    fixture.write(vec![gone]).await.unwrap();
+    for (name, environment, expected) in
+        [("one", "local", Vec::new()), ("two", "local", Vec::new()), ("one", "other", vec![address])]
+    {
+        let stack = StackId::new(name, environment);
+        let rows = fixture.store.rows(&stack, &Selection::All).await.unwrap();
+        assert_eq!(rows[0].dependencies, expected, "{stack}");
+    }
 }
 
 /// An address is all its objects.

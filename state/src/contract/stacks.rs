@@ -2,9 +2,11 @@
 
 use super::{Fixture, delete, demo, intent, put, row};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StepAction, StepResult, StoreError, Write,
+    ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StackRead, StepAction, StepResult, StoreError,
+    Write,
 };
 
 fn component(key: &str) -> ComponentRow {
@@ -13,6 +15,7 @@ fn component(key: &str) -> ComponentRow {
         depends_on: vec!["db".to_owned()],
         outputs: r#"{"url":"x"}"#.to_owned(),
         blueprint: Some("plain@1.0.0".to_owned()),
+        reads: vec![StackRead { stack: StackId::new("other", "local"), component: "db".to_owned() }],
     }
 }
 
@@ -87,6 +90,33 @@ pub async fn components_are_recorded_and_forgotten(fixture: Fixture) {
     assert!(fixture.store.components(&StackId::new("demo", "other")).await.unwrap().is_empty());
     fixture.write(vec![Write::DropComponent { stack: demo(), key: "api".to_owned() }]).await.unwrap();
     assert_eq!(fixture.store.components(&demo()).await.unwrap(), [changed]);
+}
+
+/// What was recorded of components is there oldest first, until it is old and another one took its place. What stays as it
+/// is makes no version.
+pub async fn components_have_a_history(fixture: Fixture) {
+    let record = |component| Write::Component { stack: demo(), component };
+    let changed = ComponentRow { outputs: "{}".to_owned(), ..component("api") };
+    fixture.write(vec![record(component("api")), record(component("api"))]).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(7200));
+    let operation = fixture.begin().await;
+    fixture.write_as(operation, vec![record(changed.clone()), record(component("web"))]).await.unwrap();
+    fixture.write(vec![Write::DropComponent { stack: demo(), key: "web".to_owned() }]).await.unwrap();
+    fixture.write(vec![Write::DropComponent { stack: demo(), key: "web".to_owned() }]).await.unwrap();
+    let history = async || fixture.store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
+    let entries = history().await;
+    let components: Vec<_> = entries.iter().map(|entry| (entry.key.as_str(), entry.component.clone())).collect();
+    let expected =
+        [("api", Some(component("api"))), ("api", Some(changed)), ("web", Some(component("web"))), ("web", None)];
+    assert_eq!(components, expected);
+    assert!(entries[0].at < entries[1].at && entries[1].operation == operation);
+    assert!(fixture.store.snapshot(Some(&demo()), false).await.unwrap()[0].component_history.is_empty());
+    let anew = |version| Write::ResealComponent { stack: demo(), version, outputs: "[]".to_owned() };
+    fixture.write(entries.iter().map(|entry| anew(entry.version)).chain([anew(99)]).collect()).await.unwrap();
+    let resealed: Vec<_> = history().await.into_iter().map(|entry| entry.component.map(|it| it.outputs)).collect();
+    assert_eq!(resealed, [Some("[]".to_owned()), Some("[]".to_owned()), Some("[]".to_owned()), None]);
+    fixture.store.prune(Duration::from_secs(3600)).await.unwrap();
+    assert_eq!(history().await.len(), 3);
 }
 
 /// A component goes after its objects, unless they are retained.

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved, NewOperation,
-    OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
+    Acquired, ComponentEntry, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved,
+    NewOperation, OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
 };
 use uuid::Uuid;
 
@@ -37,6 +37,15 @@ impl State {
         };
         let versions: Vec<_> = self.versions.iter().filter(is_old).map(|(key, _)| key.clone()).collect();
         versions.iter().for_each(|key| drop(self.versions.remove(key)));
+        let mut newest: BTreeMap<(&StackId, &str), u64> = BTreeMap::new();
+        for ((stack, version), entry) in self.component_versions.iter() {
+            newest.insert((stack, &entry.key), *version);
+        }
+        let is_old = |((stack, version), entry): &(&(StackId, u64), &ComponentEntry)| {
+            entry.at < moment && newest.get(&(stack, entry.key.as_str())) != Some(version)
+        };
+        let of_components: Vec<_> = self.component_versions.iter().filter(is_old).map(|(key, _)| key.clone()).collect();
+        of_components.iter().for_each(|key| drop(self.component_versions.remove(key)));
         let is_open = |id: &Uuid| self.open_steps.iter().any(|((operation, _), _)| operation == id);
         // Of what was abandoned nobody knows the end: its beginning counts.
         let is_over = |it: &Operation| match it.row.ended_at {

@@ -3,9 +3,12 @@
 use super::State;
 use super::refused;
 use jiff::Timestamp;
-use terrace_engine::address::{Address, StackId};
+use std::collections::BTreeSet;
+use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::selector::is_same_block;
-use terrace_engine::store::{Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StoreError, Write};
+use terrace_engine::store::{
+    ComponentEntry, ComponentRow, Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StoreError, Write,
+};
 use uuid::Uuid;
 
 impl State {
@@ -21,6 +24,11 @@ impl State {
                 self.expect_some(&key, *expected)?;
                 self.drop_row(&key, operation, now);
             }
+            Write::Forget { stack, address, deposed, expected } => {
+                let key = (stack.clone(), address.clone(), deposed.clone());
+                self.expect_some(&key, *expected)?;
+                self.forget(&key, operation, now);
+            }
             Write::Depose { stack, address, key, expected } => {
                 let current = (stack.clone(), address.clone(), None);
                 self.expect_some(&current, *expected)?;
@@ -33,14 +41,28 @@ impl State {
             Write::Move { stack, from, to, expected } => self.rename(stack, (from, to), *expected, operation, now)?,
             Write::Follow { stack, block, to } => self.follow(stack, block, to),
             Write::Reseal { row } => self.reseal(row),
+            Write::ResealComponent { stack, version, outputs } => {
+                let key = (stack.clone(), *version);
+                if let Some(mut entry) = self.component_versions.get(&key).cloned() {
+                    entry.component =
+                        entry.component.map(|component| ComponentRow { outputs: outputs.clone(), ..component });
+                    self.component_versions.insert(key, entry);
+                }
+            }
             Write::Component { stack, component } => {
-                self.components.insert((stack.clone(), component.key.clone()), component.clone());
+                let key = (stack.clone(), component.key.clone());
+                if self.components.get(&key) != Some(component) {
+                    self.components.insert(key, component.clone());
+                    self.add_component_version(stack, &component.key, Some(component), operation, now);
+                }
             }
             Write::DropComponent { stack, key } => {
                 if self.of_component(stack, key).any(|row| row.status != RowStatus::Retained) {
                     return Err(refused(crate::still_in_use(stack, key)));
                 }
-                self.components.remove(&(stack.clone(), key.clone()));
+                if self.components.remove(&(stack.clone(), key.clone())).is_some() {
+                    self.add_component_version(stack, key, None, operation, now);
+                }
             }
             Write::PutOwner(owner) => self.owners.insert(owner.ownership.clone(), owner.declaration.clone()),
             Write::DropOwner { ownership, may_be_last } => {
@@ -94,6 +116,20 @@ impl State {
         let entry = HistoryEntry { generation, row: None, at: now, operation };
         self.versions.insert((stack.clone(), address.clone(), generation), (deposed.clone(), entry));
         self.rows.remove(key);
+    }
+
+    fn add_component_version(
+        &mut self,
+        stack: &StackId,
+        key: &str,
+        component: Option<&ComponentRow>,
+        operation: Uuid,
+        at: Timestamp,
+    ) {
+        let versions = self.component_versions.range((stack.clone(), 0)..=(stack.clone(), u64::MAX));
+        let version = versions.map(|((_, version), _)| version + 1).next_back().unwrap_or(1);
+        let entry = ComponentEntry { key: key.to_owned(), version, component: component.cloned(), at, operation };
+        self.component_versions.insert((stack.clone(), version), entry);
     }
 
     fn rename(
@@ -156,9 +192,37 @@ impl State {
         }
     }
 
+    fn forget(&mut self, key: &(StackId, Address, Option<String>), operation: Uuid, now: Timestamp) {
+        let (stack, address, _) = key;
+        let needed = self.rows.get(key).map(|row| row.dependencies.clone()).unwrap_or_default();
+        self.drop_row(key, operation, now);
+        let is_shared = *stack == StackId::shared(&stack.environment);
+        let (stacks, needed): (Vec<StackId>, Vec<Address>) = match is_shared {
+            false => (vec![stack.clone()], needed),
+            true => {
+                let stacks: BTreeSet<StackId> = self.rows.iter().map(|((stack, ..), _)| stack.clone()).collect();
+                let here = stacks.into_iter().filter(|other| other.environment == stack.environment);
+                (here.collect(), needed.into_iter().filter(Address::is_shared).collect())
+            }
+        };
+        let block = Address { key: Some(InstanceKey::All), ..address.clone() };
+        let is_left = self.of_stack(stack).any(|row| row.address == *address);
+        // A shared object is no instance of a block.
+        let are_left = is_shared || address.key.is_none() || self.has_instances(stack, &block);
+        let gone = [(address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left);
+        for (gone, _) in gone {
+            for stack in &stacks {
+                self.depend(stack, gone, |_| needed.clone());
+            }
+        }
+    }
+
+    fn has_instances(&self, stack: &StackId, block: &Address) -> bool {
+        self.of_stack(stack).any(|row| row.address.key.is_some() && is_same_block(&row.address, block))
+    }
+
     fn follow(&mut self, stack: &StackId, block: &Address, to: &Address) {
-        let is_instance = |row: &Row| row.address.key.is_some() && is_same_block(&row.address, block);
-        let is_left = self.of_stack(stack).any(is_instance);
+        let is_left = self.has_instances(stack, block);
         self.depend(stack, block, |block| match is_left {
             true => vec![block.clone(), to.clone()],
             false => vec![to.clone()],
@@ -174,6 +238,7 @@ impl State {
             row.dependencies = row.dependencies.iter().flat_map(replaced).collect();
             row.dependencies.sort();
             row.dependencies.dedup();
+            row.dependencies.retain(|target| *target != row.address);
             let version = (row.stack.clone(), row.address.clone(), row.generation);
             if let Some((deposed, entry)) = self.versions.get(&version).cloned() {
                 self.versions.insert(version, (deposed, HistoryEntry { row: Some(row.clone()), ..entry }));

@@ -17,6 +17,12 @@ pub(super) fn before(transaction: &Transaction<'_>, context: &Context, moment: T
                               WHERE newest.stack = version.stack AND newest.address = version.address)",
         [microseconds],
     )?;
+    transaction.execute(
+        "DELETE FROM component_version WHERE written_at < ?1
+            AND id < (SELECT max(id) FROM component_version AS newest
+                      WHERE newest.stack = component_version.stack AND newest.key = component_version.key)",
+        [microseconds],
+    )?;
     let mut old: Vec<i64> = transaction
         .prepare_cached("SELECT sequence FROM operation WHERE ended_at < ?1")?
         .query_map([microseconds], |row| row.get(0))?

@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read, Row, Selection, StackSnapshot,
+    ComponentEntry, ComponentRow, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read, Row, Selection,
+    StackSnapshot,
 };
 
 /// The content columns of `version` and `intent`, in the order in which [`content`] takes them.
@@ -132,7 +133,7 @@ pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> rusqlite::Res
 /// The components of a stack, sorted by key.
 pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
     let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
-    let sql = "SELECT key, depends_on, outputs, blueprint FROM component WHERE stack = ?1 ORDER BY key";
+    let sql = "SELECT key, depends_on, outputs, blueprint, reads FROM component WHERE stack = ?1 ORDER BY key";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([number], |row| {
         let mut columns = Columns::of(row);
@@ -141,6 +142,7 @@ pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<Co
             depends_on: columns.list()?,
             outputs: columns.take()?,
             blueprint: columns.take()?,
+            reads: columns.list()?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -238,6 +240,31 @@ fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> rusql
     Ok(HistoryEntry { generation, row, at, operation })
 }
 
+/// The versions of the components of a stack, oldest first.
+fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<ComponentEntry>, Failure> {
+    let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
+    let sql = "SELECT id, key, written_at, operation, depends_on, outputs, blueprint, reads
+               FROM component_version WHERE stack = ?1 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([number], |row| {
+        let mut columns = Columns::of(row);
+        let (version, key) = (columns.count()?, columns.take::<String>()?);
+        let (at, operation) = (columns.time()?, columns.uuid()?);
+        let component = match columns.is_null_next()? {
+            true => None,
+            false => Some(ComponentRow {
+                key: key.clone(),
+                depends_on: columns.list()?,
+                outputs: columns.take()?,
+                blueprint: columns.take()?,
+                reads: columns.list()?,
+            }),
+        };
+        Ok(ComponentEntry { key, version, component, at, operation })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Everything that is recorded of a stack, or of all of them.
 pub(super) fn snapshot(
     connection: &Connection,
@@ -255,6 +282,7 @@ pub(super) fn snapshot(
             components: components(connection, &stack)?,
             owned: owned_by_stack(connection, &stack.environment, &stack)?,
             history: if with_history { whole_history(connection, &stack)? } else { Vec::new() },
+            component_history: if with_history { component_history(connection, &stack)? } else { Vec::new() },
             stack,
         };
         snapshots.push(snapshot);

@@ -7,7 +7,7 @@ use super::error::Failure;
 use super::read;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::store::{
     ComponentRow, Generation, Moved, OwnerRow, Ownership, Read, Row, RowStatus, StoreError, Write,
 };
@@ -65,10 +65,19 @@ pub(super) fn apply(
         Write::Delete { stack, address, deposed, expected } => {
             writer.delete(&writer.name(stack, address, deposed.as_deref())?, *expected)
         }
+        Write::Forget { stack, address, deposed, expected } => {
+            writer.forget(&writer.name(stack, address, deposed.as_deref())?, *expected)
+        }
         Write::Depose { stack, address, key, expected } => writer.depose(stack, address, key, *expected),
         Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
         Write::Follow { stack, block, to } => writer.follow(stack, block, to),
         Write::Reseal { row } => writer.reseal(row),
+        Write::ResealComponent { stack: of, version, outputs } => {
+            let sql = "UPDATE component_version SET outputs = ?3 WHERE stack = ?1 AND id = ?2 AND outputs IS NOT NULL";
+            let parameters = (stack(transaction, of)?, columns::integer(*version), outputs);
+            transaction.prepare_cached(sql)?.execute(parameters)?;
+            Ok(())
+        }
         Write::Component { stack, component } => writer.component(stack, component),
         Write::DropComponent { stack, key } => writer.drop_component(stack, key),
         Write::PutOwner(owner) => writer.put_owner(owner),
@@ -114,6 +123,37 @@ impl Writer<'_> {
         let current = self.expected(name, expected)?;
         self.remove(name)?;
         self.turn_around(name, &current.dependencies, &[])
+    }
+
+    fn forget(&self, name: &Name<'_>, expected: Generation) -> Result<(), Failure> {
+        let needed = self.expected(name, expected)?.dependencies;
+        self.delete(name, expected)?;
+        let is_shared = *name.stack == StackId::shared(&name.stack.environment);
+        let (stacks, needed): (Vec<StackId>, Vec<Address>) = match is_shared {
+            false => (vec![name.stack.clone()], needed),
+            true => (self.beside(name.stack)?, needed.into_iter().filter(Address::is_shared).collect()),
+        };
+        let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
+        let is_left =
+            self.current(&self.name(name.stack, name.address, None)?)?.is_some() || !self.deposed(name)?.is_empty();
+        // A shared object is no instance of a block.
+        let is_single = is_shared || name.address.key.is_none();
+        let are_left = is_single || self.has_instances(&self.name(name.stack, &block, None)?)?;
+        for (gone, _) in [(name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
+            for stack in &stacks {
+                let replaced = |target: &Address| if target == gone { needed.clone() } else { vec![target.clone()] };
+                self.depend(&self.name(stack, gone, None)?, replaced)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stacks of the same environment.
+    fn beside(&self, stack: &StackId) -> Result<Vec<StackId>, Failure> {
+        let mut statement = self.transaction.prepare_cached("SELECT name FROM stack WHERE environment = ?1")?;
+        let names = statement.query_map([&stack.environment], |row| row.get::<_, String>(0))?;
+        let stacks = names.map(|name| Ok(StackId::new(name?, &stack.environment)));
+        Ok(stacks.collect::<Result<_, rusqlite::Error>>()?)
     }
 
     /// The version stays what it is: one of the address's own. Only the row that points at it gets another key.
@@ -206,6 +246,7 @@ impl Writer<'_> {
             let mut followed: Vec<Address> = dependent.dependencies.iter().flat_map(&replacement).collect();
             followed.sort();
             followed.dedup();
+            followed.retain(|target| target != address);
             update.execute((dependent.version, columns::list(&followed)?))?;
             self.turn_around(&name, &dependent.dependencies, &followed)?;
         }
@@ -317,12 +358,25 @@ impl Writer<'_> {
     }
 
     fn component(&self, of: &StackId, component: &ComponentRow) -> Result<(), Failure> {
-        let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint) VALUES (?1, ?2, ?3, ?4, ?5)
+        // What stays as it is makes no version.
+        let sql =
+            "INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                    ON CONFLICT DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
-                                             blueprint = excluded.blueprint";
-        let depends_on = columns::list(&component.depends_on)?;
+                                             blueprint = excluded.blueprint, reads = excluded.reads
+                   WHERE (depends_on, outputs, blueprint, reads)
+                      IS NOT (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads)";
+        let ComponentRow { key, depends_on, outputs, blueprint, reads } = component;
+        let (depends_on, reads) = (columns::list(depends_on)?, columns::list(reads)?);
         let stack = stack(self.transaction, of)?;
-        let parameters = (stack, &component.key, depends_on, &component.outputs, &component.blueprint);
+        let parameters = (stack, key, &depends_on, outputs, blueprint, &reads);
+        if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
+            return Ok(());
+        }
+        let sql =
+            "INSERT INTO component_version (stack, key, written_at, operation, depends_on, outputs, blueprint, reads)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
+        let parameters = (stack, key, at, operation, depends_on, outputs, blueprint, reads);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -335,9 +389,12 @@ impl Writer<'_> {
         if self.transaction.prepare_cached(sql)?.exists((stack, key, retained))? {
             return Err(Failure::misuse(crate::still_in_use(of, key)));
         }
-        self.transaction
-            .prepare_cached("DELETE FROM component WHERE stack = ?1 AND key = ?2")?
-            .execute((stack, key))?;
+        let sql = "DELETE FROM component WHERE stack = ?1 AND key = ?2";
+        if self.transaction.prepare_cached(sql)?.execute((stack, key))? > 0 {
+            let sql = "INSERT INTO component_version (stack, key, written_at, operation) VALUES (?1, ?2, ?3, ?4)";
+            let parameters = (stack, key, self.now.as_microsecond(), self.operation.as_bytes());
+            self.transaction.prepare_cached(sql)?.execute(parameters)?;
+        }
         Ok(())
     }
 

@@ -89,7 +89,7 @@ fn asked(arguments: &RollbackArguments) -> ApplyArguments {
     }
 }
 
-/// What rows are to be.
+/// What is to be as it was. Outputs go back with the whole stack: they are made of more than one resource.
 async fn wished(
     store: &dyn StateStore,
     stack: &StackId,
@@ -104,12 +104,15 @@ async fn wished(
             Failure::new(format!("the operation `{operation}` wrote nothing of {stack}"))
                 .hint("`terrace operations list` names operations, `terrace state history ADDRESS` those of a resource")
         })?;
-        wished.retain(|at, _| address.is_none_or(|address| at == address));
+        if let Some(address) = address {
+            wished.rows.retain(|at, _| at == address);
+            wished.components.clear();
+        }
         return Ok(wished);
     };
     let history = store.history(stack, address).await?;
     match history.iter().find(|entry| entry.generation == generation) {
-        Some(entry) => Ok([(address.clone(), entry.row.clone())].into()),
+        Some(entry) => Ok(Wished { rows: [(address.clone(), entry.row.clone())].into(), ..Wished::default() }),
         None => {
             let known: Vec<String> = history.iter().take(10).map(|entry| entry.generation.to_string()).collect();
             let failure = Failure::new(format!("{stack}:{address} has no generation {generation}"));

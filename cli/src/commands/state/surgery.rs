@@ -110,7 +110,7 @@ impl Surgery<'_> {
         for write in writes {
             let stack = match write {
                 Write::Put { row, .. } => &row.stack,
-                Write::Delete { stack, .. } | Write::Move { stack, .. } => stack,
+                Write::Forget { stack, .. } | Write::Move { stack, .. } => stack,
                 _ => continue,
             };
             stacks.entry(stack).or_default().push(write);
@@ -132,11 +132,11 @@ impl Surgery<'_> {
     }
 }
 
-/// True when a change concerns the row that a step makes: it is the same, or comes after what moves away.
+/// True when a change concerns the row that a step makes: it is the same, or comes after what moves away or goes.
 fn is_about(write: &Write, row: &Row) -> bool {
     match write {
         Write::Put { row: put, .. } => put.address == row.address,
-        Write::Delete { address, .. } => *address == row.address,
+        Write::Forget { address, .. } => *address == row.address || row.dependencies.contains(address),
         Write::Move { from, to, .. } => [from, to].contains(&&row.address) || row.dependencies.contains(from),
         _ => false,
     }
@@ -229,7 +229,8 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
             if rows.is_empty() {
                 return Err(without_row(store, stack, address).await?);
             }
-            writes.extend(rows.into_iter().map(drop_row));
+            // The present object last: what was made after it is known by it.
+            writes.extend(rows.into_iter().rev().map(drop_row));
         }
         let leases = dropped.iter().map(|(stack, address)| (stack.clone(), address.leased_as())).collect();
         Ok(Some(Change { leases, writes, summary: format!("dropped {}", names.join(", ")) }))
@@ -241,7 +242,7 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
 }
 
 fn drop_row(row: Row) -> Write {
-    Write::Delete { stack: row.stack, address: row.address, deposed: row.deposed, expected: row.generation }
+    Write::Forget { stack: row.stack, address: row.address, deposed: row.deposed, expected: row.generation }
 }
 
 /// Seals everything with the present key.

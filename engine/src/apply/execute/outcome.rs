@@ -270,11 +270,12 @@ pub(super) fn delete_row(prepared: &Prepared) -> Vec<Write> {
     if prepared.change.generation == 0 {
         return Vec::new();
     }
-    vec![Write::Delete {
-        stack: prepared.stack.clone(),
-        address: prepared.change.address.clone(),
-        deposed: prepared.deposed.clone(),
-        expected: prepared.change.generation,
+    let (stack, address) = (prepared.stack.clone(), prepared.change.address.clone());
+    let (deposed, expected) = (prepared.deposed.clone(), prepared.change.generation);
+    // What was made after an object that is replaced comes after the one that is made in its place.
+    vec![match prepared.change.action.is_replace() {
+        true => Write::Delete { stack, address, deposed, expected },
+        false => Write::Forget { stack, address, deposed, expected },
     }]
 }
 
@@ -296,15 +297,7 @@ pub(super) fn failure(
     writes: Vec<Write>,
     attributes: Option<Attributes>,
 ) -> Outcome {
-    let mut solutions = error.solutions.clone();
-    if let ErrorKind::AlreadyExists { import_id } = &error.kind {
-        solutions.push("to take it over: set `adopt: ifExists` on the resource".to_owned());
-        if let Some(id) = import_id {
-            let address = format!("{}:{}", prepared.stack, prepared.change.address);
-            let (address, id) = (shell_word(&address), shell_word(id));
-            solutions.push(format!("to record it as it is: `terrace import {address} {id}`"));
-        }
-    }
+    let solutions = error.solutions.clone();
     Outcome {
         result: StepResult::Failed(error.to_string()),
         writes,

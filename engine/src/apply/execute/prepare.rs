@@ -215,7 +215,7 @@ pub(super) fn row(
         (None, Some(prior)) => &prior.dependencies,
         _ => &change.depends_on,
     };
-    record::seal(
+    let row = record::seal(
         &NewRow {
             stack: stack.clone(),
             address: &change.address,
@@ -230,5 +230,6 @@ pub(super) fn row(
             operation,
         },
         &applier.seal,
-    )
+    )?;
+    Ok(Row { deposed: change.deposed.clone(), ..row })
 }

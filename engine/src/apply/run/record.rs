@@ -123,6 +123,9 @@ impl<'a> Run<'a> {
         let (None, Some(attributes)) = (&outcome.failure, &outcome.attributes) else { return };
         let Some(Step::Forward { stack, .. }) = self.steps.all.get(step).copied() else { return };
         let change = &prepared.change;
+        if change.deposed.is_some() {
+            return;
+        }
         let is_shared = change.address.is_shared();
         for (_, values) in self.values.iter_mut().enumerate().filter(|(at, _)| is_shared || *at == stack) {
             values.set(&self.applier.registry, &change.address, attributes);

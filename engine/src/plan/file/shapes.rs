@@ -1,14 +1,15 @@
 //! The shapes that a plan file is made of.
 
 use super::super::{
-    CheckStatus, DataLossNote, DeferredChange, Mode, Note, Origin, OwnerAction, Part, ReadReason, SharedName, StackNeed,
+    CheckStatus, DataLossNote, DeferredChange, Mode, Note, Origin, OutputRead, OwnerAction, Part, ReadReason,
+    SharedName, StackNeed,
 };
 use super::Json;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
 use crate::source::Place;
-use crate::store::{Generation, Read, RowStatus};
+use crate::store::{Generation, Read, RowStatus, StackRead};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -63,6 +64,8 @@ pub(super) struct StackJson {
     pub(super) needs: Vec<StackNeed>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) others: Vec<OtherJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) output_reads: Vec<OutputRead>,
     pub(super) owners: Vec<OwnerJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) owned: Vec<OwnedJson>,
@@ -73,6 +76,10 @@ pub(super) struct ComponentJson {
     pub(super) key: String,
     pub(super) depends_on: Vec<String>,
     pub(super) depended_on: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) reads: Vec<StackRead>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) recorded_reads: Vec<StackRead>,
     pub(super) shared: Vec<SharedName>,
     pub(super) blueprint: Option<String>,
     pub(super) part: Part,

@@ -186,6 +186,7 @@ pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
         lookups: Vec::new(),
         needs: Vec::new(),
         others: Vec::new(),
+        output_reads: Vec::new(),
         owners: Vec::new(),
         owned: Vec::new(),
     }
@@ -196,6 +197,8 @@ pub(super) fn component(key: &str) -> ComponentPlan {
         key: key.to_owned(),
         depends_on: Vec::new(),
         depended_on: Vec::new(),
+        reads: Vec::new(),
+        recorded_reads: Vec::new(),
         shared: Vec::new(),
         blueprint: None,
         part: Part::Planned,

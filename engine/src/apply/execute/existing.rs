@@ -1,0 +1,55 @@
+//! A create that finds its object there already: what a person can do about it.
+
+use super::super::{Applier, Failed};
+use super::Prepared;
+use crate::import::recorded_as;
+use crate::moves::as_written;
+use crate::render::shell_word;
+use crate::store::{RowStatus, Selection};
+use std::collections::BTreeSet;
+use terrace_provider::{ErrorKind, Observed, ResourceType};
+
+/// Adds the ways out to what failed. What is recorded as another resource can only move; it cannot be imported.
+pub(super) async fn advise(
+    applier: &Applier,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    kind: &ErrorKind,
+    failed: &mut Failed,
+) {
+    let ErrorKind::AlreadyExists { import_id } = kind else { return };
+    if let Some(advice) = recorded(applier, prepared, ty).await {
+        failed.solutions.push(advice);
+        return;
+    }
+    failed.solutions.push("to take it over: set `adopt: ifExists` on the resource".to_owned());
+    if let Some(id) = import_id {
+        let address = format!("{}:{}", prepared.stack, prepared.change.address);
+        let (address, id) = (shell_word(&address), shell_word(id));
+        failed.solutions.push(format!("to record it as it is: `terrace import {address} {id}`"));
+    }
+}
+
+/// What to do where the object is recorded as another resource.
+async fn recorded(applier: &Applier, prepared: &Prepared, ty: &ResourceType) -> Option<String> {
+    let change = &prepared.change;
+    let identity = ty.identity_of(&prepared.planned.attributes)?;
+    let object = Observed { identity, ..Observed::default() };
+    let environment = prepared.stack.environment.as_str();
+    let found = recorded_as(applier.store.as_ref(), &applier.seal, (environment, &change.provider), ty, &object).await;
+    // What cannot be told here is no worse than the failure that it is about.
+    let (stack, address) =
+        found.ok().flatten().filter(|(stack, at)| (stack, at) != (&prepared.stack, &change.address))?;
+    if stack != prepared.stack {
+        return Some(format!(
+            "{stack}:{address} has it: give one of them another name, or let both own it with `shared`"
+        ));
+    }
+    let selection = Selection::Addresses(BTreeSet::from([address.clone()]));
+    let rows = applier.store.rows(&stack, &selection).await.ok()?;
+    let what = match rows.iter().any(|row| row.deposed.is_none() && row.status == RowStatus::Retained) {
+        true => "is its data, which stayed",
+        false => "is recorded as it",
+    };
+    Some(format!("{address} {what}: to go on with it, write `{}`", as_written(&address, &change.address)))
+}

@@ -1,0 +1,72 @@
+//! The order of components that read outputs of other stacks: made after those, and removed before them.
+
+use super::{Nodes, Steps};
+use crate::plan::{Plan, StackPlan};
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use std::collections::HashMap;
+
+/// A component, by the position of its stack.
+type Component<'p> = (usize, &'p str);
+
+impl Steps {
+    /// A component that reads outputs of another stack begins after what makes them; what it read as it was recorded goes
+    /// after it.
+    pub(super) fn order_stacks(&mut self, plan: &Plan, nodes: &[Nodes<'_>]) {
+        for (stack, own) in plan.stacks.iter().zip(nodes) {
+            for need in &stack.needs {
+                let other = plan.stacks.iter().zip(nodes).find(|(other, _)| other.stack == need.stack);
+                let made = other.and_then(|(_, other)| other.barriers.get(need.of.as_str()));
+                if let (Some(made), Some(reader)) = (made, own.barriers.get(need.component.as_str())) {
+                    self.order(made.done, reader.begin);
+                }
+            }
+        }
+        for ((reader_stack, reader), (stack, read)) in recorded(plan) {
+            let barriers = |stack: usize, component| nodes.get(stack)?.barriers.get(component).copied();
+            if let Some((reader, read)) = barriers(reader_stack, reader).zip(barriers(stack, read)) {
+                self.order(reader.remove_done, read.remove_begin);
+                self.order(reader.done, read.remove_begin);
+            }
+        }
+    }
+}
+
+/// Who read what of another stack of the plan, as recorded. What was applied at different times may have come to read each
+/// other in a loop: those go in any order.
+fn recorded(plan: &Plan) -> Vec<(Component<'_>, Component<'_>)> {
+    let mut reads = Vec::new();
+    for (position, stack) in plan.stacks.iter().enumerate() {
+        for component in &stack.components {
+            for read in &component.recorded_reads {
+                let other = plan.stacks.iter().position(|other| other.stack == read.stack);
+                let reader = (position, component.key.as_str());
+                reads.extend(other.map(|other| (reader, (other, read.component.as_str()))));
+            }
+        }
+    }
+    if reads.is_empty() {
+        return reads;
+    }
+    let within = plan.stacks.iter().enumerate().flat_map(|(position, stack)| depending(position, stack));
+    let mut graph: DiGraph<Component<'_>, ()> = DiGraph::new();
+    let mut nodes: HashMap<Component<'_>, NodeIndex> = HashMap::new();
+    for (one, other) in within.chain(reads.iter().copied()) {
+        let [one, other] = [one, other].map(|it| *nodes.entry(it).or_insert_with(|| graph.add_node(it)));
+        graph.add_edge(one, other, ());
+    }
+    let mut group: HashMap<Component<'_>, usize> = HashMap::new();
+    for (number, members) in kosaraju_scc(&graph).into_iter().enumerate() {
+        group.extend(members.into_iter().filter_map(|node| Some((*graph.node_weight(node)?, number))));
+    }
+    reads.retain(|(reader, read)| group.get(reader) != group.get(read));
+    reads
+}
+
+/// Which components of a stack depended on which, as recorded.
+fn depending(position: usize, stack: &StackPlan) -> impl Iterator<Item = (Component<'_>, Component<'_>)> {
+    stack.components.iter().flat_map(move |component| {
+        let on = component.depended_on.iter();
+        on.map(move |on| ((position, component.key.as_str()), (position, on.as_str())))
+    })
+}

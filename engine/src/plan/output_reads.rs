@@ -1,0 +1,104 @@
+//! The outputs that a plan takes as they are recorded: those of components that it leaves alone and of stacks that are not
+//! in it. They are in no row, so the read set of rows does not tell whether they changed.
+
+use super::compute::Planner;
+use super::others::{references, split, stack_of};
+use super::walk::urns;
+use super::{ComponentPlan, Part, StackPlan};
+use crate::address::StackId;
+use crate::compile::CompiledStack;
+use crate::expression::ReferenceStep;
+use std::fmt;
+use terrace_provider::{Attributes, Map};
+
+/// An output that a plan takes as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct OutputRead {
+    /// The stack that has it.
+    pub stack: StackId,
+    /// The component that has it; empty for the stack's own.
+    pub of: String,
+    /// Its name; all outputs of the component where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The component that reads it.
+    pub by: String,
+}
+
+/// What the chosen components read of others that are taken as they are recorded.
+pub(super) fn of(planner: &Planner<'_>, compiled: &CompiledStack, plan: &StackPlan) -> Vec<OutputRead> {
+    let is_left = |component: &ComponentPlan| component.part == Part::Untouched;
+    if plan.others.is_empty() && !plan.components.iter().any(is_left) {
+        return Vec::new();
+    }
+    let urns = urns(compiled);
+    let mut reads = Vec::new();
+    for (component, reference, _) in references(planner, compiled) {
+        let by = component.key.as_str();
+        let mut add = |stack: &StackId, of: &str, rest: &[ReferenceStep]| {
+            let name = match rest.first() {
+                Some(ReferenceStep::Key(name)) => Some(name.clone()),
+                _ => None,
+            };
+            reads.push(OutputRead { stack: stack.clone(), of: of.to_owned(), name, by: by.to_owned() });
+        };
+        match (reference.root.as_str(), reference.steps.as_slice()) {
+            ("stacks", steps) => {
+                if let Some((stack, of, rest)) = split(steps) {
+                    add(&stack_of(stack, &planner.environment.name), of, rest);
+                }
+            }
+            ("components", [ReferenceStep::Key(key), _, rest @ ..]) => {
+                add(&compiled.stack, urns.get(key).unwrap_or(key), rest);
+            }
+            // Any of those that it may read.
+            ("components", _) => {
+                let needed = component.depends_on.iter().filter_map(|dependency| dependency.key.as_deref());
+                needed.for_each(|key| add(&compiled.stack, key, &[]));
+            }
+            _ => {}
+        }
+    }
+    reads.retain(|read| plan.as_recorded(read).is_some());
+    reads.sort();
+    reads.dedup();
+    reads
+}
+
+impl OutputRead {
+    /// True when the output is what it was.
+    pub(crate) fn is_as_before(&self, before: &Attributes, now: &Map) -> bool {
+        let is_same = |name: &String| match (before.get(name), now.get(name)) {
+            (Some(before), Some(now)) => before.is_same_as(now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        match &self.name {
+            Some(name) => is_same(name),
+            None => before.keys().chain(now.keys()).all(is_same),
+        }
+    }
+}
+
+impl StackPlan {
+    /// The outputs that a read is of as the plan knows them; `None` where it does not take them as they are recorded.
+    pub(crate) fn as_recorded(&self, read: &OutputRead) -> Option<&Attributes> {
+        if read.stack == self.stack {
+            let own = self.components.iter().find(|component| component.key == read.of);
+            return own.filter(|own| own.part == Part::Untouched).map(|own| &own.recorded_outputs);
+        }
+        let other = self.others.iter().find(|other| other.stack == read.stack && other.component == read.of);
+        other.map(|other| &other.outputs)
+    }
+}
+
+impl fmt::Display for OutputRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stack, of, name, .. } = self;
+        match (name, of.as_str()) {
+            (Some(name), "") => write!(f, "the output `{name}` of {stack}"),
+            (Some(name), of) => write!(f, "the output `{of}/{name}` of {stack}"),
+            (None, "") => write!(f, "the outputs of {stack}"),
+            (None, of) => write!(f, "the outputs of `{of}` of {stack}"),
+        }
+    }
+}

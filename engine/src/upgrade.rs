@@ -1,0 +1,85 @@
+//! What an older terrace recorded, rows and steps alike: the provider brings it to the form that this build knows.
+
+use crate::marks;
+use crate::record::{self, Opened};
+use crate::registry::Registry;
+use crate::seal::Seal;
+use crate::store::Row;
+use terrace_provider::value::wire::{WireError, encode_map};
+use terrace_provider::{ProviderError, ResourceType, Value};
+
+/// Why something recorded is not in the form that this build knows.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Outdated {
+    /// A newer terrace recorded it.
+    #[error("recorded with version {found} of `{ty}`, and this terrace knows version {known}")]
+    Newer { ty: &'static str, found: u32, known: u32 },
+    /// Its provider cannot upgrade it.
+    #[error("recorded with version {found} of `{ty}`, which cannot be upgraded: {error}")]
+    Refused { ty: &'static str, found: u32, error: ProviderError },
+    /// It cannot be opened.
+    #[error(transparent)]
+    Closed(#[from] WireError),
+}
+
+impl Outdated {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Newer { .. } => Some("use the terrace that recorded it, or a newer one".to_owned()),
+            Self::Refused { error, .. } => error.solutions.first().cloned(),
+            Self::Closed(_) => None,
+        }
+    }
+}
+
+/// Brings an opened row to the schema version of this build. One of a type that this build does not have stays as it is.
+pub(crate) async fn upgrade(registry: &Registry, opened: &mut Opened) -> Result<(), Outdated> {
+    let Some(ty) = outdated(registry, &opened.address.ty, opened.schema_version)? else { return Ok(()) };
+    let found = opened.schema_version;
+    let upgraded = match registry.session(&opened.provider).await {
+        Ok(session) => session.upgrade(ty, found, opened.prior.attributes.clone()).await,
+        Err(error) => Err(error),
+    };
+    let attributes = upgraded.map_err(|error| Outdated::Refused { ty: ty.name, found, error })?;
+    let is_known = |name: &str| ty.attributes.get(name).is_some();
+    let attributes = attributes.into_iter().filter(|(name, _)| is_known(name));
+    opened.prior.attributes = attributes.map(|(name, value)| marked(ty, name, value)).collect();
+    if let Some(identity) = ty.identity_of(&opened.prior.attributes) {
+        opened.prior.identity = identity;
+    }
+    opened.schema_version = ty.schema_version;
+    Ok(())
+}
+
+/// As [`upgrade`], for a row as it is stored.
+pub(crate) async fn upgraded(registry: &Registry, seal: &Seal, row: Row) -> Result<Row, Outdated> {
+    if outdated(registry, &row.address.ty, row.schema_version)?.is_none() {
+        return Ok(row);
+    }
+    let mut opened = record::open(row.clone(), seal)?;
+    upgrade(registry, &mut opened).await?;
+    let identity = marks::found_attributes(&opened.prior.identity, &opened.prior.attributes);
+    Ok(Row {
+        schema_version: opened.schema_version,
+        identity: encode_map(&identity, seal)?.to_string(),
+        attributes: encode_map(&opened.prior.attributes, seal)?.to_string(),
+        ..row
+    })
+}
+
+/// The type of what is recorded in an older form; `None` for what is in the present one.
+fn outdated<'r>(registry: &'r Registry, ty: &str, found: u32) -> Result<Option<&'r ResourceType>, Outdated> {
+    let Some((_, ty)) = registry.resource_type(ty) else { return Ok(None) };
+    let known = ty.schema_version;
+    match found > known {
+        true => Err(Outdated::Newer { ty: ty.name, found, known }),
+        false => Ok((found < known).then_some(ty)),
+    }
+}
+
+fn marked(ty: &ResourceType, name: String, value: Value) -> (String, Value) {
+    let is_sensitive = ty.attributes.get(&name).is_some_and(|attribute| attribute.sensitive);
+    let value = if is_sensitive { Value::sensitive(value) } else { value };
+    (name, value)
+}
