@@ -141,6 +141,17 @@ impl Applier {
         Ok(report)
     }
 
+    /// Spends a plan that has nothing to do: what it was computed from is still so.
+    ///
+    /// # Errors
+    /// When it is not, or the plan was applied before.
+    pub async fn spend(&self, plan: &Plan) -> Result<(), ApplyError> {
+        self.refuse(plan).await?;
+        self.refuse_other_outputs(plan).await?;
+        let spent = Record::SpendPlan { plan: plan.id, reads: plan.reads.clone() };
+        Ok(self.store.commit(&[], &[spent]).await?)
+    }
+
     async fn apply_under(
         &self,
         plan: &Plan,

@@ -449,8 +449,13 @@ impl Plan {
     /// True when applying it would do or record anything.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        let is_recorded = self.mode == Mode::RefreshOnly && self.changes().any(|(_, change)| change.has_refreshed());
-        is_recorded || self.stacks.iter().any(StackPlan::has_changes)
+        Self::is_any_changed(self.mode, &self.stacks)
+    }
+
+    pub(crate) fn is_any_changed(mode: Mode, stacks: &[StackPlan]) -> bool {
+        let mut changes = stacks.iter().flat_map(|stack| &stack.changes);
+        let is_recorded = mode == Mode::RefreshOnly && changes.any(Change::has_refreshed);
+        is_recorded || stacks.iter().any(StackPlan::has_changes)
     }
 
     /// What is left for another apply, with its stack.

@@ -48,6 +48,30 @@ fn a_saved_plan_without_changes_does_not_claim_that_all_is_as_it_was() {
     --- stdout
     Nothing to do: the saved plan has no changes.
     ");
+    // It is applied once, as any plan.
+    project.run(["apply", "plan"]).with_code(4).says("this plan was applied already");
+}
+
+#[test]
+fn a_saved_plan_without_changes_is_stale_once_something_was_applied() {
+    let project = Project::with_stack(FILE);
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    planned(&project);
+    project.edit("stack.yaml", "one", "two");
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    let recorded = project.recorded();
+    project.run(["apply", "plan"]).with_code(4).says("demo@local:local_file.a changed since the plan was made");
+    assert_eq!(project.recorded(), recorded);
+}
+
+#[test]
+fn a_saved_destruction_of_nothing_is_applied_once() {
+    let project = Project::with_stack(FILE);
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    project.run(["plan", "stack.yaml", "--destroy", "--out", "plan"]).done();
+    project.run(["apply", "plan"]).done();
+    project.run(["apply", "plan"]).with_code(4).says("this plan was applied already");
 }
 
 #[test]

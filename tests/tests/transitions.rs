@@ -147,3 +147,39 @@ fn what_lives_in_state_only_cannot_be_imported() {
       help: declare it and apply; there is nothing outside to take over
     ");
 }
+
+#[test]
+fn a_blueprint_that_renames_a_resource_keeps_the_object_in_every_component() {
+    let blueprint = |name: &str, version: &str, moved: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {{name: box, version: {version}}}\nmatch: {{kind: workload, \
+             technology: boxes}}\nspecific: {{type: object}}\nresources:\n  - type: local_command\n    name: {name}\n    config:\n      \
+             create: [sh, -c, 'cat > /dev/null; echo \"create ${{{{ component.key }}}}\" >> calls; echo \"{{}}\"']\n      \
+             delete: [sh, -c, 'cat > /dev/null; echo \"delete ${{{{ component.key }}}}\" >> calls']\n  - type: local_file\n    \
+             name: page\n    forEach: '${{{{ [\"x\"] }}}}'\n    config: {{path: 'out/${{{{ component.key }}}}', content: \
+             '${{{{ string(resources.{name}.id != \"\") }}}}'}}\n{moved}"
+        )
+    };
+    let project = Project::with_stack(
+        "components:\n  one: {blueprint: box, specific: {}}\n  two: {blueprint: box, specific: {}}\n",
+    );
+    project.write("blueprints/box.yaml", blueprint("old", "1.0.0", ""));
+    project.apply().done();
+    let calls = project.read("calls");
+    assert_eq!(calls.lines().count(), 2, "{calls}");
+    project.write(
+        "blueprints/box.yaml",
+        blueprint("new", "1.1.0", "moved: [{from: local_command.old, to: local_command.new}]\n"),
+    );
+    project.run(["plan", "stack.yaml", "--out", "plan.json"]).done().says("(2 moved in 2 of 2 components)");
+    project.run(["apply", "plan.json"]).done().says("0 added, 0 changed, 0 destroyed");
+    assert_eq!(project.read("calls"), calls, "nothing is called");
+    let listed = project.run(["state", "list"]).done().stdout;
+    assert_eq!(listed.lines().filter(|line| line.ends_with("local_command.new")).count(), 2, "{listed}");
+    assert!(!listed.contains("local_command.old"), "{listed}");
+    project.assert_settled("stack.yaml", &[]);
+    // Without the line the object would be another one.
+    project.write("blueprints/box.yaml", blueprint("newer", "1.2.0", ""));
+    project.apply().done();
+    assert_eq!(project.read("calls").lines().count(), 6);
+}

@@ -11,7 +11,7 @@ use crate::signals::Signals;
 use crate::wiring::{World, store};
 use std::path::PathBuf;
 use std::sync::Arc;
-use terrace_engine::plan::{Mode, file};
+use terrace_engine::plan::file;
 use terrace_state::{Access, StoreUrl};
 
 /// What is asked before anything is changed.
@@ -84,10 +84,6 @@ async fn apply_saved(
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
     let store = store(&settings, Access::ReadWrite).await?;
     let run = Run { context, arguments, signals, settings: &settings, world: &world, is_saved: true };
-    if plan.mode != Mode::Destroy && !plan.has_changes() {
-        run.say_nothing_to_do(&plan)?;
-        return Ok(Exit::Done);
-    }
     run.apply(store, &plan).await
 }
 

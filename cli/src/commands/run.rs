@@ -135,7 +135,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// When standard output cannot be written.
-    pub(super) fn say_nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
+    fn say_nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
         if self.is_json() {
             return presentation::plan_lines(self.context.ui, plan);
         }
@@ -171,7 +171,8 @@ impl Run<'_> {
     /// As [`Run::apply`].
     pub(super) async fn try_apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Applied, Failure> {
         let has_refreshed = plan.changes().any(|(_, change)| change.has_refreshed());
-        if !plan.has_changes() && !has_refreshed {
+        let has_nothing = !plan.has_changes() && (self.is_saved || !has_refreshed);
+        if has_nothing && !self.is_saved {
             return Ok(Applied::Ended(Exit::Done));
         }
         let ui = self.context.ui;
@@ -192,6 +193,11 @@ impl Run<'_> {
             actor: self.settings.actor.clone(),
             looks_again: self.is_saved,
         };
+        if has_nothing {
+            applier.spend(plan).await?;
+            self.say_nothing_to_do(plan)?;
+            return Ok(Applied::Ended(Exit::Done));
+        }
         let applied = ticking(&progress, applier.apply(plan, Uuid::now_v7())).await;
         let report = match applied {
             Ok(report) => report,

@@ -341,7 +341,10 @@ impl Planner<'_> {
         origin: Origin,
         mut diagnostics: Vec<Diagnostic>,
     ) -> Result<Computed, PlanFailure> {
-        stacks.iter_mut().for_each(reads::needed_outputs);
+        // What has nothing to do stands on all that was read.
+        let has_changes = Plan::is_any_changed(mode, &stacks);
+        let reads = if has_changes { reads::needed(&stacks, reads) } else { reads };
+        stacks.iter_mut().filter(|_| has_changes).for_each(reads::needed_outputs);
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         remove_repeated(&mut diagnostics);
@@ -361,7 +364,7 @@ impl Planner<'_> {
             is_complete: !self.options.is_partial() && stacks.iter().all(|stack| stack.deferred.is_empty()),
             is_errored: has_errors(&diagnostics),
             origin,
-            reads: reads::needed(&stacks, reads),
+            reads,
             stacks,
             notes: diagnostics.iter().map(|diagnostic| Note::of(diagnostic, self.sources)).collect(),
         };
