@@ -2,7 +2,7 @@
 
 mod command;
 
-pub(crate) use command::{command, quoted};
+pub(crate) use command::{command, drift_command, quoted};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
 use crate::commands::Context;

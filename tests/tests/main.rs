@@ -20,6 +20,7 @@ mod cut_off; // what is cut off waits for its recovery, whatever people do by ha
 mod data_loss; // data goes only where the plan showed it and somebody consented
 mod destroy; // the state is enough
 mod doctor; // what is wrong, and how to mend it
+mod drift; // what a scheduled job posts of drift
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
 mod fmt; // one layout for terrace's own files
