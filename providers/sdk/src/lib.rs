@@ -27,7 +27,7 @@ pub use error::{ErrorKind, ProviderError};
 pub use path::{Path, Step};
 pub use plan::{DataLoss, PlannedChange, ProposedChange};
 pub use provider::{
-    Attempt, DataAmount, Finding, Found, LostCall, Observed, Planned, Private, Provider, Recorded, Session, Settings,
+    Attempt, Batch, DataAmount, Finding, Found, LostCall, Observed, Planned, Private, Provider, Recorded, Session, Settings,
     Severity,
 };
 pub use redaction::Redaction;
