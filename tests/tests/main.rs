@@ -35,6 +35,7 @@ mod names; // what leads nowhere is found without a state
 mod once_wrong; // what was wrong once
 mod outputs; // what is sensitive is said to be
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
+mod provider_limits; // how much an instance of a provider may be asked at once
 mod provider_outside; // a provider that is no part of the workspace
 mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
 mod replacements; // what is replaced goes only when its successor can come

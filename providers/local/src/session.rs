@@ -7,8 +7,8 @@ use crate::resources::file::Files;
 use crate::resources::{command, directory, file, value};
 use async_trait::async_trait;
 use terrace_provider::{
-    Attempt, Attributes, Batch, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError,
-    Recorded, ResourceType, Session, Settings,
+    Attempt, Attributes, Batch, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange,
+    ProviderError, Recorded, ResourceType, Session, Settings,
 };
 
 /// An instance of the `local` provider, bound to one project folder.

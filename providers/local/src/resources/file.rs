@@ -17,8 +17,8 @@ use content::Summary;
 use content::{Content, Stored};
 use std::time::Duration;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Batch, Call, ErrorKind, Found, Lookup, LostCall, Object, Observed, Planned,
-    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+    Attempt, Attribute, AttributeType, Attributes, Batch, Call, ErrorKind, Found, Lookup, LostCall, Object, Observed,
+    Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
 use write::Existing;
 

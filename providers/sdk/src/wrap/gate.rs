@@ -31,10 +31,7 @@ impl Gates {
         let of_type = |(name, limits): (&String, &super::TypeLimits)| {
             (name.clone(), Gate::new(limits.concurrency.unwrap_or(Semaphore::MAX_PERMITS), limits.rate))
         };
-        Self {
-            instance: Gate::new(limits.concurrency, limits.rate),
-            types: limits.types.iter().map(of_type).collect(),
-        }
+        Self { instance: Gate::new(limits.concurrency, limits.rate), types: limits.types.iter().map(of_type).collect() }
     }
 
     /// Waits until a call of a type may begin.

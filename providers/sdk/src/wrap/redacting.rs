@@ -3,8 +3,8 @@
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::Planned;
 use crate::{
-    Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Object, Observed, Partial, Progress, Provider,
-    ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
+    Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Object, Observed, Partial, Progress,
+    Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
 };
 use async_trait::async_trait;
 use std::sync::{Arc, OnceLock};

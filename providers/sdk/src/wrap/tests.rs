@@ -80,13 +80,7 @@ impl Session for Watching {
         self.work(ty.name).await.map(|()| Observed::default())
     }
 
-    async fn update(
-        &self,
-        ty: &ResourceType,
-        _: &Call,
-        _: &Recorded,
-        _: &Planned,
-    ) -> Result<Observed, ProviderError> {
+    async fn update(&self, ty: &ResourceType, _: &Call, _: &Recorded, _: &Planned) -> Result<Observed, ProviderError> {
         self.work(ty.name).await.map(|()| Observed::default())
     }
 
@@ -226,9 +220,7 @@ async fn a_type_has_a_rate_besides_that_of_its_instance() {
     let bench = Bench::with(Limits { rate: rate(10.0, 1), types, ..Limits::default() }).await;
     bench.create(&[("w_a", 5), ("w_b", 5)], &patient()).await;
     let seen = bench.seen.lock().unwrap();
-    let of = |name: &str| -> Vec<u128> {
-        seen.began.iter().filter(|(_, ty)| ty == name).map(|(at, _)| *at).collect()
-    };
+    let of = |name: &str| -> Vec<u128> { seen.began.iter().filter(|(_, ty)| ty == name).map(|(at, _)| *at).collect() };
     assert!(of("w_a").windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", seen.began);
     assert!(*of("w_b").last().unwrap() < 1_000, "others wait for nothing but their own: {:?}", seen.began);
 }
@@ -282,7 +274,10 @@ async fn a_call_that_cannot_begin_in_its_time_does_not_begin() {
     let answers = bench.create(&[("w_a", 3)], &call(Duration::from_secs(15))).await;
     let told: Vec<_> = answers.iter().map(|answer| answer.as_ref().map(drop).map_err(ToString::to_string)).collect();
     let late = "the limits of `w` let it not begin within 13 s";
-    assert!(told[0].is_ok() && told[1].is_ok() && told[2].as_ref().is_err_and(|error| error.contains(late)), "{told:?}");
+    assert!(
+        told[0].is_ok() && told[1].is_ok() && told[2].as_ref().is_err_and(|error| error.contains(late)),
+        "{told:?}"
+    );
     assert_eq!(bench.began().len(), 2, "what gave up was not called");
 }
 
