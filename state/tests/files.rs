@@ -108,15 +108,21 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let store = open(&path, Access::ReadWrite).await.unwrap();
     store.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
     drop(store);
-    // What the fourth format added is taken away again.
+    // What the fourth and the fifth format added is taken away again.
     let older = rusqlite::Connection::open(&path).unwrap();
-    older.execute_batch("ALTER TABLE intent DROP COLUMN deposes; PRAGMA user_version = 3").unwrap();
+    older
+        .execute_batch(
+            "ALTER TABLE intent DROP COLUMN deposes; ALTER TABLE intent DROP COLUMN provider_version;
+         ALTER TABLE version DROP COLUMN provider_version; PRAGMA user_version = 3",
+        )
+        .unwrap();
     drop(older);
     let told = refusal(&path, Access::ReadOnly).await;
     assert!(told.contains("it has the older format 3; the next command that writes"), "{told}");
     drop(open(&path, Access::ReadWrite).await.unwrap());
     let store = open(&path, Access::ReadOnly).await.unwrap();
-    assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
+    let rows = store.rows(&demo(), &Selection::All).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.provider_version.as_deref()).collect::<Vec<_>>(), [None]);
     assert!(store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
 }
 

@@ -21,6 +21,17 @@ fn a_saved_plan_is_applied_without_the_descriptor_and_without_a_question() {
 }
 
 #[test]
+fn a_row_names_the_version_of_the_provider_that_wrote_it() {
+    let project = Project::with_stack(FILE);
+    project.apply().done();
+    let row = project.run(["state", "show", "local_file.a", "--json"]).done().json();
+    let version = row["provider_version"].as_str().unwrap();
+    project.edit("stack.yaml", "content: one", "content: two");
+    let plan = project.run(["plan", "stack.yaml", "--json"]).done().json();
+    assert_eq!(plan["terrace"]["origin"]["providers"], serde_json::json!({"local": format!("local {version}")}));
+}
+
+#[test]
 fn saving_a_plan_leaves_the_state_alone() {
     let project = Project::with_stack(FILE);
     planned(&project);

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_owner_declaration.sql"),
     include_str!("../../migrations/sqlite/0003_cancel.sql"),
     include_str!("../../migrations/sqlite/0004_deposed.sql"),
+    include_str!("../../migrations/sqlite/0005_provider_version.sql"),
 ];
 
 /// The newest format that this build knows.
