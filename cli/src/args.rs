@@ -128,7 +128,7 @@ pub enum Command {
     Plan(PlanArguments),
     /// Make things as described, or apply a saved plan
     #[command(
-        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan.json\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml"
+        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan.json\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml"
     )]
     Apply(ApplyArguments),
     /// Remove what was made
