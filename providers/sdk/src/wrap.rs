@@ -51,11 +51,18 @@ impl Guarded {
     /// middle, and not when the user stops.
     async fn enter(&self, ty: &str, change: Option<&Call>, began: Instant) -> Result<Permit<'_>, ProviderError> {
         let Some(call) = change else { return self.gates.enter(ty).await };
-        let last = began + patience(call);
+        let last = began.checked_add(patience(call));
+        // A time beyond all clocks is no limit.
+        let too_late = async {
+            match last {
+                Some(last) => tokio::time::sleep_until(last).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             permit = self.gates.enter(ty) => permit,
-            () = tokio::time::sleep_until(last) => {
+            () = too_late => {
                 let message = format!("the limits of `{}` let it not begin within {} s", self.instance, patience(call).as_secs());
                 Err(ProviderError::new(ErrorKind::Throttled { retry_after: None }, message)
                     .solution("allow more with `limits` of the instance, or give the resource longer `timeouts`"))
@@ -112,7 +119,7 @@ impl Guarded {
 
 /// How long a call may wait before it begins: one that begins at the end of its time would be cut off in the middle.
 fn patience(call: &Call) -> Duration {
-    call.timeout.mul_f64(0.9)
+    call.timeout - call.timeout / 10
 }
 
 #[async_trait]

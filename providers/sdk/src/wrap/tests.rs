@@ -294,3 +294,10 @@ async fn a_call_that_waits_does_not_begin_once_the_user_stops() {
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
     assert_eq!(bench.began(), [0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_time_beyond_all_clocks_is_no_limit() {
+    let bench = Bench::with(Limits { concurrency: 1, rate: rate(1.0, 1), ..Limits::default() }).await;
+    let answers = bench.create(&[("w_a", 3)], &call(Duration::MAX)).await;
+    assert!(answers.iter().all(Result::is_ok));
+}
