@@ -1,10 +1,12 @@
 //! What can be asked on the command line: definitions only, nothing is decided here.
 
+mod drift;
 mod form;
 mod lists;
 mod planning;
 mod state;
 
+pub use drift::{DriftArguments, DriftFormat};
 pub use lists::{
     BlueprintsArguments, BlueprintsCommand, LeasesArguments, LeasesCommand, ProvidersArguments, ProvidersCommand,
     StacksArguments, StacksCommand,
@@ -126,7 +128,7 @@ pub enum Command {
     Plan(PlanArguments),
     /// Make things as described, or apply a saved plan
     #[command(
-        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan.json\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml"
+        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan.json\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml"
     )]
     Apply(ApplyArguments),
     /// Remove what was made
@@ -136,7 +138,9 @@ pub enum Command {
     )]
     Destroy(ApplyArguments),
     /// Show what differs from what was recorded; change nothing
-    #[command(after_help = "Examples:\n  terrace drift data-product.yaml\n  terrace drift --all --ignore tags")]
+    #[command(
+        after_help = "Examples:\n  terrace drift data-product.yaml\n  terrace drift --all --ignore tags\n  terrace drift --all --format markdown > comment.md"
+    )]
     Drift(DriftArguments),
     /// Show a saved plan, a resource or an operation
     #[command(after_help = "Examples:\n  terrace show plan.json\n  terrace show 'api/local_file.part[\"x\"]'")]
@@ -255,23 +259,6 @@ pub struct ChoiceArguments {
     /// A YAML or JSON file with values of variables
     #[arg(long = "var-file", value_name = "FILE")]
     pub variable_files: Vec<PathBuf>,
-}
-
-/// `terrace drift`.
-#[derive(Debug, Args)]
-pub struct DriftArguments {
-    /// Descriptors or stacks (`name@environment`)
-    #[arg(value_name = "FILE|STACK", required_unless_present = "all")]
-    pub targets: Vec<String>,
-    /// All stacks of the state
-    #[arg(long, conflicts_with = "targets")]
-    pub all: bool,
-    /// An attribute whose drift does not count, such as `tags` or `columns[0].comment`; may be repeated
-    #[arg(long, value_name = "PATH")]
-    pub ignore: Vec<terrace_provider::Path>,
-    /// The form of the result.
-    #[command(flatten)]
-    pub format: FormatArguments,
 }
 
 /// `terrace show`.

@@ -2,9 +2,10 @@
 //!
 //! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated where they are needed: an
 //! environment that is not worked in may name variables that are not there. [`expand`](self) evaluates, `read` knows
-//! the fields, `secrets` the lines that are not to be quoted.
+//! the fields, `limits` those of how much a provider may be asked, `secrets` the lines that are not to be quoted.
 
 mod expand;
+mod limits;
 mod read;
 mod secrets;
 
@@ -19,8 +20,11 @@ use terrace_engine::expression::functions::IdentityTable;
 use terrace_engine::source::{Sources, Span};
 use terrace_engine::yaml::Node;
 use terrace_provider::Value;
+use terrace_provider::wrap::Limits;
 
+pub(crate) use limits::LIMITS;
 pub use read::EMBEDDED;
+pub(crate) use read::RESERVED_SETTINGS;
 
 /// The file's name.
 pub const FILE_NAME: &str = "terrace.yaml";
@@ -102,6 +106,8 @@ pub struct Instance {
     pub provider: String,
     /// The settings, not yet checked against the provider's schema.
     pub settings: terrace_provider::Attributes,
+    /// How much it may be asked.
+    pub limits: Limits,
     /// Where each setting stands.
     pub node: Node,
     /// Where the instance is named.

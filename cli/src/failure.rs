@@ -118,6 +118,8 @@ impl From<ApplyError> for Failure {
             ApplyError::DataLoss { .. } => {
                 Self::refused(error.to_string()).hint("consent with `--allow-data-loss=ADDRESS` when planning")
             }
+            ApplyError::OtherProvider { .. } => Self::refused(error.to_string())
+                .hint("plan again with this terrace, or apply it with the one that planned"),
             ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: it will stay"),
             ApplyError::OtherOutputs(_) => {
                 Self::refused(error.to_string()).hint("plan again, and look at what the new plan says")
@@ -187,5 +189,14 @@ mod tests {
         assert_eq!(Failure::from(LeaseError::Held(Vec::new())).exit.code(), 4);
         assert_eq!(Failure::from(LeaseError::Interrupted).exit.code(), 130);
         assert_eq!(Failure::from(ApplyError::Errored).exit.code(), 1);
+        let other = ApplyError::OtherProvider {
+            instance: "sqlite.eu".to_owned(),
+            plan: "sqlite 1.0.0".to_owned(),
+            here: "sqlite 1.1.0".to_owned(),
+        };
+        let failure = Failure::from(other);
+        assert_eq!(failure.exit.code(), 4);
+        let message = failure.message.unwrap_or_default();
+        assert!(message.contains("sqlite 1.0.0") && message.contains("sqlite 1.1.0"), "{message}");
     }
 }

@@ -2,7 +2,7 @@
 
 mod command;
 
-pub(crate) use command::{command, quoted};
+pub(crate) use command::{command, drift_command, quoted};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
 use crate::commands::Context;
@@ -89,7 +89,6 @@ pub(crate) fn compile(
         return Err(Failure::told(Exit::Error));
     }
     let mut origin = Origin { descriptors: input.digests, ..Origin::default() };
-    add_versions(&mut origin, &world);
     for component in described.iter().flat_map(|described| &described.compiled.components) {
         if let Some(blueprint) = &component.blueprint
             && let Some(digest) = blueprint_digest(blueprint, &library, &input.sources)
@@ -162,14 +161,6 @@ fn blueprint_digest(
     let name = blueprint.split_once(' ').map_or(blueprint, |(name, _)| name);
     let source = sources.get(library.get(name)?.span.source)?;
     Some(Sha256::digest(source.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn add_versions(origin: &mut Origin, world: &World) {
-    for instance in world.registry.instance_names() {
-        if let Some(schema) = world.registry.instance(instance) {
-            origin.providers.insert(instance.to_owned(), format!("{} {}", schema.name, schema.version));
-        }
-    }
 }
 
 impl Project {
@@ -283,8 +274,7 @@ impl Removal {
         }
         let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
         let described = quietly_compiled(context, choice, &settings, &world, &mut input, &components);
-        let mut origin = Origin { descriptors: input.digests, ..Origin::default() };
-        add_versions(&mut origin, &world);
+        let origin = Origin { descriptors: input.digests, ..Origin::default() };
         Ok(Self { settings, world, stacks, components, origin, sources: input.sources, words, described })
     }
 

@@ -1,11 +1,10 @@
 //! Plans and drift in the form that was asked for: the one place that calls the engine's renderers.
 
-use crate::args::{Detail, PlanFormat};
+use crate::args::{Detail, DriftFormat, PlanFormat};
 use crate::failure::Failure;
 use crate::report::remembered;
 use crate::ui::Ui;
 use jiff::Timestamp;
-use terrace_engine::drift::DriftItem;
 use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::{drift, human, json, markdown, stream};
 use terrace_engine::seal::Seal;
@@ -73,14 +72,18 @@ fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub(crate) fn drifted(ui: &Ui, items: &[DriftItem], is_whole: bool, is_json: bool) -> Result<(), Failure> {
-    if !is_json {
-        return if is_whole || !items.is_empty() { ui.print(&drift::human(items)) } else { Ok(()) };
+pub(crate) fn drifted(ui: &Ui, drift: &markdown::Drift<'_>, format: DriftFormat) -> Result<(), Failure> {
+    match format {
+        DriftFormat::Human if !drift.is_whole && drift.items.is_empty() => Ok(()),
+        DriftFormat::Human => ui.print(&drift::human(drift.items)),
+        DriftFormat::Markdown => ui.print(&markdown::drift(drift)),
+        DriftFormat::Json => {
+            let mut json = drift::json(drift.items);
+            if let Some(entries) = json.as_object_mut() {
+                entries.insert("errored".to_owned(), (!drift.is_whole).into());
+                entries.insert("diagnostics".to_owned(), remembered(ui));
+            }
+            ui.print_json(&json)
+        }
     }
-    let mut json = drift::json(items);
-    if let Some(entries) = json.as_object_mut() {
-        entries.insert("errored".to_owned(), (!is_whole).into());
-        entries.insert("diagnostics".to_owned(), remembered(ui));
-    }
-    ui.print_json(&json)
 }

@@ -55,7 +55,7 @@ impl World {
         if has_errors(&diagnostics) {
             return Err(Failure::told(Exit::Error));
         }
-        let registry = Registry::new(providers.all().to_vec(), instances);
+        let registry = Registry::new(providers.all().to_vec(), instances.settings).with_limits(instances.limits);
         let diagnostics = blueprints::check(&registry, &configuration, &settings.project_folder)?;
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {

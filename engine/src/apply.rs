@@ -32,7 +32,7 @@ use lease::{Claim, Held, LeaseError};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider::Map;
+use terrace_provider::{Map, ProviderSchema};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -70,6 +70,16 @@ pub enum ApplyError {
         plan: Uuid,
         /// The state at hand.
         state: Uuid,
+    },
+    /// The plan was made by another version of a provider.
+    #[error("this plan was made with the provider `{plan}`; the instance `{instance}` has `{here}` here")]
+    OtherProvider {
+        /// The instance.
+        instance: String,
+        /// The provider and its version that planned.
+        plan: String,
+        /// The provider and its version that would apply.
+        here: String,
     },
     /// The plan met errors while it was made.
     #[error("this plan has errors and cannot be applied")]
@@ -192,6 +202,12 @@ impl Applier {
         }
         if plan.is_errored {
             return Err(ApplyError::Errored);
+        }
+        for (instance, planned) in &plan.origin.providers {
+            let here = self.registry.instance(instance).map(ProviderSchema::name_and_version);
+            if let Some(here) = here.filter(|here| here != planned) {
+                return Err(ApplyError::OtherProvider { instance: instance.clone(), plan: planned.clone(), here });
+            }
         }
         if let Some((stack, change, loss)) = plan.refused_data_loss().next() {
             return Err(ApplyError::DataLoss {

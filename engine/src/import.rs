@@ -9,7 +9,7 @@ use crate::record::{self, Memory, NewRow, open_attributes};
 use crate::seal::Seal;
 use crate::store::{Row, RowStatus, Selection, StateStore};
 use terrace_provider::value::wire::WireError;
-use terrace_provider::{Attributes, ErrorKind, Observed, ProviderError, ResourceType, Session};
+use terrace_provider::{Attributes, ErrorKind, Observed, ProviderError, ProviderSchema, ResourceType, Session};
 use uuid::Uuid;
 
 /// An object cannot be imported.
@@ -114,7 +114,7 @@ pub async fn recorded_as(
 /// When a sensitive value cannot be sealed.
 pub fn row(
     (stack, address): (&StackId, &Address),
-    ty: &ResourceType,
+    (schema, ty): (&ProviderSchema, &ResourceType),
     instance: &str,
     observed: &Observed,
     operation: Uuid,
@@ -126,6 +126,7 @@ pub fn row(
             address,
             status: RowStatus::Ready,
             provider: instance,
+            provider_version: schema.version,
             schema_version: ty.schema_version,
             identity: &observed.identity,
             attributes: &record::storable(ty, &Attributes::new(), observed),

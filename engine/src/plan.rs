@@ -118,7 +118,7 @@ pub struct Origin {
     pub descriptors: BTreeMap<String, String>,
     /// Digest of each blueprint by name.
     pub blueprints: BTreeMap<String, String>,
-    /// Provider and version of each instance.
+    /// Provider and version of each instance that has a part in it: `sqlite 0.1.0`.
     pub providers: BTreeMap<String, String>,
 }
 

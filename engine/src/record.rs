@@ -55,6 +55,8 @@ pub struct NewRow<'a> {
     pub status: RowStatus,
     /// The provider instance.
     pub provider: &'a str,
+    /// The provider's version.
+    pub provider_version: &'a str,
     /// The resource type's schema version.
     pub schema_version: u32,
     /// The attributes that name it.
@@ -110,6 +112,7 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
         status: new.status,
         generation: 0,
         provider: new.provider.to_owned(),
+        provider_version: Some(new.provider_version.to_owned()),
         schema_version: new.schema_version,
         // A provider that names its object does not know which of the names are sensitive.
         identity: encode_map(&marks::found_attributes(new.identity, new.attributes), seal)?.to_string(),

@@ -46,6 +46,17 @@ impl Registry {
         Self { providers, instances }
     }
 
+    /// The same with these limits for the instances that are named; the others have the default ones.
+    #[must_use]
+    pub fn with_limits(mut self, limits: BTreeMap<String, Limits>) -> Self {
+        for (name, limits) in limits {
+            if let Some(instance) = self.instances.get_mut(&name) {
+                instance.limits = limits;
+            }
+        }
+        self
+    }
+
     /// The same providers and instances without anything behind them: plans come from schemas alone, and nothing exists.
     /// A provider without a configured instance gets one of its own name, for nobody connects to it.
     #[must_use]
@@ -116,10 +127,10 @@ impl Registry {
         self.instances.keys().map(String::as_str)
     }
 
-    /// How many calls an instance takes at once.
+    /// How much an instance may be asked.
     #[must_use]
-    pub fn max_concurrency(&self, instance: &str) -> usize {
-        self.instances.get(instance).map_or(1, |instance| instance.limits.max_concurrency)
+    pub fn limits(&self, instance: &str) -> Option<&Limits> {
+        self.instances.get(instance).map(|instance| &instance.limits)
     }
 
     /// The connected session of an instance.
@@ -134,7 +145,7 @@ impl Registry {
             )
             .solution(format!("configured are: {}", self.instance_names().collect::<Vec<_>>().join(", "))));
         };
-        let connect = || guarded(&*entry.provider, &entry.settings, entry.limits);
+        let connect = || guarded(&*entry.provider, &entry.settings, entry.limits.clone());
         entry.session.get_or_try_init(connect).await.cloned()
     }
 }

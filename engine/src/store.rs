@@ -146,6 +146,8 @@ pub struct Row {
     pub generation: Generation,
     /// The configured provider instance: `sqlite`, `snowflake.eu`.
     pub provider: String,
+    /// The version of the provider that wrote it; `None` when an older terrace did, which did not record it.
+    pub provider_version: Option<String>,
     /// The resource type's schema version that the attributes were written with.
     pub schema_version: u32,
     /// The identity attributes, as sealed JSON.

@@ -193,3 +193,31 @@ async fn a_step_of_a_newer_version_is_left_to_a_newer_terrace() {
     insta::assert_snapshot!(recovered[0].found, @"its step was recorded with version 3 of `world_thing`, and this terrace knows version 2; use the terrace that recorded it, or a newer one");
     assert!(recovered[0].is_in_doubt && !story.remote().asked.iter().any(|asked| asked.starts_with("find")));
 }
+
+#[tokio::test]
+async fn a_row_says_which_version_of_its_provider_wrote_it_last() {
+    let story = Story::new();
+    story.apply(&stack(OLD)).await;
+    assert_eq!(row(&story).await.provider_version.as_deref(), Some("1.0.0"));
+    story.remote().provider_version = Some("2.0.0");
+    assert!(!story.plan(&stack(OLD)).await.has_changes(), "another version of a provider is no change");
+    story.apply(&stack(NEW)).await;
+    assert_eq!(row(&story).await.provider_version.as_deref(), Some("2.0.0"));
+}
+
+#[tokio::test]
+async fn a_plan_is_not_applied_by_another_version_of_a_provider_that_has_a_part_in_it() {
+    let story = Story::new();
+    let plan = story.plan(&stack(OLD)).await;
+    assert_eq!(plan.origin.providers.iter().collect::<Vec<_>>(), [(&"world".to_owned(), &"world 1.0.0".to_owned())]);
+    story.remote().provider_version = Some("2.0.0");
+    let error = story.apply_plan(&plan).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "this plan was made with the provider `world 1.0.0`; the instance `world` has `world 2.0.0` here"
+    );
+    assert!(story.log().is_empty(), "nothing was called");
+    assert!(story.store.rows(&StackId::new("demo", "test"), &Selection::All).await.unwrap().is_empty());
+    story.remote().provider_version = None;
+    story.apply_plan(&plan).await.unwrap();
+}

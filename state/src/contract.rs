@@ -44,6 +44,7 @@ pub struct Fixture {
 macro_rules! store_contract {
     ($make:path) => {
         $crate::store_contract! { @tests $make;
+            rows::a_row_need_not_say_which_version_of_its_provider_wrote_it
             rows::a_put_row_is_read_back_whole
             rows::an_update_raises_the_generation
             rows::generations_go_on_after_a_deletion
@@ -151,6 +152,7 @@ fn row(text: &str) -> Row {
         status: RowStatus::Ready,
         generation: 0,
         provider: "local".to_owned(),
+        provider_version: Some("1.2.3".to_owned()),
         schema_version: 1,
         identity: format!(r#"{{"name":"{}"}}"#, address(text).name),
         attributes: r#"{"size":1}"#.to_owned(),

@@ -120,14 +120,20 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     drop(store);
     // What the newest formats added is taken away again.
     let older = rusqlite::Connection::open(&path).unwrap();
-    let taken = "DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads; ALTER TABLE intent DROP COLUMN deposes; PRAGMA user_version = 3";
-    older.execute_batch(taken).unwrap();
+    older
+        .execute_batch(
+            "DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
+             ALTER TABLE intent DROP COLUMN deposes; ALTER TABLE intent DROP COLUMN provider_version;
+             ALTER TABLE version DROP COLUMN provider_version; PRAGMA user_version = 3",
+        )
+        .unwrap();
     drop(older);
     let told = refusal(&path, Access::ReadOnly).await;
     assert!(told.contains("it has the older format 3; the next command that writes"), "{told}");
     drop(open(&path, Access::ReadWrite).await.unwrap());
     let store = open(&path, Access::ReadOnly).await.unwrap();
-    assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
+    let rows = store.rows(&demo(), &Selection::All).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.provider_version.as_deref()).collect::<Vec<_>>(), [None]);
     assert!(store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
     // What was recorded of components counts as old as can be.
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;

@@ -23,6 +23,7 @@ fn row(address: &str) -> Row {
         status: RowStatus::Ready,
         generation: 0,
         provider: "local".to_owned(),
+        provider_version: None,
         schema_version: 1,
         identity: "{}".to_owned(),
         attributes: "{\"size\":1}".to_owned(),

@@ -77,6 +77,7 @@ impl Ran {
         // A state that is not there yet gets another id in each plan, and the digest covers it.
         settings.add_filter(r"Plan digest `[0-9a-f]{64}`", "Plan digest `[digest]`");
         settings.add_filter(r"\(\d+\.\d+\.\d+[^)]*\)", "[version]");
+        settings.add_filter(r"(# provider = \S+) \d+\.\d+\.\d+", "$1 [version]");
         settings
     }
 }

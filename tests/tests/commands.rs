@@ -78,7 +78,7 @@ fn state_shows_what_is_recorded() {
     sha256 = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
     size = 3
     id = "out/a"
-    # provider = local
+    # provider = local [version]
     # generation = 1, [time], by operation [uuid]
     "#);
     let json = project.run(["state", "show", "demo@local:local_file.a", "--json"]).done().json();

@@ -21,6 +21,7 @@ mod data_loss; // data goes only where the plan showed it and somebody consented
 mod deferral; // what cannot be planned before a command ran is left for another apply
 mod destroy; // the state is enough
 mod doctor; // what is wrong, and how to mend it
+mod drift; // what a scheduled job posts of drift
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
 mod fmt; // one layout for terrace's own files
@@ -35,6 +36,7 @@ mod names; // what leads nowhere is found without a state
 mod once_wrong; // what was wrong once
 mod outputs; // what is sensitive is said to be
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
+mod provider_limits; // how much an instance of a provider may be asked at once
 mod provider_outside; // a provider that is no part of the workspace
 mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
 mod replacements; // what is replaced goes only when its successor can come

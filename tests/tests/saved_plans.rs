@@ -21,6 +21,60 @@ fn a_saved_plan_is_applied_without_the_descriptor_and_without_a_question() {
 }
 
 #[test]
+fn a_row_names_the_version_of_the_provider_that_wrote_it() {
+    let project = Project::with_stack(FILE);
+    project.apply().done();
+    let row = project.run(["state", "show", "local_file.a", "--json"]).done().json();
+    let version = row["provider_version"].as_str().unwrap();
+    project.edit("stack.yaml", "content: one", "content: two");
+    let plan = project.run(["plan", "stack.yaml", "--json"]).done().json();
+    assert_eq!(plan["terrace"]["origin"]["providers"], serde_json::json!({"local": format!("local {version}")}));
+}
+
+/// The digest of what a descriptor would be planned as.
+fn digest(project: &Project) -> String {
+    let plan = project.run(["plan", "stack.yaml", "--json"]).done().json();
+    plan["terrace"]["plan_digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_plan_of_the_digest_that_was_looked_at_is_applied_without_a_question() {
+    let project = Project::with_stack(FILE);
+    let looked_at = digest(&project);
+    project.run(["apply", "stack.yaml", "--plan-digest", &looked_at]).done().says("1 added");
+    assert_eq!(project.read("out/a"), "one");
+    project.edit("stack.yaml", "content: one", "content: two");
+    planned(&project);
+    project.run(["apply", "plan", "-q", "--plan-digest", &digest(&project)]).done().says("1 changed");
+}
+
+#[test]
+fn a_plan_of_another_digest_is_refused_and_nothing_is_changed() {
+    let project = Project::with_stack(FILE);
+    let looked_at = digest(&project);
+    project.edit("stack.yaml", "content: one", "content: two");
+    let now = digest(&project);
+    let refused =
+        project.run(["apply", "stack.yaml", "-q", "--auto-approve", "--plan-digest", &looked_at]).with_code(4);
+    refused.says(&format!("asked for  {looked_at}")).says(&format!("planned    {now}"));
+    assert!(!project.has("out/a") && !project.has(".terrace"), "something was made");
+    planned(&project);
+    project.run(["apply", "plan", "--plan-digest", &looked_at]).with_code(4).says(&now);
+    // What is there counts, too.
+    project.run(["apply", "stack.yaml", "-q", "--plan-digest", &now]).done();
+    project.edit("stack.yaml", "content: two", "content: three");
+    let looked_at = digest(&project);
+    project.write("out/a", "theirs");
+    project.run(["apply", "stack.yaml", "-q", "--plan-digest", &looked_at]).with_code(4).says("another plan");
+    assert_eq!(project.read("out/a"), "theirs");
+    project.run(["apply", "stack.yaml", "--plan-digest", "abc"]).with_code(1).says("64 digits");
+    let removal = project.run(["plan", "stack.yaml", "--destroy", "--json"]).done().json();
+    let removal = removal["terrace"]["plan_digest"].as_str().unwrap();
+    project.run(["destroy", "stack.yaml", "-q", "--plan-digest", &looked_at]).with_code(4);
+    project.run(["destroy", "stack.yaml", "-q", "--plan-digest", removal]).done().says("1 destroyed");
+}
+
+#[test]
 fn saving_a_plan_leaves_the_state_alone() {
     let project = Project::with_stack(FILE);
     planned(&project);

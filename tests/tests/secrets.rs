@@ -233,7 +233,7 @@ fn with_another_key_or_none_sealed_values_stay_closed() {
     input = (sensitive value)
     id = "[uuid]"
     output = (sensitive value)
-    # provider = local
+    # provider = local [version]
     # generation = 1, [time], by operation [uuid]
     "#);
     snapshot!(project.run_with(&[("TERRACE_STATE_KEY", other)], words), @r#"
@@ -243,7 +243,7 @@ fn with_another_key_or_none_sealed_values_stay_closed() {
     input = (sensitive value)
     id = "[uuid]"
     output = (sensitive value)
-    # provider = local
+    # provider = local [version]
     # generation = 1, [time], by operation [uuid]
     "#);
     snapshot!(project.run_with(&[("TERRACE_STATE_KEY", "no key")], words), @r#"
@@ -253,7 +253,7 @@ fn with_another_key_or_none_sealed_values_stay_closed() {
     input = (sensitive value)
     id = "[uuid]"
     output = (sensitive value)
-    # provider = local
+    # provider = local [version]
     # generation = 1, [time], by operation [uuid]
     "#);
 }

@@ -1,8 +1,8 @@
 //! Which commands answer programs, and how: so that failures are told in the same form.
 
 use super::{
-    BlueprintsCommand, Command, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat, ProvidersCommand,
-    StacksCommand, StateCommand,
+    BlueprintsCommand, Command, DriftFormat, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat,
+    ProvidersCommand, StacksCommand, StateCommand,
 };
 use crate::report::Form;
 
@@ -19,7 +19,7 @@ impl Command {
                 PlanFormat::Human | PlanFormat::Markdown => arguments.json,
             },
             Self::Validate(arguments) => arguments.format.is_json(),
-            Self::Drift(arguments) => arguments.format.is_json(),
+            Self::Drift(arguments) => arguments.form() == DriftFormat::Json,
             Self::Show(arguments) => arguments.format.is_json(),
             Self::Output(arguments) => arguments.json || arguments.format == OutputFormat::Json,
             Self::Recover(arguments) => arguments.format.is_json(),

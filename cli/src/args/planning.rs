@@ -113,6 +113,9 @@ pub struct ApplyArguments {
     /// Do not ask
     #[arg(long)]
     pub auto_approve: bool,
+    /// Apply only a plan of this digest, which somebody looked at: nothing is asked. Another one is refused
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    pub plan_digest: Option<String>,
     /// How many calls at once
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub parallelism: u16,
@@ -123,6 +126,21 @@ pub struct ApplyArguments {
     #[arg(long, value_name = "DETAIL", default_value = "compact")]
     pub detail: Detail,
 }
+
+/// The digest of a plan, as plans are shown with it.
+fn digest(text: &str) -> Result<String, String> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    match text.len() == DIGEST_DIGITS && text.bytes().all(is_digit) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a digest has {DIGEST_DIGITS} digits from 0 to f; `terrace plan --format markdown` ends with it, and \
+             `terrace.plan_digest` of `terrace plan --json` is it"
+        )),
+    }
+}
+
+/// How long a digest is.
+const DIGEST_DIGITS: usize = 64;
 
 /// The form of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -84,6 +84,7 @@ async fn apply_saved(
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
     let store = store(&settings, Access::ReadWrite).await?;
     let run = Run { context, arguments, signals, settings: &settings, world: &world, is_saved: true };
+    run.check_digest(&plan)?;
     run.apply(store, &plan).await
 }
 

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::args::{ChoiceArguments, DriftArguments};
 use crate::failure::{Exit, Failure};
-use crate::planning::{Removal, planner};
+use crate::planning::{Removal, drift_command, planner};
 use crate::presentation;
 use crate::report::report;
 use crate::stacks;
@@ -11,7 +11,9 @@ use crate::wiring::{World, store};
 use std::collections::BTreeSet;
 use terrace_engine::diagnostic::{did_you_mean, has_errors};
 use terrace_engine::drift::{detect, ignoring};
+use terrace_engine::plan::Note;
 use terrace_engine::plan::compute::Options;
+use terrace_engine::render::markdown::Drift;
 use terrace_engine::source::Sources;
 use terrace_engine::store::Selection;
 use terrace_provider::Path;
@@ -52,7 +54,16 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
     let items = ignoring(items, &arguments.ignore);
     report(context.ui, &sources, &diagnostics);
     let is_whole = !has_errors(&diagnostics);
-    presentation::drifted(context.ui, &items, is_whole, arguments.format.is_json())?;
+    let notes: Vec<Note> = diagnostics.iter().map(|diagnostic| Note::of(diagnostic, &sources)).collect();
+    let drift = Drift {
+        stacks: &stacks,
+        items: &items,
+        notes: &notes,
+        is_whole,
+        max_chars: arguments.max_chars as usize,
+        command: &drift_command(context.global, &settings, arguments),
+    };
+    presentation::drifted(context.ui, &drift, arguments.form())?;
     if !is_whole {
         let what = if items.is_empty() { "whether there is drift" } else { "whether there is more drift" };
         return Err(Failure::new(format!("{what} cannot be told: not everything could be read")));

@@ -118,7 +118,11 @@ async fn record(
                 quoted(&format!("{stack}:{address}"))
             )));
         }
-        let row = import::row((&stack, &address), ty, &instance, &observed, operation, &world.seal)
+        let schema = world
+            .registry
+            .instance(&instance)
+            .ok_or_else(|| Failure::new(format!("the provider instance `{instance}` is not configured")))?;
+        let row = import::row((&stack, &address), (schema, ty), &instance, &observed, operation, &world.seal)
             .map_err(|error| Failure::new(format!("{address} cannot be recorded: {error}")))?;
         Ok(Some(Change {
             leases: [(stack.clone(), address.leased_as())].into(),

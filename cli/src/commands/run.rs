@@ -19,7 +19,7 @@ use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
-use terrace_engine::plan::{Mode, Note, Plan};
+use terrace_engine::plan::{Mode, Note, Plan, file};
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::{still_left, stream};
 use terrace_engine::source::Sources;
@@ -85,7 +85,28 @@ pub(super) enum Applied {
 impl Run<'_> {
     /// True when consent is there or can be asked for.
     pub(super) fn can_proceed(&self) -> bool {
-        self.arguments.auto_approve || self.context.ui.can_ask()
+        self.is_consented() || self.context.ui.can_ask()
+    }
+
+    /// True when nobody has to be asked any more.
+    fn is_consented(&self) -> bool {
+        self.arguments.auto_approve || self.arguments.plan_digest.is_some()
+    }
+
+    /// Refuses a plan that is not the one somebody looked at.
+    ///
+    /// # Errors
+    /// When it has another digest than the one that was asked for.
+    pub(super) fn check_digest(&self, plan: &Plan) -> Result<(), Failure> {
+        let Some(asked) = &self.arguments.plan_digest else { return Ok(()) };
+        let digest = file::digest(plan, &self.world.seal)?;
+        if digest == *asked {
+            return Ok(());
+        }
+        Err(Failure::refused(format!(
+            "this is another plan than the one that was looked at\n  asked for  {asked}\n  planned    {digest}"
+        ))
+        .hint("look at this plan, and pass its digest"))
     }
 
     fn is_json(&self) -> bool {
@@ -110,8 +131,10 @@ impl Run<'_> {
     /// Asks for consent when there is anything to consent to. What is refused anyway is refused before the question.
     ///
     /// # Errors
-    /// When data would be lost without consent, or the answer is not yes.
+    /// When it is another plan than the one that was asked for, data would be lost without consent, or the answer is not
+    /// yes.
     pub(super) fn consent(&self, plan: &Plan, question: &str) -> Result<(), Failure> {
+        self.check_digest(plan)?;
         let lost: Vec<String> = plan
             .refused_data_loss()
             .map(|(stack, change, loss)| {
@@ -125,7 +148,7 @@ impl Run<'_> {
                 change.address
             )));
         }
-        if !plan.has_changes() || self.arguments.auto_approve {
+        if !plan.has_changes() || self.is_consented() {
             return Ok(());
         }
         self.context.ui.confirm(question, "look at the plan, then pass `--auto-approve`")
@@ -158,7 +181,7 @@ impl Run<'_> {
     /// # Errors
     /// With what made the plan outdated.
     pub(super) fn plan_again(&self, outdated: Failure, plans: usize) -> Result<(), Failure> {
-        if !self.arguments.auto_approve || plans >= MOST_PLANS {
+        if !self.is_consented() || plans >= MOST_PLANS {
             return Err(outdated);
         }
         self.context.ui.tell(&format!("{}: planning again", outdated.message.unwrap_or_default()));

@@ -1,6 +1,7 @@
 //! The fields of `terrace.yaml`.
 
 use super::expand::{attributes_of, expand, revealed, value_of};
+use super::limits::{LIMITS, limits};
 use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment};
 use crate::variables::Variables;
 use std::path::Path;
@@ -8,6 +9,7 @@ use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::source::SourceId;
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
+use terrace_provider::wrap::Limits;
 use terrace_provider::{Map, Value};
 
 /// The overlay of things on this machine.
@@ -110,6 +112,11 @@ pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnos
     Some(environment)
 }
 
+/// The key of an instance under which its provider stands.
+const TYPE: &str = "type";
+/// The keys of an instance that are no settings of its provider.
+pub(crate) const RESERVED_SETTINGS: [&str; 2] = [TYPE, LIMITS];
+
 /// An instance: named as its provider, or `provider.word`, or with the provider as `type`.
 fn instance(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Instance> {
     let first = entry.key.split_once('.').map_or(entry.key.as_str(), |(first, _)| first);
@@ -118,16 +125,22 @@ fn instance(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Instance
         return None;
     }
     let mut settings = attributes_of(&entry.value);
-    let provider = match settings.shift_remove("type") {
+    let provider = match settings.shift_remove(TYPE) {
         None => first.to_owned(),
         Some(Value::String(provider)) => provider,
         Some(_) => {
-            let node = entry.value.get("type").unwrap_or(&entry.value);
+            let node = entry.value.get(TYPE).unwrap_or(&entry.value);
             diagnostics.push(wrong_type("`type`", "the name of a provider", node));
             return None;
         }
     };
-    Some(Instance { name: entry.key.clone(), provider, settings, node: entry.value.clone(), span: entry.key_span })
+    settings.shift_remove(LIMITS);
+    let limits = match entry.value.get(LIMITS) {
+        Some(node) if !node.is_null() => limits(node, diagnostics),
+        _ => Limits::default(),
+    };
+    let node = entry.value.clone();
+    Some(Instance { name: entry.key.clone(), provider, settings, limits, node, span: entry.key_span })
 }
 
 fn encryption(node: &Node, folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Encryption {

@@ -137,3 +137,62 @@ fn the_nearest_configuration_upwards_holds() {
     std::fs::write(folder.path().join("a").join(FILE_NAME), "").unwrap();
     assert_eq!(find(&deep), Some(folder.path().join("a").join(FILE_NAME)));
 }
+
+fn limits_of(limits: &str) -> (terrace_provider::wrap::Limits, Vec<String>) {
+    let text = format!("environments:\n  local:\n    providers:\n      lake: {{type: sqlite, limits: {limits}}}\n");
+    let variables = Variables::default();
+    let (configuration, _) = Configuration::parse(FILE_NAME, &text, Path::new("/project"), &variables);
+    let (environment, diagnostics) = configuration.environment("local", &variables);
+    let mut instances = environment.unwrap().providers;
+    assert!(!instances[0].settings.contains_key("limits"), "limits are no setting of the provider");
+    (instances.remove(0).limits, told(&diagnostics, &configuration.sources))
+}
+
+#[test]
+fn an_instance_has_limits_and_its_types_have_some_of_their_own() {
+    let (limits, told) = limits_of(
+        "{concurrency: 4, requestsPerSecond: 10, burst: 20, retries: 2, types: {sqlite_table: {concurrency: 2, \
+         requestsPerSecond: 0.5}, sqlite_view: {retries: 0}}}",
+    );
+    assert!(told.is_empty(), "{told:?}");
+    assert_eq!((limits.concurrency, limits.retries), (4, 2));
+    assert_eq!(limits.rate.map(|rate| (rate.period.as_millis(), rate.burst.get())), Some((100, 20)));
+    assert_eq!((limits.concurrency_of("sqlite_table"), limits.concurrency_of("sqlite_view")), (Some(2), None));
+    assert_eq!(limits.types["sqlite_table"].rate.map(|rate| rate.period.as_millis()), Some(2_000));
+    assert_eq!((limits.retries_of("sqlite_table"), limits.retries_of("sqlite_view")), (2, 0));
+    assert_eq!(limits_of("").0, terrace_provider::wrap::Limits::default());
+}
+
+#[test]
+fn limits_that_are_none_are_told_at_their_place() {
+    let told = |limits: &str| limits_of(limits).1;
+    assert_eq!(
+        told("{concurency: 4, types: {sqlite_table: {rate: 1}}}"),
+        [
+            "terrace.yaml:4:75: a type in `limits` has no field `rate` (the fields are `concurrency`, `retries`, `burst` or \
+         `requestsPerSecond`)",
+            "terrace.yaml:4:37: `limits` has no field `concurency` (did you mean `concurrency`?)",
+        ]
+    );
+    let places = |limits: &str| -> Vec<String> {
+        told(limits).iter().map(|line| line.split(" (").next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        places("{concurrency: 0, retries: -1, requestsPerSecond: 0, burst: 1.5}"),
+        [
+            "terrace.yaml:4:50: `concurrency` is no number that works: expected a whole number from 1 to 1024",
+            "terrace.yaml:4:62: `retries` is no number that works: expected a whole number from 0 to 100",
+            "terrace.yaml:4:95: `burst` is no number that works: expected a whole number from 1 to 4294967295",
+            "terrace.yaml:4:85: `requestsPerSecond` is no number that works: expected a number above 0, such as 10 or 0.5",
+        ]
+    );
+    assert_eq!(
+        places("{burst: 4, types: {t: 2, u: {requestsPerSecond: fast}}}"),
+        [
+            "terrace.yaml:4:37: `burst` without `requestsPerSecond` limits nothing",
+            "terrace.yaml:4:58: a type in `limits` is a whole number: expected a map",
+            "terrace.yaml:4:84: `requestsPerSecond` is text: expected a number above 0, such as 10 or 0.5",
+        ]
+    );
+    assert_eq!(places("4"), ["terrace.yaml:4:36: `limits` is a whole number: expected a map"]);
+}

@@ -1,6 +1,6 @@
-//! The command that computes a plan again, as a person would type it: without what is only about its form.
+//! The command that computes a plan again, or looks for drift again, as a person would type it: without what is only about its form.
 
-use crate::args::{Global, PlanArguments};
+use crate::args::{DriftArguments, Global, PlanArguments};
 use crate::settings::Settings;
 use std::collections::BTreeSet;
 
@@ -11,22 +11,8 @@ pub(crate) fn command(
     arguments: &PlanArguments,
     open: &BTreeSet<String>,
 ) -> String {
-    let mut words = vec!["terrace".to_owned(), "plan".to_owned()];
+    let mut words = begun("plan", global, settings);
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
-    let path = |path: &std::path::PathBuf| path.display().to_string();
-    if let Some(folder) = &global.chdir {
-        option("--chdir", &path(folder));
-    }
-    if let Some(file) = &global.config {
-        option("--config", &path(file));
-    }
-    if let Some(state) = &global.state {
-        option("--state", state);
-    }
-    // That of the variable too: who reads the comment may have another.
-    if let Some(environment) = &settings.environment {
-        option("--env", environment);
-    }
     let planning = &arguments.planning;
     for component in &planning.choice.components {
         option("-c", component);
@@ -39,7 +25,7 @@ pub(crate) fn command(
         }
     }
     for file in &planning.choice.variable_files {
-        option("--var-file", &path(file));
+        option("--var-file", &file.display().to_string());
     }
     let flags = [
         ("--destroy", arguments.destroy),
@@ -60,6 +46,40 @@ pub(crate) fn command(
         address => format!("--allow-data-loss={address}"),
     }));
     words.extend(arguments.files.iter().cloned());
+    line(&words)
+}
+
+/// The command that looks for the same drift.
+pub(crate) fn drift_command(global: &Global, settings: &Settings, arguments: &DriftArguments) -> String {
+    let mut words = begun("drift", global, settings);
+    words.extend(arguments.ignore.iter().map(|path| format!("--ignore={path}")));
+    words.extend(arguments.all.then(|| "--all".to_owned()));
+    words.extend(arguments.targets.iter().cloned());
+    line(&words)
+}
+
+/// The command and what decides which state and environment it works in.
+fn begun(command: &str, global: &Global, settings: &Settings) -> Vec<String> {
+    let mut words = vec!["terrace".to_owned(), command.to_owned()];
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    if let Some(folder) = &global.chdir {
+        option("--chdir", &path(folder));
+    }
+    if let Some(file) = &global.config {
+        option("--config", &path(file));
+    }
+    if let Some(state) = &global.state {
+        option("--state", state);
+    }
+    // That of the variable too: who reads the comment may have another.
+    if let Some(environment) = &settings.environment {
+        option("--env", environment);
+    }
+    words
+}
+
+fn line(words: &[String]) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
@@ -75,13 +95,18 @@ mod tests {
 
     fn told(line: &str) -> String {
         let parsed = CommandLine::try_parse_from(line.split_whitespace()).unwrap();
-        let Command::Plan(arguments) = &parsed.command else { panic!("{line}") };
         let folder = tempfile::tempdir().unwrap();
         let settings = {
             let (variables, providers) = (Variables::default(), crate::Providers::built_in());
             Settings::resolve(&parsed.global, &variables, &providers, Some(folder.path()), &Ui::plain()).unwrap()
         };
-        command(&parsed.global, &settings, arguments, &BTreeSet::from(["size".to_owned()]))
+        match &parsed.command {
+            Command::Plan(arguments) => {
+                command(&parsed.global, &settings, arguments, &BTreeSet::from(["size".to_owned()]))
+            }
+            Command::Drift(arguments) => drift_command(&parsed.global, &settings, arguments),
+            _ => panic!("{line}"),
+        }
     }
 
     #[test]
@@ -105,6 +130,15 @@ mod tests {
             "terrace plan --refresh=false --target=a.b '--exclude=a.c[0]' --replace=a.d a.yaml"
         );
         assert_eq!(told("terrace plan --refresh-only a.yaml"), "terrace plan --refresh-only a.yaml");
+    }
+
+    #[test]
+    fn the_command_for_drift_repeats_what_is_looked_at() {
+        assert_eq!(
+            told("terrace drift --env prod --all --ignore tags --format markdown --max-chars 9000"),
+            "terrace drift --env prod --ignore=tags --all"
+        );
+        assert_eq!(told("terrace drift a$.yaml demo@local --json"), "terrace drift 'a$.yaml' demo@local");
     }
 
     #[test]

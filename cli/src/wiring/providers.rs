@@ -1,6 +1,6 @@
 //! The providers of this build, and the instances of them that an environment has.
 
-use crate::configuration::{Environment, Instance};
+use crate::configuration::{Environment, Instance, LIMITS, RESERVED_SETTINGS};
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,8 @@ use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::plan::typecheck;
 use terrace_engine::source::Span;
 use terrace_engine::yaml::Node;
-use terrace_provider::{Attributes, Path, Provider, ProviderSchema, Settings};
+use terrace_provider::wrap::Limits;
+use terrace_provider::{Attributes, Path, Provider, ProviderSchema, Settings, Step};
 use terrace_provider_local::LocalProvider;
 use terrace_provider_sqlite::SqliteProvider;
 
@@ -45,7 +46,8 @@ impl Providers {
     /// Names are how configurations, descriptors and rows speak of providers and types, so each has one meaning.
     ///
     /// # Errors
-    /// When two providers have one name, or two of them one resource type.
+    /// When two providers have one name, or two of them one resource type, or one of them a setting of a name that is
+    /// terrace's own.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let mut providers = BTreeSet::new();
         let mut types: BTreeMap<&str, &str> = BTreeMap::new();
@@ -53,6 +55,10 @@ impl Providers {
             if !providers.insert(schema.name) {
                 return Err(Failure::new(format!("this build has two providers `{}`", schema.name))
                     .hint("give one of them another name where the build puts its providers together"));
+            }
+            if let Some(name) = RESERVED_SETTINGS.into_iter().find(|name| schema.settings.get(name).is_some()) {
+                return Err(Failure::new(format!("the provider `{}` has a setting `{name}`", schema.name))
+                    .hint(format!("give it another name: `{name}` of an instance is terrace's own")));
             }
             for ty in &schema.resources {
                 if let Some(other) = types.insert(ty.name, schema.name) {
@@ -74,13 +80,21 @@ impl fmt::Debug for Providers {
     }
 }
 
-/// The instances of an environment by provider: the configured ones, and those that need no settings.
+/// The instances of an environment.
+pub(super) struct Instances {
+    /// By provider, with their settings.
+    pub(super) settings: Vec<(String, Settings)>,
+    /// How much they may be asked, by the name of the instance.
+    pub(super) limits: BTreeMap<String, Limits>,
+}
+
+/// The instances of an environment: the configured ones, and those that need no settings.
 pub(super) fn instances(
     providers: &Providers,
     environment: &Environment,
     project_folder: &FilePath,
-) -> (Vec<(String, Settings)>, Vec<Diagnostic>) {
-    let (mut instances, mut diagnostics) = (Vec::new(), Vec::new());
+) -> (Instances, Vec<Diagnostic>) {
+    let (mut instances, mut limits, mut diagnostics) = (Vec::new(), BTreeMap::new(), Vec::new());
     let settings = |instance: &str, values| Settings {
         instance: instance.to_owned(),
         environment: environment.name.clone(),
@@ -94,6 +108,8 @@ pub(super) fn instances(
             continue;
         };
         check(configured, schema, &mut diagnostics);
+        check_limits(configured, schema, &mut diagnostics);
+        limits.insert(configured.name.clone(), configured.limits.clone());
         let values = with_defaults(schema, configured.settings.clone());
         instances.push((configured.provider.clone(), settings(&configured.name, values)));
     }
@@ -105,7 +121,21 @@ pub(super) fn instances(
             instances.push((schema.name.to_owned(), settings(schema.name, values)));
         }
     }
-    (instances, diagnostics)
+    (Instances { settings: instances, limits }, diagnostics)
+}
+
+/// Limits are for types that the provider has.
+fn check_limits(configured: &Instance, schema: &ProviderSchema, diagnostics: &mut Vec<Diagnostic>) {
+    let resources = schema.resources.iter().map(|ty| ty.name);
+    let known: BTreeSet<&str> = resources.chain(schema.lookups.iter().map(|lookup| lookup.name)).collect();
+    for name in configured.limits.types.keys().filter(|name| !known.contains(name.as_str())) {
+        let path = Path([LIMITS, "types", name].map(|key| Step::Key(key.to_owned())).to_vec());
+        let hint = did_you_mean(name, known.iter().copied())
+            .unwrap_or_else(|| format!("its types are: {}", known.iter().copied().collect::<Vec<_>>().join(", ")));
+        let message = format!("the provider `{}` has no type `{name}`", schema.name);
+        let place = place_of(&configured.node, &path).unwrap_or(configured.span);
+        diagnostics.push(Diagnostic::error("unknown_type", message).at(place).hint(hint));
+    }
 }
 
 fn unknown_provider(configured: &Instance, providers: &Providers) -> Diagnostic {
@@ -160,7 +190,7 @@ mod tests {
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let (instances, diagnostics) = instances(&Providers::built_in(), &environment.unwrap(), FilePath::new("/p"));
         let name = |(provider, settings): (String, Settings)| format!("{}: {provider}", settings.instance);
-        (instances.into_iter().map(name).collect(), diagnostics)
+        (instances.settings.into_iter().map(name).collect(), diagnostics)
     }
 
     #[test]
@@ -175,6 +205,28 @@ mod tests {
         assert_eq!(Providers::built_in().check(), Ok(()));
         let failure = Providers::built_in().with(LocalProvider::new()).check().unwrap_err();
         assert_eq!(failure.message.as_deref(), Some("this build has two providers `local`"));
+    }
+
+    #[test]
+    fn limits_are_for_types_that_the_provider_has() {
+        let of = |types: &str| {
+            instances_of(&format!("environments: {{local: {{providers: {{local: {{limits: {{types: {types}}}}}}}}}}}"))
+                .1
+        };
+        assert_eq!(of("{local_command: {concurrency: 1}, local_file: {retries: 0}}"), []);
+        let told = of("{local_comand: {concurrency: 1}, snowflake_table: {retries: 1}}");
+        let told: Vec<_> = told.iter().map(|it| (it.message.as_str(), it.hint.as_deref(), it.labels.len())).collect();
+        assert_eq!(
+            told,
+            [
+                ("the provider `local` has no type `local_comand`", Some("did you mean `local_command`?"), 1),
+                (
+                    "the provider `local` has no type `snowflake_table`",
+                    Some("its types are: local_command, local_directory, local_file, local_value"),
+                    1
+                ),
+            ]
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::address::{Address, StackId};
 use crate::event::Event;
 use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
 use crate::store::{Record, StoreError};
-use calls::Calls;
+use calls::{Calls, LaneId};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -71,9 +71,9 @@ enum State {
 /// What a running future comes back with.
 enum Finished {
     /// A provider call ended.
-    Called { step: StepId, outcome: Box<Outcome>, prepared: Box<Prepared> },
+    Called { step: StepId, lane: LaneId, outcome: Box<Outcome>, prepared: Box<Prepared> },
     /// The intent of a step could not be written: it was not called.
-    NotCalled { step: StepId, instance: String, error: StoreError },
+    NotCalled { step: StepId, lane: LaneId, error: StoreError },
     /// A lookup was answered.
     LookedUp { step: StepId, found: Box<LookedUp> },
     /// What a step left behind is durable (or is not).
@@ -247,19 +247,19 @@ impl<'a> Run<'a> {
     }
 
     /// Prepares as many calls as there are free slots; their intents join the records.
-    async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<(StepId, Prepared)> {
+    async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<(StepId, LaneId, Prepared)> {
         let mut starting = Vec::new();
         while self.may_start() {
-            let Some((step, instance)) = self.calls.start() else { break };
+            let Some((step, lane)) = self.calls.start() else { break };
             let prepared = match self.prepare(step).await {
                 Some(Ok(prepared)) => prepared,
                 Some(Err(failed)) => {
-                    self.calls.end(instance);
+                    self.calls.end(lane);
                     self.fail(step, *failed, true);
                     continue;
                 }
                 None => {
-                    self.calls.end(instance);
+                    self.calls.end(lane);
                     continue;
                 }
             };
@@ -267,11 +267,11 @@ impl<'a> Run<'a> {
                 Some(intent) => {
                     records.push(Record::Intent(Box::new(intent.clone())));
                     self.set(step, State::Running);
-                    starting.push((step, prepared));
+                    starting.push((step, lane, prepared));
                 }
                 // What was to be a call turned out to change nothing remote.
                 None => {
-                    self.calls.end(instance);
+                    self.calls.end(lane);
                     self.record(step, prepared, records).await;
                 }
             }
@@ -280,8 +280,11 @@ impl<'a> Run<'a> {
     }
 
     fn queue_call(&mut self, step: StepId, change: &'a Change) {
-        let most = self.applier.registry.max_concurrency(&change.provider);
-        self.calls.push(step, &change.provider, most);
+        let limits = self.applier.registry.limits(&change.provider);
+        let most = limits.map_or(1, |limits| limits.concurrency);
+        let of_type = limits.and_then(|limits| limits.concurrency_of(&change.address.ty));
+        let of_type = of_type.map(|most| (change.address.ty.as_str(), most));
+        self.calls.push(step, (&change.provider, most), of_type);
     }
 
     async fn prepare(&self, step: StepId) -> Option<Result<Prepared, Box<Failed>>> {
@@ -301,8 +304,8 @@ impl<'a> Run<'a> {
     }
 
     /// Calls the providers of prepared steps once their intents are durable.
-    fn launch(&mut self, starting: Vec<(StepId, Prepared)>, ack: &Ack) {
-        for (step, prepared) in starting {
+    fn launch(&mut self, starting: Vec<(StepId, LaneId, Prepared)>, ack: &Ack) {
+        for (step, lane, prepared) in starting {
             let ack = ack.clone();
             let applier = self.applier;
             let held = self.held;
@@ -318,7 +321,7 @@ impl<'a> Run<'a> {
             self.futures.push(Box::pin(async move {
                 // The intent may have waited for long: a lease that ended meanwhile gives no right to call.
                 if let Err(error) = ack.await.and_then(|()| held.check()) {
-                    return Finished::NotCalled { step, instance: prepared.change.provider, error };
+                    return Finished::NotCalled { step, lane, error };
                 }
                 applier.events.take(Event::StepStarted {
                     stack: prepared.stack.clone(),
@@ -326,19 +329,19 @@ impl<'a> Run<'a> {
                     action: prepared.change.action,
                 });
                 let outcome = execute::call(applier, &prepared, operation, step_number(step), progress).await;
-                Finished::Called { step, outcome: Box::new(outcome), prepared: Box::new(prepared) }
+                Finished::Called { step, lane, outcome: Box::new(outcome), prepared: Box::new(prepared) }
             }));
         }
     }
 
     fn take(&mut self, finished: Finished) {
         match finished {
-            Finished::Called { step, outcome, prepared } => {
-                self.calls.end(&prepared.change.provider);
+            Finished::Called { step, lane, outcome, prepared } => {
+                self.calls.end(lane);
                 self.outcome(step, *outcome, &prepared);
             }
-            Finished::NotCalled { step, instance, error } => {
-                self.calls.end(&instance);
+            Finished::NotCalled { step, lane, error } => {
+                self.calls.end(lane);
                 self.break_step(step, error.to_string());
                 self.store_error.get_or_insert(error);
             }

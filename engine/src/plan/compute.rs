@@ -338,13 +338,14 @@ impl Planner<'_> {
         mode: Mode,
         mut stacks: Vec<StackPlan>,
         reads: Vec<Read>,
-        origin: Origin,
+        mut origin: Origin,
         mut diagnostics: Vec<Diagnostic>,
     ) -> Result<Computed, PlanFailure> {
         // What has nothing to do stands on all that was read.
         let has_changes = Plan::is_any_changed(mode, &stacks);
         let reads = if has_changes { reads::needed(&stacks, reads) } else { reads };
         stacks.iter_mut().filter(|_| has_changes).for_each(reads::needed_outputs);
+        origin.providers = self.provider_versions(&stacks);
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         remove_repeated(&mut diagnostics);
@@ -369,6 +370,22 @@ impl Planner<'_> {
             notes: diagnostics.iter().map(|diagnostic| Note::of(diagnostic, self.sources)).collect(),
         };
         Ok(Computed { plan, diagnostics })
+    }
+
+    /// What the providers were that planned: others may mean something else by the same plan.
+    fn provider_versions(&self, stacks: &[StackPlan]) -> BTreeMap<String, String> {
+        let mut versions = BTreeMap::new();
+        for stack in stacks {
+            let changes = stack.changes.iter().map(|change| change.provider.as_str());
+            for instance in changes.chain(stack.lookups.iter().map(|lookup| lookup.provider.as_str())) {
+                if !versions.contains_key(instance)
+                    && let Some(schema) = self.registry.instance(instance)
+                {
+                    versions.insert(instance.to_owned(), schema.name_and_version());
+                }
+            }
+        }
+        versions
     }
 
     /// The rows of components that are left alone and that chosen ones depend on: their outputs are made of them.

@@ -16,12 +16,13 @@ use crate::recover::{Finding, in_present_form, look_into};
 use crate::store::{Read, RowStatus, Selection};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
+use std::time::Duration;
+use terrace_provider::provider::READS_AT_ONCE;
+use terrace_provider::wrap::Limits;
 use terrace_provider::{ErrorKind, Observed, Path, ProviderError, Recorded, ResourceType, Session};
 
 /// How many objects one batch reads: a provider that hangs costs the patience for as many, not for a whole stack.
 const CHUNK: usize = 256;
-/// How many of them a provider without batches reads at once.
-const AT_ONCE: usize = 16;
 
 /// The recorded part of a stack.
 #[derive(Default)]
@@ -200,11 +201,12 @@ async fn refresh(planner: &Planner<'_>, stack: &StackId, loaded: &mut Loaded, di
         }
     }
     let reads = batches.iter().map(|((instance, ty), keys)| {
+        let beside = batches.iter().filter(|((other, _), _)| other == instance).map(|(_, keys)| keys.len()).sum();
         let priors: Vec<Recorded> = keys
             .iter()
             .filter_map(|key| Some(record::recorded(stack, &key.0, &loaded.row(key)?.opened.prior)))
             .collect();
-        read_batch(planner, instance, ty, priors)
+        read_batch(planner, instance, ty, priors, beside)
     });
     let answers = join_all(reads).await;
     for (((_, ty), keys), answers) in batches.iter().zip(answers) {
@@ -224,13 +226,15 @@ async fn read_batch(
     instance: &str,
     ty: &str,
     priors: Vec<Recorded>,
+    beside: usize,
 ) -> Vec<Result<Option<Observed>, ProviderError>> {
     let Some((_, ty)) = planner.registry.resource_type(ty) else { return Vec::new() };
+    let limits = planner.registry.limits(instance);
     match planner.registry.session(instance).await {
         Ok(session) => {
             let mut answers = Vec::with_capacity(priors.len());
             for priors in priors.chunks(CHUNK) {
-                answers.extend(read_chunk(&*session, ty, priors).await);
+                answers.extend(read_chunk(&*session, ty, priors, patience(limits, ty, priors.len(), beside)).await);
             }
             answers
         }
@@ -242,14 +246,25 @@ fn all_failed(priors: &[Recorded], error: &ProviderError) -> Vec<Result<Option<O
     priors.iter().map(|_| Err(error.clone())).collect()
 }
 
-/// Reads some objects of one type, no longer than reading them one after the other in [`AT_ONCE`] rows would take.
+/// How long so many objects may take to be read: as long as so many at once as may be, and as their limits make them
+/// wait, with those that are read `beside` them.
+fn patience(limits: Option<&Limits>, ty: &ResourceType, count: usize, beside: usize) -> Duration {
+    let of_type = limits.and_then(|limits| limits.concurrency_of(ty.name)).unwrap_or(READS_AT_ONCE);
+    let at_once = limits.map_or(READS_AT_ONCE, |limits| limits.concurrency).min(of_type).clamp(1, READS_AT_ONCE);
+    // With fewer slots than one type could use, types wait for each other.
+    let count = if at_once < READS_AT_ONCE { count.max(beside) } else { count };
+    let rounds = u32::try_from(count.div_ceil(at_once)).unwrap_or(u32::MAX);
+    let pause = limits.map(|limits| limits.pace(ty.name, beside)).unwrap_or_default();
+    ty.timeouts.read.saturating_mul(rounds).saturating_add(pause)
+}
+
+/// Reads some objects of one type, in that time.
 async fn read_chunk(
     session: &dyn Session,
     ty: &ResourceType,
     priors: &[Recorded],
+    timeout: Duration,
 ) -> Vec<Result<Option<Observed>, ProviderError>> {
-    let rounds = u32::try_from(priors.len().div_ceil(AT_ONCE)).unwrap_or(u32::MAX);
-    let timeout = ty.timeouts.read.saturating_mul(rounds);
     match tokio::time::timeout(timeout, session.read_many(ty, priors)).await {
         Ok(answers) if answers.len() == priors.len() => answers,
         Ok(answers) => {

@@ -79,9 +79,9 @@ fn drifted(prior: &Prior, after: Option<&Attributes>, style: Style) -> Vec<Line>
     if writing.lines.is_empty() { Vec::new() } else { std::iter::once(title).chain(writing.lines).collect() }
 }
 
-/// How two sets of attributes differ, folded.
-pub(crate) fn between(before: &Attributes, after: &Attributes) -> Vec<Line> {
-    let mut writing = Writing::new(Style::COMPACT, &[]);
+/// How two sets of attributes differ.
+pub(crate) fn between(before: &Attributes, after: &Attributes, style: Style) -> Vec<Line> {
+    let mut writing = Writing::new(style, &[]);
     writing.is_counting = false;
     let (before, after) = marks::together(before, after);
     writing.maps(&before, &after, &Path::default(), 0);

@@ -1,6 +1,7 @@
 //! Drift for people and for tools.
 
-use super::attributes::between;
+use super::attributes::{Style, between};
+use super::line::{Line, Mark};
 use super::text::{counted, visible};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
 use crate::action::Action;
@@ -13,11 +14,14 @@ use terrace_provider::{Attributes, Step, Value};
 /// How much of a value is shown.
 const LIMITS: Limits = Limits { items: 6, characters: 80 };
 
+/// What is said when there is none.
+pub(super) const NO_DRIFT: &str = "No drift. What is there is as recorded.\n";
+
 /// Drift for a person at a terminal. Ends with a line break.
 #[must_use]
 pub fn human(items: &[DriftItem]) -> String {
     if items.is_empty() {
-        return "No drift. What is there is as recorded.\n".to_owned();
+        return NO_DRIFT.to_owned();
     }
     let mut text = String::new();
     let mut stack: Option<&StackId> = None;
@@ -30,20 +34,30 @@ pub fn human(items: &[DriftItem]) -> String {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "stack {}  (recorded → found)\n", visible(&item.stack.to_string()));
         }
-        let sign = match item.kind {
-            DriftKind::Changed => Action::Update.sign(),
-            DriftKind::Deleted => Action::Delete.sign(),
-            DriftKind::Recreated => Action::Replace.sign(),
-        };
-        let _ = writeln!(text, "  {sign} {}   {}", visible(&item.address.to_string()), item.kind.word());
-        for line in differences(item) {
-            let _ = writeln!(text, "      {line}");
+        let _ = writeln!(text, "  {} {}   {}", sign(item.kind), visible(&item.address.to_string()), item.kind.word());
+        for line in lines(item, Style::COMPACT) {
+            let indent = " ".repeat(4 * line.depth);
+            let sign = line.mark.sign().map(|sign| format!("{sign} ")).unwrap_or_default();
+            let _ = writeln!(text, "      {indent}{sign}{}", line.text);
         }
     }
-    let count = items.len();
-    let verb = if count == 1 { "differs" } else { "differ" };
-    let _ = writeln!(text, "\nDrift: {} {verb} from what is recorded.", counted(count, "resources"));
+    let _ = writeln!(text, "\n{}", verdict(items.len()));
     text
+}
+
+/// How many resources differ.
+pub(super) fn verdict(count: usize) -> String {
+    let verb = if count == 1 { "differs" } else { "differ" };
+    format!("Drift: {} {verb} from what is recorded.", counted(count, "resources"))
+}
+
+/// The sign of what happened.
+pub(super) const fn sign(kind: DriftKind) -> &'static str {
+    match kind {
+        DriftKind::Changed => Action::Update.sign(),
+        DriftKind::Deleted => Action::Delete.sign(),
+        DriftKind::Recreated => Action::Replace.sign(),
+    }
 }
 
 /// Drift for tools: `{"drifted": [{stack, address, kind, attributes: [{path, recorded, observed}]}]}`. A sensitive
@@ -79,8 +93,8 @@ pub fn json(items: &[DriftItem]) -> serde_json::Value {
 
 /// The lines below a resource. Whole attributes are compared as in a plan, recorded against found; what is sensitive,
 /// or a path inside an attribute, is told in one line.
-fn differences(item: &DriftItem) -> Vec<String> {
-    let mut lines = Vec::new();
+pub(super) fn lines(item: &DriftItem, style: Style) -> Vec<Line> {
+    let mut told = Vec::new();
     let (mut recorded, mut observed) = (Attributes::new(), Attributes::new());
     for attribute in &item.attributes {
         match attribute.path.0.as_slice() {
@@ -88,17 +102,15 @@ fn differences(item: &DriftItem) -> Vec<String> {
                 recorded.insert(name.clone(), attribute.recorded.clone().unwrap_or_default());
                 observed.insert(name.clone(), attribute.observed.clone().unwrap_or_default());
             }
-            _ => lines.push(format!("{}: {}", visible(&attribute.path.to_string()), difference(attribute))),
+            _ => {
+                let text = format!("{}: {}", visible(&attribute.path.to_string()), difference(attribute));
+                told.push(Line::new(0, Mark::Plain, text));
+            }
         }
     }
-    let compared = between(&recorded, &observed).into_iter().map(|line| {
-        let indent = " ".repeat(4 * line.depth);
-        match line.mark.sign() {
-            Some(sign) => format!("{indent}{sign} {}", line.text),
-            None => format!("{indent}{}", line.text),
-        }
-    });
-    compared.chain(lines).collect()
+    let mut lines = between(&recorded, &observed, style);
+    lines.append(&mut told);
+    lines
 }
 
 fn difference(attribute: &DriftedAttribute) -> String {

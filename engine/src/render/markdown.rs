@@ -1,4 +1,4 @@
-//! A plan as the comment on a pull request.
+//! A plan as the comment on a pull request, and drift as that of a scheduled job.
 //!
 //! Verdict and counts come first, then what destroys, never folded; then one fold per component, the digest, and how
 //! to see the rest. A comment has a budget: what does not fit is dropped in a fixed order (unchanged lines around
@@ -8,12 +8,17 @@
 mod attention;
 mod budget;
 mod deferred;
+mod drift;
 mod escape;
+mod fitting;
 mod folds;
+
+pub use drift::{Drift, drift};
 
 use super::totals::{details, is_listed, totals, verdict};
 use crate::action::Action;
-use crate::plan::{Change, Plan};
+use crate::address::StackId;
+use crate::plan::{Change, Note, Plan};
 use budget::{Budget, Page};
 use escape::{code, marker, prose};
 use std::collections::BTreeMap;
@@ -52,7 +57,7 @@ pub fn plan(plan: &Plan, options: &Markdown<'_>) -> String {
     let tail = tail(options);
     let mut page = Page::new(budget.without(&tail));
     head(plan, &mut page, budget);
-    notes(plan, &mut page, budget);
+    notes(&plan.notes, &mut page, budget);
     attention::section(plan, &mut page, budget);
     deferred::section(plan, &mut page, budget);
     folds::section(plan, &mut page);
@@ -66,12 +71,8 @@ const LONGEST: usize = 300;
 
 fn head(plan: &Plan, page: &mut Page, budget: Budget) {
     // Each stack has a marker of its own, so that whatever updates the comment finds it by any of them.
-    page.fill(budget.part(10), plan.stacks.iter().map(|stack| marker(&stack.stack)), |_| String::new());
-    let mut names: Vec<String> = plan.stacks.iter().take(3).map(|stack| code(&stack.stack.to_string(), 120)).collect();
-    if plan.stacks.len() > names.len() {
-        names.push(format!("{} more", plan.stacks.len() - names.len()));
-    }
-    page.push(&format!("### terrace plan: {}\n\n", names.join(", ")));
+    page.fill(budget.part(10), plan.stacks.iter().map(|stack| marker("plan", &stack.stack)), |_| String::new());
+    page.push(&format!("### terrace plan: {}\n\n", named(plan.stacks.iter().map(|stack| &stack.stack))));
     page.push(&format!("{}\n", verdict(plan)));
     if let Some(details) = details(&totals(plan)) {
         page.push(&format!("({details})\n"));
@@ -84,6 +85,16 @@ fn head(plan: &Plan, page: &mut Page, budget: Budget) {
     }
     page.push("\n");
     table(plan, page, budget);
+}
+
+/// The first of the stacks by name, and how many more there are.
+fn named<'a>(stacks: impl ExactSizeIterator<Item = &'a StackId>) -> String {
+    let total = stacks.len();
+    let mut names: Vec<String> = stacks.take(3).map(|stack| code(&stack.to_string(), 120)).collect();
+    if total > names.len() {
+        names.push(format!("{} more", total - names.len()));
+    }
+    names.join(", ")
 }
 
 /// What is told of one component in the table.
@@ -155,11 +166,11 @@ fn table(plan: &Plan, page: &mut Page, budget: Budget) {
 }
 
 /// Errors and warnings: who reads the comment does not see the terminal.
-fn notes(plan: &Plan, page: &mut Page, budget: Budget) {
+fn notes(notes: &[Note], page: &mut Page, budget: Budget) {
     let told: Vec<String> = [(Severity::Error, "error"), (Severity::Warning, "warning")]
         .into_iter()
         .flat_map(|(severity, word)| {
-            plan.notes.iter().filter(move |note| note.severity == severity).map(move |note| {
+            notes.iter().filter(move |note| note.severity == severity).map(move |note| {
                 let place = note.place.as_ref().map(|place| format!(" at {}", code(&place.to_string(), 120)));
                 let hint = note.hint.as_ref().map(|hint| format!("; hint: {}", prose(hint, LONGEST)));
                 format!(

@@ -55,6 +55,8 @@ pub struct Remote {
     pub faults: BTreeMap<String, Fault>,
     /// What lookups see instead of an object, by key.
     pub seen: BTreeMap<String, Attributes>,
+    /// The version of the provider; `1.0.0` when nothing is said.
+    pub provider_version: Option<&'static str>,
     /// The schema version of things; 0 stands for 1.
     pub version: u32,
     /// What is said of planned things before anything is done, by key.
@@ -93,6 +95,7 @@ impl World {
                 Attribute::new("echo", AttributeType::Any, "Repeats `val`.").computed(),
             ])
         };
+        let provider_version = remote.lock().unwrap().provider_version.unwrap_or("1.0.0");
         let version = remote.lock().unwrap().version.max(1);
         let thing = ResourceType {
             settle: Duration::ZERO,
@@ -115,7 +118,7 @@ impl World {
         };
         let schema = ProviderSchema {
             name: "world",
-            version: "1.0.0",
+            version: provider_version,
             doc: "A world for tests.",
             resources: vec![thing, data, slow, note],
             lookups: vec![Lookup {

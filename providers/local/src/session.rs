@@ -7,8 +7,8 @@ use crate::resources::file::Files;
 use crate::resources::{command, directory, file, value};
 use async_trait::async_trait;
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError,
-    Recorded, ResourceType, Session, Settings,
+    Attempt, Attributes, Batch, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange,
+    ProviderError, Recorded, ResourceType, Session, Settings,
 };
 
 /// An instance of the `local` provider, bound to one project folder.
@@ -51,11 +51,8 @@ impl Session for LocalSession {
         self.of(ty)?.read(ty, prior).await
     }
 
-    async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
-        match self.of(ty) {
-            Ok(session) => session.read_many(ty, priors).await,
-            Err(error) => priors.iter().map(|_| Err(error.clone())).collect(),
-        }
+    fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
+        self.of(ty).ok()?.read_batch(ty, priors)
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,12 @@ pub trait Provider: Send + Sync {
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError>;
 }
 
+/// The answers of [`Session::read_batch`], once they are there.
+pub type Batch<'a> = Pin<Box<dyn Future<Output = Vec<Result<Option<Observed>, ProviderError>>> + Send + 'a>>;
+
+/// How many objects [`Session::read_many`] reads at once where there are no batches.
+pub const READS_AT_ONCE: usize = 16;
+
 /// One configured instance of a provider.
 ///
 /// Reading calls (`read`, `find`, `import`, `lookup`, `validate_remote`, `plan`, `count_data`) change nothing.
@@ -32,10 +39,20 @@ pub trait Session: Send + Sync {
     /// Reads one object as it is now; `None` when it is gone.
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError>;
 
-    /// Reads many objects of one type; the answers are in the order of the questions.
+    /// Reads many objects of one type by one call, where the technology can; the answers are in the order of the
+    /// questions. `None` where each object is read on its own. Nothing is asked before the answer is awaited.
+    fn read_batch<'a>(&'a self, _ty: &'a ResourceType, _priors: &'a [Recorded]) -> Option<Batch<'a>> {
+        None
+    }
+
+    /// Reads many objects of one type; the answers are in the order of the questions. Providers implement
+    /// [`Session::read_batch`] instead.
     async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
+        if let Some(batch) = self.read_batch(ty, priors) {
+            return batch.await;
+        }
         let reads: Vec<_> = priors.iter().map(|prior| self.read(ty, prior)).collect();
-        futures_util::stream::iter(reads).buffered(16).collect().await
+        futures_util::stream::iter(reads).buffered(READS_AT_ONCE).collect().await
     }
 
     /// Decides what a proposed change would do. The default works from the schema. Of a change without a prior object it

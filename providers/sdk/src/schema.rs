@@ -45,6 +45,12 @@ pub struct Principal {
 }
 
 impl ProviderSchema {
+    /// Which provider this is, as plans name it: `sqlite 0.1.0`.
+    #[must_use]
+    pub fn name_and_version(&self) -> String {
+        format!("{} {}", self.name, self.version)
+    }
+
     /// The resource type of that name.
     #[must_use]
     pub fn resource(&self, name: &str) -> Option<&ResourceType> {

@@ -1,40 +1,28 @@
-//! What every session gets around it: a limit on concurrent calls, retries of temporary errors, trace lines, and texts
-//! that repeat nothing sensitive.
+//! What every session gets around it: limits on concurrent calls and on calls in a time, retries of temporary errors,
+//! trace lines, and texts that repeat nothing sensitive.
 //!
 //! Providers hold none of this themselves.
 
+mod gate;
+mod limits;
 mod redacting;
 
+pub use limits::{Limits, Rate, TypeLimits};
+
 use crate::plan::{PlannedChange, ProposedChange};
-use crate::provider::Planned;
+use crate::provider::{Planned, READS_AT_ONCE};
 use crate::{
-    Attempt, Attributes, Call, DataAmount, Finding, Found, Observed, Provider, ProviderError, Recorded, ResourceType,
-    Session, Settings,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Observed, Provider, ProviderError, Recorded,
+    ResourceType, Session, Settings,
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
+use futures_util::StreamExt;
+use gate::{Gates, Permit};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
-
-/// How calls to one instance are limited and retried.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Calls at once.
-    pub max_concurrency: usize,
-    /// Attempts after the first that a temporary error gets.
-    pub retries: usize,
-    /// The first pause between attempts; it doubles, with jitter.
-    pub first_pause: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_concurrency: 16, retries: 5, first_pause: Duration::from_millis(200) }
-    }
-}
 
 /// Opens an instance: a session within its limits, whose texts repeat nothing sensitive.
 ///
@@ -48,17 +36,43 @@ pub async fn guarded(
     // Innermost, so that trace lines hold what everybody may read.
     let session = redacting::redacting(provider, settings).await?;
     let instance = settings.instance.clone();
-    Ok(Arc::new(Guarded { instance, session, slots: Semaphore::new(limits.max_concurrency), limits }))
+    Ok(Arc::new(Guarded { instance, session, gates: Gates::new(&limits), limits }))
 }
 
 struct Guarded {
     instance: String,
     session: Arc<dyn Session>,
-    slots: Semaphore,
+    gates: Gates,
     limits: Limits,
 }
 
 impl Guarded {
+    /// Waits until a call may begin. One that changes something waits only as long as it would not be cut off in the
+    /// middle, and not when the user stops.
+    async fn enter(&self, ty: &str, change: Option<&Call>, began: Instant) -> Result<Permit<'_>, ProviderError> {
+        let Some(call) = change else { return self.gates.enter(ty).await };
+        let last = began.checked_add(patience(call));
+        // A time beyond all clocks is no limit.
+        let too_late = async {
+            match last {
+                Some(last) => tokio::time::sleep_until(last).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            permit = self.gates.enter(ty) => permit,
+            () = too_late => {
+                let message = format!("the limits of `{}` let it not begin within {} s", self.instance, patience(call).as_secs());
+                Err(ProviderError::new(ErrorKind::Throttled { retry_after: None }, message)
+                    .solution("allow more with `limits` of the instance, or give the resource longer `timeouts`"))
+            }
+            () = call.cancel.cancelled() => {
+                Err(ProviderError::new(ErrorKind::Transient, "it was stopped before it began"))
+            }
+        }
+    }
+
     /// Runs a call, again while its error is temporary and there is time. A pause between attempts holds no slot.
     async fn call<T, F, Fut>(
         &self,
@@ -71,8 +85,9 @@ impl Guarded {
         F: Fn() -> Fut + Send + Sync,
         Fut: Future<Output = Result<T, ProviderError>> + Send,
     {
+        let began = Instant::now();
         let attempt = || async {
-            let _slot = self.slots.acquire().await.map_err(|_| ProviderError::bug("the session was closed"))?;
+            let _permit = self.enter(ty, change, began).await?;
             tracing::trace!(instance = %self.instance, ty, what, "call");
             let result = call().await;
             if let Err(error) = &result {
@@ -83,24 +98,28 @@ impl Guarded {
         let backoff = ExponentialBuilder::default()
             .with_min_delay(self.limits.first_pause)
             .with_max_delay(Duration::from_secs(30))
-            .with_max_times(self.limits.retries)
+            .with_max_times(self.limits.retries_of(ty))
             .with_jitter();
-        let began = Instant::now();
         attempt
             .retry(backoff)
             // Once the user stops, nothing new begins: not another attempt either.
             .when(|error| error.kind.is_temporary() && !change.is_some_and(|call| call.cancel.is_cancelled()))
             .adjust(|error, pause| {
                 let pause = match &error.kind {
-                    crate::ErrorKind::Throttled { retry_after: Some(wanted) } => pause?.max(*wanted),
+                    ErrorKind::Throttled { retry_after: Some(wanted) } => pause?.max(*wanted),
                     _ => pause?,
                 };
                 // The last error says more than that the time is over.
-                let is_over = change.is_some_and(|call| began.elapsed().saturating_add(pause) >= call.timeout);
+                let is_over = change.is_some_and(|call| began.elapsed().saturating_add(pause) >= patience(call));
                 (!is_over).then_some(pause)
             })
             .await
     }
+}
+
+/// How long a call may wait before it begins: one that begins at the end of its time would be cut off in the middle.
+fn patience(call: &Call) -> Duration {
+    call.timeout - call.timeout / 10
 }
 
 #[async_trait]
@@ -110,12 +129,17 @@ impl Session for Guarded {
     }
 
     async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
-        let Ok(slot) = self.slots.acquire().await else {
-            return priors.iter().map(|_| Err(ProviderError::bug("the session was closed"))).collect();
+        let Some(batch) = self.session.read_batch(ty, priors) else {
+            let reads: Vec<_> = priors.iter().map(|prior| self.read(ty, prior)).collect();
+            return futures_util::stream::iter(reads).buffered(READS_AT_ONCE).collect().await;
+        };
+        let permit = match self.gates.enter(ty.name).await {
+            Ok(permit) => permit,
+            Err(error) => return priors.iter().map(|_| Err(error.clone())).collect(),
         };
         tracing::trace!(instance = %self.instance, ty = ty.name, what = "read", count = priors.len(), "call");
-        let mut answers = self.session.read_many(ty, priors).await;
-        drop(slot);
+        let mut answers = batch.await;
+        drop(permit);
         if answers.len() != priors.len() {
             let fault = format!("{} answers to {} questions about `{}`", answers.len(), priors.len(), ty.name);
             return priors.iter().map(|_| Err(ProviderError::bug(fault.clone()))).collect();
@@ -164,7 +188,10 @@ impl Session for Guarded {
     }
 
     async fn validate_remote(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
-        self.session.validate_remote(ty, planned).await
+        match self.gates.enter(ty.name).await {
+            Ok(_permit) => self.session.validate_remote(ty, planned).await,
+            Err(_) => Vec::new(),
+        }
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
@@ -175,3 +202,6 @@ impl Session for Guarded {
         self.call("count_data", ty.name, None, || self.session.count_data(ty, prior)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

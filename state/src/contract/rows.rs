@@ -20,6 +20,14 @@ pub async fn a_put_row_is_read_back_whole(fixture: Fixture) {
     assert_eq!(read, Row { generation: 1, operation, updated_at: read.updated_at, ..written });
 }
 
+/// What an older terrace wrote says nothing of the provider's version; a step that is open does, too.
+pub async fn a_row_need_not_say_which_version_of_its_provider_wrote_it(fixture: Fixture) {
+    let older = Row { provider_version: None, ..row("local_value.a") };
+    fixture.write(vec![put(older, 0), put(row("local_value.b"), 0)]).await.unwrap();
+    assert_eq!(fixture.row("local_value.a").await.unwrap().provider_version, None);
+    assert_eq!(fixture.row("local_value.b").await.unwrap().provider_version.as_deref(), Some("1.2.3"));
+}
+
 /// Each put is a version of its own.
 pub async fn an_update_raises_the_generation(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();

@@ -122,8 +122,10 @@ impl Commit<'_> {
         }
         let sql = "INSERT INTO intent (operation, step, stack, component, address, deposed, action, lease,
                                        prior_generation, deposes, timeout, settle, started_at, status, provider,
-                                       schema_version, identity, attributes, private, dependencies, lifecycle)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+                                       provider_version, schema_version, identity, attributes, private, dependencies,
+                                       lifecycle)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                           ?22)";
         self.transaction.prepare_cached(sql)?.execute(params![
             operation,
             intent.step,
@@ -140,6 +142,7 @@ impl Commit<'_> {
             now,
             columns::word(&row.status)?,
             row.provider,
+            row.provider_version,
             row.schema_version,
             row.identity,
             row.attributes,

@@ -21,6 +21,8 @@ macro_rules! content_columns {
             $table,
             ".provider, ",
             $table,
+            ".provider_version, ",
+            $table,
             ".schema_version, ",
             $table,
             ".identity, ",
@@ -121,6 +123,7 @@ fn current(columns: &mut Columns<'_>, stack: &StackId) -> rusqlite::Result<Row> 
 pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> rusqlite::Result<()> {
     row.status = columns.word()?;
     row.provider = columns.take()?;
+    row.provider_version = columns.take()?;
     row.schema_version = columns.count()?;
     row.identity = columns.take()?;
     row.attributes = columns.take()?;
@@ -327,6 +330,7 @@ pub(super) fn blank() -> Row {
         status: terrace_engine::store::RowStatus::Ready,
         generation: 0,
         provider: String::new(),
+        provider_version: None,
         schema_version: 0,
         identity: String::new(),
         attributes: String::new(),

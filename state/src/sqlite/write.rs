@@ -294,8 +294,9 @@ impl Writer<'_> {
     fn insert(&self, name: &Name<'_>, row: &Row) -> Result<(), Failure> {
         let generation = self.next_generation(name)?;
         let sql = "INSERT INTO version (stack, address, deposed, generation, written_at, operation, status, provider,
-                                        schema_version, identity, attributes, private, dependencies, lifecycle)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                                        provider_version, schema_version, identity, attributes, private, dependencies,
+                                        lifecycle)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
         self.transaction.prepare_cached(sql)?.execute(params![
             name.number,
             name.text,
@@ -305,6 +306,7 @@ impl Writer<'_> {
             self.operation.as_bytes(),
             columns::word(&row.status)?,
             row.provider,
+            row.provider_version,
             row.schema_version,
             row.identity,
             row.attributes,

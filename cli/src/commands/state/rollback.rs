@@ -83,6 +83,7 @@ fn asked(arguments: &RollbackArguments) -> ApplyArguments {
             ..PlanningArguments::default()
         },
         auto_approve: arguments.auto_approve,
+        plan_digest: None,
         parallelism: arguments.parallelism,
         format: arguments.format,
         detail: arguments.detail,

@@ -195,7 +195,8 @@ fn to_json(row: &Row) -> Result<Json, Failure> {
     let (attributes, sensitive) = redacted(&open_attributes(&row.attributes, &Blind)?, None);
     let (identity, _) = redacted(&open_attributes(&row.identity, &Blind)?, None);
     Ok(json!({
-        "address": row.address, "type": row.address.ty, "provider": row.provider, "status": row.status,
+        "address": row.address, "type": row.address.ty, "provider": row.provider,
+        "provider_version": row.provider_version, "status": row.status,
         "generation": row.generation, "deposed": row.deposed, "identity": identity, "attributes": attributes,
         "sensitive": sensitive, "dependencies": row.dependencies, "updated_at": row.updated_at,
     }))
@@ -215,7 +216,8 @@ fn text(row: &Row) -> Result<String, Failure> {
     if !dependencies.is_empty() {
         add("# after", &dependencies.join(", "));
     }
-    add("# provider", &row.provider);
+    let version = row.provider_version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+    add("# provider", &format!("{}{version}", row.provider));
     add("# generation", &format!("{}, {}, by operation {}", row.generation, row.updated_at, row.operation));
     Ok(text)
 }

@@ -215,12 +215,14 @@ pub(super) fn row(
         (None, Some(prior)) => &prior.dependencies,
         _ => &change.depends_on,
     };
+    let version = applier.registry.resource_type(ty.name).map(|(schema, _)| schema.version);
     let row = record::seal(
         &NewRow {
             stack: stack.clone(),
             address: &change.address,
             status,
             provider: &change.provider,
+            provider_version: version.unwrap_or_default(),
             schema_version: ty.schema_version,
             identity,
             attributes,

@@ -1,5 +1,6 @@
-//! Calls that are ready, and who may go next: so many at once as the user allows, and of each provider instance so many
-//! as it takes. A call that waits for its instance keeps no other from going, and its time does not run.
+//! Calls that are ready, and who may go next: so many at once as the user allows, and of each provider instance, and of
+//! each of its types that has a limit, so many as it takes. A call that waits for its turn keeps no other from going,
+//! and its time does not run.
 
 use crate::apply::steps::StepId;
 use std::collections::{HashMap, VecDeque};
@@ -7,13 +8,28 @@ use std::collections::{HashMap, VecDeque};
 /// The queue of calls, and the number of those that run.
 pub(super) struct Calls<'a> {
     instances: HashMap<&'a str, Instance>,
-    /// The instances that have a call waiting and a slot free, in turn.
-    ready: VecDeque<&'a str>,
+    lanes: Vec<Lane<'a>>,
+    /// The lanes that have a call waiting and a slot free, in turn.
+    ready: VecDeque<LaneId>,
     running: usize,
     most: usize,
 }
 
+/// Where a call waited: what is told when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LaneId(usize);
+
 struct Instance {
+    running: usize,
+    most: usize,
+    /// The lane of its types without a limit, and those of types with one; whose turn it was last stands last.
+    lanes: VecDeque<LaneId>,
+}
+
+/// The calls of an instance that wait in order: those of one type with a limit, or of all others.
+struct Lane<'a> {
+    instance: &'a str,
+    ty: Option<&'a str>,
     waiting: VecDeque<StepId>,
     running: usize,
     most: usize,
@@ -23,7 +39,7 @@ struct Instance {
 impl<'a> Calls<'a> {
     /// An empty queue of which so many calls may run at once.
     pub(super) fn new(most: usize) -> Self {
-        Self { instances: HashMap::new(), ready: VecDeque::new(), running: 0, most: most.max(1) }
+        Self { instances: HashMap::new(), lanes: Vec::new(), ready: VecDeque::new(), running: 0, most: most.max(1) }
     }
 
     /// How many calls run.
@@ -33,46 +49,76 @@ impl<'a> Calls<'a> {
 
     /// True when no call waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.instances.values().all(|instance| instance.waiting.is_empty())
+        self.lanes.iter().all(|lane| lane.waiting.is_empty())
     }
 
-    /// Adds a call of an instance that takes so many at once.
-    pub(super) fn push(&mut self, step: StepId, name: &'a str, most: usize) {
-        let new = || Instance { waiting: VecDeque::new(), running: 0, most: most.max(1), is_ready: false };
-        self.instances.entry(name).or_insert_with(new).waiting.push_back(step);
-        self.offer(name);
+    /// Adds a call of an instance, and perhaps of a type of it, each of which takes so many at once.
+    pub(super) fn push(&mut self, step: StepId, instance: (&'a str, usize), ty: Option<(&'a str, usize)>) {
+        let id = self.lane(instance, ty);
+        if let Some(lane) = self.lanes.get_mut(id.0) {
+            lane.waiting.push_back(step);
+        }
+        self.offer(id);
     }
 
     /// Takes the call that goes next: it counts as running until [`Calls::end`].
-    pub(super) fn start(&mut self) -> Option<(StepId, &'a str)> {
+    pub(super) fn start(&mut self) -> Option<(StepId, LaneId)> {
         if self.running >= self.most {
             return None;
         }
-        let name = self.ready.pop_front()?;
-        let instance = self.instances.get_mut(name)?;
-        instance.is_ready = false;
-        let step = instance.waiting.pop_front()?;
-        instance.running += 1;
-        self.running += 1;
-        self.offer(name);
-        Some((step, name))
-    }
-
-    /// A call of that instance ended, or turned out to be none.
-    pub(super) fn end(&mut self, name: &str) {
-        let Some((&name, _)) = self.instances.get_key_value(name) else { return };
-        if let Some(instance) = self.instances.get_mut(name) {
-            instance.running = instance.running.saturating_sub(1);
-            self.running = self.running.saturating_sub(1);
+        loop {
+            let id = self.ready.pop_front()?;
+            let lane = self.lanes.get_mut(id.0)?;
+            lane.is_ready = false;
+            let instance = self.instances.get_mut(lane.instance)?;
+            // Another lane took its last slot: this one is offered again when a call of the instance ends.
+            if instance.running >= instance.most {
+                continue;
+            }
+            let step = lane.waiting.pop_front()?;
+            lane.running += 1;
+            instance.running += 1;
+            instance.lanes.retain(|other| *other != id);
+            instance.lanes.push_back(id);
+            self.running += 1;
+            self.offer(id);
+            return Some((step, id));
         }
-        self.offer(name);
     }
 
-    fn offer(&mut self, name: &'a str) {
-        let Some(instance) = self.instances.get_mut(name) else { return };
-        if !instance.is_ready && !instance.waiting.is_empty() && instance.running < instance.most {
-            instance.is_ready = true;
-            self.ready.push_back(name);
+    /// A call ended, or turned out to be none.
+    pub(super) fn end(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.get_mut(id.0) else { return };
+        lane.running = lane.running.saturating_sub(1);
+        self.running = self.running.saturating_sub(1);
+        let Some(instance) = self.instances.get_mut(lane.instance) else { return };
+        instance.running = instance.running.saturating_sub(1);
+        for id in instance.lanes.clone() {
+            self.offer(id);
+        }
+    }
+
+    fn lane(&mut self, (name, most): (&'a str, usize), ty: Option<(&'a str, usize)>) -> LaneId {
+        let new = || Instance { running: 0, most: most.max(1), lanes: VecDeque::new() };
+        let instance = self.instances.entry(name).or_insert_with(new);
+        let (ty, most) = (ty.map(|(ty, _)| ty), ty.map_or(most, |(_, most)| most));
+        let is_it = |id: &&LaneId| self.lanes.get(id.0).is_some_and(|lane| lane.ty == ty);
+        if let Some(id) = instance.lanes.iter().find(is_it) {
+            return *id;
+        }
+        let id = LaneId(self.lanes.len());
+        instance.lanes.push_back(id);
+        let waiting = VecDeque::new();
+        self.lanes.push(Lane { instance: name, ty, waiting, running: 0, most: most.max(1), is_ready: false });
+        id
+    }
+
+    fn offer(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.get_mut(id.0) else { return };
+        let has_slot = self.instances.get(lane.instance).is_some_and(|instance| instance.running < instance.most);
+        if has_slot && !lane.is_ready && !lane.waiting.is_empty() && lane.running < lane.most {
+            lane.is_ready = true;
+            self.ready.push_back(id);
         }
     }
 }
@@ -81,17 +127,55 @@ impl<'a> Calls<'a> {
 mod tests {
     use super::*;
 
+    fn started(calls: &mut Calls<'_>) -> Vec<(StepId, LaneId)> {
+        std::iter::from_fn(|| calls.start()).collect()
+    }
+
+    fn steps(started: &[(StepId, LaneId)]) -> Vec<StepId> {
+        started.iter().map(|(step, _)| *step).collect()
+    }
+
     #[test]
     fn an_instance_that_is_full_keeps_no_other_waiting() {
         let mut calls = Calls::new(4);
-        (0..5).for_each(|step| calls.push(step, "slow", 2));
-        (5..7).for_each(|step| calls.push(step, "fast", 16));
-        let started: Vec<_> = std::iter::from_fn(|| calls.start()).collect();
-        assert_eq!(started, [(0, "slow"), (5, "fast"), (1, "slow"), (6, "fast")]);
-        calls.end("fast");
+        (0..5).for_each(|step| calls.push(step, ("slow", 2), None));
+        (5..7).for_each(|step| calls.push(step, ("fast", 16), None));
+        let first = started(&mut calls);
+        assert_eq!(steps(&first), [0, 5, 1, 6]);
+        let (slow, fast) = (first[0].1, first[1].1);
+        calls.end(fast);
         assert_eq!(calls.start(), None, "slow has no slot, fast no call");
-        calls.end("slow");
-        assert_eq!(calls.start(), Some((2, "slow")));
+        calls.end(slow);
+        assert_eq!(calls.start(), Some((2, slow)));
         assert_eq!((calls.running(), calls.is_empty()), (3, false));
+    }
+
+    #[test]
+    fn a_type_that_is_full_keeps_no_other_type_of_its_instance_waiting() {
+        let mut calls = Calls::new(16);
+        (0..5).for_each(|step| calls.push(step, ("lake", 4), Some(("table", 1))));
+        (5..9).for_each(|step| calls.push(step, ("lake", 4), None));
+        let first = started(&mut calls);
+        assert_eq!(steps(&first), [0, 5, 6, 7]);
+        calls.end(first[1].1);
+        assert_eq!(steps(&started(&mut calls)), [8], "the type has no slot");
+        calls.end(first[0].1);
+        assert_eq!(steps(&started(&mut calls)), [1]);
+    }
+
+    #[test]
+    fn lanes_of_an_instance_take_turns() {
+        let mut calls = Calls::new(16);
+        for step in 0..3 {
+            calls.push(step, ("lake", 1), Some(("table", 1)));
+            calls.push(10 + step, ("lake", 1), None);
+        }
+        let mut order = Vec::new();
+        while let Some((step, lane)) = calls.start() {
+            order.push(step);
+            calls.end(lane);
+        }
+        assert_eq!(order, [0, 10, 1, 11, 2, 12]);
+        assert!(calls.is_empty());
     }
 }

@@ -68,8 +68,8 @@ fn escaped(text: &str, width: usize, escape: impl Fn(char) -> Option<&'static st
     escaped
 }
 
-/// The hidden line by which the comment of a stack is found again.
-pub(super) fn marker(stack: &StackId) -> String {
+/// The hidden line by which the comment of a stack is found again: what it is about, and the stack.
+pub(super) fn marker(about: &str, stack: &StackId) -> String {
     let mut name = String::new();
     let text = stack.to_string();
     let mut previous = b' ';
@@ -89,7 +89,7 @@ pub(super) fn marker(stack: &StackId) -> String {
         }
         previous = if is_plain { byte } else { b' ' };
     }
-    format!("<!-- terrace:plan:{} -->\n", name.chars().take(LONGEST_MARKER).collect::<String>())
+    format!("<!-- terrace:{about}:{} -->\n", name.chars().take(LONGEST_MARKER).collect::<String>())
 }
 
 /// Longer names are cut in the marker: it only has to be the same the next time.
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_marker_is_one_comment_whatever_the_stack_is_called() {
-        assert_eq!(marker(&StackId::new("a.b", "prod")), "<!-- terrace:plan:a.b@prod -->\n");
-        assert_eq!(marker(&StackId::new("a--> b", "p")), "<!-- terrace:plan:a-%2D%3E%20b@p -->\n");
+        assert_eq!(marker("plan", &StackId::new("a.b", "prod")), "<!-- terrace:plan:a.b@prod -->\n");
+        assert_eq!(marker("plan", &StackId::new("a--> b", "p")), "<!-- terrace:plan:a-%2D%3E%20b@p -->\n");
     }
 }

@@ -17,8 +17,8 @@ use content::Summary;
 use content::{Content, Stored};
 use std::time::Duration;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Lookup, LostCall, Object, Observed, Planned,
-    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+    Attempt, Attribute, AttributeType, Attributes, Batch, Call, ErrorKind, Found, Lookup, LostCall, Object, Observed,
+    Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
 use write::Existing;
 
@@ -105,12 +105,14 @@ impl Session for Files {
         self.project.blocking(move |project| observe(project, &recorded)).await
     }
 
-    async fn read_many(&self, _ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
-        let recorded: Vec<Attributes> = priors.iter().map(|prior| prior.attributes.clone()).collect();
-        let reads = self
-            .project
-            .blocking(move |project| Ok(recorded.iter().map(|one| observe(project, one)).collect::<Vec<_>>()));
-        reads.await.unwrap_or_else(|error| priors.iter().map(|_| Err(error.clone())).collect())
+    fn read_batch<'a>(&'a self, _ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
+        Some(Box::pin(async move {
+            let recorded: Vec<Attributes> = priors.iter().map(|prior| prior.attributes.clone()).collect();
+            let reads = self
+                .project
+                .blocking(move |project| Ok(recorded.iter().map(|one| observe(project, one)).collect::<Vec<_>>()));
+            reads.await.unwrap_or_else(|error| priors.iter().map(|_| Err(error.clone())).collect())
+        }))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {

@@ -3,8 +3,8 @@
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::Planned;
 use crate::{
-    Attempt, Attributes, Call, DataAmount, DataLoss, Finding, Found, Object, Observed, Partial, Progress, Provider,
-    ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
+    Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Object, Observed, Partial, Progress,
+    Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
 };
 use async_trait::async_trait;
 use std::sync::{Arc, OnceLock};
@@ -67,14 +67,17 @@ impl Session for Redacting {
         self.session.read(ty, prior).await.map_err(|error| self.given(ty, both(prior)).error(error))
     }
 
-    async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
-        let answers = self.session.read_many(ty, priors).await;
-        if answers.iter().all(Result::is_ok) {
-            return answers;
-        }
-        // One answer may speak of the whole batch.
-        let redaction = self.given(ty, priors.iter().flat_map(both));
-        answers.into_iter().map(|answer| answer.map_err(|error| redaction.error(error))).collect()
+    fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
+        let batch = self.session.read_batch(ty, priors)?;
+        Some(Box::pin(async move {
+            let answers = batch.await;
+            if answers.iter().all(Result::is_ok) {
+                return answers;
+            }
+            // One answer may speak of the whole batch.
+            let redaction = self.given(ty, priors.iter().flat_map(both));
+            answers.into_iter().map(|answer| answer.map_err(|error| redaction.error(error))).collect()
+        }))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {

@@ -1,0 +1,47 @@
+//! Arguments of `drift`.
+
+use clap::{Args, ValueEnum};
+use terrace_engine::render::markdown::Markdown;
+
+/// `terrace drift`.
+#[derive(Debug, Args)]
+pub struct DriftArguments {
+    /// Descriptors or stacks (`name@environment`)
+    #[arg(value_name = "FILE|STACK", required_unless_present = "all")]
+    pub targets: Vec<String>,
+    /// All stacks of the state
+    #[arg(long, conflicts_with = "targets")]
+    pub all: bool,
+    /// An attribute whose drift does not count, such as `tags` or `columns[0].comment`; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub ignore: Vec<terrace_provider::Path>,
+    /// The form of the result
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub format: DriftFormat,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// The longest that markdown may become, in characters; at least 4000
+    #[arg(long, value_name = "N", default_value_t = Markdown::DEFAULT_CHARS as u32,
+          value_parser = clap::value_parser!(u32).range(Markdown::LEAST_CHARS as i64..))]
+    pub max_chars: u32,
+}
+
+impl DriftArguments {
+    /// The form of the result.
+    #[must_use]
+    pub fn form(&self) -> DriftFormat {
+        if self.json { DriftFormat::Json } else { self.format }
+    }
+}
+
+/// The form of drift.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DriftFormat {
+    /// For people.
+    Human,
+    /// For a comment or an issue.
+    Markdown,
+    /// For programs.
+    Json,
+}

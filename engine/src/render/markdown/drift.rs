@@ -1,0 +1,181 @@
+//! Drift as the comment or issue of a job that looks for it on a schedule.
+//!
+//! Verdict and counts come first, then what is gone, never folded; then one fold per stack with what was recorded and
+//! what is there. The budget and what values may do are those of a plan's comment.
+
+use super::budget::{Budget, Page};
+use super::escape::{code, fenced, marker};
+use super::fitting::{self, Entry, Fold, Words, bodies, first_column};
+use super::{LONGEST, Markdown, named, notes};
+use crate::address::StackId;
+use crate::drift::{DriftItem, DriftKind};
+use crate::plan::Note;
+use crate::render::drift::{NO_DRIFT, lines, sign, verdict};
+use crate::render::text::{cut, thousands, visible};
+use indexmap::IndexMap;
+
+/// What was looked at, what was found, and how much of it is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Drift<'a> {
+    /// The stacks that were looked at.
+    pub stacks: &'a [StackId],
+    /// What differs.
+    pub items: &'a [DriftItem],
+    /// What else is to be told: errors say what could not be read.
+    pub notes: &'a [Note],
+    /// False when not everything could be read.
+    pub is_whole: bool,
+    /// At most that many characters, counted in UTF-16; less than [`Markdown::LEAST_CHARS`] counts as that.
+    pub max_chars: usize,
+    /// The command that shows all of it: `terrace drift --all`.
+    pub command: &'a str,
+}
+
+/// The comment. Never longer than its budget; every fence and fold in it is closed.
+#[must_use]
+pub fn drift(drift: &Drift<'_>) -> String {
+    let characters = drift.max_chars.max(Markdown::LEAST_CHARS);
+    let budget = Budget { characters, bytes: Markdown::DEFAULT_BYTES };
+    let tail = tail(drift);
+    let mut page = Page::new(budget.without(&tail));
+    let stacks = by_stack(drift.items);
+    head(drift, &mut page, budget);
+    table(&stacks, &mut page, budget);
+    notes(drift.notes, &mut page, budget);
+    gone(drift, &mut page, budget);
+    fitting::push(&folds(&stacks), Words { entries: "resources", folds: "stacks" }, &mut page);
+    let mut text = page.finish();
+    text.push_str(&tail);
+    text
+}
+
+type ByStack<'a> = IndexMap<&'a StackId, Vec<&'a DriftItem>>;
+
+fn by_stack(items: &[DriftItem]) -> ByStack<'_> {
+    let mut stacks = ByStack::new();
+    for item in items {
+        stacks.entry(&item.stack).or_default().push(item);
+    }
+    stacks
+}
+
+/// How many resources each thing happened to.
+#[derive(Default, Clone, Copy)]
+struct Counts {
+    changed: usize,
+    deleted: usize,
+    recreated: usize,
+}
+
+impl Counts {
+    fn of<'a>(items: impl IntoIterator<Item = &'a DriftItem>) -> Self {
+        items.into_iter().fold(Self::default(), |mut counts, item| {
+            match item.kind {
+                DriftKind::Changed => counts.changed += 1,
+                DriftKind::Deleted => counts.deleted += 1,
+                DriftKind::Recreated => counts.recreated += 1,
+            }
+            counts
+        })
+    }
+
+    fn told(self, name: &str) -> String {
+        format!("| {name} | {} | {} | {} |\n", self.changed, self.deleted, self.recreated)
+    }
+
+    fn words(self) -> String {
+        [(self.changed, DriftKind::Changed), (self.deleted, DriftKind::Deleted), (self.recreated, DriftKind::Recreated)]
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, kind)| format!("{} {}", thousands(count), kind.word()))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+fn head(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
+    // Each stack has a marker of its own, so that whatever updates the comment finds it by any of them.
+    page.fill(budget.part(10), drift.stacks.iter().map(|stack| marker("drift", stack)), |_| String::new());
+    page.push(&match drift.stacks {
+        [] => "### terrace drift\n\n".to_owned(),
+        stacks => format!("### terrace drift: {}\n\n", named(stacks.iter())),
+    });
+    if drift.items.is_empty() {
+        page.push(match drift.is_whole {
+            true => NO_DRIFT,
+            false => "**Whether there is drift cannot be told: not everything could be read.**\n",
+        });
+    } else {
+        page.push(&format!("{}\n({})\n", verdict(drift.items.len()), Counts::of(drift.items).words()));
+        if !drift.is_whole {
+            page.push("\n**Whether there is more drift cannot be told: not everything could be read.**\n");
+        }
+    }
+    page.push("\n");
+}
+
+fn table(stacks: &ByStack<'_>, page: &mut Page, budget: Budget) {
+    if stacks.len() < 2 {
+        return;
+    }
+    page.push("| stack | changed | deleted | recreated |\n|---|--:|--:|--:|\n");
+    let of = |items: &[&DriftItem]| Counts::of(items.iter().copied());
+    let lines = stacks.iter().map(|(stack, items)| of(items).told(&code(&stack.to_string(), 120)));
+    page.fill(budget.part(6), lines, |shown| {
+        let rest = Counts::of(stacks.values().skip(shown).flatten().copied());
+        rest.told(&format!("… {} more", stacks.len() - shown))
+    });
+    page.push("\n");
+}
+
+/// What a reader must not overlook: an object that is not there any more, or is another one.
+fn gone(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
+    let items: Vec<&DriftItem> = drift.items.iter().filter(|item| item.kind != DriftKind::Changed).collect();
+    if items.is_empty() {
+        return;
+    }
+    page.push(&format!("#### Deleted or recreated: {}\n\n", thousands(items.len())));
+    let is_one_stack = drift.stacks.len() == 1;
+    let lines = items.iter().map(|item| {
+        let address = match is_one_stack && drift.stacks.contains(&item.stack) {
+            true => item.address.to_string(),
+            false => format!("{}:{}", item.stack, item.address),
+        };
+        format!("- `{}` {} {}\n", sign(item.kind), code(&address, LONGEST), item.kind.word())
+    });
+    page.fill(budget.part(3), lines, |shown| {
+        let rest = Counts::of(items.iter().skip(shown).copied());
+        format!("- … {} more: {}\n", thousands(items.len() - shown), rest.words())
+    });
+    page.push("\n");
+}
+
+fn folds(stacks: &ByStack<'_>) -> Vec<Fold> {
+    let fold = |(stack, items): (&&StackId, &Vec<&DriftItem>)| Fold {
+        title: stack.to_string(),
+        entries: items.iter().map(|item| entry(item)).collect(),
+    };
+    stacks.iter().map(fold).collect()
+}
+
+fn entry(item: &DriftItem) -> Entry {
+    let column = first_column(sign(item.kind));
+    let text = format!("{}   {}", visible(&item.address.to_string()), item.kind.word());
+    Entry {
+        is_minor: item.kind == DriftKind::Changed,
+        head: format!("{column} {}\n", fenced(&cut(&text, 400))),
+        bodies: bodies(|style| lines(item, style)),
+        group: format!("{column} {}", item.kind.word()),
+    }
+}
+
+fn tail(drift: &Drift<'_>) -> String {
+    let command = code(drift.command, LONGEST);
+    match drift.items.is_empty() {
+        true => format!("Looked for by {command}\n"),
+        false => format!(
+            "What is recorded stands before the arrow, what is there after it. `terrace apply` makes things as they are \
+             described again; with `--refresh-only` it records them as they are.\nThe full list: {command}\n"
+        ),
+    }
+}

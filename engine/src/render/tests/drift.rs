@@ -1,0 +1,121 @@
+//! Drift as a comment.
+
+use super::build::note;
+use super::markdown::assert_balanced;
+use crate::address::StackId;
+use crate::drift::{DriftItem, DriftKind, DriftedAttribute};
+use crate::plan::Note;
+use crate::render::markdown::{Drift, drift as render};
+use serde_json::json;
+use terrace_provider::{Severity, Value};
+
+const SECRET: &str = "hunter2";
+
+fn item(stack: &str, address: &str, kind: DriftKind) -> DriftItem {
+    DriftItem { stack: StackId::new(stack, "local"), address: address.parse().unwrap(), kind, attributes: Vec::new() }
+}
+
+fn changed(stack: &str, address: &str, path: &str, recorded: Option<Value>, observed: Option<Value>) -> DriftItem {
+    let attribute = DriftedAttribute { path: path.parse().unwrap(), recorded, observed };
+    DriftItem { attributes: vec![attribute], ..item(stack, address, DriftKind::Changed) }
+}
+
+fn text(value: &str) -> Option<Value> {
+    Some(value.into())
+}
+
+fn comment(stacks: &[&str], items: &[DriftItem], notes: &[Note], max_chars: usize) -> String {
+    let stacks: Vec<StackId> = stacks.iter().map(|name| StackId::new(*name, "local")).collect();
+    let is_whole = !notes.iter().any(|note| note.severity == Severity::Error);
+    let said = render(&Drift { stacks: &stacks, items, notes, is_whole, max_chars, command: "terrace drift --all" });
+    assert_balanced(&said);
+    assert!(said.encode_utf16().count() <= max_chars.max(4_000));
+    said
+}
+
+#[test]
+fn no_drift_is_a_short_comment() {
+    insta::assert_snapshot!(comment(&["demo"], &[], &[], 60_000), @"
+    <!-- terrace:drift:demo@local -->
+    ### terrace drift: `demo@local`
+
+    No drift. What is there is as recorded.
+
+    Looked for by `terrace drift --all`
+    ");
+}
+
+#[test]
+fn everything_that_drifts_is_commented() {
+    let long = |word: &str| text(&format!("begin\n{}{word}\nend\n", "same\n".repeat(30)));
+    let items = [
+        changed("demo", "job/local_file.a", "mode", text("0644"), text("0600")),
+        changed("demo", "job/local_file.long", "content", long("old"), long("new")),
+        changed("demo", "local_file.inner", "columns[0].type", None, text("INT\u{1b}")),
+        changed("demo", "local_file.secret", "password", Some(Value::sensitive("a".into())), text(SECRET)),
+        item("demo", "job/local_file.b", DriftKind::Deleted),
+        changed(
+            "shared",
+            "shared/local_file[\"x\"]",
+            "tags",
+            Some(json!({"a": 1}).into()),
+            Some(json!({"b": 1}).into()),
+        ),
+        DriftItem {
+            kind: DriftKind::Recreated,
+            ..changed("other", "local_file.c", "id", Some(1.into()), Some(2.into()))
+        },
+    ];
+    let said = comment(&["demo", "other"], &items, &[note(Severity::Warning, "looked *twice*")], 60_000);
+    assert!(!said.contains(SECRET));
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn what_could_not_be_read_is_no_finding() {
+    let notes = [note(Severity::Error, "`a` cannot be read")];
+    insta::assert_snapshot!(comment(&["demo"], &[], &notes, 60_000), @r"
+    <!-- terrace:drift:demo@local -->
+    ### terrace drift: `demo@local`
+
+    **Whether there is drift cannot be told: not everything could be read.**
+
+    - **error** at `stack.yaml:12:5`: \`a\` cannot be read; hint: look twice
+
+    Looked for by `terrace drift --all`
+    ");
+    let said = comment(&["demo"], &[item("demo", "local_file.a", DriftKind::Deleted)], &notes, 60_000);
+    assert!(said.contains("**Whether there is more drift cannot be told: not everything could be read.**"), "{said}");
+}
+
+#[test]
+fn values_and_names_stay_in_their_place() {
+    let nasty = "``` </details> <!-- terrace:drift:other@local --> @someone";
+    let items = [
+        changed("demo", "local_file.a", "content", text("x"), text(nasty)),
+        item("demo", &format!("local_file.b[\"{nasty}|\"]"), DriftKind::Deleted),
+    ];
+    let said = comment(&["demo"], &items, &[], 60_000);
+    for forbidden in ["<!-- terrace:drift:other", " @someone", "</details> <"] {
+        assert!(!said.contains(forbidden), "{forbidden}: {said}");
+    }
+    assert_eq!(said.matches("</details>").count(), 1, "{said}");
+}
+
+#[test]
+fn much_drift_keeps_to_its_budget_and_says_what_is_left_out() {
+    let mut items: Vec<DriftItem> = (0..2_000)
+        .map(|number| changed("demo", &format!("local_file.a[{number}]"), "content", text("old"), text("new")))
+        .collect();
+    items.extend((0..300).map(|number| item("demo", &format!("local_file.gone[{number}]"), DriftKind::Deleted)));
+    let said = comment(&["demo"], &items, &[], 10_000);
+    assert!(said.contains("(2,000 changed, 300 deleted)"), "{said}");
+    assert!(said.contains("more: "), "{said}");
+    assert!(said.contains("! changed × "), "{said}");
+    let names: Vec<String> = (0..3_000).map(|number| format!("stack-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let items: Vec<DriftItem> = names.iter().map(|name| item(name, "local_file.a", DriftKind::Deleted)).collect();
+    let said = comment(&names, &items, &[], 4_000);
+    assert!(said.contains("Drift: 3,000 resources differ"), "{said}");
+    assert!(said.contains("(3,000 deleted)"), "{said}");
+}

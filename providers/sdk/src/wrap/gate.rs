@@ -1,0 +1,117 @@
+//! What a call passes before it begins: slots and tokens of its type, then those of its instance.
+//!
+//! Who waits for a token holds no slot of the instance, and who waits for a slot has taken no token yet: a rate is kept
+//! by the calls as they begin. Waiting is in order.
+
+use super::limits::{Limits, Rate};
+use crate::ProviderError;
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+/// The gates of an instance.
+pub(super) struct Gates {
+    instance: Gate,
+    types: BTreeMap<String, Gate>,
+}
+
+/// A call that may run; its slots are free again when this is dropped.
+pub(super) struct Permit<'a> {
+    _of_type: Option<SemaphorePermit<'a>>,
+    _of_instance: SemaphorePermit<'a>,
+}
+
+impl Gates {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let of_type = |(name, limits): (&String, &super::TypeLimits)| {
+            (name.clone(), Gate::new(limits.concurrency.unwrap_or(Semaphore::MAX_PERMITS), limits.rate))
+        };
+        Self { instance: Gate::new(limits.concurrency, limits.rate), types: limits.types.iter().map(of_type).collect() }
+    }
+
+    /// Waits until a call of a type may begin.
+    pub(super) async fn enter(&self, ty: &str) -> Result<Permit<'_>, ProviderError> {
+        let of_type = match self.types.get(ty) {
+            Some(gate) => Some(gate.enter().await?),
+            None => None,
+        };
+        let of_instance = self.instance.enter().await?;
+        // Only now is it the next one's turn: its type's token is taken when this call begins, not before.
+        Ok(Permit { _of_type: of_type.map(|entered| entered.slot), _of_instance: of_instance.slot })
+    }
+}
+
+struct Gate {
+    slots: Semaphore,
+    bucket: Option<Bucket>,
+}
+
+struct Entered<'a> {
+    slot: SemaphorePermit<'a>,
+    _turn: Option<MutexGuard<'a, ()>>,
+}
+
+struct Bucket {
+    tokens: RateLimiter<NotKeyed, InMemoryState, Since, NoOpMiddleware<Duration>>,
+    clock: Since,
+    /// Held by the one who takes the next token.
+    turn: Mutex<()>,
+}
+
+/// The time since an instance was opened: the runtime's, which tests can stop.
+#[derive(Debug, Clone, Copy)]
+struct Since(Instant);
+
+impl Clock for Since {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+impl Gate {
+    fn new(concurrency: usize, rate: Option<Rate>) -> Self {
+        let slots = Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        Self { slots, bucket: rate.and_then(Bucket::new) }
+    }
+
+    async fn enter(&self) -> Result<Entered<'_>, ProviderError> {
+        let Some(bucket) = &self.bucket else {
+            return Ok(Entered { slot: self.slot().await?, _turn: None });
+        };
+        let turn = bucket.turn.lock().await;
+        loop {
+            let slot = self.slot().await?;
+            let Some(pause) = bucket.take() else {
+                return Ok(Entered { slot, _turn: Some(turn) });
+            };
+            drop(slot);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn slot(&self) -> Result<SemaphorePermit<'_>, ProviderError> {
+        self.slots.acquire().await.map_err(|_| ProviderError::bug("the session was closed"))
+    }
+}
+
+impl Bucket {
+    fn new(rate: Rate) -> Option<Self> {
+        let quota = Quota::with_period(rate.period)?.allow_burst(rate.burst);
+        let clock = Since(Instant::now());
+        Some(Self { tokens: RateLimiter::direct_with_clock(quota, clock), clock, turn: Mutex::new(()) })
+    }
+
+    /// Takes a token; when there is none, how long it takes until there is one.
+    fn take(&self) -> Option<Duration> {
+        let missing = self.tokens.check().err()?;
+        // The runtime's timers know milliseconds.
+        Some(missing.wait_time_from(self.clock.now()).max(Duration::from_millis(1)))
+    }
+}

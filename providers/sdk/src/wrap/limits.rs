@@ -1,0 +1,88 @@
+//! How much an instance may be asked: how many calls at once, how many in a second, how often again.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How calls to one instance are limited and retried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Calls at once.
+    pub concurrency: usize,
+    /// Calls in a time.
+    pub rate: Option<Rate>,
+    /// Attempts after the first that a temporary error gets.
+    pub retries: usize,
+    /// The first pause between attempts; it doubles, with jitter.
+    pub first_pause: Duration,
+    /// What holds besides for single types of resources and lookups, by name.
+    pub types: BTreeMap<String, TypeLimits>,
+}
+
+/// What holds for the calls of one type, besides what holds for all calls of the instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TypeLimits {
+    /// Calls at once.
+    pub concurrency: Option<usize>,
+    /// Calls in a time.
+    pub rate: Option<Rate>,
+    /// Attempts after the first, instead of those of the instance.
+    pub retries: Option<usize>,
+}
+
+/// A token bucket: a call takes a token, and a new one comes with each period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How long it takes until there is another token.
+    pub period: Duration,
+    /// How many tokens there can be: so many calls may follow each other without a pause.
+    pub burst: NonZeroU32,
+}
+
+impl Rate {
+    /// So many calls a second, and as many at once as come in a second unless `burst` says how many; `None` when that is
+    /// no rate that can be kept.
+    #[must_use]
+    pub fn per_second(calls: f64, burst: Option<NonZeroU32>) -> Option<Self> {
+        let period = Duration::try_from_secs_f64(calls.recip()).ok().filter(|period| !period.is_zero())?;
+        let in_a_second = Duration::from_secs(1).as_nanos() / period.as_nanos();
+        let burst = burst.unwrap_or_else(|| {
+            NonZeroU32::new(u32::try_from(in_a_second).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+        });
+        Some(Self { period, burst })
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            rate: None,
+            retries: 5,
+            first_pause: Duration::from_millis(200),
+            types: BTreeMap::new(),
+        }
+    }
+}
+
+impl Limits {
+    /// How many calls of a type may run at once, where it has a limit of its own.
+    #[must_use]
+    pub fn concurrency_of(&self, ty: &str) -> Option<usize> {
+        self.types.get(ty)?.concurrency
+    }
+
+    /// Attempts after the first that a call of a type gets.
+    #[must_use]
+    pub fn retries_of(&self, ty: &str) -> usize {
+        self.types.get(ty).and_then(|limits| limits.retries).unwrap_or(self.retries)
+    }
+
+    /// How long so many calls of a type take in any case, for the rates that hold for them.
+    #[must_use]
+    pub fn pace(&self, ty: &str, calls: usize) -> Duration {
+        let rates = [self.rate, self.types.get(ty).and_then(|limits| limits.rate)];
+        let period = rates.into_iter().flatten().map(|rate| rate.period).max().unwrap_or_default();
+        period.saturating_mul(u32::try_from(calls).unwrap_or(u32::MAX))
+    }
+}

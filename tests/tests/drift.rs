@@ -1,0 +1,83 @@
+//! What a scheduled job posts of drift.
+
+use terrace_tests::{Project, snapshot};
+
+const FILES: &str = r#"resources:
+  - {type: local_file, name: edited, config: {path: out/edited.txt, content: one}}
+  - {type: local_file, name: gone, config: {path: out/gone.txt, content: one}}
+"#;
+
+fn drifted() -> Project {
+    let project = Project::with_stack(FILES);
+    project.apply().done();
+    project.write("out/edited.txt", "two @someone");
+    std::fs::remove_file(project.path("out/gone.txt")).unwrap();
+    project
+}
+
+#[test]
+fn drift_is_a_comment_that_a_job_can_post() {
+    let project = drifted();
+    let recorded = project.recorded();
+    snapshot!(project.run(["drift", "demo@local", "--format", "markdown", "--ignore", "sha256"]), @r#"
+    exit: 2
+    --- stdout
+    <!-- terrace:drift:demo@local -->
+    ### terrace drift: `demo@local`
+
+    Drift: 2 resources differ from what is recorded.
+    (1 changed, 1 deleted)
+
+    #### Deleted or recreated: 1
+
+    - `-` `local_file.gone` deleted
+
+    <details><summary>demo@local: 2 resources</summary>
+
+    ```diff
+    ! local_file.edited   changed
+    !     content = "one" → "two \u0040someone"
+    !     size    = 3 → 12
+    - local_file.gone   deleted
+    ```
+
+    </details>
+
+    What is recorded stands before the arrow, what is there after it. `terrace apply` makes things as they are described again; with `--refresh-only` it records them as they are.
+    The full list: `terrace drift --ignore=sha256 demo@local`
+    "#);
+    assert_eq!(project.recorded(), recorded, "looking for drift changed the state");
+    project.run(["apply", "stack.yaml", "--auto-approve", "-q"]).done();
+    snapshot!(project.run(["drift", "--all", "--format", "markdown"]), @"
+    exit: 0
+    --- stdout
+    <!-- terrace:drift:demo@local -->
+    ### terrace drift: `demo@local`
+
+    No drift. What is there is as recorded.
+
+    Looked for by `terrace drift --all`
+    ");
+}
+
+#[test]
+fn a_comment_on_drift_keeps_to_the_characters_it_may_have() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_file\n    name: part\n    forEach: ${{ range(200) }}\n    config: {path: 'out/${{ each.value }}.txt', content: one}\n",
+    );
+    project.apply().done();
+    std::fs::remove_dir_all(project.path("out")).unwrap();
+    let said = project.run(["drift", "stack.yaml", "--format=markdown", "--max-chars=4000"]).with_code(2);
+    assert!(said.stdout.chars().count() <= 4_000, "{}", said.stdout);
+    said.says("(200 deleted)").says("more: ");
+    project.run(["drift", "stack.yaml", "--max-chars=10"]).with_code(1).says("4000");
+}
+
+#[test]
+fn a_comment_says_that_not_everything_could_be_read() {
+    let project = drifted();
+    std::fs::remove_file(project.path("out/edited.txt")).unwrap();
+    std::fs::create_dir(project.path("out/edited.txt")).unwrap();
+    let said = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
+    said.says("**Whether there is more drift cannot be told: not everything could be read.**").says("- **error**");
+}
