@@ -80,27 +80,6 @@ async fn what_a_create_first_resource_comes_after_is_created_first_too() {
 }
 
 #[tokio::test]
-async fn a_component_that_is_planned_alone_creates_first_what_it_needs_of_its_own() {
-    let mut story = Story::new();
-    let text = |key: &str| {
-        format!(
-            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  x:\n    resources:\n      - \
-             {{type: world_thing, name: base, config: {{key: base-{key}}}}}\n    outputs: {{id: '${{{{ resources.base.id \
-             }}}}'}}\n  y:\n    dependsOn: [x]\n    resources:\n      - {{type: world_thing, name: a, config: {{key: \
-             a-{key}}}}}\n      - {{type: world_thing, name: b, {FIRST}dependsOn: [a], config: {{key: b, val: '${{{{ \
-             components.x.outputs.id }}}}'}}}}\n"
-        )
-    };
-    story.apply(&text("one")).await;
-    story.log();
-    story.options.components = crate::support::story::keys(&["y"]);
-    let plan = story.plan(&text("two")).await;
-    assert_eq!(actions(&plan), ["+/- a"]);
-    story.apply_plan(&plan).await.unwrap();
-    assert_eq!(story.log(), ["create a-two", "delete a-one"], "what is not planned is not replaced");
-}
-
-#[tokio::test]
 async fn a_chain_of_three_is_replaced_with_one_of_them_creating_first() {
     for creates_first in 0..3 {
         let story = Story::new();

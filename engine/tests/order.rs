@@ -1,7 +1,7 @@
 //! What is called, in which order, and what a second plan says.
 
 use crate::support::Story;
-use crate::support::story::{stack, summary};
+use crate::support::story::{keys, stack, summary};
 
 fn pair(val: &str, key: &str) -> String {
     stack(&format!(
@@ -328,4 +328,25 @@ components:
     assert_eq!(story.remote_value("own", "val"), "id-1".into());
     story.destroy().await;
     assert_eq!(story.log(), ["delete own", "delete a"]);
+}
+
+#[tokio::test]
+async fn a_component_that_is_planned_alone_creates_first_what_it_needs_of_its_own() {
+    let mut story = Story::new();
+    let text = |key: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  x:\n    resources:\n      - \
+             {{type: world_thing, name: base, config: {{key: base-{key}}}}}\n    outputs: {{id: '${{{{ resources.base.id \
+             }}}}'}}\n  y:\n    dependsOn: [x]\n    resources:\n      - {{type: world_thing, name: a, config: {{key: \
+             a-{key}}}}}\n      - {{type: world_thing, name: b, lifecycle: {{createBeforeDestroy: true}}, dependsOn: [a], config: {{key: b, val: '${{{{ \
+             components.x.outputs.id }}}}'}}}}\n"
+        )
+    };
+    story.apply(&text("one")).await;
+    story.log();
+    story.options.components = keys(&["y"]);
+    let plan = story.plan(&text("two")).await;
+    assert_eq!(summary(&plan), "+/- y/world_thing.a (must be replaced)\n");
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), ["create a-two", "delete a-one"], "what is not planned is not replaced");
 }

@@ -270,7 +270,7 @@ fn a_saved_plan_is_refused_once_the_stack_it_read_was_applied() {
     project.edit("giver.yaml", "http://one", "http://two");
     project.run(["apply", "giver.yaml", "--auto-approve", "-q"]).done();
     let refused = project.run(["apply", "plan"]).with_code(4);
-    refused.says("giver@local:api/local_value.url changed since the plan was made");
+    refused.says("the output `api/url` of giver@local changed since the plan was made");
     assert!(!project.has("url.txt"));
 }
 
