@@ -19,6 +19,8 @@ pub struct DriftItem {
     pub stack: StackId,
     /// The resource.
     pub address: Address,
+    /// Which of its objects, when it is one that another took the place of.
+    pub deposed: Option<String>,
     /// What happened to it.
     pub kind: DriftKind,
     /// What differs; empty when the object is gone.
@@ -80,8 +82,14 @@ pub async fn detect(
     for (stack, selection) in [(stack, Some(selection.clone())), (&environment, shared)] {
         let Some(selection) = selection else { continue };
         let loaded = refresh::load(&planner, stack, &selection, &mut diagnostics).await?;
-        let rows = loaded.rows.into_iter().filter(|(address, _)| !loaded.in_doubt.contains_key(address));
-        items.extend(rows.filter_map(|(address, row)| item(&planner, stack, address, row)));
+        let current = loaded.rows.into_iter().filter(|(address, _)| !loaded.in_doubt.contains_key(address));
+        let deposed = loaded.deposed.into_iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
+        let rows = current.map(|(address, row)| ((address, None), row));
+        let rows = rows.chain(deposed.map(|((address, key), deposed)| ((address, Some(key)), deposed.row)));
+        let mut found: Vec<DriftItem> = rows.filter_map(|(key, row)| item(&planner, stack, key, row)).collect();
+        // What a resource left over comes after what it is now.
+        found.sort_by(|one, other| (&one.address, &one.deposed).cmp(&(&other.address, &other.deposed)));
+        items.extend(found);
     }
     Ok((items, diagnostics))
 }
@@ -107,9 +115,15 @@ async fn shared_selection(
     Ok((!addresses.is_empty()).then_some(Selection::Addresses(addresses)))
 }
 
-fn item(planner: &Planner<'_>, stack: &StackId, address: Address, row: LoadedRow) -> Option<DriftItem> {
+fn item(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    (address, deposed): (Address, Option<String>),
+    row: LoadedRow,
+) -> Option<DriftItem> {
+    let stack = stack.clone();
     if row.is_gone {
-        return Some(DriftItem { stack: stack.clone(), address, kind: DriftKind::Deleted, attributes: Vec::new() });
+        return Some(DriftItem { stack, address, deposed, kind: DriftKind::Deleted, attributes: Vec::new() });
     }
     let prior = row.opened.prior;
     let recorded = prior.recorded.filter(|_| prior.status != RowStatus::Tainted)?;
@@ -128,7 +142,7 @@ fn item(planner: &Planner<'_>, stack: &StackId, address: Address, row: LoadedRow
         .filter_map(|attribute| attribute.path.first_key())
         .any(|name| ty.is_some_and(|(_, ty)| ty.attributes.get(name).is_some_and(|attribute| attribute.stable)));
     let kind = if is_another { DriftKind::Recreated } else { DriftKind::Changed };
-    Some(DriftItem { stack: stack.clone(), address, kind, attributes })
+    Some(DriftItem { stack, address, deposed, kind, attributes })
 }
 
 /// Leaves out the attributes at or below the given paths, and the resources of which nothing else differs.

@@ -3,7 +3,7 @@
 use crate::support::Story;
 use crate::support::story::stack;
 use terrace_engine::address::StackId;
-use terrace_engine::drift::{DriftItem, detect};
+use terrace_engine::drift::{DriftItem, DriftKind, detect};
 use terrace_engine::expression::Functions;
 use terrace_engine::plan::compute::{Environment, Options, Planner};
 use terrace_engine::render::{drift, human, json};
@@ -232,6 +232,27 @@ async fn a_refresh_only_plan_drops_an_object_that_was_left_over_and_is_gone() {
     assert_eq!(story.rows().await, ["world_thing.a"]);
     assert_eq!(story.log(), [""; 0]);
     assert!(!looking.plan(&replaced("two")).await.has_changes());
+}
+
+#[tokio::test]
+async fn what_became_of_an_object_that_is_left_over_is_drift() {
+    let story = left_over().await;
+    let key = row_of(&story, true).await.deposed.unwrap();
+    story.remote().objects.get_mut("one").unwrap().insert("val".to_owned(), serde_json::json!(7).into());
+    let items = drift_of(&story, "demo", &Selection::All).await;
+    insta::assert_snapshot!(drift::human(&items).replace(&key, "0badcafe"), @"
+    stack demo@test  (recorded → found)
+
+      ~ world_thing.a (deposed object 0badcafe)   changed
+          ~ val = 1 → 7
+
+    Drift: 1 resource differs from what is recorded.
+    ");
+    let told = drift::json(&items);
+    assert_eq!(told["drifted"][0]["deposed"], serde_json::json!(key));
+    story.remote().objects.remove("one");
+    let items = drift_of(&story, "demo", &Selection::All).await;
+    assert_eq!((items.len(), items[0].kind), (1, DriftKind::Deleted));
 }
 
 #[tokio::test]

@@ -115,3 +115,20 @@ async fn an_operation_that_wrote_nothing_of_the_stack_is_no_place_to_go_back_to(
     story.apply(&things("val: 1", "")).await;
     assert!(wished(&story, Uuid::now_v7()).await.is_none());
 }
+
+#[tokio::test]
+async fn what_is_created_first_is_created_first_on_the_way_back_too() {
+    let story = Story::new();
+    let text = |key: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, lifecycle: {{createBeforeDestroy: true}}, config: {{key: {key}}}}}"
+        ))
+    };
+    let first = story.apply(&text("one")).await.operation;
+    story.apply(&text("two")).await;
+    story.log();
+    let plan = rolled_back(&story, first).await;
+    assert_eq!(summary(&plan), "+/- world_thing.a (must be replaced)\n");
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), ["create one", "delete two"]);
+}

@@ -5,7 +5,7 @@ use super::ours::Managed;
 use super::refresh::{self, Loaded};
 use super::resource::{self, Wanted};
 use super::upgrade::upgrade;
-use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans};
+use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, replacement};
 use crate::action::Reason;
 use crate::address::{Address, StackId};
 use crate::descriptor::Adopt;
@@ -116,7 +116,9 @@ impl Planner<'_> {
         let (components, outputs) = self.components_back(stack, wished.components, &mut diagnostics).await?;
         let mut plan = StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) };
         plan.sort();
-        self.finish(Mode::Apply, vec![plan], reads, Origin::default(), diagnostics).await
+        let mut plans = vec![plan];
+        replacement::order(self.registry, &mut plans, &mut diagnostics);
+        self.finish(Mode::Apply, plans, reads, Origin::default(), diagnostics).await
     }
 
     /// What was recorded of components beside their rows, outputs above all. One that was not there then loses its own.

@@ -34,7 +34,7 @@ pub fn human(items: &[DriftItem]) -> String {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "stack {}  (recorded → found)\n", visible(&item.stack.to_string()));
         }
-        let _ = writeln!(text, "  {} {}   {}", sign(item.kind), visible(&item.address.to_string()), item.kind.word());
+        let _ = writeln!(text, "  {} {}   {}", sign(item.kind), visible(&name_of(item)), item.kind.word());
         for line in lines(item, Style::COMPACT) {
             let indent = " ".repeat(4 * line.depth);
             let sign = line.mark.sign().map(|sign| format!("{sign} ")).unwrap_or_default();
@@ -43,6 +43,12 @@ pub fn human(items: &[DriftItem]) -> String {
     }
     let _ = writeln!(text, "\n{}", verdict(items.len()));
     text
+}
+
+/// What it is that differs.
+pub(super) fn name_of(item: &DriftItem) -> String {
+    let deposed = item.deposed.as_ref().map(|key| format!(" (deposed object {key})")).unwrap_or_default();
+    format!("{}{deposed}", item.address)
 }
 
 /// How many resources differ.
@@ -60,7 +66,7 @@ pub(super) const fn sign(kind: DriftKind) -> &'static str {
     }
 }
 
-/// Drift for tools: `{"drifted": [{stack, address, kind, attributes: [{path, recorded, observed}]}]}`. A sensitive
+/// Drift for tools: `{"drifted": [{stack, address, deposed?, kind, attributes: [{path, recorded, observed}]}]}`. A sensitive
 /// side is null and `sensitive` is true.
 #[must_use]
 pub fn json(items: &[DriftItem]) -> serde_json::Value {
@@ -80,12 +86,16 @@ pub fn json(items: &[DriftItem]) -> serde_json::Value {
     let drifted: Vec<_> = items
         .iter()
         .map(|item| {
-            json!({
+            let mut told = json!({
                 "stack": item.stack,
                 "address": item.address,
                 "kind": item.kind,
                 "attributes": item.attributes.iter().map(attribute).collect::<Vec<_>>(),
-            })
+            });
+            if let (Some(deposed), Some(told)) = (&item.deposed, told.as_object_mut()) {
+                told.insert("deposed".to_owned(), deposed.as_str().into());
+            }
+            told
         })
         .collect();
     json!({ "drifted": drifted })

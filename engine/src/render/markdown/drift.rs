@@ -10,7 +10,7 @@ use super::{LONGEST, Markdown, named, notes};
 use crate::address::StackId;
 use crate::drift::{DriftItem, DriftKind};
 use crate::plan::Note;
-use crate::render::drift::{NO_DRIFT, lines, sign, verdict};
+use crate::render::drift::{NO_DRIFT, lines, name_of, sign, verdict};
 use crate::render::text::{cut, thousands, visible};
 use indexmap::IndexMap;
 
@@ -138,8 +138,8 @@ fn gone(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
     let is_one_stack = drift.stacks.len() == 1;
     let lines = items.iter().map(|item| {
         let address = match is_one_stack && drift.stacks.contains(&item.stack) {
-            true => item.address.to_string(),
-            false => format!("{}:{}", item.stack, item.address),
+            true => name_of(item),
+            false => format!("{}:{}", item.stack, name_of(item)),
         };
         format!("- `{}` {} {}\n", sign(item.kind), code(&address, LONGEST), item.kind.word())
     });
@@ -160,7 +160,7 @@ fn folds(stacks: &ByStack<'_>) -> Vec<Fold> {
 
 fn entry(item: &DriftItem) -> Entry {
     let column = first_column(sign(item.kind));
-    let text = format!("{}   {}", visible(&item.address.to_string()), item.kind.word());
+    let text = format!("{}   {}", visible(&name_of(item)), item.kind.word());
     Entry {
         is_minor: item.kind == DriftKind::Changed,
         head: format!("{column} {}\n", fenced(&cut(&text, 400))),

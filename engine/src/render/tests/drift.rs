@@ -12,7 +12,13 @@ use terrace_provider::{Severity, Value};
 const SECRET: &str = "hunter2";
 
 fn item(stack: &str, address: &str, kind: DriftKind) -> DriftItem {
-    DriftItem { stack: StackId::new(stack, "local"), address: address.parse().unwrap(), kind, attributes: Vec::new() }
+    DriftItem {
+        stack: StackId::new(stack, "local"),
+        address: address.parse().unwrap(),
+        deposed: None,
+        kind,
+        attributes: Vec::new(),
+    }
 }
 
 fn changed(stack: &str, address: &str, path: &str, recorded: Option<Value>, observed: Option<Value>) -> DriftItem {

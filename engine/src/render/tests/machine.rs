@@ -278,6 +278,7 @@ fn drift_is_told_to_people_and_tools() {
     let item = |address: &str, kind, attributes| DriftItem {
         stack: stack.clone(),
         address: address.parse().unwrap(),
+        deposed: None,
         kind,
         attributes,
     };
