@@ -233,3 +233,25 @@ async fn imports_of_what_was_not_named_are_left_for_later() {
             + "imports: [{to: world_thing.b, id: b}]\n";
     assert_eq!(summary(&targeting(&story, &["world_thing.a"]).plan(&text).await), "+ world_thing.a\n");
 }
+
+#[tokio::test]
+async fn components_that_came_to_depend_on_each_other_part_by_part_are_planned_and_removed() {
+    let text = |x: &str, y: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  x:\n    dependsOn: [{x}]\n    \
+             resources: [{{type: world_thing, name: t, config: {{key: x}}}}]\n  y:\n    dependsOn: [{y}]\n    resources: \
+             [{{type: world_thing, name: t, config: {{key: y}}}}]\n"
+        )
+    };
+    let story = Story::new();
+    story.apply(&text("", "x")).await;
+    // Only x is recorded with what it depends on now.
+    let part = asking(&story, Options { components: ["x".to_owned()].into(), ..Options::default() });
+    part.apply(&text("y", "")).await;
+    assert_eq!(summary(&story.plan_destroy().await).lines().count(), 2);
+    story.apply(&text("y", "")).await;
+    assert!(!story.plan(&text("y", "")).await.has_changes());
+    story.log();
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete x", "delete y"]);
+}

@@ -9,7 +9,9 @@ use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
 use crate::record;
 use crate::store::ComponentRow;
-use std::collections::BTreeMap;
+use petgraph::algo::kosaraju_scc;
+use petgraph::graphmap::DiGraphMap;
+use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Attributes;
 use terrace_provider::value::wire::WireError;
 
@@ -54,7 +56,8 @@ impl Planner<'_> {
         &self,
         stack: &StackId,
     ) -> Result<BTreeMap<String, RecordedComponent>, PlanFailure> {
-        let rows = self.store.components(stack).await?;
+        let mut rows = self.store.components(stack).await?;
+        break_loops(&mut rows);
         rows.into_iter()
             .map(|row| {
                 let (outputs, closed) = record::open_outputs_apart(&row.outputs, self.seal).map_err(|error| {
@@ -63,6 +66,23 @@ impl Planner<'_> {
                 Ok((row.key.clone(), RecordedComponent { row, outputs: outputs.values, closed }))
             })
             .collect()
+    }
+}
+
+/// Components that were applied one by one may have come to depend on each other in a loop, which no order of theirs
+/// follows: what their resources came after is recorded with those.
+fn break_loops(rows: &mut [ComponentRow]) {
+    let edges = rows.iter().flat_map(|row| row.depends_on.iter().map(|on| (row.key.as_str(), on.as_str())));
+    let graph: DiGraphMap<&str, ()> = edges.collect();
+    let loops: Vec<BTreeSet<String>> = kosaraju_scc(&graph)
+        .into_iter()
+        .filter(|members| members.len() > 1)
+        .map(|members| members.into_iter().map(str::to_owned).collect())
+        .collect();
+    for row in rows {
+        if let Some(members) = loops.iter().find(|members| members.contains(&row.key)) {
+            row.depends_on.retain(|on| !members.contains(on));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Nodes, Steps};
 use crate::plan::{Plan, StackPlan};
 use petgraph::algo::kosaraju_scc;
-use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::graphmap::DiGraphMap;
 use std::collections::HashMap;
 
 /// A component, by the position of its stack.
@@ -49,15 +49,10 @@ fn recorded(plan: &Plan) -> Vec<(Component<'_>, Component<'_>)> {
         return reads;
     }
     let within = plan.stacks.iter().enumerate().flat_map(|(position, stack)| depending(position, stack));
-    let mut graph: DiGraph<Component<'_>, ()> = DiGraph::new();
-    let mut nodes: HashMap<Component<'_>, NodeIndex> = HashMap::new();
-    for (one, other) in within.chain(reads.iter().copied()) {
-        let [one, other] = [one, other].map(|it| *nodes.entry(it).or_insert_with(|| graph.add_node(it)));
-        graph.add_edge(one, other, ());
-    }
+    let graph: DiGraphMap<Component<'_>, ()> = within.chain(reads.iter().copied()).collect();
     let mut group: HashMap<Component<'_>, usize> = HashMap::new();
     for (number, members) in kosaraju_scc(&graph).into_iter().enumerate() {
-        group.extend(members.into_iter().filter_map(|node| Some((*graph.node_weight(node)?, number))));
+        group.extend(members.into_iter().map(|component| (component, number)));
     }
     reads.retain(|(reader, read)| group.get(reader) != group.get(read));
     reads
