@@ -103,3 +103,41 @@ async fn a_resource_that_becomes_several_goes_after_what_used_it() {
     story.apply(&single).await;
     assert_eq!(story.log(), ["create a", "update b", "delete 1"]);
 }
+
+/// a and the instances of b, either of which comes after the other; b is of that type.
+fn turned(ty: &str, is_a_first: bool, key: &str) -> String {
+    let (of_a, of_b) = if is_a_first { ("", "a") } else { ("b", "") };
+    stack(&format!(
+        "- {{type: world_thing, name: a, dependsOn: [{of_a}], config: {{key: a}}}}
+         - {{type: {ty}, name: b, forEach: [{key}], dependsOn: [{of_b}], config: {{key: '${{{{ each.key }}}}'}}}}"
+    ))
+}
+
+#[tokio::test]
+async fn what_stayed_of_all_instances_is_removed_before_what_it_came_after() {
+    let mut story = Story::new();
+    story.apply(&turned("world_data", true, "x")).await;
+    story.apply(&turned("world_data", false, "y")).await;
+    story.log();
+    story.options.remove_data = true;
+    story.destroy().await;
+    let log = story.log();
+    let at = |call: &str| log.iter().position(|it| it == call).unwrap();
+    assert!(at("delete x") < at("delete a") && at("delete a") < at("delete y"), "{log:?}");
+}
+
+#[tokio::test]
+async fn an_instance_whose_deletion_failed_is_removed_before_what_it_came_after() {
+    use crate::support::world::Fault;
+    use terrace_provider::ErrorKind;
+    let story = Story::new();
+    story.apply(&turned("world_thing", true, "x")).await;
+    story.fault("delete x", Fault::Before(ErrorKind::PermissionDenied));
+    assert_eq!(story.apply_once(&turned("world_thing", false, "y")).await.failed.len(), 1);
+    story.remote().faults.clear();
+    story.log();
+    story.destroy().await;
+    let log = story.log();
+    let at = |call: &str| log.iter().position(|it| it == call).unwrap();
+    assert!(at("delete x") < at("delete a") && at("delete a") < at("delete y"), "{log:?}");
+}

@@ -14,6 +14,7 @@
 
 mod blocks;
 mod deposed;
+mod loops;
 mod reading;
 
 use crate::action::Action;
@@ -22,6 +23,7 @@ use crate::plan::key::{RowKey, row_key};
 use crate::plan::{Change, Part, Plan, StackPlan};
 use blocks::{Blocks, is_own};
 use deposed::Deposed;
+use loops::Loops;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The position of a step.
@@ -71,6 +73,13 @@ struct Removal {
 impl Steps {
     /// The steps of a plan.
     pub(crate) fn of(plan: &Plan) -> Self {
+        let steps = Self::following(plan, |_| Loops::default());
+        // Hardly ever does what is recorded go round, and to look for it takes as long as all the rest.
+        if steps.is_complete() { steps } else { Self::following(plan, Loops::of) }
+    }
+
+    /// The steps, where not all recorded dependencies are followed.
+    fn following<'p>(plan: &'p Plan, loops: impl Fn(&'p StackPlan) -> Loops<'p>) -> Self {
         let mut steps = Self::default();
         let early = removed_early(plan);
         let mut nodes: Vec<Nodes<'_>> =
@@ -78,7 +87,7 @@ impl Steps {
         share(&mut nodes);
         steps.order_stacks(plan, &nodes);
         for (stack, nodes) in plan.stacks.iter().zip(&nodes) {
-            steps.order_stack(stack, nodes);
+            steps.order_stack(stack, nodes, &loops(stack));
         }
         steps.keep_until_replaceable(plan, &nodes);
         steps
@@ -249,9 +258,9 @@ impl Steps {
         }
     }
 
-    fn order_stack(&mut self, stack: &StackPlan, nodes: &Nodes<'_>) {
+    fn order_stack<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>, loops: &Loops<'p>) {
         let Nodes { forward, remove, deposed, .. } = nodes;
-        let mut blocks = blocks(stack, forward, remove);
+        let mut blocks = blocks(stack, forward, remove, loops);
         self.order_lookups(stack, nodes, &mut blocks);
         for (at, change) in stack.changes.iter().enumerate() {
             let own_forward = forward.get(&change.address).filter(|_| change.deposed.is_none()).copied();
@@ -282,7 +291,7 @@ impl Steps {
                 }
             }
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
-            for needed in recorded {
+            for needed in recorded.iter().filter(|needed| loops.follows(&change.address, needed)) {
                 self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
                 for left_over in deposed.used(needed, change) {
                     self.order_removal(Some(left_over), own_forward, own_remove);
@@ -426,6 +435,7 @@ fn blocks<'p>(
     stack: &'p StackPlan,
     forward: &HashMap<&Address, StepId>,
     remove: &HashMap<&Address, Removal>,
+    loops: &Loops<'_>,
 ) -> Blocks<'p> {
     let mut blocks = Blocks::default();
     stack.lookups.iter().flat_map(|lookup| &lookup.depends_on).for_each(|address| blocks.want(address));
@@ -437,7 +447,8 @@ fn blocks<'p>(
     }
     for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
         let address = &change.address;
-        blocks.add(address, forward.get(address).copied(), remove.get(address).copied());
+        let remove = remove.get(address).filter(|_| loops.is_one_of_all(address));
+        blocks.add(address, forward.get(address).copied(), remove.copied());
     }
     blocks
 }
