@@ -31,6 +31,7 @@ mod outputs;
 mod owner;
 mod reads;
 pub(crate) mod refresh;
+mod removed_data;
 mod replacement;
 pub(crate) mod resource;
 pub mod rollback;

@@ -3,9 +3,10 @@
 use crate::support::Story;
 use crate::support::story::{stack, summary};
 use crate::support::world::Fault;
-use terrace_engine::apply::ApplyError;
+use terrace_engine::apply::{Applier, ApplyError};
 use terrace_engine::plan::compute::Consent;
 use terrace_provider::ErrorKind;
+use uuid::Uuid;
 
 const EMPTY: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources: []\n";
 
@@ -41,6 +42,31 @@ async fn with_consent_data_goes_also_when_it_was_retained_before() {
     story.apply_plan(&plan).await.unwrap();
     assert!(story.rows().await.is_empty());
     assert!(story.remote().objects.is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_of_data_says_how_much_goes_and_removes_no_more() {
+    let mut story = Story::new();
+    story.apply(&table("t", "2 rows")).await;
+    story.options.remove_data = true;
+    for plan in [story.plan_destroy().await, story.plan(EMPTY).await] {
+        let loss = plan.changes().next().unwrap().1.data_loss.clone().unwrap();
+        assert_eq!((loss.amount.as_deref(), loss.is_allowed), (Some("2 rows"), true));
+    }
+    let plan = story.plan_destroy().await;
+    story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "12 rows".into());
+    story.log();
+    let report = Applier { looks_again: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
+    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(
+        told,
+        ["the object came to hold 12 rows (the plan showed 2 rows) since the plan was made, so nothing was called"]
+    );
+    assert!(story.log().is_empty());
+    let plan = story.plan_destroy().await;
+    story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "1 rows".into());
+    Applier { looks_again: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
+    assert_eq!(story.log(), ["delete t"]);
 }
 
 #[tokio::test]

@@ -394,7 +394,7 @@ async fn what_a_component_shares_is_not_let_go_while_parts_of_it_are_left() {
         format!(
             "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  x:\n    resources:\n      - {{type: \
              world_thing, name: n, config: {{key: n, val: {n}}}}}\n      - {{type: world_thing, name: s, shared: '{shared}', \
-             lifecycle: {{onLastRelease: delete}}, config: {{key: s}}}}\n"
+             lifecycle: {{onLastRelease: delete}}, config: {{key: '{shared}'}}}}\n"
         )
     };
     story.apply(&of("one", "common")).await;

@@ -298,3 +298,26 @@ async fn an_instance_that_moves_and_is_single_now_moves_once() {
         assert_eq!(story.rows().await, [format!("{ty}.b")]);
     }
 }
+
+#[tokio::test]
+async fn a_resource_that_is_renamed_without_moved_is_told_what_to_write() {
+    let story = Story::new();
+    let text = |name: &str| stack(&format!("- {{type: world_thing, name: {name}, config: {{key: a, val: 1}}}}"));
+    story.apply(&text("old")).await;
+    let told = story.errors(&text("new")).await;
+    insta::assert_snapshot!(told, @r#"
+    stack.yaml:5:31: demo@test:world_thing.new names the object that is recorded as demo@test:world_thing.old: key "a"
+      hint: say that it is the same one: `moved: [{from: 'world_thing.old', to: 'world_thing.new'}]`
+    "#);
+    let each =
+        |key: &str| stack(&format!("- {{type: world_thing, name: old, forEach: [{key}], config: {{key: e, val: 1}}}}"));
+    story.apply(&each("one")).await;
+    insta::assert_snapshot!(story.errors(&each("two")).await, @r#"
+    stack.yaml:5:31: demo@test:world_thing.old["two"] names the object that is recorded as demo@test:world_thing.old["one"]: key "e"
+      hint: say that it is the same one: `moved: [{from: 'world_thing.old["one"]', to: 'world_thing.old["two"]'}]`
+    "#);
+    story.log();
+    // What has another name is another one.
+    story.apply(&text("new")).await;
+    assert_eq!(story.log(), ["create a", "delete e"]);
+}

@@ -8,7 +8,7 @@ use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
     Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, others, output_reads,
-    outputs, reads, refresh, replacement, storable, twins,
+    outputs, reads, refresh, removed_data, replacement, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -346,6 +346,7 @@ impl Planner<'_> {
         let reads = if has_changes { reads::needed(&stacks, reads) } else { reads };
         stacks.iter_mut().filter(|_| has_changes).for_each(reads::needed_outputs);
         origin.providers = self.provider_versions(&stacks);
+        removed_data::count(self, &mut stacks).await;
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         remove_repeated(&mut diagnostics);

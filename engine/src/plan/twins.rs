@@ -1,8 +1,9 @@
-//! Two resources that name one object: each would undo what the other does.
+//! Two resources that name one object: each would undo what the other does. And a resource that names the object of one
+//! that goes: it is the same one under another name.
 
 use super::{Change, StackPlan};
-use crate::action::Action;
-use crate::diagnostic::Diagnostic;
+use crate::action::{Action, Reason};
+use crate::diagnostic::{Diagnostic, has_errors};
 use crate::registry::Registry;
 use std::collections::HashMap;
 use std::fmt;
@@ -37,6 +38,49 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
             diagnostic = diagnostic.at_place(place.clone());
         }
         diagnostics.push(diagnostic.hint("give one of them another name, or declare it once"));
+    }
+    // Another mistake may be why something goes.
+    if has_errors(diagnostics) {
+        return;
+    }
+    for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
+        let Some(name) = left_name(registry, change) else { continue };
+        let key = (change.provider.as_str(), change.address.ty.as_str(), name.key());
+        let takes_it = |other: &Change| match change.action {
+            // What is dropped from state may be taken over.
+            Action::Forget => other.action == Action::Create,
+            _ => matches!(other.action, Action::Create | Action::Adopt),
+        };
+        if let Some((other_stack, other)) = first.get(&key).filter(|(_, other)| takes_it(other)) {
+            diagnostics.push(renamed((stack, change), (other_stack, other), &name));
+        }
+    }
+}
+
+/// The name of an object whose row goes, as long as the object is there.
+fn left_name(registry: &Registry, change: &Change) -> Option<Name> {
+    if change.action.leaves_object() || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
+        return None;
+    }
+    let (_, ty) = registry.resource_type(&change.address.ty)?;
+    names(ty, &change.prior.as_ref()?.attributes).into_iter().find(|name| !name.is_id)
+}
+
+/// An object that is recorded as one resource and declared as another: to make it fails, and to remove it takes it from
+/// both.
+fn renamed(
+    (stack, change): (&StackPlan, &Change),
+    (other_stack, other): (&StackPlan, &Change),
+    name: &Name,
+) -> Diagnostic {
+    let (from, to) = (&change.address, &other.address);
+    let message =
+        format!("{}:{to} names the object that is recorded as {}:{from}: {name}", other_stack.stack, stack.stack);
+    let diagnostic = Diagnostic::error("renamed_without_moved", message);
+    let diagnostic = other.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
+    match stack.stack == other_stack.stack && !from.is_shared() && !to.is_shared() {
+        true => diagnostic.hint(format!("say that it is the same one: `moved: [{{from: '{from}', to: '{to}'}}]`")),
+        false => diagnostic.hint("apply the removal of the one first, then declare the other"),
     }
 }
 

@@ -368,6 +368,7 @@ impl Session for Connected {
         let object = remote.objects.get(&key(&prior.identity));
         Ok(match object.and_then(|object| object.get("val")) {
             Some(Value::String(text)) if text == "empty" => DataAmount::Empty,
+            Some(Value::String(text)) if text.ends_with(" rows") => DataAmount::Some(text.clone()),
             _ => DataAmount::Some("3 rows".to_owned()),
         })
     }

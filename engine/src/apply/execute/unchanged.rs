@@ -5,9 +5,10 @@ use super::super::Applier;
 use super::Prepared;
 use crate::deadline;
 use crate::diff::changed_attributes;
-use crate::plan::Change;
+use crate::plan::{Change, DataLossNote};
 use crate::record;
 use crate::store::StepAction;
+use std::time::Duration;
 use terrace_provider::{DataAmount, DataLoss, ErrorKind, ProviderError, Recorded, ResourceType, Session};
 
 /// Looks at an object once more. What was consented to is not asked again.
@@ -24,8 +25,12 @@ pub(super) async fn check(
     let change = &prepared.change;
     let timeout = change.timeouts.read;
     let loss = change.data_loss.as_ref();
-    if !(ty.holds_data || applier.looks_again) || loss.is_some_and(|loss| loss.is_allowed) {
+    if !(ty.holds_data || applier.looks_again) {
         return Ok(());
+    }
+    if let Some(loss) = loss.filter(|loss| loss.is_allowed) {
+        // A plan that is applied where it was made is as old as the consent.
+        return if applier.looks_again { no_more(session, ty, recorded, timeout, loss).await } else { Ok(()) };
     }
     if prepared.action == StepAction::Update
         && ty.readable
@@ -49,6 +54,29 @@ pub(super) async fn check(
         }
     }
     Ok(())
+}
+
+/// Refuses what would destroy more than was consented to.
+async fn no_more(
+    session: &dyn Session,
+    ty: &ResourceType,
+    recorded: &Recorded,
+    timeout: Duration,
+    loss: &DataLossNote,
+) -> Result<(), ProviderError> {
+    let DataAmount::Some(now) = deadline::reading(timeout, session.count_data(ty, recorded)).await? else {
+        return Ok(());
+    };
+    let shown = loss.amount.as_deref().unwrap_or("none");
+    let number = |amount: &str| amount.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+    let has_grown = match (number(&now), number(shown)) {
+        (Some(now), Some(shown)) => now > shown,
+        _ => now != shown,
+    };
+    match has_grown {
+        true => Err(moved(&format!("the object came to hold {now} (the plan showed {shown})"))),
+        false => Ok(()),
+    }
 }
 
 /// What a change would destroy that the plan did not show and nobody consented to, in words: it was not known then.

@@ -1,0 +1,37 @@
+//! What holds data and is deleted with it, because somebody asked for that: the plan says so, and how much goes.
+
+use super::compute::Planner;
+use super::resource::lost_data;
+use super::{Change, DataLossNote, StackPlan, row_stack};
+use crate::action::Action;
+use crate::address::StackId;
+use crate::record;
+use futures_util::{StreamExt, stream};
+
+/// How many objects are counted at once; the limits of their instances hold besides.
+const AT_ONCE: usize = 16;
+
+/// Counts what the deletions of a plan destroy.
+pub(super) async fn count(planner: &Planner<'_>, stacks: &mut [StackPlan]) {
+    for plan in stacks {
+        let stack = plan.stack.clone();
+        let deleted = plan.changes.iter_mut().filter(|change| {
+            change.action == Action::Delete && change.in_doubt.is_none() && change.data_loss.is_none()
+        });
+        let counted = deleted.map(|change| show(planner, &stack, change));
+        stream::iter(counted).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+}
+
+async fn show(planner: &Planner<'_>, stack: &StackId, change: &mut Change) {
+    let Some((_, ty)) = planner.registry.resource_type(&change.address.ty).filter(|(_, ty)| ty.holds_data) else {
+        return;
+    };
+    let Some(prior) = &change.prior else { return };
+    let stack = row_stack(stack, &change.address);
+    let recorded = record::recorded(&stack, &change.address, prior);
+    let reasons = vec!["the object is deleted".to_owned()];
+    let loss = lost_data(planner, (&stack, &change.address), &change.provider, ty, &recorded, reasons).await;
+    // What would stay otherwise goes with the consent of who asked for its removal.
+    change.data_loss = Some(DataLossNote { is_allowed: true, ..loss });
+}
