@@ -93,8 +93,8 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             ui.fail(&failure);
-            // Who does not read what went wrong is not to be told why nobody reads.
-            let _ = form.filter(|_| failure.exit != Exit::Done).map(|form| tell_programs(&ui, form, &failure));
+            // What went wrong was told people; that programs cannot be told changes nothing about it.
+            let _ = form.map(|form| tell_programs(&ui, form, &failure));
             failure.exit
         }
     }

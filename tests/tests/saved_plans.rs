@@ -242,7 +242,9 @@ fn a_plan_of_another_state_is_refused() {
     snapshot!(project.run(["--state", "sqlite:other.db", "apply", "plan"]), @"
     exit: 4
     --- stderr
-    error: this plan was made for another state ([uuid], this one is [uuid])
+    error: this plan was made for another state
+      planned for  sqlite:[folder]/.terrace/state.db ([uuid])
+      this one is  sqlite:[folder]/other.db ([uuid])
 
     hint: name the state that the plan was made for with `--state`, or plan again
     ");
