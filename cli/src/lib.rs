@@ -74,6 +74,12 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
             Ui::plain().fail(&answer);
             return Exit::Error;
         }
+        if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
+            && let Some(answer) = argv::misplaced(arguments, option)
+        {
+            Ui::plain().fail(&answer);
+            return Exit::Error;
+        }
         let is_mistake = error.use_stderr();
         // Nobody is left to tell when the terminal is gone.
         let _ = error.print();

@@ -62,15 +62,8 @@ fn type_of<'w>(
     let instance = arguments.provider.clone().unwrap_or_else(|| schema.name.to_owned());
     match world.registry.instance(&instance) {
         Some(found) if found.name == schema.name => Ok((ty, instance)),
-        _ => {
-            let known = world.registry.instance_names();
-            let known = known.filter(|name| world.registry.instance(name).is_some_and(|it| it.name == schema.name));
-            Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name)).hint(format!(
-                "environment `{}` configures: {}",
-                world.environment.name,
-                known.collect::<Vec<_>>().join(", ")
-            )))
-        }
+        _ => Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name))
+            .hint(world.registry.instances_of(schema.name, &world.environment.name))),
     }
 }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::json::errored;
+use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_state::Access;
 
@@ -93,6 +94,7 @@ fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> 
     if let Some(path) = &arguments.out {
         save(plan, path, &planned.world)?;
         context.ui.say(&saved(plan, path));
+        context.ui.say(&digest(plan, &planned.world.seal)?);
     }
     let has_changes = plan.has_changes();
     Ok(if arguments.detailed_exitcode && has_changes { Exit::Changes } else { Exit::Done })
@@ -154,6 +156,11 @@ pub(super) fn saved(plan: &Plan, path: &Path) -> String {
             quoted(&format!("--allow-data-loss={}", change.address))
         ),
     }
+}
+
+/// What a plan is known by once somebody looked at it.
+pub(super) fn digest(plan: &Plan, seal: &Seal) -> Result<String, Failure> {
+    Ok(format!("Plan digest `{}`, for `terrace apply --plan-digest`", file::digest(plan, seal)?))
 }
 
 /// Writes a file that only its owner can read, and replaces the one that was there as a whole.

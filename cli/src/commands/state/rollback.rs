@@ -44,7 +44,7 @@ pub(super) async fn run(
             let (stack, address) = stacks::locate(&arguments.what, &settings, store.as_ref()).await?;
             (stack, Some(address))
         }
-        false => (stacks::named(&arguments.what, &settings, store.as_ref()).await?, None),
+        false => (stacks::recorded(&arguments.what, &settings, store.as_ref()).await?, None),
     };
     if address.as_ref().is_some_and(Address::is_shared) {
         return Err(Failure::new("a shared resource does not go back alone")
@@ -120,7 +120,10 @@ async fn wished(
             let known: Vec<String> = history.iter().take(10).map(|entry| entry.generation.to_string()).collect();
             let failure = Failure::new(format!("{stack}:{address} has no generation {generation}"));
             Err(match known.is_empty() {
-                true => failure.hint("nothing is recorded of it"),
+                true => {
+                    let like = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
+                    failure.hint(like.unwrap_or_else(|| "nothing is recorded of it".to_owned()))
+                }
                 false => failure.hint(format!("it has {}", known.join(", "))),
             })
         }
