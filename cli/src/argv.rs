@@ -38,6 +38,28 @@ const COMMANDS: &[(&str, &str)] = &[
     ("query", "there is no such command here; `terrace drift FILE` looks at what is recorded"),
 ];
 
+/// Options of some commands that others have no use for, or have under another name.
+const MISPLACED: &[(&str, &str, &str)] = &[
+    (
+        "drift",
+        "--var",
+        "drift compares what is recorded with what is there: variables have no part in it, leave them out",
+    ),
+    (
+        "drift",
+        "--var-file",
+        "drift compares what is recorded with what is there: variables have no part in it, leave them out",
+    ),
+    ("graph", "--json", "write `--format dot` or `--format mermaid`; `terrace plan FILE --json` is for programs"),
+];
+
+/// What to say of an option that another command has and this one has not.
+pub(crate) fn misplaced(arguments: &[OsString], option: &str) -> Option<Failure> {
+    let is_given = |word: &str| arguments.iter().any(|argument| argument == word);
+    let (command, _, hint) = MISPLACED.iter().find(|(command, other, _)| *other == option && is_given(command))?;
+    Some(Failure::new(format!("`terrace {command}` has no option `{option}`")).hint(*hint))
+}
+
 /// What to say of a command that terraform has and terrace has not.
 pub(crate) fn elsewhere(command: &str) -> Option<Failure> {
     let (_, hint) = COMMANDS.iter().find(|(name, _)| *name == command)?;

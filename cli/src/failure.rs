@@ -102,8 +102,12 @@ impl From<StoreError> for Failure {
 impl From<LeaseError> for Failure {
     fn from(error: LeaseError) -> Self {
         match error {
-            LeaseError::Held(_) => Self::refused(error.to_string())
-                .hint("wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock LEASE`"),
+            LeaseError::Held(ref held) => {
+                let lease = held.first().map_or("LEASE", |lease| lease.id.as_str());
+                Self::refused(error.to_string()).hint(format!(
+                    "wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock {lease}`"
+                ))
+            }
             LeaseError::Store(error) => error.into(),
             LeaseError::Interrupted => Self { exit: Exit::Interrupted, ..Self::new(error.to_string()) },
         }

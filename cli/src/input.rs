@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use terrace_engine::address::StackId;
 use terrace_engine::compile::Given;
 use terrace_engine::descriptor::{self, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
@@ -178,8 +179,18 @@ fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
 fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
     match error {
         Unreadable::Failed(error) if error.kind() == ErrorKind::NotFound => {
-            Diagnostic::error(MISSING, format!("there is no file `{name}`"))
-                .hint("give the path of a descriptor, of a folder of descriptors or of a saved plan")
+            Diagnostic::error(MISSING, format!("there is no file `{name}`")).hint(match name.parse::<StackId>() {
+                Ok(stack)
+                    if !name.contains('/')
+                        && Path::new(name).extension().is_none_or(|it| it != "yaml" && it != "yml") =>
+                {
+                    format!(
+                        "a stack is named to remove it or to look at it: `terrace plan --destroy {stack}`, \
+                                 `terrace destroy {stack}`, `terrace drift {stack}`; a plan needs its descriptor"
+                    )
+                }
+                _ => "give the path of a descriptor, of a folder of descriptors or of a saved plan".to_owned(),
+            })
         }
         Unreadable::Failed(error) => Diagnostic::error("unreadable", format!("`{name}` cannot be read: {error}")),
         Unreadable::TooLong(limit) => {

@@ -74,6 +74,12 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
             Ui::plain().fail(&answer);
             return Exit::Error;
         }
+        if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
+            && let Some(answer) = argv::misplaced(arguments, option)
+        {
+            Ui::plain().fail(&answer);
+            return Exit::Error;
+        }
         let is_mistake = error.use_stderr();
         // Nobody is left to tell when the terminal is gone.
         let _ = error.print();
@@ -93,8 +99,8 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             ui.fail(&failure);
-            // Who does not read what went wrong is not to be told why nobody reads.
-            let _ = form.filter(|_| failure.exit != Exit::Done).map(|form| tell_programs(&ui, form, &failure));
+            // What went wrong was told people; that programs cannot be told changes nothing about it.
+            let _ = form.map(|form| tell_programs(&ui, form, &failure));
             failure.exit
         }
     }

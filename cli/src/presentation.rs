@@ -75,7 +75,7 @@ fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
 pub(crate) fn drifted(ui: &Ui, drift: &markdown::Drift<'_>, format: DriftFormat) -> Result<(), Failure> {
     match format {
         DriftFormat::Human if !drift.is_whole && drift.items.is_empty() => Ok(()),
-        DriftFormat::Human => ui.print(&drift::human(drift.items)),
+        DriftFormat::Human => ui.print(&drift::human(drift.stacks, drift.items)),
         DriftFormat::Markdown => ui.print(&markdown::drift(drift)),
         DriftFormat::Json => {
             let mut json = drift::json(drift.items);

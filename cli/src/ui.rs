@@ -1,7 +1,7 @@
 //! The terminal: results on standard output, everything else on standard error, questions.
 
 use crate::args::{Color, Global};
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::variables::Variables;
 use anstream::{AutoStream, ColorChoice};
 use owo_colors::{OwoColorize, Style};
@@ -27,6 +27,8 @@ pub(crate) struct Ui {
     told: Arc<Mutex<Vec<Note>>>,
     /// A result was begun.
     has_printed: Arc<AtomicBool>,
+    /// Whoever read standard output went away.
+    is_unread: Arc<AtomicBool>,
 }
 
 impl Ui {
@@ -44,6 +46,7 @@ impl Ui {
             columns: variables.get("COLUMNS").and_then(|text| text.parse().ok()).filter(|columns| *columns > 0),
             told: Arc::default(),
             has_printed: Arc::default(),
+            is_unread: Arc::default(),
         }
     }
 
@@ -56,6 +59,7 @@ impl Ui {
             columns: None,
             told: Arc::default(),
             has_printed: Arc::default(),
+            is_unread: Arc::default(),
         }
     }
 
@@ -109,18 +113,30 @@ impl Ui {
         self.has_printed.load(Ordering::Relaxed)
     }
 
-    /// Writes a result.
+    /// True when nobody reads results any more.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.is_unread.load(Ordering::Relaxed)
+    }
+
+    /// Writes a result. A reader that went away neither stops a command nor changes how it ends: nothing is written from
+    /// then on.
     ///
     /// # Errors
-    /// When standard output cannot be written. A reader that went away is no error: the command ends as done.
+    /// When standard output cannot be written.
     pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
         self.has_printed.store(true, Ordering::Relaxed);
+        if self.is_unread() {
+            return Ok(());
+        }
         let mut stream = AutoStream::new(io::stdout().lock(), self.choice_of(&io::stdout()));
         let written = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
-        written.map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe => Failure::told(Exit::Done),
-            _ => Failure::new(format!("standard output cannot be written: {error}")),
-        })
+        match written {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.is_unread.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            written => written.map_err(|error| Failure::new(format!("standard output cannot be written: {error}"))),
+        }
     }
 
     /// Writes a result as JSON, indented.
@@ -252,6 +268,7 @@ pub(crate) fn hide_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Exit;
 
     fn answer(text: &str) -> bool {
         let mut shown = Vec::new();

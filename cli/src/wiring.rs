@@ -122,6 +122,20 @@ pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn
     Ok(open(&settings.state, access).await?)
 }
 
+/// Opens what is recorded, to change it. Where there is no state yet it is an empty one that cannot be written: what can only
+/// be refused, or has nothing to do, makes none.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) async fn recorded(settings: &Settings) -> Result<Arc<dyn StateStore>, Failure> {
+    store(settings, if is_missing(&settings.state) { Access::ReadOnly } else { Access::ReadWrite }).await
+}
+
+/// True when the state would be made by opening it for writing.
+pub(crate) fn is_missing(state: &StoreUrl) -> bool {
+    matches!(state, StoreUrl::Sqlite(path) if !path.exists())
+}
+
 /// A state is not made together with its folder: a slip in a path would begin a second, empty state.
 fn check_folder(state: &StoreUrl) -> Result<(), Failure> {
     let StoreUrl::Sqlite(path) = state else { return Ok(()) };

@@ -26,7 +26,7 @@ use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
     Moved, NewOperation, OperationStatus, OwnerRow, OwnersOf, Ownership, Read, Record, RowStatus, Selection,
-    StateStore, StoreError, Write,
+    StateStore, StoreError, StoreIdentity, Write,
 };
 use lease::{Claim, Held, LeaseError};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -64,12 +64,12 @@ pub struct Applier {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The plan is of another state.
-    #[error("this plan was made for another state ({plan}, this one is {state})")]
+    #[error("this plan was made for another state\n  planned for  {plan}\n  this one is  {state}")]
     OtherState {
-        /// The state that the plan names.
-        plan: Uuid,
-        /// The state at hand.
-        state: Uuid,
+        /// The place and the id of the state that the plan names.
+        plan: String,
+        /// Those of the state at hand.
+        state: String,
     },
     /// The plan was made by another version of a provider.
     #[error("this plan was made with the provider `{plan}`; the instance `{instance}` has `{here}` here")]
@@ -194,11 +194,15 @@ impl Applier {
     }
 
     /// What can be refused before any lease is taken.
-    async fn refuse(&self, plan: &Plan) -> Result<(), ApplyError> {
-        let state = self.store.identity().await?.id;
+    ///
+    /// # Errors
+    /// With why the plan cannot be applied to this state, or not with these providers.
+    pub async fn refuse(&self, plan: &Plan) -> Result<(), ApplyError> {
+        let StoreIdentity { id, url } = self.store.identity().await?;
         // A plan that was made when there was no store yet names none: that nothing was recorded is in its reads.
-        if plan.state != state && !plan.state.is_nil() {
-            return Err(ApplyError::OtherState { plan: plan.state, state });
+        if plan.state != id && !plan.state.is_nil() {
+            let (plan, state) = (place_of_state(&plan.state_url, plan.state), place_of_state(&url, id));
+            return Err(ApplyError::OtherState { plan, state });
         }
         if plan.is_errored {
             return Err(ApplyError::Errored);
@@ -330,6 +334,15 @@ impl Applier {
 pub(crate) type Components = BTreeSet<(StackId, String)>;
 
 /// The components that applying a plan writes to.
+/// Where a state is, and which it is: another one may have come to the same place.
+fn place_of_state(url: &str, id: Uuid) -> String {
+    match (url, id.is_nil()) {
+        ("", _) => format!("a state of the id {id}"),
+        (url, true) => format!("{url} (nothing is recorded there)"),
+        (url, false) => format!("{url} ({id})"),
+    }
+}
+
 fn touched(plan: &Plan) -> Components {
     let mut components = BTreeSet::new();
     for stack in &plan.stacks {

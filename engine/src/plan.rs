@@ -78,8 +78,10 @@ pub struct Plan {
     pub timestamp: Timestamp,
     /// By which terrace.
     pub terrace_version: String,
-    /// The store that its rows are in.
+    /// The store that its rows are in; nil when there was none yet.
     pub state: Uuid,
+    /// Where that store was, for people.
+    pub state_url: String,
     /// The environment.
     pub environment: String,
     /// What the plan's header says of the environment: `embedded environment: …`.

@@ -127,6 +127,21 @@ impl Registry {
         self.instances.keys().map(String::as_str)
     }
 
+    /// Which instances of a provider there are, and how there come to be more.
+    #[must_use]
+    pub fn instances_of(&self, provider: &str, environment: &str) -> String {
+        let is_of = |name: &&str| self.instance(name).is_some_and(|schema| schema.name == provider);
+        let names: Vec<String> = self.instance_names().filter(is_of).map(|name| format!("`{name}`")).collect();
+        let there_are = match names.as_slice() {
+            [] => "there is none".to_owned(),
+            names => format!("there are: {}", names.join(", ")),
+        };
+        format!(
+            "in the environment `{environment}` {there_are}; a key under its `providers:` in terrace.yaml configures another, \
+             such as `{provider}.other: {{}}`"
+        )
+    }
+
     /// How much an instance may be asked.
     #[must_use]
     pub fn limits(&self, instance: &str) -> Option<&Limits> {

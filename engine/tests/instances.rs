@@ -29,7 +29,7 @@ async fn an_instance_that_is_not_configured_is_told_with_those_that_are() {
     story.variables = BTreeMap::from([("region".to_owned(), Given::Text("us".to_owned()))]);
     insta::assert_snapshot!(story.errors(&in_region()).await, @"
     stack.yaml:6:44: there is no `world` instance `world.us`
-      hint: environment `test` configures: world, world.eu
+      hint: in the environment `test` there are: `world`, `world.eu`; a key under its `providers:` in terrace.yaml configures another, such as `world.other: {}`
     ");
 }
 

@@ -61,6 +61,19 @@ pub fn format_of(url: &StoreUrl) -> Result<u32, StoreError> {
     }
 }
 
+/// What is wrong with the file of a store, in the words of its database: every page and index of it is looked at. Nothing
+/// where it is whole, or is not there yet.
+///
+/// # Errors
+/// When what is there cannot be opened.
+pub fn damage(url: &StoreUrl) -> Result<Option<String>, StoreError> {
+    match url {
+        StoreUrl::Sqlite(path) => sqlite::damage(path),
+        StoreUrl::SqliteMemory => Ok(None),
+        StoreUrl::Postgres => Err(no_postgres()),
+    }
+}
+
 fn no_postgres() -> StoreError {
     let reason = "this build has no support for PostgreSQL; use `sqlite:PATH`".to_owned();
     StoreError::Unavailable { doing: "opened", reason }

@@ -25,7 +25,7 @@ use crate::{Access, StoreUrl};
 use async_trait::async_trait;
 use connection::Found;
 use error::Failure;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,21 @@ pub(crate) fn format_of(path: &Path) -> Result<u32, StoreError> {
     match connection::look_at(path, Access::ReadOnly)? {
         Found::Nothing => Ok(0),
         Found::File => migrate::inspect(&connection::reader(path, &url)?, &url),
+    }
+}
+
+/// What is wrong with a file, if anything is.
+pub(crate) fn damage(path: &Path) -> Result<Option<String>, StoreError> {
+    let url = StoreUrl::Sqlite(path.to_owned()).to_string();
+    let Found::File = connection::look_at(path, Access::ReadOnly)? else { return Ok(None) };
+    let connection = connection::reader(path, &url)?;
+    // The first finding is enough: what a damaged page leads to is without end.
+    match connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0)) {
+        Ok(found) if found == "ok" => Ok(None),
+        Ok(found) => Ok(Some(found.replace('\n', " "))),
+        // It may be too damaged to be looked at.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(Some(error.to_string())),
+        Err(error) => Err(error::unavailable("read", &error)),
     }
 }
 

@@ -43,7 +43,7 @@ fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
     --- stderr
     error: the stack's own resources of demo@local are held by [person] since [time] (operation [uuid], lease [uuid])
 
-    hint: wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock LEASE`
+    hint: wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock [uuid]`
     "#);
     open_gate(&project);
     first.finish().done();

@@ -33,10 +33,10 @@ fn expressions_see_what_is_described_and_what_is_recorded() {
     4
     6
     "local"
-    "(known after apply)"
+    (known after apply)
     "x.txt"
-    "(sensitive value)"
-    "(known after apply)"
+    (sensitive value)
+    (known after apply)
     "#);
     assert!(!project.has(".terrace"), "asking made a state");
     project.apply().done();
@@ -47,7 +47,7 @@ fn expressions_see_what_is_described_and_what_is_recorded() {
     "local"
     3
     "x.txt"
-    "(sensitive value)"
+    (sensitive value)
     "of the api"
     "#);
     assert_eq!(project.recorded(), recorded, "asking changed something");
@@ -120,4 +120,19 @@ fn a_data_product_needs_a_chosen_component() {
     let ran = project.run(words.into_iter().chain(component)).done();
     assert_eq!(ran.stdout, "\".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db\"\n\"DISTRIBUTION\"\n");
     project.run(words.into_iter().chain(["-e", "1"])).with_code(1).says("choose it with `-c`");
+}
+
+#[test]
+fn outputs_of_other_stacks_are_those_that_are_recorded() {
+    let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
+    let giver = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: giver}\n";
+    project.write("giver.yaml", format!("{giver}outputs: {{o: {{one: [1, two]}}}}\n"));
+    let asked = |expression: &str| project.run(["console", "stack.yaml", "-e", expression]);
+    asked("stacks['giver'].outputs.o").with_code(1).says("there is no stack `giver@local` that was ever applied");
+    project.run(["apply", "giver.yaml", "--auto-approve"]).done();
+    let told = asked("stacks['giver'].outputs.o").done().stdout;
+    assert_eq!(told, "{\n  \"one\": [\n    1,\n    \"two\"\n  ]\n}\n");
+    asked("stacks['giver'].outputs.p").with_code(1).says("has no output `p`").says("its outputs are: o");
+    asked("stacks['givr'].outputs.o").with_code(1).says("did you mean `giver`?");
+    assert_eq!(asked("[resources.a.id, {}, []]").done().stdout, "[\n  (known after apply),\n  {},\n  []\n]\n");
 }

@@ -73,3 +73,17 @@ fn an_empty_table_changes_without_a_question() {
     project.apply().done();
     project.assert_settled("stack.yaml", &[]);
 }
+
+#[test]
+fn a_saved_plan_that_is_refused_is_said_to_be_and_how_to_plan_again() {
+    let project = filled();
+    project.write_stack(&(stack("", ONE, "one") + &format!("columns: {ONE}\n")));
+    let planned = project.run(["plan", "stack.yaml", "--out", "my plan"]).done();
+    planned.says("saved the plan: `terrace apply 'my plan'` refuses it, for data would be lost");
+    planned.says("plan again with `--allow-data-loss=sqlite_table.table`, or everywhere with `--allow-data-loss`");
+    project.run(["apply", "my plan"]).with_code(4);
+    let planned =
+        project.run(["plan", "stack.yaml", "--allow-data-loss=sqlite_table.table", "--out", "my plan"]).done();
+    planned.says("saved the plan: `terrace apply 'my plan'` applies exactly that");
+    project.run(["apply", "my plan"]).done();
+}

@@ -140,6 +140,26 @@ fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_a
 }
 
 #[test]
+fn a_state_that_is_damaged_in_the_middle_is_told() {
+    let project = Project::with_stack(
+        "resources: [{type: local_value, name: a, forEach: '${{ range(50) }}', config: {input: '${{ each.key }}'}}]\n",
+    );
+    project.apply().done();
+    let file = project.path(".terrace/state.db");
+    let database = rusqlite::Connection::open(&file).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'version'";
+    let page: i64 = database.query_row(sql, [], |row| row.get(0)).unwrap();
+    let size: i64 = database.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+    drop(database);
+    let (page, size) = (usize::try_from(page).unwrap(), usize::try_from(size).unwrap());
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[(page - 1) * size..page * size].fill(0xA5);
+    std::fs::write(&file, &bytes).unwrap();
+    doctor(&project, &[]).with_code(1).says("its file is damaged").says("restore it from a backup");
+    assert_eq!(std::fs::read(&file).unwrap(), bytes, "looking changed something");
+}
+
+#[test]
 fn a_state_that_is_none_or_that_others_can_read_is_told() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     project.apply().done();

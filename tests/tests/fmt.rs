@@ -65,10 +65,20 @@ fn what_others_wrote_is_left_alone() {
     let descriptor = project.read("data-product.yaml");
     project.write("notes.yaml", "a:    1\n");
     project.write("broken.yaml", "a: [1\n");
-    project.run(["fmt"]).done();
+    project.run(["fmt"]).done().says("`./broken.yaml` was left alone: it cannot be read as YAML");
     assert_eq!(project.read("data-product.yaml"), descriptor);
     assert_eq!(project.read("notes.yaml"), "a:    1\n");
     project.run(["fmt", "data-product.yaml"]).with_code(1).says("none of terrace's own files");
+}
+
+#[test]
+fn a_broken_file_that_says_what_it_is_fails_in_a_folder_as_it_does_by_name() {
+    for text in ["kind: Stack\na: [1\n", "kind: 'Blueprint'\na: [1\n", "apiVersion: \"terrace.dev/v1\"\na: [1\n"] {
+        let project = Project::new();
+        project.write("broken.yaml", text);
+        project.run(["fmt", "--check", "."]).with_code(1).says("broken.yaml:");
+        project.run(["fmt", "--check", "broken.yaml"]).with_code(1).says("broken.yaml:");
+    }
 }
 
 #[test]

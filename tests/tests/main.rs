@@ -33,6 +33,7 @@ mod limits; // files without end are read up to a limit
 mod lookups; // files and tables looked up, now or while applying
 mod lost_key; // outputs that nobody can open do not block their stack
 mod names; // what leads nowhere is found without a state
+mod nothing_recorded; // commands say so, and make no state in passing
 mod once_wrong; // what was wrong once
 mod outputs; // what is sensitive is said to be
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
@@ -52,6 +53,7 @@ mod state_surgery; // mv, rm, export, import
 mod targets; // plans of a part, and plans that only record
 mod tidy; // what holds for the sources themselves
 mod transitions; // moved, forget, imports
+mod unread; // standard output that nobody reads any more
 mod witboost; // descriptors from the field
 
 /// A test file that is not listed above would never run.

@@ -218,3 +218,17 @@ fn outputs_of_before_are_sealed_with_another_key_too() {
     assert!(!back.stdout.contains("hunter"), "{back}");
     assert_eq!(project.run(["output", "o", "--reveal"]).done().stdout, "\"hunter2\"\n");
 }
+
+#[test]
+fn what_cannot_go_back_is_told_with_what_can() {
+    let project = Project::with_stack(
+        "resources: [{type: local_value, name: m, forEach: '${{ [\"a\", \"b\"] }}', config: {input: 1}}]\n",
+    );
+    project.apply().done();
+    let told = project.run(["state", "rollback", "local_value.m", "--to", "1"]).with_code(1);
+    told.says("did you mean one of `local_value.m[\"a\"]`, `local_value.m[\"b\"]`?");
+    for word in ["c/", "nope@local"] {
+        let told = project.run(["state", "rollback", word, "--to", "1"]).with_code(1);
+        told.says(&format!("error: there is no stack `{word}`"));
+    }
+}

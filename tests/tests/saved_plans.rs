@@ -167,6 +167,28 @@ fn a_plan_is_spent_by_its_application() {
 }
 
 #[test]
+fn a_plan_that_is_shown_says_its_digest_and_that_it_is_spent() {
+    let project = Project::with_stack(FILE);
+    let planned = project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    let told = format!("Plan digest `{}`", digest(&project));
+    assert!(planned.stderr.contains(&told), "{planned}");
+    let shown = project.run(["show", "plan"]).done();
+    assert!(shown.stdout.contains(&told) && !shown.stdout.contains("spent"), "{shown}");
+    project.run(["apply", "plan"]).done();
+    project.run(["show", "plan"]).done().says("This plan was applied already: it is spent");
+}
+
+#[test]
+fn a_digest_of_what_was_applied_already_leaves_nothing_to_do() {
+    let project = Project::with_stack(FILE);
+    let looked_at = digest(&project);
+    project.run(["apply", "stack.yaml", "--plan-digest", &looked_at]).done().says("1 added");
+    let recorded = project.recorded();
+    project.run(["apply", "stack.yaml", "--plan-digest", &looked_at]).done().says("No changes.");
+    assert_eq!(project.recorded(), recorded);
+}
+
+#[test]
 fn a_plan_that_failed_halfway_is_spent_too() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_command, name: bad, config: {create: [\"false\"], find: [echo, \"null\"]}}\n",
@@ -242,7 +264,9 @@ fn a_plan_of_another_state_is_refused() {
     snapshot!(project.run(["--state", "sqlite:other.db", "apply", "plan"]), @"
     exit: 4
     --- stderr
-    error: this plan was made for another state ([uuid], this one is [uuid])
+    error: this plan was made for another state
+      planned for  sqlite:[folder]/.terrace/state.db ([uuid])
+      this one is  sqlite:[folder]/other.db ([uuid])
 
     hint: name the state that the plan was made for with `--state`, or plan again
     ");

@@ -246,3 +246,21 @@ fn a_field_is_listed_once() {
     let project = Project::with_stack("resources: []\nimports: [{to: local_file.a, id: a, extra: x}]\n");
     project.run(["validate", "stack.yaml"]).with_code(1).says("the fields are `forEach`, `key`, `to` or `id`");
 }
+
+#[test]
+fn an_option_of_another_command_is_answered_with_what_to_do() {
+    let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
+    project.run(["drift", "stack.yaml", "--var", "x=1"]).with_code(1).says("variables have no part in it");
+    project.run(["drift", "stack.yaml", "--var-file=x"]).with_code(1).says("variables have no part in it");
+    let told = project.run(["graph", "stack.yaml", "--json"]).with_code(1);
+    told.says("`terrace graph` has no option `--json`").says("--format mermaid");
+    assert!(!told.stderr.contains("as a value"), "{told}");
+}
+
+#[test]
+fn a_stack_where_a_descriptor_is_asked_for_is_answered_with_what_takes_stacks() {
+    let project = Project::new();
+    let told = project.run(["plan", "multi@local"]).with_code(1);
+    told.says("there is no file `multi@local`").says("terrace plan --destroy multi@local");
+    project.run(["plan", "multi@local.yaml"]).with_code(1).says("give the path of a descriptor");
+}

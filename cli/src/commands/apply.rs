@@ -8,11 +8,11 @@ use crate::input::{Named, descriptor_of_plan, named};
 use crate::planning::compile;
 use crate::settings::Asked;
 use crate::signals::Signals;
-use crate::wiring::{World, store};
+use crate::wiring::{World, is_missing, recorded, store};
 use std::path::PathBuf;
 use std::sync::Arc;
 use terrace_engine::plan::file;
-use terrace_state::{Access, StoreUrl};
+use terrace_state::Access;
 
 /// What is asked before anything is changed.
 const QUESTION: &str = "Do you want to perform these actions?\n  terrace will perform the actions described above.";
@@ -41,13 +41,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
         }
     }
     for plans in 1.. {
-        let mut computed = project.plan(state.as_ref(), planning).await?;
+        let computed = project.plan(state.as_ref(), planning).await?;
         run.show(&computed.plan, &project.sources, &computed.diagnostics)?;
         run.consent(&computed.plan, QUESTION)?;
         if is_new && computed.plan.has_changes() {
             state = store(&project.settings, Access::ReadWrite).await?;
-            // The plan was made for the state that this one begins as: for none. What it read is checked row by row.
-            computed.plan.state = state.identity().await?.id;
         }
         match run.try_apply(Arc::clone(&state), &computed.plan).await? {
             Applied::Ended(exit) => return Ok(exit),
@@ -55,11 +53,6 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
         }
     }
     Ok(Exit::Done)
-}
-
-/// True when the state would be made by opening it.
-fn is_missing(state: &StoreUrl) -> bool {
-    matches!(state, StoreUrl::Sqlite(path) if !path.exists())
 }
 
 /// A saved plan was looked at when it was made: there is nothing to ask.
@@ -82,10 +75,14 @@ async fn apply_saved(
     }
     let environment = settings.environment(Some(Asked::word(&plan.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
-    let store = store(&settings, Access::ReadWrite).await?;
     let run = Run { context, arguments, signals, settings: &settings, world: &world, is_saved: true };
     run.check_digest(&plan)?;
-    run.apply(store, &plan).await
+    let mut state = recorded(&settings).await?;
+    if is_missing(&settings.state) {
+        run.refuse(&state, &plan).await?;
+        state = store(&settings, Access::ReadWrite).await?;
+    }
+    run.apply(state, &plan).await
 }
 
 /// A saved plan says itself what is done: options that would change it are a misunderstanding.

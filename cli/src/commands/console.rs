@@ -83,11 +83,10 @@ async fn console(project: &Project, chosen: &[String]) -> Result<Console, Failur
     let mut world = project.world.clone();
     world.registry = Arc::new(world.registry.offline());
     let options = Options { refresh: false, ..Options::default() };
-    let computed = planner(&*store, &world, &project.sources, &options)
-        .plan(std::slice::from_ref(compiled), Origin::default())
-        .await?;
+    let planner = planner(&*store, &world, &project.sources, &options);
+    let computed = planner.plan(std::slice::from_ref(compiled), Origin::default()).await?;
     let Some(plan) = computed.plan.stacks.first() else { return Err(Failure::new("the descriptor gives no plan")) };
-    Ok(Console::new(&world.environment, compiled, component, plan, &world.registry))
+    Ok(Console::new(&planner, compiled, component, plan).await?)
 }
 
 /// The component whose expressions are evaluated: the chosen one, else the stack's own resources, else the only one.
@@ -111,7 +110,7 @@ fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Resu
 fn evaluate(context: &Context<'_>, project: &mut Project, console: &Console, text: &str) -> Result<bool, Failure> {
     match console.evaluate(text, &mut project.sources, &project.world.functions) {
         Ok(value) => {
-            context.ui.print(&format!("{}\n", harmless(&shown(&value).to_pretty_json_text())))?;
+            context.ui.print(&format!("{}\n", harmless(&shown(&value, 0))))?;
             Ok(true)
         }
         Err(diagnostics) => {
@@ -121,13 +120,25 @@ fn evaluate(context: &Context<'_>, project: &mut Project, console: &Console, tex
     }
 }
 
-/// A value with words for what is not known and what is not shown.
-fn shown(value: &Value) -> Value {
+/// A value as indented JSON, but for words without quotes where it is not known or not shown.
+fn shown(value: &Value, depth: usize) -> String {
+    let lines = |[open, close]: [char; 2], entries: Vec<String>| {
+        let indent = "  ".repeat(depth);
+        let entries: Vec<String> = entries.into_iter().map(|entry| format!("{indent}  {entry}")).collect();
+        format!("{open}\n{}\n{indent}{close}", entries.join(",\n"))
+    };
     match value {
-        Value::Unknown => "(known after apply)".into(),
-        Value::Sensitive(_) => "(sensitive value)".into(),
-        Value::List(items) => Value::List(items.iter().map(shown).collect()),
-        Value::Map(entries) => entries.iter().map(|(key, value)| (key.clone(), shown(value))).collect(),
-        plain => plain.clone(),
+        Value::Unknown => "(known after apply)".to_owned(),
+        Value::Sensitive(_) => "(sensitive value)".to_owned(),
+        Value::List(items) if !items.is_empty() => {
+            lines(['[', ']'], items.iter().map(|item| shown(item, depth + 1)).collect())
+        }
+        Value::Map(entries) if !entries.is_empty() => {
+            let entry = |(key, value): (&String, &Value)| {
+                format!("{}: {}", Value::from(key.as_str()).to_json_text(), shown(value, depth + 1))
+            };
+            lines(['{', '}'], entries.iter().map(entry).collect())
+        }
+        plain => plain.to_json_text(),
     }
 }

@@ -6,7 +6,7 @@ use crate::args::ApplyArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::Removal;
 use crate::signals::Signals;
-use crate::wiring::store;
+use crate::wiring::{is_missing, store};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_state::Access;
@@ -33,18 +33,24 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     }
     let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets)?;
     let run = Run { context, arguments, signals, settings: &removal.settings, world: &removal.world, is_saved: false };
-    let access = if run.can_proceed() { Access::ReadWrite } else { Access::ReadOnly };
-    let store = store(&removal.settings, access).await?;
-    if run.can_proceed() {
-        for stack in removal.stacks(store.as_ref()).await? {
-            recover_first(&run, &store, &stack, &BTreeSet::new()).await?;
+    // As with `apply`: a state that is not there yet is made once there is something to record.
+    let is_new = is_missing(&removal.settings.state);
+    let can_recover = run.can_proceed() && !is_new;
+    let access = if can_recover { Access::ReadWrite } else { Access::ReadOnly };
+    let mut state = store(&removal.settings, access).await?;
+    if can_recover {
+        for stack in removal.stacks(state.as_ref()).await? {
+            recover_first(&run, &state, &stack, &BTreeSet::new()).await?;
         }
     }
     for plans in 1.. {
-        let computed = removal.plan(store.as_ref(), planning).await?;
+        let computed = removal.plan(state.as_ref(), planning).await?;
         run.show(&computed.plan, &removal.sources, &computed.diagnostics)?;
         run.consent(&computed.plan, QUESTION)?;
-        match run.try_apply(Arc::clone(&store), &computed.plan).await? {
+        if is_new && computed.plan.has_changes() {
+            state = store(&removal.settings, Access::ReadWrite).await?;
+        }
+        match run.try_apply(Arc::clone(&state), &computed.plan).await? {
             Applied::Ended(exit) => return Ok(exit),
             Applied::Outdated(failure) => run.plan_again(failure, plans)?,
         }

@@ -6,16 +6,18 @@ use crate::failure::{Exit, Failure};
 use crate::planning::{Removal, drift_command, planner};
 use crate::presentation;
 use crate::report::report;
+use crate::settings::Settings;
 use crate::stacks;
 use crate::wiring::{World, store};
 use std::collections::BTreeSet;
+use terrace_engine::address::StackId;
 use terrace_engine::diagnostic::{did_you_mean, has_errors};
 use terrace_engine::drift::{detect, ignoring};
 use terrace_engine::plan::Note;
 use terrace_engine::plan::compute::Options;
 use terrace_engine::render::markdown::Drift;
 use terrace_engine::source::Sources;
-use terrace_engine::store::Selection;
+use terrace_engine::store::{Selection, StateStore};
 use terrace_provider::Path;
 use terrace_state::Access;
 
@@ -36,6 +38,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         let named = Removal::read(context, &arguments.targets, &ChoiceArguments::default(), false)?;
         let store = store(&named.settings, Access::ReadOnly).await?;
         let stacks = named.stacks(store.as_ref()).await?;
+        check_recorded(&stacks, &named.settings, store.as_ref()).await?;
         (named.settings, named.world, store, stacks)
     };
     check_ignored(&arguments.ignore, &world)?;
@@ -69,6 +72,15 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         return Err(Failure::new(format!("{what} cannot be told: not everything could be read")));
     }
     Ok(if items.is_empty() { Exit::Done } else { Exit::Changes })
+}
+
+/// Refuses a stack of which nothing was ever recorded: state, environment or folder are not those that were meant, and "no
+/// drift" would be said for ever.
+async fn check_recorded(stacks: &[StackId], settings: &Settings, store: &dyn StateStore) -> Result<(), Failure> {
+    let known = store.known_stacks().await?;
+    let Some(stack) = stacks.iter().find(|stack| !known.contains(stack)) else { return Ok(()) };
+    Err(Failure::new(format!("nothing is recorded of the stack `{stack}` in `{}`", settings.state))
+        .hint("`terrace apply FILE` makes and records it; `--state` and `--env` say where else to look"))
 }
 
 /// A path that begins with no attribute of any type would be ignored itself.

@@ -18,6 +18,8 @@ use terrace_engine::yaml::{Budget, Node, parse};
 
 /// Lines are not made longer than this.
 const WIDTH: usize = 120;
+/// The kinds of terrace's own files, the configuration aside.
+const KINDS: [&str; 3] = ["Stack", "Blueprint", "BlueprintTest"];
 /// The library counts indents in the bits of a number: beyond this it cannot.
 const DEEPEST: usize = 60;
 
@@ -44,6 +46,9 @@ pub(super) fn run(context: &Context<'_>, arguments: &FmtArguments) -> Result<Exi
                     std::fs::write(&file.path, text).map_err(|error| failure(&file.path, "written", &error))?;
                 }
             }
+            Err(Refusal::Foreign) => {
+                context.ui.say(&format!("`{}` was left alone: it cannot be read as YAML", file.path.display()));
+            }
             Err(Refusal::Told(failure)) => failed.push(failure),
             Err(Refusal::Wrong(diagnostics)) => {
                 report(context.ui, &sources, &diagnostics);
@@ -68,6 +73,8 @@ struct File {
 
 /// Why a file stays as it is.
 enum Refusal {
+    /// It is no YAML, and nothing says that it is one of terrace's own.
+    Foreign,
     Told(Failure),
     Wrong(Vec<Diagnostic>),
 }
@@ -98,7 +105,8 @@ fn laid_out(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusa
     let id = sources.add(path.display().to_string(), text.as_str());
     let node = match parse(id, &text, &Budget::default()) {
         Ok(node) if is_own(path, &node) => node,
-        Ok(_) | Err(_) if !file.is_named && !looks_own(path, &text) => return Ok(None),
+        Ok(_) if !file.is_named && !looks_own(path, &text) => return Ok(None),
+        Err(_) if !file.is_named && !looks_own(path, &text) => return Err(Refusal::Foreign),
         Ok(_) => {
             return Err(Refusal::Told(
                 Failure::new(format!("`{}` is none of terrace's own files", path.display()))
@@ -175,12 +183,16 @@ fn letters(text: &str) -> impl Iterator<Item = char> + '_ {
 
 fn is_own(path: &Path, node: &Node) -> bool {
     let kind = node.get("kind").and_then(Node::as_text);
-    is_configuration(path) || matches!(kind, Some("Stack" | "Blueprint" | "BlueprintTest"))
+    is_configuration(path) || kind.is_some_and(|kind| KINDS.contains(&kind))
 }
 
 /// What is no YAML can still be told from what others wrote.
 fn looks_own(path: &Path, text: &str) -> bool {
-    is_configuration(path) || text.contains("apiVersion: terrace.dev/")
+    let says_kind = |line: &str| {
+        let kind = line.strip_prefix("kind:").map(|kind| kind.trim().trim_matches(['"', '\'']));
+        kind.is_some_and(|kind| KINDS.contains(&kind))
+    };
+    is_configuration(path) || text.contains("terrace.dev/") || text.lines().any(says_kind)
 }
 
 fn is_configuration(path: &Path) -> bool {

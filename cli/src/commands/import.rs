@@ -8,7 +8,7 @@ use crate::planning::quoted;
 use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{World, store};
+use crate::wiring::{World, is_missing, recorded, store};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::import::{self, ImportError};
 use terrace_engine::record::{open_attributes, storable};
@@ -62,15 +62,8 @@ fn type_of<'w>(
     let instance = arguments.provider.clone().unwrap_or_else(|| schema.name.to_owned());
     match world.registry.instance(&instance) {
         Some(found) if found.name == schema.name => Ok((ty, instance)),
-        _ => {
-            let known = world.registry.instance_names();
-            let known = known.filter(|name| world.registry.instance(name).is_some_and(|it| it.name == schema.name));
-            Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name)).hint(format!(
-                "environment `{}` configures: {}",
-                world.environment.name,
-                known.collect::<Vec<_>>().join(", ")
-            )))
-        }
+        _ => Err(Failure::new(format!("there is no `{}` instance `{instance}`", schema.name))
+            .hint(world.registry.instances_of(schema.name, &world.environment.name))),
     }
 }
 
@@ -97,10 +90,11 @@ async fn record(
         return Err(Failure::new("an import needs the id of an object")
             .hint("`terrace import ADDRESS ID`; `terrace providers schema NAME` says what the id of a type is"));
     };
-    let store = store(settings, Access::ReadWrite).await?;
-    let (stack, address) = stacks::locate(&arguments.address, settings, store.as_ref()).await?;
+    let recorded = recorded(settings).await?;
+    let (stack, address) = stacks::locate(&arguments.address, settings, recorded.as_ref()).await?;
     let (ty, instance) = type_of(arguments, world, &address)?;
     let observed = look_up(world, ty, &instance, id).await?;
+    let store = if is_missing(&settings.state) { store(settings, Access::ReadWrite).await? } else { recorded };
     let here = (stack.clone(), address.clone());
     let operation = Uuid::now_v7();
     let surgery = Surgery { context, signals, settings, store, operation, kind: "import" };

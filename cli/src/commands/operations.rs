@@ -7,7 +7,7 @@ use crate::args::OperationsCommand;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
-use crate::wiring::store;
+use crate::wiring::{recorded, store};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use terrace_engine::store::{OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow};
@@ -65,7 +65,7 @@ pub(super) async fn show(context: &Context<'_>, word: &str, is_json: bool) -> Re
 /// Asks a running operation to stop, in whichever process it runs.
 async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = store(&settings, Access::ReadWrite).await?;
+    let store = recorded(&settings).await?;
     let id = find(store.as_ref(), word).await?;
     let (operation, _) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
     if operation.is_abandoned {

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::args::{PlanArguments, PlanFormat};
 use crate::failure::{Exit, Failure};
-use crate::planning::{Removal, command, compile};
+use crate::planning::{Removal, command, compile, quoted};
 use crate::presentation;
 use crate::report::{report, with_failure};
 use crate::version::VERSION;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::json::errored;
+use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_state::Access;
 
@@ -92,7 +93,8 @@ fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> 
     }
     if let Some(path) = &arguments.out {
         save(plan, path, &planned.world)?;
-        context.ui.say(&format!("saved the plan: `terrace apply {}` applies exactly that", path.display()));
+        context.ui.say(&saved(plan, path));
+        context.ui.say(&digest(plan, &planned.world.seal)?);
     }
     let has_changes = plan.has_changes();
     Ok(if arguments.detailed_exitcode && has_changes { Exit::Changes } else { Exit::Done })
@@ -141,6 +143,24 @@ pub(super) fn save(plan: &Plan, path: &Path, world: &World) -> Result<(), Failur
     check_is_free(path)?;
     write_private(path, &text)
         .map_err(|error| Failure::new(format!("the plan cannot be saved as `{}`: {error}", path.display())))
+}
+
+/// What is said of a plan that was saved: what applying it does, or why that is refused.
+pub(super) fn saved(plan: &Plan, path: &Path) -> String {
+    let file = quoted(&path.display().to_string());
+    match plan.refused_data_loss().next() {
+        None => format!("saved the plan: `terrace apply {file}` applies exactly that"),
+        Some((_, change, _)) => format!(
+            "saved the plan: `terrace apply {file}` refuses it, for data would be lost; to consent, plan again with `{}`, or \
+             everywhere with `--allow-data-loss`",
+            quoted(&format!("--allow-data-loss={}", change.address))
+        ),
+    }
+}
+
+/// What a plan is known by once somebody looked at it.
+pub(super) fn digest(plan: &Plan, seal: &Seal) -> Result<String, Failure> {
+    Ok(format!("Plan digest `{}`, for `terrace apply --plan-digest`", file::digest(plan, seal)?))
 }
 
 /// Writes a file that only its owner can read, and replaces the one that was there as a whole.

@@ -10,14 +10,13 @@ use crate::report::{harmless, remembered, with_failure};
 use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{World, store};
+use crate::wiring::{World, recorded};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::recover::{Recovered, Recovery, Verdict};
 use terrace_engine::store::{Selection, StateStore};
-use terrace_state::Access;
 
 /// A step that is in doubt after all that terrace can find out.
 struct Doubt {
@@ -42,7 +41,7 @@ pub(super) async fn run(
     let named = named_environment(arguments, &answers);
     let environment = settings.environment(named.as_deref().map(Asked::word), context.ui)?;
     let world = World::new(&settings, environment, false, context.ui)?;
-    let store = store(&settings, Access::ReadWrite).await?;
+    let store = recorded(&settings).await?;
     let wanted = stacks_to_look_into(arguments, &settings, &world, &store).await?;
     signals.begin_changes();
     let progress = Progress::for_people(context.ui);

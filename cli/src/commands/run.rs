@@ -99,6 +99,10 @@ impl Run<'_> {
     /// When it has another digest than the one that was asked for.
     pub(super) fn check_digest(&self, plan: &Plan) -> Result<(), Failure> {
         let Some(asked) = &self.arguments.plan_digest else { return Ok(()) };
+        // What was looked at may have been applied since: nothing is left to do then, and nothing to refuse.
+        if !plan.has_changes() && !self.is_saved {
+            return Ok(());
+        }
         let digest = file::digest(plan, &self.world.seal)?;
         if digest == *asked {
             return Ok(());
@@ -165,6 +169,30 @@ impl Run<'_> {
         self.context.ui.print("Nothing to do: the saved plan has no changes.\n")
     }
 
+    fn applier(&self, store: Arc<dyn StateStore>, events: Arc<dyn Events>) -> Applier {
+        Applier {
+            store,
+            registry: Arc::clone(&self.world.registry),
+            functions: Arc::clone(&self.world.functions),
+            seal: Arc::clone(&self.world.seal),
+            events,
+            cancel: self.signals.cancel.clone(),
+            parallelism: usize::from(self.arguments.parallelism),
+            patience: self.settings.patience,
+            actor: self.settings.actor.clone(),
+            looks_again: self.is_saved,
+        }
+    }
+
+    /// Refuses a plan that cannot be applied to a state, which is only read.
+    ///
+    /// # Errors
+    /// With why it is refused.
+    pub(super) async fn refuse(&self, store: &Arc<dyn StateStore>, plan: &Plan) -> Result<(), Failure> {
+        let events = Progress::for_people(self.context.ui);
+        Ok(self.applier(Arc::clone(store), events).refuse(plan).await?)
+    }
+
     /// Applies a plan and tells what came of it.
     ///
     /// # Errors
@@ -204,18 +232,7 @@ impl Run<'_> {
             true => Progress::for_programs(ui, plan.stacks.len() > 1),
             false => Progress::for_people(ui),
         };
-        let applier = Applier {
-            store,
-            registry: Arc::clone(&self.world.registry),
-            functions: Arc::clone(&self.world.functions),
-            seal: Arc::clone(&self.world.seal),
-            events: Arc::clone(&progress) as Arc<dyn Events>,
-            cancel: self.signals.cancel.clone(),
-            parallelism: usize::from(self.arguments.parallelism),
-            patience: self.settings.patience,
-            actor: self.settings.actor.clone(),
-            looks_again: self.is_saved,
-        };
+        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>);
         if has_nothing {
             applier.spend(plan).await?;
             self.say_nothing_to_do(plan)?;

@@ -1,6 +1,7 @@
 //! `terrace show`: a saved plan, a resource or an operation, whole.
 
 use super::Context;
+use super::plan::digest;
 use super::{operations, state};
 use crate::args::{Detail, PlanFormat, ShowArguments};
 use crate::failure::{Exit, Failure};
@@ -23,7 +24,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Res
     };
     let path = PathBuf::from(what);
     if path.is_file() {
-        return show_plan(context, path, is_json);
+        return show_plan(context, path, is_json).await;
     }
     if what.parse::<Uuid>().is_ok() {
         return operations::show(context, what, is_json).await;
@@ -33,7 +34,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Res
     state::show(context, &settings, store.as_ref(), what, is_json).await
 }
 
-fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Result<Exit, Failure> {
+async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Result<Exit, Failure> {
     let shown = path.display().to_string();
     let Named::Plan(text) = named(&[path], context.ui)? else {
         return Err(Failure::new(format!("`{shown}` is no saved plan"))
@@ -44,5 +45,16 @@ fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Result<Exit
     let plan = file::read(&text, &seal)?;
     let format = if is_json { PlanFormat::Json } else { PlanFormat::Human };
     presentation::plan(context.ui, &plan, &presentation::PlanView::new(format, Detail::Full), &seal)?;
+    if !is_json {
+        context.ui.print(&format!("{}\n", digest(&plan, &seal)?))?;
+        // A plan can be looked at where its state is not.
+        let is_spent = match store(&settings, Access::ReadOnly).await {
+            Ok(store) => store.is_spent(plan.id).await.unwrap_or_default(),
+            Err(_) => false,
+        };
+        if is_spent {
+            context.ui.print("This plan was applied already: it is spent, plan again.\n")?;
+        }
+    }
     Ok(Exit::Done)
 }

@@ -16,7 +16,7 @@ use crate::args::StateCommand;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::store;
+use crate::wiring::{is_missing, recorded, store};
 use std::path::Path;
 use std::time::Duration;
 use terrace_engine::address::StackId;
@@ -52,7 +52,11 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
 /// Removes what is older; what is current stays, so no lease is needed.
 async fn prune(context: &Context<'_>, keep: Duration) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = store(&settings, Access::ReadWrite).await?;
+    if is_missing(&settings.state) {
+        context.ui.print("nothing is recorded: there is nothing to remove\n")?;
+        return Ok(Exit::Done);
+    }
+    let store = recorded(&settings).await?;
     let operation = NewOperation {
         id: Uuid::now_v7(),
         kind: "state prune".to_owned(),

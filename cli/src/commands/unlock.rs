@@ -3,8 +3,7 @@
 use super::{Context, leases};
 use crate::args::UnlockArguments;
 use crate::failure::{Exit, Failure};
-use crate::wiring::store;
-use terrace_state::Access;
+use crate::wiring::recorded;
 
 /// Breaks a lease.
 ///
@@ -12,7 +11,7 @@ use terrace_state::Access;
 /// When there is none of that id, or nobody consents.
 pub(super) async fn run(context: &Context<'_>, arguments: &UnlockArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = store(&settings, Access::ReadWrite).await?;
+    let store = recorded(&settings).await?;
     let held = store.leases().await?;
     let Some(lease) = held.iter().find(|lease| lease.id == arguments.lease) else {
         return Err(Failure::new(format!("there is no lease `{}`", arguments.lease))

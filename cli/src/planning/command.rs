@@ -1,4 +1,5 @@
-//! The command that computes a plan again, or looks for drift again, as a person would type it: without what is only about its form.
+//! The command that computes a plan again, or looks for drift again, as a person would type it: without what is only
+//! about its form.
 
 use crate::args::{DriftArguments, Global, PlanArguments};
 use crate::settings::Settings;

@@ -19,7 +19,7 @@ use crate::lookup;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::source::{Sources, Span};
-use crate::store::{Read, Selection, StateStore, StoreError};
+use crate::store::{Read, Selection, StateStore, StoreError, StoreIdentity};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::value::wire::WireError;
@@ -355,11 +355,13 @@ impl Planner<'_> {
             Some(Location::Span(span)) => (0, *span),
             _ => (1, Span::default()),
         });
+        let StoreIdentity { id: state, url: state_url } = self.store.identity().await?;
         let plan = Plan {
             id: self.id,
             timestamp: self.now,
             terrace_version: self.version.to_owned(),
-            state: self.store.identity().await?.id,
+            state,
+            state_url,
             environment: self.environment.name.clone(),
             environment_note: self.environment.note.clone(),
             mode,

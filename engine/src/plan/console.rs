@@ -1,7 +1,8 @@
 //! Expressions evaluated by themselves, against what a plan knows: what is described, and what is recorded.
 
 use super::StackPlan;
-use super::compute::Environment;
+use super::compute::{PlanFailure, Planner};
+use super::others::{self, OtherStacks};
 use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use super::walk::{planned_value, roots, urns};
 use crate::compile::{CompiledComponent, CompiledStack};
@@ -21,18 +22,21 @@ pub struct Console {
     /// Lookups, which nobody makes here: all of them unknown.
     data: LookupValues,
     outputs: ComponentOutputs,
+    /// Other stacks, as they are recorded.
+    others: OtherStacks,
 }
 
 impl Console {
     /// What a component's expressions see once the plan is carried out; what is made then is unknown.
-    #[must_use]
-    pub fn new(
-        environment: &Environment,
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn new(
+        planner: &Planner<'_>,
         compiled: &CompiledStack,
         component: &CompiledComponent,
         plan: &StackPlan,
-        registry: &Registry,
-    ) -> Self {
+    ) -> Result<Self, PlanFailure> {
         let mut outputs = ComponentOutputs::new();
         for planned in &plan.components {
             outputs.insert(planned.key.clone(), planned.recorded_outputs.clone());
@@ -46,12 +50,13 @@ impl Console {
         }
         let facts = Facts {
             component: Some(component.value.clone()),
-            roots: Arc::new(roots(environment, compiled)),
+            roots: Arc::new(roots(planner.environment, compiled)),
             urns: Arc::new(urns(compiled)),
         };
         let lookups = component.declarations.data.iter();
         let data = lookups.map(|lookup| (lookup.name.value.clone(), Value::Unknown)).collect();
-        Self { facts, resources: resources(component, plan, registry), data, outputs }
+        let (resources, others) = (resources(component, plan, planner.registry), others::recorded(planner).await?);
+        Ok(Self { facts, resources, data, outputs, others })
     }
 
     /// Evaluates an expression, written without `${{` and `}}`. Places are those of `${{ TEXT }}`.
@@ -72,7 +77,7 @@ impl Console {
             resources: &self.resources,
             data: &self.data,
             outputs: &self.outputs,
-            stacks: None,
+            stacks: Some(&self.others),
             each: None,
             own: None,
         };

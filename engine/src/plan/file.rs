@@ -90,14 +90,15 @@ pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
 }
 
 /// The digest of what a plan would do: two plans of the same digest do the same. Its id and time are left
-/// out, and so is the id of the state, which is made with the first thing that is recorded.
+/// out, and so are the place of the state, and its id, which is made with the first thing that is recorded.
 ///
 /// # Errors
 /// As [`write`].
 pub fn digest(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     // Sealing draws a nonce each time; the digest is over keyed digests of sensitive values instead.
     let stable = Writing { seal: &Fingerprint(seal), templates: Vec::new(), known: HashMap::new() }.plan(plan)?;
-    let timeless = PlanJson { id: Uuid::nil(), state: Uuid::nil(), timestamp: Timestamp::UNIX_EPOCH, ..stable };
+    let (id, state, timestamp) = (Uuid::nil(), Uuid::nil(), Timestamp::UNIX_EPOCH);
+    let timeless = PlanJson { id, state, state_url: String::new(), timestamp, ..stable };
     let body = serde_json::to_string(&timeless).map_err(|error| FileError::Damaged(error.to_string()))?;
     Ok(sha256(body.as_bytes()))
 }
@@ -164,6 +165,7 @@ impl Writing<'_> {
             timestamp: plan.timestamp,
             terrace_version: plan.terrace_version.clone(),
             state: plan.state,
+            state_url: plan.state_url.clone(),
             environment: plan.environment.clone(),
             environment_note: plan.environment_note.clone(),
             mode: plan.mode,

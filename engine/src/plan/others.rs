@@ -347,6 +347,20 @@ pub(super) async fn find(
     Ok(found)
 }
 
+/// What is recorded of all stacks, for expressions that are not known yet.
+pub(super) async fn recorded(planner: &Planner<'_>) -> Result<OtherStacks, PlanFailure> {
+    let mut others = OtherStacks::of(&planner.environment.name);
+    others.known = planner.store.known_stacks().await?;
+    others.recorded = planner.store.stacks().await?;
+    for stack in others.recorded.clone() {
+        for (key, component) in planner.recorded_components(&stack).await? {
+            others.closed.insert((stack.clone(), key.clone()), component.closed.clone());
+            others.set(&stack, &key, component.outputs);
+        }
+    }
+    Ok(others)
+}
+
 /// The outputs of a stack by component, as they will be.
 pub(crate) fn outputs_of(plan: &StackPlan) -> BTreeMap<String, Map> {
     let mut outputs: BTreeMap<String, Map> = plan

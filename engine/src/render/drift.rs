@@ -15,13 +15,21 @@ use terrace_provider::{Attributes, Step, Value};
 const LIMITS: Limits = Limits { items: 6, characters: 80 };
 
 /// What is said when there is none.
-pub(super) const NO_DRIFT: &str = "No drift. What is there is as recorded.\n";
+const NO_DRIFT: &str = "No drift. What is there is as recorded.\n";
 
-/// Drift for a person at a terminal. Ends with a line break.
+/// What is said where no stack could have any.
+const NOTHING_RECORDED: &str = "Nothing is recorded in this environment, so nothing can differ.\n";
+
+/// What is said where nothing differs.
+pub(super) const fn nothing_found(stacks: &[StackId]) -> &'static str {
+    if stacks.is_empty() { NOTHING_RECORDED } else { NO_DRIFT }
+}
+
+/// Drift of these stacks for a person at a terminal. Ends with a line break.
 #[must_use]
-pub fn human(items: &[DriftItem]) -> String {
+pub fn human(stacks: &[StackId], items: &[DriftItem]) -> String {
     if items.is_empty() {
-        return NO_DRIFT.to_owned();
+        return nothing_found(stacks).to_owned();
     }
     let mut text = String::new();
     let mut stack: Option<&StackId> = None;

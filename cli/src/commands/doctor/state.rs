@@ -7,7 +7,7 @@ use crate::wiring::store;
 use rustix::fs::{Access as FileAccess, access, statvfs};
 use std::path::Path;
 use terrace_engine::store::StoreError;
-use terrace_state::{Access, FORMAT, StoreUrl, format_of};
+use terrace_state::{Access, FORMAT, StoreUrl, damage, format_of};
 
 const WHAT: &str = "state";
 /// Below this the next apply may fill the disk.
@@ -51,6 +51,17 @@ async fn content(settings: &Settings, path: &Path) -> Finding {
             return Finding::fail(WHAT, error.to_string(), mend);
         }
     };
+    match damage(url) {
+        Ok(None) => {}
+        Ok(Some(found)) => {
+            return Finding::fail(
+                WHAT,
+                format!("{url}: its file is damaged: {found}"),
+                "restore it from a backup; what of it can still be read `terrace state export` may save",
+            );
+        }
+        Err(error) => return Finding::of_failure(WHAT, &error.into()),
+    }
     if format < FORMAT {
         return Finding::warn(
             WHAT,

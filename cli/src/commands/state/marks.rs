@@ -5,10 +5,9 @@ use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::store;
+use crate::wiring::recorded;
 use terrace_engine::record::without_protection;
 use terrace_engine::store::{Row, RowStatus, Write};
-use terrace_state::Access;
 use uuid::Uuid;
 
 /// A mark of a recorded object.
@@ -72,7 +71,7 @@ pub(in crate::commands) async fn mark(
     mark: Mark,
 ) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = store(&settings, Access::ReadWrite).await?;
+    let store = recorded(&settings).await?;
     let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
     let outcome = mark.outcome();
     let surgery =

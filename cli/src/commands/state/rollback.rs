@@ -3,14 +3,14 @@
 use crate::args::{ApplyArguments, PlanningArguments, RollbackArguments};
 use crate::commands::Context;
 use crate::commands::operations;
-use crate::commands::plan::{check_is_free, save};
+use crate::commands::plan::{check_is_free, save, saved};
 use crate::commands::run::{Run, recover_first};
 use crate::failure::{Exit, Failure};
 use crate::planning::{options, planner};
 use crate::settings::Asked;
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{World, store};
+use crate::wiring::{World, recorded, store};
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::plan::rollback::{Wished, as_of};
@@ -35,14 +35,16 @@ pub(super) async fn run(
         check_is_free(path)?;
     }
     // A plan that is saved leaves the state as it is.
-    let access = if arguments.out.is_some() { Access::ReadOnly } else { Access::ReadWrite };
-    let store = store(&settings, access).await?;
+    let store = match arguments.out {
+        Some(_) => store(&settings, Access::ReadOnly).await?,
+        None => recorded(&settings).await?,
+    };
     let (stack, address) = match stacks::split(&arguments.what).is_some() || arguments.what.parse::<Address>().is_ok() {
         true => {
             let (stack, address) = stacks::locate(&arguments.what, &settings, store.as_ref()).await?;
             (stack, Some(address))
         }
-        false => (stacks::named(&arguments.what, &settings, store.as_ref()).await?, None),
+        false => (stacks::recorded(&arguments.what, &settings, store.as_ref()).await?, None),
     };
     if address.as_ref().is_some_and(Address::is_shared) {
         return Err(Failure::new("a shared resource does not go back alone")
@@ -65,7 +67,7 @@ pub(super) async fn run(
     }
     if let Some(path) = &arguments.out {
         save(&computed.plan, path, &world)?;
-        context.ui.say(&format!("saved the plan: `terrace apply {}` applies exactly that", path.display()));
+        context.ui.say(&saved(&computed.plan, path));
         return Ok(Exit::Done);
     }
     run.consent(&computed.plan, QUESTION)?;
@@ -118,7 +120,10 @@ async fn wished(
             let known: Vec<String> = history.iter().take(10).map(|entry| entry.generation.to_string()).collect();
             let failure = Failure::new(format!("{stack}:{address} has no generation {generation}"));
             Err(match known.is_empty() {
-                true => failure.hint("nothing is recorded of it"),
+                true => {
+                    let like = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
+                    failure.hint(like.unwrap_or_else(|| "nothing is recorded of it".to_owned()))
+                }
                 false => failure.hint(format!("it has {}", known.join(", "))),
             })
         }

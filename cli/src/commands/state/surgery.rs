@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{World, store};
+use crate::wiring::{World, recorded};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, AddressError, InstanceKey, StackId};
@@ -17,7 +17,6 @@ use terrace_engine::moves::{Moving, writes};
 use terrace_engine::rekey::{RekeyError, Resealed, reseal};
 use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, StateStore, StoreError, Write};
-use terrace_state::Access;
 use uuid::Uuid;
 
 /// One change by hand.
@@ -158,7 +157,7 @@ pub(in crate::commands) fn single(address: &Address) -> Result<(), Failure> {
 /// When there is no such resource, the address is taken, or the state cannot be written.
 pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str, to: &str) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = store(&settings, Access::ReadWrite).await?;
+    let store = recorded(&settings).await?;
     let (stack, from) = stacks::locate(from, &settings, store.as_ref()).await?;
     let (other, to) = match stacks::split(to) {
         Some(_) => stacks::locate(to, &settings, store.as_ref()).await?,
@@ -214,7 +213,7 @@ async fn moving(store: &dyn StateStore, stack: &StackId, from: &Address, to: &Ad
 /// When one of them is not there, or the state cannot be written.
 pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: &[String]) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let store = store(&settings, Access::ReadWrite).await?;
+    let store = recorded(&settings).await?;
     let mut dropped = BTreeSet::new();
     for text in addresses {
         dropped.insert(stacks::locate(text, &settings, store.as_ref()).await?);
@@ -252,7 +251,7 @@ fn drop_row(row: Row) -> Write {
 pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let seal = World::seal(&settings, false)?;
-    let store = store(&settings, Access::ReadWrite).await?;
+    let store = recorded(&settings).await?;
     let surgery =
         Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };
     let change = async || {
@@ -267,11 +266,17 @@ pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Ex
                 RekeyError::Store(error) => error.into(),
             }
         })?;
+        if writes.is_empty() {
+            return Ok(None);
+        }
         let summary = format!("{} records are sealed with the present key", writes.len());
         Ok(Some(Change { leases, writes, summary }))
     };
-    let summary = surgery.perform(change).await?.map(|change| change.summary).unwrap_or_default();
-    context.ui.print(&format!("{summary}\n"))?;
+    let told = match surgery.perform(change).await? {
+        Some(change) => change.summary,
+        None => "nothing is recorded that could be sealed".to_owned(),
+    };
+    context.ui.print(&format!("{told}\n"))?;
     Ok(Exit::Done)
 }
 

@@ -45,6 +45,7 @@ impl<'a> Reading<'a> {
             timestamp: json.timestamp,
             terrace_version: json.terrace_version,
             state: json.state,
+            state_url: json.state_url,
             environment: json.environment,
             environment_note: json.environment_note,
             mode: json.mode,

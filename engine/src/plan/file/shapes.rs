@@ -29,6 +29,8 @@ pub(super) struct PlanJson<'a> {
     pub(super) timestamp: Timestamp,
     pub(super) terrace_version: String,
     pub(super) state: Uuid,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) state_url: String,
     pub(super) environment: String,
     pub(super) environment_note: Option<String>,
     pub(super) mode: Mode,

@@ -85,15 +85,7 @@ impl Walk<'_, '_> {
         if registry.instance(&name).is_some_and(|schema| schema.name == provider) {
             return Some(name);
         }
-        let configured: Vec<&str> = registry
-            .instance_names()
-            .filter(|name| registry.instance(name).is_some_and(|schema| schema.name == provider))
-            .collect();
-        let environment = &self.planner.environment.name;
-        let hint = match configured.is_empty() {
-            true => format!("environment `{environment}` configures no instance of provider `{provider}`"),
-            false => format!("environment `{environment}` configures: {}", configured.join(", ")),
-        };
+        let hint = registry.instances_of(provider, &self.planner.environment.name);
         diagnostics.push(
             Diagnostic::error("unknown_instance", format!("there is no `{provider}` instance `{name}`"))
                 .at(span)

@@ -10,7 +10,7 @@ use super::{LONGEST, Markdown, named, notes};
 use crate::address::StackId;
 use crate::drift::{DriftItem, DriftKind};
 use crate::plan::Note;
-use crate::render::drift::{NO_DRIFT, lines, name_of, sign, verdict};
+use crate::render::drift::{lines, name_of, nothing_found, sign, verdict};
 use crate::render::text::{cut, thousands, visible};
 use indexmap::IndexMap;
 
@@ -102,7 +102,7 @@ fn head(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
     });
     if drift.items.is_empty() {
         page.push(match drift.is_whole {
-            true => NO_DRIFT,
+            true => nothing_found(drift.stacks),
             false => "**Whether there is drift cannot be told: not everything could be read.**\n",
         });
     } else {

@@ -213,6 +213,7 @@ pub(super) fn plan(stacks: Vec<StackPlan>) -> Plan {
         timestamp: Timestamp::UNIX_EPOCH,
         terrace_version: "0.1.0".to_owned(),
         state: Uuid::from_u128(1),
+        state_url: String::new(),
         environment: "local".to_owned(),
         environment_note: None,
         mode: Mode::Apply,

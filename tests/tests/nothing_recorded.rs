@@ -1,0 +1,106 @@
+//! Where nothing is recorded: commands say so, and make no state in passing.
+
+use terrace_tests::{Project, snapshot};
+
+const FILE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
+
+#[test]
+fn drift_of_a_stack_that_was_never_applied_is_an_error() {
+    let project = Project::with_stack(FILE);
+    snapshot!(project.run(["drift", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    error: nothing is recorded of the stack `demo@local` in `sqlite:[folder]/.terrace/state.db`
+
+    hint: `terrace apply FILE` makes and records it; `--state` and `--env` say where else to look
+    ");
+    for form in ["markdown", "json"] {
+        let said = project.run(["drift", "stack.yaml", "--format", form]).with_code(1);
+        assert!(!said.stdout.contains("No drift"), "{said}");
+        said.says("nothing is recorded of the stack `demo@local`");
+    }
+    project.apply().done();
+    project.run(["drift", "stack.yaml"]).done().says("No drift");
+    project.run(["--state", "sqlite:other.db", "drift", "stack.yaml"]).with_code(1).says("other.db");
+    assert!(!project.has("other.db"), "a state was made");
+    project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    project.run(["drift", "stack.yaml"]).done().says("No drift");
+}
+
+#[test]
+fn drift_of_all_stacks_says_where_there_are_none() {
+    let project = Project::with_stack(FILE);
+    snapshot!(project.run(["drift", "--all"]), @"
+    exit: 0
+    --- stdout
+    Nothing is recorded in this environment, so nothing can differ.
+    ");
+    snapshot!(project.run(["drift", "--all", "--format", "markdown"]), @"
+    exit: 0
+    --- stdout
+    ### terrace drift
+
+    Nothing is recorded in this environment, so nothing can differ.
+
+    Looked for by `terrace drift --all`
+    ");
+    assert_eq!(project.run(["drift", "--all", "--json"]).done().json()["drifted"], serde_json::json!([]));
+}
+
+#[test]
+fn what_is_refused_or_has_nothing_to_do_makes_no_state() {
+    let project = Project::with_stack(FILE);
+    for (words, code) in [
+        (&["recover"] as &[&str], 0),
+        (&["recover", "--json"], 0),
+        (&["state", "prune", "--keep", "30d"], 0),
+        (&["state", "rm", "local_file.a"], 1),
+        (&["state", "mv", "local_file.a", "local_file.b"], 1),
+        (&["state", "rekey"], 1),
+        (&["state", "rollback", "demo@local", "--to", "1"], 1),
+        (&["taint", "local_file.a"], 1),
+        (&["unlock", "x", "--auto-approve"], 1),
+        (&["operations", "cancel", "x"], 1),
+        (&["import", "demo@local:local_file.a", "out/a"], 1),
+        (&["destroy", "stack.yaml", "--auto-approve"], 0),
+    ] {
+        project.run(words.iter().copied()).with_code(code);
+        assert!(!project.has(".terrace"), "{words:?} made a state");
+    }
+    let key =
+        project.run_with(&[("TERRACE_STATE_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")], ["state", "rekey"]);
+    key.done().says("nothing is recorded that could be sealed");
+    assert!(!project.has(".terrace"), "a state was made");
+}
+
+#[test]
+fn a_saved_plan_that_is_refused_makes_no_state_and_names_the_states() {
+    let project = Project::with_stack(FILE);
+    project.apply().done();
+    project.edit("stack.yaml", "one", "two");
+    project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    std::fs::create_dir(project.path("elsewhere")).unwrap();
+    snapshot!(project.run(["--state", "sqlite:elsewhere/other.db", "apply", "plan"]), @"
+    exit: 4
+    --- stderr
+    error: this plan was made for another state
+      planned for  sqlite:[folder]/.terrace/state.db ([uuid])
+      this one is  sqlite:[folder]/elsewhere/other.db (nothing is recorded there)
+
+    hint: name the state that the plan was made for with `--state`, or plan again
+    ");
+    assert_eq!(std::fs::read_dir(project.path("elsewhere")).unwrap().count(), 0, "a state was made");
+    let other = Project::new();
+    other.copy(&project.path("plan"), "plan");
+    let refused = other.run(["apply", "plan"]).with_code(4);
+    refused.says(&format!("{}/.terrace/state.db", other.path("").canonicalize().unwrap().display()));
+    assert!(!other.has(".terrace"), "a state was made");
+}
+
+#[test]
+fn a_saved_plan_of_another_digest_makes_no_state() {
+    let project = Project::with_stack(FILE);
+    project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    project.run(["apply", "plan", "--plan-digest", &"0".repeat(64)]).with_code(4);
+    assert!(!project.has(".terrace"), "a state was made");
+}
