@@ -197,10 +197,10 @@ fn limits_that_are_none_are_told_at_their_place() {
     assert_eq!(
         places("{requestsPerSecond: 5e-11, types: {t: {requestsPerSecond: 0.001, burst: 20000000}}}"),
         [
-            "terrace.yaml:4:102: `burst` is no number that works: expected a whole number from 1 to 3153600 with 0.001 \
-             requests a second",
             "terrace.yaml:4:56: `requestsPerSecond` is no number that works: expected a number from 0.00001 to 1000000, \
              such as 10 or 0.5",
+            "terrace.yaml:4:108: `burst` is no number that works: expected a whole number from 1 to 3153600 with 0.001 \
+             requests a second",
         ]
     );
     assert_eq!(places("4"), ["terrace.yaml:4:36: `limits` is a whole number: expected a map"]);
