@@ -423,3 +423,18 @@ async fn a_person_can_decide_what_nobody_can_tell() {
         assert_eq!(story.rows().await, ["world_slow.a"]);
     }
 }
+
+#[tokio::test]
+async fn a_create_that_never_began_made_nothing_and_nobody_asks() {
+    let story = Story::new();
+    story.fault("create b", Fault::Before(ErrorKind::NotBegun));
+    let asked = |story: &Story| story.remote().asked.iter().filter(|call| *call == "find b").count();
+    let text = three();
+    let plan = story.plan(&text).await;
+    let before = asked(&story);
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert_eq!(report.failed.len(), 1);
+    assert!(report.failed[0].solutions.is_empty(), "nothing is in doubt: {:?}", report.failed[0].solutions);
+    assert_eq!(asked(&story), before, "nothing is to be found out");
+    story.apply(&text).await;
+}

@@ -2,33 +2,38 @@
 
 use terrace_tests::{Project, snapshot};
 
-/// Eight commands. Each says how many run, itself included, and goes on waiting while it may see more than two.
+/// Eight commands. Each says when it begins and when it ends, and ends once as many run at once as are awaited.
 const COMMANDS: &str = r#"resources:
   - type: local_command
     name: part
     forEach: ${{ range(8) }}
+    timeouts: {create: 60s}
     config:
       create:
         - sh
         - -c
         - |
           cat > /dev/null
-          touch running/$NUMBER
-          count() { ls running | wc -l; }
-          for turn in 1 2 3 4 5; do count >> counts.txt; [ "$(count)" -gt 2 ] && break; sleep 0.02; done
-          rm running/$NUMBER
+          echo begin >> log.txt
+          until [ -e reached ]; do
+            [ $(($(grep -c begin log.txt) - $(grep -c end log.txt))) -ge AWAITED ] && touch reached
+            sleep 0.01
+          done
+          echo end >> log.txt
           echo '{}'
-      environment: {NUMBER: '${{ string(each.value) }}'}
 "#;
 
-/// The most commands that ran at once.
-fn most_at_once(configuration: &str) -> usize {
-    let project = Project::with_stack(COMMANDS);
+/// The most commands that ran at once, which are at least so many.
+fn most_at_once(configuration: &str, awaited: usize) -> usize {
+    let project = Project::with_stack(&COMMANDS.replace("AWAITED", &awaited.to_string()));
     project.write("terrace.yaml", configuration);
-    std::fs::create_dir(project.path("running")).unwrap();
     project.run(["apply", "stack.yaml", "--auto-approve", "--parallelism=8", "-q"]).done();
-    let counts = project.read("counts.txt");
-    counts.lines().map(|line| line.trim().parse().unwrap()).max().unwrap()
+    let (mut running, mut most) = (0, 0);
+    for line in project.read("log.txt").lines() {
+        running = if line == "begin" { running + 1 } else { running - 1 };
+        most = running.max(most);
+    }
+    most
 }
 
 fn configured(limits: &str) -> String {
@@ -37,9 +42,9 @@ fn configured(limits: &str) -> String {
 
 #[test]
 fn an_instance_runs_no_more_commands_at_once_than_its_limits_say() {
-    assert!(most_at_once(&configured("{retries: 1}")) > 2, "without a limit more of them run at once");
-    assert_eq!(most_at_once(&configured("{concurrency: 2}")), 2);
-    assert_eq!(most_at_once(&configured("{types: {local_command: {concurrency: 1}}}")), 1);
+    assert_eq!(most_at_once(&configured("{retries: 1}"), 8), 8, "without a limit all of them run at once");
+    assert_eq!(most_at_once(&configured("{concurrency: 2}"), 2), 2);
+    assert_eq!(most_at_once(&configured("{types: {local_command: {concurrency: 1}}}"), 1), 1);
 }
 
 #[test]

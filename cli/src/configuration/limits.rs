@@ -58,10 +58,16 @@ fn rate(fields: &mut Fields<'_, '_>, burst: Option<NonZeroU32>) -> Option<Rate> 
         Value::Number(calls) => calls.to_string().parse().ok(),
         _ => None,
     };
-    let rate = calls.and_then(|calls| Rate::per_second(calls, burst));
-    if rate.is_none() {
-        let expected = "a number above 0, such as 10 or 0.5";
-        fields.diagnostics.push(unfit("requestsPerSecond", expected, &found, &entry.value));
+    let Some((calls, most)) = calls.and_then(|calls| Some((calls, Rate::most_burst(calls)?))) else {
+        let (least, most) = (Rate::PER_SECOND.start(), Rate::PER_SECOND.end());
+        let expected = format!("a number from {least} to {most}, such as 10 or 0.5");
+        fields.diagnostics.push(unfit("requestsPerSecond", &expected, &found, &entry.value));
+        return None;
+    };
+    let rate = Rate::per_second(calls, burst);
+    if let Some(entry) = fields.optional("burst").filter(|_| rate.is_none()) {
+        let expected = format!("a whole number from 1 to {most} with {calls} requests a second");
+        fields.diagnostics.push(unfit("burst", &expected, &value_of(&entry.value), &entry.value));
     }
     rate
 }

@@ -183,7 +183,7 @@ fn limits_that_are_none_are_told_at_their_place() {
             "terrace.yaml:4:50: `concurrency` is no number that works: expected a whole number from 1 to 1024",
             "terrace.yaml:4:62: `retries` is no number that works: expected a whole number from 0 to 100",
             "terrace.yaml:4:95: `burst` is no number that works: expected a whole number from 1 to 4294967295",
-            "terrace.yaml:4:85: `requestsPerSecond` is no number that works: expected a number above 0, such as 10 or 0.5",
+            "terrace.yaml:4:85: `requestsPerSecond` is no number that works: expected a number from 0.00001 to 1000000, such as 10 or 0.5",
         ]
     );
     assert_eq!(
@@ -191,7 +191,16 @@ fn limits_that_are_none_are_told_at_their_place() {
         [
             "terrace.yaml:4:37: `burst` without `requestsPerSecond` limits nothing",
             "terrace.yaml:4:58: a type in `limits` is a whole number: expected a map",
-            "terrace.yaml:4:84: `requestsPerSecond` is text: expected a number above 0, such as 10 or 0.5",
+            "terrace.yaml:4:84: `requestsPerSecond` is text: expected a number from 0.00001 to 1000000, such as 10 or 0.5",
+        ]
+    );
+    assert_eq!(
+        places("{requestsPerSecond: 5e-11, types: {t: {requestsPerSecond: 0.001, burst: 20000000}}}"),
+        [
+            "terrace.yaml:4:56: `requestsPerSecond` is no number that works: expected a number from 0.00001 to 1000000, \
+             such as 10 or 0.5",
+            "terrace.yaml:4:108: `burst` is no number that works: expected a whole number from 1 to 3153600 with 0.001 \
+             requests a second",
         ]
     );
     assert_eq!(places("4"), ["terrace.yaml:4:36: `limits` is a whole number: expected a map"]);

@@ -201,7 +201,8 @@ async fn refresh(planner: &Planner<'_>, stack: &StackId, loaded: &mut Loaded, di
         }
     }
     let reads = batches.iter().map(|((instance, ty), keys)| {
-        let beside = batches.iter().filter(|((other, _), _)| other == instance).map(|(_, keys)| keys.len()).sum();
+        let others = batches.iter().filter(|((other, other_ty), _)| other == instance && other_ty != ty);
+        let beside = others.map(|(_, keys)| keys.len()).sum();
         let priors: Vec<Recorded> = keys
             .iter()
             .filter_map(|key| Some(record::recorded(stack, &key.0, &loaded.row(key)?.opened.prior)))
@@ -247,14 +248,13 @@ fn all_failed(priors: &[Recorded], error: &ProviderError) -> Vec<Result<Option<O
 }
 
 /// How long so many objects may take to be read: as long as so many at once as may be, and as their limits make them
-/// wait, with those that are read `beside` them.
+/// wait, with those of other types that are read `beside` them: all types share the slots of their instance.
 fn patience(limits: Option<&Limits>, ty: &ResourceType, count: usize, beside: usize) -> Duration {
     let of_type = limits.and_then(|limits| limits.concurrency_of(ty.name)).unwrap_or(READS_AT_ONCE);
     let at_once = limits.map_or(READS_AT_ONCE, |limits| limits.concurrency).min(of_type).clamp(1, READS_AT_ONCE);
-    // With fewer slots than one type could use, types wait for each other.
-    let count = if at_once < READS_AT_ONCE { count.max(beside) } else { count };
+    let count = count.saturating_add(beside);
     let rounds = u32::try_from(count.div_ceil(at_once)).unwrap_or(u32::MAX);
-    let pause = limits.map(|limits| limits.pace(ty.name, beside)).unwrap_or_default();
+    let pause = limits.map(|limits| limits.pace(ty.name, count)).unwrap_or_default();
     ty.timeouts.read.saturating_mul(rounds).saturating_add(pause)
 }
 
@@ -393,3 +393,6 @@ fn interrupted(stack: &StackId, address: &Address, what: &str) -> Diagnostic {
 pub(crate) fn remembered(row: &LoadedRow) -> Lifecycle {
     row.opened.prior.lifecycle.clone()
 }
+
+#[cfg(test)]
+mod tests;

@@ -289,7 +289,8 @@ pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
 
 /// What the remote side says of planned values, where it has a dry run. One that does not answer in time says nothing.
 async fn remote_findings(session: &dyn Session, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
-    let findings = tokio::time::timeout(ty.timeouts.read, session.validate_remote(ty, planned)).await;
+    let Some(dry_run) = session.validate_remote(ty, planned) else { return Vec::new() };
+    let findings = tokio::time::timeout(ty.timeouts.read, dry_run).await;
     findings.unwrap_or_else(|_| {
         let message = format!("whether `{}` can be made so was not told within {:?}", ty.name, ty.timeouts.read);
         vec![Finding { severity: Severity::Warning, path: None, message, hint: None }]

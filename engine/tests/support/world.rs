@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Lookup, Object,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Finding, Found, Lookup, Object,
     Observed, Planned, Private, Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings,
     Value,
 };
@@ -350,8 +350,9 @@ impl Session for Connected {
         Ok(stored.into_iter().map(|(name, value)| (name, text(value))).collect())
     }
 
-    async fn validate_remote(&self, _ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
-        self.remote.lock().unwrap().findings.get(&key(planned)).cloned().into_iter().collect()
+    fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        let finding = self.remote.lock().unwrap().findings.get(&key(planned)).cloned()?;
+        Some(Box::pin(async move { vec![finding] }))
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

@@ -35,6 +35,9 @@ pub enum ErrorKind {
     Failed,
     /// The call was cancelled before it had any effect.
     Cancelled,
+    /// The limits of the instance, or the user's stop, kept the call from its provider: nothing happened. What is around
+    /// a session says so, no provider does.
+    NotBegun,
     /// The provider itself is at fault.
     Bug,
 }
@@ -59,6 +62,7 @@ impl ErrorKind {
             Self::Ambiguous => "ambiguous",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::NotBegun => "not_begun",
             Self::Bug => "provider_bug",
         }
     }

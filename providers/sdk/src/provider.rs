@@ -27,6 +27,9 @@ pub trait Provider: Send + Sync {
 /// The answers of [`Session::read_batch`], once they are there.
 pub type Batch<'a> = Pin<Box<dyn Future<Output = Vec<Result<Option<Observed>, ProviderError>>> + Send + 'a>>;
 
+/// What [`Session::validate_remote`] finds, once it is known.
+pub type DryRun<'a> = Pin<Box<dyn Future<Output = Vec<Finding>> + Send + 'a>>;
+
 /// How many objects [`Session::read_many`] reads at once where there are no batches.
 pub const READS_AT_ONCE: usize = 16;
 
@@ -89,9 +92,10 @@ pub trait Session: Send + Sync {
         Err(ProviderError::bug(format!("{} cannot upgrade rows of schema version {from}", ty.name)))
     }
 
-    /// Checks planned values against the remote side where it has a dry run.
-    async fn validate_remote(&self, _ty: &ResourceType, _planned: &Attributes) -> Vec<Finding> {
-        Vec::new()
+    /// Checks planned values against the remote side, where it has a dry run; `None` where it has not. Nothing is asked
+    /// before the answer is awaited.
+    fn validate_remote<'a>(&'a self, _ty: &'a ResourceType, _planned: &'a Attributes) -> Option<DryRun<'a>> {
+        None
     }
 
     /// Answers a lookup; arguments were checked against its schema, defaults filled in. What it looks for and is not

@@ -10,19 +10,20 @@ mod redacting;
 pub use limits::{Limits, Rate, TypeLimits};
 
 use crate::plan::{PlannedChange, ProposedChange};
-use crate::provider::{Planned, READS_AT_ONCE};
+use crate::provider::{DryRun, Planned, READS_AT_ONCE};
 use crate::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Observed, Provider, ProviderError, Recorded,
-    ResourceType, Session, Settings,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Observed, Provider, ProviderError, Recorded, ResourceType,
+    Session, Settings,
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
 use gate::{Gates, Permit};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Opens an instance: a session within its limits, whose texts repeat nothing sensitive.
 ///
@@ -36,7 +37,8 @@ pub async fn guarded(
     // Innermost, so that trace lines hold what everybody may read.
     let session = redacting::redacting(provider, settings).await?;
     let instance = settings.instance.clone();
-    Ok(Arc::new(Guarded { instance, session, gates: Gates::new(&limits), limits }))
+    let stop = Mutex::new(CancellationToken::new());
+    Ok(Arc::new(Guarded { instance, session, gates: Gates::new(&limits), limits, stop }))
 }
 
 struct Guarded {
@@ -44,13 +46,29 @@ struct Guarded {
     session: Arc<dyn Session>,
     gates: Gates,
     limits: Limits,
+    /// What stops the operation that changed something last.
+    stop: Mutex<CancellationToken>,
 }
 
 impl Guarded {
     /// Waits until a call may begin. One that changes something waits only as long as it would not be cut off in the
-    /// middle, and not when the user stops.
-    async fn enter(&self, ty: &str, change: Option<&Call>, began: Instant) -> Result<Permit<'_>, ProviderError> {
-        let Some(call) = change else { return self.gates.enter(ty).await };
+    /// middle, and not when the user stops. One that only looks does not wait any more once the user stops: there is
+    /// nothing left but to find out what happened.
+    async fn enter(
+        &self,
+        ty: &str,
+        change: Option<&Call>,
+        began: Instant,
+    ) -> Result<Option<Permit<'_>>, ProviderError> {
+        let Some(call) = change else {
+            let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return tokio::select! {
+                biased;
+                permit = self.gates.enter(ty) => permit.map(Some),
+                () = stop.cancelled() => Ok(None),
+            };
+        };
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = call.cancel.clone();
         let last = began.checked_add(patience(call));
         // A time beyond all clocks is no limit.
         let too_late = async {
@@ -61,14 +79,18 @@ impl Guarded {
         };
         tokio::select! {
             biased;
-            permit = self.gates.enter(ty) => permit,
+            permit = self.gates.enter(ty) => permit.map(Some),
             () = too_late => {
-                let message = format!("the limits of `{}` let it not begin within {} s", self.instance, patience(call).as_secs());
-                Err(ProviderError::new(ErrorKind::Throttled { retry_after: None }, message)
+                let message = format!(
+                    "the limits of `{}` let it not begin early enough in its timeout of {} s",
+                    self.instance,
+                    call.timeout.as_secs_f64(),
+                );
+                Err(ProviderError::new(ErrorKind::NotBegun, message)
                     .solution("allow more with `limits` of the instance, or give the resource longer `timeouts`"))
             }
             () = call.cancel.cancelled() => {
-                Err(ProviderError::new(ErrorKind::Transient, "it was stopped before it began"))
+                Err(ProviderError::new(ErrorKind::NotBegun, "it was stopped before it began"))
             }
         }
     }
@@ -86,12 +108,14 @@ impl Guarded {
         Fut: Future<Output = Result<T, ProviderError>> + Send,
     {
         let began = Instant::now();
+        let last = Mutex::new(None);
         let attempt = || async {
             let _permit = self.enter(ty, change, began).await?;
             tracing::trace!(instance = %self.instance, ty, what, "call");
             let result = call().await;
             if let Err(error) = &result {
                 tracing::debug!(instance = %self.instance, ty, what, kind = error.kind.code(), %error, "call failed");
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
             }
             result
         };
@@ -100,7 +124,7 @@ impl Guarded {
             .with_max_delay(Duration::from_secs(30))
             .with_max_times(self.limits.retries_of(ty))
             .with_jitter();
-        attempt
+        let result = attempt
             .retry(backoff)
             // Once the user stops, nothing new begins: not another attempt either.
             .when(|error| error.kind.is_temporary() && !change.is_some_and(|call| call.cancel.is_cancelled()))
@@ -113,7 +137,14 @@ impl Guarded {
                 let is_over = change.is_some_and(|call| began.elapsed().saturating_add(pause) >= patience(call));
                 (!is_over).then_some(pause)
             })
-            .await
+            .await;
+        match result {
+            // Only a call of which no attempt reached the provider never began.
+            Err(error) if error.kind == ErrorKind::NotBegun => {
+                Err(last.into_inner().unwrap_or_else(PoisonError::into_inner).unwrap_or(error))
+            }
+            result => result,
+        }
     }
 }
 
@@ -187,11 +218,14 @@ impl Session for Guarded {
         self.session.upgrade(ty, from, stored).await
     }
 
-    async fn validate_remote(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
-        match self.gates.enter(ty.name).await {
-            Ok(_permit) => self.session.validate_remote(ty, planned).await,
-            Err(_) => Vec::new(),
-        }
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        let dry_run = self.session.validate_remote(ty, planned)?;
+        Some(Box::pin(async move {
+            match self.gates.enter(ty.name).await {
+                Ok(_permit) => dry_run.await,
+                Err(_) => Vec::new(),
+            }
+        }))
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

@@ -101,6 +101,7 @@ pub(super) async fn find_after_failure(
         error.kind,
         ErrorKind::AlreadyExists { .. }
             | ErrorKind::Cancelled
+            | ErrorKind::NotBegun
             | ErrorKind::PermissionDenied
             | ErrorKind::InvalidInput { .. }
     );

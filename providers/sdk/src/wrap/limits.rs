@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How calls to one instance are limited and retried.
@@ -40,17 +41,38 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// How many calls a second can be a rate: from one in about a day to more than anybody answers.
+    pub const PER_SECOND: RangeInclusive<f64> = 0.000_01..=1_000_000.0;
+
+    /// The tokens of a burst come again within that time: a hundred years, which nanoseconds in 64 bits can count with
+    /// much to spare.
+    const REFILLED: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
     /// So many calls a second, and as many at once as come in a second unless `burst` says how many; `None` when that is
-    /// no rate that can be kept.
+    /// beyond [`Rate::PER_SECOND`] or [`Rate::most_burst`].
     #[must_use]
     pub fn per_second(calls: f64, burst: Option<NonZeroU32>) -> Option<Self> {
-        let period = Duration::try_from_secs_f64(calls.recip()).ok().filter(|period| !period.is_zero())?;
-        let in_a_second = Duration::from_secs(1).as_nanos() / period.as_nanos();
-        let burst = burst.unwrap_or_else(|| {
-            NonZeroU32::new(u32::try_from(in_a_second).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
-        });
-        Some(Self { period, burst })
+        let period = Self::period(calls)?;
+        let burst = burst.unwrap_or_else(|| times(period, Duration::from_secs(1)));
+        (burst <= times(period, Self::REFILLED)).then_some(Self { period, burst })
     }
+
+    /// The greatest burst that so many calls a second can have; `None` when they are no rate.
+    #[must_use]
+    pub fn most_burst(calls: f64) -> Option<NonZeroU32> {
+        Self::period(calls).map(|period| times(period, Self::REFILLED))
+    }
+
+    fn period(calls: f64) -> Option<Duration> {
+        let calls = Some(calls).filter(|calls| Self::PER_SECOND.contains(calls))?;
+        Duration::try_from_secs_f64(calls.recip()).ok()
+    }
+}
+
+/// How many periods a time has, at least one.
+fn times(period: Duration, time: Duration) -> NonZeroU32 {
+    let count = time.as_nanos().checked_div(period.as_nanos()).unwrap_or(u128::MAX);
+    NonZeroU32::new(u32::try_from(count).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
 impl Default for Limits {

@@ -1,7 +1,7 @@
 //! A session whose texts repeat nothing sensitive of what its calls were given: errors, findings, progress, reasons.
 
 use crate::plan::{PlannedChange, ProposedChange};
-use crate::provider::Planned;
+use crate::provider::{DryRun, Planned};
 use crate::{
     Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Object, Observed, Partial, Progress,
     Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
@@ -130,18 +130,21 @@ impl Session for Redacting {
         self.session.upgrade(ty, from, stored).await.map_err(|error| redaction.error(error))
     }
 
-    async fn validate_remote(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
-        let findings = self.session.validate_remote(ty, planned).await;
-        if findings.is_empty() {
-            return findings;
-        }
-        let redaction = self.given(ty, [planned]);
-        let redacted = |finding: Finding| Finding {
-            message: redaction.text(&finding.message),
-            hint: finding.hint.map(|hint| redaction.text(&hint)),
-            ..finding
-        };
-        findings.into_iter().map(redacted).collect()
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        let dry_run = self.session.validate_remote(ty, planned)?;
+        Some(Box::pin(async move {
+            let findings = dry_run.await;
+            if findings.is_empty() {
+                return findings;
+            }
+            let redaction = self.given(ty, [planned]);
+            let redacted = |finding: Finding| Finding {
+                message: redaction.text(&finding.message),
+                hint: finding.hint.map(|hint| redaction.text(&hint)),
+                ..finding
+            };
+            findings.into_iter().map(redacted).collect()
+        }))
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

@@ -95,6 +95,11 @@ impl Session for Watching {
     async fn import(&self, ty: &ResourceType, _: &str) -> Result<Option<Observed>, ProviderError> {
         self.work(ty.name).await.map(|()| None)
     }
+
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, _: &'a Attributes) -> Option<DryRun<'a>> {
+        (ty.name == "w_b").then_some(())?;
+        Some(Box::pin(async move { self.work(ty.name).await.map(|()| Vec::new()).unwrap_or_default() }))
+    }
 }
 
 fn ty(name: &'static str) -> ResourceType {
@@ -173,9 +178,24 @@ fn a_rate_allows_a_burst_of_a_second_unless_it_says_otherwise() {
     assert_eq!(Rate::per_second(10.0, None).map(told), Some((100, 10)));
     assert_eq!(Rate::per_second(0.5, None).map(told), Some((2_000, 1)));
     assert_eq!(rate(4.0, 20).map(told), Some((250, 20)));
-    for nothing in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300, 1e-300] {
+    for nothing in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300, 1e-300, 5e-11, 0.000_009, 1_000_001.0] {
         assert_eq!(Rate::per_second(nothing, None), None, "{nothing}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_rate_within_the_bounds_can_be_kept() {
+    for calls in [*Rate::PER_SECOND.start(), 0.001, 1.0, *Rate::PER_SECOND.end()] {
+        let most = Rate::most_burst(calls).unwrap();
+        let greatest = Rate::per_second(calls, Some(most));
+        assert!(greatest.is_some(), "{calls}");
+        if let Some(more) = most.checked_add(1) {
+            assert_eq!(Rate::per_second(calls, Some(more)), None, "{calls}");
+        }
+        let bench = Bench::with(Limits { rate: greatest, ..Limits::default() }).await;
+        assert!(bench.create(&[("w_a", 3)], &patient()).await.iter().all(Result::is_ok), "{calls}");
+    }
+    assert_eq!(Rate::most_burst(0.001).map(NonZeroU32::get), Some(3_153_600));
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,11 +293,12 @@ async fn a_call_that_cannot_begin_in_its_time_does_not_begin() {
     let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
     let answers = bench.create(&[("w_a", 3)], &call(Duration::from_secs(15))).await;
     let told: Vec<_> = answers.iter().map(|answer| answer.as_ref().map(drop).map_err(ToString::to_string)).collect();
-    let late = "the limits of `w` let it not begin within 13 s";
+    let late = "the limits of `w` let it not begin early enough in its timeout of 15 s";
     assert!(
         told[0].is_ok() && told[1].is_ok() && told[2].as_ref().is_err_and(|error| error.contains(late)),
         "{told:?}"
     );
+    assert_eq!(answers[2].as_ref().unwrap_err().kind, ErrorKind::NotBegun);
     assert_eq!(bench.began().len(), 2, "what gave up was not called");
 }
 
@@ -292,7 +313,48 @@ async fn a_call_that_waits_does_not_begin_once_the_user_stops() {
     };
     let (answers, ()) = tokio::join!(bench.create(&[("w_a", 3)], &call), stop);
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    assert!(answers[1..].iter().all(|answer| answer.as_ref().is_err_and(|error| error.kind == ErrorKind::NotBegun)));
     assert_eq!(bench.began(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_reached_its_provider_once_has_begun() {
+    // The second attempt would begin after 100 s.
+    let bench = Bench::open(Limits { rate: rate(0.01, 1), ..Limits::default() }, TAKES, true).await;
+    let answers = bench.create(&[("w_a", 1)], &call(Duration::from_secs(50))).await;
+    let error = answers[0].as_ref().unwrap_err();
+    assert_eq!((&error.kind, error.message.as_str()), (&ErrorKind::Transient, "busy"));
+    assert_eq!(bench.began(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_user_stops_nobody_waits_to_find_out_what_happened() {
+    let bench = Bench::with(Limits { rate: rate(0.01, 1), ..Limits::default() }).await;
+    let call = patient();
+    bench.create(&[("w_a", 1)], &call).await;
+    call.cancel.cancel();
+    let attempt = Attempt {
+        address: call.address.clone(),
+        identity: Attributes::new(),
+        planned: Attributes::new(),
+        private: Private::default(),
+        prior: None,
+        lost_call: None,
+    };
+    assert_eq!(bench.session.find(&ty("w_a"), &attempt).await.unwrap(), Found::Absent);
+    assert_eq!(bench.began(), [0, TAKES.as_millis()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_counts_where_there_is_one() {
+    let bench = Bench::with(Limits { rate: rate(1.0, 1), ..Limits::default() }).await;
+    let nothing = Attributes::new();
+    assert!(bench.session.validate_remote(&ty("w_a"), &nothing).is_none(), "nobody waits for what is not asked");
+    for _ in 0..3 {
+        bench.session.validate_remote(&ty("w_b"), &nothing).unwrap().await;
+    }
+    assert_eq!(bench.began().len(), 3);
+    assert!(bench.began().windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", bench.began());
 }
 
 #[tokio::test(start_paused = true)]

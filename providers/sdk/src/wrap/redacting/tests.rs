@@ -75,9 +75,11 @@ impl Session for ParrotSession {
         Err(self.error([]))
     }
 
-    async fn validate_remote(&self, _: &ResourceType, planned: &Attributes) -> Vec<Finding> {
-        let message = repeated([planned]);
-        vec![Finding { severity: Severity::Error, path: None, hint: Some(message.clone()), message }]
+    fn validate_remote<'a>(&'a self, _: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        Some(Box::pin(async move {
+            let message = repeated([planned]);
+            vec![Finding { severity: Severity::Error, path: None, hint: Some(message.clone()), message }]
+        }))
     }
 
     async fn lookup(&self, _: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
@@ -177,7 +179,7 @@ async fn whatever_a_provider_says_repeats_nothing_sensitive_of_what_it_was_given
         format!("{:?}", session.update(&ty, &quiet, &prior, &planned).await),
         format!("{:?}", session.delete(&ty, &quiet, &prior).await),
         format!("{:?}", session.find(&ty, &attempt).await),
-        format!("{:?}", session.validate_remote(&ty, &new).await),
+        format!("{:?}", session.validate_remote(&ty, &new).unwrap().await),
         format!("{:?}", session.lookup("thing", &old).await),
         format!("{:?}", session.count_data(&ty, &prior).await),
     ];

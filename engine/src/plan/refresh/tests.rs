@@ -1,0 +1,21 @@
+use super::*;
+use terrace_provider::{Attribute, AttributeType, Object};
+
+fn ty() -> ResourceType {
+    let attributes = Object(vec![Attribute::new("name", AttributeType::String, "A name.")]);
+    ResourceType::new("w_a", "A thing.", &["name"], attributes)
+}
+
+/// The rounds that so many reads are given, with so many of other types.
+fn rounds(limits: &Limits, count: usize, beside: usize) -> u128 {
+    let ty = ty();
+    patience(Some(limits), &ty, count, beside).as_millis() / ty.timeouts.read.as_millis()
+}
+
+#[test]
+fn types_that_share_the_slots_of_their_instance_wait_for_each_other() {
+    let limits = Limits::default();
+    assert_eq!(rounds(&limits, 160, 0), 10);
+    assert_eq!(rounds(&limits, 160, 160), 20);
+    assert_eq!(rounds(&Limits { concurrency: 4, ..limits }, 160, 160), 80);
+}
