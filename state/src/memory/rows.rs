@@ -240,9 +240,11 @@ impl State {
         for ((stack, key), mut component) in readers {
             component.reads.push(to.clone());
             component.reads.sort();
-            let versions = self.component_versions.range((stack.clone(), 0)..=(stack.clone(), u64::MAX));
-            let last = versions.filter(|(_, entry)| entry.key == key).next_back();
-            if let Some((version, entry)) = last.map(|(version, entry)| (version.clone(), entry.clone())) {
+            let mut versions = self.component_versions.range((stack.clone(), 0)..=(stack.clone(), u64::MAX));
+            let last = versions.rfind(|(_, entry)| entry.key == key);
+            let last = last.map(|(version, entry)| (version.clone(), entry.clone()));
+            drop(versions);
+            if let Some((version, entry)) = last {
                 let entry = ComponentEntry { component: Some(component.clone()), ..entry };
                 self.component_versions.insert(version, entry);
             }
