@@ -148,7 +148,8 @@ pub struct Moving {
     pub generation: Generation,
 }
 
-/// What is to be written so that rows get other addresses, and that whatever depended on them follows.
+/// What is to be written so that rows get other addresses, and that whatever depended on them, or read the component that
+/// they were in, follows.
 #[must_use]
 pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
     let rename = |one: &Moving| Write::Move {
@@ -162,7 +163,19 @@ pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
         let stack = stack.clone();
         targets.into_iter().map(move |to| Write::Follow { stack: stack.clone(), block: block.clone(), to })
     });
-    moving.iter().map(rename).chain(follow).collect()
+    let between: BTreeSet<(&str, &str)> = moving.iter().filter_map(|one| between(&one.from, &one.to)).collect();
+    let reads = between.into_iter().map(|(from, to)| Write::FollowReads {
+        stack: stack.clone(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+    });
+    moving.iter().map(rename).chain(follow).chain(reads).collect()
+}
+
+/// The component that an object leaves, and the one that it goes to.
+pub(crate) fn between<'a>(from: &'a Address, to: &'a Address) -> Option<(&'a str, &'a str)> {
+    let is_other = from.component != to.component && !from.is_shared();
+    is_other.then_some((from.component.as_str(), to.component.as_str()))
 }
 
 /// What comes after all instances of a resource, and where it comes after when instances went elsewhere. Several

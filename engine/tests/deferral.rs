@@ -374,6 +374,78 @@ async fn stacks_that_read_what_is_left_are_left_too() {
     story.apply(&text).await;
 }
 
+/// A stack whose own output is that of its component, which has instances that wait; one of outputs alone that passes it
+/// on; and one with instances of what that passes on.
+fn passing_on(names: &str) -> String {
+    let head = |name: &str| format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\n");
+    let source = source(names);
+    let giver = format!(
+        "{}components:\n  api:\n    resources:\n      {source}      {EACH}    outputs: {{n: '${{{{ resources.a.echo }}}}'}}\n\
+         outputs: {{own: '${{{{ components.api.outputs.n }}}}'}}\n",
+        head("giver")
+    );
+    let middle = format!(
+        "{}components:\n  pass:\n    resources: []\n    outputs: {{on: '${{{{ stacks.giver.outputs.own }}}}'}}\n",
+        head("middle")
+    );
+    let taker = format!(
+        "{}resources:\n  - {{type: world_thing, name: t, forEach: '${{{{ stacks.middle.components.pass.outputs.on }}}}', config: \
+         {{key: 't-${{{{ each.key }}}}'}}}}\n",
+        head("taker")
+    );
+    format!("{giver}\n---\n{middle}\n---\n{taker}")
+}
+
+#[tokio::test]
+async fn what_is_left_is_followed_through_components_of_outputs_alone() {
+    let story = deferring();
+    let text = passing_on("[x, y]");
+    insta::assert_snapshot!(both(&story.plan(&text).await), @"
+    + api/world_thing.a
+    output n: None -> Some((known after apply))
+    --
+    + api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    + world_thing.t[*] comes after stack middle@test
+    ");
+    story.apply_once(&text).await;
+    story.apply(&text).await;
+    let mut log = story.log();
+    log.sort();
+    assert_eq!(log, ["create a", "create t-x", "create t-y", "create x", "create y"]);
+    // What is recorded is not taken for what will be.
+    let next = passing_on("[y, z]");
+    insta::assert_snapshot!(both(&story.plan(&next).await), @r#"
+    ~ api/world_thing.a
+    output n: Some(["x", "y"]) -> Some((known after apply))
+    --
+    ~ api/world_thing.b[*] which instances there are is known after api/world_thing.a
+    ~ world_thing.t[*] comes after stack middle@test
+    "#);
+    story.apply_once(&next).await;
+    assert_eq!(story.log(), ["update a"]);
+    story.apply(&next).await;
+    let mut log = story.log();
+    log.sort();
+    assert_eq!(log, ["create t-z", "create z", "delete t-x", "delete x"]);
+}
+
+#[tokio::test]
+async fn what_is_left_cannot_be_replaced() {
+    let mut story = deferring();
+    story.apply_once(&chain()).await;
+    story.apply(&chain()).await;
+    let replace = ["world_thing.b[\"x\"]", "world_thing.b", "world_thing.c", "world_thing.d"];
+    story.options.replace = replace.iter().map(|text| (None, text.parse().unwrap())).collect();
+    insta::assert_snapshot!(story.errors(&chain().replace("[x, y]", "[x, z]")).await, @r#"
+    -: `--replace world_thing.b["x"]` names what is left for another apply (which instances there are is known after world_thing.a)
+      hint: apply without `--replace` first, and replace it once it can be planned
+    -: `--replace world_thing.b` names what is left for another apply (which instances there are is known after world_thing.a)
+      hint: apply without `--replace` first, and replace it once it can be planned
+    -: `--replace world_thing.c` names what is left for another apply (comes after world_thing.b)
+      hint: apply without `--replace` first, and replace it once it can be planned
+    "#);
+}
+
 #[tokio::test]
 async fn imports_into_what_is_left_wait_with_it() {
     let story = deferring();

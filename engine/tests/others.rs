@@ -75,6 +75,34 @@ async fn stacks_that_are_destroyed_together_go_before_those_that_they_read() {
     assert_eq!(story.log(), ["delete b"]);
 }
 
+/// The giver, whose component has another name since.
+fn renamed(things: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: giver}}\nmoved: [{{from: api/, to: core/}}]\ncomponents:\n  \
+         core:\n    resources: [{things}]\n"
+    )
+}
+
+#[tokio::test]
+async fn what_reads_another_stack_goes_before_what_moved_since() {
+    let story = Story::new();
+    story.apply(&giver("1")).await;
+    story.apply(&taker(ID)).await;
+    story.apply(&renamed("{type: world_thing, name: a, config: {key: a, val: 1}}")).await;
+    story.log();
+    assert!(story.destroy().await.failed.is_empty());
+    assert_eq!(story.log(), ["delete b", "delete a"]);
+    // And where it moves in the same run.
+    story.apply(&giver("1")).await;
+    story.apply(&taker(ID)).await;
+    story.log();
+    let without = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: taker}\nresources: []\n";
+    story.apply(&both(&renamed("{type: world_thing, name: k, config: {key: k}}"), without)).await;
+    let log = story.log();
+    let at = |call: &str| log.iter().position(|it| it == call).unwrap_or_else(|| panic!("{call}: {log:?}"));
+    assert!(at("delete b") < at("delete a"), "{log:?}");
+}
+
 #[tokio::test]
 async fn what_a_stack_reads_no_more_may_go_in_the_same_run() {
     let story = Story::new();

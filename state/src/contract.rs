@@ -69,6 +69,7 @@ macro_rules! store_contract {
             stacks::a_stack_stays_known_when_its_last_row_goes
             stacks::components_are_recorded_and_forgotten
             stacks::components_have_a_history
+            stacks::who_reads_a_component_reads_where_its_objects_went
             stacks::a_component_with_objects_is_not_forgotten
             stacks::owners_are_added_once_and_dropped
             stacks::an_owner_declares_anew

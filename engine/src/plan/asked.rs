@@ -2,11 +2,13 @@
 
 use super::compute::Planner;
 use super::{Change, StackPlan};
-use crate::address::{Address, SHARED, StackId};
+use crate::address::{Address, InstanceKey, SHARED, StackId};
 use crate::compile::CompiledStack;
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::selector::{Selector, is_same_block};
 use std::collections::BTreeSet;
+
+const ALL: Option<InstanceKey> = Some(InstanceKey::All);
 
 /// The resources that may be named: what is declared, what is recorded, what is planned. Gathered only when some are
 /// named.
@@ -93,7 +95,15 @@ impl Named {
         }
         for (stack, address) in &options.replace {
             let is_here = |of: &StackId| stack.as_ref().is_none_or(|stack| stack == of);
-            if self.with_instances.iter().any(|(of, block)| is_here(of) && block == address) {
+            let here = plans.iter().filter(|plan| is_here(&plan.stack)).flat_map(|plan| &plan.deferred);
+            let covers = |left: &Address| left == address || (left.key == ALL && is_same_block(left, address));
+            if let Some(left) = here.into_iter().find(|left| covers(&left.address)) {
+                let message = format!("`--replace {address}` names what is left for another apply ({})", left.text());
+                diagnostics.push(
+                    Diagnostic::error("replace_deferred", message)
+                        .hint("apply without `--replace` first, and replace it once it can be planned"),
+                );
+            } else if self.with_instances.iter().any(|(of, block)| is_here(of) && block == address) {
                 let instances = self.known.iter().filter(|(of, known)| is_here(of) && is_same_block(known, address));
                 let names: Vec<String> = instances.take(5).map(|(_, known)| format!("`{known}`")).collect();
                 let hint = match names.is_empty() {

@@ -141,6 +141,16 @@ pub enum Write {
         /// Where an instance of it went.
         to: Address,
     },
+    /// Lets what reads outputs of a component, in whichever stack, be recorded as reading another one of that stack too,
+    /// where objects of it went: it goes before those.
+    FollowReads {
+        /// The stack.
+        stack: StackId,
+        /// The component that is read; empty for the stack's own outputs.
+        from: String,
+        /// Where objects of it went.
+        to: String,
+    },
     /// Replaces the sealed texts of one version of a row, be it current or not: the same values under another key. A
     /// version that is not there is no error.
     Reseal {

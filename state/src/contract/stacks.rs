@@ -168,6 +168,24 @@ pub async fn the_last_owner_stays_unless_it_may_go(fixture: Fixture) {
     assert!(fixture.store.owners("local", &of(&["x"])).await.unwrap().is_empty());
 }
 
+/// The order of removal stays what it was, whichever stack reads. It is no change of who reads.
+pub async fn who_reads_a_component_reads_where_its_objects_went(fixture: Fixture) {
+    let other = StackId::new("other", "local");
+    let read = |stack: &StackId, component: &str| StackRead { stack: stack.clone(), component: component.to_owned() };
+    let elsewhere = ComponentRow { reads: vec![read(&demo(), "db")], ..component("b") };
+    let both = [&demo(), &other].map(|stack| Write::Component { stack: stack.clone(), component: component("a") });
+    let third = Write::Component { stack: demo(), component: elsewhere.clone() };
+    fixture.write(both.into_iter().chain([third]).collect()).await.unwrap();
+    let follow = Write::FollowReads { stack: other.clone(), from: "db".to_owned(), to: "core".to_owned() };
+    fixture.write(vec![follow.clone(), follow]).await.unwrap();
+    let followed = ComponentRow { reads: ["core", "db"].map(|key| read(&other, key)).to_vec(), ..component("a") };
+    assert_eq!(fixture.store.components(&demo()).await.unwrap(), [followed.clone(), elsewhere]);
+    assert_eq!(fixture.store.components(&other).await.unwrap(), std::slice::from_ref(&followed));
+    let history = fixture.store.snapshot(Some(&other), true).await.unwrap().remove(0).component_history;
+    let history: Vec<_> = history.into_iter().map(|entry| entry.component).collect();
+    assert_eq!(history, [Some(followed)]);
+}
+
 /// Shared rows belong to their environment.
 pub async fn owners_of_other_environments_are_others(fixture: Fixture) {
     let production = StackId::new("demo", "production");

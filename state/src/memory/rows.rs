@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{
-    ComponentEntry, ComponentRow, Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StoreError, Write,
+    ComponentEntry, ComponentRow, Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StackRead,
+    StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -40,6 +41,7 @@ impl State {
             }
             Write::Move { stack, from, to, expected } => self.rename(stack, (from, to), *expected, operation, now)?,
             Write::Follow { stack, block, to } => self.follow(stack, block, to),
+            Write::FollowReads { stack, from, to } => self.follow_reads(stack, from, to),
             Write::Reseal { row } => self.reseal(row),
             Write::ResealComponent { stack, version, outputs } => {
                 let key = (stack.clone(), *version);
@@ -227,6 +229,27 @@ impl State {
             true => vec![block.clone(), to.clone()],
             false => vec![to.clone()],
         });
+    }
+
+    fn follow_reads(&mut self, stack: &StackId, from: &str, to: &str) {
+        let read = |component: &str| StackRead { stack: stack.clone(), component: component.to_owned() };
+        let (from, to) = (read(from), read(to));
+        let is_reader = |it: &ComponentRow| it.reads.contains(&from) && !it.reads.contains(&to);
+        let readers = self.components.iter().filter(|(_, component)| is_reader(component));
+        let readers: Vec<_> = readers.map(|(key, component)| (key.clone(), component.clone())).collect();
+        for ((stack, key), mut component) in readers {
+            component.reads.push(to.clone());
+            component.reads.sort();
+            let mut versions = self.component_versions.range((stack.clone(), 0)..=(stack.clone(), u64::MAX));
+            let last = versions.rfind(|(_, entry)| entry.key == key);
+            let last = last.map(|(version, entry)| (version.clone(), entry.clone()));
+            drop(versions);
+            if let Some((version, entry)) = last {
+                let entry = ComponentEntry { component: Some(component.clone()), ..entry };
+                self.component_versions.insert(version, entry);
+            }
+            self.components.insert((stack, key), component);
+        }
     }
 
     /// Gives the rows that depend on an address other dependencies in its place, under the generations they have.

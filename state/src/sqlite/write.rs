@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::store::{
-    ComponentRow, Generation, Moved, OwnerRow, Ownership, Read, Row, RowStatus, StoreError, Write,
+    ComponentRow, Generation, Moved, OwnerRow, Ownership, Read, Row, RowStatus, StackRead, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -71,6 +71,7 @@ pub(super) fn apply(
         Write::Depose { stack, address, key, expected } => writer.depose(stack, address, key, *expected),
         Write::Move { stack, from, to, expected } => writer.rename(stack, from, to, *expected),
         Write::Follow { stack, block, to } => writer.follow(stack, block, to),
+        Write::FollowReads { stack, from, to } => writer.follow_reads(stack, from, to),
         Write::Reseal { row } => writer.reseal(row),
         Write::ResealComponent { stack: of, version, outputs } => {
             let sql = "UPDATE component_version SET outputs = ?3 WHERE stack = ?1 AND id = ?2 AND outputs IS NOT NULL";
@@ -218,6 +219,33 @@ impl Writer<'_> {
             (true, true) => vec![target.clone(), to.clone()],
             (true, false) => vec![to.clone()],
         })
+    }
+
+    /// Who reads stays as it is otherwise: no version is made.
+    fn follow_reads(&self, of: &StackId, from: &str, to: &str) -> Result<(), Failure> {
+        let read = |component: &str| StackRead { stack: of.clone(), component: component.to_owned() };
+        let (from, to) = (read(from), read(to));
+        let sql = "SELECT stack, key, reads FROM component WHERE reads <> '[]'";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.take()?, columns.take()?, columns.list()?))
+        })?;
+        let readers: Vec<(i64, String, Vec<StackRead>)> = rows.collect::<Result<_, _>>()?;
+        for (stack, key, mut reads) in readers {
+            if !reads.contains(&from) || reads.contains(&to) {
+                continue;
+            }
+            reads.push(to.clone());
+            reads.sort();
+            let reads = columns::list(&reads)?;
+            let sql = "UPDATE component SET reads = ?3 WHERE stack = ?1 AND key = ?2";
+            self.transaction.prepare_cached(sql)?.execute((stack, &key, &reads))?;
+            let sql = "UPDATE component_version SET reads = ?3
+                       WHERE id = (SELECT max(id) FROM component_version WHERE stack = ?1 AND key = ?2)";
+            self.transaction.prepare_cached(sql)?.execute((stack, &key, &reads))?;
+        }
+        Ok(())
     }
 
     /// True when a resource has instances, which its address with any key stands for.

@@ -1,10 +1,11 @@
 //! The order of components that read outputs of other stacks: made after those, and removed before them.
 
 use super::{Nodes, Steps};
+use crate::moves::between;
 use crate::plan::{Plan, StackPlan};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graphmap::DiGraphMap;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// A component, by the position of its stack.
 type Component<'p> = (usize, &'p str);
@@ -36,17 +37,20 @@ impl Steps {
 /// other in a loop: those go in any order.
 fn recorded(plan: &Plan) -> Vec<(Component<'_>, Component<'_>)> {
     let mut reads = Vec::new();
+    if !plan.stacks.iter().flat_map(|stack| &stack.components).any(|component| !component.recorded_reads.is_empty()) {
+        return reads;
+    }
+    let moved = moved(plan);
     for (position, stack) in plan.stacks.iter().enumerate() {
         for component in &stack.components {
             for read in &component.recorded_reads {
-                let other = plan.stacks.iter().position(|other| other.stack == read.stack);
+                let Some(other) = plan.stacks.iter().position(|other| other.stack == read.stack) else { continue };
                 let reader = (position, component.key.as_str());
-                reads.extend(other.map(|other| (reader, (other, read.component.as_str()))));
+                let moved = moved.get(&(other, read.component.as_str())).into_iter().flatten();
+                let all = [read.component.as_str()].into_iter().chain(moved.copied());
+                reads.extend(all.map(|read| (reader, (other, read))));
             }
         }
-    }
-    if reads.is_empty() {
-        return reads;
     }
     let within = plan.stacks.iter().enumerate().flat_map(|(position, stack)| depending(position, stack));
     let graph: DiGraphMap<Component<'_>, ()> = within.chain(reads.iter().copied()).collect();
@@ -56,6 +60,18 @@ fn recorded(plan: &Plan) -> Vec<(Component<'_>, Component<'_>)> {
     }
     reads.retain(|(reader, read)| group.get(reader) != group.get(read));
     reads
+}
+
+/// The components that objects of each go to with the plan: what read that one stands on them.
+fn moved(plan: &Plan) -> HashMap<Component<'_>, BTreeSet<&str>> {
+    let mut moved: HashMap<Component<'_>, BTreeSet<&str>> = HashMap::new();
+    for (position, stack) in plan.stacks.iter().enumerate() {
+        let changes = stack.changes.iter().filter_map(|change| Some((change.moved_from.as_ref()?, &change.address)));
+        for (from, to) in changes.filter_map(|(from, to)| between(from, to)) {
+            moved.entry((position, from)).or_default().insert(to);
+        }
+    }
+    moved
 }
 
 /// Which components of a stack depended on which, as recorded.

@@ -81,11 +81,15 @@ impl Walk<'_, '_> {
         });
     }
 
-    /// Notes, at the end of a component, that all of it waits for another one: it may have outputs alone.
+    /// Notes, at the end of a component, that all of it waits for another one, or that outputs of it wait: it may have
+    /// outputs alone, and whoever reads those waits as well.
     pub(super) fn defer_component(&mut self, position: usize) {
-        let Some(part) = self.parts.get(position).filter(|_| !self.deferrals.is_empty()) else { return };
+        let Some(part) = self.parts.get(position).filter(|_| self.has_deferred()) else { return };
+        let key = part.component.key.clone();
         if self.deferred_components(part).next().is_some() {
-            self.deferrals.components.insert(part.component.key.clone(), true);
+            self.deferrals.components.insert(key, true);
+        } else if part.component.declarations.outputs.iter().any(|output| self.reads_deferred(part, &output.value)) {
+            self.deferrals.components.entry(key).or_insert(false);
         }
     }
 
