@@ -94,8 +94,8 @@ pub trait StateStore: Send + Sync {
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError>;
 
     /// Removes versions that are not current, and operations that ended or were abandoned, when they are older than
-    /// `keep` by the clock of the store. The newest version of every address stays, and so does what an open step
-    /// belongs to.
+    /// `keep` by the clock of the store. The newest version of every address stays, and so does what was current then,
+    /// and what an open step belongs to.
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError>;
 
     /// True when that plan was applied (or began to be) already.
@@ -302,6 +302,8 @@ pub struct ComponentEntry {
     pub key: String,
     /// Names the version within the store; later ones have greater numbers.
     pub version: u64,
+    /// Nothing was recorded of the component before. False where an older version was pruned.
+    pub is_first: bool,
     /// What was recorded; `None` when this version is its deletion.
     pub component: Option<ComponentRow>,
     /// When it was written.

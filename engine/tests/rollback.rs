@@ -132,3 +132,33 @@ async fn what_is_created_first_is_created_first_on_the_way_back_too() {
     story.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), ["create one", "delete two"]);
 }
+
+#[tokio::test]
+async fn what_was_pruned_is_not_taken_for_what_was_not_there() {
+    let story = Story::new();
+    let text = |val: &str| things(&format!("val: {val}"), B) + &format!("outputs: {{o: {val}, same: as before}}\n");
+    let first = story.apply(&text("1")).await.operation;
+    story.apply(&text("2")).await;
+    story.store.prune(std::time::Duration::ZERO).await.unwrap();
+    let plan = rolled_back(&story, first).await;
+    assert_eq!(summary(&plan), "");
+    let notes: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
+    assert_eq!(
+        notes,
+        [
+            "what demo@test:world_thing.a was then was pruned, so it stays as it is",
+            "what the outputs of demo@test were then was pruned, so they stay as they are",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_began_later_goes_also_after_older_versions_were_pruned() {
+    let story = Story::new();
+    story.apply(&things("val: 1", "")).await;
+    story.store.prune(std::time::Duration::ZERO).await.unwrap();
+    let second = story.apply(&things("val: 2", "")).await.operation;
+    story.apply(&things("val: 2", B)).await;
+    let plan = rolled_back(&story, second).await;
+    assert_eq!(summary(&plan), "- world_thing.b (is not in what was recorded then)\n");
+}

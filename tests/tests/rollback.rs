@@ -114,9 +114,9 @@ fn where_there_is_nothing_to_go_back_to_nothing_changes() {
     snapshot!(project.run(["state", "rollback", "demo@local", "--to", "01890000-0000-7000-8000-000000000000"]), @"
     exit: 1
     --- stderr
-    error: the operation `[uuid]` wrote nothing of demo@local
+    error: there is no operation `[uuid]`
 
-    hint: `terrace operations list` names operations, `terrace state history ADDRESS` those of a resource
+    hint: `terrace operations list` names them
     ");
     snapshot!(project.run(["state", "rollback", "local_file.a", "--to", "1"]), @r#"
     exit: 1
@@ -166,6 +166,20 @@ fn what_is_old_is_pruned_and_what_is_current_stays() {
 
     For more information, try '--help'.
     ");
+}
+
+#[test]
+fn an_operation_that_was_pruned_is_no_place_to_go_back_to() {
+    let project = grown();
+    project.write_stack(&ONE.replace("one", "three"));
+    project.apply().done();
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    let ids: Vec<&str> = listed.as_array().unwrap().iter().filter_map(|it| it["operation"].as_str()).collect();
+    project.run(["state", "prune", "--keep", "0s"]).done();
+    let back = project.run(["state", "rollback", "demo@local", "--to", ids[1], "--auto-approve"]);
+    assert_eq!(back.code, 1, "{back}");
+    back.says("there is no operation");
+    assert_eq!(project.read("out/a"), "three");
 }
 
 #[test]

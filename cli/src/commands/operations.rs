@@ -103,7 +103,8 @@ pub(super) async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Fai
     }
 }
 
-fn unknown(word: &str) -> Failure {
+/// There is no such operation, or not any more.
+pub(super) fn unknown(word: &str) -> Failure {
     Failure::new(format!("there is no operation `{word}`")).hint("`terrace operations list` names them")
 }
 

@@ -97,8 +97,20 @@ impl fmt::Display for OutputRead {
         match (name, of.as_str()) {
             (Some(name), "") => write!(f, "the output `{name}` of {stack}"),
             (Some(name), of) => write!(f, "the output `{of}/{name}` of {stack}"),
-            (None, "") => write!(f, "the outputs of {stack}"),
-            (None, of) => write!(f, "the outputs of `{of}` of {stack}"),
+            (None, of) => f.write_str(&outputs_in_words(stack, of)),
         }
+    }
+}
+
+/// The outputs of a component, or of the stack itself.
+pub(crate) fn outputs_in_words(stack: &StackId, component: &str) -> String {
+    format!("the outputs of {}", owner_in_words(stack, component))
+}
+
+/// Who has outputs: a component, or the stack itself.
+pub(crate) fn owner_in_words(stack: &StackId, component: &str) -> String {
+    match component {
+        "" => stack.to_string(),
+        component => format!("`{component}` of {stack}"),
     }
 }

@@ -5,7 +5,7 @@ use super::ours::Managed;
 use super::refresh::{self, Loaded};
 use super::resource::{self, Wanted};
 use super::upgrade::upgrade;
-use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, replacement};
+use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, output_reads, replacement};
 use crate::action::Reason;
 use crate::address::{Address, StackId};
 use crate::descriptor::Adopt;
@@ -31,6 +31,10 @@ pub struct Wished {
     pub rows: BTreeMap<Address, Option<Row>>,
     /// What was recorded of components beside their rows.
     pub components: BTreeMap<String, Option<ComponentRow>>,
+    /// The resources of which that cannot be told, because it was pruned.
+    pub pruned: BTreeSet<Address>,
+    /// The components of which it cannot be told.
+    pub pruned_components: BTreeSet<String>,
 }
 
 /// What was recorded of a stack when an operation had ended, as far as it is something else now; `None` when that
@@ -41,26 +45,45 @@ pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<Wished> {
     let of_components = snapshot.component_history.iter().map(|entry| (entry.operation, entry.at));
     let by_operation = of_rows.chain(of_components).filter(|(by, _)| *by == operation);
     let end = by_operation.map(|(_, at)| at).max()?;
-    Some(Wished { rows: rows_as_of(snapshot, end), components: components_as_of(snapshot, end) })
+    let (rows, pruned) = rows_as_of(snapshot, end);
+    let (components, pruned_components) = components_as_of(snapshot, end);
+    Some(Wished { rows, components, pruned, pruned_components })
 }
 
-fn components_as_of(snapshot: &StackSnapshot, end: Timestamp) -> BTreeMap<String, Option<ComponentRow>> {
+/// As [`rows_as_of`], of components.
+fn components_as_of(
+    snapshot: &StackSnapshot,
+    end: Timestamp,
+) -> (BTreeMap<String, Option<ComponentRow>>, BTreeSet<String>) {
     let mut then: BTreeMap<&str, Option<&ComponentRow>> = BTreeMap::new();
+    let mut pruned: BTreeSet<&str> = BTreeSet::new();
     for entry in &snapshot.component_history {
-        let newest = then.entry(&entry.key).or_default();
+        let key = entry.key.as_str();
+        // Of what begins with a later version than its first the beginning was pruned.
+        if entry.at > end && !entry.is_first && !then.contains_key(key) {
+            pruned.insert(key);
+        }
+        let newest = then.entry(key).or_default();
         if entry.at <= end {
             *newest = entry.component.as_ref();
         }
     }
+    then.retain(|key, _| !pruned.contains(key));
     let now: HashMap<&str, &ComponentRow> = snapshot.components.iter().map(|row| (row.key.as_str(), row)).collect();
     let changed = then.into_iter().filter(|(key, row)| now.get(key) != row.as_ref());
-    changed.map(|(key, row)| (key.to_owned(), row.cloned())).collect()
+    let changed = changed.map(|(key, row)| (key.to_owned(), row.cloned())).collect();
+    let is_there = |key: &&str| snapshot.components.iter().any(|component| component.key == **key);
+    (changed, pruned.into_iter().filter(is_there).map(ToOwned::to_owned).collect())
 }
 
-fn rows_as_of(snapshot: &StackSnapshot, end: Timestamp) -> BTreeMap<Address, Option<Row>> {
+/// The rows that were others then, and those of which nothing that old is left.
+fn rows_as_of(snapshot: &StackSnapshot, end: Timestamp) -> (BTreeMap<Address, Option<Row>>, BTreeSet<Address>) {
     let mut then: BTreeMap<&Address, Option<&HistoryEntry>> = BTreeMap::new();
+    let mut first: BTreeMap<&Address, u64> = BTreeMap::new();
     for (address, entry) in &snapshot.history {
         let newest = then.entry(address).or_default();
+        let first = first.entry(address).or_insert(entry.generation);
+        *first = entry.generation.min(*first);
         let is_newer = newest.is_none_or(|newest| newest.generation < entry.generation);
         if entry.at <= end && is_newer {
             *newest = Some(entry);
@@ -68,7 +91,12 @@ fn rows_as_of(snapshot: &StackSnapshot, end: Timestamp) -> BTreeMap<Address, Opt
     }
     let current = snapshot.rows.iter().filter(|row| row.deposed.is_none());
     let now: HashMap<&Address, u64> = current.map(|row| (&row.address, row.generation)).collect();
-    let changed = then.into_iter().filter_map(|(address, entry)| {
+    // Generations begin with 1: of what begins with a later one the beginning was pruned.
+    let is_pruned = |address: &Address| first.get(address).is_some_and(|first| *first > 1);
+    let (pruned, told): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        then.into_iter().partition(|(address, entry)| entry.is_none() && is_pruned(address));
+    let pruned = pruned.into_keys().filter(|address| now.contains_key(address)).cloned().collect();
+    let changed = told.into_iter().filter_map(|(address, entry)| {
         let row = entry.and_then(|entry| entry.row.clone());
         let is_same = match (&row, now.get(address)) {
             (Some(row), Some(generation)) => row.generation == *generation,
@@ -77,7 +105,7 @@ fn rows_as_of(snapshot: &StackSnapshot, end: Timestamp) -> BTreeMap<Address, Opt
         };
         (!is_same).then(|| (address.clone(), row))
     });
-    changed.collect()
+    (changed.collect(), pruned)
 }
 
 impl Planner<'_> {
@@ -86,7 +114,8 @@ impl Planner<'_> {
     /// # Errors
     /// As [`Planner::plan`].
     pub async fn plan_rollback(&self, stack: &StackId, wished: Wished) -> Result<Computed, PlanFailure> {
-        let mut diagnostics = Vec::new();
+        let mut diagnostics: Vec<Diagnostic> = wished.pruned.iter().map(|address| was_pruned(stack, address)).collect();
+        diagnostics.extend(wished.pruned_components.iter().map(|key| were_pruned(stack, key)));
         let selection = Selection::Addresses(wished.rows.keys().cloned().collect());
         let mut loaded = refresh::load(self, stack, &selection, &mut diagnostics).await?;
         let mut reads = std::mem::take(&mut loaded.reads);
@@ -134,7 +163,7 @@ impl Planner<'_> {
             let now = recorded.get(&key);
             let row = then.as_ref().or(now.map(|now| &now.row)).cloned();
             let Some(row) = row else { continue };
-            let what = |error| PlanFailure::Sealed { address: format!("the outputs of {stack}:{key}"), error };
+            let what = |error| PlanFailure::Sealed { address: output_reads::outputs_in_words(stack, &key), error };
             let text = then.as_ref().map_or(NOTHING, |then| &then.outputs);
             let (then, closed) = record::open_outputs_apart(text, self.seal).map_err(what)?;
             let nothing = Attributes::new();
@@ -142,8 +171,8 @@ impl Planner<'_> {
             let unknown: BTreeSet<&String> = closed.keys().chain(&then.unstored).collect();
             if !unknown.is_empty() {
                 let names: Vec<String> = unknown.iter().map(|name| format!("`{name}`")).collect();
-                let message =
-                    format!("what {} of {stack}:{key} was cannot be told, so it stays as it is", names.join(", "));
+                let of = output_reads::owner_in_words(stack, &key);
+                let message = format!("what {} of {of} was cannot be told, so it stays as it is", names.join(", "));
                 diagnostics.push(Diagnostic::warning("never_recorded", message));
             }
             let names: BTreeSet<&String> = before.keys().chain(then.values.keys()).collect();
@@ -244,6 +273,19 @@ impl Planner<'_> {
         };
         resource::plan(self, &*session, wanted, diagnostics).await
     }
+}
+
+fn was_pruned(stack: &StackId, address: &Address) -> Diagnostic {
+    let about = format!("{stack}:{address}");
+    let message = format!("what {about} was then was pruned, so it stays as it is");
+    Diagnostic::warning("pruned", message)
+        .hint(format!("`terrace state history {about}` lists the versions that are left"))
+        .about(&about)
+}
+
+fn were_pruned(stack: &StackId, component: &str) -> Diagnostic {
+    let outputs = output_reads::outputs_in_words(stack, component);
+    Diagnostic::warning("pruned", format!("what {outputs} were then was pruned, so they stay as they are"))
 }
 
 /// A row that is to be gone and has the object of one that is to be there has only moved.

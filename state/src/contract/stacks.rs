@@ -109,14 +109,20 @@ pub async fn components_have_a_history(fixture: Fixture) {
     let expected =
         [("api", Some(component("api"))), ("api", Some(changed)), ("web", Some(component("web"))), ("web", None)];
     assert_eq!(components, expected);
+    assert_eq!(entries.iter().map(|entry| entry.is_first).collect::<Vec<_>>(), [true, false, true, false]);
     assert!(entries[0].at < entries[1].at && entries[1].operation == operation);
     assert!(fixture.store.snapshot(Some(&demo()), false).await.unwrap()[0].component_history.is_empty());
     let anew = |version| Write::ResealComponent { stack: demo(), version, outputs: "[]".to_owned() };
     fixture.write(entries.iter().map(|entry| anew(entry.version)).chain([anew(99)]).collect()).await.unwrap();
     let resealed: Vec<_> = history().await.into_iter().map(|entry| entry.component.map(|it| it.outputs)).collect();
     assert_eq!(resealed, [Some("[]".to_owned()), Some("[]".to_owned()), Some("[]".to_owned()), None]);
+    // What was so at the moment that pruning goes back to stays.
     fixture.store.prune(Duration::from_secs(3600)).await.unwrap();
-    assert_eq!(history().await.len(), 3);
+    assert_eq!(history().await.len(), 4);
+    fixture.clock.advance(Duration::from_secs(7200));
+    fixture.store.prune(Duration::from_secs(3600)).await.unwrap();
+    let left: Vec<_> = history().await.into_iter().map(|entry| (entry.key, entry.is_first)).collect();
+    assert_eq!(left, [("api".to_owned(), false), ("web".to_owned(), false)]);
 }
 
 /// A component goes after its objects, unless they are retained.

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentEntry, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved,
-    NewOperation, OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
+    Acquired, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved, NewOperation,
+    OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
 };
 use uuid::Uuid;
 
@@ -23,8 +23,17 @@ impl State {
 
     pub(super) fn prune(&mut self, moment: Timestamp, now: Timestamp) -> Pruned {
         let mut newest: BTreeMap<(StackId, Address), Generation> = BTreeMap::new();
-        for ((stack, address, generation), _) in self.versions.iter() {
-            newest.insert((stack.clone(), address.clone()), *generation);
+        // When the next one took the place of a version.
+        let mut replaced: BTreeMap<(StackId, Address, Generation), Timestamp> = BTreeMap::new();
+        let mut before: Option<&(StackId, Address, Generation)> = None;
+        for (key, (deposed, entry)) in self.versions.iter() {
+            newest.insert((key.0.clone(), key.1.clone()), key.2);
+            if deposed.is_none() {
+                if let Some(before) = before.filter(|before| (&before.0, &before.1) == (&key.0, &key.1)) {
+                    replaced.insert(before.clone(), entry.at);
+                }
+                before = Some(key);
+            }
         }
         let current: BTreeSet<_> = self
             .rows
@@ -33,18 +42,18 @@ impl State {
             .collect();
         let is_old = |(key, (_, entry)): &(&(StackId, Address, Generation), &(Option<String>, HistoryEntry))| {
             let is_newest = newest.get(&(key.0.clone(), key.1.clone())) == Some(&key.2);
-            entry.at < moment && !is_newest && !current.contains(*key)
+            // What was current at that moment can be gone back to.
+            let was_current = replaced.get(*key).is_some_and(|at| *at >= moment);
+            entry.at < moment && !is_newest && !current.contains(*key) && !was_current
         };
         let versions: Vec<_> = self.versions.iter().filter(is_old).map(|(key, _)| key.clone()).collect();
         versions.iter().for_each(|key| drop(self.versions.remove(key)));
-        let mut newest: BTreeMap<(&StackId, &str), u64> = BTreeMap::new();
-        for ((stack, version), entry) in self.component_versions.iter() {
-            newest.insert((stack, &entry.key), *version);
+        let mut newest: BTreeMap<(&StackId, &str), &(StackId, u64)> = BTreeMap::new();
+        let mut of_components: Vec<(StackId, u64)> = Vec::new();
+        for (key, entry) in self.component_versions.iter() {
+            let before = newest.insert((&key.0, &entry.key), key);
+            of_components.extend(before.filter(|_| entry.at < moment).cloned());
         }
-        let is_old = |((stack, version), entry): &(&(StackId, u64), &ComponentEntry)| {
-            entry.at < moment && newest.get(&(stack, entry.key.as_str())) != Some(version)
-        };
-        let of_components: Vec<_> = self.component_versions.iter().filter(is_old).map(|(key, _)| key.clone()).collect();
         of_components.iter().for_each(|key| drop(self.component_versions.remove(key)));
         let is_open = |id: &Uuid| self.open_steps.iter().any(|((operation, _), _)| operation == id);
         // Of what was abandoned nobody knows the end: its beginning counts.

@@ -128,9 +128,11 @@ impl State {
         operation: Uuid,
         at: Timestamp,
     ) {
-        let versions = self.component_versions.range((stack.clone(), 0)..=(stack.clone(), u64::MAX));
-        let version = versions.map(|((_, version), _)| version + 1).next_back().unwrap_or(1);
-        let entry = ComponentEntry { key: key.to_owned(), version, component: component.cloned(), at, operation };
+        let versions = || self.component_versions.range((stack.clone(), 0)..=(stack.clone(), u64::MAX));
+        let version = versions().map(|((_, version), _)| version + 1).next_back().unwrap_or(1);
+        let is_first = !versions().any(|(_, entry)| entry.key == key);
+        let component = component.cloned();
+        let entry = ComponentEntry { key: key.to_owned(), version, is_first, component, at, operation };
         self.component_versions.insert((stack.clone(), version), entry);
     }
 

@@ -7,20 +7,26 @@ use rusqlite::Transaction;
 use terrace_engine::store::Pruned;
 
 /// Removes what was written, or ended, before a moment; of operations that were abandoned nobody knows the end, so that
-/// their beginning counts. The newest version of every address stays, for generations count on from it; so do
-/// operations with an open step.
+/// their beginning counts. The newest version of every address stays, for generations count on from it; so does what was
+/// current at that moment, for operations that stay on record can be gone back to, and so do operations with an open step.
 pub(super) fn before(transaction: &Transaction<'_>, context: &Context, moment: Timestamp) -> Result<Pruned, Failure> {
     let microseconds = moment.as_microsecond();
     let versions = transaction.execute(
         "DELETE FROM version WHERE written_at < ?1 AND id NOT IN (SELECT version FROM resource)
             AND generation < (SELECT max(generation) FROM version AS newest
-                              WHERE newest.stack = version.stack AND newest.address = version.address)",
+                              WHERE newest.stack = version.stack AND newest.address = version.address)
+            AND (deposed <> ''
+                 OR coalesce((SELECT next.written_at FROM version AS next
+                              WHERE next.stack = version.stack AND next.address = version.address
+                                AND next.deposed = '' AND next.generation > version.generation
+                              ORDER BY next.generation LIMIT 1), ?1 - 1) < ?1)",
         [microseconds],
     )?;
     transaction.execute(
         "DELETE FROM component_version WHERE written_at < ?1
-            AND id < (SELECT max(id) FROM component_version AS newest
-                      WHERE newest.stack = component_version.stack AND newest.key = component_version.key)",
+            AND (SELECT next.written_at FROM component_version AS next
+                 WHERE next.stack = component_version.stack AND next.key = component_version.key
+                   AND next.id > component_version.id ORDER BY next.id LIMIT 1) < ?1",
         [microseconds],
     )?;
     let mut old: Vec<i64> = transaction

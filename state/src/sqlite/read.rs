@@ -246,12 +246,13 @@ fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> rusql
 /// The versions of the components of a stack, oldest first.
 fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<ComponentEntry>, Failure> {
     let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
-    let sql = "SELECT id, key, written_at, operation, depends_on, outputs, blueprint, reads
+    let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads
                FROM component_version WHERE stack = ?1 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([number], |row| {
         let mut columns = Columns::of(row);
         let (version, key) = (columns.count()?, columns.take::<String>()?);
+        let is_first = columns.count::<u64>()? == 1;
         let (at, operation) = (columns.time()?, columns.uuid()?);
         let component = match columns.is_null_next()? {
             true => None,
@@ -263,9 +264,15 @@ fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<Compon
                 reads: columns.list()?,
             }),
         };
-        Ok(ComponentEntry { key, version, component, at, operation })
+        Ok(ComponentEntry { key, version, is_first, component, at, operation })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The newest version of what was recorded of a component; 0 when nothing ever was.
+pub(super) fn component_generation(connection: &Connection, stack: i64, key: &str) -> Result<i64, Failure> {
+    let sql = "SELECT coalesce(max(generation), 0) FROM component_version WHERE stack = ?1 AND key = ?2";
+    Ok(connection.prepare_cached(sql)?.query_row((stack, key), |row| row.get(0))?)
 }
 
 /// Everything that is recorded of a stack, or of all of them.

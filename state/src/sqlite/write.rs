@@ -402,11 +402,12 @@ impl Writer<'_> {
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
             return Ok(());
         }
-        let sql =
-            "INSERT INTO component_version (stack, key, written_at, operation, depends_on, outputs, blueprint, reads)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let sql = "INSERT INTO component_version (stack, key, generation, written_at, operation, depends_on, outputs,
+                                                  blueprint, reads)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let generation = read::component_generation(self.transaction, stack, key)? + 1;
         let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
-        let parameters = (stack, key, at, operation, depends_on, outputs, blueprint, reads);
+        let parameters = (stack, key, generation, at, operation, depends_on, outputs, blueprint, reads);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }
@@ -421,8 +422,10 @@ impl Writer<'_> {
         }
         let sql = "DELETE FROM component WHERE stack = ?1 AND key = ?2";
         if self.transaction.prepare_cached(sql)?.execute((stack, key))? > 0 {
-            let sql = "INSERT INTO component_version (stack, key, written_at, operation) VALUES (?1, ?2, ?3, ?4)";
-            let parameters = (stack, key, self.now.as_microsecond(), self.operation.as_bytes());
+            let sql = "INSERT INTO component_version (stack, key, generation, written_at, operation)
+                       VALUES (?1, ?2, ?3, ?4, ?5)";
+            let generation = read::component_generation(self.transaction, stack, key)? + 1;
+            let parameters = (stack, key, generation, self.now.as_microsecond(), self.operation.as_bytes());
             self.transaction.prepare_cached(sql)?.execute(parameters)?;
         }
         Ok(())

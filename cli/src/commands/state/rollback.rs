@@ -101,6 +101,10 @@ async fn wished(
 ) -> Result<Wished, Failure> {
     let (Some(address), Ok(generation)) = (address, to.parse::<u64>()) else {
         let operation = operations::find(store, to).await?;
+        // What was so when an operation had ended is kept as long as the operation is.
+        if store.operation(operation).await?.is_none() {
+            return Err(operations::unknown(to));
+        }
         let snapshots = store.snapshot(Some(stack), true).await?;
         let found = snapshots.first().and_then(|snapshot| as_of(snapshot, operation));
         let mut wished = found.ok_or_else(|| {
@@ -109,7 +113,9 @@ async fn wished(
         })?;
         if let Some(address) = address {
             wished.rows.retain(|at, _| at == address);
+            wished.pruned.retain(|at| at == address);
             wished.components.clear();
+            wished.pruned_components.clear();
         }
         return Ok(wished);
     };
