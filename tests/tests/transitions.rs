@@ -20,6 +20,7 @@ fn a_renamed_resource_keeps_its_object_through_a_saved_plan() {
     (1 moved)
     --- stderr
     saved the plan: `terrace apply plan.json` applies exactly that
+    Plan digest `[digest]`, for `terrace apply --plan-digest`
     ");
     let json = project.run(["show", "plan.json", "--json"]).done().json();
     assert_eq!(json["resource_changes"][0]["previous_address"], "local_file.a");
