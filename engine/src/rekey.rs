@@ -1,6 +1,7 @@
 //! Sealing everything anew: what a state holds under older keys comes under the present one.
 
 use crate::address::StackId;
+use crate::plan::outputs_in_words;
 use crate::plan::shared::SharedDeclaration;
 use crate::record::{open_attributes, open_private, seal_private};
 use crate::seal::Seal;
@@ -41,13 +42,16 @@ pub struct Resealed {
     pub writes: Vec<Write>,
     /// What has to be leased for them: also what others work on now, who seal with the key that they know.
     pub leases: BTreeSet<(StackId, String)>,
+    /// What is no more, and stays as it is because it cannot be opened.
+    pub left: BTreeSet<String>,
 }
 
 /// Seals everything that a store holds with the present key: all versions of all rows, outputs, declarations of owners.
+/// Older versions that cannot be opened stay as they are: their key is lost, and so are they.
 /// Change detectors of write-only values cannot be made anew: their next plan sends those values again.
 ///
 /// # Errors
-/// When there is no key, something cannot be opened, or the store cannot be read.
+/// When there is no key, something that counts now cannot be opened, or the store cannot be read.
 pub async fn reseal(store: &dyn StateStore, seal: &Seal) -> Result<Resealed, RekeyError> {
     if !seal.has_key() {
         return Err(RekeyError::NoKey);
@@ -62,28 +66,45 @@ pub async fn reseal(store: &dyn StateStore, seal: &Seal) -> Result<Resealed, Rek
         let failed = |what: String| move |error| RekeyError::Sealed { what, error };
         let versions = snapshot.history.into_iter().filter_map(|(_, entry)| entry.row);
         let mut rows: BTreeMap<_, Row> = BTreeMap::new();
+        let current: BTreeSet<_> = snapshot.rows.iter().map(|row| (row.address.clone(), row.generation)).collect();
         for row in versions.chain(snapshot.rows) {
             rows.insert((row.address.clone(), row.deposed.clone(), row.generation), row);
         }
         for row in rows.into_values() {
             let what = format!("{stack}:{}", row.address);
             let lease = (stack.clone(), row.address.leased_as());
-            if let Some(row) = row_anew(row, seal).map_err(failed(what))? {
+            let is_current = current.contains(&(row.address.clone(), row.generation));
+            let anew = match row_anew(row, seal) {
+                Err(error) if !is_current => {
+                    resealed.left.insert(format!("what {what} was stays as it is: {error}"));
+                    None
+                }
+                anew => anew.map_err(failed(what))?,
+            };
+            if let Some(row) = anew {
                 resealed.leases.insert(lease);
                 resealed.writes.push(Write::Reseal { row: Box::new(row) });
             }
         }
         for entry in snapshot.component_history {
             let Some(component) = entry.component else { continue };
-            let what = format!("what the outputs of {stack}:{} were", component.key);
-            if let Some(outputs) = texts_anew(&component.outputs, seal).map_err(failed(what))? {
-                resealed.leases.insert((stack.clone(), component.key));
-                let (stack, version) = (stack.clone(), entry.version);
-                resealed.writes.push(Write::ResealComponent { stack, version, outputs });
+            let outputs = outputs_in_words(&stack, &component.key);
+            match texts_anew(&component.outputs, seal) {
+                Ok(None) => {}
+                Ok(Some(outputs)) => {
+                    resealed.leases.insert((stack.clone(), component.key));
+                    let (stack, version) = (stack.clone(), entry.version);
+                    resealed.writes.push(Write::ResealComponent { stack, version, outputs });
+                }
+                // What counts now is refused below.
+                Err(_) if snapshot.components.contains(&component) => {}
+                Err(error) => {
+                    resealed.left.insert(format!("what {outputs} were stays as it is: {error}"));
+                }
             }
         }
         for component in snapshot.components {
-            let what = format!("the outputs of {stack}:{}", component.key);
+            let what = outputs_in_words(&stack, &component.key);
             let key = component.key.clone();
             if let Some(outputs) = texts_anew(&component.outputs, seal).map_err(failed(what))? {
                 let component = ComponentRow { outputs, ..component };

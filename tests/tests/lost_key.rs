@@ -116,3 +116,24 @@ fn an_output_that_is_only_read_needs_its_key() {
     project.write("reader.yaml", reader.replace("outputs.token", "outputs.plain").replace(", sensitive: true", ""));
     project.run(["plan", "reader.yaml"]).done().says("open");
 }
+
+#[test]
+fn what_was_given_up_does_not_block_another_key() {
+    let project = with_a_lost_key();
+    let other = [TOKEN, ("TERRACE_STATE_KEY", "//////////////////////////////////////////8=")];
+    snapshot!(project.run_with(&other, ["state", "rekey"]), @"
+    exit: 1
+    --- stderr
+    error: the outputs of demo@local cannot be opened: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
+
+    hint: add the key that it was sealed with to `encryption.previous`
+    ");
+    project.run_with(&other, ["apply", "stack.yaml", "--auto-approve", "-q"]).done();
+    snapshot!(project.run_with(&other, ["state", "rekey"]), @"
+    exit: 0
+    --- stdout
+    2 records are sealed with the present key
+    --- stderr
+    warning: what the outputs of demo@local were stays as it is: a sealed value cannot be opened: it was sealed with state key bb9ad7f0, which is not configured
+    ");
+}

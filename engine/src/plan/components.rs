@@ -2,6 +2,7 @@
 
 use super::choice::Choice;
 use super::compute::{PlanFailure, Planner};
+use super::output_reads::outputs_in_words;
 use super::{ComponentPlan, Part};
 use crate::address::StackId;
 use crate::compile::CompiledStack;
@@ -60,9 +61,8 @@ impl Planner<'_> {
         break_loops(&mut rows);
         rows.into_iter()
             .map(|row| {
-                let (outputs, closed) = record::open_outputs_apart(&row.outputs, self.seal).map_err(|error| {
-                    PlanFailure::Sealed { address: format!("the outputs of {stack}:{}", row.key), error }
-                })?;
+                let (outputs, closed) = record::open_outputs_apart(&row.outputs, self.seal)
+                    .map_err(|error| PlanFailure::Sealed { address: outputs_in_words(stack, &row.key), error })?;
                 Ok((row.key.clone(), RecordedComponent { row, outputs: outputs.values, closed }))
             })
             .collect()

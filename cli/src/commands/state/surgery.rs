@@ -8,6 +8,7 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, recorded};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, AddressError, InstanceKey, StackId};
@@ -254,8 +255,9 @@ pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Ex
     let store = recorded(&settings).await?;
     let surgery =
         Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };
+    let left_as_it_is = RefCell::default();
     let change = async || {
-        let Resealed { writes, leases } = reseal(surgery.store.as_ref(), &seal).await.map_err(|error| {
+        let Resealed { writes, leases, left } = reseal(surgery.store.as_ref(), &seal).await.map_err(|error| {
             let failure = Failure::new(error.to_string());
             match error {
                 RekeyError::NoKey => failure.hint("make a key with `terrace init --state-key`"),
@@ -266,6 +268,8 @@ pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Ex
                 RekeyError::Store(error) => error.into(),
             }
         })?;
+        // It is looked twice: without the leases, and with them.
+        left_as_it_is.replace(left);
         if writes.is_empty() {
             return Ok(None);
         }
@@ -276,6 +280,9 @@ pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Ex
         Some(change) => change.summary,
         None => "nothing is recorded that could be sealed".to_owned(),
     };
+    for left in left_as_it_is.into_inner() {
+        context.ui.tell(&format!("warning: {left}"));
+    }
     context.ui.print(&format!("{told}\n"))?;
     Ok(Exit::Done)
 }
