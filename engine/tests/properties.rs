@@ -51,22 +51,18 @@ struct Edit {
 
 impl std::fmt::Debug for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            stack,
-            trouble,
-            drift,
-            tainted,
-            dropped,
-            is_recorded_first,
-            first,
-            is_importing,
-            is_forgetting,
-            is_waiting,
-        } = self;
+        let Self { stack, trouble, drift, tainted, dropped, first, .. } = self;
+        let flags = [
+            ("recorded first", self.is_recorded_first),
+            ("imports", self.is_importing),
+            ("forgets", self.is_forgetting),
+            ("waits", self.is_waiting),
+        ];
+        let flags: Vec<&str> = flags.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
         write!(
             f,
-            "{trouble:?}, drift of {drift:?}, taint of {tainted:?}, drop of {dropped:?}, recorded first: {is_recorded_first}, \
-             imports: {is_importing}, forgets: {is_forgetting}, waits: {is_waiting}, {:?} before the others, then\n{}",
+            "{trouble:?}, drift of {drift:?}, taint of {tainted:?}, drop of {dropped:?}, {flags:?}, {:?} before the others, \
+             then\n{}",
             stack.address_of(*first),
             stack.text()
         )

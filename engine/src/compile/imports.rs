@@ -5,9 +5,10 @@ use crate::address::Address;
 use crate::descriptor::Located;
 use crate::descriptor::transitions::{Import, read_import_address};
 use crate::diagnostic::Diagnostic;
-use crate::expression::Template;
-use crate::repetition::{self, NoItems};
+use crate::expression::{Missing, ReferenceStep, Scope, Template, descend};
+use crate::repetition::{self, Item, NoItems};
 use crate::source::Span;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use terrace_provider::Value;
 
@@ -29,96 +30,88 @@ pub(super) fn compile(
     scope: &FactScope,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<Address, CompiledImport> {
-    let mut compiled: BTreeMap<Address, CompiledImport> = BTreeMap::new();
+    let mut compiled = BTreeMap::new();
     for import in imports {
-        for scope in scopes(compiler, import, scope, diagnostics) {
-            let Some(to) = address(compiler, import, &scope, diagnostics) else { continue };
-            let Some(id) = id(compiler, import, &scope, diagnostics) else { continue };
-            match compiled.get(&to) {
-                Some(first) => diagnostics.push(imported_twice(&to, import.to.span, first.span)),
-                None => {
-                    compiled.insert(to, CompiledImport { id, span: import.to.span, id_span: import.id.span });
-                }
-            }
+        let Some(for_each) = &import.for_each else {
+            add(compiler, import, scope, &mut compiled, diagnostics);
+            continue;
+        };
+        for item in items(compiler, import, for_each, scope, diagnostics) {
+            add(compiler, import, &EachScope { facts: scope, each: &item.each }, &mut compiled, diagnostics);
         }
     }
     compiled
 }
 
-/// What each of the objects is evaluated in: with `each`, where there is a `forEach`.
-fn scopes(
+/// The facts, and the item of a `forEach`. They are not copied: what is gone through may be one of them.
+struct EachScope<'a> {
+    facts: &'a FactScope,
+    each: &'a Value,
+}
+
+impl Scope for EachScope<'_> {
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        if root == "each" { descend(self.each, root, steps) } else { self.facts.resolve(root, steps) }
+    }
+}
+
+/// What an import goes through.
+fn items(
     compiler: &Compiler<'_>,
     import: &Import,
-    scope: &FactScope,
+    for_each: &Template,
+    facts: &FactScope,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<FactScope> {
-    let Some(for_each) = &import.for_each else { return vec![scope.clone()] };
-    let with = |each: &Value| {
-        let mut scope = scope.clone();
-        scope.roots.insert("each".to_owned(), each.clone());
-        scope
-    };
-    let key_of = |key: &Template, each: &Value| match key.evaluate(&with(each), compiler.functions) {
+) -> Vec<Item> {
+    let key_of = |key: &Template, each: &Value| match key.evaluate(&EachScope { facts, each }, compiler.functions) {
         Ok(Value::String(text)) => Ok(text),
         Ok(Value::Unknown) => Err(NoItems::Unknown("key")),
         Ok(other) => Err(not_text("key", key, &other).hint("use `string(…)`").into()),
         Err(found) => Err(NoItems::Wrong(found)),
     };
-    let value = for_each.evaluate(scope, compiler.functions).map_err(NoItems::Wrong);
-    match value.and_then(|value| repetition::items(for_each, value, import.key.as_ref(), &key_of)) {
-        Ok(items) => items.iter().map(|item| with(&item.each)).collect(),
-        Err(NoItems::Wrong(found)) => {
-            diagnostics.extend(found);
-            Vec::new()
-        }
-        Err(NoItems::Unknown(field)) => {
-            diagnostics.push(
-                Diagnostic::error("known_too_late", format!("`{field}` of an import is not known before planning"))
-                    .at(for_each.span)
-                    .hint("use variables, locals and settings"),
-            );
-            Vec::new()
-        }
-    }
+    let value = for_each.evaluate(facts, compiler.functions).map_err(NoItems::Wrong);
+    let found = match value.and_then(|value| repetition::items(for_each, value, import.key.as_ref(), &key_of)) {
+        Ok(items) => return items,
+        Err(NoItems::Wrong(found)) => found,
+        Err(NoItems::Unknown(field)) => vec![
+            Diagnostic::error("known_too_late", format!("`{field}` of an import is not known before planning"))
+                .at(for_each.span)
+                .hint("use variables, locals and settings"),
+        ],
+    };
+    diagnostics.extend(found);
+    Vec::new()
 }
 
-fn address(
+/// Adds one object.
+fn add(
     compiler: &Compiler<'_>,
     import: &Import,
-    scope: &FactScope,
+    scope: &dyn Scope,
+    compiled: &mut BTreeMap<Address, CompiledImport>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Address> {
-    match import.to.evaluate(scope, compiler.functions) {
-        Ok(Value::String(text)) => read_import_address(&Located { value: text, span: import.to.span }, diagnostics),
+) {
+    let mut text = |field: &str, template: &Template, hint: &str| match template.evaluate(scope, compiler.functions) {
+        Ok(Value::String(text)) if !text.is_empty() => Some(text),
+        Ok(Value::Int(number)) if field == "id" => Some(number.to_string()),
         Ok(other) => {
-            diagnostics.push(not_text("to", &import.to, &other).hint("write an address, as text"));
+            diagnostics.push(not_text(field, template, &other).hint(hint));
             None
         }
         Err(found) => {
             diagnostics.extend(found);
             None
         }
-    }
-}
-
-fn id(
-    compiler: &Compiler<'_>,
-    import: &Import,
-    scope: &FactScope,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<String> {
-    match import.id.evaluate(scope, compiler.functions) {
-        Ok(Value::String(id)) if !id.is_empty() => Some(id),
-        Ok(Value::Int(id)) => Some(id.to_string()),
-        Ok(other) => {
-            let error = not_text("id", &import.id, &other);
-            diagnostics.push(error.hint("write what the provider knows the object by"));
-            None
-        }
-        Err(found) => {
-            diagnostics.extend(found);
-            None
-        }
+    };
+    let (to, id) = (
+        text("to", &import.to, "write an address, as text"),
+        text("id", &import.id, "write what the provider knows the object by"),
+    );
+    let Some(to) = to.map(|value| Located { value, span: import.to.span }) else { return };
+    let (Some(to), Some(id)) = (read_import_address(&to, diagnostics), id) else { return };
+    match compiled.get(&to) {
+        Some(first) => diagnostics.push(imported_twice(&to, import.to.span, first.span)),
+        None => drop(compiled.insert(to, CompiledImport { id, span: import.to.span, id_span: import.id.span })),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::seal::Seal;
 use crate::source::{Sources, Span};
 use crate::store::{Read, Selection, StateStore, StoreError, StoreIdentity};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::value::wire::WireError;
 use uuid::Uuid;
 
@@ -251,13 +251,16 @@ impl Planner<'_> {
         reads.extend(walked.reads);
         reads.extend(found.reads);
         let described: BTreeSet<&str> = compiled.components.iter().map(|component| component.key.as_str()).collect();
+        let mut needs: HashMap<&str, Vec<_>> = HashMap::new();
+        for need in &found.needs {
+            needs.entry(&need.component).or_default().push(need.read());
+        }
         for component in &mut components {
             if let Some(is_whole) = walked.deferring.get(&component.key) {
                 component.defer(*is_whole, &compiled.transitions.moves);
             }
             component.shared = walked.shared.get(&component.key).cloned().unwrap_or_default();
-            let needs = found.needs.iter().filter(|need| need.component == component.key);
-            component.reads = needs.map(others::StackNeed::read).collect();
+            component.reads = needs.remove(component.key.as_str()).unwrap_or_default();
         }
         for (key, recorded) in &recorded_components {
             if described.contains(key.as_str()) {
@@ -268,9 +271,10 @@ impl Planner<'_> {
             let part = if is_left { Part::Untouched } else { Part::Removed };
             components.push(recorded_component(key, recorded, part));
         }
+        let parts: HashMap<&str, Part> =
+            components.iter().map(|component| (component.key.as_str(), component.part)).collect();
         for (key, recorded) in &recorded_components {
-            let part = components.iter().find(|component| component.key == *key).map(|component| component.part);
-            match part {
+            match parts.get(key.as_str()) {
                 Some(Part::Untouched) => recorded.open(stack)?,
                 // Outputs that nobody evaluated stay as they are.
                 Some(Part::Planned) if is_partial || walked.deferring.contains_key(key) => recorded.open(stack)?,

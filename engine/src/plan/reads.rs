@@ -1,21 +1,23 @@
 //! The read set: what a plan changes or takes a value from, and nothing beside. Another apply in the same component
 //! makes a plan stale only where the plan stands on what it did.
 
-use super::{Change, OutputChange, StackPlan, row_stack};
+use super::{Change, ComponentPlan, OutputChange, StackPlan, row_stack};
 use crate::address::{Address, InstanceKey, StackId};
 use crate::store::Read;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The rows among those read that the plans stand on.
 pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
     let mut needed = Needed::default();
     for stack in stacks {
+        let components: HashMap<&str, &ComponentPlan> =
+            stack.components.iter().map(|component| (component.key.as_str(), component)).collect();
         let is_written = |change: &&Change| change.is_change() || change.has_refreshed() || change.is_newly_sensitive();
         for change in stack.changes.iter().filter(is_written) {
             needed.change(&stack.stack, change);
             // Values of other components come through their outputs.
-            let own = stack.components.iter().filter(|component| component.key == change.address.component);
-            for key in own.flat_map(|component| &component.depends_on) {
+            let own = components.get(change.address.component.as_str());
+            for key in own.into_iter().flat_map(|component| &component.depends_on) {
                 needed.components.insert((&stack.stack, key));
             }
         }
@@ -25,7 +27,8 @@ pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
         for owner in &stack.owners {
             needed.address(&stack.stack, &owner.ownership.address);
         }
-        for need in stack.needs.iter().filter(|need| is_changed(stack, &need.component)) {
+        let changed = changed(stack);
+        for need in stack.needs.iter().filter(|need| changed.contains(need.component.as_str())) {
             needed.components.insert((&need.stack, &need.of));
         }
     }
@@ -35,20 +38,28 @@ pub(super) fn needed(stacks: &[StackPlan], reads: Vec<Read>) -> Vec<Read> {
 /// The outputs among those read that the plan stands on.
 pub(super) fn needed_outputs(stack: &mut StackPlan) {
     let mut reads = std::mem::take(&mut stack.output_reads);
-    reads.retain(|read| is_changed(stack, &read.by));
+    let changed = changed(stack);
+    reads.retain(|read| changed.contains(read.by.as_str()));
     stack.output_reads = reads;
 }
 
-/// True when something of a component becomes another thing.
-fn is_changed(stack: &StackPlan, component: &str) -> bool {
-    let shared = stack.components.iter().filter(|it| it.key == component).flat_map(|it| &it.shared);
-    let shared: Vec<&Address> = shared.map(|shared| &shared.address).collect();
-    let is_own = |address: &Address| match address.is_shared() {
-        true => shared.contains(&address),
-        false => address.component == component,
-    };
-    let has_change = stack.changes.iter().any(|change| change.is_change() && is_own(&change.address));
-    has_change || stack.outputs.iter().any(|output| output.component == component && output.is_change())
+/// The components of which something becomes another thing.
+fn changed(stack: &StackPlan) -> HashSet<&str> {
+    let mut sharing: HashMap<&Address, Vec<&str>> = HashMap::new();
+    for component in &stack.components {
+        for shared in &component.shared {
+            sharing.entry(&shared.address).or_default().push(&component.key);
+        }
+    }
+    let mut changed = HashSet::new();
+    for address in stack.changes.iter().filter(|change| change.is_change()).map(|change| &change.address) {
+        match address.is_shared() {
+            true => changed.extend(sharing.get(address).into_iter().flatten()),
+            false => drop(changed.insert(address.component.as_str())),
+        }
+    }
+    changed.extend(stack.outputs.iter().filter(|it| OutputChange::is_change(it)).map(|it| it.component.as_str()));
+    changed
 }
 
 #[derive(Default)]
