@@ -84,7 +84,7 @@ impl Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Stale(_) => {
+            StoreError::Stale(_) | StoreError::OtherOutputs(_) => {
                 Self::refused(error.to_string()).hint("plan again, and look at what the new plan says")
             }
             StoreError::PlanSpent => Self::refused(error.to_string()).hint("a plan is applied once: plan again"),

@@ -9,6 +9,7 @@
 mod execute;
 pub mod lease;
 mod moves;
+mod outputs;
 mod report;
 mod run;
 mod steps;
@@ -157,8 +158,8 @@ impl Applier {
     /// When it is not, or the plan was applied before.
     pub async fn spend(&self, plan: &Plan) -> Result<(), ApplyError> {
         self.refuse(plan).await?;
-        self.refuse_other_outputs(plan).await?;
-        let spent = Record::SpendPlan { plan: plan.id, reads: plan.reads.clone() };
+        let components = self.refuse_other_outputs(plan, None).await?;
+        let spent = Record::SpendPlan { plan: plan.id, reads: plan.reads.clone(), components };
         Ok(self.store.commit(&[], &[spent]).await?)
     }
 
@@ -172,7 +173,7 @@ impl Applier {
         self.refuse_open_steps(plan, components).await?;
         self.refuse_new_owners(plan).await?;
         self.refuse_new_rows(plan).await?;
-        self.refuse_other_outputs(plan).await?;
+        let outputs_of = self.refuse_other_outputs(plan, Some(components)).await?;
         let kind = match plan.mode {
             crate::plan::Mode::Apply | crate::plan::Mode::RefreshOnly => "apply",
             crate::plan::Mode::Destroy => "destroy",
@@ -180,7 +181,7 @@ impl Applier {
         let stacks = plan.stacks.iter().map(|stack| stack.stack.clone()).collect();
         let new = NewOperation { id: operation, kind: kind.to_owned(), stacks, actor: self.actor.clone() };
         self.store.begin(&new).await?;
-        let result = run::run(self, plan, operation, components, held).await;
+        let result = run::run(self, plan, operation, components, held, outputs_of).await;
         let (status, summary) = match &result {
             Ok(report) => (report.status(), report.summary()),
             Err(error) => (OperationStatus::Failed, error.to_string()),
@@ -272,34 +273,6 @@ impl Applier {
             }
         }
         if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved).into()) }
-    }
-
-    /// A plan carries the values of outputs that it took as they were recorded. Who records others need not have changed
-    /// any row.
-    async fn refuse_other_outputs(&self, plan: &Plan) -> Result<(), ApplyError> {
-        let mut now: BTreeMap<(&StackId, &str), Map> = BTreeMap::new();
-        let read = plan.stacks.iter().flat_map(|stack| &stack.output_reads);
-        for stack in read.clone().map(|read| &read.stack).collect::<BTreeSet<_>>() {
-            for component in self.store.components(stack).await? {
-                let wanted = read.clone().find(|read| read.stack == *stack && read.of == component.key);
-                let Some(OutputRead { stack, of, .. }) = wanted else { continue };
-                // What cannot be opened is not what the plan carries.
-                let outputs = record::open_outputs_apart(&component.outputs, &*self.seal).ok();
-                now.insert((stack, of), outputs.map(|(outputs, _)| outputs.values).unwrap_or_default());
-            }
-        }
-        let nothing = Map::new();
-        let mut changed: Vec<OutputRead> = Vec::new();
-        for stack in &plan.stacks {
-            let is_other = |read: &&OutputRead| {
-                let now = now.get(&(&read.stack, read.of.as_str())).unwrap_or(&nothing);
-                !read.is_as_before(stack.as_recorded(read).unwrap_or(&nothing), now)
-            };
-            changed.extend(stack.output_reads.iter().filter(is_other).cloned());
-        }
-        changed.sort();
-        changed.dedup_by(|one, other| (&one.stack, &one.of, &one.name) == (&other.stack, &other.of, &other.name));
-        if changed.is_empty() { Ok(()) } else { Err(ApplyError::OtherOutputs(changed)) }
     }
 
     /// A plan that changes a shared object knows all its owners. One that came since did not touch the row, so its

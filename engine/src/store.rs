@@ -9,7 +9,7 @@ mod record;
 
 pub use error::StoreError;
 pub(crate) use error::component_in_words;
-pub use record::{Moved, Read, Record, Write};
+pub use record::{ComponentRead, Moved, Read, Record, Write};
 
 use crate::address::{Address, StackId};
 use async_trait::async_trait;
@@ -40,6 +40,13 @@ pub trait StateStore: Send + Sync {
 
     /// What is recorded of components beside their rows: order, outputs. Sorted by key.
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError>;
+
+    /// Those components with the newest versions of what was recorded of them, in order.
+    async fn component_reads(
+        &self,
+        stack: &StackId,
+        components: &BTreeSet<String>,
+    ) -> Result<Vec<ComponentRead>, StoreError>;
 
     /// The owners of shared rows: all of the given addresses, or of every row that `owner` owns when none are given.
     async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError>;

@@ -112,6 +112,7 @@ macro_rules! store_contract {
             plans::a_stale_plan_lists_every_row_that_moved
             plans::a_refused_plan_is_not_spent
             plans::absent_rows_are_generation_zero
+            plans::a_plan_stands_on_components
             concurrency::commits_of_many_tasks_all_land
             concurrency::of_two_writers_one_is_stale
             concurrency::what_was_committed_outlives_the_store

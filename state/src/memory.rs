@@ -16,9 +16,9 @@ use std::time::Duration;
 use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentEntry, ComponentRow, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine,
-    NewOperation, OpenIntent, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, Row, Selection,
-    StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Acquired, ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Intent, Lease, LeaseInfo,
+    LeaseRequest, LogLine, NewOperation, OpenIntent, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, Row,
+    Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -133,6 +133,14 @@ impl State {
         rows.map(|(_, component)| component.clone()).collect()
     }
 
+    /// A component with its newest version.
+    fn component_read(&self, stack: &StackId, component: &str) -> ComponentRead {
+        let versions = self.component_versions.range((stack.clone(), 0)..=(stack.clone(), u64::MAX));
+        let newest = versions.rev().find(|(_, entry)| entry.key == component).map(|(_, entry)| entry.version);
+        let (stack, component) = (stack.clone(), component.to_owned());
+        ComponentRead { stack, component, generation: newest.unwrap_or_default() }
+    }
+
     fn owners(&self, environment: &str, is_wanted: impl Fn(&Ownership) -> bool) -> Vec<OwnerRow> {
         let is_wanted = |owner: &Ownership| owner.stack.environment == environment && is_wanted(owner);
         let owners = self.owners.iter().filter(|(owner, _)| is_wanted(owner));
@@ -242,6 +250,15 @@ impl StateStore for MemoryStore {
 
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         Ok(self.state().components(stack))
+    }
+
+    async fn component_reads(
+        &self,
+        stack: &StackId,
+        components: &BTreeSet<String>,
+    ) -> Result<Vec<ComponentRead>, StoreError> {
+        let state = self.state();
+        Ok(components.iter().map(|component| state.component_read(stack, component)).collect())
     }
 
     async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {

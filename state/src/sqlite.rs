@@ -26,14 +26,15 @@ use async_trait::async_trait;
 use connection::Found;
 use error::Failure;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
-    OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
-    StoreIdentity,
+    Acquired, ComponentRead, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
+    OpenIntent, OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore, StepRow,
+    StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 use worker::Workers;
@@ -214,6 +215,18 @@ impl StateStore for SqliteStore {
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         let stack = stack.clone();
         self.read(move |connection, _| read::components(connection, &stack)).await
+    }
+
+    async fn component_reads(
+        &self,
+        stack: &StackId,
+        components: &BTreeSet<String>,
+    ) -> Result<Vec<ComponentRead>, StoreError> {
+        let (stack, components) = (stack.clone(), components.clone());
+        self.read(move |connection, _| {
+            components.iter().map(|component| read::component_read(connection, &stack, component)).collect()
+        })
+        .await
     }
 
     async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {

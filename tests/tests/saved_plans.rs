@@ -335,3 +335,31 @@ fn two_equal_plans_differ_in_their_id_and_time_only() {
     };
     assert_eq!(plan(), plan());
 }
+
+const OUTPUT: &str = "resources: []\nvariables: {v: {type: int, default: 1}}\noutputs: {o: '${{ vars.v }}'}\n";
+
+#[test]
+fn a_plan_is_stale_once_an_output_that_it_changes_is_another_one() {
+    let project = Project::with_stack(OUTPUT);
+    project.apply().done();
+    project.run(["plan", "stack.yaml", "--var", "v=2", "--out", "changes"]).done();
+    project.run(["plan", "stack.yaml", "--out", "nothing"]).done();
+    project.run(["apply", "stack.yaml", "--var", "v=3", "--auto-approve"]).done();
+    for plan in ["changes", "nothing"] {
+        let refused = project.run(["apply", plan]).with_code(4);
+        refused.says("the output `o` of demo@local changed since the plan was made");
+    }
+    assert_eq!(project.run(["output", "o", "--json"]).done().json(), 3);
+}
+
+#[test]
+fn a_saved_rollback_is_stale_once_an_output_is_another_one() {
+    let project = Project::with_stack(OUTPUT);
+    project.apply().done();
+    let first =
+        project.run(["operations", "list", "--json"]).done().json()[0]["operation"].as_str().unwrap().to_owned();
+    project.run(["apply", "stack.yaml", "--var", "v=2", "--auto-approve"]).done();
+    project.run(["state", "rollback", "demo@local", "--to", &first, "--out", "back"]).done();
+    project.run(["apply", "stack.yaml", "--var", "v=3", "--auto-approve"]).done();
+    project.run(["apply", "back"]).with_code(4).says("the output `o` of demo@local changed since the plan was made");
+}

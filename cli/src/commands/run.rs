@@ -247,7 +247,7 @@ impl Run<'_> {
                     error,
                     ApplyError::OwnedAnew { .. }
                         | ApplyError::OtherOutputs(_)
-                        | ApplyError::Store(StoreError::Stale(_))
+                        | ApplyError::Store(StoreError::Stale(_) | StoreError::OtherOutputs(_))
                 );
                 return if is_outdated { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
             }

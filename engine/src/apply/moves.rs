@@ -6,7 +6,7 @@ use super::{Applier, ApplyError, Components, opening_writes};
 use crate::address::StackId;
 use crate::moves::{Moving, writes};
 use crate::plan::{Change, Plan, StackPlan};
-use crate::store::{Record, Selection, StepAction, StepResult, Write};
+use crate::store::{ComponentRead, Record, Selection, StepAction, StepResult, Write};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -18,12 +18,14 @@ pub(super) async fn carry_out(
     operation: Uuid,
     components: &Components,
     held: &Held,
+    outputs_of: &[ComponentRead],
     first_step: u32,
 ) -> Result<Option<Plan>, ApplyError> {
     if !plan.stacks.iter().any(|stack| moving(stack).next().is_some()) || applier.cancel.is_cancelled() {
         return Ok(None);
     }
-    let mut records = vec![Record::SpendPlan { plan: plan.id, reads: plan.reads.clone() }];
+    let (reads, outputs_of) = (plan.reads.clone(), outputs_of.to_vec());
+    let mut records = vec![Record::SpendPlan { plan: plan.id, reads, components: outputs_of }];
     let mut numbers = first_step..;
     for stack in &plan.stacks {
         let moving: Vec<Moving> = moving(stack).collect();

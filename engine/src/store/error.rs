@@ -1,7 +1,8 @@
 //! What a store cannot do.
 
-use super::Moved;
+use super::{ComponentRead, Moved};
 use crate::address::{Address, SHARED, StackId};
+use crate::plan::outputs_in_words;
 
 /// A store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -17,6 +18,9 @@ pub enum StoreError {
     /// Rows have other generations than the writer believed.
     #[error("{} changed since the plan was made", describe(.0))]
     Stale(Vec<Moved>),
+    /// Components whose outputs a plan stands on have other versions than the writer believed.
+    #[error("{} changed since the plan was made", describe_outputs(.0))]
+    OtherOutputs(Vec<ComponentRead>),
     /// The plan was applied before.
     #[error("this plan was applied already")]
     PlanSpent,
@@ -63,6 +67,11 @@ pub(crate) fn component_in_words(stack: &StackId, component: &str) -> String {
         resource if stack.name == SHARED => format!("the shared resource `{resource}`"),
         component => format!("component `{component}`"),
     }
+}
+
+fn describe_outputs(components: &[ComponentRead]) -> String {
+    let names: Vec<String> = components.iter().map(|read| outputs_in_words(&read.stack, &read.component)).collect();
+    names.join(", ")
 }
 
 fn describe(moved: &[Moved]) -> String {

@@ -8,12 +8,15 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// Refuses the whole commit with [`super::StoreError::PlanSpent`] when the plan was spent before, with
-    /// [`super::StoreError::Stale`] when a row it was computed from has another generation now.
+    /// [`super::StoreError::Stale`] when a row it was computed from has another generation now, with
+    /// [`super::StoreError::OtherOutputs`] when a component has another version.
     SpendPlan {
         /// The plan.
         plan: Uuid,
         /// What it was computed from.
         reads: Vec<Read>,
+        /// The components whose outputs it reads or writes.
+        components: Vec<ComponentRead>,
     },
     /// Opens a step.
     Intent(Box<Intent>),
@@ -204,6 +207,17 @@ pub struct Read {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deposed: Option<String>,
     /// The generation that was there; 0 for none.
+    pub generation: Generation,
+}
+
+/// A component whose outputs a plan stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentRead {
+    /// The stack.
+    pub stack: StackId,
+    /// The component; empty for the stack's own outputs.
+    pub component: String,
+    /// The newest version of what was recorded of it; 0 when nothing ever was.
     pub generation: Generation,
 }
 

@@ -118,6 +118,14 @@ impl StateStore for TroubledStore {
         self.inner.components(stack).await
     }
 
+    async fn component_reads(
+        &self,
+        stack: &StackId,
+        components: &std::collections::BTreeSet<String>,
+    ) -> Result<Vec<terrace_engine::store::ComponentRead>, StoreError> {
+        self.inner.component_reads(stack, components).await
+    }
+
     async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {
         self.inner.owners(environment, of).await
     }

@@ -55,7 +55,7 @@ pub async fn what_was_committed_outlives_the_store(fixture: Fixture) {
     let leases = fixture.granted(operation, &[""]).await;
     let plan = Uuid::now_v7();
     let records = [
-        Record::SpendPlan { plan, reads: Vec::new() },
+        Record::SpendPlan { plan, reads: Vec::new(), components: Vec::new() },
         Record::Write { operation, write: put(row("local_value.a"), 0) },
         Record::Intent(Box::new(intent(operation, 1, row("local_value.b")))),
     ];

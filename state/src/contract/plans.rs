@@ -1,7 +1,8 @@
 //! Plans: applied once, and only onto what they were computed from.
 
 use super::{Fixture, address, delete, demo, put, row};
-use terrace_engine::store::{Generation, Read, Record, StoreError};
+use std::collections::BTreeSet;
+use terrace_engine::store::{ComponentRow, Generation, Read, Record, StoreError, Write};
 use uuid::Uuid;
 
 fn read(name: &str, generation: Generation) -> Read {
@@ -9,7 +10,7 @@ fn read(name: &str, generation: Generation) -> Read {
 }
 
 async fn spend(fixture: &Fixture, plan: Uuid, reads: Vec<Read>) -> Result<(), StoreError> {
-    fixture.store.commit(&[], &[Record::SpendPlan { plan, reads }]).await
+    fixture.store.commit(&[], &[Record::SpendPlan { plan, reads, components: Vec::new() }]).await
 }
 
 /// A plan is no recipe.
@@ -55,4 +56,42 @@ pub async fn absent_rows_are_generation_zero(fixture: Fixture) {
     spend(&fixture, Uuid::now_v7(), vec![read("local_value.a", 0), elsewhere]).await.unwrap();
     fixture.write(vec![put(row("local_value.a"), 0), delete("local_value.a", 1)]).await.unwrap();
     spend(&fixture, Uuid::now_v7(), vec![read("local_value.a", 0)]).await.unwrap();
+}
+
+/// Outputs are in no row: a component that was recorded otherwise since makes the plan stale, one recorded anew as it was does
+/// not.
+pub async fn a_plan_stands_on_components(fixture: Fixture) {
+    let record = |key: &str, outputs: &str| {
+        let (key, outputs) = (key.to_owned(), outputs.to_owned());
+        let component = ComponentRow { key, outputs, depends_on: Vec::new(), blueprint: None, reads: Vec::new() };
+        Write::Component { stack: demo(), component }
+    };
+    fixture.write(vec![record("api", r#"{"o":1}"#), record("web", "{}")]).await.unwrap();
+    let keys: BTreeSet<String> = ["api", "gone", "web"].map(str::to_owned).into();
+    let read = async || fixture.store.component_reads(&demo(), &keys).await.unwrap();
+    let spend = async |components| {
+        let (plan, reads) = (Uuid::now_v7(), Vec::new());
+        let result = fixture.store.commit(&[], &[Record::SpendPlan { plan, reads, components }]).await;
+        assert_eq!(fixture.store.is_spent(plan).await.unwrap(), result.is_ok());
+        match result {
+            Err(StoreError::OtherOutputs(changed)) => changed.into_iter().map(|read| read.component).collect(),
+            result => {
+                result.unwrap();
+                Vec::new()
+            }
+        }
+    };
+    let before = read().await;
+    assert_eq!(before.iter().map(|read| read.component.as_str()).collect::<Vec<_>>(), ["api", "gone", "web"]);
+    assert_eq!(before[1].generation, 0);
+    fixture.write(vec![record("api", r#"{"o":1}"#)]).await.unwrap();
+    assert_eq!(spend(before.clone()).await, [""; 0]);
+    fixture.write(vec![record("api", r#"{"o":2}"#)]).await.unwrap();
+    assert_eq!(spend(before.clone()).await, ["api"]);
+    fixture
+        .write(vec![record("gone", "{}"), Write::DropComponent { stack: demo(), key: "web".to_owned() }])
+        .await
+        .unwrap();
+    assert_eq!(spend(before).await, ["api", "gone", "web"]);
+    assert_eq!(spend(read().await).await, [""; 0]);
 }

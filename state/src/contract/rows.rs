@@ -67,7 +67,7 @@ pub async fn a_stale_write_refuses_the_whole_commit(fixture: Fixture) {
 pub async fn a_refused_commit_leaves_no_trace_of_any_record(fixture: Fixture) {
     let (operation, plan) = (fixture.begin().await, Uuid::now_v7());
     let records = [
-        Record::SpendPlan { plan, reads: Vec::new() },
+        Record::SpendPlan { plan, reads: Vec::new(), components: Vec::new() },
         Record::Intent(Box::new(super::intent(operation, 1, row("local_value.a")))),
         Record::Log {
             operation,

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved, NewOperation,
-    OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
+    Acquired, ComponentRead, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved,
+    NewOperation, OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
 };
 use uuid::Uuid;
 
@@ -81,7 +81,7 @@ impl State {
 
     fn apply(&mut self, leases: &[Lease], record: &Record, now: Timestamp) -> Result<(), StoreError> {
         match record {
-            Record::SpendPlan { plan, reads } => self.spend(*plan, reads),
+            Record::SpendPlan { plan, reads, components } => self.spend(*plan, reads, components),
             Record::Intent(intent) => self.open(leases, intent, now),
             Record::Partial { operation, step, identity, private } => {
                 let key = (*operation, *step);
@@ -133,7 +133,7 @@ impl State {
         }
     }
 
-    fn spend(&mut self, plan: Uuid, reads: &[Read]) -> Result<(), StoreError> {
+    fn spend(&mut self, plan: Uuid, reads: &[Read], components: &[ComponentRead]) -> Result<(), StoreError> {
         if self.spent.has(&plan) {
             return Err(StoreError::PlanSpent);
         }
@@ -146,7 +146,12 @@ impl State {
             })
             .filter(|moved| moved.now != moved.read.generation)
             .collect();
-        if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved)) }
+        if !moved.is_empty() {
+            return Err(StoreError::Stale(moved));
+        }
+        let is_other = |read: &&ComponentRead| self.component_read(&read.stack, &read.component) != **read;
+        let changed: Vec<ComponentRead> = components.iter().filter(is_other).cloned().collect();
+        if changed.is_empty() { Ok(()) } else { Err(StoreError::OtherOutputs(changed)) }
     }
 
     fn open(&mut self, leases: &[Lease], intent: &Intent, now: Timestamp) -> Result<(), StoreError> {

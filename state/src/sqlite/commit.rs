@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Intent, Lease, NewOperation, OperationStatus, Read, Record, StepAction, StepResult, StoreError,
+    ComponentRead, Intent, Lease, NewOperation, OperationStatus, Read, Record, StepAction, StepResult, StoreError,
 };
 use uuid::Uuid;
 
@@ -68,7 +68,7 @@ struct Commit<'a> {
 impl Commit<'_> {
     fn apply(&mut self, record: &Record) -> Result<(), Failure> {
         match record {
-            Record::SpendPlan { plan, reads } => self.spend(*plan, reads),
+            Record::SpendPlan { plan, reads, components } => self.spend(*plan, reads, components),
             Record::Intent(intent) => self.intent(intent),
             Record::Partial { operation, step, identity, private } => {
                 self.partial((*operation, *step), identity.as_deref(), private.as_deref())
@@ -95,7 +95,7 @@ impl Commit<'_> {
         }
     }
 
-    fn spend(&self, plan: Uuid, reads: &[Read]) -> Result<(), Failure> {
+    fn spend(&self, plan: Uuid, reads: &[Read], components: &[ComponentRead]) -> Result<(), Failure> {
         let spent = self
             .transaction
             .prepare_cached("INSERT INTO spent_plan (plan, spent_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
@@ -104,7 +104,11 @@ impl Commit<'_> {
             return Err(StoreError::PlanSpent.into());
         }
         let moved = read::moved(self.transaction, reads)?;
-        if moved.is_empty() { Ok(()) } else { Err(StoreError::Stale(moved).into()) }
+        if !moved.is_empty() {
+            return Err(StoreError::Stale(moved).into());
+        }
+        let changed = read::changed(self.transaction, components)?;
+        if changed.is_empty() { Ok(()) } else { Err(StoreError::OtherOutputs(changed).into()) }
     }
 
     fn intent(&mut self, intent: &Intent) -> Result<(), Failure> {

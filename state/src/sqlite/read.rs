@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentEntry, ComponentRow, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read, Row, Selection,
-    StackSnapshot,
+    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read,
+    Row, Selection, StackSnapshot,
 };
 
 /// The content columns of `version` and `intent`, in the order in which [`content`] takes them.
@@ -273,6 +273,27 @@ fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<Compon
 pub(super) fn component_generation(connection: &Connection, stack: i64, key: &str) -> Result<i64, Failure> {
     let sql = "SELECT coalesce(max(generation), 0) FROM component_version WHERE stack = ?1 AND key = ?2";
     Ok(connection.prepare_cached(sql)?.query_row((stack, key), |row| row.get(0))?)
+}
+
+/// A component with its newest version.
+pub(super) fn component_read(connection: &Connection, of: &StackId, key: &str) -> Result<ComponentRead, Failure> {
+    let newest = match stack(connection, of)? {
+        Some(number) => component_generation(connection, number, key)?,
+        None => 0,
+    };
+    let generation = Generation::try_from(newest).unwrap_or_default();
+    Ok(ComponentRead { stack: of.clone(), component: key.to_owned(), generation })
+}
+
+/// Those of the components that have another version now.
+pub(super) fn changed(connection: &Connection, reads: &[ComponentRead]) -> Result<Vec<ComponentRead>, Failure> {
+    let mut changed = Vec::new();
+    for read in reads {
+        if component_read(connection, &read.stack, &read.component)? != *read {
+            changed.push(read.clone());
+        }
+    }
+    Ok(changed)
 }
 
 /// Everything that is recorded of a stack, or of all of them.

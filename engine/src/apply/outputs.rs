@@ -1,0 +1,112 @@
+//! The outputs that a plan stands on: those that it took as they were recorded, and those that it says what becomes of.
+//! Whoever records others need not have changed any row.
+
+use super::{Applier, ApplyError, Components, outputs_before};
+use crate::address::StackId;
+use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
+use crate::record;
+use crate::store::ComponentRead;
+use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::{Map, Value};
+
+/// What is recorded of the outputs of a component.
+#[derive(Default)]
+struct Recorded {
+    values: Map,
+    /// What cannot be opened, or was never stored, is not known to the plan either.
+    unknown: BTreeSet<String>,
+}
+
+impl Applier {
+    /// Refuses a plan when outputs that it stands on are others now. The answer is the components that have them, for the
+    /// transaction that spends the plan: they may be recorded anew until then. Components that it does not write to do not
+    /// count; one that writes nothing stands on all of them.
+    pub(super) async fn refuse_other_outputs(
+        &self,
+        plan: &Plan,
+        written: Option<&Components>,
+    ) -> Result<Vec<ComponentRead>, ApplyError> {
+        let is_own = |stack: &StackId, component: &ComponentPlan| {
+            let name = || (stack.clone(), component.key.clone());
+            component.part != Part::Untouched && written.is_none_or(|written| written.contains(&name()))
+        };
+        let mut wanted: BTreeMap<&StackId, BTreeSet<String>> = BTreeMap::new();
+        for stack in &plan.stacks {
+            for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
+                wanted.entry(&stack.stack).or_default().insert(component.key.clone());
+            }
+            for read in &stack.output_reads {
+                wanted.entry(&read.stack).or_default().insert(read.of.clone());
+            }
+        }
+        let mut components = Vec::new();
+        let mut now: BTreeMap<(&StackId, String), Recorded> = BTreeMap::new();
+        for (stack, keys) in wanted {
+            // Versions first: what is recorded in between is told by them.
+            components.extend(self.store.component_reads(stack, &keys).await?);
+            for row in self.store.components(stack).await?.into_iter().filter(|row| keys.contains(&row.key)) {
+                // What cannot be opened is not what the plan carries.
+                let opened = record::open_outputs_apart(&row.outputs, &*self.seal);
+                let recorded = opened.map(|(outputs, closed)| Recorded {
+                    values: outputs.values,
+                    unknown: closed.into_keys().chain(outputs.unstored).collect(),
+                });
+                now.insert((stack, row.key), recorded.unwrap_or_default());
+            }
+        }
+        let nothing = Recorded::default();
+        let mut changed: Vec<OutputRead> = Vec::new();
+        for stack in &plan.stacks {
+            let is_other = |read: &&OutputRead| {
+                let now = now.get(&(&read.stack, read.of.clone())).unwrap_or(&nothing);
+                !read.is_as_before(stack.as_recorded(read).unwrap_or(&nothing.values), &now.values)
+            };
+            changed.extend(stack.output_reads.iter().filter(is_other).cloned());
+            for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
+                let recorded = now.get(&(&stack.stack, component.key.clone()));
+                changed.extend(self.other_outputs(stack, component, recorded));
+            }
+        }
+        changed.sort();
+        changed.dedup_by(|one, other| (&one.stack, &one.of, &one.name) == (&other.stack, &other.of, &other.name));
+        if changed.is_empty() { Ok(components) } else { Err(ApplyError::OtherOutputs(changed)) }
+    }
+
+    /// The outputs of a component that are not what the plan says that they were.
+    fn other_outputs(&self, stack: &StackPlan, component: &ComponentPlan, now: Option<&Recorded>) -> Vec<OutputRead> {
+        let before = match component.part {
+            // What goes with everything else of a component is not told one by one.
+            Part::Removed => component.recorded_outputs.clone(),
+            Part::Planned | Part::Untouched => outputs_before(stack, component),
+        };
+        let nothing = Recorded::default();
+        if now.is_none() && has_moved(stack, &before) {
+            return Vec::new();
+        }
+        let now = now.unwrap_or(&nothing);
+        // Without a key the value of a secret is not recorded, and the plan takes it to be as it will be.
+        let is_known = |value: &Value| !value.has_unknown() && (self.seal.can_store() || !value.has_sensitive());
+        let names: BTreeSet<&String> = before.keys().chain(now.values.keys()).collect();
+        let is_other = |name: &&&String| match (before.get(**name), now.values.get(**name)) {
+            _ if now.unknown.contains(**name) => false,
+            (Some(before), now) if is_known(before) => now.is_none_or(|now| !before.is_same_as(now)),
+            (Some(_), _) => false,
+            (None, now) => now.is_some(),
+        };
+        let read = |name: &String| OutputRead {
+            stack: stack.stack.clone(),
+            of: component.key.clone(),
+            name: Some(name.clone()),
+            by: component.key.clone(),
+        };
+        names.iter().filter(is_other).map(|name| read(name)).collect()
+    }
+}
+
+/// True when outputs are those of a component that goes: it only gets another name.
+fn has_moved(stack: &StackPlan, outputs: &Map) -> bool {
+    let is_of = |component: &ComponentPlan| {
+        outputs.iter().all(|(name, value)| component.recorded_outputs.get(name).is_some_and(|it| it.is_same_as(value)))
+    };
+    stack.components.iter().any(|component| component.part == Part::Removed && is_of(component))
+}
