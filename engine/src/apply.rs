@@ -22,7 +22,6 @@ use crate::address::{Address, StackId};
 use crate::event::Events;
 use crate::expression::Functions;
 use crate::plan::{Change, ComponentPlan, OutputRead, OwnerAction, OwnerChange, Part, Plan, StackPlan};
-use crate::record;
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
@@ -30,6 +29,7 @@ use crate::store::{
     StateStore, StoreError, StoreIdentity, Write,
 };
 use lease::{Claim, Held, LeaseError};
+use outputs::OutputsNow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,7 +158,7 @@ impl Applier {
     /// When it is not, or the plan was applied before.
     pub async fn spend(&self, plan: &Plan) -> Result<(), ApplyError> {
         self.refuse(plan).await?;
-        let components = self.refuse_other_outputs(plan, None).await?;
+        let components = self.refuse_other_outputs(plan, None).await?.reads;
         let spent = Record::SpendPlan { plan: plan.id, reads: plan.reads.clone(), components };
         Ok(self.store.commit(&[], &[spent]).await?)
     }
@@ -173,7 +173,7 @@ impl Applier {
         self.refuse_open_steps(plan, components).await?;
         self.refuse_new_owners(plan).await?;
         self.refuse_new_rows(plan).await?;
-        let outputs_of = self.refuse_other_outputs(plan, Some(components)).await?;
+        let outputs_now = self.refuse_other_outputs(plan, Some(components)).await?;
         let kind = match plan.mode {
             crate::plan::Mode::Apply | crate::plan::Mode::RefreshOnly => "apply",
             crate::plan::Mode::Destroy => "destroy",
@@ -181,7 +181,7 @@ impl Applier {
         let stacks = plan.stacks.iter().map(|stack| stack.stack.clone()).collect();
         let new = NewOperation { id: operation, kind: kind.to_owned(), stacks, actor: self.actor.clone() };
         self.store.begin(&new).await?;
-        let result = run::run(self, plan, operation, components, held, outputs_of).await;
+        let result = run::run(self, plan, operation, components, held, outputs_now).await;
         let (status, summary) = match &result {
             Ok(report) => (report.status(), report.summary()),
             Err(error) => (OperationStatus::Failed, error.to_string()),
@@ -306,7 +306,6 @@ impl Applier {
 /// Components by stack.
 pub(crate) type Components = BTreeSet<(StackId, String)>;
 
-/// The components that applying a plan writes to.
 /// Where a state is, and which it is: another one may have come to the same place.
 fn place_of_state(url: &str, id: Uuid) -> String {
     match (url, id.is_nil()) {
@@ -316,6 +315,7 @@ fn place_of_state(url: &str, id: Uuid) -> String {
     }
 }
 
+/// The components that applying a plan writes to.
 fn touched(plan: &Plan) -> Components {
     let mut components = BTreeSet::new();
     for stack in &plan.stacks {
@@ -352,12 +352,12 @@ fn touched(plan: &Plan) -> Components {
 
 /// What is recorded before the first step: owners and the order of components, so that whatever a crash leaves can be
 /// found and removed in order.
-fn opening_writes(plan: &Plan, components: &Components, seal: &Seal) -> Vec<Write> {
+fn opening_writes(plan: &Plan, components: &Components, now: &OutputsNow, seal: &Seal) -> Vec<Write> {
     let mut writes = Vec::new();
     for stack in &plan.stacks {
         for component in stack.components.iter().filter(|component| component.part == Part::Planned) {
             if components.contains(&(stack.stack.clone(), component.key.clone())) {
-                writes.extend(component_write(&stack.stack, component, &outputs_before(stack, component), seal));
+                writes.extend(component_write(&stack.stack, component, &outputs_before(stack, component), now, seal));
             }
         }
         let added = stack.owners.iter().filter(|owner| owner.action == OwnerAction::Add);
@@ -389,6 +389,7 @@ fn closing_writes(
     declared: &BTreeMap<Ownership, OwnerChange>,
     components: &Components,
     unfinished: &Unfinished,
+    now: &OutputsNow,
     seal: &Seal,
 ) -> Vec<Write> {
     let mut writes = Vec::new();
@@ -398,7 +399,7 @@ fn closing_writes(
             match component.part {
                 Part::Planned if components.contains(&name) => {
                     let values = outputs.get(&name).cloned().unwrap_or_else(|| outputs_before(stack, component));
-                    writes.extend(component_write(&stack.stack, component, &values, seal));
+                    writes.extend(component_write(&stack.stack, component, &values, now, seal));
                 }
                 Part::Removed if !unfinished.components.contains(&name) => {
                     writes.push(Write::DropComponent { stack: stack.stack.clone(), key: component.key.clone() });
@@ -437,8 +438,14 @@ fn owner_write(owner: &OwnerChange, seal: &Seal) -> Write {
 }
 
 /// The row of a component.
-fn component_write(stack: &StackId, component: &ComponentPlan, outputs: &Map, seal: &Seal) -> Option<Write> {
-    let outputs = record::seal_outputs(outputs, seal).ok()?;
+fn component_write(
+    stack: &StackId,
+    component: &ComponentPlan,
+    outputs: &Map,
+    now: &OutputsNow,
+    seal: &Seal,
+) -> Option<Write> {
+    let outputs = now.to_store(stack, &component.key, outputs, seal)?;
     Some(Write::Component {
         stack: stack.clone(),
         component: crate::store::ComponentRow {

@@ -84,3 +84,24 @@ async fn how_an_owner_declares_a_shared_resource_is_recorded_anew_when_it_become
     story.apply(&text("two", true)).await;
     assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
 }
+
+#[tokio::test]
+async fn a_secret_output_that_stays_the_same_is_not_recorded_anew() {
+    let story = Story::new();
+    let text = |val: &str, output: &str| {
+        let resources = format!(
+            "      - {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}\n    outputs: {{o: {{value: '${{{{ {output} }}}}', sensitive: true}}}}\n"
+        );
+        stack("demo", true, &resources)
+    };
+    let versions = async || {
+        let demo = story.store.stacks().await.unwrap().remove(0);
+        story.store.component_reads(&demo, &["x".to_owned()].into()).await.unwrap()
+    };
+    story.apply(&text("one", "vars.t")).await;
+    let before = versions().await;
+    story.apply(&text("two", "vars.t")).await;
+    assert_eq!(versions().await, before);
+    story.apply(&text("two", r#"vars.t + "!""#)).await;
+    assert_ne!(versions().await, before);
+}

@@ -2,11 +2,12 @@
 //! plan. What follows works with rows where the plan says that they are.
 
 use super::lease::Held;
+use super::outputs::OutputsNow;
 use super::{Applier, ApplyError, Components, opening_writes};
 use crate::address::StackId;
 use crate::moves::{Moving, writes};
 use crate::plan::{Change, Plan, StackPlan};
-use crate::store::{ComponentRead, Record, Selection, StepAction, StepResult, Write};
+use crate::store::{Record, Selection, StepAction, StepResult, Write};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -18,14 +19,14 @@ pub(super) async fn carry_out(
     operation: Uuid,
     components: &Components,
     held: &Held,
-    outputs_of: &[ComponentRead],
+    outputs_now: &OutputsNow,
     first_step: u32,
 ) -> Result<Option<Plan>, ApplyError> {
     if !plan.stacks.iter().any(|stack| moving(stack).next().is_some()) || applier.cancel.is_cancelled() {
         return Ok(None);
     }
-    let (reads, outputs_of) = (plan.reads.clone(), outputs_of.to_vec());
-    let mut records = vec![Record::SpendPlan { plan: plan.id, reads, components: outputs_of }];
+    let (reads, read) = (plan.reads.clone(), outputs_now.reads.clone());
+    let mut records = vec![Record::SpendPlan { plan: plan.id, reads, components: read }];
     let mut numbers = first_step..;
     for stack in &plan.stacks {
         let moving: Vec<Moving> = moving(stack).collect();
@@ -44,7 +45,7 @@ pub(super) async fn carry_out(
             });
         }
     }
-    let opening = opening_writes(plan, components, &applier.seal).into_iter();
+    let opening = opening_writes(plan, components, outputs_now, &applier.seal).into_iter();
     records.extend(opening.map(|write| Record::Write { operation, write }));
     held.leases().commit(&records).await?;
     Ok(Some(with_versions(applier, plan).await?))

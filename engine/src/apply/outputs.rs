@@ -5,9 +5,31 @@ use super::{Applier, ApplyError, Components, outputs_before};
 use crate::address::StackId;
 use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
 use crate::record;
+use crate::seal::Seal;
 use crate::store::ComponentRead;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Map, Value};
+
+/// The components whose outputs a plan stands on, as they are now.
+#[derive(Debug, Default)]
+pub(super) struct OutputsNow {
+    /// For the transaction that spends the plan: they may be recorded anew until then.
+    pub(super) reads: Vec<ComponentRead>,
+    /// What is stored of each.
+    stored: BTreeMap<(StackId, String), String>,
+}
+
+impl OutputsNow {
+    /// The text to store for these outputs of a component: what is stored already where that says the same, for sealing a
+    /// secret once more gives another text, and who stands on the component would take it for changed.
+    pub(super) fn to_store(&self, stack: &StackId, component: &str, outputs: &Map, seal: &Seal) -> Option<String> {
+        let stored = self.stored.get(&(stack.clone(), component.to_owned())).filter(|stored| {
+            let is_same = |now: record::Outputs| now.unstored.is_empty() && now.values == *outputs;
+            record::open_outputs(stored, seal).is_ok_and(is_same)
+        });
+        stored.cloned().or_else(|| record::seal_outputs(outputs, seal).ok())
+    }
+}
 
 /// What is recorded of the outputs of a component.
 #[derive(Default)]
@@ -18,14 +40,13 @@ struct Recorded {
 }
 
 impl Applier {
-    /// Refuses a plan when outputs that it stands on are others now. The answer is the components that have them, for the
-    /// transaction that spends the plan: they may be recorded anew until then. Components that it does not write to do not
-    /// count; one that writes nothing stands on all of them.
+    /// Refuses a plan when outputs that it stands on are others now. Components that it does not write to do not count; one
+    /// that writes nothing stands on all of them.
     pub(super) async fn refuse_other_outputs(
         &self,
         plan: &Plan,
         written: Option<&Components>,
-    ) -> Result<Vec<ComponentRead>, ApplyError> {
+    ) -> Result<OutputsNow, ApplyError> {
         let is_own = |stack: &StackId, component: &ComponentPlan| {
             let name = || (stack.clone(), component.key.clone());
             component.part != Part::Untouched && written.is_none_or(|written| written.contains(&name()))
@@ -39,11 +60,11 @@ impl Applier {
                 wanted.entry(&read.stack).or_default().insert(read.of.clone());
             }
         }
-        let mut components = Vec::new();
+        let mut outputs_now = OutputsNow::default();
         let mut now: BTreeMap<(&StackId, String), Recorded> = BTreeMap::new();
         for (stack, keys) in wanted {
             // Versions first: what is recorded in between is told by them.
-            components.extend(self.store.component_reads(stack, &keys).await?);
+            outputs_now.reads.extend(self.store.component_reads(stack, &keys).await?);
             for row in self.store.components(stack).await?.into_iter().filter(|row| keys.contains(&row.key)) {
                 // What cannot be opened is not what the plan carries.
                 let opened = record::open_outputs_apart(&row.outputs, &*self.seal);
@@ -51,7 +72,8 @@ impl Applier {
                     values: outputs.values,
                     unknown: closed.into_keys().chain(outputs.unstored).collect(),
                 });
-                now.insert((stack, row.key), recorded.unwrap_or_default());
+                now.insert((stack, row.key.clone()), recorded.unwrap_or_default());
+                outputs_now.stored.insert((stack.clone(), row.key), row.outputs);
             }
         }
         let nothing = Recorded::default();
@@ -69,7 +91,7 @@ impl Applier {
         }
         changed.sort();
         changed.dedup_by(|one, other| (&one.stack, &one.of, &one.name) == (&other.stack, &other.of, &other.name));
-        if changed.is_empty() { Ok(components) } else { Err(ApplyError::OtherOutputs(changed)) }
+        if changed.is_empty() { Ok(outputs_now) } else { Err(ApplyError::OtherOutputs(changed)) }
     }
 
     /// The outputs of a component that are not what the plan says that they were.

@@ -9,6 +9,7 @@ mod shared;
 
 use super::execute::{self, Outcome, Prepared};
 use super::lease::Held;
+use super::outputs::OutputsNow;
 use super::steps::{Step, StepId, Steps};
 use super::values::Values;
 use super::writer::{Ack, Writer};
@@ -17,7 +18,7 @@ use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::event::Event;
 use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
-use crate::store::{ComponentRead, Record, StoreError};
+use crate::store::{Record, StoreError};
 use calls::{Calls, LaneId};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -36,20 +37,20 @@ pub(super) async fn run(
     operation: Uuid,
     components: &Components,
     held: &Held,
-    outputs_of: Vec<ComponentRead>,
+    outputs_now: OutputsNow,
 ) -> Result<Report, ApplyError> {
     let steps = Steps::of(plan);
     if !steps.is_complete() {
         return Err(ApplyError::Loop);
     }
     let first_step = step_number(steps.all.len());
-    let moved = moves::carry_out(applier, plan, operation, components, held, &outputs_of, first_step).await?;
+    let moved = moves::carry_out(applier, plan, operation, components, held, &outputs_now, first_step).await?;
     let is_spent = moved.is_some();
     let plan = moved.as_ref().unwrap_or(plan);
     let (writer, writing) = Writer::start(held.leases().clone());
     let mut run = Run::new(applier, plan, operation, components, held, steps, writer);
     run.is_spent = is_spent;
-    run.outputs_of = outputs_of;
+    run.outputs_now = outputs_now;
     let result = run.finish().await;
     // The task ends when its queue is closed, which the end of the run did.
     let _ = writing.await;
@@ -105,8 +106,8 @@ struct Run<'a> {
     recorded: Vec<Event>,
     /// The plan is spent with the first thing that is written.
     is_spent: bool,
-    /// The components whose outputs the plan stands on.
-    outputs_of: Vec<ComponentRead>,
+    /// The outputs that the plan stands on, as they were at its beginning.
+    outputs_now: OutputsNow,
     store_error: Option<StoreError>,
     /// A lease was lost: what is left to do is another one's.
     lease_error: Option<StoreError>,
@@ -148,7 +149,7 @@ impl<'a> Run<'a> {
             halves: BTreeMap::new(),
             recorded: Vec::new(),
             is_spent: false,
-            outputs_of: Vec::new(),
+            outputs_now: OutputsNow::default(),
             store_error: None,
             lease_error: None,
             report: Report { operation, ..Report::default() },
@@ -369,9 +370,9 @@ impl<'a> Run<'a> {
         if !self.is_spent {
             self.is_spent = true;
             let operation = self.operation;
-            let components = std::mem::take(&mut self.outputs_of);
+            let components = self.outputs_now.reads.clone();
             let spent = Record::SpendPlan { plan: self.plan.id, reads: self.plan.reads.clone(), components };
-            let opening = opening_writes(self.plan, self.components, &self.applier.seal);
+            let opening = opening_writes(self.plan, self.components, &self.outputs_now, &self.applier.seal);
             let opening = opening.into_iter().map(|write| Record::Write { operation, write });
             records = std::iter::once(spent).chain(opening).chain(records).collect();
         }

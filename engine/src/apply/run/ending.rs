@@ -47,7 +47,8 @@ impl Run<'_> {
         self.check_stacks();
         let declared = self.declared();
         let (outputs, seal) = (&self.report.outputs, &self.applier.seal);
-        let writes = closing_writes(self.plan, outputs, &declared, self.components, &unfinished, seal);
+        let writes =
+            closing_writes(self.plan, outputs, &declared, self.components, &unfinished, &self.outputs_now, seal);
         let operation = self.operation;
         let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
         // A plan of which nothing was begun stays as it is, and may be applied another time.
