@@ -2,6 +2,7 @@
 //!
 //! Components that were not chosen are neither validated nor matched: another operation deploys them.
 
+mod facts;
 mod imports;
 mod locals;
 mod specific;
@@ -20,11 +21,12 @@ use crate::descriptor::{
     BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd, ResourceDeclaration,
 };
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
-use crate::expression::{Functions, Missing, ReferenceStep, Scope, descend};
+use crate::expression::{Functions, ReferenceStep, Scope};
 use crate::graph::component_references;
 use crate::plan::compute::Environment;
 use crate::source::{Sources, Span};
 use crate::yaml::Node;
+use facts::{FactScope, WithFact};
 use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -180,7 +182,7 @@ impl Compiler<'_> {
                     ..nothing(component)
                 }),
                 (Body::Blueprint(wanted), true) => {
-                    self.with_blueprint(descriptor, component, wanted, facts.clone(), &mut diagnostics)
+                    self.with_blueprint(descriptor, component, wanted, &facts, &mut diagnostics)
                 }
             };
             components.extend(compiled);
@@ -219,7 +221,7 @@ impl Compiler<'_> {
         descriptor: &Descriptor,
         component: &Component,
         wanted: &BlueprintUse,
-        mut scope: FactScope,
+        facts: &FactScope,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<CompiledComponent> {
         let blueprint = match self.library.choose(&component.key, wanted, component.span, self.templates) {
@@ -232,7 +234,7 @@ impl Compiler<'_> {
         // In a data product everything is the user's text; in a stack `specific` may hold expressions.
         let node = match descriptor.front_end {
             FrontEnd::Witboost => Cow::Borrowed(&wanted.node),
-            FrontEnd::Stack => Cow::Owned(specific::evaluate(self, &wanted.node, &scope, diagnostics)?),
+            FrontEnd::Stack => Cow::Owned(specific::evaluate(self, &wanted.node, facts, diagnostics)?),
         };
         let found = blueprint.validate(&node, component.span);
         let is_valid = !has_errors(&found);
@@ -247,7 +249,7 @@ impl Compiler<'_> {
             }
             other => other,
         };
-        scope.roots.insert("component".to_owned(), value.clone());
+        let scope = WithFact { facts, name: "component", value: &value };
         for check in &blueprint.checks {
             diagnostics.extend(self.failed_check(check, &scope, component, &node));
         }
@@ -261,7 +263,7 @@ impl Compiler<'_> {
     }
 
     /// What a check has to say. An error in its evaluation is a failed check: the component is not as it expects.
-    fn failed_check(&self, check: &Check, scope: &FactScope, component: &Component, node: &Node) -> Option<Diagnostic> {
+    fn failed_check(&self, check: &Check, scope: &dyn Scope, component: &Component, node: &Node) -> Option<Diagnostic> {
         let why = match check.assert.evaluate(scope, self.functions) {
             Ok(Value::Bool(true)) => return None,
             Ok(_) => None,
@@ -311,25 +313,5 @@ fn nothing(component: &Component) -> CompiledComponent {
         blueprint: None,
         moved: Vec::new(),
         span: component.span,
-    }
-}
-
-/// Variables that are known before anything is planned.
-#[derive(Clone)]
-struct FactScope {
-    roots: Map,
-}
-
-impl Scope for FactScope {
-    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
-        let Some(value) = self.roots.get(root) else {
-            let known: Vec<&str> = self.roots.keys().map(String::as_str).collect();
-            return Err(Missing {
-                message: format!("there is no variable `{root}` here"),
-                hint: did_you_mean(root, known.iter().copied())
-                    .or_else(|| Some(format!("there are: {}", known.join(", ")))),
-            });
-        };
-        descend(value, root, steps)
     }
 }

@@ -1,14 +1,14 @@
 //! Objects that exist and the resources that they are from now on: one for each item of a `forEach`, where there is one.
 
-use super::{Compiler, FactScope};
+use super::Compiler;
+use super::facts::{FactScope, WithFact};
 use crate::address::Address;
 use crate::descriptor::Located;
 use crate::descriptor::transitions::{Import, read_import_address};
 use crate::diagnostic::Diagnostic;
-use crate::expression::{Missing, ReferenceStep, Scope, Template, descend};
+use crate::expression::{Scope, Template};
 use crate::repetition::{self, Item, NoItems};
 use crate::source::Span;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use terrace_provider::Value;
 
@@ -37,22 +37,16 @@ pub(super) fn compile(
             continue;
         };
         for item in items(compiler, import, for_each, scope, diagnostics) {
-            add(compiler, import, &EachScope { facts: scope, each: &item.each }, &mut compiled, diagnostics);
+            add(
+                compiler,
+                import,
+                &WithFact { facts: scope, name: "each", value: &item.each },
+                &mut compiled,
+                diagnostics,
+            );
         }
     }
     compiled
-}
-
-/// The facts, and the item of a `forEach`. They are not copied: what is gone through may be one of them.
-struct EachScope<'a> {
-    facts: &'a FactScope,
-    each: &'a Value,
-}
-
-impl Scope for EachScope<'_> {
-    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
-        if root == "each" { descend(self.each, root, steps) } else { self.facts.resolve(root, steps) }
-    }
 }
 
 /// What an import goes through.
@@ -63,7 +57,9 @@ fn items(
     facts: &FactScope,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Item> {
-    let key_of = |key: &Template, each: &Value| match key.evaluate(&EachScope { facts, each }, compiler.functions) {
+    let key_of = |key: &Template, each: &Value| match key
+        .evaluate(&WithFact { facts, name: "each", value: each }, compiler.functions)
+    {
         Ok(Value::String(text)) => Ok(text),
         Ok(Value::Unknown) => Err(NoItems::Unknown("key")),
         Ok(other) => Err(not_text("key", key, &other).hint("use `string(…)`").into()),

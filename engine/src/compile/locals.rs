@@ -1,6 +1,7 @@
 //! Locals of a stack: values computed once, from variables and each other.
 
-use super::{Compiler, FactScope};
+use super::Compiler;
+use super::facts::FactScope;
 use crate::descriptor::{Descriptor, Local};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::ReferenceStep;

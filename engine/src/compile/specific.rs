@@ -1,6 +1,7 @@
 //! `specific` of a stack's component: expressions in it are evaluated before the blueprint's schema sees it.
 
-use super::{Compiler, FactScope};
+use super::Compiler;
+use super::facts::FactScope;
 use crate::diagnostic::Diagnostic;
 use crate::expression::Template;
 use crate::yaml::{Entry, Node, NodeKind};

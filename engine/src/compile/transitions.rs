@@ -1,7 +1,8 @@
 //! What is said of recorded objects, put together from the stack and its blueprints.
 
+use super::facts::FactScope;
 use super::imports::{self, CompiledImport};
-use super::{CompiledComponent, Compiler, FactScope};
+use super::{CompiledComponent, Compiler};
 use crate::address::Address;
 use crate::descriptor::transitions::{Move, Transitions};
 use crate::descriptor::{Located, ResourceDeclaration};

@@ -1,6 +1,7 @@
 //! Variables of a stack: given as text or value, or by their default, checked by type and validation.
 
-use super::{Compiler, FactScope, Given};
+use super::facts::FactScope;
+use super::{Compiler, Given};
 use crate::descriptor::{Descriptor, Variable, VariableType};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use terrace_provider::{Map, Number, Value};

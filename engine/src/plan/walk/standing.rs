@@ -69,7 +69,7 @@ impl Walk<'_, '_> {
                 let moved = self.compiled.transitions.moves.component(component);
                 let component = moved.unwrap_or_else(|| component.clone());
                 if let Entry::Vacant(entry) = standing.components.entry(component) {
-                    found.extend(self.loaded.rows.keys().filter(|row| row.component == *entry.key()));
+                    found.extend(self.rows_in(entry.key().clone()));
                     entry.insert(address.clone());
                 }
             }
@@ -83,6 +83,13 @@ impl Walk<'_, '_> {
         self.refuse_replacements(&standing, diagnostics);
         self.refuse_names(&standing, diagnostics);
         standing
+    }
+
+    /// The rows left of a component.
+    fn rows_in(&self, component: String) -> impl Iterator<Item = &Address> {
+        let first = Address { component: component.clone(), ty: String::new(), name: String::new(), key: None };
+        let rows = self.loaded.rows.range(first..).map(|(row, _)| row);
+        rows.take_while(move |row| row.component == component)
     }
 
     /// The rows left that an address stands for.

@@ -1,0 +1,48 @@
+//! What expressions can read before anything is planned.
+
+use crate::diagnostic::did_you_mean;
+use crate::expression::{Missing, ReferenceStep, Scope, descend};
+use std::borrow::Cow;
+use terrace_provider::{Map, Value};
+
+/// Variables that are known before anything is planned.
+#[derive(Clone)]
+pub(super) struct FactScope {
+    pub(super) roots: Map,
+}
+
+impl Scope for FactScope {
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        match self.roots.get(root) {
+            Some(value) => descend(value, root, steps),
+            None => Err(missing(root, self.roots.keys().map(String::as_str))),
+        }
+    }
+}
+
+/// The facts and one more. They are not copied: the facts of a stack are as large as it is.
+pub(super) struct WithFact<'a> {
+    pub(super) facts: &'a FactScope,
+    pub(super) name: &'static str,
+    pub(super) value: &'a Value,
+}
+
+impl Scope for WithFact<'_> {
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        if root == self.name {
+            return descend(self.value, root, steps);
+        }
+        match self.facts.roots.get(root) {
+            Some(value) => descend(value, root, steps),
+            None => Err(missing(root, self.facts.roots.keys().map(String::as_str).chain([self.name]))),
+        }
+    }
+}
+
+fn missing<'a>(root: &str, known: impl Iterator<Item = &'a str>) -> Missing {
+    let known: Vec<&str> = known.collect();
+    Missing {
+        message: format!("there is no variable `{root}` here"),
+        hint: did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", known.join(", ")))),
+    }
+}
