@@ -355,9 +355,11 @@ fn touched(plan: &Plan) -> Components {
 fn opening_writes(plan: &Plan, components: &Components, now: &OutputsNow, seal: &Seal) -> Vec<Write> {
     let mut writes = Vec::new();
     for stack in &plan.stacks {
+        let mut before = outputs_before(stack);
         for component in stack.components.iter().filter(|component| component.part == Part::Planned) {
             if components.contains(&(stack.stack.clone(), component.key.clone())) {
-                writes.extend(component_write(&stack.stack, component, &outputs_before(stack, component), now, seal));
+                let values = before.remove(component.key.as_str()).unwrap_or_default();
+                writes.extend(component_write(&stack.stack, component, &values, now, seal));
             }
         }
         let added = stack.owners.iter().filter(|owner| owner.action == OwnerAction::Add);
@@ -366,10 +368,15 @@ fn opening_writes(plan: &Plan, components: &Components, now: &OutputsNow, seal: 
     writes
 }
 
-/// The outputs of a component as recorded.
-fn outputs_before(stack: &StackPlan, component: &ComponentPlan) -> Map {
-    let recorded = stack.outputs.iter().filter(|output| output.component == component.key);
-    recorded.filter_map(|output| Some((output.name.clone(), output.before.clone()?))).collect()
+/// The outputs of each component as they were recorded, as far as the plan says what becomes of them.
+fn outputs_before(stack: &StackPlan) -> BTreeMap<&str, Map> {
+    let mut recorded: BTreeMap<&str, Map> = BTreeMap::new();
+    for output in &stack.outputs {
+        if let Some(before) = &output.before {
+            recorded.entry(&output.component).or_default().insert(output.name.clone(), before.clone());
+        }
+    }
+    recorded
 }
 
 /// What was not done.
@@ -394,11 +401,13 @@ fn closing_writes(
 ) -> Vec<Write> {
     let mut writes = Vec::new();
     for stack in &plan.stacks {
+        let mut before = outputs_before(stack);
         for component in &stack.components {
             let name = (stack.stack.clone(), component.key.clone());
             match component.part {
                 Part::Planned if components.contains(&name) => {
-                    let values = outputs.get(&name).cloned().unwrap_or_else(|| outputs_before(stack, component));
+                    let before = before.remove(component.key.as_str()).unwrap_or_default();
+                    let values = outputs.get(&name).cloned().unwrap_or(before);
                     writes.extend(component_write(&stack.stack, component, &values, now, seal));
                 }
                 Part::Removed if !unfinished.components.contains(&name) => {

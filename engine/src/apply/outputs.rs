@@ -84,9 +84,11 @@ impl Applier {
                 !read.is_as_before(stack.as_recorded(read).unwrap_or(&nothing.values), &now.values)
             };
             changed.extend(stack.output_reads.iter().filter(is_other).cloned());
+            let mut before = outputs_before(stack);
             for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
+                let before = before.remove(component.key.as_str()).unwrap_or_default();
                 let recorded = now.get(&(&stack.stack, component.key.clone()));
-                changed.extend(self.other_outputs(stack, component, recorded));
+                changed.extend(self.other_outputs(stack, component, before, recorded));
             }
         }
         changed.sort();
@@ -95,11 +97,17 @@ impl Applier {
     }
 
     /// The outputs of a component that are not what the plan says that they were.
-    fn other_outputs(&self, stack: &StackPlan, component: &ComponentPlan, now: Option<&Recorded>) -> Vec<OutputRead> {
+    fn other_outputs(
+        &self,
+        stack: &StackPlan,
+        component: &ComponentPlan,
+        before: Map,
+        now: Option<&Recorded>,
+    ) -> Vec<OutputRead> {
         let before = match component.part {
             // What goes with everything else of a component is not told one by one.
             Part::Removed => component.recorded_outputs.clone(),
-            Part::Planned | Part::Untouched => outputs_before(stack, component),
+            Part::Planned | Part::Untouched => before,
         };
         let nothing = Recorded::default();
         if now.is_none() && has_moved(stack, &before) {
