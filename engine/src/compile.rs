@@ -29,7 +29,7 @@ use crate::yaml::Node;
 use facts::{FactScope, WithFact};
 use indexmap::IndexMap;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
@@ -120,6 +120,13 @@ pub struct CompiledComponent {
     pub moved: Vec<Move>,
     /// Where it begins.
     pub span: Span,
+}
+
+/// The positions of components by all names that they have: keys, and URNs where no key says the same.
+pub(crate) fn by_name(components: &[CompiledComponent]) -> HashMap<&str, usize> {
+    let named = components.iter().enumerate();
+    let ids = named.clone().rev().filter_map(|(at, component)| Some((component.id.as_deref()?, at)));
+    ids.chain(named.map(|(at, component)| (component.key.as_str(), at))).collect()
 }
 
 /// The components to act on: the requested ones, else the one that the descriptor itself asks for, else (empty) all.

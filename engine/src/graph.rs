@@ -6,7 +6,7 @@
 pub(crate) mod loops;
 
 use crate::address::LOOKUP;
-use crate::compile::CompiledComponent;
+use crate::compile::{CompiledComponent, by_name};
 use crate::descriptor::{Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Reference, ReferenceStep, Template};
@@ -180,8 +180,7 @@ impl Graph {
     }
 
     fn link_components(&mut self, components: &[CompiledComponent], diagnostics: &mut Vec<Diagnostic>) {
-        let positions: HashMap<&str, usize> =
-            components.iter().enumerate().map(|(position, component)| (component.key.as_str(), position)).collect();
+        let positions = by_name(components);
         for (position, component) in components.iter().enumerate() {
             for dependency in &component.depends_on {
                 let Some(key) = &dependency.key else { continue };
@@ -190,7 +189,7 @@ impl Graph {
                 self.edges.add_edge(*end, *begin, dependency.span);
             }
             for (reference, span) in component_references(&component.declarations) {
-                check_component_reference(component, components, reference, span, diagnostics);
+                check_component_reference(component, components, &positions, reference, span, diagnostics);
             }
         }
     }
@@ -375,6 +374,7 @@ pub(crate) fn component_references(declarations: &Declarations) -> impl Iterator
 fn check_component_reference(
     component: &CompiledComponent,
     components: &[CompiledComponent],
+    positions: &HashMap<&str, usize>,
     reference: &Reference,
     span: Span,
     diagnostics: &mut Vec<Diagnostic>,
@@ -387,8 +387,7 @@ fn check_component_reference(
         );
         return;
     };
-    let Some(other) = components.iter().find(|other| other.key == *wanted || other.id.as_deref() == Some(wanted))
-    else {
+    let Some(other) = positions.get(wanted.as_str()).and_then(|position| components.get(*position)) else {
         let keys = components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty());
         diagnostics.push(
             Diagnostic::error("unknown_component", format!("there is no component `{wanted}`"))

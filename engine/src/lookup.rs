@@ -2,7 +2,7 @@
 //! by the providers' schemas, components and their outputs. It needs neither state nor network, so that a slip is told
 //! when a descriptor or a blueprint is checked, and all of them at once when it is planned.
 
-use crate::compile::CompiledStack;
+use crate::compile::{CompiledStack, by_name};
 use crate::descriptor::{Check, CheckTime, Declarations, OutputDeclaration, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Reference, ReferenceStep, Template};
@@ -43,9 +43,9 @@ pub struct Faults {
 #[must_use]
 pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Registry) -> Faults {
     let is_chosen = |key: &str| chosen.is_empty() || chosen.contains(key);
+    let components = by_name(&stack.components);
     let outputs_of = |wanted: &str| {
-        let is_meant = |key: &str, id: Option<&str>| key == wanted || id == Some(wanted);
-        let component = stack.components.iter().find(|other| is_meant(&other.key, other.id.as_deref()))?;
+        let component = stack.components.get(*components.get(wanted)?)?;
         // What was not chosen was not compiled: its outputs are those that are recorded.
         let outputs = is_chosen(&component.key).then_some(&component.declarations.outputs)?;
         Some(outputs.iter().map(|output| output.name.value.as_str()).collect())

@@ -110,7 +110,7 @@ impl Applier {
             Part::Planned | Part::Untouched => before,
         };
         let nothing = Recorded::default();
-        if now.is_none() && has_moved(stack, &before) {
+        if now.is_none() && (before.is_empty() || has_moved(stack, &before)) {
             return Vec::new();
         }
         let now = now.unwrap_or(&nothing);

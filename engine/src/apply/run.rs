@@ -17,7 +17,7 @@ use super::{Applier, ApplyError, Components, Failed, Report, moves, opening_writ
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::event::Event;
-use crate::plan::{Change, ComponentPlan, Part, Plan, StackPlan};
+use crate::plan::{Change, ComponentPlan, OutputChange, Part, Plan, StackPlan};
 use crate::store::{Record, StoreError};
 use calls::{Calls, LaneId};
 use futures_util::StreamExt;
@@ -26,7 +26,7 @@ use futures_util::stream::FuturesUnordered;
 use lookup::LookedUp;
 use progress::StepProgress;
 use shared::SharedLeases;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -106,6 +106,8 @@ struct Run<'a> {
     recorded: Vec<Event>,
     /// The plan is spent with the first thing that is written.
     is_spent: bool,
+    /// The outputs that are not known yet, by the position of the stack and the component.
+    deferred_outputs: HashMap<(usize, &'a str), Vec<&'a OutputChange>>,
     /// The outputs that the plan stands on, as they were at its beginning.
     outputs_now: OutputsNow,
     store_error: Option<StoreError>,
@@ -149,6 +151,7 @@ impl<'a> Run<'a> {
             halves: BTreeMap::new(),
             recorded: Vec::new(),
             is_spent: false,
+            deferred_outputs: ending::deferred_outputs(plan),
             outputs_now: OutputsNow::default(),
             store_error: None,
             lease_error: None,

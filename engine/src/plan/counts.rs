@@ -2,6 +2,7 @@
 
 use super::StackPlan;
 use crate::action::Action;
+use std::collections::HashSet;
 
 /// How many of each action.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -39,9 +40,9 @@ impl StackPlan {
     #[must_use]
     pub fn counts(&self) -> Counts {
         // Neither a stack's own resources nor the shared ones are a component.
-        let is_component = |key: &str| !key.is_empty() && self.components.iter().any(|component| component.key == key);
-        let named = self.components.iter().filter(|component| !component.key.is_empty()).count();
-        let mut counts = Counts { components_total: named, ..Counts::default() };
+        let components: HashSet<&str> =
+            self.components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty()).collect();
+        let mut counts = Counts { components_total: components.len(), ..Counts::default() };
         let mut touched = std::collections::BTreeSet::new();
         for change in &self.changes {
             match change.action {
@@ -66,7 +67,7 @@ impl StackPlan {
                 touched.insert(change.address.component.as_str());
             }
         }
-        counts.components = touched.into_iter().filter(|key| is_component(key)).count();
+        counts.components = touched.into_iter().filter(|key| components.contains(*key)).count();
         counts
     }
 }

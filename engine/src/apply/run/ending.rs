@@ -9,15 +9,16 @@ use crate::address::{Address, StackId};
 use crate::plan::shared::comparable;
 use crate::plan::{OutputChange, OwnerAction, OwnerChange, Plan, SharedDeclaration};
 use crate::store::{OwnersOf, Ownership, Record, StateStore, StoreError};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::Value;
 
 impl Run<'_> {
+    /// Completes the outputs of a component whose last step is done.
     pub(super) fn evaluate_outputs(&mut self, stack: usize, component: usize) {
         let Some(plan) = self.plan.stacks.get(stack) else { return };
         let Some(component) = plan.components.get(component) else { return };
         let mut failed = Vec::new();
-        for output in plan.outputs.iter().filter(|output| output.component == component.key) {
+        for output in self.deferred_outputs.remove(&(stack, component.key.as_str())).unwrap_or_default() {
             let (Some(deferred), Some(values)) = (&output.deferred, self.values.get_mut(stack)) else { continue };
             match values.evaluate(deferred, &self.applier.functions) {
                 // The mark of what was declared sensitive stands around the unknown in the plan.
@@ -182,4 +183,15 @@ fn failed_output(stack: &StackId, output: &OutputChange, error: String) -> Faile
     let address =
         Address { component: output.component.clone(), ty: "output".to_owned(), name: output.name.clone(), key: None };
     Failed { stack: stack.clone(), address, action: Action::Read, error, problems: Vec::new(), solutions: Vec::new() }
+}
+
+/// The outputs of each component, by the position of its stack and its key, that are known only once it is done.
+pub(super) fn deferred_outputs(plan: &Plan) -> HashMap<(usize, &str), Vec<&OutputChange>> {
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    for (stack, plan) in plan.stacks.iter().enumerate() {
+        for output in plan.outputs.iter().filter(|output| output.deferred.is_some()) {
+            found.entry((stack, output.component.as_str())).or_default().push(output);
+        }
+    }
+    found
 }
