@@ -124,3 +124,14 @@ fn a_saved_plan_says_what_it_leaves_and_programs_are_told() {
     let destroy = project.run(["destroy", "--allow-deferral", "stack.yaml"]);
     assert!(destroy.code == 1 && destroy.stderr.contains("`--allow-deferral` has no effect on a removal"), "{destroy}");
 }
+
+#[test]
+fn a_plan_with_errors_does_not_speak_of_its_apply() {
+    let project = project(r#"{"names": ["a"]}"#);
+    let secret = "  - {type: local_value, name: secret, config: {input: '${{ vars.token }}'}}\noutputs:";
+    project.edit("stack.yaml", "outputs:", secret);
+    project.edit("stack.yaml", "variables: {", "variables: {token: {type: string, sensitive: true, default: x}, ");
+    let plan = project.run(["plan", "--allow-deferral", "stack.yaml"]).with_code(1);
+    plan.says("2 resources left for later.\n").says("This plan has errors and cannot be applied.");
+    assert!(!plan.stdout.contains("once this plan is applied"), "{plan}");
+}

@@ -103,6 +103,8 @@ struct Run<'a> {
     recorded: Vec<Event>,
     /// The plan is spent with the first thing that is written.
     is_spent: bool,
+    /// Why steps failed before they were in the journal.
+    unjournalled: Vec<String>,
     store_error: Option<StoreError>,
     /// A lease was lost: what is left to do is another one's.
     lease_error: Option<StoreError>,
@@ -144,6 +146,7 @@ impl<'a> Run<'a> {
             halves: BTreeMap::new(),
             recorded: Vec::new(),
             is_spent: false,
+            unjournalled: Vec::new(),
             store_error: None,
             lease_error: None,
             report: Report { operation, ..Report::default() },
@@ -425,6 +428,8 @@ impl<'a> Run<'a> {
 
     fn fail(&mut self, step: StepId, failed: Failed, is_shown: bool) {
         if is_shown {
+            let line = format!("{}:{} failed: {}", failed.stack, failed.address, failed.reason());
+            self.unjournalled.push(line);
             let Failed { stack, address, action, error, .. } = failed.clone();
             let event = Event::StepFailed { stack, address, action, error };
             // After what it may follow from.

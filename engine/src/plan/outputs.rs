@@ -4,8 +4,7 @@ use super::components::RecordedComponent;
 use super::compute::Planner;
 use super::scope::PlanScope;
 use super::walk::KEPT_ROOTS;
-use super::{Change, ComponentPlan, Deferred, OutputChange, Part};
-use crate::address::Address;
+use super::{ComponentPlan, Deferred, OutputChange, Part};
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
 use crate::diff::is_same;
@@ -88,7 +87,7 @@ pub(crate) fn evaluate(
         planned.push(PlannedOutput {
             component: component.key.clone(),
             name: output.name.value.clone(),
-            is_recorded: !value.has_sensitive() || planner.seal.can_store(),
+            is_recorded: planner.seal.can_store(&value),
             value,
             deferred,
             is_public: output.is_public,
@@ -99,13 +98,11 @@ pub(crate) fn evaluate(
     planned
 }
 
-/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them, and are told of where
-/// nothing else is left to tell of; those that are not declared any more stay when only a part is planned.
+/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them; those that are not declared any more stay when only a part is planned.
 pub(crate) fn changes(
     planned: Vec<PlannedOutput>,
     recorded: &BTreeMap<String, RecordedComponent>,
     components: &[ComponentPlan],
-    resources: &[Change],
     is_partial: bool,
 ) -> Vec<OutputChange> {
     let before = |component: &str, name: &str| {
@@ -134,17 +131,9 @@ pub(crate) fn changes(
             label: output.label,
         });
     }
-    let has_change = |component: &str| {
-        let is_of = |address: &Address| !address.is_shared() && address.component == component;
-        resources.iter().any(|change| is_of(&change.address) || change.moved_from.as_ref().is_some_and(is_of))
-    };
     for component in components {
         let Some(recorded) = recorded.get(&component.key) else { continue };
-        let is_told = match component.part {
-            Part::Planned => true,
-            Part::Removed => !has_change(&component.key),
-            Part::Untouched => false,
-        };
+        let is_told = component.part != Part::Untouched;
         let closed = recorded.closed.keys().map(|name| (name, closed()));
         let all = recorded.outputs.iter().map(|(name, value)| (name, value.clone())).chain(closed);
         for (name, value) in all.filter(|_| is_told) {

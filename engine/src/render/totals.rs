@@ -17,6 +17,7 @@ pub(crate) fn totals(plan: &Plan) -> Counts {
         retained: sum.retained + counts.retained,
         drifted: sum.drifted + counts.drifted,
         in_doubt: sum.in_doubt + counts.in_doubt,
+        held_back: sum.held_back + counts.held_back,
         components: sum.components + counts.components,
         components_total: sum.components_total + counts.components_total,
     })
@@ -54,6 +55,7 @@ pub(crate) fn details(counts: &Counts) -> Option<String> {
         (counts.retained, "retained"),
         (counts.drifted, "drifted"),
         (counts.in_doubt, "in doubt"),
+        (counts.held_back, "waiting"),
     ];
     let (told, parts): (Vec<usize>, Vec<String>) = kinds
         .into_iter()
@@ -77,8 +79,13 @@ pub(crate) fn details(counts: &Counts) -> Option<String> {
 /// What is left for another apply; `None` when nothing is.
 pub(crate) fn left_over(plan: &Plan) -> Option<String> {
     let count = plan.deferred().count();
+    let resources = || counted(count, "resources");
     let again = "another `terrace apply --allow-deferral` goes on from there";
-    (count > 0).then(|| format!("{} left for later: once this plan is applied, {again}.", counted(count, "resources")))
+    match (count, plan.is_errored) {
+        (0, _) => None,
+        (_, true) => Some(format!("{} left for later.", resources())),
+        (_, false) => Some(format!("{} left for later: once this plan is applied, {again}.", resources())),
+    }
 }
 
 /// What an applied plan has left; `None` when nothing is.
