@@ -129,6 +129,10 @@ fn the_head_is_broken_between_words_on_a_narrow_terminal() {
     };
     let text = render(&plan, &Human { width: 40, ..Human::default() });
     let head = text.split("\n\n").next().unwrap();
-    insta::assert_snapshot!(head, @"");
+    insta::assert_snapshot!(head, @"
+    stack demo@local
+      (embedded environment: SQLite and
+      files under .terrace/local)
+    ");
     assert!(head.lines().all(|line| line.chars().count() <= 40));
 }
