@@ -1,6 +1,6 @@
 //! How much a plan does: the line that wrappers of terraform look for, and our own below it.
 
-use super::text::{counted, thousands};
+use super::text::{counted, shell_word, thousands};
 use crate::plan::{Change, Counts, Mode, Plan, StackPlan};
 
 /// The sum over stacks.
@@ -80,7 +80,7 @@ pub(crate) fn details(counts: &Counts) -> Option<String> {
 pub(crate) fn left_over(plan: &Plan) -> Option<String> {
     let count = plan.deferred().count();
     let resources = || counted(count, "resources");
-    let again = "another `terrace apply --allow-deferral` goes on from there";
+    let again = format!("another `{}` goes on from there", next_apply(plan));
     match (count, plan.is_errored) {
         (0, _) => None,
         (_, true) => Some(format!("{} left for later.", resources())),
@@ -88,11 +88,17 @@ pub(crate) fn left_over(plan: &Plan) -> Option<String> {
     }
 }
 
+/// The command that takes up what a plan leaves.
+fn next_apply(plan: &Plan) -> String {
+    let files: String = plan.origin.descriptors.keys().map(|file| format!(" {}", shell_word(file))).collect();
+    format!("terrace apply{files} --allow-deferral")
+}
+
 /// What an applied plan has left; `None` when nothing is.
 #[must_use]
 pub fn still_left(plan: &Plan) -> Option<String> {
     let count = plan.deferred().count();
-    let left = || format!("{} left: `terrace apply --allow-deferral` goes on from here.", counted(count, "resources"));
+    let left = || format!("{} left: `{}` goes on from here.", counted(count, "resources"), next_apply(plan));
     (count > 0).then(left)
 }
 
