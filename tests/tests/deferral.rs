@@ -33,7 +33,7 @@ fn two_applies_make_what_one_cannot_know() {
     let project = project(r#"{"names": ["a", "b"]}"#);
     let refused = project.run(["plan", "stack.yaml"]);
     assert_eq!(refused.code, 1, "{refused}");
-    assert!(refused.stderr.contains("`--allow-deferral`"), "{refused}");
+    assert!(refused.stderr.contains("--allow-deferral`"), "{refused}");
     snapshot!(project.run(["plan", "--allow-deferral", "stack.yaml"]), @r#"
     exit: 0
     --- stdout
@@ -58,7 +58,8 @@ fn two_applies_make_what_one_cannot_know() {
         local_file.note      comes after local_file.each
 
     Plan: 2 to add, 0 to change, 0 to destroy.
-    2 resources left for later: once this plan is applied, another `terrace apply stack.yaml --allow-deferral` goes on from there.
+    2 resources left for later: once this plan is applied, another `terrace apply stack.yaml --allow-deferral` goes on from
+    there.
     "#);
     let first = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
     let told = "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply stack.yaml --allow-deferral` goes on from here.";

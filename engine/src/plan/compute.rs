@@ -282,7 +282,7 @@ impl Planner<'_> {
             }
         }
         let changes = walked.changes;
-        let outputs = outputs::changes(walked.outputs, &recorded_components, &components, is_partial);
+        let outputs = outputs::changes(walked.outputs, &recorded_components, &components, &changes, is_partial);
         let mut plan = StackPlan {
             components,
             changes,
@@ -332,7 +332,7 @@ impl Planner<'_> {
             .collect();
         let removed = recorded.iter().filter(|(key, _)| is_removed(key));
         diagnostics.extend(removed.flat_map(|(_, component)| component.give_up_closed(stack)));
-        let outputs = outputs::changes(Vec::new(), &recorded, &components, false);
+        let outputs = outputs::changes(Vec::new(), &recorded, &components, &changes, false);
         let lets_go = LettingGo::of_removal(&choice, components.iter());
         Ok((StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) }, lets_go))
     }
