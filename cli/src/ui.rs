@@ -139,6 +139,17 @@ impl Ui {
         }
     }
 
+    /// Writes a list. Where it is empty, one sentence on standard error says what there is none of.
+    ///
+    /// # Errors
+    /// As [`Ui::print`].
+    pub(crate) fn print_list(&self, lines: &str, nothing: &str) -> Result<(), Failure> {
+        if lines.is_empty() {
+            self.say(nothing);
+        }
+        self.print(lines)
+    }
+
     /// Writes a result as JSON, indented.
     ///
     /// # Errors

@@ -96,6 +96,11 @@ impl World {
         key::seal(settings, is_plaintext_allowed)
     }
 
+    /// The same world with another seal.
+    pub(crate) fn with_seal(self, seal: Seal) -> Self {
+        Self { seal: Arc::new(seal), ..self }
+    }
+
     /// The environment as configured.
     pub(crate) fn configuration(&self) -> &Environment {
         &self.configuration

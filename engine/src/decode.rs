@@ -16,6 +16,7 @@ pub struct Fields<'n, 'd> {
     span: Span,
     asked: Vec<&'static str>,
     unsupported: &'static [&'static str],
+    elsewhere: &'static [(&'static str, &'static str)],
     /// Where mistakes are reported.
     pub diagnostics: &'d mut Vec<Diagnostic>,
 }
@@ -25,7 +26,8 @@ impl<'n, 'd> Fields<'n, 'd> {
     pub fn open(node: &'n Node, what: &'static str, diagnostics: &'d mut Vec<Diagnostic>) -> Option<Self> {
         match node.as_map() {
             Some(entries) => {
-                Some(Self { what, entries, span: node.span, asked: Vec::new(), unsupported: &[], diagnostics })
+                let (asked, span) = (Vec::new(), node.span);
+                Some(Self { what, entries, span, asked, unsupported: &[], elsewhere: &[], diagnostics })
             }
             None => {
                 diagnostics.push(wrong_type(what, "a map", node));
@@ -43,6 +45,11 @@ impl<'n, 'd> Fields<'n, 'd> {
     /// Names fields that are understood elsewhere but not here yet: they are reported as such, not as unknown.
     pub fn not_supported_yet(&mut self, names: &'static [&'static str]) {
         self.unsupported = names;
+    }
+
+    /// Names fields that other tools have, each with what to write instead.
+    pub fn known_elsewhere(&mut self, fields: &'static [(&'static str, &'static str)]) {
+        self.elsewhere = fields;
     }
 
     /// The field of that name; null counts as absent.
@@ -158,6 +165,9 @@ impl<'n, 'd> Fields<'n, 'd> {
                 Diagnostic::error("unknown_field", format!("{} has no field `{name}`", self.what))
                     .hint(format!("the fields are {}", listed(known.iter().copied())))
                     .maybe_hint(did_you_mean(name, self.asked.iter().copied()))
+                    .maybe_hint(
+                        self.elsewhere.iter().find(|(other, _)| *other == name).map(|(_, hint)| (*hint).to_owned()),
+                    )
             };
             self.diagnostics.push(diagnostic.at(entry.key_span));
         }

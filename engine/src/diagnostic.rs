@@ -128,6 +128,19 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     closest(name, known).map(|best| format!("did you mean `{best}`?"))
 }
 
+/// How many names a hint lists.
+const LISTED: usize = 8;
+
+/// `a, b, c`: the first of the names, and how many more there are.
+#[must_use]
+pub fn first_of(names: &[&str]) -> String {
+    let first = names.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 /// The closest of the given names, when one is close enough to be a slip.
 #[must_use]
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -8,7 +8,7 @@ pub(crate) mod loops;
 use crate::address::LOOKUP;
 use crate::compile::{CompiledComponent, by_name};
 use crate::descriptor::{Declarations, ResourceDeclaration};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::source::Span;
 use indexmap::IndexMap;
@@ -341,7 +341,7 @@ fn lookup_read(
     known.sort_unstable();
     let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.len() {
         0 => "this component declares no lookups: declare it under `data:`".to_owned(),
-        _ => format!("declared are: {}", known.iter().take(8).copied().collect::<Vec<_>>().join(", ")),
+        _ => format!("declared are: {}", first_of(&known)),
     });
     let error = Diagnostic::error("unknown_lookup", format!("there is no lookup `{name}` in this component"));
     diagnostics.push(error.at(span).hint(hint));
@@ -414,7 +414,7 @@ fn unknown_resource<'a>(name: &str, span: Span, known: impl Iterator<Item = &'a 
     known.sort_unstable();
     let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.len() {
         0 => "this component declares no resources".to_owned(),
-        _ => format!("declared are: {}", known.iter().take(8).copied().collect::<Vec<_>>().join(", ")),
+        _ => format!("declared are: {}", first_of(&known)),
     });
     Diagnostic::error("unknown_resource", format!("there is no resource `{name}` in this component"))
         .at(span)

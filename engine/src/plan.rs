@@ -267,8 +267,10 @@ pub struct Change {
     pub data_loss: Option<DataLossNote>,
     /// Its checks, with what is known of them.
     pub checks: Vec<PlannedCheck>,
-    /// Something keeps the change from being carried out: its recorded step is in doubt.
+    /// Something keeps the change from being carried out: its recorded step is in doubt, or that of another one.
     pub in_doubt: Option<String>,
+    /// The step in doubt is that of another resource, which this one waits for.
+    pub is_held_back: bool,
 }
 
 /// A check, as far as it could be decided while planning.
@@ -478,17 +480,6 @@ impl Plan {
             let loss = change.data_loss.as_ref().filter(|loss| !loss.is_allowed && loss.amount.is_some())?;
             Some((stack, change, loss))
         })
-    }
-}
-
-impl StackPlan {
-    /// True when applying it would do or record anything.
-    #[must_use]
-    pub fn has_changes(&self) -> bool {
-        let is_recorded = |change: &Change| change.has_other_lifecycle() || change.is_newly_sensitive();
-        self.changes.iter().any(|change| change.is_change() || is_recorded(change))
-            || self.outputs.iter().any(OutputChange::is_change)
-            || self.owners.iter().any(OwnerChange::is_change)
     }
 }
 

@@ -185,10 +185,7 @@ pub fn seal_outputs(outputs: &Map, seal: &Seal) -> Result<String, WireError> {
     let storable: Map = outputs
         .iter()
         .filter(|(_, value)| !value.has_unknown())
-        .map(|(name, value)| {
-            let is_stored = !value.has_sensitive() || seal.can_store();
-            (name.clone(), if is_stored { value.clone() } else { Value::Unknown })
-        })
+        .map(|(name, value)| (name.clone(), if seal.can_store(value) { value.clone() } else { Value::Unknown }))
         .collect();
     Ok(encode_map(&storable, seal)?.to_string())
 }

@@ -6,8 +6,11 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::fmt;
-use terrace_provider::value::wire::{Sealing, WireError};
+use std::sync::{Mutex, PoisonError};
+use terrace_provider::Value;
+use terrace_provider::value::wire::{Sealing, WireError, encode};
 
 /// What belongs to a sealed text beside the key, so that a text of another use cannot be put in its place.
 const PURPOSE: &[u8] = b"terrace sealed value v1";
@@ -21,6 +24,8 @@ pub struct Seal {
     previous: Vec<Key>,
     /// Without a key, store in the clear instead of refusing.
     is_plaintext_allowed: bool,
+    /// Digests of what was found stored in the clear: to store it so again tells nobody anything new.
+    found_in_clear: Mutex<HashSet<[u8; 32]>>,
 }
 
 /// One state key.
@@ -42,10 +47,10 @@ impl fmt::Debug for Seal {
 }
 
 impl Seal {
-    /// Without a key: sensitive values are refused, or stored in the clear when that was asked for.
+    /// Without a key: new sensitive values are refused, or stored in the clear when that was asked for.
     #[must_use]
     pub fn without_key(is_plaintext_allowed: bool) -> Self {
-        Self { current: None, previous: Vec::new(), is_plaintext_allowed }
+        Self { current: None, previous: Vec::new(), is_plaintext_allowed, found_in_clear: Mutex::default() }
     }
 
     /// With a key, as base64 of 32 bytes, and older keys for opening.
@@ -54,13 +59,20 @@ impl Seal {
     /// When a key is not 32 bytes in base64.
     pub fn with_key(current: &str, previous: &[&str]) -> Result<Self, KeyError> {
         let previous = previous.iter().map(|text| Key::parse(text)).collect::<Result<_, _>>()?;
-        Ok(Self { current: Some(Key::parse(current)?), previous, is_plaintext_allowed: false })
+        let current = Some(Key::parse(current)?);
+        Ok(Self { current, previous, is_plaintext_allowed: false, found_in_clear: Mutex::default() })
     }
 
-    /// True when sensitive values can be stored.
+    /// True when new sensitive values can be stored.
     #[must_use]
-    pub fn can_store(&self) -> bool {
+    pub fn can_store_new(&self) -> bool {
         self.current.is_some() || self.is_plaintext_allowed
+    }
+
+    /// True when a value can be stored: it is not sensitive, can be sealed, or is stored in the clear already.
+    #[must_use]
+    pub fn can_store(&self, value: &Value) -> bool {
+        self.can_store_new() || !value.has_sensitive() || encode(value, self).is_ok()
     }
 
     /// True when stored sensitive values are sealed.
@@ -77,6 +89,14 @@ impl Seal {
         mac.update(value);
         Some(format!("{}:{}", key.id, BASE64.encode(mac.finalize().into_bytes())))
     }
+
+    fn found_in_clear(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
+        self.found_in_clear.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn digest(clear: &[u8]) -> [u8; 32] {
+    Sha256::digest(clear).into()
 }
 
 impl Key {
@@ -96,7 +116,7 @@ impl Key {
 impl Sealing for Seal {
     fn seal(&self, clear: &[u8]) -> Result<String, WireError> {
         let Some(key) = &self.current else {
-            if self.is_plaintext_allowed {
+            if self.is_plaintext_allowed || self.found_in_clear().contains(&digest(clear)) {
                 return Ok(format!("{PLAIN}{}", BASE64.encode(clear)));
             }
             return Err(WireError::NoKey);
@@ -113,7 +133,11 @@ impl Sealing for Seal {
     fn open(&self, sealed: &str) -> Result<Vec<u8>, WireError> {
         let damaged = || WireError::CannotOpen("it is damaged".to_owned());
         if let Some(clear) = sealed.strip_prefix(PLAIN) {
-            return BASE64.decode(clear).map_err(|_| damaged());
+            let clear = BASE64.decode(clear).map_err(|_| damaged())?;
+            if !self.can_store_new() {
+                self.found_in_clear().insert(digest(&clear));
+            }
+            return Ok(clear);
         }
         let (id, text) = sealed.split_once(':').ok_or_else(damaged)?;
         let key = self.current.iter().chain(&self.previous).find(|key| key.id == id).ok_or_else(|| {
@@ -173,6 +197,15 @@ mod tests {
         assert!(matches!(Seal::without_key(false).seal(b"x"), Err(WireError::NoKey)));
         let plain = Seal::without_key(true);
         assert_eq!(plain.open(&plain.seal(b"x").unwrap()).unwrap(), b"x");
+    }
+
+    #[test]
+    fn what_is_stored_in_the_clear_may_be_stored_so_again() {
+        let stored = Seal::without_key(true).seal(b"x").unwrap();
+        let seal = Seal::without_key(false);
+        seal.open(&stored).unwrap();
+        assert_eq!(seal.seal(b"x").unwrap(), stored);
+        assert!(matches!(seal.seal(b"y"), Err(WireError::NoKey)));
     }
 
     #[test]

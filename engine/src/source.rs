@@ -57,6 +57,7 @@ struct Entry {
     lines: Vec<u32>,
     /// Bytes that are not to be quoted.
     hidden: Vec<Range<u32>>,
+    is_built_in: bool,
 }
 
 impl Sources {
@@ -66,8 +67,28 @@ impl Sources {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| to_u32(at + 1));
         let lines = std::iter::once(0).chain(starts).collect();
         let id = SourceId(to_u32(self.all.len()));
-        self.all.push(Entry { source: Source { name: name.into(), text }, lines, hidden: Vec::new() });
+        self.all.push(Entry {
+            source: Source { name: name.into(), text },
+            lines,
+            hidden: Vec::new(),
+            is_built_in: false,
+        });
         id
+    }
+
+    /// Adds a text that terrace brings along: nobody has it as a file.
+    pub fn add_built_in(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
+        let id = self.add(name, text);
+        if let Some(entry) = self.all.last_mut() {
+            entry.is_built_in = true;
+        }
+        id
+    }
+
+    /// True for a text that terrace brings along.
+    #[must_use]
+    pub fn is_built_in(&self, id: SourceId) -> bool {
+        self.all.get(id.0 as usize).is_some_and(|entry| entry.is_built_in)
     }
 
     /// Says that a range of bytes holds what may not be shown: places in it can be named and not be quoted.

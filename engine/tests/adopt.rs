@@ -21,8 +21,12 @@ fn ours(val: i64) -> String {
 async fn what_is_named_by_a_rule_is_taken_over_and_aligned() {
     let story = Story::new();
     put(&story, "demo-a", 1);
-    assert_eq!(summary(&story.plan(&ours(2)).await), "= world_thing.a\n");
-    story.apply(&ours(2)).await;
+    let plan = story.plan(&ours(2)).await;
+    assert_eq!(summary(&plan), "= world_thing.a\n");
+    let counts = plan.stacks[0].counts();
+    assert_eq!((counts.adopted, counts.add, counts.change), (1, 0, 1));
+    let report = story.apply_once(&ours(2)).await;
+    assert_eq!((report.imported(), report.counts()), (1, (0, 1, 0)));
     assert_eq!(story.log(), ["update demo-a"]);
     assert_eq!(story.remote_value("demo-a", "val"), 2_i64.into());
 }
@@ -31,7 +35,10 @@ async fn what_is_named_by_a_rule_is_taken_over_and_aligned() {
 async fn what_is_as_described_is_taken_over_without_a_call() {
     let story = Story::new();
     put(&story, "demo-a", 2);
-    story.apply(&ours(2)).await;
+    let counts = story.plan(&ours(2)).await.stacks[0].counts();
+    assert_eq!((counts.adopted, counts.change), (1, 0));
+    let report = story.apply_once(&ours(2)).await;
+    assert_eq!((report.imported(), report.counts()), (1, (0, 0, 0)));
     assert!(story.log().is_empty());
     assert_eq!(story.rows().await, ["world_thing.a"]);
 }

@@ -43,7 +43,7 @@ async fn without_the_flag_the_unknown_is_an_error_that_names_it() {
     let story = Story::new();
     insta::assert_snapshot!(story.errors(&chain()).await, @"
     stack.yaml:6:43: `forEach` depends on a value that is known only after apply
-      hint: use what is known before, apply what it reads first (`terrace apply … --target 'world_thing.a'`), or leave it for another apply: `--allow-deferral`
+      hint: use what is known before, apply what it reads first (`terrace apply stack.yaml --target 'world_thing.a'`), or leave it for another apply: `terrace apply stack.yaml --allow-deferral`
     ");
 }
 
@@ -92,7 +92,8 @@ async fn what_is_left_is_told_in_every_form() {
         world_thing.e      comes after world_thing.c
 
     Plan: 2 to add, 0 to change, 0 to destroy.
-    3 resources left for later: once this plan is applied, another `terrace apply --allow-deferral` goes on from there.
+    3 resources left for later: once this plan is applied, another `terrace apply --allow-deferral` goes
+    on from there.
     "#);
     let options =
         markdown::Markdown { max_chars: 60_000, max_bytes: 240_000, digest: "digest", command: "terrace plan" };

@@ -44,6 +44,9 @@ async fn a_step_in_doubt_blocks_its_component_and_no_other() {
         .collect();
     assert_eq!(doubts.len(), 2, "{doubts:?}");
     assert_eq!(doubts[1], "x/world_thing.b: waits for x/world_slow.a, whose last step is in doubt");
+    // Only the step that was cut off is in doubt: what comes after it waits.
+    let counts = plan.stacks[0].counts();
+    assert_eq!((counts.in_doubt, counts.held_back), (1, 1));
     let report = story.apply_plan(&plan).await.unwrap();
     assert_eq!(report.blocked.len(), 2);
     assert_eq!(report.status(), OperationStatus::Failed);

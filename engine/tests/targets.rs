@@ -138,7 +138,8 @@ async fn components_are_targets_with_what_they_depend_on() {
     assert_eq!(plan, "+ x/world_thing.t\n+ y/world_thing.t\noutput key: None -> Some(\"x\")\n");
     story.apply(text).await;
     let destroyed = targeting(&story, &["x/world_thing.t"]).plan_destroy().await;
-    assert_eq!(summary(&destroyed), "- x/world_thing.t (destroy)\n- y/world_thing.t (destroy)\n");
+    let told = "- x/world_thing.t (destroy)\n- y/world_thing.t (destroy)\noutput key: Some(\"x\") -> None\n";
+    assert_eq!(summary(&destroyed), told);
     let excluded = excluding(&story, &["x/"]);
     let changed = text.replace("key: x}", "key: x2}").replace("key: z}", "key: z, val: 2}");
     assert_eq!(planned(&excluded, &changed).await.0, "~ z/world_thing.t\n");

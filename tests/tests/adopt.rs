@@ -36,7 +36,7 @@ fn a_table_that_is_there_is_taken_over_with_what_will_be_aligned() {
               (1 unchanged item hidden)
           (5 unchanged attributes hidden)
 
-    Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.
+    Plan: 1 to import, 0 to add, 1 to change, 0 to destroy.
     (1 adopted)
     ");
     let json = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();

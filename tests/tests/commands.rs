@@ -171,6 +171,8 @@ fn operations_and_leases_are_listed() {
     ");
     snapshot!(project.run(["leases", "list"]), @"
     exit: 0
+    --- stderr
+    no leases are held
     ");
     snapshot!(project.run(["unlock", "no-such-lease", "--auto-approve"]), @"
     exit: 1

@@ -33,7 +33,7 @@ fn two_applies_make_what_one_cannot_know() {
     let project = project(r#"{"names": ["a", "b"]}"#);
     let refused = project.run(["plan", "stack.yaml"]);
     assert_eq!(refused.code, 1, "{refused}");
-    assert!(refused.stderr.contains("`--allow-deferral`"), "{refused}");
+    assert!(refused.stderr.contains("--allow-deferral`"), "{refused}");
     snapshot!(project.run(["plan", "--allow-deferral", "stack.yaml"]), @r#"
     exit: 0
     --- stdout
@@ -58,11 +58,11 @@ fn two_applies_make_what_one_cannot_know() {
         local_file.note      comes after local_file.each
 
     Plan: 2 to add, 0 to change, 0 to destroy.
-    2 resources left for later: once this plan is applied, another `terrace apply --allow-deferral` goes on from there.
+    2 resources left for later: once this plan is applied, another `terrace apply stack.yaml --allow-deferral` goes on from
+    there.
     "#);
     let first = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
-    let told =
-        "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply --allow-deferral` goes on from here.";
+    let told = "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply stack.yaml --allow-deferral` goes on from here.";
     assert!(first.stdout.contains(told), "{first}");
     assert!(!project.path("out").exists(), "nothing of what is left is made");
     let second = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
@@ -116,11 +116,22 @@ fn a_saved_plan_says_what_it_leaves_and_programs_are_told() {
     assert_eq!(lines.stdout.matches("\"type\":\"deferred_change\"").count(), 2, "{lines}");
     let applied = project.run(["apply", "p"]).done();
     assert!(
-        applied.stdout.contains("2 resources left: `terrace apply --allow-deferral` goes on from here."),
+        applied.stdout.contains("2 resources left: `terrace apply stack.yaml --allow-deferral` goes on from here."),
         "{applied}"
     );
     let flag = project.run(["apply", "--allow-deferral", "p"]);
     assert!(flag.code == 1 && flag.stderr.contains("`--allow-deferral` has no effect on a saved plan"), "{flag}");
     let destroy = project.run(["destroy", "--allow-deferral", "stack.yaml"]);
     assert!(destroy.code == 1 && destroy.stderr.contains("`--allow-deferral` has no effect on a removal"), "{destroy}");
+}
+
+#[test]
+fn a_plan_with_errors_does_not_speak_of_its_apply() {
+    let project = project(r#"{"names": ["a"]}"#);
+    let secret = "  - {type: local_value, name: secret, config: {input: '${{ vars.token }}'}}\noutputs:";
+    project.edit("stack.yaml", "outputs:", secret);
+    project.edit("stack.yaml", "variables: {", "variables: {token: {type: string, sensitive: true, default: x}, ");
+    let plan = project.run(["plan", "--allow-deferral", "stack.yaml"]).with_code(1);
+    plan.says("2 resources left for later.\n").says("This plan has errors and cannot be applied.");
+    assert!(!plan.stdout.contains("once this plan is applied"), "{plan}");
 }

@@ -24,3 +24,14 @@ fn neither_variables_nor_types_nor_values_have_to_be_right() {
     unknown.run(["destroy", "stack.yaml", "--auto-approve"]).done();
     assert!(!unknown.has("a.txt"));
 }
+
+#[test]
+fn all_outputs_that_go_are_listed() {
+    let project = Project::with_stack(
+        "components:\n  a:\n    resources:\n      - {type: local_value, name: x, config: {input: 1}}\n    \
+         outputs: {one: 1}\n  b:\n    resources: []\n    outputs: {two: 2}\n",
+    );
+    project.apply().done();
+    let plan = project.run(["plan", "stack.yaml", "--destroy"]).done();
+    plan.says("- a/one = 1").says("- b/two = 2");
+}

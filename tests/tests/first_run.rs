@@ -290,6 +290,24 @@ fn destroying_says_what_it_retains() {
       snowflake-storage-area
       o sqlite_table.table["NETWORK_STATUS"]   its data stays
 
+      outputs
+      - confluent-kafka-streams-ingestion/application_id = "network-status-kstreams-01"
+      - confluent-kafka-streams-ingestion/definition     = ".terrace/local/files/distribution.network-status.0/confluent-ka…
+      - databricks-workload/definition                   = ".terrace/local/files/distribution.network-status.0/databricks-w…
+      - databricks-workload/job_name                     = "network-status-databricks-01"
+      - input-kafka-topic/definition                     = ".terrace/local/files/distribution.network-status.0/input-kafka-…
+      - input-kafka-topic/num_partitions                 = "3"
+      - input-kafka-topic/replication_factor             = "3"
+      - input-kafka-topic/topic_name                     = "network-status-realtime-topic"
+      - snowflake-output-port/database                   = "DISTRIBUTION"
+      - snowflake-output-port/file                       = ".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db"
+      - snowflake-output-port/schema                     = "NETWORKSTATUS_0"
+      - snowflake-output-port/view                       = "NETWORK_STATUS_VIEW"
+      - snowflake-storage-area/database                  = "DISTRIBUTION"
+      - snowflake-storage-area/file                      = ".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db"
+      - snowflake-storage-area/schema                    = "NETWORKSTATUS_0"
+      - snowflake-storage-area/tables                    = "NETWORK_STATUS"
+
     Plan: 0 to add, 0 to change, 4 to destroy.
     (2 retained; changes in 5 of 5 components)
 

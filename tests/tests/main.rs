@@ -35,6 +35,7 @@ mod lost_key; // outputs that nobody can open do not block their stack
 mod names; // what leads nowhere is found without a state
 mod nothing_recorded; // commands say so, and make no state in passing
 mod once_wrong; // what was wrong once
+mod operations;
 mod outputs; // what is sensitive is said to be
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
 mod provider_limits; // how much an instance of a provider may be asked at once

@@ -104,3 +104,23 @@ fn a_saved_plan_of_another_digest_makes_no_state() {
     project.run(["apply", "plan", "--plan-digest", &"0".repeat(64)]).with_code(4);
     assert!(!project.has(".terrace"), "a state was made");
 }
+
+#[test]
+fn an_empty_list_says_what_there_is_none_of() {
+    let project = Project::with_stack("resources: []\n");
+    for (words, said) in [
+        (&["state", "list"] as &[&str], "no resources are recorded"),
+        (&["state", "list", "--all"], "no resources are recorded"),
+        (&["stacks", "list"], "there are no stacks in this state"),
+        (&["operations", "list"], "there are no operations in this state"),
+        (&["leases", "list"], "no leases are held"),
+    ] {
+        let ran = project.run(words.iter().copied()).done();
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", format!("{said}\n").as_str()), "{words:?}");
+        let quiet = project.run(words.iter().copied().chain(["-q"])).done();
+        assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""), "{words:?}");
+        let json = project.run(words.iter().copied().chain(["--json"])).done();
+        assert_eq!((json.json(), json.stderr.as_str()), (serde_json::json!([]), ""), "{words:?}");
+    }
+    project.run(["graph", "stack.yaml"]).done().says("there are no resources to draw");
+}

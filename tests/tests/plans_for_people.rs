@@ -101,7 +101,9 @@ fn an_address_is_never_cut() {
     snapshot!(project.run_with(&[("COLUMNS", "40")], ["plan", "stack.yaml"]), @r#"
     exit: 0
     --- stdout
-    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+    stack demo@local
+      (embedded environment: SQLite and
+      files under .terrace/local)
 
       + local_file.a_name_that_is_longer_than_a_narrow_terminal_is_wide
           + path        = "out/folder/folder/folder/folder/fold…
@@ -124,13 +126,16 @@ fn removing_what_others_depend_on_is_told() {
          top: {dependsOn: [base], resources: [{type: local_file, name: b, config: {path: out/b, content: '${{ components.base.outputs.path }}'}}]}\n",
     );
     project.apply().done();
-    snapshot!(project.run(["plan", "--destroy", "stack.yaml", "-c", "base"]), @"
+    snapshot!(project.run(["plan", "--destroy", "stack.yaml", "-c", "base"]), @r#"
     exit: 0
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
       base
       - local_file.a
+
+      outputs
+      - base/path = "out/a"
 
     Plan: 0 to add, 0 to change, 1 to destroy.
     (in 1 of 2 components)
@@ -139,7 +144,7 @@ fn removing_what_others_depend_on_is_told() {
 
       ⚠ `top` depends on `base`, which is removed, and will stay
       help: remove what depends on it, too: add `-c top`
-    ");
+    "#);
     let both = project.run(["plan", "--destroy", "stack.yaml", "-c", "base", "-c", "top"]).done();
     assert!(!both.stderr.contains("depend"), "{both}");
     let whole = project.run(["plan", "--destroy", "stack.yaml"]).done();

@@ -1,5 +1,6 @@
 //! A sensitive value is in no file but the one it is meant for, in no output and in no log.
 
+mod in_the_clear; // without a key, where that was asked for
 mod marks; // where it went, when it became one, what is made of it
 mod quotes; // errors, and lines of files that are at fault
 

@@ -264,3 +264,78 @@ fn a_stack_where_a_descriptor_is_asked_for_is_answered_with_what_takes_stacks() 
     told.says("there is no file `multi@local`").says("terrace plan --destroy multi@local");
     project.run(["plan", "multi@local.yaml"]).with_code(1).says("give the path of a descriptor");
 }
+
+const AREA: &str = "components:\n  area:\n    blueprint: snowflake-storage\n    specific:\n      database: D\n      schema: S\n      \
+                    tables: [{tableName: sqlite_x, schema: [{name: a, dataType: TEXT}]}]\n";
+
+#[test]
+fn a_mistake_that_a_built_in_blueprint_meets_is_told_where_the_descriptor_makes_it() {
+    let project = Project::with_stack(AREA);
+    let ran = project.run(["validate", "stack.yaml"]).with_code(1);
+    snapshot!(ran, @r#"
+    exit: 1
+    --- stderr
+    cannot_plan
+
+      × demo@local:area/sqlite_table.table["SQLITE_X"]: `SQLITE_X` cannot be used: names that begin with `sqlite_` belong
+      │ to SQLite itself
+        ╭─[stack.yaml:10:7]
+     10 │       tables: [{tableName: sqlite_x, schema: [{name: a, dataType: TEXT}]}]
+        ·       ──────
+        ╰────
+      help: choose another name
+
+    Advice: 
+      ☞ the blueprint reads it here
+        ╭─[sqlite:snowflake-storage.yaml:49:7]
+     49 │       name: ${{ upper(each.value.tableName) }}
+        ·       ────
+        ╰────
+    "#);
+    let json = project.run(["plan", "stack.yaml", "--json"]).json();
+    let place = &json["terrace"]["diagnostics"][0]["place"];
+    assert_eq!((&place["file"], &place["line"]), (&"stack.yaml".into(), &10.into()), "{place}");
+}
+
+#[test]
+fn a_blueprint_of_the_project_is_where_its_mistake_is_told() {
+    let project = Project::with_stack("components:\n  a: {blueprint: mine, specific: {}}\n");
+    project.write("terrace.yaml", "environments: {local: {blueprints: [mine/]}}\n");
+    project.write(
+        "mine/mine.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: mine, version: 1.0.0}\nresources:\n  \
+         - {type: local_file, name: f, config: {path: '', content: x}}\n",
+    );
+    let ran = project.run(["plan", "stack.yaml"]).with_code(1);
+    assert!(ran.stderr.contains("mine/mine.yaml:5:") && !ran.stderr.contains("[stack.yaml"), "{ran}");
+}
+
+#[test]
+fn a_list_of_names_that_is_cut_says_how_many_more_there_are() {
+    let resources: String =
+        (0..12).map(|n| format!("  - {{type: local_value, name: n{n:02}, config: {{input: 1}}}}\n")).collect();
+    let project = Project::with_stack(&format!(
+        "resources:\n{resources}  - {{type: local_value, name: last, config: {{input: '${{{{ resources.zzz.id }}}}'}}}}\n"
+    ));
+    project
+        .run(["plan", "stack.yaml"])
+        .with_code(1)
+        .says("declared are: last, n00, n01, n02, n03, n04, n05, n06 and 5")
+        .says("more");
+}
+
+#[test]
+fn who_counts_resources_is_told_how_several_are_made() {
+    let project = Project::with_stack("resources:\n  - {type: local_value, name: a, count: 3, config: {input: 1}}\n");
+    project.run(["plan", "stack.yaml"]).with_code(1).says("a resource has no field `count`").says("made by `forEach`");
+}
+
+#[test]
+fn the_way_to_leave_something_for_later_is_a_whole_command() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
+         - {type: local_value, name: b, forEach: '${{ [resources.a.id] }}', config: {input: 1}}\n",
+    );
+    project.run(["plan", "stack.yaml"]).with_code(1).says("`terrace apply").says("stack.yaml --allow-deferral`");
+    project.run(["plan", "stack.yaml", "--allow-deferral"]).done().says("`terrace apply stack.yaml --allow-deferral`");
+}

@@ -267,3 +267,25 @@ fn what_is_no_export_is_not_taken_in() {
     error: `missing.json`: No such file or directory (os error 2)
     ");
 }
+
+#[test]
+fn the_history_says_what_was_dropped_or_moved_by_hand() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n  \
+         - {type: local_file, name: b, config: {path: out/b, content: one}}\n  \
+         - {type: local_file, name: c, config: {path: out/c, content: one}}\n",
+    );
+    project.apply().done();
+    project.run(["state", "rm", "local_file.a"]).done();
+    project.run(["state", "mv", "local_file.b", "local_file.d"]).done();
+    project.run(["destroy", "demo@local", "--target", "local_file.c", "--auto-approve"]).done();
+    let newest = |address: &str| {
+        let history = project.run(["state", "history", address]).done().stdout;
+        history.lines().next().unwrap().split("  ").nth(2).unwrap().to_owned()
+    };
+    assert_eq!(newest("local_file.a"), "removed from state");
+    assert_eq!(newest("local_file.b"), "moved to local_file.d");
+    assert_eq!(newest("local_file.c"), "deleted");
+    let json = project.run(["state", "history", "local_file.b", "--json"]).done().json();
+    assert_eq!((&json[0]["status"], &json[0]["moved_to"]), (&"moved".into(), &"local_file.d".into()));
+}

@@ -114,10 +114,10 @@ fn an_existing_file_is_imported_with_what_differs() {
           ~ size    = 4 → 3
           (5 unchanged attributes hidden)
 
-    Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.
+    Plan: 1 to import, 0 to add, 1 to change, 0 to destroy.
     (1 imported)
 
-    Apply complete! Resources: 1 imported, 0 added, 0 changed, 0 destroyed.
+    Apply complete! Resources: 1 imported, 0 added, 1 changed, 0 destroyed.
     --- stderr
     local_file.a: adopting...
     local_file.a: adopted after [duration]

@@ -75,6 +75,8 @@ async fn apply_saved(
     }
     let environment = settings.environment(Some(Asked::word(&plan.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
+    // What stands in the clear in the plan was consented to when it was saved.
+    let world = world.with_seal(key);
     let run = Run { context, arguments, signals, settings: &settings, world: &world, is_saved: true };
     run.check_digest(&plan)?;
     let mut state = recorded(&settings).await?;

@@ -50,7 +50,8 @@ pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<E
         }
         _ => {
             report(context.ui, &sources, &diagnostics);
-            context.ui.print(&library.iter().map(line).collect::<String>())?;
+            let lines = library.iter().map(line).collect::<String>();
+            context.ui.print_list(&lines, "there are no blueprints in this environment")?;
         }
     }
     if has_errors(&diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }

@@ -40,6 +40,9 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
             Drawing::of_stacks(&project.stacks, &project.world)
         }
     };
+    if drawing.nodes.is_empty() {
+        context.ui.say("there are no resources to draw");
+    }
     context.ui.print(&match arguments.format {
         GraphFormat::Dot => drawing.to_dot(),
         GraphFormat::Mermaid => drawing.to_mermaid(),
@@ -64,7 +67,7 @@ impl Drawing {
             let within = Within::of(&stack.stack, plan.stacks.len());
             let name = |change: &Change| {
                 let deposed = change.deposed.as_ref().map(|key| format!(" (deposed {key})")).unwrap_or_default();
-                let sign = if change.in_doubt.is_some() { "?" } else { change.action.sign() };
+                let sign = if change.is_doubted() { "?" } else { change.action.sign() };
                 format!("{sign} {}{deposed}", within.address(&change.address)).trim_start().to_owned()
             };
             let made = stack.changes.iter().filter(|change| change.deposed.is_none());

@@ -25,7 +25,7 @@ pub(super) async fn run(context: &Context<'_>, command: LeasesCommand) -> Result
         });
         context.ui.print_json(&json.collect())?;
     } else {
-        context.ui.print(&leases.iter().map(line).collect::<String>())?;
+        context.ui.print_list(&leases.iter().map(line).collect::<String>(), "no leases are held")?;
     }
     Ok(Exit::Done)
 }

@@ -10,7 +10,9 @@ use crate::signals::Signals;
 use crate::wiring::{recorded, store};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use terrace_engine::store::{OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow};
+use std::collections::BTreeMap;
+use terrace_engine::apply::doubt_begins;
+use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -33,7 +35,8 @@ async fn list(context: &Context<'_>, limit: usize, is_json: bool) -> Result<Exit
     if is_json {
         context.ui.print_json(&operations.iter().map(to_json).collect())?;
     } else {
-        context.ui.print(&operations.iter().map(line).collect::<String>())?;
+        let lines = operations.iter().map(line).collect::<String>();
+        context.ui.print_list(&lines, "there are no operations in this state")?;
     }
     Ok(Exit::Done)
 }
@@ -49,17 +52,48 @@ pub(super) async fn show(context: &Context<'_>, word: &str, is_json: bool) -> Re
     let (operation, mut steps) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
     // As they happened: what is open ends last.
     steps.sort_by_key(|step| (step.started_at, step.ended_at.unwrap_or(Timestamp::MAX), step.step));
+    let errors = Errors::of(store.logs(id).await?, &steps);
     if is_json {
         let mut json = to_json(&operation);
         if let Some(entries) = json.as_object_mut() {
-            entries.insert("steps".to_owned(), steps.iter().map(step_to_json).collect());
+            entries.insert("steps".to_owned(), steps.iter().map(|step| step_to_json(step, &errors)).collect());
+            entries.insert("errors".to_owned(), json!(errors.others));
         }
         context.ui.print_json(&json)?;
     } else {
-        let steps = steps.iter().map(step_line).collect::<String>();
-        context.ui.print(&format!("{}{steps}", line(&operation)))?;
+        let steps = steps.iter().map(|step| step_line(step, &errors)).collect::<String>();
+        let others = errors.others.iter().map(|error| format!("        {}\n", harmless(error))).collect::<String>();
+        context.ui.print(&format!("{}{steps}{others}", line(&operation)))?;
     }
     Ok(Exit::Done)
+}
+
+/// What the log of an operation says of steps that the journal does not close with a reason.
+struct Errors {
+    /// Why steps are in doubt, by how those lines begin.
+    doubts: BTreeMap<String, String>,
+    /// What failed before it was a step of the journal.
+    others: Vec<String>,
+}
+
+impl Errors {
+    fn of(log: Vec<LogLine>, steps: &[StepRow]) -> Self {
+        let begins: Vec<String> = steps.iter().map(|step| doubt_begins(&step.stack, &step.address)).collect();
+        let mut errors = Self { doubts: BTreeMap::new(), others: Vec::new() };
+        for line in log.into_iter().filter(|line| line.level == "ERROR") {
+            let found = begins.iter().find_map(|begin| Some((begin, line.message.strip_prefix(begin.as_str())?)));
+            match found {
+                Some((begin, reason)) => drop(errors.doubts.insert(begin.clone(), reason.to_owned())),
+                None => errors.others.push(line.message),
+            }
+        }
+        errors
+    }
+
+    /// Why a step was left in doubt.
+    fn doubt(&self, step: &StepRow) -> Option<&String> {
+        self.doubts.get(&doubt_begins(&step.stack, &step.address))
+    }
 }
 
 /// Asks a running operation to stop, in whichever process it runs.
@@ -140,21 +174,23 @@ fn to_json(operation: &OperationRow) -> Json {
     })
 }
 
-fn step_line(step: &StepRow) -> String {
+fn step_line(step: &StepRow, errors: &Errors) -> String {
+    let doubt = errors.doubt(step).map(|why| format!(", in doubt: {why}")).unwrap_or_default();
     format!(
         "  {:>4}  {:6}  {}:{}  {}\n",
         step.step,
         word(step.action),
         step.stack,
         step.address,
-        harmless(&result(step))
+        harmless(&format!("{}{doubt}", result(step)))
     )
 }
 
-fn step_to_json(step: &StepRow) -> Json {
+fn step_to_json(step: &StepRow, errors: &Errors) -> Json {
     json!({
         "step": step.step, "action": step.action, "stack": step.stack, "address": step.address,
-        "result": result(step), "started_at": step.started_at, "ended_at": step.ended_at,
+        "result": result(step), "in_doubt": errors.doubt(step),
+        "started_at": step.started_at, "ended_at": step.ended_at,
     })
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> R
         Some(name) => one(find(&outputs, name)?, format)?,
         None => all(&outputs, format)?,
     };
-    context.ui.print(&text)?;
+    context.ui.print_list(&text, "no outputs are recorded")?;
     Ok(Exit::Done)
 }
 

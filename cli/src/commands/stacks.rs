@@ -22,7 +22,8 @@ pub(super) async fn run(context: &Context<'_>, command: StacksCommand) -> Result
         });
         context.ui.print_json(&json.collect())?;
     } else {
-        context.ui.print(&stacks.iter().map(|stack| format!("{stack}\n")).collect::<String>())?;
+        let lines = stacks.iter().map(|stack| format!("{stack}\n")).collect::<String>();
+        context.ui.print_list(&lines, "there are no stacks in this state")?;
     }
     Ok(Exit::Done)
 }

@@ -1,5 +1,6 @@
 //! `terrace state`: looks into the state, and mends it. What is changed is journalled under the components' leases.
 
+mod history;
 mod import;
 mod marks;
 mod rollback;
@@ -36,7 +37,7 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
             let store = store(&settings, Access::ReadOnly).await?;
             show(context, &settings, store.as_ref(), &address, format.is_json()).await
         }
-        StateCommand::History { address, format } => view::history(context, &address, format.is_json()).await,
+        StateCommand::History { address, format } => history::run(context, &address, format.is_json()).await,
         StateCommand::Mv { from, to } => surgery::rename(context, signals, &from, &to).await,
         StateCommand::Rm { addresses } => surgery::remove(context, signals, &addresses).await,
         StateCommand::Rollback(arguments) => rollback::run(context, &arguments, signals).await,

@@ -171,7 +171,7 @@ fn built_in(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Blueprint> {
     let name = format!("{}:{}", schema.name, file.path);
-    let id = sources.add(name.as_str(), file.text);
+    let id = sources.add_built_in(name.as_str(), file.text);
     let folder = Path::new(file.path).parent().unwrap_or(Path::new(""));
     let beside = |path: &str| {
         let wanted = folder.join(path);

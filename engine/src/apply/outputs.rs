@@ -115,7 +115,7 @@ impl Applier {
         }
         let now = now.unwrap_or(&nothing);
         // Without a key the value of a secret is not recorded, and the plan takes it to be as it will be.
-        let is_known = |value: &Value| !value.has_unknown() && (self.seal.can_store() || !value.has_sensitive());
+        let is_known = |value: &Value| !value.has_unknown() && self.seal.can_store(value);
         let names: BTreeSet<&String> = before.keys().chain(now.values.keys()).collect();
         let is_other = |name: &&&String| match (before.get(**name), now.values.get(**name)) {
             _ if now.unknown.contains(**name) => false,

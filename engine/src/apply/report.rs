@@ -41,6 +41,8 @@ pub struct Done {
     pub address: Address,
     /// What was done.
     pub action: Action,
+    /// What was taken over was made what is declared.
+    pub is_aligned: bool,
 }
 
 /// A change that failed.
@@ -58,6 +60,27 @@ pub struct Failed {
     pub problems: Vec<String>,
     /// What a person can do.
     pub solutions: Vec<String>,
+}
+
+impl Failed {
+    /// Why, with all further facts, on one line. A fact that the error ends with is told once.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let problems = self.problems.iter().filter(|problem| !self.error.ends_with(problem.as_str()));
+        std::iter::once(&self.error).chain(problems).map(String::as_str).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The line of the operation's log about a step that stays open.
+    #[must_use]
+    pub fn doubt(&self) -> String {
+        format!("{}{}", doubt_begins(&self.stack, &self.address), self.reason())
+    }
+}
+
+/// How the line of an operation's log begins that says why a step is in doubt.
+#[must_use]
+pub fn doubt_begins(stack: &StackId, address: &Address) -> String {
+    format!("{stack}:{address} in doubt: ")
 }
 
 /// A check of a stack that is not met once all is applied.
@@ -132,7 +155,7 @@ impl Report {
         let replaced = [Action::Replace, Action::ReplaceCreateFirst];
         (
             count(&[Action::Create]) + count(&replaced),
-            count(&[Action::Update]),
+            count(&[Action::Update]) + self.done.iter().filter(|done| done.is_aligned).count(),
             count(&[Action::Delete]) + count(&replaced),
         )
     }

@@ -110,6 +110,8 @@ struct Run<'a> {
     deferred_outputs: HashMap<(usize, &'a str), Vec<&'a OutputChange>>,
     /// The outputs that the plan stands on, as they were at its beginning.
     outputs_now: OutputsNow,
+    /// Why steps failed before they were in the journal.
+    unjournalled: Vec<String>,
     store_error: Option<StoreError>,
     /// A lease was lost: what is left to do is another one's.
     lease_error: Option<StoreError>,
@@ -153,6 +155,7 @@ impl<'a> Run<'a> {
             is_spent: false,
             deferred_outputs: ending::deferred_outputs(plan),
             outputs_now: OutputsNow::default(),
+            unjournalled: Vec::new(),
             store_error: None,
             lease_error: None,
             report: Report { operation, ..Report::default() },
@@ -435,6 +438,8 @@ impl<'a> Run<'a> {
 
     fn fail(&mut self, step: StepId, failed: Failed, is_shown: bool) {
         if is_shown {
+            let line = format!("{}:{} failed: {}", failed.stack, failed.address, failed.reason());
+            self.unjournalled.push(line);
             let Failed { stack, address, action, error, .. } = failed.clone();
             let event = Event::StepFailed { stack, address, action, error };
             // After what it may follow from.

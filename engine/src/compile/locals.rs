@@ -3,7 +3,7 @@
 use super::Compiler;
 use super::facts::FactScope;
 use crate::descriptor::{Descriptor, Local};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use crate::expression::ReferenceStep;
 use crate::graph::loops;
 use crate::source::Span;
@@ -87,8 +87,8 @@ fn order<'d>(locals: &'d [Local], diagnostics: &mut Vec<Diagnostic>) -> Option<V
 }
 
 fn unknown_local<'n>(name: &str, span: Span, known: impl Iterator<Item = &'n str> + Clone) -> Diagnostic {
-    let names: Vec<&str> = known.clone().take(8).collect();
+    let names: Vec<&str> = known.clone().collect();
     Diagnostic::error("unknown_local", format!("there is no local `{name}`"))
         .at(span)
-        .hint(did_you_mean(name, known).unwrap_or_else(|| format!("declared are: {}", names.join(", "))))
+        .hint(did_you_mean(name, known).unwrap_or_else(|| format!("declared are: {}", first_of(&names))))
 }

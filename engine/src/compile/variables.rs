@@ -3,7 +3,7 @@
 use super::facts::FactScope;
 use super::{Compiler, Given};
 use crate::descriptor::{Descriptor, Variable, VariableType};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use terrace_provider::{Map, Number, Value};
 
 /// The values of all declared variables. What is wrong is reported, and the variable left out.
@@ -34,7 +34,7 @@ pub fn undeclared<'a>(given: impl Iterator<Item = &'a str>, descriptors: &[Descr
             Diagnostic::error("unknown_variable", format!("there is no variable `{name}`")).hint(
                 did_you_mean(name, declared.iter().copied()).unwrap_or_else(|| match declared.is_empty() {
                     true => "the descriptor declares no variables".to_owned(),
-                    false => format!("declared are: {}", declared.join(", ")),
+                    false => format!("declared are: {}", first_of(&declared)),
                 }),
             )
         })

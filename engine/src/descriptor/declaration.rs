@@ -12,6 +12,10 @@ use crate::yaml::{Entry, Node, NodeKind};
 use indexmap::IndexMap;
 use terrace_provider::{Map, Value};
 
+/// What people write `count` for elsewhere.
+const COUNT: &str = "several of one resource are made by `forEach`, over a list or a map: `forEach: [a, b, c]`; whether \
+                     there is one at all is decided by `when`";
+
 /// Reads the resources of one component or blueprint.
 pub(crate) fn read_resources(
     items: &[Node],
@@ -48,6 +52,7 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
     if let Some(entry) = fields.optional("timeouts") {
         lifecycle.timeouts = Some(Box::new(read_timeouts(&entry.value, fields.diagnostics)));
     }
+    fields.known_elsewhere(&[("count", COUNT)]);
     let checks = fields.list("checks").iter();
     let checks = checks.filter_map(|item| read_resource_check(item, sources, fields.diagnostics)).collect();
     fields.finish();

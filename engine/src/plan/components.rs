@@ -161,29 +161,24 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
     }
 }
 
-/// Says which components stay without the one that they depend on.
+/// Says which components stay without those that they depend on.
 pub(super) fn left_behind(
-    removed: &str,
     recorded: &BTreeMap<String, RecordedComponent>,
     is_removed: &dyn Fn(&str) -> bool,
-) -> Option<Diagnostic> {
-    let depends = |component: &RecordedComponent| component.row.depends_on.iter().any(|key| key == removed);
-    let left: Vec<&str> = recorded
-        .iter()
-        .filter(|(key, component)| !is_removed(key) && depends(component))
-        .map(|(key, _)| key.as_str())
-        .collect();
-    if left.is_empty() {
-        return None;
+) -> Vec<Diagnostic> {
+    let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (key, component) in recorded.iter().filter(|(key, _)| !is_removed(key)) {
+        for on in component.row.depends_on.iter().filter(|on| recorded.contains_key(*on) && is_removed(on)) {
+            left.entry(on).or_default().push(key);
+        }
     }
+    left.into_iter().map(|(removed, left)| stays(removed, &left)).collect()
+}
+
+fn stays(removed: &str, left: &[&str]) -> Diagnostic {
     let listed = left.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
     let flags = left.iter().map(|key| format!("-c {key}")).collect::<Vec<_>>().join(" ");
     let verb = if left.len() == 1 { "depends" } else { "depend" };
-    Some(
-        Diagnostic::warning(
-            "dependents_stay",
-            format!("{listed} {verb} on `{removed}`, which is removed, and will stay"),
-        )
-        .hint(format!("remove what depends on it, too: add `{flags}`")),
-    )
+    let message = format!("{listed} {verb} on `{removed}`, which is removed, and will stay");
+    Diagnostic::warning("dependents_stay", message).hint(format!("remove what depends on it, too: add `{flags}`"))
 }

@@ -21,7 +21,7 @@ use crate::seal::Seal;
 use crate::source::{Sources, Span};
 use crate::store::{Read, Selection, StateStore, StoreError, StoreIdentity};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use terrace_provider::value::wire::WireError;
 use uuid::Uuid;
 
@@ -317,13 +317,11 @@ impl Planner<'_> {
             changes.extend(orphans::remove(self, stack, &address, row, Reason::Destroy, doubt, diagnostics)?);
         }
         changes.extend(orphans::remove_deposed(self, stack, loaded.deposed, diagnostics).await);
+        let left: HashSet<&str> = outside.iter().map(|address| address.component.as_str()).collect();
         let is_removed = |key: &str| {
-            let is_left = outside.iter().any(|address| address.component == key);
-            choice.has_component(key) && !is_left && (choice.is_whole() || touched.contains(key))
+            choice.has_component(key) && !left.contains(key) && (choice.is_whole() || touched.contains(key))
         };
-        diagnostics.extend(
-            recorded.keys().filter(|key| is_removed(key)).filter_map(|key| left_behind(key, &recorded, &is_removed)),
-        );
+        diagnostics.extend(left_behind(&recorded, &is_removed));
         let components: Vec<ComponentPlan> = recorded
             .iter()
             .map(|(key, row)| {

@@ -1,7 +1,8 @@
 //! How much a plan does.
 
-use super::StackPlan;
+use super::{Change, OutputChange, OwnerChange, StackPlan};
 use crate::action::Action;
+use crate::diff::changed_attributes;
 use std::collections::HashSet;
 
 /// How many of each action.
@@ -9,7 +10,7 @@ use std::collections::HashSet;
 pub struct Counts {
     /// Created, replaced ones included.
     pub add: usize,
-    /// Updated.
+    /// Updated, also as they are taken over.
     pub change: usize,
     /// Deleted, replaced ones included.
     pub destroy: usize,
@@ -29,6 +30,8 @@ pub struct Counts {
     pub drifted: usize,
     /// In doubt.
     pub in_doubt: usize,
+    /// Waiting for what is in doubt.
+    pub held_back: usize,
     /// Components with any change.
     pub components: usize,
     /// Components in all.
@@ -36,6 +39,15 @@ pub struct Counts {
 }
 
 impl StackPlan {
+    /// True when applying it would do or record anything.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        let is_recorded = |change: &Change| change.has_other_lifecycle() || change.is_newly_sensitive();
+        self.changes.iter().any(|change| change.is_change() || is_recorded(change))
+            || self.outputs.iter().any(OutputChange::is_change)
+            || self.owners.iter().any(OwnerChange::is_change)
+    }
+
     /// How many of each action.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -62,12 +74,25 @@ impl StackPlan {
             }
             counts.moved += usize::from(change.moved_from.is_some());
             counts.drifted += usize::from(!change.drift.is_empty());
-            counts.in_doubt += usize::from(change.in_doubt.is_some());
+            counts.in_doubt += usize::from(change.is_doubted());
+            counts.held_back += usize::from(change.is_held_back);
+            counts.change += usize::from(change.is_aligned());
             if change.is_change() {
                 touched.insert(change.address.component.as_str());
             }
         }
         counts.components = touched.into_iter().filter(|key| components.contains(*key)).count();
         counts
+    }
+}
+
+impl Change {
+    /// True when the object is taken over and made what is declared.
+    #[must_use]
+    pub fn is_aligned(&self) -> bool {
+        let (Action::Adopt, Some(prior), Some(after)) = (self.action, &self.prior, &self.after) else { return false };
+        let is_stored = |name: &str| !after.write_only.contains_key(name) || prior.attributes.contains_key(name);
+        let mut changed = changed_attributes(&prior.attributes, &after.attributes).into_iter();
+        changed.any(|path| path.first_key().is_some_and(is_stored))
     }
 }

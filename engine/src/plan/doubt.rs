@@ -8,6 +8,14 @@ use crate::record::Opened;
 use std::collections::BTreeMap;
 use terrace_provider::schema::Timeouts;
 
+impl Change {
+    /// True when the last step of this very object is in doubt.
+    #[must_use]
+    pub fn is_doubted(&self) -> bool {
+        self.in_doubt.is_some() && !self.is_held_back
+    }
+}
+
 /// Holds back the changes of components that have a step in doubt.
 pub(crate) fn hold_back(changes: &mut [Change]) {
     let mut doubted: BTreeMap<String, Address> = BTreeMap::new();
@@ -17,6 +25,7 @@ pub(crate) fn hold_back(changes: &mut [Change]) {
     for change in changes.iter_mut().filter(|change| change.in_doubt.is_none() && change.action != Action::NoOp) {
         let Some(by) = doubted.get(&change.address.component).filter(|_| !change.address.is_shared()) else { continue };
         change.in_doubt = Some(format!("waits for {by}, whose last step is in doubt"));
+        change.is_held_back = true;
         change.action = Action::NoOp;
         change.data_loss = None;
     }
@@ -46,5 +55,6 @@ pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
         timeouts: Timeouts::default(),
         data_loss: None,
         in_doubt: Some(reason),
+        is_held_back: false,
     }
 }

@@ -62,6 +62,9 @@ type Json = serde_json::Value;
 /// # Errors
 /// When it holds a sensitive value and there is no key to seal it with.
 pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
+    // What the state holds in the clear is not in the file, which goes elsewhere, without being asked for.
+    let unsealed = Seal::without_key(false);
+    let seal = if seal.can_store_new() { seal } else { &unsealed };
     let body = Writing { seal, templates: Vec::new(), known: HashMap::new() }.plan(plan)?;
     let body = serde_json::to_string(&body).map_err(|error| FileError::Damaged(error.to_string()))?;
     Ok(format!("{BEGINNING}{FORMAT},\"digest\":\"{}\",\"plan\":{body}}}\n", sha256(body.as_bytes())))
@@ -270,6 +273,7 @@ impl Writing<'_> {
             timeouts: change.timeouts,
             data_loss: change.data_loss.clone(),
             in_doubt: change.in_doubt.clone(),
+            is_held_back: change.is_held_back,
         })
     }
 

@@ -126,5 +126,6 @@ pub(crate) fn removal(
         timeouts,
         data_loss: None,
         in_doubt,
+        is_held_back: false,
     }
 }

@@ -5,7 +5,6 @@ use super::compute::Planner;
 use super::scope::PlanScope;
 use super::walk::KEPT_ROOTS;
 use super::{Change, ComponentPlan, Deferred, OutputChange, Part};
-use crate::address::Address;
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
 use crate::diff::is_same;
@@ -88,7 +87,7 @@ pub(crate) fn evaluate(
         planned.push(PlannedOutput {
             component: component.key.clone(),
             name: output.name.value.clone(),
-            is_recorded: !value.has_sensitive() || planner.seal.can_store(),
+            is_recorded: planner.seal.can_store(&value),
             value,
             deferred,
             is_public: output.is_public,
@@ -99,8 +98,7 @@ pub(crate) fn evaluate(
     planned
 }
 
-/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them, and are told of where
-/// nothing else is left to tell of; those that are not declared any more stay when only a part is planned.
+/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them; those that are not declared any more stay when only a part is planned.
 pub(crate) fn changes(
     planned: Vec<PlannedOutput>,
     recorded: &BTreeMap<String, RecordedComponent>,
@@ -134,15 +132,14 @@ pub(crate) fn changes(
             label: output.label,
         });
     }
-    let has_change = |component: &str| {
-        let is_of = |address: &Address| !address.is_shared() && address.component == component;
-        resources.iter().any(|change| is_of(&change.address) || change.moved_from.as_ref().is_some_and(is_of))
-    };
+    // The outputs of a component that moves are those of another one now.
+    let moved: HashSet<&str> =
+        resources.iter().filter_map(|change| change.moved_from.as_ref()).map(|from| from.component.as_str()).collect();
     for component in components {
         let Some(recorded) = recorded.get(&component.key) else { continue };
         let is_told = match component.part {
             Part::Planned => true,
-            Part::Removed => !has_change(&component.key),
+            Part::Removed => !moved.contains(component.key.as_str()),
             Part::Untouched => false,
         };
         let closed = recorded.closed.keys().map(|name| (name, closed()));

@@ -218,6 +218,7 @@ pub(crate) async fn plan(
         timeouts: wanted.timeouts,
         data_loss: data_loss.filter(|_| wanted.in_doubt.is_none()),
         in_doubt: wanted.in_doubt,
+        is_held_back: false,
     };
     if change.has_other_lifecycle() {
         diagnostics.push(

@@ -2,7 +2,7 @@
 
 use super::others::OtherStacks;
 use crate::address::InstanceKey;
-use crate::diagnostic::did_you_mean;
+use crate::diagnostic::{did_you_mean, first_of};
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
 use indexmap::IndexMap;
 use std::borrow::Cow;
@@ -173,10 +173,10 @@ pub(crate) fn instance<'a>(
             Err(Missing {
                 message: format!("`resources.{name}` has no instance {key}"),
                 hint: hint.or_else(|| {
-                    let shown: Vec<&str> = known.iter().take(8).map(String::as_str).collect();
+                    let shown: Vec<&str> = known.iter().map(String::as_str).collect();
                     Some(match shown.len() {
                         0 => "its `forEach` is empty".to_owned(),
-                        _ => format!("its keys are: {}", shown.join(", ")),
+                        _ => format!("its keys are: {}", first_of(&shown)),
                     })
                 }),
             })

@@ -1,4 +1,4 @@
-//! Sensitive values need a state key to be stored: an attribute without one is told once, wherever it is declared.
+//! New sensitive values need a state key to be stored: an attribute without one is told once, wherever it is declared.
 
 use super::StackPlan;
 use super::compute::Planner;
@@ -11,7 +11,7 @@ use terrace_provider::Value;
 
 /// Reports the sensitive attributes that could not be stored.
 pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
-    if planner.seal.can_store() {
+    if planner.seal.can_store_new() {
         return;
     }
     let mut found: BTreeMap<&str, Unstorable<'_>> = BTreeMap::new();
@@ -25,8 +25,8 @@ pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &m
             let ty = planner.registry.resource_type(&change.address.ty);
             ty.and_then(|(_, ty)| ty.attributes.get(name)).is_some_and(|attribute| attribute.write_only)
         };
-        let is_stored = |(name, value): &(&String, &Value)| value.has_sensitive() && !write_only(name);
-        for (name, _) in after.attributes.iter().filter(is_stored).take(1) {
+        let is_unstorable = |(name, value): &(&String, &Value)| !planner.seal.can_store(value) && !write_only(name);
+        for (name, _) in after.attributes.iter().filter(is_unstorable).take(1) {
             let unstorable = found.entry(name).or_insert_with(|| Unstorable::new(&stack.stack, &change.address));
             unstorable.resources += 1;
             unstorable.places.extend(change.place.as_ref());

@@ -142,6 +142,7 @@ impl Planner<'_> {
             depends_on: Vec::new(),
             data_loss: None,
             in_doubt: None,
+            is_held_back: false,
             ..change
         })
     }

@@ -1,6 +1,7 @@
 //! The walk over declarations in dependency order: each is expanded, evaluated and planned, and its planned values are
 //! what the next ones see.
 
+mod cause;
 mod checks;
 mod deferral;
 mod dependencies;
@@ -202,10 +203,14 @@ impl<'a, 'p> Walk<'a, 'p> {
 
     pub(crate) async fn run(&mut self, order: &[Visit], diagnostics: &mut Vec<Diagnostic>) -> Result<(), PlanFailure> {
         for visit in order {
+            let before = diagnostics.len();
             match visit {
                 Visit::Block(block) => self.block(*block, diagnostics).await?,
                 Visit::Lookup(lookup) => self.lookup(*lookup, diagnostics).await,
                 Visit::End(component) => self.end(*component, diagnostics),
+            }
+            if let Some(found) = diagnostics.get_mut(before..).filter(|found| !found.is_empty()) {
+                cause::explain(&self.parts, visit, found, self.planner.sources);
             }
         }
         Ok(())

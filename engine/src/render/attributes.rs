@@ -47,7 +47,7 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
         _ => Vec::new(),
     };
     let mut writing = Writing::new(style, &change.replace_paths);
-    if change.in_doubt.is_some() {
+    if change.is_doubted() {
         lines.push(Line::new(0, Mark::Plain, "`terrace recover` waits for what still runs, finds out, or asks"));
     }
     let is_told = change.in_doubt.is_none()

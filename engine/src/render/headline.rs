@@ -16,11 +16,11 @@ pub(crate) const MOVED: &str = ">";
 pub(crate) const DESTROYS_DATA: &str = "! destroys data";
 
 /// The sign of a change.
-pub(crate) const fn sign(change: &Change) -> &'static str {
-    match (&change.in_doubt, change.action) {
-        (Some(_), _) => IN_DOUBT,
-        (None, Action::NoOp) if change.moved_from.is_some() => MOVED,
-        (None, action) => action.sign(),
+pub(crate) fn sign(change: &Change) -> &'static str {
+    match (change.is_doubted(), change.action) {
+        (true, _) => IN_DOUBT,
+        (false, Action::NoOp) if change.moved_from.is_some() => MOVED,
+        (false, action) => action.sign(),
     }
 }
 
@@ -35,7 +35,8 @@ pub(crate) fn note(change: &Change, mode: Mode) -> String {
 
 fn what_and_why(change: &Change, mode: Mode) -> String {
     if let Some(reason) = &change.in_doubt {
-        return format!("in doubt: {}", visible(reason));
+        let word = if change.is_held_back { "not done" } else { "in doubt" };
+        return format!("{word}: {}", visible(reason));
     }
     let reason = change.reason.as_ref().filter(|reason| mode != Mode::Destroy || **reason != Reason::Destroy);
     let reason = reason.map(Reason::text);

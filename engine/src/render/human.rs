@@ -4,7 +4,7 @@ use super::attributes::{Style, body};
 use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
-use super::text::{cut, visible};
+use super::text::{cut, visible, wrapped};
 use super::totals::{details, is_listed, left_over, to_do, totals, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief};
 use crate::action::Action;
@@ -58,8 +58,9 @@ const GAP: usize = 3;
 #[must_use]
 pub fn plan(plan: &Plan, options: &Human) -> String {
     let width = if options.width == 0 { 0 } else { options.width.max(NARROWEST) };
+    let terminal = options.width;
     let options = Human { width, ..*options };
-    let mut screen = Screen { options, painter: Painter { is_on: options.color }, text: String::new() };
+    let mut screen = Screen { options, terminal, painter: Painter { is_on: options.color }, text: String::new() };
     for stack in &plan.stacks {
         screen.stack(plan, stack);
     }
@@ -78,15 +79,26 @@ struct Section<'a> {
 
 struct Screen {
     options: Human,
+    /// Characters that fit into a line of the terminal, however few; 0 stands for no limit.
+    terminal: usize,
     painter: Painter,
     text: String,
 }
 
 impl Screen {
     fn stack(&mut self, plan: &Plan, stack: &StackPlan) {
-        let name = self.painter.paint(Paint::Bold, &format!("stack {}", visible(&stack.stack.to_string())));
-        let note = plan.environment_note.as_ref().map(|note| format!("  ({})", visible(note))).unwrap_or_default();
-        self.line(&format!("{name}{note}"));
+        let name = format!("stack {}", visible(&stack.stack.to_string()));
+        let note = plan.environment_note.as_ref().map(|note| format!("({})", visible(note))).unwrap_or_default();
+        let painted = self.painter.paint(Paint::Bold, &name);
+        let together = name.chars().count() + 2 + note.chars().count();
+        if note.is_empty() {
+            self.line(&painted);
+        } else if self.terminal == 0 || together <= self.terminal {
+            self.line(&format!("{painted}  {note}"));
+        } else {
+            self.line(&painted);
+            wrapped(&note, self.terminal.saturating_sub(2)).iter().for_each(|line| self.line(&format!("  {line}")));
+        }
         self.text.push('\n');
         let is_brief = self.options.detail == Detail::Summary;
         let order: HashMap<&str, usize> =
@@ -246,13 +258,13 @@ impl Screen {
             }
         }
         if let Some(left) = left_over(plan) {
-            self.line(&left);
+            self.sentence(&left);
         }
-        if plan.mode == Mode::RefreshOnly && plan.has_changes() {
-            self.line("This is a refresh-only plan: applying it records what was found, and changes nothing else.");
+        if plan.mode == Mode::RefreshOnly && plan.has_changes() && !plan.is_errored {
+            self.sentence("This is a refresh-only plan: applying it records what was found, and changes nothing else.");
         }
         if plan.is_errored && plan.has_changes() {
-            self.line("This plan has errors and cannot be applied.");
+            self.sentence("This plan has errors and cannot be applied.");
         }
     }
 
@@ -272,6 +284,11 @@ impl Screen {
             let _ = writeln!(self.text, "{flag}   {}", self.fit(&format!("({amount})"), room));
         }
         self.text.push('\n');
+    }
+
+    /// A sentence, on as many lines as the terminal needs.
+    fn sentence(&mut self, text: &str) {
+        wrapped(text, self.terminal).iter().for_each(|line| self.line(line));
     }
 
     /// A line whose parts are harmless already.
@@ -297,7 +314,7 @@ fn head(change: &Change) -> String {
 
 /// True for what a reader has to see in any case.
 pub(crate) fn is_destructive(change: &Change) -> bool {
-    change.action.removes_object() || change.data_loss.is_some() || change.in_doubt.is_some()
+    change.action.removes_object() || change.data_loss.is_some() || change.is_doubted()
 }
 
 /// `component/name`, or the name alone for an output of the stack itself.

@@ -103,7 +103,7 @@ pub(crate) fn actions(change: &Change) -> Json {
         Action::ReplaceCreateFirst => json!(["create", "delete"]),
         Action::Delete => json!(["delete"]),
         Action::Read => json!(["read"]),
-        Action::Adopt if resources::is_changing(change) => json!(["update"]),
+        Action::Adopt if change.is_aligned() => json!(["update"]),
         Action::Adopt => json!(["no-op"]),
         Action::Forget | Action::Retain => json!(["forget"]),
     }

@@ -117,6 +117,10 @@ impl Row {
                 self.add += 1;
                 self.destroy += 1;
             }
+            Action::Adopt if change.is_aligned() => {
+                self.change += 1;
+                self.other += 1;
+            }
             Action::NoOp | Action::Read | Action::Adopt | Action::Forget | Action::Retain => self.other += 1,
         }
     }

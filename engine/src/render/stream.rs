@@ -178,7 +178,7 @@ fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp
         put(&mut facts, "retained", true);
     }
     if let Some(doubt) = &change.in_doubt {
-        put(&mut facts, "in_doubt", doubt.as_str());
+        put(&mut facts, if change.is_held_back { "held_back" } else { "in_doubt" }, doubt.as_str());
     }
     if let Some(loss) = &change.data_loss {
         put(&mut facts, "data_loss", data_loss(loss));

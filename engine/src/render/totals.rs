@@ -1,6 +1,6 @@
 //! How much a plan does: the line that wrappers of terraform look for, and our own below it.
 
-use super::text::{counted, thousands};
+use super::text::{counted, shell_word, thousands};
 use crate::plan::{Change, Counts, Mode, Plan, StackPlan};
 
 /// The sum over stacks.
@@ -17,6 +17,7 @@ pub(crate) fn totals(plan: &Plan) -> Counts {
         retained: sum.retained + counts.retained,
         drifted: sum.drifted + counts.drifted,
         in_doubt: sum.in_doubt + counts.in_doubt,
+        held_back: sum.held_back + counts.held_back,
         components: sum.components + counts.components,
         components_total: sum.components_total + counts.components_total,
     })
@@ -54,6 +55,7 @@ pub(crate) fn details(counts: &Counts) -> Option<String> {
         (counts.retained, "retained"),
         (counts.drifted, "drifted"),
         (counts.in_doubt, "in doubt"),
+        (counts.held_back, "waiting"),
     ];
     let (told, parts): (Vec<usize>, Vec<String>) = kinds
         .into_iter()
@@ -77,15 +79,26 @@ pub(crate) fn details(counts: &Counts) -> Option<String> {
 /// What is left for another apply; `None` when nothing is.
 pub(crate) fn left_over(plan: &Plan) -> Option<String> {
     let count = plan.deferred().count();
-    let again = "another `terrace apply --allow-deferral` goes on from there";
-    (count > 0).then(|| format!("{} left for later: once this plan is applied, {again}.", counted(count, "resources")))
+    let resources = || counted(count, "resources");
+    let again = format!("another `{}` goes on from there", next_apply(plan));
+    match (count, plan.is_errored) {
+        (0, _) => None,
+        (_, true) => Some(format!("{} left for later.", resources())),
+        (_, false) => Some(format!("{} left for later: once this plan is applied, {again}.", resources())),
+    }
+}
+
+/// The command that takes up what a plan leaves.
+fn next_apply(plan: &Plan) -> String {
+    let files: String = plan.origin.descriptors.keys().map(|file| format!(" {}", shell_word(file))).collect();
+    format!("terrace apply{files} --allow-deferral")
 }
 
 /// What an applied plan has left; `None` when nothing is.
 #[must_use]
 pub fn still_left(plan: &Plan) -> Option<String> {
     let count = plan.deferred().count();
-    let left = || format!("{} left: `terrace apply --allow-deferral` goes on from here.", counted(count, "resources"));
+    let left = || format!("{} left: `{}` goes on from here.", counted(count, "resources"), next_apply(plan));
     (count > 0).then(left)
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn list(context: &Context<'_>, is_all: bool, is_json: bool) -> 
             let stack = if is_all { format!("{}:", it.stack) } else { String::new() };
             format!("{stack}{}{}\n", it.address, it.suffix())
         };
-        context.ui.print(&listed.iter().map(line).collect::<String>())?;
+        context.ui.print_list(&listed.iter().map(line).collect::<String>(), "no resources are recorded")?;
     }
     Ok(Exit::Done)
 }
@@ -158,32 +158,8 @@ pub(in crate::commands) async fn show_all(context: &Context<'_>, is_json: bool) 
     Ok(Exit::Done)
 }
 
-/// The versions of a resource, newest first.
-pub(super) async fn history(context: &Context<'_>, address: &str, is_json: bool) -> Result<Exit, Failure> {
-    let settings = context.settings(None)?;
-    let store = store(&settings, Access::ReadOnly).await?;
-    let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
-    let history = store.history(&stack, &address).await?;
-    if history.is_empty() {
-        return Err(super::surgery::without_row(store.as_ref(), &stack, &address).await?);
-    }
-    if is_json {
-        let json = history.iter().map(|entry| {
-            let status = entry.row.as_ref().map_or(json!("deleted"), |row| json!(row.status));
-            json!({ "generation": entry.generation, "at": entry.at, "operation": entry.operation, "status": status })
-        });
-        context.ui.print_json(&json.collect())?;
-    } else {
-        let lines = history.iter().map(|entry| {
-            let status = entry.row.as_ref().map_or("deleted", |row| status(row.status));
-            format!("{}  {}  {status}  {}\n", entry.generation, entry.at, entry.operation)
-        });
-        context.ui.print(&lines.collect::<String>())?;
-    }
-    Ok(Exit::Done)
-}
-
-const fn status(status: RowStatus) -> &'static str {
+/// How a row is called.
+pub(super) const fn status(status: RowStatus) -> &'static str {
     match status {
         RowStatus::Ready => "ready",
         RowStatus::Tainted => "tainted",

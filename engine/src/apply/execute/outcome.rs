@@ -298,19 +298,19 @@ pub(super) fn failure(
     writes: Vec<Write>,
     attributes: Option<Attributes>,
 ) -> Outcome {
-    let solutions = error.solutions.clone();
+    let failed = Failed {
+        stack: prepared.stack.clone(),
+        address: prepared.change.address.clone(),
+        action: prepared.change.action,
+        error: error.to_string(),
+        problems: error.problems,
+        solutions: error.solutions,
+    };
     Outcome {
-        result: StepResult::Failed(error.to_string()),
+        result: StepResult::Failed(failed.reason()),
         writes,
         attributes,
-        failure: Some(Failed {
-            stack: prepared.stack.clone(),
-            address: prepared.change.address.clone(),
-            action: prepared.change.action,
-            error: error.to_string(),
-            problems: error.problems,
-            solutions,
-        }),
+        failure: Some(failed),
         failed_check: None,
         is_in_doubt: false,
         took: Duration::ZERO,

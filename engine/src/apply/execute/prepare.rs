@@ -171,8 +171,14 @@ fn intent(
         (Some(prior), StepAction::Delete) => &prior.private,
         _ => &planned.private,
     };
-    let attributes: Attributes = planned
-        .attributes
+    let recorded = change.prior.as_ref().and_then(|prior| prior.recorded.as_ref());
+    let is_storable = |attributes: &Attributes| attributes.values().all(|value| applier.seal.can_store(value));
+    let attributes = match (action, recorded) {
+        // To remove an object takes no key: what was found of it is not stored then, only what was recorded.
+        (StepAction::Delete, Some(recorded)) if !is_storable(&planned.attributes) => recorded,
+        _ => &planned.attributes,
+    };
+    let attributes: Attributes = attributes
         .iter()
         .filter(|(name, _)| ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only))
         .map(|(name, value)| (name.clone(), value.clone()))

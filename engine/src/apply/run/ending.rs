@@ -44,14 +44,16 @@ impl Run<'_> {
     pub(super) async fn close(mut self) -> Result<Report, ApplyError> {
         let unfinished = self.gather_unfinished();
         let halves = std::mem::take(&mut self.halves);
-        self.report.done.extend(halves.into_iter().map(|((stack, address), action)| Done { stack, address, action }));
+        let half = |((stack, address), action)| Done { stack, address, action, is_aligned: false };
+        self.report.done.extend(halves.into_iter().map(half));
         self.check_stacks();
         let declared = self.declared();
         let (outputs, seal) = (&self.report.outputs, &self.applier.seal);
         let writes =
             closing_writes(self.plan, outputs, &declared, self.components, &unfinished, &self.outputs_now, seal);
         let operation = self.operation;
-        let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
+        let mut records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
+        records.extend(self.unjournalled.iter().map(|line| self.log_error(line.clone())));
         // A plan of which nothing was begun stays as it is, and may be applied another time.
         let is_begun = self.is_spent || !self.is_stopping;
         let is_written = self.store_error.is_none() && is_begun && (!records.is_empty() || !self.is_spent);

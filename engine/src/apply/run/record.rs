@@ -10,7 +10,7 @@ use crate::descriptor::CheckTime;
 use crate::event::Event;
 use crate::plan::walk::attributes_value;
 use crate::plan::{Change, StackPlan};
-use crate::store::{Record, StepResult};
+use crate::store::{Record, StepAction, StepResult};
 use terrace_provider::Attributes;
 
 impl<'a> Run<'a> {
@@ -18,14 +18,11 @@ impl<'a> Run<'a> {
     pub(super) fn outcome(&mut self, step: StepId, mut outcome: Outcome, prepared: &Prepared) {
         self.take_values(step, &mut outcome, prepared);
         let mut records = Vec::new();
-        if !outcome.is_in_doubt {
-            records.push(self.outcome_record(step, &outcome, prepared));
+        match outcome.failure.as_ref().filter(|_| outcome.is_in_doubt) {
+            Some(failed) => records.push(self.log_error(failed.doubt())),
+            None => records.push(self.outcome_record(step, &outcome, prepared)),
         }
         let event = self.settle(step, outcome, prepared);
-        if records.is_empty() {
-            self.applier.events.take(event);
-            return;
-        }
         let ack = self.submit(records);
         self.watch(step, ack, vec![event]);
     }
@@ -137,6 +134,12 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A line of the operation's log.
+    pub(super) fn log_error(&self, message: String) -> Record {
+        let (level, phase) = ("ERROR".to_owned(), "apply".to_owned());
+        Record::Log { operation: self.operation, level, phase, message }
+    }
+
     fn outcome_record(&self, step: StepId, outcome: &Outcome, prepared: &Prepared) -> Record {
         Record::Outcome {
             operation: self.operation,
@@ -196,7 +199,8 @@ impl<'a> Run<'a> {
             None if action == Action::NoOp => {}
             None => {
                 self.halves.remove(&(stack.clone(), address.clone()));
-                self.report.done.push(Done { stack, address, action });
+                let is_aligned = action == Action::Adopt && prepared.action == StepAction::Update;
+                self.report.done.push(Done { stack, address, action, is_aligned });
             }
         }
     }

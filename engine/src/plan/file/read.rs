@@ -170,6 +170,7 @@ impl<'a> Reading<'a> {
             timeouts: json.timeouts,
             data_loss: json.data_loss,
             in_doubt: json.in_doubt,
+            is_held_back: json.is_held_back,
         })
     }
 

@@ -130,6 +130,8 @@ pub(super) struct ChangeJson {
     pub(super) data_loss: Option<DataLossNote>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) in_doubt: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) is_held_back: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Template};
 use crate::graph::Block;
+use crate::render::shell_word;
 use crate::repetition::{self, NoItems};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
@@ -25,7 +26,7 @@ impl Walk<'_, '_> {
             Ok(instances) => Some(instances),
             Err(NoItems::Unknown(field)) => {
                 let template = declaration.key.as_ref().filter(|_| field == "key").unwrap_or(template);
-                diagnostics.push(known_too_late(part, field, template));
+                diagnostics.push(known_too_late(part, field, template, &self.descriptor()));
                 None
             }
             Err(NoItems::Wrong(found)) => {
@@ -48,12 +49,19 @@ impl Walk<'_, '_> {
         Ok(items.into_iter().map(Instance::from).collect())
     }
 
+    /// The file of the stack's descriptor, as a shell takes it.
+    pub(super) fn descriptor(&self) -> String {
+        let component = self.compiled.components.first();
+        let source = component.and_then(|component| self.planner.sources.get(component.span.source));
+        source.map_or_else(|| "…".to_owned(), |source| shell_word(&source.name))
+    }
+
     /// What names an item.
     fn key(&self, key: &Template, scope: &PlanScope<'_>) -> Result<String, NoItems> {
         match key.evaluate(scope, self.planner.functions) {
             Ok(Value::String(text)) => Ok(text),
             Ok(value) if value.is_unknown() => Err(NoItems::Unknown("key")),
-            Ok(other) => Err(not_text("key", key, &other).into()),
+            Ok(other) => Err(not_text("key", key, &other, &self.descriptor()).into()),
             Err(found) => Err(NoItems::Wrong(found)),
         }
     }
@@ -69,7 +77,7 @@ impl Walk<'_, '_> {
         match template.evaluate(scope, self.planner.functions) {
             Ok(value) if value.as_bool().is_some() => value.as_bool(),
             Ok(Value::Unknown) => {
-                diagnostics.push(known_too_late(part, "when", template));
+                diagnostics.push(known_too_late(part, "when", template, &self.descriptor()));
                 None
             }
             Ok(other) => {
@@ -85,8 +93,13 @@ impl Walk<'_, '_> {
     }
 }
 
+/// How to leave for another apply what is known too late.
+pub(super) fn deferral(file: &str) -> String {
+    format!("leave it for another apply: `terrace apply {file} --allow-deferral`")
+}
+
 /// The error for what decides which instances there are and is known only after apply, with who has to come first.
-fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template) -> Diagnostic {
+fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template, file: &str) -> Diagnostic {
     let message = format!("`{field}` depends on a value that is known only after apply");
     let error = Diagnostic::error("known_too_late", message).at(template.span);
     let mut first = BTreeSet::new();
@@ -102,12 +115,14 @@ fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template) ->
             _ => None,
         });
     }
-    let defer = "leave it for another apply: `--allow-deferral`";
+    let defer = deferral(file);
     if first.is_empty() {
         return error.hint(format!("use what is known before, or {defer}"));
     }
     let first = first.into_iter().collect::<Vec<_>>().join(" ");
-    error.hint(format!("use what is known before, apply what it reads first (`terrace apply … {first}`), or {defer}"))
+    error.hint(format!(
+        "use what is known before, apply what it reads first (`terrace apply {file} {first}`), or {defer}"
+    ))
 }
 
 impl From<repetition::Item> for Instance {

@@ -2,6 +2,7 @@
 
 use super::super::scope::PlanScope;
 use super::super::{Deferred, typecheck};
+use super::expand::deferral;
 use super::{ComponentPart, KEPT_ROOTS, Prepared, Walk};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
@@ -125,7 +126,7 @@ impl Walk<'_, '_> {
         match template.evaluate(scope, self.planner.functions) {
             Ok(Value::String(text)) => Some(text),
             Ok(other) => {
-                diagnostics.push(not_text(what, template, &other));
+                diagnostics.push(not_text(what, template, &other, &self.descriptor()));
                 None
             }
             Err(found) => {
@@ -137,15 +138,14 @@ impl Walk<'_, '_> {
 }
 
 /// The error for what has to be text.
-pub(super) fn not_text(what: &str, template: &Template, found: &Value) -> Diagnostic {
+pub(super) fn not_text(what: &str, template: &Template, found: &Value, file: &str) -> Diagnostic {
     let (code, found, hint) = match found.is_unknown() {
         true => (
             "known_too_late",
             "known only after apply",
-            "use what is known while planning: the component, variables, settings; or leave it for another apply: \
-             `--allow-deferral`",
+            format!("use what is known while planning: the component, variables, settings; or {}", deferral(file)),
         ),
-        false => ("wrong_type", found.kind(), "use `string(…)`"),
+        false => ("wrong_type", found.kind(), "use `string(…)`".to_owned()),
     };
     Diagnostic::error(code, format!("`{what}` has to be text, and is {found}")).at(template.span).hint(hint)
 }

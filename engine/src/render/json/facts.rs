@@ -115,7 +115,7 @@ pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
         put("retained", true.into());
     }
     if let Some(doubt) = &change.in_doubt {
-        put("in_doubt", doubt.as_str().into());
+        put(if change.is_held_back { "held_back" } else { "in_doubt" }, doubt.as_str().into());
     }
     if let Some(loss) = &change.data_loss {
         put("data_loss", Json::Object(data_loss(loss)));

@@ -4,7 +4,6 @@ use super::redact::{Sides, values};
 use super::{actions, qualified};
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey, LOOKUP};
-use crate::diff::changed_attributes;
 use crate::plan::{Change, DeferredChange, Lookup, Plan, Prior, StackPlan};
 use crate::render::value::hidden_like;
 use serde_json::{Map as Object, Value as Json, json};
@@ -115,14 +114,6 @@ pub(crate) fn drift(plan: &Plan, stack: &StackPlan, change: &Change) -> Option<J
     let mut entry = identification(plan, stack, change);
     entry.insert("change".to_owned(), Json::Object(sides));
     Some(Json::Object(entry))
-}
-
-/// True when an adoption changes the object that it takes over.
-pub(crate) fn is_changing(change: &Change) -> bool {
-    match (&change.prior, &change.after) {
-        (Some(prior), Some(after)) => !changed_attributes(&prior.attributes, &after.attributes).is_empty(),
-        _ => false,
-    }
 }
 
 /// The object once the plan is applied.

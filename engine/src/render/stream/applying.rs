@@ -104,7 +104,7 @@ impl Applying {
     pub fn finish(&self, report: &Report, is_destroy: bool, at: Timestamp) -> Vec<Json> {
         let count = |keep: fn(Action) -> bool| report.done.iter().filter(|done| keep(done.action)).count();
         let add = count(|action| action == Action::Create || action.is_replace());
-        let change = count(|action| action == Action::Update);
+        let (_, change, _) = report.counts();
         let remove = count(Action::removes_object);
         let import = count(|action| action == Action::Adopt);
         let operation = if is_destroy { "destroy" } else { "apply" };

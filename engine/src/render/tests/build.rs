@@ -61,6 +61,7 @@ pub(super) fn change(address: &str, action: Action) -> Change {
         timeouts: Timeouts::default(),
         data_loss: None,
         in_doubt: None,
+        is_held_back: false,
     }
 }
 

@@ -120,3 +120,19 @@ fn lines_keep_to_the_width() {
     assert!(text.contains("…  # forces replacement"), "{text}");
     assert!(text.contains("! destroys data"), "{text}");
 }
+
+#[test]
+fn the_head_is_broken_between_words_on_a_narrow_terminal() {
+    let plan = Plan {
+        environment_note: Some("embedded environment: SQLite and files under .terrace/local".to_owned()),
+        ..everything()
+    };
+    let text = render(&plan, &Human { width: 40, ..Human::default() });
+    let head = text.split("\n\n").next().unwrap();
+    insta::assert_snapshot!(head, @"
+    stack demo@local
+      (embedded environment: SQLite and
+      files under .terrace/local)
+    ");
+    assert!(head.lines().all(|line| line.chars().count() <= 40));
+}

@@ -246,7 +246,12 @@ fn an_operation_is_told_as_it_goes() {
     assert!(applying.tick(moment(100)).is_empty());
     let outputs: Map = [("url".to_owned(), "x".into()), ("key".to_owned(), Value::sensitive(SECRET.into()))].into();
     let report = Report {
-        done: vec![Done { stack: stack.clone(), address: address("job/local_file.a"), action: Action::Create }],
+        done: vec![Done {
+            stack: stack.clone(),
+            address: address("job/local_file.a"),
+            action: Action::Create,
+            is_aligned: false,
+        }],
         failed: vec![Failed {
             stack: stack.clone(),
             address: address("local_file.b[0]"),

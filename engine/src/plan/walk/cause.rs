@@ -1,0 +1,97 @@
+//! Where in a descriptor the cause of a mistake stands that is found within a blueprint of terrace's own: nobody has that
+//! blueprint as a file, and nobody can mend it there.
+
+use super::ComponentPart;
+use crate::descriptor::ResourceDeclaration;
+use crate::diagnostic::{Diagnostic, Label, Location};
+use crate::graph::Visit;
+use crate::source::{Sources, Span};
+use crate::yaml::{Budget, Node, NodeKind, parse};
+
+/// What expressions of a blueprint read of the descriptor, and of the items of a `forEach`.
+const COMPONENT: &str = "component.";
+const EACH: &str = "each.";
+
+/// Puts the place in the descriptor before the one in the blueprint.
+pub(super) fn explain(parts: &[ComponentPart<'_>], visit: &Visit, diagnostics: &mut [Diagnostic], sources: &Sources) {
+    let (position, resource) = match visit {
+        Visit::Block(block) => (block.component, Some(block.resource)),
+        Visit::Lookup(lookup) => (lookup.component, None),
+        Visit::End(component) => (*component, None),
+    };
+    let Some(part) = parts.get(position) else { return };
+    let declaration = resource.and_then(|at| part.component.declarations.resources.get(at));
+    let mut component = None;
+    for diagnostic in diagnostics {
+        let Some(Label { at: Location::Span(at), text }) = diagnostic.labels.first_mut() else { continue };
+        if !sources.is_built_in(at.source) {
+            continue;
+        }
+        let node = component.get_or_insert_with(|| written(part.component.span, sources)).as_ref();
+        let cause = node.and_then(|node| cause(*at, declaration, node, sources)).unwrap_or(part.component.span);
+        if text.is_empty() {
+            "the blueprint reads it here".clone_into(text);
+        }
+        diagnostic.labels.insert(0, Label { at: Location::Span(cause), text: String::new() });
+    }
+}
+
+/// The first thing in the descriptor that the expression reads, itself or by the items that it is repeated for.
+fn cause(at: Span, declaration: Option<&ResourceDeclaration>, node: &Node, sources: &Sources) -> Option<Span> {
+    let expression = expression(at, sources)?;
+    read(expression, node).or_else(|| {
+        let repeated = declaration?.for_each.as_ref().filter(|_| expression.contains(EACH))?;
+        read(text(repeated.span, sources)?, node)
+    })
+}
+
+/// What stands under the first path that begins with `component.`, as far as the descriptor has it.
+fn read(expression: &str, node: &Node) -> Option<Span> {
+    let (_, rest) = expression.split_once(COMPONENT)?;
+    let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '?');
+    let path = rest.split(|c| !is_path(c)).next()?;
+    let (mut node, mut found) = (node, None);
+    for name in path.split('.') {
+        let Some(entry) = node.entry(name.trim_start_matches('?')) else { break };
+        node = &entry.value;
+        found = Some(match node.kind {
+            NodeKind::List(_) | NodeKind::Map(_) => entry.key_span,
+            _ => node.span,
+        });
+    }
+    found
+}
+
+/// The expression at a place, or that of the field whose name stands there.
+fn expression(at: Span, sources: &Sources) -> Option<&str> {
+    let own = text(at, sources)?;
+    let rest = sources.get(at.source)?.text.get(at.end as usize..)?;
+    let begin = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '>' | '|' | '-' | '\'' | '"'));
+    match begin.strip_prefix("${{").and_then(|value| value.split("}}").next()) {
+        Some(value) if !own.contains("${{") => Some(value),
+        _ => Some(own),
+    }
+}
+
+fn text(span: Span, sources: &Sources) -> Option<&str> {
+    sources.get(span.source)?.text.get(span.start as usize..span.end as usize)
+}
+
+/// The component as it is written. It is read again: only who made a mistake waits for that.
+fn written(span: Span, sources: &Sources) -> Option<Node> {
+    let source = sources.get(span.source)?;
+    find(parse(span.source, &source.text, &Budget::default()).ok()?, span)
+}
+
+/// The map whose `id` stands at the place, or that follows the key there.
+fn find(node: Node, span: Span) -> Option<Node> {
+    match node.kind {
+        NodeKind::List(items) => items.into_iter().find_map(|item| find(item, span)),
+        NodeKind::Map(ref entries) if entries.iter().any(|it| it.key == "id" && it.value.span == span) => Some(node),
+        NodeKind::Map(entries) => entries.into_iter().find_map(|entry| match entry.key_span == span {
+            true => Some(entry.value),
+            false => find(entry.value, span),
+        }),
+        _ => None,
+    }
+}

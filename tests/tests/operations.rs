@@ -1,0 +1,69 @@
+//! `terrace operations`: why steps failed or are in doubt can be read later.
+
+use terrace_tests::{Project, snapshot};
+
+const COMMANDS: &str = r#"resources:
+  - {type: local_command, name: lost, config: {create: [sh, -c, 'echo "no disk" >&2; exit 3']}}
+  - {type: local_value, name: after, config: {input: '${{ resources.lost.output }}'}}
+  - {type: local_file, name: dir, config: {path: out, content: x}}
+"#;
+
+/// What `apply` leaves when one call is in doubt and another one failed.
+fn failed() -> (Project, String) {
+    let project = Project::with_stack(COMMANDS);
+    project.write("out/there", "");
+    project.apply().with_code(3);
+    let operations = project.run(["operations", "list", "--json"]).done().json();
+    (project, operations[0]["operation"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn the_reason_of_what_failed_or_is_in_doubt_is_told_later() {
+    let (project, operation) = failed();
+    snapshot!(project.run(["operations", "show", &operation]), @"
+    exit: 0
+    --- stdout
+    [uuid]  [time]  apply  failed  demo@local  by [person]: 0 done, 2 failed, 1 not tried
+         5  create  demo@local:local_file.dir  failed: `path` is `out`: a folder is there, expected a regular file
+         4  create  demo@local:local_command.lost  open, in doubt: `create` failed with exit code 3: no disk
+    ");
+    let log = project.run(["operations", "logs", &operation]).done().stdout;
+    let reason = "ERROR   apply: demo@local:local_command.lost in doubt: `create` failed with exit code 3: no disk";
+    assert!(log.contains(reason), "{log}");
+    let json = project.run(["operations", "show", &operation, "--json"]).done().json();
+    let lost = json["steps"].as_array().unwrap().iter().find(|step| step["address"] == "local_command.lost").unwrap();
+    assert_eq!(lost["result"], "open");
+    assert_eq!(lost["in_doubt"], "`create` failed with exit code 3: no disk");
+}
+
+#[test]
+fn what_failed_before_its_call_is_told_later() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: b, config: {input: 1}}\n  \
+         - {type: local_value, name: a, config: {input: 1},\n     \
+         checks: [{when: pre, assert: '${{ resources.b.id == \"none\" }}', error: b is another}]}\n",
+    );
+    project.apply().with_code(3);
+    let operations = project.run(["operations", "list", "--json"]).done().json();
+    let operation = operations[0]["operation"].as_str().unwrap();
+    project.run(["operations", "show", operation]).done().says("local_value.a failed: b is another");
+    project.run(["operations", "logs", operation]).done().says("local_value.a failed: b is another");
+}
+
+#[test]
+fn what_waits_for_a_step_in_doubt_is_not_in_doubt_itself() {
+    let (project, _) = failed();
+    project.edit("stack.yaml", "  - {type: local_file, name: dir, config: {path: out, content: x}}\n", "");
+    snapshot!(project.run(["plan", "stack.yaml"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      ? local_command.lost   in doubt: the provider cannot tell whether the call took effect
+          `terrace recover` waits for what still runs, finds out, or asks
+        local_value.after    not done: waits for local_command.lost, whose last step is in doubt
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    (1 in doubt, 1 waiting)
+    ");
+}
