@@ -5,7 +5,7 @@ mod outcome;
 mod prepare;
 mod unchanged;
 
-pub(crate) use prepare::{failed_check, prepare_forward, prepare_removal};
+pub(crate) use prepare::{Draft, failed_check, prepare_removal};
 
 use super::{Applier, Failed};
 use crate::action::Action;
