@@ -3,9 +3,14 @@
 use crate::support::Story;
 use crate::support::story::stack;
 use crate::support::world::Fault;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use terrace_engine::apply::Report;
+use terrace_engine::apply::{Applier, Report};
+use terrace_engine::event::{Event, Events};
 use terrace_engine::plan::Plan;
+use terrace_provider::wrap::{Limits, Rate};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Applies a plan; a time that stands still ends what waits for ever.
 async fn applied(story: &Story, plan: &Plan) -> Report {
@@ -52,20 +57,26 @@ async fn a_first_connection_that_takes_long_keeps_no_other_instance_waiting() {
 #[tokio::test(start_paused = true)]
 async fn what_asks_whether_an_old_object_may_go_keeps_no_other_waiting() {
     let story = Story::new();
-    let text = |a: &str| {
+    // `slow` waits for the removal of `user`, and `a` is as wanted by then.
+    let text = |version: &str| {
         stack(&format!(
-            "- {{type: world_thing, name: a, config: {{key: {a}}}}}
-             - {{type: world_thing, name: slow, config: {{key: 'slow-{a}', val: '${{{{ resources.a.id }}}}'}}, lifecycle: {{}}}}
-             - {{type: world_thing, name: b, config: {{key: 'b-{a}'}}}}"
+            "- {{type: world_thing, name: a, config: {{key: a, val: {version}}}}}
+             - {{type: world_thing, name: slow, config: {{key: slow-{version}, val: '${{{{ resources.a.echo }}}}'}}}}
+             - {{type: world_thing, name: user, config: {{key: user-{version}, val: '${{{{ resources.slow.id }}}}'}}}}
+             - {{type: world_thing, name: b, config: {{key: b-{version}}}}}
+             - {{type: world_thing, name: c, config: {{key: c-{version}, val: '${{{{ resources.b.id }}}}'}}}}"
         ))
     };
-    story.apply(&text("a")).await;
+    story.apply(&text("1")).await;
     story.log();
-    let plan = story.plan(&text("z")).await;
-    story.fault("plan slow", Fault::Until("create b-z"));
+    let plan = story.plan(&text("2")).await;
+    story.fault("plan slow", Fault::Until("create c-2"));
     let report = applied(&story, &plan).await;
     assert!(report.failed.is_empty(), "{:?}", report.failed);
-    story.check_second_plan(&text("z")).await;
+    let log = story.log();
+    let at = |call: &str| log.iter().position(|logged| logged == call).unwrap();
+    assert!(at("create c-2") < at("delete slow-1"), "{log:?}");
+    story.check_second_plan(&text("2")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,4 +95,66 @@ async fn a_stop_waits_for_no_plan_and_leaves_no_open_step() {
     assert!(report.not_begun.iter().any(|(_, address)| address.to_string() == "world_thing.slow"));
     assert!(story.recover().await.is_empty(), "nothing is open");
     assert!(!story.log().contains(&"create slow".to_owned()));
+}
+
+/// Hears what steps say, and stops at the first word where it is to.
+#[derive(Default)]
+struct Listener {
+    said: Mutex<Vec<String>>,
+    stop: Option<CancellationToken>,
+}
+
+impl Events for Listener {
+    fn take(&self, event: Event) {
+        if let Event::StepProgress { address, message } = event {
+            self.said.lock().unwrap().push(format!("{address}: {message}"));
+            self.stop.iter().for_each(CancellationToken::cancel);
+        }
+    }
+}
+
+/// A story whose instance takes one call in 100 s, and three things that have no time to wait for that.
+fn rated() -> (Story, String) {
+    let rate = Rate::per_second(0.01, None);
+    let limits = [("world".to_owned(), Limits { rate, ..Limits::default() })].into();
+    let text = stack(
+        "- {type: world_thing, name: a, config: {key: a}, timeouts: {create: 1s}}
+         - {type: world_thing, name: b, config: {key: b}, timeouts: {create: 1s}}
+         - {type: world_thing, name: c, config: {key: c}, timeouts: {create: 1s}}",
+    );
+    (Story { limits, ..Story::new() }, text)
+}
+
+async fn heard(story: &Story, plan: &Plan, listener: &Arc<Listener>) -> (Uuid, Report) {
+    let applier = Applier { events: Arc::clone(listener) as Arc<dyn Events>, ..story.applier() };
+    let operation = Uuid::now_v7();
+    (operation, applier.apply(plan, operation).await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_rate_counts_towards_no_timeout_and_is_told_once() {
+    let (story, text) = rated();
+    let plan = story.plan(&text).await;
+    let (listener, began) = (Arc::new(Listener::default()), tokio::time::Instant::now());
+    let (_, report) = heard(&story, &plan, &listener).await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert!(began.elapsed() >= Duration::from_secs(200), "{:?}", began.elapsed());
+    assert_eq!(story.log(), ["create a", "create b", "create c"]);
+    let told = |name: &str| format!("demo@test:world_thing.{name}: waiting (limit of 0.01/s of `world`)");
+    assert_eq!(*listener.said.lock().unwrap(), [told("b"), told("c")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_while_steps_wait_for_a_rate_leaves_no_open_step() {
+    let (story, text) = rated();
+    let plan = story.plan(&text).await;
+    let listener = Arc::new(Listener { stop: Some(story.cancel.clone()), ..Listener::default() });
+    let (operation, report) = heard(&story, &plan, &listener).await;
+    assert!(report.is_interrupted && report.failed.is_empty(), "{:?}", report.failed);
+    // The first one had its turn, and ends.
+    assert_eq!(story.log(), ["create a"]);
+    let (_, steps) = story.store.operation(operation).await.unwrap().unwrap();
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert_eq!(report.not_begun.len(), 2);
+    assert!(story.recover().await.is_empty(), "nothing is open");
 }

@@ -25,7 +25,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use lookup::LookedUp;
 use progress::StepProgress;
-use ready::Arrived;
+use ready::{Arrived, Starting};
 use shared::SharedLeases;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -201,7 +201,9 @@ impl<'a> Run<'a> {
         if (is_stopped || self.lease_error.is_some()) && !self.is_stopping {
             self.is_stopping = true;
             self.report.is_interrupted = is_stopped;
-            self.applier.events.take(Event::Stopping { running: self.calls.running().saturating_sub(self.getting_ready) });
+            self.applier
+                .events
+                .take(Event::Stopping { running: self.calls.running().saturating_sub(self.getting_ready) });
         }
     }
 
@@ -261,7 +263,7 @@ impl<'a> Run<'a> {
     }
 
     /// Gets as many calls ready as there are free slots; the intents of those that are join the records.
-    async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<(StepId, LaneId, Prepared)> {
+    async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
         let mut starting = Vec::new();
         for arrived in std::mem::take(&mut self.arrived) {
             starting.extend(self.arrive(arrived, records));
@@ -284,8 +286,8 @@ impl<'a> Run<'a> {
     }
 
     /// Calls the providers of prepared steps once their intents are durable.
-    fn launch(&mut self, starting: Vec<(StepId, LaneId, Prepared)>, ack: &Ack) {
-        for (step, lane, prepared) in starting {
+    fn launch(&mut self, starting: Vec<Starting>, ack: &Ack) {
+        for Starting { step, lane, prepared, admission } in starting {
             let ack = ack.clone();
             let applier = self.applier;
             let held = self.held;
@@ -308,7 +310,8 @@ impl<'a> Run<'a> {
                     address: prepared.change.address.clone(),
                     action: prepared.change.action,
                 });
-                let outcome = execute::call(applier, &prepared, operation, step_number(step), progress).await;
+                let outcome =
+                    execute::call(applier, &prepared, admission, operation, step_number(step), progress).await;
                 Finished::Called { step, lane, outcome: Box::new(outcome), prepared: Box::new(prepared) }
             }));
         }

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Finding, Found, Lookup, Object,
     Observed, Planned, PlannedChange, Private, ProposedChange, Provider, ProviderError, ProviderSchema, Recorded,
     ResourceType, Session, Settings, Value,
 };
-use terrace_provider::plan::from_schema;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

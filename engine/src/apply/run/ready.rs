@@ -1,5 +1,6 @@
-//! What goes before a call: what waited for others is planned again by its provider, which may take its time. Nothing
-//! waits for that but the step itself. It changes nothing, so a stop does not wait for it either.
+//! What goes before a call: what waited for others is planned again by its provider, and the rates of its instance have
+//! to allow it. Either may take its time, and nothing waits for that but the step itself: no intent is written yet and no
+//! timeout runs. Nothing of it changes anything, so a stop does not wait for it either.
 
 use super::super::execute::{self, Draft, Outcome, Prepared};
 use super::super::steps::{Step, StepId};
@@ -8,16 +9,36 @@ use super::calls::LaneId;
 use super::{Finished, Run, State, step_number};
 use crate::action::Action;
 use crate::address::StackId;
+use crate::event::Event;
 use crate::plan::Change;
 use crate::store::Record;
 use futures_util::future::{BoxFuture, poll_immediate};
+use std::sync::Arc;
+use terrace_provider::{ProviderError, Session};
 use uuid::Uuid;
 
 /// A step of which all is known: it is to be called, or it ended without a call.
 pub(super) struct Ready {
     prepared: Prepared,
-    /// How it ended, where there is nothing to call.
-    outcome: Option<Outcome>,
+    next: Next,
+}
+
+enum Next {
+    /// It is to be called, and does not wait for the rates of its instance any more.
+    Call(Admission),
+    /// There is nothing to call: this is how it ended.
+    Ended(Box<Outcome>),
+}
+
+/// What a step is called through, or why it cannot be.
+type Admission = Result<Arc<dyn Session>, ProviderError>;
+
+/// A call whose intent is on its way.
+pub(super) struct Starting {
+    pub(super) step: StepId,
+    pub(super) lane: LaneId,
+    pub(super) prepared: Prepared,
+    pub(super) admission: Admission,
 }
 
 /// What came of getting a step ready.
@@ -59,12 +80,16 @@ impl Asked<'_> {
             Some(prepared) => prepared,
             None => execute::prepare_removal(applier, stack, change, operation, step_number(step))?,
         };
-        let outcome = match &prepared.intent {
-            Some(_) => None,
+        let next = match &prepared.intent {
+            Some(_) => {
+                let address = format!("{}:{}", prepared.stack, change.address);
+                let waits = |message| applier.events.take(Event::StepProgress { address, message });
+                Next::Call(applier.registry.admitted(&change.provider, &change.address.ty, waits).await)
+            }
             // What was to be a call may turn out to change nothing remote.
-            None => Some(execute::record_step(applier, &prepared, operation).await),
+            None => Next::Ended(Box::new(execute::record_step(applier, &prepared, operation).await)),
         };
-        Ok(Box::new(Ready { prepared, outcome }))
+        Ok(Box::new(Ready { prepared, next }))
     }
 }
 
@@ -132,11 +157,7 @@ impl<'a> Run<'a> {
     }
 
     /// Takes over what is ready: its intent or its end joins the records; what is to be called is handed back.
-    pub(super) fn arrive(
-        &mut self,
-        arrived: Arrived,
-        records: &mut Vec<Record>,
-    ) -> Option<(StepId, LaneId, Prepared)> {
+    pub(super) fn arrive(&mut self, arrived: Arrived, records: &mut Vec<Record>) -> Option<Starting> {
         let Arrived { step, lane, result } = arrived;
         let (ready, lane) = match (result, lane) {
             (Some(Ok(ready)), lane) if self.may_start() => (*ready, lane),
@@ -149,19 +170,19 @@ impl<'a> Run<'a> {
             }
         };
         match (ready, lane) {
-            (Ready { prepared, outcome: None }, Some(lane)) => {
+            (Ready { prepared, next: Next::Call(admission) }, Some(lane)) => {
                 records.extend(prepared.intent.clone().map(|intent| Record::Intent(Box::new(intent))));
-                Some((step, lane, prepared))
+                Some(Starting { step, lane, prepared, admission })
             }
-            (Ready { outcome: None, .. }, None) => {
+            (Ready { next: Next::Call(_), .. }, None) => {
                 if let Some((_, change)) = self.change_of(step) {
                     self.queue_call(step, change);
                 }
                 None
             }
-            (Ready { prepared, outcome: Some(outcome) }, lane) => {
+            (Ready { prepared, next: Next::Ended(outcome) }, lane) => {
                 lane.into_iter().for_each(|lane| self.calls.end(lane));
-                self.record(step, outcome, &prepared, records);
+                self.record(step, *outcome, &prepared, records);
                 None
             }
         }
