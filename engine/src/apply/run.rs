@@ -245,6 +245,9 @@ impl<'a> Run<'a> {
                     let Some((_, change)) = self.change(stack, change) else { continue };
                     if change.in_doubt.is_some() {
                         self.break_step(step, change.address.to_string());
+                    } else if let Some(failed) = self.known_failure(step) {
+                        // Failures are told in the order of the plan, whether there is something to call or not.
+                        self.fail(step, *failed, true);
                     } else if self.is_removed_by_call(change) {
                         self.queue_call(step, change);
                     } else {

@@ -124,6 +124,11 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Why a step fails, as far as that is known without its provider.
+    pub(super) fn known_failure(&self, step: StepId) -> Option<Box<Failed>> {
+        self.asked(step)?.err()
+    }
+
     fn asked(&self, step: StepId) -> Option<Result<Asked<'a>, Box<Failed>>> {
         let (applier, operation) = (self.applier, self.operation);
         let (at, forward, is_removal) = match self.steps.all.get(step).copied()? {
