@@ -106,7 +106,8 @@ impl Progress {
                 _ => self.say(&format!("{address}: {}...", doing(*action))),
             },
             Event::StepProgress { address, message } => match &self.form {
-                Form::Bars(bars) => bars.note(address, message),
+                // What waits for its rate has not begun: it has no bar yet.
+                Form::Bars(bars) if bars.note(address, message) => {}
                 _ => self.say(&format!("{address}: {message}")),
             },
             Event::StepDone { stack, address, action, took } => {
@@ -168,10 +169,12 @@ impl Bars {
         locked(&self.running).insert(name(stack, address), bar);
     }
 
-    fn note(&self, name: &str, message: &str) {
-        if let Some(bar) = locked(&self.running).get(name) {
-            bar.set_message(harmless(message).replace('\n', " "));
-        }
+    /// Says something at a bar; false when there is none of that name.
+    fn note(&self, name: &str, message: &str) -> bool {
+        let running = locked(&self.running);
+        let Some(bar) = running.get(name) else { return false };
+        bar.set_message(harmless(message).replace('\n', " "));
+        true
     }
 
     fn remove(&self, name: &str) {

@@ -7,7 +7,7 @@ use offline::Offline;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use terrace_provider::wrap::{Limits, guarded};
+use terrace_provider::wrap::{Guarded, Limits, guarded};
 use terrace_provider::{Attributes, Lookup, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
 use tokio::sync::OnceCell;
 
@@ -22,7 +22,7 @@ struct Instance {
     provider: Arc<dyn Provider>,
     settings: Settings,
     limits: Limits,
-    session: OnceCell<Arc<dyn Session>>,
+    session: OnceCell<Arc<Guarded>>,
 }
 
 impl Registry {
@@ -153,6 +153,24 @@ impl Registry {
     /// # Errors
     /// When the instance is not configured or cannot be connected.
     pub async fn session(&self, instance: &str) -> Result<Arc<dyn Session>, ProviderError> {
+        Ok(self.connected(instance).await?)
+    }
+
+    /// The connected session of an instance, once its rates allow a call of a type: the next call that changes something
+    /// does not wait for them. `waits` is told once, in words, when there is something to wait for.
+    ///
+    /// # Errors
+    /// When the instance is not configured or cannot be connected.
+    pub async fn admitted(
+        &self,
+        instance: &str,
+        ty: &str,
+        waits: impl FnOnce(String) + Send,
+    ) -> Result<Arc<dyn Session>, ProviderError> {
+        Ok(self.connected(instance).await?.admitted(ty, waits).await)
+    }
+
+    async fn connected(&self, instance: &str) -> Result<Arc<Guarded>, ProviderError> {
         let Some(entry) = self.instances.get(instance) else {
             return Err(ProviderError::new(
                 terrace_provider::ErrorKind::NotFound,

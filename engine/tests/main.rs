@@ -37,6 +37,7 @@ mod results; // what a call leaves on record that fails or does something else
 mod rollback; // back to what was recorded before
 mod secrets; // what is sensitive from now on, or was until now
 mod shared; // what several stacks own
+mod slow; // providers that take their time before anything is called
 mod standing; // what objects of what is left may stand on is not removed before them
 mod targets; // plans of a part, objects that are made anew
 mod versions; // rows of other schema versions, and what providers say of plans

@@ -448,6 +448,42 @@ fn a_duration_that_no_clock_can_show_is_refused() {
 }
 
 #[test]
+fn objects_of_two_types_in_one_place_are_one_object() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: a, config: {path: out, content: one}}\n  \
+         - {type: local_directory, name: b, config: {path: ./out}}\n",
+    );
+    let ran = project.run(["plan", "stack.yaml"]).with_code(1);
+    ran.says("demo@local:local_directory.b and demo@local:local_file.a name one object: id \"out\"");
+    project.write(
+        "stack.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources:\n  \
+         - {type: sqlite_database, name: d, config: {path: d.db}}\n  \
+         - {type: sqlite_table, name: t, config: {path: d.db, name: same, columns: [{name: a, type: TEXT}]}}\n  \
+         - {type: sqlite_view, name: v, config: {path: d.db, name: same, statement: SELECT 1}}\n",
+    );
+    project
+        .run(["plan", "stack.yaml"])
+        .with_code(1)
+        .says("demo@local:sqlite_table.t and demo@local:sqlite_view.v name one");
+}
+
+#[test]
+fn an_object_that_takes_the_place_of_one_of_another_type_waits_until_that_is_gone() {
+    let project =
+        Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: out, content: one}}\n");
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    project.edit(
+        "stack.yaml",
+        "{type: local_file, name: a, config: {path: out, content: one}}",
+        "{type: local_directory, name: a, config: {path: out}}",
+    );
+    let ran = project.run(["plan", "stack.yaml"]).with_code(1);
+    ran.says("demo@local:local_directory.a names the object that is recorded as demo@local:local_file.a");
+    ran.says("apply the removal of the one first, then declare the other");
+}
+
+#[test]
 fn one_file_under_two_ways_of_writing_its_path_is_one_object() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n  \

@@ -156,9 +156,9 @@ fn an_instance_has_limits_and_its_types_have_some_of_their_own() {
     );
     assert!(told.is_empty(), "{told:?}");
     assert_eq!((limits.concurrency, limits.retries), (4, 2));
-    assert_eq!(limits.rate.map(|rate| (rate.period.as_millis(), rate.burst.get())), Some((100, 20)));
+    assert_eq!(limits.rate.map(|rate| (rate.period().as_millis(), rate.burst().get())), Some((100, 20)));
     assert_eq!((limits.concurrency_of("sqlite_table"), limits.concurrency_of("sqlite_view")), (Some(2), None));
-    assert_eq!(limits.types["sqlite_table"].rate.map(|rate| rate.period.as_millis()), Some(2_000));
+    assert_eq!(limits.types["sqlite_table"].rate.map(|rate| rate.period().as_millis()), Some(2_000));
     assert_eq!((limits.retries_of("sqlite_table"), limits.retries_of("sqlite_view")), (2, 0));
     assert_eq!(limits_of("").0, terrace_provider::wrap::Limits::default());
 }

@@ -5,7 +5,7 @@ mod outcome;
 mod prepare;
 mod unchanged;
 
-pub(crate) use prepare::{failed_check, prepare_forward, prepare_removal};
+pub(crate) use prepare::{Draft, failed_check, prepare_removal};
 
 use super::{Applier, Failed};
 use crate::action::Action;
@@ -22,7 +22,7 @@ use prepare::row;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_provider::{
-    Attributes, Call, ErrorKind, Observed, Planned, Private, Progress, ProviderError, ResourceType,
+    Attributes, Call, ErrorKind, Observed, Planned, Private, Progress, ProviderError, ResourceType, Session,
 };
 use uuid::Uuid;
 
@@ -57,33 +57,33 @@ pub(crate) struct Outcome {
 pub(crate) async fn call(
     applier: &Applier,
     prepared: &Prepared,
+    session: Result<Arc<dyn Session>, ProviderError>,
     operation: Uuid,
     step: u32,
     progress: Arc<dyn Progress>,
 ) -> Outcome {
     let started = Instant::now();
-    let mut outcome = match resource_type(applier, &prepared.change) {
-        Ok(ty) => call_provider(applier, prepared, ty, operation, step, progress, started).await,
-        Err(error) => failure(prepared, ProviderError::bug(error), Vec::new(), None),
+    let ty = resource_type(applier, &prepared.change).map_err(ProviderError::bug);
+    let mut outcome = match ty.and_then(|ty| Ok((ty, session?))) {
+        Ok((ty, session)) => call_provider(applier, prepared, ty, &*session, operation, step, progress, started).await,
+        Err(error) => failure(prepared, error, Vec::new(), None),
     };
     outcome.took = started.elapsed();
     outcome
 }
 
+#[expect(clippy::too_many_arguments, reason = "each is a different fact of the call")]
 async fn call_provider(
     applier: &Applier,
     prepared: &Prepared,
     ty: &ResourceType,
+    session: &dyn Session,
     operation: Uuid,
     step: u32,
     progress: Arc<dyn Progress>,
     started: Instant,
 ) -> Outcome {
     let change = &prepared.change;
-    let session = match applier.registry.session(&change.provider).await {
-        Ok(session) => session,
-        Err(error) => return failure(prepared, error, Vec::new(), None),
-    };
     let timeout = prepared.intent.as_ref().map_or(change.timeouts.create, |intent| intent.timeout);
     let call = Call {
         address: format!("{}:{}", prepared.stack, change.address),
@@ -99,7 +99,7 @@ async fn call_provider(
             match deadline::changing(&call, ty.settle, session.create(ty, &call, &prepared.planned)).await {
                 Ok(observed) => made(applier, prepared, ty, operation, &observed, generation_before_create(change)),
                 Err(broken) => {
-                    let found = find_after_failure(&*session, ty, prepared, &call, started, &broken).await;
+                    let found = find_after_failure(session, ty, prepared, &call, started, &broken).await;
                     let kind = broken.error.kind.clone();
                     let mut outcome = create_failed(applier, prepared, ty, operation, broken.error, found);
                     if let Some(failed) = &mut outcome.failure {
@@ -111,13 +111,13 @@ async fn call_provider(
         }
         StepAction::Update => {
             let Some(recorded) = recorded else { return failure(prepared, no_prior(), Vec::new(), None) };
-            if let Err(error) = unchanged::check(applier, &*session, ty, prepared, &recorded).await {
+            if let Err(error) = unchanged::check(applier, session, ty, prepared, &recorded).await {
                 return failure(prepared, error, Vec::new(), None);
             }
             match deadline::changing(&call, ty.settle, session.update(ty, &call, &recorded, &prepared.planned)).await {
                 Ok(observed) => made(applier, prepared, ty, operation, &observed, change.generation),
                 Err(broken) if broken.error.kind == ErrorKind::Ambiguous && broken.error.object.is_none() => {
-                    let seen = look(&*session, prepared, ty, &recorded).await;
+                    let seen = look(session, prepared, ty, &recorded).await;
                     update_in_doubt(applier, prepared, ty, operation, broken, seen)
                 }
                 Err(broken) => update_failed(applier, prepared, ty, operation, broken.error),
@@ -125,14 +125,14 @@ async fn call_provider(
         }
         StepAction::Delete => {
             let Some(recorded) = recorded else { return failure(prepared, no_prior(), Vec::new(), None) };
-            if let Err(error) = unchanged::check(applier, &*session, ty, prepared, &recorded).await {
+            if let Err(error) = unchanged::check(applier, session, ty, prepared, &recorded).await {
                 return failure(prepared, error, Vec::new(), None);
             }
             match deadline::changing(&call, ty.settle, session.delete(ty, &call, &recorded)).await {
                 Ok(()) => done(delete_row(prepared), None),
                 Err(broken) if broken.error.kind == ErrorKind::NotFound => done(delete_row(prepared), None),
                 Err(broken) if broken.error.kind == ErrorKind::Ambiguous => {
-                    let seen = look(&*session, prepared, ty, &recorded).await;
+                    let seen = look(session, prepared, ty, &recorded).await;
                     delete_in_doubt(prepared, ty, broken, &seen)
                 }
                 Err(broken) => failure(prepared, broken.error, Vec::new(), None),

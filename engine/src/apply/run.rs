@@ -4,6 +4,7 @@ mod calls;
 mod ending;
 mod lookup;
 mod progress;
+mod ready;
 mod record;
 mod shared;
 
@@ -25,6 +26,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use lookup::LookedUp;
 use progress::StepProgress;
+use ready::{Arrived, Starting};
 use shared::SharedLeases;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -73,6 +75,8 @@ enum State {
 
 /// What a running future comes back with.
 enum Finished {
+    /// A step is ready to be called, or was ended without a call.
+    Arrived(Arrived),
     /// A provider call ended.
     Called { step: StepId, lane: LaneId, outcome: Box<Outcome>, prepared: Box<Prepared> },
     /// The intent of a step could not be written: it was not called.
@@ -96,6 +100,10 @@ struct Run<'a> {
     /// Calls that wait for a free slot, and the number of those that run.
     calls: Calls<'a>,
     futures: FuturesUnordered<BoxFuture<'a, Finished>>,
+    /// What got ready since the last records.
+    arrived: Vec<Arrived>,
+    /// How many slots are held by what gets ready: nothing of it runs yet.
+    getting_ready: usize,
     values: Vec<Values>,
     writer: Writer,
     /// The leases of shared resources that are not given back yet.
@@ -147,6 +155,8 @@ impl<'a> Run<'a> {
             ready,
             calls: Calls::new(applier.parallelism),
             futures: FuturesUnordered::new(),
+            arrived: Vec::new(),
+            getting_ready: 0,
             values,
             shared,
             writer,
@@ -203,7 +213,9 @@ impl<'a> Run<'a> {
         if (is_stopped || self.lease_error.is_some()) && !self.is_stopping {
             self.is_stopping = true;
             self.report.is_interrupted = is_stopped;
-            self.applier.events.take(Event::Stopping { running: self.calls.running() });
+            self.applier
+                .events
+                .take(Event::Stopping { running: self.calls.running().saturating_sub(self.getting_ready) });
         }
     }
 
@@ -236,56 +248,45 @@ impl<'a> Run<'a> {
                     } else if change.action == Action::NoOp && !change.is_recorded_anew() {
                         self.check_unchanged(step, plan, change);
                     } else if self.is_recorded_only(change) {
-                        self.record_forward(step, plan, change, records).await;
+                        self.end_without_call(step, records).await;
                     } else {
                         self.queue_call(step, change);
                     }
                 }
                 Some(Step::Remove { stack, change }) => {
-                    let must_stay = self.reason_to_stay(step, stack, change).await;
-                    let Some((plan, change)) = self.change(stack, change) else { continue };
+                    let Some((_, change)) = self.change(stack, change) else { continue };
                     if change.in_doubt.is_some() {
                         self.break_step(step, change.address.to_string());
-                    } else if let Some(failed) = must_stay {
+                    } else if let Some(failed) = self.known_failure(step) {
+                        // Failures are told in the order of the plan, whether there is something to call or not.
                         self.fail(step, *failed, true);
                     } else if self.is_removed_by_call(change) {
                         self.queue_call(step, change);
                     } else {
-                        self.record_removal(step, plan, change, records).await;
+                        self.end_without_call(step, records).await;
                     }
                 }
             }
         }
     }
 
-    /// Prepares as many calls as there are free slots; their intents join the records.
-    async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<(StepId, LaneId, Prepared)> {
+    /// Begins what changes nothing remote, and ends it unless its provider takes its time.
+    async fn end_without_call(&mut self, step: StepId, records: &mut Vec<Record>) {
+        if let Some(arrived) = self.get_ready(step, None).await {
+            self.arrive(arrived, records);
+        }
+    }
+
+    /// Gets as many calls ready as there are free slots; the intents of those that are join the records.
+    async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
         let mut starting = Vec::new();
+        for arrived in std::mem::take(&mut self.arrived) {
+            starting.extend(self.arrive(arrived, records));
+        }
         while self.may_start() {
             let Some((step, lane)) = self.calls.start() else { break };
-            let prepared = match self.prepare(step).await {
-                Some(Ok(prepared)) => prepared,
-                Some(Err(failed)) => {
-                    self.calls.end(lane);
-                    self.fail(step, *failed, true);
-                    continue;
-                }
-                None => {
-                    self.calls.end(lane);
-                    continue;
-                }
-            };
-            match &prepared.intent {
-                Some(intent) => {
-                    records.push(Record::Intent(Box::new(intent.clone())));
-                    self.set(step, State::Running);
-                    starting.push((step, lane, prepared));
-                }
-                // What was to be a call turned out to change nothing remote.
-                None => {
-                    self.calls.end(lane);
-                    self.record(step, prepared, records).await;
-                }
+            if let Some(arrived) = self.get_ready(step, Some(lane)).await {
+                starting.extend(self.arrive(arrived, records));
             }
         }
         starting
@@ -299,25 +300,9 @@ impl<'a> Run<'a> {
         self.calls.push(step, (&change.provider, most), of_type);
     }
 
-    async fn prepare(&self, step: StepId) -> Option<Result<Prepared, Box<Failed>>> {
-        let number = step_number(step);
-        match self.steps.all.get(step).copied()? {
-            Step::Forward { stack, change } => {
-                let values = self.values.get(stack)?;
-                let (plan, change) = self.change(stack, change)?;
-                Some(execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await)
-            }
-            Step::Remove { stack, change } => {
-                let (plan, change) = self.change(stack, change)?;
-                Some(execute::prepare_removal(self.applier, &plan.stack, change, self.operation, number))
-            }
-            Step::ComponentDone { .. } | Step::Lookup { .. } | Step::Barrier => None,
-        }
-    }
-
     /// Calls the providers of prepared steps once their intents are durable.
-    fn launch(&mut self, starting: Vec<(StepId, LaneId, Prepared)>, ack: &Ack) {
-        for (step, lane, prepared) in starting {
+    fn launch(&mut self, starting: Vec<Starting>, ack: &Ack) {
+        for Starting { step, lane, prepared, admission } in starting {
             let ack = ack.clone();
             let applier = self.applier;
             let held = self.held;
@@ -340,7 +325,8 @@ impl<'a> Run<'a> {
                     address: prepared.change.address.clone(),
                     action: prepared.change.action,
                 });
-                let outcome = execute::call(applier, &prepared, operation, step_number(step), progress).await;
+                let outcome =
+                    execute::call(applier, &prepared, admission, operation, step_number(step), progress).await;
                 Finished::Called { step, lane, outcome: Box::new(outcome), prepared: Box::new(prepared) }
             }));
         }
@@ -348,6 +334,10 @@ impl<'a> Run<'a> {
 
     fn take(&mut self, finished: Finished) {
         match finished {
+            Finished::Arrived(arrived) => {
+                self.getting_ready = self.getting_ready.saturating_sub(arrived.slots());
+                self.arrived.push(arrived);
+            }
             Finished::Called { step, lane, outcome, prepared } => {
                 self.calls.end(lane);
                 self.outcome(step, *outcome, &prepared);
@@ -462,6 +452,13 @@ impl<'a> Run<'a> {
     fn change(&self, stack: usize, change: usize) -> Option<(&'a StackPlan, &'a Change)> {
         let plan = self.plan.stacks.get(stack)?;
         Some((plan, plan.changes.get(change)?))
+    }
+
+    fn change_of(&self, step: StepId) -> Option<(&'a StackPlan, &'a Change)> {
+        match self.steps.all.get(step).copied()? {
+            Step::Forward { stack, change } | Step::Remove { stack, change } => self.change(stack, change),
+            Step::ComponentDone { .. } | Step::Lookup { .. } | Step::Barrier => None,
+        }
     }
 
     fn is_state_only(&self, change: &Change) -> bool {

@@ -16,7 +16,7 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         let Some(after) = change.after.as_ref().filter(|_| change.action.leaves_object()) else { continue };
         let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
         let names = names(ty, &after.attributes);
-        let keys: Vec<_> = names.iter().map(|name| (change.provider.as_str(), ty.name, name.key())).collect();
+        let keys: Vec<_> = names.iter().map(|name| (change.provider.as_str(), ty.identity_space, name.key())).collect();
         let same = names.iter().zip(&keys).find_map(|(name, key)| {
             let (other_stack, other) = *first.get(key)?;
             // What objects that are there have for ids is their provider's business.
@@ -44,8 +44,8 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         return;
     }
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-        let Some(name) = left_name(registry, change) else { continue };
-        let key = (change.provider.as_str(), change.address.ty.as_str(), name.key());
+        let Some((ty, name)) = left_name(registry, change) else { continue };
+        let key = (change.provider.as_str(), ty.identity_space, name.key());
         let takes_it = |other: &Change| match change.action {
             // What is dropped from state may be taken over.
             Action::Forget => other.action == Action::Create,
@@ -58,12 +58,13 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
 }
 
 /// The name of an object whose row goes, as long as the object is there.
-fn left_name(registry: &Registry, change: &Change) -> Option<Name> {
+fn left_name<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a ResourceType, Name)> {
     if change.action.leaves_object() || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
         return None;
     }
     let (_, ty) = registry.resource_type(&change.address.ty)?;
-    names(ty, &change.prior.as_ref()?.attributes).into_iter().find(|name| !name.is_id)
+    let name = names(ty, &change.prior.as_ref()?.attributes).into_iter().find(|name| !name.is_id)?;
+    Some((ty, name))
 }
 
 /// An object that is recorded as one resource and declared as another: to make it fails, and to remove it takes it from
@@ -78,7 +79,7 @@ fn renamed(
         format!("{}:{to} names the object that is recorded as {}:{from}: {name}", other_stack.stack, stack.stack);
     let diagnostic = Diagnostic::error("renamed_without_moved", message);
     let diagnostic = other.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
-    match stack.stack == other_stack.stack && !from.is_shared() && !to.is_shared() {
+    match stack.stack == other_stack.stack && from.ty == to.ty && !from.is_shared() && !to.is_shared() {
         true => diagnostic.hint(format!("say that it is the same one: `moved: [{{from: '{from}', to: '{to}'}}]`")),
         false => diagnostic.hint("apply the removal of the one first, then declare the other"),
     }

@@ -24,6 +24,7 @@ use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Selection, StateStore};
 use terrace_engine::yaml::Budget;
+use terrace_provider::wrap::Limits;
 use terrace_provider::{Attributes, Provider, Settings};
 use terrace_state::MemoryStore;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,8 @@ pub struct Story {
     pub variables: BTreeMap<String, Given>,
     pub seal: Arc<Seal>,
     pub parallelism: usize,
+    /// By instance.
+    pub limits: BTreeMap<String, Limits>,
     pub cancel: CancellationToken,
     pub library: Library,
 }
@@ -69,6 +72,7 @@ impl Story {
             variables: BTreeMap::new(),
             seal: Arc::new(Seal::with_key(KEY, &[]).unwrap()),
             parallelism: 4,
+            limits: BTreeMap::new(),
             cancel: CancellationToken::new(),
             library: Library::new(Vec::new(), None).0,
         }
@@ -114,7 +118,7 @@ impl Story {
         };
         let world: Arc<dyn Provider> = Arc::new(World::new(Arc::clone(&self.remote)));
         let instances = ["world", "world.eu"].map(|name| ("world".to_owned(), settings(name)));
-        Registry::new(vec![world], instances.to_vec())
+        Registry::new(vec![world], instances.to_vec()).with_limits(self.limits.clone())
     }
 
     fn planner<'a>(&'a self, setting: &'a Setting) -> Planner<'a> {

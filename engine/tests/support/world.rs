@@ -4,11 +4,13 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Finding, Found, Lookup, Object,
-    Observed, Planned, Private, Provider, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Settings,
-    Value,
+    Observed, Planned, PlannedChange, Private, ProposedChange, Provider, ProviderError, ProviderSchema, Recorded,
+    ResourceType, Session, Settings, Value,
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// What is to go wrong with the next call whose text begins like this: `create a`.
@@ -34,6 +36,8 @@ pub enum Fault {
     HangBefore,
     /// It never answers, after it took effect.
     HangAfter,
+    /// It answers once that was called: `create a`.
+    Until(&'static str),
 }
 
 /// The remote side.
@@ -51,6 +55,8 @@ pub struct Remote {
     pub ages: Vec<std::time::Duration>,
     /// Set when a call was made that never answers.
     pub hung: CancellationToken,
+    /// Told whenever something is called.
+    called: Arc<Notify>,
     /// Faults by the beginning of a call's text.
     pub faults: BTreeMap<String, Fault>,
     /// What lookups see instead of an object, by key.
@@ -143,8 +149,10 @@ impl Provider for World {
         &self.schema
     }
 
-    async fn connect(&self, _settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
-        Ok(Arc::new(Connected { remote: Arc::clone(&self.remote) }))
+    async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
+        let session = Connected { remote: Arc::clone(&self.remote) };
+        session.meet(&format!("connect {}", settings.instance)).await?;
+        Ok(Arc::new(session))
     }
 }
 
@@ -155,19 +163,40 @@ struct Connected {
 impl Connected {
     /// Asks, with whatever is to go wrong with it.
     async fn ask(&self, text: String) -> Result<(), ProviderError> {
-        let fault = {
-            let mut remote = self.remote.lock().unwrap();
-            let fault = remote.fault_of(&text);
-            remote.asked.push(text.clone());
-            fault
-        };
+        self.remote.lock().unwrap().asked.push(text.clone());
+        self.meet(&text).await
+    }
+
+    /// Whatever is to go wrong with what changes nothing.
+    async fn meet(&self, text: &str) -> Result<(), ProviderError> {
+        let fault = self.remote.lock().unwrap().fault_of(text);
         match fault {
             None => Ok(()),
+            Some(Fault::Until(other)) => {
+                self.until(other).await;
+                Ok(())
+            }
+            Some(Fault::HangBefore) => {
+                self.remote.lock().unwrap().hung.cancel();
+                std::future::pending().await
+            }
             Some(Fault::Before(kind) | Fault::Always(kind) | Fault::After(kind)) => {
                 Err(ProviderError::new(kind, format!("{text}: no")))
             }
             Some(Fault::Panic) => panic!("{text}"),
             Some(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits until that was called.
+    async fn until(&self, other: &str) {
+        let called = Arc::clone(&self.remote.lock().unwrap().called);
+        loop {
+            let next = called.notified();
+            if self.remote.lock().unwrap().log.iter().any(|call| call == other) {
+                return;
+            }
+            next.await;
         }
     }
 
@@ -185,6 +214,7 @@ impl Connected {
         let fault = {
             let mut remote = self.remote.lock().unwrap();
             remote.log.push(text.clone());
+            remote.called.notify_waiters();
             remote.running.0 += 1;
             remote.running.1 = remote.running.1.max(remote.running.0);
             remote.fault_of(&text)
@@ -225,6 +255,10 @@ impl Connected {
                 let observed = effect(&mut self.remote.lock().unwrap());
                 Ok(observed.map(lied))
             }
+            Some(Fault::Until(other)) => {
+                self.until(other).await;
+                Ok(effect(&mut self.remote.lock().unwrap()))
+            }
             Some(Fault::Late(after)) => {
                 tokio::time::sleep(after).await;
                 Ok(effect(&mut self.remote.lock().unwrap()))
@@ -264,6 +298,11 @@ impl Session for Connected {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         self.ask(format!("read {}", key(&prior.identity))).await?;
         Ok(self.remote.lock().unwrap().objects.get(&key(&prior.identity)).map(observed))
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        self.meet(&format!("plan {}", key(change.config))).await?;
+        Ok(from_schema(ty, change))
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {

@@ -86,6 +86,9 @@ pub struct ResourceType {
     pub attributes: Object,
     /// The attributes that name the remote object, in the order of an import id.
     pub identity: &'static [&'static str],
+    /// Where that names an object: types of one instance that say the same word here cannot have objects of one name, as
+    /// a file and a folder cannot have one path. Unless it is said, each type has names of its own.
+    pub identity_space: &'static str,
     /// Objects hold data that a person would miss: removing one is `retain` unless the removal of data is asked for.
     pub holds_data: bool,
     /// Objects live in state only: there is no call to journal an intent for.
@@ -113,6 +116,7 @@ impl ResourceType {
             schema_version: 1,
             attributes,
             identity,
+            identity_space: name,
             holds_data: false,
             state_only: false,
             readable: true,

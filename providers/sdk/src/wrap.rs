@@ -18,8 +18,9 @@ use crate::{
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
-use gate::{Gates, Permit};
+use gate::{Gates, Permit, Waits};
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,24 +34,49 @@ pub async fn guarded(
     provider: &dyn Provider,
     settings: &Settings,
     limits: Limits,
-) -> Result<Arc<dyn Session>, ProviderError> {
+) -> Result<Arc<Guarded>, ProviderError> {
     // Innermost, so that trace lines hold what everybody may read.
     let session = redacting::redacting(provider, settings).await?;
     let instance = settings.instance.clone();
-    let stop = Mutex::new(CancellationToken::new());
-    Ok(Arc::new(Guarded { instance, session, gates: Gates::new(&limits), limits, stop }))
+    let (gates, stop) = (Arc::new(Gates::new(&limits)), Arc::default());
+    Ok(Arc::new(Guarded { instance, session, gates, limits, stop, has_tokens: AtomicBool::new(false) }))
 }
 
-struct Guarded {
+/// A session within the limits of its instance.
+pub struct Guarded {
     instance: String,
     session: Arc<dyn Session>,
-    gates: Gates,
+    gates: Arc<Gates>,
     limits: Limits,
     /// What stops the operation that changed something last.
-    stop: Mutex<CancellationToken>,
+    stop: Arc<Mutex<CancellationToken>>,
+    /// The next call that changes something has its tokens.
+    has_tokens: AtomicBool,
 }
 
 impl Guarded {
+    /// Waits until the rates of a type allow a call, and answers with the same session, of which the next call that
+    /// changes something does not wait for them any more. `waits` is told once, in words, when there is something to
+    /// wait for.
+    pub async fn admitted(self: &Arc<Self>, ty: &str, waits: impl FnOnce(String) + Send) -> Arc<dyn Session> {
+        if !self.gates.has_rate(ty) {
+            return Arc::clone(self) as Arc<dyn Session>;
+        }
+        let told = |rate: Rate, of: Option<&str>| {
+            let of = of.map(|ty| format!("`{ty}` of ")).unwrap_or_default();
+            waits(format!("waiting (limit of {rate} of {of}`{}`)", self.instance));
+        };
+        self.gates.take_tokens(ty, Waits::new(told)).await;
+        Arc::new(Self {
+            instance: self.instance.clone(),
+            session: Arc::clone(&self.session),
+            gates: Arc::clone(&self.gates),
+            limits: self.limits.clone(),
+            stop: Arc::clone(&self.stop),
+            has_tokens: AtomicBool::new(true),
+        })
+    }
+
     /// Waits until a call may begin. One that changes something waits only as long as it would not be cut off in the
     /// middle, and not when the user stops. One that only looks does not wait any more once the user stops: there is
     /// nothing left but to find out what happened.
@@ -69,6 +95,13 @@ impl Guarded {
             };
         };
         *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = call.cancel.clone();
+        let has_tokens = self.has_tokens.swap(false, Ordering::Relaxed);
+        let permit = async {
+            match has_tokens {
+                true => self.gates.enter_with_tokens(ty).await,
+                false => self.gates.enter(ty).await,
+            }
+        };
         let last = began.checked_add(patience(call));
         // A time beyond all clocks is no limit.
         let too_late = async {
@@ -79,7 +112,7 @@ impl Guarded {
         };
         tokio::select! {
             biased;
-            permit = self.gates.enter(ty) => permit.map(Some),
+            permit = permit => permit.map(Some),
             () = too_late => {
                 let message = format!(
                     "the limits of `{}` let it not begin early enough in its timeout of {} s",

@@ -81,13 +81,13 @@ fn table() -> ResourceType {
             id(),
         ]),
     );
-    ResourceType { holds_data: true, ..local(ty) }
+    ResourceType { holds_data: true, ..named(ty) }
 }
 
 fn view() -> ResourceType {
     let source =
         Object(vec![Attribute::new("name", AttributeType::String, "The table or view that is read.").required()]);
-    local(ResourceType::new(
+    named(ResourceType::new(
         "sqlite_view",
         "A view in a database file: columns of a source, or a statement.",
         &["path", "name"],
@@ -109,7 +109,7 @@ fn view() -> ResourceType {
 }
 
 fn index() -> ResourceType {
-    local(ResourceType::new(
+    named(ResourceType::new(
         "sqlite_index",
         "An index on columns of a table.",
         &["path", "name"],
@@ -140,6 +140,11 @@ fn id() -> Attribute {
 
 fn empty() -> Value {
     Value::List(Vec::new())
+}
+
+/// Tables, views and indexes of a database share their names.
+fn named(ty: ResourceType) -> ResourceType {
+    ResourceType { identity_space: "name", ..local(ty) }
 }
 
 /// A call on a file has taken effect when it ends, or never will.

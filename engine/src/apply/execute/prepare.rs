@@ -5,6 +5,7 @@ use super::super::{Applier, Failed};
 use super::{Prepared, failed, resource_type, unchanged};
 use crate::action::Action;
 use crate::address::StackId;
+use crate::deadline;
 use crate::descriptor::CheckTime;
 use crate::diff::changed_from_recorded;
 use crate::expression::Functions;
@@ -18,39 +19,57 @@ use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, Observed, Planned, Private, ProposedChange, ResourceType, Value};
 use uuid::Uuid;
 
-/// Prepares the forward step of a change: what waited for others is evaluated and planned again, and has to agree
-/// with the plan.
-pub(crate) async fn prepare_forward(
-    applier: &Applier,
-    stack: &StackId,
-    change: &Change,
-    values: &Values,
-    operation: Uuid,
-    step: u32,
-) -> Result<Prepared, Box<Failed>> {
-    let row_stack = row_stack(stack, &change.address);
-    let fail = |error: String| Box::new(failed(&row_stack, change, error));
-    let ty = resource_type(applier, change).map_err(fail)?;
-    if let Some(failed) = failed_check(&row_stack, change, CheckTime::Pre, None, values, &applier.functions) {
-        return Err(Box::new(failed));
+/// The forward step of a change, with all that waited for other steps: what is left to ask is asked of its provider.
+pub(crate) struct Draft<'a> {
+    applier: &'a Applier,
+    stack: StackId,
+    change: &'a Change,
+    ty: &'a ResourceType,
+    /// What is to be planned again, now that it is known.
+    config: Option<Attributes>,
+}
+
+impl<'a> Draft<'a> {
+    /// Decides the checks of a change and evaluates what waited for others.
+    pub(crate) fn of(
+        applier: &'a Applier,
+        stack: &StackId,
+        change: &'a Change,
+        values: &Values,
+    ) -> Result<Self, Box<Failed>> {
+        let stack = row_stack(stack, &change.address);
+        let fail = |error: String| Box::new(failed(&stack, change, error));
+        let ty = resource_type(applier, change).map_err(fail)?;
+        if let Some(failed) = failed_check(&stack, change, CheckTime::Pre, None, values, &applier.functions) {
+            return Err(Box::new(failed));
+        }
+        let deferred = change.after.as_ref().and_then(|after| after.deferred.as_ref());
+        let config = deferred.map(|deferred| values.evaluate(deferred, &applier.functions)).transpose();
+        let config = config.map_err(|messages| fail(messages.join("; ")))?;
+        let config = config.map(|config| config.as_map().cloned().unwrap_or_default());
+        Ok(Self { applier, stack, change, ty, config })
     }
-    let Some(after) = &change.after else { return Err(fail("the plan says nothing of its object".to_owned())) };
-    let mut planned = Planned { attributes: after.attributes.clone(), private: after.private.clone() };
-    if let Some(deferred) = &after.deferred {
-        let config = values.evaluate(deferred, &applier.functions).map_err(|messages| fail(messages.join("; ")))?;
-        let config = config.as_map().cloned().unwrap_or_default();
-        planned = plan_again(applier, &row_stack, change, ty, &config, &after.attributes).await.map_err(fail)?;
+
+    /// Plans again what waited for others, which has to agree with the plan, and makes the intent.
+    pub(crate) async fn prepare(self, operation: Uuid, step: u32) -> Result<Prepared, Box<Failed>> {
+        let Self { applier, stack, change, ty, config } = self;
+        let fail = |error: String| Box::new(failed(&stack, change, error));
+        let Some(after) = &change.after else { return Err(fail("the plan says nothing of its object".to_owned())) };
+        let planned = match config {
+            Some(config) => plan_again(applier, &stack, change, ty, &config, &after.attributes).await.map_err(fail)?,
+            None => Planned { attributes: after.attributes.clone(), private: after.private.clone() },
+        };
+        let action = forward_action(change, ty, &planned);
+        let intent = match action {
+            StepAction::Record => None,
+            _ => Some(
+                intent(applier, &stack, change, ty, action, &planned, operation, step)
+                    .map_err(|error| fail(error.to_string()))?,
+            ),
+        };
+        let deposed = (change.action == Action::ReplaceCreateFirst).then(|| deposed_key(operation));
+        Ok(Prepared { stack, change: change.clone(), action, planned, intent, is_removal: false, deposed })
     }
-    let action = forward_action(change, ty, &planned);
-    let intent = match action {
-        StepAction::Record => None,
-        _ => Some(
-            intent(applier, &row_stack, change, ty, action, &planned, operation, step)
-                .map_err(|error| fail(error.to_string()))?,
-        ),
-    };
-    let deposed = (change.action == Action::ReplaceCreateFirst).then(|| deposed_key(operation));
-    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: false, deposed })
 }
 
 /// Prepares the removing step of a change.
@@ -137,7 +156,8 @@ async fn plan_again(
         must_replace: false,
         changed_write_only: &changed,
     };
-    let again = session.plan(ty, &proposed).await.map_err(|error| error.to_string())?;
+    let again = deadline::reading(change.timeouts.read, session.plan(ty, &proposed)).await;
+    let again = again.map_err(|error| error.to_string())?;
     let observed = Observed { attributes: again.planned.clone(), ..Observed::default() };
     let mut breaches = contract::result_agrees_with_plan(ty, planned_before, &observed);
     if !again.replace_paths.is_empty() {

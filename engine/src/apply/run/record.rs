@@ -13,7 +13,7 @@ use crate::plan::{Change, StackPlan};
 use crate::store::{Record, StepAction, StepResult};
 use terrace_provider::Attributes;
 
-impl<'a> Run<'a> {
+impl Run<'_> {
     /// Records how a call ended. An outcome in doubt leaves the step open: the next run finds out.
     pub(super) fn outcome(&mut self, step: StepId, mut outcome: Outcome, prepared: &Prepared) {
         self.take_values(step, &mut outcome, prepared);
@@ -28,60 +28,18 @@ impl<'a> Run<'a> {
     }
 
     /// Records a step that calls nothing. What waits for it need not wait for the disk: writes are in order.
-    pub(super) async fn record(&mut self, step: StepId, prepared: Prepared, records: &mut Vec<Record>) {
-        let mut outcome = execute::record_step(self.applier, &prepared, self.operation).await;
-        self.take_values(step, &mut outcome, &prepared);
-        records.push(self.outcome_record(step, &outcome, &prepared));
-        let event = self.settle(step, outcome, &prepared);
+    pub(super) fn record(
+        &mut self,
+        step: StepId,
+        mut outcome: Outcome,
+        prepared: &Prepared,
+        records: &mut Vec<Record>,
+    ) {
+        self.take_values(step, &mut outcome, prepared);
+        records.push(self.outcome_record(step, &outcome, prepared));
+        let event = self.settle(step, outcome, prepared);
         if prepared.change.action != Action::NoOp {
             self.recorded.push(event);
-        }
-    }
-
-    pub(super) async fn record_forward(
-        &mut self,
-        step: StepId,
-        plan: &StackPlan,
-        change: &'a Change,
-        records: &mut Vec<Record>,
-    ) {
-        let Some(Step::Forward { stack, .. }) = self.steps.all.get(step).copied() else { return };
-        let Some(values) = self.values.get(stack) else { return };
-        let number = step_number(step);
-        match execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await {
-            Ok(prepared) if prepared.intent.is_none() => self.record(step, prepared, records).await,
-            Ok(_) => self.queue_call(step, change),
-            Err(failed) => self.fail(step, *failed, true),
-        }
-    }
-
-    /// Why what is replaced delete-first must stay: a check that its successor does not meet, a value that is not as
-    /// planned. Known only where all that the successor waits for is there.
-    pub(super) async fn reason_to_stay(&self, step: StepId, stack: usize, at: usize) -> Option<Box<Failed>> {
-        let (plan, change) = self.change(stack, at)?;
-        if change.action != Action::Replace || change.in_doubt.is_some() {
-            return None;
-        }
-        let own = Step::Forward { stack, change: at };
-        let mut successors = self.steps.dependents.get(step)?.iter();
-        let forward = *successors.find(|successor| self.steps.all.get(**successor) == Some(&own))?;
-        if self.steps.waits_for.get(forward) != Some(&1) {
-            return None;
-        }
-        let (values, number) = (self.values.get(stack)?, step_number(forward));
-        execute::prepare_forward(self.applier, &plan.stack, change, values, self.operation, number).await.err()
-    }
-
-    pub(super) async fn record_removal(
-        &mut self,
-        step: StepId,
-        plan: &StackPlan,
-        change: &Change,
-        records: &mut Vec<Record>,
-    ) {
-        match execute::prepare_removal(self.applier, &plan.stack, change, self.operation, step_number(step)) {
-            Ok(prepared) => self.record(step, prepared, records).await,
-            Err(failed) => self.fail(step, *failed, true),
         }
     }
 

@@ -30,6 +30,7 @@ pub fn resource_type() -> ResourceType {
     ResourceType {
         holds_data: true,
         can_coexist: true,
+        identity_space: "path",
         settle: Duration::ZERO,
         ..ResourceType::new(
             NAME,

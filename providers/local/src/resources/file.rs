@@ -33,6 +33,7 @@ const TELLING: [&str; 4] = ["content", "contentBase64", "sha256", "size"];
 pub fn resource_type() -> ResourceType {
     ResourceType {
         can_coexist: true,
+        identity_space: "path",
         settle: Duration::ZERO,
         ..ResourceType::new(
             NAME,

@@ -1,4 +1,5 @@
-//! What a call passes before it begins: slots and tokens of its type, then those of its instance.
+//! What a call passes before it begins: slots and tokens of its type, then those of its instance. Tokens may be taken
+//! earlier, by who must not begin before it has them.
 //!
 //! Who waits for a token holds no slot of the instance, and who waits for a slot has taken no token yet: a rate is kept
 //! by the calls as they begin. Waiting is in order.
@@ -34,6 +35,32 @@ impl Gates {
         Self { instance: Gate::new(limits.concurrency, limits.rate), types: limits.types.iter().map(of_type).collect() }
     }
 
+    /// True when calls of a type take tokens.
+    pub(super) fn has_rate(&self, ty: &str) -> bool {
+        self.instance.bucket.is_some() || self.types.get(ty).is_some_and(|gate| gate.bucket.is_some())
+    }
+
+    /// Waits for the tokens of one call of a type, and takes them.
+    pub(super) async fn take_tokens<F: FnOnce(Rate, Option<&str>)>(&self, ty: &str, mut waits: Waits<F>) {
+        // As in `enter`: its type's turn lasts until it has all.
+        let _of_type = match self.types.get(ty).and_then(|gate| gate.bucket.as_ref()) {
+            Some(bucket) => Some(bucket.wait(Some(ty), &mut waits).await),
+            None => None,
+        };
+        if let Some(bucket) = &self.instance.bucket {
+            drop(bucket.wait(None, &mut waits).await);
+        }
+    }
+
+    /// Waits until a call of a type that has its tokens may begin.
+    pub(super) async fn enter_with_tokens(&self, ty: &str) -> Result<Permit<'_>, ProviderError> {
+        let of_type = match self.types.get(ty) {
+            Some(gate) => Some(gate.slot().await?),
+            None => None,
+        };
+        Ok(Permit { _of_type: of_type, _of_instance: self.instance.slot().await? })
+    }
+
     /// Waits until a call of a type may begin.
     pub(super) async fn enter(&self, ty: &str) -> Result<Permit<'_>, ProviderError> {
         let of_type = match self.types.get(ty) {
@@ -43,6 +70,21 @@ impl Gates {
         let of_instance = self.instance.enter().await?;
         // Only now is it the next one's turn: its type's token is taken when this call begins, not before.
         Ok(Permit { _of_type: of_type.map(|entered| entered.slot), _of_instance: of_instance.slot })
+    }
+}
+
+/// Is told once, when there is a token to wait for: the rate, and of what type it is, unless it is the instance's.
+pub(super) struct Waits<F>(Option<F>);
+
+impl<F: FnOnce(Rate, Option<&str>)> Waits<F> {
+    pub(super) fn new(told: F) -> Self {
+        Self(Some(told))
+    }
+
+    fn tell(&mut self, rate: Rate, ty: Option<&str>) {
+        if let Some(told) = self.0.take() {
+            told(rate, ty);
+        }
     }
 }
 
@@ -57,6 +99,7 @@ struct Entered<'a> {
 }
 
 struct Bucket {
+    rate: Rate,
     tokens: RateLimiter<NotKeyed, InMemoryState, Since, NoOpMiddleware<Duration>>,
     clock: Since,
     /// Held by the one who takes the next token.
@@ -103,9 +146,25 @@ impl Gate {
 
 impl Bucket {
     fn new(rate: Rate) -> Option<Self> {
-        let quota = Quota::with_period(rate.period)?.allow_burst(rate.burst);
+        let quota = Quota::with_period(rate.period())?.allow_burst(rate.burst());
         let clock = Since(Instant::now());
-        Some(Self { tokens: RateLimiter::direct_with_clock(quota, clock), clock, turn: Mutex::new(()) })
+        Some(Self { rate, tokens: RateLimiter::direct_with_clock(quota, clock), clock, turn: Mutex::new(()) })
+    }
+
+    /// Waits for a token in turn, and takes it; the turn is over when the answer is dropped.
+    async fn wait<F: FnOnce(Rate, Option<&str>)>(&self, ty: Option<&str>, waits: &mut Waits<F>) -> MutexGuard<'_, ()> {
+        let turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                waits.tell(self.rate, ty);
+                self.turn.lock().await
+            }
+        };
+        while let Some(pause) = self.take() {
+            waits.tell(self.rate, ty);
+            tokio::time::sleep(pause).await;
+        }
+        turn
     }
 
     /// Takes a token; when there is none, how long it takes until there is one.

@@ -1,6 +1,7 @@
 //! How much an instance may be asked: how many calls at once, how many in a second, how often again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -34,10 +35,8 @@ pub struct TypeLimits {
 /// A token bucket: a call takes a token, and a new one comes with each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How long it takes until there is another token.
-    pub period: Duration,
-    /// How many tokens there can be: so many calls may follow each other without a pause.
-    pub burst: NonZeroU32,
+    period: Duration,
+    burst: NonZeroU32,
 }
 
 impl Rate {
@@ -52,7 +51,7 @@ impl Rate {
     /// beyond [`Rate::PER_SECOND`] or [`Rate::most_burst`].
     #[must_use]
     pub fn per_second(calls: f64, burst: Option<NonZeroU32>) -> Option<Self> {
-        let period = Self::period(calls)?;
+        let period = Self::period_of(calls)?;
         let burst = burst.unwrap_or_else(|| times(period, Duration::from_secs(1)));
         (burst <= times(period, Self::REFILLED)).then_some(Self { period, burst })
     }
@@ -60,12 +59,33 @@ impl Rate {
     /// The greatest burst that so many calls a second can have; `None` when they are no rate.
     #[must_use]
     pub fn most_burst(calls: f64) -> Option<NonZeroU32> {
-        Self::period(calls).map(|period| times(period, Self::REFILLED))
+        Self::period_of(calls).map(|period| times(period, Self::REFILLED))
     }
 
-    fn period(calls: f64) -> Option<Duration> {
+    /// How long it takes until there is another token.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// How many tokens there can be: so many calls may follow each other without a pause.
+    #[must_use]
+    pub fn burst(&self) -> NonZeroU32 {
+        self.burst
+    }
+
+    fn period_of(calls: f64) -> Option<Duration> {
         let calls = Some(calls).filter(|calls| Self::PER_SECOND.contains(calls))?;
         Duration::try_from_secs_f64(calls.recip()).ok()
+    }
+}
+
+/// As it is written in terrace.yaml: `0.5/s`.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No rate has more digits, and what nanoseconds round away is not shown.
+        let calls = format!("{:.5}", self.period.as_secs_f64().recip());
+        write!(f, "{}/s", calls.trim_end_matches('0').trim_end_matches('.'))
     }
 }
 

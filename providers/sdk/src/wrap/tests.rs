@@ -108,7 +108,7 @@ fn ty(name: &'static str) -> ResourceType {
 }
 
 struct Bench {
-    session: Arc<dyn Session>,
+    session: Arc<Guarded>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -174,12 +174,20 @@ fn of_type(name: &str, limits: TypeLimits) -> BTreeMap<String, TypeLimits> {
 
 #[test]
 fn a_rate_allows_a_burst_of_a_second_unless_it_says_otherwise() {
-    let told = |rate: Rate| (rate.period.as_millis(), rate.burst.get());
+    let told = |rate: Rate| (rate.period().as_millis(), rate.burst().get());
     assert_eq!(Rate::per_second(10.0, None).map(told), Some((100, 10)));
     assert_eq!(Rate::per_second(0.5, None).map(told), Some((2_000, 1)));
     assert_eq!(rate(4.0, 20).map(told), Some((250, 20)));
     for nothing in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300, 1e-300, 5e-11, 0.000_009, 1_000_001.0] {
         assert_eq!(Rate::per_second(nothing, None), None, "{nothing}");
+    }
+}
+
+#[test]
+fn a_rate_is_told_as_it_is_written() {
+    for calls in ["0.00001", "0.5", "0.33333", "2", "10", "1000000"] {
+        let rate = Rate::per_second(calls.parse().unwrap(), None).unwrap();
+        assert_eq!(rate.to_string(), format!("{calls}/s"));
     }
 }
 
@@ -355,6 +363,22 @@ async fn a_dry_run_counts_where_there_is_one() {
     }
     assert_eq!(bench.began().len(), 3);
     assert!(bench.began().windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", bench.began());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_took_its_tokens_before_begins_at_once_and_the_rate_is_kept() {
+    let types = of_type("w_a", TypeLimits { rate: rate(0.01, 1), ..TypeLimits::default() });
+    let bench = Bench::with(Limits { rate: rate(0.02, 1), types, ..Limits::default() }).await;
+    let told = Mutex::new(Vec::new());
+    let planned = Planned { attributes: Attributes::new(), private: Private::default() };
+    for _ in 0..3 {
+        let session = bench.session.admitted("w_a", |text| told.lock().unwrap().push(text)).await;
+        // There is no time to wait for anything.
+        session.create(&ty("w_a"), &call(Duration::from_secs(1)), &planned).await.unwrap();
+    }
+    let began = bench.began();
+    assert!(began.windows(2).all(|pair| pair[1] - pair[0] >= 100_000), "{began:?}");
+    assert_eq!(*told.lock().unwrap(), ["waiting (limit of 0.01/s of `w_a` of `w`)"; 2]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,195 @@
+//! What goes before a call: what waited for others is planned again by its provider, and the rates of its instance have
+//! to allow it. Either may take its time, and nothing waits for that but the step itself: no intent is written yet and no
+//! timeout runs. Nothing of it changes anything, so a stop does not wait for it either.
+
+use super::super::execute::{self, Draft, Outcome, Prepared};
+use super::super::steps::{Step, StepId};
+use super::super::{Applier, Failed};
+use super::calls::LaneId;
+use super::{Finished, Run, State, step_number};
+use crate::action::Action;
+use crate::address::StackId;
+use crate::event::Event;
+use crate::plan::Change;
+use crate::store::Record;
+use futures_util::future::{BoxFuture, poll_immediate};
+use std::sync::Arc;
+use terrace_provider::{ProviderError, Session};
+use uuid::Uuid;
+
+/// A step of which all is known: it is to be called, or it ended without a call.
+pub(super) struct Ready {
+    prepared: Prepared,
+    next: Next,
+}
+
+enum Next {
+    /// It is to be called, and does not wait for the rates of its instance any more.
+    Call(Admission),
+    /// There is nothing to call: this is how it ended.
+    Ended(Box<Outcome>),
+}
+
+/// What a step is called through, or why it cannot be.
+type Admission = Result<Arc<dyn Session>, ProviderError>;
+
+/// A call whose intent is on its way.
+pub(super) struct Starting {
+    pub(super) step: StepId,
+    pub(super) lane: LaneId,
+    pub(super) prepared: Prepared,
+    pub(super) admission: Admission,
+}
+
+/// What came of getting a step ready.
+pub(super) struct Arrived {
+    step: StepId,
+    /// Where it holds a slot.
+    lane: Option<LaneId>,
+    /// Nothing when it was stopped.
+    result: Option<Result<Box<Ready>, Box<Failed>>>,
+}
+
+impl Arrived {
+    /// How many slots it holds.
+    pub(super) fn slots(&self) -> usize {
+        usize::from(self.lane.is_some())
+    }
+}
+
+/// What is to be got ready.
+struct Asked<'a> {
+    applier: &'a Applier,
+    stack: &'a StackId,
+    change: &'a Change,
+    operation: Uuid,
+    step: StepId,
+    /// The forward step, and its number; before a removal, the one whose failure lets the old object stay.
+    forward: Option<(Draft<'a>, StepId)>,
+    is_removal: bool,
+}
+
+impl Asked<'_> {
+    async fn get_ready(self) -> Result<Box<Ready>, Box<Failed>> {
+        let Self { applier, stack, change, operation, step, forward, is_removal } = self;
+        let forward = match forward {
+            Some((draft, step)) => Some(draft.prepare(operation, step_number(step)).await?),
+            None => None,
+        };
+        let prepared = match forward.filter(|_| !is_removal) {
+            Some(prepared) => prepared,
+            None => execute::prepare_removal(applier, stack, change, operation, step_number(step))?,
+        };
+        let next = match &prepared.intent {
+            Some(_) => {
+                let address = format!("{}:{}", prepared.stack, change.address);
+                let waits = |message| applier.events.take(Event::StepProgress { address, message });
+                Next::Call(applier.registry.admitted(&change.provider, &change.address.ty, waits).await)
+            }
+            // What was to be a call may turn out to change nothing remote.
+            None => Next::Ended(Box::new(execute::record_step(applier, &prepared, operation).await)),
+        };
+        Ok(Box::new(Ready { prepared, next }))
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Gets a step ready, with the slot that it holds if it is to be called. What is known at once arrives at once, so
+    /// that steps go in the order of the plan.
+    pub(super) async fn get_ready(&mut self, step: StepId, lane: Option<LaneId>) -> Option<Arrived> {
+        self.set(step, State::Running);
+        let asked = match self.asked(step) {
+            Some(Ok(asked)) => asked,
+            Some(Err(failed)) => return Some(Arrived { step, lane, result: Some(Err(failed)) }),
+            None => return Some(Arrived { step, lane, result: None }),
+        };
+        let (cancel, lost) = (self.applier.cancel.clone(), self.held.lost.clone());
+        let work = asked.get_ready();
+        let mut work: BoxFuture<'a, Finished> = Box::pin(async move {
+            let result = tokio::select! {
+                biased;
+                result = work => Some(result),
+                () = cancel.cancelled() => None,
+                () = lost.cancelled() => None,
+            };
+            Finished::Arrived(Arrived { step, lane, result })
+        });
+        match poll_immediate(&mut work).await {
+            Some(Finished::Arrived(arrived)) => Some(arrived),
+            _ => {
+                self.getting_ready += usize::from(lane.is_some());
+                self.futures.push(work);
+                None
+            }
+        }
+    }
+
+    /// Why a step fails, as far as that is known without its provider.
+    pub(super) fn known_failure(&self, step: StepId) -> Option<Box<Failed>> {
+        self.asked(step)?.err()
+    }
+
+    fn asked(&self, step: StepId) -> Option<Result<Asked<'a>, Box<Failed>>> {
+        let (applier, operation) = (self.applier, self.operation);
+        let (at, forward, is_removal) = match self.steps.all.get(step).copied()? {
+            Step::Forward { stack, change } => ((stack, change), Some(step), false),
+            Step::Remove { stack, change } => ((stack, change), self.decides_removal(step, stack, change), true),
+            Step::ComponentDone { .. } | Step::Lookup { .. } | Step::Barrier => return None,
+        };
+        let (plan, change) = self.change(at.0, at.1)?;
+        let stack = &plan.stack;
+        let forward = match forward {
+            Some(forward) => match Draft::of(applier, stack, change, self.values.get(at.0)?) {
+                Ok(draft) => Some((draft, forward)),
+                Err(failed) => return Some(Err(failed)),
+            },
+            None => None,
+        };
+        Some(Ok(Asked { applier, stack, change, operation, step, forward, is_removal }))
+    }
+
+    /// The step that makes the successor of what is replaced delete-first: a check that it does not meet, or a value
+    /// that is not as planned, lets the old object stay. Known only where all that the successor waits for is there.
+    fn decides_removal(&self, step: StepId, stack: usize, at: usize) -> Option<StepId> {
+        let (_, change) = self.change(stack, at)?;
+        if change.action != Action::Replace {
+            return None;
+        }
+        let own = Step::Forward { stack, change: at };
+        let mut successors = self.steps.dependents.get(step)?.iter();
+        let forward = *successors.find(|successor| self.steps.all.get(**successor) == Some(&own))?;
+        (self.steps.waits_for.get(forward) == Some(&1)).then_some(forward)
+    }
+
+    /// Takes over what is ready: its intent or its end joins the records; what is to be called is handed back.
+    pub(super) fn arrive(&mut self, arrived: Arrived, records: &mut Vec<Record>) -> Option<Starting> {
+        let Arrived { step, lane, result } = arrived;
+        let (ready, lane) = match (result, lane) {
+            (Some(Ok(ready)), lane) if self.may_start() => (*ready, lane),
+            (result, lane) => {
+                lane.into_iter().for_each(|lane| self.calls.end(lane));
+                if let Some(Err(failed)) = result {
+                    self.fail(step, *failed, true);
+                }
+                return None;
+            }
+        };
+        match (ready, lane) {
+            (Ready { prepared, next: Next::Call(admission) }, Some(lane)) => {
+                records.extend(prepared.intent.clone().map(|intent| Record::Intent(Box::new(intent))));
+                Some(Starting { step, lane, prepared, admission })
+            }
+            (Ready { next: Next::Call(_), .. }, None) => {
+                if let Some((_, change)) = self.change_of(step) {
+                    self.queue_call(step, change);
+                }
+                None
+            }
+            (Ready { prepared, next: Next::Ended(outcome) }, lane) => {
+                lane.into_iter().for_each(|lane| self.calls.end(lane));
+                self.record(step, *outcome, &prepared, records);
+                None
+            }
+        }
+    }
+}

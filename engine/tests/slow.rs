@@ -1,0 +1,160 @@
+//! Providers that take their time before anything is called: only what waits for them waits.
+
+use crate::support::Story;
+use crate::support::story::stack;
+use crate::support::world::Fault;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use terrace_engine::apply::{Applier, Report};
+use terrace_engine::event::{Event, Events};
+use terrace_engine::plan::Plan;
+use terrace_provider::wrap::{Limits, Rate};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Applies a plan; a time that stands still ends what waits for ever.
+async fn applied(story: &Story, plan: &Plan) -> Report {
+    tokio::time::timeout(Duration::from_secs(3_600), story.apply_plan(plan)).await.unwrap().unwrap()
+}
+
+/// `slow` and `b` wait for `a`, `c` waits for `b`.
+fn two_branches(a: &str) -> String {
+    stack(&format!(
+        "- {{type: world_thing, name: a, config: {{key: {a}}}}}
+         - {{type: world_thing, name: slow, config: {{key: slow, val: '${{{{ resources.a.id }}}}'}}}}
+         - {{type: world_thing, name: b, config: {{key: b, val: '${{{{ resources.a.id }}}}'}}}}
+         - {{type: world_thing, name: c, config: {{key: c, val: '${{{{ resources.b.id }}}}'}}}}"
+    ))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_of_one_resource_that_takes_long_keeps_no_other_from_being_made_and_recorded() {
+    let story = Story::new();
+    let plan = story.plan(&two_branches("a")).await;
+    story.fault("plan slow", Fault::Until("create c"));
+    let report = applied(&story, &plan).await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(story.log(), ["create a", "create b", "create c", "create slow"]);
+    story.check_second_plan(&two_branches("a")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_connection_that_takes_long_keeps_no_other_instance_waiting() {
+    let story = Story::new();
+    let text = stack(
+        "- {type: world_note, name: far, provider: world.eu, config: {key: far}}
+         - {type: world_thing, name: near, config: {key: near}}
+         - {type: world_thing, name: both, config: {key: both, val: '${{ resources.far.id }}'}}",
+    );
+    let plan = story.plan(&text).await;
+    story.fault("connect world.eu", Fault::Until("create near"));
+    let report = applied(&story, &plan).await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(story.log(), ["create near", "create both"]);
+    story.check_second_plan(&text).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_asks_whether_an_old_object_may_go_keeps_no_other_waiting() {
+    let story = Story::new();
+    // `slow` waits for the removal of `user`, and `a` is as wanted by then.
+    let text = |version: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, config: {{key: a, val: {version}}}}}
+             - {{type: world_thing, name: slow, config: {{key: slow-{version}, val: '${{{{ resources.a.echo }}}}'}}}}
+             - {{type: world_thing, name: user, config: {{key: user-{version}, val: '${{{{ resources.slow.id }}}}'}}}}
+             - {{type: world_thing, name: b, config: {{key: b-{version}}}}}
+             - {{type: world_thing, name: c, config: {{key: c-{version}, val: '${{{{ resources.b.id }}}}'}}}}"
+        ))
+    };
+    story.apply(&text("1")).await;
+    story.log();
+    let plan = story.plan(&text("2")).await;
+    story.fault("plan slow", Fault::Until("create c-2"));
+    let report = applied(&story, &plan).await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    let log = story.log();
+    let at = |call: &str| log.iter().position(|logged| logged == call).unwrap();
+    assert!(at("create c-2") < at("delete slow-1"), "{log:?}");
+    story.check_second_plan(&text("2")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_no_plan_and_leaves_no_open_step() {
+    let story = Story::new();
+    let plan = story.plan(&two_branches("a")).await;
+    story.fault("plan slow", Fault::HangBefore);
+    let hung = story.remote().hung.clone();
+    let stop = async {
+        hung.cancelled().await;
+        story.cancel.cancel();
+    };
+    let (report, ()) = tokio::join!(applied(&story, &plan), stop);
+    assert!(report.is_interrupted);
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert!(report.not_begun.iter().any(|(_, address)| address.to_string() == "world_thing.slow"));
+    assert!(story.recover().await.is_empty(), "nothing is open");
+    assert!(!story.log().contains(&"create slow".to_owned()));
+}
+
+/// Hears what steps say, and stops at the first word where it is to.
+#[derive(Default)]
+struct Listener {
+    said: Mutex<Vec<String>>,
+    stop: Option<CancellationToken>,
+}
+
+impl Events for Listener {
+    fn take(&self, event: Event) {
+        if let Event::StepProgress { address, message } = event {
+            self.said.lock().unwrap().push(format!("{address}: {message}"));
+            self.stop.iter().for_each(CancellationToken::cancel);
+        }
+    }
+}
+
+/// A story whose instance takes one call in 100 s, and three things that have no time to wait for that.
+fn rated() -> (Story, String) {
+    let rate = Rate::per_second(0.01, None);
+    let limits = [("world".to_owned(), Limits { rate, ..Limits::default() })].into();
+    let text = stack(
+        "- {type: world_thing, name: a, config: {key: a}, timeouts: {create: 1s}}
+         - {type: world_thing, name: b, config: {key: b}, timeouts: {create: 1s}}
+         - {type: world_thing, name: c, config: {key: c}, timeouts: {create: 1s}}",
+    );
+    (Story { limits, ..Story::new() }, text)
+}
+
+async fn heard(story: &Story, plan: &Plan, listener: &Arc<Listener>) -> (Uuid, Report) {
+    let applier = Applier { events: Arc::clone(listener) as Arc<dyn Events>, ..story.applier() };
+    let operation = Uuid::now_v7();
+    (operation, applier.apply(plan, operation).await.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_rate_counts_towards_no_timeout_and_is_told_once() {
+    let (story, text) = rated();
+    let plan = story.plan(&text).await;
+    let (listener, began) = (Arc::new(Listener::default()), tokio::time::Instant::now());
+    let (_, report) = heard(&story, &plan, &listener).await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert!(began.elapsed() >= Duration::from_secs(200), "{:?}", began.elapsed());
+    assert_eq!(story.log(), ["create a", "create b", "create c"]);
+    let told = |name: &str| format!("demo@test:world_thing.{name}: waiting (limit of 0.01/s of `world`)");
+    assert_eq!(*listener.said.lock().unwrap(), [told("b"), told("c")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_while_steps_wait_for_a_rate_leaves_no_open_step() {
+    let (story, text) = rated();
+    let plan = story.plan(&text).await;
+    let listener = Arc::new(Listener { stop: Some(story.cancel.clone()), ..Listener::default() });
+    let (operation, report) = heard(&story, &plan, &listener).await;
+    assert!(report.is_interrupted && report.failed.is_empty(), "{:?}", report.failed);
+    // The first one had its turn, and ends.
+    assert_eq!(story.log(), ["create a"]);
+    let (_, steps) = story.store.operation(operation).await.unwrap().unwrap();
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert_eq!(report.not_begun.len(), 2);
+    assert!(story.recover().await.is_empty(), "nothing is open");
+}
