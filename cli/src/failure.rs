@@ -124,6 +124,9 @@ impl From<ApplyError> for Failure {
             }
             ApplyError::OtherProvider { .. } => Self::refused(error.to_string())
                 .hint("plan again with this terrace, or apply it with the one that planned"),
+            ApplyError::OtherSettings(_) => Self::refused(error.to_string()).hint(
+                "plan again, or apply it with the configuration (`providers:` in terrace.yaml) that it was made with",
+            ),
             ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: it will stay"),
             ApplyError::OtherOutputs(_) => {
                 Self::refused(error.to_string()).hint("plan again, and look at what the new plan says")

@@ -98,7 +98,7 @@ impl Progress {
                 }
             }
             Event::WaitingForLease { held, left } => {
-                self.say(&format!("waiting up to {} s: {held}", left.as_secs()));
+                self.say(&format!("waiting up to {} s: {held}", left.as_millis().div_ceil(1000)));
             }
             Event::Recovering { message } => self.say(&format!("recovering {message}")),
             Event::StepStarted { stack, address, action } => match &self.form {

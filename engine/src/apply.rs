@@ -82,6 +82,9 @@ pub enum ApplyError {
         /// The provider and its version that would apply.
         here: String,
     },
+    /// The plan was made with other settings of an instance: it may be another server now.
+    #[error("this plan was made with other settings of the provider instance `{0}`")]
+    OtherSettings(String),
     /// The plan met errors while it was made.
     #[error("this plan has errors and cannot be applied")]
     Errored,
@@ -212,6 +215,11 @@ impl Applier {
             let here = self.registry.instance(instance).map(ProviderSchema::name_and_version);
             if let Some(here) = here.filter(|here| here != planned) {
                 return Err(ApplyError::OtherProvider { instance: instance.clone(), plan: planned.clone(), here });
+            }
+        }
+        for (instance, planned) in &plan.origin.settings {
+            if self.registry.settings_digest(instance).is_some_and(|here| here != *planned) {
+                return Err(ApplyError::OtherSettings(instance.clone()));
             }
         }
         if let Some((stack, change, loss)) = plan.refused_data_loss().next() {

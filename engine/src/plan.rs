@@ -124,6 +124,8 @@ pub struct Origin {
     pub blueprints: BTreeMap<String, String>,
     /// Provider and version of each instance that has a part in it: `sqlite 0.1.0`.
     pub providers: BTreeMap<String, String>,
+    /// Digest of the settings of each of these instances, without secrets.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// A diagnostic as a plan carries it: without the text it came from.

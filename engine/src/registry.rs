@@ -1,6 +1,7 @@
 //! Which providers there are, and which instances of them an environment configures.
 
 mod offline;
+mod settings;
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use offline::Offline;

@@ -363,3 +363,24 @@ fn a_saved_rollback_is_stale_once_an_output_is_another_one() {
     project.run(["apply", "stack.yaml", "--var", "v=3", "--auto-approve"]).done();
     project.run(["apply", "back"]).with_code(4).says("the output `o` of demo@local changed since the plan was made");
 }
+
+#[test]
+fn a_plan_is_not_applied_with_other_settings_of_an_instance_that_has_a_part_in_it() {
+    let project = Project::with_stack("resources: [{type: sqlite_database, name: a, config: {path: a.db}}]\n");
+    let configure = |settings: &str| {
+        project.write(
+            "terrace.yaml",
+            &format!("environments: {{local: {{providers: {{sqlite: {settings}, sqlite.spare: {{folder: one}}}}}}}}\n"),
+        );
+    };
+    configure("{folder: one, busyTimeout: 5}");
+    project.run(["plan", "stack.yaml", "--out", "p"]).done();
+    configure("{folder: two, busyTimeout: 5}");
+    let refused = project.run(["apply", "p"]).with_code(4);
+    refused.says("this plan was made with other settings of the provider instance `sqlite`");
+    assert!(!project.path("two/a.db").exists() && !project.path("one/a.db").exists());
+    // The order of settings, limits, and instances that have no part in it change nothing.
+    configure("{busyTimeout: 5, limits: {concurrency: 2}, folder: one}");
+    project.run(["apply", "p"]).done();
+    assert!(project.path("one/a.db").exists());
+}

@@ -347,7 +347,7 @@ impl Planner<'_> {
         let has_changes = Plan::is_any_changed(mode, &stacks);
         let reads = if has_changes { reads::needed(&stacks, reads) } else { reads };
         stacks.iter_mut().filter(|_| has_changes).for_each(reads::needed_outputs);
-        origin.providers = self.provider_versions(&stacks);
+        self.record_instances(&stacks, &mut origin);
         removed_data::count(self, &mut stacks).await;
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
@@ -378,19 +378,19 @@ impl Planner<'_> {
     }
 
     /// What the providers were that planned: others may mean something else by the same plan.
-    fn provider_versions(&self, stacks: &[StackPlan]) -> BTreeMap<String, String> {
-        let mut versions = BTreeMap::new();
+    fn record_instances(&self, stacks: &[StackPlan], origin: &mut Origin) {
         for stack in stacks {
             let changes = stack.changes.iter().map(|change| change.provider.as_str());
             for instance in changes.chain(stack.lookups.iter().map(|lookup| lookup.provider.as_str())) {
-                if !versions.contains_key(instance)
+                if !origin.providers.contains_key(instance)
                     && let Some(schema) = self.registry.instance(instance)
                 {
-                    versions.insert(instance.to_owned(), schema.name_and_version());
+                    origin.providers.insert(instance.to_owned(), schema.name_and_version());
+                    let settings = self.registry.settings_digest(instance);
+                    origin.settings.extend(settings.map(|digest| (instance.to_owned(), digest)));
                 }
             }
         }
-        versions
     }
 
     /// The rows of components that are left alone and that chosen ones depend on: their outputs are made of them.

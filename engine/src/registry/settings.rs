@@ -1,0 +1,28 @@
+//! What tells the settings of an instance from others: a plan is made for one server, and not for another one under the
+//! same name.
+
+use super::Registry;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use terrace_provider::{Attributes, Value};
+
+impl Registry {
+    /// A digest of the settings of a configured instance, in hexadecimal. Secrets are not part of it: they are renewed,
+    /// and a digest would give a weak one away. Neither are limits: they change nothing that is done.
+    #[must_use]
+    pub fn settings_digest(&self, instance: &str) -> Option<String> {
+        let settings = &self.instances.get(instance)?.settings.values;
+        let text = Value::Map(sorted(settings)).to_json_text();
+        Some(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// Settings say the same in whatever order they are written.
+fn sorted(settings: &Attributes) -> Attributes {
+    let settings: BTreeMap<&String, &Value> = settings.iter().collect();
+    let sorted_within = |value: &Value| match value {
+        Value::Map(within) => Value::Map(sorted(within)),
+        other => other.clone(),
+    };
+    settings.into_iter().map(|(name, value)| (name.clone(), sorted_within(value))).collect()
+}
