@@ -109,6 +109,8 @@ pub enum Reason {
     Unrecorded,
     /// The last owner of a shared object goes.
     LastRelease,
+    /// The same, and `onLastRelease` says that it stays.
+    KeptAtLastRelease,
     /// The data was retained earlier and is wanted gone now.
     RemoveData,
     /// It was replaced, and its deletion failed then.
@@ -146,6 +148,7 @@ impl Reason {
             Self::Destroy => "destroy",
             Self::Unrecorded => "is there, and is not recorded",
             Self::LastRelease => "its last owner goes",
+            Self::KeptAtLastRelease => "its last owner goes, and `onLastRelease` is `retain`",
             Self::RemoveData => "its retained data is removed",
             Self::Deposed => "was replaced, and is left over",
             Self::Gone => "was deleted outside terrace",

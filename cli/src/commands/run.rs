@@ -10,12 +10,12 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::wiring::World;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::action::Action;
-use terrace_engine::address::StackId;
+use terrace_engine::action::{Action, Reason};
+use terrace_engine::address::{Address, StackId};
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
@@ -271,7 +271,7 @@ impl Run<'_> {
         if !self.is_json() {
             self.tell_failures(&report);
             ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
-            ui.print(&retained(&report))?;
+            ui.print(&retained(&report, &kept_in_any_case(plan)))?;
             if let Some(left) = still_left(plan) {
                 ui.print(&format!("{left}\n"))?;
             }
@@ -374,18 +374,28 @@ fn summary(report: &Report, is_destroy: bool) -> String {
 }
 
 /// What was kept on purpose: people should know that it is still there.
-fn retained(report: &Report) -> String {
-    let kept: BTreeSet<String> = report
+fn retained(report: &Report, kept_in_any_case: &HashSet<&Address>) -> String {
+    let (in_any_case, unless_asked): (BTreeSet<_>, BTreeSet<_>) = report
         .done
         .iter()
         .filter(|done| done.action == Action::Retain)
-        .map(|done| format!("  o {}:{}\n", done.stack, done.address))
-        .collect();
-    if kept.is_empty() {
-        return String::new();
-    }
-    let kept: String = kept.into_iter().collect();
-    format!("\nRetained, with their data (`--remove-data` removes them):\n{kept}")
+        .map(|done| (&done.stack, &done.address))
+        .partition(|(_, address)| kept_in_any_case.contains(address));
+    let list = |title: &str, kept: BTreeSet<(&StackId, &Address)>| match kept.is_empty() {
+        true => String::new(),
+        false => {
+            let kept: String = kept.iter().map(|(stack, address)| format!("  o {stack}:{address}\n")).collect();
+            format!("\n{title}:\n{kept}")
+        }
+    };
+    list("Retained, with their data (`--remove-data` removes them)", unless_asked)
+        + &list("Retained, with their data (`onLastRelease: delete` and `--remove-data` remove them)", in_any_case)
+}
+
+/// What stays whatever is asked for.
+fn kept_in_any_case(plan: &Plan) -> HashSet<&Address> {
+    let kept = plan.changes().filter(|(_, change)| change.reason == Some(Reason::KeptAtLastRelease));
+    kept.map(|(_, change)| &change.address).collect()
 }
 
 /// The outputs that are meant for others.
@@ -466,8 +476,11 @@ mod tests {
     #[test]
     fn what_is_retained_is_listed() {
         let report = Report { done: vec![done(Action::Retain)], ..Report::default() };
-        assert!(retained(&report).contains("o demo@local:local_value.a"));
-        assert_eq!(retained(&Report::default()), "");
+        let address = address();
+        let removable = retained(&report, &HashSet::new());
+        assert!(removable.contains("o demo@local:local_value.a") && !removable.contains("onLastRelease"));
+        assert!(retained(&report, &HashSet::from([&address])).contains("`onLastRelease: delete` and `--remove-data`"));
+        assert_eq!(retained(&Report::default(), &HashSet::new()), "");
     }
 
     #[test]

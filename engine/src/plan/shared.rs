@@ -355,7 +355,7 @@ impl SharedRows {
                 owner_changes.extend(last_owners.into_iter().map(|ownership| dropped(ownership, true)));
             }
             changes.extend(change.map(|change| match is_kept && change.in_doubt.is_none() {
-                true => Change { action: Action::Retain, ..change },
+                true => Change { action: Action::Retain, reason: Some(Reason::KeptAtLastRelease), ..change },
                 false => change,
             }));
         }
