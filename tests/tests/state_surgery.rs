@@ -286,6 +286,15 @@ fn the_history_says_what_was_dropped_or_moved_by_hand() {
     assert_eq!(newest("local_file.a"), "removed from state");
     assert_eq!(newest("local_file.b"), "moved to local_file.d");
     assert_eq!(newest("local_file.c"), "deleted");
+    project.write_stack(
+        "resources:\n  - {type: local_file, name: e, config: {path: out/b, content: one}}\n\
+         moved: [{from: local_file.d, to: local_file.e}]\n",
+    );
+    project.apply().done();
+    assert_eq!(newest("local_file.d"), "moved to local_file.e");
+    project.write_stack("forget: [local_file.e]\n");
+    project.apply().done();
+    assert_eq!(newest("local_file.e"), "removed from state");
     let json = project.run(["state", "history", "local_file.b", "--json"]).done().json();
     assert_eq!((&json[0]["status"], &json[0]["moved_to"]), (&"moved".into(), &"local_file.d".into()));
 }

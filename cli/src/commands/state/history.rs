@@ -6,9 +6,8 @@ use crate::failure::{Exit, Failure};
 use crate::stacks;
 use crate::wiring::store;
 use serde_json::json;
-use std::collections::HashMap;
-use terrace_engine::address::Address;
-use terrace_engine::store::{HistoryEntry, OperationRow, StateStore};
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{HistoryEntry, Row, StateStore, StepAction};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -18,9 +17,9 @@ enum Status {
     Recorded(&'static str),
     /// The object was deleted, and the row with it.
     Deleted,
-    /// The row was dropped by hand: the object stayed.
+    /// The row was dropped: the object stayed.
     Removed,
-    /// The row got another address by hand.
+    /// The row got another address.
     Moved(Address),
 }
 
@@ -36,10 +35,16 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
     if history.is_empty() {
         return Err(super::surgery::without_row(store.as_ref(), &stack, &address).await?);
     }
-    let operations = ended_by(store.as_ref(), &history).await?;
-    let told = history.iter().map(|entry| (entry, Status::of(entry, operations.get(&entry.operation), &address)));
+    let mut told = Vec::with_capacity(history.len());
+    for (at, entry) in history.iter().enumerate() {
+        let status = match &entry.row {
+            Some(row) => Status::Recorded(status(row.status)),
+            None => ending(store.as_ref(), &stack, &address, entry.operation, history.get(at + 1)).await?,
+        };
+        told.push((entry, status));
+    }
     if is_json {
-        let json = told.map(|(entry, status)| {
+        let json = told.iter().map(|(entry, status)| {
             json!({
                 "generation": entry.generation, "at": entry.at, "operation": entry.operation,
                 "status": status.word(), "moved_to": status.moved_to(),
@@ -47,7 +52,7 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
         });
         context.ui.print_json(&json.collect())?;
     } else {
-        let lines = told.map(|(entry, status)| {
+        let lines = told.iter().map(|(entry, status)| {
             format!("{}  {}  {}  {}\n", entry.generation, entry.at, status.text(), entry.operation)
         });
         context.ui.print(&lines.collect::<String>())?;
@@ -55,29 +60,40 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
     Ok(Exit::Done)
 }
 
-/// The operations after which there was no row any more, but for those that were pruned.
-async fn ended_by(store: &dyn StateStore, history: &[HistoryEntry]) -> Result<HashMap<Uuid, OperationRow>, Failure> {
-    let mut operations = HashMap::new();
-    for entry in history.iter().filter(|entry| entry.row.is_none()) {
-        if let Some((operation, _)) = store.operation(entry.operation).await? {
-            operations.insert(operation.id, operation);
+/// How a row ended: what the operation says that it did. Of one that was pruned nothing is known but that.
+async fn ending(
+    store: &dyn StateStore,
+    stack: &StackId,
+    address: &Address,
+    operation: Uuid,
+    before: Option<&HistoryEntry>,
+) -> Result<Status, Failure> {
+    let Some((operation, steps)) = store.operation(operation).await? else { return Ok(Status::Deleted) };
+    match operation.kind.as_str() {
+        "state rm" => return Ok(Status::Removed),
+        "state mv" => return Ok(moved_to(&operation.summary, address).map_or(Status::Removed, Status::Moved)),
+        _ => {}
+    }
+    if let Some(step) = steps.iter().find(|step| step.stack == *stack && step.address == *address) {
+        let is_dropped = step.action == StepAction::Record;
+        return Ok(if is_dropped { Status::Removed } else { Status::Deleted });
+    }
+    // A move is a step of where the row went to: it has the same object.
+    let Some(row) = before.and_then(|entry| entry.row.as_ref()) else { return Ok(Status::Deleted) };
+    for step in steps.iter().filter(|step| step.stack == *stack && step.action == StepAction::Record) {
+        let there = store.history(stack, &step.address).await?;
+        let is_it = |entry: &HistoryEntry| {
+            let is_same = |there: &Row| there.address.ty == row.address.ty && there.identity == row.identity;
+            entry.operation == operation.id && entry.row.as_ref().is_some_and(is_same)
+        };
+        if there.iter().any(is_it) {
+            return Ok(Status::Moved(step.address.clone()));
         }
     }
-    Ok(operations)
+    Ok(Status::Deleted)
 }
 
 impl Status {
-    fn of(entry: &HistoryEntry, by: Option<&OperationRow>, address: &Address) -> Self {
-        match (&entry.row, by) {
-            (Some(row), _) => Self::Recorded(status(row.status)),
-            (None, Some(by)) if by.kind == "state rm" => Self::Removed,
-            (None, Some(by)) if by.kind == "state mv" => {
-                moved_to(&by.summary, address).map_or(Self::Removed, Self::Moved)
-            }
-            (None, _) => Self::Deleted,
-        }
-    }
-
     const fn word(&self) -> &'static str {
         match self {
             Self::Recorded(word) => word,
