@@ -248,7 +248,7 @@ pub struct Change {
     /// The version of the row that the change was computed from; 0 when there is none.
     pub generation: Generation,
     /// The object as recorded and refreshed; `None` when there is none, or when it is gone.
-    pub prior: Option<Prior>,
+    pub prior: Option<Box<Prior>>,
     /// The object to be.
     pub after: Option<After>,
     /// The differences that need a new object.

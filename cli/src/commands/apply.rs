@@ -24,7 +24,7 @@ const QUESTION: &str = "Do you want to perform these actions?\n  terrace will pe
 pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signals: &Signals) -> Result<Exit, Failure> {
     let files: Vec<PathBuf> = arguments.files.iter().map(PathBuf::from).collect();
     if let Named::Plan(text) = named(&files, context.ui)? {
-        return apply_saved(context, arguments, signals, &text).await;
+        return apply_saved(context, arguments, signals, text).await;
     }
     let planning = &arguments.planning;
     let project = compile(context, &files, &planning.choice, planning.plaintext_secrets)?;
@@ -60,13 +60,15 @@ async fn apply_saved(
     context: &Context<'_>,
     arguments: &ApplyArguments,
     signals: &Signals,
-    text: &str,
+    text: String,
 ) -> Result<Exit, Failure> {
     refuse_planning_options(arguments)?;
-    let settings = context.settings(descriptor_of_plan(text).as_deref())?;
+    let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
     // The key is needed to read the plan, the plan to know the environment.
     let key = World::seal(&settings, arguments.planning.plaintext_secrets)?;
-    let plan = file::read(text, &key)?;
+    let plan = file::read(&text, &key)?;
+    // It may be large, and all that counts is read.
+    drop(text);
     if let Some(asked) = settings.environment.as_ref().filter(|asked| **asked != plan.environment) {
         return Err(Failure::refused(format!(
             "this plan is of the environment `{}`, and `{asked}` is asked for",

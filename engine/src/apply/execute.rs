@@ -173,7 +173,7 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
         // State-only objects are made by their provider within this process.
         _ if ty.state_only && change.action != Action::NoOp => state_only(applier, prepared, ty, operation).await,
         _ => {
-            let prior = change.prior.clone().unwrap_or_else(empty_prior);
+            let prior = change.prior.as_deref().cloned().unwrap_or_else(empty_prior);
             let observed = Observed {
                 identity: prior.identity.clone(),
                 attributes: prior.attributes.clone(),

@@ -44,7 +44,7 @@ pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
         provider: opened.provider,
         generation: 0,
         lifecycle: opened.prior.lifecycle.clone(),
-        prior: Some(opened.prior),
+        prior: Some(Box::new(opened.prior)),
         after: None,
         replace_paths: Vec::new(),
         triggered_by: Vec::new(),

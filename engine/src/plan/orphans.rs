@@ -117,7 +117,7 @@ pub(crate) fn removal(
         depends_on: Vec::new(),
         drift: row.drift,
         lifecycle: row.opened.prior.lifecycle.clone(),
-        prior: Some(row.opened.prior),
+        prior: Some(Box::new(row.opened.prior)),
         after: None,
         replace_paths: Vec::new(),
         triggered_by: Vec::new(),

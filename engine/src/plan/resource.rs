@@ -209,7 +209,7 @@ pub(crate) async fn plan(
         place: wanted.place,
         provider: wanted.provider,
         generation,
-        prior,
+        prior: prior.map(Box::new),
         after: Some(after),
         replace_paths,
         drift,

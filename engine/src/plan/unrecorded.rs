@@ -85,7 +85,7 @@ impl Planner<'_> {
                 continue;
             }
             reads.push(Read::absent(stack, &change.address));
-            changes.extend(self.removal(stack, change, prior, diagnostics));
+            changes.extend(self.removal(stack, change, *prior, diagnostics));
         }
         Ok(changes)
     }
@@ -135,7 +135,7 @@ impl Planner<'_> {
         Some(Change {
             action,
             reason: Some(Reason::Unrecorded),
-            prior: Some(prior),
+            prior: Some(Box::new(prior)),
             after: None,
             replace_paths: Vec::new(),
             drift: Vec::new(),

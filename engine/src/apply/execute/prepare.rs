@@ -146,7 +146,7 @@ async fn plan_again(
     let is_new = matches!(change.action, Action::Create) || change.action.is_replace();
     let recorded = change.prior.as_ref().map(|prior| record::recorded(stack, &change.address, prior));
     let detectors = change.after.as_ref().map(|after| &after.write_only);
-    let prior = change.prior.as_ref();
+    let prior = change.prior.as_deref();
     let changed = detectors.map(|it| changed_and_counting(prior, it, &change.ignored)).unwrap_or_default();
     let config = ignored::settled(ty, config, prior, &change.ignored);
     let proposed = ProposedChange {
@@ -235,7 +235,7 @@ pub(super) fn row(
 ) -> Result<Row, WireError> {
     let memory = match &change.after {
         Some(after) => Memory { lifecycle: change.lifecycle.clone(), write_only: after.write_only.clone() },
-        None => change.prior.as_ref().map(crate::plan::Prior::memory).unwrap_or_default(),
+        None => change.prior.as_deref().map(crate::plan::Prior::memory).unwrap_or_default(),
     };
     let dependencies = match (&change.after, &change.prior) {
         (None, Some(prior)) => &prior.dependencies,

@@ -149,7 +149,7 @@ impl<'a> Reading<'a> {
             return Err(FileError::Damaged(format!("{} has a timeout of more than a year", json.address)));
         }
         Ok(Change {
-            prior: json.prior.map(|prior| self.prior(prior)).transpose()?,
+            prior: json.prior.map(|prior| self.prior(prior).map(Box::new)).transpose()?,
             after: json.after.map(|after| self.after(after)).transpose()?,
             address: json.address,
             deposed: json.deposed,

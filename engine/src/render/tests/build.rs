@@ -68,7 +68,7 @@ pub(super) fn change(address: &str, action: Action) -> Change {
 impl Change {
     pub(super) fn before(mut self, json: serde_json::Value) -> Self {
         self.generation = 3;
-        self.prior = Some(Prior {
+        self.prior = Some(Box::new(Prior {
             status: RowStatus::Ready,
             identity: Attributes::new(),
             attributes: attributes(json),
@@ -77,7 +77,7 @@ impl Change {
             dependencies: Vec::new(),
             write_only: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
-        });
+        }));
         self
     }
 
