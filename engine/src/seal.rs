@@ -8,6 +8,7 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use terrace_provider::Value;
 use terrace_provider::value::wire::{Sealing, WireError, encode};
@@ -26,6 +27,8 @@ pub struct Seal {
     is_plaintext_allowed: bool,
     /// Digests of what was found stored in the clear: to store it so again tells nobody anything new.
     found_in_clear: Mutex<HashSet<[u8; 32]>>,
+    /// Something stored in the clear was opened.
+    has_opened_clear: AtomicBool,
 }
 
 /// One state key.
@@ -50,7 +53,13 @@ impl Seal {
     /// Without a key: new sensitive values are refused, or stored in the clear when that was asked for.
     #[must_use]
     pub fn without_key(is_plaintext_allowed: bool) -> Self {
-        Self { current: None, previous: Vec::new(), is_plaintext_allowed, found_in_clear: Mutex::default() }
+        Self {
+            current: None,
+            previous: Vec::new(),
+            is_plaintext_allowed,
+            found_in_clear: Mutex::default(),
+            has_opened_clear: AtomicBool::new(false),
+        }
     }
 
     /// With a key, as base64 of 32 bytes, and older keys for opening.
@@ -60,7 +69,7 @@ impl Seal {
     pub fn with_key(current: &str, previous: &[&str]) -> Result<Self, KeyError> {
         let previous = previous.iter().map(|text| Key::parse(text)).collect::<Result<_, _>>()?;
         let current = Some(Key::parse(current)?);
-        Ok(Self { current, previous, is_plaintext_allowed: false, found_in_clear: Mutex::default() })
+        Ok(Self { current, previous, ..Self::without_key(false) })
     }
 
     /// True when new sensitive values can be stored.
@@ -69,10 +78,17 @@ impl Seal {
         self.current.is_some() || self.is_plaintext_allowed
     }
 
-    /// True when a value can be stored: it is not sensitive, can be sealed, or is stored in the clear already.
+    /// True when a value can be stored: it is not sensitive, can be sealed, or is stored in the clear already. What is not
+    /// known yet may turn out to be anything.
     #[must_use]
     pub fn can_store(&self, value: &Value) -> bool {
-        self.can_store_new() || !value.has_sensitive() || encode(value, self).is_ok()
+        self.can_store_new() || !value.has_sensitive() || (!value.has_unknown() && encode(value, self).is_ok())
+    }
+
+    /// True when something that was stored in the clear has been opened.
+    #[must_use]
+    pub fn has_opened_clear(&self) -> bool {
+        self.has_opened_clear.load(Ordering::Relaxed)
     }
 
     /// True when stored sensitive values are sealed.
@@ -134,6 +150,7 @@ impl Sealing for Seal {
         let damaged = || WireError::CannotOpen("it is damaged".to_owned());
         if let Some(clear) = sealed.strip_prefix(PLAIN) {
             let clear = BASE64.decode(clear).map_err(|_| damaged())?;
+            self.has_opened_clear.store(true, Ordering::Relaxed);
             if !self.can_store_new() {
                 self.found_in_clear().insert(digest(&clear));
             }

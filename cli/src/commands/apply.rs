@@ -12,6 +12,7 @@ use crate::wiring::{World, is_missing, recorded, store};
 use std::path::PathBuf;
 use std::sync::Arc;
 use terrace_engine::plan::file;
+use terrace_engine::seal::Seal;
 use terrace_state::Access;
 
 /// What is asked before anything is changed.
@@ -77,8 +78,9 @@ async fn apply_saved(
     }
     let environment = settings.environment(Some(Asked::word(&plan.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
-    // What stands in the clear in the plan was consented to when it was saved.
-    let world = world.with_seal(key);
+    // What stands in the clear in the plan was consented to when it was saved, and so is what it finds out.
+    let is_consented = key.has_opened_clear() && !key.has_key();
+    let world = world.with_seal(if is_consented { Seal::without_key(true) } else { key });
     let run = Run { context, arguments, signals, settings: &settings, world: &world, is_saved: true };
     run.check_digest(&plan)?;
     let mut state = recorded(&settings).await?;

@@ -51,8 +51,49 @@ fn what_is_in_the_clear_is_recorded_again_without_a_key() {
     run(&project, &["apply", "stack.yaml", "--refresh-only", "--auto-approve"]).done();
     let output = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
     assert_eq!(output.stdout.trim_end(), SECRET, "the output stays recorded");
-    // What is made again is what was there: its size is known after that only, and is sensitive as well.
-    run(&project, &["apply", "stack.yaml", "--auto-approve"]);
+    // Its size is known after it is made again only, and is sensitive as well: that is new.
+    run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(1).says("--plaintext-secrets");
+    assert!(!project.has("out/token"));
+}
+
+/// Two programs that are told the secret, whose answers are sensitive for that; the first fails unless told otherwise.
+const PROGRAMS: &str = r#"variables: {token: {type: string, sensitive: true}}
+components:
+  a:
+    resources:
+      - type: local_command
+        name: run
+        config:
+          secretEnvironment: {T: '${{ vars.token }}'}
+          create: [sh, -c, 'cat > /dev/null; exit 3']
+  b:
+    resources:
+      - type: local_command
+        name: run
+        config:
+          secretEnvironment: {T: '${{ vars.token }}'}
+          create: [sh, -c, 'cat > /dev/null; echo made >> made; echo "{\"id\": \"i\"}"']
+"#;
+
+#[test]
+fn what_is_not_known_yet_is_not_stored_in_the_clear_because_something_else_is() {
+    let project = Project::with_stack(PROGRAMS);
+    // The step stays open, and with it in the clear what was planned.
+    let first = ["apply", "stack.yaml", "-c", "a", "--auto-approve", "--plaintext-secrets"];
+    run(&project, &first).with_code(3);
+    let second = ["apply", "stack.yaml", "-c", "b", "--auto-approve"];
+    run(&project, &second).with_code(1).says("no state key");
+    assert!(!project.has("made"), "nothing was called");
+}
+
+#[test]
+fn a_saved_plan_takes_the_consent_to_store_in_the_clear_along() {
+    let project = Project::with_stack(PROGRAMS);
+    let plan = ["plan", "stack.yaml", "-c", "b", "--out", "plan", "--plaintext-secrets"];
+    run(&project, &plan).done();
+    run(&project, &["apply", "plan"]).done();
+    assert_eq!(project.read("made"), "made\n");
+    assert!(run(&project, &["state", "list"]).done().stdout.contains("b/local_command.run"));
 }
 
 #[test]

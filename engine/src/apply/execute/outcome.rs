@@ -61,7 +61,20 @@ pub(super) fn write_row(
 ) -> Outcome {
     match row {
         Ok(row) => done(put(prepared, row, expected), attributes),
-        Err(error) => failure(prepared, ProviderError::bug(error.to_string()), Vec::new(), None),
+        Err(error) => unrecorded(prepared, ProviderError::bug(error.to_string())),
+    }
+}
+
+/// What is there now cannot be recorded. Where a provider was called the step stays open: the object must not be lost.
+fn unrecorded(prepared: &Prepared, error: ProviderError) -> Outcome {
+    match prepared.intent {
+        None => failure(prepared, error, Vec::new(), None),
+        Some(_) => in_doubt(
+            prepared,
+            error.solution(
+                "once it can be stored (a state key, or `--plaintext-secrets`), `terrace recover` records it",
+            ),
+        ),
     }
 }
 
@@ -162,11 +175,12 @@ pub(super) fn create_failed(
                 &observed.private,
                 operation,
             );
-            let writes = match row {
-                Ok(row) => put(prepared, row, generation_before_create(&prepared.change)),
-                Err(_) => Vec::new(),
-            };
-            failure(prepared, error, writes, None)
+            match row {
+                Ok(row) => {
+                    failure(prepared, error, put(prepared, row, generation_before_create(&prepared.change)), None)
+                }
+                Err(_) => unrecorded(prepared, error),
+            }
         }
     }
 }
@@ -178,14 +192,14 @@ pub(super) fn update_failed(
     operation: Uuid,
     error: ProviderError,
 ) -> Outcome {
-    let writes = error.object.as_ref().and_then(|observed| {
+    let row = error.object.as_ref().map(|observed| {
         let attributes = storable(ty, &prepared.planned.attributes, observed);
         // What is there may still be the old values, and those may have been more sensitive.
         let attributes = match &prepared.change.prior {
             Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
             None => attributes,
         };
-        let row = row(
+        row(
             applier,
             &prepared.stack,
             &prepared.change,
@@ -195,10 +209,16 @@ pub(super) fn update_failed(
             &attributes,
             &observed.private,
             operation,
-        );
-        Some(vec![Write::Put { row: Box::new(row.ok()?), expected: prepared.change.generation }])
+        )
     });
-    failure(prepared, error, writes.unwrap_or_default(), None)
+    match row {
+        None => failure(prepared, error, Vec::new(), None),
+        Some(Ok(row)) => {
+            let write = Write::Put { row: Box::new(row), expected: prepared.change.generation };
+            failure(prepared, error, vec![write], None)
+        }
+        Some(Err(_)) => unrecorded(prepared, error),
+    }
 }
 
 /// What is there after an update or a delete that may have happened.
