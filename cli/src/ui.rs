@@ -193,7 +193,8 @@ impl Ui {
         if !self.can_ask() {
             return Err(Failure::new("there is no terminal to ask on, so nothing was changed").hint(hint));
         }
-        match ask(question, &mut io::stdin().lock(), &mut io::stderr().lock()) {
+        // Standard error is not locked: a signal is told of while the answer is awaited.
+        match ask(question, &mut io::stdin().lock(), &mut io::stderr()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::new("the answer was not `yes`, so nothing was changed")),
             Err(error) => Err(Failure::new(format!("the answer cannot be read: {error}"))),
@@ -205,7 +206,7 @@ impl Ui {
     /// # Errors
     /// When the answer cannot be read.
     pub(crate) fn choose<'a>(&self, question: &str, words: &[&'a str]) -> Result<Option<&'a str>, Failure> {
-        choose(question, words, &mut io::stdin().lock(), &mut io::stderr().lock())
+        choose(question, words, &mut io::stdin().lock(), &mut io::stderr())
             .map_err(|error| Failure::new(format!("the answer cannot be read: {error}")))
     }
 

@@ -106,3 +106,30 @@ fn an_operation_of_another_process_is_asked_to_stop() {
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
     project.run(["operations", "cancel", &id]).with_code(1).says("does not run any more: it is interrupted");
 }
+
+/// On a terminal, which `script` makes, Ctrl-C is a byte that is typed.
+#[test]
+#[cfg(target_os = "linux")]
+fn ctrl_c_at_the_question_ends_the_run_at_once() {
+    use std::io::{Read, Write};
+    let project = Project::with_stack("resources: [{type: local_file, name: a, config: {path: a, content: x}}]\n");
+    let apply = project.command(["apply", "stack.yaml"]);
+    let line = format!("{} apply stack.yaml", apply.get_program().to_str().unwrap());
+    let mut command = std::process::Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(project.path("."));
+    command.envs(apply.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut terminal =
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let (mut keys, mut screen) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&shown).contains("Enter a value:") {
+        screen.read_exact(&mut byte).unwrap();
+        shown.push(byte[0]);
+    }
+    keys.write_all(b"\x03").unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    assert_eq!(terminal.wait().unwrap().code(), Some(130), "{}", String::from_utf8_lossy(&shown));
+    assert!(String::from_utf8_lossy(&shown).contains("interrupted, nothing was changed"));
+    assert!(!project.has("a"));
+}
