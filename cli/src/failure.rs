@@ -124,7 +124,7 @@ impl From<ApplyError> for Failure {
             }
             ApplyError::OtherProvider { .. } => Self::refused(error.to_string())
                 .hint("plan again with this terrace, or apply it with the one that planned"),
-            ApplyError::OtherSettings(_) => Self::refused(error.to_string()).hint(
+            ApplyError::OtherSettings(_) | ApplyError::NoInstance(_) => Self::refused(error.to_string()).hint(
                 "plan again, or apply it with the configuration (`providers:` in terrace.yaml) that it was made with",
             ),
             ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: it will stay"),

@@ -85,6 +85,9 @@ pub enum ApplyError {
     /// The plan was made with other settings of an instance: it may be another server now.
     #[error("this plan was made with other settings of the provider instance `{0}`")]
     OtherSettings(String),
+    /// An instance that has a part in the plan is not configured.
+    #[error("the provider instance `{0}` that this plan needs is not configured")]
+    NoInstance(String),
     /// The plan met errors while it was made.
     #[error("this plan has errors and cannot be applied")]
     Errored,
@@ -212,8 +215,10 @@ impl Applier {
             return Err(ApplyError::Errored);
         }
         for (instance, planned) in &plan.origin.providers {
-            let here = self.registry.instance(instance).map(ProviderSchema::name_and_version);
-            if let Some(here) = here.filter(|here| here != planned) {
+            let Some(here) = self.registry.instance(instance).map(ProviderSchema::name_and_version) else {
+                return Err(ApplyError::NoInstance(instance.clone()));
+            };
+            if here != *planned {
                 return Err(ApplyError::OtherProvider { instance: instance.clone(), plan: planned.clone(), here });
             }
         }

@@ -157,8 +157,8 @@ impl Registry {
         Ok(self.connected(instance).await?)
     }
 
-    /// The connected session of an instance, once its rates allow a call of a type: the next call that changes something
-    /// does not wait for them. `waits` is told once, in words, when there is something to wait for.
+    /// The connected session of an instance, once its rates allow so many calls of a type: the next ones do not wait for
+    /// them. `waits` is told once, in words, when there is something to wait for.
     ///
     /// # Errors
     /// When the instance is not configured or cannot be connected.
@@ -166,9 +166,10 @@ impl Registry {
         &self,
         instance: &str,
         ty: &str,
+        calls: usize,
         waits: impl FnOnce(String) + Send,
     ) -> Result<Arc<dyn Session>, ProviderError> {
-        Ok(self.connected(instance).await?.admitted(ty, waits).await)
+        Ok(self.connected(instance).await?.admitted(ty, calls, waits).await)
     }
 
     async fn connected(&self, instance: &str) -> Result<Arc<Guarded>, ProviderError> {

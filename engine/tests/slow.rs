@@ -3,12 +3,13 @@
 use crate::support::Story;
 use crate::support::story::stack;
 use crate::support::world::Fault;
+use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::event::{Event, Events};
 use terrace_engine::plan::Plan;
-use terrace_provider::wrap::{Limits, Rate};
+use terrace_provider::wrap::{Limits, Rate, TypeLimits};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -157,4 +158,66 @@ async fn a_stop_while_steps_wait_for_a_rate_leaves_no_open_step() {
     assert_eq!(steps.len(), 1, "{steps:?}");
     assert_eq!(report.not_begun.len(), 2);
     assert!(story.recover().await.is_empty(), "nothing is open");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_plan_has_the_tokens_for_looking_again_before_its_steps_begin() {
+    let (mut story, _) = rated();
+    let text = |val: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, config: {{key: a, val: {val}}}, timeouts: {{read: 1s, update: 1s}}}}
+             - {{type: world_thing, name: b, config: {{key: b, val: {val}}}, timeouts: {{read: 1s, update: 1s}}}}"
+        ))
+    };
+    let limits = std::mem::take(&mut story.limits);
+    story.apply(&text("one")).await;
+    let plan = story.plan(&text("two")).await;
+    story.log();
+    story.limits = limits;
+    let applier = Applier { looks_again: true, ..story.applier() };
+    let report = applier.apply(&plan, Uuid::now_v7()).await.unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(story.log(), ["update a", "update b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_rate_takes_no_slot_from_other_instances() {
+    let rate = Rate::per_second(0.01, None);
+    let limits = [("world.eu".to_owned(), Limits { rate, ..Limits::default() })].into();
+    let story = Story { limits, ..Story::new() };
+    let mut resources = String::new();
+    for n in 0..4 {
+        let _ =
+            writeln!(resources, "- {{type: world_thing, name: far{n}, provider: world.eu, config: {{key: far{n}}}}}");
+    }
+    for n in 0..4 {
+        let _ = writeln!(resources, "- {{type: world_thing, name: near{n}, config: {{key: near{n}}}}}");
+    }
+    let plan = story.plan(&stack(&resources)).await;
+    let applier = Applier { parallelism: 2, ..story.applier() };
+    let applied = applier.apply(&plan, Uuid::now_v7());
+    let report = tokio::time::timeout(Duration::from_secs(3_600), applied).await.unwrap().unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    let log = story.log();
+    let (near, far): (Vec<&str>, Vec<&str>) = log.iter().map(String::as_str).partition(|call| call.contains("near"));
+    assert_eq!((near.len(), far.len()), (4, 4));
+    assert_eq!(log[5..], ["create far1", "create far2", "create far3"], "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_type_that_waits_for_its_rate_keeps_no_other_type_of_its_instance_waiting() {
+    let rate = Rate::per_second(0.01, None);
+    let types = [("world_data".to_owned(), TypeLimits { rate, ..TypeLimits::default() })].into();
+    let limits = Limits { concurrency: 2, types, ..Limits::default() };
+    let story = Story { limits: [("world".to_owned(), limits)].into(), ..Story::new() };
+    let text = stack(
+        "- {type: world_data, name: a, config: {key: a}}
+         - {type: world_data, name: b, config: {key: b}}
+         - {type: world_data, name: c, config: {key: c}}
+         - {type: world_thing, name: near, config: {key: near}}",
+    );
+    let plan = story.plan(&text).await;
+    let report = applied(&story, &plan).await;
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert_eq!(story.log(), ["create a", "create near", "create b", "create c"]);
 }

@@ -5,7 +5,7 @@ use super::{Applier, ApplyError, Components, outputs_before};
 use crate::address::StackId;
 use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
 use crate::record;
-use crate::seal::Seal;
+use crate::seal::{Present, Seal};
 use crate::store::ComponentRead;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Map, Value};
@@ -20,12 +20,13 @@ pub(super) struct OutputsNow {
 }
 
 impl OutputsNow {
-    /// The text to store for these outputs of a component: what is stored already where that says the same, for sealing a
-    /// secret once more gives another text, and who stands on the component would take it for changed.
+    /// The text to store for these outputs of a component: what is stored already where that says the same and is sealed
+    /// as it would be now. Sealing a secret once more gives another text, and who stands on the component would take it
+    /// for changed.
     pub(super) fn to_store(&self, stack: &StackId, component: &str, outputs: &Map, seal: &Seal) -> Option<String> {
         let stored = self.stored.get(&(stack.clone(), component.to_owned())).filter(|stored| {
             let is_same = |now: record::Outputs| now.unstored.is_empty() && now.values == *outputs;
-            record::open_outputs(stored, seal).is_ok_and(is_same)
+            record::open_outputs(stored, &Present(seal)).is_ok_and(is_same)
         });
         stored.cloned().or_else(|| record::seal_outputs(outputs, seal).ok())
     }

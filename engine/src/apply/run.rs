@@ -30,6 +30,7 @@ use ready::{Arrived, Starting};
 use shared::SharedLeases;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Runs the steps of a plan under held leases.
@@ -102,8 +103,6 @@ struct Run<'a> {
     futures: FuturesUnordered<BoxFuture<'a, Finished>>,
     /// What got ready since the last records.
     arrived: Vec<Arrived>,
-    /// How many slots are held by what gets ready: nothing of it runs yet.
-    getting_ready: usize,
     values: Vec<Values>,
     writer: Writer,
     /// The leases of shared resources that are not given back yet.
@@ -121,6 +120,8 @@ struct Run<'a> {
     /// Why steps failed before they were in the journal.
     unjournalled: Vec<String>,
     store_error: Option<StoreError>,
+    /// Tells those that get ready that the state cannot be written.
+    is_store_failed: CancellationToken,
     /// A lease was lost: what is left to do is another one's.
     lease_error: Option<StoreError>,
     report: Report,
@@ -156,7 +157,6 @@ impl<'a> Run<'a> {
             calls: Calls::new(applier.parallelism),
             futures: FuturesUnordered::new(),
             arrived: Vec::new(),
-            getting_ready: 0,
             values,
             shared,
             writer,
@@ -167,6 +167,7 @@ impl<'a> Run<'a> {
             outputs_now: OutputsNow::default(),
             unjournalled: Vec::new(),
             store_error: None,
+            is_store_failed: CancellationToken::new(),
             lease_error: None,
             report: Report { operation, ..Report::default() },
             is_stopping: false,
@@ -205,6 +206,11 @@ impl<'a> Run<'a> {
         !self.is_stopping && self.store_error.is_none()
     }
 
+    fn store_failed(&mut self, error: StoreError) {
+        self.is_store_failed.cancel();
+        self.store_error.get_or_insert(error);
+    }
+
     fn notice_stop(&mut self) {
         let is_stopped = self.applier.cancel.is_cancelled();
         if let Err(error) = self.held.check() {
@@ -213,9 +219,7 @@ impl<'a> Run<'a> {
         if (is_stopped || self.lease_error.is_some()) && !self.is_stopping {
             self.is_stopping = true;
             self.report.is_interrupted = is_stopped;
-            self.applier
-                .events
-                .take(Event::Stopping { running: self.calls.running().saturating_sub(self.getting_ready) });
+            self.applier.events.take(Event::Stopping { running: self.calls.running() });
         }
     }
 
@@ -279,10 +283,7 @@ impl<'a> Run<'a> {
 
     /// Gets as many calls ready as there are free slots; the intents of those that are join the records.
     async fn start_calls(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
-        let mut starting = Vec::new();
-        for arrived in std::mem::take(&mut self.arrived) {
-            starting.extend(self.arrive(arrived, records));
-        }
+        let mut starting = self.arrive_late(records);
         while self.may_start() {
             let Some((step, lane)) = self.calls.start() else { break };
             if let Some(arrived) = self.get_ready(step, Some(lane)).await {
@@ -295,7 +296,7 @@ impl<'a> Run<'a> {
     fn queue_call(&mut self, step: StepId, change: &'a Change) {
         let limits = self.applier.registry.limits(&change.provider);
         let most = limits.map_or(1, |limits| limits.concurrency);
-        let of_type = limits.and_then(|limits| limits.concurrency_of(&change.address.ty));
+        let of_type = limits.and_then(|limits| limits.lane_of(&change.address.ty));
         let of_type = of_type.map(|most| (change.address.ty.as_str(), most));
         self.calls.push(step, (&change.provider, most), of_type);
     }
@@ -334,10 +335,7 @@ impl<'a> Run<'a> {
 
     fn take(&mut self, finished: Finished) {
         match finished {
-            Finished::Arrived(arrived) => {
-                self.getting_ready = self.getting_ready.saturating_sub(arrived.slots());
-                self.arrived.push(arrived);
-            }
+            Finished::Arrived(arrived) => self.arrived.push(arrived),
             Finished::Called { step, lane, outcome, prepared } => {
                 self.calls.end(lane);
                 self.outcome(step, *outcome, &prepared);
@@ -345,7 +343,7 @@ impl<'a> Run<'a> {
             Finished::NotCalled { step, lane, error } => {
                 self.calls.end(lane);
                 self.break_step(step, error.to_string());
-                self.store_error.get_or_insert(error);
+                self.store_failed(error);
             }
             Finished::LookedUp { step, found } => {
                 if let Some(Step::Lookup { stack, lookup }) = self.steps.all.get(step).copied() {
@@ -356,7 +354,7 @@ impl<'a> Run<'a> {
                 Ok(()) => events.into_iter().for_each(|event| self.applier.events.take(event)),
                 Err(error) => {
                     tracing::debug!(step, %error, "an outcome could not be recorded");
-                    self.store_error.get_or_insert(error);
+                    self.store_failed(error);
                 }
             },
         }

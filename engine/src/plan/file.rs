@@ -34,7 +34,7 @@ use terrace_provider::{Attributes, Private, Value};
 use uuid::Uuid;
 
 /// The version of the file's form. Another one is refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// How a plan file begins: told apart from a descriptor by this.
 pub const BEGINNING: &str = "{\"terrace_plan\":";
 

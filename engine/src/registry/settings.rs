@@ -20,9 +20,13 @@ impl Registry {
 /// Settings say the same in whatever order they are written.
 fn sorted(settings: &Attributes) -> Attributes {
     let settings: BTreeMap<&String, &Value> = settings.iter().collect();
-    let sorted_within = |value: &Value| match value {
-        Value::Map(within) => Value::Map(sorted(within)),
-        other => other.clone(),
-    };
     settings.into_iter().map(|(name, value)| (name.clone(), sorted_within(value))).collect()
+}
+
+fn sorted_within(value: &Value) -> Value {
+    match value {
+        Value::Map(within) => Value::Map(sorted(within)),
+        Value::List(items) => Value::List(items.iter().map(sorted_within).collect()),
+        other => other.clone(),
+    }
 }

@@ -20,7 +20,7 @@ use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
 use gate::{Gates, Permit, Waits};
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -39,7 +39,7 @@ pub async fn guarded(
     let session = redacting::redacting(provider, settings).await?;
     let instance = settings.instance.clone();
     let (gates, stop) = (Arc::new(Gates::new(&limits)), Arc::default());
-    Ok(Arc::new(Guarded { instance, session, gates, limits, stop, has_tokens: AtomicBool::new(false) }))
+    Ok(Arc::new(Guarded { instance, session, gates, limits, stop, admitted: AtomicUsize::new(0) }))
 }
 
 /// A session within the limits of its instance.
@@ -50,15 +50,19 @@ pub struct Guarded {
     limits: Limits,
     /// What stops the operation that changed something last.
     stop: Arc<Mutex<CancellationToken>>,
-    /// The next call that changes something has its tokens.
-    has_tokens: AtomicBool,
+    /// So many calls that come next have their tokens.
+    admitted: AtomicUsize,
 }
 
 impl Guarded {
-    /// Waits until the rates of a type allow a call, and answers with the same session, of which the next call that
-    /// changes something does not wait for them any more. `waits` is told once, in words, when there is something to
-    /// wait for.
-    pub async fn admitted(self: &Arc<Self>, ty: &str, waits: impl FnOnce(String) + Send) -> Arc<dyn Session> {
+    /// Waits until the rates of a type allow so many calls, and answers with the same session, of which the next ones do
+    /// not wait for them any more. `waits` is told once, in words, when there is something to wait for.
+    pub async fn admitted(
+        self: &Arc<Self>,
+        ty: &str,
+        calls: usize,
+        waits: impl FnOnce(String) + Send,
+    ) -> Arc<dyn Session> {
         if !self.gates.has_rate(ty) {
             return Arc::clone(self) as Arc<dyn Session>;
         }
@@ -66,14 +70,17 @@ impl Guarded {
             let of = of.map(|ty| format!("`{ty}` of ")).unwrap_or_default();
             waits(format!("waiting (limit of {rate} of {of}`{}`)", self.instance));
         };
-        self.gates.take_tokens(ty, Waits::new(told)).await;
+        let mut waits = Waits::new(told);
+        for _ in 0..calls {
+            self.gates.take_tokens(ty, &mut waits).await;
+        }
         Arc::new(Self {
             instance: self.instance.clone(),
             session: Arc::clone(&self.session),
             gates: Arc::clone(&self.gates),
             limits: self.limits.clone(),
             stop: Arc::clone(&self.stop),
-            has_tokens: AtomicBool::new(true),
+            admitted: AtomicUsize::new(calls),
         })
     }
 
@@ -86,22 +93,23 @@ impl Guarded {
         change: Option<&Call>,
         began: Instant,
     ) -> Result<Option<Permit<'_>>, ProviderError> {
-        let Some(call) = change else {
-            let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            return tokio::select! {
-                biased;
-                permit = self.gates.enter(ty) => permit.map(Some),
-                () = stop.cancelled() => Ok(None),
-            };
-        };
-        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = call.cancel.clone();
-        let has_tokens = self.has_tokens.swap(false, Ordering::Relaxed);
+        let is_admitted =
+            self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
         let permit = async {
-            match has_tokens {
+            match is_admitted {
                 true => self.gates.enter_with_tokens(ty).await,
                 false => self.gates.enter(ty).await,
             }
         };
+        let Some(call) = change else {
+            let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return tokio::select! {
+                biased;
+                permit = permit => permit.map(Some),
+                () = stop.cancelled() => Ok(None),
+            };
+        };
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = call.cancel.clone();
         let last = began.checked_add(patience(call));
         // A time beyond all clocks is no limit.
         let too_late = async {

@@ -11,6 +11,21 @@ use crate::store::StepAction;
 use std::time::Duration;
 use terrace_provider::{DataAmount, DataLoss, ErrorKind, ProviderError, Recorded, ResourceType, Session};
 
+/// How often an object is looked at before it is changed, at the most.
+pub(crate) fn looks(applier: &Applier, prepared: &Prepared) -> usize {
+    let Some((_, ty)) = applier.registry.resource_type(&prepared.change.address.ty) else { return 0 };
+    let changes_object = matches!(prepared.action, StepAction::Update | StepAction::Delete);
+    if !changes_object || !(ty.holds_data || applier.looks_again) {
+        return 0;
+    }
+    let loss = prepared.change.data_loss.as_ref();
+    if loss.is_some_and(|loss| loss.is_allowed) {
+        return usize::from(applier.looks_again);
+    }
+    let reads = usize::from(prepared.action == StepAction::Update && ty.readable);
+    reads + usize::from(loss.is_some_and(|loss| loss.amount.is_none()))
+}
+
 /// Looks at an object once more. What was consented to is not asked again.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Calls that are ready, and who may go next: so many at once as the user allows, and of each provider instance, and of
-//! each of its types that has a limit, so many as it takes. A call that waits for its turn keeps no other from going,
-//! and its time does not run.
+//! each of its types that has a limit, so many as it takes. A call that waits for its turn, or for what comes before it,
+//! keeps no other lane from going, and its time does not run.
 
 use crate::apply::steps::StepId;
 use std::collections::{HashMap, VecDeque};
@@ -88,14 +88,39 @@ impl<'a> Calls<'a> {
 
     /// A call ended, or turned out to be none.
     pub(super) fn end(&mut self, id: LaneId) {
-        let Some(lane) = self.lanes.get_mut(id.0) else { return };
-        lane.running = lane.running.saturating_sub(1);
-        self.running = self.running.saturating_sub(1);
+        self.pause(id);
+        self.leave(id);
+    }
+
+    /// What a started call needs before it can go takes its time: its slots are others' until [`Calls::resume`]. It
+    /// keeps its place in its lane, so that no more wait there than may run.
+    pub(super) fn pause(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.get(id.0) else { return };
         let Some(instance) = self.instances.get_mut(lane.instance) else { return };
+        self.running = self.running.saturating_sub(1);
         instance.running = instance.running.saturating_sub(1);
         for id in instance.lanes.clone() {
             self.offer(id);
         }
+    }
+
+    /// Takes slots again for a call that was paused; false when there are none now.
+    pub(super) fn resume(&mut self, id: LaneId) -> bool {
+        let Some(lane) = self.lanes.get(id.0) else { return false };
+        let Some(instance) = self.instances.get_mut(lane.instance) else { return false };
+        let is_free = self.running < self.most && instance.running < instance.most;
+        if is_free {
+            self.running += 1;
+            instance.running += 1;
+        }
+        is_free
+    }
+
+    /// A call that was paused does not come back.
+    pub(super) fn leave(&mut self, id: LaneId) {
+        let Some(lane) = self.lanes.get_mut(id.0) else { return };
+        lane.running = lane.running.saturating_sub(1);
+        self.offer(id);
     }
 
     fn lane(&mut self, (name, most): (&'a str, usize), ty: Option<(&'a str, usize)>) -> LaneId {
@@ -161,6 +186,29 @@ mod tests {
         assert_eq!(steps(&started(&mut calls)), [8], "the type has no slot");
         calls.end(first[0].1);
         assert_eq!(steps(&started(&mut calls)), [1]);
+    }
+
+    #[test]
+    fn what_is_paused_keeps_its_place_in_its_lane_and_no_slot() {
+        let mut calls = Calls::new(2);
+        (0..5).for_each(|step| calls.push(step, ("slow", 2), None));
+        (5..8).for_each(|step| calls.push(step, ("fast", 16), None));
+        let first = started(&mut calls);
+        assert_eq!(steps(&first), [0, 5]);
+        let (slow, fast) = (first[0].1, first[1].1);
+        calls.pause(slow);
+        assert_eq!(steps(&started(&mut calls)), [1], "the lane has one place left");
+        calls.pause(slow);
+        assert_eq!(steps(&started(&mut calls)), [6], "two of the lane wait already");
+        assert!(!calls.resume(slow), "all slots are taken");
+        calls.end(fast);
+        assert!(calls.resume(slow));
+        assert_eq!(calls.start(), None);
+        calls.end(slow);
+        calls.leave(slow);
+        assert_eq!(steps(&started(&mut calls)), [7]);
+        calls.end(fast);
+        assert_eq!(steps(&started(&mut calls)), [2]);
     }
 
     #[test]

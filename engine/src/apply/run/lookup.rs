@@ -3,6 +3,7 @@
 
 use super::super::Failed;
 use super::super::steps::StepId;
+use super::ready::Arrived;
 use super::{Finished, Run, State};
 use crate::action::Action;
 use crate::deadline;
@@ -32,17 +33,29 @@ impl<'a> Run<'a> {
         };
         self.set(step, State::Running);
         let applier = self.applier;
-        self.futures.push(Box::pin(async move {
+        let answer = async move {
             let (stack, address) = (plan.stack.clone(), lookup.address.clone());
-            applier.events.take(Event::StepStarted { stack, address, action: Action::Read });
-            let name = lookup.name();
+            let (name, timeout) = (lookup.name(), Timeouts::default().read);
             let started = Instant::now();
             let answer = async {
-                let session = applier.registry.session(&lookup.provider).await?;
-                deadline::reading(Timeouts::default().read, session.lookup(name, &arguments)).await
+                deadline::reading(timeout, applier.registry.session(&lookup.provider)).await?;
+                let told = format!("{stack}:{address}");
+                let waits = |message| applier.events.take(Event::StepProgress { address: told, message });
+                let session = applier.registry.admitted(&lookup.provider, name, 1, waits).await?;
+                applier.events.take(Event::StepStarted { stack, address, action: Action::Read });
+                deadline::reading(timeout, session.lookup(name, &arguments)).await
             };
             let result = answer.await;
             Finished::LookedUp { step, found: Box::new(LookedUp { arguments, result, took: started.elapsed() }) }
+        };
+        let stopped = self.stopped();
+        self.futures.push(Box::pin(async move {
+            tokio::select! {
+                biased;
+                finished = answer => finished,
+                // It changes nothing: nobody has to know the answer.
+                () = stopped => Finished::Arrived(Arrived::stopped(step)),
+            }
         }));
     }
 

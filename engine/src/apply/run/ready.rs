@@ -9,6 +9,7 @@ use super::calls::LaneId;
 use super::{Finished, Run, State, step_number};
 use crate::action::Action;
 use crate::address::StackId;
+use crate::deadline;
 use crate::event::Event;
 use crate::plan::Change;
 use crate::store::Record;
@@ -51,9 +52,15 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// How many slots it holds.
-    pub(super) fn slots(&self) -> usize {
-        usize::from(self.lane.is_some())
+    /// A step that was stopped before it was ready.
+    pub(super) fn stopped(step: StepId) -> Self {
+        Self { step, lane: None, result: None }
+    }
+
+    /// The lane that it needs a slot of, which it gave back while it waited; nothing when it is not to be called.
+    fn called_in(&self) -> Option<LaneId> {
+        let ready = self.result.as_ref()?.as_ref().ok()?;
+        self.lane.filter(|_| matches!(ready.next, Next::Call(_)))
     }
 }
 
@@ -84,7 +91,13 @@ impl Asked<'_> {
             Some(_) => {
                 let address = format!("{}:{}", prepared.stack, change.address);
                 let waits = |message| applier.events.take(Event::StepProgress { address, message });
-                Next::Call(applier.registry.admitted(&change.provider, &change.address.ty, waits).await)
+                let looks = execute::looks(applier, &prepared);
+                let (registry, instance, ty) = (&applier.registry, &change.provider, &change.address.ty);
+                // Connecting may never end, or break; waiting for a rate has no limit.
+                Next::Call(match deadline::reading(change.timeouts.read, registry.session(instance)).await {
+                    Ok(_) => registry.admitted(instance, ty, looks + 1, waits).await,
+                    Err(error) => Err(error),
+                })
             }
             // What was to be a call may turn out to change nothing remote.
             None => Next::Ended(Box::new(execute::record_step(applier, &prepared, operation).await)),
@@ -103,21 +116,20 @@ impl<'a> Run<'a> {
             Some(Err(failed)) => return Some(Arrived { step, lane, result: Some(Err(failed)) }),
             None => return Some(Arrived { step, lane, result: None }),
         };
-        let (cancel, lost) = (self.applier.cancel.clone(), self.held.lost.clone());
+        let stopped = self.stopped();
         let work = asked.get_ready();
         let mut work: BoxFuture<'a, Finished> = Box::pin(async move {
             let result = tokio::select! {
                 biased;
                 result = work => Some(result),
-                () = cancel.cancelled() => None,
-                () = lost.cancelled() => None,
+                () = stopped => None,
             };
             Finished::Arrived(Arrived { step, lane, result })
         });
         match poll_immediate(&mut work).await {
             Some(Finished::Arrived(arrived)) => Some(arrived),
             _ => {
-                self.getting_ready += usize::from(lane.is_some());
+                lane.into_iter().for_each(|lane| self.calls.pause(lane));
                 self.futures.push(work);
                 None
             }
@@ -159,6 +171,35 @@ impl<'a> Run<'a> {
         let mut successors = self.steps.dependents.get(step)?.iter();
         let forward = *successors.find(|successor| self.steps.all.get(**successor) == Some(&own))?;
         (self.steps.waits_for.get(forward) == Some(&1)).then_some(forward)
+    }
+
+    /// Ends once nothing new is begun: the user stops, a lease is lost, or the state cannot be written.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (cancel, lost, failed) =
+            (self.applier.cancel.clone(), self.held.lost.clone(), self.is_store_failed.clone());
+        async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = lost.cancelled() => {}
+                () = failed.cancelled() => {}
+            }
+        }
+    }
+
+    /// Takes over what waited and is ready now, as far as there are slots for it.
+    pub(super) fn arrive_late(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
+        let mut starting = Vec::new();
+        for mut arrived in std::mem::take(&mut self.arrived) {
+            match arrived.called_in().filter(|_| self.may_start()) {
+                Some(lane) if !self.calls.resume(lane) => self.arrived.push(arrived),
+                Some(_) => starting.extend(self.arrive(arrived, records)),
+                None => {
+                    arrived.lane.take().into_iter().for_each(|lane| self.calls.leave(lane));
+                    starting.extend(self.arrive(arrived, records));
+                }
+            }
+        }
+        starting
     }
 
     /// Takes over what is ready: its intent or its end joins the records; what is to be called is handed back.

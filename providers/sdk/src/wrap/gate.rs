@@ -41,14 +41,14 @@ impl Gates {
     }
 
     /// Waits for the tokens of one call of a type, and takes them.
-    pub(super) async fn take_tokens<F: FnOnce(Rate, Option<&str>)>(&self, ty: &str, mut waits: Waits<F>) {
+    pub(super) async fn take_tokens<F: FnOnce(Rate, Option<&str>)>(&self, ty: &str, waits: &mut Waits<F>) {
         // As in `enter`: its type's turn lasts until it has all.
         let _of_type = match self.types.get(ty).and_then(|gate| gate.bucket.as_ref()) {
-            Some(bucket) => Some(bucket.wait(Some(ty), &mut waits).await),
+            Some(bucket) => Some(bucket.wait(Some(ty), waits).await),
             None => None,
         };
         if let Some(bucket) = &self.instance.bucket {
-            drop(bucket.wait(None, &mut waits).await);
+            drop(bucket.wait(None, waits).await);
         }
     }
 

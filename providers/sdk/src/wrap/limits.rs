@@ -114,6 +114,14 @@ impl Limits {
         self.types.get(ty)?.concurrency
     }
 
+    /// How many calls of a type may wait or run at once, where it has limits of its own.
+    #[must_use]
+    pub fn lane_of(&self, ty: &str) -> Option<usize> {
+        let limits = self.types.get(ty)?;
+        let has_own = limits.concurrency.is_some() || limits.rate.is_some();
+        has_own.then(|| limits.concurrency.unwrap_or(self.concurrency))
+    }
+
     /// Attempts after the first that a call of a type gets.
     #[must_use]
     pub fn retries_of(&self, ty: &str) -> usize {

@@ -372,7 +372,7 @@ async fn who_took_its_tokens_before_begins_at_once_and_the_rate_is_kept() {
     let told = Mutex::new(Vec::new());
     let planned = Planned { attributes: Attributes::new(), private: Private::default() };
     for _ in 0..3 {
-        let session = bench.session.admitted("w_a", |text| told.lock().unwrap().push(text)).await;
+        let session = bench.session.admitted("w_a", 1, |text| told.lock().unwrap().push(text)).await;
         // There is no time to wait for anything.
         session.create(&ty("w_a"), &call(Duration::from_secs(1)), &planned).await.unwrap();
     }
