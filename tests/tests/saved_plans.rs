@@ -384,3 +384,20 @@ fn a_plan_is_not_applied_with_other_settings_of_an_instance_that_has_a_part_in_i
     project.run(["apply", "p"]).done();
     assert!(project.path("one/a.db").exists());
 }
+
+#[test]
+fn no_digest_tells_secrets_apart_without_a_state_key() {
+    let project = Project::with_stack(
+        "variables: {token: {type: string, sensitive: true}}\n\
+         resources: [{type: local_value, name: a, config: {input: '${{ vars.token }}'}}]\n",
+    );
+    let plan = |token: &str, words: &[&str]| {
+        let words = [&["plan", "stack.yaml", "--plaintext-secrets"], words].concat();
+        project.run_with(&[("TERRACE_VAR_token", token)], words).done()
+    };
+    let digest = plan("one", &["--json"]).json()["terrace"]["plan_digest"].as_str().unwrap().to_owned();
+    let words = ["apply", "stack.yaml", "--plaintext-secrets", "--plan-digest", &digest];
+    let refused = project.run_with(&[("TERRACE_VAR_token", "two")], words).with_code(4);
+    refused.says("without a state key no digest tells them");
+    assert!(!project.recorded().is_some_and(|recorded| recorded.contains("local_value")));
+}

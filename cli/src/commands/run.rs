@@ -22,6 +22,7 @@ use terrace_engine::event::Events;
 use terrace_engine::plan::{Mode, Note, Plan, file};
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::{still_left, stream};
+use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Ownership, Selection, StateStore, StoreError};
 use terrace_provider::Value;
@@ -102,6 +103,13 @@ impl Run<'_> {
         // What was looked at may have been applied since: nothing is left to do then, and nothing to refuse.
         if !plan.has_changes() && !self.is_saved {
             return Ok(());
+        }
+        // Without a key there is nothing that tells one secret from another.
+        if !self.world.seal.has_key() && file::write(plan, &Seal::without_key(false)).is_err() {
+            return Err(Failure::refused(
+                "this plan has sensitive values, and without a state key no digest tells them",
+            )
+            .hint("make a key with `terrace init --state-key`, or save the plan and apply that"));
         }
         let digest = file::digest(plan, &self.world.seal)?;
         if digest == *asked {
