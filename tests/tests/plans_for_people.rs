@@ -150,3 +150,15 @@ fn removing_what_others_depend_on_is_told() {
     let whole = project.run(["plan", "--destroy", "stack.yaml"]).done();
     assert!(!whole.stderr.contains("depend"), "{whole}");
 }
+
+#[test]
+fn long_texts_are_shown_from_where_they_differ() {
+    let project = Project::with_stack(&format!(
+        "variables: {{tail: {{type: string, default: one}}}}\n\
+         resources: [{{type: local_value, name: a, config: {{input: '{}-${{{{ vars.tail }}}}'}}}}]\n",
+        "long ".repeat(30)
+    ));
+    project.apply().done();
+    let plan = project.run(["plan", "stack.yaml", "--var", "tail=two"]).done();
+    plan.says("\"…ong long long long -one\" → \"…ong long long long -two\"");
+}

@@ -4,7 +4,7 @@
 use super::line::{Line, Mark};
 use super::text::{counted, visible};
 use super::text_diff::hunks;
-use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, hidden_like, item};
+use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, UNKNOWN, brief, brief_change, hidden_like, item};
 use crate::action::Action;
 use crate::diff::is_same;
 use crate::marks;
@@ -223,7 +223,8 @@ impl<'a> Writing<'a> {
                 self.lists(before, after, path, depth + 1);
             }
             (Some(before), Some(after)) => {
-                let text = format!("{label} = {} → {}", brief(before, limits), brief(after, limits));
+                let (before, after) = brief_change(before, after, limits);
+                let text = format!("{label} = {before} → {after}");
                 self.leaf(mark, text, path, depth);
             }
             (None, None) => {}

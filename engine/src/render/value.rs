@@ -47,6 +47,24 @@ pub(crate) fn brief(value: &Value, limits: Limits) -> String {
     }
 }
 
+/// Two values that differ, each on one line. Texts that are the same as far as they can be shown are shown from shortly
+/// before where they differ.
+pub(crate) fn brief_change(before: &Value, after: &Value, limits: Limits) -> (String, String) {
+    let shown = (brief(before, limits), brief(after, limits));
+    let (Value::String(before), Value::String(after)) = (before, after) else { return shown };
+    if shown.0 != shown.1 || before == after {
+        return shown;
+    }
+    let same = before.chars().zip(after.chars()).take_while(|(before, after)| before == after).count();
+    let Limits { characters, .. } = Limits::SHORT;
+    let from = same.saturating_sub(characters / 2);
+    let rest = |text: &str| {
+        let rest: String = std::iter::once('…').chain(text.chars().skip(from)).collect();
+        quoted(&cut(&rest, characters))
+    };
+    (rest(before), rest(after))
+}
+
 /// An item of a list: an object with a name is told by it, as in `ID NUMBER(38,0)`.
 pub(crate) fn item(value: &Value, limits: Limits) -> String {
     let (Value::Map(entries), Some(name)) = (value, name_of(value)) else { return brief(value, limits) };
