@@ -177,3 +177,13 @@ fn a_product_waits_no_longer_than_its_shared_resource_is_worked_on() {
     one.finish().done();
     assert_eq!(tables(&project), ["one", "two"]);
 }
+
+#[test]
+fn a_list_without_resources_of_a_stack_leads_to_what_is_shared_and_stays() {
+    let project =
+        Project::with_stack("resources: [{type: local_directory, name: d, shared: shop, config: {path: d}}]\n");
+    project.apply().done();
+    project.run(["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
+    project.run(["state", "list"]).done().says("`terrace state list --all` lists what is shared");
+    project.run(["state", "list", "--all"]).done().says("shared/local_directory");
+}

@@ -9,6 +9,7 @@ use crate::wiring::store;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use terrace_engine::address::SHARED;
 use terrace_engine::address::StackId;
 use terrace_engine::record::open_attributes;
 use terrace_engine::render::json::redacted;
@@ -52,9 +53,23 @@ pub(super) async fn list(context: &Context<'_>, is_all: bool, is_json: bool) -> 
             let stack = if is_all { format!("{}:", it.stack) } else { String::new() };
             format!("{stack}{}{}\n", it.address, it.suffix())
         };
-        context.ui.print_list(&listed.iter().map(line).collect::<String>(), "no resources are recorded")?;
+        let nothing = match listed.is_empty() && !is_all && has_shared(store.as_ref()).await? {
+            true => "no resources of a stack are recorded; `terrace state list --all` lists what is shared",
+            false => "no resources are recorded",
+        };
+        context.ui.print_list(&listed.iter().map(line).collect::<String>(), nothing)?;
     }
     Ok(Exit::Done)
+}
+
+/// True when something is recorded that stacks share, or shared.
+async fn has_shared(store: &dyn StateStore) -> Result<bool, Failure> {
+    for stack in store.stacks().await? {
+        if stack.name == SHARED && !store.rows(&stack, &Selection::All).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn of_stack(store: &dyn StateStore, stack: &StackId, selection: &Selection) -> Result<Vec<Listed>, Failure> {
