@@ -7,7 +7,7 @@ use terrace_engine::render::{human, json};
 use terrace_provider::{Attributes, Value};
 
 fn object(key: &str, val: i64) -> Attributes {
-    [("key".to_owned(), key.into()), ("val".to_owned(), val.into()), ("id".to_owned(), "found".into())]
+    [("key".to_owned(), key.into()), ("val".to_owned(), val.into()), ("id".to_owned(), format!("found {key}").into())]
         .into_iter()
         .collect()
 }
@@ -55,7 +55,7 @@ async fn an_import_shows_what_it_aligns_and_aligns_it() {
     assert_eq!(json::plan(&plan, "d")["resource_changes"][0]["change"]["actions"], serde_json::json!(["update"]));
     story.apply(&text).await;
     assert_eq!(story.log(), ["update k"]);
-    assert_eq!(story.remote_value("k", "id"), Value::from("found"), "it is the object that was there");
+    assert_eq!(story.remote_value("k", "id"), Value::from("found k"), "it is the object that was there");
 }
 
 #[tokio::test]
