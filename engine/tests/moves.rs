@@ -169,6 +169,27 @@ async fn a_component_moves_as_a_whole_with_its_outputs() {
 }
 
 #[tokio::test]
+async fn outputs_of_a_component_that_goes_go_also_where_one_of_its_resources_moved() {
+    let story = Story::new();
+    let text = |moves: &str, rest: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nmoved: [{moves}]\ncomponents:\n{rest}"
+        )
+    };
+    let a = "      - {type: world_thing, name: a, config: {key: one}}\n";
+    let b =
+        "      - {type: world_thing, name: b, config: {key: two}}\n    outputs: {endpoint: '${{ resources.b.key }}'}\n";
+    story.apply(&text("", &format!("  old:\n    resources:\n{a}{b}"))).await;
+    let moved = text("{from: old/world_thing.a, to: new/world_thing.a}", &format!("  new:\n    resources:\n{a}"));
+    let expected = "> new/world_thing.a from old/world_thing.a\n\
+                    - old/world_thing.b (its component is not described any more)\noutput endpoint: Some(\"two\") -> None\n";
+    assert_eq!(summary(&story.plan(&moved).await), expected);
+    story.apply(&moved).await;
+    let recorded = story.store.components(&demo()).await.unwrap();
+    assert_eq!(recorded.iter().map(|component| component.key.as_str()).collect::<Vec<_>>(), ["new"]);
+}
+
+#[tokio::test]
 async fn a_resource_moves_from_component_to_component() {
     let story = Story::new();
     story.apply(&components("x", "y", "")).await;
