@@ -120,14 +120,14 @@ fn renamed(
 }
 
 /// One of the names of an object.
-struct Name {
+pub(super) struct Name {
     parts: Attributes,
     is_id: bool,
 }
 
 impl Name {
     /// What tells it from others. Nobody gets to see it: it says what is sensitive.
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         let mut key = String::new();
         for (name, value) in &self.parts {
             // Most are texts, and there are as many as there are objects.
@@ -149,7 +149,7 @@ impl fmt::Display for Name {
 
 /// What names an object: how it is written, and its id, where that is known before the object is there. Two ways of
 /// writing may lead to one id.
-fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
+pub(super) fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
     let Some(identity) = ty.identity_of(attributes).filter(|identity| !identity.is_empty()) else { return Vec::new() };
     let id = attributes.get("id").filter(|id| id.as_str().is_some());
     let id = id.map(|id| Name { parts: Attributes::from([("id".to_owned(), id.clone())]), is_id: true });
