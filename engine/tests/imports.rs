@@ -306,3 +306,16 @@ async fn what_is_imported_is_not_replaced_with_what_is_made() {
     story.apply(&text).await;
     assert_eq!(story.log(), ["create b"]);
 }
+
+#[tokio::test]
+async fn an_import_of_what_nothing_declares_is_taken_for_no_resource_of_another_type() {
+    let story = there(&[("k", 1)]);
+    let text = |declared: &str| {
+        stack(&format!("- {{type: {declared}, name: daily_orders, config: {{key: k}}}}"))
+            + "imports: [{to: world_thing.daily_order, id: k}]\n"
+    };
+    let told = story.errors(&text("world_note")).await;
+    assert!(told.contains("declare it: `terrace import --generate 'world_thing.daily_order' ID`"), "{told}");
+    let told = story.errors(&text("world_thing")).await;
+    assert!(told.contains("did you mean `world_thing.daily_orders`?"), "{told}");
+}
