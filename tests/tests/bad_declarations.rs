@@ -500,7 +500,7 @@ fn a_file_that_one_resource_has_is_taken_over_by_no_other_however_its_path_is_wr
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     let b = "- {type: local_file, name: b, adopt: ifExists, config: {path: ./out//a, content: one}}";
     let text = project.read("stack.yaml");
-    project.write("stack.yaml", &format!("{text}  {b}\n"));
+    project.write("stack.yaml", format!("{text}  {b}\n"));
     let told = "demo@local:local_file.a and demo@local:local_file.b name one object: id \"out/a\"";
     project.run(["plan", "stack.yaml"]).with_code(1).says(told);
     // A resource of its own that is to become the same one.
