@@ -19,6 +19,7 @@ mod hidden;
 pub(crate) mod ignored;
 mod import;
 pub(crate) mod key;
+mod looked_up;
 mod lookup;
 mod moved;
 mod observed;

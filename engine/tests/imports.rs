@@ -7,7 +7,7 @@ use terrace_engine::render::{human, json};
 use terrace_provider::{Attributes, Value};
 
 fn object(key: &str, val: i64) -> Attributes {
-    [("key".to_owned(), key.into()), ("val".to_owned(), val.into()), ("id".to_owned(), "found".into())]
+    [("key".to_owned(), key.into()), ("val".to_owned(), val.into()), ("id".to_owned(), format!("found {key}").into())]
         .into_iter()
         .collect()
 }
@@ -55,7 +55,7 @@ async fn an_import_shows_what_it_aligns_and_aligns_it() {
     assert_eq!(json::plan(&plan, "d")["resource_changes"][0]["change"]["actions"], serde_json::json!(["update"]));
     story.apply(&text).await;
     assert_eq!(story.log(), ["update k"]);
-    assert_eq!(story.remote_value("k", "id"), Value::from("found"), "it is the object that was there");
+    assert_eq!(story.remote_value("k", "id"), Value::from("found k"), "it is the object that was there");
 }
 
 #[tokio::test]
@@ -305,4 +305,17 @@ async fn what_is_imported_is_not_replaced_with_what_is_made() {
     ) + "imports: [{to: world_thing.a, id: k}]\n";
     story.apply(&text).await;
     assert_eq!(story.log(), ["create b"]);
+}
+
+#[tokio::test]
+async fn an_import_of_what_nothing_declares_is_taken_for_no_resource_of_another_type() {
+    let story = there(&[("k", 1)]);
+    let text = |declared: &str| {
+        stack(&format!("- {{type: {declared}, name: daily_orders, config: {{key: k}}}}"))
+            + "imports: [{to: world_thing.daily_order, id: k}]\n"
+    };
+    let told = story.errors(&text("world_note")).await;
+    assert!(told.contains("declare it: `terrace import --generate 'world_thing.daily_order' ID`"), "{told}");
+    let told = story.errors(&text("world_thing")).await;
+    assert!(told.contains("did you mean `world_thing.daily_orders`?"), "{told}");
 }

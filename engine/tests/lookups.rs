@@ -282,3 +282,29 @@ async fn what_many_instances_read_is_one_lookup() {
     story.apply(&text).await;
     assert_eq!(story.remote_value("u2", "val"), "found".into());
 }
+
+#[tokio::test]
+async fn what_the_plan_removes_is_not_looked_at() {
+    let story = Story::new();
+    put(&story, "other", "found");
+    let thing = |key: &str| format!("  - {{type: world_thing, name: t, config: {{key: {key}, val: old}}}}\n");
+    let text = looking_at("{key: old}", &thing("old"));
+    story.apply(&text).await;
+    // It is replaced by one of another name.
+    insta::assert_snapshot!(story.errors(&looking_at("{key: old}", &thing("new"))).await, @"
+    stack.yaml:5:31: demo@test:data.world_thing.it looks at an object that this plan removes: demo@test:world_thing.t
+      hint: look at what is there once the plan is applied, or take the lookup away
+    ");
+    // It goes.
+    let told = story.errors(&looking_at("{key: old}", "")).await;
+    assert!(told.contains("looks at an object that this plan removes: demo@test:world_thing.t"), "{told}");
+    assert!(story.log().iter().all(|call| call.starts_with("create")));
+    // Others may be looked at, and what stays or is made anew.
+    for text in [
+        looking_at("{key: other}", &thing("new")),
+        looking_at("{key: old}", "forget: [world_thing.t]\n"),
+        looking_at("{key: old}", &thing("old").replace("name: t", "name: t, lifecycle: {createBeforeDestroy: true}")),
+    ] {
+        story.plan(&text).await;
+    }
+}

@@ -169,6 +169,27 @@ async fn a_component_moves_as_a_whole_with_its_outputs() {
 }
 
 #[tokio::test]
+async fn outputs_of_a_component_that_goes_go_also_where_one_of_its_resources_moved() {
+    let story = Story::new();
+    let text = |moves: &str, rest: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nmoved: [{moves}]\ncomponents:\n{rest}"
+        )
+    };
+    let a = "      - {type: world_thing, name: a, config: {key: one}}\n";
+    let b =
+        "      - {type: world_thing, name: b, config: {key: two}}\n    outputs: {endpoint: '${{ resources.b.key }}'}\n";
+    story.apply(&text("", &format!("  old:\n    resources:\n{a}{b}"))).await;
+    let moved = text("{from: old/world_thing.a, to: new/world_thing.a}", &format!("  new:\n    resources:\n{a}"));
+    let expected = "> new/world_thing.a from old/world_thing.a\n\
+                    - old/world_thing.b (its component is not described any more)\noutput endpoint: Some(\"two\") -> None\n";
+    assert_eq!(summary(&story.plan(&moved).await), expected);
+    story.apply(&moved).await;
+    let recorded = story.store.components(&demo()).await.unwrap();
+    assert_eq!(recorded.iter().map(|component| component.key.as_str()).collect::<Vec<_>>(), ["new"]);
+}
+
+#[tokio::test]
 async fn a_resource_moves_from_component_to_component() {
     let story = Story::new();
     story.apply(&components("x", "y", "")).await;
@@ -320,4 +341,35 @@ async fn a_resource_that_is_renamed_without_moved_is_told_what_to_write() {
     // What has another name is another one.
     story.apply(&text("new")).await;
     assert_eq!(story.log(), ["create a", "delete e"]);
+}
+
+#[tokio::test]
+async fn an_object_that_its_resource_leaves_by_a_replacement_is_nobody_elses_in_that_plan() {
+    let thing = |name: &str, key: &str, more: &str| {
+        format!("- {{type: world_thing, name: {name}, {more} config: {{key: {key}, val: 1}}}}\n")
+    };
+    let story = Story::new();
+    story.apply(&stack(&thing("z", "old", ""))).await;
+    story.log();
+    let adopted = thing("b", "old", "adopt: ifExists,") + &thing("z", "new", "");
+    insta::assert_snapshot!(story.errors(&stack(&adopted)).await, @r#"
+    stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.z: key "old"
+      hint: apply the replacement of the one first, then have the other name what it leaves
+    "#);
+    let made = thing("b", "old", "") + &thing("z", "new", "");
+    assert!(story.errors(&stack(&made)).await.contains("names the object that is recorded as demo@test:world_thing.z"));
+    // What waits for the removal takes nothing from anybody.
+    let waiting = thing("b", "old", "dependsOn: [z],") + &thing("z", "new", "");
+    story.apply(&stack(&waiting)).await;
+    assert_eq!(story.log(), ["delete old", "create new", "create old"]);
+    // A replacement that takes the name of one that is replaced, and one that goes nowhere.
+    let changed = thing("b", "new", "") + &thing("z", "other", "");
+    assert!(
+        story.errors(&stack(&changed)).await.contains("names the object that is recorded as demo@test:world_thing.z")
+    );
+    let kept = thing("b", "new", "") + &thing("z", "new", "");
+    assert!(story.errors(&stack(&kept)).await.contains("name one object"));
+    let gone = thing("b", "new", "");
+    assert!(story.errors(&stack(&gone)).await.contains("names the object that is recorded as demo@test:world_thing.z"));
+    assert_eq!(story.log(), [""; 0]);
 }

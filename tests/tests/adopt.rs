@@ -126,3 +126,24 @@ fn what_a_destroy_finds_and_is_not_as_described_is_somebody_elses() {
     ");
     assert_eq!((project.read("notes.txt").as_str(), project.read("theirs/thesis.txt").as_str()), ("mine", "mine"));
 }
+
+#[test]
+fn a_file_that_one_resource_has_is_taken_over_by_no_other_however_its_path_is_written() {
+    let a = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
+    let project = Project::with_stack(a);
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    let b = "- {type: local_file, name: b, adopt: ifExists, config: {path: ./out//a, content: one}}";
+    let text = project.read("stack.yaml");
+    project.write("stack.yaml", format!("{text}  {b}\n"));
+    let told = "demo@local:local_file.a and demo@local:local_file.b name one object: id \"out/a\"";
+    project.run(["plan", "stack.yaml"]).with_code(1).says(told);
+    // A resource of its own that is to become the same one.
+    project.edit("stack.yaml", "./out//a", "out/b");
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    project.edit("stack.yaml", "out/b", "./out//a");
+    project.run(["plan", "stack.yaml"]).with_code(1).says(told);
+    // The other one goes to another path, and its file with it.
+    project.edit("stack.yaml", "{path: out/a", "{path: out/c");
+    let told = "demo@local:local_file.b names the object that is recorded as demo@local:local_file.a: id \"out/a\"";
+    project.run(["plan", "stack.yaml"]).with_code(1).says(told);
+}

@@ -265,3 +265,16 @@ fn a_validation_knows_lookups_and_asks_nobody() {
       help: it has to be deployed before this component can be
     ");
 }
+
+#[test]
+fn a_table_that_becomes_another_one_is_not_looked_at_by_its_old_name() {
+    let project = Project::with_stack(
+        "variables: {n: {default: ORDERS}}\ndata:\n  - {type: sqlite_table, name: look, config: {path: s.db, name: ORDERS}}\n\
+         resources:\n  - {type: sqlite_database, name: d, config: {path: s.db}}\n  - {type: sqlite_table, name: t, \
+         dependsOn: [d], config: {path: s.db, name: '${{ vars.n }}', columns: [{name: a, type: INTEGER}]}}\noutputs: \
+         {columns: '${{ data.look.columns }}'}\n",
+    );
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    let ran = project.run(["plan", "stack.yaml", "--var", "n=NEW", "--allow-data-loss"]).with_code(1);
+    ran.says("demo@local:data.sqlite_table.look looks at an object that this plan removes: demo@local:sqlite_table.t");
+}

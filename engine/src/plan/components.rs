@@ -104,14 +104,17 @@ impl ComponentPlan {
 }
 
 /// What is recorded of a component that moved counts for the one that it is now. The old one is still there to be
-/// dropped.
-pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, RecordedComponent>) {
+/// dropped. The keys of those that did are returned.
+pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, RecordedComponent>) -> BTreeSet<String> {
+    let mut followed = BTreeSet::new();
     let moved = |key: &String| Some((key.clone(), moves.component(key)?));
     for (from, to) in recorded.keys().filter_map(moved).collect::<Vec<_>>() {
         if let Some(component) = recorded.get(&from).cloned().filter(|_| !recorded.contains_key(&to)) {
             recorded.insert(to, component);
+            followed.insert(from);
         }
     }
+    followed
 }
 
 /// Which components were made after which.

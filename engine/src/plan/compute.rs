@@ -7,8 +7,8 @@ pub use super::options::{Consent, Options};
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, moved, orphans, others, output_reads,
-    outputs, reads, refresh, removed_data, replacement, storable, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, looked_up, moved, orphans, others,
+    output_reads, outputs, reads, refresh, removed_data, replacement, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -230,7 +230,7 @@ impl Planner<'_> {
             }
         };
         let mut recorded_components = self.recorded_components(stack).await?;
-        follow_components(&compiled.transitions.moves, &mut recorded_components);
+        let followed = follow_components(&compiled.transitions.moves, &mut recorded_components);
         let selection = self.selection();
         let mut choice = Choice::of_descriptor(self, compiled);
         let mut loaded = refresh::rows(self, stack, &selection).await?;
@@ -282,7 +282,13 @@ impl Planner<'_> {
             }
         }
         let changes = walked.changes;
-        let outputs = outputs::changes(walked.outputs, &recorded_components, &components, &changes, is_partial);
+        // One that has no resources has nothing else to show that it moves.
+        let origins: HashSet<&str> = match followed.is_empty() {
+            true => HashSet::new(),
+            false => changes.iter().filter_map(|it| Some(it.moved_from.as_ref()?.component.as_str())).collect(),
+        };
+        let has_moved = |key: &str| followed.contains(key) && origins.contains(key);
+        let outputs = outputs::changes(walked.outputs, &recorded_components, &components, &has_moved, is_partial);
         let mut plan = StackPlan {
             components,
             changes,
@@ -330,7 +336,7 @@ impl Planner<'_> {
             .collect();
         let removed = recorded.iter().filter(|(key, _)| is_removed(key));
         diagnostics.extend(removed.flat_map(|(_, component)| component.give_up_closed(stack)));
-        let outputs = outputs::changes(Vec::new(), &recorded, &components, &changes, false);
+        let outputs = outputs::changes(Vec::new(), &recorded, &components, &|_| false, false);
         let lets_go = LettingGo::of_removal(&choice, components.iter());
         Ok((StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) }, lets_go))
     }
@@ -351,6 +357,7 @@ impl Planner<'_> {
         removed_data::count(self, &mut stacks).await;
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
+        looked_up::check(self.registry, &stacks, &mut diagnostics);
         remove_repeated(&mut diagnostics);
         // In the order of the text; what has no place comes last.
         diagnostics.sort_by_key(|diagnostic| match diagnostic.labels.first().map(|label| &label.at) {

@@ -4,7 +4,7 @@ use super::components::RecordedComponent;
 use super::compute::Planner;
 use super::scope::PlanScope;
 use super::walk::KEPT_ROOTS;
-use super::{Change, ComponentPlan, Deferred, OutputChange, Part};
+use super::{ComponentPlan, Deferred, OutputChange, Part};
 use crate::compile::CompiledComponent;
 use crate::diagnostic::Diagnostic;
 use crate::diff::is_same;
@@ -103,7 +103,7 @@ pub(crate) fn changes(
     planned: Vec<PlannedOutput>,
     recorded: &BTreeMap<String, RecordedComponent>,
     components: &[ComponentPlan],
-    resources: &[Change],
+    has_moved: &dyn Fn(&str) -> bool,
     is_partial: bool,
 ) -> Vec<OutputChange> {
     let before = |component: &str, name: &str| {
@@ -132,14 +132,12 @@ pub(crate) fn changes(
             label: output.label,
         });
     }
-    // The outputs of a component that moves are those of another one now.
-    let moved: HashSet<&str> =
-        resources.iter().filter_map(|change| change.moved_from.as_ref()).map(|from| from.component.as_str()).collect();
     for component in components {
         let Some(recorded) = recorded.get(&component.key) else { continue };
         let is_told = match component.part {
             Part::Planned => true,
-            Part::Removed => !moved.contains(component.key.as_str()),
+            // The outputs of a component that moves as a whole are those of another one now.
+            Part::Removed => !has_moved(&component.key),
             Part::Untouched => false,
         };
         let closed = recorded.closed.keys().map(|name| (name, closed()));

@@ -20,7 +20,7 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         let same = names.iter().zip(&keys).find_map(|(name, key)| {
             let (other_stack, other) = *first.get(key)?;
             // What objects that are there have for ids is their provider's business.
-            let counts = !name.is_id || [change, other].iter().any(|one| one.action == Action::Create);
+            let counts = !name.is_id || [change, other].iter().any(|one| begins_to_have(one.action));
             counts.then_some((name, (other_stack, other)))
         });
         let Some((name, (other_stack, other))) = same else {
@@ -44,31 +44,61 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
         return;
     }
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-        let Some((ty, name)) = left_name(registry, change) else { continue };
-        let key = (change.provider.as_str(), ty.identity_space, name.key());
-        let takes_it = |other: &Change| match change.action {
-            // What is dropped from state may be taken over.
-            Action::Forget => other.action == Action::Create,
-            _ => matches!(other.action, Action::Create | Action::Adopt),
-        };
-        if let Some((other_stack, other)) = first.get(&key).filter(|(_, other)| takes_it(other)) {
-            diagnostics.push(renamed((stack, change), (other_stack, other), &name));
+        let Some((ty, left)) = left_names(registry, change) else { continue };
+        let taker = left.iter().find_map(|name| {
+            let (other_stack, other) = *first.get(&(change.provider.as_str(), ty.identity_space, name.key()))?;
+            let is_taken = takes(other, name, ty, change) && !waits_for((other_stack, other), (stack, change));
+            is_taken.then_some((name, (other_stack, other)))
+        });
+        if let Some((name, other)) = taker {
+            diagnostics.push(renamed((stack, change), other, name));
         }
     }
 }
 
-/// The name of an object whose row goes, as long as the object is there.
-fn left_name<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a ResourceType, Name)> {
-    if change.action.leaves_object() || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
+/// True when the resource may not have had the object until now.
+const fn begins_to_have(action: Action) -> bool {
+    matches!(action, Action::Create | Action::Adopt) || action.is_replace()
+}
+
+/// The names of an object whose resource leaves it, as long as the object is there.
+fn left_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a ResourceType, Vec<Name>)> {
+    let is_left = !change.action.leaves_object() || change.action.is_replace();
+    if !is_left || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
         return None;
     }
     let (_, ty) = registry.resource_type(&change.address.ty)?;
-    let name = names(ty, &change.prior.as_ref()?.attributes).into_iter().find(|name| !name.is_id)?;
-    Some((ty, name))
+    Some((ty, names(ty, &change.prior.as_ref()?.attributes)))
+}
+
+/// True when the plan makes the object another resource's, one that did not have it before.
+fn takes(other: &Change, name: &Name, ty: &ResourceType, left: &Change) -> bool {
+    match other.action {
+        Action::Create => true,
+        // What is dropped from state may be taken over.
+        Action::Adopt => left.action != Action::Forget,
+        action if action.is_replace() => {
+            let had = other.prior.as_ref().map(|prior| names(ty, &prior.attributes)).unwrap_or_default();
+            !had.iter().any(|had| had.key() == name.key())
+        }
+        _ => false,
+    }
+}
+
+/// True when an object of that name is made only once the old one is gone.
+fn waits_for((other_stack, other): (&StackPlan, &Change), (stack, change): (&StackPlan, &Change)) -> bool {
+    let is_gone_first = change.action == Action::Replace && other.action != Action::Adopt;
+    if !is_gone_first || other_stack.stack != stack.stack {
+        return false;
+    }
+    let component = stack.components.iter().find(|component| component.key == other.address.component);
+    let is_before = |key: &String| *key == change.address.component;
+    other.depends_on.contains(&change.address)
+        || component.is_some_and(|component| component.depends_on.iter().any(is_before))
 }
 
 /// An object that is recorded as one resource and declared as another: to make it fails, and to remove it takes it from
-/// both.
+/// both. A replacement removes it, too.
 fn renamed(
     (stack, change): (&StackPlan, &Change),
     (other_stack, other): (&StackPlan, &Change),
@@ -79,21 +109,25 @@ fn renamed(
         format!("{}:{to} names the object that is recorded as {}:{from}: {name}", other_stack.stack, stack.stack);
     let diagnostic = Diagnostic::error("renamed_without_moved", message);
     let diagnostic = other.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
-    match stack.stack == other_stack.stack && from.ty == to.ty && !from.is_shared() && !to.is_shared() {
-        true => diagnostic.hint(format!("say that it is the same one: `moved: [{{from: '{from}', to: '{to}'}}]`")),
+    let is_own = stack.stack == other_stack.stack && !from.is_shared() && !to.is_shared();
+    match change.action.is_replace() {
+        true => diagnostic.hint("apply the replacement of the one first, then have the other name what it leaves"),
+        false if is_own && from.ty == to.ty => {
+            diagnostic.hint(format!("say that it is the same one: `moved: [{{from: '{from}', to: '{to}'}}]`"))
+        }
         false => diagnostic.hint("apply the removal of the one first, then declare the other"),
     }
 }
 
 /// One of the names of an object.
-struct Name {
+pub(super) struct Name {
     parts: Attributes,
     is_id: bool,
 }
 
 impl Name {
     /// What tells it from others. Nobody gets to see it: it says what is sensitive.
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         let mut key = String::new();
         for (name, value) in &self.parts {
             // Most are texts, and there are as many as there are objects.
@@ -115,7 +149,7 @@ impl fmt::Display for Name {
 
 /// What names an object: how it is written, and its id, where that is known before the object is there. Two ways of
 /// writing may lead to one id.
-fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
+pub(super) fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
     let Some(identity) = ty.identity_of(attributes).filter(|identity| !identity.is_empty()) else { return Vec::new() };
     let id = attributes.get("id").filter(|id| id.as_str().is_some());
     let id = id.map(|id| Name { parts: Attributes::from([("id".to_owned(), id.clone())]), is_id: true });

@@ -202,6 +202,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 
     pub(crate) async fn run(&mut self, order: &[Visit], diagnostics: &mut Vec<Diagnostic>) -> Result<(), PlanFailure> {
+        let mut written = cause::Written::default();
         for visit in order {
             let before = diagnostics.len();
             match visit {
@@ -210,7 +211,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 Visit::End(component) => self.end(*component, diagnostics),
             }
             if let Some(found) = diagnostics.get_mut(before..).filter(|found| !found.is_empty()) {
-                cause::explain(&self.parts, visit, found, self.planner.sources);
+                cause::explain(&self.parts, visit, found, self.planner.sources, &mut written);
             }
         }
         Ok(())

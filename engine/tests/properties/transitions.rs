@@ -83,7 +83,7 @@ impl Transitions {
     pub(super) fn make(&self, story: &Story) {
         let mut remote = story.remote();
         for key in &self.made_by_hand {
-            let object = [("key", key.as_str()), ("val", "by hand"), ("id", "by hand")];
+            let object = [("key", key.as_str()), ("val", "by hand"), ("id", key.as_str())];
             let object = object.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
             if remote.objects.insert(key.clone(), object).is_none() {
                 remote.effects.push(format!("create {key}"));

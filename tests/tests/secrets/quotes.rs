@@ -137,3 +137,21 @@ fn no_line_of_a_file_of_variables_is_quoted() {
         assert_silent(&word, &project.run(["plan", "stack.yaml", "--var", &word]).with_code(1));
     }
 }
+
+#[test]
+fn a_when_that_reads_a_secret_is_refused_where_it_stands_by_validate_too() {
+    let project = Project::with_stack("components:\n  a: {blueprint: mine, specific: {}}\n");
+    project.write(
+        "terrace.yaml",
+        "environments:\n  local: {blueprints: [mine/], settings: {token: {secret: '${{ env.TOKEN }}'}}}\n",
+    );
+    project.write(
+        "mine/mine.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: mine, version: 1.0.0}\nresources:\n  \
+         - {type: local_file, name: f, when: '${{ settings.token == \"x\" }}', config: {path: f, content: x}}\n",
+    );
+    for command in ["validate", "plan"] {
+        let ran = project.run_with(&[("TOKEN", "x")], [command, "stack.yaml"]).with_code(1);
+        ran.says("`when` reads a sensitive value").says("mine/mine.yaml:5:");
+    }
+}

@@ -5,15 +5,25 @@ use super::ComponentPart;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::{Diagnostic, Label, Location};
 use crate::graph::Visit;
-use crate::source::{Sources, Span};
+use crate::source::{SourceId, Sources, Span};
 use crate::yaml::{Budget, Node, NodeKind, parse};
+use std::collections::{HashMap, HashSet};
+
+#[cfg(test)]
+mod tests;
 
 /// What expressions of a blueprint read of the descriptor, and of the items of a `forEach`.
 const COMPONENT: &str = "component.";
 const EACH: &str = "each.";
 
 /// Puts the place in the descriptor before the one in the blueprint.
-pub(super) fn explain(parts: &[ComponentPart<'_>], visit: &Visit, diagnostics: &mut [Diagnostic], sources: &Sources) {
+pub(super) fn explain(
+    parts: &[ComponentPart<'_>],
+    visit: &Visit,
+    diagnostics: &mut [Diagnostic],
+    sources: &Sources,
+    written: &mut Written,
+) {
     let (position, resource) = match visit {
         Visit::Block(block) => (block.component, Some(block.resource)),
         Visit::Lookup(lookup) => (lookup.component, None),
@@ -21,13 +31,13 @@ pub(super) fn explain(parts: &[ComponentPart<'_>], visit: &Visit, diagnostics: &
     };
     let Some(part) = parts.get(position) else { return };
     let declaration = resource.and_then(|at| part.component.declarations.resources.get(at));
-    let mut component = None;
     for diagnostic in diagnostics {
         let Some(Label { at: Location::Span(at), text }) = diagnostic.labels.first_mut() else { continue };
         if !sources.is_built_in(at.source) {
             continue;
         }
-        let node = component.get_or_insert_with(|| written(part.component.span, sources)).as_ref();
+        let all = || parts.iter().map(|part| part.component.span);
+        let node = written.component(part.component.span, all, sources);
         let cause = node.and_then(|node| cause(*at, declaration, node, sources)).unwrap_or(part.component.span);
         if text.is_empty() {
             "the blueprint reads it here".clone_into(text);
@@ -77,21 +87,50 @@ fn text(span: Span, sources: &Sources) -> Option<&str> {
     sources.get(span.source)?.text.get(span.start as usize..span.end as usize)
 }
 
-/// The component as it is written. It is read again: only who made a mistake waits for that.
-fn written(span: Span, sources: &Sources) -> Option<Node> {
-    let source = sources.get(span.source)?;
-    find(parse(span.source, &source.text, &Budget::default()).ok()?, span)
+/// Components as they are written. Their texts are read again, each once: only who made a mistake waits for that.
+#[derive(Default)]
+pub(super) struct Written {
+    read: HashSet<SourceId>,
+    /// By the place where their `id` or their key stands.
+    components: HashMap<Span, Node>,
 }
 
-/// The map whose `id` stands at the place, or that follows the key there.
-fn find(node: Node, span: Span) -> Option<Node> {
+impl Written {
+    /// The component at a place, one of all that there are.
+    fn component<I: Iterator<Item = Span>>(
+        &mut self,
+        at: Span,
+        all: impl FnOnce() -> I,
+        sources: &Sources,
+    ) -> Option<&Node> {
+        if self.read.insert(at.source) {
+            let source = sources.get(at.source)?;
+            let root = parse(at.source, &source.text, &Budget::default()).ok()?;
+            let wanted: HashSet<Span> = all().filter(|span| span.source == at.source).collect();
+            collect(root, &wanted, &mut self.components);
+        }
+        self.components.get(&at)
+    }
+}
+
+/// Finds the maps whose `id` stands at one of the places, and what follows the keys there.
+fn collect(node: Node, wanted: &HashSet<Span>, found: &mut HashMap<Span, Node>) {
     match node.kind {
-        NodeKind::List(items) => items.into_iter().find_map(|item| find(item, span)),
-        NodeKind::Map(ref entries) if entries.iter().any(|it| it.key == "id" && it.value.span == span) => Some(node),
-        NodeKind::Map(entries) => entries.into_iter().find_map(|entry| match entry.key_span == span {
-            true => Some(entry.value),
-            false => find(entry.value, span),
-        }),
-        _ => None,
+        NodeKind::List(items) => items.into_iter().for_each(|item| collect(item, wanted, found)),
+        NodeKind::Map(ref entries) => {
+            let id = entries.iter().find(|entry| entry.key == "id" && wanted.contains(&entry.value.span));
+            if let Some(at) = id.map(|entry| entry.value.span) {
+                found.entry(at).or_insert(node);
+                return;
+            }
+            let NodeKind::Map(entries) = node.kind else { return };
+            for entry in entries {
+                match wanted.contains(&entry.key_span) {
+                    true => _ = found.entry(entry.key_span).or_insert(entry.value),
+                    false => collect(entry.value, wanted, found),
+                }
+            }
+        }
+        _ => {}
     }
 }

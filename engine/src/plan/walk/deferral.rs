@@ -205,6 +205,11 @@ impl Walk<'_, '_> {
             let scope = self.scope(part, instance.each.as_ref());
             let value = |template: &Template| template.evaluate(&scope, self.planner.functions).ok();
             let unknown = |template: &&Template| value(template).is_some_and(|value| value.is_unknown());
+            // One that is sensitive is a mistake, known or not.
+            let sensitive = |template: &&Template| value(template).is_some_and(|value| value.has_sensitive());
+            if declaration.when.as_ref().is_some_and(|when| sensitive(&when)) {
+                return None;
+            }
             if let Some(template) = declaration.when.as_ref().filter(unknown) {
                 return Some((DeferralReason::InstanceCountUnknown, self.read(part, [Some(template), None])));
             }

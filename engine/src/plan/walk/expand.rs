@@ -75,6 +75,15 @@ impl Walk<'_, '_> {
     ) -> Option<bool> {
         let Some(template) = &declaration.when else { return Some(true) };
         match template.evaluate(scope, self.planner.functions) {
+            Ok(value) if value.has_sensitive() => {
+                let message = "`when` reads a sensitive value, and plans show whether it is true";
+                diagnostics.push(
+                    Diagnostic::error("sensitive_when", message)
+                        .at(template.span)
+                        .hint("decide by what may be shown, and read the sensitive value where it is used"),
+                );
+                None
+            }
             Ok(value) if value.as_bool().is_some() => value.as_bool(),
             Ok(Value::Unknown) => {
                 diagnostics.push(known_too_late(part, "when", template, &self.descriptor()));

@@ -58,9 +58,11 @@ impl Walk<'_, '_> {
         let is_looked_at = |address: &Address| self.choice.covers(address) && !self.is_deferred(address);
         let imports = self.compiled.transitions.imports.iter();
         let left = imports.filter(|(address, _)| !self.imported.contains(*address) && is_looked_at(address));
-        let known: BTreeSet<String> = self.changes.iter().map(|change| change.address.to_string()).collect();
+        let known: BTreeSet<(&str, String)> =
+            self.changes.iter().map(|change| (change.address.ty.as_str(), change.address.to_string())).collect();
         for (address, import) in left {
-            let declared = known.iter().map(String::as_str);
+            // What is of another type is another thing, however alike their names are.
+            let declared = known.iter().filter(|(ty, _)| *ty == address.ty).map(|(_, name)| name.as_str());
             diagnostics.push(
                 Diagnostic::error("import_not_declared", format!("`{address}` is to be imported and is not declared"))
                     .at(import.span)
