@@ -99,3 +99,31 @@ fn the_graph_of_a_plan_says_what_is_done_after_what() {
     }
     "#);
 }
+
+#[test]
+fn the_graph_has_lookups_and_what_triggers_a_replacement() {
+    let project = Project::with_stack(
+        r#"data:
+  - {type: local_file, name: note, dependsOn: [a], config: {path: note.txt}}
+resources:
+  - {type: local_file, name: a, config: {path: out/a, content: one}}
+  - {type: local_file, name: b, config: {path: out/b, content: '${{ data.note.content }}'}}
+  - {type: local_file, name: c, lifecycle: {replaceTriggeredBy: [b.sha256]}, config: {path: out/c, content: x}}
+"#,
+    );
+    snapshot!(project.run(["graph", "stack.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    digraph {
+      rankdir = "RL"
+      node [shape = box]
+      "data.local_file.note"
+      "local_file.a"
+      "local_file.b"
+      "local_file.c"
+      "data.local_file.note" -> "local_file.a"
+      "local_file.b" -> "data.local_file.note"
+      "local_file.c" -> "local_file.b"
+    }
+    "#);
+}

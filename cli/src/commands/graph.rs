@@ -13,7 +13,7 @@ use terrace_engine::address::{Address, SHARED, StackId};
 use terrace_engine::compile::{CompiledComponent, CompiledStack};
 use terrace_engine::descriptor::ResourceDeclaration;
 use terrace_engine::expression::{Reference, ReferenceStep};
-use terrace_engine::graph::templates;
+use terrace_engine::graph::{lookup_name, templates};
 use terrace_engine::plan::{Change, Plan, file};
 
 /// Nodes and edges by name.
@@ -89,24 +89,41 @@ impl Drawing {
                 self.edges.insert((heading(&component.key), heading(dependency)));
                 self.nodes.extend([heading(&component.key), heading(dependency)]);
             }
-            self.add_resources(stack, within, component, world);
+            self.add_declarations(stack, within, component, world);
         }
     }
 
-    fn add_resources(&mut self, stack: &CompiledStack, within: &Within, component: &CompiledComponent, world: &World) {
+    fn add_declarations(
+        &mut self,
+        stack: &CompiledStack,
+        within: &Within,
+        component: &CompiledComponent,
+        world: &World,
+    ) {
         let declarations = &component.declarations;
         let nodes: HashMap<&str, String> = declarations
             .resources
             .iter()
             .map(|resource| (resource.name.value.as_str(), node(stack, within, component, resource, world)))
             .collect();
-        for resource in &declarations.resources {
-            let Some(own) = nodes.get(resource.name.value.as_str()) else { continue };
-            let read = templates(resource).flat_map(|template| template.references());
-            let asked = resource.depends_on.iter().map(|other| other.value.as_str());
-            for other in read.filter_map(resource_of).chain(asked).filter_map(|name| nodes.get(name)) {
-                self.edges.insert((own.clone(), other.clone()));
-            }
+        let lookups: HashMap<&str, String> = declarations
+            .data
+            .iter()
+            .map(|lookup| {
+                let (ty, name) = (&lookup.ty.value, lookup.name.value.as_str());
+                (name, within.named(&Address::lookup(&component.key, ty, name).to_string()))
+            })
+            .collect();
+        let resources = declarations.resources.iter().map(|resource| (resource, &nodes));
+        let data = declarations.data.iter().map(|lookup| (lookup, &lookups));
+        for (declaration, named) in resources.chain(data) {
+            let Some(own) = named.get(declaration.name.value.as_str()) else { continue };
+            let read = || templates(declaration).flat_map(|template| template.references());
+            let asked = declaration.depends_on.iter().map(|other| other.value.as_str());
+            let triggers = declaration.replace_triggered_by.iter().map(|trigger| trigger.name.as_str());
+            let others = read().filter_map(resource_of).chain(asked).chain(triggers).filter_map(|name| nodes.get(name));
+            let answers = read().filter_map(lookup_name).filter_map(|name| lookups.get(name));
+            self.edges.extend(others.chain(answers).map(|other| (own.clone(), other.clone())));
             self.nodes.insert(own.clone());
         }
     }
