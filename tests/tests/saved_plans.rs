@@ -384,3 +384,21 @@ fn a_plan_is_not_applied_with_other_settings_of_an_instance_that_has_a_part_in_i
     project.run(["apply", "p"]).done();
     assert!(project.path("one/a.db").exists());
 }
+
+#[test]
+fn a_plan_that_fails_says_that_an_older_one_stays_where_it_was_to_be_saved() {
+    let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
+    let words = ["plan", "stack.yaml", "--out", "plan", "-q"];
+    project.run(words).done();
+    let older = project.read("plan");
+    project.write_stack("resources: [{type: local_value, name: a, config: {input: '${{ resources.none.id }}'}}]\n");
+    let told = "`plan` was not written: it still is the older plan that was saved there";
+    let ran = project.run(words).with_code(1);
+    assert!(ran.stderr.contains(told), "{ran}");
+    project.write("stack.yaml", "kind: [");
+    let ran = project.run(words).with_code(1);
+    assert!(ran.stderr.contains(told), "{ran}");
+    assert_eq!(project.read("plan"), older);
+    let ran = project.run(["plan", "stack.yaml", "--out", "other"]).with_code(1);
+    assert!(!ran.stderr.contains("was not written"), "{ran}");
+}
