@@ -152,7 +152,8 @@ impl Bars {
     }
 
     fn begin(&self, steps: usize) {
-        let style = ProgressStyle::with_template("[{bar:24}] {pos}/{len} steps, {elapsed}");
+        // What is as wide as there is room is cut to the terminal: a line that wraps leaves a part of it behind.
+        let style = ProgressStyle::with_template("[{wide_bar}] {pos}/{len} steps, {elapsed}");
         self.overall.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         self.overall.set_length(u64::try_from(steps).unwrap_or(u64::MAX));
         self.all.add(self.overall.clone());
@@ -160,11 +161,13 @@ impl Bars {
     }
 
     fn add(&self, stack: &StackId, address: &Address, action: Action) {
-        let bar = ProgressBar::new_spinner();
-        let style = ProgressStyle::with_template("  {spinner} {prefix} {wide_msg} {elapsed}");
+        // A bar of its own would draw itself past the others, where nobody clears it.
+        let bar = self.all.insert_before(&self.overall, ProgressBar::hidden());
+        let style = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.set_prefix(harmless(&format!("{address}: {}", doing(action))));
-        let bar = self.all.insert_before(&self.overall, bar);
+        let head = harmless(&format!("{address}: {}", doing(action))).replace('\n', " ");
+        bar.set_message(head.clone());
+        bar.set_prefix(head);
         bar.enable_steady_tick(TICK);
         locked(&self.running).insert(name(stack, address), bar);
     }
@@ -173,7 +176,7 @@ impl Bars {
     fn note(&self, name: &str, message: &str) -> bool {
         let running = locked(&self.running);
         let Some(bar) = running.get(name) else { return false };
-        bar.set_message(harmless(message).replace('\n', " "));
+        bar.set_message(format!("{} {}", bar.prefix(), harmless(message).replace('\n', " ")));
         true
     }
 

@@ -21,7 +21,7 @@ pub use report::{Blocked, Done, Failed, FailedCheck, Report, doubt_begins};
 use crate::address::{Address, StackId};
 use crate::event::Events;
 use crate::expression::Functions;
-use crate::plan::{Change, ComponentPlan, OutputRead, OwnerAction, OwnerChange, Part, Plan, StackPlan};
+use crate::plan::{Change, ComponentPlan, OutputRead, OwnerAction, OwnerChange, Part, Plan, StackPlan, owner_in_words};
 use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::store::{
@@ -106,7 +106,7 @@ pub enum ApplyError {
         address: String,
     },
     /// Somebody else uses a shared object that the plan changes or removes.
-    #[error("{address} would be {what}, and `{component}` of {stack} owns it since the plan was made")]
+    #[error("{address} would be {what}, and {} owns it since the plan was made", owner_in_words(stack, component))]
     OwnedAnew {
         /// `changed` or `removed`.
         what: &'static str,

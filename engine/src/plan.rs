@@ -67,7 +67,7 @@ use uuid::Uuid;
 pub use lookup::{Lookup, ReadReason};
 pub use others::{OtherOutputs, StackNeed};
 pub use output_reads::OutputRead;
-pub(crate) use output_reads::outputs_in_words;
+pub(crate) use output_reads::{outputs_in_words, owner_in_words};
 pub use owner::{OwnerAction, OwnerChange, SharedName};
 pub use shared::SharedDeclaration;
 

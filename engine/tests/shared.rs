@@ -211,6 +211,13 @@ async fn a_plan_is_refused_once_somebody_owns_the_resource_that_it_changes() {
         refused.to_string(),
         "shared@test:shared/world_thing[\"common\"] would be changed, and `x` of two@test owns it since the plan was made"
     );
+    let own = "resources:\n  - {type: world_thing, name: base, shared: common, lifecycle: {onLastRelease: delete}, \
+               config: {key: base, val: 1}}\n";
+    let three = format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: three}}\n{own}");
+    let plan = story.plan(&both(&product("one", "2"), &product("two", "2"))).await;
+    story.apply(&three).await;
+    let refused = story.apply_plan(&plan).await.unwrap_err().to_string();
+    assert!(refused.ends_with("would be changed, and three@test owns it since the plan was made"), "{refused}");
 }
 
 #[tokio::test]

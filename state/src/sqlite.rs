@@ -61,7 +61,7 @@ pub(crate) fn damage(path: &Path) -> Result<Option<String>, StoreError> {
         Ok(found) => Ok(Some(found.replace('\n', " "))),
         // It may be too damaged to be looked at.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(Some(error.to_string())),
-        Err(error) => Err(error::unavailable("read", &error)),
+        Err(error) => Err(error::unavailable("read", connection.path(), &error)),
     }
 }
 
@@ -111,9 +111,9 @@ impl SqliteStore {
             migrate::FORMAT => {}
             // An empty file, which is a database without any table.
             0 => return Self::empty(url, clock),
-            older => return Err(migrate::needs_migration(older)),
+            older => return Err(migrate::needs_migration(older, &url)),
         }
-        let id = connection::identity(&first).map_err(|failure| failure.into_store_error("opened"))?;
+        let id = connection::identity(&first).map_err(|failure| failure.into_store_error("opened", &first))?;
         let mut readers = vec![first];
         for _ in 1..READERS {
             readers.push(connection::reader(path, &url)?);
@@ -126,7 +126,8 @@ impl SqliteStore {
     pub(crate) fn in_memory(access: Access, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let url = StoreUrl::SqliteMemory.to_string();
         let connection = connection::memory(&url, access, clock.now())?;
-        let id = connection::identity(&connection).map_err(|failure| failure.into_store_error("opened"))?;
+        let id =
+            connection::identity(&connection).map_err(|failure| failure.into_store_error("opened", &connection))?;
         let writer = if access == Access::ReadOnly { Writer::None } else { Writer::TheReader };
         let readers = start("state-memory", vec![connection])?;
         Ok(Self { identity: StoreIdentity { id, url }, context: Context::new(clock), readers, writer })

@@ -129,7 +129,10 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
         .unwrap();
     drop(older);
     let told = refusal(&path, Access::ReadOnly).await;
-    assert!(told.contains("it has the older format 3; the next command that writes"), "{told}");
+    assert!(
+        told.contains(&format!("sqlite:{} has the older format 3; the next command that writes", path.display())),
+        "{told}"
+    );
     drop(open(&path, Access::ReadWrite).await.unwrap());
     let store = open(&path, Access::ReadOnly).await.unwrap();
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
@@ -157,7 +160,8 @@ async fn a_damaged_file_is_named_as_such() {
         Ok(store) => store.rows(&demo(), &Selection::All).await.map(|_| ()).unwrap_err(),
         Err(error) => error,
     };
-    assert!(error.to_string().contains("its file is damaged: restore it from a backup"), "{error}");
+    let told = format!("sqlite:{} is damaged: restore it from a backup", path.display());
+    assert!(error.to_string().contains(&told), "{error}");
 }
 
 #[tokio::test]

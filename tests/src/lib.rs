@@ -5,11 +5,13 @@ mod forge;
 mod project;
 mod ran;
 mod running;
+mod terminal;
 
 pub use forge::{Forge, Kind};
 pub use project::Project;
 pub use ran::Ran;
 pub use running::{Running, until};
+pub use terminal::Terminal;
 
 use std::path::{Path, PathBuf};
 

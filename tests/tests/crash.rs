@@ -179,8 +179,8 @@ fn killed_around_either_half_of_a_replacement_that_creates_first_nothing_is_lost
     }
 }
 
-#[test]
-fn an_old_object_that_could_not_be_deleted_is_listed_and_goes_with_the_next_apply() {
+/// A resource whose old object could not be deleted.
+fn left_over() -> Project {
     let text = |value: &str| {
         stack(value)
             .replace("    name: thing\n", "    name: thing\n    lifecycle: {createBeforeDestroy: true}\n")
@@ -193,6 +193,21 @@ fn an_old_object_that_could_not_be_deleted_is_listed_and_goes_with_the_next_appl
     project.write_stack(&text("two"));
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     project.run(["apply", "plan", "-q"]).with_code(3);
+    project
+}
+
+#[test]
+fn an_old_object_is_named_when_it_is_dropped_with_its_resource() {
+    let project = left_over();
+    let dropped = project.run(["state", "rm", "local_command.thing"]).done();
+    dropped.says("dropped demo@local:local_command.thing\ndropped demo@local:local_command.thing (deposed ");
+    project.run(["operations", "list"]).done().says("local_command.thing (deposed ");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "");
+}
+
+#[test]
+fn an_old_object_that_could_not_be_deleted_is_listed_and_goes_with_the_next_apply() {
+    let project = left_over();
     project.run(["state", "list"]).done().says("local_command.thing\nlocal_command.thing (deposed ");
     let planned = project.run(["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
     planned.says("- local_command.thing (deposed object ").says("was replaced, and is left over");

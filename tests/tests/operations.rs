@@ -37,6 +37,29 @@ fn the_reason_of_what_failed_or_is_in_doubt_is_told_later() {
 }
 
 #[test]
+fn only_the_half_of_a_replacement_that_is_open_is_in_doubt() {
+    let project = Project::with_stack(
+        r#"resources:
+  - type: local_command
+    name: lost
+    config: {input: 1, delete: ['true'],
+      create: [sh, -c, 'test ! -e broken || exit 3; echo "{}"']}
+"#,
+    );
+    project.apply().done();
+    project.edit("stack.yaml", "input: 1", "input: 2");
+    project.write("broken", "");
+    project.apply().with_code(3);
+    let operations = project.run(["operations", "list", "--json"]).done().json();
+    let operation = operations[0]["operation"].as_str().unwrap();
+    let shown = project.run(["operations", "show", operation]).done().stdout;
+    assert_eq!(shown.lines().filter(|line| line.contains("in doubt: ")).count(), 1, "{shown}");
+    let json = project.run(["operations", "show", operation, "--json"]).done().json();
+    let told = json["steps"].as_array().unwrap().iter().map(|step| (&step["action"], step["in_doubt"].is_string()));
+    assert_eq!(told.collect::<Vec<_>>(), [(&"delete".into(), false), (&"create".into(), true)], "{json}");
+}
+
+#[test]
 fn what_failed_before_its_call_is_told_later() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: b, config: {input: 1}}\n  \

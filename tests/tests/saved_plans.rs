@@ -401,3 +401,21 @@ fn no_digest_tells_secrets_apart_without_a_state_key() {
     refused.says("without a state key no digest tells them");
     assert!(!project.recorded().is_some_and(|recorded| recorded.contains("local_value")));
 }
+
+#[test]
+fn a_plan_that_fails_says_that_an_older_one_stays_where_it_was_to_be_saved() {
+    let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
+    let words = ["plan", "stack.yaml", "--out", "plan", "-q"];
+    project.run(words).done();
+    let older = project.read("plan");
+    project.write_stack("resources: [{type: local_value, name: a, config: {input: '${{ resources.none.id }}'}}]\n");
+    let told = "`plan` was not written: it still is the older plan that was saved there";
+    let ran = project.run(words).with_code(1);
+    assert!(ran.stderr.contains(told), "{ran}");
+    project.write("stack.yaml", "kind: [");
+    let ran = project.run(words).with_code(1);
+    assert!(ran.stderr.contains(told), "{ran}");
+    assert_eq!(project.read("plan"), older);
+    let ran = project.run(["plan", "stack.yaml", "--out", "other"]).with_code(1);
+    assert!(!ran.stderr.contains("was not written"), "{ran}");
+}

@@ -187,3 +187,39 @@ fn a_list_without_resources_of_a_stack_leads_to_what_is_shared_and_stays() {
     project.run(["state", "list"]).done().says("`terrace state list --all` lists what is shared");
     project.run(["state", "list", "--all"]).done().says("shared/local_directory");
 }
+
+#[test]
+fn an_owner_of_another_stack_that_lets_go_is_named() {
+    let product = |name: &str, component: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ncomponents:\n  {component}:\n    \
+             resources: [{{type: local_directory, name: d, shared: shop, lifecycle: {{onLastRelease: delete}}, \
+             config: {{path: shop}}}}]\n"
+        )
+    };
+    let project = Project::new();
+    project.write("one.yaml", product("one", "api"));
+    project.write("two.yaml", product("two", "web"));
+    project.run(["apply", "one.yaml", "--auto-approve", "-q"]).done();
+    project.write("shop/data", "data");
+    project.run(["destroy", "one.yaml", "--auto-approve", "-q"]).done();
+    snapshot!(project.run(["plan", "two.yaml"]), @r#"
+    exit: 0
+    --- stdout
+    stack two@local  (embedded environment: SQLite and files under .terrace/local)
+
+      shared
+      = local_directory["shop"]   was retained, is taken up again
+          (4 unchanged attributes hidden)
+      - owner one@local:api of shared/local_directory["shop"]
+
+      web
+      + owner of shared/local_directory["shop"]
+
+    Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.
+    (1 adopted)
+    "#);
+    let markdown = project.run(["plan", "two.yaml", "--format", "markdown"]).done().stdout;
+    assert!(markdown.contains("- owner one@local:api of shared/local_directory"), "{markdown}");
+    assert!(!markdown.contains("<summary>api"), "{markdown}");
+}

@@ -184,3 +184,12 @@ fn a_blueprint_that_renames_a_resource_keeps_the_object_in_every_component() {
     project.apply().done();
     assert_eq!(project.read("calls").lines().count(), 6);
 }
+
+#[test]
+fn a_component_that_moved_as_a_whole_counts_once() {
+    let api = "components:\n  api: {resources: [{type: local_value, name: a}]}\n  web: {resources: [{type: local_value, name: b}]}\n";
+    let project = Project::with_stack(api);
+    project.apply().done();
+    project.write_stack(&format!("{}moved: [{{from: 'api/', to: 'api2/'}}]\n", api.replace("api:", "api2:")));
+    project.run(["plan", "stack.yaml"]).done().says("(1 moved in 1 of 2 components)");
+}

@@ -10,7 +10,7 @@ use crate::signals::Signals;
 use crate::wiring::{recorded, store};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::apply::doubt_begins;
 use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow};
 use terrace_state::Access;
@@ -78,11 +78,12 @@ struct Errors {
 
 impl Errors {
     fn of(log: Vec<LogLine>, steps: &[StepRow]) -> Self {
-        let begins: Vec<String> = steps.iter().map(|step| doubt_begins(&step.stack, &step.address)).collect();
+        let begins: BTreeSet<String> = steps.iter().map(|step| doubt_begins(&step.stack, &step.address)).collect();
         let mut errors = Self { doubts: BTreeMap::new(), others: Vec::new() };
         for line in log.into_iter().filter(|line| line.level == "ERROR") {
-            let found = begins.iter().find_map(|begin| Some((begin, line.message.strip_prefix(begin.as_str())?)));
-            match found {
+            // No beginning begins with another one: one that the line has is the last that sorts before it.
+            let begin = begins.range::<String, _>(..=&line.message).next_back();
+            match begin.and_then(|begin| Some((begin, line.message.strip_prefix(begin.as_str())?))) {
                 Some((begin, reason)) => drop(errors.doubts.insert(begin.clone(), reason.to_owned())),
                 None => errors.others.push(line.message),
             }
@@ -90,8 +91,11 @@ impl Errors {
         errors
     }
 
-    /// Why a step was left in doubt.
+    /// Why a step was left in doubt: another step of its resource may have ended.
     fn doubt(&self, step: &StepRow) -> Option<&String> {
+        if step.result.is_some() {
+            return None;
+        }
         self.doubts.get(&doubt_begins(&step.stack, &step.address))
     }
 }

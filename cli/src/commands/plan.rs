@@ -32,7 +32,7 @@ struct Planned {
 /// # Errors
 /// When it cannot be planned; a plan with errors is shown, and ends with an error.
 pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Result<Exit, Failure> {
-    match planned(context, arguments).await {
+    let exit = match planned(context, arguments).await {
         Ok(planned) => {
             let exit = show(context, arguments, &planned);
             leave(planned.computed);
@@ -44,6 +44,18 @@ pub(super) async fn run(context: &Context<'_>, arguments: &PlanArguments) -> Res
             }
             Err(failure)
         }
+    };
+    if let (Err(_), Some(path)) = (&exit, &arguments.out) {
+        tell_older(context, path);
+    }
+    exit
+}
+
+/// Whoever goes on after a plan that failed must not take an older one for it.
+fn tell_older(context: &Context<'_>, path: &Path) {
+    if path.is_file() && check_is_free(path).is_ok() {
+        let shown = path.display();
+        context.ui.tell(&format!("`{shown}` was not written: it still is the older plan that was saved there"));
     }
 }
 

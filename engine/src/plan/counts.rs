@@ -1,6 +1,6 @@
 //! How much a plan does.
 
-use super::{Change, OutputChange, OwnerChange, StackPlan};
+use super::{Change, ComponentPlan, OutputChange, OwnerChange, Part, StackPlan};
 use crate::action::Action;
 use crate::diff::changed_attributes;
 use std::collections::HashSet;
@@ -51,9 +51,7 @@ impl StackPlan {
     /// How many of each action.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        // Neither a stack's own resources nor the shared ones are a component.
-        let components: HashSet<&str> =
-            self.components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty()).collect();
+        let components = self.counted_components();
         let mut counts = Counts { components_total: components.len(), ..Counts::default() };
         let mut touched = std::collections::BTreeSet::new();
         for change in &self.changes {
@@ -83,6 +81,23 @@ impl StackPlan {
         }
         counts.components = touched.into_iter().filter(|key| components.contains(*key)).count();
         counts
+    }
+
+    /// The components that count. Neither a stack's own resources nor the shared ones are one; one whose resources all
+    /// moved has become another one, which counts.
+    fn counted_components(&self) -> HashSet<&str> {
+        let origins: HashSet<&str> =
+            self.changes.iter().filter_map(|change| Some(change.moved_from.as_ref()?.component.as_str())).collect();
+        let staying: HashSet<&str> = match origins.is_empty() {
+            true => HashSet::new(),
+            false => self.changes.iter().map(|change| change.address.component.as_str()).collect(),
+        };
+        let has_moved = |component: &&ComponentPlan| {
+            let key = component.key.as_str();
+            component.part == Part::Removed && origins.contains(key) && !staying.contains(key)
+        };
+        let counted = self.components.iter().filter(|component| !component.key.is_empty() && !has_moved(component));
+        counted.map(|component| component.key.as_str()).collect()
     }
 }
 

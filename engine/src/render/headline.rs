@@ -4,8 +4,10 @@ use super::attributes::without_write_only;
 use super::text::{counted, visible};
 use super::value::{Limits, SENSITIVE_CHANGED, brief};
 use crate::action::{Action, Reason};
+use crate::address::{SHARED, StackId};
 use crate::diff::changed_attributes;
-use crate::plan::{Change, DataLossNote, Mode};
+use crate::plan::{Change, DataLossNote, Mode, OwnerChange};
+use crate::store::Ownership;
 use terrace_provider::{Attributes, Path, Value};
 
 /// The sign of a change whose last step is in doubt.
@@ -170,4 +172,21 @@ fn is_short(value: &Value) -> bool {
 
 fn joined<const N: usize>(parts: [Option<String>; N], between: &str) -> String {
     parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(between)
+}
+
+/// The component that a change of owners is listed with. What owners of other stacks let go of is listed with what is
+/// shared: this stack has no component of theirs.
+pub(crate) fn owner_section<'a>(stack: &StackId, owner: &'a OwnerChange) -> &'a str {
+    if owner.ownership.stack == *stack { &owner.ownership.component } else { SHARED }
+}
+
+/// A change of owners in words; an owner of another stack is named.
+pub(crate) fn owner_line(stack: &StackId, owner: &OwnerChange) -> String {
+    let Ownership { address, stack: owning, component } = &owner.ownership;
+    let text = match component.as_str() {
+        _ if owning == stack => format!("owner of {address}"),
+        "" => format!("owner {owning} of {address}"),
+        component => format!("owner {owning}:{component} of {address}"),
+    };
+    visible(&text).into_owned()
 }

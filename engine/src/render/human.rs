@@ -112,7 +112,7 @@ impl Screen {
             sections.entry(&lookup.address.component).or_default().lookups.push(lookup);
         }
         for owner in stack.owners.iter().filter(|owner| !is_brief && owner.is_change()) {
-            sections.entry(&owner.ownership.component).or_default().owners.push(owner);
+            sections.entry(headline::owner_section(&stack.stack, owner)).or_default().owners.push(owner);
         }
         for component in &stack.components {
             if let Some(section) = sections.get_mut(component.key.as_str()) {
@@ -121,7 +121,7 @@ impl Screen {
         }
         sections.sort_by(|one, _, other, _| place(one).cmp(&place(other)));
         for (key, section) in &sections {
-            self.component(plan, key, section);
+            self.component(plan, stack, key, section);
         }
         if !is_brief {
             self.outputs(stack);
@@ -136,7 +136,7 @@ impl Screen {
         }
     }
 
-    fn component(&mut self, plan: &Plan, key: &str, section: &Section<'_>) {
+    fn component(&mut self, plan: &Plan, stack: &StackPlan, key: &str, section: &Section<'_>) {
         if !key.is_empty() {
             let heading = self.painter.paint(Paint::Bold, &visible(key));
             self.line(&format!("  {heading}{}", if section.is_going { "  (not described any more)" } else { "" }));
@@ -154,7 +154,7 @@ impl Screen {
         }
         for owner in &section.owners {
             let sign = self.painter.sign(owner.action.sign());
-            self.line(&format!("  {sign} owner of {}", visible(&owner.ownership.address.to_string())));
+            self.line(&format!("  {sign} {}", headline::owner_line(&stack.stack, owner)));
         }
         self.text.push('\n');
     }

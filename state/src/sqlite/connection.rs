@@ -54,7 +54,7 @@ pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connectio
     let mut connection = open(path, flags)?;
     // Before anything is written: another program's file must stay as it is.
     migrate::inspect(&connection, url)?;
-    if connection.is_readonly(rusqlite::MAIN_DB).map_err(|error| unavailable("opened", &error))? {
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(|error| unavailable("opened", connection.path(), &error))? {
         let reason = format!("`{}` is read-only", path.display());
         return Err(StoreError::Unavailable { doing: "opened", reason });
     }
@@ -93,7 +93,7 @@ pub(super) fn reader(path: &Path, url: &str) -> Result<Connection, StoreError> {
 
 /// Opens a database of its own that lives in memory.
 pub(super) fn memory(url: &str, access: Access, now: Timestamp) -> Result<Connection, StoreError> {
-    let mut connection = Connection::open_in_memory().map_err(|error| unavailable("opened", &error))?;
+    let mut connection = Connection::open_in_memory().map_err(|error| unavailable("opened", None, &error))?;
     configure(&connection)?;
     set(&connection, "foreign_keys", "ON")?;
     migrate::run(&mut connection, url, now)?;
@@ -104,7 +104,8 @@ pub(super) fn memory(url: &str, access: Access, now: Timestamp) -> Result<Connec
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| unavailable("opened", &error))?;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|error| unavailable("opened", path.to_str(), &error))?;
     configure(&connection)?;
     Ok(connection)
 }
@@ -115,12 +116,12 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     // compiled again: three quarters of the time of a commit.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-        .map_err(|error| unavailable("opened", &error))?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| unavailable("opened", &error))
+        .map_err(|error| unavailable("opened", connection.path(), &error))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| unavailable("opened", connection.path(), &error))
 }
 
 fn set(connection: &Connection, pragma: &str, value: &str) -> Result<(), StoreError> {
-    connection.pragma_update(None, pragma, value).map_err(|error| unavailable("opened", &error))
+    connection.pragma_update(None, pragma, value).map_err(|error| unavailable("opened", connection.path(), &error))
 }
 
 /// Turns the write-ahead log on. Two processes that do so at once make one of them fail without waiting, whatever the
@@ -138,7 +139,7 @@ fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < give_up => {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            Err(error) => return Err(unavailable("opened", &error)),
+            Err(error) => return Err(unavailable("opened", connection.path(), &error)),
         }
     }
 }
@@ -180,7 +181,7 @@ fn immutable(path: &Path) -> Result<Connection, StoreError> {
     let escaped = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
-        .map_err(|error| unavailable("opened", &error))?;
+        .map_err(|error| unavailable("opened", Some(path), &error))?;
     configure(&connection)?;
     Ok(connection)
 }

@@ -1,6 +1,7 @@
 //! What went wrong, in words that a person can act on.
 
-use rusqlite::ErrorCode;
+use crate::StoreUrl;
+use rusqlite::{Connection, ErrorCode};
 use terrace_engine::store::StoreError;
 
 /// Why a piece of work on a connection failed.
@@ -31,24 +32,32 @@ impl Failure {
     }
 
     /// The failure as the engine sees it; `doing` is `opened`, `read` or `written`.
-    pub(super) fn into_store_error(self, doing: &'static str) -> StoreError {
+    pub(super) fn into_store_error(self, doing: &'static str, connection: &Connection) -> StoreError {
         match self {
-            Self::Sqlite(error) => unavailable(doing, &error),
+            Self::Sqlite(error) => unavailable(doing, connection.path(), &error),
             Self::Refused(error) => error,
         }
     }
 }
 
 /// SQLite's error as the engine sees it.
-pub(super) fn unavailable(doing: &'static str, error: &rusqlite::Error) -> StoreError {
+pub(super) fn unavailable(doing: &'static str, path: Option<&str>, error: &rusqlite::Error) -> StoreError {
+    let file = match path {
+        None | Some("") => "its file".to_owned(),
+        Some(path) => StoreUrl::Sqlite(path.into()).to_string(),
+    };
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full: free some space and try again",
-        Some(ErrorCode::ReadOnly) => "its file or its folder is read-only",
-        Some(ErrorCode::PermissionDenied) => "the permission to access its file is missing",
-        Some(ErrorCode::CannotOpen) => "its file cannot be opened: check that file and folder may be read and written",
-        Some(ErrorCode::DatabaseCorrupt) => "its file is damaged: restore it from a backup",
-        Some(ErrorCode::NotADatabase) => "its file is not a SQLite database",
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another process keeps it locked: try again",
+        Some(ErrorCode::ReadOnly) => &format!("{file} or its folder is read-only"),
+        Some(ErrorCode::PermissionDenied) => &format!("the permission to access {file} is missing"),
+        Some(ErrorCode::CannotOpen) => {
+            &format!("{file} cannot be opened: check that file and folder may be read and written")
+        }
+        Some(ErrorCode::DatabaseCorrupt) => &format!("{file} is damaged: restore it from a backup"),
+        Some(ErrorCode::NotADatabase) => &format!("{file} is not a SQLite database"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            &format!("another process keeps {file} locked: try again")
+        }
         // A full disk may look like this, too: the files beside the database cannot be made then.
         Some(ErrorCode::SystemIoFailure) => "the disk is full or reports an error: free some space, or check the disk",
         Some(ErrorCode::OutOfMemory) => "there is not enough memory",
@@ -65,7 +74,7 @@ mod tests {
     #[test]
     fn a_disk_that_fails_may_be_full() {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
-        let told = unavailable("read", &rusqlite::Error::SqliteFailure(code, None)).to_string();
+        let told = unavailable("read", None, &rusqlite::Error::SqliteFailure(code, None)).to_string();
         assert!(
             told.starts_with("state cannot be read: the disk is full or reports an error: free some space"),
             "{told}"

@@ -39,7 +39,7 @@ pub(super) fn inspect(connection: &Connection, url: &str) -> Result<u32, StoreEr
         Failure::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             not_a_store(url, "it is not a SQLite database")
         }
-        Failure::Sqlite(error) => unavailable("opened", &error),
+        Failure::Sqlite(error) => unavailable("opened", connection.path(), &error),
         Failure::Refused(error) => error,
     })
 }
@@ -47,15 +47,15 @@ pub(super) fn inspect(connection: &Connection, url: &str) -> Result<u32, StoreEr
 /// Runs what a file lacks.
 pub(super) fn run(connection: &mut Connection, url: &str, now: Timestamp) -> Result<(), StoreError> {
     while inspect(connection, url)? < FORMAT {
-        run_next(connection, url, now).map_err(|failure| failure.into_store_error("opened"))?;
+        run_next(connection, url, now).map_err(|failure| failure.into_store_error("opened", connection))?;
     }
     Ok(())
 }
 
 /// The refusal to read a file of an older format: readers change nothing, and their statements are those of the newest.
-pub(super) fn needs_migration(format: u32) -> StoreError {
+pub(super) fn needs_migration(format: u32, url: &str) -> StoreError {
     let reason = format!(
-        "it has the older format {format}; the next command that writes, such as `terrace apply`, brings it to format {FORMAT}"
+        "{url} has the older format {format}; the next command that writes, such as `terrace apply`, brings it to format {FORMAT}"
     );
     StoreError::Unavailable { doing: "read", reason }
 }

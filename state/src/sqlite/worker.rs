@@ -47,11 +47,12 @@ impl Workers {
         let stopped = || StoreError::Unavailable { doing, reason: "its thread has stopped".to_owned() };
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
+            let done = work(connection);
             // The caller may have stopped waiting: then nobody wants the answer.
-            let _ = sender.send(work(connection));
+            let _ = sender.send(done.map_err(|failure| failure.into_store_error(doing, connection)));
         });
         self.queue.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
-        receiver.await.map_err(|_| stopped())?.map_err(|failure| failure.into_store_error(doing))
+        receiver.await.map_err(|_| stopped())?
     }
 }
 

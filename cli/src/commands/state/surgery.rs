@@ -221,22 +221,30 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
     }
     let names: Vec<String> = dropped.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
     let surgery = Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rm" };
+    let deposed = RefCell::default();
     let change = async || {
         let store = surgery.store.as_ref();
         let mut writes = Vec::new();
+        let mut beside = Vec::new();
         for (stack, address) in &dropped {
             let rows = store.rows(stack, &Selection::Addresses([address.clone()].into())).await?;
             if rows.is_empty() {
                 return Err(without_row(store, stack, address).await?);
             }
+            let keys = rows.iter().filter_map(|row| row.deposed.as_ref());
+            beside.extend(keys.map(|key| format!("{stack}:{address} (deposed {key})")));
             // The present object last: what was made after it is known by it.
             writes.extend(rows.into_iter().rev().map(drop_row));
         }
         let leases = dropped.iter().map(|(stack, address)| (stack.clone(), address.leased_as())).collect();
-        Ok(Some(Change { leases, writes, summary: format!("dropped {}", names.join(", ")) }))
+        let summary = format!("dropped {}", names.iter().chain(&beside).cloned().collect::<Vec<_>>().join(", "));
+        // It is looked twice: without the leases, and with them.
+        deposed.replace(beside);
+        Ok(Some(Change { leases, writes, summary }))
     };
     surgery.perform(change).await?;
-    context.ui.print(&names.iter().map(|name| format!("dropped {name}\n")).collect::<String>())?;
+    let told = names.iter().chain(deposed.borrow().iter()).map(|name| format!("dropped {name}\n")).collect::<String>();
+    context.ui.print(&told)?;
     context.ui.say("the objects themselves are left alone");
     Ok(Exit::Done)
 }

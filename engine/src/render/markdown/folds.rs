@@ -40,7 +40,8 @@ fn folds(plan: &Plan) -> Vec<Fold> {
             components.entry(&lookup.address.component).or_default().push(Entry::of_lookup(lookup));
         }
         for owner in stack.owners.iter().filter(|owner| owner.is_change()) {
-            components.entry(&owner.ownership.component).or_default().push(Entry::of_owner(owner));
+            let component = headline::owner_section(&stack.stack, owner);
+            components.entry(component).or_default().push(Entry::of_owner(stack, owner));
         }
         let fold = |(component, entries)| Fold { title: title(plan, stack, component), entries };
         folds.extend(components.into_iter().map(fold));
@@ -87,9 +88,8 @@ impl Entry {
         Self::of_line(Action::Read.sign(), &text, "  lookup")
     }
 
-    fn of_owner(owner: &OwnerChange) -> Self {
-        let address = owner.ownership.address.to_string();
-        Self::of_line(owner.action.sign(), &format!("owner of {}", visible(&address)), "  ownership")
+    fn of_owner(stack: &StackPlan, owner: &OwnerChange) -> Self {
+        Self::of_line(owner.action.sign(), &headline::owner_line(&stack.stack, owner), "  ownership")
     }
 
     fn of_output(output: &OutputChange) -> Self {
