@@ -25,6 +25,7 @@ use terrace_provider::Path;
 pub use library::Library;
 pub use read::{Files, read};
 pub use validate::SpecificSchema;
+pub(crate) use validate::path_under;
 
 /// A blueprint.
 #[derive(Debug, Clone)]

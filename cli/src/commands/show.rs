@@ -7,9 +7,13 @@ use crate::args::{Detail, PlanFormat, ShowArguments};
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, descriptor_of_plan, named};
 use crate::presentation;
+use crate::settings::Settings;
+use crate::stacks;
 use crate::wiring::{World, store};
 use std::path::PathBuf;
+use terrace_engine::address::Address;
 use terrace_engine::plan::file;
+use terrace_engine::store::{Selection, StateStore};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -31,7 +35,28 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Res
     }
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
-    state::show(context, &settings, store.as_ref(), what, is_json).await
+    let shown = state::show(context, &settings, store.as_ref(), what, is_json).await;
+    match shown {
+        Err(failure) if is_nothing(&settings, store.as_ref(), what).await? => {
+            let message = Some(format!("there is no file, operation or resource `{what}`"));
+            Err(Failure { message, ..failure })
+        }
+        shown => shown,
+    }
+}
+
+/// True when a name that could be that of several things is that of none. A name with a stack is a resource's alone, and
+/// what is in doubt is there, perhaps.
+async fn is_nothing(settings: &Settings, store: &dyn StateStore, what: &str) -> Result<bool, Failure> {
+    if stacks::split(what).is_some() {
+        return Ok(false);
+    }
+    if what.parse::<Address>().is_err() || store.stacks().await?.is_empty() {
+        return Ok(true);
+    }
+    let Ok((stack, address)) = stacks::locate(what, settings, store).await else { return Ok(false) };
+    let only = Selection::Addresses([address].into());
+    Ok(store.rows(&stack, &only).await?.is_empty() && store.open_intents(&stack, &only).await?.is_empty())
 }
 
 async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Result<Exit, Failure> {

@@ -139,9 +139,14 @@ impl Blueprint {
 
 /// The path of a JSON Schema error, from the component's root.
 pub(super) fn component_path(location: &jsonschema::paths::Location) -> Path {
+    path_under("specific", location)
+}
+
+/// The path of a JSON Schema error in a value of this name.
+pub(crate) fn path_under(name: &str, location: &jsonschema::paths::Location) -> Path {
     let steps = location.segments().map(|segment| match segment {
         jsonschema::paths::LocationSegment::Property(name) => Step::Key(name.into_owned()),
         jsonschema::paths::LocationSegment::Index(index) => Step::Index(index),
     });
-    Path(std::iter::once(Step::Key("specific".to_owned())).chain(steps).collect())
+    Path(std::iter::once(Step::Key(name.to_owned())).chain(steps).collect())
 }

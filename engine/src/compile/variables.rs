@@ -2,6 +2,7 @@
 
 use super::facts::FactScope;
 use super::{Compiler, Given};
+use crate::blueprint::path_under;
 use crate::descriptor::{Descriptor, Variable, VariableType};
 use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use terrace_provider::{Map, Number, Value};
@@ -66,11 +67,36 @@ fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut V
             return None;
         }
     };
-    if !is_of_type(&variable.ty, &value) {
-        diagnostics.push(not_of_type(variable, &format!("it is {}", value.kind())));
-        return None;
+    let faults = match &variable.ty {
+        VariableType::Schema(schema) => schema_faults(variable, schema, &value),
+        ty if is_of_type(ty, &value) => Vec::new(),
+        _ => vec![format!("it is {}", value.kind())],
+    };
+    diagnostics.extend(faults.iter().map(|fault| not_of_type(variable, fault)));
+    faults.is_empty().then_some(value)
+}
+
+/// What of a value breaks the schema of its variable. Of a sensitive one not even the place within it is told.
+fn schema_faults(variable: &Variable, schema: &serde_json::Value, value: &Value) -> Vec<String> {
+    const MANY: usize = 10;
+    // A schema is data that anybody may have written: it must not make the engine open files or URLs.
+    let validator = match jsonschema::options().offline().build(schema) {
+        Ok(validator) => validator,
+        Err(error) => return vec![format!("that is no JSON Schema: {error}")],
+    };
+    let json = value.to_json();
+    let mut errors = validator.iter_errors(&json).peekable();
+    if variable.is_sensitive && errors.peek().is_some() {
+        return vec!["what is given for it is not".to_owned()];
     }
-    Some(value)
+    let told = |error: jsonschema::ValidationError<'_>| {
+        let path = path_under(&variable.name.value, error.instance_path());
+        match path.0.len() {
+            1 => error.masked_with("it").to_string(),
+            _ => error.masked_with(format!("`{path}`")).to_string(),
+        }
+    };
+    errors.take(MANY).map(told).collect()
 }
 
 fn not_of_type(variable: &Variable, found: &str) -> Diagnostic {
@@ -119,9 +145,6 @@ fn is_of_type(ty: &VariableType, value: &Value) -> bool {
         | (VariableType::Int | VariableType::Float, Value::Int(_))
         | (VariableType::Float, Value::Number(_))
         | (VariableType::Bool, Value::Bool(_)) => true,
-        (VariableType::Schema(schema), value) => {
-            jsonschema::options().offline().build(schema).is_ok_and(|validator| validator.is_valid(&value.to_json()))
-        }
         _ => false,
     }
 }
@@ -157,20 +180,24 @@ mod tests {
 
     /// What is told when both variables are given a text that is not of their type.
     fn told(given: &str) -> Vec<String> {
-        let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nvariables:\n  \
-                    debug: {type: bool}\n  pin: {type: int, sensitive: true}\n";
+        told_of(&["debug: {type: bool}", "pin: {type: int, sensitive: true}"], &[("debug", given), ("pin", given)])
+    }
+
+    fn told_of(variables: &[&str], given: &[(&str, &str)]) -> Vec<String> {
+        let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nvariables:\n";
+        let text = variables.iter().fold(text.to_owned(), |text, variable| format!("{text}  {variable}\n"));
         let mut sources = Sources::default();
         let id = sources.add("stack.yaml", text);
         let (descriptors, found) = descriptor::read(&sources, &[id], &Budget::default());
         assert!(found.is_empty(), "{found:?}");
-        let value = || Given::Text(given.to_owned());
+        let given = given.iter().map(|(name, text)| ((*name).to_owned(), Given::Text((*text).to_owned())));
         let compiler = Compiler {
             sources: &sources,
             functions: &Functions::default(),
             environment: &crate::plan::compute::Environment::default(),
             library: &crate::blueprint::Library::default(),
             templates: &crate::blueprint::matching::Templates::default(),
-            variables: &BTreeMap::from([("debug".to_owned(), value()), ("pin".to_owned(), value())]),
+            variables: &given.collect::<BTreeMap<_, _>>(),
         };
         let mut diagnostics = Vec::new();
         resolve(&compiler, &descriptors[0], &mut diagnostics);
@@ -185,6 +212,29 @@ mod tests {
                 "variable `debug` has to be true or false: found `yes`",
                 "variable `pin` has to be a whole number: what is given for it is not",
             ]
+        );
+    }
+
+    #[test]
+    fn what_breaks_a_schema_is_told_as_the_schema_says_it() {
+        let list = "l: {schema: {type: array, minItems: 2, items: {type: string}}}";
+        assert_eq!(
+            told_of(&[list], &[("l", "[1]")]),
+            [
+                "variable `l` has to be what its schema says: it has less than 2 items",
+                "variable `l` has to be what its schema says: `l[0]` is not of type \"string\"",
+            ]
+        );
+        assert!(told_of(&[list], &[("l", r#"["a", "b"]"#)]).is_empty());
+        let secret = list.replace("{schema", "{sensitive: true, schema");
+        assert_eq!(
+            told_of(&[&secret], &[("l", "[1]")]),
+            ["variable `l` has to be what its schema says: what is given for it is not"]
+        );
+        let told = told_of(&["l: {schema: {type: none}}"], &[("l", "1")]);
+        assert!(
+            told[0].starts_with("variable `l` has to be what its schema says: that is no JSON Schema: "),
+            "{told:?}"
         );
     }
 

@@ -320,9 +320,16 @@ fn holds_expression(node: &Node) -> bool {
     node.as_text().is_some_and(|text| text.contains("${{"))
 }
 
-/// The text of an entry that people read: an error message, a description.
+/// The text of an entry that people read, an error message. Nobody evaluates it: an expression would be shown as it is.
 pub(crate) fn required_words(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
     let entry = fields.required(name)?;
+    if holds_expression(&entry.value) {
+        fields.diagnostics.push(
+            Diagnostic::error("no_expression_here", format!("`{name}` is text: there can be no expression in it"))
+                .at(entry.value.span)
+                .hint("say in words what is wrong; `assert` alone is evaluated"),
+        );
+    }
     expect_text(entry, fields.diagnostics).map(|text| text.value)
 }
 
