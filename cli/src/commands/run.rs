@@ -1,5 +1,9 @@
 //! What `apply` and `destroy` share: recover, show, ask, apply, tell what came of it.
 
+mod conclusion;
+
+pub(super) use conclusion::shown;
+
 use super::Context;
 use crate::args::{ApplyArguments, PlanFormat};
 use crate::failure::{Exit, Failure};
@@ -9,6 +13,7 @@ use crate::report::{self, harmless};
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::wiring::World;
+use conclusion::{append, exit, kept_in_any_case, public_outputs, retained, summary};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
@@ -347,156 +352,5 @@ async fn ticking<T>(progress: &Progress, future: impl Future<Output = T>) -> T {
             output = &mut future => return output,
             _ = interval.tick() => progress.tick(Timestamp::now()),
         }
-    }
-}
-
-fn exit(report: &Report) -> Exit {
-    match (report.is_interrupted, report.failed.is_empty() && report.blocked.is_empty()) {
-        (true, _) => Exit::Interrupted,
-        (false, true) => Exit::Done,
-        (false, false) => Exit::PartlyApplied,
-    }
-}
-
-/// The last line, in the words that tools know from terraform.
-fn summary(report: &Report, is_destroy: bool) -> String {
-    let (added, changed, destroyed) = report.counts();
-    let is_whole = exit(report) == Exit::Done;
-    let imported = match report.imported() {
-        0 => String::new(),
-        count => format!("{count} imported, "),
-    };
-    match (is_whole, is_destroy) {
-        (true, true) => format!("Destroy complete! Resources: {destroyed} destroyed."),
-        (true, false) => {
-            format!("Apply complete! Resources: {imported}{added} added, {changed} changed, {destroyed} destroyed.")
-        }
-        (false, _) => {
-            let what = if report.is_interrupted { "Interrupted" } else { "Applied with failures" };
-            format!(
-                "{what}. Resources: {imported}{added} added, {changed} changed, {destroyed} destroyed. ({})",
-                report.summary()
-            )
-        }
-    }
-}
-
-/// What was kept on purpose: people should know that it is still there.
-fn retained(report: &Report, kept_in_any_case: &HashSet<&Address>) -> String {
-    let (in_any_case, unless_asked): (BTreeSet<_>, BTreeSet<_>) = report
-        .done
-        .iter()
-        .filter(|done| done.action == Action::Retain)
-        .map(|done| (&done.stack, &done.address))
-        .partition(|(_, address)| kept_in_any_case.contains(address));
-    let list = |title: &str, kept: BTreeSet<(&StackId, &Address)>| match kept.is_empty() {
-        true => String::new(),
-        false => {
-            let kept: String = kept.iter().map(|(stack, address)| format!("  o {stack}:{address}\n")).collect();
-            format!("\n{title}:\n{kept}")
-        }
-    };
-    list("Retained, with their data (`--remove-data` removes them)", unless_asked)
-        + &list("Retained, with their data (`onLastRelease: delete` and `--remove-data` remove them)", in_any_case)
-}
-
-/// What stays whatever is asked for.
-fn kept_in_any_case(plan: &Plan) -> HashSet<&Address> {
-    let kept = plan.changes().filter(|(_, change)| change.reason == Some(Reason::KeptAtLastRelease));
-    kept.map(|(_, change)| &change.address).collect()
-}
-
-/// The outputs that are meant for others.
-fn public_outputs(plan: &Plan, report: &Report) -> String {
-    let mut text = String::new();
-    for stack in &plan.stacks {
-        for output in stack.outputs.iter().filter(|output| output.is_public && output.after.is_some()) {
-            let values = report.outputs.get(&(stack.stack.clone(), output.component.clone()));
-            if let Some(value) = values.and_then(|values| values.get(&output.name)) {
-                let name = super::output::qualified(&output.component, &output.name);
-                append(&mut text, &format!("  {name} = {}\n", shown(value)));
-            }
-        }
-    }
-    if text.is_empty() { text } else { format!("\nOutputs:\n{text}") }
-}
-
-/// A value on one line, as JSON but for what may not be shown.
-pub(super) fn shown(value: &Value) -> String {
-    match value {
-        Value::Sensitive(_) => "(sensitive value)".to_owned(),
-        Value::Unknown => "(not known)".to_owned(),
-        Value::List(items) if value.has_sensitive() => {
-            format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(","))
-        }
-        Value::Map(entries) if value.has_sensitive() => {
-            let entry =
-                |(key, value): (&String, &Value)| format!("{}:{}", shown(&Value::from(key.as_str())), shown(value));
-            format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(","))
-        }
-        value => harmless(&value.to_json_text()),
-    }
-}
-
-/// Writing to a string cannot fail.
-fn append(text: &mut String, more: &str) {
-    let _ = text.write_str(more);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use terrace_engine::address::Address;
-    use terrace_engine::apply::{Done, Failed};
-
-    fn address() -> Address {
-        "local_value.a".parse().unwrap()
-    }
-
-    fn done(action: Action) -> Done {
-        Done { stack: StackId::new("demo", "local"), address: address(), action, is_aligned: false }
-    }
-
-    #[test]
-    fn the_summary_has_the_words_that_tools_know() {
-        let report = Report { done: vec![done(Action::Create), done(Action::Replace)], ..Report::default() };
-        assert_eq!(summary(&report, false), "Apply complete! Resources: 2 added, 0 changed, 1 destroyed.");
-        let report = Report { done: vec![done(Action::Delete)], ..Report::default() };
-        assert_eq!(summary(&report, true), "Destroy complete! Resources: 1 destroyed.");
-    }
-
-    #[test]
-    fn failures_and_interruptions_have_exit_codes_of_their_own() {
-        let failed = Failed {
-            stack: StackId::new("demo", "local"),
-            address: address(),
-            action: Action::Create,
-            error: "no".to_owned(),
-            problems: Vec::new(),
-            solutions: Vec::new(),
-        };
-        let report = Report { failed: vec![failed], ..Report::default() };
-        assert_eq!(exit(&report), Exit::PartlyApplied);
-        assert!(!summary(&report, false).contains("complete"));
-        assert_eq!(exit(&Report { is_interrupted: true, ..report }), Exit::Interrupted);
-    }
-
-    #[test]
-    fn what_is_retained_is_listed() {
-        let report = Report { done: vec![done(Action::Retain)], ..Report::default() };
-        let address = address();
-        let removable = retained(&report, &HashSet::new());
-        assert!(removable.contains("o demo@local:local_value.a") && !removable.contains("onLastRelease"));
-        assert!(retained(&report, &HashSet::from([&address])).contains("`onLastRelease: delete` and `--remove-data`"));
-        assert_eq!(retained(&Report::default(), &HashSet::new()), "");
-    }
-
-    #[test]
-    fn sensitive_values_are_not_shown() {
-        let secret = || Value::sensitive(Value::from("hunter2"));
-        assert_eq!(shown(&secret()), "(sensitive value)");
-        let nested: Value =
-            [("n".to_owned(), Value::Null), ("t".to_owned(), Value::List(vec![secret()]))].into_iter().collect();
-        assert_eq!(shown(&nested), r#"{"n":null,"t":[(sensitive value)]}"#);
     }
 }
