@@ -370,7 +370,7 @@ fn a_plan_is_not_applied_with_other_settings_of_an_instance_that_has_a_part_in_i
     let configure = |settings: &str| {
         project.write(
             "terrace.yaml",
-            &format!("environments: {{local: {{providers: {{sqlite: {settings}, sqlite.spare: {{folder: one}}}}}}}}\n"),
+            format!("environments: {{local: {{providers: {{sqlite: {settings}, sqlite.spare: {{folder: one}}}}}}}}\n"),
         );
     };
     configure("{folder: one, busyTimeout: 5}");
