@@ -138,15 +138,16 @@ fn from_text(ty: &VariableType, text: &str) -> Option<Value> {
     }
 }
 
+/// True when a value is of a plain type.
 fn is_of_type(ty: &VariableType, value: &Value) -> bool {
-    match (ty, value) {
+    matches!(
+        (ty, value),
         (VariableType::Any, _)
-        | (VariableType::String, Value::String(_))
-        | (VariableType::Int | VariableType::Float, Value::Int(_))
-        | (VariableType::Float, Value::Number(_))
-        | (VariableType::Bool, Value::Bool(_)) => true,
-        _ => false,
-    }
+            | (VariableType::String, Value::String(_))
+            | (VariableType::Int | VariableType::Float, Value::Int(_))
+            | (VariableType::Float, Value::Number(_))
+            | (VariableType::Bool, Value::Bool(_))
+    )
 }
 
 fn validate(compiler: &Compiler<'_>, variable: &Variable, values: &Map, diagnostics: &mut Vec<Diagnostic>) {
