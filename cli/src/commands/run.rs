@@ -15,12 +15,10 @@ use crate::signals::Signals;
 use crate::wiring::World;
 use conclusion::{append, exit, kept_in_any_case, public_outputs, retained, summary};
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashSet};
-use std::fmt::Write;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::action::{Action, Reason};
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
@@ -30,7 +28,6 @@ use terrace_engine::render::{still_left, stream};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Ownership, Selection, StateStore, StoreError};
-use terrace_provider::Value;
 use uuid::Uuid;
 
 /// How often a plan that nobody has to look at is made anew when others were quicker.

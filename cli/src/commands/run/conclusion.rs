@@ -74,7 +74,7 @@ pub(super) fn public_outputs(plan: &Plan, report: &Report) -> String {
         for output in stack.outputs.iter().filter(|output| output.is_public && output.after.is_some()) {
             let values = report.outputs.get(&(stack.stack.clone(), output.component.clone()));
             if let Some(value) = values.and_then(|values| values.get(&output.name)) {
-                let name = super::output::qualified(&output.component, &output.name);
+                let name = crate::commands::output::qualified(&output.component, &output.name);
                 append(&mut text, &format!("  {name} = {}\n", shown(value)));
             }
         }
