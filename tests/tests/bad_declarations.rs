@@ -492,19 +492,3 @@ fn one_file_under_two_ways_of_writing_its_path_is_one_object() {
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
     ran.says("demo@local:local_file.a and demo@local:local_file.b name one object: id \"out/a\"");
 }
-
-#[test]
-fn what_a_check_or_a_validation_says_holds_no_expression() {
-    let error = "error: 'it is ${{ vars.size }}'";
-    for stack in [
-        format!("variables: {{size: {{default: 1, validation: [{{assert: '${{{{ vars.size > 1 }}}}', {error}}}]}}}}\n"),
-        format!("variables: {{size: {{default: 1}}}}\nchecks: [{{assert: '${{{{ vars.size > 1 }}}}', {error}}}]\n"),
-        format!(
-            "variables: {{size: {{default: 1}}}}\nresources:\n  - {{type: local_value, name: a, checks: [{{when: pre, \
-             assert: '${{{{ vars.size > 1 }}}}', {error}}}]}}\n"
-        ),
-    ] {
-        let ran = Project::with_stack(&stack).run(["plan", "stack.yaml"]).with_code(1);
-        ran.says("`error` is text: there can be no expression in it").says("say in words what is wrong");
-    }
-}

@@ -135,3 +135,19 @@ fn a_check_of_a_stack_warns() {
     let lines = Project::with_stack(text).run(["apply", "stack.yaml", "--auto-approve", "--format", "json"]).done();
     lines.says("\"severity\":\"warning\",\"summary\":\"demo@local: another seed\"");
 }
+
+#[test]
+fn what_a_check_or_a_validation_says_holds_no_expression() {
+    let error = "error: 'it is ${{ vars.size }}'";
+    for stack in [
+        format!("variables: {{size: {{default: 1, validation: [{{assert: '${{{{ vars.size > 1 }}}}', {error}}}]}}}}\n"),
+        format!("variables: {{size: {{default: 1}}}}\nchecks: [{{assert: '${{{{ vars.size > 1 }}}}', {error}}}]\n"),
+        format!(
+            "variables: {{size: {{default: 1}}}}\nresources:\n  - {{type: local_value, name: a, checks: [{{when: pre, \
+             assert: '${{{{ vars.size > 1 }}}}', {error}}}]}}\n"
+        ),
+    ] {
+        let ran = Project::with_stack(&stack).run(["plan", "stack.yaml"]).with_code(1);
+        ran.says("`error` is text: there can be no expression in it").says("say in words what is wrong");
+    }
+}
