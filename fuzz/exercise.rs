@@ -2,7 +2,6 @@
 #![allow(dead_code, reason = "each target uses its part")]
 #![allow(clippy::expect_used, reason = "what fails here is a find")]
 
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::blueprint::check::check;
 use terrace_engine::blueprint::matching::Templates;
@@ -10,6 +9,7 @@ use terrace_engine::blueprint::{self, Library, Origin};
 use terrace_engine::compile::Compiler;
 use terrace_engine::descriptor;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::digest::sha256;
 use terrace_engine::expression::Functions;
 use terrace_engine::plan::compute::{Environment, Options, Planner};
 use terrace_engine::plan::{Plan, file};
@@ -114,7 +114,7 @@ pub fn describe(text: &str, registry: &Registry) -> Told {
 
 /// Reads a plan file with that body; answers whether it is one. What could be read is shown, written and read again.
 pub fn plan_file(body: &str) -> bool {
-    let digest: String = Sha256::digest(body.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = sha256(body);
     let text = format!("{}{},\"digest\":\"{digest}\",\"plan\":{body}}}\n", file::BEGINNING, file::FORMAT);
     let seal = Seal::with_key(KEY, &[]).expect("the key is one");
     // As it is, and as what it says it is.

@@ -8,7 +8,6 @@ use crate::report::report;
 use crate::settings::{Asked, Settings};
 use crate::ui::Ui;
 use crate::variables::Variables;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use terrace_engine::address::StackId;
 use terrace_engine::compile::Given;
 use terrace_engine::descriptor::{self, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::digest::sha256;
 use terrace_engine::plan::file::BEGINNING;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
@@ -215,10 +215,6 @@ pub(crate) fn descriptor_of_plan(text: &str) -> Option<PathBuf> {
     }
     let head: Head = serde_json::from_str(text).ok()?;
     head.plan.origin.descriptors.into_keys().map(PathBuf::from).find(|path| path.exists())
-}
-
-fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The values given for variables: by flag, else by file, else by environment variable.

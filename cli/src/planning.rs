@@ -20,6 +20,7 @@ use terrace_engine::address::{AddressError, StackId};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen, undeclared};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
 use terrace_engine::source::Sources;
@@ -157,10 +158,9 @@ fn blueprint_digest(
     library: &terrace_engine::blueprint::Library,
     sources: &Sources,
 ) -> Option<String> {
-    use sha2::{Digest, Sha256};
     let name = blueprint.split_once(' ').map_or(blueprint, |(name, _)| name);
     let source = sources.get(library.get(name)?.span.source)?;
-    Some(Sha256::digest(source.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(sha256(&*source.text))
 }
 
 impl Project {

@@ -12,6 +12,7 @@ pub mod decode;
 pub mod descriptor;
 pub mod diagnostic;
 pub mod diff;
+pub mod digest;
 pub mod drift;
 pub mod duration;
 pub mod event;

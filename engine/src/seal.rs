@@ -1,5 +1,6 @@
 //! Sealing sensitive values for rest: XChaCha20-Poly1305 under the state key, the key's id in front.
 
+use base16ct::lower::encode_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -122,7 +123,7 @@ impl Key {
             bytes.try_into().map_err(|bytes: Vec<u8>| KeyError(format!("has {} bytes", bytes.len())))?;
         let derive =
             |use_: &[u8]| -> [u8; 32] { Sha256::new().chain_update(use_).chain_update(bytes).finalize().into() };
-        let id: String = derive(b"terrace key id").iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let id: String = encode_string(&derive(b"terrace key id")).chars().take(8).collect();
         let cipher = XChaCha20Poly1305::new_from_slice(&derive(b"terrace sealing"))
             .map_err(|_| KeyError("cannot be used".to_owned()))?;
         Ok(Self { id, cipher, mac_key: derive(b"terrace change detector") })

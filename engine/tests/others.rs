@@ -30,6 +30,13 @@ fn both(one: &str, two: &str) -> String {
     format!("{one}\n---\n{two}")
 }
 
+/// The giver and then the taker are applied; what was called for it is forgotten.
+async fn apply_both(story: &Story) {
+    story.apply(&giver("1")).await;
+    story.apply(&taker(ID)).await;
+    story.log();
+}
+
 #[tokio::test]
 async fn a_recorded_output_of_another_stack_is_read() {
     let story = Story::new();
@@ -60,15 +67,11 @@ async fn stacks_of_one_run_come_after_those_that_they_read() {
 #[tokio::test]
 async fn stacks_that_are_destroyed_together_go_before_those_that_they_read() {
     let story = Story::new();
-    story.apply(&giver("1")).await;
-    story.apply(&taker(ID)).await;
-    story.log();
+    apply_both(&story).await;
     assert!(story.destroy().await.failed.is_empty());
     assert_eq!(story.log(), ["delete b", "delete a"]);
     // The giver stays where what reads it cannot go.
-    story.apply(&giver("1")).await;
-    story.apply(&taker(ID)).await;
-    story.log();
+    apply_both(&story).await;
     story.fault("delete b", Fault::Before(ErrorKind::PermissionDenied));
     let report = story.destroy().await;
     assert_eq!((report.failed.len(), report.blocked.len()), (1, 1));
@@ -93,9 +96,7 @@ async fn what_reads_another_stack_goes_before_what_moved_since() {
     assert!(story.destroy().await.failed.is_empty());
     assert_eq!(story.log(), ["delete b", "delete a"]);
     // And where it moves in the same run.
-    story.apply(&giver("1")).await;
-    story.apply(&taker(ID)).await;
-    story.log();
+    apply_both(&story).await;
     let without = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: taker}\nresources: []\n";
     story.apply(&both(&renamed("{type: world_thing, name: k, config: {key: k}}"), without)).await;
     let log = story.log();

@@ -9,6 +9,7 @@ use terrace_engine::plan::file;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{OwnersOf, Selection};
 use terrace_provider::ErrorKind;
+use uuid::Uuid;
 
 const OTHER_KEY: &str = "//////////////////////////////////////////8=";
 
@@ -140,4 +141,38 @@ async fn whether_something_is_there_is_decided_by_nothing_sensitive() {
             assert!(told.contains("`when` reads a sensitive value"), "{told}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_recorded_leaves_its_step_open_and_is_recorded_once_it_can_be() {
+    let mut story = Story::new();
+    let text = |val: &str| {
+        let resources =
+            format!("      - {{type: world_thing, name: a, config: {{key: a, secret: known, val: {val}}}}}\n");
+        stack("demo", false, &resources)
+    };
+    story.seal = Arc::new(Seal::without_key(true));
+    // A plan file holds nothing in the clear: these are applied where they are made.
+    let apply = async |story: &Story, val: &str| {
+        let plan = story.plan(&text(val)).await;
+        story.applier().apply(&plan, Uuid::now_v7()).await.unwrap()
+    };
+    apply(&story, "one").await;
+    // What is stored in the clear already may stay so; what the provider makes of it is new.
+    story.seal = Arc::new(Seal::without_key(false));
+    story.fault("update a", Fault::NewSecret);
+    let report = apply(&story, "two").await;
+    let told: Vec<String> =
+        report.failed.iter().map(|it| format!("{}\n{}", it.error, it.solutions.join("\n"))).collect();
+    insta::assert_snapshot!(told.join("\n\n"));
+    assert_eq!(story.rows().await, ["x/world_thing.a"]);
+    assert!(!recorded(&story).await.contains("two"), "{}", recorded(&story).await);
+    story.seal = Arc::new(Seal::with_key(KEY, &[]).unwrap());
+    story.log();
+    story.end_processes().await;
+    story.recover().await;
+    assert_eq!(story.log(), [] as [String; 0], "nothing was called again");
+    assert!(recorded(&story).await.contains("two"), "{}", recorded(&story).await);
+    assert!(!recorded(&story).await.contains("renewed"), "{}", recorded(&story).await);
+    story.apply(&text("two")).await;
 }

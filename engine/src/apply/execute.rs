@@ -6,7 +6,7 @@ mod prepare;
 mod unchanged;
 
 pub(crate) use prepare::{Draft, failed_check, prepare_removal};
-pub(crate) use unchanged::looks;
+pub(crate) use unchanged::Looks;
 
 use super::{Applier, Failed};
 use crate::action::Action;

@@ -15,6 +15,7 @@ use super::budget;
 use super::compile::{AS_TEXT, IN_ORDER, NOT_A_MAP};
 use super::decimal;
 use crate::diagnostic::did_you_mean;
+use crate::digest::sha256;
 use cel::common::types::{DYN_TYPE, Type};
 use cel::common::value::CowVal;
 use cel::{Context, DeclarationError, Env, ExecutionError, FunctionContext, extensions};
@@ -81,7 +82,7 @@ impl Functions {
         functions.add("upper", |arguments| one_text(arguments).map(|text| text.to_uppercase().into()));
         functions.add("normalize", |arguments| one_text(arguments).map(|text| naming::normalize(text).into()));
         functions.add("urn", |arguments| naming::urn(one_text(arguments)?));
-        functions.add("sha256", |arguments| one_text(arguments).map(|text| serialise::sha256(text).into()));
+        functions.add("sha256", |arguments| one_text(arguments).map(|text| sha256(text).into()));
         functions.add("json", |arguments| serialise::json(one(arguments)?));
         functions.add("yaml", |arguments| serialise::yaml(one(arguments)?));
         functions.add("range", |arguments| range(one(arguments)?));

@@ -11,6 +11,7 @@ use super::{
     After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
     SharedDeclaration, StackPlan,
 };
+use crate::digest::sha256;
 use crate::expression::Template;
 use crate::record::seal_private;
 use crate::seal::Seal;
@@ -21,7 +22,6 @@ use jiff::Timestamp;
 use read::Reading;
 use serde::Serialize;
 use serde_json::value::to_raw_value;
-use sha2::{Digest, Sha256};
 use shapes::{
     AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson,
     OwnedJson, OwnerJson, PlanJson, PriorJson, StackJson, TemplateJson, Text,
@@ -67,7 +67,7 @@ pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     let seal = if seal.can_store_new() { seal } else { &unsealed };
     let body = Writing { seal, templates: Vec::new(), known: HashMap::new() }.plan(plan)?;
     let body = serde_json::to_string(&body).map_err(|error| FileError::Damaged(error.to_string()))?;
-    Ok(format!("{BEGINNING}{FORMAT},\"digest\":\"{}\",\"plan\":{body}}}\n", sha256(body.as_bytes())))
+    Ok(format!("{BEGINNING}{FORMAT},\"digest\":\"{}\",\"plan\":{body}}}\n", sha256(&body)))
 }
 
 /// Reads a plan.
@@ -85,7 +85,7 @@ pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
     let rest = rest.strip_prefix("\"digest\":\"").ok_or_else(|| damaged("it has no digest"))?;
     let (digest, rest) = rest.split_once("\",\"plan\":").ok_or_else(|| damaged("it has no plan"))?;
     let body = rest.strip_suffix('}').ok_or_else(|| damaged("it is cut off"))?;
-    if sha256(body.as_bytes()) != digest {
+    if sha256(body) != digest {
         return Err(damaged("its digest does not fit"));
     }
     let json: PlanJson<'_> = serde_json::from_str(body).map_err(|error| FileError::Damaged(error.to_string()))?;
@@ -103,11 +103,7 @@ pub fn digest(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     let (id, state, timestamp) = (Uuid::nil(), Uuid::nil(), Timestamp::UNIX_EPOCH);
     let timeless = PlanJson { id, state, state_url: String::new(), timestamp, ..stable };
     let body = serde_json::to_string(&timeless).map_err(|error| FileError::Damaged(error.to_string()))?;
-    Ok(sha256(body.as_bytes()))
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(sha256(&body))
 }
 
 /// Stands in for sealing where the same value has to give the same text.

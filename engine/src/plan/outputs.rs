@@ -98,7 +98,8 @@ pub(crate) fn evaluate(
     planned
 }
 
-/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them; those that are not declared any more stay when only a part is planned.
+/// Compares planned outputs with the recorded ones. Outputs of components that go, go with them; those that are not
+/// declared any more stay when only a part is planned.
 pub(crate) fn changes(
     planned: Vec<PlannedOutput>,
     recorded: &BTreeMap<String, RecordedComponent>,

@@ -2,7 +2,7 @@
 //! same name.
 
 use super::Registry;
-use sha2::{Digest, Sha256};
+use crate::digest::sha256;
 use std::collections::BTreeMap;
 use terrace_provider::{Attributes, Value};
 
@@ -12,8 +12,7 @@ impl Registry {
     #[must_use]
     pub fn settings_digest(&self, instance: &str) -> Option<String> {
         let settings = &self.instances.get(instance)?.settings.values;
-        let text = Value::Map(sorted(settings)).to_json_text();
-        Some(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(sha256(Value::Map(sorted(settings)).to_json_text()))
     }
 }
 

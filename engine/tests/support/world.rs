@@ -24,6 +24,8 @@ pub enum Fault {
     After(ErrorKind),
     /// It takes effect, and the reply says something else.
     Lie,
+    /// It takes effect, and the object has another secret then.
+    NewSecret,
     /// It takes effect, and the error brings the object along, as another one than was planned.
     Half(ErrorKind),
     /// It takes effect once it is asked to stop.
@@ -254,6 +256,15 @@ impl Connected {
             Some(Fault::Lie) => {
                 let observed = effect(&mut self.remote.lock().unwrap());
                 Ok(observed.map(lied))
+            }
+            Some(Fault::NewSecret) => {
+                let mut remote = self.remote.lock().unwrap();
+                let observed = effect(&mut remote);
+                Ok(observed.map(|mut observed| {
+                    observed.attributes.insert("secret".to_owned(), "renewed".into());
+                    remote.objects.insert(key(&observed.identity), observed.attributes.clone());
+                    observed
+                }))
             }
             Some(Fault::Until(other)) => {
                 self.until(other).await;

@@ -17,22 +17,22 @@ impl State {
         match write {
             Write::Put { row, expected } => {
                 let key = (row.stack.clone(), row.address.clone(), row.deposed.clone());
-                self.expect(&key, *expected)?;
+                self.check_generation(&key, *expected)?;
                 self.put(Row { updated_at: now, operation, ..(**row).clone() });
             }
             Write::Delete { stack, address, deposed, expected } => {
                 let key = (stack.clone(), address.clone(), deposed.clone());
-                self.expect_some(&key, *expected)?;
+                self.check_present(&key, *expected)?;
                 self.drop_row(&key, operation, now);
             }
             Write::Forget { stack, address, deposed, expected } => {
                 let key = (stack.clone(), address.clone(), deposed.clone());
-                self.expect_some(&key, *expected)?;
+                self.check_present(&key, *expected)?;
                 self.forget(&key, operation, now);
             }
             Write::Depose { stack, address, key, expected } => {
                 let current = (stack.clone(), address.clone(), None);
-                self.expect_some(&current, *expected)?;
+                self.check_present(&current, *expected)?;
                 if let Some(row) = self.rows.get(&current).cloned() {
                     self.rows.remove(&current);
                     let deposed = Some(key.clone());
@@ -85,16 +85,20 @@ impl State {
         self.rows.get(key).map_or(0, |row| row.generation)
     }
 
-    fn expect(&self, key: &(StackId, Address, Option<String>), expected: Generation) -> Result<(), StoreError> {
+    fn check_generation(
+        &self,
+        key: &(StackId, Address, Option<String>),
+        expected: Generation,
+    ) -> Result<(), StoreError> {
         let now = self.generation(key);
         if now == expected { Ok(()) } else { Err(stale(key, expected, now)) }
     }
 
-    /// As [`State::expect`], for a row that has to be there whatever its writer expects.
-    fn expect_some(&self, key: &(StackId, Address, Option<String>), expected: Generation) -> Result<(), StoreError> {
+    /// As [`State::check_generation`], for a row that has to be there whatever its writer expects.
+    fn check_present(&self, key: &(StackId, Address, Option<String>), expected: Generation) -> Result<(), StoreError> {
         match self.generation(key) {
             0 => Err(stale(key, expected, 0)),
-            _ => self.expect(key, expected),
+            _ => self.check_generation(key, expected),
         }
     }
 
@@ -145,7 +149,7 @@ impl State {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let key = (stack.clone(), from.clone(), None);
-        self.expect_some(&key, expected)?;
+        self.check_present(&key, expected)?;
         if self.rows.has(&(stack.clone(), to.clone(), None)) {
             return Err(StoreError::Occupied { stack: stack.clone(), address: to.clone() });
         }

@@ -67,15 +67,15 @@ pub(super) fn write_row(
 
 /// What is there now cannot be recorded. Where a provider was called the step stays open: the object must not be lost.
 fn unrecorded(prepared: &Prepared, error: ProviderError) -> Outcome {
-    match prepared.intent {
-        None => failure(prepared, error, Vec::new(), None),
-        Some(_) => in_doubt(
-            prepared,
-            error.solution(
-                "once it can be stored (a state key, or `--plaintext-secrets`), `terrace recover` records it",
-            ),
+    let is_called = prepared.intent.is_some();
+    let error = match is_called {
+        true => error.solution(
+            "the call took effect; once it can be stored (a state key, or `--plaintext-secrets`), `terrace recover` \
+             records what is there",
         ),
-    }
+        false => error,
+    };
+    Outcome { is_in_doubt: is_called, ..failure(prepared, error, Vec::new(), None) }
 }
 
 /// Records an object. What it replaces create-first is kept beside it until that is deleted.

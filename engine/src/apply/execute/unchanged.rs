@@ -9,24 +9,55 @@ use crate::plan::{Change, DataLossNote};
 use crate::record;
 use crate::store::StepAction;
 use std::time::Duration;
-use terrace_provider::{DataAmount, DataLoss, ErrorKind, ProviderError, Recorded, ResourceType, Session};
+use terrace_provider::{Attributes, DataAmount, DataLoss, ErrorKind, ProviderError, Recorded, ResourceType, Session};
 
-/// How often an object is looked at before it is changed, at the most.
-pub(crate) fn looks(applier: &Applier, prepared: &Prepared) -> usize {
-    let Some((_, ty)) = applier.registry.resource_type(&prepared.change.address.ty) else { return 0 };
-    let changes_object = matches!(prepared.action, StepAction::Update | StepAction::Delete);
-    if !changes_object || !(ty.holds_data || applier.looks_again) {
-        return 0;
-    }
-    let loss = prepared.change.data_loss.as_ref();
-    if loss.is_some_and(|loss| loss.is_allowed) {
-        return usize::from(applier.looks_again);
-    }
-    let reads = usize::from(prepared.action == StepAction::Update && ty.readable);
-    reads + usize::from(loss.is_some_and(|loss| loss.amount.is_none()))
+/// What is looked at before a change is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looks {
+    /// Nothing: the plan is as old as the call, or nothing can be lost.
+    None,
+    /// How much data there is, which has to be no more than was consented to.
+    Consented,
+    /// Whether the object is as the plan saw it.
+    Unchanged {
+        /// Its attributes are read.
+        reads: bool,
+        /// It has to hold no data.
+        counts: bool,
+    },
 }
 
-/// Looks at an object once more. What was consented to is not asked again.
+impl Looks {
+    /// What has to be looked at. What was consented to is not asked again, and a plan that is applied where it was made
+    /// is as old as the consent.
+    pub(crate) fn before(applier: &Applier, prepared: &Prepared) -> Self {
+        let change = &prepared.change;
+        let Some((_, ty)) = applier.registry.resource_type(&change.address.ty) else { return Self::None };
+        let changes_object = matches!(prepared.action, StepAction::Update | StepAction::Delete);
+        if !changes_object || !(ty.holds_data || applier.looks_again) {
+            return Self::None;
+        }
+        match &change.data_loss {
+            Some(loss) if loss.is_allowed && applier.looks_again => Self::Consented,
+            Some(loss) if loss.is_allowed => Self::None,
+            loss => Self::Unchanged {
+                reads: prepared.action == StepAction::Update && ty.readable && change.prior.is_some(),
+                counts: loss.as_ref().is_some_and(|loss| loss.amount.is_none()),
+            },
+        }
+    }
+
+    /// How many calls that is.
+    pub(crate) fn calls(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Consented => 1,
+            Self::Unchanged { reads, counts } => usize::from(reads) + usize::from(counts),
+        }
+    }
+}
+
+/// Looks at an object once more.
 ///
 /// # Errors
 /// When it is not as the plan says, or cannot be looked at.
@@ -39,36 +70,49 @@ pub(super) async fn check(
 ) -> Result<(), ProviderError> {
     let change = &prepared.change;
     let timeout = change.timeouts.read;
-    let loss = change.data_loss.as_ref();
-    if !(ty.holds_data || applier.looks_again) {
-        return Ok(());
-    }
-    if let Some(loss) = loss.filter(|loss| loss.is_allowed) {
-        // A plan that is applied where it was made is as old as the consent.
-        return if applier.looks_again { no_more(session, ty, recorded, timeout, loss).await } else { Ok(()) };
-    }
-    if prepared.action == StepAction::Update
-        && ty.readable
-        && let Some(prior) = &change.prior
-    {
-        let Some(observed) = deadline::reading(timeout, session.read(ty, recorded)).await? else {
-            return Err(moved("the object is gone"));
-        };
-        let now = record::refreshed(ty, &prior.attributes, &observed);
-        let changed: Vec<String> =
-            changed_attributes(&prior.attributes, &now).iter().map(ToString::to_string).collect();
-        if !changed.is_empty() {
-            return Err(moved(&format!("`{}` of the object changed", changed.join("`, `"))));
+    match (Looks::before(applier, prepared), &change.data_loss) {
+        (Looks::Consented, Some(loss)) => no_more(session, ty, recorded, timeout, loss).await,
+        (Looks::Unchanged { reads, counts }, _) => {
+            if let Some(prior) = change.prior.as_ref().filter(|_| reads) {
+                same(session, ty, recorded, timeout, &prior.attributes).await?;
+            }
+            if counts { still_empty(session, ty, recorded, timeout).await } else { Ok(()) }
         }
+        (Looks::None | Looks::Consented, _) => Ok(()),
     }
-    if loss.is_some_and(|loss| loss.amount.is_none()) {
-        match deadline::reading(timeout, session.count_data(ty, recorded)).await? {
-            DataAmount::Empty => {}
-            DataAmount::Some(amount) => return Err(moved(&format!("the object came to hold {amount}"))),
-            DataAmount::Unknown => return Err(moved("it cannot be told any more whether the object holds data")),
-        }
+}
+
+/// Refuses what has other attributes than before.
+async fn same(
+    session: &dyn Session,
+    ty: &ResourceType,
+    recorded: &Recorded,
+    timeout: Duration,
+    before: &Attributes,
+) -> Result<(), ProviderError> {
+    let Some(observed) = deadline::reading(timeout, session.read(ty, recorded)).await? else {
+        return Err(moved("the object is gone"));
+    };
+    let now = record::refreshed(ty, before, &observed);
+    let changed: Vec<String> = changed_attributes(before, &now).iter().map(ToString::to_string).collect();
+    match changed.is_empty() {
+        true => Ok(()),
+        false => Err(moved(&format!("`{}` of the object changed", changed.join("`, `")))),
     }
-    Ok(())
+}
+
+/// Refuses what came to hold data.
+async fn still_empty(
+    session: &dyn Session,
+    ty: &ResourceType,
+    recorded: &Recorded,
+    timeout: Duration,
+) -> Result<(), ProviderError> {
+    match deadline::reading(timeout, session.count_data(ty, recorded)).await? {
+        DataAmount::Empty => Ok(()),
+        DataAmount::Some(amount) => Err(moved(&format!("the object came to hold {amount}"))),
+        DataAmount::Unknown => Err(moved("it cannot be told any more whether the object holds data")),
+    }
 }
 
 /// Refuses what would destroy more than was consented to.

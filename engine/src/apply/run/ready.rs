@@ -27,6 +27,8 @@ pub(super) struct Ready {
 enum Next {
     /// It is to be called, and does not wait for the rates of its instance any more.
     Call(Admission),
+    /// It is to be called after all, and has to wait for its turn.
+    Queue,
     /// There is nothing to call: this is how it ended.
     Ended(Box<Outcome>),
 }
@@ -77,7 +79,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn get_ready(self) -> Result<Box<Ready>, Box<Failed>> {
+    async fn get_ready(self, has_slot: bool) -> Result<Box<Ready>, Box<Failed>> {
         let Self { applier, stack, change, operation, step, forward, is_removal } = self;
         let forward = match forward {
             Some((draft, step)) => Some(draft.prepare(operation, step_number(step)).await?),
@@ -88,14 +90,15 @@ impl Asked<'_> {
             None => execute::prepare_removal(applier, stack, change, operation, step_number(step))?,
         };
         let next = match &prepared.intent {
+            Some(_) if !has_slot => Next::Queue,
             Some(_) => {
                 let address = format!("{}:{}", prepared.stack, change.address);
                 let waits = |message| applier.events.take(Event::StepProgress { address, message });
-                let looks = execute::looks(applier, &prepared);
+                let calls = 1 + execute::Looks::before(applier, &prepared).calls();
                 let (registry, instance, ty) = (&applier.registry, &change.provider, &change.address.ty);
                 // Connecting may never end, or break; waiting for a rate has no limit.
                 Next::Call(match deadline::reading(change.timeouts.read, registry.session(instance)).await {
-                    Ok(_) => registry.admitted(instance, ty, looks + 1, waits).await,
+                    Ok(_) => registry.admitted(instance, ty, calls, waits).await,
                     Err(error) => Err(error),
                 })
             }
@@ -117,7 +120,7 @@ impl<'a> Run<'a> {
             None => return Some(Arrived { step, lane, result: None }),
         };
         let stopped = self.stopped();
-        let work = asked.get_ready();
+        let work = asked.get_ready(lane.is_some());
         let mut work: BoxFuture<'a, Finished> = Box::pin(async move {
             let result = tokio::select! {
                 biased;
@@ -220,7 +223,8 @@ impl<'a> Run<'a> {
                 records.extend(prepared.intent.clone().map(|intent| Record::Intent(Box::new(intent))));
                 Some(Starting { step, lane, prepared, admission })
             }
-            (Ready { next: Next::Call(_), .. }, None) => {
+            (Ready { next: Next::Call(_) | Next::Queue, .. }, lane) => {
+                lane.into_iter().for_each(|lane| self.calls.end(lane));
                 if let Some((_, change)) = self.change_of(step) {
                     self.queue_call(step, change);
                 }

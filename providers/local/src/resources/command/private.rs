@@ -1,6 +1,7 @@
 //! What a command's row keeps for itself: the digest of the output that was applied, and the process of a call.
 
 use super::process::Started;
+use base16ct::lower::encode_string;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use terrace_provider::{Private, Value};
@@ -33,7 +34,7 @@ impl PrivateState {
 pub(super) fn digest(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(&value.to_revealed_json(), &mut text);
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    encode_string(&Sha256::digest(text))
 }
 
 fn write_canonical(json: &serde_json::Value, text: &mut String) {

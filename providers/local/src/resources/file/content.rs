@@ -3,6 +3,7 @@
 use crate::project::{Place, Project, ProjectPath, invalid};
 use crate::resources::attributes::{given, text};
 use crate::resources::file::file_error;
+use base16ct::lower::encode_string;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cap_std::fs::{Dir, File, MetadataExt};
@@ -213,7 +214,7 @@ struct Summing<'a> {
 
 impl Summing<'_> {
     fn finish(self) -> Summary {
-        let sha256 = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = encode_string(&self.hash.finalize());
         Summary { sha256, size: i64::try_from(self.size).unwrap_or(i64::MAX) }
     }
 }

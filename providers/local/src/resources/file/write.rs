@@ -6,6 +6,7 @@
 use super::content::{Content, Summary, expect_regular};
 use super::file_error;
 use crate::project::{Place, Project, ProjectPath, invalid, sync};
+use base16ct::lower::encode_string;
 use cap_std::fs::{Dir, MetadataExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::RenameFlags;
 use sha2::{Digest, Sha256};
@@ -105,9 +106,8 @@ fn already_exists(path: &ProjectPath) -> ProviderError {
 
 /// A name that follows from the target's: short enough for any target, and the same for every write of it.
 fn temporary_name(name: &OsStr) -> String {
-    let digest = Sha256::digest(name.as_bytes());
-    let start: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!(".terrace-{start}.tmp")
+    let digest = encode_string(&Sha256::digest(name.as_bytes()));
+    format!(".terrace-{digest:.16}.tmp")
 }
 
 /// Opens the temporary file, empty and locked.
