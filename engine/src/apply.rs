@@ -166,7 +166,7 @@ impl Applier {
         self.refuse(plan).await?;
         let components = self.refuse_other_outputs(plan, None).await?.reads;
         let spent = Record::SpendPlan { plan: plan.id, reads: plan.reads.clone(), components };
-        Ok(self.store.commit(&[], &[spent]).await?)
+        Ok(self.store.commit(&[], vec![spent]).await?)
     }
 
     async fn apply_under(
@@ -194,7 +194,7 @@ impl Applier {
         };
         // What was refused by the store (a stale plan, a lost lease) is still worth an end in the log; when the store
         // cannot be written at all, the first error says so.
-        let end = self.store.commit(&[], &[Record::End { operation, status, summary }]).await;
+        let end = self.store.commit(&[], vec![Record::End { operation, status, summary }]).await;
         let report = result?;
         end?;
         Ok(report)

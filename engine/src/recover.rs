@@ -245,7 +245,7 @@ impl Recovery<'_> {
             let summary = format!("{} looked into, {in_doubt} in doubt", counted(recovered.len(), "steps"));
             let mut records = self.endings(closed).await?;
             records.push(Record::End { operation, status, summary });
-            held.commit(&records).await
+            held.commit(records).await
         }
         .await;
         let released = held.release().await;
@@ -297,11 +297,11 @@ impl Recovery<'_> {
                         .ok_or_else(|| StoreError::Occupied { stack: stack.clone(), address: address.clone() })?,
                 };
                 summary = format!("{address}: {found}");
-                held.commit(&[closing(&open.intent, found, writes)]).await?;
+                held.commit(vec![closing(&open.intent, found, writes)]).await?;
                 let ends = self.endings(BTreeSet::from([open.intent.operation])).await?;
-                held.commit(&ends).await?;
+                held.commit(ends).await?;
             }
-            held.commit(&[Record::End { operation, status: OperationStatus::Completed, summary }]).await?;
+            held.commit(vec![Record::End { operation, status: OperationStatus::Completed, summary }]).await?;
             Ok::<bool, StoreError>(is_decided)
         }
         .await;
@@ -410,7 +410,7 @@ impl Recovery<'_> {
             }
         };
         let outcome = closing(&open.intent, &found, writes);
-        held.commit(&[outcome]).await?;
+        held.commit(vec![outcome]).await?;
         self.events.take(Event::Recovering { message: format!("{address}: {found}") });
         Ok(Recovered { address, found, is_in_doubt: false, was_open })
     }

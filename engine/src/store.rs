@@ -83,7 +83,7 @@ pub trait StateStore: Send + Sync {
     ///
     /// `leases` are those the writer works under: when one of them was taken over nothing is written. When one has
     /// expired, what was done may still be recorded, but no step may be opened.
-    async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError>;
+    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError>;
 
     /// The newest operations first, at most `limit`.
     async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError>;

@@ -25,7 +25,7 @@ async fn row(story: &Story, of: &str) -> Row {
 }
 
 async fn write(story: &Story, write: Write) {
-    story.store.commit(&[], &[Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
+    story.store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
 }
 
 async fn taint(story: &Story, of: &str) {

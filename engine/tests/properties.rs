@@ -235,7 +235,7 @@ async fn taint(story: &Story, index: prop::sample::Index) {
     let expected = row.generation;
     let write = Write::Put { row: Box::new(Row { status: RowStatus::Tainted, ..row }), expected };
     let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
-    story.store.commit(&[], &[Record::Write { operation, write }, end]).await.unwrap();
+    story.store.commit(&[], vec![Record::Write { operation, write }, end]).await.unwrap();
 }
 
 /// Drops one of the rows, as `state rm` does; somebody else removes its object.
@@ -253,7 +253,7 @@ async fn drop_row(story: &Story, index: prop::sample::Index) {
         let Row { stack, address, deposed, generation: expected, operation, .. } = row;
         Record::Write { operation, write: Write::Forget { stack, address, deposed, expected } }
     });
-    story.store.commit(&[], &records.collect::<Vec<_>>()).await.unwrap();
+    story.store.commit(&[], records.collect::<Vec<_>>()).await.unwrap();
     for row in dropped.into_iter().filter(|row| row.address.ty != "world_note") {
         let opened = terrace_engine::record::open(row, &story.seal).unwrap();
         let key = opened.prior.identity["key"].as_str().unwrap().to_owned();

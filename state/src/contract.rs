@@ -210,7 +210,7 @@ impl Fixture {
 
     async fn write_as(&self, operation: Uuid, writes: Vec<Write>) -> Result<(), StoreError> {
         let records: Vec<Record> = writes.into_iter().map(|write| Record::Write { operation, write }).collect();
-        self.store.commit(&[], &records).await
+        self.store.commit(&[], records).await
     }
 
     async fn row(&self, text: &str) -> Option<Row> {

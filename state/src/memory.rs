@@ -319,8 +319,8 @@ impl StateStore for MemoryStore {
         self.change(|state, now| state.begin(operation, now))
     }
 
-    async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError> {
-        self.change(|state, now| state.commit(leases, records, now))
+    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
+        self.change(|state, now| state.commit(leases, &records, now))
     }
 
     async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {

@@ -285,8 +285,8 @@ impl StateStore for SqliteStore {
         self.write(move |transaction, context| commit::begin(transaction, context, &operation)).await
     }
 
-    async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError> {
-        let (leases, records) = (leases.to_vec(), records.to_vec());
+    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
+        let leases = leases.to_vec();
         self.write(move |transaction, context| commit::commit(transaction, context, &leases, &records)).await
     }
 

@@ -65,9 +65,9 @@ async fn holder() {
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
     store.begin(&new).await.unwrap();
     let Acquired::Granted(leases) = store.acquire(&request(operation)).await.unwrap() else { return };
-    store.commit(&leases, &[Record::Intent(Box::new(intent(operation)))]).await.unwrap();
+    store.commit(&leases, vec![Record::Intent(Box::new(intent(operation)))]).await.unwrap();
     for number in 0.. {
-        store.commit(&leases, &[put(row(&format!("local_value.a[{number}]")))]).await.unwrap();
+        store.commit(&leases, vec![put(row(&format!("local_value.a[{number}]")))]).await.unwrap();
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "committed {number}").unwrap();
         stdout.flush().unwrap();

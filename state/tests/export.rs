@@ -33,7 +33,7 @@ async fn filled() -> Arc<dyn StateStore> {
         write(Write::Component { stack: demo(), component }),
         write(Write::PutOwner(owner)),
     ];
-    store.commit(&[], &records).await.unwrap();
+    store.commit(&[], records.into()).await.unwrap();
     store
 }
 
@@ -43,7 +43,7 @@ async fn what_is_exported_is_imported_whole() {
     let document = export(&*original, None, true).await.unwrap();
     let copy = MemoryStore::new();
     let operation = Uuid::now_v7();
-    copy.commit(&[], &import(&document.to_string(), operation).unwrap()).await.unwrap();
+    copy.commit(&[], import(&document.to_string(), operation).unwrap()).await.unwrap();
     for stack in original.stacks().await.unwrap() {
         let comparable = |row: Row| Row { generation: 0, operation, updated_at: jiff::Timestamp::UNIX_EPOCH, ..row };
         let before = original.rows(&stack, &Selection::All).await.unwrap();
@@ -60,7 +60,7 @@ async fn what_is_exported_is_imported_whole() {
 async fn an_import_overwrites_nothing() {
     let store = filled().await;
     let document = export(&*store, Some(&demo()), false).await.unwrap();
-    let result = store.commit(&[], &import(&document.to_string(), Uuid::now_v7()).unwrap()).await;
+    let result = store.commit(&[], import(&document.to_string(), Uuid::now_v7()).unwrap()).await;
     assert!(matches!(result, Err(StoreError::Stale(_))), "{result:?}");
 }
 

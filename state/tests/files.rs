@@ -27,7 +27,7 @@ async fn a_reader_sees_an_empty_store_where_there_is_none_and_makes_nothing() {
     assert!(store.identity().await.unwrap().id.is_nil());
     assert!(store.identity().await.unwrap().url.ends_with("state.db"));
     assert!(store.stacks().await.unwrap().is_empty());
-    let error = store.commit(&[], &[put(row("local_value.a"))]).await.unwrap_err().to_string();
+    let error = store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap_err().to_string();
     assert_eq!(error, "state cannot be written: it was opened for reading only");
     let deeper = open(&folder.path().join("absent/state.db"), Access::ReadOnly).await.unwrap();
     assert!(deeper.stacks().await.unwrap().is_empty());
@@ -41,9 +41,9 @@ async fn a_reader_sees_what_a_writer_commits_and_leaves_no_file_behind() {
     let writer = open(&path, Access::ReadWrite).await.unwrap();
     let reader = open(&path, Access::ReadOnly).await.unwrap();
     assert_eq!(reader.identity().await.unwrap(), writer.identity().await.unwrap());
-    writer.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
+    writer.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
     assert_eq!(reader.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
-    assert!(reader.commit(&[], &[put(row("local_value.b"))]).await.is_err());
+    assert!(reader.commit(&[], vec![put(row("local_value.b"))]).await.is_err());
     drop(writer);
     drop(reader);
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -116,7 +116,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
         reads: Vec::new(),
     };
     let record = Record::Write { operation: Uuid::now_v7(), write: Write::Component { stack: demo(), component } };
-    store.commit(&[], &[put(row("local_value.a")), record]).await.unwrap();
+    store.commit(&[], vec![put(row("local_value.a")), record]).await.unwrap();
     drop(store);
     // What the newest formats added is taken away again.
     let older = rusqlite::Connection::open(&path).unwrap();
@@ -152,7 +152,7 @@ async fn a_damaged_file_is_named_as_such() {
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
     let records: Vec<_> = (0..500).map(|number| put(row(&format!("local_value.a[{number}]")))).collect();
-    store.commit(&[], &records).await.unwrap();
+    store.commit(&[], records).await.unwrap();
     drop(store);
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, bytes.get(..bytes.len() / 3).unwrap()).unwrap();
@@ -186,7 +186,7 @@ async fn an_empty_file_becomes_a_store_and_reads_as_none() {
     assert!(open(&path, Access::ReadOnly).await.unwrap().identity().await.unwrap().id.is_nil());
     assert_eq!(fs::read(&path).unwrap(), b"");
     let store = open(&path, Access::ReadWrite).await.unwrap();
-    store.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
+    store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
 }
 
 #[cfg(unix)]
@@ -195,7 +195,7 @@ async fn a_new_store_is_private_to_its_owner() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("state.db"), Access::ReadWrite).await.unwrap();
-    store.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
+    store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
     for file in fs::read_dir(folder.path()).unwrap() {
         let file = file.unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
@@ -209,7 +209,7 @@ async fn a_store_in_a_read_only_folder_is_read_but_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
-    store.commit(&[], &[put(row("local_value.a"))]).await.unwrap();
+    store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
     drop(store);
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     mode(&path, 0o400);

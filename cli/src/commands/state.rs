@@ -68,7 +68,7 @@ async fn prune(context: &Context<'_>, keep: Duration) -> Result<Exit, Failure> {
     let pruned = store.prune(keep).await?;
     let summary = format!("versions removed: {}, operations removed: {}", pruned.versions, pruned.operations);
     let (status, summary) = (OperationStatus::Completed, summary);
-    store.commit(&[], &[Record::End { operation: operation.id, status, summary: summary.clone() }]).await?;
+    store.commit(&[], vec![Record::End { operation: operation.id, status, summary: summary.clone() }]).await?;
     context.ui.print(&format!("{summary}\n"))?;
     Ok(Exit::Done)
 }

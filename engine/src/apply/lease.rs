@@ -60,7 +60,7 @@ pub(crate) struct Leases {
 
 impl Leases {
     /// Writes records under the leases.
-    pub(crate) async fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
+    pub(crate) async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
         let held = self.held.lock().await;
         self.store.commit(&held, records).await
     }
@@ -187,7 +187,7 @@ impl Held {
     ///
     /// # Errors
     /// As [`StateStore::commit`].
-    pub async fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
+    pub async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
         self.leases.commit(records).await
     }
 

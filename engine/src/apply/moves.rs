@@ -47,7 +47,7 @@ pub(super) async fn carry_out(
     }
     let opening = opening_writes(plan, components, outputs_now, &applier.seal).into_iter();
     records.extend(opening.map(|write| Record::Write { operation, write }));
-    held.leases().commit(&records).await?;
+    held.leases().commit(records).await?;
     Ok(Some(with_versions(applier, plan).await?))
 }
 

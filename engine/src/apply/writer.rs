@@ -89,7 +89,7 @@ async fn write_all(leases: Leases, mut waiting: mpsc::UnboundedReceiver<Task>) {
         }
         let result = match &failure {
             Some(error) => Err(error.clone()),
-            None => leases.commit(&records).await,
+            None => leases.commit(records).await,
         };
         if let Err(error) = &result {
             failure.get_or_insert_with(|| error.clone());

@@ -94,12 +94,14 @@ fn compile(text: &str) -> Result<(Program, Vec<Reference>), Fault> {
     if let Some(path) = path::parse(text) {
         let mut references = Vec::new();
         note(&mut references, &path);
+        references.shrink_to_fit();
         return Ok((Program::Path(path), references));
     }
     let stack = syntax::needed_stack(text)?;
     let cel = with_stack(stack, || compile_cel(text)).unwrap_or_else(|| Err(syntax::too_deep(0)))?;
     let mut references = Vec::new();
     cel.paths.iter().for_each(|path| note(&mut references, path));
+    references.shrink_to_fit();
     Ok((Program::Cel(cel), references))
 }
 

@@ -105,6 +105,7 @@ impl<'a> Reader<'a> {
             } else if self.take('[') {
                 steps.push(self.bracket()?);
             } else {
+                steps.shrink_to_fit();
                 return Some(Reference { root, steps });
             }
         }

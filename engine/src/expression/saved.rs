@@ -44,16 +44,16 @@ impl Template {
         } else if object.contains_key("expression") {
             TemplateKind::Expression(Expression::from_json(json)?)
         } else if let Some(parts) = object.get("text").and_then(Json::as_array) {
-            TemplateKind::Text(parts.iter().map(part_from_json).collect::<Result<_, _>>()?)
+            TemplateKind::Text(all(parts.iter().map(part_from_json))?)
         } else if let Some(items) = object.get("list").and_then(Json::as_array) {
             let items = items.iter().map(|item| Self::from_json(item, sealing));
-            template::list(items.collect::<Result<_, _>>()?)
+            template::list(all(items)?)
         } else if let Some(entries) = object.get("map").and_then(Json::as_object) {
             let entries = entries.iter().map(|(key, value)| {
                 let value = Self::from_json(value, sealing)?;
                 Ok(TemplateEntry { key: key.clone(), key_span: Span::default(), value })
             });
-            TemplateKind::Map(entries.collect::<Result<_, WireError>>()?)
+            TemplateKind::Map(all(entries)?)
         } else {
             return Err(damaged());
         };
@@ -78,6 +78,15 @@ impl Expression {
             .map_err(|fault| WireError::Damaged(format!("`{text}`: {}", fault.message)))?;
         Ok(Arc::new(Self { is_saved: true, ..compiled }))
     }
+}
+
+/// Collects without room for more: templates live as long as their plan.
+fn all<T>(items: impl ExactSizeIterator<Item = Result<T, WireError>>) -> Result<Vec<T>, WireError> {
+    let mut all = Vec::with_capacity(items.len());
+    for item in items {
+        all.push(item?);
+    }
+    Ok(all)
 }
 
 fn part_from_json(json: &Json) -> Result<TextPart, WireError> {

@@ -170,7 +170,7 @@ impl StateStore for TroubledStore {
         self.write(self.inner.begin(operation)).await
     }
 
-    async fn commit(&self, leases: &[Lease], records: &[Record]) -> Result<(), StoreError> {
+    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
         self.write(self.inner.commit(leases, records)).await
     }
 

@@ -20,7 +20,7 @@ pub async fn commits_of_many_tasks_all_land(fixture: Fixture) {
                         operation,
                         write: put(row(&format!("local_value.{half}{task}[{number}]")), 0),
                     });
-                    store.commit(&[], &pair).await.unwrap();
+                    store.commit(&[], pair.into()).await.unwrap();
                     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
                     assert_eq!(rows.len() % 2, 0, "half a commit was seen");
                 }
@@ -59,7 +59,7 @@ pub async fn what_was_committed_outlives_the_store(fixture: Fixture) {
         Record::Write { operation, write: put(row("local_value.a"), 0) },
         Record::Intent(Box::new(intent(operation, 1, row("local_value.b")))),
     ];
-    fixture.store.commit(&leases, &records).await.unwrap();
+    fixture.store.commit(&leases, records.into()).await.unwrap();
     let Fixture { store, clock, .. } = fixture;
     drop(store);
 

@@ -26,7 +26,7 @@ impl Fixture {
     }
 
     async fn commit_under(&self, leases: &[Lease], records: Vec<Record>) {
-        self.store.commit(leases, &records).await.unwrap();
+        self.store.commit(leases, records).await.unwrap();
     }
 
     async fn open_under(&self, leases: &[Lease], operation: Uuid, step: u32, name: &str) {
@@ -87,7 +87,7 @@ pub async fn a_partial_result_is_kept_with_its_intent(fixture: Fixture) {
     let open = fixture.open(&Selection::All).await;
     assert_eq!((open[0].intent.row.identity.as_str(), open[0].intent.row.private.as_slice()), ("{\"id\":7}", &[9][..]));
     let absent = Record::Partial { operation, step: 2, identity: None, private: None };
-    assert!(fixture.store.commit(&[], &[absent]).await.is_err());
+    assert!(fixture.store.commit(&[], vec![absent]).await.is_err());
 }
 
 /// Given back, broken, expired: nobody works on it.
@@ -168,11 +168,11 @@ pub async fn a_step_is_closed_once(fixture: Fixture) {
     let operation = fixture.begin().await;
     fixture.open_under(&[], operation, 1, "local_value.a").await;
     let again = Record::Intent(Box::new(intent(operation, 1, row("local_value.b"))));
-    assert!(fixture.store.commit(&[], &[again]).await.is_err());
+    assert!(fixture.store.commit(&[], vec![again]).await.is_err());
     let recovered = StepResult::Recovered("it was there".to_owned());
     fixture.commit_under(&[], vec![outcome(operation, 1, row("local_value.a"), recovered.clone())]).await;
     let late = outcome(operation, 1, row("local_value.b"), StepResult::Done);
-    assert!(fixture.store.commit(&[], &[late]).await.is_err());
+    assert!(fixture.store.commit(&[], vec![late]).await.is_err());
     let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
     assert_eq!(steps[0].result, Some(recovered));
     assert!(fixture.row("local_value.b").await.is_none());
@@ -261,7 +261,7 @@ pub async fn an_operation_that_never_began_writes_nothing(fixture: Fixture) {
         outcome(operation, 1, row("local_value.a"), StepResult::Done),
         end(operation, OperationStatus::Completed),
     ] {
-        let result = fixture.store.commit(&[], &[record]).await;
+        let result = fixture.store.commit(&[], vec![record]).await;
         assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
     }
     assert!(fixture.row("local_value.a").await.is_none());

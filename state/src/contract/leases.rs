@@ -9,7 +9,7 @@ const TERM: Duration = Duration::from_secs(30);
 
 async fn write_under(fixture: &Fixture, leases: &[Lease], name: &str) -> Result<(), StoreError> {
     let record = Record::Write { operation: Uuid::now_v7(), write: put(row(name), 0) };
-    fixture.store.commit(leases, &[record]).await
+    fixture.store.commit(leases, vec![record]).await
 }
 
 fn is_lost<T>(result: &Result<T, StoreError>) -> bool {
@@ -113,12 +113,12 @@ pub async fn a_late_writer_opens_no_step(fixture: Fixture) {
     let operation = fixture.begin().await;
     let leases = fixture.granted(operation, &["api"]).await;
     let open = |step| [Record::Intent(Box::new(intent(operation, step, row("api/local_value.a"))))];
-    fixture.store.commit(&leases, &open(1)).await.unwrap();
+    fixture.store.commit(&leases, open(1).into()).await.unwrap();
     fixture.clock.advance(TERM);
-    let result = fixture.store.commit(&leases, &open(2)).await;
+    let result = fixture.store.commit(&leases, open(2).into()).await;
     assert!(is_lost(&result), "{result:?}");
     fixture.store.renew(&leases, TERM).await.unwrap();
-    fixture.store.commit(&leases, &open(2)).await.unwrap();
+    fixture.store.commit(&leases, open(2).into()).await.unwrap();
 }
 
 /// A lease that was given back gives no right.

@@ -10,7 +10,7 @@ fn read(name: &str, generation: Generation) -> Read {
 }
 
 async fn spend(fixture: &Fixture, plan: Uuid, reads: Vec<Read>) -> Result<(), StoreError> {
-    fixture.store.commit(&[], &[Record::SpendPlan { plan, reads, components: Vec::new() }]).await
+    fixture.store.commit(&[], vec![Record::SpendPlan { plan, reads, components: Vec::new() }]).await
 }
 
 /// A plan is no recipe.
@@ -71,7 +71,7 @@ pub async fn a_plan_stands_on_components(fixture: Fixture) {
     let read = async || fixture.store.component_reads(&demo(), &keys).await.unwrap();
     let spend = async |components| {
         let (plan, reads) = (Uuid::now_v7(), Vec::new());
-        let result = fixture.store.commit(&[], &[Record::SpendPlan { plan, reads, components }]).await;
+        let result = fixture.store.commit(&[], vec![Record::SpendPlan { plan, reads, components }]).await;
         assert_eq!(fixture.store.is_spent(plan).await.unwrap(), result.is_ok());
         match result {
             Err(StoreError::OtherOutputs(changed)) => changed.into_iter().map(|read| read.component).collect(),

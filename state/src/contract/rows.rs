@@ -78,7 +78,7 @@ pub async fn a_refused_commit_leaves_no_trace_of_any_record(fixture: Fixture) {
         Record::Write { operation, write: put(row("local_value.b"), 0) },
         Record::Write { operation, write: delete("local_value.absent", 1) },
     ];
-    assert!(fixture.store.commit(&[], &records).await.is_err());
+    assert!(fixture.store.commit(&[], records.into()).await.is_err());
     assert!(!fixture.store.is_spent(plan).await.unwrap());
     assert!(fixture.store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
     assert!(fixture.store.logs(operation).await.unwrap().is_empty());

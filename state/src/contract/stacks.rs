@@ -47,7 +47,7 @@ pub async fn only_stacks_of_which_something_is_recorded_are_listed(fixture: Fixt
     assert_eq!(fixture.store.stacks().await.unwrap(), std::slice::from_ref(&other));
     let operation = fixture.begin().await;
     let opened = Record::Intent(Box::new(intent(operation, 1, row("local_value.b"))));
-    fixture.store.commit(&[], &[opened]).await.unwrap();
+    fixture.store.commit(&[], vec![opened]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);
     let closed = Record::Outcome {
         operation,
@@ -58,7 +58,7 @@ pub async fn only_stacks_of_which_something_is_recorded_are_listed(fixture: Fixt
         result: StepResult::Failed("no".to_owned()),
         writes: Vec::new(),
     };
-    fixture.store.commit(&[], &[closed]).await.unwrap();
+    fixture.store.commit(&[], vec![closed]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), std::slice::from_ref(&other));
     fixture.write(vec![Write::PutOwner(owner("x", &demo(), "api"))]).await.unwrap();
     assert_eq!(fixture.store.stacks().await.unwrap(), [other.clone(), demo()]);

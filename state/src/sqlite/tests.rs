@@ -27,15 +27,15 @@ async fn limit_pages(store: &SqliteStore, pages: u32) {
 async fn a_full_disk_in_the_middle_of_a_commit_leaves_nothing_half_written() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    store.commit(&[], &[put("local_value.before", 10)]).await.unwrap();
+    store.commit(&[], vec![put("local_value.before", 10)]).await.unwrap();
     limit_pages(&store, 120).await;
     let records: Vec<_> = (0..100).map(|number| put(&format!("local_value.a[{number}]"), 10_000)).collect();
-    let error = store.commit(&[], &records).await.unwrap_err().to_string();
+    let error = store.commit(&[], records.clone()).await.unwrap_err().to_string();
     assert!(error.starts_with("state cannot be written: the disk is full"), "{error}");
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
     assert_eq!(rows.len(), 1);
     limit_pages(&store, 1_000_000).await;
-    store.commit(&[], &records).await.unwrap();
+    store.commit(&[], records).await.unwrap();
     assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 101);
 }
 
@@ -46,7 +46,7 @@ async fn the_log_stays_small() {
     // The size of the log does not depend on syncing, which takes its time on slow disks.
     store.write_unsynced().await;
     for number in 0..10_000 {
-        store.commit(&[], &[put(&format!("local_value.a[{number}]"), 500)]).await.unwrap();
+        store.commit(&[], vec![put(&format!("local_value.a[{number}]"), 500)]).await.unwrap();
     }
     let log = fs::metadata(folder.path().join("state.db-wal")).unwrap().len();
     assert!(log <= 1 << 20, "the log has {log} bytes");
@@ -73,7 +73,7 @@ async fn commits_are_synced_and_foreign_keys_checked() {
 async fn a_reader_does_not_wait_for_the_writer() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(store(folder.path()));
-    store.commit(&[], &[put("local_value.a", 10)]).await.unwrap();
+    store.commit(&[], vec![put("local_value.a", 10)]).await.unwrap();
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let (started, has_started) = tokio::sync::oneshot::channel();
     let writer = Arc::clone(&store);

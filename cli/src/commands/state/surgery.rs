@@ -94,11 +94,11 @@ impl Surgery<'_> {
         let (operation, status, summary) = (self.operation, OperationStatus::Completed, change.summary.clone());
         let writes = change.writes.iter().cloned().map(|write| Record::Write { operation, write });
         let records: Vec<Record> = writes.chain([Record::End { operation, status, summary }]).collect();
-        let result = held.commit(&records).await;
+        let result = held.commit(records).await;
         if let Err(error) = &result {
             let (status, summary) = (OperationStatus::Failed, error.to_string());
             // The first error is the one to tell.
-            let _ = self.store.commit(&[], &[Record::End { operation, status, summary }]).await;
+            let _ = self.store.commit(&[], vec![Record::End { operation, status, summary }]).await;
         }
         result
     }

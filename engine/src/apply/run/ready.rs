@@ -16,6 +16,7 @@ use crate::store::Record;
 use futures_util::future::{BoxFuture, poll_immediate};
 use std::sync::Arc;
 use terrace_provider::{ProviderError, Session};
+use tokio::task::coop::unconstrained;
 use uuid::Uuid;
 
 /// A step of which all is known: it is to be called, or it ended without a call.
@@ -120,7 +121,8 @@ impl<'a> Run<'a> {
             None => return Some(Arrived { step, lane, result: None }),
         };
         let stopped = self.stopped();
-        let work = asked.get_ready(lane.is_some());
+        // What needs no waiting for anything outside goes on at once, however much of it there is.
+        let work = unconstrained(asked.get_ready(lane.is_some()));
         let mut work: BoxFuture<'a, Finished> = Box::pin(async move {
             let result = tokio::select! {
                 biased;

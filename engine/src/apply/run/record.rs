@@ -20,7 +20,7 @@ impl Run<'_> {
         let mut records = Vec::new();
         match outcome.failure.as_ref().filter(|_| outcome.is_in_doubt) {
             Some(failed) => records.push(self.log_error(failed.doubt())),
-            None => records.push(self.outcome_record(step, &outcome, prepared)),
+            None => records.push(self.outcome_record(step, &mut outcome, prepared)),
         }
         let event = self.settle(step, outcome, prepared);
         let ack = self.submit(records);
@@ -36,7 +36,7 @@ impl Run<'_> {
         records: &mut Vec<Record>,
     ) {
         self.take_values(step, &mut outcome, prepared);
-        records.push(self.outcome_record(step, &outcome, prepared));
+        records.push(self.outcome_record(step, &mut outcome, prepared));
         let event = self.settle(step, outcome, prepared);
         if prepared.change.action != Action::NoOp {
             self.recorded.push(event);
@@ -98,7 +98,7 @@ impl Run<'_> {
         Record::Log { operation: self.operation, level, phase, message }
     }
 
-    fn outcome_record(&self, step: StepId, outcome: &Outcome, prepared: &Prepared) -> Record {
+    fn outcome_record(&self, step: StepId, outcome: &mut Outcome, prepared: &Prepared) -> Record {
         Record::Outcome {
             operation: self.operation,
             step: step_number(step),
@@ -106,7 +106,7 @@ impl Run<'_> {
             address: prepared.change.address.clone(),
             action: prepared.action,
             result: outcome.result.clone(),
-            writes: outcome.writes.clone(),
+            writes: std::mem::take(&mut outcome.writes),
         }
     }
 

@@ -148,6 +148,9 @@ impl<'a> Reading<'a> {
         if [create, update, delete, read].iter().any(|timeout| *timeout > duration::LONGEST) {
             return Err(FileError::Damaged(format!("{} has a timeout of more than a year", json.address)));
         }
+        // Room for what does not come is a good part of a change.
+        let mut depends_on = json.depends_on;
+        depends_on.shrink_to_fit();
         Ok(Change {
             prior: json.prior.map(|prior| self.prior(prior).map(Box::new)).transpose()?,
             after: json.after.map(|after| self.after(after)).transpose()?,
@@ -165,7 +168,7 @@ impl<'a> Reading<'a> {
             ignored: json.ignored,
             checks: json.checks.into_iter().map(|check| self.check(check)).collect::<Result<_, _>>()?,
             drift: json.drift,
-            depends_on: json.depends_on,
+            depends_on,
             lifecycle: json.lifecycle,
             timeouts: json.timeouts,
             data_loss: json.data_loss,
