@@ -173,7 +173,7 @@ impl Environment {
         Self {
             name: read::EMBEDDED_ENVIRONMENT.to_owned(),
             overlay: Some(Located { value: EMBEDDED.to_owned(), span: Span::default() }),
-            settings: Value::Map(terrace_provider::Map::new()),
+            settings: Value::Map(terrace_provider::Map::default()),
             ..Self::default()
         }
     }

@@ -129,7 +129,7 @@ pub fn row(
             provider_version: schema.version,
             schema_version: ty.schema_version,
             identity: &observed.identity,
-            attributes: &record::storable(ty, &Attributes::new(), observed),
+            attributes: &record::storable(ty, &Attributes::default(), observed),
             private: &observed.private,
             dependencies: &[],
             memory: &Memory::default(),

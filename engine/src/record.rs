@@ -240,7 +240,7 @@ pub(crate) fn open_outputs_apart(
 /// back, marked sensitive where the schema or the plan says so, without what is never stored.
 #[must_use]
 pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) -> Attributes {
-    let mut merged = Attributes::with_capacity(ty.attributes.0.len());
+    let mut merged = Attributes::with_capacity_and_hasher(ty.attributes.0.len(), Default::default());
     for attribute in &ty.attributes.0 {
         if attribute.write_only {
             continue;

@@ -71,7 +71,7 @@ impl Registry {
                 instance: schema.name.to_owned(),
                 environment: String::new(),
                 project_folder: PathBuf::new(),
-                values: Attributes::new(),
+                values: Attributes::default(),
             };
             instances.push((schema.name.to_owned(), settings));
         }

@@ -454,7 +454,7 @@ async fn imports_into_what_is_left_wait_with_it() {
     story
         .remote()
         .objects
-        .insert("x".to_owned(), [("key".to_owned(), "x".into()), ("id".to_owned(), "i".into())].into());
+        .insert("x".to_owned(), [("key".to_owned(), "x".into()), ("id".to_owned(), "i".into())].into_iter().collect());
     story.apply_once(&text).await;
     assert_eq!(story.log(), ["create a", "create d"]);
     assert_eq!(summary(&story.plan(&text).await).lines().next(), Some("= world_thing.b[\"x\"] (is imported)"));

@@ -156,7 +156,7 @@ async fn generate(
             let address: Address = text.parse().map_err(|error| Failure::new(format!("{error}")))?;
             let (ty, instance) = type_of(arguments, world, &address)?;
             let observed = look_up(world, ty, &instance, id).await?;
-            (address, storable(ty, &Attributes::new(), &observed))
+            (address, storable(ty, &Attributes::default(), &observed))
         }
         None => {
             let store = store(settings, Access::ReadOnly).await?;

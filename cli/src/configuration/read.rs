@@ -81,7 +81,7 @@ fn expand_but_environments(
 /// Reads an environment whose values are evaluated.
 pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Environment> {
     let mut environment =
-        Environment { name: name.to_owned(), settings: Value::Map(Map::new()), ..Environment::default() };
+        Environment { name: name.to_owned(), settings: Value::Map(Map::default()), ..Environment::default() };
     // `staging:` alone is an environment with nothing special.
     if node.is_null() {
         return Some(environment);

@@ -117,7 +117,7 @@ pub(super) fn instances(
         let is_configured = instances.iter().any(|(_, settings)| settings.instance == schema.name);
         let needs_settings = schema.settings.0.iter().any(|attribute| attribute.required);
         if !is_configured && !needs_settings {
-            let values = with_defaults(schema, Attributes::new());
+            let values = with_defaults(schema, Attributes::default());
             instances.push((schema.name.to_owned(), settings(schema.name, values)));
         }
     }

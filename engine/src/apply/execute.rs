@@ -222,8 +222,8 @@ fn no_prior() -> ProviderError {
 fn empty_prior() -> crate::plan::Prior {
     crate::plan::Prior {
         status: RowStatus::Ready,
-        identity: Attributes::new(),
-        attributes: Attributes::new(),
+        identity: Attributes::default(),
+        attributes: Attributes::default(),
         recorded: None,
         private: Private::default(),
         dependencies: Vec::new(),

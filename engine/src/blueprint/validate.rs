@@ -131,7 +131,7 @@ impl Blueprint {
         let value = component.to_value();
         let (Some(schema), Value::Map(mut entries)) = (&self.specific, value.clone()) else { return value };
         let specific = entries.get("specific").filter(|specific| !specific.is_null()).cloned();
-        let filled = schema.with_defaults(specific.unwrap_or_else(|| Value::Map(terrace_provider::Map::new())));
+        let filled = schema.with_defaults(specific.unwrap_or_else(|| Value::Map(terrace_provider::Map::default())));
         entries.insert("specific".to_owned(), filled);
         Value::Map(entries)
     }

@@ -21,7 +21,7 @@ pub(super) fn resolve(
     facts: &FactScope,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Map {
-    let Some(order) = order(&descriptor.locals, diagnostics) else { return Map::new() };
+    let Some(order) = order(&descriptor.locals, diagnostics) else { return Map::default() };
     let mut scope = facts.clone();
     // A variable without a value was reported already.
     if let Some(Value::Map(variables)) = scope.roots.get_mut("vars") {
@@ -42,7 +42,7 @@ pub(super) fn resolve(
     }
     match scope.roots.swap_remove("locals") {
         Some(Value::Map(locals)) => locals,
-        _ => Map::new(),
+        _ => Map::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use terrace_provider::{Map, Number, Value};
 
 /// The values of all declared variables. What is wrong is reported, and the variable left out.
 pub(super) fn resolve(compiler: &Compiler<'_>, descriptor: &Descriptor, diagnostics: &mut Vec<Diagnostic>) -> Map {
-    let mut values = Map::new();
+    let mut values = Map::default();
     for variable in &descriptor.variables {
         if let Some(value) = resolve_one(compiler, variable, diagnostics) {
             let value = if variable.is_sensitive { Value::sensitive(value) } else { value };

@@ -80,7 +80,7 @@ fn read_resource(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnosti
 
 fn read_config(fields: &mut Fields<'_, '_>, node: &Node, sources: &Sources) -> Template {
     let Some(entry) = fields.optional("config") else {
-        return Template { span: node.span, kind: TemplateKind::Literal(Value::Map(Map::new())) };
+        return Template { span: node.span, kind: TemplateKind::Literal(Value::Map(Map::default())) };
     };
     if entry.value.as_map().is_none() && !holds_expression(&entry.value) {
         fields.diagnostics.push(wrong_type("`config`", "a map", &entry.value));

@@ -206,7 +206,7 @@ fn from_unsigned(value: u64) -> Option<Value> {
 }
 
 fn from_map(map: &CelMap<'_>) -> Result<Map, String> {
-    let mut entries = Map::with_capacity(map.inner().len());
+    let mut entries = Map::with_capacity_and_hasher(map.inner().len(), Default::default());
     for (key, value) in map.inner() {
         let key = match key {
             CelMapKey::Bool(key) => key.inner().to_string(),

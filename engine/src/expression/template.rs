@@ -77,7 +77,7 @@ impl Template {
                 if diagnostics.is_empty() { Ok(Value::List(values)) } else { Err(diagnostics) }
             }
             TemplateKind::Map(entries) => {
-                let mut values = Map::with_capacity(entries.len());
+                let mut values = Map::with_capacity_and_hasher(entries.len(), Default::default());
                 let mut diagnostics = Vec::new();
                 for entry in entries {
                     match entry.value.evaluate(scope, functions) {

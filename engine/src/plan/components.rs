@@ -142,7 +142,7 @@ pub(super) fn compiled_components(
             part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
             is_deferred: false,
             recorded_outputs: match is_chosen(&component.key) {
-                true => Attributes::new(),
+                true => Attributes::default(),
                 false => recorded.get(&component.key).map(|recorded| recorded.outputs.clone()).unwrap_or_default(),
             },
         })

@@ -278,7 +278,7 @@ fn is_as_recorded(ty: &ResourceType, prior: Option<&Prior>, planned: &PlannedCha
 pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
     Prior {
         status: RowStatus::Ready,
-        attributes: record::storable(ty, &Attributes::new(), &observed),
+        attributes: record::storable(ty, &Attributes::default(), &observed),
         identity: observed.identity,
         recorded: None,
         private: observed.private,

@@ -166,7 +166,7 @@ impl Planner<'_> {
             let what = |error| PlanFailure::Sealed { address: output_reads::outputs_in_words(stack, &key), error };
             let text = then.as_ref().map_or(NOTHING, |then| &then.outputs);
             let (then, closed) = record::open_outputs_apart(text, self.seal).map_err(what)?;
-            let nothing = Attributes::new();
+            let nothing = Attributes::default();
             let before = now.map_or(&nothing, |now| &now.outputs);
             let unknown: BTreeSet<&String> = closed.keys().chain(&then.unstored).collect();
             if !unknown.is_empty() {
@@ -204,7 +204,7 @@ impl Planner<'_> {
                 blueprint: row.blueprint,
                 is_deferred: false,
                 part: Part::Planned,
-                recorded_outputs: Attributes::new(),
+                recorded_outputs: Attributes::default(),
                 key,
             });
         }

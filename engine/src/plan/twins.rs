@@ -152,6 +152,6 @@ impl fmt::Display for Name {
 pub(super) fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
     let Some(identity) = ty.identity_of(attributes).filter(|identity| !identity.is_empty()) else { return Vec::new() };
     let id = attributes.get("id").filter(|id| id.as_str().is_some());
-    let id = id.map(|id| Name { parts: Attributes::from([("id".to_owned(), id.clone())]), is_id: true });
+    let id = id.map(|id| Name { parts: Attributes::from_iter([("id".to_owned(), id.clone())]), is_id: true });
     std::iter::once(Name { parts: identity, is_id: false }).chain(id).collect()
 }

@@ -39,7 +39,7 @@ const WIDEST_LABEL: usize = 28;
 
 /// What a change does to attributes.
 pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
-    let nothing = Attributes::new();
+    let nothing = Attributes::default();
     let before = change.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
     let after = change.after.as_ref().map_or(&nothing, |after| &after.attributes);
     let mut lines = match (&change.prior, change.drift.is_empty()) {

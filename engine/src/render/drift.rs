@@ -113,7 +113,7 @@ pub fn json(items: &[DriftItem]) -> serde_json::Value {
 /// or a path inside an attribute, is told in one line.
 pub(super) fn lines(item: &DriftItem, style: Style) -> Vec<Line> {
     let mut told = Vec::new();
-    let (mut recorded, mut observed) = (Attributes::new(), Attributes::new());
+    let (mut recorded, mut observed) = (Attributes::default(), Attributes::default());
     for attribute in &item.attributes {
         match attribute.path.0.as_slice() {
             [Step::Key(name)] if !is_sensitive(attribute) => {

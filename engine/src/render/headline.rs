@@ -120,7 +120,7 @@ fn changed_secretly(change: &Change) -> impl Iterator<Item = &String> {
 
 /// `name "A" → "B"`: the differences that need a new object.
 fn forced(change: &Change) -> Option<String> {
-    let nothing = Attributes::new();
+    let nothing = Attributes::default();
     let before = change.prior.as_ref().map_or(&nothing, |prior| &prior.attributes);
     let after = change.after.as_ref().map_or(&nothing, |after| &after.attributes);
     let told: Vec<String> = change

@@ -114,7 +114,7 @@ impl Story {
             instance: instance.to_owned(),
             environment: "test".to_owned(),
             project_folder: "/nowhere".into(),
-            values: Attributes::new(),
+            values: Attributes::default(),
         };
         let world: Arc<dyn Provider> = Arc::new(World::new(Arc::clone(&self.remote)));
         let instances = ["world", "world.eu"].map(|name| ("world".to_owned(), settings(name)));

@@ -112,7 +112,7 @@ impl Session for KvSession {
 
     async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         check_key(id)?;
-        self.observed(id.to_owned(), Attributes::new()).await
+        self.observed(id.to_owned(), Attributes::default()).await
     }
 }
 

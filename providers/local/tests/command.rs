@@ -418,7 +418,7 @@ async fn a_find_that_fails_is_an_error() {
     let local = commands().await;
     let attempt = terrace_provider::Attempt {
         address: ADDRESS.to_owned(),
-        identity: Attributes::new(),
+        identity: Attributes::default(),
         planned: attributes(json!({"create": ["true"], "find": sh("echo no network >&2; exit 1")})),
         private: Private::default(),
         prior: None,

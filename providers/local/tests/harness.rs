@@ -160,7 +160,7 @@ impl Local {
         };
         let attempt = Attempt {
             address: ADDRESS.to_owned(),
-            identity: Attributes::new(),
+            identity: Attributes::default(),
             planned: planned.clone(),
             private,
             prior: prior.cloned(),

@@ -70,7 +70,7 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
 /// The configured attributes with defaults filled in at every depth, nulls dropped, in the order of the schema.
 #[must_use]
 pub fn with_defaults(object: &Object, config: &Attributes) -> Attributes {
-    let mut filled = Map::with_capacity(object.0.len());
+    let mut filled = Map::with_capacity_and_hasher(object.0.len(), Default::default());
     for attribute in &object.0 {
         let given = config.get(attribute.name).filter(|value| !value.is_null());
         let value = match given {
@@ -116,7 +116,7 @@ fn is_changed(attribute: &Attribute, configured: &Attributes, prior: &Recorded, 
 }
 
 fn fill_computed(ty: &ResourceType, configured: &Attributes, computed: impl Fn(&Attribute) -> Value) -> Attributes {
-    let mut planned = Map::with_capacity(ty.attributes.0.len());
+    let mut planned = Map::with_capacity_and_hasher(ty.attributes.0.len(), Default::default());
     for attribute in &ty.attributes.0 {
         let value = match configured.get(attribute.name) {
             Some(value) => value.clone(),

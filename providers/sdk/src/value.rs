@@ -14,8 +14,9 @@ use std::fmt;
 use exact::Exact;
 pub use number::Number;
 
-/// A map that keeps the order in which its keys were written. Equality ignores the order.
-pub type Map = IndexMap<String, Value>;
+/// A map that keeps the order in which its keys were written. Equality ignores the order. Its keys are short names, which
+/// a plan looks up by the thousand: the hash is a quick one.
+pub type Map = IndexMap<String, Value, foldhash::fast::RandomState>;
 
 /// A value of a descriptor, a plan or a state row.
 #[derive(Clone, PartialEq, Default)]

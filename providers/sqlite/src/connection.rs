@@ -163,7 +163,7 @@ mod tests {
             instance: "sqlite".to_owned(),
             environment: "local".to_owned(),
             project_folder: project.to_owned(),
-            values: Attributes::new(),
+            values: Attributes::default(),
         })
         .unwrap()
     }

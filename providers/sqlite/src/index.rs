@@ -39,7 +39,7 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
         .enumerate()
         .map(|(index, column)| in_case_of(known.get(index).cloned(), column).into())
         .collect::<Vec<Value>>();
-    let mut attributes = Map::new();
+    let mut attributes = Map::default();
     attributes.insert("name".to_owned(), name.into());
     attributes.insert("table".to_owned(), in_case_of(Some(text(like, "table")), definition.table).into());
     attributes.insert("columns".to_owned(), columns.into());

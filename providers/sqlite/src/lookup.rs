@@ -70,7 +70,9 @@ pub(crate) fn answer(lookup: &str, folders: &Folders, arguments: &Attributes) ->
     let connection = file.open(Access::Read)?;
     let failed = |error: rusqlite::Error| from_sqlite(&path, &error);
     let found = match lookup {
-        TABLE => table::observe(&connection, &name, &Attributes::new()).map_err(failed)?.map(|seen| seen.attributes),
+        TABLE => {
+            table::observe(&connection, &name, &Attributes::default()).map_err(failed)?.map(|seen| seen.attributes)
+        }
         VIEW => match definition(&connection, "view", &name).map_err(failed)? {
             None => None,
             Some(_) => {

@@ -337,7 +337,7 @@ impl Session for SqliteSession {
             ));
         };
         let target = self.target(ty, &identity)?;
-        off_thread(move || Ok(target.observe(&Attributes::new())?.map(|(observed, _)| observed))).await
+        off_thread(move || Ok(target.observe(&Attributes::default())?.map(|(observed, _)| observed))).await
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

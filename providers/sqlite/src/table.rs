@@ -80,7 +80,7 @@ impl Table {
     /// The attributes, in the order of the schema.
     pub(crate) fn to_attributes(&self) -> Attributes {
         let names = |names: &[String]| Value::List(names.iter().map(|name| name.as_str().into()).collect());
-        let mut attributes = Map::new();
+        let mut attributes = Map::default();
         attributes.insert("name".to_owned(), self.name.as_str().into());
         let columns = self.columns.iter().map(Column::to_value).collect::<Vec<_>>();
         attributes.insert("columns".to_owned(), columns.into());
@@ -158,7 +158,7 @@ impl Column {
     }
 
     fn from_value(value: &Value, path: &Path) -> Result<Self, ProviderError> {
-        let empty = Map::new();
+        let empty = Map::default();
         let entries = value.as_map().unwrap_or(&empty);
         let column = Self {
             name: optional_text(entries, "name").unwrap_or_default(),
@@ -182,7 +182,7 @@ impl Column {
     }
 
     fn to_value(&self) -> Value {
-        let mut entries = Map::new();
+        let mut entries = Map::default();
         entries.insert("name".to_owned(), self.name.as_str().into());
         entries.insert("type".to_owned(), self.ty.as_str().into());
         entries.insert("nullable".to_owned(), self.is_nullable.into());

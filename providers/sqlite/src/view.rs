@@ -68,7 +68,7 @@ impl View {
     }
 
     fn to_attributes(&self) -> Attributes {
-        let mut attributes = Map::new();
+        let mut attributes = Map::default();
         attributes.insert("name".to_owned(), self.name.as_str().into());
         match &self.body {
             Body::Source { name, columns } => {

@@ -68,7 +68,7 @@ pub(super) fn component(specific: Value) -> Value {
     });
     let mut entries = match Value::from(outside) {
         Value::Map(entries) => entries,
-        _ => Map::new(),
+        _ => Map::default(),
     };
     entries.insert("specific".to_owned(), specific);
     Value::Map(entries)
@@ -141,7 +141,7 @@ fn sample(schema: &Json, root: &Json, depth: usize) -> Value {
             Value::List(item.into_iter().collect())
         }
         Some("object") => {
-            let mut entries = Map::new();
+            let mut entries = Map::default();
             let parts =
                 std::iter::once(schema).chain(schema.get("allOf").and_then(Json::as_array).into_iter().flatten());
             for part in parts {

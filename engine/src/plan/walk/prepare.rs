@@ -32,7 +32,7 @@ impl Walk<'_, '_> {
         };
         let config = match value {
             Value::Map(config) => config,
-            Value::Null => Map::new(),
+            Value::Null => Map::default(),
             other => {
                 diagnostics.push(
                     Diagnostic::error("wrong_type", format!("`config` has to be a map, and is {}", other.kind()))

@@ -70,7 +70,7 @@ impl Change {
         self.generation = 3;
         self.prior = Some(Box::new(Prior {
             status: RowStatus::Ready,
-            identity: Attributes::new(),
+            identity: Attributes::default(),
             attributes: attributes(json),
             recorded: None,
             private: Private::default(),
@@ -204,7 +204,7 @@ pub(super) fn component(key: &str) -> ComponentPlan {
         blueprint: None,
         part: Part::Planned,
         is_deferred: false,
-        recorded_outputs: Attributes::new(),
+        recorded_outputs: Attributes::default(),
     }
 }
 

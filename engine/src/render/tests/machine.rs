@@ -244,7 +244,8 @@ fn an_operation_is_told_as_it_goes() {
     };
     lines.extend(applying.take(&failed, moment(16)));
     assert!(applying.tick(moment(100)).is_empty());
-    let outputs: Map = [("url".to_owned(), "x".into()), ("key".to_owned(), Value::sensitive(SECRET.into()))].into();
+    let outputs: Map =
+        [("url".to_owned(), "x".into()), ("key".to_owned(), Value::sensitive(SECRET.into()))].into_iter().collect();
     let report = Report {
         done: vec![Done {
             stack: stack.clone(),

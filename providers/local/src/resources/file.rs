@@ -266,7 +266,7 @@ fn holds(project: &Project, found: &Attributes, planned: &Attributes) -> Result<
 
 fn import(project: &Project, id: &str) -> Result<Option<Observed>, ProviderError> {
     let path = project.path("path", id)?;
-    let mut expected = Attributes::new();
+    let mut expected = Attributes::default();
     for (name, value) in [("path", id.into()), ("sensitive", Value::Bool(false)), ("makeParents", Value::Bool(true))] {
         expected.insert(name.to_owned(), value);
     }

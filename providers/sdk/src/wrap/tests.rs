@@ -121,7 +121,7 @@ impl Bench {
             instance: "w".to_owned(),
             environment: "local".to_owned(),
             project_folder: "/".into(),
-            values: Attributes::new(),
+            values: Attributes::default(),
         };
         Self { session: guarded(&provider, &settings, limits).await.unwrap(), seen }
     }
@@ -134,7 +134,7 @@ impl Bench {
     async fn create(&self, types: &[(&'static str, usize)], call: &Call) -> Vec<Result<Observed, ProviderError>> {
         let names = types.iter().flat_map(|(name, count)| std::iter::repeat_n(*name, *count));
         let one = |name: &'static str| async move {
-            let planned = Planned { attributes: Attributes::new(), private: Private::default() };
+            let planned = Planned { attributes: Attributes::default(), private: Private::default() };
             self.session.create(&ty(name), call, &planned).await
         };
         futures_util::future::join_all(names.map(one)).await
@@ -343,8 +343,8 @@ async fn once_the_user_stops_nobody_waits_to_find_out_what_happened() {
     call.cancel.cancel();
     let attempt = Attempt {
         address: call.address.clone(),
-        identity: Attributes::new(),
-        planned: Attributes::new(),
+        identity: Attributes::default(),
+        planned: Attributes::default(),
         private: Private::default(),
         prior: None,
         lost_call: None,
@@ -356,7 +356,7 @@ async fn once_the_user_stops_nobody_waits_to_find_out_what_happened() {
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_counts_where_there_is_one() {
     let bench = Bench::with(Limits { rate: rate(1.0, 1), ..Limits::default() }).await;
-    let nothing = Attributes::new();
+    let nothing = Attributes::default();
     assert!(bench.session.validate_remote(&ty("w_a"), &nothing).is_none(), "nobody waits for what is not asked");
     for _ in 0..3 {
         bench.session.validate_remote(&ty("w_b"), &nothing).unwrap().await;
@@ -370,7 +370,7 @@ async fn who_took_its_tokens_before_begins_at_once_and_the_rate_is_kept() {
     let types = of_type("w_a", TypeLimits { rate: rate(0.01, 1), ..TypeLimits::default() });
     let bench = Bench::with(Limits { rate: rate(0.02, 1), types, ..Limits::default() }).await;
     let told = Mutex::new(Vec::new());
-    let planned = Planned { attributes: Attributes::new(), private: Private::default() };
+    let planned = Planned { attributes: Attributes::default(), private: Private::default() };
     for _ in 0..3 {
         let session = bench.session.admitted("w_a", 1, |text| told.lock().unwrap().push(text)).await;
         // There is no time to wait for anything.

@@ -160,7 +160,7 @@ async fn whatever_a_provider_says_repeats_nothing_sensitive_of_what_it_was_given
     };
     let attempt = Attempt {
         address: "a".to_owned(),
-        identity: Attributes::new(),
+        identity: Attributes::default(),
         planned: new.clone(),
         private: Private::default(),
         prior: None,
