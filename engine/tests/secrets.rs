@@ -176,3 +176,31 @@ async fn a_secret_that_cannot_be_recorded_leaves_its_step_open_and_is_recorded_o
     assert!(!recorded(&story).await.contains("renewed"), "{}", recorded(&story).await);
     story.apply(&text("two")).await;
 }
+
+#[tokio::test]
+async fn another_secret_that_is_found_and_may_not_be_stored_is_refused_before_anything_is_recorded() {
+    let mut story = Story::new();
+    let thing = |name: &str| {
+        format!(
+            "      - {{type: world_thing, name: {name}, config: {{key: {name}, secret: known}}, lifecycle: {{ignoreChanges: \
+             [secret]}}}}\n"
+        )
+    };
+    let text = stack("demo", false, &thing("a"));
+    story.seal = Arc::new(Seal::without_key(true));
+    story.apply(&text).await;
+    let before = recorded(&story).await;
+    story.remote().objects.get_mut("a").unwrap().insert("secret".to_owned(), "found".into());
+    // Drift is only recorded, or ignored and recorded beside.
+    for (refresh_only, text) in [(true, &text), (false, &stack("demo", false, &(thing("a") + &thing("b"))))] {
+        story.seal = Arc::new(Seal::without_key(false));
+        story.options.refresh_only = refresh_only;
+        let told = story.errors(text).await;
+        assert!(told.contains("`secret` of x/world_thing.a is sensitive and there is no state key"), "{told}");
+        assert_eq!(recorded(&story).await, before);
+    }
+    story.seal = Arc::new(Seal::without_key(true));
+    story.options.refresh_only = true;
+    story.apply_once(&text).await;
+    assert_ne!(recorded(&story).await, before);
+}
