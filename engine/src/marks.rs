@@ -55,15 +55,20 @@ pub fn together<'a>(before: &'a Attributes, after: &'a Attributes) -> (Cow<'a, A
 }
 
 /// Marks what a provider computed and what tells a sensitive text, such as an id that is a path: not every provider says
-/// so of what it makes of others.
-pub fn spread(schema: &Object, attributes: &mut Attributes) {
+/// so of what it makes of others. What it was given is as secret, be it that it is told in another form or not at all.
+pub fn spread(schema: &Object, given: &Attributes, attributes: &mut Attributes) {
+    if !schema.0.iter().any(|attribute| attribute.computed && !attribute.configurable) {
+        return;
+    }
     let mut telling = Vec::new();
     {
         let mut secrets = Vec::new();
-        let texts = attributes.values().filter(|value| value.has_sensitive());
-        texts.for_each(|value| {
-            value.visit_texts(false, &mut |leaf, is_marked| secrets.extend(is_marked.then_some(leaf)))
-        });
+        for (name, value) in given.iter().chain(attributes.iter()) {
+            let is_secret = schema.get(name).is_some_and(|attribute| attribute.sensitive || attribute.write_only);
+            if is_secret || value.has_sensitive() {
+                value.visit_texts(is_secret, &mut |leaf, is_marked| secrets.extend(is_marked.then_some(leaf)));
+            }
+        }
         secrets.retain(|secret| secret.len() >= SHORTEST);
         let computed = schema.0.iter().filter(|attribute| attribute.computed && !attribute.configurable);
         for attribute in computed.filter(|_| !secrets.is_empty()) {

@@ -204,3 +204,15 @@ async fn another_secret_that_is_found_and_may_not_be_stored_is_refused_before_an
     story.apply_once(&text).await;
     assert_ne!(recorded(&story).await, before);
 }
+
+#[tokio::test]
+async fn what_is_computed_of_a_secret_is_sealed_though_the_secret_itself_is_told_in_another_form() {
+    let story = Story::new();
+    let text = stack("demo", true, "      - {type: world_thing, name: a, config: {key: a, val: '${{ vars.t }}'}}\n");
+    story.fault("create a", Fault::Lie);
+    let report = story.apply_once(&text).await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(story.rows().await, ["x/world_thing.a (Tainted)"]);
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+    story.apply(&text).await;
+}
