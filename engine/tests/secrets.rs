@@ -216,3 +216,18 @@ async fn what_is_computed_of_a_secret_is_sealed_though_the_secret_itself_is_told
     assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
     story.apply(&text).await;
 }
+
+#[tokio::test]
+async fn what_stands_beside_a_secret_in_what_is_computed_is_none_itself() {
+    let story = Story::new();
+    // The last one echoes `id-1` and the secret in one, and its own id begins like that: `id-10`.
+    let resources = "      - {type: world_thing, name: first, config: {key: first}}\n      \
+        - {type: world_thing, name: more, forEach: '${{ range(8) }}', dependsOn: [first], config: {key: 'm${{ each.key }}'}}\n      \
+        - {type: world_thing, name: last, dependsOn: [more], config: {key: last, val: ['${{ resources.first.id }}', '${{ vars.t }}']}}\n    \
+        outputs: {id: '${{ resources.last.id }}'}\n";
+    let text = stack("demo", true, resources);
+    story.apply(&text).await;
+    assert_eq!(story.remote_value("last", "id"), "id-10".into());
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+    story.apply(&text.replace("'${{ vars.t }}'", "'${{ vars.t }}', more")).await;
+}

@@ -1,5 +1,5 @@
 use super::*;
-use terrace_provider::{Attribute, AttributeType};
+use terrace_provider::AttributeType;
 
 /// A value from JSON in which texts that begin with `!` are sensitive.
 fn value(json: serde_json::Value) -> Value {
