@@ -231,3 +231,35 @@ async fn what_stands_beside_a_secret_in_what_is_computed_is_none_itself() {
     assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
     story.apply(&text.replace("'${{ vars.t }}'", "'${{ vars.t }}', more")).await;
 }
+
+#[tokio::test]
+async fn another_secret_that_recovery_finds_and_may_not_store_leaves_its_step_in_doubt_and_no_other() {
+    let mut story = Story::new();
+    let things = |val: &str| {
+        let thing = |name: &str| {
+            format!("      - {{type: world_thing, name: {name}, config: {{key: {name}, secret: known, val: {val}}}}}\n")
+        };
+        stack("demo", false, &(thing("a") + &thing("b")))
+    };
+    story.seal = Arc::new(Seal::without_key(true));
+    story.apply(&things("one")).await;
+    story.remote().objects.get_mut("a").unwrap().insert("secret".to_owned(), "found".into());
+    story.seal = Arc::new(Seal::without_key(false));
+    let plan = story.plan(&things("two")).await;
+    // Nobody knows of either whether it took effect.
+    story.fault("update a", Fault::Before(ErrorKind::Ambiguous));
+    story.fault("update b", Fault::Before(ErrorKind::Ambiguous));
+    story.fault("read b", Fault::Before(ErrorKind::Failed));
+    assert_eq!(story.apply_plan(&plan).await.unwrap().failed.len(), 2);
+    story.end_processes().await;
+    story.seal = Arc::new(Seal::without_key(false));
+    let told: Vec<String> = story.recover().await.iter().map(|it| format!("{} {}", it.address, it.found)).collect();
+    insta::assert_snapshot!(told.join("\n"), @"
+    demo@test:x/world_thing.a the object is there, and a sensitive value of it cannot be stored: give a state key, or record it with `terrace apply --plaintext-secrets`
+    demo@test:x/world_thing.b it did not take effect
+    ");
+    assert!(!recorded(&story).await.contains("found"), "{}", recorded(&story).await);
+    story.seal = Arc::new(Seal::without_key(true));
+    assert!(story.recover().await.iter().all(|step| !step.is_in_doubt));
+    story.apply(&things("two")).await;
+}

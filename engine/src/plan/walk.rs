@@ -115,17 +115,6 @@ struct ComponentPart<'a> {
     failed: HashSet<String>,
 }
 
-impl ComponentPart<'_> {
-    fn shared_names(self) -> Vec<SharedName> {
-        let named = |(name, addresses): (String, BTreeMap<Option<InstanceKey>, Address>)| {
-            addresses.into_iter().map(move |(key, address)| SharedName { name: name.clone(), key, address })
-        };
-        let mut names: Vec<SharedName> = self.shared.into_iter().flat_map(named).collect();
-        names.sort_by(|one, other| (&one.name, &one.key).cmp(&(&other.name, &other.key)));
-        names
-    }
-}
-
 /// One instance of a declaration.
 struct Instance {
     key: Option<InstanceKey>,
