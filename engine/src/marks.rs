@@ -6,7 +6,7 @@
 use crate::diff::is_same;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use terrace_provider::{Attributes, Map, Object, Path, Value};
+use terrace_provider::{Attribute, Attributes, Map, Object, Path, Value};
 
 /// A shorter text is found in too much that has nothing to do with it.
 const SHORTEST: usize = 4;
@@ -55,17 +55,27 @@ pub fn together<'a>(before: &'a Attributes, after: &'a Attributes) -> (Cow<'a, A
 }
 
 /// Marks what a provider computed and what tells a sensitive text, such as an id that is a path: not every provider says
-/// so of what it makes of others.
-pub fn spread(schema: &Object, attributes: &mut Attributes) {
+/// so of what it makes of others. What it was given is as secret, be it that it is told in another form or not at all.
+pub fn spread(schema: &Object, given: &Attributes, attributes: &mut Attributes) {
+    if !schema.0.iter().any(is_made) {
+        return;
+    }
     let mut telling = Vec::new();
     {
         let mut secrets = Vec::new();
-        let texts = attributes.values().filter(|value| value.has_sensitive());
-        texts.for_each(|value| {
-            value.visit_texts(false, &mut |leaf, is_marked| secrets.extend(is_marked.then_some(leaf)))
-        });
+        for (name, value) in given.iter().chain(attributes.iter()) {
+            let attribute = schema.get(name);
+            let is_secret = attribute.is_some_and(|attribute| attribute.sensitive || attribute.write_only);
+            // What only tells a secret is hidden as a whole: what stands beside it there is none.
+            if !is_secret && attribute.is_some_and(is_made) {
+                continue;
+            }
+            if is_secret || value.has_sensitive() {
+                value.visit_texts(is_secret, &mut |leaf, is_marked| secrets.extend(is_marked.then_some(leaf)));
+            }
+        }
         secrets.retain(|secret| secret.len() >= SHORTEST);
-        let computed = schema.0.iter().filter(|attribute| attribute.computed && !attribute.configurable);
+        let computed = schema.0.iter().filter(|attribute| is_made(attribute));
         for attribute in computed.filter(|_| !secrets.is_empty()) {
             let Some(value) = attributes.get(attribute.name) else { continue };
             let mut is_telling = false;
@@ -80,6 +90,11 @@ pub fn spread(schema: &Object, attributes: &mut Attributes) {
             *value = Value::sensitive(std::mem::take(value));
         }
     }
+}
+
+/// True for what a provider alone says.
+fn is_made(attribute: &Attribute) -> bool {
+    attribute.computed && !attribute.configurable
 }
 
 /// The attributes that stay what they are and are sensitive, or more of them is, only from now on.

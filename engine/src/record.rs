@@ -241,11 +241,12 @@ pub(crate) fn open_outputs_apart(
 #[must_use]
 pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) -> Attributes {
     let mut merged = Attributes::with_capacity_and_hasher(ty.attributes.0.len(), Default::default());
+    let given = planned;
     for attribute in &ty.attributes.0 {
         if attribute.write_only {
             continue;
         }
-        let planned = planned.get(attribute.name);
+        let planned = given.get(attribute.name);
         let Some(value) = observed.attributes.get(attribute.name).or(planned) else { continue };
         if value.is_null() || value.has_unknown() {
             continue;
@@ -257,7 +258,7 @@ pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) ->
         };
         merged.insert(attribute.name.to_owned(), value);
     }
-    marks::spread(&ty.attributes, &mut merged);
+    marks::spread(&ty.attributes, given, &mut merged);
     merged
 }
 

@@ -168,6 +168,10 @@ fn settles_in(open: &OpenIntent) -> Option<Duration> {
     intent.timeout.saturating_add(longer).checked_sub(open.age).filter(|left| !left.is_zero())
 }
 
+/// Why a step stays open whose object is known.
+const UNSTORABLE: &str = "the object is there, and a sensitive value of it cannot be stored: give a state key, or \
+                          record it with `terrace apply --plaintext-secrets`";
+
 /// What recovery did about one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
@@ -396,6 +400,9 @@ impl Recovery<'_> {
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
             Finding::Object { attributes, observed, is_as_planned } => {
+                if !attributes.values().all(|value| self.seal.can_store(value)) {
+                    return Ok(Recovered { address, found: UNSTORABLE.to_owned(), is_in_doubt: true, was_open });
+                }
                 match writes.recorded(&attributes, &observed, is_as_planned)? {
                     Some(writes) if writes.is_empty() => {
                         ("it is there, and not recorded any more".to_owned(), Vec::new())

@@ -62,20 +62,37 @@ impl Registry {
     /// A provider without a configured instance gets one of its own name, for nobody connects to it.
     #[must_use]
     pub fn offline(&self) -> Self {
-        let offline = |provider: &Arc<dyn Provider>| -> Arc<dyn Provider> { Arc::new(Offline(Arc::clone(provider))) };
-        let providers: Vec<Arc<dyn Provider>> = self.providers.iter().map(offline).collect();
-        let named = |instance: &Instance| (instance.provider.schema().name.to_owned(), instance.settings.clone());
-        let mut instances: Vec<_> = self.instances.values().map(named).collect();
-        for schema in self.schemas().filter(|schema| !self.instances.contains_key(schema.name)) {
-            let settings = Settings {
-                instance: schema.name.to_owned(),
-                environment: String::new(),
-                project_folder: PathBuf::new(),
-                values: Attributes::default(),
-            };
-            instances.push((schema.name.to_owned(), settings));
+        self.without_objects(false)
+    }
+
+    /// The same, but lookups are asked where an instance is configured. It is connected to when the first one is.
+    #[must_use]
+    pub fn lookups_only(&self) -> Self {
+        self.without_objects(true)
+    }
+
+    fn without_objects(&self, answers_lookups: bool) -> Self {
+        let instance = |provider: &Arc<dyn Provider>, answers_lookups, settings, limits| {
+            let provider = Arc::new(Offline { provider: Arc::clone(provider), answers_lookups });
+            Instance { provider, settings, limits, session: OnceCell::new() }
+        };
+        let configured = self.instances.iter().map(|(name, it)| {
+            (name.clone(), instance(&it.provider, answers_lookups, it.settings.clone(), it.limits.clone()))
+        });
+        let mut instances: BTreeMap<String, Instance> = configured.collect();
+        for provider in &self.providers {
+            let name = provider.schema().name;
+            if !instances.contains_key(name) {
+                let settings = Settings {
+                    instance: name.to_owned(),
+                    environment: String::new(),
+                    project_folder: PathBuf::new(),
+                    values: Attributes::default(),
+                };
+                instances.insert(name.to_owned(), instance(provider, false, settings, Limits::default()));
+            }
         }
-        Self::new(providers, instances)
+        Self { providers: self.providers.clone(), instances }
     }
 
     /// What all providers of this build declare.

@@ -27,6 +27,7 @@ mod instances; // which configured instance of a provider a resource lives in
 mod journal_points; // a crash or a failure at every write and every call
 mod lifecycle; // what is ignored, what triggers a replacement
 mod locals; // values computed from variables
+mod looking; // what other stacks of the same run make is looked up
 mod lookups; // what is looked up, now or while applying
 mod moves; // resources that have another address now
 mod order; // what is called, in which order, and what a second plan says

@@ -2,6 +2,7 @@
 
 mod checks;
 mod stack;
+mod storing;
 mod transitions;
 
 use crate::support::Story;
@@ -10,9 +11,11 @@ use crate::support::troubled::{Break, TroubledStore};
 use crate::support::world::Fault;
 use checks::{check_dependencies, check_digest, check_order, check_records};
 use proptest::prelude::*;
-use stack::{Stack, stack};
+use stack::{SECRET, Stack, stack};
 use std::sync::Arc;
+use storing::{Storing, UNSTORABLE, is_refusing, recorded, storing};
 use terrace_engine::diagnostic::{Severity, has_errors};
+use terrace_engine::plan::Plan;
 use terrace_engine::plan::compute::Consent;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, RowStatus, Selection, Write};
 use terrace_provider::ErrorKind;
@@ -47,11 +50,13 @@ struct Edit {
     is_forgetting: bool,
     /// Which instances there are is known only once what they read is there.
     is_waiting: bool,
+    /// Secrets may be stored in the clear: while there is trouble, and afterwards.
+    is_agreed: [bool; 2],
 }
 
 impl std::fmt::Debug for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { stack, trouble, drift, tainted, dropped, first, .. } = self;
+        let Self { stack, trouble, drift, tainted, dropped, first, is_agreed, .. } = self;
         let flags = [
             ("recorded first", self.is_recorded_first),
             ("imports", self.is_importing),
@@ -61,8 +66,8 @@ impl std::fmt::Debug for Edit {
         let flags: Vec<&str> = flags.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
         write!(
             f,
-            "{trouble:?}, drift of {drift:?}, taint of {tainted:?}, drop of {dropped:?}, {flags:?}, {:?} before the others, \
-             then\n{}",
+            "{trouble:?}, drift of {drift:?}, taint of {tainted:?}, drop of {dropped:?}, {flags:?}, agreed {is_agreed:?}, {:?} before the \
+             others, then\n{}",
             stack.address_of(*first),
             stack.text()
         )
@@ -77,6 +82,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         Just(Fault::After(ErrorKind::Ambiguous)),
         Just(Fault::Before(ErrorKind::Transient)),
         Just(Fault::Lie),
+        Just(Fault::NewSecret),
         Just(Fault::HangBefore),
         Just(Fault::HangAfter),
     ];
@@ -94,8 +100,8 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let drift = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<bool>()));
     let rarely = || prop::option::weighted(0.2, any::<prop::sample::Index>());
     let flags = prop::array::uniform4(prop::bool::weighted(0.2));
-    let edit = (stack(), trouble(), drift, rarely(), rarely(), rarely(), flags).prop_map(
-        |(stack, trouble, drift, tainted, first, dropped, flags)| {
+    let edit = (stack(), trouble(), drift, rarely(), rarely(), rarely(), flags, any::<[bool; 2]>()).prop_map(
+        |(stack, trouble, drift, tainted, first, dropped, flags, is_agreed)| {
             let [is_recorded_first, is_importing, is_forgetting, is_waiting] = flags;
             Edit {
                 stack,
@@ -108,6 +114,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
                 is_importing,
                 is_forgetting,
                 is_waiting,
+                is_agreed,
             }
         },
     );
@@ -115,7 +122,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
 }
 
 /// Everything that is true of every edit.
-async fn live_through(edits: Vec<Edit>, removes_data: bool) {
+async fn live_through(edits: Vec<Edit>, removes_data: bool, storing: Storing) {
     let mut story = Story::new();
     story.options.remove_data = removes_data;
     story.options.allow_data_loss = Consent::All;
@@ -131,39 +138,45 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool) {
         if let Some(index) = edit.tainted {
             taint(&story, index).await;
         }
+        let [is_agreed_first, is_agreed] = edit.is_agreed;
+        storing.begin(&mut story, is_agreed_first);
         meet(&mut story, &text, &edit.trouble).await;
         story.remote().faults.clear();
-        for step in story.recover().await {
-            assert!(!step.is_in_doubt, "{step:?}");
-        }
+        recover(&mut story, storing, is_agreed).await;
         if edit.is_recorded_first {
+            storing.begin(&mut story, is_agreed);
             story.options.refresh_only = true;
-            apply_part(&story, &text).await;
+            apply_part(&mut story, &text).await;
             story.options.refresh_only = false;
         }
         if let Some(first) = edit.stack.address_of(edit.first) {
+            storing.begin(&mut story, is_agreed);
             // What moves has to be among them with both its names.
             let targets = transitions.moving.iter().chain([&first]);
             story.options.targets = targets.map(|target| (None, target.parse().unwrap())).collect();
-            apply_part(&story, &text).await;
+            apply_part(&mut story, &text).await;
             story.options.targets.clear();
         }
         if edit.is_waiting {
+            storing.begin(&mut story, is_agreed);
             story.options.allow_deferral = true;
-            apply_in_rounds(&story, &(edit.stack.waiting_text() + &transitions.text())).await;
+            apply_in_rounds(&mut story, &(edit.stack.waiting_text() + &transitions.text())).await;
             story.options.allow_deferral = false;
         }
-        let plan = story.plan(&text).await;
-        check_digest(&story, &plan, &text).await;
-        story.log();
-        let report = story.apply_plan(&plan).await;
-        let report = report.unwrap_or_else(|error| panic!("{error}\n{}\n{text}", summary(&plan)));
-        assert!(report.failed.is_empty() && report.blocked.is_empty(), "{report:?}\n{}\n{text}", summary(&plan));
-        check_order(&plan, &story.log());
+        storing.begin(&mut story, is_agreed);
+        if is_refused(&story, &text).await {
+            storing.begin(&mut story, true);
+        }
+        if !carry_out(&mut story, &text).await {
+            assert!(carry_out(&mut story, &text).await, "it may be stored now:\n{text}");
+        }
+        // What is stored in the clear may stay so without being asked for again.
+        storing.begin(&mut story, false);
         story.check_second_plan(&text).await;
         transitions.remove(&story);
         check_records(&story).await;
         check_dependencies(&story).await;
+        storing.check(&story).await;
         if let Some(index) = edit.dropped {
             drop_row(&story, index).await;
             check_dependencies(&story).await;
@@ -171,44 +184,101 @@ async fn live_through(edits: Vec<Edit>, removes_data: bool) {
         before = Some(edit.stack);
     }
     story.options.remove_data = true;
+    storing.begin(&mut story, false);
     let report = story.destroy().await;
     assert!(report.failed.is_empty(), "{report:?}");
     assert!(story.rows().await.is_empty() && story.remote().objects.is_empty());
     assert!(story.store.stacks().await.unwrap().is_empty());
 }
 
+/// Finds out what became of what was cut off. A new secret that may not be stored stays in doubt until it may.
+async fn recover(story: &mut Story, storing: Storing, is_agreed: bool) {
+    storing.begin(story, is_agreed);
+    let steps = story.recover().await;
+    if is_refusing(story) && steps.iter().any(|step| step.is_in_doubt) {
+        recover_agreed(story, storing).await;
+    } else {
+        assert!(steps.iter().all(|step| !step.is_in_doubt), "{steps:?}");
+    }
+}
+
+/// The same, when everything may be stored.
+async fn recover_agreed(story: &mut Story, storing: Storing) {
+    storing.begin(story, true);
+    for step in story.recover().await {
+        assert!(!step.is_in_doubt, "{step:?}");
+    }
+}
+
+/// Plans and applies a descriptor, and nothing fails. False when something could not be recorded: what a provider makes of
+/// a secret is known too late, and may not be stored. Nothing of it is lost once it may.
+async fn carry_out(story: &mut Story, text: &str) -> bool {
+    let plan = story.plan(text).await;
+    check_digest(story, &plan, text).await;
+    carry_out_plan(story, &plan, text).await
+}
+
+async fn carry_out_plan(story: &mut Story, plan: &Plan, text: &str) -> bool {
+    story.log();
+    let report = story.apply_plan(plan).await.unwrap_or_else(|error| panic!("{error}\n{}\n{text}", summary(plan)));
+    let mut failed = report.failed.iter();
+    if is_refusing(story) && !report.failed.is_empty() && failed.all(|failed| failed.error == UNSTORABLE) {
+        story.end_processes().await;
+        recover_agreed(story, Storing::InClearAtTimes).await;
+        return false;
+    }
+    assert!(report.failed.is_empty() && report.blocked.is_empty(), "{report:?}\n{}\n{text}", summary(plan));
+    check_order(plan, &story.log());
+    true
+}
+
+/// True when all that is wrong is a secret that may not be stored. Nothing comes of such a plan.
+async fn is_refused(story: &Story, text: &str) -> bool {
+    if !is_refusing(story) {
+        return false;
+    }
+    let before = recorded(story).await;
+    let calls = story.remote().log.len();
+    let (_, diagnostics, sources) = story.try_plan(text).await;
+    if !has_errors(&diagnostics) {
+        return false;
+    }
+    let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    assert!(errors.all(|error| error.code == "no_state_key"), "{}\n{text}", told(&diagnostics, &sources));
+    assert_eq!((before, calls), (recorded(story).await, story.remote().log.len()), "nothing changes");
+    true
+}
+
 /// Applies a plan that is not about everything; what it is about succeeds.
-async fn apply_part(story: &Story, text: &str) {
+async fn apply_part(story: &mut Story, text: &str) {
     let (plan, diagnostics, sources) = story.try_plan(text).await;
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
     // Whoever declares the shared object otherwise has to be planned, too.
-    if errors.clone().next().is_some() && errors.all(|error| error.code == "shared_conflict") {
+    let is_expected = |code: &str| code == "shared_conflict" || (code == "no_state_key" && is_refusing(story));
+    if errors.clone().next().is_some() && errors.all(|error| is_expected(error.code)) {
         return;
     }
     assert!(!has_errors(&diagnostics), "{}\n{text}", told(&diagnostics, &sources));
-    let plan = plan.unwrap();
-    let report = story.apply_plan(&plan).await.unwrap_or_else(|error| panic!("{error}\n{}\n{text}", summary(&plan)));
-    assert!(report.failed.is_empty() && report.blocked.is_empty(), "{report:?}\n{}\n{text}", summary(&plan));
+    carry_out_plan(story, &plan.unwrap(), text).await;
 }
 
 /// Applies what is known until nothing is left for another apply. What is refused because of what is left is made by
 /// whoever comes next and knows it all.
-async fn apply_in_rounds(story: &Story, text: &str) {
+async fn apply_in_rounds(story: &mut Story, text: &str) {
     for _ in 0..20 {
         let (plan, diagnostics, sources) = story.try_plan(text).await;
         let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-        let is_refused = |code: &str| ["deferred_stands_on", "deferred_object", "shared_conflict"].contains(&code);
+        let is_left = |code: &str| ["deferred_stands_on", "deferred_object", "shared_conflict"].contains(&code);
+        let is_refused = |code: &str| is_left(code) || (code == "no_state_key" && is_refusing(story));
         if errors.clone().next().is_some() && errors.all(|error| is_refused(error.code)) {
             return;
         }
         assert!(!has_errors(&diagnostics), "{}\n{text}", told(&diagnostics, &sources));
         let plan = plan.unwrap();
         check_digest(story, &plan, text).await;
-        story.log();
-        let report = story.apply_plan(&plan).await;
-        let report = report.unwrap_or_else(|error| panic!("{error}\n{}\n{text}", summary(&plan)));
-        assert!(report.failed.is_empty() && report.blocked.is_empty(), "{report:?}\n{}\n{text}", summary(&plan));
-        check_order(&plan, &story.log());
+        if !carry_out_plan(story, &plan, text).await {
+            return;
+        }
         if plan.is_complete {
             return story.check_second_plan(text).await;
         }
@@ -275,12 +345,19 @@ fn drift(story: &Story, index: prop::sample::Index, is_removed: bool) {
         remote.objects.remove(key);
         remote.effects.push(format!("delete {key}"));
     } else {
-        remote.objects.get_mut(key).unwrap().insert("val".to_owned(), "drifted".into());
+        let object = remote.objects.get_mut(key).unwrap();
+        object.insert("val".to_owned(), "drifted".into());
+        if object.contains_key("secret") {
+            object.insert("secret".to_owned(), format!("{SECRET}-drifted").into());
+        }
     }
 }
 
 /// Applies among trouble; however it ends.
 async fn meet(story: &mut Story, text: &str, trouble: &Trouble) {
+    if is_refused(story, text).await {
+        return;
+    }
     let plan = story.plan(text).await;
     match trouble {
         Trouble::None => {}
@@ -316,8 +393,12 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn whatever_happens_to_a_stack_the_next_run_makes_it_as_described(edits in edits(), removes_data in any::<bool>()) {
+    fn whatever_happens_to_a_stack_the_next_run_makes_it_as_described(
+        edits in edits(),
+        removes_data in any::<bool>(),
+        storing in storing(),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(live_through(edits, removes_data));
+        runtime.block_on(live_through(edits, removes_data, storing));
     }
 }

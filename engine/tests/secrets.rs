@@ -176,3 +176,90 @@ async fn a_secret_that_cannot_be_recorded_leaves_its_step_open_and_is_recorded_o
     assert!(!recorded(&story).await.contains("renewed"), "{}", recorded(&story).await);
     story.apply(&text("two")).await;
 }
+
+#[tokio::test]
+async fn another_secret_that_is_found_and_may_not_be_stored_is_refused_before_anything_is_recorded() {
+    let mut story = Story::new();
+    let thing = |name: &str| {
+        format!(
+            "      - {{type: world_thing, name: {name}, config: {{key: {name}, secret: known}}, lifecycle: {{ignoreChanges: \
+             [secret]}}}}\n"
+        )
+    };
+    let text = stack("demo", false, &thing("a"));
+    story.seal = Arc::new(Seal::without_key(true));
+    story.apply(&text).await;
+    let before = recorded(&story).await;
+    story.remote().objects.get_mut("a").unwrap().insert("secret".to_owned(), "found".into());
+    // Drift is only recorded, or ignored and recorded beside.
+    for (refresh_only, text) in [(true, &text), (false, &stack("demo", false, &(thing("a") + &thing("b"))))] {
+        story.seal = Arc::new(Seal::without_key(false));
+        story.options.refresh_only = refresh_only;
+        let told = story.errors(text).await;
+        assert!(told.contains("`secret` of x/world_thing.a is sensitive and there is no state key"), "{told}");
+        assert_eq!(recorded(&story).await, before);
+    }
+    story.seal = Arc::new(Seal::without_key(true));
+    story.options.refresh_only = true;
+    story.apply_once(&text).await;
+    assert_ne!(recorded(&story).await, before);
+}
+
+#[tokio::test]
+async fn what_is_computed_of_a_secret_is_sealed_though_the_secret_itself_is_told_in_another_form() {
+    let story = Story::new();
+    let text = stack("demo", true, "      - {type: world_thing, name: a, config: {key: a, val: '${{ vars.t }}'}}\n");
+    story.fault("create a", Fault::Lie);
+    let report = story.apply_once(&text).await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(story.rows().await, ["x/world_thing.a (Tainted)"]);
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+    story.apply(&text).await;
+}
+
+#[tokio::test]
+async fn what_stands_beside_a_secret_in_what_is_computed_is_none_itself() {
+    let story = Story::new();
+    // The last one echoes `id-1` and the secret in one, and its own id begins like that: `id-10`.
+    let resources = "      - {type: world_thing, name: first, config: {key: first}}\n      \
+        - {type: world_thing, name: more, forEach: '${{ range(8) }}', dependsOn: [first], config: {key: 'm${{ each.key }}'}}\n      \
+        - {type: world_thing, name: last, dependsOn: [more], config: {key: last, val: ['${{ resources.first.id }}', '${{ vars.t }}']}}\n    \
+        outputs: {id: '${{ resources.last.id }}'}\n";
+    let text = stack("demo", true, resources);
+    story.apply(&text).await;
+    assert_eq!(story.remote_value("last", "id"), "id-10".into());
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+    story.apply(&text.replace("'${{ vars.t }}'", "'${{ vars.t }}', more")).await;
+}
+
+#[tokio::test]
+async fn another_secret_that_recovery_finds_and_may_not_store_leaves_its_step_in_doubt_and_no_other() {
+    let mut story = Story::new();
+    let things = |val: &str| {
+        let thing = |name: &str| {
+            format!("      - {{type: world_thing, name: {name}, config: {{key: {name}, secret: known, val: {val}}}}}\n")
+        };
+        stack("demo", false, &(thing("a") + &thing("b")))
+    };
+    story.seal = Arc::new(Seal::without_key(true));
+    story.apply(&things("one")).await;
+    story.remote().objects.get_mut("a").unwrap().insert("secret".to_owned(), "found".into());
+    story.seal = Arc::new(Seal::without_key(false));
+    let plan = story.plan(&things("two")).await;
+    // Nobody knows of either whether it took effect.
+    story.fault("update a", Fault::Before(ErrorKind::Ambiguous));
+    story.fault("update b", Fault::Before(ErrorKind::Ambiguous));
+    story.fault("read b", Fault::Before(ErrorKind::Failed));
+    assert_eq!(story.apply_plan(&plan).await.unwrap().failed.len(), 2);
+    story.end_processes().await;
+    story.seal = Arc::new(Seal::without_key(false));
+    let told: Vec<String> = story.recover().await.iter().map(|it| format!("{} {}", it.address, it.found)).collect();
+    insta::assert_snapshot!(told.join("\n"), @"
+    demo@test:x/world_thing.a the object is there, and a sensitive value of it cannot be stored: give a state key, or record it with `terrace apply --plaintext-secrets`
+    demo@test:x/world_thing.b it did not take effect
+    ");
+    assert!(!recorded(&story).await.contains("found"), "{}", recorded(&story).await);
+    story.seal = Arc::new(Seal::without_key(true));
+    assert!(story.recover().await.iter().all(|step| !step.is_in_doubt));
+    story.apply(&things("two")).await;
+}

@@ -136,3 +136,38 @@ fn outputs_of_other_stacks_are_those_that_are_recorded() {
     asked("stacks['givr'].outputs.o").with_code(1).says("did you mean `giver`?");
     assert_eq!(asked("[resources.a.id, {}, []]").done().stdout, "[\n  (known after apply),\n  {},\n  []\n]\n");
 }
+
+#[test]
+fn lookups_are_read_and_whatever_stands_behind_them_is_known() {
+    let project = Project::with_stack(
+        r#"data:
+  - {type: local_file, name: there, config: {path: there.txt}}
+  - {type: local_file, name: made, config: {path: made.txt}}
+resources:
+  - {type: local_value, name: a, config: {input: "${{ data.there.content }}"}}
+  - {type: local_file, name: made, config: {path: made.txt, content: planned}}
+outputs: {all: "${{ data.there.content }}"}
+"#,
+    );
+    let asked = ["data.there.content", "resources.a.input", "outputs.all", "data.made.content", "data.made.path"];
+    let asked = &asked.map(|text| text.replace("outputs.all", "components[''].outputs.all"));
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    // What has no answer is not known, and it is told why.
+    let ran = project.run(["console", "stack.yaml", "-e", "data.there.content"]).done();
+    assert_eq!(ran.stdout, "(known after apply)\n");
+    assert!(ran.stderr.contains("data.local_file.there has no answer"), "{}", ran.stderr);
+    project.write("there.txt", "found");
+    insta::assert_snapshot!(ask(&project, &asked), @r#"
+    "found"
+    "found"
+    "found"
+    "planned"
+    "made.txt"
+    "#);
+    assert!(!project.has(".terrace") && !project.has("made.txt"), "asking changed something");
+    project.apply().done();
+    let recorded = project.recorded();
+    project.write("made.txt", "drifted");
+    insta::assert_snapshot!(ask(&project, &["data.made.content"]), @r#""drifted""#);
+    assert_eq!(project.recorded(), recorded, "asking changed something");
+}

@@ -1,6 +1,6 @@
 //! `terrace console`: expressions evaluated against a descriptor and what is recorded of it.
 //!
-//! Values are those that the next plan sees: nothing is connected to, read remotely or changed.
+//! Values are those that the next plan sees: nothing is changed, and lookups are all that is read remotely.
 
 use super::Context;
 use crate::args::ConsoleArguments;
@@ -12,6 +12,7 @@ use crate::wiring::store;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::sync::Arc;
 use terrace_engine::compile::CompiledComponent;
+use terrace_engine::diagnostic::{Diagnostic, Severity};
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::Options;
 use terrace_engine::plan::console::Console;
@@ -27,7 +28,7 @@ const LONGEST: u64 = 1 << 20;
 /// When the descriptor is wrong, or an expression is, unless a person can type a better one.
 pub(super) async fn run(context: &Context<'_>, arguments: &ConsoleArguments) -> Result<Exit, Failure> {
     let mut project = compile(context, &arguments.input.files, &arguments.input.choice, true)?;
-    let console = console(&project, &arguments.input.choice.components).await?;
+    let console = console(context, &project, &arguments.input.choice.components).await?;
     let mut is_failed = false;
     if arguments.expressions.is_empty() {
         let is_asked = std::io::stdin().is_terminal() && context.ui.can_ask();
@@ -73,7 +74,7 @@ impl Iterator for Lines {
     }
 }
 
-async fn console(project: &Project, chosen: &[String]) -> Result<Console, Failure> {
+async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) -> Result<Console, Failure> {
     let [described] = project.stacks.as_slice() else {
         return Err(Failure::new("the console looks into one stack").hint("give the descriptors of one stack"));
     };
@@ -81,10 +82,14 @@ async fn console(project: &Project, chosen: &[String]) -> Result<Console, Failur
     let component = component(&compiled.components, chosen)?;
     let store = store(&project.settings, Access::ReadOnly).await?;
     let mut world = project.world.clone();
-    world.registry = Arc::new(world.registry.offline());
+    world.registry = Arc::new(world.registry.lookups_only());
     let options = Options { refresh: false, ..Options::default() };
     let planner = planner(&*store, &world, &project.sources, &options);
     let computed = planner.plan(std::slice::from_ref(compiled), Origin::default()).await?;
+    // What has no answer is not known, and whoever asks for it wants to know why.
+    let failed = computed.diagnostics.into_iter().filter(|diagnostic| diagnostic.code == "lookup_failed");
+    let failed: Vec<Diagnostic> = failed.map(|it| Diagnostic { severity: Severity::Warning, ..it }).collect();
+    report(context.ui, &project.sources, &failed);
     let Some(plan) = computed.plan.stacks.first() else { return Err(Failure::new("the descriptor gives no plan")) };
     Ok(Console::new(&planner, compiled, component, plan).await?)
 }

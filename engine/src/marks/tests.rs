@@ -1,4 +1,5 @@
 use super::*;
+use terrace_provider::AttributeType;
 
 /// A value from JSON in which texts that begin with `!` are sensitive.
 fn value(json: serde_json::Value) -> Value {
@@ -93,16 +94,28 @@ fn the_unknown_stays_unknown_and_nothing_is_no_secret() {
 
 #[test]
 fn what_a_provider_computes_of_a_secret_is_one() {
-    use terrace_provider::{Attribute, AttributeType};
     let text = |name| Attribute::new(name, AttributeType::Any, "A text.");
     let schema = Object(vec![text("path"), text("note"), text("id").stable(), text("size").computed()]);
     let mut attributes = json!({"path": "!hunter2", "note": "hunter2", "id": ["x", "out/hunter2"], "size": 7});
     let Value::Map(attributes) = &mut attributes else { panic!("a map") };
-    spread(&schema, attributes);
+    spread(&schema, &Attributes::default(), attributes);
     check(
         Value::Map(attributes.clone()),
         r#"{"path": (sensitive value), "note": "hunter2", "id": (sensitive value), "size": 7}"#,
     );
+}
+
+#[test]
+fn what_was_given_as_a_secret_is_one_in_whatever_is_computed_of_it() {
+    let text = |name| Attribute::new(name, AttributeType::String, "A text.");
+    let hidden = |name| Attribute { write_only: true, ..text(name) };
+    let schema = Object(vec![text("user"), hidden("password"), text("url").computed(), text("note").computed()]);
+    let Value::Map(given) = json!({"user": "!jane1", "password": "hunter2"}) else { panic!("a map") };
+    // The provider tells of the user in another form, and of the password not at all.
+    let mut attributes = json!({"user": "***", "url": "db://jane1@x", "note": "hunter2!"});
+    let Value::Map(attributes) = &mut attributes else { panic!("a map") };
+    spread(&schema, &given, attributes);
+    check(Value::Map(attributes.clone()), r#"{"user": "***", "url": (sensitive value), "note": (sensitive value)}"#);
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use super::asked::Named;
 use super::choice::{Choice, LettingGo};
 use super::components::{compiled_components, follow_components, left_behind, order_of, recorded_component};
+use super::looking::Looking;
 pub use super::options::{Consent, Options};
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
     Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, looked_up, moved, orphans, others,
-    output_reads, outputs, reads, refresh, removed_data, replacement, storable, twins,
+    output_reads, outputs, reads, refresh, removed_data, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -88,15 +89,17 @@ pub struct Computed {
 /// What planning gathers of all stacks.
 pub(super) struct Draft {
     pub(super) shared: SharedRows,
+    pub(super) looking: Looking,
     pub(super) named: Named,
     pub(super) reads: Vec<Read>,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 impl Draft {
-    fn of(planner: &Planner<'_>) -> Self {
+    pub(super) fn of(planner: &Planner<'_>, looking: Looking) -> Self {
         Self {
             shared: SharedRows::of(&planner.environment.name),
+            looking,
             named: Named::of(planner),
             reads: Vec::new(),
             diagnostics: Vec::new(),
@@ -105,43 +108,6 @@ impl Draft {
 }
 
 impl Planner<'_> {
-    /// Plans what the stacks describe.
-    ///
-    /// # Errors
-    /// When the store cannot be read or what it holds cannot be opened.
-    pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
-        let mut draft = Draft::of(self);
-        let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
-        let order = others::order(self, stacks);
-        // What stacks of a loop would read of each other is unknown.
-        let is_ordered = order.is_ok();
-        let order = order.unwrap_or_else(|found| {
-            draft.diagnostics.extend(found);
-            (0..stacks.len()).collect()
-        });
-        let mut planned: Vec<(usize, StackPlan, LettingGo)> = Vec::new();
-        for at in order {
-            let Some(stack) = stacks.get(at) else { continue };
-            draft.named.declare(stack);
-            let (plan, lets_go) = if self.options.refresh_only {
-                self.observe_stack(stack, &mut draft).await?
-            } else {
-                let before = planned.iter().filter(|_| is_ordered).map(|(_, plan, _)| (&plan.stack, plan)).collect();
-                let found = others::find(self, stack, &run, &before, &mut draft.diagnostics).await?;
-                self.plan_stack(stack, found, &mut draft).await?
-            };
-            planned.push((at, plan, lets_go));
-        }
-        planned.sort_by_key(|(at, ..)| *at);
-        let (mut plans, letting_go): (Vec<_>, Vec<_>) =
-            planned.into_iter().map(|(_, plan, lets_go)| (plan, lets_go)).unzip();
-        self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
-        draft.named.check(self, &plans, &mut draft.diagnostics);
-        replacement::order(self.registry, &mut plans, &mut draft.diagnostics);
-        let mode = if self.options.refresh_only { Mode::RefreshOnly } else { Mode::Apply };
-        self.finish(mode, plans, draft.reads, origin, draft.diagnostics).await
-    }
-
     /// Plans the removal of stacks, or of the chosen components of them. Needs the state only.
     ///
     /// # Errors
@@ -160,7 +126,7 @@ impl Planner<'_> {
         described: &[CompiledStack],
         origin: Origin,
     ) -> Result<Computed, PlanFailure> {
-        let mut draft = Draft::of(self);
+        let mut draft = Draft::of(self, Looking::default());
         let mut plans = Vec::new();
         let mut letting_go = Vec::new();
         for stack in stacks {
@@ -176,7 +142,7 @@ impl Planner<'_> {
 
     /// Plans what becomes of owners, and of shared objects that nobody owns any more. Who lets go is asked once it is
     /// known who declares what, in whichever stack of the plan.
-    async fn plan_shared(
+    pub(super) async fn plan_shared(
         &self,
         plans: &mut [StackPlan],
         letting_go: &[LettingGo],
@@ -212,13 +178,13 @@ impl Planner<'_> {
         Ok(())
     }
 
-    async fn plan_stack(
+    pub(super) async fn plan_stack(
         &self,
         compiled: &CompiledStack,
-        found: others::Found,
+        mut found: others::Found,
         draft: &mut Draft,
     ) -> Result<(StackPlan, LettingGo), PlanFailure> {
-        let Draft { shared, named, reads, diagnostics } = draft;
+        let Draft { shared, looking, named, reads, diagnostics } = draft;
         let stack = &compiled.stack;
         let faults = lookup::check(compiled, &self.options.components, self.registry);
         diagnostics.extend(faults.diagnostics.iter().cloned());
@@ -245,11 +211,16 @@ impl Planner<'_> {
         let mut components = compiled_components(&choice, compiled, &recorded_components);
         let is_partial = !choice.is_whole();
         let lets_go = LettingGo::of_descriptor(&choice);
-        let mut walk = Walk::new(self, compiled, choice, loaded, shared, &found.others, &recorded_components, &faults);
+        let others = &found.others;
+        let mut walk =
+            Walk::new(self, compiled, choice, loaded, shared, looking, others, &recorded_components, &faults);
         walk.run(&order, diagnostics).await?;
         let walked = walk.finish(diagnostics).await?;
         reads.extend(walked.reads);
         reads.extend(found.reads);
+        found.needs.extend(looking.take_needs());
+        found.needs.sort();
+        found.needs.dedup();
         let described: BTreeSet<&str> = compiled.components.iter().map(|component| component.key.as_str()).collect();
         let mut needs: HashMap<&str, Vec<_>> = HashMap::new();
         for need in &found.needs {
@@ -305,7 +276,7 @@ impl Planner<'_> {
     }
 
     async fn destroy_stack(&self, stack: &StackId, draft: &mut Draft) -> Result<(StackPlan, LettingGo), PlanFailure> {
-        let Draft { shared, named, reads, diagnostics } = draft;
+        let Draft { shared, named, reads, diagnostics, .. } = draft;
         let recorded = self.recorded_components(stack).await?;
         let mut loaded = refresh::rows(self, stack, &self.selection()).await?;
         named.record(stack, loaded.rows.keys());

@@ -19,7 +19,7 @@ use terrace_provider::{Map, Value};
 pub struct Console {
     facts: Facts,
     resources: ResourceValues,
-    /// Lookups, which nobody makes here: all of them unknown.
+    /// Answers of lookups; unknown where there is none.
     data: LookupValues,
     outputs: ComponentOutputs,
     /// Other stacks, as they are recorded.
@@ -54,7 +54,9 @@ impl Console {
             urns: Arc::new(urns(compiled)),
         };
         let lookups = component.declarations.data.iter();
-        let data = lookups.map(|lookup| (lookup.name.value.clone(), Value::Unknown)).collect();
+        let mut data: LookupValues = lookups.map(|lookup| (lookup.name.value.clone(), Value::Unknown)).collect();
+        let answered = plan.lookups.iter().filter(|lookup| lookup.address.component == component.key);
+        data.extend(answered.map(|lookup| (lookup.address.name.clone(), lookup.result.clone())));
         let (resources, others) = (resources(component, plan, planner.registry), others::recorded(planner).await?);
         Ok(Self { facts, resources, data, outputs, others })
     }

@@ -18,7 +18,7 @@ impl Planner<'_> {
         compiled: &CompiledStack,
         draft: &mut Draft,
     ) -> Result<(StackPlan, LettingGo), PlanFailure> {
-        let Draft { shared, named, reads, diagnostics } = draft;
+        let Draft { shared, named, reads, diagnostics, .. } = draft;
         let stack = &compiled.stack;
         let recorded = self.recorded_components(stack).await?;
         let mut choice = Choice::of_descriptor(self, compiled);

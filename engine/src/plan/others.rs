@@ -13,14 +13,14 @@ use crate::graph::{loops, templates};
 use crate::source::Span;
 use crate::store::{Read, Selection, StackRead};
 use petgraph::Direction::Incoming;
-use petgraph::algo::toposort;
-use petgraph::graph::DiGraph;
+use petgraph::algo::{has_path_connecting, is_cyclic_directed};
+use petgraph::graph::{DiGraph, NodeIndex};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, Map, Value};
 
-/// A component that reads outputs of a component of another stack.
+/// A component that reads outputs of a component of another stack, or looks at an object that it makes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct StackNeed {
     /// The component that reads.
@@ -231,29 +231,55 @@ fn uses<'c>(planner: &Planner<'_>, compiled: &'c CompiledStack, diagnostics: &mu
     found
 }
 
-/// The order in which stacks are planned: after those that they read.
-///
-/// # Errors
-/// When they read each other in a loop.
-pub(super) fn order(planner: &Planner<'_>, stacks: &[CompiledStack]) -> Result<Vec<usize>, Vec<Diagnostic>> {
-    let mut graph: DiGraph<usize, Span> = DiGraph::new();
-    let nodes: Vec<_> = (0..stacks.len()).map(|at| graph.add_node(at)).collect();
-    for (at, stack) in stacks.iter().enumerate() {
-        // What is malformed is told when the stack is planned.
-        for used in uses(planner, stack, &mut Vec::new()) {
-            let other = stacks.iter().position(|other| other.stack == used.stack);
-            if let Some((from, to)) = other.and_then(|other| Some((nodes.get(other)?, nodes.get(at)?))) {
-                graph.add_edge(*from, *to, used.span);
+/// The order in which stacks are planned: after those that they read, and those that make what they look at.
+pub(super) struct StackOrder<'s> {
+    stacks: &'s [CompiledStack],
+    graph: DiGraph<usize, Span>,
+    nodes: HashMap<&'s StackId, NodeIndex>,
+}
+
+impl<'s> StackOrder<'s> {
+    /// The order by what the stacks read of each other.
+    pub(super) fn of(planner: &Planner<'_>, stacks: &'s [CompiledStack]) -> Self {
+        let mut graph = DiGraph::new();
+        let nodes = stacks.iter().enumerate().map(|(at, stack)| (&stack.stack, graph.add_node(at))).collect();
+        let mut order = Self { stacks, graph, nodes };
+        for stack in stacks {
+            // What is malformed is told when the stack is planned.
+            for used in uses(planner, stack, &mut Vec::new()) {
+                if let Some((from, to)) = order.ends(&used.stack, &stack.stack) {
+                    order.graph.add_edge(from, to, used.span);
+                }
             }
         }
+        order
     }
-    match toposort(&graph, None) {
-        Ok(_) => Ok(in_given_order(&graph)),
-        Err(_) => {
-            let hint = "stacks of one run are planned one after the other: let one of them read nothing of the other";
-            let name = |node| Some(stacks.get(*graph.node_weight(node)?)?.stack.to_string());
-            Err(loops::explain(&graph, hint, name))
+
+    fn ends(&self, first: &StackId, then: &StackId) -> Option<(NodeIndex, NodeIndex)> {
+        Some((*self.nodes.get(first)?, *self.nodes.get(then)?))
+    }
+
+    /// Lets one stack be planned before another one; false where that would be a loop.
+    pub(super) fn add(&mut self, first: &StackId, then: &StackId, span: Span) -> bool {
+        let Some((first, then)) = self.ends(first, then) else { return false };
+        if has_path_connecting(&self.graph, then, first, None) {
+            return false;
         }
+        self.graph.update_edge(first, then, span);
+        true
+    }
+
+    /// The positions of the stacks.
+    ///
+    /// # Errors
+    /// When they read each other in a loop.
+    pub(super) fn positions(&self) -> Result<Vec<usize>, Vec<Diagnostic>> {
+        if !is_cyclic_directed(&self.graph) {
+            return Ok(in_given_order(&self.graph));
+        }
+        let hint = "stacks of one run are planned one after the other: let one of them read nothing of the other";
+        let name = |node| Some(self.stacks.get(*self.graph.node_weight(node)?)?.stack.to_string());
+        Err(loops::explain(&self.graph, hint, name))
     }
 }
 

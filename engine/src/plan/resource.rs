@@ -122,7 +122,7 @@ pub(crate) async fn plan(
     };
     let planned = match session.plan(wanted.ty, &proposed).await {
         Ok(mut planned) => {
-            marks::spread(&wanted.ty.attributes, &mut planned.planned);
+            marks::spread(&wanted.ty.attributes, &config, &mut planned.planned);
             planned
         }
         Err(error) => {

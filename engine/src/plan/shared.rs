@@ -200,6 +200,11 @@ impl SharedRows {
         self.planned.values().filter_map(|planned| planned.change.as_ref())
     }
 
+    /// The same, each with the stack that declared it first.
+    pub(crate) fn planned_changes(&self) -> impl Iterator<Item = (&StackId, &Change)> {
+        self.planned.values().filter_map(|planned| Some((&planned.stack, planned.change.as_ref()?)))
+    }
+
     /// The changes of the resources that a stack declared first.
     pub(crate) fn take_changes(&mut self, stack: &StackId) -> Vec<Change> {
         let of_stack = self.planned.values_mut().filter(|planned| planned.stack == *stack);

@@ -16,7 +16,8 @@ pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &m
     }
     let mut found: BTreeMap<&str, Unstorable<'_>> = BTreeMap::new();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
-        let is_recorded = change.action != Action::NoOp || change.is_newly_sensitive();
+        let is_recorded_anew = change.in_doubt.is_none() && change.is_recorded_anew();
+        let is_recorded = change.action != Action::NoOp || is_recorded_anew;
         if !is_recorded || !change.action.leaves_object() {
             continue;
         }

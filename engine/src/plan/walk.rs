@@ -18,6 +18,7 @@ mod triggered;
 use super::choice::Choice;
 use super::components::{RecordedComponent, order_of};
 use super::compute::{Environment, PlanFailure, Planner};
+use super::looking::Looking;
 use super::others::OtherStacks;
 use super::ours::Managed;
 use super::outputs::PlannedOutput;
@@ -69,6 +70,8 @@ pub(crate) struct Walk<'a, 'p> {
     has_instances: bool,
     loaded: Loaded,
     shared: &'a mut SharedRows,
+    /// What other stacks of the run make, and what is looked up.
+    looking: &'a mut Looking,
     others: &'a OtherStacks,
     parts: Vec<ComponentPart<'a>>,
     /// What is told already.
@@ -112,17 +115,6 @@ struct ComponentPart<'a> {
     failed: HashSet<String>,
 }
 
-impl ComponentPart<'_> {
-    fn shared_names(self) -> Vec<SharedName> {
-        let named = |(name, addresses): (String, BTreeMap<Option<InstanceKey>, Address>)| {
-            addresses.into_iter().map(move |(key, address)| SharedName { name: name.clone(), key, address })
-        };
-        let mut names: Vec<SharedName> = self.shared.into_iter().flat_map(named).collect();
-        names.sort_by(|one, other| (&one.name, &one.key).cmp(&(&other.name, &other.key)));
-        names
-    }
-}
-
 /// One instance of a declaration.
 struct Instance {
     key: Option<InstanceKey>,
@@ -137,6 +129,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         choice: Choice,
         loaded: Loaded,
         shared: &'a mut SharedRows,
+        looking: &'a mut Looking,
         others: &'a OtherStacks,
         recorded: &BTreeMap<String, RecordedComponent>,
         faults: &'a Faults,
@@ -183,6 +176,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             recorded_outputs,
             loaded,
             shared,
+            looking,
             others,
             parts,
             faults,

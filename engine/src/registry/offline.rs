@@ -1,4 +1,4 @@
-//! Instances that reach nothing: plans come from the schema alone, and nothing exists yet.
+//! Instances that reach nothing, or answer lookups alone: plans come from the schema, and nothing exists yet.
 
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -6,23 +6,33 @@ use terrace_provider::{
     Attempt, Attributes, Call, Found, Observed, Planned, Provider, ProviderError, ProviderSchema, Recorded,
     ResourceType, Session, Settings, Value,
 };
+use tokio::sync::OnceCell;
 
-/// A provider that never connects.
-pub(super) struct Offline(pub(super) Arc<dyn Provider>);
+/// A provider that connects for lookups, or never.
+pub(super) struct Offline {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) answers_lookups: bool,
+}
 
 #[async_trait]
 impl Provider for Offline {
     fn schema(&self) -> &ProviderSchema {
-        self.0.schema()
+        self.provider.schema()
     }
 
-    async fn connect(&self, _settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
-        Ok(Arc::new(Nowhere(Arc::clone(&self.0))))
+    async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
+        let settings = self.answers_lookups.then(|| settings.clone());
+        Ok(Arc::new(Nowhere { provider: Arc::clone(&self.provider), settings, connected: OnceCell::new() }))
     }
 }
 
 /// A session with a place where nothing is.
-struct Nowhere(Arc<dyn Provider>);
+struct Nowhere {
+    provider: Arc<dyn Provider>,
+    /// How to connect for lookups; without, what they would say is unknown.
+    settings: Option<Settings>,
+    connected: OnceCell<Arc<dyn Session>>,
+}
 
 #[async_trait]
 impl Session for Nowhere {
@@ -56,8 +66,12 @@ impl Session for Nowhere {
         Ok(None)
     }
 
-    async fn lookup(&self, name: &str, _arguments: &Attributes) -> Result<Attributes, ProviderError> {
-        let lookup = self.0.schema().lookups.iter().find(|lookup| lookup.name == name);
+    async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        if let Some(settings) = &self.settings {
+            let connected = self.connected.get_or_try_init(|| self.provider.connect(settings)).await?;
+            return connected.lookup(name, arguments).await;
+        }
+        let lookup = self.provider.schema().lookups.iter().find(|lookup| lookup.name == name);
         let names = lookup.into_iter().flat_map(|lookup| lookup.result.names());
         Ok(names.map(|name| (name.to_owned(), Value::Unknown)).collect())
     }

@@ -1,5 +1,6 @@
 //! What holds after every edit: of the plan, of the order of calls, of what is recorded.
 
+use super::storing::check_file;
 use crate::support::Story;
 use crate::support::troubled::doubles;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,11 +10,12 @@ use terrace_engine::plan::{Change, Plan, file, row_stack};
 use terrace_engine::store::Selection;
 use terrace_provider::{Attributes, Value};
 
-/// Two plans of one thing say the same.
+/// Two plans of one thing say the same, and no secret in their files.
 pub(super) async fn check_digest(story: &Story, plan: &Plan, text: &str) {
     let again = story.plan(text).await;
     assert_ne!(plan.id, again.id);
     assert_eq!(file::digest(plan, &story.seal).unwrap(), file::digest(&again, &story.seal).unwrap());
+    check_file(plan, &story.seal);
 }
 
 fn key_of(attributes: Option<&Attributes>) -> Option<&str> {

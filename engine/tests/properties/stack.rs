@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 const COMPONENTS: usize = 3;
 pub(super) const RESOURCES: usize = 4;
+/// How every secret begins.
+pub(super) const SECRET: &str = "hunter";
 
 /// One declaration.
 #[derive(Debug, Clone)]
@@ -21,6 +23,10 @@ pub(super) struct Thing {
     is_ignoring: bool,
     /// It is replaced with the first of those that it reads.
     is_triggered: bool,
+    /// Its secret, where it has one.
+    secret: Option<u8>,
+    /// It reads the secrets, too, of what it reads.
+    is_reading_secrets: bool,
     /// The keys of its instances; none for a single one.
     pub(super) instances: Option<BTreeSet<char>>,
     /// Which of the things before it, in the order of the stack, it reads and comes after.
@@ -37,6 +43,8 @@ pub(super) struct Part {
     depends_on: [bool; COMPONENTS],
     /// It owns the shared object, whose value is this.
     is_sharing: bool,
+    /// It has an output of all its secrets.
+    is_telling: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +52,8 @@ pub(super) struct Stack {
     pub(super) parts: Vec<Option<Part>>,
     is_reversed: bool,
     shared: u8,
+    /// The shared object has a secret.
+    is_shared_secret: bool,
 }
 
 fn thing() -> impl Strategy<Value = Thing> {
@@ -51,27 +61,29 @@ fn thing() -> impl Strategy<Value = Thing> {
         prop_oneof![4 => Just("world_thing"), 1 => Just("world_data"), 2 => Just("world_note")],
         0..2_u8,
         0..3_u8,
-        prop::array::uniform4(prop::bool::weighted(0.3)),
+        prop::option::weighted(0.3, 0..2_u8),
+        prop::array::uniform5(prop::bool::weighted(0.3)),
         prop::option::weighted(0.3, prop::collection::btree_set(prop::char::range('x', 'z'), 0..3)),
         prop::array::uniform4(prop::bool::weighted(0.4)),
         prop::array::uniform4(prop::bool::weighted(0.2)),
     )
-        .prop_map(
-            |(ty, version, val, [creates_first, is_renamed, is_ignoring, is_triggered], instances, reads, after)| {
-                Thing {
-                    ty,
-                    version,
-                    val,
-                    creates_first,
-                    is_renamed,
-                    is_ignoring,
-                    is_triggered,
-                    instances,
-                    reads,
-                    after,
-                }
-            },
-        )
+        .prop_map(|(ty, version, val, secret, flags, instances, reads, after)| {
+            let [creates_first, is_renamed, is_ignoring, is_triggered, is_reading_secrets] = flags;
+            Thing {
+                ty,
+                version,
+                val,
+                secret,
+                is_reading_secrets,
+                creates_first,
+                is_renamed,
+                is_ignoring,
+                is_triggered,
+                instances,
+                reads,
+                after,
+            }
+        })
 }
 
 pub(super) fn stack() -> impl Strategy<Value = Stack> {
@@ -80,15 +92,19 @@ pub(super) fn stack() -> impl Strategy<Value = Stack> {
         any::<bool>(),
         prop::array::uniform3(prop::bool::weighted(0.5)),
         prop::bool::weighted(0.4),
+        prop::bool::weighted(0.3),
     )
-        .prop_map(|(things, is_reversed, depends_on, is_sharing)| Part {
+        .prop_map(|(things, is_reversed, depends_on, is_sharing, is_telling)| Part {
             things,
             is_reversed,
             depends_on,
             is_sharing,
+            is_telling,
         });
-    (prop::collection::vec(prop::option::weighted(0.8, part), COMPONENTS), any::<bool>(), 0..2_u8)
-        .prop_map(|(parts, is_reversed, shared)| Stack { parts, is_reversed, shared })
+    let parts = prop::collection::vec(prop::option::weighted(0.8, part), COMPONENTS);
+    (parts, any::<bool>(), 0..2_u8, prop::bool::weighted(0.3)).prop_map(
+        |(parts, is_reversed, shared, is_shared_secret)| Stack { parts, is_reversed, shared, is_shared_secret },
+    )
 }
 
 /// The positions before one, in an order or its reverse.
@@ -115,7 +131,10 @@ impl Stack {
     }
 
     fn text_of(&self, is_waiting: bool) -> String {
-        let mut text = String::from("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n");
+        let mut text = format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nvariables: {{t: {{type: string, default: \
+             {SECRET}, sensitive: true}}}}\ncomponents:\n"
+        );
         for (number, part) in self.parts.iter().enumerate() {
             let Some(part) = part else { continue };
             let needed: Vec<String> = before(number, COMPONENTS, self.is_reversed)
@@ -125,10 +144,12 @@ impl Stack {
                 .collect();
             let _ = writeln!(text, "  c{number}:\n    dependsOn: [{}]\n    resources:", needed.join(", "));
             if part.is_sharing {
+                let secret =
+                    if self.is_shared_secret { ", secret: '${{ vars.t }}-base'".to_owned() } else { String::new() };
                 let _ = writeln!(
                     text,
                     "      - {{type: world_thing, name: base, shared: common, lifecycle: {{onLastRelease: delete}}, \
-                     config: {{key: base-{}, val: 1}}}}",
+                     config: {{key: base-{}, val: 1{secret}}}}}",
                     self.shared
                 );
             }
@@ -141,6 +162,7 @@ impl Stack {
                 text.truncate(text.trim_end().len());
                 text.push_str(" []\n");
             }
+            text.push_str(&part.output());
         }
         if self.parts.iter().all(Option::is_none) {
             text.truncate(text.trim_end().len());
@@ -168,6 +190,26 @@ impl Part {
         Some(format!("c{component}/{}.{}", self.things[at].as_ref()?.ty, self.name(at)))
     }
 
+    /// The paths to the secrets of the thing at a position.
+    fn secrets(&self, at: usize) -> Vec<String> {
+        let Some(thing) = self.things[at].as_ref().filter(|thing| thing.secret.is_some()) else { return Vec::new() };
+        let name = self.name(at);
+        match &thing.instances {
+            None => vec![format!("resources.{name}.secret")],
+            Some(keys) => keys.iter().map(|key| format!("resources.{name}[\"{key}\"].secret")).collect(),
+        }
+    }
+
+    fn output(&self) -> String {
+        let secrets: Vec<String> = (0..RESOURCES).flat_map(|at| self.secrets(at)).collect();
+        match self.is_telling && !secrets.is_empty() {
+            true => {
+                format!("    outputs: {{all: {{value: '${{{{ [{}] }}}}', sensitive: true}}}}\n", secrets.join(", "))
+            }
+            false => String::new(),
+        }
+    }
+
     fn declaration(&self, component: usize, at: usize, thing: &Thing, is_waiting: bool) -> String {
         let others = before(at, RESOURCES, self.is_reversed);
         let there = |other: &usize| self.things[*other].is_some();
@@ -191,7 +233,8 @@ impl Part {
             .map(|other| self.name(other))
             .collect();
         let mut values = vec![format!("{}", thing.val)];
-        values.extend(read.iter().map(|path| format!("${{{{ {path} }}}}")));
+        let secrets = triggers.iter().filter(|_| thing.is_reading_secrets).flat_map(|other| self.secrets(*other));
+        values.extend(read.iter().cloned().chain(secrets).map(|path| format!("${{{{ {path} }}}}")));
         let values: Vec<String> = values.into_iter().map(|value| format!("'{value}'")).collect();
         let key = thing.key(component, at);
         let (repeat, key) = match &thing.instances {
@@ -216,8 +259,11 @@ impl Part {
             lifecycle.push(format!("replaceTriggeredBy: [{}]", self.name(*other)));
         }
         let lifecycle = lifecycle.join(", ");
+        let secret = |secret| format!(", secret: '${{{{ vars.t }}}}-{component}-{at}-{secret}'");
+        let secret = thing.secret.map_or(String::new(), secret);
         format!(
-            "      - {{type: {}, name: {}{repeat}, lifecycle: {{{lifecycle}}}, dependsOn: [{}], config: {{key: '{key}', val: [{}]}}}}\n",
+            "      - {{type: {}, name: {}{repeat}, lifecycle: {{{lifecycle}}}, dependsOn: [{}], \
+             config: {{key: '{key}', val: [{}]{secret}}}}}\n",
             thing.ty,
             self.name(at),
             after.join(", "),

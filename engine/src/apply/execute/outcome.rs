@@ -70,8 +70,8 @@ fn unrecorded(prepared: &Prepared, error: ProviderError) -> Outcome {
     let is_called = prepared.intent.is_some();
     let error = match is_called {
         true => error.solution(
-            "the call took effect; once it can be stored (a state key, or `--plaintext-secrets`), `terrace recover` \
-             records what is there",
+            "the call took effect; what is there is recorded by `terrace recover` once there is a state key, or by \
+             `terrace apply --plaintext-secrets`",
         ),
         false => error,
     };

@@ -2,14 +2,14 @@
 
 use super::{ComponentPart, Walk, Walked, block_address};
 use crate::action::Reason;
-use crate::address::Address;
+use crate::address::{Address, InstanceKey};
 use crate::descriptor::OutputDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Template};
 use crate::plan::compute::PlanFailure;
 use crate::plan::refresh::{DeposedRow, LoadedRow};
 use crate::plan::scope::BlockValue;
-use crate::plan::{moved, orphans, outputs};
+use crate::plan::{SharedName, moved, orphans, outputs};
 use std::collections::{BTreeMap, HashMap};
 use terrace_provider::Value;
 
@@ -122,6 +122,17 @@ impl Walk<'_, '_> {
             deferring: self.deferrals.components,
             left: self.left,
         })
+    }
+}
+
+impl ComponentPart<'_> {
+    fn shared_names(self) -> Vec<SharedName> {
+        let named = |(name, addresses): (String, BTreeMap<Option<InstanceKey>, Address>)| {
+            addresses.into_iter().map(move |(key, address)| SharedName { name: name.clone(), key, address })
+        };
+        let mut names: Vec<SharedName> = self.shared.into_iter().flat_map(named).collect();
+        names.sort_by(|one, other| (&one.name, &one.key).cmp(&(&other.name, &other.key)));
+        names
     }
 }
 

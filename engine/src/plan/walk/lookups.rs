@@ -1,7 +1,8 @@
 //! Lookups: answered while planning where that can be, and otherwise read while the plan is applied.
 //!
 //! What waits: a lookup whose arguments are not known yet, one that comes after what the plan changes, and one that
-//! looks at an object which the plan makes. That last one answers from the planned object as far as it is known.
+//! looks at an object which the plan makes, be it for another stack of the run. That last one answers from the planned
+//! object as far as it is known.
 
 use super::super::{Lookup, ReadReason};
 use super::{ComponentPart, Prepared, Walk, block_address};
@@ -12,7 +13,7 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, lookup_name, templates};
 use crate::plan::Change;
-use crate::plan::key::identity_key;
+use crate::plan::looking::{Asked, ObjectKey, asked_keys, object_key};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use terrace_provider::plan::with_defaults;
@@ -26,8 +27,8 @@ use terrace_provider::{
 pub(super) struct Lookups {
     /// Answers by instance, lookup and arguments: components of one kind ask the same.
     answers: HashMap<(String, &'static str, String), Result<Attributes, ProviderError>>,
-    /// Positions of changes by type, instance and identity, of as many changes as were looked at.
-    objects: HashMap<(String, String, String), usize>,
+    /// Positions of changes by what names their objects, of as many changes as were looked at.
+    objects: HashMap<ObjectKey, usize>,
     indexed: usize,
 }
 
@@ -81,9 +82,13 @@ impl Walk<'_, '_> {
         let address = Address::lookup(&part.component.key, schema.name, &declaration.name.value);
         let reads: Vec<String> = read_lookups(declaration).into_iter().collect();
         let is_waiting = reads.iter().any(|name| part.lookups.get(name).is_some_and(|lookup| lookup.reason.is_some()));
-        let made = self.planned_object(schema, &instance, &arguments);
+        let keys = asked_keys(planner.registry, schema, &instance, &arguments);
+        let own = self.planned_object(&keys);
+        let is_own = own.is_some();
+        let made = own.or_else(|| self.made_by_other(block, &keys));
+        let mut asked = self.asked(block, declaration, keys);
         let (result, reason) = if let Some((maker, attributes)) = made {
-            depends_on.push(maker);
+            depends_on.extend(maker);
             depends_on.sort();
             depends_on.dedup();
             (answer_of_plan(schema, &arguments, &attributes), Some(ReadReason::Pending))
@@ -95,11 +100,16 @@ impl Walk<'_, '_> {
             match self.ask(&*session, schema, &instance, &arguments).await {
                 Ok(result) => (answer(schema, &arguments, &result), None),
                 Err(error) => {
+                    if let Some(asked) = &mut asked {
+                        asked.failed = Some(diagnostics.len());
+                    }
+                    self.looking.ask(asked);
                     diagnostics.push(self.failed_lookup(block, declaration, &address, &error));
                     return None;
                 }
             }
         };
+        self.looking.ask(asked.filter(|_| !is_own));
         Some(Lookup {
             address,
             provider: instance,
@@ -197,40 +207,35 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The object that a lookup looks at, when this plan makes it or makes it another one.
-    fn planned_object(
-        &mut self,
-        schema: &LookupSchema,
-        instance: &str,
-        arguments: &Attributes,
-    ) -> Option<(Address, Attributes)> {
+    /// The object that a lookup looks at, when the stack's plan makes it or makes it another one, and what makes it.
+    fn planned_object(&mut self, keys: &[ObjectKey]) -> Option<(Option<Address>, Attributes)> {
         let registry = self.planner.registry;
         for (at, change) in self.changes.iter().enumerate().skip(self.lookups.indexed) {
-            let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
-            let identity = change.after.as_ref().and_then(|after| ty.identity_of(&after.attributes));
-            if let Some(identity) = identity.filter(|identity| !identity.is_empty()) {
-                let key = (change.address.ty.clone(), change.provider.clone(), identity_key(&identity));
+            if let Some(key) = object_key(registry, change) {
                 self.lookups.objects.insert(key, at);
             }
         }
         self.lookups.indexed = self.changes.len();
-        schema.objects.iter().find_map(|name| {
-            let (_, ty) = registry.resource_type(name)?;
-            let identity = ty.identity_of(arguments).filter(|identity| !identity.is_empty())?;
-            let key = ((*name).to_owned(), instance.to_owned(), identity_key(&identity));
-            let change = match self.lookups.objects.get(&key) {
+        keys.iter().find_map(|key| {
+            let change = match self.lookups.objects.get(key) {
                 Some(at) => self.changes.get(*at),
-                None => self.shared.changes().find(|change| {
-                    let is_it = change.address.ty == *name && change.provider == instance;
-                    let after = change.after.as_ref().filter(|_| is_it);
-                    after
-                        .and_then(|after| ty.identity_of(&after.attributes))
-                        .is_some_and(|of| identity_key(&of) == key.2)
-                }),
+                None => self.shared.changes().find(|change| object_key(registry, change).as_ref() == Some(key)),
             };
             let change = change.filter(|change| change.action != Action::NoOp && change.in_doubt.is_none())?;
-            Some((change.address.clone(), change.after.as_ref()?.attributes.clone()))
+            Some((Some(change.address.clone()), change.after.as_ref()?.attributes.clone()))
         })
+    }
+
+    /// The same, when another stack of the run does, which is planned already.
+    fn made_by_other(&mut self, block: Block, keys: &[ObjectKey]) -> Option<(Option<Address>, Attributes)> {
+        let component = self.parts.get(block.component)?.component;
+        Some((None, self.looking.take_from_plan(&component.key, keys)?))
+    }
+
+    fn asked(&self, block: Block, declaration: &ResourceDeclaration, keys: Vec<ObjectKey>) -> Option<Asked> {
+        let component = self.parts.get(block.component)?.component.key.clone();
+        let (stack, span) = (self.compiled.stack.clone(), declaration.name.span);
+        Some(Asked { stack, component, keys, span, failed: None })
     }
 
     /// What the resources that read lookups come after besides.

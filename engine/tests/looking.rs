@@ -1,0 +1,163 @@
+//! Lookups of what other stacks of the same run make.
+
+use crate::support::Story;
+use crate::support::story::{keys, summary};
+use crate::support::world::Fault;
+use terrace_engine::plan::Plan;
+use terrace_provider::ErrorKind;
+
+/// A stack that makes a thing.
+fn maker(name: &str, key: &str, val: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ncomponents:\n  api:\n    resources:\n      \
+         - {{type: world_thing, name: made, config: {{key: {key}, val: {val}}}}}\n"
+    )
+}
+
+/// A stack that looks at one, and makes one of what it finds.
+fn looker(name: &str, at: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ndata:\n  \
+         - {{type: world_thing, name: it, config: {{key: {at}}}}}\nresources:\n  \
+         - {{type: world_thing, name: user, config: {{key: {name}, val: '${{{{ data.it.val }}}}'}}}}\n"
+    )
+}
+
+fn run(stacks: &[String]) -> String {
+    stacks.join("\n---\n")
+}
+
+/// The lookups of a plan that are read while it is applied.
+fn late(plan: &Plan) -> usize {
+    plan.stacks.iter().flat_map(|stack| &stack.lookups).filter(|lookup| lookup.reason.is_some()).count()
+}
+
+#[tokio::test]
+async fn a_lookup_of_what_another_stack_of_the_run_makes_answers_from_its_plan() {
+    let told = "outputs: {val: '${{ data.it.val }}', id: '${{ data.it.id }}'}\n";
+    let stacks = [maker("giver", "made", "planned"), looker("taker", "made") + told];
+    for stacks in [stacks.clone(), [stacks[1].clone(), stacks[0].clone()]] {
+        let story = Story::new();
+        let plan = story.plan(&run(&stacks)).await;
+        let in_plan: Vec<_> = plan.stacks.iter().map(|stack| stack.stack.name.as_str()).collect();
+        assert_eq!(in_plan[0] == "giver", stacks[0].contains("giver"), "the plan has them as they are given");
+        assert_eq!(late(&plan), 1);
+        let told = summary(&plan);
+        assert!(told.contains("output val: None -> Some(\"planned\")"), "{told}");
+        assert!(told.contains("output id: None -> Some((known after apply))"), "{told}");
+        story.apply(&run(&stacks)).await;
+        assert_eq!(story.log(), ["create made", "create taker"]);
+        assert_eq!(story.remote_value("taker", "val"), "planned".into());
+        story.destroy().await;
+        assert_eq!(story.log(), ["delete taker", "delete made"]);
+    }
+}
+
+#[tokio::test]
+async fn what_another_stack_plans_of_an_object_is_checked_where_it_is_read() {
+    let story = Story::new();
+    let stacks =
+        [looker("taker", "made").replace("data.it.val }}", "data.it.val.deep }}"), maker("giver", "made", "7")];
+    insta::assert_snapshot!(story.errors(&run(&stacks)).await, @"stack.yaml:7:68: `data.it.val` is a whole number, so there is no `data.it.val.deep`");
+}
+
+#[tokio::test]
+async fn a_lookup_of_what_another_stack_changes_is_read_after_that() {
+    let story = Story::new();
+    let both = |val: &str| run(&[looker("taker", "made"), maker("giver", "made", val)]);
+    story.apply(&both("one")).await;
+    assert_eq!(late(&story.plan(&both("one")).await), 0);
+    story.log();
+    story.apply(&both("two")).await;
+    assert_eq!(story.log(), ["update made", "update taker"]);
+    assert_eq!(story.remote_value("taker", "val"), "two".into());
+}
+
+#[tokio::test]
+async fn stacks_that_look_at_each_other_in_a_row_are_planned_from_its_end() {
+    let story = Story::new();
+    let stacks = run(&[looker("a", "b"), looker("b", "c"), looker("c", "made"), maker("giver", "made", "planned")]);
+    story.apply(&stacks).await;
+    assert_eq!(story.log(), ["create made", "create c", "create b", "create a"]);
+    assert_eq!(story.remote_value("a", "val"), "planned".into());
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete a", "delete b", "delete c", "delete made"]);
+}
+
+#[tokio::test]
+async fn what_looks_at_what_another_stack_could_not_make_is_left() {
+    let story = Story::new();
+    story.fault("create made", Fault::Before(ErrorKind::PermissionDenied));
+    let text = run(&[looker("taker", "made"), maker("giver", "made", "planned")]);
+    let report = story.apply_once(&text).await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(report.blocked.iter().map(|it| it.stack.name.as_str()).collect::<Vec<_>>(), ["taker"]);
+    assert_eq!(story.log(), ["create made"]);
+    story.apply(&text).await;
+}
+
+#[tokio::test]
+async fn a_stack_that_reads_who_looks_at_what_it_makes_is_named() {
+    let mut story = Story::new();
+    // The giver makes what the taker looks at, of what the taker tells.
+    let giver = maker("giver", "made", "planned")
+        + "  rest:\n    resources:\n      - {type: world_thing, name: rest, config: {key: rest, val: '${{ stacks[\"taker\"].outputs.o }}'}}\n";
+    let taker = looker("taker", "made") + "outputs: {o: told}\n";
+    let both = run(&[taker, giver]);
+    insta::assert_snapshot!(story.errors(&both).await, @"
+    stack.yaml:5:31: data.world_thing.it has no answer: there is no thing `made`
+      hint: giver@test:api/world_thing.made makes it, and giver@test is planned after taker@test, which it reads: apply what makes it first, or let one of the two read nothing of the other
+    ");
+    // As it says.
+    story.options.components = keys(&["api"]);
+    story.apply(&run(&[maker("giver", "made", "planned")])).await;
+    story.options.components = keys(&[]);
+    story.apply(&both).await;
+}
+
+#[tokio::test]
+async fn stacks_that_look_at_what_the_other_one_has_are_planned_as_they_are_given() {
+    let story = Story::new();
+    let stack = |name: &str, key: &str, val: &str, at: &str| {
+        maker(name, key, val)
+            + &format!(
+                "  look:\n    data:\n      - {{type: world_thing, name: it, config: {{key: {at}}}}}\n    resources:\n      \
+                 - {{type: world_thing, name: user, config: {{key: {name}, val: '${{{{ data.it.key }}}}'}}}}\n"
+            )
+    };
+    let both = |val: &str| run(&[stack("one", "a", val, "b"), stack("two", "b", val, "a")]);
+    for (name, key) in [("one", "a"), ("two", "b")] {
+        story.apply(&maker(name, key, "1")).await;
+    }
+    story.apply(&both("1")).await;
+    story.apply(&both("2")).await;
+    assert!(story.destroy().await.failed.is_empty());
+}
+
+#[tokio::test]
+async fn a_shared_object_of_a_stack_that_comes_later_is_looked_at_as_planned() {
+    let story = Story::new();
+    let owner = maker("giver", "made", "planned").replace("name: made,", "name: made, shared: common,");
+    let text = run(&[looker("taker", "made"), owner]);
+    story.apply(&text).await;
+    assert_eq!(story.log(), ["create made", "create taker"]);
+    assert_eq!(story.remote_value("taker", "val"), "planned".into());
+}
+
+#[tokio::test]
+async fn what_looked_at_another_stack_goes_before_it_however_often_it_was_applied_alone() {
+    let story = Story::new();
+    story.apply(&run(&[looker("taker", "made"), maker("giver", "made", "planned")])).await;
+    story.apply(&(looker("taker", "made") + "  - {type: world_thing, name: more, config: {key: more}}\n")).await;
+    story.log();
+    story.destroy().await;
+    assert_eq!(story.log().last().map(String::as_str), Some("delete made"));
+    // Without a lookup there is nothing to stand on it.
+    story.apply(&run(&[looker("taker", "made"), maker("giver", "made", "planned")])).await;
+    let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: taker}\nresources:\n  \
+        - {type: world_thing, name: user, config: {key: taker}}\n";
+    story.apply(text).await;
+    let stacks = story.store.stacks().await.unwrap();
+    let taker = stacks.iter().find(|stack| stack.name == "taker").unwrap();
+    assert!(story.store.components(taker).await.unwrap().iter().all(|component| component.reads.is_empty()));
+}
