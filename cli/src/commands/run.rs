@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::apply::{Applier, ApplyError, Report};
+use terrace_engine::apply::{Applier, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
 use terrace_engine::plan::{Mode, Note, Plan, file};
@@ -27,7 +27,7 @@ use terrace_engine::recover::Recovery;
 use terrace_engine::render::{still_left, stream};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Ownership, Selection, StateStore, StoreError};
+use terrace_engine::store::{Ownership, Selection, StateStore};
 use uuid::Uuid;
 
 /// How often a plan that nobody has to look at is made anew when others were quicker.
@@ -179,7 +179,7 @@ impl Run<'_> {
         self.context.ui.print("Nothing to do: the saved plan has no changes.\n")
     }
 
-    fn applier(&self, store: Arc<dyn StateStore>, events: Arc<dyn Events>) -> Applier {
+    fn applier(&self, store: Arc<dyn StateStore>, events: Arc<dyn Events>, plans_again: bool) -> Applier {
         Applier {
             store,
             registry: Arc::clone(&self.world.registry),
@@ -187,6 +187,8 @@ impl Run<'_> {
             seal: Arc::clone(&self.world.seal),
             events,
             cancel: self.signals.cancel.clone(),
+            stopped_by: Arc::clone(&self.signals.stopped_by),
+            plans_again,
             parallelism: usize::from(self.arguments.parallelism),
             patience: self.settings.patience,
             actor: self.settings.actor.clone(),
@@ -200,7 +202,7 @@ impl Run<'_> {
     /// With why it is refused.
     pub(super) async fn refuse(&self, store: &Arc<dyn StateStore>, plan: &Plan) -> Result<(), Failure> {
         let events = Progress::for_people(self.context.ui);
-        Ok(self.applier(Arc::clone(store), events).refuse(plan).await?)
+        Ok(self.applier(Arc::clone(store), events, false).refuse(plan).await?)
     }
 
     /// Applies a plan and tells what came of it.
@@ -208,7 +210,7 @@ impl Run<'_> {
     /// # Errors
     /// When nothing could be begun, or the state could not be written any more.
     pub(super) async fn apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Exit, Failure> {
-        match self.try_apply(store, plan).await? {
+        match self.try_apply(store, plan, false).await? {
             Applied::Ended(exit) => Ok(exit),
             Applied::Outdated(failure) => Err(failure),
         }
@@ -219,18 +221,28 @@ impl Run<'_> {
     /// # Errors
     /// With what made the plan outdated.
     pub(super) fn plan_again(&self, outdated: Failure, plans: usize) -> Result<(), Failure> {
-        if !self.is_consented() || plans >= MOST_PLANS {
+        if !self.can_plan_again(plans) {
             return Err(outdated);
         }
         self.context.ui.tell(&format!("{}: planning again", outdated.message.unwrap_or_default()));
         Ok(())
     }
 
-    /// Applies a plan and tells what came of it.
+    /// True when the plan of that number may be followed by another one that nobody looks at.
+    pub(super) fn can_plan_again(&self, plans: usize) -> bool {
+        self.is_consented() && plans < MOST_PLANS
+    }
+
+    /// Applies a plan and tells what came of it. Where it is planned again when it is outdated, that is no failure.
     ///
     /// # Errors
     /// As [`Run::apply`].
-    pub(super) async fn try_apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Applied, Failure> {
+    pub(super) async fn try_apply(
+        &self,
+        store: Arc<dyn StateStore>,
+        plan: &Plan,
+        plans_again: bool,
+    ) -> Result<Applied, Failure> {
         let has_refreshed = plan.changes().any(|(_, change)| change.has_refreshed());
         let has_nothing = !plan.has_changes() && (self.is_saved || !has_refreshed);
         if has_nothing && !self.is_saved {
@@ -242,7 +254,7 @@ impl Run<'_> {
             true => Progress::for_programs(ui, plan.stacks.len() > 1),
             false => Progress::for_people(ui),
         };
-        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>);
+        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, plans_again);
         if has_nothing {
             applier.spend(plan).await?;
             self.say_nothing_to_do(plan)?;
@@ -253,13 +265,7 @@ impl Run<'_> {
             Ok(report) => report,
             Err(error) => {
                 progress.clear();
-                let is_outdated = matches!(
-                    error,
-                    ApplyError::OwnedAnew { .. }
-                        | ApplyError::OtherOutputs(_)
-                        | ApplyError::Store(StoreError::Stale(_) | StoreError::OtherOutputs(_))
-                );
-                return if is_outdated { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
+                return if error.is_outdated() { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
             }
         };
         for Ownership { address, stack, .. } in &report.still_owned {

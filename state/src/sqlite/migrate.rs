@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0005_component_version.sql"),
     include_str!("../../migrations/sqlite/0006_provider_version.sql"),
     include_str!("../../migrations/sqlite/0007_component_generation.sql"),
+    include_str!("../../migrations/sqlite/0008_cancelled_by.sql"),
 ];
 
 /// The newest format that this build knows.
