@@ -15,14 +15,15 @@ use crate::signals::Signals;
 use crate::wiring::World;
 use conclusion::{append, exit, kept_in_any_case, public_outputs, retained, summary};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::address::StackId;
+use terrace_engine::action::Action;
+use terrace_engine::address::{Address, StackId};
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
-use terrace_engine::plan::{Mode, Note, Plan, file};
+use terrace_engine::plan::{Change, Mode, Note, Plan, file};
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::{still_left, stream};
 use terrace_engine::seal::Seal;
@@ -157,10 +158,15 @@ impl Run<'_> {
             })
             .collect();
         if let Some((_, change, _)) = plan.refused_data_loss().next() {
-            return Err(Failure::refused(format!("data would be lost\n  {}", lost.join("\n  "))).hint(format!(
+            let refused = Failure::refused(format!("data would be lost\n  {}", lost.join("\n  "))).hint(format!(
                 "consent with `--allow-data-loss='{}'`, or everywhere with `--allow-data-loss`",
                 change.address
-            )));
+            ));
+            let kept =
+                plan.refused_data_loss().filter_map(|(_, change, loss)| Some((change, loss.only_empty.as_ref()?)));
+            return Err(kept.fold(refused, |refused, (change, why)| {
+                refused.hint(format!("consent is not enough for `{}`: {why}", change.address))
+            }));
         }
         if !plan.has_changes() || self.is_consented() {
             return Ok(());
@@ -287,7 +293,7 @@ impl Run<'_> {
         if !self.is_json() {
             self.tell_failures(&report);
             ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
-            ui.print(&retained(&report, &kept_in_any_case(plan)))?;
+            ui.print(&retained(&report, &kept_in_any_case(plan), &self.kept_unless_empty(plan)))?;
             if let Some(left) = still_left(plan) {
                 ui.print(&format!("{left}\n"))?;
             }
@@ -295,6 +301,20 @@ impl Run<'_> {
         }
         self.tell_unstored(&report)?;
         Ok(Applied::Ended(exit(&report)))
+    }
+
+    /// Why `--remove-data` alone does not remove some of what a plan retains.
+    fn kept_unless_empty<'p>(&self, plan: &'p Plan) -> HashMap<&'p Address, String> {
+        let retained = || plan.changes().filter(|(_, change)| change.action == Action::Retain);
+        // What was made within would be removed before it.
+        let within = retained().filter_map(|(_, change)| change.prior.as_ref()).flat_map(|prior| &prior.dependencies);
+        let emptied: HashSet<Address> = within.cloned().collect();
+        let why = |change: &Change| {
+            let (_, ty) = self.world.registry.resource_type(&change.address.ty)?;
+            ty.kept_unless_empty(&change.prior.as_ref()?.attributes)
+        };
+        let kept = retained().filter(|(_, change)| !change.address.is_among(&emptied));
+        kept.filter_map(|(_, change)| Some((&change.address, why(change)?))).collect()
     }
 
     /// Says which outputs were not stored: nobody could tell from what `terrace output` shows.

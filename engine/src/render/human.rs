@@ -287,6 +287,11 @@ impl Screen {
             // A flag that is cut is of no use: only what follows it may be.
             let room = self.options.width.saturating_sub(flag.chars().count() + GAP).max(16);
             self.line(&format!("{flag}   {}", self.fit(&format!("({amount})"), room)));
+            if let Some(why) = &loss.only_empty {
+                let text = flowed(&format!("    that is not enough: {}", visible(why)), self.terminal, HANGING);
+                self.text.push_str(&text);
+                self.text.push('\n');
+            }
         }
         self.text.push('\n');
     }
