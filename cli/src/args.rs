@@ -123,12 +123,12 @@ pub enum Command {
     Validate(ValidateArguments),
     /// Show what applying would do
     #[command(
-        after_help = "Examples:\n  terrace plan data-product.yaml\n  terrace plan --out plan.json --detailed-exitcode stacks/\n  terrace plan --format markdown data-product.yaml > comment.md\n  terrace plan --target api/ --exclude 'api/local_file.part[\"x\"]' stacks/\n  terrace plan --replace local_file.a --refresh=false stack.yaml"
+        after_help = "Examples:\n  terrace plan data-product.yaml\n  terrace plan --out plan --detailed-exitcode stacks/\n  terrace plan --format markdown data-product.yaml > comment.md\n  terrace plan --target api/ --exclude 'api/local_file.part[\"x\"]' stacks/\n  terrace plan --replace local_file.a --refresh=false stack.yaml"
     )]
     Plan(PlanArguments),
     /// Make things as described, or apply a saved plan
     #[command(
-        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan.json\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml"
+        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml"
     )]
     Apply(ApplyArguments),
     /// Remove what was made
@@ -143,7 +143,7 @@ pub enum Command {
     )]
     Drift(DriftArguments),
     /// Show a saved plan, a resource or an operation
-    #[command(after_help = "Examples:\n  terrace show plan.json\n  terrace show 'api/local_file.part[\"x\"]'")]
+    #[command(after_help = "Examples:\n  terrace show plan\n  terrace show 'api/local_file.part[\"x\"]'")]
     Show(ShowArguments),
     /// Show outputs
     #[command(after_help = "Examples:\n  terrace output\n  terrace output path --format raw")]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use terrace_engine::address::StackId;
-use terrace_engine::compile::Given;
+use terrace_engine::compile::{Given, GivenValue};
 use terrace_engine::descriptor::{self, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
@@ -224,12 +224,14 @@ pub(crate) fn descriptor_of_plan(text: &str) -> Option<PathBuf> {
 pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, ui: &Ui) -> Result<Values, Failure> {
     let mut given = Values::default();
     for (name, value) in variables.with_prefix(VARIABLE_PREFIX) {
-        given.values.insert(name.to_owned(), Given::Text(value.to_owned()));
+        let by = format!("the environment variable `{VARIABLE_PREFIX}{name}`");
+        given.values.insert(name.to_owned(), Given::text(value, by));
     }
     for path in &choice.variable_files {
         for (name, value) in variable_file(path, ui)? {
             given.asked.push(name.clone());
-            given.values.insert(name, Given::Value(value));
+            let by = format!("`{}`", path.display());
+            given.values.insert(name, Given { value: GivenValue::Value(value), by });
         }
     }
     for text in &choice.variables {
@@ -238,7 +240,7 @@ pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, u
             return Err(Failure::new("a `--var` is no name with a value").hint("write `--var NAME=VALUE`"));
         };
         given.asked.push(name.to_owned());
-        given.values.insert(name.to_owned(), Given::Text(value.to_owned()));
+        given.values.insert(name.to_owned(), Given::text(value, format!("`--var {name}`")));
     }
     Ok(given)
 }

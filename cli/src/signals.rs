@@ -1,22 +1,28 @@
 //! SIGINT, SIGTERM and SIGHUP (a terminal that was closed): what runs is waited for and recorded, the second one leaves at once.
 
 use crate::ui::Ui;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
+
+/// What Ctrl-C sends.
+const INTERRUPT: &str = "SIGINT (Ctrl-C)";
 
 /// Watches for signals as long as the process lives.
 #[derive(Debug, Clone)]
 pub(crate) struct Signals {
     /// Set by the first signal while something is being changed.
     pub(crate) cancel: CancellationToken,
+    /// The signal that did, for people.
+    pub(crate) stopped_by: Arc<OnceLock<&'static str>>,
     is_changing: Arc<AtomicBool>,
 }
 
 impl Signals {
     /// Begins to watch. Called within the runtime.
     pub(crate) fn watch(ui: &Ui) -> Self {
-        let signals = Self { cancel: CancellationToken::new(), is_changing: Arc::default() };
+        let signals =
+            Self { cancel: CancellationToken::new(), stopped_by: Arc::default(), is_changing: Arc::default() };
         tokio::spawn(signals.clone().run(ui.clone()));
         signals
     }
@@ -34,11 +40,12 @@ impl Signals {
 
     async fn run(self, ui: Ui) {
         let Some(mut received) = Received::new() else { return };
-        received.one().await;
+        let signal = received.one().await;
         if !self.is_changing.load(Ordering::SeqCst) {
             ui.tell("interrupted, nothing was changed");
             leave();
         }
+        self.stopped_by.get_or_init(|| signal);
         self.cancel.cancel();
         ui.tell("interrupted: nothing new is begun, what runs is waited for and recorded; once more to leave at once");
         received.one().await;
@@ -72,7 +79,8 @@ impl Received {
         })
     }
 
-    async fn one(&mut self) {
+    /// The name of the next one.
+    async fn one(&mut self) -> &'static str {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -80,9 +88,9 @@ impl Received {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = hangup => {}
+            _ = self.interrupt.recv() => INTERRUPT,
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = hangup => "SIGHUP",
         }
     }
 }
@@ -109,10 +117,11 @@ impl Received {
         Some(Self)
     }
 
-    async fn one(&mut self) {
+    async fn one(&mut self) -> &'static str {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        INTERRUPT
     }
 }
 

@@ -1,5 +1,6 @@
 //! Names of things: `distribution.network-status.0@local:snowflake-storage-area/sqlite_table.table["NETWORK_STATUS"]`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -86,6 +87,13 @@ impl Address {
     #[must_use]
     pub fn leased_as(&self) -> String {
         if self.is_shared() { self.to_string() } else { self.component.clone() }
+    }
+
+    /// True when dependencies name it: itself, or all instances of its block.
+    #[must_use]
+    pub fn is_among(&self, dependencies: &HashSet<Self>) -> bool {
+        let whole = || Self { key: Some(InstanceKey::All), ..self.clone() };
+        dependencies.contains(self) || dependencies.contains(&whole())
     }
 
     /// The address without its component: what stands under the component's heading in a plan.

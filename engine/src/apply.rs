@@ -31,7 +31,7 @@ use crate::store::{
 use lease::{Claim, Held, LeaseError};
 use outputs::OutputsNow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use terrace_provider::{Map, ProviderSchema};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,10 @@ pub struct Applier {
     pub events: Arc<dyn Events>,
     /// Set when the user wants to stop.
     pub cancel: CancellationToken,
+    /// What set it in this process, for people: a signal.
+    pub stopped_by: Arc<OnceLock<&'static str>>,
+    /// Whoever asks plans anew when the plan is outdated.
+    pub plans_again: bool,
     /// How many provider calls at once.
     pub parallelism: usize,
     /// How long to wait for leases of others.
@@ -189,7 +193,10 @@ impl Applier {
         self.store.begin(&new).await?;
         let result = run::run(self, plan, operation, components, held, outputs_now).await;
         let (status, summary) = match &result {
-            Ok(report) => (report.status(), report.summary()),
+            Ok(report) => (report.status(), self.summary(report)),
+            Err(error) if self.plans_again && error.is_outdated() => {
+                (OperationStatus::Superseded, format!("nothing was done, planned again: {error}"))
+            }
             Err(error) => (OperationStatus::Failed, error.to_string()),
         };
         // What was refused by the store (a stale plan, a lost lease) is still worth an end in the log; when the store

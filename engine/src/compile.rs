@@ -51,7 +51,24 @@ pub struct Compiler<'a> {
 
 /// A value given for a variable.
 #[derive(Debug, Clone)]
-pub enum Given {
+pub struct Given {
+    /// What was given.
+    pub value: GivenValue,
+    /// Where, for people: `--var`, a file, an environment variable.
+    pub by: String,
+}
+
+impl Given {
+    /// A text, and where it was given.
+    #[must_use]
+    pub fn text(text: impl Into<String>, by: impl Into<String>) -> Self {
+        Self { value: GivenValue::Text(text.into()), by: by.into() }
+    }
+}
+
+/// What is given for a variable.
+#[derive(Debug, Clone)]
+pub enum GivenValue {
     /// On the command line or in the environment: read by the variable's type.
     Text(String),
     /// In a file.

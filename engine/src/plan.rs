@@ -318,6 +318,9 @@ pub struct DataLossNote {
     pub amount: Option<String>,
     /// It was consented to.
     pub is_allowed: bool,
+    /// Why consent alone does not do, and what does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_empty: Option<String>,
 }
 
 /// An object before a change.

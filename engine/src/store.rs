@@ -94,8 +94,8 @@ pub trait StateStore: Send + Sync {
     /// The log of an operation, oldest first.
     async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError>;
 
-    /// Asks an operation to stop, wherever it runs; false when none of that id is at work.
-    async fn request_cancel(&self, operation: Uuid) -> Result<bool, StoreError>;
+    /// Asks an operation to stop, wherever it runs; false when none of that id is at work. Who asked first is recorded.
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError>;
 
     /// True when somebody asked the operation to stop.
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError>;
@@ -424,6 +424,8 @@ pub struct OperationRow {
     pub ended_at: Option<Timestamp>,
     /// One sentence on how it ended.
     pub summary: String,
+    /// Who asked it to stop, from another process.
+    pub cancelled_by: Option<String>,
 }
 
 /// How an operation stands.
@@ -438,6 +440,8 @@ pub enum OperationStatus {
     Failed,
     /// It was stopped by a person.
     Interrupted,
+    /// It did nothing: its plan was outdated, and was made anew.
+    Superseded,
 }
 
 /// One step of an operation as recorded.

@@ -26,7 +26,7 @@ async fn an_expression_picks_the_instance_and_the_row_remembers_it() {
 #[tokio::test]
 async fn an_instance_that_is_not_configured_is_told_with_those_that_are() {
     let mut story = Story::new();
-    story.variables = BTreeMap::from([("region".to_owned(), Given::Text("us".to_owned()))]);
+    story.variables = BTreeMap::from([("region".to_owned(), Given::text("us", "a test"))]);
     insta::assert_snapshot!(story.errors(&in_region()).await, @"
     stack.yaml:6:44: there is no `world` instance `world.us`
       hint: in the environment `test` there are: `world`, `world.eu`; a key under its `providers:` in terrace.yaml configures another, such as `world.other: {}`

@@ -20,7 +20,7 @@ locals: {label: '${{ locals.prefix + string(vars.size) }}', prefix: n, twice: ['
     );
     story.apply(&text).await;
     assert_eq!(story.remote_value("a", "val"), "n3".into());
-    story.variables.insert("size".to_owned(), Given::Text("4".to_owned()));
+    story.variables.insert("size".to_owned(), Given::text("4", "a test"));
     story.apply(&text).await;
     assert_eq!(story.log(), ["create a", "update a"]);
     assert_eq!(story.remote_value("a", "val"), "n4".into());

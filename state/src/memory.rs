@@ -35,7 +35,6 @@ struct Operation {
     number: u64,
     row: OperationRow,
     has_held_leases: bool,
-    is_cancel_requested: bool,
 }
 
 /// A step without an outcome as it is kept.
@@ -341,12 +340,12 @@ impl StateStore for MemoryStore {
         Ok(self.state().logs.range((id, 0)..=(id, u64::MAX)).map(|(_, line)| line.clone()).collect())
     }
 
-    async fn request_cancel(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.change(|state, _| Ok(state.request_cancel(operation)))
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
+        self.change(|state, _| Ok(state.request_cancel(operation, by)))
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        Ok(self.state().operations.get(&operation).is_some_and(|operation| operation.is_cancel_requested))
+        Ok(self.state().operations.get(&operation).is_some_and(|operation| operation.row.cancelled_by.is_some()))
     }
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {

@@ -302,8 +302,9 @@ impl StateStore for SqliteStore {
         self.read(move |connection, _| journal::logs(connection, id)).await
     }
 
-    async fn request_cancel(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.write(move |transaction, _| journal::request_cancel(transaction, operation)).await
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
+        let by = by.to_owned();
+        self.write(move |transaction, _| journal::request_cancel(transaction, operation, &by)).await
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {

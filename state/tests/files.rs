@@ -124,7 +124,8 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
         .execute_batch(
             "DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
              ALTER TABLE intent DROP COLUMN deposes; ALTER TABLE intent DROP COLUMN provider_version;
-             ALTER TABLE version DROP COLUMN provider_version; PRAGMA user_version = 3",
+             ALTER TABLE version DROP COLUMN provider_version; ALTER TABLE operation DROP COLUMN cancelled_by;
+             PRAGMA user_version = 3",
         )
         .unwrap();
     drop(older);

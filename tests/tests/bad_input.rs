@@ -216,3 +216,23 @@ fn a_file_that_is_too_long_is_not_read() {
       help: split it into several files
     ");
 }
+
+#[test]
+fn a_wrong_value_of_a_variable_names_where_it_was_given() {
+    let project = Project::with_stack(
+        "variables:\n  n: {type: int, validation: [{assert: '${{ vars.n > 3 }}', error: too small}]}\n  \
+         pin: {type: int, sensitive: true, default: 1}\nresources: []\n",
+    );
+    project.write("vars.yaml", "n: many\n");
+    let validate = |variables: &[(&str, &str)], more: &[&str]| {
+        let words = ["validate", "stack.yaml"].into_iter().chain(more.iter().copied());
+        project.run_with(variables, words).with_code(1)
+    };
+    let from = "its value comes from the environment variable `TERRACE_VAR_n`";
+    validate(&[("TERRACE_VAR_n", "many")], &[]).says("found `many`").says(from);
+    validate(&[("TERRACE_VAR_n", "2")], &[]).says("too small").says(from);
+    let pin = validate(&[("TERRACE_VAR_pin", "s3cr3t")], &["--var", "n=4"]);
+    assert!(!pin.says("`TERRACE_VAR_pin`").stderr.contains("s3cr3t"), "{pin}");
+    validate(&[("TERRACE_VAR_n", "9")], &["--var", "n=many"]).says("its value comes from `--var n`");
+    validate(&[("TERRACE_VAR_n", "9")], &["--var-file", "vars.yaml"]).says("its value comes from `vars.yaml`");
+}

@@ -159,7 +159,7 @@ fn an_operation_that_was_cut_off_has_ended_once_it_is_recovered() {
     let listed = project.run(["operations", "list"]).done();
     assert!(!listed.stdout.contains("abandoned"), "{listed}");
     listed.says("interrupted").says("it was cut off; what became of its steps is recorded");
-    project.run(["state", "prune", "--keep", "0s"]).done();
+    project.run(["state", "prune", "--keep", "0s", "--auto-approve"]).done();
     let left = project.run(["operations", "list"]).done().stdout;
     assert!(left.lines().all(|line| !line.contains("  apply  ")), "{left}");
 }

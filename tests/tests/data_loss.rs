@@ -87,3 +87,49 @@ fn a_saved_plan_that_is_refused_is_said_to_be_and_how_to_plan_again() {
     planned.says("saved the plan: `terrace apply 'my plan'` applies exactly that");
     project.run(["apply", "my plan"]).done();
 }
+
+/// Consent to the loss of a database that holds something does not delete it while it is `ifEmpty`.
+#[test]
+fn what_goes_only_once_it_is_empty_says_what_helps() {
+    let stack = |path: &str, more: &str| {
+        format!("resources:\n  - {{type: sqlite_database, name: db, config: {{path: {path}{more}}}}}\n")
+    };
+    let project = Project::with_stack(&stack("shop.db", ""));
+    project.apply().done();
+    sql(&project, "CREATE TABLE T (A); INSERT INTO T VALUES (1)");
+    let helps = "`onDelete: ifEmpty` deletes it only once it is empty; empty it, or apply `onDelete: recursive` first";
+    project.run(["destroy", "stack.yaml", "--auto-approve"]).done().says(helps);
+    project.apply().done();
+    project.write_stack(&stack("other.db", ""));
+    project.run(["plan", "stack.yaml"]).done().says("that is not enough: `onDelete: ifEmpty`");
+    project.apply().with_code(4).says(&format!("consent is not enough for `sqlite_database.db`: {helps}"));
+    // That helps, indeed.
+    project.write_stack(&stack("shop.db", ", onDelete: recursive"));
+    project.apply().done();
+    project.write_stack(&stack("other.db", ", onDelete: recursive"));
+    let refused = project.apply().with_code(4);
+    assert!(!refused.stderr.contains("not enough"), "{refused}");
+    project.run(["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
+    assert!(!project.has("shop.db"));
+}
+
+/// What a database holds by this very stack goes before it does: consent is enough.
+#[test]
+fn a_database_that_its_tables_leave_first_needs_consent_alone() {
+    let stack = |path: &str| {
+        format!(
+            "resources:\n  - {{type: sqlite_database, name: db, config: {{path: {path}}}}}\n  - type: sqlite_table\n    \
+             name: table\n    config: {{path: '${{{{ resources.db.path }}}}', name: DEMO, columns: {BOTH}}}\n"
+        )
+    };
+    let project = Project::with_stack(&stack("shop.db"));
+    project.apply().done();
+    sql(&project, "INSERT INTO DEMO VALUES (1, 'precious')");
+    project.write_stack(&stack("other.db"));
+    let refused = project.apply().with_code(4);
+    assert!(!refused.stderr.contains("not enough") && !refused.stdout.contains("not enough"), "{refused}");
+    project.run(["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
+    let kept = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    kept.says("sqlite_database.db");
+    assert!(!kept.stdout.contains("ifEmpty"), "{kept}");
+}

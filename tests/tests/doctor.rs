@@ -192,3 +192,29 @@ fn a_program_gets_the_same_as_json() {
     assert_eq!(json["healthy"], false);
     assert!(!json["diagnostics"].as_array().unwrap().is_empty(), "{json:#}");
 }
+
+/// Instances of a list of numbers, of a literal and of what a component says, each read by key.
+#[test]
+fn instances_that_expressions_name_are_there_when_a_blueprint_is_checked() {
+    let project = Project::new();
+    let blueprint = r#"apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: pages, version: 1.0.0}
+match: {kind: workload, technology: pages}
+specific: {type: object, properties: {n: {type: integer}}}
+resources:
+  - {type: local_value, name: three, forEach: "${{ range(3) }}", config: {input: "${{ each.value + 1 }}"}}
+  - {type: local_value, name: some, forEach: "${{ range(component.specific.n - 1) }}", config: {input: "${{ resources.three[each.value].id }} ${{ each.key + 1 }}"}}
+  - {type: local_value, name: texts, forEach: [a, b], config: {input: x}}
+  - {type: local_value, name: all, config: {input: ["${{ resources.three[2].id }}", "${{ resources.some[7].id }}", "${{ resources.texts['b'].id }}"]}}
+"#;
+    project.write("blueprints/pages.yaml", blueprint);
+    let ran = project.run(["blueprints", "check", "blueprints/pages.yaml"]).done();
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("1 blueprint checked\n", ""));
+    project.run(["doctor"]).done().says("ok    blueprints of local");
+    // What no component can have, or is the attribute of an instance that is not named, is a warning still.
+    project.write("blueprints/pages.yaml", blueprint.replace("three[2].id", "three[3].id"));
+    project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.three` has no instance [3]");
+    project.write("blueprints/pages.yaml", blueprint.replace("some[7].id", "some.id"));
+    project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.some` has no instance [\"id\"]");
+}

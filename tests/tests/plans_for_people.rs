@@ -106,16 +106,17 @@ fn an_address_is_never_cut() {
       files under .terrace/local)
 
       + local_file.a_name_that_is_longer_than_a_narrow_terminal_is_wide
-          + path        = "out/folder/folder/folder/folder/fold…
+          + path        = "out/folder/folde…
           + content     = "one"
           + mode        = "0644"
           + sensitive   = false
           + makeParents = true
-          + sha256      = "7692c3ad3540bb803c020b3aee66cd888712…
+          + sha256      = "7692c3ad3540bb80…
           + size        = 3
-          + id          = "out/folder/folder/folder/folder/fold…
+          + id          = "out/folder/folde…
 
-    Plan: 1 to add, 0 to change, 0 to destroy.
+    Plan: 1 to add, 0 to change, 0 to
+        destroy.
     "#);
 }
 
@@ -161,4 +162,15 @@ fn long_texts_are_shown_from_where_they_differ() {
     project.apply().done();
     let plan = project.run(["plan", "stack.yaml", "--var", "tail=two"]).done();
     plan.says("\"…ong long long long -one\" → \"…ong long long long -two\"");
+}
+
+#[test]
+fn a_narrow_terminal_breaks_lines_between_words() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: page, config: {path: out/page.txt, content: 'a text of several words'}}\n",
+    );
+    let plan = project.run_with(&[("COLUMNS", "40")], ["plan", "stack.yaml"]).done().stdout;
+    assert!(plan.contains("page.txt") && plan.contains("several"), "{plan}");
+    let wide = |line: &&str| line.chars().count() > 40 && line.split_whitespace().count() > 1;
+    assert_eq!(plan.lines().find(wide), None, "{plan}");
 }

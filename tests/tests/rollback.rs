@@ -148,7 +148,7 @@ fn what_is_old_is_pruned_and_what_is_current_stays() {
     --- stdout
     versions removed: 0, operations removed: 0
     ");
-    snapshot!(project.run(["state", "prune", "--keep", "0s"]), @"
+    snapshot!(project.run(["state", "prune", "--keep", "0s", "--auto-approve"]), @"
     exit: 0
     --- stdout
     versions removed: 1, operations removed: 3
@@ -169,13 +169,28 @@ fn what_is_old_is_pruned_and_what_is_current_stays() {
 }
 
 #[test]
+fn pruning_to_less_than_a_month_needs_consent() {
+    let project = grown();
+    let before = project.run(["operations", "list"]).done().stdout;
+    for keep in ["0s", "29d"] {
+        project
+            .run(["state", "prune", "--keep", keep])
+            .with_code(1)
+            .says("nothing was changed")
+            .says("`--auto-approve`");
+    }
+    assert_eq!(project.run(["operations", "list"]).done().stdout, before);
+    project.run(["state", "prune", "--keep", "30d"]).done();
+}
+
+#[test]
 fn an_operation_that_was_pruned_is_no_place_to_go_back_to() {
     let project = grown();
     project.write_stack(&ONE.replace("one", "three"));
     project.apply().done();
     let listed = project.run(["operations", "list", "--json"]).done().json();
     let ids: Vec<&str> = listed.as_array().unwrap().iter().filter_map(|it| it["operation"].as_str()).collect();
-    project.run(["state", "prune", "--keep", "0s"]).done();
+    project.run(["state", "prune", "--keep", "0s", "--auto-approve"]).done();
     let back = project.run(["state", "rollback", "demo@local", "--to", ids[1], "--auto-approve"]);
     assert_eq!(back.code, 1, "{back}");
     back.says("there is no operation");

@@ -39,6 +39,7 @@ fn a_value_of_the_wrong_type_and_an_unknown_variable_are_mistakes() {
      6 │   count: {type: int, default: 1}
        ·   ─────
        ╰────
+      help: its value comes from `--var count`
     ");
     snapshot!(project.run(["plan", "stack.yaml", "--var", "whom=me"]), @"
     exit: 1

@@ -59,15 +59,20 @@ pub enum StateCommand {
     },
     /// Make resources as they were recorded before; no descriptor is needed
     #[command(
-        after_help = "Examples:\n  terrace state rollback local_file.a --to 3\n  terrace state rollback demo@local --to OPERATION --out plan.json"
+        after_help = "Examples:\n  terrace state rollback local_file.a --to 3\n  terrace state rollback demo@local --to OPERATION --out plan"
     )]
     Rollback(RollbackArguments),
     /// Remove old versions of resources, and old operations with their logs
-    #[command(after_help = "Example:\n  terrace state prune --keep 30d")]
+    #[command(
+        after_help = "Examples:\n  terrace state prune --keep 30d\n  terrace state prune --keep 0s --auto-approve"
+    )]
     Prune {
         /// What is younger stays: `30d`, `12h`
         #[arg(long, value_name = "DURATION", value_parser = age)]
         keep: Duration,
+        /// Do not ask, also where less than 30 days are kept
+        #[arg(long)]
+        auto_approve: bool,
     },
     /// Seal everything with the present state key; then `encryption.previous` can go
     #[command(

@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
         if is_new && computed.plan.has_changes() {
             state = store(&removal.settings, Access::ReadWrite).await?;
         }
-        match run.try_apply(Arc::clone(&state), &computed.plan).await? {
+        match run.try_apply(Arc::clone(&state), &computed.plan, run.can_plan_again(plans)).await? {
             Applied::Ended(exit) => return Ok(exit),
             Applied::Outdated(failure) => run.plan_again(failure, plans)?,
         }

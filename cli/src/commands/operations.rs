@@ -110,7 +110,7 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
         return Err(Failure::new(format!("the process of operation `{id}` is gone"))
             .hint("`terrace recover` finds out what became of its steps"));
     }
-    if !store.request_cancel(id).await? {
+    if !store.request_cancel(id, &settings.actor).await? {
         return Err(Failure::new(format!("operation `{id}` does not run any more: it is {}", status(&operation))));
     }
     context.ui.print(&format!("operation {id} is asked to stop: it ends what it has begun\n"))?;
@@ -148,7 +148,10 @@ pub(super) fn unknown(word: &str) -> Failure {
 
 fn line(operation: &OperationRow) -> String {
     let stacks = operation.stacks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let summary = if operation.summary.is_empty() { String::new() } else { format!(": {}", operation.summary) };
+    let asked = operation.cancelled_by.as_ref().map(|by| format!("asked to stop by {by}"));
+    let told: Vec<String> =
+        Some(operation.summary.clone()).filter(|it| !it.is_empty()).into_iter().chain(asked).collect();
+    let summary = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
     format!(
         "{}  {}  {}  {}  {stacks}  by {}{}\n",
         operation.id,
@@ -167,6 +170,7 @@ fn status(operation: &OperationRow) -> &'static str {
         OperationStatus::Completed => "completed",
         OperationStatus::Failed => "failed",
         OperationStatus::Interrupted => "interrupted",
+        OperationStatus::Superseded => "superseded",
     }
 }
 
@@ -174,7 +178,7 @@ fn to_json(operation: &OperationRow) -> Json {
     json!({
         "operation": operation.id, "kind": operation.kind, "stacks": operation.stacks, "actor": operation.actor,
         "status": status(operation), "started_at": operation.started_at, "ended_at": operation.ended_at,
-        "summary": operation.summary,
+        "summary": operation.summary, "cancelled_by": operation.cancelled_by,
     })
 }
 

@@ -15,19 +15,20 @@ use crate::signals::Signals;
 use crate::wiring::World;
 use conclusion::{append, exit, kept_in_any_case, public_outputs, retained, summary};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::address::StackId;
-use terrace_engine::apply::{Applier, ApplyError, Report};
+use terrace_engine::action::Action;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::apply::{Applier, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
-use terrace_engine::plan::{Mode, Note, Plan, file};
+use terrace_engine::plan::{Change, Mode, Note, Plan, file};
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::{still_left, stream};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Ownership, Selection, StateStore, StoreError};
+use terrace_engine::store::{Ownership, Selection, StateStore};
 use uuid::Uuid;
 
 /// How often a plan that nobody has to look at is made anew when others were quicker.
@@ -157,10 +158,15 @@ impl Run<'_> {
             })
             .collect();
         if let Some((_, change, _)) = plan.refused_data_loss().next() {
-            return Err(Failure::refused(format!("data would be lost\n  {}", lost.join("\n  "))).hint(format!(
+            let refused = Failure::refused(format!("data would be lost\n  {}", lost.join("\n  "))).hint(format!(
                 "consent with `--allow-data-loss='{}'`, or everywhere with `--allow-data-loss`",
                 change.address
-            )));
+            ));
+            let kept =
+                plan.refused_data_loss().filter_map(|(_, change, loss)| Some((change, loss.only_empty.as_ref()?)));
+            return Err(kept.fold(refused, |refused, (change, why)| {
+                refused.hint(format!("consent is not enough for `{}`: {why}", change.address))
+            }));
         }
         if !plan.has_changes() || self.is_consented() {
             return Ok(());
@@ -179,7 +185,7 @@ impl Run<'_> {
         self.context.ui.print("Nothing to do: the saved plan has no changes.\n")
     }
 
-    fn applier(&self, store: Arc<dyn StateStore>, events: Arc<dyn Events>) -> Applier {
+    fn applier(&self, store: Arc<dyn StateStore>, events: Arc<dyn Events>, plans_again: bool) -> Applier {
         Applier {
             store,
             registry: Arc::clone(&self.world.registry),
@@ -187,6 +193,8 @@ impl Run<'_> {
             seal: Arc::clone(&self.world.seal),
             events,
             cancel: self.signals.cancel.clone(),
+            stopped_by: Arc::clone(&self.signals.stopped_by),
+            plans_again,
             parallelism: usize::from(self.arguments.parallelism),
             patience: self.settings.patience,
             actor: self.settings.actor.clone(),
@@ -200,7 +208,7 @@ impl Run<'_> {
     /// With why it is refused.
     pub(super) async fn refuse(&self, store: &Arc<dyn StateStore>, plan: &Plan) -> Result<(), Failure> {
         let events = Progress::for_people(self.context.ui);
-        Ok(self.applier(Arc::clone(store), events).refuse(plan).await?)
+        Ok(self.applier(Arc::clone(store), events, false).refuse(plan).await?)
     }
 
     /// Applies a plan and tells what came of it.
@@ -208,7 +216,7 @@ impl Run<'_> {
     /// # Errors
     /// When nothing could be begun, or the state could not be written any more.
     pub(super) async fn apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Exit, Failure> {
-        match self.try_apply(store, plan).await? {
+        match self.try_apply(store, plan, false).await? {
             Applied::Ended(exit) => Ok(exit),
             Applied::Outdated(failure) => Err(failure),
         }
@@ -219,18 +227,28 @@ impl Run<'_> {
     /// # Errors
     /// With what made the plan outdated.
     pub(super) fn plan_again(&self, outdated: Failure, plans: usize) -> Result<(), Failure> {
-        if !self.is_consented() || plans >= MOST_PLANS {
+        if !self.can_plan_again(plans) {
             return Err(outdated);
         }
         self.context.ui.tell(&format!("{}: planning again", outdated.message.unwrap_or_default()));
         Ok(())
     }
 
-    /// Applies a plan and tells what came of it.
+    /// True when the plan of that number may be followed by another one that nobody looks at.
+    pub(super) fn can_plan_again(&self, plans: usize) -> bool {
+        self.is_consented() && plans < MOST_PLANS
+    }
+
+    /// Applies a plan and tells what came of it. Where it is planned again when it is outdated, that is no failure.
     ///
     /// # Errors
     /// As [`Run::apply`].
-    pub(super) async fn try_apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Applied, Failure> {
+    pub(super) async fn try_apply(
+        &self,
+        store: Arc<dyn StateStore>,
+        plan: &Plan,
+        plans_again: bool,
+    ) -> Result<Applied, Failure> {
         let has_refreshed = plan.changes().any(|(_, change)| change.has_refreshed());
         let has_nothing = !plan.has_changes() && (self.is_saved || !has_refreshed);
         if has_nothing && !self.is_saved {
@@ -242,7 +260,7 @@ impl Run<'_> {
             true => Progress::for_programs(ui, plan.stacks.len() > 1),
             false => Progress::for_people(ui),
         };
-        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>);
+        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, plans_again);
         if has_nothing {
             applier.spend(plan).await?;
             self.say_nothing_to_do(plan)?;
@@ -253,13 +271,7 @@ impl Run<'_> {
             Ok(report) => report,
             Err(error) => {
                 progress.clear();
-                let is_outdated = matches!(
-                    error,
-                    ApplyError::OwnedAnew { .. }
-                        | ApplyError::OtherOutputs(_)
-                        | ApplyError::Store(StoreError::Stale(_) | StoreError::OtherOutputs(_))
-                );
-                return if is_outdated { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
+                return if error.is_outdated() { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
             }
         };
         for Ownership { address, stack, .. } in &report.still_owned {
@@ -281,7 +293,7 @@ impl Run<'_> {
         if !self.is_json() {
             self.tell_failures(&report);
             ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
-            ui.print(&retained(&report, &kept_in_any_case(plan)))?;
+            ui.print(&retained(&report, &kept_in_any_case(plan), &self.kept_unless_empty(plan)))?;
             if let Some(left) = still_left(plan) {
                 ui.print(&format!("{left}\n"))?;
             }
@@ -289,6 +301,20 @@ impl Run<'_> {
         }
         self.tell_unstored(&report)?;
         Ok(Applied::Ended(exit(&report)))
+    }
+
+    /// Why `--remove-data` alone does not remove some of what a plan retains.
+    fn kept_unless_empty<'p>(&self, plan: &'p Plan) -> HashMap<&'p Address, String> {
+        let retained = || plan.changes().filter(|(_, change)| change.action == Action::Retain);
+        // What was made within would be removed before it.
+        let within = retained().filter_map(|(_, change)| change.prior.as_ref()).flat_map(|prior| &prior.dependencies);
+        let emptied: HashSet<Address> = within.cloned().collect();
+        let why = |change: &Change| {
+            let (_, ty) = self.world.registry.resource_type(&change.address.ty)?;
+            ty.kept_unless_empty(&change.prior.as_ref()?.attributes)
+        };
+        let kept = retained().filter(|(_, change)| !change.address.is_among(&emptied));
+        kept.filter_map(|(_, change)| Some((&change.address, why(change)?))).collect()
     }
 
     /// Says which outputs were not stored: nobody could tell from what `terrace output` shows.

@@ -25,6 +25,9 @@ use terrace_engine::store::{NewOperation, OperationStatus, Record};
 use terrace_state::{Access, export};
 use uuid::Uuid;
 
+/// A history of that length can be pruned to without being asked.
+const LONG_ENOUGH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// Looks into the state, or mends it.
 ///
 /// # Errors
@@ -42,7 +45,7 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
         StateCommand::Rm { addresses } => surgery::remove(context, signals, &addresses).await,
         StateCommand::Rollback(arguments) => rollback::run(context, &arguments, signals).await,
         StateCommand::Rekey => surgery::rekey(context, signals).await,
-        StateCommand::Prune { keep } => prune(context, keep).await,
+        StateCommand::Prune { keep, auto_approve } => prune(context, keep, auto_approve).await,
         StateCommand::Export { stack, history, out } => {
             write_export(context, stack.as_deref(), history, out.as_deref()).await
         }
@@ -51,11 +54,16 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
 }
 
 /// Removes what is older; what is current stays, so no lease is needed.
-async fn prune(context: &Context<'_>, keep: Duration) -> Result<Exit, Failure> {
+async fn prune(context: &Context<'_>, keep: Duration, auto_approve: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     if is_missing(&settings.state) {
         context.ui.print("nothing is recorded: there is nothing to remove\n")?;
         return Ok(Exit::Done);
+    }
+    if keep < LONG_ENOUGH && !auto_approve {
+        let question = "Do you really want to remove what is that young?\n  There is no way back to what the history \
+                        does not hold any more.";
+        context.ui.confirm(question, "keep more with `--keep 30d`, or pass `--auto-approve`")?;
     }
     let store = recorded(&settings).await?;
     let operation = NewOperation {

@@ -57,8 +57,17 @@ fn variables_are_given_by_flag_then_file_then_environment() {
     let variables =
         [("TERRACE_VAR_a", "env"), ("TERRACE_VAR_b", "env"), ("TERRACE_VAR_c", "env")].into_iter().collect();
     let given = given_variables(&choice, &variables, &Ui::plain()).unwrap();
-    let shown: Vec<String> = given.values.iter().map(|(name, given)| format!("{name}: {given:?}")).collect();
-    assert_eq!(shown, ["a: Text(\"flag\")", "b: Value(2)", "c: Text(\"env\")", "d: Text(\"x=y\")"]);
+    let told = |(name, given): (&String, &Given)| format!("{name}: {:?} of {}", given.value, given.by);
+    let file = folder.path().join("v.yaml").display().to_string();
+    assert_eq!(
+        given.values.iter().map(told).collect::<Vec<_>>(),
+        [
+            "a: Text(\"flag\") of `--var a`".to_owned(),
+            format!("b: Value(2) of `{file}`"),
+            "c: Text(\"env\") of the environment variable `TERRACE_VAR_c`".to_owned(),
+            "d: Text(\"x=y\") of `--var d`".to_owned(),
+        ]
+    );
     assert_eq!(given.asked, ["a", "b", "a", "d"]);
     let wrong = ChoiceArguments { variables: vec!["a".to_owned()], ..ChoiceArguments::default() };
     assert!(given_variables(&wrong, &Variables::default(), &Ui::plain()).is_err());

@@ -1,10 +1,11 @@
 //! What came of applying a plan.
 
+use super::{Applier, ApplyError};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::plan::checks::undecided;
 use crate::source::Place;
-use crate::store::{OperationStatus, Ownership};
+use crate::store::{OperationStatus, Ownership, StoreError};
 use std::collections::BTreeMap;
 use terrace_provider::Map;
 use uuid::Uuid;
@@ -103,6 +104,29 @@ impl std::fmt::Display for FailedCheck {
             Some(problem) => write!(f, " ({})", undecided(problem)),
             None => Ok(()),
         }
+    }
+}
+
+impl Applier {
+    /// One sentence on how the operation ended, for the list of operations: a stop says what it came from.
+    pub(super) fn summary(&self, report: &Report) -> String {
+        match self.stopped_by.get().filter(|_| report.is_interrupted) {
+            Some(signal) => format!("{}, stopped by {signal}", report.summary()),
+            None => report.summary(),
+        }
+    }
+}
+
+impl ApplyError {
+    /// True when what the plan was made from changed since, and nothing was begun: another plan may do.
+    #[must_use]
+    pub const fn is_outdated(&self) -> bool {
+        matches!(
+            self,
+            Self::OwnedAnew { .. }
+                | Self::OtherOutputs(_)
+                | Self::Store(StoreError::Stale(_) | StoreError::OtherOutputs(_))
+        )
     }
 }
 

@@ -17,8 +17,9 @@ use crate::lookup::{Here, Lookup, output_templates};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use crate::plan::typecheck;
 use crate::registry::Registry;
+use crate::repetition::{self, NoItems};
 use crate::source::Span;
-use indexmap::IndexMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::{Map, Path, ResourceType, Value};
@@ -26,6 +27,9 @@ use terrace_provider::{Map, Path, ResourceType, Value};
 /// Variables that a blueprint may read wherever it stands.
 const ROOTS: [&str; 9] =
     ["component", "product", "environment", "stack", "settings", "resources", "data", "components", "stacks"];
+
+/// The most instances that a sample has; what more a `forEach` makes is unknown.
+const MOST_INSTANCES: usize = 1_000;
 
 /// What is wrong with a blueprint.
 #[must_use]
@@ -45,6 +49,16 @@ struct Checker<'a> {
     registry: &'a Registry,
     functions: &'a Functions,
     diagnostics: Vec<Diagnostic>,
+}
+
+/// A `forEach` over the sample.
+struct Repeated {
+    /// `each` of the first item; unknown where there is none.
+    each: Value,
+    /// The keys of all; nothing where they cannot be told.
+    keys: Option<BTreeSet<InstanceKey>>,
+    /// They are the same for every component.
+    is_certain: bool,
 }
 
 impl Checker<'_> {
@@ -138,7 +152,7 @@ impl Checker<'_> {
             let Visit::Block(block) = visit else { continue };
             let Some(declaration) = declarations.resources.get(block.resource) else { continue };
             let Some((_, ty)) = self.registry.resource_type(&declaration.ty.value) else { continue };
-            let value = self.resource(declaration, ty, &facts, &values, &data);
+            let value = self.resource(declarations, declaration, ty, &facts, &values, &data);
             values.insert(declaration.name.value.clone(), value);
         }
         let scope = PlanScope { resources: &values, data: &data, ..scope(&facts, None) };
@@ -149,6 +163,7 @@ impl Checker<'_> {
 
     fn resource(
         &mut self,
+        declarations: &Declarations,
         declaration: &ResourceDeclaration,
         ty: &ResourceType,
         facts: &Facts,
@@ -156,8 +171,8 @@ impl Checker<'_> {
         data: &LookupValues,
     ) -> BlockValue {
         let plain = PlanScope { resources: values, data, ..scope(facts, None) };
-        let each = declaration.for_each.as_ref().map(|template| self.first_item(template, &plain));
-        let scope = PlanScope { resources: values, data, ..scope(facts, each.as_ref()) };
+        let repeated = declaration.for_each.as_ref().map(|template| self.repeated(declaration, template, &plain));
+        let scope = PlanScope { resources: values, data, ..scope(facts, repeated.as_ref().map(|it| &it.each)) };
         for template in
             [&declaration.when, &declaration.key, &declaration.provider, &declaration.shared].into_iter().flatten()
         {
@@ -184,12 +199,16 @@ impl Checker<'_> {
                 (attribute.name.to_owned(), given.unwrap_or(otherwise))
             })
             .collect();
-        match each {
+        match repeated {
             None => BlockValue::Single(value),
-            Some(each) => {
-                let key = each.get("key").and_then(Value::as_str).unwrap_or("sample").to_owned();
-                BlockValue::Instances(IndexMap::from([(InstanceKey::Text(key), value)]))
+            Some(Repeated { keys: Some(mut keys), is_certain, .. }) => {
+                if !is_certain {
+                    // Another component may have the instances that expressions name.
+                    keys.extend(named_keys(declarations, &declaration.name.value, ty));
+                }
+                BlockValue::Instances(keys.into_iter().map(|key| (key, value.clone())).collect())
             }
+            Some(_) => BlockValue::Single(Value::Unknown),
         }
     }
 
@@ -232,17 +251,29 @@ impl Checker<'_> {
         }
     }
 
-    /// `each` of the first item of a `forEach`.
-    fn first_item(&mut self, template: &Template, scope: &PlanScope<'_>) -> Value {
-        let (key, value) = match self.evaluate(template, scope) {
-            Some(Value::List(items)) => (Value::from("sample"), items.into_iter().next().unwrap_or_default()),
-            Some(Value::Map(entries)) => entries
-                .into_iter()
-                .next()
-                .map_or((Value::from("sample"), Value::Null), |(key, value)| (Value::from(key), value)),
-            _ => (Value::from("sample"), Value::Unknown),
+    /// What a `forEach` repeats over the sample. Items that nothing can name may be due to the sample: plans tell those.
+    fn repeated(&mut self, declaration: &ResourceDeclaration, for_each: &Template, plain: &PlanScope<'_>) -> Repeated {
+        let value = self.evaluate(for_each, plain).unwrap_or(Value::Unknown);
+        let first = match &value {
+            Value::List(items) => items.first().cloned(),
+            _ => None,
         };
-        [("key".to_owned(), key), ("value".to_owned(), value)].into_iter().collect()
+        let key_of = |key: &Template, each: &Value| {
+            let scope = PlanScope { each: Some(each), ..scope(plain.facts, None) };
+            match key.evaluate(&PlanScope { resources: plain.resources, data: plain.data, ..scope }, self.functions) {
+                Ok(Value::String(text)) => Ok(text),
+                _ => Err(NoItems::Unknown("key")),
+            }
+        };
+        let items = repetition::items(for_each, value, declaration.key.as_ref(), &key_of).ok();
+        let keys = items.as_ref().filter(|items| items.len() <= MOST_INSTANCES);
+        let keys = keys.map(|items| items.iter().map(|item| item.key.clone()).collect());
+        let each = items.and_then(|items| items.into_iter().next()).map(|item| item.each).unwrap_or_else(|| {
+            let value = first.unwrap_or(Value::Unknown);
+            [("key".to_owned(), Value::Unknown), ("value".to_owned(), value)].into_iter().collect()
+        });
+        let reads = |template: &Template| template.references().any(|reference| reference.root != "each");
+        Repeated { each, keys, is_certain: !reads(for_each) && !declaration.key.as_ref().is_some_and(reads) }
     }
 
     fn evaluate(&mut self, template: &Template, scope: &PlanScope<'_>) -> Option<Value> {
@@ -322,6 +353,22 @@ impl Checker<'_> {
         roots.extend(acl.map(|acl| ("acl".to_owned(), acl)));
         Facts { roots: roots.into(), ..Facts::default() }
     }
+}
+
+/// The instances of a resource that expressions name. The name of an attribute is a slip: the key before it is missing.
+fn named_keys(declarations: &Declarations, name: &str, ty: &ResourceType) -> BTreeSet<InstanceKey> {
+    let resources = declarations.resources.iter().chain(&declarations.data).flat_map(templates);
+    let outputs = declarations.outputs.iter().flat_map(output_templates);
+    let references = resources.chain(outputs).flat_map(Template::references);
+    let named = references.filter_map(|reference| match reference.steps.as_slice() {
+        [ReferenceStep::Key(of), key, ..] if reference.root == "resources" && of == name => match key {
+            ReferenceStep::Key(key) if ty.attributes.get(key).is_none() => Some(InstanceKey::Text(key.clone())),
+            ReferenceStep::Index(index) => Some(InstanceKey::Index(*index)),
+            _ => None,
+        },
+        _ => None,
+    });
+    named.collect()
 }
 
 /// A wrong type may come from the sample where an expression made it; names and literals do not.

@@ -1,7 +1,7 @@
 //! Variables of a stack: given as text or value, or by their default, checked by type and validation.
 
 use super::facts::FactScope;
-use super::{Compiler, Given};
+use super::{Compiler, GivenValue};
 use crate::blueprint::path_under;
 use crate::descriptor::{Descriptor, Variable, VariableType};
 use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
@@ -44,19 +44,19 @@ pub fn undeclared<'a>(given: impl Iterator<Item = &'a str>, descriptors: &[Descr
 
 fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut Vec<Diagnostic>) -> Option<Value> {
     let name = &variable.name.value;
-    let value = match (compiler.variables.get(name), &variable.default) {
-        (Some(Given::Text(text)), _) => match from_text(&variable.ty, text) {
+    let value = match (compiler.variables.get(name).map(|given| &given.value), &variable.default) {
+        (Some(GivenValue::Text(text)), _) => match from_text(&variable.ty, text) {
             Some(value) => value,
             None => {
                 let found = match variable.is_sensitive {
                     true => "what is given for it is not".to_owned(),
                     false => format!("found `{}`", shortened(text)),
                 };
-                diagnostics.push(not_of_type(variable, &found));
+                diagnostics.push(not_of_type(variable, &found).maybe_hint(origin(compiler, name)));
                 return None;
             }
         },
-        (Some(Given::Value(value)), _) => value.clone(),
+        (Some(GivenValue::Value(value)), _) => value.clone(),
         (None, Some(default)) => default.clone(),
         (None, None) => {
             diagnostics.push(
@@ -72,8 +72,14 @@ fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut V
         ty if is_of_type(ty, &value) => Vec::new(),
         _ => vec![format!("it is {}", value.kind())],
     };
-    diagnostics.extend(faults.iter().map(|fault| not_of_type(variable, fault)));
+    let told = |fault: &String| not_of_type(variable, fault).maybe_hint(origin(compiler, name));
+    diagnostics.extend(faults.iter().map(told));
     faults.is_empty().then_some(value)
+}
+
+/// Where the value of a variable was given; that of a default stands in the descriptor.
+fn origin(compiler: &Compiler<'_>, name: &str) -> Option<String> {
+    compiler.variables.get(name).map(|given| format!("its value comes from {}", given.by))
 }
 
 /// What of a value breaks the schema of its variable. Of a sensitive one not even the place within it is told.
@@ -163,7 +169,8 @@ fn validate(compiler: &Compiler<'_>, variable: &Variable, values: &Map, diagnost
                     "invalid_variable",
                     format!("variable `{}`: {}", variable.name.value, validation.error),
                 )
-                .at(variable.name.span),
+                .at(variable.name.span)
+                .maybe_hint(origin(compiler, &variable.name.value)),
             ),
             Err(found) => diagnostics.extend(found),
         }
@@ -173,6 +180,7 @@ fn validate(compiler: &Compiler<'_>, variable: &Variable, values: &Map, diagnost
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compile::Given;
     use crate::descriptor;
     use crate::expression::Functions;
     use crate::source::Sources;
@@ -191,7 +199,7 @@ mod tests {
         let id = sources.add("stack.yaml", text);
         let (descriptors, found) = descriptor::read(&sources, &[id], &Budget::default());
         assert!(found.is_empty(), "{found:?}");
-        let given = given.iter().map(|(name, text)| ((*name).to_owned(), Given::Text((*text).to_owned())));
+        let given = given.iter().map(|(name, text)| ((*name).to_owned(), Given::text(*text, "a test")));
         let compiler = Compiler {
             sources: &sources,
             functions: &Functions::default(),

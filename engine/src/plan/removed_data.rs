@@ -4,9 +4,10 @@ use super::compute::Planner;
 use super::resource::lost_data;
 use super::{Change, DataLossNote, StackPlan, row_stack};
 use crate::action::Action;
-use crate::address::StackId;
+use crate::address::{Address, StackId};
 use crate::record;
 use futures_util::{StreamExt, stream};
+use std::collections::HashSet;
 
 /// How many objects are counted at once; the limits of their instances hold besides.
 const AT_ONCE: usize = 16;
@@ -20,6 +21,20 @@ pub(super) async fn count(planner: &Planner<'_>, stacks: &mut [StackPlan]) {
         });
         let counted = deleted.map(|change| show(planner, &stack, change));
         stream::iter(counted).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+}
+
+/// Takes back that an object goes only once it is empty where something that is made within goes before it: that may be
+/// all it holds.
+pub(super) fn emptied_before(plan: &mut StackPlan) {
+    let removed = plan.changes.iter().filter(|change| change.action.removes_object());
+    let within = removed.filter_map(|change| change.prior.as_ref()).flat_map(|prior| &prior.dependencies);
+    let emptied: HashSet<Address> = within.cloned().collect();
+    for change in &mut plan.changes {
+        let is_emptied = change.address.is_among(&emptied);
+        if let Some(loss) = change.data_loss.as_mut().filter(|_| is_emptied) {
+            loss.only_empty = None;
+        }
     }
 }
 

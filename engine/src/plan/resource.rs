@@ -395,7 +395,11 @@ async fn data_loss(
         (_, true) => vec!["the object is deleted and made anew".to_owned()],
         _ => return None,
     };
-    Some(lost_data(planner, place, provider, ty, recorded?, reasons).await)
+    let recorded = recorded?;
+    let loss = lost_data(planner, place, provider, ty, recorded, reasons).await;
+    let only_empty = loss.amount.as_ref().filter(|_| action.is_replace());
+    let only_empty = only_empty.and_then(|_| ty.kept_unless_empty(&recorded.attributes));
+    Some(DataLossNote { only_empty, ..loss })
 }
 
 /// The data of an object that goes for these reasons.
@@ -416,5 +420,6 @@ pub(crate) async fn lost_data(
         Ok(DataAmount::Some(amount)) => Some(amount),
         Ok(DataAmount::Unknown) | Err(_) => Some("an unknown amount of data".to_owned()),
     };
-    DataLossNote { reasons, amount, is_allowed: planner.options.allow_data_loss.covers(stack, address) }
+    let is_allowed = planner.options.allow_data_loss.covers(stack, address);
+    DataLossNote { reasons, amount, is_allowed, only_empty: None }
 }

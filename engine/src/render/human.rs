@@ -4,15 +4,14 @@ use super::attributes::{Style, body};
 use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
-use super::text::{cut, visible, wrapped};
-use super::totals::{details, is_listed, left_over, to_do, totals, verdict};
+use super::text::{cut, flowed, visible, wrapped};
+use super::totals::{details, is_listed, left_over, to_do, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief};
 use crate::action::Action;
 use crate::address::{Address, SHARED};
 use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};
 use indexmap::IndexMap;
 use std::collections::HashMap;
-use std::fmt::Write;
 use terrace_provider::Value;
 
 /// How a plan is shown on a terminal.
@@ -20,8 +19,8 @@ use terrace_provider::Value;
 pub struct Human {
     /// Signs and headings have colours.
     pub color: bool,
-    /// Characters that fit into a line; longer ones are cut, but never an address, and never below [`NARROWEST`]. 0
-    /// stands for no limit.
+    /// Characters that fit into a line; longer ones are cut, but never an address, and never below [`NARROWEST`]: on a
+    /// narrower terminal they are broken between words. 0 stands for no limit.
     pub width: usize,
     /// How much is shown.
     pub detail: Detail,
@@ -45,19 +44,23 @@ impl Default for Human {
     }
 }
 
-/// On a narrower terminal lines are wrapped: what would be left of them says nothing.
+/// On a narrower terminal lines are broken: what would be left of them says nothing.
 pub const NARROWEST: usize = 60;
+/// How long lines become that are broken; a usual width.
+const BROKEN: usize = 100;
 /// Notes begin no further right than this.
 const WIDEST_HEAD: usize = 54;
 /// Characters of a note that are shown in any case.
 const LEAST_NOTE: usize = 16;
+/// Blanks before what a narrow terminal has no room for on the first line.
+const HANGING: usize = 4;
 /// Blanks between an address and its note.
 const GAP: usize = 3;
 
 /// A plan for a person at a terminal. Ends with a line break; [`Plan::notes`] are not part of it.
 #[must_use]
 pub fn plan(plan: &Plan, options: &Human) -> String {
-    let width = if options.width == 0 { 0 } else { options.width.max(NARROWEST) };
+    let width = if (1..NARROWEST).contains(&options.width) { BROKEN } else { options.width };
     let terminal = options.width;
     let options = Human { width, ..*options };
     let mut screen = Screen { options, terminal, painter: Painter { is_on: options.color }, text: String::new() };
@@ -143,7 +146,8 @@ impl Screen {
         }
         let heads: Vec<String> = section.changes.iter().map(|change| head(change)).collect();
         let width = |head: &String| Some(head.chars().count()).filter(|width| *width <= WIDEST_HEAD);
-        let column = heads.iter().filter_map(width).max().unwrap_or_default();
+        // Columns take the room that a narrow terminal does not have.
+        let column = heads.iter().filter_map(width).max().filter(|_| !self.is_narrow()).unwrap_or_default();
         for (change, head) in section.changes.iter().zip(heads) {
             self.change(plan, change, &head, column);
         }
@@ -177,7 +181,7 @@ impl Screen {
             None => text,
         };
         let danger = danger.map(|danger| format!("   {}", self.painter.paint(Paint::Red, danger))).unwrap_or_default();
-        let _ = writeln!(self.text, "  {text}{danger}");
+        self.broken(&format!("  {text}{danger}"), 2 + HANGING);
         if self.options.detail == Detail::Summary {
             return;
         }
@@ -195,12 +199,13 @@ impl Screen {
         let sign = line.mark.sign();
         let suffix = if line.is_forcing { FORCES } else { "" };
         let taken = indent.len() + sign.map_or(0, |sign| sign.len() + 1) + suffix.len();
-        let text = self.fit(&line.text, self.options.width.saturating_sub(taken));
+        let text = self.fit_value(&line.text, taken);
         let text = match sign {
             Some(sign) => format!("{} {text}", self.painter.sign(sign)),
             None => self.painter.paint(Paint::Faint, &text),
         };
-        let _ = writeln!(self.text, "{indent}{text}{}", self.painter.paint(Paint::Red, suffix));
+        let text = format!("{indent}{text}{}", self.painter.paint(Paint::Red, suffix));
+        self.broken(&text, indent.len() + HANGING);
     }
 
     fn outputs(&mut self, stack: &StackPlan) {
@@ -219,9 +224,9 @@ impl Screen {
         let limits = if self.options.detail == Detail::Full { Limits::NONE } else { Style::COMPACT.limits };
         for (output, name) in changed {
             let (mark, value) = output_difference(output, limits);
-            let text = self.fit(&format!("{name:<width$} = {value}"), self.options.width.saturating_sub(4));
+            let text = self.fit_value(&format!("{name:<width$} = {value}"), 4);
             let sign = self.painter.sign(mark.sign().unwrap_or_default());
-            let _ = writeln!(self.text, "  {sign} {text}");
+            self.line(&format!("  {sign} {text}"));
         }
         self.text.push('\n');
     }
@@ -234,7 +239,8 @@ impl Screen {
         self.line(&format!("  {heading}"));
         let name = |address: &Address| visible(&address.to_string()).into_owned();
         let width = |address: &Address| Some(name(address).chars().count()).filter(|width| *width <= WIDEST_HEAD);
-        let column = stack.deferred.iter().filter_map(|it| width(&it.address)).max().unwrap_or_default();
+        let widths = stack.deferred.iter().filter_map(|it| width(&it.address));
+        let column = widths.max().filter(|_| !self.is_narrow()).unwrap_or_default();
         for deferred in &stack.deferred {
             let head = name(&deferred.address);
             let text = format!("{head:<column$}{}{}", " ".repeat(GAP), visible(&deferred.text()));
@@ -247,14 +253,13 @@ impl Screen {
 
     fn ending(&mut self, plan: &Plan) {
         self.consent(plan);
-        let counts = totals(plan);
-        let _ = writeln!(self.text, "{}", self.painter.paint(Paint::Bold, &verdict(plan)));
-        if let Some(details) = details(&counts) {
-            let _ = writeln!(self.text, "({details})");
+        self.line(&self.painter.paint(Paint::Bold, &verdict(plan)));
+        if let Some(details) = details(plan) {
+            self.sentence(&format!("({details})"));
         }
         if plan.stacks.len() > 1 {
             for stack in &plan.stacks {
-                let _ = writeln!(self.text, "  {}: {}", visible(&stack.stack.to_string()), to_do(&stack.counts()));
+                self.line(&format!("  {}: {}", visible(&stack.stack.to_string()), to_do(&stack.counts())));
             }
         }
         if let Some(left) = left_over(plan) {
@@ -275,26 +280,61 @@ impl Screen {
             return;
         }
         let title = self.painter.paint(Paint::Red, "Data would be lost, so this plan is refused as it stands.");
-        self.line(&format!("{title} To allow it, pass:"));
+        self.sentence(&format!("{title} To allow it, pass:"));
         for (_, change, loss) in refused {
             let amount = loss.amount.as_deref().map(visible).unwrap_or_default();
             let flag = format!("  --allow-data-loss={}", shell_quoted(&visible(&change.address.to_string())));
             // A flag that is cut is of no use: only what follows it may be.
             let room = self.options.width.saturating_sub(flag.chars().count() + GAP).max(16);
-            let _ = writeln!(self.text, "{flag}   {}", self.fit(&format!("({amount})"), room));
+            self.line(&format!("{flag}   {}", self.fit(&format!("({amount})"), room)));
+            if let Some(why) = &loss.only_empty {
+                let text = flowed(&format!("    that is not enough: {}", visible(why)), self.terminal, HANGING);
+                self.text.push_str(&text);
+                self.text.push('\n');
+            }
         }
         self.text.push('\n');
     }
 
     /// A sentence, on as many lines as the terminal needs.
     fn sentence(&mut self, text: &str) {
-        wrapped(text, self.terminal).iter().for_each(|line| self.line(line));
+        let text = flowed(text, self.terminal, 0);
+        self.text.push_str(&text);
+        self.text.push('\n');
     }
 
-    /// A line whose parts are harmless already.
+    /// A line whose parts are harmless already, broken where the terminal is too narrow to cut it.
     fn line(&mut self, text: &str) {
-        self.text.push_str(text);
+        let indent = text.len() - text.trim_start_matches(' ').len();
+        self.broken(text, indent + HANGING);
+    }
+
+    /// The same, with what follows the first line that far to the right.
+    fn broken(&mut self, text: &str, hanging: usize) {
+        let text = flowed(text, if self.is_narrow() { self.terminal } else { 0 }, hanging);
+        self.text.push_str(&text);
         self.text.push('\n');
+    }
+
+    /// True when lines are broken rather than cut.
+    fn is_narrow(&self) -> bool {
+        (1..NARROWEST).contains(&self.terminal) && self.options.detail != Detail::Full
+    }
+
+    /// A value on a line of which so much is taken: where lines are broken, no word of it is wider than a line.
+    fn fit_value(&self, text: &str, taken: usize) -> String {
+        let text = self.fit(text, self.options.width.saturating_sub(taken));
+        if !self.is_narrow() {
+            return text;
+        }
+        let left = self.terminal.saturating_sub(taken);
+        let (label, value) = text.split_once(" = ").unwrap_or(("", &text));
+        // A single word is cut where it stands, when enough of it is left.
+        if !value.contains(' ') && left >= label.chars().count() + LEAST_NOTE {
+            return cut(&text, left).into_owned();
+        }
+        let widest = self.terminal - (taken + HANGING).min(self.terminal / 2);
+        text.split(' ').map(|word| cut(word, widest)).collect::<Vec<_>>().join(" ")
     }
 
     fn fit(&self, text: &str, room: usize) -> String {

@@ -15,7 +15,7 @@ mod folds;
 
 pub use drift::{Drift, drift};
 
-use super::totals::{details, is_listed, totals, verdict};
+use super::totals::{details, is_listed, verdict};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::plan::{Change, Note, Plan};
@@ -74,7 +74,7 @@ fn head(plan: &Plan, page: &mut Page, budget: Budget) {
     page.fill(budget.part(10), plan.stacks.iter().map(|stack| marker("plan", &stack.stack)), |_| String::new());
     page.push(&format!("### terrace plan: {}\n\n", named(plan.stacks.iter().map(|stack| &stack.stack))));
     page.push(&format!("{}\n", verdict(plan)));
-    if let Some(details) = details(&totals(plan)) {
+    if let Some(details) = details(plan) {
         page.push(&format!("({details})\n"));
     }
     if let Some(note) = &plan.environment_note {

@@ -81,6 +81,48 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A line in lines of at most so many characters, broken between words only; 0 stands for no limit. What follows the
+/// first line stands that far to the right. Colours take no room.
+pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
+    if width == 0 || shown_width(line) <= width {
+        return line.to_owned();
+    }
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let hanging = hanging.min(width / 2);
+    let mut flowed = " ".repeat(indent);
+    let (mut taken, mut gap, mut is_first) = (indent, 0, true);
+    for word in line.trim_matches(' ').split(' ') {
+        // Several blanks in a row: those that line up columns stay where there is room.
+        if word.is_empty() {
+            gap += 1;
+            continue;
+        }
+        let wide = shown_width(word);
+        if is_first {
+            taken += wide;
+        } else if taken + gap + wide <= width || taken + gap <= hanging {
+            // What would stand no further left is no better off on the next line.
+            flowed.push_str(&" ".repeat(gap));
+            taken += gap + wide;
+        } else {
+            flowed.push('\n');
+            flowed.push_str(&" ".repeat(hanging));
+            taken = hanging + wide;
+        }
+        flowed.push_str(word);
+        (gap, is_first) = (1, false);
+    }
+    flowed
+}
+
+/// How many characters of a text are seen: those of colours are not.
+fn shown_width(text: &str) -> usize {
+    let mut parts = text.split('\u{1b}');
+    let before = parts.next().map_or(0, |part| part.chars().count());
+    let after = parts.map(|part| part.split_once('m').map_or(0, |(_, shown)| shown.chars().count()));
+    before + after.sum::<usize>()
+}
+
 /// A number as people write it: `9,812`.
 pub(crate) fn thousands(number: usize) -> String {
     let digits = number.to_string();
@@ -127,6 +169,19 @@ mod tests {
         assert_eq!(cut("größer", 6), "größer");
         assert_eq!(cut("größere", 6), "größe…");
         assert_eq!(cut("größere", 0), "größere");
+    }
+
+    #[test]
+    fn lines_flow_between_words_and_colours_take_no_room() {
+        assert_eq!(flowed("  a  word or two", 10, 4), "  a  word\n    or two");
+        assert_eq!(flowed("  a  word or two", 16, 4), "  a  word or two");
+        assert_eq!(flowed("a word-that-is-too-long b", 8, 2), "a word-that-is-too-long\n  b");
+        assert_eq!(
+            flowed("\u{1b}[1mbold\u{1b}[0m \u{1b}[2mfaint\u{1b}[0m", 10, 2),
+            "\u{1b}[1mbold\u{1b}[0m \u{1b}[2mfaint\u{1b}[0m"
+        );
+        assert_eq!(flowed("a word", 0, 2), "a word");
+        assert_eq!(flowed("  + word-that-is-too-long b", 8, 4), "  + word-that-is-too-long\n    b");
     }
 
     #[test]

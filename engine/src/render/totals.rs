@@ -1,7 +1,9 @@
 //! How much a plan does: the line that wrappers of terraform look for, and our own below it.
 
 use super::text::{counted, shell_word, thousands};
+use crate::action::Action;
 use crate::plan::{Change, Counts, Mode, Plan, StackPlan};
+use std::collections::BTreeSet;
 
 /// The sum over stacks.
 pub(crate) fn totals(plan: &Plan) -> Counts {
@@ -45,7 +47,8 @@ pub(crate) fn verdict(plan: &Plan) -> String {
 }
 
 /// `1 replaced, 1 retained in 2 of 5 components`; `None` when there is nothing to say beyond the verdict.
-pub(crate) fn details(counts: &Counts) -> Option<String> {
+pub(crate) fn details(plan: &Plan) -> Option<String> {
+    let counts = totals(plan);
     let kinds = [
         (counts.replaced, "replaced"),
         (counts.moved, "moved"),
@@ -57,23 +60,46 @@ pub(crate) fn details(counts: &Counts) -> Option<String> {
         (counts.in_doubt, "in doubt"),
         (counts.held_back, "waiting"),
     ];
-    let (told, parts): (Vec<usize>, Vec<String>) = kinds
+    let parts: Vec<String> = kinds
         .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| (count, format!("{} {word}", thousands(count))))
-        .unzip();
+        .map(|(count, word)| format!("{} {word}", thousands(count)))
+        .collect();
     let scope = match (counts.components, counts.components_total) {
         (0, _) | (_, 0 | 1) => None,
         (touched, total) => Some(format!("in {} of {} components", thousands(touched), thousands(total))),
     };
-    let told: usize = told.iter().sum();
     match (parts.is_empty(), scope) {
         (true, scope) => scope,
         (false, None) => Some(parts.join(", ")),
-        // One thing is not in two components.
-        (false, Some(scope)) if told < counts.components => Some(format!("{}; changes {scope}", parts.join(", "))),
+        // The components are those of other changes, or of more than what is told.
+        (false, Some(scope)) if !plan.stacks.iter().all(is_told_by_components) => {
+            Some(format!("{}; changes {scope}", parts.join(", ")))
+        }
         (false, Some(scope)) => Some(format!("{} {scope}", parts.join(", "))),
     }
+}
+
+/// True when what `details` counts lies in the very components that have changes, and nowhere else.
+fn is_told_by_components(stack: &StackPlan) -> bool {
+    let components = |changes: &mut dyn Iterator<Item = &Change>| -> BTreeSet<String> {
+        changes.map(|change| change.address.component.clone()).collect()
+    };
+    let told = components(&mut stack.changes.iter().filter(|change| is_told_by_kind(change)));
+    let mut touched = components(&mut stack.changes.iter().filter(|change| change.is_change()));
+    // What is no component may change beside them: it is not among those that are counted.
+    touched.retain(|key| stack.components.iter().any(|component| !key.is_empty() && component.key == *key));
+    told == touched
+}
+
+/// True for what `details` has a word of its own for.
+fn is_told_by_kind(change: &Change) -> bool {
+    change.action.is_replace()
+        || matches!(change.action, Action::Adopt | Action::Forget | Action::Retain)
+        || change.moved_from.is_some()
+        || !change.drift.is_empty()
+        || change.is_doubted()
+        || change.is_held_back
 }
 
 /// What is left for another apply; `None` when nothing is.

@@ -251,6 +251,8 @@ impl Story {
             seal: Arc::clone(&self.seal),
             events: Arc::new(NoEvents),
             cancel: self.cancel.clone(),
+            stopped_by: Arc::default(),
+            plans_again: false,
             parallelism: self.parallelism,
             patience: Duration::ZERO,
             actor: "a test".to_owned(),

@@ -186,8 +186,8 @@ impl StateStore for TroubledStore {
         self.inner.logs(id).await
     }
 
-    async fn request_cancel(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.inner.request_cancel(operation).await
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
+        self.inner.request_cancel(operation, by).await
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {

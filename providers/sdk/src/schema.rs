@@ -91,6 +91,9 @@ pub struct ResourceType {
     pub identity_space: &'static str,
     /// Objects hold data that a person would miss: removing one is `retain` unless the removal of data is asked for.
     pub holds_data: bool,
+    /// What keeps an object that is not empty from being deleted: an attribute, its value that does, and the one that
+    /// deletes the object with all it holds.
+    pub only_empty: Option<[&'static str; 3]>,
     /// Objects live in state only: there is no call to journal an intent for.
     pub state_only: bool,
     /// Objects can be read; a type that cannot be is never refreshed.
@@ -118,6 +121,7 @@ impl ResourceType {
             identity,
             identity_space: name,
             holds_data: false,
+            only_empty: None,
             state_only: false,
             readable: true,
             updatable: true,
@@ -135,6 +139,17 @@ impl ResourceType {
             Some(((*name).to_owned(), value.clone()))
         };
         self.identity.iter().map(part).collect()
+    }
+
+    /// Why an object of these attributes is not deleted while it holds anything, and what helps.
+    #[must_use]
+    pub fn kept_unless_empty(&self, attributes: &Map) -> Option<String> {
+        let [attribute, kept, removed] = self.only_empty?;
+        (attributes.get(attribute).and_then(Value::as_str) == Some(kept)).then(|| {
+            format!(
+                "`{attribute}: {kept}` deletes it only once it is empty; empty it, or apply `{attribute}: {removed}` first"
+            )
+        })
     }
 }
 

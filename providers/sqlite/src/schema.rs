@@ -51,7 +51,7 @@ fn database() -> ResourceType {
             id(),
         ]),
     );
-    ResourceType { holds_data: true, ..local(ty) }
+    ResourceType { holds_data: true, only_empty: Some(["onDelete", "ifEmpty", "recursive"]), ..local(ty) }
 }
 
 fn table() -> ResourceType {

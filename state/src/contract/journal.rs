@@ -271,12 +271,15 @@ pub async fn an_operation_that_never_began_writes_nothing(fixture: Fixture) {
 pub async fn a_running_operation_is_asked_to_stop(fixture: Fixture) {
     let (asked, other) = (fixture.begin().await, fixture.begin().await);
     let store = &fixture.store;
-    assert!(store.request_cancel(asked).await.unwrap());
+    assert!(store.request_cancel(asked, "jane").await.unwrap());
+    assert!(store.request_cancel(asked, "joe").await.unwrap());
+    let by = |operation| async move { store.operation(operation).await.unwrap().unwrap().0.cancelled_by };
+    assert_eq!((by(asked).await.as_deref(), by(other).await), (Some("jane"), None));
     assert!(store.is_cancel_requested(asked).await.unwrap());
     assert!(!store.is_cancel_requested(other).await.unwrap());
     fixture.commit_under(&[], vec![end(other, OperationStatus::Completed)]).await;
-    assert!(!store.request_cancel(other).await.unwrap());
-    assert!(!store.request_cancel(Uuid::now_v7()).await.unwrap());
+    assert!(!store.request_cancel(other, "jane").await.unwrap());
+    assert!(!store.request_cancel(Uuid::now_v7(), "jane").await.unwrap());
 }
 
 /// What is current, what is newest, what is open and what was current until lately stays, however old it is.

@@ -13,11 +13,12 @@ use terrace_engine::store::{
 use uuid::Uuid;
 
 impl State {
-    pub(super) fn request_cancel(&mut self, id: Uuid) -> bool {
-        let Some(operation) = self.operations.get(&id).filter(|it| it.row.ended_at.is_none()).cloned() else {
+    pub(super) fn request_cancel(&mut self, id: Uuid, by: &str) -> bool {
+        let Some(mut operation) = self.operations.get(&id).filter(|it| it.row.ended_at.is_none()).cloned() else {
             return false;
         };
-        self.operations.insert(id, Operation { is_cancel_requested: true, ..operation });
+        operation.row.cancelled_by.get_or_insert_with(|| by.to_owned());
+        self.operations.insert(id, operation);
         true
     }
 
@@ -197,11 +198,12 @@ impl State {
             started_at: now,
             ended_at: None,
             summary: String::new(),
+            cancelled_by: None,
         };
         let number = self.next_number();
         // Most take their leases first.
         let has_held_leases = self.held(now).any(|lease| lease.operation == operation.id);
-        self.operations.insert(operation.id, Operation { number, row, has_held_leases, is_cancel_requested: false });
+        self.operations.insert(operation.id, Operation { number, row, has_held_leases });
         Ok(())
     }
 

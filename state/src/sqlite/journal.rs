@@ -80,7 +80,7 @@ pub(super) fn open_intents(
 }
 
 const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
-                                boot, pid_namespace, pid, process_started FROM operation";
+                                cancelled_by, boot, pid_namespace, pid, process_started FROM operation";
 
 /// The newest operations first.
 pub(super) fn operations(
@@ -144,12 +144,24 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
     let started_at = columns.time()?;
     let ended_at = columns.optional_time()?;
     let summary = columns.take()?;
+    let cancelled_by = columns.take()?;
     let process = process(columns)?;
     let is_abandoned = status == OperationStatus::Running
         && !live.operations.contains(&id)
         && (has_held_leases || is_gone(process.as_ref(), context));
-    let stacks = Vec::new();
-    Ok((sequence, OperationRow { id, kind, stacks, actor, status, is_abandoned, started_at, ended_at, summary }))
+    let row = OperationRow {
+        id,
+        kind,
+        stacks: Vec::new(),
+        actor,
+        status,
+        is_abandoned,
+        started_at,
+        ended_at,
+        summary,
+        cancelled_by,
+    };
+    Ok((sequence, row))
 }
 
 /// True only when it is certain that the process of an operation runs no more.
@@ -213,9 +225,10 @@ pub(super) fn is_spent(connection: &Connection, plan: Uuid) -> Result<bool, Fail
 }
 
 /// Asks a running operation to stop; false when none of that id runs.
-pub(super) fn request_cancel(transaction: &Connection, id: Uuid) -> Result<bool, Failure> {
-    let sql = "UPDATE operation SET cancel_requested = 1 WHERE id = ?1 AND ended_at IS NULL";
-    Ok(transaction.prepare_cached(sql)?.execute([id.as_bytes()])? > 0)
+pub(super) fn request_cancel(transaction: &Connection, id: Uuid, by: &str) -> Result<bool, Failure> {
+    let sql = "UPDATE operation SET cancel_requested = 1, cancelled_by = coalesce(cancelled_by, ?2)
+               WHERE id = ?1 AND ended_at IS NULL";
+    Ok(transaction.prepare_cached(sql)?.execute(params![id.as_bytes(), by])? > 0)
 }
 
 /// True when somebody asked the operation to stop.

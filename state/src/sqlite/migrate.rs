@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0006_provider_version.sql"),
     include_str!("../../migrations/sqlite/0007_component_generation.sql"),
     include_str!("../../migrations/sqlite/0008_component_generation_index.sql"),
+    include_str!("../../migrations/sqlite/0009_cancelled_by.sql"),
 ];
 
 /// The newest format that this build knows.

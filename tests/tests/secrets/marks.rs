@@ -175,7 +175,7 @@ fn what_becomes_sensitive_later_is_recorded_so_without_a_call() {
     );
     run(&project, &["state", "export"]).done();
     // What was recorded before goes with the history, out of the file as well.
-    run(&project, &["state", "prune", "--keep", "0s"]).done();
+    run(&project, &["state", "prune", "--keep", "0s", "--auto-approve"]).done();
     assert_in_no_file_but(&project, &["out/token"]);
 }
 

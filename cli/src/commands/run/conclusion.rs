@@ -2,7 +2,7 @@
 
 use crate::failure::Exit;
 use crate::report::harmless;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use terrace_engine::action::{Action, Reason};
 use terrace_engine::address::{Address, StackId};
@@ -43,7 +43,11 @@ pub(super) fn summary(report: &Report, is_destroy: bool) -> String {
 }
 
 /// What was kept on purpose: people should know that it is still there.
-pub(super) fn retained(report: &Report, kept_in_any_case: &HashSet<&Address>) -> String {
+pub(super) fn retained(
+    report: &Report,
+    kept_in_any_case: &HashSet<&Address>,
+    kept_unless_empty: &HashMap<&Address, String>,
+) -> String {
     let (in_any_case, unless_asked): (BTreeSet<_>, BTreeSet<_>) = report
         .done
         .iter()
@@ -53,7 +57,13 @@ pub(super) fn retained(report: &Report, kept_in_any_case: &HashSet<&Address>) ->
     let list = |title: &str, kept: BTreeSet<(&StackId, &Address)>| match kept.is_empty() {
         true => String::new(),
         false => {
-            let kept: String = kept.iter().map(|(stack, address)| format!("  o {stack}:{address}\n")).collect();
+            let kept: String = kept
+                .iter()
+                .map(|(stack, address)| match kept_unless_empty.get(address) {
+                    Some(why) => format!("  o {stack}:{address}\n      {why}\n"),
+                    None => format!("  o {stack}:{address}\n"),
+                })
+                .collect();
             format!("\n{title}:\n{kept}")
         }
     };
@@ -145,10 +155,13 @@ mod tests {
     fn what_is_retained_is_listed() {
         let report = Report { done: vec![done(Action::Retain)], ..Report::default() };
         let address = address();
-        let removable = retained(&report, &HashSet::new());
+        let removable = retained(&report, &HashSet::new(), &HashMap::new());
         assert!(removable.contains("o demo@local:local_value.a") && !removable.contains("onLastRelease"));
-        assert!(retained(&report, &HashSet::from([&address])).contains("`onLastRelease: delete` and `--remove-data`"));
-        assert_eq!(retained(&Report::default(), &HashSet::new()), "");
+        assert!(
+            retained(&report, &HashSet::from([&address]), &HashMap::new())
+                .contains("`onLastRelease: delete` and `--remove-data`")
+        );
+        assert_eq!(retained(&Report::default(), &HashSet::new(), &HashMap::new()), "");
     }
 
     #[test]

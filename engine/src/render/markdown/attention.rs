@@ -40,6 +40,9 @@ fn line(plan: &Plan, stack: &StackPlan, change: &Change) -> String {
     }
     if let Some(loss) = &change.data_loss {
         line.push_str(&format!(" **{DESTROYS_DATA}** ({})", prose(&headline::loss(loss), LONGEST)));
+        if let Some(why) = loss.only_empty.as_ref().filter(|_| !loss.is_allowed) {
+            line.push_str(&format!("; consent is not enough: {}", prose(why, LONGEST)));
+        }
     }
     line.push('\n');
     line

@@ -95,16 +95,17 @@ fn texts_differ_by_their_lines() {
 fn colours_repeat_the_signs_and_say_nothing_more() {
     let coloured = render(&everything(), &Human { color: true, ..Human::default() });
     assert!(coloured.contains("\u{1b}[32m+\u{1b}[0m"));
-    let plain: String = {
-        let mut rest = coloured.as_str();
-        let mut plain = String::new();
-        while let Some((before, after)) = rest.split_once("\u{1b}[") {
-            plain.push_str(before);
-            rest = after.split_once('m').unwrap().1;
-        }
-        plain + rest
-    };
-    assert_eq!(plain, compact(&everything()));
+    assert_eq!(without_colours(&coloured), compact(&everything()));
+}
+
+fn without_colours(coloured: &str) -> String {
+    let mut rest = coloured;
+    let mut plain = String::new();
+    while let Some((before, after)) = rest.split_once("\u{1b}[") {
+        plain.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    plain + rest
 }
 
 #[test]
@@ -119,6 +120,44 @@ fn lines_keep_to_the_width() {
     assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
     assert!(text.contains("…  # forces replacement"), "{text}");
     assert!(text.contains("! destroys data"), "{text}");
+}
+
+#[test]
+fn lines_are_broken_between_words_on_a_narrow_terminal() {
+    let wide = "wide ".repeat(100);
+    let long = change("c/local_value.v", Action::Update)
+        .before(json!({"text": "short", "word": "a", "forced": "a"}))
+        .after(json!({"text": wide, "word": "w".repeat(90), "forced": wide}))
+        .replaces("forced")
+        .loses("data is dropped by what it becomes", Some("12 rows of three tables"), false);
+    let plans = [everything(), of(vec![long])];
+    for (plan, width) in plans.iter().flat_map(|plan| [(plan, 40), (plan, 50), (plan, 59)]) {
+        let text = render(plan, &Human { width, ..Human::default() });
+        for line in text.lines().filter(|line| line.chars().count() > width) {
+            assert_eq!(line.split_whitespace().count(), 1, "{line:?} could be broken:\n{text}");
+        }
+        let coloured = render(plan, &Human { width, color: true, ..Human::default() });
+        assert_eq!(without_colours(&coloured), text);
+    }
+    insta::assert_snapshot!(render(&everything(), &Human { width: 40, ..Human::default() }));
+}
+
+#[test]
+fn what_is_counted_is_in_those_components_or_elsewhere() {
+    let new = |address: &str| change(address, Action::Create).after(json!({"path": "a"}));
+    let replaced = |address: &str| {
+        change(address, Action::Replace).before(json!({"path": "a"})).after(json!({"path": "b"})).replaces("path")
+    };
+    let last = |changes| compact(&of(changes)).trim_end().lines().last().unwrap().to_owned();
+    assert_eq!(
+        last(vec![replaced("local_file.x"), replaced("local_file.y"), new("b/local_file.a"), new("c/local_file.a")]),
+        "(2 replaced; changes in 2 of 2 components)"
+    );
+    assert_eq!(
+        last(vec![replaced("b/local_file.x"), replaced("b/local_file.y"), new("c/local_file.a")]),
+        "(2 replaced; changes in 2 of 2 components)"
+    );
+    assert_eq!(last(vec![replaced("b/local_file.x"), replaced("c/local_file.y")]), "(2 replaced in 2 of 2 components)");
 }
 
 #[test]

@@ -29,6 +29,7 @@ const RECURSIVE: &str = "recursive";
 pub fn resource_type() -> ResourceType {
     ResourceType {
         holds_data: true,
+        only_empty: Some(["onDelete", IF_EMPTY, RECURSIVE]),
         can_coexist: true,
         identity_space: "path",
         settle: Duration::ZERO,
