@@ -350,3 +350,28 @@ async fn a_component_that_is_planned_alone_creates_first_what_it_needs_of_its_ow
     story.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), ["create a-two", "delete a-one"], "what is not planned is not replaced");
 }
+
+#[tokio::test]
+async fn what_was_left_over_with_an_older_object_does_not_hold_back_the_one_in_its_place() {
+    let story = Story::new();
+    let text = |resources: &str| {
+        format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nresources:\n{resources}")
+    };
+    let before = text(
+        "  - {type: world_thing, name: base, config: {key: base-1, val: 1}}\n  \
+         - {type: world_thing, name: user, dependsOn: [between], config: {key: user-1}}\n  \
+         - {type: world_thing, name: between, config: {key: between-1, val: '${{ resources.base.id }}'}}\n",
+    );
+    story.apply(&before).await;
+    // The new base comes first and is not as planned: what used the old one is left over beside what takes its place.
+    let now = text(
+        "  - {type: world_thing, name: base, config: {key: base-0, val: 1}}\n  \
+         - {type: world_thing, name: user, lifecycle: {createBeforeDestroy: true}, config: {key: user-0, val: '${{ resources.made.id }}'}}\n  \
+         - {type: world_thing, name: made, config: {key: made, val: '${{ resources.base.id }}'}}\n  \
+         - {type: world_thing, name: between, config: {key: between-0}}\n",
+    );
+    story.fault("create base-0", crate::support::world::Fault::Lie);
+    let report = story.apply_once(&now).await;
+    assert_eq!(report.failed.len(), 1, "{report:?}");
+    story.apply(&now).await;
+}

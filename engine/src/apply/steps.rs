@@ -292,7 +292,10 @@ impl Steps {
             }
             let recorded = change.prior.as_ref().map(|prior| prior.dependencies.as_slice()).unwrap_or_default();
             for needed in recorded.iter().filter(|needed| loops.follows(&change.address, needed)) {
-                self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
+                // What was left over with the object that it was made after knows nothing of the one in its place.
+                if !deposed.has_beside(needed, change) {
+                    self.order_removal(remove.get(needed).copied(), own_forward, own_remove);
+                }
                 for left_over in deposed.used(needed, change) {
                     self.order_removal(Some(left_over), own_forward, own_remove);
                 }
@@ -393,14 +396,20 @@ fn successor(stack: &StackPlan, deposed: usize) -> Option<&Change> {
 /// name is needed, and those that go and were made after such a one. All others wait until nothing can use them any
 /// more; these cannot, for what uses them may need the replacement.
 fn removed_early(plan: &Plan) -> Early<'_> {
-    let mut made_after: HashMap<RowKey<'_>, Vec<Object<'_>>> = HashMap::new();
+    let mut made_after: HashMap<Object<'_>, Vec<Object<'_>>> = HashMap::new();
     let mut waiting: Vec<Object<'_>> = Vec::new();
+    let all = || plan.stacks.iter().enumerate().flat_map(|(at, stack)| stack.changes.iter().map(move |it| (at, it)));
+    let left_over: HashSet<Object<'_>> =
+        all().filter(|(_, change)| change.deposed.is_some()).map(|(stack, change)| object_of(stack, change)).collect();
     for (stack, of_stack) in plan.stacks.iter().enumerate() {
         for (at, change) in of_stack.changes.iter().enumerate() {
             let object = object_of(stack, change);
             if is_removed(change) {
                 for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
-                    made_after.entry(row_key(stack, needed)).or_default().push(object);
+                    // What one operation left over was not made after what it put in the place of the others.
+                    let beside = (row_key(stack, needed), change.deposed.as_deref());
+                    let needed = if left_over.contains(&beside) { beside } else { (beside.0, None) };
+                    made_after.entry(needed).or_default().push(object);
                 }
             }
             let is_in_the_way = change.deposed.is_some() && successor(of_stack, at).is_some();
@@ -410,11 +419,13 @@ fn removed_early(plan: &Plan) -> Early<'_> {
     let mut early = HashSet::new();
     while let Some(object) = waiting.pop() {
         if early.insert(object) {
-            let ((stack, address), _) = object;
-            waiting.extend(made_after.get(&(stack, address)).into_iter().flatten());
+            let ((stack, address), key) = object;
+            for key in [key, None] {
+                waiting.extend(made_after.get(&((stack, address), key)).into_iter().flatten());
+            }
             // What was made after all instances was made after this one.
             let block = Address { key: Some(InstanceKey::All), ..address.clone() };
-            waiting.extend(made_after.get(&(stack, &block)).into_iter().flatten());
+            waiting.extend(made_after.get(&((stack, &block), None)).into_iter().flatten());
         }
     }
     early

@@ -59,6 +59,12 @@ impl<'p> Deposed<'p> {
         left_over.iter().find(|it| it.key == change.deposed.as_deref()).map(|it| it.removal.step)
     }
 
+    /// True when a deposed object was made after one of that address that the same operation left over.
+    pub(super) fn has_beside(&self, needed: &Address, change: &Change) -> bool {
+        let of_address = self.by_address.get(needed).into_iter().flatten();
+        change.deposed.is_some() && of_address.into_iter().any(|it| it.key == change.deposed.as_deref())
+    }
+
     /// The removals that wait for what is done about a change whose object was made after that address.
     pub(super) fn used(&self, needed: &Address, change: &Change) -> Vec<Removal> {
         let of_block = self.by_block.get(needed).into_iter().flatten();
