@@ -143,6 +143,11 @@ fn read_variable_type(fields: &mut Fields<'_, '_>) -> VariableType {
     let words =
         [("string", WordType::String), ("int", WordType::Int), ("float", WordType::Float), ("bool", WordType::Bool)];
     let word = fields.word("type", &words);
+    let structure = written.filter(|_| word.is_none()).and_then(|entry| structure_of(entry.value.as_text()?));
+    if let (Some(structure), Some(told)) = (structure, fields.diagnostics.last_mut()) {
+        told.hint =
+            Some(format!("write `schema: {{type: {structure}}}` in its place: a JSON Schema says the rest, too"));
+    }
     let schema = fields.optional("schema");
     if let (Some(written), Some(schema)) = (written, schema) {
         fields.diagnostics.push(
@@ -159,6 +164,15 @@ fn read_variable_type(fields: &mut Fields<'_, '_>) -> VariableType {
         (Some(WordType::Bool), _) => VariableType::Bool,
         (None, Some(schema)) => VariableType::Schema(schema.value.to_json()),
         (None, None) => VariableType::Any,
+    }
+}
+
+/// What JSON Schema calls what people call otherwise.
+fn structure_of(word: &str) -> Option<&'static str> {
+    match word {
+        "array" | "list" | "set" => Some("array"),
+        "map" | "object" => Some("object"),
+        _ => None,
     }
 }
 

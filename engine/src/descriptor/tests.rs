@@ -232,7 +232,7 @@ fn faults_of_a_stack_are_told_with_a_place_and_a_hint() {
             "{HEAD}components:\n  shared: {{}}\n  a/b: {{}}\n  c: {{dependsOn: [d], blueprint: x, resources: []}}\n"
         ),
         &format!(
-            "{HEAD}variables:\n  a-b: {{type: integer, schema: {{}}}}\n  c: {{type: int, default: '3'}}\n  d: 3\n"
+            "{HEAD}variables:\n  a-b: {{type: integer, schema: {{}}}}\n  c: {{type: int, default: '3'}}\n  d: 3\n  e: {{type: list}}\n"
         ),
         &format!("{HEAD}outputs: {{a: {{value: 1, sensitve: true}}}}\n"),
     ];
