@@ -356,13 +356,7 @@ fn touched(plan: &Plan) -> Components {
                 components.insert((StackId::shared(&stack.environment), address.leased_as()));
             }
         }
-        let is_written = |component: &&ComponentPlan| match component.part {
-            Part::Untouched => false,
-            Part::Removed => true,
-            Part::Planned => {
-                component.depends_on != component.depended_on || component.reads != component.recorded_reads
-            }
-        };
+        let is_written = |it: &&ComponentPlan| it.part == Part::Removed || it.is_other();
         for component in stack.components.iter().filter(is_written) {
             components.insert((stack.stack.clone(), component.key.clone()));
         }

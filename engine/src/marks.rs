@@ -80,7 +80,7 @@ pub fn spread(schema: &Object, given: &Attributes, attributes: &mut Attributes) 
             let Some(value) = attributes.get(attribute.name) else { continue };
             let mut is_telling = false;
             value.visit_texts(false, &mut |leaf, is_marked| {
-                is_telling |= !is_marked && secrets.iter().any(|secret| leaf.contains(secret.as_ref()));
+                is_telling = is_telling || (!is_marked && secrets.iter().any(|secret| leaf.contains(secret.as_ref())));
             });
             telling.extend(is_telling.then_some(attribute.name));
         }

@@ -33,7 +33,7 @@ mod outputs;
 mod owner;
 mod reads;
 pub(crate) mod refresh;
-mod removed_data;
+pub mod removed_data;
 mod replacement;
 pub(crate) mod resource;
 pub mod rollback;
@@ -201,9 +201,9 @@ pub struct ComponentPlan {
     pub depends_on: Vec<String>,
     /// The components it depended on, as recorded.
     pub depended_on: Vec<String>,
-    /// The components of other stacks whose outputs it reads.
+    /// The components of other stacks whose outputs it reads, or whose objects it looks at.
     pub reads: Vec<StackRead>,
-    /// The components of other stacks whose outputs it read, as recorded.
+    /// The components of other stacks that it read, as recorded.
     pub recorded_reads: Vec<StackRead>,
     /// The shared resources that it declares.
     pub shared: Vec<SharedName>,

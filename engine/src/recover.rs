@@ -115,7 +115,7 @@ pub(crate) async fn look_into(
         let left = left.as_secs().max(1);
         Some(Finding::TooEarly(format!("{what}, and the lost call may still take effect for {left} s")))
     };
-    match (intent.action, found) {
+    let finding = match (intent.action, found) {
         (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => {
             too_early("the object is still there").unwrap_or(Finding::Unchanged)
         }
@@ -152,6 +152,12 @@ pub(crate) async fn look_into(
         (_, Ok(Found::Pending(what))) => Finding::TooEarly(what),
         (_, Ok(Found::Unknown)) => Finding::InDoubt("the provider cannot tell whether the call took effect".to_owned()),
         (_, Err(error)) => Finding::InDoubt(error.to_string()),
+    };
+    match finding {
+        Finding::Object { attributes, .. } if !attributes.values().all(|value| seal.can_store(value)) => {
+            Finding::InDoubt(UNSTORABLE.to_owned())
+        }
+        finding => finding,
     }
 }
 
@@ -400,9 +406,6 @@ impl Recovery<'_> {
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
             Finding::Object { attributes, observed, is_as_planned } => {
-                if !attributes.values().all(|value| self.seal.can_store(value)) {
-                    return Ok(Recovered { address, found: UNSTORABLE.to_owned(), is_in_doubt: true, was_open });
-                }
                 match writes.recorded(&attributes, &observed, is_as_planned)? {
                     Some(writes) if writes.is_empty() => {
                         ("it is there, and not recorded any more".to_owned(), Vec::new())

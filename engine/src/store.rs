@@ -196,11 +196,11 @@ pub struct ComponentRow {
     pub outputs: String,
     /// The blueprint that it was compiled with, for people.
     pub blueprint: Option<String>,
-    /// The components of other stacks whose outputs it reads.
+    /// The components of other stacks whose outputs it reads, or whose objects it looks at.
     pub reads: Vec<StackRead>,
 }
 
-/// A component of another stack whose outputs are read.
+/// A component of another stack whose outputs are read, or whose objects are looked at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct StackRead {
     /// The stack.

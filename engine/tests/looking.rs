@@ -54,6 +54,36 @@ async fn a_lookup_of_what_another_stack_of_the_run_makes_answers_from_its_plan()
 }
 
 #[tokio::test]
+async fn a_loop_of_other_stacks_of_the_run_is_told_as_it_is() {
+    let reads = |name: &str, other: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\noutputs: {{o: '${{{{ \
+             stacks[\"{other}\"].outputs.o }}}}'}}\n"
+        )
+    };
+    let story = Story::new();
+    story.apply(&maker("giver", "made", "1")).await;
+    let stacks = [looker("taker", "made"), reads("x", "y"), reads("y", "x"), maker("giver", "made", "2")];
+    let told = story.errors(&run(&stacks)).await;
+    assert!(told.contains("a loop: x@test → y@test → x@test"), "{told}");
+}
+
+#[tokio::test]
+async fn what_is_looked_at_is_recorded_as_such_by_an_apply_without_changes() {
+    let story = Story::new();
+    story.apply(&maker("giver", "made", "1")).await;
+    story.apply(&looker("taker", "made")).await;
+    let plan = story.plan(&run(&[maker("giver", "made", "1"), looker("taker", "made")])).await;
+    assert!(!plan.has_changes() && plan.has_other_components(), "{}", summary(&plan));
+    story.apply_plan(&plan).await.unwrap();
+    let plan = story.plan(&run(&[maker("giver", "made", "1"), looker("taker", "made")])).await;
+    assert!(!plan.has_other_components());
+    story.log();
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete taker", "delete made"]);
+}
+
+#[tokio::test]
 async fn what_another_stack_plans_of_an_object_is_checked_where_it_is_read() {
     let story = Story::new();
     let stacks =

@@ -259,6 +259,10 @@ async fn another_secret_that_recovery_finds_and_may_not_store_leaves_its_step_in
     demo@test:x/world_thing.b it did not take effect
     ");
     assert!(!recorded(&story).await.contains("found"), "{}", recorded(&story).await);
+    // What the next apply could not record either is in doubt in a plan, too.
+    let plan = story.plan(&things("two")).await;
+    let in_doubt: Vec<&str> = plan.changes().filter_map(|(_, change)| change.in_doubt.as_deref()).collect();
+    assert!(in_doubt.iter().any(|why| why.contains("cannot be stored")), "{in_doubt:?}");
     story.seal = Arc::new(Seal::without_key(true));
     assert!(story.recover().await.iter().all(|step| !step.is_in_doubt));
     story.apply(&things("two")).await;

@@ -15,7 +15,7 @@ use crate::signals::Signals;
 use crate::wiring::World;
 use conclusion::{append, exit, kept_in_any_case, public_outputs, retained, summary};
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::action::Action;
@@ -23,7 +23,7 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
-use terrace_engine::plan::{Change, Mode, Note, Plan, file};
+use terrace_engine::plan::{Change, Mode, Note, Plan, file, removed_data};
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::{still_left, stream};
 use terrace_engine::seal::Seal;
@@ -250,7 +250,8 @@ impl Run<'_> {
         plans_again: bool,
     ) -> Result<Applied, Failure> {
         let has_refreshed = plan.changes().any(|(_, change)| change.has_refreshed());
-        let has_nothing = !plan.has_changes() && (self.is_saved || !has_refreshed);
+        let is_recorded = plan.has_other_components() || (has_refreshed && !self.is_saved);
+        let has_nothing = !plan.has_changes() && !is_recorded;
         if has_nothing && !self.is_saved {
             return Ok(Applied::Ended(Exit::Done));
         }
@@ -287,7 +288,10 @@ impl Run<'_> {
         let is_destroy = plan.mode == Mode::Destroy;
         progress.finish(&report, is_destroy, Timestamp::now());
         if !plan.has_changes() {
-            // What was refreshed is recorded, and that is nothing that anybody asked for.
+            // What was refreshed, and what comes after what, is recorded, and that is nothing that anybody asked for.
+            if self.is_saved {
+                self.say_nothing_to_do(plan)?;
+            }
             return Ok(Applied::Ended(exit(&report)));
         }
         if !self.is_json() {
@@ -307,8 +311,7 @@ impl Run<'_> {
     fn kept_unless_empty<'p>(&self, plan: &'p Plan) -> HashMap<&'p Address, String> {
         let retained = || plan.changes().filter(|(_, change)| change.action == Action::Retain);
         // What was made within would be removed before it.
-        let within = retained().filter_map(|(_, change)| change.prior.as_ref()).flat_map(|prior| &prior.dependencies);
-        let emptied: HashSet<Address> = within.cloned().collect();
+        let emptied = removed_data::emptied(&self.world.registry, retained().map(|(_, change)| change));
         let why = |change: &Change| {
             let (_, ty) = self.world.registry.resource_type(&change.address.ty)?;
             ty.kept_unless_empty(&change.prior.as_ref()?.attributes)

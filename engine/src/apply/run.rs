@@ -18,7 +18,7 @@ use super::{Applier, ApplyError, Components, Failed, Report, moves, opening_writ
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::event::Event;
-use crate::plan::{Change, ComponentPlan, OutputChange, Part, Plan, StackPlan};
+use crate::plan::{Change, OutputChange, Plan, StackPlan};
 use crate::store::{Record, StoreError};
 use calls::{Calls, LaneId};
 use futures_util::StreamExt;
@@ -475,14 +475,6 @@ impl<'a> Run<'a> {
 /// The number under which a step is journalled.
 fn step_number(step: StepId) -> u32 {
     u32::try_from(step).unwrap_or(u32::MAX)
-}
-
-impl ComponentPlan {
-    /// True when the plan works on it.
-    #[must_use]
-    pub fn is_planned(&self) -> bool {
-        self.part == Part::Planned
-    }
 }
 
 /// How many ends of steps are told of a change: a replacement has two, what is only recorded anew none.

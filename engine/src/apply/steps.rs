@@ -6,7 +6,7 @@
 //! - forward after forward: along dependencies, from component to component;
 //! - removing after removing: against *recorded* dependencies, for the descriptor may not know them any more;
 //! - a removal comes after the update of what still used the object, and after the components that used its own;
-//! - the same between components of which one reads outputs of another stack;
+//! - the same between components of which one reads outputs, or looks at objects, of another stack;
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,

@@ -19,7 +19,7 @@ use crate::plan::typecheck;
 use crate::registry::Registry;
 use crate::repetition::{self, NoItems};
 use crate::source::Span;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::{Map, Path, ResourceType, Value};
@@ -29,7 +29,7 @@ const ROOTS: [&str; 9] =
     ["component", "product", "environment", "stack", "settings", "resources", "data", "components", "stacks"];
 
 /// The most instances that a sample has; what more a `forEach` makes is unknown.
-const MOST_INSTANCES: usize = 1_000;
+const MOST_INSTANCES: usize = 100;
 
 /// What is wrong with a blueprint.
 #[must_use]
@@ -133,6 +133,7 @@ impl Checker<'_> {
             moved: Vec::new(),
             span: self.blueprint.span,
         };
+        let named = named_keys(declarations);
         let order = match graph::order(&[component]) {
             Ok(order) => order,
             Err(found) => {
@@ -152,7 +153,7 @@ impl Checker<'_> {
             let Visit::Block(block) = visit else { continue };
             let Some(declaration) = declarations.resources.get(block.resource) else { continue };
             let Some((_, ty)) = self.registry.resource_type(&declaration.ty.value) else { continue };
-            let value = self.resource(declarations, declaration, ty, &facts, &values, &data);
+            let value = self.resource(&named, declaration, ty, &facts, &values, &data);
             values.insert(declaration.name.value.clone(), value);
         }
         let scope = PlanScope { resources: &values, data: &data, ..scope(&facts, None) };
@@ -163,7 +164,7 @@ impl Checker<'_> {
 
     fn resource(
         &mut self,
-        declarations: &Declarations,
+        named: &NamedKeys<'_>,
         declaration: &ResourceDeclaration,
         ty: &ResourceType,
         facts: &Facts,
@@ -204,7 +205,7 @@ impl Checker<'_> {
             Some(Repeated { keys: Some(mut keys), is_certain, .. }) => {
                 if !is_certain {
                     // Another component may have the instances that expressions name.
-                    keys.extend(named_keys(declarations, &declaration.name.value, ty));
+                    keys.extend(keys_of(named, &declaration.name.value, ty));
                 }
                 BlockValue::Instances(keys.into_iter().map(|key| (key, value.clone())).collect())
             }
@@ -355,20 +356,30 @@ impl Checker<'_> {
     }
 }
 
-/// The instances of a resource that expressions name. The name of an attribute is a slip: the key before it is missing.
-fn named_keys(declarations: &Declarations, name: &str, ty: &ResourceType) -> BTreeSet<InstanceKey> {
+/// What expressions name after the name of a resource, which may be the key of an instance.
+type NamedKeys<'d> = HashMap<&'d str, Vec<&'d ReferenceStep>>;
+
+fn named_keys(declarations: &Declarations) -> NamedKeys<'_> {
     let resources = declarations.resources.iter().chain(&declarations.data).flat_map(templates);
     let outputs = declarations.outputs.iter().flat_map(output_templates);
-    let references = resources.chain(outputs).flat_map(Template::references);
-    let named = references.filter_map(|reference| match reference.steps.as_slice() {
-        [ReferenceStep::Key(of), key, ..] if reference.root == "resources" && of == name => match key {
-            ReferenceStep::Key(key) if ty.attributes.get(key).is_none() => Some(InstanceKey::Text(key.clone())),
-            ReferenceStep::Index(index) => Some(InstanceKey::Index(*index)),
-            _ => None,
-        },
+    let mut named = NamedKeys::new();
+    for reference in resources.chain(outputs).flat_map(Template::references) {
+        if let [ReferenceStep::Key(of), key, ..] = reference.steps.as_slice()
+            && reference.root == "resources"
+        {
+            named.entry(of).or_default().push(key);
+        }
+    }
+    named
+}
+
+/// The instances of a resource that expressions name. The name of an attribute is a slip: the key before it is missing.
+fn keys_of(named: &NamedKeys<'_>, name: &str, ty: &ResourceType) -> impl Iterator<Item = InstanceKey> {
+    named.get(name).into_iter().flatten().filter_map(|key| match key {
+        ReferenceStep::Key(key) if ty.attributes.get(key).is_none() => Some(InstanceKey::Text(key.clone())),
+        ReferenceStep::Index(index) => Some(InstanceKey::Index(*index)),
         _ => None,
-    });
-    named.collect()
+    })
 }
 
 /// A wrong type may come from the sample where an expression made it; names and literals do not.

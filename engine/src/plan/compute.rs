@@ -326,7 +326,7 @@ impl Planner<'_> {
         stacks.iter_mut().filter(|_| has_changes).for_each(reads::needed_outputs);
         self.record_instances(&stacks, &mut origin);
         removed_data::count(self, &mut stacks).await;
-        stacks.iter_mut().for_each(removed_data::emptied_before);
+        stacks.iter_mut().for_each(|stack| removed_data::emptied_before(self.registry, stack));
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         looked_up::check(self.registry, &stacks, &mut diagnostics);

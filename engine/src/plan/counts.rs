@@ -1,6 +1,6 @@
 //! How much a plan does.
 
-use super::{Change, ComponentPlan, OutputChange, OwnerChange, Part, StackPlan};
+use super::{Change, ComponentPlan, OutputChange, OwnerChange, Part, Plan, StackPlan};
 use crate::action::Action;
 use crate::diff::changed_attributes;
 use std::collections::HashSet;
@@ -46,6 +46,13 @@ impl StackPlan {
         self.changes.iter().any(|change| change.is_change() || is_recorded(change))
             || self.outputs.iter().any(OutputChange::is_change)
             || self.owners.iter().any(OwnerChange::is_change)
+    }
+
+    /// True when what its components come after is another one than is recorded. That is no change of anything, but
+    /// their removal goes by it.
+    #[must_use]
+    pub fn has_other_components(&self) -> bool {
+        self.components.iter().any(ComponentPlan::is_other)
     }
 
     /// How many of each action.
@@ -109,5 +116,27 @@ impl Change {
         let is_stored = |name: &str| !after.write_only.contains_key(name) || prior.attributes.contains_key(name);
         let mut changed = changed_attributes(&prior.attributes, &after.attributes).into_iter();
         changed.any(|path| path.first_key().is_some_and(is_stored))
+    }
+}
+
+impl Plan {
+    /// As [`StackPlan::has_other_components`], of any stack.
+    #[must_use]
+    pub fn has_other_components(&self) -> bool {
+        self.stacks.iter().any(StackPlan::has_other_components)
+    }
+}
+
+impl ComponentPlan {
+    /// True when the plan works on it.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        self.part == Part::Planned
+    }
+
+    /// True when it comes after other components than is recorded, of this stack or of others.
+    #[must_use]
+    pub fn is_other(&self) -> bool {
+        self.is_planned() && (self.depends_on != self.depended_on || self.reads != self.recorded_reads)
     }
 }

@@ -139,6 +139,10 @@ impl Looking {
         diagnostics: &mut [Diagnostic],
     ) -> bool {
         self.add_changes(registry, shared.planned_changes());
+        // Stacks that read each other have no order, which is told already.
+        if order.is_loop() {
+            return false;
+        }
         let position: HashMap<&StackId, usize> = planned.iter().enumerate().map(|(at, stack)| (*stack, at)).collect();
         let mut is_another = false;
         for asked in &self.asked {

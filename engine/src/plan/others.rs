@@ -1,6 +1,7 @@
 //! Values of other stacks: `stacks["name"].components["key"].outputs.NAME`, recorded or planned in the same run.
 //!
-//! Stacks of one run are planned in the order in which they read each other. What is recorded is read as it is now, and
+//! Stacks of one run are planned in the order in which they read each other, and look at what others make (`looking`).
+//! What is recorded is read as it is now, and
 //! is in the read set: an apply of the other stack makes the plan stale, be it by a row or by an output (`output_reads`).
 
 use super::compute::{PlanFailure, Planner};
@@ -269,12 +270,17 @@ impl<'s> StackOrder<'s> {
         true
     }
 
+    /// True when there is no order: stacks read each other.
+    pub(super) fn is_loop(&self) -> bool {
+        is_cyclic_directed(&self.graph)
+    }
+
     /// The positions of the stacks.
     ///
     /// # Errors
     /// When they read each other in a loop.
     pub(super) fn positions(&self) -> Result<Vec<usize>, Vec<Diagnostic>> {
-        if !is_cyclic_directed(&self.graph) {
+        if !self.is_loop() {
             return Ok(in_given_order(&self.graph));
         }
         let hint = "stacks of one run are planned one after the other: let one of them read nothing of the other";

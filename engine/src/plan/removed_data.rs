@@ -6,6 +6,7 @@ use super::{Change, DataLossNote, StackPlan, row_stack};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::record;
+use crate::registry::Registry;
 use futures_util::{StreamExt, stream};
 use std::collections::HashSet;
 
@@ -26,16 +27,24 @@ pub(super) async fn count(planner: &Planner<'_>, stacks: &mut [StackPlan]) {
 
 /// Takes back that an object goes only once it is empty where something that is made within goes before it: that may be
 /// all it holds.
-pub(super) fn emptied_before(plan: &mut StackPlan) {
+pub(super) fn emptied_before(registry: &Registry, plan: &mut StackPlan) {
     let removed = plan.changes.iter().filter(|change| change.action.removes_object());
-    let within = removed.filter_map(|change| change.prior.as_ref()).flat_map(|prior| &prior.dependencies);
-    let emptied: HashSet<Address> = within.cloned().collect();
+    let emptied = emptied(registry, removed);
     for change in &mut plan.changes {
         let is_emptied = change.address.is_among(&emptied);
         if let Some(loss) = change.data_loss.as_mut().filter(|_| is_emptied) {
             loss.only_empty = None;
         }
     }
+}
+
+/// What changes that remove objects may empty: what those objects were made after, and within for all that is known.
+#[must_use]
+pub fn emptied<'p>(registry: &Registry, removed: impl Iterator<Item = &'p Change>) -> HashSet<Address> {
+    // What lives in the state alone is in nothing.
+    let is_object = |change: &&Change| registry.resource_type(&change.address.ty).is_some_and(|(_, ty)| !ty.state_only);
+    let priors = removed.filter(is_object).filter_map(|change| change.prior.as_ref());
+    priors.flat_map(|prior| &prior.dependencies).cloned().collect()
 }
 
 async fn show(planner: &Planner<'_>, stack: &StackId, change: &mut Change) {

@@ -4,7 +4,7 @@ use super::attributes::{Style, body};
 use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
-use super::text::{cut, flowed, visible, wrapped};
+use super::text::{cut, flowed, visible};
 use super::totals::{details, is_listed, left_over, to_do, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief};
 use crate::action::Action;
@@ -100,7 +100,7 @@ impl Screen {
             self.line(&format!("{painted}  {note}"));
         } else {
             self.line(&painted);
-            wrapped(&note, self.terminal.saturating_sub(2)).iter().for_each(|line| self.line(&format!("  {line}")));
+            flowed(&format!("  {note}"), self.terminal, 2).lines().for_each(|line| self.line(line));
         }
         self.text.push('\n');
         let is_brief = self.options.detail == Detail::Summary;

@@ -66,21 +66,6 @@ pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(text.chars().take(width.saturating_sub(1)).chain(std::iter::once('…')).collect())
 }
 
-/// A text in lines of at most so many characters, broken between words only; 0 stands for no limit.
-pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if width == 0 || line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 /// A line in lines of at most so many characters, broken between words only; 0 stands for no limit. What follows the
 /// first line stands that far to the right. Colours take no room.
 pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {

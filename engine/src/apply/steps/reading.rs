@@ -1,4 +1,5 @@
-//! The order of components that read outputs of other stacks: made after those, and removed before them.
+//! The order of components that read outputs of other stacks, or look at their objects: made after those, and removed
+//! before them.
 
 use super::{Nodes, Steps};
 use crate::moves::between;
@@ -11,8 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 type Component<'p> = (usize, &'p str);
 
 impl Steps {
-    /// A component that reads outputs of another stack begins after what makes them; what it read as it was recorded goes
-    /// after it.
+    /// A component that reads outputs of another stack, or looks at its objects, begins after what makes them; what it
+    /// read as it was recorded goes after it.
     pub(super) fn order_stacks(&mut self, plan: &Plan, nodes: &[Nodes<'_>]) {
         for (stack, own) in plan.stacks.iter().zip(nodes) {
             for need in &stack.needs {

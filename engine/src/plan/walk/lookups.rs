@@ -219,7 +219,11 @@ impl Walk<'_, '_> {
         keys.iter().find_map(|key| {
             let change = match self.lookups.objects.get(key) {
                 Some(at) => self.changes.get(*at),
-                None => self.shared.changes().find(|change| object_key(registry, change).as_ref() == Some(key)),
+                None => {
+                    let is_of = |it: &&Change| it.address.ty == key.0 && it.provider == key.1;
+                    let mut shared = self.shared.changes().filter(is_of);
+                    shared.find(|change| object_key(registry, change).as_ref() == Some(key))
+                }
             };
             let change = change.filter(|change| change.action != Action::NoOp && change.in_doubt.is_none())?;
             Some((Some(change.address.clone()), change.after.as_ref()?.attributes.clone()))
