@@ -116,7 +116,11 @@ impl Progress {
             }
             Event::StepFailed { stack, address, action, error } => {
                 self.remove(stack, address);
-                self.say(&format!("{address}: failed to {}: {error}", action.word()));
+                match action {
+                    // Nothing was to be done: a check fails.
+                    Action::NoOp => self.say(&format!("{address}: {error}")),
+                    action => self.say(&format!("{address}: failed to {}: {error}", action.word())),
+                }
             }
             Event::CheckFailed { stack, address, action, error } => {
                 self.remove(stack, address);

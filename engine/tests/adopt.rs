@@ -2,7 +2,8 @@
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
-use terrace_provider::Value;
+use crate::support::world::Fault;
+use terrace_provider::{ErrorKind, Value};
 
 fn put(story: &Story, key: &str, val: i64) {
     let object = [("key", Value::from(key)), ("val", Value::Int(val)), ("id", "id-0".into())];
@@ -120,6 +121,19 @@ async fn what_is_described_and_not_recorded_is_looked_for_and_removed() {
     assert_eq!(story.log(), ["delete b", "delete a"], "what was made after it goes before it");
     assert!(story.rows().await.is_empty());
     assert!(!story.plan_destroy_of(&stack(PAIR)).await.has_changes(), "nothing is there any more");
+}
+
+#[tokio::test]
+async fn an_apply_that_recorded_no_resource_leaves_its_component_to_be_looked_for() {
+    let story = Story::new();
+    put(&story, "b", 1);
+    story.fault("create a", Fault::Before(ErrorKind::PermissionDenied));
+    let text = stack("- {type: world_thing, name: a, config: {key: a}}");
+    assert_eq!(story.apply_once(&text).await.failed.len(), 1);
+    assert_eq!(
+        summary(&story.plan_destroy_of(&stack(PAIR)).await),
+        "- world_thing.b (is there, and is not recorded)\n"
+    );
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use crate::support::story::{stack, summary};
 use terrace_engine::address::StackId;
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::rollback::{Wished, as_of};
+use terrace_provider::Value;
 use uuid::Uuid;
 
 fn demo() -> StackId {
@@ -161,4 +162,21 @@ async fn what_began_later_goes_also_after_older_versions_were_pruned() {
     story.apply(&things("val: 2", B)).await;
     let plan = rolled_back(&story, second).await;
     assert_eq!(summary(&plan), "- world_thing.b (is not in what was recorded then)\n");
+}
+
+#[tokio::test]
+async fn what_was_taken_over_since_stays_where_it_is() {
+    let story = Story::new();
+    let first = story.apply(&things("val: 1", "")).await.operation;
+    let strange = [("key".to_owned(), "b".into()), ("id".to_owned(), "id-9".into()), ("echo".to_owned(), Value::Null)];
+    story.remote().objects.insert("b".to_owned(), strange.into_iter().collect());
+    let taken = "- {type: world_thing, name: b, adopt: ifExists, config: {key: b}}";
+    story.apply(&things("val: 1", taken)).await;
+    story.log();
+    let plan = rolled_back(&story, first).await;
+    assert_eq!(summary(&plan), ". world_thing.b (is not in what was recorded then)\n");
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), [] as [String; 0]);
+    assert!(story.remote().objects.contains_key("b"));
+    assert_eq!(story.rows().await, ["world_thing.a"]);
 }

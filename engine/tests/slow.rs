@@ -221,3 +221,17 @@ async fn a_type_that_waits_for_its_rate_keeps_no_other_type_of_its_instance_wait
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert_eq!(story.log(), ["create a", "create near", "create b", "create c"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_object_is_waited_for_as_long_as_it_was_given_when_it_is_read() {
+    let story = Story::new();
+    let text = stack(
+        "- {type: world_thing, name: a, timeouts: {read: 2s}, config: {key: a}}
+         - {type: world_thing, name: b, config: {key: b}}",
+    );
+    story.apply(&text).await;
+    story.fault("read a", Fault::HangBefore);
+    let told = story.errors(&text).await;
+    assert!(told.contains("world_thing.a cannot be read: no answer within 2 s"), "{told}");
+    assert!(!told.contains("world_thing.b"), "{told}");
+}

@@ -20,6 +20,8 @@ use uuid::Uuid;
 
 /// The version of the document that is written, and the newest that is read.
 pub const FORMAT_VERSION: u32 = 1;
+/// How an exported state begins, with what is written by [`export`] laid out.
+pub const BEGINNING: &str = "{\n  \"formatVersion\":";
 
 /// Why a document cannot be imported.
 #[derive(Debug, thiserror::Error)]

@@ -159,3 +159,27 @@ fn a_key_that_is_none_is_told_with_where_it_comes_from() {
     assert!(told("{keyCommand: [echo, AAAA]}").contains("what `echo AAAA` printed: a state key"));
     assert!(told(&format!("{{key: {key}, previous: [no]}}")).contains("`encryption.previous` of terrace.yaml"));
 }
+
+#[test]
+fn an_export_takes_the_place_of_an_older_one_and_of_nothing_else() {
+    let project = Project::with_stack("resources: []\n");
+    for _ in 0..2 {
+        project.run(["state", "export", "--out", "exported.json"]).done();
+    }
+    let before = project.read("stack.yaml");
+    snapshot!(project.run(["state", "export", "--out", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    error: `--out stack.yaml`: `stack.yaml` is there already and is no exported state, so it is left alone
+
+    hint: give `--out` the name of a new file, or of an export that may be replaced
+    ");
+    snapshot!(project.run(["state", "export", "--out", "none/exported.json"]), @"
+    exit: 1
+    --- stderr
+    error: `--out none/exported.json`: there is no folder `none`
+
+    hint: make the folder first
+    ");
+    assert_eq!(project.read("stack.yaml"), before);
+}

@@ -114,22 +114,27 @@ fn show(context: &Context<'_>, arguments: &PlanArguments, planned: &Planned) -> 
 
 /// A plan may take the place of an older plan and of nothing else: the descriptor is only a slip away.
 pub(super) fn check_is_free(path: &Path) -> Result<(), Failure> {
+    check_is_like(path, file::BEGINNING, ("saved plan", "a plan"))
+}
+
+/// As [`check_is_free`], of files that begin in another way.
+pub(super) fn check_is_like(path: &Path, beginning: &str, (what, one): (&str, &str)) -> Result<(), Failure> {
     use std::io::Read;
     let shown = path.display();
-    let mut beginning = String::new();
-    let is_plan = match std::fs::File::open(path) {
+    let mut found = String::new();
+    let is_like = match std::fs::File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return check_folder(path),
         Err(_) => false,
         Ok(file) => {
-            let read = file.take(file::BEGINNING.len() as u64).read_to_string(&mut beginning);
-            read.is_ok() && beginning == file::BEGINNING
+            let read = file.take(beginning.len() as u64).read_to_string(&mut found);
+            read.is_ok() && found == beginning
         }
     };
-    if is_plan {
+    if is_like {
         return Ok(());
     }
-    Err(Failure::new(format!("`--out {shown}`: `{shown}` is there already and is no saved plan, so it is left alone"))
-        .hint("give `--out` the name of a new file, or of a plan that may be replaced"))
+    Err(Failure::new(format!("`--out {shown}`: `{shown}` is there already and is no {what}, so it is left alone"))
+        .hint(format!("give `--out` the name of a new file, or of {one} that may be replaced")))
 }
 
 fn check_folder(path: &Path) -> Result<(), Failure> {

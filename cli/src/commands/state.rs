@@ -12,6 +12,7 @@ pub(super) use surgery::{Change, Surgery, present, single};
 pub(super) use view::{show, show_all};
 
 use super::Context;
+use super::plan::check_is_like;
 use super::plan::write_private;
 use crate::args::StateCommand;
 use crate::failure::{Exit, Failure};
@@ -87,6 +88,9 @@ async fn write_export(
     with_history: bool,
     out: Option<&Path>,
 ) -> Result<Exit, Failure> {
+    if let Some(path) = out {
+        check_is_like(path, export::BEGINNING, ("exported state", "an export"))?;
+    }
     let settings = context.settings(None)?;
     let store = store(&settings, Access::ReadOnly).await?;
     let stack: Option<StackId> = match stack {

@@ -15,7 +15,7 @@ use crate::record::{self, Opened};
 use crate::recover::{Finding, in_present_form, look_into};
 use crate::store::{Read, RowStatus, Selection};
 use futures_util::future::join_all;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use terrace_provider::provider::READS_AT_ONCE;
 use terrace_provider::wrap::Limits;
@@ -193,24 +193,27 @@ fn read_of(opened: &Opened) -> Read {
 
 /// Reads the objects of all rows, batched by instance and type.
 async fn refresh(planner: &Planner<'_>, stack: &StackId, loaded: &mut Loaded, diagnostics: &mut Vec<Diagnostic>) {
-    let mut batches: BTreeMap<(String, String), Vec<RowKey>> = BTreeMap::new();
+    // By instance and type, and how long a read may take.
+    let mut batches: BTreeMap<(String, String, Duration), Vec<RowKey>> = BTreeMap::new();
+    let mut of_instances: HashMap<String, usize> = HashMap::new();
     for (key, row) in loaded.certain() {
-        let ty = planner.registry.resource_type(&key.0.ty);
-        if ty.is_some_and(|(_, ty)| ty.readable && !ty.state_only) {
-            batches.entry((row.opened.provider.clone(), key.0.ty.clone())).or_default().push(key);
+        let ty = planner.registry.resource_type(&key.0.ty).map(|(_, ty)| ty);
+        if let Some(ty) = ty.filter(|ty| ty.readable && !ty.state_only) {
+            let (instance, within) = (&row.opened.provider, remembered(row).timeouts(ty).read);
+            *of_instances.entry(instance.clone()).or_default() += 1;
+            batches.entry((instance.clone(), key.0.ty.clone(), within)).or_default().push(key);
         }
     }
-    let reads = batches.iter().map(|((instance, ty), keys)| {
-        let others = batches.iter().filter(|((other, other_ty), _)| other == instance && other_ty != ty);
-        let beside = others.map(|(_, keys)| keys.len()).sum();
+    let reads = batches.iter().map(|((instance, ty, within), keys)| {
+        let beside = of_instances.get(instance).map_or(0, |all| all.saturating_sub(keys.len()));
         let priors: Vec<Recorded> = keys
             .iter()
             .filter_map(|key| Some(record::recorded(stack, &key.0, &loaded.row(key)?.opened.prior)))
             .collect();
-        read_batch(planner, instance, ty, priors, beside)
+        read_batch(planner, instance, (ty, *within), priors, beside)
     });
     let answers = join_all(reads).await;
-    for (((_, ty), keys), answers) in batches.iter().zip(answers) {
+    for (((_, ty, _), keys), answers) in batches.iter().zip(answers) {
         let Some((_, ty)) = planner.registry.resource_type(ty) else { continue };
         for (key, answer) in keys.iter().zip(answers) {
             let Some(row) = loaded.row_mut(key) else { continue };
@@ -225,7 +228,7 @@ async fn refresh(planner: &Planner<'_>, stack: &StackId, loaded: &mut Loaded, di
 async fn read_batch(
     planner: &Planner<'_>,
     instance: &str,
-    ty: &str,
+    (ty, within): (&str, Duration),
     priors: Vec<Recorded>,
     beside: usize,
 ) -> Vec<Result<Option<Observed>, ProviderError>> {
@@ -235,7 +238,9 @@ async fn read_batch(
         Ok(session) => {
             let mut answers = Vec::with_capacity(priors.len());
             for priors in priors.chunks(CHUNK) {
-                answers.extend(read_chunk(&*session, ty, priors, patience(limits, ty, priors.len(), beside)).await);
+                answers.extend(
+                    read_chunk(&*session, ty, priors, patience(limits, (ty, within), priors.len(), beside)).await,
+                );
             }
             answers
         }
@@ -249,13 +254,13 @@ fn all_failed(priors: &[Recorded], error: &ProviderError) -> Vec<Result<Option<O
 
 /// How long so many objects may take to be read: as long as so many at once as may be, and as their limits make them
 /// wait, with those of other types that are read `beside` them: all types share the slots of their instance.
-fn patience(limits: Option<&Limits>, ty: &ResourceType, count: usize, beside: usize) -> Duration {
+fn patience(limits: Option<&Limits>, (ty, within): (&ResourceType, Duration), count: usize, beside: usize) -> Duration {
     let of_type = limits.and_then(|limits| limits.concurrency_of(ty.name)).unwrap_or(READS_AT_ONCE);
     let at_once = limits.map_or(READS_AT_ONCE, |limits| limits.concurrency).min(of_type).clamp(1, READS_AT_ONCE);
     let count = count.saturating_add(beside);
     let rounds = u32::try_from(count.div_ceil(at_once)).unwrap_or(u32::MAX);
     let pause = limits.map(|limits| limits.pace(ty.name, count)).unwrap_or_default();
-    ty.timeouts.read.saturating_mul(rounds).saturating_add(pause)
+    within.saturating_mul(rounds).saturating_add(pause)
 }
 
 /// Reads some objects of one type, in that time.

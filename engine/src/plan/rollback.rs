@@ -6,7 +6,7 @@ use super::refresh::{self, Loaded};
 use super::resource::{self, Wanted};
 use super::upgrade::upgrade;
 use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, output_reads, replacement};
-use crate::action::Reason;
+use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::Adopt;
 use crate::diagnostic::Diagnostic;
@@ -15,7 +15,7 @@ use crate::expression::{Template, TemplateKind};
 use crate::marks;
 use crate::record::{self, Opened};
 use crate::source::Span;
-use crate::store::{ComponentRow, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot};
+use crate::store::{ComponentRow, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StepAction};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::{Attributes, Path, ResourceType, Value};
@@ -29,6 +29,8 @@ const NOTHING: &str = "{}";
 pub struct Wished {
     /// The rows.
     pub rows: BTreeMap<Address, Option<Row>>,
+    /// The operation that recorded the first version of what is to be gone.
+    pub first: BTreeMap<Address, Uuid>,
     /// What was recorded of components beside their rows.
     pub components: BTreeMap<String, Option<ComponentRow>>,
     /// The resources of which that cannot be told, because it was pruned.
@@ -46,8 +48,14 @@ pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<Wished> {
     let by_operation = of_rows.chain(of_components).filter(|(by, _)| *by == operation);
     let end = by_operation.map(|(_, at)| at).max()?;
     let (rows, pruned) = rows_as_of(snapshot, end);
+    let mut first: BTreeMap<Address, Uuid> = BTreeMap::new();
+    for (address, entry) in snapshot.history.iter().filter(|(_, entry)| entry.generation == 1) {
+        if matches!(rows.get(address), Some(None)) {
+            first.insert(address.clone(), entry.operation);
+        }
+    }
     let (components, pruned_components) = components_as_of(snapshot, end);
-    Some(Wished { rows, components, pruned, pruned_components })
+    Some(Wished { rows, first, components, pruned, pruned_components })
 }
 
 /// As [`rows_as_of`], of components.
@@ -139,7 +147,12 @@ impl Planner<'_> {
         }
         for (address, row) in std::mem::take(&mut loaded.rows) {
             let doubt = loaded.in_doubt.remove(&address);
-            changes.extend(orphans::remove(self, stack, &address, row, Reason::RolledBack, doubt, &mut diagnostics)?);
+            let change = orphans::remove(self, stack, &address, row, Reason::RolledBack, doubt, &mut diagnostics)?;
+            let Some(mut change) = change else { continue };
+            if change.action.removes_object() && self.was_taken_over(&address, wished.first.get(&address)).await? {
+                change.action = Action::Forget;
+            }
+            changes.push(change);
         }
         changes.extend(loaded.take_attempts());
         let (components, outputs) = self.components_back(stack, wished.components, &mut diagnostics).await?;
@@ -148,6 +161,15 @@ impl Planner<'_> {
         let mut plans = vec![plan];
         replacement::order(self.registry, &mut plans, &mut diagnostics);
         self.finish(Mode::Apply, plans, reads, Origin::default(), diagnostics).await
+    }
+
+    /// True when the operation that recorded an object first did not make it: it was there before, and stays.
+    async fn was_taken_over(&self, address: &Address, first: Option<&Uuid>) -> Result<bool, PlanFailure> {
+        let Some(first) = first else { return Ok(false) };
+        let Some((_, steps)) = self.store.operation(*first).await? else { return Ok(false) };
+        let is_state_only = self.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.state_only);
+        let is_made = steps.iter().any(|step| step.address == *address && step.action == StepAction::Create);
+        Ok(!is_made && !is_state_only)
     }
 
     /// What was recorded of components beside their rows, outputs above all. One that was not there then loses its own.

@@ -1,4 +1,4 @@
-//! The removal of components that nothing is recorded of: somebody else, or a state that is lost, may have made them.
+//! The removal of components of which no resource is recorded: somebody else, or a state that is lost, may have made them.
 //!
 //! Their descriptor says what they are made of. It is planned as if whatever is there were to be taken over; what is
 //! found goes, what is not found was never there.
@@ -90,11 +90,12 @@ impl Planner<'_> {
         Ok(changes)
     }
 
-    /// The chosen components of which nothing is on record.
+    /// The chosen components of which no resource is on record: an apply that failed may have recorded that there is such
+    /// a component, and nothing else.
     async fn unknown_components(&self, compiled: &CompiledStack) -> Result<BTreeSet<String>, PlanFailure> {
         let stack = &compiled.stack;
-        let mut known: BTreeSet<String> = self.recorded_components(stack).await?.into_keys().collect();
-        known.extend(self.store.rows(stack, &Selection::All).await?.into_iter().map(|row| row.address.component));
+        let rows = self.store.rows(stack, &Selection::All).await?;
+        let mut known: BTreeSet<String> = rows.into_iter().map(|row| row.address.component).collect();
         let open = self.store.open_intents(stack, &Selection::All).await?;
         known.extend(open.into_iter().map(|open| open.intent.row.address.component));
         let chosen = &self.options.components;

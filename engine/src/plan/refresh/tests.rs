@@ -9,7 +9,7 @@ fn ty() -> ResourceType {
 /// The rounds that so many reads are given, with so many of other types.
 fn rounds(limits: &Limits, count: usize, beside: usize) -> u128 {
     let ty = ty();
-    patience(Some(limits), &ty, count, beside).as_millis() / ty.timeouts.read.as_millis()
+    patience(Some(limits), (&ty, ty.timeouts.read), count, beside).as_millis() / ty.timeouts.read.as_millis()
 }
 
 #[test]
