@@ -19,6 +19,8 @@ const TICK: Duration = Duration::from_millis(120);
 pub(crate) struct Progress {
     ui: Ui,
     form: Form,
+    /// Addresses are told with their stacks.
+    has_several_stacks: bool,
 }
 
 /// How events are shown.
@@ -37,18 +39,19 @@ struct Bars {
 
 impl Progress {
     /// For people: bars when they watch, else a line for each thing that happens.
-    pub(crate) fn for_people(ui: &Ui) -> Arc<Self> {
+    pub(crate) fn for_people(ui: &Ui, has_several_stacks: bool) -> Arc<Self> {
         let form = if ui.is_watched() && !ui.is_quiet {
             Form::Bars(Box::new(Bars::new(ProgressDrawTarget::stderr())))
         } else {
             Form::Lines
         };
-        Arc::new(Self { ui: ui.clone(), form })
+        Arc::new(Self { ui: ui.clone(), form, has_several_stacks })
     }
 
     /// For programs: one JSON object a line, on standard output.
     pub(crate) fn for_programs(ui: &Ui, has_several_stacks: bool) -> Arc<Self> {
-        Arc::new(Self { ui: ui.clone(), form: Form::Json(Mutex::new(Applying::new(has_several_stacks))) })
+        let form = Form::Json(Mutex::new(Applying::new(has_several_stacks)));
+        Arc::new(Self { ui: ui.clone(), form, has_several_stacks })
     }
 
     /// Tells programs now and then that a long step still runs; for people the bars do.
@@ -102,8 +105,8 @@ impl Progress {
             }
             Event::Recovering { message } => self.say(&format!("recovering {message}")),
             Event::StepStarted { stack, address, action } => match &self.form {
-                Form::Bars(bars) => bars.add(stack, address, *action),
-                _ => self.say(&format!("{address}: {}...", doing(*action))),
+                Form::Bars(bars) => bars.add(stack, address, &self.named(stack, address), *action),
+                _ => self.say(&format!("{}: {}...", self.named(stack, address), doing(*action))),
             },
             Event::StepProgress { address, message } => match &self.form {
                 // What waits for its rate has not begun: it has no bar yet.
@@ -112,10 +115,11 @@ impl Progress {
             },
             Event::StepDone { stack, address, action, took } => {
                 self.remove(stack, address);
-                self.say(&format!("{address}: {} after {}", done(*action), seconds(*took)));
+                self.say(&format!("{}: {} after {}", self.named(stack, address), done(*action), seconds(*took)));
             }
             Event::StepFailed { stack, address, action, error } => {
                 self.remove(stack, address);
+                let address = self.named(stack, address);
                 match action {
                     // Nothing was to be done: a check fails.
                     Action::NoOp => self.say(&format!("{address}: {error}")),
@@ -124,10 +128,15 @@ impl Progress {
             }
             Event::CheckFailed { stack, address, action, error } => {
                 self.remove(stack, address);
+                let address = self.named(stack, address);
                 self.say(&format!("{address}: {}, and a check of it fails: {error}", done(*action)));
             }
             Event::Stopping { running } => self.say(&format!("waiting for {}", counted(*running, "running call"))),
         }
+    }
+
+    fn named(&self, stack: &StackId, address: &Address) -> String {
+        if self.has_several_stacks { name(stack, address) } else { address.to_string() }
     }
 
     fn remove(&self, stack: &StackId, address: &Address) {
@@ -164,12 +173,12 @@ impl Bars {
         self.overall.enable_steady_tick(TICK);
     }
 
-    fn add(&self, stack: &StackId, address: &Address, action: Action) {
+    fn add(&self, stack: &StackId, address: &Address, named: &str, action: Action) {
         // A bar of its own would draw itself past the others, where nobody clears it.
         let bar = self.all.insert_before(&self.overall, ProgressBar::hidden());
         let style = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        let head = harmless(&format!("{address}: {}", doing(action))).replace('\n', " ");
+        let head = harmless(&format!("{named}: {}", doing(action))).replace('\n', " ");
         bar.set_message(head.clone());
         bar.set_prefix(head);
         bar.enable_steady_tick(TICK);
@@ -300,7 +309,7 @@ mod tests {
         bars.begin(7);
         let (stack, address) = (StackId::new("demo", "local"), "local_value.a".parse().unwrap());
         for _ in 0..6 {
-            bars.add(&stack, &address, Action::Create);
+            bars.add(&stack, &address, &address.to_string(), Action::Create);
             bars.remove(&name(&stack, &address));
         }
         bars.clear();

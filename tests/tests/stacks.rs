@@ -340,3 +340,22 @@ fn a_stack_that_was_destroyed_has_nothing_to_read() {
     project.run(["plan", "taker.yaml", "--env", "dev"]).with_code(1).says("apply givre@dev first");
     project.run(["plan", "taker.yaml", "--env", "prod"]).with_code(1).says("did you mean `giver`?");
 }
+
+#[test]
+fn lines_of_an_apply_of_several_stacks_name_the_stack() {
+    let project = Project::new();
+    let stack = |name: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  \
+             - {{type: local_file, name: a, config: {{path: out/{name}, content: x}}}}\n"
+        )
+    };
+    project.write("one.yaml", stack("one"));
+    project.write("two.yaml", stack("two"));
+    let told = project.run(["apply", "one.yaml", "two.yaml", "--auto-approve"]).done().stderr;
+    for name in ["one", "two"] {
+        assert!(told.contains(&format!("{name}@local:local_file.a: creating...")), "{told}");
+    }
+    let told = project.run(["destroy", "one.yaml", "--auto-approve"]).done().stderr;
+    assert!(told.contains("\nlocal_file.a: deleted"), "{told}");
+}

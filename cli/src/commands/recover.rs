@@ -44,7 +44,7 @@ pub(super) async fn run(
     let store = recorded(&settings).await?;
     let wanted = stacks_to_look_into(arguments, &settings, &world, &store).await?;
     signals.begin_changes();
-    let progress = Progress::for_people(context.ui);
+    let progress = Progress::for_people(context.ui, true);
     let recovery = Recovery {
         store: &store,
         registry: &world.registry,

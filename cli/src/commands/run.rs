@@ -60,7 +60,7 @@ pub(super) async fn recover_first(
 ) -> Result<(), Failure> {
     let selection = if components.is_empty() { Selection::All } else { Selection::Components(components.clone()) };
     run.signals.begin_changes();
-    let progress = Progress::for_people(run.context.ui);
+    let progress = Progress::for_people(run.context.ui, true);
     let recovery = Recovery {
         store,
         registry: &run.world.registry,
@@ -207,7 +207,7 @@ impl Run<'_> {
     /// # Errors
     /// With why it is refused.
     pub(super) async fn refuse(&self, store: &Arc<dyn StateStore>, plan: &Plan) -> Result<(), Failure> {
-        let events = Progress::for_people(self.context.ui);
+        let events = Progress::for_people(self.context.ui, true);
         Ok(self.applier(Arc::clone(store), events, false).refuse(plan).await?)
     }
 
@@ -259,7 +259,7 @@ impl Run<'_> {
         self.signals.begin_changes();
         let progress = match self.is_json() {
             true => Progress::for_programs(ui, plan.stacks.len() > 1),
-            false => Progress::for_people(ui),
+            false => Progress::for_people(ui, plan.stacks.len() > 1),
         };
         let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, plans_again);
         if has_nothing {

@@ -55,7 +55,7 @@ impl Surgery<'_> {
     ) -> Result<Option<Change>, Failure> {
         let Some(Change { leases, .. }) = change().await? else { return Ok(None) };
         self.signals.begin_changes();
-        let progress = Progress::for_people(self.context.ui);
+        let progress = Progress::for_people(self.context.ui, true);
         let claim = Claim {
             components: leases.clone(),
             operation: self.operation,
