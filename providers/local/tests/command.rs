@@ -190,6 +190,9 @@ async fn output_beyond_its_bound_stops_the_program() {
     let script = "head -c 100000000 /dev/zero | tr '\\0' 'x' >&2; echo >&2; echo the end >&2; exit 1";
     let error = failing(&local, script, &local.call()).await;
     assert_eq!(error.problems, ["the end"], "{error}");
+    // A part of a line may be a part of a secret.
+    let error = failing(&local, "head -c 100000 /dev/zero | tr '\\0' 'x' >&2; exit 1", &local.call()).await;
+    assert_eq!(error.problems, ["the last line of its errors is longer than 16 KiB, and left out"], "{error}");
 }
 
 #[tokio::test]

@@ -200,6 +200,9 @@ impl Job {
         // The first line may be the end of a longer one, and of a secret that would not be recognised.
         let whole = if streams.errors_are_cut { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
         let lines: Vec<&str> = whole.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        if streams.errors_are_cut && lines.is_empty() {
+            return vec![format!("the last line of its errors is longer than {} KiB, and left out", KEPT_ERRORS >> 10)];
+        }
         lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)).map(|line| (*line).to_owned()).collect()
     }
 
