@@ -79,6 +79,34 @@ async fn a_removal_by_edit_retains_too() {
 }
 
 #[tokio::test]
+async fn what_was_made_after_retained_data_is_deleted_before_what_that_stands_on() {
+    let mut story = Story::new();
+    let base = "- {type: world_thing, name: base, config: {key: base}}";
+    story
+        .apply(&stack(&format!(
+            "{base}\n\
+             - {{type: world_data, name: t, config: {{key: t, val: '${{{{ resources.base.id }}}}'}}}}\n\
+             - {{type: world_thing, name: user, dependsOn: [t], config: {{key: one}}}}"
+        )))
+        .await;
+    story.log();
+    story.options.replace = [(None, "world_thing.base".parse().unwrap())].into();
+    let without = stack(&format!(
+        "{base}\n\
+         - {{type: world_thing, name: user, lifecycle: {{createBeforeDestroy: true}}, dependsOn: [base], config: {{key: two}}}}"
+    ));
+    let plan = story.plan(&without).await;
+    assert_eq!(
+        summary(&plan),
+        "o world_data.t (is not declared any more)\n-/+ world_thing.base (will be replaced, as requested)\n\
+         -/+ world_thing.user (must be replaced)\n"
+    );
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), ["delete one", "delete base", "create base", "create two"]);
+    assert_eq!(story.rows().await, ["world_data.t (Retained)", "world_thing.base", "world_thing.user"]);
+}
+
+#[tokio::test]
 async fn a_replacement_of_what_holds_data_is_refused_unless_it_is_empty_or_allowed() {
     let mut story = Story::new();
     story.apply(&table("t", "full")).await;

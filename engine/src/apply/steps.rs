@@ -190,9 +190,8 @@ impl Steps {
                     self.order(step, component.done);
                 }
             }
-            let is_removed = is_removed(change);
             let is_early = early.contains(&object_of(position, change));
-            if is_removed || change.action.is_replace() {
+            if change.is_given_up() || change.action.is_replace() {
                 let step = self.add(Step::Remove { stack: position, change: at });
                 let removal = Removal { step, is_early };
                 match change.deposed {
@@ -377,13 +376,6 @@ fn share(nodes: &mut [Nodes<'_>]) {
     }
 }
 
-/// True for the change of an object that goes for good.
-fn is_removed(change: &Change) -> bool {
-    // What is held back and has nothing to be made was to go.
-    let is_held_back = change.in_doubt.is_some() && (change.after.is_none() || change.deposed.is_some());
-    is_held_back || matches!(change.action, Action::Delete | Action::Forget | Action::Retain)
-}
-
 /// The change that makes an object of the name that the deposed one at a position has. The changes of one address stand
 /// side by side, the current one first.
 fn successor(stack: &StackPlan, deposed: usize) -> Option<&Change> {
@@ -404,7 +396,7 @@ fn removed_early(plan: &Plan) -> Early<'_> {
     for (stack, of_stack) in plan.stacks.iter().enumerate() {
         for (at, change) in of_stack.changes.iter().enumerate() {
             let object = object_of(stack, change);
-            if is_removed(change) {
+            if change.is_given_up() {
                 for needed in change.prior.iter().flat_map(|prior| &prior.dependencies) {
                     // What one operation left over was not made after what it put in the place of the others.
                     let beside = (row_key(stack, needed), change.deposed.as_deref());

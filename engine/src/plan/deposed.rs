@@ -1,4 +1,4 @@
-//! Objects that another took the place of, and that are still there.
+//! Objects that go, and those that are still there though another took their place.
 
 use super::Change;
 use crate::action::Action;
@@ -20,6 +20,13 @@ impl Change {
             Action::ReplaceCreateFirst => Some(deposed_key(operation)),
             _ => self.deposed.clone(),
         }
+    }
+
+    /// True when the object goes for good: it is deleted, forgotten or retained.
+    pub(crate) fn is_given_up(&self) -> bool {
+        // What is held back and has nothing to be made was to go.
+        let is_held_back = self.in_doubt.is_some() && (self.after.is_none() || self.deposed.is_some());
+        is_held_back || !self.action.leaves_object()
     }
 
     /// True when the object that is made has the name of this deposed one, which has to go before.

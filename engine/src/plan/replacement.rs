@@ -44,7 +44,7 @@ fn deleted_first(registry: &Registry, stacks: &[StackPlan], changes: &[&Change])
     let mut first = positions(&|change| change.action == Action::Replace);
     first.retain(|at| !wanted.contains(at) || changes.get(*at).is_some_and(|it| !can_stand_beside(registry, it)));
     // What is kept has no removal that could wait for another; what stands for many changes leads on to them.
-    let goes = |at: usize| changes.get(at).is_none_or(|change| change.action.removes_object());
+    let goes = |at: usize| changes.get(at).is_none_or(|it| it.is_given_up() || it.action.is_replace());
     // A deposed object whose name is needed goes before anything is made, and what was made after it before that.
     let users = needed_names(changes).into_iter().filter_map(|at| graph.users.get(at)).flatten();
     first.extend(users.copied().filter(|at| goes(*at)));
