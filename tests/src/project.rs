@@ -1,6 +1,6 @@
 //! A folder of a test's own, and commands run in it.
 
-use crate::{Ran, Running, binary, repository};
+use crate::{Ran, Running, binary, repository, until};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -158,6 +158,36 @@ impl Project {
     #[must_use]
     pub fn start(&self, command: Command) -> Running {
         Running::start(command, self.folder.path())
+    }
+
+    /// A gate that programs of the project stand at (`read line < gate`) until it is opened.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn make_gate(&self, name: &str) {
+        let made = Command::new("mkfifo").arg(self.path(name)).status().expect("mkfifo runs");
+        assert!(made.success(), "mkfifo {name}");
+    }
+
+    /// Lets the program that stands at a gate go on; waits for one to stand there.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub fn open_gate(&self, name: &str) {
+        self.write(name, "open\n");
+    }
+
+    /// An apply of this stack, once its program has touched `started` and stands at its gate.
+    ///
+    /// # Panics
+    /// When it does not come there.
+    #[must_use]
+    pub fn at_the_gate(stack: &str) -> (Self, Running) {
+        let project = Self::with_stack(stack);
+        project.make_gate("gate");
+        let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+        until("the program stands at its gate", || project.has("started"));
+        (project, running)
     }
 
     /// Applies `stack.yaml` without a question.

@@ -19,7 +19,7 @@ fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
         "resources:\n  - type: local_command\n    name: bad\n    timeouts: {create: 1s}\n    config:\n      \
          create: [sh, -c, 'echo $$ > pid; read line < gate']\n      find: [echo, 'null']\n",
     );
-    assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    project.make_gate("gate");
     snapshot!(project.apply_saved(), @"
     exit: 3
     --- stdout

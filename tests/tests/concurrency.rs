@@ -1,11 +1,6 @@
 //! Two at once: the same component waits or is refused, different ones run together.
 
-use std::process::Command;
-use terrace_tests::{Project, snapshot, until};
-
-fn fifo(project: &Project, name: &str) {
-    assert!(Command::new("mkfifo").arg(project.path(name)).status().unwrap().success());
-}
+use terrace_tests::{Project, snapshot};
 
 const GATED: &str = r#"resources:
   - type: local_command
@@ -14,21 +9,9 @@ const GATED: &str = r#"resources:
       create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo made >> log; echo "{}"']
 "#;
 
-fn held() -> (Project, terrace_tests::Running) {
-    let project = Project::with_stack(GATED);
-    fifo(&project, "gate");
-    let first = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
-    until("the command stands at its gate", || project.has("started"));
-    (project, first)
-}
-
-fn open_gate(project: &Project) {
-    std::fs::write(project.path("gate"), "open\n").unwrap();
-}
-
 #[test]
 fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
-    let (project, first) = held();
+    let (project, first) = Project::at_the_gate(GATED);
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]), @r#"
     exit: 4
     --- stdout
@@ -45,17 +28,17 @@ fn a_second_apply_that_does_not_wait_is_refused_and_names_the_holder() {
 
     hint: wait longer with `--lock-timeout`, or, when its holder is gone, `terrace unlock [uuid]`
     "#);
-    open_gate(&project);
+    project.open_gate("gate");
     first.finish().done();
     assert_eq!(project.read("log"), "made\n");
 }
 
 #[test]
 fn a_second_apply_waits_for_the_first_and_finds_nothing_left_to_do() {
-    let (project, first) = held();
+    let (project, first) = Project::at_the_gate(GATED);
     let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     second.until_told("are held by");
-    open_gate(&project);
+    project.open_gate("gate");
     first.finish().done();
     let second = second.finish();
     assert_eq!(project.read("log"), "made\n", "it was made twice");
@@ -65,21 +48,21 @@ fn a_second_apply_waits_for_the_first_and_finds_nothing_left_to_do() {
 
 #[test]
 fn a_plan_beside_a_running_apply_is_not_held_up() {
-    let (project, first) = held();
+    let (project, first) = Project::at_the_gate(GATED);
     project.run(["plan", "stack.yaml", "--lock-timeout", "0s"]).done();
     project.run(["leases", "list"]).done().says("tester@");
     project.run(["operations", "list"]).done().says("running");
-    open_gate(&project);
+    project.open_gate("gate");
     first.finish().done();
 }
 
 #[test]
 fn a_lease_that_is_taken_away_ends_its_holder_without_a_lost_step() {
-    let (project, first) = held();
+    let (project, first) = Project::at_the_gate(GATED);
     let leases = project.run(["leases", "list", "--json"]).done().json();
     let id = leases[0]["lease"].as_str().unwrap().to_owned();
     project.run(["unlock", &id, "--auto-approve"]).done();
-    open_gate(&project);
+    project.open_gate("gate");
     first.finish().with_code(1).says("lease");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow (in doubt)\n");
     let again = project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]);

@@ -115,13 +115,13 @@ fn a_call_that_takes_effect_after_its_time_is_recorded() {
         "{TABLE}  - type: local_command\n    name: beside\n    config:\n      \
          create: [sh, -c, 'cat > /dev/null; read line < gate; echo \"{{}}\"']\n"
     ));
-    assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    project.make_gate("gate");
     let locked = lock(&project);
     let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     apply.until_told("no answer within 1 s");
     drop(locked);
     until("the table is made", || has(&project, "T"));
-    std::fs::write(project.path("gate"), "open\n").unwrap();
+    project.open_gate("gate");
     apply.finish().done();
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.beside\nsqlite_table.t\n");
     project.assert_settled("stack.yaml", &[]);

@@ -1,7 +1,6 @@
 //! `terrace operations`: why steps failed or are in doubt, and who stopped what, can be read later.
 
-use std::process::Command;
-use terrace_tests::{Project, Running, snapshot, until};
+use terrace_tests::{Project, Running, snapshot};
 
 const COMMANDS: &str = r#"resources:
   - {type: local_command, name: lost, config: {create: [sh, -c, 'echo "no disk" >&2; exit 3']}}
@@ -100,32 +99,20 @@ const GATED: &str = r#"resources:
   - {type: local_value, name: after, dependsOn: [slow], config: {input: 1}}
 "#;
 
-fn at_the_gate() -> (Project, Running) {
-    let project = Project::with_stack(GATED);
-    assert!(Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
-    let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    until("the command stands at its gate", || project.has("started"));
-    (project, running)
-}
-
-fn open_gate(project: &Project) {
-    std::fs::write(project.path("gate"), "open\n").unwrap();
-}
-
 fn newest(project: &Project) -> serde_json::Value {
     project.run(["operations", "list", "--json"]).done().json()[0].clone()
 }
 
 #[test]
 fn an_operation_that_was_cancelled_says_by_whom() {
-    let (project, running) = at_the_gate();
+    let (project, running) = Project::at_the_gate(GATED);
     let id = newest(&project)["operation"].as_str().unwrap().to_owned();
     let mut cancel = project.command(["operations", "cancel", &id]);
     cancel.env("USER", "jane");
     project.start(cancel).finish().done();
     project.run(["operations", "list"]).done().says("  running  demo@local").says("asked to stop by jane@");
     running.until_told("waiting for");
-    open_gate(&project);
+    project.open_gate("gate");
     running.finish().with_code(130);
     project.run(["operations", "show", &id]).done().says(": 1 done, 1 not begun, asked to stop by jane@");
     let operation = newest(&project);
@@ -140,10 +127,10 @@ fn an_operation_that_a_signal_stopped_says_which() {
         (Running::terminate, "SIGTERM"),
         (Running::hang_up, "SIGHUP"),
     ] {
-        let (project, running) = at_the_gate();
+        let (project, running) = Project::at_the_gate(GATED);
         stop(&running);
         running.until_told("interrupted");
-        open_gate(&project);
+        project.open_gate("gate");
         running.finish().with_code(130);
         let operation = newest(&project);
         assert_eq!(operation["summary"], format!("1 done, 1 not begun, stopped by {signal}"));
@@ -153,10 +140,10 @@ fn an_operation_that_a_signal_stopped_says_which() {
 
 #[test]
 fn a_plan_that_was_made_anew_after_a_race_is_no_failure() {
-    let (project, first) = at_the_gate();
+    let (project, first) = Project::at_the_gate(GATED);
     let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     second.until_told("are held by");
-    open_gate(&project);
+    project.open_gate("gate");
     first.finish().done();
     second.finish().done().says("planning again");
     let operations = project.run(["operations", "list"]).done();

@@ -76,7 +76,7 @@ fn what_is_held_and_what_was_cut_off_keeps_to_its_schema() {
         "resources:\n  - type: local_command\n    name: c\n    config:\n      \
          create: [sh, -c, 'echo $$ > pid; read line < gate; echo {}']\n      find: [echo, '{}']\n",
     );
-    assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    project.make_gate("gate");
     let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     terrace_tests::until("it creates", || project.has("pid") && !project.read("pid").is_empty());
     let said = |words: &[&str]| project.run(words.iter().copied().chain(["--json"])).json();

@@ -165,7 +165,7 @@ fn a_product_that_declares_the_database_differently_is_told_by_whom_it_is_owned(
 #[test]
 fn a_product_waits_no_longer_than_its_shared_resource_is_worked_on() {
     let project = Project::new();
-    assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    project.make_gate("gate");
     let slow = "  - type: local_command\n    name: slow\n    dependsOn: [database]\n    config:\n      \
                 create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo \"{}\"']\n";
     project.write("one.yaml", product("one", "warehouse.db") + slow);
@@ -173,7 +173,7 @@ fn a_product_waits_no_longer_than_its_shared_resource_is_worked_on() {
     let one = project.start(project.command(["apply", "one.yaml", "--auto-approve", "-q"]));
     until("the first product is at work on its own", || project.has("started"));
     project.run(["apply", "two.yaml", "--auto-approve", "-q", "--lock-timeout", "0s"]).done();
-    std::fs::write(project.path("gate"), "open\n").unwrap();
+    project.open_gate("gate");
     one.finish().done();
     assert_eq!(tables(&project), ["one", "two"]);
 }

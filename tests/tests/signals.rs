@@ -1,6 +1,5 @@
 //! Ctrl-C once waits and records, twice leaves at once and loses nothing.
 
-use std::process::Command;
 use terrace_tests::{Project, Running, until};
 
 /// A command that stands at a gate until somebody opens it, and a resource that waits for it.
@@ -12,18 +11,6 @@ const GATED: &str = r#"resources:
       find: [sh, -c, 'if [ -e object ]; then echo "{}"; else echo null; fi']
   - {type: local_file, name: after, dependsOn: [slow], config: {path: out/after, content: a}}
 "#;
-
-fn started() -> (Project, Running) {
-    let project = Project::with_stack(GATED);
-    assert!(Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
-    let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    until("the command stands at its gate", || project.has("started"));
-    (project, running)
-}
-
-fn open_gate(project: &Project) {
-    std::fs::write(project.path("gate"), "open\n").unwrap();
-}
 
 #[test]
 fn the_log_of_a_running_operation_is_followed_until_it_ends() {
@@ -50,10 +37,10 @@ fn the_log_of_a_running_operation_is_followed_until_it_ends() {
 #[test]
 fn one_interrupt_waits_for_what_runs_records_it_and_exits_with_130() {
     for stop in [Running::interrupt, Running::terminate, Running::hang_up] {
-        let (project, running) = started();
+        let (project, running) = Project::at_the_gate(GATED);
         stop(&running);
         running.until_told("interrupted");
-        open_gate(&project);
+        project.open_gate("gate");
         let ran = running.finish().with_code(130);
         ran.says("local_file.after: not begun");
         assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
@@ -67,7 +54,7 @@ fn one_interrupt_waits_for_what_runs_records_it_and_exits_with_130() {
 
 #[test]
 fn a_second_interrupt_leaves_at_once_and_the_next_apply_makes_nothing_twice() {
-    let (project, running) = started();
+    let (project, running) = Project::at_the_gate(GATED);
     running.interrupt();
     running.until_told("once more to leave at once");
     running.interrupt();
@@ -75,7 +62,7 @@ fn a_second_interrupt_leaves_at_once_and_the_next_apply_makes_nothing_twice() {
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow (in doubt)\n");
     // The program is still at its gate: the next apply waits for it, and takes what it made.
     let next = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    open_gate(&project);
+    project.open_gate("gate");
     next.finish().done();
     assert_eq!(project.read("log"), "made\n");
     assert!(project.has("out/after"));
@@ -84,24 +71,24 @@ fn a_second_interrupt_leaves_at_once_and_the_next_apply_makes_nothing_twice() {
 
 #[test]
 fn an_interrupt_while_waiting_for_a_lease_exits_with_130_and_changes_nothing() {
-    let (project, holder) = started();
+    let (project, holder) = Project::at_the_gate(GATED);
     let waiting = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     waiting.until_told("are held by");
     waiting.interrupt();
     waiting.finish().with_code(130);
-    open_gate(&project);
+    project.open_gate("gate");
     holder.finish().done();
     project.assert_settled("stack.yaml", &[]);
 }
 
 #[test]
 fn an_operation_of_another_process_is_asked_to_stop() {
-    let (project, running) = started();
+    let (project, running) = Project::at_the_gate(GATED);
     let operations = project.run(["operations", "list", "--json"]).done().json();
     let id = operations[0]["operation"].as_str().unwrap().to_owned();
     project.run(["operations", "cancel", &id]).done().says("is asked to stop");
     running.until_told("waiting for");
-    open_gate(&project);
+    project.open_gate("gate");
     running.finish().with_code(130).says("local_file.after: not begun");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
     project.run(["operations", "cancel", &id]).with_code(1).says("does not run any more: it is interrupted");

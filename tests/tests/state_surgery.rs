@@ -229,14 +229,14 @@ fn a_state_is_sealed_anew_as_a_running_apply_leaves_it() {
     let project = Project::with_stack(SEALED);
     project.write("terrace.yaml", "encryption: {keyFile: state.key}\n");
     project.write("state.key", KEY);
-    assert!(std::process::Command::new("mkfifo").arg(project.path("gate")).status().unwrap().success());
+    project.make_gate("gate");
     project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--var", "number=2"]).done();
     let words = ["apply", "stack.yaml", "--auto-approve", "-q", "--var", "number=11"];
     let apply = project.start(project.command(words));
     until("the program stands at its gate", || project.has("started"));
     let mut rekey = project.start(project.command(["state", "rekey"]));
     until("the leases are waited for", || rekey.told().contains("are held by") || rekey.has_ended());
-    std::fs::write(project.path("gate"), "open\n").unwrap();
+    project.open_gate("gate");
     apply.finish().done();
     rekey.finish().done().says("sealed with the present key");
     assert_eq!(project.run(["output", "n", "--reveal"]).done().stdout, "11\n");
