@@ -72,6 +72,31 @@ async fn what_names_an_object_and_becomes_sensitive_later_is_recorded_so_with_it
 }
 
 #[tokio::test]
+async fn a_secret_that_a_descriptor_has_beside_what_waits_is_sealed_in_a_plan_file() {
+    let story = Story::new();
+    let text = stack(
+        "demo",
+        true,
+        "      - {type: world_thing, name: a, config: {key: a}}\n\
+         \x20     - {type: world_thing, name: whole, config: {key: '${{ resources.a.id }}-w', secret: swordfish-1}}\n\
+         \x20     - {type: world_thing, name: part, config: {key: p, secret: 'swordfish-2-${{ resources.a.id }}'}}\n\
+         \x20     - {type: world_thing, name: text, config: {key: t, secret: \"${{ 'swordfish-3' + resources.a.id }}\"}}\n\
+         \x20     - {type: world_thing, name: local, config: {key: l, secret: '${{ locals.password + resources.a.id }}'}}\n\
+         \x20   outputs:\n      told: {value: 'swordfish-5-${{ resources.a.id }}', sensitive: true}\n\
+         locals: {password: swordfish-4}\n",
+    );
+    let plan = story.plan(&text).await;
+    let written = file::write(&plan, &story.seal).unwrap();
+    assert!(!written.contains("swordfish"), "{written}");
+    story.apply_plan(&file::read(&written, &story.seal).unwrap()).await.unwrap();
+    let made = |key: &str, name: &str| story.remote().objects[key][name].exposed().as_str().unwrap().to_owned();
+    let id = made("a", "id");
+    assert_eq!(made(&format!("{id}-w"), "secret"), "swordfish-1");
+    let secrets = ["p", "t", "l"].map(|key| made(key, "secret"));
+    assert_eq!(secrets, [format!("swordfish-2-{id}"), format!("swordfish-3{id}"), format!("swordfish-4{id}")]);
+}
+
+#[tokio::test]
 async fn how_an_owner_declares_a_shared_resource_is_recorded_anew_when_it_becomes_sensitive() {
     let story = Story::new();
     let text = |name: &str, is_sensitive| {

@@ -21,6 +21,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use read::Reading;
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::to_raw_value;
 use shapes::{
     AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson,
@@ -122,8 +123,8 @@ impl terrace_provider::value::wire::Sealing for Fingerprint<'_> {
 struct Writing<'a> {
     seal: &'a dyn SealPlan,
     templates: Vec<TemplateJson>,
-    /// Positions of templates by their address in memory.
-    known: HashMap<*const Template, usize>,
+    /// Positions of templates by their address in memory, and whether they are sealed.
+    known: HashMap<(*const Template, bool), usize>,
 }
 
 /// What writing a plan asks of a seal: values and a provider's own bytes.
@@ -150,6 +151,13 @@ impl SealPlan for Fingerprint<'_> {
     fn values(&self) -> &dyn terrace_provider::value::wire::Sealing {
         self
     }
+}
+
+/// The one key of what is sealed as a whole.
+const SEALED: &str = "$sealed";
+
+fn is_any_sensitive(attributes: &Attributes) -> bool {
+    attributes.values().any(Value::has_sensitive)
 }
 
 fn text(value: &impl Serialize) -> Result<Text, WireError> {
@@ -219,7 +227,7 @@ impl Writing<'_> {
             address: lookup.address.clone(),
             provider: lookup.provider.clone(),
             arguments: encode_map(&lookup.arguments, self.seal.values())?,
-            deferred: lookup.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            deferred: self.deferred(lookup.deferred.as_ref(), is_any_sensitive(&lookup.arguments))?,
             depends_on: lookup.depends_on.clone(),
             reads: lookup.reads.clone(),
             needed_by: lookup.needed_by.clone(),
@@ -236,10 +244,11 @@ impl Writing<'_> {
     }
 
     fn declaration(&mut self, declaration: &SharedDeclaration) -> Result<DeclarationJson, WireError> {
+        let is_secret = is_any_sensitive(&declaration.config) || !declaration.write_only.is_empty();
         Ok(DeclarationJson {
             provider: declaration.provider.clone(),
             config: encode_map(&declaration.config, self.seal.values())?,
-            deferred: declaration.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            deferred: self.deferred(declaration.deferred.as_ref(), is_secret)?,
             write_only: declaration.write_only.clone(),
             lifecycle: declaration.lifecycle.clone(),
             place: declaration.place.clone(),
@@ -288,21 +297,25 @@ impl Writing<'_> {
     }
 
     fn after(&mut self, after: &After) -> Result<AfterJson, WireError> {
+        let is_secret = is_any_sensitive(&after.attributes) || !after.write_only.is_empty();
         Ok(AfterJson {
             attributes: encode_map(&after.attributes, self.seal.values())?,
             private: self.seal.private(&after.private)?,
-            deferred: after.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            deferred: self.deferred(after.deferred.as_ref(), is_secret)?,
             write_only: after.write_only.clone(),
             newly_sensitive: after.newly_sensitive.clone(),
         })
     }
 
-    fn deferred(&mut self, deferred: &Deferred) -> Result<DeferredJson, WireError> {
-        let identity = Arc::as_ptr(&deferred.template);
+    /// What waits for values; sealed as a whole when what comes of it is secret, for the descriptor may have a part of the
+    /// secret right in it.
+    fn deferred(&mut self, deferred: Option<&Deferred>, is_secret: bool) -> Result<Option<DeferredJson>, WireError> {
+        let Some(deferred) = deferred else { return Ok(None) };
+        let identity = (Arc::as_ptr(&deferred.template), is_secret);
         let template = match self.known.get(&identity) {
             Some(position) => *position,
             None => {
-                let template = text(&deferred.template.to_json(self.seal.values())?)?;
+                let template = text(&self.hidden(deferred.template.to_json(self.seal.values())?, is_secret)?)?;
                 self.templates.push(TemplateJson { component: deferred.component.clone(), template });
                 self.known.insert(identity, self.templates.len() - 1);
                 self.templates.len() - 1
@@ -310,9 +323,17 @@ impl Writing<'_> {
         };
         let captured = match deferred.captured.is_empty() {
             true => None,
-            false => Some(deferred.captured.to_json(self.seal.values())?),
+            false => Some(self.hidden(deferred.captured.to_json(self.seal.values())?, is_secret)?),
         };
-        Ok(DeferredJson { template, captured })
+        Ok(Some(DeferredJson { template, captured }))
+    }
+
+    fn hidden(&self, json: Json, is_secret: bool) -> Result<Json, WireError> {
+        if !is_secret {
+            return Ok(json);
+        }
+        let clear = serde_json::to_vec(&json).map_err(|error| WireError::Damaged(error.to_string()))?;
+        Ok(json!({ SEALED: self.seal.values().seal(&clear)? }))
     }
 
     fn check(&mut self, check: &PlannedCheck) -> Result<CheckJson, WireError> {
@@ -322,7 +343,7 @@ impl Writing<'_> {
             place: check.place.clone(),
             status: check.status,
             problem: check.problem.clone(),
-            deferred: check.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            deferred: self.deferred(check.deferred.as_ref(), false)?,
         })
     }
 
@@ -333,7 +354,7 @@ impl Writing<'_> {
             name: output.name.clone(),
             before: value(&output.before)?,
             after: value(&output.after)?,
-            deferred: output.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
+            deferred: self.deferred(output.deferred.as_ref(), output.after.as_ref().is_some_and(Value::has_sensitive))?,
             is_newly_sensitive: output.is_newly_sensitive,
             is_public: output.is_public,
             label: output.label.clone(),

@@ -8,7 +8,7 @@ use super::shapes::{
     AfterJson, ChangeJson, CheckJson, ComponentJson, DeclarationJson, DeferredJson, LookupJson, OtherJson, OutputJson,
     OwnedJson, OwnerJson, PlanJson, PriorJson, StackJson, Text,
 };
-use super::{FileError, Json};
+use super::{FileError, Json, SEALED};
 use crate::duration;
 use crate::expression::{Captured, Template};
 use crate::record::open_private;
@@ -17,10 +17,11 @@ use crate::store::Ownership;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::sync::Arc;
 use terrace_provider::Private;
 use terrace_provider::schema::Timeouts;
-use terrace_provider::value::wire::{WireError, decode, decode_map};
+use terrace_provider::value::wire::{Sealing, WireError, decode, decode_map};
 
 pub(super) struct Reading<'a> {
     seal: &'a Seal,
@@ -32,12 +33,22 @@ fn parse<'t, T: Deserialize<'t>>(text: &'t Text) -> Result<T, FileError> {
     serde_json::from_str(text.get()).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
+/// What is written of something that waits, be it sealed as a whole or not.
+fn opened<'j>(json: &'j Json, seal: &Seal) -> Result<Cow<'j, Json>, FileError> {
+    let Some(sealed) = json.get(SEALED).and_then(Json::as_str) else { return Ok(Cow::Borrowed(json)) };
+    let json = serde_json::from_slice(&seal.open(sealed)?).map_err(|error| FileError::Damaged(error.to_string()))?;
+    Ok(Cow::Owned(json))
+}
+
 impl<'a> Reading<'a> {
     pub(super) fn plan(json: PlanJson<'_>, seal: &'a Seal) -> Result<Plan, FileError> {
         let templates = json
             .templates
             .iter()
-            .map(|it| Ok((it.component.clone(), Arc::new(Template::from_json(&parse(&it.template)?, seal)?))))
+            .map(|it| {
+                let template: Json = parse(&it.template)?;
+                Ok((it.component.clone(), Arc::new(Template::from_json(opened(&template, seal)?.as_ref(), seal)?)))
+            })
             .collect::<Result<_, FileError>>()?;
         let reading = Reading { seal, templates };
         Ok(Plan {
@@ -204,7 +215,7 @@ impl<'a> Reading<'a> {
         let template = self.templates.get(json.template).cloned();
         let (component, template) = template.ok_or_else(|| FileError::Damaged("a template is missing".to_owned()))?;
         let captured = match &json.captured {
-            Some(captured) => Captured::from_json(captured, self.seal)?,
+            Some(captured) => Captured::from_json(opened(captured, self.seal)?.as_ref(), self.seal)?,
             None => Captured::default(),
         };
         Ok(Deferred { component, template, captured: Arc::new(captured) })
