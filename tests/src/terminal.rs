@@ -1,5 +1,6 @@
 //! A command in a terminal of its own, and what is on the screen.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::File;
@@ -45,28 +46,31 @@ impl Terminal {
     /// When it does not come.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
-        let begin = Instant::now();
+        let until = Instant::now() + PATIENCE;
         while !self.screen.text().contains(text) {
-            let is_open = self.read();
-            assert!(is_open && begin.elapsed() < PATIENCE, "`{text}` is not shown:\n{}", self.screen.text());
+            assert!(self.read(until), "`{text}` is not shown:\n{}", self.screen.text());
         }
     }
 
     /// Waits for the end; answers all that is on the screen then, and what went out of it at the top.
     ///
     /// # Panics
-    /// When the command fails.
+    /// When the command fails, or does not end.
     #[track_caller]
     #[must_use]
     pub fn finish(mut self) -> String {
-        while self.read() {}
+        let until = Instant::now() + PATIENCE;
+        while self.read(until) {}
         let status = self.child.wait().expect("the command ends");
         assert!(status.success(), "{status}:\n{}", self.screen.text());
         self.screen.text()
     }
 
     /// Shows what the command wrote; false when nobody can write any more.
-    fn read(&mut self) -> bool {
+    fn read(&mut self, until: Instant) -> bool {
+        let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).expect("a minute at the most");
+        let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&left)).expect("the terminal is open");
+        assert!(ready > 0, "nothing came for {PATIENCE:?}:\n{}", self.screen.text());
         let mut bytes = [0; 4096];
         // When the last process that could write is gone, Linux answers an error.
         let Ok(count @ 1..) = self.master.read(&mut bytes) else { return false };

@@ -113,6 +113,26 @@ fn what_goes_only_once_it_is_empty_says_what_helps() {
     assert!(!project.has("shop.db"));
 }
 
+/// Two stacks may call their databases by one name.
+#[test]
+fn what_stays_is_told_for_each_stack() {
+    let stack = |name: &str, more: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  \
+             - {{type: sqlite_database, name: db, config: {{path: {name}.db{more}}}}}\n"
+        )
+    };
+    let project = Project::new();
+    project.write("one.yaml", stack("one", ""));
+    project.write("two.yaml", stack("two", ", onDelete: recursive"));
+    let both = ["one.yaml", "two.yaml", "--auto-approve"];
+    project.run(["apply"].into_iter().chain(both)).done();
+    project.run(["destroy"].into_iter().chain(both)).done().says(
+        "  o one@local:sqlite_database.db\n      `onDelete: ifEmpty` deletes it only once it is empty; empty it, or apply \
+         `onDelete: recursive` first\n  o two@local:sqlite_database.db\n",
+    );
+}
+
 /// What a database holds by this very stack goes before it does: consent is enough.
 #[test]
 fn a_database_that_its_tables_leave_first_needs_consent_alone() {

@@ -2,24 +2,26 @@
 
 use terrace_tests::{Project, Terminal};
 
-/// Four commands that run until the test says so.
+/// Four commands, each at a gate of its own.
 const WAITING: &str = r#"resources:
   - type: local_command
     name: one_of_four
     forEach: "${{ range(4) }}"
-    config: {create: [sh, -c, 'until [ -e go ]; do sleep 0.1; done; echo "{}"']}
+    config: {create: [sh, -c, 'read line < gate${{ each.key }}; echo "{}"']}
 "#;
 
 /// What is left on a screen of this width, after all that runs has been on it.
 fn left_over(columns: u16) -> String {
     let project = Project::with_stack(WAITING);
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    let gates = ["gate0", "gate1", "gate2", "gate3"];
+    gates.iter().for_each(|gate| project.make_gate(gate));
     let mut terminal = Terminal::start(project.command(["apply", "plan"]), columns);
     for instance in 0..4 {
         terminal.wait_for(&format!("local_command.one_of_four[{instance}]"));
     }
     terminal.wait_for("0/4 steps");
-    project.write("go", "");
+    gates.iter().for_each(|gate| project.open_gate(gate));
     terminal.finish()
 }
 

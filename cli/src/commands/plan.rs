@@ -8,6 +8,7 @@ use crate::presentation;
 use crate::report::{report, with_failure};
 use crate::version::VERSION;
 use crate::wiring::{World, store};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -121,14 +122,15 @@ pub(super) fn check_is_free(path: &Path) -> Result<(), Failure> {
 pub(super) fn check_is_like(path: &Path, beginning: &str, (what, one): (&str, &str)) -> Result<(), Failure> {
     use std::io::Read;
     let shown = path.display();
-    let mut found = String::new();
-    let is_like = match std::fs::File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return check_folder(path),
-        Err(_) => false,
-        Ok(file) => {
+    let is_like = match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => return check_folder(path),
+        // To open a pipe is to wait for somebody.
+        Ok(there) if there.is_file() => std::fs::File::open(path).is_ok_and(|file| {
+            let mut found = String::new();
             let read = file.take(beginning.len() as u64).read_to_string(&mut found);
             read.is_ok() && found == beginning
-        }
+        }),
+        _ => false,
     };
     if is_like {
         return Ok(());
@@ -180,14 +182,16 @@ pub(super) fn digest(plan: &Plan, seal: &Seal) -> Result<String, Failure> {
     Ok(format!("Plan digest `{}`, for `terrace apply --plan-digest`", file::digest(plan, seal)?))
 }
 
-/// Writes a file that only its owner can read, and replaces the one that was there as a whole.
+/// Writes a file that only its owner can read, and replaces the one that was there as a whole; a link stays, and leads to
+/// the new one.
 pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
     let write = || {
-        let mut temporary = tempfile::NamedTempFile::new_in(folder_of(path))?;
+        let path = if path.is_symlink() { Cow::Owned(path.canonicalize()?) } else { Cow::Borrowed(path) };
+        let mut temporary = tempfile::NamedTempFile::new_in(folder_of(&path))?;
         temporary.write_all(text.as_bytes())?;
         temporary.as_file().sync_all()?;
-        temporary.persist(path).map(drop).map_err(|error| error.error)
+        temporary.persist(&path).map(drop).map_err(|error| error.error)
     };
     write().map_err(without_path)
 }
@@ -214,6 +218,18 @@ mod tests {
             assert!(failure.message.unwrap().contains("is no saved plan"));
         }
         assert!(check_is_free(folder.path()).is_err());
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(check_is_free(&pipe).is_err(), "without waiting for who writes there");
+        let (nowhere, link) = (folder.path().join("nowhere"), folder.path().join("link"));
+        std::os::unix::fs::symlink("none/file", &nowhere).unwrap();
+        assert!(check_is_free(&nowhere).is_err());
+        std::fs::write(&path, file::BEGINNING).unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        assert_eq!(check_is_free(&link), Ok(()));
+        write_private(&link, "new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
         assert!(check_is_free(&folder.path().join("none/file")).unwrap_err().message.unwrap().contains("no folder"));
     }
 

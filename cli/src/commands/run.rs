@@ -13,13 +13,13 @@ use crate::report::{self, harmless};
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::wiring::World;
-use conclusion::{append, exit, kept_in_any_case, public_outputs, retained, summary};
+use conclusion::{Retained, append, exit, kept_in_any_case, public_outputs, retained, summary};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::action::Action;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
@@ -308,16 +308,21 @@ impl Run<'_> {
     }
 
     /// Why `--remove-data` alone does not remove some of what a plan retains.
-    fn kept_unless_empty<'p>(&self, plan: &'p Plan) -> HashMap<&'p Address, String> {
-        let retained = || plan.changes().filter(|(_, change)| change.action == Action::Retain);
-        // What was made within would be removed before it.
-        let emptied = removed_data::emptied(&self.world.registry, retained().map(|(_, change)| change));
-        let why = |change: &Change| {
-            let (_, ty) = self.world.registry.resource_type(&change.address.ty)?;
-            ty.kept_unless_empty(&change.prior.as_ref()?.attributes)
-        };
-        let kept = retained().filter(|(_, change)| !change.address.is_among(&emptied));
-        kept.filter_map(|(_, change)| Some((&change.address, why(change)?))).collect()
+    fn kept_unless_empty<'p>(&self, plan: &'p Plan) -> HashMap<Retained<'p>, String> {
+        let registry = &self.world.registry;
+        let mut kept = HashMap::new();
+        for stack in &plan.stacks {
+            let retained = || stack.changes.iter().filter(|change| change.action == Action::Retain);
+            // What was made within would be removed before it.
+            let emptied = removed_data::emptied(registry, retained());
+            let why = |change: &Change| {
+                let (_, ty) = registry.resource_type(&change.address.ty)?;
+                ty.kept_unless_empty(&change.prior.as_ref()?.attributes)
+            };
+            let not_emptied = retained().filter(|change| !change.address.is_among(&emptied));
+            kept.extend(not_emptied.filter_map(|change| Some(((&stack.stack, &change.address), why(change)?))));
+        }
+        kept
     }
 
     /// Says which outputs were not stored: nobody could tell from what `terrace output` shows.

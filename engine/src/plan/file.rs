@@ -354,7 +354,8 @@ impl Writing<'_> {
             name: output.name.clone(),
             before: value(&output.before)?,
             after: value(&output.after)?,
-            deferred: self.deferred(output.deferred.as_ref(), output.after.as_ref().is_some_and(Value::has_sensitive))?,
+            deferred: self
+                .deferred(output.deferred.as_ref(), output.after.as_ref().is_some_and(Value::has_sensitive))?,
             is_newly_sensitive: output.is_newly_sensitive,
             is_public: output.is_public,
             label: output.label.clone(),

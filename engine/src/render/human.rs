@@ -253,7 +253,9 @@ impl Screen {
 
     fn ending(&mut self, plan: &Plan) {
         self.consent(plan);
-        self.line(&self.painter.paint(Paint::Bold, &verdict(plan)));
+        // In one piece however narrow the terminal is: programs that know terraform look for it.
+        self.text.push_str(&self.painter.paint(Paint::Bold, &verdict(plan)));
+        self.text.push('\n');
         if let Some(details) = details(plan) {
             self.sentence(&format!("({details})"));
         }

@@ -42,24 +42,27 @@ pub(super) fn summary(report: &Report, is_destroy: bool) -> String {
     }
 }
 
+/// An object that was kept: addresses are those of one stack.
+pub(super) type Retained<'a> = (&'a StackId, &'a Address);
+
 /// What was kept on purpose: people should know that it is still there.
 pub(super) fn retained(
     report: &Report,
-    kept_in_any_case: &HashSet<&Address>,
-    kept_unless_empty: &HashMap<&Address, String>,
+    kept_in_any_case: &HashSet<Retained<'_>>,
+    kept_unless_empty: &HashMap<Retained<'_>, String>,
 ) -> String {
     let (in_any_case, unless_asked): (BTreeSet<_>, BTreeSet<_>) = report
         .done
         .iter()
         .filter(|done| done.action == Action::Retain)
         .map(|done| (&done.stack, &done.address))
-        .partition(|(_, address)| kept_in_any_case.contains(address));
-    let list = |title: &str, kept: BTreeSet<(&StackId, &Address)>| match kept.is_empty() {
+        .partition(|retained| kept_in_any_case.contains(retained));
+    let list = |title: &str, kept: BTreeSet<Retained<'_>>| match kept.is_empty() {
         true => String::new(),
         false => {
             let kept: String = kept
                 .iter()
-                .map(|(stack, address)| match kept_unless_empty.get(address) {
+                .map(|retained @ (stack, address)| match kept_unless_empty.get(retained) {
                     Some(why) => format!("  o {stack}:{address}\n      {why}\n"),
                     None => format!("  o {stack}:{address}\n"),
                 })
@@ -72,9 +75,9 @@ pub(super) fn retained(
 }
 
 /// What stays whatever is asked for.
-pub(super) fn kept_in_any_case(plan: &Plan) -> HashSet<&Address> {
+pub(super) fn kept_in_any_case(plan: &Plan) -> HashSet<Retained<'_>> {
     let kept = plan.changes().filter(|(_, change)| change.reason == Some(Reason::KeptAtLastRelease));
-    kept.map(|(_, change)| &change.address).collect()
+    kept.map(|(plan, change)| (&plan.stack, &change.address)).collect()
 }
 
 /// The outputs that are meant for others.
@@ -154,11 +157,11 @@ mod tests {
     #[test]
     fn what_is_retained_is_listed() {
         let report = Report { done: vec![done(Action::Retain)], ..Report::default() };
-        let address = address();
+        let (stack, address) = (StackId::new("demo", "local"), address());
         let removable = retained(&report, &HashSet::new(), &HashMap::new());
         assert!(removable.contains("o demo@local:local_value.a") && !removable.contains("onLastRelease"));
         assert!(
-            retained(&report, &HashSet::from([&address]), &HashMap::new())
+            retained(&report, &HashSet::from([(&stack, &address)]), &HashMap::new())
                 .contains("`onLastRelease: delete` and `--remove-data`")
         );
         assert_eq!(retained(&Report::default(), &HashSet::new(), &HashMap::new()), "");

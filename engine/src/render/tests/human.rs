@@ -133,7 +133,9 @@ fn lines_are_broken_between_words_on_a_narrow_terminal() {
     let plans = [everything(), of(vec![long])];
     for (plan, width) in plans.iter().flat_map(|plan| [(plan, 40), (plan, 50), (plan, 59)]) {
         let text = render(plan, &Human { width, ..Human::default() });
-        for line in text.lines().filter(|line| line.chars().count() > width) {
+        // The line that programs look for stays one.
+        let broken = text.lines().filter(|line| !line.starts_with("Plan: "));
+        for line in broken.filter(|line| line.chars().count() > width) {
             assert_eq!(line.split_whitespace().count(), 1, "{line:?} could be broken:\n{text}");
         }
         let coloured = render(plan, &Human { width, color: true, ..Human::default() });
