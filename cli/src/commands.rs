@@ -92,32 +92,39 @@ fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> 
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         let signals = Signals::watch(context.ui);
-        match command {
-            Command::Validate(arguments) => validate::run(context, &arguments).await,
-            Command::Console(arguments) => console::run(context, &arguments).await,
-            Command::Plan(arguments) => plan::run(context, &arguments).await,
-            Command::Apply(arguments) => apply::run(context, &arguments, &signals).await,
-            Command::Destroy(arguments) => destroy::run(context, &arguments, &signals).await,
-            Command::Drift(arguments) => drift::run(context, &arguments).await,
-            Command::Show(arguments) => show::run(context, &arguments).await,
-            Command::Output(arguments) => output::run(context, &arguments).await,
-            Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
-            Command::State(command) => state::run(context, command, &signals).await,
-            Command::Operations(arguments) => operations::run(context, arguments.command(), &signals).await,
-            Command::Leases(arguments) => leases::run(context, arguments.command()).await,
-            Command::Import(arguments) => import::run(context, &arguments, &signals).await,
-            Command::Taint(arguments) => state::mark(context, &signals, &arguments.address, Mark::Tainted).await,
-            Command::Untaint(arguments) => state::mark(context, &signals, &arguments.address, Mark::Untainted).await,
-            Command::Unprotect(arguments) => {
-                state::mark(context, &signals, &arguments.address, Mark::Unprotected).await
-            }
-            Command::Recover(arguments) => recover::run(context, &arguments, &signals).await,
-            Command::Unlock(arguments) => unlock::run(context, &arguments).await,
-            // The commands without a runtime were taken care of before.
-            _ => Ok(Exit::Done),
+        let run = run_command(context, command, &signals);
+        tokio::select! {
+            biased;
+            () = signals.leaving.cancelled() => Err(Failure::told(Exit::Interrupted)),
+            result = run => result,
         }
     });
     // A provider's blocking call that nobody waits for any more must not hold the process.
     runtime.shutdown_background();
     result
+}
+
+async fn run_command(context: &Context<'_>, command: Command, signals: &Signals) -> Result<Exit, Failure> {
+    match command {
+        Command::Validate(arguments) => validate::run(context, &arguments).await,
+        Command::Console(arguments) => console::run(context, &arguments).await,
+        Command::Plan(arguments) => plan::run(context, &arguments).await,
+        Command::Apply(arguments) => apply::run(context, &arguments, signals).await,
+        Command::Destroy(arguments) => destroy::run(context, &arguments, signals).await,
+        Command::Drift(arguments) => drift::run(context, &arguments).await,
+        Command::Show(arguments) => show::run(context, &arguments).await,
+        Command::Output(arguments) => output::run(context, &arguments).await,
+        Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
+        Command::State(command) => state::run(context, command, signals).await,
+        Command::Operations(arguments) => operations::run(context, arguments.command(), signals).await,
+        Command::Leases(arguments) => leases::run(context, arguments.command()).await,
+        Command::Import(arguments) => import::run(context, &arguments, signals).await,
+        Command::Taint(arguments) => state::mark(context, signals, &arguments.address, Mark::Tainted).await,
+        Command::Untaint(arguments) => state::mark(context, signals, &arguments.address, Mark::Untainted).await,
+        Command::Unprotect(arguments) => state::mark(context, signals, &arguments.address, Mark::Unprotected).await,
+        Command::Recover(arguments) => recover::run(context, &arguments, signals).await,
+        Command::Unlock(arguments) => unlock::run(context, &arguments).await,
+        // The commands without a runtime were taken care of before.
+        _ => Ok(Exit::Done),
+    }
 }

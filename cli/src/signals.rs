@@ -3,10 +3,14 @@
 use crate::ui::Ui;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What Ctrl-C sends.
 const INTERRUPT: &str = "SIGINT (Ctrl-C)";
+
+/// How long the command has to let go of what it was waiting for; one that computes is not waited for.
+const LETTING_GO: Duration = Duration::from_millis(50);
 
 /// Watches for signals as long as the process lives.
 #[derive(Debug, Clone)]
@@ -15,14 +19,21 @@ pub(crate) struct Signals {
     pub(crate) cancel: CancellationToken,
     /// The signal that did, for people.
     pub(crate) stopped_by: Arc<OnceLock<&'static str>>,
+    /// Set by the first signal while nothing is being changed: whoever waits for something lets go of it, so that the
+    /// programs that only look end, too.
+    pub(crate) leaving: CancellationToken,
     is_changing: Arc<AtomicBool>,
 }
 
 impl Signals {
     /// Begins to watch. Called within the runtime.
     pub(crate) fn watch(ui: &Ui) -> Self {
-        let signals =
-            Self { cancel: CancellationToken::new(), stopped_by: Arc::default(), is_changing: Arc::default() };
+        let signals = Self {
+            cancel: CancellationToken::new(),
+            stopped_by: Arc::default(),
+            leaving: CancellationToken::new(),
+            is_changing: Arc::default(),
+        };
         tokio::spawn(signals.clone().run(ui.clone()));
         signals
     }
@@ -43,6 +54,8 @@ impl Signals {
         let signal = received.one().await;
         if !self.is_changing.load(Ordering::SeqCst) {
             ui.tell("interrupted, nothing was changed");
+            self.leaving.cancel();
+            tokio::time::sleep(LETTING_GO).await;
             leave();
         }
         self.stopped_by.get_or_init(|| signal);

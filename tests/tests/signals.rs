@@ -15,8 +15,9 @@ const GATED: &str = r#"resources:
 #[test]
 fn the_log_of_a_running_operation_is_followed_until_it_ends() {
     let project = Project::with_stack(
-        "resources:\n  - {type: local_command, name: slow, config: {create: [sh, -c, 'while [ ! -e go ]; do sleep 0.05; done; echo {}']}}\n",
+        "resources:\n  - {type: local_command, name: slow, config: {create: [sh, -c, 'read line < gate; echo {}']}}\n",
     );
+    project.make_gate("gate");
     let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
     let operation = || {
         let listed = project.run(["operations", "list"]).stdout;
@@ -27,7 +28,7 @@ fn the_log_of_a_running_operation_is_followed_until_it_ends() {
     });
     let id = operation().unwrap();
     let follow = project.start(project.command(["operations", "logs", "-f", &id]));
-    project.write("go", "");
+    project.open_gate("gate");
     apply.finish().done();
     let told = follow.finish().done();
     told.says("create started").says("create done").says("completed: 1 done");
@@ -92,6 +93,23 @@ fn an_operation_of_another_process_is_asked_to_stop() {
     running.finish().with_code(130).says("local_file.after: not begun");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
     project.run(["operations", "cancel", &id]).with_code(1).says("does not run any more: it is interrupted");
+}
+
+#[test]
+fn an_interrupt_while_planning_ends_the_programs_that_look() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
+         create: [echo, '{}']\n      \
+         read: [sh, -c, 'if [ -e gate ]; then echo $$ > pid; read line < gate; fi; echo {}']\n",
+    );
+    project.apply().done();
+    project.make_gate("gate");
+    let plan = project.start(project.command(["plan", "stack.yaml"]));
+    until("the program stands at its gate", || project.has("pid") && project.read("pid").ends_with('\n'));
+    plan.interrupt();
+    plan.finish().with_code(130).says("interrupted, nothing was changed");
+    let process = std::path::Path::new("/proc").join(project.read("pid").trim());
+    until("the program is gone", || !process.exists());
 }
 
 /// On a terminal, which `script` makes, Ctrl-C is a byte that is typed.
