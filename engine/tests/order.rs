@@ -2,6 +2,9 @@
 
 use crate::support::Story;
 use crate::support::story::{keys, stack, summary};
+use crate::support::world::Fault;
+use terrace_provider::ErrorKind;
+use uuid::Uuid;
 
 fn pair(val: &str, key: &str) -> String {
     stack(&format!(
@@ -370,8 +373,51 @@ async fn what_was_left_over_with_an_older_object_does_not_hold_back_the_one_in_i
          - {type: world_thing, name: made, config: {key: made, val: '${{ resources.base.id }}'}}\n  \
          - {type: world_thing, name: between, config: {key: between-0}}\n",
     );
-    story.fault("create base-0", crate::support::world::Fault::Lie);
+    story.fault("create base-0", Fault::Lie);
     let report = story.apply_once(&now).await;
     assert_eq!(report.failed.len(), 1, "{report:?}");
     story.apply(&now).await;
+}
+
+/// What is recorded goes round: an instance that should have gone came before what comes after all of its block by now.
+async fn going_round() -> (Story, Uuid, String) {
+    let story = Story::new();
+    story
+        .apply(&stack(
+            "- {type: world_thing, name: a, config: {key: a}}\n\
+             - {type: world_thing, name: b, forEach: '${{ [\"y\"] }}', config: {key: '${{ each.key }}', val: '${{ resources.a.id }}'}}",
+        ))
+        .await;
+    let now = stack(
+        "- {type: world_thing, name: a, dependsOn: [b], config: {key: a}}\n\
+         - {type: world_thing, name: b, forEach: '${{ [\"x\"] }}', config: {key: '${{ each.key }}'}}",
+    );
+    story.fault("delete y", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.apply_once(&now).await;
+    assert_eq!(report.failed.len(), 1, "{report:?}");
+    (story, report.operation, now)
+}
+
+#[tokio::test]
+async fn what_goes_round_in_what_is_recorded_is_recorded_as_it_is_found() {
+    let (mut story, _, now) = going_round().await;
+    story.remote().objects.get_mut("y").unwrap().insert("val".to_owned(), "drifted".into());
+    story.options.refresh_only = true;
+    story.apply_plan(&story.plan(&now).await).await.unwrap();
+    assert!(!story.plan(&now).await.has_changes());
+    story.options.refresh_only = false;
+    story.apply(&now).await;
+}
+
+#[tokio::test]
+async fn what_went_round_when_it_was_recorded_is_made_again_by_a_rollback() {
+    let (story, operation, now) = going_round().await;
+    story.apply(&now.replace("{key: a}", "{key: a, val: 2}")).await;
+    story.log();
+    let plan = crate::rollback::rolled_back(&story, operation).await;
+    assert_eq!(summary(&plan), "~ world_thing.a\n+ world_thing.b[\"y\"]\n");
+    story.apply_plan(&plan).await.unwrap();
+    let mut log = story.log();
+    log.sort();
+    assert_eq!(log, ["create y", "update a"]);
 }

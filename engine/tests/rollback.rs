@@ -18,7 +18,7 @@ async fn wished(story: &Story, operation: Uuid) -> Option<Wished> {
     as_of(&snapshots[0], operation)
 }
 
-async fn rolled_back(story: &Story, operation: Uuid) -> Plan {
+pub(crate) async fn rolled_back(story: &Story, operation: Uuid) -> Plan {
     story.plan_rollback(&demo(), wished(story, operation).await.unwrap()).await
 }
 

@@ -277,7 +277,7 @@ impl Steps {
                 _ => {}
             }
             if let Some(step) = own_forward {
-                for address in &change.depends_on {
+                for address in change.depends_on.iter().filter(|needed| loops.waits(&change.address, needed)) {
                     match forward.get(address) {
                         Some(needed) => self.order(*needed, step),
                         None if is_own(&change.address, address) => {}

@@ -8,7 +8,7 @@ use crate::address::{Address, InstanceKey};
 use std::collections::HashMap;
 
 /// Names a block: component, type, name.
-type Name<'a> = (&'a str, &'a str, &'a str);
+pub(super) type Name<'a> = (&'a str, &'a str, &'a str);
 
 /// The blocks that something depends on as a whole.
 #[derive(Default)]
@@ -29,7 +29,7 @@ struct Block {
     before_final: Option<StepId>,
 }
 
-fn name(address: &Address) -> Name<'_> {
+pub(super) fn name(address: &Address) -> Name<'_> {
     (&address.component, &address.ty, &address.name)
 }
 

@@ -1,6 +1,7 @@
-//! Recorded dependencies that go round. Each was right when it was recorded, but not all were at one time: an instance that
+//! Recorded dependencies that go round, and those of changes that are planned from what is recorded. Each was right when it was recorded, but not all were at one time: an instance that
 //! stayed when it left its `forEach` may have come after what comes after all of the instances by now.
 
+use super::blocks::{Name, name};
 use crate::address::{Address, InstanceKey};
 use crate::plan::StackPlan;
 use crate::selector::is_same_block;
@@ -15,37 +16,39 @@ pub(super) struct Loops<'p> {
     apart: HashSet<&'p Address>,
     /// Resources that depend on each other, and what the others do not break.
     edges: HashSet<(&'p Address, &'p Address)>,
+    /// The same of what no descriptor declares: it is made, or kept, as recorded at one time or another.
+    undeclared: HashSet<(&'p Address, &'p Address)>,
 }
 
 type Edges<'p> = DiGraphMap<&'p Address, ()>;
 
 impl<'p> Loops<'p> {
     pub(super) fn of(stack: &'p StackPlan) -> Self {
-        let recorded = || {
-            stack.changes.iter().flat_map(|change| {
-                let needed = change.prior.iter().flat_map(|prior| &prior.dependencies);
-                needed.map(|needed| (&change.address, needed))
-            })
-        };
-        let mut instances: HashMap<(&str, &str, &str), Vec<&Address>> = HashMap::new();
-        for address in stack.changes.iter().map(|change| &change.address).filter(|address| address.key.is_some()) {
-            instances.entry((&address.component, &address.ty, &address.name)).or_default().push(address);
-        }
-        let blocks: HashSet<&Address> =
-            recorded().map(|(_, needed)| needed).filter(|needed| needed.key == Some(InstanceKey::All)).collect();
-        let of_blocks = blocks.into_iter().flat_map(|block| {
-            let members = instances.get(&(block.component.as_str(), block.ty.as_str(), block.name.as_str()));
-            members.into_iter().flatten().map(move |member| (block, *member))
-        });
-        let mut edges: Edges<'p> = recorded().chain(of_blocks).collect();
+        let instances = Instances::of(stack);
+        let mut edges = instances.edges(stack.changes.iter().flat_map(|change| {
+            let needed = change.prior.iter().flat_map(|prior| &prior.dependencies);
+            needed.map(|needed| (&change.address, needed))
+        }));
         let is_of_block = |(one, other): &(&Address, &Address)| is_same_block(one, other);
         let apart: Vec<(&Address, &Address)> = within_loops(&edges).into_iter().filter(is_of_block).collect();
         for (block, member) in &apart {
             edges.remove_edge(block, member);
         }
+        // No descriptor that goes round is planned, so that what is not declared is part of every loop.
+        let undeclared: HashSet<&Address> =
+            stack.changes.iter().filter(|change| change.place.is_none()).map(|change| &change.address).collect();
+        let forward = instances.edges(
+            stack
+                .changes
+                .iter()
+                .filter(|_| !undeclared.is_empty())
+                .flat_map(|change| change.depends_on.iter().map(|needed| (&change.address, needed))),
+        );
+        let is_undeclared = |(one, _): &(&Address, &Address)| undeclared.contains(one);
         Self {
             apart: apart.into_iter().map(|(_, member)| member).collect(),
             edges: within_loops(&edges).into_iter().collect(),
+            undeclared: within_loops(&forward).into_iter().filter(is_undeclared).collect(),
         }
     }
 
@@ -57,6 +60,36 @@ impl<'p> Loops<'p> {
     /// True when the one resource still goes before the other that it came after.
     pub(super) fn follows(&self, address: &Address, needed: &Address) -> bool {
         self.edges.is_empty() || !self.edges.contains(&(address, needed))
+    }
+
+    /// True when the one resource is still made after the other.
+    pub(super) fn waits(&self, address: &Address, needed: &Address) -> bool {
+        self.undeclared.is_empty() || !self.undeclared.contains(&(address, needed))
+    }
+}
+
+/// The instances of each block of a stack.
+struct Instances<'p>(HashMap<Name<'p>, Vec<&'p Address>>);
+
+impl<'p> Instances<'p> {
+    fn of(stack: &'p StackPlan) -> Self {
+        let mut instances: HashMap<_, Vec<&Address>> = HashMap::new();
+        for address in stack.changes.iter().map(|change| &change.address).filter(|address| address.key.is_some()) {
+            instances.entry(name(address)).or_default().push(address);
+        }
+        Self(instances)
+    }
+
+    /// The graph of those edges; what leads to a block leads on to its instances.
+    fn edges(&self, edges: impl Iterator<Item = (&'p Address, &'p Address)>) -> Edges<'p> {
+        let mut edges: Edges<'p> = edges.collect();
+        let blocks: Vec<&Address> = edges.nodes().filter(|it| it.key == Some(InstanceKey::All)).collect();
+        for block in blocks {
+            for member in self.0.get(&name(block)).into_iter().flatten() {
+                edges.add_edge(block, member, ());
+            }
+        }
+        edges
     }
 }
 
