@@ -21,8 +21,8 @@ pub(crate) enum Unreadable {
     Failed(io::Error),
     /// It has more bytes than this.
     TooLong(u64),
-    /// It is no UTF-8; the line, counted from 1.
-    NotUtf8(usize),
+    /// It is no UTF-8; the line, and the character in it, counted from 1.
+    NotUtf8 { line: usize, column: usize },
 }
 
 impl fmt::Display for Unreadable {
@@ -30,7 +30,7 @@ impl fmt::Display for Unreadable {
         match self {
             Self::Failed(error) => error.fmt(f),
             Self::TooLong(limit) => write!(f, "it is longer than {}", size(*limit)),
-            Self::NotUtf8(line) => write!(f, "it is not UTF-8: see line {line}"),
+            Self::NotUtf8 { line, column } => write!(f, "it is not UTF-8: see line {line}, character {column}"),
         }
     }
 }
@@ -64,8 +64,11 @@ fn rest(file: &mut File, mut bytes: Vec<u8>, limit: u64) -> Result<String, Unrea
         return Err(Unreadable::TooLong(limit));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
-        Unreadable::NotUtf8(valid.filter(|byte| **byte == b'\n').count() + 1)
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let valid = String::from_utf8_lossy(valid);
+        let (above, line) = valid.rsplit_once('\n').map_or((None, &*valid), |(above, line)| (Some(above), line));
+        let line_number = above.map_or(1, |above| above.matches('\n').count() + 2);
+        Unreadable::NotUtf8 { line: line_number, column: line.chars().count() + 1 }
     })
 }
 

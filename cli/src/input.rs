@@ -104,19 +104,16 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut texts = Vec::new();
     let mut diagnostics = Vec::new();
     let mut seen = BTreeSet::new();
-    for path in paths {
-        match texts_of(path) {
+    for text in paths.iter().flat_map(|path| texts_of(path)) {
+        match text {
             // A file may be named twice, or by itself and by its folder; that is one descriptor.
-            Ok(found) => texts.extend(found.into_iter().filter(|text| seen.insert(identity(&text.name)))),
+            Ok(text) if !seen.insert(identity(&text.name)) => {}
+            Ok(text) => texts.push(text),
             Err(diagnostic) => diagnostics.push(*diagnostic),
         }
     }
-    if !diagnostics.is_empty() {
-        report(ui, &Sources::default(), &diagnostics);
-        return Err(Failure::told(Exit::Error));
-    }
-    let is_plan = |text: &Text| text.text.starts_with(BEGINNING);
-    if texts.iter().any(is_plan) {
+    let has_plan = texts.iter().any(|text| text.text.starts_with(BEGINNING));
+    if has_plan && diagnostics.is_empty() {
         return match <[Text; 1]>::try_from(texts) {
             Ok([plan]) => Ok(Named::Plan(plan.text)),
             Err(_) => Err(Failure::new("a saved plan stands alone: give it without other files")),
@@ -128,7 +125,14 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
         input.digests.insert(name.clone(), sha256(&text));
         ids.push(input.sources.add(name, text));
     }
-    (input.descriptors, input.diagnostics) = descriptor::read(&input.sources, &ids, &Budget::default());
+    let (descriptors, found) = descriptor::read(&input.sources, &ids, &Budget::default());
+    if !diagnostics.is_empty() {
+        // What is wrong with the others is said along.
+        diagnostics.extend(found.into_iter().filter(|_| !has_plan));
+        report(ui, &input.sources, &diagnostics);
+        return Err(Failure::told(Exit::Error));
+    }
+    (input.descriptors, input.diagnostics) = (descriptors, found);
     Ok(Named::Descriptors(Box::new(input)))
 }
 
@@ -138,10 +142,18 @@ fn identity(name: &str) -> PathBuf {
 }
 
 /// The text of a file, or those of a folder.
-fn texts_of(path: &Path) -> Result<Vec<Text>, Box<Diagnostic>> {
+fn texts_of(path: &Path) -> Vec<Result<Text, Box<Diagnostic>>> {
     if !path.is_dir() {
-        return Ok(vec![text_of(path)?]);
+        return vec![text_of(path)];
     }
+    match files_of(path) {
+        Ok(files) => files.iter().map(|file| text_of(file)).collect(),
+        Err(diagnostic) => vec![Err(diagnostic)],
+    }
+}
+
+/// The descriptors of a folder.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     let unreadable = |error: std::io::Error| {
         Box::new(Diagnostic::error("unreadable", format!("the folder `{}` cannot be read: {error}", path.display())))
     };
@@ -162,7 +174,7 @@ fn texts_of(path: &Path) -> Result<Vec<Text>, Box<Diagnostic>> {
                 .hint("a folder means its *.yaml and *.yml, not those of folders within"),
         ));
     }
-    files.iter().map(|file| text_of(file)).collect()
+    Ok(files)
 }
 
 fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
@@ -197,8 +209,9 @@ fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
             Diagnostic::error("too_long", format!("`{name}` is longer than {}", files::size(*limit)))
                 .hint("split it into several files")
         }
-        Unreadable::NotUtf8(line) => {
-            Diagnostic::error("not_utf8", format!("`{name}` is not UTF-8: see line {line}")).hint("save it as UTF-8")
+        Unreadable::NotUtf8 { line, column } => {
+            let message = format!("`{name}` is not UTF-8: see line {line}, character {column}");
+            Diagnostic::error("not_utf8", message).hint("save it as UTF-8")
         }
     }
 }

@@ -52,9 +52,48 @@ fn a_file_that_is_not_utf8_is_named_with_the_line() {
     --- stderr
     not_utf8
 
-      × `stack.yaml` is not UTF-8: see line 2
+      × `stack.yaml` is not UTF-8: see line 2, character 10
       help: save it as UTF-8
     ");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others() {
+    let project = Project::new();
+    project.write("stacks/one.yaml", b"\xff");
+    project.write("stacks/two.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {nme: two}\n");
+    snapshot!(refused(&project, "stacks"), @"
+    exit: 1
+    --- stderr
+    not_utf8
+
+      × `stacks/one.yaml` is not UTF-8: see line 1, character 1
+      help: save it as UTF-8
+
+    missing_field
+
+      × `metadata` needs `name`
+       ╭─[stacks/two.yaml:3:12]
+     3 │ metadata: {nme: two}
+       ·            ───
+       ╰────
+      help: add `name:`
+
+    unknown_field
+
+      × `metadata` has no field `nme`
+       ╭─[stacks/two.yaml:3:12]
+     3 │ metadata: {nme: two}
+       ·            ───
+       ╰────
+      help: did you mean `name`?
+    ");
+    project.write("plan", "{\"terrace_plan\":3,");
+    project.write("good.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: good}\nresources: []\n");
+    for words in [["apply", "plan"], ["apply", "good.yaml"], ["destroy", "good.yaml"], ["drift", "good.yaml"]] {
+        let ran = project.run(words.into_iter().chain(["nowhere.yaml"])).with_code(1);
+        assert!(ran.stderr.starts_with("missing_file\n\n  × there is no file `nowhere.yaml`\n"), "{ran}");
+    }
 }
 
 #[test]
