@@ -1,10 +1,12 @@
 //! Back to what was recorded before: objects are made as they were, from the history alone.
 
 use crate::support::Story;
-use crate::support::story::{stack, summary};
+use crate::support::story::{KEY, stack, summary};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::rollback::{Wished, as_of};
+use terrace_engine::rekey::reseal;
+use terrace_engine::seal::Seal;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, Write};
 use terrace_provider::Value;
 use uuid::Uuid;
@@ -282,6 +284,43 @@ async fn objects_that_change_places_are_told_apart() {
     let lines: std::collections::BTreeSet<&str> = plan.lines().collect();
     assert_eq!(lines, told.lines().collect());
     assert_eq!((calls, left), (vec!["delete c".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_moved_is_followed_under_another_key_too() {
+    // Also the text of its identity is another one.
+    let variables = "variables: {token: {type: string, default: b, sensitive: true}}\n";
+    let of = |name: &str| format!("- {{type: world_thing, name: {name}, config: {{key: '${{{{ vars.token }}}}'}}}}");
+    const NEW: &str = "//////////////////////////////////////////8=";
+    for is_lost in [false, true] {
+        let mut story = Story::new();
+        let first = story.apply(&beside_a("")).await.operation;
+        story.apply(&(beside_a(&of("b")) + variables)).await;
+        move_by_hand(&story, "world_thing.b", "world_thing.c").await;
+        if is_lost {
+            // What was recorded later is the only thing that the new key opens.
+            story.apply(&(beside_a(&of("c").replace("key: '", "val: 2, key: '")) + variables)).await;
+        }
+        story.seal = Seal::with_key(NEW, &[KEY]).unwrap().into();
+        let writes = reseal(story.store.as_ref(), &story.seal).await.unwrap().writes;
+        let is_kept = |write: &Write| match write {
+            Write::Reseal { row } => !is_lost || row.address.to_string() != "world_thing.b",
+            _ => true,
+        };
+        let records =
+            writes.into_iter().filter(is_kept).map(|write| Record::Write { operation: Uuid::now_v7(), write });
+        story.store.commit(&[], records.collect()).await.unwrap();
+        story.seal = Seal::with_key(NEW, &[]).unwrap().into();
+        let plan = rolled_back(&story, first).await;
+        let notes: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
+        match is_lost {
+            false => assert_eq!((summary(&plan), notes.len()), (goes("c"), 0)),
+            true => {
+                assert_eq!((summary(&plan), notes.len()), (String::new(), 1));
+                assert!(notes[0].contains("world_thing.c or took it over"), "{notes:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

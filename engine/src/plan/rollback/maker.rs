@@ -29,10 +29,22 @@ pub(super) struct Makers<'a> {
     stack: StackId,
     /// The versions of each address, oldest first, without those of objects that were replaced and are still there.
     versions: HashMap<Address, Vec<HistoryEntry>>,
+    /// How many those are.
+    count: usize,
     /// What was dropped from an address, by the transaction that did it.
     left: HashMap<(Uuid, Timestamp), Left>,
     /// What each operation that was asked about created; `None` where it was pruned.
     created: HashMap<Uuid, Option<HashSet<Address>>>,
+}
+
+/// Where an object was before it was recorded at an address.
+enum Before {
+    /// It moved here.
+    At(Place),
+    /// It was not recorded.
+    Nowhere,
+    /// Something was dropped elsewhere that cannot be looked at any more: it may be this.
+    Unclear,
 }
 
 /// The rows that one transaction dropped, which may have moved.
@@ -76,7 +88,8 @@ impl<'a> Makers<'a> {
                 }
             }
         }
-        Ok(Self { store, seal, stack: stack.clone(), versions, left, created: HashMap::new() })
+        let count = versions.values().map(Vec::len).sum();
+        Ok(Self { store, seal, stack: stack.clone(), versions, count, left, created: HashMap::new() })
     }
 
     /// Who made the object that is recorded as a version of an address. Every version of it is looked at, back to the one
@@ -88,31 +101,34 @@ impl<'a> Makers<'a> {
         let mut place: Place = (address.clone(), newest);
         let mut is_all_known = true;
         // No version is looked at twice.
-        let most: usize = self.versions.values().map(Vec::len).sum();
-        for _ in 0..most {
+        for _ in 0..self.count {
             let (address, at) = &place;
             let Some(entry) = self.entry(&place) else { break };
-            let before = at.checked_sub(1);
-            let is_first_row =
-                before.and_then(|at| self.entry(&(address.clone(), at))).is_none_or(|before| before.row.is_none());
+            let older = at.checked_sub(1).and_then(|at| Some((at, self.entry(&(address.clone(), at))?)));
             let (operation, generation) = (entry.operation, entry.generation);
-            if is_first_row && let Some(from) = self.came_from(entry, &address.ty) {
-                place = from;
-                continue;
+            let is_row_before = older.is_some_and(|(_, older)| older.row.is_some());
+            let older = older.map(|(at, _)| at);
+            if !is_row_before {
+                match self.before(entry, &address.ty) {
+                    Before::At(there) => {
+                        place = there;
+                        continue;
+                    }
+                    Before::Nowhere => {}
+                    Before::Unclear => is_all_known = false,
+                }
             }
-            let is_drop_pruned = self.left.get(&(operation, entry.at)).is_some_and(|left| left.is_pruned);
             match self.has_created(operation, &place.0).await? {
                 Some(true) => return Ok(Maker::Terrace),
                 Some(false) => {}
                 None => is_all_known = false,
             }
-            match before {
-                Some(before) if !is_first_row => place.1 = before,
+            match older {
+                Some(older) if is_row_before => place.1 = older,
                 // Generations begin with 1: of what begins with a later one the beginning was pruned.
-                before => {
-                    let is_beginning = before.is_some() || generation == 1;
-                    let is_told = is_all_known && is_beginning && !is_drop_pruned;
-                    return Ok(if is_told { Maker::Others } else { Maker::Unknown });
+                older => {
+                    let is_beginning = older.is_some() || generation == 1;
+                    return Ok(if is_all_known && is_beginning { Maker::Others } else { Maker::Unknown });
                 }
             }
         }
@@ -123,28 +139,35 @@ impl<'a> Makers<'a> {
         self.versions.get(address)?.get(*at)
     }
 
-    /// Where the row of an address was before: the transaction that wrote it dropped the same row elsewhere.
-    fn came_from(&self, entry: &HistoryEntry, ty: &str) -> Option<Place> {
-        let left = self.left.get(&(entry.operation, entry.at))?;
-        let row = entry.row.as_ref()?;
-        let is_it = |place: &&Place| {
-            let there = self.entry(place).and_then(|entry| entry.row.as_ref());
-            // What the same operation recorded there itself came through there at most.
-            there.is_some_and(|there| there.operation != entry.operation && self.is_same(there, row))
+    /// Where what begins at an address was before: the transaction that wrote it dropped the same row elsewhere.
+    fn before(&self, entry: &HistoryEntry, ty: &str) -> Before {
+        let Some((left, row)) = self.left.get(&(entry.operation, entry.at)).zip(entry.row.as_ref()) else {
+            return Before::Nowhere;
         };
         let exact = left.rows.get(&(ty.to_owned(), row.identity.clone()));
         // Texts that were sealed anew are others.
-        let sealed = || left.rows.iter().filter(|((of, _), _)| of == ty).flat_map(|(_, places)| places).find(is_it);
-        exact.and_then(|places| places.iter().find(is_it)).or_else(sealed).cloned()
+        let sealed = left.rows.iter().filter(|((of, _), _)| of == ty).map(|(_, places)| places);
+        let mut is_unclear = left.is_pruned;
+        for place in exact.into_iter().chain(sealed).flatten() {
+            let there = self.entry(place).and_then(|entry| entry.row.as_ref());
+            // What the same operation recorded there itself came through there at most.
+            let Some(there) = there.filter(|there| there.operation != entry.operation) else { continue };
+            match self.is_same(there, row) {
+                Some(true) => return Before::At(place.clone()),
+                Some(false) => {}
+                None => is_unclear = true,
+            }
+        }
+        if is_unclear { Before::Unclear } else { Before::Nowhere }
     }
 
-    /// True when two rows record the same of an object, under whatever key.
-    fn is_same(&self, one: &Row, other: &Row) -> bool {
+    /// Whether two rows record the same of an object, under whatever key; `None` when one cannot be opened any more.
+    fn is_same(&self, one: &Row, other: &Row) -> Option<bool> {
         let is_same = |one: &str, other: &str| {
             let opened = |text| open_attributes(text, self.seal).ok();
-            one == other || opened(one).is_some_and(|one| opened(other) == Some(one))
+            Some(one == other || opened(one)? == opened(other)?)
         };
-        is_same(&one.identity, &other.identity) && is_same(&one.attributes, &other.attributes)
+        Some(is_same(&one.identity, &other.identity)? && is_same(&one.attributes, &other.attributes)?)
     }
 
     /// Whether an operation created the object of an address; `None` when it was pruned.
