@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::store::{ComponentRow, Record, Selection, StateStore, StoreError, Write};
+use terrace_engine::store::{ComponentRow, NewOperation, Record, Selection, StateStore, StoreError, Write};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
@@ -117,14 +117,19 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     };
     let record = Record::Write { operation: Uuid::now_v7(), write: Write::Component { stack: demo(), component } };
     store.commit(&[], vec![put(row("local_value.a")), record]).await.unwrap();
+    let asked = Uuid::now_v7();
+    let stacks = vec![demo()];
+    store.begin(&NewOperation { id: asked, kind: "apply".to_owned(), stacks, actor: "jane".to_owned() }).await.unwrap();
     drop(store);
-    // What the newest formats added is taken away again.
+    // What the newest formats added is taken away again, and what they dropped is there.
     let older = rusqlite::Connection::open(&path).unwrap();
     older
         .execute_batch(
             "DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
              ALTER TABLE intent DROP COLUMN deposes; ALTER TABLE intent DROP COLUMN provider_version;
              ALTER TABLE version DROP COLUMN provider_version; ALTER TABLE operation DROP COLUMN cancelled_by;
+             ALTER TABLE operation ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;
+             UPDATE operation SET cancel_requested = 1;
              PRAGMA user_version = 3",
         )
         .unwrap();
@@ -139,6 +144,10 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.provider_version.as_deref()).collect::<Vec<_>>(), [None]);
     assert!(store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
+    // Who asked an operation to stop was not recorded.
+    let (operation, _) = store.operation(asked).await.unwrap().unwrap();
+    assert_eq!(operation.cancelled_by.as_deref(), Some("somebody"));
+    assert!(store.is_cancel_requested(asked).await.unwrap());
     // What was recorded of components counts as old as can be.
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     assert_eq!(

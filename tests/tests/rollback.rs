@@ -261,3 +261,61 @@ fn what_cannot_go_back_is_told_with_what_can() {
         told.says(&format!("error: there is no stack `{word}`"));
     }
 }
+
+/// Where nothing was recorded but `a`: the operation to go back to.
+fn with_a() -> (Project, String) {
+    let project = Project::with_stack(ONE);
+    project.apply().done();
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    let first = listed.as_array().unwrap().last().unwrap()["operation"].as_str().unwrap().to_owned();
+    (project, first)
+}
+
+#[test]
+fn a_folder_that_was_imported_is_dropped_from_state_with_all_that_is_in_it() {
+    let (project, first) = with_a();
+    project.write("theirs/notes.txt", "notes");
+    project.run(["import", "demo@local:local_directory.d", "theirs"]).done();
+    let folder = "  - {type: local_directory, name: d, lifecycle: {preventDestroy: true}, config: {path: theirs}}\n";
+    project.write_stack(&format!("{ONE}{folder}"));
+    project.apply().done();
+    snapshot!(project.run(["state", "rollback", "demo@local", "--to", &first, "--auto-approve"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+      . local_directory.d   dropped from state: is not in what was recorded then
+
+    Plan: 0 to add, 0 to change, 0 to destroy.
+    (1 forgotten)
+
+    Apply complete! Resources: 0 added, 0 changed, 0 destroyed.
+    --- stderr
+    The descriptor still says otherwise: its next apply undoes this.
+    local_directory.d: forgotten after [duration]
+    ");
+    assert_eq!(project.read("theirs/notes.txt"), "notes");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
+}
+
+#[test]
+fn what_was_made_goes_after_it_moved_and_what_was_imported_since_stays() {
+    let (project, first) = with_a();
+    let file =
+        |name: &str| format!("  - {{type: local_file, name: {name}, config: {{path: out/{name}, content: b}}}}\n");
+    project.write_stack(&format!("{ONE}{}{}", file("b"), file("c")));
+    project.apply().done();
+    // `b` moves; where `c` was somebody else's file is recorded.
+    project.run(["state", "mv", "local_file.b", "local_file.moved"]).done();
+    project.write_stack(&format!("{ONE}{}", file("b").replace("name: b", "name: moved")));
+    project.apply().done();
+    assert!(!project.has("out/c"));
+    project.write("theirs", "theirs");
+    project.run(["import", "demo@local:local_file.c", "theirs"]).done();
+    let back = project.run(["state", "rollback", "demo@local", "--to", &first, "--auto-approve"]).done();
+    back.says("  . local_file.c       dropped from state: is not in what was recorded then\n");
+    back.says("  - local_file.moved   is not in what was recorded then\n");
+    assert!(!project.has("out/b"));
+    assert_eq!(project.read("theirs"), "theirs");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
+}

@@ -1,5 +1,7 @@
 //! Plans back to what was recorded before: rows of the history are what is wanted, no descriptor is needed.
 
+mod maker;
+
 use super::compute::{Computed, PlanFailure, Planner};
 use super::ours::Managed;
 use super::refresh::{self, Loaded};
@@ -14,10 +16,13 @@ use crate::diff::are_same;
 use crate::expression::{Template, TemplateKind};
 use crate::marks;
 use crate::record::{self, Opened};
+use crate::render::shell_word;
 use crate::source::Span;
-use crate::store::{ComponentRow, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StepAction};
+use crate::store::{ComponentRow, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot};
 use jiff::Timestamp;
+use maker::{Maker, Makers};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, ResourceType, Value};
 use uuid::Uuid;
 
@@ -29,8 +34,6 @@ const NOTHING: &str = "{}";
 pub struct Wished {
     /// The rows.
     pub rows: BTreeMap<Address, Option<Row>>,
-    /// The operation that recorded the first version of what is to be gone.
-    pub first: BTreeMap<Address, Uuid>,
     /// What was recorded of components beside their rows.
     pub components: BTreeMap<String, Option<ComponentRow>>,
     /// The resources of which that cannot be told, because it was pruned.
@@ -48,14 +51,8 @@ pub fn as_of(snapshot: &StackSnapshot, operation: Uuid) -> Option<Wished> {
     let by_operation = of_rows.chain(of_components).filter(|(by, _)| *by == operation);
     let end = by_operation.map(|(_, at)| at).max()?;
     let (rows, pruned) = rows_as_of(snapshot, end);
-    let mut first: BTreeMap<Address, Uuid> = BTreeMap::new();
-    for (address, entry) in snapshot.history.iter().filter(|(_, entry)| entry.generation == 1) {
-        if matches!(rows.get(address), Some(None)) {
-            first.insert(address.clone(), entry.operation);
-        }
-    }
     let (components, pruned_components) = components_as_of(snapshot, end);
-    Some(Wished { rows, first, components, pruned, pruned_components })
+    Some(Wished { rows, components, pruned, pruned_components })
 }
 
 /// As [`rows_as_of`], of components.
@@ -145,15 +142,7 @@ impl Planner<'_> {
             }
             changes.extend(self.roll_back(stack, &address, &managed, opened, &mut loaded, &mut diagnostics).await?);
         }
-        for (address, row) in std::mem::take(&mut loaded.rows) {
-            let doubt = loaded.in_doubt.remove(&address);
-            let change = orphans::remove(self, stack, &address, row, Reason::RolledBack, doubt, &mut diagnostics)?;
-            let Some(mut change) = change else { continue };
-            if change.action.removes_object() && self.was_taken_over(&address, wished.first.get(&address)).await? {
-                change.action = Action::Forget;
-            }
-            changes.push(change);
-        }
+        changes.extend(self.take_back(stack, &mut loaded, &mut diagnostics).await?);
         changes.extend(loaded.take_attempts());
         let (components, outputs) = self.components_back(stack, wished.components, &mut diagnostics).await?;
         let mut plan = StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) };
@@ -163,13 +152,41 @@ impl Planner<'_> {
         self.finish(Mode::Apply, plans, reads, Origin::default(), diagnostics).await
     }
 
-    /// True when the operation that recorded an object first did not make it: it was there before, and stays.
-    async fn was_taken_over(&self, address: &Address, first: Option<&Uuid>) -> Result<bool, PlanFailure> {
-        let Some(first) = first else { return Ok(false) };
-        let Some((_, steps)) = self.store.operation(*first).await? else { return Ok(false) };
-        let is_state_only = self.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.state_only);
-        let is_made = steps.iter().any(|step| step.address == *address && step.action == StepAction::Create);
-        Ok(!is_made && !is_state_only)
+    /// What becomes of the rows that are left: what terrace made goes, what it took over is let go of. Where nobody can tell
+    /// any more it stays as it is, for to delete it may be to delete what is somebody else's.
+    async fn take_back(
+        &self,
+        stack: &StackId,
+        loaded: &mut Loaded,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<Vec<Change>, PlanFailure> {
+        let rows = std::mem::take(&mut loaded.rows);
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut changes = Vec::new();
+        let mut makers = Makers::load(self.store, self.seal, stack).await?;
+        for (address, row) in rows {
+            let doubt = loaded.in_doubt.remove(&address);
+            let is_state_only = self.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.state_only);
+            // Nobody can own what lives in state only, and what is gone already is only dropped.
+            let maker = match is_state_only || row.is_gone {
+                true => Maker::Terrace,
+                false => makers.of(&address, row.opened.generation).await?,
+            };
+            let action = if doubt.is_some() { Action::NoOp } else { Action::Forget };
+            changes.extend(match maker {
+                Maker::Terrace => orphans::remove(self, stack, &address, row, Reason::RolledBack, doubt, diagnostics)?,
+                Maker::Unknown if doubt.is_none() => {
+                    diagnostics.push(has_no_maker(stack, &address));
+                    None
+                }
+                Maker::Others | Maker::Unknown => {
+                    Some(orphans::removal(&address, row, action, Reason::RolledBack, Timeouts::default(), doubt))
+                }
+            });
+        }
+        Ok(changes)
     }
 
     /// What was recorded of components beside their rows, outputs above all. One that was not there then loses its own.
@@ -302,6 +319,17 @@ fn was_pruned(stack: &StackId, address: &Address) -> Diagnostic {
     let message = format!("what {about} was then was pruned, so it stays as it is");
     Diagnostic::warning("pruned", message)
         .hint(format!("`terrace state history {about}` lists the versions that are left"))
+        .about(&about)
+}
+
+fn has_no_maker(stack: &StackId, address: &Address) -> Diagnostic {
+    let about = format!("{stack}:{address}");
+    let message = format!("whether terrace made {about} or took it over was pruned, so it stays as it is");
+    let drops = shell_word(&about);
+    Diagnostic::warning("pruned", message)
+        .hint(format!(
+            "`terrace state rm {drops}` drops it and leaves the object; a plan that does not declare it deletes it"
+        ))
         .about(&about)
 }
 

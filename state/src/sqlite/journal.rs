@@ -226,13 +226,12 @@ pub(super) fn is_spent(connection: &Connection, plan: Uuid) -> Result<bool, Fail
 
 /// Asks a running operation to stop; false when none of that id runs.
 pub(super) fn request_cancel(transaction: &Connection, id: Uuid, by: &str) -> Result<bool, Failure> {
-    let sql = "UPDATE operation SET cancel_requested = 1, cancelled_by = coalesce(cancelled_by, ?2)
-               WHERE id = ?1 AND ended_at IS NULL";
+    let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, ?2) WHERE id = ?1 AND ended_at IS NULL";
     Ok(transaction.prepare_cached(sql)?.execute(params![id.as_bytes(), by])? > 0)
 }
 
 /// True when somebody asked the operation to stop.
 pub(super) fn is_cancel_requested(connection: &Connection, id: Uuid) -> Result<bool, Failure> {
-    let sql = "SELECT 1 FROM operation WHERE id = ?1 AND cancel_requested = 1";
+    let sql = "SELECT 1 FROM operation WHERE id = ?1 AND cancelled_by IS NOT NULL";
     Ok(connection.prepare_cached(sql)?.exists([id.as_bytes()])?)
 }

@@ -1,0 +1,187 @@
+//! Who made what is recorded: terrace, or somebody else of whom it was taken over.
+
+use crate::address::{Address, StackId};
+use crate::record::open_attributes;
+use crate::seal::Seal;
+use crate::store::{Generation, HistoryEntry, Row, StateStore, StepAction, StoreError};
+use jiff::Timestamp;
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
+
+/// Who made an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// A step of terrace.
+    Terrace,
+    /// Nobody here: it was imported or adopted.
+    Others,
+    /// What would tell it was pruned.
+    Unknown,
+}
+
+/// A version: its address, and where it stands among the versions there.
+type Place = (Address, usize);
+
+/// The history of a stack, in which objects are followed back to where they begin.
+pub(super) struct Makers<'a> {
+    store: &'a dyn StateStore,
+    seal: &'a Seal,
+    stack: StackId,
+    /// The versions of each address, oldest first, without those of objects that were replaced and are still there.
+    versions: HashMap<Address, Vec<HistoryEntry>>,
+    /// How many those are.
+    count: usize,
+    /// What was dropped from an address, by the transaction that did it.
+    left: HashMap<(Uuid, Timestamp), Left>,
+    /// What each operation that was asked about created; `None` where it was pruned.
+    created: HashMap<Uuid, Option<HashSet<Address>>>,
+}
+
+/// Where an object was before it was recorded at an address.
+enum Before {
+    /// It moved here.
+    At(Place),
+    /// It was not recorded.
+    Nowhere,
+    /// Something was dropped elsewhere that cannot be looked at any more: it may be this.
+    Unclear,
+}
+
+/// The rows that one transaction dropped, which may have moved.
+#[derive(Default)]
+struct Left {
+    /// By type and identity, as they were recorded last.
+    rows: HashMap<(String, String), Vec<Place>>,
+    /// What was recorded last of one of them was pruned.
+    is_pruned: bool,
+}
+
+impl<'a> Makers<'a> {
+    /// Reads the history of a stack.
+    pub(super) async fn load(
+        store: &'a dyn StateStore,
+        seal: &'a Seal,
+        stack: &StackId,
+    ) -> Result<Makers<'a>, StoreError> {
+        let mut versions: HashMap<Address, Vec<HistoryEntry>> = HashMap::new();
+        for snapshot in store.snapshot(Some(stack), true).await? {
+            let deposed = snapshot.rows.iter().filter(|row| row.deposed.is_some());
+            let deposed: HashSet<(&Address, Generation)> = deposed.map(|row| (&row.address, row.generation)).collect();
+            for (address, entry) in snapshot.history {
+                if !deposed.contains(&(&address, entry.generation)) {
+                    versions.entry(address).or_default().push(entry);
+                }
+            }
+        }
+        let mut left: HashMap<(Uuid, Timestamp), Left> = HashMap::new();
+        for (address, versions) in &mut versions {
+            versions.sort_by_key(|entry| entry.generation);
+            for (at, entry) in versions.iter().enumerate().filter(|(_, entry)| entry.row.is_none()) {
+                let left = left.entry((entry.operation, entry.at)).or_default();
+                let last = at.checked_sub(1).and_then(|at| Some((at, versions.get(at)?.row.as_ref()?)));
+                match last {
+                    Some((at, row)) => {
+                        let rows = left.rows.entry((address.ty.clone(), row.identity.clone())).or_default();
+                        rows.push((address.clone(), at));
+                    }
+                    None => left.is_pruned = true,
+                }
+            }
+        }
+        let count = versions.values().map(Vec::len).sum();
+        Ok(Self { store, seal, stack: stack.clone(), versions, count, left, created: HashMap::new() })
+    }
+
+    /// Who made the object that is recorded as a version of an address. Every version of it is looked at, back to the one
+    /// before which nothing was recorded there; one that moved there goes on where it came from.
+    pub(super) async fn of(&mut self, address: &Address, generation: Generation) -> Result<Maker, StoreError> {
+        let versions = self.versions.get(address);
+        let newest = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
+        let Some(newest) = newest else { return Ok(Maker::Unknown) };
+        let mut place: Place = (address.clone(), newest);
+        let mut is_all_known = true;
+        // No version is looked at twice.
+        for _ in 0..self.count {
+            let (address, at) = &place;
+            let Some(entry) = self.entry(&place) else { break };
+            let older = at.checked_sub(1).and_then(|at| Some((at, self.entry(&(address.clone(), at))?)));
+            let (operation, generation) = (entry.operation, entry.generation);
+            let is_row_before = older.is_some_and(|(_, older)| older.row.is_some());
+            let older = older.map(|(at, _)| at);
+            if !is_row_before {
+                match self.before(entry, &address.ty) {
+                    Before::At(there) => {
+                        place = there;
+                        continue;
+                    }
+                    Before::Nowhere => {}
+                    Before::Unclear => is_all_known = false,
+                }
+            }
+            match self.has_created(operation, &place.0).await? {
+                Some(true) => return Ok(Maker::Terrace),
+                Some(false) => {}
+                None => is_all_known = false,
+            }
+            match older {
+                Some(older) if is_row_before => place.1 = older,
+                // Generations begin with 1: of what begins with a later one the beginning was pruned.
+                older => {
+                    let is_beginning = older.is_some() || generation == 1;
+                    return Ok(if is_all_known && is_beginning { Maker::Others } else { Maker::Unknown });
+                }
+            }
+        }
+        Ok(Maker::Unknown)
+    }
+
+    fn entry(&self, (address, at): &Place) -> Option<&HistoryEntry> {
+        self.versions.get(address)?.get(*at)
+    }
+
+    /// Where what begins at an address was before: the transaction that wrote it dropped the same row elsewhere.
+    fn before(&self, entry: &HistoryEntry, ty: &str) -> Before {
+        let Some((left, row)) = self.left.get(&(entry.operation, entry.at)).zip(entry.row.as_ref()) else {
+            return Before::Nowhere;
+        };
+        let exact = left.rows.get(&(ty.to_owned(), row.identity.clone()));
+        // Texts that were sealed anew are others.
+        let sealed = left.rows.iter().filter(|((of, _), _)| of == ty).map(|(_, places)| places);
+        let mut is_unclear = left.is_pruned;
+        for place in exact.into_iter().chain(sealed).flatten() {
+            let there = self.entry(place).and_then(|entry| entry.row.as_ref());
+            // What the same operation recorded there itself came through there at most.
+            let Some(there) = there.filter(|there| there.operation != entry.operation) else { continue };
+            match self.is_same(there, row) {
+                Some(true) => return Before::At(place.clone()),
+                Some(false) => {}
+                None => is_unclear = true,
+            }
+        }
+        if is_unclear { Before::Unclear } else { Before::Nowhere }
+    }
+
+    /// Whether two rows record the same of an object, under whatever key; `None` when one cannot be opened any more.
+    fn is_same(&self, one: &Row, other: &Row) -> Option<bool> {
+        let is_same = |one: &str, other: &str| {
+            let opened = |text| open_attributes(text, self.seal).ok();
+            Some(one == other || opened(one)? == opened(other)?)
+        };
+        Some(is_same(&one.identity, &other.identity)? && is_same(&one.attributes, &other.attributes)?)
+    }
+
+    /// Whether an operation created the object of an address; `None` when it was pruned.
+    async fn has_created(&mut self, operation: Uuid, address: &Address) -> Result<Option<bool>, StoreError> {
+        if !self.created.contains_key(&operation) {
+            let found = self.store.operation(operation).await?;
+            let created = found.map(|(_, steps)| {
+                let steps = steps.into_iter();
+                let steps = steps.filter(|step| step.stack == self.stack && step.action == StepAction::Create);
+                steps.map(|step| step.address).collect()
+            });
+            self.created.insert(operation, created);
+        }
+        let created = self.created.get(&operation).and_then(Option::as_ref);
+        Ok(created.map(|created| created.contains(address)))
+    }
+}
