@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::source::Span;
 use indexmap::IndexMap;
-use petgraph::Direction::Incoming;
+use petgraph::Direction::{self, Incoming, Outgoing};
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::cmp::Reverse;
@@ -83,27 +83,19 @@ pub fn reach(components: &[CompiledComponent], from: &BTreeSet<Block>, towards: 
     if from.is_empty() {
         return BTreeSet::new();
     }
-    let mut graph = Graph::default();
-    let mut told = Vec::new();
-    graph.add_components(components);
-    graph.link_components(components, &mut told);
-    graph.link_references(components, &mut told);
+    let graph = Graph::of(components);
     let direction = match towards {
-        Towards::Dependencies => petgraph::Direction::Incoming,
-        Towards::Dependents => petgraph::Direction::Outgoing,
+        Towards::Dependencies => Incoming,
+        Towards::Dependents => Outgoing,
     };
-    let mut waiting: Vec<NodeIndex> = from.iter().filter_map(|block| graph.blocks.get(block).copied()).collect();
-    let mut reached: HashSet<NodeIndex> = HashSet::new();
-    while let Some(node) = waiting.pop() {
-        if reached.insert(node) {
-            waiting.extend(graph.edges.neighbors_directed(node, direction));
-        }
-    }
-    let blocks = reached.into_iter().filter_map(|node| match graph.edges.node_weight(node) {
-        Some(Node::Block(block)) => Some(*block),
-        _ => None,
-    });
-    blocks.collect()
+    graph.reached(from.iter().filter_map(|block| graph.blocks.get(block).copied()).collect(), direction)
+}
+
+/// All declarations that come after a lookup: what reads it, and what comes after that.
+#[must_use]
+pub fn readers(components: &[CompiledComponent], lookup: Block) -> BTreeSet<Block> {
+    let graph = Graph::of(components);
+    graph.reached(graph.lookups.get(&lookup).copied().into_iter().collect(), Outgoing)
 }
 
 #[derive(Default)]
@@ -116,6 +108,31 @@ struct Graph {
 }
 
 impl Graph {
+    /// The graph of declarations without what is wrong with them.
+    fn of(components: &[CompiledComponent]) -> Self {
+        let mut graph = Self::default();
+        let mut told = Vec::new();
+        graph.add_components(components);
+        graph.link_components(components, &mut told);
+        graph.link_references(components, &mut told);
+        graph
+    }
+
+    /// The resources that can be reached from some nodes, these included.
+    fn reached(&self, mut waiting: Vec<NodeIndex>, direction: Direction) -> BTreeSet<Block> {
+        let mut reached: HashSet<NodeIndex> = HashSet::new();
+        while let Some(node) = waiting.pop() {
+            if reached.insert(node) {
+                waiting.extend(self.edges.neighbors_directed(node, direction));
+            }
+        }
+        let blocks = reached.into_iter().filter_map(|node| match self.edges.node_weight(node) {
+            Some(Node::Block(block)) => Some(*block),
+            _ => None,
+        });
+        blocks.collect()
+    }
+
     fn visit(&self, node: NodeIndex) -> Option<Visit> {
         match self.edges.node_weight(node)? {
             Node::Block(block) => Some(Visit::Block(*block)),

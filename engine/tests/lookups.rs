@@ -308,3 +308,43 @@ async fn what_the_plan_removes_is_not_looked_at() {
         story.plan(&text).await;
     }
 }
+
+#[tokio::test]
+async fn a_lookup_of_what_reads_it_is_told_at_its_place() {
+    let story = Story::new();
+    let thing = |rest: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\n{rest}resources:\n  \
+             - {{type: world_thing, name: user, config: {{key: user, val: VAL}}}}\n"
+        )
+    };
+    let looked =
+        |val: &str| thing("data:\n  - {type: world_thing, name: it, config: {key: user}}\n").replace("VAL", val);
+    let own = looked("'${{ string(data.it.val) + \"x\" }}'");
+    // Before it is there, and after.
+    for _ in 0..2 {
+        insta::assert_snapshot!(story.errors(&own).await, @"
+        stack.yaml:5:31: data.world_thing.it looks at world_thing.user, which waits for what it finds
+          hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+        ");
+        story.apply(&thing("").replace("VAL", "old")).await;
+    }
+    // Be it by another lookup and another resource.
+    let far = own.replace("data.it.val", "data.far.val").replace(
+        "resources:\n",
+        "  - {type: world_thing, name: far, config: {key: '${{ resources.near.key }}'}}\nresources:\n  \
+         - {type: world_thing, name: near, config: {key: near, val: '${{ data.it.val }}'}}\n",
+    );
+    insta::assert_snapshot!(story.errors(&far).await, @"
+        stack.yaml:5:31: data.world_thing.it looks at world_thing.user, which waits for what it finds
+          hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+        ");
+    // Who looks at it and is not read by it is no loop.
+    story.apply(&looked("new")).await;
+    story
+        .apply(
+            &(looked("newer")
+                + "  - {type: world_thing, name: more, config: {key: more, val: '${{ data.it.val }}'}}\n"),
+        )
+        .await;
+}

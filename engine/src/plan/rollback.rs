@@ -1,6 +1,7 @@
 //! Plans back to what was recorded before: rows of the history are what is wanted, no descriptor is needed.
 
 use super::compute::{Computed, PlanFailure, Planner};
+use super::looking::Looking;
 use super::ours::Managed;
 use super::refresh::{self, Loaded};
 use super::resource::{self, Wanted};
@@ -160,7 +161,7 @@ impl Planner<'_> {
         plan.sort();
         let mut plans = vec![plan];
         replacement::order(self.registry, &mut plans, &mut diagnostics);
-        self.finish(Mode::Apply, plans, reads, Origin::default(), diagnostics).await
+        self.finish(Mode::Apply, plans, reads, Origin::default(), diagnostics, &Looking::default()).await
     }
 
     /// True when the operation that recorded an object first did not make it: it was there before, and stays.
