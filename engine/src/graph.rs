@@ -51,6 +51,17 @@ pub enum Visit {
 /// # Errors
 /// References to nothing, and cycles: each loop is printed with the place of each of its edges.
 pub fn order(components: &[CompiledComponent]) -> Result<Vec<Visit>, Vec<Diagnostic>> {
+    order_with(components, &BTreeSet::new())
+}
+
+/// The same with lookups that come after what they look at: each declaration before its lookup.
+///
+/// # Errors
+/// As [`order`].
+pub(crate) fn order_with(
+    components: &[CompiledComponent],
+    looked_at: &BTreeSet<(Block, Block)>,
+) -> Result<Vec<Visit>, Vec<Diagnostic>> {
     let mut graph = Graph::default();
     let mut diagnostics = Vec::new();
     graph.add_components(components);
@@ -58,6 +69,10 @@ pub fn order(components: &[CompiledComponent]) -> Result<Vec<Visit>, Vec<Diagnos
     graph.link_references(components, &mut diagnostics);
     if !diagnostics.is_empty() {
         return Err(diagnostics);
+    }
+    for (made, lookup) in looked_at {
+        let (Some(from), Some(to)) = (graph.blocks.get(made), graph.lookups.get(lookup)) else { continue };
+        graph.edges.add_edge(*from, *to, Span::default());
     }
     match toposort(&graph.edges, None) {
         Ok(nodes) => Ok(graph.lookups_late(nodes).into_iter().filter_map(|node| graph.visit(node)).collect()),

@@ -189,7 +189,7 @@ impl Planner<'_> {
         let stack = &compiled.stack;
         let faults = lookup::check(compiled, &self.options.components, self.registry);
         diagnostics.extend(faults.diagnostics.iter().cloned());
-        let order = match crate::graph::order(&compiled.components) {
+        let order = match crate::graph::order_with(&compiled.components, looking.put_off(stack)) {
             Ok(order) => order,
             Err(found) => {
                 diagnostics.extend(found);

@@ -39,6 +39,8 @@ pub(crate) struct Looking {
     looked_at: BTreeSet<StackId>,
     /// Answers by instance, lookup and arguments: components of one kind ask the same.
     answers: HashMap<(String, &'static str, String), Result<Attributes, ProviderError>>,
+    /// Declarations of a stack, each with a lookup that turned out to look at what it makes.
+    put_off: HashMap<StackId, BTreeSet<(Block, Block)>>,
     /// The stacks that may have to be planned again.
     repeated: BTreeSet<StackId>,
     /// What was found of their rows.
@@ -204,6 +206,28 @@ impl Looking {
         let asked = askers.into_iter().flat_map(|asker| self.asked_by(asker));
         let early = asked.filter(|asked| !asked.is_planned && self.objects_of(asked).any(is_of));
         early.map(|asked| (asked.stack.clone(), asked.span)).collect()
+    }
+
+    /// Puts off the lookups of a stack that were answered before it was known that the stack makes what they look at. True
+    /// when there are any: it is to be planned again.
+    pub(super) fn put_off_early(&mut self, stacks: &HashMap<&StackId, &CompiledStack>, stack: &StackId) -> bool {
+        let own = |asked: &&Asked| {
+            let made = self.objects_of(asked).find(|made| made.stack == *stack && made.is_changed)?;
+            (!self.is_read_by(stacks, asked, made)).then_some((made.block, asked.block))
+        };
+        let early = self.asked_by(stack).iter().filter(|asked| !asked.is_planned);
+        let early: Vec<(Block, Block)> = early.filter_map(|asked| own(&asked)).collect();
+        let mut is_any = false;
+        for one in early {
+            is_any |= self.put_off.entry(stack.clone()).or_default().insert(one);
+        }
+        is_any
+    }
+
+    /// The lookups of a stack that are put off, each with the declaration that it comes after.
+    pub(super) fn put_off(&self, stack: &StackId) -> &BTreeSet<(Block, Block)> {
+        static NONE: BTreeSet<(Block, Block)> = BTreeSet::new();
+        self.put_off.get(stack).unwrap_or(&NONE)
     }
 
     /// Forgets what stacks make and ask, which are planned again.

@@ -26,8 +26,8 @@ impl Planner<'_> {
     /// When the store cannot be read or what it holds cannot be opened.
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
         let mut draft = Draft::of(self, Looking::of(self.registry, stacks));
-        let planned = self.plan_in_order(stacks, &mut draft).await?;
         let by_name: HashMap<&StackId, &CompiledStack> = stacks.iter().map(|stack| (&stack.stack, stack)).collect();
+        let planned = self.plan_in_order(stacks, &by_name, &mut draft).await?;
         let (mut plans, mut letting_go) = (Vec::new(), Vec::new());
         for mut one in planned.into_values() {
             draft.looking.check(&by_name, &one.plan.stack, &mut one.diagnostics);
@@ -48,6 +48,7 @@ impl Planner<'_> {
     async fn plan_in_order(
         &self,
         stacks: &[CompiledStack],
+        by_name: &HashMap<&StackId, &CompiledStack>,
         draft: &mut Draft,
     ) -> Result<BTreeMap<usize, Planned>, PlanFailure> {
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
@@ -66,6 +67,9 @@ impl Planner<'_> {
                 let before = |id: &StackId| Some(&planned.get(&order.position(id)?)?.plan).filter(|_| is_ordered);
                 let one = self.plan_one(stack, &run, &before, draft).await?;
                 planned.insert(at, one);
+                if draft.looking.put_off_early(by_name, &stack.stack) {
+                    waiting.insert(at);
+                }
                 for maker in draft.looking.take_looked_at() {
                     order.add(&maker, &stack.stack, Default::default());
                 }
