@@ -12,7 +12,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::source::Span;
 use indexmap::IndexMap;
-use petgraph::Direction::Incoming;
+use petgraph::Direction::{self, Incoming, Outgoing};
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::cmp::Reverse;
@@ -51,6 +51,17 @@ pub enum Visit {
 /// # Errors
 /// References to nothing, and cycles: each loop is printed with the place of each of its edges.
 pub fn order(components: &[CompiledComponent]) -> Result<Vec<Visit>, Vec<Diagnostic>> {
+    order_with(components, &BTreeSet::new())
+}
+
+/// The same with lookups that come after what they look at: each declaration before its lookup.
+///
+/// # Errors
+/// As [`order`].
+pub(crate) fn order_with(
+    components: &[CompiledComponent],
+    looked_at: &BTreeSet<(Block, Block)>,
+) -> Result<Vec<Visit>, Vec<Diagnostic>> {
     let mut graph = Graph::default();
     let mut diagnostics = Vec::new();
     graph.add_components(components);
@@ -58,6 +69,10 @@ pub fn order(components: &[CompiledComponent]) -> Result<Vec<Visit>, Vec<Diagnos
     graph.link_references(components, &mut diagnostics);
     if !diagnostics.is_empty() {
         return Err(diagnostics);
+    }
+    for (made, lookup) in looked_at {
+        let (Some(from), Some(to)) = (graph.blocks.get(made), graph.lookups.get(lookup)) else { continue };
+        graph.edges.add_edge(*from, *to, Span::default());
     }
     match toposort(&graph.edges, None) {
         Ok(nodes) => Ok(graph.lookups_late(nodes).into_iter().filter_map(|node| graph.visit(node)).collect()),
@@ -83,27 +98,19 @@ pub fn reach(components: &[CompiledComponent], from: &BTreeSet<Block>, towards: 
     if from.is_empty() {
         return BTreeSet::new();
     }
-    let mut graph = Graph::default();
-    let mut told = Vec::new();
-    graph.add_components(components);
-    graph.link_components(components, &mut told);
-    graph.link_references(components, &mut told);
+    let graph = Graph::of(components);
     let direction = match towards {
-        Towards::Dependencies => petgraph::Direction::Incoming,
-        Towards::Dependents => petgraph::Direction::Outgoing,
+        Towards::Dependencies => Incoming,
+        Towards::Dependents => Outgoing,
     };
-    let mut waiting: Vec<NodeIndex> = from.iter().filter_map(|block| graph.blocks.get(block).copied()).collect();
-    let mut reached: HashSet<NodeIndex> = HashSet::new();
-    while let Some(node) = waiting.pop() {
-        if reached.insert(node) {
-            waiting.extend(graph.edges.neighbors_directed(node, direction));
-        }
-    }
-    let blocks = reached.into_iter().filter_map(|node| match graph.edges.node_weight(node) {
-        Some(Node::Block(block)) => Some(*block),
-        _ => None,
-    });
-    blocks.collect()
+    graph.reached(from.iter().filter_map(|block| graph.blocks.get(block).copied()).collect(), direction)
+}
+
+/// All declarations that come after a lookup: what reads it, and what comes after that.
+#[must_use]
+pub fn readers(components: &[CompiledComponent], lookup: Block) -> BTreeSet<Block> {
+    let graph = Graph::of(components);
+    graph.reached(graph.lookups.get(&lookup).copied().into_iter().collect(), Outgoing)
 }
 
 #[derive(Default)]
@@ -116,6 +123,31 @@ struct Graph {
 }
 
 impl Graph {
+    /// The graph of declarations without what is wrong with them.
+    fn of(components: &[CompiledComponent]) -> Self {
+        let mut graph = Self::default();
+        let mut told = Vec::new();
+        graph.add_components(components);
+        graph.link_components(components, &mut told);
+        graph.link_references(components, &mut told);
+        graph
+    }
+
+    /// The resources that can be reached from some nodes, these included.
+    fn reached(&self, mut waiting: Vec<NodeIndex>, direction: Direction) -> BTreeSet<Block> {
+        let mut reached: HashSet<NodeIndex> = HashSet::new();
+        while let Some(node) = waiting.pop() {
+            if reached.insert(node) {
+                waiting.extend(self.edges.neighbors_directed(node, direction));
+            }
+        }
+        let blocks = reached.into_iter().filter_map(|node| match self.edges.node_weight(node) {
+            Some(Node::Block(block)) => Some(*block),
+            _ => None,
+        });
+        blocks.collect()
+    }
+
     fn visit(&self, node: NodeIndex) -> Option<Visit> {
         match self.edges.node_weight(node)? {
             Node::Block(block) => Some(Visit::Block(*block)),

@@ -23,6 +23,7 @@ mod looked_up;
 mod looking;
 mod lookup;
 mod moved;
+mod names;
 mod observed;
 mod options;
 mod orphans;

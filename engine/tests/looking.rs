@@ -191,3 +191,118 @@ async fn what_looked_at_another_stack_goes_before_it_however_often_it_was_applie
     let taker = stacks.iter().find(|stack| stack.name == "taker").unwrap();
     assert!(story.store.components(taker).await.unwrap().iter().all(|component| component.reads.is_empty()));
 }
+
+/// Stacks that each make a thing whose name they find in what the one before makes, the last of them first.
+fn chain(count: usize, val: &str) -> String {
+    let link = |at: usize| match at {
+        0 => maker("s0", &format!("k0-{val}"), val),
+        at => format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: s{at}}}\ndata:\n  \
+             - {{type: world_thing, name: it, config: {{key: k{}-{val}}}}}\nresources:\n  \
+             - {{type: world_thing, name: user, config: {{key: 'k{at}-${{{{ data.it.val }}}}', val: '${{{{ data.it.val }}}}'}}}}\n",
+            at - 1
+        ),
+    };
+    run(&(0..count).rev().map(link).collect::<Vec<_>>())
+}
+
+/// How often each resource was planned, at the most.
+fn planned_at_most(story: &Story) -> usize {
+    let planned = std::mem::take(&mut story.remote().planned);
+    let resources = planned.iter().filter(|address| !address.contains("data."));
+    let mut times = std::collections::BTreeMap::new();
+    resources.for_each(|address| *times.entry(address).or_insert(0_usize) += 1);
+    times.into_values().max().unwrap_or_default()
+}
+
+/// What was asked more than once since this was asked.
+fn asked_again(story: &Story) -> Vec<String> {
+    let mut asked = std::mem::take(&mut story.remote().asked);
+    asked.sort();
+    let again: Vec<String> = asked.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0].clone()).collect();
+    again
+}
+
+#[tokio::test]
+async fn stacks_in_the_wrong_order_are_planned_twice_however_many_there_are() {
+    let story = Story::new();
+    let stacks = chain(24, "x");
+    let plan = story.plan(&stacks).await;
+    assert_eq!(plan.stacks.iter().filter(|stack| stack.changes.len() == 1).count(), 24);
+    assert_eq!(planned_at_most(&story), 2);
+    assert!(asked_again(&story).is_empty());
+    story.apply(&stacks).await;
+    assert_eq!(story.remote_value("k23-x", "val"), "x".into());
+    asked_again(&story);
+    planned_at_most(&story);
+    // What is there is read once, too, when the first of them changes, and all of them are replaced.
+    let plan = story.plan(&chain(24, "y")).await;
+    assert!(plan.has_changes());
+    assert_eq!(planned_at_most(&story), 2);
+    let again = asked_again(&story);
+    assert!(again.is_empty(), "{again:?}");
+    story.apply(&chain(24, "y")).await;
+}
+
+#[tokio::test]
+async fn what_is_planned_again_is_read_once() {
+    let story = Story::new();
+    let both = |val: &str| run(&[looker("taker", "made"), maker("giver", "made", val)]);
+    story.apply(&both("one")).await;
+    asked_again(&story);
+    planned_at_most(&story);
+    story.plan(&both("two")).await;
+    let again = asked_again(&story);
+    assert!(again.is_empty(), "{again:?}");
+    let planned = std::mem::take(&mut story.remote().planned);
+    let of_giver = planned.iter().filter(|address| address.starts_with("giver")).count();
+    assert_eq!(of_giver, 1, "nothing of it depends on the other one: {planned:?}");
+    story.apply(&both("two")).await;
+}
+
+#[tokio::test]
+async fn a_shared_object_of_what_is_planned_again_is_declared_once() {
+    let story = Story::new();
+    let shared = |name: &str, val: &str| {
+        looker(name, "made")
+            + &format!(
+                "  - {{type: world_thing, name: ours, shared: ours, config: {{key: ours, val: {val}}}, \
+                 lifecycle: {{onLastRelease: delete}}}}\n"
+            )
+    };
+    let reader = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: other}\nresources:\n  \
+        - {type: world_thing, name: ours, shared: ours, config: {key: ours, val: VAL}, lifecycle: {onLastRelease: delete}}\n";
+    let all = |val: &str| run(&[shared("taker", val), reader.replace("VAL", val), maker("giver", "made", val)]);
+    story.apply(&all("one")).await;
+    assert_eq!(story.log().iter().filter(|call| *call == "create ours").count(), 1);
+    asked_again(&story);
+    let plan = story.plan(&all("two")).await;
+    assert!(asked_again(&story).is_empty());
+    assert_eq!(plan.changes().filter(|(_, change)| change.address.is_shared()).count(), 1);
+    story.apply(&all("two")).await;
+    assert_eq!(story.remote_value("ours", "val"), "two".into());
+    // Owners that leave are told by those that were planned again, too.
+    story.apply(&run(&[looker("taker", "made"), reader.replace("VAL", "two"), maker("giver", "made", "three")])).await;
+    assert!(story.remote().objects.contains_key("ours"));
+    story.destroy().await;
+    assert!(story.remote().objects.is_empty());
+}
+
+#[tokio::test]
+async fn a_lookup_of_what_reads_it_in_another_stack_is_told() {
+    let story = Story::new();
+    for (name, key) in [("one", "a"), ("two", "b")] {
+        story.apply(&maker(name, key, "1")).await;
+    }
+    let stack = |name: &str, key: &str, at: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ncomponents:\n  api:\n    data:\n      \
+             - {{type: world_thing, name: it, config: {{key: {at}}}}}\n    resources:\n      \
+             - {{type: world_thing, name: made, config: {{key: {key}, val: '${{{{ string(data.it.val) + \"x\" }}}}'}}}}\n"
+        )
+    };
+    insta::assert_snapshot!(story.errors(&run(&[stack("one", "a", "b"), stack("two", "b", "a")])).await, @"
+    stack.yaml:7:35: api/data.world_thing.it looks at two@test:api/world_thing.made, which waits for what it finds
+      hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+    ");
+}

@@ -308,3 +308,69 @@ async fn what_the_plan_removes_is_not_looked_at() {
         story.plan(&text).await;
     }
 }
+
+#[tokio::test]
+async fn a_lookup_of_what_reads_it_is_told_at_its_place() {
+    let story = Story::new();
+    let thing = |rest: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\n{rest}resources:\n  \
+             - {{type: world_thing, name: user, config: {{key: user, val: VAL}}}}\n"
+        )
+    };
+    let looked =
+        |val: &str| thing("data:\n  - {type: world_thing, name: it, config: {key: user}}\n").replace("VAL", val);
+    let own = looked("'${{ string(data.it.val) + \"x\" }}'");
+    // Before it is there, and after.
+    let before = story.errors(&own).await;
+    story.apply(&thing("").replace("VAL", "old")).await;
+    assert_eq!(story.errors(&own).await, before);
+    insta::assert_snapshot!(before, @"
+        stack.yaml:5:31: data.world_thing.it looks at world_thing.user, which waits for what it finds
+          hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+        ");
+    // Be it by another lookup and another resource.
+    let far = own.replace("data.it.val", "data.far.val").replace(
+        "resources:\n",
+        "  - {type: world_thing, name: far, config: {key: '${{ resources.near.key }}'}}\nresources:\n  \
+         - {type: world_thing, name: near, config: {key: near, val: '${{ data.it.val }}'}}\n",
+    );
+    insta::assert_snapshot!(story.errors(&far).await, @"
+        stack.yaml:5:31: data.world_thing.it looks at world_thing.user, which waits for what it finds
+          hint: each apply would change what it finds: look at another object, or read the resource's own attribute where something else needs it
+        ");
+    // Who looks at it and is not read by it is no loop.
+    story.apply(&looked("new")).await;
+    story
+        .apply(
+            &(looked("newer")
+                + "  - {type: world_thing, name: more, config: {key: more, val: '${{ data.it.val }}'}}\n"),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_lookup_of_what_reads_another_one_comes_after_it() {
+    let story = Story::new();
+    put(&story, "there", "found");
+    // Nothing but what the one is asked says that it comes after the other.
+    let text = |is_first: bool, val: &str| {
+        let a = "  - {type: world_thing, name: a, config: {key: made}}\n";
+        let b = "  - {type: world_thing, name: b, config: {key: there}}\n";
+        let data = if is_first { [a, b] } else { [b, a] }.concat();
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ndata:\n{data}resources:\n  \
+             - {{type: world_thing, name: made, config: {{key: made, val: '${{{{ data.b.val + \"{val}\" }}}}'}}}}\n  \
+             - {{type: world_thing, name: user, config: {{key: user, val: '${{{{ data.a.val }}}}'}}}}\n"
+        )
+    };
+    for (is_first, val) in [(true, "one"), (false, "two"), (true, "three")] {
+        story.apply(&text(is_first, val)).await;
+        assert_eq!(story.remote_value("user", "val"), format!("found{val}").into());
+    }
+    // Two that look at what the other one is read for are a loop all the same.
+    for is_first in [true, false] {
+        let told = story.errors(&text(is_first, "four").replace("key: there", "key: user")).await;
+        assert!(told.contains("which waits for what it finds"), "{told}");
+    }
+}

@@ -278,3 +278,45 @@ fn a_table_that_becomes_another_one_is_not_looked_at_by_its_old_name() {
     let ran = project.run(["plan", "stack.yaml", "--var", "n=NEW", "--allow-data-loss"]).with_code(1);
     ran.says("demo@local:data.sqlite_table.look looks at an object that this plan removes: demo@local:sqlite_table.t");
 }
+
+const MADE: &str = "resources:\n  - {type: local_file, name: made, config: {path: made.txt, content: one}}\n";
+
+#[test]
+fn a_file_is_the_same_one_however_its_path_is_spelled() {
+    let project = Project::with_stack(MADE);
+    project.apply().done();
+    project.write_stack(
+        r#"data:
+  - {type: local_file, name: it, config: {path: ./made.txt}}
+resources:
+  - {type: local_file, name: made, config: {path: made.txt, content: two}}
+  - {type: local_file, name: user, config: {path: user.txt, content: '${{ data.it.path }} ${{ data.it.content }}'}}
+"#,
+    );
+    project.apply().done();
+    assert_eq!(project.read("user.txt"), "./made.txt two");
+    project.assert_settled("stack.yaml", &[]);
+    // What goes is not looked at by another spelling either.
+    project.write_stack(
+        "data:\n  - {type: local_file, name: it, config: {path: ./made.txt}}\noutputs: {o: '${{ data.it.content }}'}\n",
+    );
+    let ran = project.run(["plan", "stack.yaml"]).with_code(1);
+    ran.says("demo@local:data.local_file.it looks at an object that this plan removes: demo@local:local_file.made");
+}
+
+#[test]
+fn a_file_of_another_stack_of_the_run_is_found_however_its_path_is_spelled() {
+    let project = Project::with_stack(MADE);
+    let taker = r#"apiVersion: terrace.dev/v1
+kind: Stack
+metadata: {name: taker}
+data:
+  - {type: local_file, name: it, config: {path: x/../made.txt}}
+resources:
+  - {type: local_file, name: user, config: {path: user.txt, content: '${{ data.it.content }}'}}
+"#;
+    project.write("taker.yaml", taker);
+    project.run(["apply", "taker.yaml", "stack.yaml", "--auto-approve"]).done();
+    assert_eq!(project.read("user.txt"), "one");
+    project.assert_settled("stack.yaml", &["taker.yaml"]);
+}

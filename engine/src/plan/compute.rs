@@ -137,7 +137,7 @@ impl Planner<'_> {
         }
         self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
         draft.named.check(self, &plans, &mut draft.diagnostics);
-        self.finish(Mode::Destroy, plans, draft.reads, origin, draft.diagnostics).await
+        self.finish(Mode::Destroy, plans, draft.reads, origin, draft.diagnostics, &draft.looking).await
     }
 
     /// Plans what becomes of owners, and of shared objects that nobody owns any more. Who lets go is asked once it is
@@ -175,6 +175,7 @@ impl Planner<'_> {
             plan.sort();
         }
         reads.extend(shared.take_reads());
+        diagnostics.extend(shared.take_told());
         Ok(())
     }
 
@@ -188,7 +189,7 @@ impl Planner<'_> {
         let stack = &compiled.stack;
         let faults = lookup::check(compiled, &self.options.components, self.registry);
         diagnostics.extend(faults.diagnostics.iter().cloned());
-        let order = match crate::graph::order(&compiled.components) {
+        let order = match crate::graph::order_with(&compiled.components, looking.put_off(stack)) {
             Ok(order) => order,
             Err(found) => {
                 diagnostics.extend(found);
@@ -204,10 +205,17 @@ impl Planner<'_> {
         choice.take_along(&loaded.rows, &order_of(&recorded_components));
         let outside = loaded.leave_out(&choice);
         moved::check_border(self, compiled, &choice, &loaded, &outside, diagnostics).await?;
-        refresh::look(self, stack, &selection, &choice, &mut loaded, diagnostics).await?;
+        if let Some(seen) = looking.seen(stack) {
+            loaded = seen.loaded;
+            diagnostics.extend(seen.diagnostics);
+        } else {
+            let before = diagnostics.len();
+            refresh::look(self, stack, &selection, &choice, &mut loaded, diagnostics).await?;
+            looking.keep_seen(stack, &loaded, diagnostics.get(before..).unwrap_or_default());
+        }
         moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
         reads.extend(self.reads_of_others(compiled).await?);
-        shared.load(self, stack, diagnostics).await?;
+        shared.load(self, stack).await?;
         let mut components = compiled_components(&choice, compiled, &recorded_components);
         let is_partial = !choice.is_whole();
         let lets_go = LettingGo::of_descriptor(&choice);
@@ -283,7 +291,7 @@ impl Planner<'_> {
         let choice = Choice::of_removal(self, stack, &loaded.rows, &order_of(&recorded));
         let outside = loaded.leave_out(&choice);
         refresh::look(self, stack, &self.selection(), &choice, &mut loaded, diagnostics).await?;
-        shared.load(self, stack, diagnostics).await?;
+        shared.load(self, stack).await?;
         let rows = loaded.rows.keys().chain(loaded.deposed.keys().map(|(address, _)| address));
         let touched: BTreeSet<String> = rows.map(|address| address.component.clone()).collect();
         reads.extend(std::mem::take(&mut loaded.reads));
@@ -319,6 +327,7 @@ impl Planner<'_> {
         reads: Vec<Read>,
         mut origin: Origin,
         mut diagnostics: Vec<Diagnostic>,
+        looking: &Looking,
     ) -> Result<Computed, PlanFailure> {
         // What has nothing to do stands on all that was read.
         let has_changes = Plan::is_any_changed(mode, &stacks);
@@ -329,7 +338,7 @@ impl Planner<'_> {
         stacks.iter_mut().for_each(|stack| removed_data::emptied_before(self.registry, stack));
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
-        looked_up::check(self.registry, &stacks, &mut diagnostics);
+        looked_up::check(self.registry, &stacks, looking, &mut diagnostics);
         remove_repeated(&mut diagnostics);
         // In the order of the text; what has no place comes last.
         diagnostics.sort_by_key(|diagnostic| match diagnostic.labels.first().map(|label| &label.at) {

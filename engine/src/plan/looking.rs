@@ -1,121 +1,170 @@
-//! Lookups of objects that other stacks of the same run make: who looks is planned after who makes, and begins after it.
+//! What lookups look at: objects that the same run makes, be it for another stack. Who looks is planned after who makes,
+//! and begins after it.
 //!
-//! Which object that is turns out while planning. Where a stack that was planned later makes what was looked at, all are
-//! planned again in another order.
+//! Which object that is turns out while planning. Where it is made by a stack that was planned later, the one that looked
+//! is planned again, with all that was planned by its plan.
 
-use super::key::identity_key;
-use super::others::{StackNeed, StackOrder};
-use super::shared::SharedRows;
+use super::names::{ObjectKey, keys_of, owned};
+use super::others::StackNeed;
+use super::refresh::Loaded;
 use super::{Change, Part, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
+use crate::graph::{Block, readers, templates};
 use crate::registry::Registry;
 use crate::source::Span;
 use crate::store::StackRead;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use terrace_provider::{Attributes, Lookup};
-
-/// What names an object: its type, its provider instance, its identity.
-pub(super) type ObjectKey = (String, String, String);
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use terrace_provider::{Attributes, ProviderError};
 
 /// The objects of one run, and what is looked at.
 #[derive(Default)]
 pub(crate) struct Looking {
-    /// Several stacks are planned, and one of them looks something up.
-    is_needed: bool,
-    /// The objects of the stacks that are planned already.
-    objects: HashMap<ObjectKey, MadeObject>,
-    asked: Vec<Asked>,
+    /// Where the objects that are looked at have their names. Of others nothing is kept.
+    spaces: HashSet<&'static str>,
+    /// The objects of what is planned, the stack that is being planned included, by each of their names.
+    objects: HashMap<ObjectKey<'static>, Arc<MadeObject>>,
+    /// Their names by stack.
+    names: HashMap<StackId, Vec<ObjectKey<'static>>>,
+    /// What was asked, by who did.
+    asked: HashMap<StackId, Vec<Asked>>,
+    /// Who asked, by what that may look at.
+    askers: HashMap<ObjectKey<'static>, BTreeSet<StackId>>,
     /// What the stack that is being planned waits for.
     needs: Vec<StackNeed>,
+    /// The stacks whose objects it looks at.
+    looked_at: BTreeSet<StackId>,
+    /// Answers by instance, lookup and arguments: components of one kind ask the same.
+    answers: HashMap<(String, &'static str, String), Result<Attributes, ProviderError>>,
+    /// Declarations of a stack, each with a lookup that turned out to look at what it makes.
+    put_off: HashMap<StackId, BTreeSet<(Block, Block)>>,
+    /// The stacks that may have to be planned again.
+    repeated: BTreeSet<StackId>,
+    /// What was found of their rows.
+    seen: HashMap<StackId, Seen>,
+}
+
+/// Rows as they were found, and what was to be told of them.
+#[derive(Clone)]
+pub(super) struct Seen {
+    pub(super) loaded: Loaded,
+    pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 /// An object of a stack of the run.
-struct MadeObject {
+pub(super) struct MadeObject {
     stack: StackId,
-    address: Address,
-    attributes: Attributes,
+    pub(super) address: Address,
+    /// The declaration in its stack.
+    block: Block,
+    pub(super) attributes: Attributes,
     /// The plan makes it, or makes it another one.
     is_changed: bool,
 }
 
-/// A question whose answer is no object of the stack that asks.
+impl MadeObject {
+    /// True when that stack has it, be it with others.
+    pub(super) fn is_of(&self, stack: &StackId) -> bool {
+        self.stack == *stack || self.address.is_shared()
+    }
+}
+
+/// A lookup whose question is known.
 pub(super) struct Asked {
     pub(super) stack: StackId,
     pub(super) component: String,
-    /// The objects that it may look at.
-    pub(super) keys: Vec<ObjectKey>,
+    pub(super) address: Address,
+    pub(super) block: Block,
+    /// The types of the objects that it may look at.
+    pub(super) types: &'static [&'static str],
+    /// What they are called.
+    pub(super) keys: Vec<ObjectKey<'static>>,
     pub(super) span: Span,
-    /// Where it is told that there is no answer.
+    /// It is answered by what is planned.
+    pub(super) is_planned: bool,
+    /// Where among the diagnostics of its stack it is told that there is no answer.
     pub(super) failed: Option<usize>,
 }
 
-/// The objects that a lookup may look at, as far as its arguments name them.
-pub(super) fn asked_keys(
-    registry: &Registry,
-    schema: &Lookup,
-    instance: &str,
-    arguments: &Attributes,
-) -> Vec<ObjectKey> {
-    let key = |name: &&'static str| {
-        let (_, ty) = registry.resource_type(name)?;
-        let identity = ty.identity_of(arguments).filter(|identity| !identity.is_empty())?;
-        Some(((*name).to_owned(), instance.to_owned(), identity_key(&identity)))
-    };
-    schema.objects.iter().filter_map(key).collect()
-}
-
-/// What names the object that is there after a change.
-pub(super) fn object_key(registry: &Registry, change: &Change) -> Option<ObjectKey> {
-    let (_, ty) = registry.resource_type(&change.address.ty)?;
-    let identity = ty.identity_of(&change.after.as_ref()?.attributes).filter(|identity| !identity.is_empty())?;
-    Some((change.address.ty.clone(), change.provider.clone(), identity_key(&identity)))
-}
-
 impl Looking {
-    pub(super) fn of(stacks: &[CompiledStack]) -> Self {
-        let mut components = stacks.iter().flat_map(|stack| &stack.components);
-        let is_needed = stacks.len() > 1 && components.any(looks_up);
-        Self { is_needed, ..Self::default() }
+    pub(super) fn of(registry: &Registry, stacks: &[CompiledStack]) -> Self {
+        let components = || stacks.iter().flat_map(|stack| &stack.components);
+        let data = components().flat_map(|component| &component.declarations.data);
+        let schemas = data.filter_map(|declaration| Some(registry.lookup(&declaration.ty.value)?.1));
+        let types = schemas.flat_map(|schema| schema.objects).filter_map(|name| registry.resource_type(name));
+        let spaces: HashSet<&'static str> = types.map(|(_, ty)| ty.identity_space).collect();
+        let is_repeated = |stack: &&CompiledStack| stack.components.iter().any(may_be_repeated);
+        let repeated = stacks.iter().filter(|_| stacks.len() > 1 && !spaces.is_empty()).filter(is_repeated);
+        Self { repeated: repeated.map(|stack| stack.stack.clone()).collect(), spaces, ..Self::default() }
     }
 
-    /// Adds what a stack makes and keeps.
-    pub(super) fn add(&mut self, registry: &Registry, plan: &StackPlan) {
-        self.add_changes(registry, plan.changes.iter().map(|change| (&plan.stack, change)));
-    }
-
-    fn add_changes<'c>(&mut self, registry: &Registry, changes: impl Iterator<Item = (&'c StackId, &'c Change)>) {
-        if !self.is_needed {
+    /// Adds what the plan of a stack makes and keeps of one declaration.
+    pub(super) fn add<'c>(
+        &mut self,
+        registry: &Registry,
+        (stack, block): (&StackId, Block),
+        changes: impl Iterator<Item = &'c Change>,
+    ) {
+        if self.spaces.is_empty() {
             return;
         }
-        for (stack, change) in changes {
-            let is_there = change.action.leaves_object() && change.deposed.is_none() && change.in_doubt.is_none();
-            let Some(after) = change.after.as_ref().filter(|_| is_there) else { continue };
-            let Some(key) = object_key(registry, change) else { continue };
-            let made = MadeObject {
+        for change in changes.filter(|change| change.action.leaves_object() && change.deposed.is_none()) {
+            let Some(after) = &change.after else { continue };
+            let mut keys = keys_of(registry, change, &after.attributes);
+            keys.retain(|(_, space, _)| self.spaces.contains(space));
+            if keys.is_empty() {
+                continue;
+            }
+            let is_changed = change.action != Action::NoOp && change.in_doubt.is_none();
+            let made = Arc::new(MadeObject {
                 stack: stack.clone(),
                 address: change.address.clone(),
-                attributes: after.attributes.clone(),
-                is_changed: change.action != Action::NoOp,
-            };
-            self.objects.insert(key, made);
+                block,
+                // Nobody looks at more of what stays as it is.
+                attributes: if is_changed { after.attributes.clone() } else { Attributes::default() },
+                is_changed,
+            });
+            for key in keys.into_iter().map(owned) {
+                self.names.entry(stack.clone()).or_default().push(key.clone());
+                self.objects.insert(key, Arc::clone(&made));
+            }
         }
     }
 
-    fn made(&self, keys: &[ObjectKey]) -> Option<&MadeObject> {
-        keys.iter().find_map(|key| self.objects.get(key)).filter(|made| made.is_changed)
+    /// True when an object of that name is there once the plan is applied.
+    pub(super) fn is_there(&self, types: &[&str], key: &ObjectKey<'static>) -> bool {
+        self.object(types, key).is_some()
     }
 
-    /// The object that a component looks at, as planned, when a stack that was planned before makes it. The component
-    /// begins after what makes it.
-    pub(super) fn take_from_plan(&mut self, component: &str, keys: &[ObjectKey]) -> Option<Attributes> {
-        let made = self.made(keys)?;
-        let (stack, of) = (made.stack.clone(), made.address.component.clone());
-        let attributes = made.attributes.clone();
-        self.needs.push(StackNeed { component: component.to_owned(), stack, of });
-        Some(attributes)
+    fn object(&self, types: &[&str], key: &ObjectKey<'static>) -> Option<&Arc<MadeObject>> {
+        self.objects.get(key).filter(|made| types.contains(&made.address.ty.as_str()))
+    }
+
+    fn objects_of(&self, asked: &Asked) -> impl Iterator<Item = &Arc<MadeObject>> {
+        asked.keys.iter().filter_map(|key| self.object(asked.types, key))
+    }
+
+    /// The object that a component looks at, where what is planned so far makes it. The component begins after what makes
+    /// it.
+    pub(super) fn take_from_plan(
+        &mut self,
+        (stack, component): (&StackId, &str),
+        types: &[&str],
+        keys: &[ObjectKey<'static>],
+    ) -> Option<Arc<MadeObject>> {
+        let made = keys.iter().find_map(|key| self.object(types, key)).filter(|made| made.is_changed)?;
+        let made = Arc::clone(made);
+        if made.stack != *stack {
+            self.looked_at.insert(made.stack.clone());
+            if !made.address.is_shared() {
+                let (stack, of) = (made.stack.clone(), made.address.component.clone());
+                self.needs.push(StackNeed { component: component.to_owned(), stack, of });
+            }
+        }
+        Some(made)
     }
 
     /// What the stack that was planned last waits for besides.
@@ -123,44 +172,146 @@ impl Looking {
         std::mem::take(&mut self.needs)
     }
 
-    /// Remembers a question.
-    pub(super) fn ask(&mut self, asked: Option<Asked>) {
-        self.asked.extend(asked.filter(|asked| self.is_needed && !asked.keys.is_empty()));
+    /// The stacks whose objects the one that was planned last looks at.
+    pub(super) fn take_looked_at(&mut self) -> BTreeSet<StackId> {
+        std::mem::take(&mut self.looked_at)
     }
 
-    /// Finds the lookups of what stacks make that were planned later, and lets those be planned first. True when that
-    /// is another order; where there is none, it is told which stack is to be applied first.
-    pub(super) fn reorder(
+    /// The answers to the questions that were asked so far.
+    pub(super) fn answers(
         &mut self,
-        registry: &Registry,
-        shared: &SharedRows,
-        planned: &[&StackId],
-        order: &mut StackOrder<'_>,
-        diagnostics: &mut [Diagnostic],
-    ) -> bool {
-        self.add_changes(registry, shared.planned_changes());
-        // Stacks that read each other have no order, which is told already.
-        if order.is_loop() {
-            return false;
+    ) -> &mut HashMap<(String, &'static str, String), Result<Attributes, ProviderError>> {
+        &mut self.answers
+    }
+
+    /// Remembers a question.
+    pub(super) fn ask(&mut self, asked: Asked) {
+        for key in &asked.keys {
+            self.askers.entry(key.clone()).or_default().insert(asked.stack.clone());
         }
-        let position: HashMap<&StackId, usize> = planned.iter().enumerate().map(|(at, stack)| (*stack, at)).collect();
-        let mut is_another = false;
-        for asked in &self.asked {
-            let Some(made) = self.made(&asked.keys) else { continue };
-            if position.get(&made.stack) <= position.get(&asked.stack) {
-                continue;
+        self.asked.entry(asked.stack.clone()).or_default().push(asked);
+    }
+
+    /// What a stack asked.
+    pub(super) fn asked_by(&self, stack: &StackId) -> &[Asked] {
+        self.asked.get(stack).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The other stacks that asked for what a stack turns out to make, and where.
+    pub(super) fn early(&self, maker: &StackId) -> Vec<(StackId, Span)> {
+        let keys = self.names.get(maker).into_iter().flatten();
+        let askers: BTreeSet<&StackId> =
+            keys.filter_map(|key| self.askers.get(key)).flatten().filter(|asker| *asker != maker).collect();
+        let is_of = |made: &Arc<MadeObject>| made.stack == *maker && made.is_changed;
+        let asked = askers.into_iter().flat_map(|asker| self.asked_by(asker));
+        let early = asked.filter(|asked| !asked.is_planned && self.objects_of(asked).any(is_of));
+        early.map(|asked| (asked.stack.clone(), asked.span)).collect()
+    }
+
+    /// Puts off the lookups of a stack that were answered before it was known that the stack makes what they look at. True
+    /// when there are any: it is to be planned again.
+    pub(super) fn put_off_early(&mut self, stacks: &HashMap<&StackId, &CompiledStack>, stack: &StackId) -> bool {
+        let own = |asked: &&Asked| {
+            let made = self.objects_of(asked).find(|made| made.stack == *stack && made.is_changed)?;
+            (!self.is_read_by(stacks, asked, made)).then_some((made.block, asked.block))
+        };
+        let early = self.asked_by(stack).iter().filter(|asked| !asked.is_planned);
+        let early: Vec<(Block, Block)> = early.filter_map(|asked| own(&asked)).collect();
+        let mut is_any = false;
+        for one in early {
+            is_any |= self.put_off.entry(stack.clone()).or_default().insert(one);
+        }
+        is_any
+    }
+
+    /// The lookups of a stack that are put off, each with the declaration that it comes after.
+    pub(super) fn put_off(&self, stack: &StackId) -> &BTreeSet<(Block, Block)> {
+        static NONE: BTreeSet<(Block, Block)> = BTreeSet::new();
+        self.put_off.get(stack).unwrap_or(&NONE)
+    }
+
+    /// Forgets what stacks make and ask, which are planned again.
+    pub(super) fn forget(&mut self, stacks: &BTreeSet<&StackId>) {
+        for stack in stacks {
+            for key in self.names.remove(*stack).into_iter().flatten() {
+                if self.objects.get(&key).is_some_and(|made| made.stack == **stack) {
+                    self.objects.remove(&key);
+                }
             }
-            if order.add(&made.stack, &asked.stack, asked.span) {
-                is_another = true;
-            } else if let Some(told) = asked.failed.and_then(|at| diagnostics.get_mut(at)) {
-                let (maker, address, looker) = (&made.stack, &made.address, &asked.stack);
-                told.hint = Some(format!(
-                    "{maker}:{address} makes it, and {maker} is planned after {looker}, which it reads: apply what makes \
+            for key in self.asked.remove(*stack).iter().flatten().flat_map(|asked| &asked.keys) {
+                if let Some(askers) = self.askers.get_mut(key) {
+                    askers.remove(*stack);
+                }
+            }
+        }
+    }
+
+    /// The rows of a stack as they were found when it was planned before.
+    pub(super) fn seen(&self, stack: &StackId) -> Option<Seen> {
+        self.seen.get(stack).cloned()
+    }
+
+    /// Keeps what was found of the rows of a stack that may have to be planned again.
+    pub(super) fn keep_seen(&mut self, stack: &StackId, loaded: &Loaded, diagnostics: &[Diagnostic]) {
+        if self.repeated.contains(stack) {
+            let seen = Seen { loaded: loaded.clone(), diagnostics: diagnostics.to_vec() };
+            self.seen.insert(stack.clone(), seen);
+        }
+    }
+
+    /// Tells what is wrong with the lookups of a stack once all stacks are planned: those that look at what reads them,
+    /// and those that could not wait for who makes what they look at.
+    pub(super) fn check(
+        &self,
+        stacks: &HashMap<&StackId, &CompiledStack>,
+        stack: &StackId,
+        told: &mut Vec<Diagnostic>,
+    ) {
+        for asked in self.asked_by(stack).iter().filter(|asked| !asked.is_planned) {
+            let Some(made) = self.objects_of(asked).find(|made| made.is_changed || made.stack == *stack) else {
+                continue;
+            };
+            let (maker, address) = (&made.stack, &made.address);
+            if self.is_read_by(stacks, asked, made) {
+                let name = if maker == stack { address.to_string() } else { format!("{maker}:{address}") };
+                let message = format!("{} looks at {name}, which waits for what it finds", asked.address);
+                let diagnostic = Diagnostic::error("lookup_of_reader", message).at(asked.span).hint(
+                    "each apply would change what it finds: look at another object, or read the resource's own attribute \
+                     where something else needs it",
+                );
+                match asked.failed.and_then(|at| told.get_mut(at)) {
+                    Some(failed) => *failed = diagnostic,
+                    None => told.push(diagnostic),
+                }
+            } else if let Some(failed) = asked.failed.and_then(|at| told.get_mut(at)).filter(|_| maker != stack) {
+                failed.hint = Some(format!(
+                    "{maker}:{address} makes it, and {maker} is planned after {stack}, which it reads: apply what makes \
                      it first, or let one of the two read nothing of the other"
                 ));
             }
         }
-        is_another
+    }
+
+    /// True when an object is made of what a lookup finds, be it by lookups of others.
+    fn is_read_by(&self, stacks: &HashMap<&StackId, &CompiledStack>, asked: &Asked, made: &MadeObject) -> bool {
+        let mut open = vec![asked];
+        let mut seen = HashSet::from([(&asked.stack, asked.block)]);
+        while let Some(asked) = open.pop() {
+            let Some(compiled) = stacks.get(&asked.stack) else { continue };
+            let readers = readers(&compiled.components, asked.block);
+            if made.stack == asked.stack && readers.contains(&made.block) {
+                return true;
+            }
+            for key in self.names.get(&asked.stack).into_iter().flatten() {
+                let is_read =
+                    self.objects.get(key).is_some_and(|it| it.stack == asked.stack && readers.contains(&it.block));
+                for asker in self.askers.get(key).filter(|_| is_read).into_iter().flatten() {
+                    let next = self.asked_by(asker).iter().filter(|next| next.keys.contains(key));
+                    open.extend(next.filter(|next| seen.insert((&next.stack, next.block))));
+                }
+            }
+        }
+        false
     }
 
     /// Records with components whose objects they look at: those go after them. What is not in the plan stays recorded
@@ -168,8 +319,8 @@ impl Looking {
     pub(super) fn record_reads(&self, stacks: &[CompiledStack], is_partial: bool, plans: &mut [StackPlan]) {
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
         let mut found: BTreeMap<(&StackId, &str), BTreeSet<StackRead>> = BTreeMap::new();
-        for asked in &self.asked {
-            for made in asked.keys.iter().filter_map(|key| self.objects.get(key)) {
+        for asked in self.asked.values().flatten() {
+            for made in self.objects_of(asked) {
                 if made.stack != asked.stack && !made.address.is_shared() {
                     let read = StackRead { stack: made.stack.clone(), component: made.address.component.clone() };
                     found.entry((&asked.stack, &asked.component)).or_default().insert(read);
@@ -193,4 +344,14 @@ impl Looking {
 
 fn looks_up(component: &CompiledComponent) -> bool {
     !component.declarations.data.is_empty()
+}
+
+/// True for what looks something up, reads another stack, or declares with others.
+fn may_be_repeated(component: &CompiledComponent) -> bool {
+    let declarations = &component.declarations;
+    let declared = declarations.resources.iter().flat_map(templates);
+    let mut all = declared.chain(declarations.outputs.iter().map(|output| &output.value));
+    looks_up(component)
+        || declarations.resources.iter().any(|resource| resource.shared.is_some())
+        || all.any(|template| template.references().any(|reference| reference.root == "stacks"))
 }

@@ -31,7 +31,7 @@ impl Planner<'_> {
         moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
         let mut changes = observed(&mut loaded);
         reads.append(&mut loaded.reads);
-        shared.load(self, stack, diagnostics).await?;
+        shared.load(self, stack).await?;
         changes.extend(observed(shared.loaded()));
         moved::follow(&mut changes);
         for change in changes.iter_mut().filter(|change| change.after.is_some()) {

@@ -13,7 +13,7 @@ use crate::expression::{Missing, Reference, ReferenceStep, Template, descend};
 use crate::graph::{loops, templates};
 use crate::source::Span;
 use crate::store::{Read, Selection, StackRead};
-use petgraph::Direction::Incoming;
+use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::algo::{has_path_connecting, is_cyclic_directed};
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::borrow::Cow;
@@ -235,6 +235,7 @@ fn uses<'c>(planner: &Planner<'_>, compiled: &'c CompiledStack, diagnostics: &mu
 /// The order in which stacks are planned: after those that they read, and those that make what they look at.
 pub(super) struct StackOrder<'s> {
     stacks: &'s [CompiledStack],
+    /// Nodes have the positions of their stacks.
     graph: DiGraph<usize, Span>,
     nodes: HashMap<&'s StackId, NodeIndex>,
 }
@@ -260,51 +261,60 @@ impl<'s> StackOrder<'s> {
         Some((*self.nodes.get(first)?, *self.nodes.get(then)?))
     }
 
-    /// Lets one stack be planned before another one; false where that would be a loop.
+    /// Lets one stack be planned before another one; false where it was so already, or that would be a loop.
     pub(super) fn add(&mut self, first: &StackId, then: &StackId, span: Span) -> bool {
         let Some((first, then)) = self.ends(first, then) else { return false };
-        if has_path_connecting(&self.graph, then, first, None) {
+        if self.graph.contains_edge(first, then) || has_path_connecting(&self.graph, then, first, None) {
             return false;
         }
-        self.graph.update_edge(first, then, span);
+        self.graph.add_edge(first, then, span);
         true
     }
 
-    /// True when there is no order: stacks read each other.
-    pub(super) fn is_loop(&self) -> bool {
-        is_cyclic_directed(&self.graph)
+    /// Where the stack stands in the run.
+    pub(super) fn position(&self, stack: &StackId) -> Option<usize> {
+        self.graph.node_weight(*self.nodes.get(stack)?).copied()
     }
 
-    /// The positions of the stacks.
-    ///
-    /// # Errors
-    /// When they read each other in a loop.
-    pub(super) fn positions(&self) -> Result<Vec<usize>, Vec<Diagnostic>> {
-        if !self.is_loop() {
-            return Ok(in_given_order(&self.graph));
+    /// Why there is no order: stacks read each other in a loop. Nothing when there is one.
+    pub(super) fn explain_loop(&self) -> Vec<Diagnostic> {
+        if !is_cyclic_directed(&self.graph) {
+            return Vec::new();
         }
         let hint = "stacks of one run are planned one after the other: let one of them read nothing of the other";
         let name = |node| Some(self.stacks.get(*self.graph.node_weight(node)?)?.stack.to_string());
-        Err(loops::explain(&self.graph, hint, name))
+        loops::explain(&self.graph, hint, name)
     }
-}
 
-/// The positions, each after what it reads, and otherwise in the order given.
-fn in_given_order(graph: &DiGraph<usize, Span>) -> Vec<usize> {
-    let mut order = Vec::new();
-    let mut seen = BTreeSet::new();
-    for start in graph.node_indices() {
-        let mut open = vec![(start, false)];
-        while let Some((node, is_ready)) = open.pop() {
-            if is_ready {
-                order.extend(graph.node_weight(node).copied());
-            } else if seen.insert(node) {
-                open.push((node, true));
-                open.extend(graph.neighbors_directed(node, Incoming).map(|read| (read, false)));
+    /// Some of the stacks, each after what it comes after, and otherwise in the order given.
+    pub(super) fn positions(&self, wanted: &BTreeSet<usize>) -> Vec<usize> {
+        let mut order = Vec::new();
+        let mut seen = BTreeSet::new();
+        for start in wanted {
+            let mut open = vec![(NodeIndex::new(*start), false)];
+            while let Some((node, is_ready)) = open.pop() {
+                if is_ready {
+                    order.push(node.index());
+                } else if wanted.contains(&node.index()) && seen.insert(node) {
+                    open.push((node, true));
+                    open.extend(self.graph.neighbors_directed(node, Incoming).map(|read| (read, false)));
+                }
             }
         }
+        order
     }
-    order
+
+    /// The stacks that come after some, these included.
+    pub(super) fn after(&self, first: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut open: Vec<NodeIndex> = first.iter().map(|at| NodeIndex::new(*at)).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(node) = open.pop() {
+            if seen.insert(node.index()) {
+                open.extend(self.graph.neighbors_directed(node, Outgoing));
+            }
+        }
+        seen
+    }
 }
 
 /// What of other stacks a stack reads: values, what its steps wait for, and rows that the plan stands on.
@@ -317,11 +327,11 @@ pub(super) struct Found {
 }
 
 /// Gathers what a stack reads of others: of those planned before it, and of the store.
-pub(super) async fn find(
+pub(super) async fn find<'p>(
     planner: &Planner<'_>,
     compiled: &CompiledStack,
     run: &BTreeSet<&StackId>,
-    planned: &BTreeMap<&StackId, &StackPlan>,
+    planned: &impl Fn(&StackId) -> Option<&'p StackPlan>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Found, PlanFailure> {
     let mut found = Found {
@@ -348,7 +358,7 @@ pub(super) async fn find(
     found.needs.sort();
     found.needs.dedup();
     for (stack, components) in wanted {
-        if let Some(plan) = planned.get(stack) {
+        if let Some(plan) = planned(stack) {
             if plan.components.is_empty() {
                 found.others.stacks.insert(stack.clone(), None);
             }

@@ -25,7 +25,7 @@ use terrace_provider::{ErrorKind, Observed, Path, ProviderError, Recorded, Resou
 const CHUNK: usize = 256;
 
 /// The recorded part of a stack.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Loaded {
     /// The rows by address.
     pub(crate) rows: BTreeMap<Address, LoadedRow>,
@@ -74,6 +74,7 @@ impl Loaded {
 }
 
 /// A row and how its object looks now.
+#[derive(Clone)]
 pub(crate) struct LoadedRow {
     /// The row, with refreshed attributes.
     pub(crate) opened: Opened,
@@ -86,6 +87,7 @@ pub(crate) struct LoadedRow {
 }
 
 /// The row of a deposed object.
+#[derive(Clone)]
 pub(crate) struct DeposedRow {
     pub(crate) row: LoadedRow,
     /// Why its last step is in doubt, when it is.

@@ -3,6 +3,7 @@
 mod maker;
 
 use super::compute::{Computed, PlanFailure, Planner};
+use super::looking::Looking;
 use super::ours::Managed;
 use super::refresh::{self, Loaded};
 use super::resource::{self, Wanted};
@@ -149,7 +150,7 @@ impl Planner<'_> {
         plan.sort();
         let mut plans = vec![plan];
         replacement::order(self.registry, &mut plans, &mut diagnostics);
-        self.finish(Mode::Apply, plans, reads, Origin::default(), diagnostics).await
+        self.finish(Mode::Apply, plans, reads, Origin::default(), diagnostics, &Looking::default()).await
     }
 
     /// What becomes of the rows that are left: what terrace made goes, what it took over is let go of. Where nobody can tell

@@ -7,10 +7,17 @@ use super::others::{self, StackOrder};
 use super::{Mode, Origin, StackPlan, replacement};
 use crate::address::StackId;
 use crate::compile::CompiledStack;
-use std::collections::BTreeSet;
+use crate::diagnostic::Diagnostic;
+use crate::store::Read;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The stacks of a run, by their position in it.
-type Planned = Vec<(usize, StackPlan, LettingGo)>;
+/// A stack of a run, and what is told and read of it alone: it may have to be planned again.
+struct Planned {
+    plan: StackPlan,
+    lets_go: LettingGo,
+    diagnostics: Vec<Diagnostic>,
+    reads: Vec<Read>,
+}
 
 impl Planner<'_> {
     /// Plans what the stacks describe.
@@ -18,56 +25,114 @@ impl Planner<'_> {
     /// # Errors
     /// When the store cannot be read or what it holds cannot be opened.
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
-        let mut order = StackOrder::of(self, stacks);
-        // Each time, one more stack is known to come after another one.
-        let (mut planned, mut draft) = loop {
-            let mut draft = Draft::of(self, Looking::of(stacks));
-            let planned = self.plan_in_order(stacks, &order, &mut draft).await?;
-            let in_order: Vec<&StackId> = planned.iter().map(|(_, plan, _)| &plan.stack).collect();
-            let Draft { looking, shared, diagnostics, .. } = &mut draft;
-            if !looking.reorder(self.registry, shared, &in_order, &mut order, diagnostics) {
-                break (planned, draft);
-            }
-        };
-        planned.sort_by_key(|(at, ..)| *at);
-        let (mut plans, letting_go): (Vec<_>, Vec<_>) =
-            planned.into_iter().map(|(_, plan, lets_go)| (plan, lets_go)).unzip();
+        let mut draft = Draft::of(self, Looking::of(self.registry, stacks));
+        let by_name: HashMap<&StackId, &CompiledStack> = stacks.iter().map(|stack| (&stack.stack, stack)).collect();
+        let planned = self.plan_in_order(stacks, &by_name, &mut draft).await?;
+        let (mut plans, mut letting_go) = (Vec::new(), Vec::new());
+        for mut one in planned.into_values() {
+            draft.looking.check(&by_name, &one.plan.stack, &mut one.diagnostics);
+            draft.diagnostics.extend(one.diagnostics);
+            draft.reads.extend(one.reads);
+            plans.push(one.plan);
+            letting_go.push(one.lets_go);
+        }
         draft.looking.record_reads(stacks, self.options.is_partial(), &mut plans);
         self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
         draft.named.check(self, &plans, &mut draft.diagnostics);
         replacement::order(self.registry, &mut plans, &mut draft.diagnostics);
         let mode = if self.options.refresh_only { Mode::RefreshOnly } else { Mode::Apply };
-        self.finish(mode, plans, draft.reads, origin, draft.diagnostics).await
+        self.finish(mode, plans, draft.reads, origin, draft.diagnostics, &draft.looking).await
     }
 
+    /// The plans of the stacks, by their positions in the run.
     async fn plan_in_order(
         &self,
         stacks: &[CompiledStack],
-        order: &StackOrder<'_>,
+        by_name: &HashMap<&StackId, &CompiledStack>,
         draft: &mut Draft,
-    ) -> Result<Planned, PlanFailure> {
+    ) -> Result<BTreeMap<usize, Planned>, PlanFailure> {
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
-        let positions = order.positions();
+        let mut order = StackOrder::of(self, stacks);
         // What stacks of a loop would read of each other is unknown.
-        let is_ordered = positions.is_ok();
-        let positions = positions.unwrap_or_else(|found| {
-            draft.diagnostics.extend(found);
-            (0..stacks.len()).collect()
-        });
-        let mut planned: Planned = Vec::new();
-        for at in positions {
-            let Some(stack) = stacks.get(at) else { continue };
-            draft.named.declare(stack);
-            let (plan, lets_go) = if self.options.refresh_only {
-                self.observe_stack(stack, draft).await?
-            } else {
-                let before = planned.iter().filter(|_| is_ordered).map(|(_, plan, _)| (&plan.stack, plan)).collect();
-                let found = others::find(self, stack, &run, &before, &mut draft.diagnostics).await?;
-                self.plan_stack(stack, found, draft).await?
-            };
-            draft.looking.add(self.registry, &plan);
-            planned.push((at, plan, lets_go));
+        let told = order.explain_loop();
+        let is_ordered = told.is_empty();
+        draft.diagnostics.extend(told);
+        let mut planned: BTreeMap<usize, Planned> = BTreeMap::new();
+        let mut waiting: BTreeSet<usize> = (0..stacks.len()).collect();
+        while !waiting.is_empty() {
+            let positions = if is_ordered { order.positions(&waiting) } else { waiting.into_iter().collect() };
+            waiting = BTreeSet::new();
+            for at in positions {
+                let Some(stack) = stacks.get(at) else { continue };
+                let before = |id: &StackId| Some(&planned.get(&order.position(id)?)?.plan).filter(|_| is_ordered);
+                let one = self.plan_one(stack, &run, &before, draft).await?;
+                planned.insert(at, one);
+                if draft.looking.put_off_early(by_name, &stack.stack) {
+                    waiting.insert(at);
+                }
+                for maker in draft.looking.take_looked_at() {
+                    order.add(&maker, &stack.stack, Default::default());
+                }
+                // Who asked for it before it was known is planned again, now that one more order is.
+                for (asker, span) in draft.looking.early(&stack.stack) {
+                    let asker_at = order.position(&asker).filter(|at| planned.contains_key(at));
+                    waiting.extend(asker_at.filter(|_| is_ordered && order.add(&stack.stack, &asker, span)));
+                }
+            }
+            self.forget(stacks, &order, &mut waiting, draft);
+            planned.retain(|at, _| !waiting.contains(at));
         }
         Ok(planned)
     }
+
+    async fn plan_one<'p>(
+        &self,
+        stack: &CompiledStack,
+        run: &BTreeSet<&StackId>,
+        before: &impl Fn(&StackId) -> Option<&'p StackPlan>,
+        draft: &mut Draft,
+    ) -> Result<Planned, PlanFailure> {
+        draft.named.declare(stack);
+        let told = std::mem::take(&mut draft.diagnostics);
+        let read = std::mem::take(&mut draft.reads);
+        let (plan, lets_go) = if self.options.refresh_only {
+            self.observe_stack(stack, draft).await?
+        } else {
+            let found = others::find(self, stack, run, before, &mut draft.diagnostics).await?;
+            self.plan_stack(stack, found, draft).await?
+        };
+        let diagnostics = std::mem::replace(&mut draft.diagnostics, told);
+        let reads = std::mem::replace(&mut draft.reads, read);
+        Ok(Planned { plan, lets_go, diagnostics, reads })
+    }
+
+    /// Forgets what was planned of stacks that are planned again, and of those that were planned by what they plan, which
+    /// are so, too.
+    fn forget(
+        &self,
+        stacks: &[CompiledStack],
+        order: &StackOrder<'_>,
+        waiting: &mut BTreeSet<usize>,
+        draft: &mut Draft,
+    ) {
+        let mut count = 0;
+        while waiting.len() > count {
+            count = waiting.len();
+            waiting.extend(order.after(waiting));
+            let beside: Vec<usize> = {
+                let ids = ids(stacks, waiting);
+                draft.shared.stacks_beside(&ids).filter_map(|stack| order.position(stack)).collect()
+            };
+            waiting.extend(beside);
+        }
+        let ids = ids(stacks, waiting);
+        if !ids.is_empty() {
+            draft.looking.forget(&ids);
+            draft.shared.forget(&ids);
+        }
+    }
+}
+
+fn ids<'s>(stacks: &'s [CompiledStack], positions: &BTreeSet<usize>) -> BTreeSet<&'s StackId> {
+    positions.iter().filter_map(|at| Some(&stacks.get(*at)?.stack)).collect()
 }

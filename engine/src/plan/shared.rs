@@ -34,6 +34,10 @@ pub(crate) struct SharedRows {
     retained: BTreeSet<Address>,
     declared: BTreeMap<Address, Vec<Declared>>,
     planned: BTreeMap<Address, Planned>,
+    /// What was found of the resources that are planned, for planning them again.
+    found: BTreeMap<Address, (Option<LoadedRow>, Option<String>)>,
+    /// What was to be told of rows as they were loaded.
+    told: Vec<Diagnostic>,
     /// Rows that lose their last owner, with the stack that has it, and owners that stay on record while their data does.
     released: BTreeMap<Address, Released>,
     /// Components that have parts which are deferred: what they will declare is not known, so they let nothing go.
@@ -84,22 +88,19 @@ impl SharedRows {
             retained: BTreeSet::new(),
             declared: BTreeMap::new(),
             planned: BTreeMap::new(),
+            found: BTreeMap::new(),
+            told: Vec::new(),
             released: BTreeMap::new(),
             deferring: BTreeSet::new(),
         }
     }
 
     /// Loads the shared rows that a stack owns.
-    pub(crate) async fn load(
-        &mut self,
-        planner: &Planner<'_>,
-        stack: &StackId,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Result<(), PlanFailure> {
+    pub(crate) async fn load(&mut self, planner: &Planner<'_>, stack: &StackId) -> Result<(), PlanFailure> {
         let owned = planner.store.owners(&stack.environment, &OwnersOf::Stack(stack.clone())).await?;
         let addresses = owned.into_iter().map(|owner| owner.ownership.address);
         let addresses = addresses.filter(|address| !self.known.contains(address)).collect();
-        self.fetch(planner, addresses, diagnostics).await
+        self.fetch(planner, addresses).await
     }
 
     /// The pseudo-stack of shared rows.
@@ -108,24 +109,14 @@ impl SharedRows {
     }
 
     /// Loads a shared row that no stack of the plan owns yet.
-    pub(crate) async fn ensure(
-        &mut self,
-        planner: &Planner<'_>,
-        address: &Address,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Result<(), PlanFailure> {
+    pub(crate) async fn ensure(&mut self, planner: &Planner<'_>, address: &Address) -> Result<(), PlanFailure> {
         if self.known.contains(address) {
             return Ok(());
         }
-        self.fetch(planner, BTreeSet::from([address.clone()]), diagnostics).await
+        self.fetch(planner, BTreeSet::from([address.clone()])).await
     }
 
-    async fn fetch(
-        &mut self,
-        planner: &Planner<'_>,
-        addresses: BTreeSet<Address>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) -> Result<(), PlanFailure> {
+    async fn fetch(&mut self, planner: &Planner<'_>, addresses: BTreeSet<Address>) -> Result<(), PlanFailure> {
         if addresses.is_empty() {
             return Ok(());
         }
@@ -140,7 +131,7 @@ impl SharedRows {
             owners.insert((ownership.stack, ownership.component), declaration);
         }
         let selection = Selection::Addresses(addresses.clone());
-        let loaded = refresh::load(planner, &self.stack, &selection, diagnostics).await?;
+        let loaded = refresh::load(planner, &self.stack, &selection, &mut self.told).await?;
         for address in addresses.iter().filter(|address| !loaded.rows.contains_key(*address)) {
             self.loaded.reads.push(Read::absent(&self.stack, address));
         }
@@ -200,9 +191,36 @@ impl SharedRows {
         self.planned.values().filter_map(|planned| planned.change.as_ref())
     }
 
-    /// The same, each with the stack that declared it first.
-    pub(crate) fn planned_changes(&self) -> impl Iterator<Item = (&StackId, &Change)> {
-        self.planned.values().filter_map(|planned| Some((&planned.stack, planned.change.as_ref()?)))
+    /// Forgets what stacks declare, which are planned again.
+    pub(crate) fn forget(&mut self, stacks: &BTreeSet<&StackId>) {
+        self.deferring.retain(|(stack, _)| !stacks.contains(stack));
+        self.declared.retain(|_, declared| {
+            declared.retain(|one| !stacks.contains(&one.owner.0));
+            !declared.is_empty()
+        });
+        let recorded: BTreeSet<&Ownership> = self.recorded.iter().collect();
+        for (address, owners) in &mut self.owners {
+            owners.retain(|(stack, component), _| {
+                let (stack, component) = (stack.clone(), component.clone());
+                !stacks.contains(&stack) || recorded.contains(&Ownership { address: address.clone(), stack, component })
+            });
+        }
+        for (address, _) in self.planned.extract_if(.., |_, planned| stacks.contains(&planned.stack)) {
+            let (row, in_doubt) = self.found.remove(&address).unwrap_or_default();
+            self.loaded.rows.extend(row.map(|row| (address.clone(), row)));
+            self.loaded.in_doubt.extend(in_doubt.map(|reason| (address, reason)));
+        }
+    }
+
+    /// The stacks that declare what one of these planned for all.
+    pub(crate) fn stacks_beside(&self, stacks: &BTreeSet<&StackId>) -> impl Iterator<Item = &StackId> {
+        let planned = self.planned.iter().filter(|(_, planned)| stacks.contains(&planned.stack));
+        planned.filter_map(|(address, _)| self.declared.get(address)).flatten().map(|declared| &declared.owner.0)
+    }
+
+    /// What is to be told of rows as they were loaded.
+    pub(crate) fn take_told(&mut self) -> Vec<Diagnostic> {
+        std::mem::take(&mut self.told)
     }
 
     /// The changes of the resources that a stack declared first.
@@ -212,8 +230,15 @@ impl SharedRows {
     }
 
     /// The recorded row, and why it is in doubt when it is.
-    pub(crate) fn take_row(&mut self, address: &Address) -> (Option<LoadedRow>, Option<String>) {
+    fn take_row(&mut self, address: &Address) -> (Option<LoadedRow>, Option<String>) {
         (self.loaded.rows.remove(address), self.loaded.in_doubt.remove(address))
+    }
+
+    /// The same for planning it, which may have to be done again.
+    pub(crate) fn row_to_plan(&mut self, address: &Address) -> (Option<LoadedRow>, Option<String>) {
+        let found = self.take_row(address);
+        self.found.insert(address.clone(), found.clone());
+        found
     }
 
     /// What the components of a stack become owners of, or declare anew. Owners that other plans will not hear of have

@@ -1,22 +1,22 @@
 //! Two resources that name one object: each would undo what the other does. And a resource that names the object of one
 //! that goes: it is the same one under another name.
 
+use super::names::{Name, ObjectKey, names};
 use super::{Change, StackPlan};
 use crate::action::{Action, Reason};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::registry::Registry;
 use std::collections::HashMap;
-use std::fmt;
-use terrace_provider::{Attributes, ResourceType};
+use terrace_provider::ResourceType;
 
 /// Reports the resources of a plan that name the same object of the same provider instance.
 pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
-    let mut first: HashMap<(&str, &str, String), (&StackPlan, &Change)> = HashMap::new();
+    let mut first: HashMap<ObjectKey<'_>, (&StackPlan, &Change)> = HashMap::new();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
         let Some(after) = change.after.as_ref().filter(|_| change.action.leaves_object()) else { continue };
         let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
         let names = names(ty, &after.attributes);
-        let keys: Vec<_> = names.iter().map(|name| (change.provider.as_str(), ty.identity_space, name.key())).collect();
+        let keys: Vec<_> = names.iter().map(|name| name.of(ty, &change.provider)).collect();
         let same = names.iter().zip(&keys).find_map(|(name, key)| {
             let (other_stack, other) = *first.get(key)?;
             // What objects that are there have for ids is their provider's business.
@@ -46,7 +46,7 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
         let Some((ty, left)) = left_names(registry, change) else { continue };
         let taker = left.iter().find_map(|name| {
-            let (other_stack, other) = *first.get(&(change.provider.as_str(), ty.identity_space, name.key()))?;
+            let (other_stack, other) = *first.get(&name.of(ty, &change.provider))?;
             let is_taken = takes(other, name, ty, change) && !waits_for((other_stack, other), (stack, change));
             is_taken.then_some((name, (other_stack, other)))
         });
@@ -117,41 +117,4 @@ fn renamed(
         }
         false => diagnostic.hint("apply the removal of the one first, then declare the other"),
     }
-}
-
-/// One of the names of an object.
-pub(super) struct Name {
-    parts: Attributes,
-    is_id: bool,
-}
-
-impl Name {
-    /// What tells it from others. Nobody gets to see it: it says what is sensitive.
-    pub(super) fn key(&self) -> String {
-        let mut key = String::new();
-        for (name, value) in &self.parts {
-            // Most are texts, and there are as many as there are objects.
-            match value.as_str() {
-                Some(text) => key.extend([name, "=", text, "\0"]),
-                None => key.extend([name, ":", &value.to_revealed_json().to_string(), "\0"]),
-            }
-        }
-        key
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = self.parts.iter().map(|(name, value)| format!("{name} {}", value.to_json()));
-        to.write_str(&parts.collect::<Vec<_>>().join(", "))
-    }
-}
-
-/// What names an object: how it is written, and its id, where that is known before the object is there. Two ways of
-/// writing may lead to one id.
-pub(super) fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
-    let Some(identity) = ty.identity_of(attributes).filter(|identity| !identity.is_empty()) else { return Vec::new() };
-    let id = attributes.get("id").filter(|id| id.as_str().is_some());
-    let id = id.map(|id| Name { parts: Attributes::from_iter([("id".to_owned(), id.clone())]), is_id: true });
-    std::iter::once(Name { parts: identity, is_id: false }).chain(id).collect()
 }

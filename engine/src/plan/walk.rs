@@ -86,7 +86,6 @@ pub(crate) struct Walk<'a, 'p> {
     unwanted: BTreeSet<Address>,
     /// Addresses whose imports are accounted for.
     imported: BTreeSet<Address>,
-    lookups: lookups::Lookups,
     managed: Managed,
     deferrals: deferral::Deferrals,
     /// Which components were made after which, where anything may be deferred.
@@ -187,7 +186,6 @@ impl<'a, 'p> Walk<'a, 'p> {
             absent_reads: Vec::new(),
             unwanted: BTreeSet::new(),
             imported: BTreeSet::new(),
-            lookups: lookups::Lookups::default(),
             managed: Managed::default(),
             deferrals: deferral::Deferrals::default(),
             recorded_order: if planner.options.allow_deferral { order_of(recorded) } else { BTreeMap::new() },
@@ -225,6 +223,8 @@ impl<'a, 'p> Walk<'a, 'p> {
             true => None,
             false => self.plan_block(block, declaration, diagnostics).await?,
         };
+        let made = self.changes.get(before..).unwrap_or_default();
+        self.looking.add(self.planner.registry, (&self.compiled.stack, block), made.iter());
         if let Some(part) = self.parts.get_mut(block.component) {
             if value.is_none() && !is_deferred {
                 part.failed.insert(name.clone());
@@ -362,7 +362,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(part) = self.parts.get_mut(block.component) else { return Ok(Value::Unknown) };
         part.shared.entry(named.name).or_default().insert(named.key, named.address);
         let component = part.component.key.clone();
-        self.shared.ensure(self.planner, &address, diagnostics).await?;
+        self.shared.ensure(self.planner, &address).await?;
         let declaring = Declaring {
             stack: &self.compiled.stack,
             component: &component,
@@ -382,7 +382,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         if let Some(value) = self.shared.value(&address) {
             return Ok(value);
         }
-        let (row, in_doubt) = self.shared.take_row(&address);
+        let (row, in_doubt) = self.shared.row_to_plan(&address);
         let shared_stack = self.shared.stack().clone();
         let wanted = Wanted {
             row,
@@ -391,6 +391,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         };
         let change = resource::plan(self.planner, session, wanted, diagnostics).await?;
         let value = planned_value(ty, change.as_ref());
+        self.looking.add(self.planner.registry, (&self.compiled.stack, block), change.iter());
         self.shared.set_planned(address, &self.compiled.stack, value.clone(), change);
         Ok(value)
     }

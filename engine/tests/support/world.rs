@@ -53,6 +53,8 @@ pub struct Remote {
     pub effects: Vec<String>,
     /// What was asked: `find a`, `read a`.
     pub asked: Vec<String>,
+    /// The addresses that were planned, each time they were.
+    pub planned: Vec<String>,
     /// The ages of the lost calls that were looked for.
     pub ages: Vec<std::time::Duration>,
     /// Set when a call was made that never answers.
@@ -312,6 +314,7 @@ impl Session for Connected {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        self.remote.lock().unwrap().planned.push(change.address.to_owned());
         self.meet(&format!("plan {}", key(change.config))).await?;
         Ok(from_schema(ty, change))
     }

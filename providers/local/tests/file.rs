@@ -92,6 +92,26 @@ async fn exactly_one_form_of_content_is_taken() {
 }
 
 #[tokio::test]
+async fn a_form_of_content_that_is_not_known_may_come_to_nothing() {
+    let local = Local::of("local_file").await;
+    let unknown = |known: serde_json::Value, names: &[&str]| {
+        let mut config = attributes(known);
+        config.extend(names.iter().map(|name| ((*name).to_owned(), Value::Unknown)));
+        config
+    };
+    for config in [
+        unknown(json!({"path": "./a"}), &["content", "contentBase64", "source"]),
+        unknown(json!({"path": "./a", "content": "x"}), &["source"]),
+    ] {
+        let planned = local.plan_values(None, &config, &[]).await.unwrap().planned;
+        assert_eq!(planned.get("id"), Some(&"a".into()));
+    }
+    let config = unknown(json!({"path": "a", "content": "x", "source": "y"}), &["contentBase64"]);
+    let error = local.plan_values(None, &config, &[]).await.unwrap_err();
+    expect_invalid(&error, "source", "found `content` and `source`");
+}
+
+#[tokio::test]
 async fn drift_of_text_shows_as_text() {
     let local = Local::of("local_file").await;
     let config = json!({"path": "a.txt", "content": "one\ntwo\n"});

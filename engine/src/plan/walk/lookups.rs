@@ -6,31 +6,21 @@
 
 use super::super::{Lookup, ReadReason};
 use super::{ComponentPart, Prepared, Walk, block_address};
-use crate::action::Action;
 use crate::address::Address;
 use crate::deadline;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, lookup_name, templates};
 use crate::plan::Change;
-use crate::plan::looking::{Asked, ObjectKey, asked_keys, object_key};
-use std::collections::{BTreeSet, HashMap};
+use crate::plan::looking::Asked;
+use crate::plan::names::{keys_asked, keys_found};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
     AttributeType, Attributes, ErrorKind, Lookup as LookupSchema, Map, ProviderError, Session, Value,
 };
-
-/// What lookups of one plan have in common: questions that were asked, objects that are planned.
-#[derive(Default)]
-pub(super) struct Lookups {
-    /// Answers by instance, lookup and arguments: components of one kind ask the same.
-    answers: HashMap<(String, &'static str, String), Result<Attributes, ProviderError>>,
-    /// Positions of changes by what names their objects, of as many changes as were looked at.
-    objects: HashMap<ObjectKey, usize>,
-    indexed: usize,
-}
 
 impl Walk<'_, '_> {
     /// Plans one lookup.
@@ -79,37 +69,48 @@ impl Walk<'_, '_> {
         let Prepared { config, deferred, mut depends_on, .. } = prepared;
         let arguments = with_defaults(&schema.arguments, &config);
         let is_late = declaration.depends_on.iter().any(|name| self.is_pending(part, &name.value));
-        let address = Address::lookup(&part.component.key, schema.name, &declaration.name.value);
+        let part_key = part.component.key.clone();
+        let address = Address::lookup(&part_key, schema.name, &declaration.name.value);
         let reads: Vec<String> = read_lookups(declaration).into_iter().collect();
         let is_waiting = reads.iter().any(|name| part.lookups.get(name).is_some_and(|lookup| lookup.reason.is_some()));
-        let keys = asked_keys(planner.registry, schema, &instance, &arguments);
-        let own = self.planned_object(&keys);
-        let is_own = own.is_some();
-        let made = own.or_else(|| self.made_by_other(block, &keys));
-        let mut asked = self.asked(block, declaration, keys);
-        let (result, reason) = if let Some((maker, attributes)) = made {
-            depends_on.extend(maker);
-            depends_on.sort();
-            depends_on.dedup();
-            (answer_of_plan(schema, &arguments, &attributes), Some(ReadReason::Pending))
+        let named = format!("{}:{address}", self.compiled.stack);
+        let keys = keys_asked(planner.registry, &*session, schema, (&named, &instance), &arguments).await;
+        let mut asked = Asked {
+            stack: self.compiled.stack.clone(),
+            component: part_key,
+            address: address.clone(),
+            block,
+            types: schema.objects,
+            keys,
+            span: declaration.name.span,
+            is_planned: false,
+            failed: None,
+        };
+        let (result, reason) = if let Some(planned) = self.take_from_plan(&mut asked, &mut depends_on) {
+            (answer_of_plan(schema, &arguments, &planned), Some(ReadReason::Pending))
         } else if deferred.is_some() || is_waiting || planner.options.offline {
             (unknown_answer(schema, &arguments), Some(ReadReason::Unknown))
         } else if is_late {
             (unknown_answer(schema, &arguments), Some(ReadReason::Pending))
         } else {
             match self.ask(&*session, schema, &instance, &arguments).await {
-                Ok(result) => (answer(schema, &arguments, &result), None),
-                Err(error) => {
-                    if let Some(asked) = &mut asked {
-                        asked.failed = Some(diagnostics.len());
+                Ok(result) => {
+                    let found = answer(schema, &arguments, &result);
+                    asked.keys.extend(keys_found(planner.registry, schema, &instance, &found));
+                    match self.take_from_plan(&mut asked, &mut depends_on) {
+                        Some(planned) => (answer_of_plan(schema, &arguments, &planned), Some(ReadReason::Pending)),
+                        None => (found, None),
                     }
+                }
+                Err(error) => {
+                    asked.failed = Some(diagnostics.len());
                     self.looking.ask(asked);
                     diagnostics.push(self.failed_lookup(block, declaration, &address, &error));
                     return None;
                 }
             }
         };
-        self.looking.ask(asked.filter(|_| !is_own));
+        self.looking.ask(asked);
         Some(Lookup {
             address,
             provider: instance,
@@ -157,12 +158,12 @@ impl Walk<'_, '_> {
     ) -> Result<Attributes, ProviderError> {
         let question = Value::Map(arguments.clone()).to_revealed_json().to_string();
         let key = (instance.to_owned(), schema.name, question);
-        if let Some(answer) = self.lookups.answers.get(&key) {
+        if let Some(answer) = self.looking.answers().get(&key) {
             return answer.clone();
         }
         let timeout = Timeouts::default().read;
         let answer = deadline::reading(timeout, session.lookup(schema.name, arguments)).await;
-        self.lookups.answers.insert(key, answer.clone());
+        self.looking.answers().insert(key, answer.clone());
         answer
     }
 
@@ -207,39 +208,17 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The object that a lookup looks at, when the stack's plan makes it or makes it another one, and what makes it.
-    fn planned_object(&mut self, keys: &[ObjectKey]) -> Option<(Option<Address>, Attributes)> {
-        let registry = self.planner.registry;
-        for (at, change) in self.changes.iter().enumerate().skip(self.lookups.indexed) {
-            if let Some(key) = object_key(registry, change) {
-                self.lookups.objects.insert(key, at);
-            }
+    /// The object that a lookup looks at, as planned, when the plan makes it or makes it another one, be it for another
+    /// stack. The lookup comes after what does.
+    fn take_from_plan(&mut self, asked: &mut Asked, depends_on: &mut Vec<Address>) -> Option<Attributes> {
+        let made = self.looking.take_from_plan((&asked.stack, &asked.component), asked.types, &asked.keys)?;
+        asked.is_planned = true;
+        if made.is_of(&asked.stack) {
+            depends_on.push(made.address.clone());
+            depends_on.sort();
+            depends_on.dedup();
         }
-        self.lookups.indexed = self.changes.len();
-        keys.iter().find_map(|key| {
-            let change = match self.lookups.objects.get(key) {
-                Some(at) => self.changes.get(*at),
-                None => {
-                    let is_of = |it: &&Change| it.address.ty == key.0 && it.provider == key.1;
-                    let mut shared = self.shared.changes().filter(is_of);
-                    shared.find(|change| object_key(registry, change).as_ref() == Some(key))
-                }
-            };
-            let change = change.filter(|change| change.action != Action::NoOp && change.in_doubt.is_none())?;
-            Some((Some(change.address.clone()), change.after.as_ref()?.attributes.clone()))
-        })
-    }
-
-    /// The same, when another stack of the run does, which is planned already.
-    fn made_by_other(&mut self, block: Block, keys: &[ObjectKey]) -> Option<(Option<Address>, Attributes)> {
-        let component = self.parts.get(block.component)?.component;
-        Some((None, self.looking.take_from_plan(&component.key, keys)?))
-    }
-
-    fn asked(&self, block: Block, declaration: &ResourceDeclaration, keys: Vec<ObjectKey>) -> Option<Asked> {
-        let component = self.parts.get(block.component)?.component.key.clone();
-        let (stack, span) = (self.compiled.stack.clone(), declaration.name.span);
-        Some(Asked { stack, component, keys, span, failed: None })
+        Some(made.attributes.clone())
     }
 
     /// What the resources that read lookups come after besides.
@@ -319,7 +298,9 @@ fn answer_of_plan(schema: &LookupSchema, arguments: &Attributes, planned: &Attri
         .result
         .names()
         .map(|name| {
-            let value = planned.get(name).or_else(|| arguments.get(name)).filter(|value| !value.is_null());
+            // What it was asked by is answered as it was asked, however the plan writes it.
+            let asked = arguments.get(name).filter(|_| schema.arguments.get(name).is_some());
+            let value = asked.or_else(|| planned.get(name)).filter(|value| !value.is_null());
             let ty = schema.result.get(name).map(|attribute| &attribute.ty);
             (name.to_owned(), value.zip(ty).map_or(Value::Unknown, |(value, ty)| in_type(value, ty)))
         })

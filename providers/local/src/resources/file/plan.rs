@@ -11,10 +11,14 @@ use terrace_provider::{Attributes, ErrorKind, PlannedChange, ProposedChange, Pro
 /// Plans from the schema, after the configuration was checked without looking at any file.
 ///
 /// # Errors
-/// `InvalidInput` when not exactly one form of content is given, or `mode` is none.
+/// `InvalidInput` when not exactly one form of content is given as far as is known, or `mode` is none.
 pub(super) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-    let forms: Vec<&str> = FORMS.into_iter().filter(|form| given(change.config, form).is_some()).collect();
+    let is_known = |form: &&str| given(change.config, form).is_some_and(|value| !value.has_unknown());
+    let (forms, unknown): (Vec<&str>, Vec<&str>) =
+        FORMS.into_iter().filter(|form| given(change.config, form).is_some()).partition(is_known);
     match forms.as_slice() {
+        // What is not known yet may come to nothing.
+        [] if !unknown.is_empty() => {}
         [_] => {}
         [] => {
             return Err(ProviderError::invalid(
