@@ -99,7 +99,14 @@ mod tests {
         std::fs::write(&path, "one\ntwo").unwrap();
         assert_eq!(text(&path, 7).unwrap(), "one\ntwo");
         assert_eq!(text(&path, 6).unwrap_err().to_string(), "it is longer than 0 KiB");
-        std::fs::write(&path, b"one\n\xff").unwrap();
-        assert_eq!(text(&path, 7).unwrap_err().to_string(), "it is not UTF-8: see line 2");
+        for (bytes, place) in [
+            (&b"\xff"[..], "line 1, character 1"),
+            (b"one\n\xff", "line 2, character 1"),
+            ("one\n\né".as_bytes().get(..6).unwrap(), "line 3, character 1"),
+            (b"one\n\xc3\xa9\xff", "line 2, character 2"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(text(&path, 7).unwrap_err().to_string(), format!("it is not UTF-8: see {place}"));
+        }
     }
 }
