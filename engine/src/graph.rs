@@ -10,6 +10,7 @@ use crate::compile::{CompiledComponent, by_name};
 use crate::descriptor::{Declarations, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
 use crate::expression::{Reference, ReferenceStep, Template};
+use crate::quick::QuickMap;
 use crate::source::Span;
 use indexmap::IndexMap;
 use petgraph::Direction::{self, Incoming, Outgoing};
@@ -118,7 +119,7 @@ struct Graph {
     edges: DiGraph<Node, Span>,
     begins: Vec<NodeIndex>,
     ends: Vec<NodeIndex>,
-    blocks: HashMap<Block, NodeIndex>,
+    blocks: QuickMap<Block, NodeIndex>,
     lookups: HashMap<Block, NodeIndex>,
 }
 
@@ -319,7 +320,7 @@ pub fn templates(declaration: &ResourceDeclaration) -> impl Iterator<Item = &Tem
 
 /// Positions of resources by name.
 #[must_use]
-pub fn names(declarations: &Declarations) -> HashMap<&str, usize> {
+pub fn names(declarations: &Declarations) -> QuickMap<&str, usize> {
     declarations
         .resources
         .iter()

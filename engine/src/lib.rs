@@ -23,6 +23,7 @@ pub mod lookup;
 pub mod marks;
 pub mod moves;
 pub mod plan;
+pub mod quick;
 pub mod record;
 pub mod recover;
 pub mod registry;

@@ -8,9 +8,10 @@ use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Reference, ReferenceStep, Template};
 use crate::graph::{Block, names, templates};
 use crate::plan::{ignored, typecheck};
+use crate::quick::QuickMap;
 use crate::registry::Registry;
 use crate::source::Span;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use terrace_provider::{Path, ResourceType, Step, Value};
 
 /// Variables that every declaration of a stack may read.
@@ -111,7 +112,7 @@ pub(crate) struct Lookup<'a> {
     /// The names of declared locals, where they are known.
     pub(crate) locals: Option<&'a BTreeSet<&'a str>>,
     /// Positions of resources by name.
-    pub(crate) names: HashMap<&'a str, usize>,
+    pub(crate) names: QuickMap<&'a str, usize>,
     /// The resources.
     pub(crate) declarations: &'a Declarations,
     /// Their types.

@@ -156,7 +156,7 @@ impl Values {
         own: Option<&Value>,
         functions: &Functions,
     ) -> Result<Value, Vec<String>> {
-        let (empty, no_data) = (ResourceValues::new(), LookupValues::new());
+        let (empty, no_data) = (ResourceValues::default(), LookupValues::new());
         let rest = PlanScope {
             facts: &self.facts,
             resources: self.resources.get(&deferred.component).unwrap_or(&empty),

@@ -143,7 +143,7 @@ impl Checker<'_> {
             }
         };
         let facts = self.facts(acl);
-        let mut values = ResourceValues::new();
+        let mut values = ResourceValues::default();
         let data = self.answers(declarations);
         for visit in order {
             if let Visit::Lookup(lookup) = visit {
@@ -392,7 +392,7 @@ fn soften(found: &mut [Diagnostic], declaration: &ResourceDeclaration) {
 }
 
 fn scope<'a>(facts: &'a Facts, each: Option<&'a Value>) -> PlanScope<'a> {
-    static NO_RESOURCES: std::sync::LazyLock<ResourceValues> = std::sync::LazyLock::new(ResourceValues::new);
+    static NO_RESOURCES: std::sync::LazyLock<ResourceValues> = std::sync::LazyLock::new(ResourceValues::default);
     static NO_OUTPUTS: std::sync::LazyLock<ComponentOutputs> = std::sync::LazyLock::new(ComponentOutputs::new);
     static NO_DATA: std::sync::LazyLock<LookupValues> = std::sync::LazyLock::new(LookupValues::new);
     PlanScope { facts, resources: &NO_RESOURCES, data: &NO_DATA, outputs: &NO_OUTPUTS, stacks: None, each, own: None }

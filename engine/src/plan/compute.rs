@@ -21,6 +21,7 @@ use crate::registry::Registry;
 use crate::seal::Seal;
 use crate::source::{Sources, Span};
 use crate::store::{Read, Selection, StateStore, StoreError, StoreIdentity};
+use futures_util::future;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use terrace_provider::value::wire::WireError;
@@ -187,20 +188,26 @@ impl Planner<'_> {
     ) -> Result<(StackPlan, LettingGo), PlanFailure> {
         let Draft { shared, looking, named, reads, diagnostics } = draft;
         let stack = &compiled.stack;
-        let faults = lookup::check(compiled, &self.options.components, self.registry);
+        let selection = self.selection();
+        let recorded = future::join(self.recorded_components(stack), self.store.rows(stack, &selection));
+        // Polled second: while the state is read elsewhere, what is declared is looked through here.
+        let declared = async {
+            let faults = lookup::check(compiled, &self.options.components, self.registry);
+            (faults, crate::graph::order_with(&compiled.components, looking.put_off(stack)))
+        };
+        let ((recorded_components, rows), (faults, order)) = future::join(recorded, declared).await;
         diagnostics.extend(faults.diagnostics.iter().cloned());
-        let order = match crate::graph::order_with(&compiled.components, looking.put_off(stack)) {
+        let order = match order {
             Ok(order) => order,
             Err(found) => {
                 diagnostics.extend(found);
                 return Ok((StackPlan::empty(stack.clone()), LettingGo::Nothing));
             }
         };
-        let mut recorded_components = self.recorded_components(stack).await?;
+        let mut recorded_components = recorded_components?;
         let followed = follow_components(&compiled.transitions.moves, &mut recorded_components);
-        let selection = self.selection();
         let mut choice = Choice::of_descriptor(self, compiled);
-        let mut loaded = refresh::rows(self, stack, &selection).await?;
+        let mut loaded = refresh::opened(self, stack, rows?)?;
         named.record(stack, loaded.rows.keys());
         choice.take_along(&loaded.rows, &order_of(&recorded_components));
         let outside = loaded.leave_out(&choice);

@@ -91,7 +91,7 @@ impl Console {
 fn resources(component: &CompiledComponent, plan: &StackPlan, registry: &Registry) -> ResourceValues {
     let planned = plan.components.iter().find(|planned| planned.key == component.key);
     let shared = || planned.into_iter().flat_map(|planned| &planned.shared);
-    let mut values = ResourceValues::new();
+    let mut values = ResourceValues::default();
     for declaration in &component.declarations.resources {
         let name = &declaration.name.value;
         let mut instances = IndexMap::new();

@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
 use crate::record::{self, Opened};
 use crate::recover::{Finding, in_present_form, look_into};
-use crate::store::{Read, RowStatus, Selection};
+use crate::store::{Read, Row, RowStatus, Selection};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -145,8 +145,12 @@ pub(crate) async fn load(
 
 /// Loads rows as they are recorded.
 pub(crate) async fn rows(planner: &Planner<'_>, stack: &StackId, selection: &Selection) -> Result<Loaded, PlanFailure> {
+    opened(planner, stack, planner.store.rows(stack, selection).await?)
+}
+
+/// What rows hold.
+pub(crate) fn opened(planner: &Planner<'_>, stack: &StackId, recorded: Vec<Row>) -> Result<Loaded, PlanFailure> {
     let mut loaded = Loaded::default();
-    let recorded = planner.store.rows(stack, selection).await?;
     let mut current = Vec::with_capacity(recorded.len());
     loaded.reads.reserve(recorded.len());
     for row in recorded {

@@ -4,6 +4,7 @@ use super::others::OtherStacks;
 use crate::address::InstanceKey;
 use crate::diagnostic::{did_you_mean, first_of};
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
+use crate::quick::QuickMap;
 use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +23,7 @@ pub(crate) enum BlockValue {
 }
 
 /// Values of the planned resources of one component, by name.
-pub(crate) type ResourceValues = HashMap<String, BlockValue>;
+pub(crate) type ResourceValues = QuickMap<String, BlockValue>;
 
 /// Answers of the lookups of one component, by name.
 pub(crate) type LookupValues = HashMap<String, Value>;

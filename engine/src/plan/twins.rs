@@ -5,16 +5,18 @@ use super::names::{Name, ObjectKey, names};
 use super::{Change, StackPlan};
 use crate::action::{Action, Reason};
 use crate::diagnostic::{Diagnostic, has_errors};
+use crate::quick::QuickMap;
 use crate::registry::Registry;
-use std::collections::HashMap;
 use terrace_provider::ResourceType;
 
 /// Reports the resources of a plan that name the same object of the same provider instance.
 pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
-    let mut first: HashMap<ObjectKey<'_>, (&StackPlan, &Change)> = HashMap::new();
+    let mut first: QuickMap<ObjectKey<'_>, (&StackPlan, &Change)> = QuickMap::default();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
         let Some(after) = change.after.as_ref().filter(|_| change.action.leaves_object()) else { continue };
-        let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
+        // What lives in the state alone is no object that anybody else could name.
+        let ty = registry.resource_type(&change.address.ty).map(|(_, ty)| ty).filter(|ty| !ty.state_only);
+        let Some(ty) = ty else { continue };
         let names = names(ty, &after.attributes);
         let keys: Vec<_> = names.iter().map(|name| name.of(ty, &change.provider)).collect();
         let same = names.iter().zip(&keys).find_map(|(name, key)| {
@@ -67,7 +69,7 @@ fn left_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a Resour
     if !is_left || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
         return None;
     }
-    let (_, ty) = registry.resource_type(&change.address.ty)?;
+    let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
     Some((ty, names(ty, &change.prior.as_ref()?.attributes)))
 }
 

@@ -33,6 +33,7 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Visit, names};
 use crate::lookup::Faults;
+use crate::quick::QuickMap;
 use crate::store::Read;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -105,9 +106,9 @@ struct ComponentPart<'a> {
     /// Its lookups, by name.
     lookups: HashMap<String, Lookup>,
     /// Where the changes of a declaration stand among all, by name.
-    changes: HashMap<String, Range<usize>>,
+    changes: QuickMap<String, Range<usize>>,
     /// Positions of declarations by name.
-    names: HashMap<&'a str, usize>,
+    names: QuickMap<&'a str, usize>,
     /// The shared resources that it declares, by name and key.
     shared: HashMap<String, BTreeMap<Option<InstanceKey>, Address>>,
     /// Declarations that could not be planned, by name: what is recorded of them is not to go.
@@ -146,10 +147,10 @@ impl<'a, 'p> Walk<'a, 'p> {
                     roots: Arc::clone(&roots),
                     urns: Arc::clone(&urns),
                 },
-                values: ResourceValues::new(),
+                values: ResourceValues::default(),
                 data: LookupValues::new(),
                 lookups: HashMap::new(),
-                changes: HashMap::new(),
+                changes: QuickMap::default(),
                 names: names(&component.declarations),
                 shared: HashMap::new(),
                 failed: HashSet::new(),
