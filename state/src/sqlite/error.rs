@@ -50,9 +50,7 @@ pub(super) fn unavailable(doing: &'static str, path: Option<&str>, error: &rusql
         Some(ErrorCode::DiskFull) => "the disk is full: free some space and try again",
         Some(ErrorCode::ReadOnly) => &format!("{file} or its folder is read-only"),
         Some(ErrorCode::PermissionDenied) => &format!("the permission to access {file} is missing"),
-        Some(ErrorCode::CannotOpen) => {
-            &format!("{file} cannot be opened: check that file and folder may be read and written")
-        }
+        Some(ErrorCode::CannotOpen) => &format!("see that {file} and its folder may be read and written"),
         Some(ErrorCode::DatabaseCorrupt) => &format!("{file} is damaged: restore it from a backup"),
         Some(ErrorCode::NotADatabase) => &format!("{file} is not a SQLite database"),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -72,7 +70,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_that_fails_may_be_full() {
+    fn what_is_wrong_is_said_once_and_a_disk_that_fails_may_be_full() {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        let told = unavailable("opened", Some("/x/state.db"), &rusqlite::Error::SqliteFailure(code, None)).to_string();
+        assert!(
+            told.starts_with("state cannot be opened: see that sqlite:/x/state.db and its folder may be read"),
+            "{told}"
+        );
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
         let told = unavailable("read", None, &rusqlite::Error::SqliteFailure(code, None)).to_string();
         assert!(
