@@ -396,6 +396,32 @@ async fn to_go_back_to_where_there_was_none_lets_go_of_what_was_taken_over_since
 }
 
 #[tokio::test]
+async fn what_was_taken_over_in_the_place_of_another_object_is_not_replaced() {
+    for is_still_there in [false, true] {
+        let story = Story::new();
+        let first = story.apply(&beside_a(&adopted("b", "b"))).await.operation;
+        story.apply(&(beside_a("") + "forget: [world_thing.b]\n")).await;
+        if !is_still_there {
+            story.remote().objects.remove("b");
+        }
+        strange(&story, "theirs");
+        story.apply(&beside_a(&adopted("b", "theirs"))).await;
+        story.log();
+        let wished = wished(&story, first).await.unwrap();
+        let plan = story.try_plan_rollback(&demo(), wished).await.plan;
+        assert!(plan.is_errored && !plan.has_changes(), "{}", summary(&plan));
+        let told: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "demo@test:world_thing.b is another object by now that terrace did not make: to roll it back is to delete that"
+            ]
+        );
+        assert!(story.log().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn data_that_was_taken_over_is_let_go_of_and_not_retained() {
     for remove_data in [false, true] {
         let mut story = Story::new();

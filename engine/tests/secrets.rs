@@ -51,6 +51,21 @@ async fn an_update_that_came_to_nothing_leaves_the_old_secret_sealed() {
 }
 
 #[tokio::test]
+async fn what_a_failed_update_sent_is_hidden_where_the_object_tells_it() {
+    let story = Story::new();
+    let text = |val: &str| {
+        stack("demo", true, &format!("      - {{type: world_thing, name: a, config: {{key: a, val: [{val}]}}}}\n"))
+    };
+    story.apply(&text("plain")).await;
+    story.fault("update a", Fault::After(ErrorKind::Failed));
+    assert_eq!(story.apply_once(&text("'${{ vars.t }}'")).await.failed.len(), 1);
+    let plan = story.plan(&text("plain, '${{ vars.t }}'")).await;
+    assert!(!file::write(&plan, &story.seal).unwrap().contains("hunter2"));
+    story.apply(&text("plain, '${{ vars.t }}'")).await;
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+}
+
+#[tokio::test]
 async fn what_names_an_object_and_becomes_sensitive_later_is_recorded_so_with_its_id_and_without_a_call() {
     let story = Story::new();
     let text = |is_sensitive| {

@@ -127,6 +127,27 @@ fn a_call_that_takes_effect_after_its_time_is_recorded() {
     project.assert_settled("stack.yaml", &[]);
 }
 
+/// However much it is: a program that reads it later than its caller lives gets all of it.
+#[test]
+fn a_program_has_all_of_its_input_whatever_becomes_of_who_started_it() {
+    let text = "x".repeat(200_000);
+    let project = Project::with_stack(&format!(
+        "resources:\n  - type: local_command\n    name: slow\n    config:\n      input: {{text: {text}}}\n      \
+         create: [sh, -c, 'touch started; read line < gate; cat > got; echo \"{{}}\"']\n      \
+         find: [sh, -c, 'if [ -e got ]; then echo \"{{}}\"; else echo null; fi']\n"
+    ));
+    project.make_gate("gate");
+    let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
+    until("the program stands at its gate", || project.has("started"));
+    apply.kill();
+    apply.finish().with_code(-1);
+    project.open_gate("gate");
+    project.apply().done();
+    let got: serde_json::Value = serde_json::from_str(&project.read("got")).expect("all of the input");
+    assert_eq!(got["input"]["text"], text);
+    project.assert_settled("stack.yaml", &[]);
+}
+
 #[test]
 fn a_call_whose_caller_may_still_live_is_not_taken_for_lost() {
     let view =

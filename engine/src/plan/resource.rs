@@ -191,7 +191,13 @@ pub(crate) async fn plan(
         return Ok(None);
     }
     let replace_paths = planned.replace_paths.clone();
-    let newly_sensitive = prior.as_mut().map(|prior| prior.hide(&planned.planned, is_adopted)).unwrap_or_default();
+    let newly_sensitive = prior.as_mut().map(|prior| {
+        let newly_sensitive = prior.hide(&planned.planned, is_adopted);
+        // What a call that failed half-way sent may be told already by what is computed.
+        marks::spread(&wanted.ty.attributes, &config, &mut prior.attributes);
+        newly_sensitive
+    });
+    let newly_sensitive = newly_sensitive.unwrap_or_default();
     let after = After { attributes: planned.planned, private: planned.private, deferred, write_only, newly_sensitive };
     let change = Change {
         address: wanted.address,

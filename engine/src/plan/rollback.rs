@@ -133,6 +133,7 @@ impl Planner<'_> {
             wanted.insert(address, opened);
         }
         move_back(&wanted, &mut loaded);
+        self.keep_what_is_others(stack, &mut wanted, &mut loaded, &mut diagnostics).await?;
         let mut changes = Vec::new();
         let managed = Managed::default();
         for (address, opened) in wanted {
@@ -151,6 +152,39 @@ impl Planner<'_> {
         let mut plans = vec![plan];
         replacement::order(self.registry, &mut plans, &mut diagnostics);
         self.finish(Mode::Apply, plans, reads, Origin::default(), diagnostics, &Looking::default()).await
+    }
+
+    /// Refuses what would be made where another object is recorded by now that terrace did not make: it would be replaced.
+    async fn keep_what_is_others(
+        &self,
+        stack: &StackId,
+        wanted: &mut BTreeMap<Address, Opened>,
+        loaded: &mut Loaded,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<(), PlanFailure> {
+        let is_another = |(address, opened): &(&Address, &Opened)| {
+            let is_state_only = self.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.state_only);
+            loaded.rows.get(*address).is_some_and(|row| {
+                !is_state_only
+                    && !row.is_gone
+                    && row.moved_from.is_none()
+                    && row.opened.prior.identity != opened.prior.identity
+            })
+        };
+        let others: Vec<Address> = wanted.iter().filter(is_another).map(|(address, _)| address.clone()).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let mut makers = Makers::load(self.store, self.seal, stack).await?;
+        for address in others {
+            let Some(generation) = loaded.rows.get(&address).map(|row| row.opened.generation) else { continue };
+            if makers.of(&address, generation).await? != Maker::Terrace {
+                diagnostics.push(would_replace_others(stack, &address));
+                wanted.remove(&address);
+                loaded.rows.remove(&address);
+            }
+        }
+        Ok(())
     }
 
     /// What becomes of the rows that are left: what terrace made goes, what it took over is let go of. Where nobody can tell
@@ -321,6 +355,16 @@ fn was_pruned(stack: &StackId, address: &Address) -> Diagnostic {
     Diagnostic::warning("pruned", message)
         .hint(format!("`terrace state history {about}` lists the versions that are left"))
         .about(&about)
+}
+
+fn would_replace_others(stack: &StackId, address: &Address) -> Diagnostic {
+    let about = format!("{stack}:{address}");
+    let message =
+        format!("{about} is another object by now that terrace did not make: to roll it back is to delete that");
+    Diagnostic::error("taken_over_since", message).hint(format!(
+        "drop it from state, where it stays as it is: `terrace state rm {}`; then roll back again",
+        shell_word(&about)
+    ))
 }
 
 fn has_no_maker(stack: &StackId, address: &Address) -> Diagnostic {

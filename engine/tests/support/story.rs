@@ -215,10 +215,15 @@ impl Story {
 
     /// Plans back to what was recorded before.
     pub async fn plan_rollback(&self, stack: &StackId, wished: Wished) -> Plan {
-        let setting = self.setting(Sources::default());
-        let Computed { plan, diagnostics } = self.planner(&setting).plan_rollback(stack, wished).await.unwrap();
+        let Computed { plan, diagnostics } = self.try_plan_rollback(stack, wished).await;
         assert!(!has_errors(&diagnostics), "{diagnostics:?}");
         plan
+    }
+
+    /// The same, with what is wrong with it.
+    pub async fn try_plan_rollback(&self, stack: &StackId, wished: Wished) -> Computed {
+        let setting = self.setting(Sources::default());
+        self.planner(&setting).plan_rollback(stack, wished).await.unwrap()
     }
 
     /// Plans the removal of what a descriptor describes, recorded or not.

@@ -326,7 +326,7 @@ async fn the_process_is_recorded_before_the_program_gets_its_input() {
 }
 
 #[tokio::test]
-async fn a_process_that_cannot_be_recorded_is_stopped_before_it_gets_its_input() {
+async fn a_process_that_cannot_be_recorded_is_stopped_and_what_it_did_is_looked_for() {
     struct Broken;
     #[async_trait::async_trait]
     impl terrace_provider::Progress for Broken {
@@ -337,10 +337,11 @@ async fn a_process_that_cannot_be_recorded_is_stopped_before_it_gets_its_input()
     }
     let local = commands().await;
     let call = Call { progress: Arc::new(Broken), ..local.call() };
-    let error = failing(&local, "read line && echo got it > done; echo '{}'", &call).await;
-    assert_eq!(error.kind, ErrorKind::Failed);
+    assert!(std::process::Command::new("mkfifo").arg(local.path("gate")).status().unwrap().success());
+    let stopped = failing(&local, "read line < gate; echo '{}'", &call);
+    let error = tokio::time::timeout(Duration::from_secs(60), stopped).await.expect("nobody opens the gate");
+    assert_eq!(error.kind, ErrorKind::Ambiguous);
     assert!(error.message.contains("cannot be recorded: the disk is full"), "{error}");
-    assert!(!local.path("done").exists());
 }
 
 /// A call whose outcome is lost: the program runs on, and we are gone.

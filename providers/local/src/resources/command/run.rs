@@ -5,13 +5,14 @@ use super::process::{self, ATTEMPT_VARIABLE, Started};
 use super::protocol::Printed;
 use crate::project::invalid;
 use rustix::process::Signal;
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use terrace_provider::{Call, ErrorKind, Partial, ProviderError};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 /// How long a program that is told to end may take before it is killed.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -77,8 +78,8 @@ impl Job {
         printed
     }
 
-    /// Runs a program that changes something. The child waits for its input until the journal holds its process, and
-    /// is left alone when we are: recovery finds it.
+    /// Runs a program that changes something. It has all of its input from the beginning, and is left alone when we are
+    /// killed: recovery finds it by the name of its call, or by its process, which is recorded.
     ///
     /// # Errors
     /// As [`Job::ask`], as `Failed` once it was started; and when the process cannot be recorded.
@@ -92,7 +93,7 @@ impl Job {
         if let Err(error) = call.progress.partial(partial).await {
             self.stop(&mut child).await;
             let message = format!("`{}` was stopped: its process cannot be recorded: {error}", self.program);
-            return Err(ProviderError::new(ErrorKind::Failed, message));
+            return Err(ProviderError::new(ErrorKind::Ambiguous, message));
         }
         self.attend(child, ErrorKind::Failed).await
     }
@@ -106,7 +107,11 @@ impl Job {
             .args(arguments)
             .current_dir(&self.folder)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let input = input(&self.question).map_err(|error| {
+            let message = format!("the input of `{}` cannot be made: {error}", self.program);
+            ProviderError::new(ErrorKind::Transient, message)
+        })?;
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         Ok(command)
     }
 
@@ -134,10 +139,7 @@ impl Job {
     async fn attend(&self, mut child: Child, failed: ErrorKind) -> Result<Printed, ProviderError> {
         let time_is_up = tokio::time::sleep(self.timeout);
         tokio::pin!(time_is_up);
-        let feeding = feed(child.stdin.take(), &self.question);
-        tokio::pin!(feeding);
         let mut streams = Streams::of(&mut child);
-        let mut is_fed = false;
         let end = loop {
             tokio::select! {
                 status = child.wait() => match status {
@@ -147,7 +149,6 @@ impl Job {
                         return Err(ProviderError::new(failed, message));
                     }
                 },
-                () = &mut feeding, if !is_fed => is_fed = true,
                 () = streams.listen(), if streams.is_open() => {
                     if streams.printed.len() > LARGEST_OUTPUT {
                         break End::PrintedTooMuch;
@@ -235,13 +236,25 @@ impl Drop for KillGroup {
     }
 }
 
-async fn feed(stdin: Option<ChildStdin>, question: &[u8]) {
-    if let Some(mut stdin) = stdin {
-        // A program need not read its input: a closed pipe is no error.
-        if let Err(error) = stdin.write_all(question).await {
-            tracing::trace!(%error, "a command did not read all of its input");
-        }
-    }
+/// What a program reads: a file without a name. Of a pipe it would get nothing, or a part, when we are killed, and
+/// could not tell that from all there is.
+fn input(question: &[u8]) -> io::Result<Stdio> {
+    let mut file = nameless()?;
+    file.write_all(question)?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+/// A file that lies in memory only: it may hold secrets.
+#[cfg(target_os = "linux")]
+fn nameless() -> io::Result<File> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    Ok(memfd_create("terrace-input", MemfdFlags::CLOEXEC)?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn nameless() -> io::Result<File> {
+    tempfile::tempfile()
 }
 
 /// The pipes of a child, and what came out of them.
