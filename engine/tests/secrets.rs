@@ -51,6 +51,22 @@ async fn an_update_that_came_to_nothing_leaves_the_old_secret_sealed() {
 }
 
 #[tokio::test]
+async fn a_template_of_which_one_instance_is_secret_is_sealed_for_all() {
+    let story = Story::new();
+    let text = stack(
+        "demo",
+        true,
+        "      - {type: world_thing, name: a, config: {key: a}}\n      \
+         - {type: world_thing, name: b, forEach: '${{ [\"t\", \"u\"] }}', config: {key: '${{ each.value }}', val: \
+         '${{ each.value == \"t\" ? [vars.t, \"swordfish\" + resources.a.id] : [resources.a.id] }}'}}\n",
+    );
+    let plan = story.plan(&text).await;
+    let written = file::write(&plan, &story.seal).unwrap();
+    assert!(!written.contains("swordfish"), "{written}");
+    story.apply_plan(&file::read(&written, &story.seal).unwrap()).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_a_failed_update_sent_is_hidden_where_the_object_tells_it() {
     let story = Story::new();
     let text = |val: &str| {

@@ -28,7 +28,7 @@ use shapes::{
     OwnedJson, OwnerJson, PlanJson, PriorJson, StackJson, TemplateJson, Text,
 };
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::value::wire::{WireError, encode, encode_map};
 use terrace_provider::{Attributes, Private, Value};
@@ -66,7 +66,7 @@ pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     // What the state holds in the clear is not in the file, which goes elsewhere, without being asked for.
     let unsealed = Seal::without_key(false);
     let seal = if seal.can_store_new() { seal } else { &unsealed };
-    let body = Writing { seal, templates: Vec::new(), known: HashMap::new() }.plan(plan)?;
+    let body = Writing::new(seal, plan).plan(plan)?;
     let body = serde_json::to_string(&body).map_err(|error| FileError::Damaged(error.to_string()))?;
     Ok(format!("{BEGINNING}{FORMAT},\"digest\":\"{}\",\"plan\":{body}}}\n", sha256(&body)))
 }
@@ -100,7 +100,7 @@ pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
 /// As [`write`].
 pub fn digest(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     // Sealing draws a nonce each time; the digest is over keyed digests of sensitive values instead.
-    let stable = Writing { seal: &Fingerprint(seal), templates: Vec::new(), known: HashMap::new() }.plan(plan)?;
+    let stable = Writing::new(&Fingerprint(seal), plan).plan(plan)?;
     let (id, state, timestamp) = (Uuid::nil(), Uuid::nil(), Timestamp::UNIX_EPOCH);
     let timeless = PlanJson { id, state, state_url: String::new(), timestamp, ..stable };
     let body = serde_json::to_string(&timeless).map_err(|error| FileError::Damaged(error.to_string()))?;
@@ -123,8 +123,10 @@ impl terrace_provider::value::wire::Sealing for Fingerprint<'_> {
 struct Writing<'a> {
     seal: &'a dyn SealPlan,
     templates: Vec<TemplateJson>,
-    /// Positions of templates by their address in memory, and whether they are sealed.
-    known: HashMap<(*const Template, bool), usize>,
+    /// Positions of templates by their address in memory.
+    known: HashMap<*const Template, usize>,
+    /// Those of which any use comes to something secret.
+    secret: HashSet<*const Template>,
 }
 
 /// What writing a plan asks of a seal: values and a provider's own bytes.
@@ -164,7 +166,35 @@ fn text(value: &impl Serialize) -> Result<Text, WireError> {
     to_raw_value(value).map_err(|error| WireError::Damaged(error.to_string()))
 }
 
-impl Writing<'_> {
+/// The templates of which something secret comes.
+fn secret_templates(plan: &Plan) -> HashSet<*const Template> {
+    let mut secret = HashSet::new();
+    let mut add = |deferred: Option<&Deferred>, is_secret: bool| {
+        secret.extend(deferred.filter(|_| is_secret).map(|deferred| Arc::as_ptr(&deferred.template)));
+    };
+    for stack in &plan.stacks {
+        for after in stack.changes.iter().filter_map(|change| change.after.as_ref()) {
+            add(after.deferred.as_ref(), is_any_sensitive(&after.attributes) || !after.write_only.is_empty());
+        }
+        for declaration in stack.owners.iter().filter_map(|owner| owner.declaration.as_ref()) {
+            let is_secret = is_any_sensitive(&declaration.config) || !declaration.write_only.is_empty();
+            add(declaration.deferred.as_ref(), is_secret);
+        }
+        for lookup in &stack.lookups {
+            add(lookup.deferred.as_ref(), is_any_sensitive(&lookup.arguments));
+        }
+        for output in &stack.outputs {
+            add(output.deferred.as_ref(), output.after.as_ref().is_some_and(Value::has_sensitive));
+        }
+    }
+    secret
+}
+
+impl<'a> Writing<'a> {
+    fn new(seal: &'a dyn SealPlan, plan: &Plan) -> Self {
+        Self { seal, templates: Vec::new(), known: HashMap::new(), secret: secret_templates(plan) }
+    }
+
     fn plan<'p>(mut self, plan: &'p Plan) -> Result<PlanJson<'p>, WireError> {
         let stacks = plan.stacks.iter().map(|stack| self.stack(stack)).collect::<Result<_, _>>()?;
         Ok(PlanJson {
@@ -227,7 +257,7 @@ impl Writing<'_> {
             address: lookup.address.clone(),
             provider: lookup.provider.clone(),
             arguments: encode_map(&lookup.arguments, self.seal.values())?,
-            deferred: self.deferred(lookup.deferred.as_ref(), is_any_sensitive(&lookup.arguments))?,
+            deferred: self.deferred(lookup.deferred.as_ref())?,
             depends_on: lookup.depends_on.clone(),
             reads: lookup.reads.clone(),
             needed_by: lookup.needed_by.clone(),
@@ -244,11 +274,10 @@ impl Writing<'_> {
     }
 
     fn declaration(&mut self, declaration: &SharedDeclaration) -> Result<DeclarationJson, WireError> {
-        let is_secret = is_any_sensitive(&declaration.config) || !declaration.write_only.is_empty();
         Ok(DeclarationJson {
             provider: declaration.provider.clone(),
             config: encode_map(&declaration.config, self.seal.values())?,
-            deferred: self.deferred(declaration.deferred.as_ref(), is_secret)?,
+            deferred: self.deferred(declaration.deferred.as_ref())?,
             write_only: declaration.write_only.clone(),
             lifecycle: declaration.lifecycle.clone(),
             place: declaration.place.clone(),
@@ -297,21 +326,21 @@ impl Writing<'_> {
     }
 
     fn after(&mut self, after: &After) -> Result<AfterJson, WireError> {
-        let is_secret = is_any_sensitive(&after.attributes) || !after.write_only.is_empty();
         Ok(AfterJson {
             attributes: encode_map(&after.attributes, self.seal.values())?,
             private: self.seal.private(&after.private)?,
-            deferred: self.deferred(after.deferred.as_ref(), is_secret)?,
+            deferred: self.deferred(after.deferred.as_ref())?,
             write_only: after.write_only.clone(),
             newly_sensitive: after.newly_sensitive.clone(),
         })
     }
 
-    /// What waits for values; sealed as a whole when what comes of it is secret, for the descriptor may have a part of the
-    /// secret right in it.
-    fn deferred(&mut self, deferred: Option<&Deferred>, is_secret: bool) -> Result<Option<DeferredJson>, WireError> {
+    /// What waits for values; sealed as a whole when anything secret comes of its template, for the descriptor may have a
+    /// part of the secret right in it.
+    fn deferred(&mut self, deferred: Option<&Deferred>) -> Result<Option<DeferredJson>, WireError> {
         let Some(deferred) = deferred else { return Ok(None) };
-        let identity = (Arc::as_ptr(&deferred.template), is_secret);
+        let identity = Arc::as_ptr(&deferred.template);
+        let is_secret = self.secret.contains(&identity);
         let template = match self.known.get(&identity) {
             Some(position) => *position,
             None => {
@@ -343,7 +372,7 @@ impl Writing<'_> {
             place: check.place.clone(),
             status: check.status,
             problem: check.problem.clone(),
-            deferred: self.deferred(check.deferred.as_ref(), false)?,
+            deferred: self.deferred(check.deferred.as_ref())?,
         })
     }
 
@@ -354,8 +383,7 @@ impl Writing<'_> {
             name: output.name.clone(),
             before: value(&output.before)?,
             after: value(&output.after)?,
-            deferred: self
-                .deferred(output.deferred.as_ref(), output.after.as_ref().is_some_and(Value::has_sensitive))?,
+            deferred: self.deferred(output.deferred.as_ref())?,
             is_newly_sensitive: output.is_newly_sensitive,
             is_public: output.is_public,
             label: output.label.clone(),

@@ -226,3 +226,18 @@ fn without_log(text: &str) -> String {
     let is_log = |line: &&str| line.contains("TRACE") || line.contains("DEBUG") || line.contains("INFO");
     text.lines().filter(|line| !is_log(line)).map(|line| format!("{line}\n")).collect()
 }
+
+#[test]
+fn what_may_turn_out_to_be_sensitive_is_so_until_then() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  - type: local_file\n    name: b\n    \
+         config: {path: b, content: password=hunter2, sensitive: '${{ size(resources.a.id) > 0 }}'}\n",
+    );
+    project.write("terrace.yaml", "encryption: {keyFile: state.key}\n");
+    project.write("state.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    let plan = project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    assert!(!plan.to_string().contains("hunter2") && !project.read("plan").contains("hunter2"), "{plan}");
+    project.run(["apply", "plan"]).done();
+    assert_eq!(project.read("b"), "password=hunter2");
+    project.assert_settled("stack.yaml", &[]);
+}

@@ -56,7 +56,8 @@ pub(super) fn complete(project: &Project, mut plan: PlannedChange) -> Result<Pla
     };
     planned.insert("sha256".to_owned(), sha256);
     planned.insert("size".to_owned(), size);
-    if is_sensitive(planned) {
+    // What may turn out to be sensitive is so until then.
+    if is_sensitive(planned) || given(planned, "sensitive").is_some_and(Value::has_unknown) {
         for name in TELLING {
             if let Some(value) = planned.get_mut(name) {
                 *value = Value::sensitive(std::mem::take(value));
