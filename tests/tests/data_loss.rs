@@ -1,6 +1,6 @@
 //! Data goes only where the plan showed it and somebody consented, also where the plan did not know all.
 
-use terrace_tests::Project;
+use terrace_tests::{Project, snapshot};
 
 /// A table whose columns and comment come from values of the stack.
 fn stack(more: &str, columns: &str, comment: &str) -> String {
@@ -111,6 +111,58 @@ fn what_goes_only_once_it_is_empty_says_what_helps() {
     assert!(!refused.stderr.contains("not enough"), "{refused}");
     project.run(["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
     assert!(!project.has("shop.db"));
+}
+
+#[test]
+fn consent_is_for_one_stack_and_for_what_there_is() {
+    let stack = |name: &str, more: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  - type: sqlite_table\n    \
+             name: t\n    config: {{path: shop.db, name: {name}, columns: [{{name: ID, type: INTEGER}}{more}]}}\n"
+        )
+    };
+    let project = Project::new();
+    let write = |more: &str| ["one", "two"].map(|name| project.write(&format!("{name}.yaml"), stack(name, more)));
+    write(", {name: B, type: TEXT}");
+    let both = ["one.yaml", "two.yaml", "--auto-approve"];
+    project.run(["apply"].into_iter().chain(both)).done();
+    sql(&project, "INSERT INTO one VALUES (1, 'precious'); INSERT INTO two VALUES (1, 'precious')");
+    write("");
+    let apply = |consent: &str| project.run(["apply", consent].into_iter().chain(both));
+    apply("-q").with_code(4).says("--allow-data-loss='one@local:sqlite_table.t'");
+    snapshot!(apply("--allow-data-loss=sqlite_table.t"), @"
+    exit: 1
+    --- stdout
+    stack one@local  (embedded environment: SQLite and files under .terrace/local)
+
+      ~ sqlite_table.t   columns changed   ! destroys data
+          ! column B is dropped: 1 row (allowed)
+          ~ columns
+              - B TEXT {nullable = true}
+              (1 unchanged item hidden)
+          (5 unchanged attributes hidden)
+
+    stack two@local  (embedded environment: SQLite and files under .terrace/local)
+
+      ~ sqlite_table.t   columns changed   ! destroys data
+          ! column B is dropped: 1 row (allowed)
+          ~ columns
+              - B TEXT {nullable = true}
+              (1 unchanged item hidden)
+          (5 unchanged attributes hidden)
+
+    Plan: 0 to add, 2 to change, 0 to destroy.
+      one@local: 0 to add, 1 to change, 0 to destroy
+      two@local: 0 to add, 1 to change, 0 to destroy
+    This plan has errors and cannot be applied.
+    --- stderr
+    ambiguous_consent
+
+      × `--allow-data-loss=sqlite_table.t` means objects of several stacks: `one@local`, `two@local`
+      help: name the stack: `--allow-data-loss=one@local:sqlite_table.t`
+    ");
+    apply("--allow-data-loss=sqlite_table.nosuch").with_code(1).says("names no resource");
+    apply("--allow-data-loss=one@local:sqlite_table.t").with_code(4).says("two@local:sqlite_table.t would lose 1 row");
 }
 
 /// Two stacks may call their databases by one name.

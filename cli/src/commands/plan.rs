@@ -169,10 +169,10 @@ pub(super) fn saved(plan: &Plan, path: &Path) -> String {
     let file = quoted(&path.display().to_string());
     match plan.refused_data_loss().next() {
         None => format!("saved the plan: `terrace apply {file}` applies exactly that"),
-        Some((_, change, _)) => format!(
+        Some((stack, change, _)) => format!(
             "saved the plan: `terrace apply {file}` refuses it, for data would be lost; to consent, plan again with `{}`, or \
              everywhere with `--allow-data-loss`",
-            quoted(&format!("--allow-data-loss={}", change.address))
+            quoted(&format!("--allow-data-loss={}", plan.consent_name(stack, change)))
         ),
     }
 }

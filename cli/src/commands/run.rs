@@ -157,10 +157,10 @@ impl Run<'_> {
                 format!("{}:{} would lose {amount}: {}", stack.stack, change.address, loss.reasons.join(", "))
             })
             .collect();
-        if let Some((_, change, _)) = plan.refused_data_loss().next() {
+        if let Some((stack, change, _)) = plan.refused_data_loss().next() {
             let refused = Failure::refused(format!("data would be lost\n  {}", lost.join("\n  "))).hint(format!(
                 "consent with `--allow-data-loss='{}'`, or everywhere with `--allow-data-loss`",
-                change.address
+                plan.consent_name(stack, change)
             ));
             let kept =
                 plan.refused_data_loss().filter_map(|(_, change, loss)| Some((change, loss.only_empty.as_ref()?)));

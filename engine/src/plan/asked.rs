@@ -1,7 +1,7 @@
 //! What a plan says of the resources that were named for it: those that there are not, and that the rest is left alone.
 
-use super::compute::Planner;
-use super::{Change, StackPlan};
+use super::compute::{Consent, Planner};
+use super::{Change, Plan, StackPlan};
 use crate::address::{Address, InstanceKey, SHARED, StackId};
 use crate::compile::CompiledStack;
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
@@ -29,7 +29,8 @@ pub(crate) struct Named {
 impl Named {
     pub(crate) fn of(planner: &Planner<'_>) -> Self {
         let options = planner.options;
-        let is_asked = !(options.targets.is_empty() && options.excludes.is_empty() && options.replace.is_empty());
+        let names_none = options.targets.is_empty() && options.excludes.is_empty() && options.replace.is_empty();
+        let is_asked = !names_none || matches!(options.allow_data_loss, Consent::Addresses(_));
         let (blocks, with_instances, known) = Default::default();
         Self { is_asked, blocks, with_instances, known, stacks: BTreeSet::new() }
     }
@@ -116,12 +117,37 @@ impl Named {
                 diagnostics.push(self.unknown("--replace", stack.as_ref(), &address.to_string()));
             }
         }
+        if let Consent::Addresses(addresses) = &options.allow_data_loss {
+            for (stack, address) in addresses {
+                diagnostics.extend(self.wrong_consent(stack.as_ref(), address, plans));
+            }
+        }
         if !(options.targets.is_empty() && options.excludes.is_empty()) {
             diagnostics.push(
                 Diagnostic::warning("partial_plan", "only a part is planned: what was not named is left as it is")
                     .hint("plan without `--target` and `--exclude` to see what else there is to do"),
             );
         }
+    }
+
+    /// Consent that reaches nothing, or objects of several stacks: nobody may have looked at all of them.
+    fn wrong_consent(&self, stack: Option<&StackId>, address: &Address, plans: &[StackPlan]) -> Option<Diagnostic> {
+        let is_here = |of: &StackId| stack.is_none_or(|stack| stack == of);
+        if !self.known.iter().any(|(of, known)| is_here(of) && known == address) {
+            return Some(self.unknown("--allow-data-loss", stack, &address.to_string()));
+        }
+        let loses = |plan: &&StackPlan| {
+            plan.changes.iter().any(|change| change.address == *address && change.data_loss.is_some())
+        };
+        let stacks: Vec<&StackId> = plans.iter().filter(loses).map(|plan| &plan.stack).collect();
+        let [first, _, ..] = stacks.as_slice() else { return None };
+        if stack.is_some() || address.is_shared() {
+            return None;
+        }
+        let names: Vec<String> = stacks.iter().map(|stack| format!("`{stack}`")).collect();
+        let message = format!("`--allow-data-loss={address}` means objects of several stacks: {}", names.join(", "));
+        let hint = format!("name the stack: `--allow-data-loss={first}:{address}`");
+        Some(Diagnostic::error("ambiguous_consent", message).hint(hint))
     }
 
     /// True when whole resources of that name are declared, be it without any instance.
@@ -158,5 +184,16 @@ impl Named {
         Diagnostic::error("unknown_resource", format!("`{option} {shown}` names no resource"))
             .hint(hint)
             .maybe_hint(did_you_mean(name, names.iter().map(String::as_str)))
+    }
+}
+
+impl Plan {
+    /// What `--allow-data-loss` has to name for a change: the stack too where there are several.
+    #[must_use]
+    pub fn consent_name(&self, stack: &StackPlan, change: &Change) -> String {
+        match self.stacks.len() > 1 && !change.address.is_shared() {
+            true => format!("{}:{}", stack.stack, change.address),
+            false => change.address.to_string(),
+        }
     }
 }

@@ -283,9 +283,9 @@ impl Screen {
         }
         let title = self.painter.paint(Paint::Red, "Data would be lost, so this plan is refused as it stands.");
         self.sentence(&format!("{title} To allow it, pass:"));
-        for (_, change, loss) in refused {
+        for (stack, change, loss) in refused {
             let amount = loss.amount.as_deref().map(visible).unwrap_or_default();
-            let flag = format!("  --allow-data-loss={}", shell_quoted(&visible(&change.address.to_string())));
+            let flag = format!("  --allow-data-loss={}", shell_quoted(&visible(&plan.consent_name(stack, change))));
             // A flag that is cut is of no use: only what follows it may be.
             let room = self.options.width.saturating_sub(flag.chars().count() + GAP).max(16);
             self.line(&format!("{flag}   {}", self.fit(&format!("({amount})"), room)));
