@@ -268,9 +268,7 @@ impl Looking {
         told: &mut Vec<Diagnostic>,
     ) {
         for asked in self.asked_by(stack).iter().filter(|asked| !asked.is_planned) {
-            let Some(made) = self.objects_of(asked).find(|made| made.is_changed || made.stack == *stack) else {
-                continue;
-            };
+            let Some(made) = self.objects_of(asked).find(|made| made.is_changed) else { continue };
             let (maker, address) = (&made.stack, &made.address);
             if self.is_read_by(stacks, asked, made) {
                 let name = if maker == stack { address.to_string() } else { format!("{maker}:{address}") };
