@@ -1,8 +1,10 @@
 //! A folder of a test's own, and commands run in it.
 
 use crate::{Ran, Running, binary, repository, until};
+use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -172,9 +174,14 @@ impl Project {
     /// Lets the program that stands at a gate go on; waits for one to stand there.
     ///
     /// # Panics
-    /// When it cannot be opened.
+    /// When none comes.
     pub fn open_gate(&self, name: &str) {
-        self.write(name, "open\n");
+        // Without waiting for a reader: that there is none yet is an error then.
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+        until(&format!("somebody stands at `{name}`"), || {
+            let gate = rustix::fs::open(self.path(name), flags, Mode::empty());
+            gate.is_ok_and(|gate| fs::File::from(gate).write_all(b"open\n").is_ok())
+        });
     }
 
     /// An apply of this stack, once its program has touched `started` and stands at its gate.

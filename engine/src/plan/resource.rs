@@ -148,6 +148,7 @@ pub(crate) async fn plan(
     }
     let decision = decide(wanted.ty, prior.as_ref(), &planned, forced, is_adopted, &changed_write_only);
     if let (Action::NoOp, Some(prior)) = (decision.action, &prior) {
+        diagnostics.extend(untold_write_only(&write_only, &prior.write_only, wanted.span, &address_text));
         // Nothing is sent, so what was sent last still stands.
         write_only.clone_from(&prior.write_only);
     }
@@ -350,6 +351,23 @@ pub(crate) fn write_only_detectors(
             Some((attribute.name.to_owned(), planner.seal.change_detector(clear.as_bytes()).unwrap_or_default()))
         })
         .collect()
+}
+
+/// Says that nobody can tell whether what is sent and never stored changed: without a key there is no digest of it.
+fn untold_write_only(
+    now: &BTreeMap<String, String>,
+    recorded: &BTreeMap<String, String>,
+    span: Span,
+    about: &str,
+) -> Option<Diagnostic> {
+    let is_untold =
+        |name: &&String| now.get(*name) == Some(&String::new()) && recorded.get(*name) == Some(&String::new());
+    let names: Vec<String> = now.keys().filter(is_untold).map(|name| format!("`{name}`")).collect();
+    let message =
+        format!("whether {} changed cannot be told without a state key, so nothing is sent", names.join(", "));
+    let warning = Diagnostic::warning("untold_change", message).at(span).about(about);
+    (!names.is_empty())
+        .then(|| warning.hint("give a state key (`terrace init --state-key` makes one), or `--replace` it"))
 }
 
 /// The write-only attributes whose detectors differ from those that the object was made with.

@@ -105,3 +105,19 @@ fn another_attribute_of_what_is_in_the_clear_changes_without_a_key() {
     project.edit("stack.yaml", "\"token=\"", "\"TOKEN=\"");
     run(&project, &["apply", "stack.yaml", "--auto-approve"]).with_code(1).says("--plaintext-secrets");
 }
+
+#[test]
+fn a_change_of_what_is_never_stored_cannot_be_told_without_a_key_and_plans_say_so() {
+    let project = Project::with_stack(
+        "variables: {pw: {type: string, sensitive: true}}\nresources:\n  - type: local_command\n    name: c\n    config:\n      \
+         create: [echo, '{}']\n      update: [echo, '{}']\n      secretEnvironment: {PW: '${{ vars.pw }}'}\n",
+    );
+    let with = |words: &[&str], pw: &str| project.run(words.iter().copied().chain(["--var", pw])).done();
+    with(&["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"], "pw=one");
+    let plan = with(&["plan", "stack.yaml", "--plaintext-secrets"], "pw=two");
+    plan.says("No changes.").says("whether `secretEnvironment` changed cannot be told without a state key");
+    project.write("terrace.yaml", "encryption: {keyFile: state.key}\n");
+    project.write("state.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    with(&["apply", "stack.yaml", "--auto-approve", "-q"], "pw=two").says("1 changed");
+    assert!(!with(&["plan", "stack.yaml"], "pw=two").stderr.contains("cannot be told"));
+}
