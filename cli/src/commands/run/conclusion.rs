@@ -88,7 +88,8 @@ pub(super) fn public_outputs(plan: &Plan, report: &Report) -> String {
             let values = report.outputs.get(&(stack.stack.clone(), output.component.clone()));
             if let Some(value) = values.and_then(|values| values.get(&output.name)) {
                 let name = crate::commands::output::qualified(&output.component, &output.name);
-                append(&mut text, &format!("  {name} = {}\n", shown(value)));
+                let of = if plan.stacks.len() > 1 { format!("{}:", stack.stack) } else { String::new() };
+                append(&mut text, &format!("  {of}{name} = {}\n", shown(value)));
             }
         }
     }
