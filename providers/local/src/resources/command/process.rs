@@ -17,6 +17,10 @@ pub(super) const ATTEMPT_VARIABLE: &str = "TERRACE_ATTEMPT";
 /// How often a process group that was told to end is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
+/// How often an environment that is empty is looked at, and the time between.
+const BECOMING: usize = 20;
+const GLANCE: Duration = Duration::from_millis(1);
+
 /// A process that was started, named so that no later one is taken for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Started {
@@ -122,15 +126,26 @@ fn scan(attempt: &str, started: Option<&Started>) -> Result<Vec<Running>, Provid
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         // A process that ends while it is looked at is no longer there: unreadable is gone.
         let Some(status) = Status::read(&entry.path()).filter(Status::is_alive) else { continue };
-        let is_marked = || {
-            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
-        };
+        let is_marked =
+            || environment(&entry.path()).split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
         if pid != own && (group == Some(status.group) || is_marked()) {
             running.push(Running { pid, group: status.group, is_certain: true });
         }
     }
     Ok(running)
+}
+
+/// The environment of a process. One that is just becoming another program has none for a moment; threads of the kernel,
+/// which have no program, never have any.
+fn environment(process: &Path) -> Vec<u8> {
+    for _ in 0..BECOMING {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        if !environment.is_empty() || fs::read_link(process.join("exe")).is_err() {
+            return environment;
+        }
+        std::thread::sleep(GLANCE);
+    }
+    Vec::new()
 }
 
 /// The group of a reported process, while its leader is still the same process.
