@@ -66,9 +66,8 @@ fn rest(file: &mut File, mut bytes: Vec<u8>, limit: u64) -> Result<String, Unrea
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let valid = String::from_utf8_lossy(valid);
-        let (above, line) = valid.rsplit_once('\n').map_or((None, &*valid), |(above, line)| (Some(above), line));
-        let line_number = above.map_or(1, |above| above.matches('\n').count() + 2);
-        Unreadable::NotUtf8 { line: line_number, column: line.chars().count() + 1 }
+        let last = valid.rsplit('\n').next().unwrap_or_default();
+        Unreadable::NotUtf8 { line: valid.matches('\n').count() + 1, column: last.chars().count() + 1 }
     })
 }
 

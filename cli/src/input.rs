@@ -104,16 +104,23 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut texts = Vec::new();
     let mut diagnostics = Vec::new();
     let mut seen = BTreeSet::new();
-    for text in paths.iter().flat_map(|path| texts_of(path)) {
-        match text {
-            // A file may be named twice, or by itself and by its folder; that is one descriptor.
-            Ok(text) if !seen.insert(identity(&text.name)) => {}
-            Ok(text) => texts.push(text),
-            Err(diagnostic) => diagnostics.push(*diagnostic),
+    for path in paths {
+        let files = files_of(path).unwrap_or_else(|diagnostic| {
+            diagnostics.push(*diagnostic);
+            Vec::new()
+        });
+        // A file may be named twice, or by itself and by its folder; that is one descriptor.
+        for file in files.iter().filter(|file| seen.insert(identity(file))) {
+            match text_of(file) {
+                Ok(text) => texts.push(text),
+                Err(diagnostic) => diagnostics.push(*diagnostic),
+            }
         }
     }
     let has_plan = texts.iter().any(|text| text.text.starts_with(BEGINNING));
-    if has_plan && diagnostics.is_empty() {
+    if has_plan && !diagnostics.is_empty() {
+        texts.clear();
+    } else if has_plan {
         return match <[Text; 1]>::try_from(texts) {
             Ok([plan]) => Ok(Named::Plan(plan.text)),
             Err(_) => Err(Failure::new("a saved plan stands alone: give it without other files")),
@@ -128,7 +135,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let (descriptors, found) = descriptor::read(&input.sources, &ids, &Budget::default());
     if !diagnostics.is_empty() {
         // What is wrong with the others is said along.
-        diagnostics.extend(found.into_iter().filter(|_| !has_plan));
+        diagnostics.extend(found);
         report(ui, &input.sources, &diagnostics);
         return Err(Failure::told(Exit::Error));
     }
@@ -137,23 +144,15 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
 }
 
 /// What a file is, however its path is written.
-fn identity(name: &str) -> PathBuf {
-    Path::new(name).canonicalize().unwrap_or_else(|_| PathBuf::from(name))
+fn identity(file: &Path) -> PathBuf {
+    file.canonicalize().unwrap_or_else(|_| file.to_owned())
 }
 
-/// The text of a file, or those of a folder.
-fn texts_of(path: &Path) -> Vec<Result<Text, Box<Diagnostic>>> {
-    if !path.is_dir() {
-        return vec![text_of(path)];
-    }
-    match files_of(path) {
-        Ok(files) => files.iter().map(|file| text_of(file)).collect(),
-        Err(diagnostic) => vec![Err(diagnostic)],
-    }
-}
-
-/// The descriptors of a folder.
+/// The file of that path, or the descriptors of a folder.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
     let unreadable = |error: std::io::Error| {
         Box::new(Diagnostic::error("unreadable", format!("the folder `{}` cannot be read: {error}", path.display())))
     };

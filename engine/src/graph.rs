@@ -108,8 +108,7 @@ pub fn reach(components: &[CompiledComponent], from: &BTreeSet<Block>, towards: 
 }
 
 /// All declarations that come after a lookup: what reads it, and what comes after that.
-#[must_use]
-pub fn readers(components: &[CompiledComponent], lookup: Block) -> BTreeSet<Block> {
+pub(crate) fn readers(components: &[CompiledComponent], lookup: Block) -> BTreeSet<Block> {
     let graph = Graph::of(components);
     graph.reached(graph.lookups.get(&lookup).copied().into_iter().collect(), Outgoing)
 }

@@ -55,6 +55,14 @@ impl Project {
         self.write("stack.yaml", format!("{HEAD}{rest}"));
     }
 
+    /// Writes a stack of its own name into `NAME.yaml`; what is given comes after the name.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_named_stack(&self, name: &str, rest: &str) {
+        self.write(&format!("{name}.yaml"), format!("{}{rest}", HEAD.replace("demo", name)));
+    }
+
     /// The path of a file.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

@@ -88,6 +88,8 @@ fn a_file_that_cannot_be_read_does_not_hide_what_is_wrong_with_the_others() {
        ╰────
       help: did you mean `name`?
     ");
+    let told = project.run(["plan", "stacks", "stacks/one.yaml", "./stacks/one.yaml"]).with_code(1).stderr;
+    assert_eq!(told.matches("not_utf8").count(), 1, "{told}");
     project.write("plan", "{\"terrace_plan\":3,");
     project.write("good.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: good}\nresources: []\n");
     for words in [["apply", "plan"], ["apply", "good.yaml"], ["destroy", "good.yaml"], ["drift", "good.yaml"]] {

@@ -115,14 +115,15 @@ fn what_goes_only_once_it_is_empty_says_what_helps() {
 
 #[test]
 fn consent_is_for_one_stack_and_for_what_there_is() {
-    let stack = |name: &str, more: &str| {
-        format!(
-            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  - type: sqlite_table\n    \
-             name: t\n    config: {{path: shop.db, name: {name}, columns: [{{name: ID, type: INTEGER}}{more}]}}\n"
-        )
-    };
     let project = Project::new();
-    let write = |more: &str| ["one", "two"].map(|name| project.write(&format!("{name}.yaml"), stack(name, more)));
+    let write = |more: &str| {
+        for name in ["one", "two"] {
+            let columns = format!("[{{name: ID, type: INTEGER}}{more}]");
+            let table = format!("{{path: shop.db, name: {name}, columns: {columns}}}");
+            let table = format!("resources: [{{type: sqlite_table, name: t, config: {table}}}]\n");
+            project.write_named_stack(name, &table);
+        }
+    };
     write(", {name: B, type: TEXT}");
     let both = ["one.yaml", "two.yaml", "--auto-approve"];
     project.run(["apply"].into_iter().chain(both)).done();
@@ -168,15 +169,11 @@ fn consent_is_for_one_stack_and_for_what_there_is() {
 /// Two stacks may call their databases by one name.
 #[test]
 fn what_stays_is_told_for_each_stack() {
-    let stack = |name: &str, more: &str| {
-        format!(
-            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  \
-             - {{type: sqlite_database, name: db, config: {{path: {name}.db{more}}}}}\n"
-        )
-    };
     let project = Project::new();
-    project.write("one.yaml", stack("one", ""));
-    project.write("two.yaml", stack("two", ", onDelete: recursive"));
+    for (name, more) in [("one", ""), ("two", ", onDelete: recursive")] {
+        let database = format!("{{type: sqlite_database, name: db, config: {{path: {name}.db{more}}}}}");
+        project.write_named_stack(name, &format!("resources: [{database}]\n"));
+    }
     let both = ["one.yaml", "two.yaml", "--auto-approve"];
     project.run(["apply"].into_iter().chain(both)).done();
     project.run(["destroy"].into_iter().chain(both)).done().says(

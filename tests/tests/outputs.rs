@@ -182,10 +182,7 @@ fn numbers_that_a_command_prints_stay_as_they_were_printed() {
 fn outputs_of_several_stacks_say_of_which() {
     let project = Project::new();
     for name in ["one", "two"] {
-        let text = format!(
-            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources: []\noutputs: {{t: {name}}}\n"
-        );
-        project.write(&format!("{name}.yaml"), text);
+        project.write_named_stack(name, &format!("resources: []\noutputs: {{t: {name}}}\n"));
     }
     let ran = project.run(["apply", "one.yaml", "two.yaml", "--auto-approve"]).done();
     ran.says("Outputs:\n  one@local:t = \"one\"\n  two@local:t = \"two\"\n");

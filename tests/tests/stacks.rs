@@ -344,14 +344,10 @@ fn a_stack_that_was_destroyed_has_nothing_to_read() {
 #[test]
 fn lines_of_an_apply_of_several_stacks_name_the_stack() {
     let project = Project::new();
-    let stack = |name: &str| {
-        format!(
-            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  \
-             - {{type: local_file, name: a, config: {{path: out/{name}, content: x}}}}\n"
-        )
-    };
-    project.write("one.yaml", stack("one"));
-    project.write("two.yaml", stack("two"));
+    for name in ["one", "two"] {
+        let file = format!("{{type: local_file, name: a, config: {{path: out/{name}, content: x}}}}");
+        project.write_named_stack(name, &format!("resources: [{file}]\n"));
+    }
     let told = project.run(["apply", "one.yaml", "two.yaml", "--auto-approve"]).done().stderr;
     for name in ["one", "two"] {
         assert!(told.contains(&format!("{name}@local:local_file.a: creating...")), "{told}");

@@ -1,8 +1,5 @@
 //! What an object is called: the one notion by which two resources name one object, and by which a lookup finds what is
 //! planned or removed.
-//!
-//! An object is known by how it is written, and by its id where that is known before it is there: two ways of writing may
-//! lead to one id.
 
 use super::Change;
 use crate::registry::Registry;

@@ -363,11 +363,13 @@ fn untold_write_only(
     let is_untold =
         |name: &&String| now.get(*name) == Some(&String::new()) && recorded.get(*name) == Some(&String::new());
     let names: Vec<String> = now.keys().filter(is_untold).map(|name| format!("`{name}`")).collect();
+    if names.is_empty() {
+        return None;
+    }
     let message =
         format!("whether {} changed cannot be told without a state key, so nothing is sent", names.join(", "));
     let warning = Diagnostic::warning("untold_change", message).at(span).about(about);
-    (!names.is_empty())
-        .then(|| warning.hint("give a state key (`terrace init --state-key` makes one), or `--replace` it"))
+    Some(warning.hint("give a state key (`terrace init --state-key` makes one), or `--replace` it"))
 }
 
 /// The write-only attributes whose detectors differ from those that the object was made with.

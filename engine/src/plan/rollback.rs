@@ -5,7 +5,7 @@ mod maker;
 use super::compute::{Computed, PlanFailure, Planner};
 use super::looking::Looking;
 use super::ours::Managed;
-use super::refresh::{self, Loaded};
+use super::refresh::{self, Loaded, LoadedRow};
 use super::resource::{self, Wanted};
 use super::upgrade::upgrade;
 use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, output_reads, replacement};
@@ -133,7 +133,8 @@ impl Planner<'_> {
             wanted.insert(address, opened);
         }
         move_back(&wanted, &mut loaded);
-        self.keep_what_is_others(stack, &mut wanted, &mut loaded, &mut diagnostics).await?;
+        let mut makers = Makers::of_stack(self.store, self.seal, stack);
+        self.keep_what_is_others(&mut makers, stack, &mut wanted, &mut loaded, &mut diagnostics).await?;
         let mut changes = Vec::new();
         let managed = Managed::default();
         for (address, opened) in wanted {
@@ -144,7 +145,7 @@ impl Planner<'_> {
             }
             changes.extend(self.roll_back(stack, &address, &managed, opened, &mut loaded, &mut diagnostics).await?);
         }
-        changes.extend(self.take_back(stack, &mut loaded, &mut diagnostics).await?);
+        changes.extend(self.take_back(&mut makers, stack, &mut loaded, &mut diagnostics).await?);
         changes.extend(loaded.take_attempts());
         let (components, outputs) = self.components_back(stack, wished.components, &mut diagnostics).await?;
         let mut plan = StackPlan { components, changes, outputs, ..StackPlan::empty(stack.clone()) };
@@ -157,25 +158,20 @@ impl Planner<'_> {
     /// Refuses what would be made where another object is recorded by now that terrace did not make: it would be replaced.
     async fn keep_what_is_others(
         &self,
+        makers: &mut Makers<'_>,
         stack: &StackId,
         wanted: &mut BTreeMap<Address, Opened>,
         loaded: &mut Loaded,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(), PlanFailure> {
         let is_another = |(address, opened): &(&Address, &Opened)| {
-            let is_state_only = self.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.state_only);
-            loaded.rows.get(*address).is_some_and(|row| {
-                !is_state_only
-                    && !row.is_gone
-                    && row.moved_from.is_none()
-                    && row.opened.prior.identity != opened.prior.identity
-            })
+            let is_another = |row: &LoadedRow| {
+                let is_there = !row.is_gone && row.moved_from.is_none() && !self.is_state_only(address);
+                is_there && !are_same(&row.opened.prior.identity, &opened.prior.identity)
+            };
+            loaded.rows.get(*address).is_some_and(is_another)
         };
         let others: Vec<Address> = wanted.iter().filter(is_another).map(|(address, _)| address.clone()).collect();
-        if others.is_empty() {
-            return Ok(());
-        }
-        let mut makers = Makers::load(self.store, self.seal, stack).await?;
         for address in others {
             let Some(generation) = loaded.rows.get(&address).map(|row| row.opened.generation) else { continue };
             if makers.of(&address, generation).await? != Maker::Terrace {
@@ -187,25 +183,25 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// True for what lives in state only: nobody else can have made it.
+    fn is_state_only(&self, address: &Address) -> bool {
+        self.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.state_only)
+    }
+
     /// What becomes of the rows that are left: what terrace made goes, what it took over is let go of. Where nobody can tell
     /// any more it stays as it is, for to delete it may be to delete what is somebody else's.
     async fn take_back(
         &self,
+        makers: &mut Makers<'_>,
         stack: &StackId,
         loaded: &mut Loaded,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Vec<Change>, PlanFailure> {
-        let rows = std::mem::take(&mut loaded.rows);
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut changes = Vec::new();
-        let mut makers = Makers::load(self.store, self.seal, stack).await?;
-        for (address, row) in rows {
+        for (address, row) in std::mem::take(&mut loaded.rows) {
             let doubt = loaded.in_doubt.remove(&address);
-            let is_state_only = self.registry.resource_type(&address.ty).is_some_and(|(_, ty)| ty.state_only);
-            // Nobody can own what lives in state only, and what is gone already is only dropped.
-            let maker = match is_state_only || row.is_gone {
+            // What is gone already is only dropped.
+            let maker = match self.is_state_only(&address) || row.is_gone {
                 true => Maker::Terrace,
                 false => makers.of(&address, row.opened.generation).await?,
             };

@@ -1,5 +1,6 @@
-//! Recorded dependencies that go round, and those of changes that are planned from what is recorded. Each was right when it was recorded, but not all were at one time: an instance that
-//! stayed when it left its `forEach` may have come after what comes after all of the instances by now.
+//! Recorded dependencies that go round, and those of changes that are planned from what is recorded. Each was right when
+//! it was recorded, but not all were at one time: an instance that stayed when it left its `forEach` may have come after
+//! what comes after all of the instances by now.
 
 use super::blocks::{Name, name};
 use crate::address::{Address, InstanceKey};

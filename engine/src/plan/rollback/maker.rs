@@ -27,6 +27,8 @@ pub(super) struct Makers<'a> {
     store: &'a dyn StateStore,
     seal: &'a Seal,
     stack: StackId,
+    /// The history was read: only when anybody asks.
+    is_loaded: bool,
     /// The versions of each address, oldest first, without those of objects that were replaced and are still there.
     versions: HashMap<Address, Vec<HistoryEntry>>,
     /// How many those are.
@@ -57,14 +59,15 @@ struct Left {
 }
 
 impl<'a> Makers<'a> {
-    /// Reads the history of a stack.
-    pub(super) async fn load(
-        store: &'a dyn StateStore,
-        seal: &'a Seal,
-        stack: &StackId,
-    ) -> Result<Makers<'a>, StoreError> {
+    /// Those of the objects of a stack.
+    pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
+        let (versions, left, created) = Default::default();
+        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, created }
+    }
+
+    async fn load(&mut self) -> Result<(), StoreError> {
         let mut versions: HashMap<Address, Vec<HistoryEntry>> = HashMap::new();
-        for snapshot in store.snapshot(Some(stack), true).await? {
+        for snapshot in self.store.snapshot(Some(&self.stack), true).await? {
             let deposed = snapshot.rows.iter().filter(|row| row.deposed.is_some());
             let deposed: HashSet<(&Address, Generation)> = deposed.map(|row| (&row.address, row.generation)).collect();
             for (address, entry) in snapshot.history {
@@ -88,13 +91,17 @@ impl<'a> Makers<'a> {
                 }
             }
         }
-        let count = versions.values().map(Vec::len).sum();
-        Ok(Self { store, seal, stack: stack.clone(), versions, count, left, created: HashMap::new() })
+        self.count = versions.values().map(Vec::len).sum();
+        (self.versions, self.left, self.is_loaded) = (versions, left, true);
+        Ok(())
     }
 
     /// Who made the object that is recorded as a version of an address. Every version of it is looked at, back to the one
     /// before which nothing was recorded there; one that moved there goes on where it came from.
     pub(super) async fn of(&mut self, address: &Address, generation: Generation) -> Result<Maker, StoreError> {
+        if !self.is_loaded {
+            self.load().await?;
+        }
         let versions = self.versions.get(address);
         let newest = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
         let Some(newest) = newest else { return Ok(Maker::Unknown) };
