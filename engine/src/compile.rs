@@ -139,6 +139,13 @@ pub struct CompiledComponent {
     pub span: Span,
 }
 
+impl CompiledComponent {
+    /// True when it has lookups.
+    pub(crate) fn looks_up(&self) -> bool {
+        !self.declarations.data.is_empty()
+    }
+}
+
 /// The positions of components by all names that they have: keys, and URNs where no key says the same.
 pub(crate) fn by_name(components: &[CompiledComponent]) -> HashMap<&str, usize> {
     let named = components.iter().enumerate();

@@ -249,6 +249,9 @@ pub struct Lifecycle {
     pub prevent_destroy: bool,
     /// What becomes of a shared object when its last owner goes.
     pub on_last_release: OnLastRelease,
+    /// What may differ from what is configured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignore_changes: Vec<Path>,
     /// How long calls may take, where not as the type says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Box<TimeoutOverrides>>,

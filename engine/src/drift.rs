@@ -142,19 +142,28 @@ fn item(
         .filter_map(|attribute| attribute.path.first_key())
         .any(|name| ty.is_some_and(|(_, ty)| ty.attributes.get(name).is_some_and(|attribute| attribute.stable)));
     let kind = if is_another { DriftKind::Recreated } else { DriftKind::Changed };
-    Some(DriftItem { stack, address, deposed, kind, attributes })
+    let item = DriftItem { stack, address, deposed, kind, attributes };
+    let ignored = &prior.lifecycle.ignore_changes;
+    if is_another || ignored.is_empty() {
+        return Some(item);
+    }
+    let count = item.attributes.len();
+    let item = without(item, ignored)?;
+    // What the provider computes of what is ignored differs with it.
+    let is_computed = |name: &str| ty.is_some_and(|(_, ty)| ty.attributes.get(name).is_some_and(|it| !it.configurable));
+    let mut names = item.attributes.iter().filter_map(|attribute| attribute.path.first_key());
+    (item.attributes.len() == count || !names.all(is_computed)).then_some(item)
+}
+
+/// Leaves out the attributes at or below the given paths; `None` where nothing else differs.
+fn without(mut item: DriftItem, ignored: &[Path]) -> Option<DriftItem> {
+    let had_any = !item.attributes.is_empty();
+    item.attributes.retain(|attribute| !ignored.iter().any(|path| path.covers(&attribute.path)));
+    (!had_any || !item.attributes.is_empty()).then_some(item)
 }
 
 /// Leaves out the attributes at or below the given paths, and the resources of which nothing else differs.
 #[must_use]
 pub fn ignoring(items: Vec<DriftItem>, ignored: &[Path]) -> Vec<DriftItem> {
-    let is_ignored = |attribute: &DriftedAttribute| ignored.iter().any(|path| path.covers(&attribute.path));
-    items
-        .into_iter()
-        .filter_map(|mut item| {
-            let had_any = !item.attributes.is_empty();
-            item.attributes.retain(|attribute| !is_ignored(attribute));
-            (!had_any || !item.attributes.is_empty()).then_some(item)
-        })
-        .collect()
+    items.into_iter().filter_map(|item| without(item, ignored)).collect()
 }

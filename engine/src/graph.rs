@@ -107,10 +107,18 @@ pub fn reach(components: &[CompiledComponent], from: &BTreeSet<Block>, towards: 
     graph.reached(from.iter().filter_map(|block| graph.blocks.get(block).copied()).collect(), direction)
 }
 
-/// All declarations that come after a lookup: what reads it, and what comes after that.
-pub(crate) fn readers(components: &[CompiledComponent], lookup: Block) -> BTreeSet<Block> {
-    let graph = Graph::of(components);
-    graph.reached(graph.lookups.get(&lookup).copied().into_iter().collect(), Outgoing)
+/// What comes after lookups.
+pub(crate) struct Readers(Graph);
+
+impl Readers {
+    pub(crate) fn of(components: &[CompiledComponent]) -> Self {
+        Self(Graph::of(components))
+    }
+
+    /// All declarations that come after a lookup: what reads it, and what comes after that.
+    pub(crate) fn of_lookup(&self, lookup: Block) -> BTreeSet<Block> {
+        self.0.reached(self.0.lookups.get(&lookup).copied().into_iter().collect(), Outgoing)
+    }
 }
 
 #[derive(Default)]

@@ -40,6 +40,7 @@ pub(crate) mod resource;
 pub mod rollback;
 mod run;
 pub(crate) mod scope;
+mod seen;
 pub(crate) mod shared;
 mod storable;
 mod triggers;

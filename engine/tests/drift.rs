@@ -106,6 +106,33 @@ async fn shared_rows_of_the_chosen_components_are_looked_at_too() {
     assert_eq!(chosen, ["demo@test:y/world_thing.own"]);
 }
 
+#[tokio::test]
+async fn what_is_ignored_is_no_drift_unless_the_object_is_another() {
+    let text = |ignored: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, lifecycle: {{ignoreChanges: [{ignored}]}}, \
+               config: {{key: a, val: {{x: 1, y: 1}}}}}}"
+        ))
+    };
+    let paths = |items: Vec<DriftItem>| -> Vec<String> {
+        items.iter().flat_map(|item| &item.attributes).map(|attribute| attribute.path.to_string()).collect()
+    };
+    for (ignored, told) in
+        [("'*'", vec![]), ("val", vec![]), ("val.x", vec!["val.y"]), ("secret", vec!["val.x", "val.y"])]
+    {
+        let story = Story::new();
+        story.apply(&text("")).await;
+        // It is recorded although nothing else is to be done.
+        story.apply(&text(ignored)).await;
+        let edit = serde_json::json!({"x": 2, "y": 2});
+        story.remote().objects.get_mut("a").unwrap().insert("val".to_owned(), edit.into());
+        assert_eq!(paths(drift_of(&story, "demo", &Selection::All).await), told, "{ignored}");
+        story.remote().objects.get_mut("a").unwrap().insert("id".to_owned(), "id-another".into());
+        let items = drift_of(&story, "demo", &Selection::All).await;
+        assert_eq!(items.iter().map(|item| item.kind).collect::<Vec<_>>(), [DriftKind::Recreated], "{ignored}");
+    }
+}
+
 /// The same world, only looked at.
 fn looking(story: &Story) -> Story {
     let options = Options { refresh_only: true, ..Options::default() };

@@ -160,7 +160,18 @@ async fn stacks_that_look_at_what_the_other_one_has_are_planned_as_they_are_give
         story.apply(&maker(name, key, "1")).await;
     }
     story.apply(&both("1")).await;
-    story.apply(&both("2")).await;
+    let plan = story.plan(&both("2")).await;
+    // Two changes before it is looked at, one only after it.
+    let told: Vec<_> = plan.notes.iter().map(|note| (note.code.as_str(), note.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [(
+            "lookup_before_change",
+            "look/data.world_thing.it finds two@test:api/world_thing.made as it is before the change"
+        )]
+    );
+    story.apply_plan(&plan).await.unwrap();
+    assert!(story.plan(&both("2")).await.notes.is_empty());
     assert!(story.destroy().await.failed.is_empty());
 }
 
@@ -258,6 +269,30 @@ async fn what_is_planned_again_is_read_once() {
     let of_giver = planned.iter().filter(|address| address.starts_with("giver")).count();
     assert_eq!(of_giver, 1, "nothing of it depends on the other one: {planned:?}");
     story.apply(&both("two")).await;
+}
+
+#[tokio::test]
+async fn a_single_stack_that_is_planned_again_reads_its_objects_once() {
+    let story = Story::new();
+    story.apply(&maker("other", "other", "1")).await;
+    // The lookup of it is made when nothing is known of what is made of the second one.
+    let text = |val: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ndata:\n  \
+             - {{type: world_thing, name: other, config: {{key: other}}}}\n  \
+             - {{type: world_thing, name: made, config: {{key: made}}}}\nresources:\n  \
+             - {{type: world_thing, name: made, config: {{key: made, val: '${{{{ string(data.other.key) + \"{val}\" }}}}'}}}}\n  \
+             - {{type: world_thing, name: user, config: {{key: user, val: '${{{{ data.made.val }}}}'}}}}\n"
+        )
+    };
+    story.apply(&text("1")).await;
+    asked_again(&story);
+    planned_at_most(&story);
+    let plan = story.plan(&text("2")).await;
+    assert_eq!(late(&plan), 1);
+    assert_eq!(planned_at_most(&story), 2, "it is planned again");
+    let again = asked_again(&story);
+    assert!(again.is_empty(), "{again:?}");
 }
 
 #[tokio::test]

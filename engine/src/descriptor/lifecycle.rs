@@ -20,16 +20,18 @@ pub(super) struct Behaviour {
 /// Reads `lifecycle`.
 pub(super) fn read_lifecycle(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Behaviour {
     let Some(mut fields) = Fields::open(node, "`lifecycle`", diagnostics) else { return Behaviour::default() };
+    let ignored = fields.texts("ignoreChanges");
+    let ignore_changes: Vec<Located<Path>> =
+        ignored.iter().filter_map(|text| read_path(text, fields.diagnostics)).collect();
     let lifecycle = Lifecycle {
         create_before_destroy: fields.is_true("createBeforeDestroy"),
         prevent_destroy: fields.is_true("preventDestroy"),
         on_last_release: fields
             .word("onLastRelease", &[("retain", OnLastRelease::Retain), ("delete", OnLastRelease::Delete)])
             .unwrap_or_default(),
+        ignore_changes: ignore_changes.iter().map(|path| path.value.clone()).collect(),
         timeouts: None,
     };
-    let ignored = fields.texts("ignoreChanges");
-    let ignore_changes = ignored.iter().filter_map(|text| read_path(text, fields.diagnostics)).collect();
     let triggers = fields.texts("replaceTriggeredBy");
     let replace_triggered_by = triggers.iter().filter_map(|text| read_trigger(text, fields.diagnostics)).collect();
     fields.finish();

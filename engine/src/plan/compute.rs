@@ -5,6 +5,7 @@ use super::choice::{Choice, LettingGo};
 use super::components::{compiled_components, follow_components, left_behind, order_of, recorded_component};
 use super::looking::Looking;
 pub use super::options::{Consent, Options};
+use super::seen::SeenRows;
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
@@ -91,15 +92,18 @@ pub struct Computed {
 pub(super) struct Draft {
     pub(super) shared: SharedRows,
     pub(super) looking: Looking,
+    pub(super) seen: SeenRows,
     pub(super) named: Named,
     pub(super) reads: Vec<Read>,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 impl Draft {
-    pub(super) fn of(planner: &Planner<'_>, looking: Looking) -> Self {
+    pub(super) fn of(planner: &Planner<'_>, stacks: &[CompiledStack]) -> Self {
+        let looking = Looking::of(planner.registry, stacks);
         Self {
             shared: SharedRows::of(&planner.environment.name),
+            seen: SeenRows::of(&looking, stacks),
             looking,
             named: Named::of(planner),
             reads: Vec::new(),
@@ -127,7 +131,7 @@ impl Planner<'_> {
         described: &[CompiledStack],
         origin: Origin,
     ) -> Result<Computed, PlanFailure> {
-        let mut draft = Draft::of(self, Looking::default());
+        let mut draft = Draft::of(self, &[]);
         let mut plans = Vec::new();
         let mut letting_go = Vec::new();
         for stack in stacks {
@@ -186,7 +190,7 @@ impl Planner<'_> {
         mut found: others::Found,
         draft: &mut Draft,
     ) -> Result<(StackPlan, LettingGo), PlanFailure> {
-        let Draft { shared, looking, named, reads, diagnostics } = draft;
+        let Draft { shared, looking, seen, named, reads, diagnostics } = draft;
         let stack = &compiled.stack;
         let selection = self.selection();
         let recorded = future::join(self.recorded_components(stack), self.store.rows(stack, &selection));
@@ -212,13 +216,13 @@ impl Planner<'_> {
         choice.take_along(&loaded.rows, &order_of(&recorded_components));
         let outside = loaded.leave_out(&choice);
         moved::check_border(self, compiled, &choice, &loaded, &outside, diagnostics).await?;
-        if let Some(seen) = looking.seen(stack) {
+        if let Some(seen) = seen.of_stack(stack) {
             loaded = seen.loaded;
             diagnostics.extend(seen.diagnostics);
         } else {
             let before = diagnostics.len();
             refresh::look(self, stack, &selection, &choice, &mut loaded, diagnostics).await?;
-            looking.keep_seen(stack, &loaded, diagnostics.get(before..).unwrap_or_default());
+            seen.keep(stack, &loaded, diagnostics.get(before..).unwrap_or_default());
         }
         moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
         reads.extend(self.reads_of_others(compiled).await?);

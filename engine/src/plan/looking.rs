@@ -6,13 +6,12 @@
 
 use super::names::{ObjectKey, keys_of, owned};
 use super::others::StackNeed;
-use super::refresh::Loaded;
 use super::{Change, Part, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, StackId};
-use crate::compile::{CompiledComponent, CompiledStack};
+use crate::compile::CompiledStack;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Block, readers, templates};
+use crate::graph::{Block, Readers};
 use crate::registry::Registry;
 use crate::source::Span;
 use crate::store::StackRead;
@@ -41,17 +40,25 @@ pub(crate) struct Looking {
     answers: HashMap<(String, &'static str, String), Result<Attributes, ProviderError>>,
     /// Declarations of a stack, each with a lookup that turned out to look at what it makes.
     put_off: HashMap<StackId, BTreeSet<(Block, Block)>>,
-    /// The stacks that may have to be planned again.
-    repeated: BTreeSet<StackId>,
-    /// What was found of their rows.
-    seen: HashMap<StackId, Seen>,
 }
 
-/// Rows as they were found, and what was to be told of them.
-#[derive(Clone)]
-pub(super) struct Seen {
-    pub(super) loaded: Loaded,
-    pub(super) diagnostics: Vec<Diagnostic>,
+/// What the stacks of a run declare, by what comes after their lookups.
+pub(super) struct Declared<'s> {
+    stacks: HashMap<&'s StackId, &'s CompiledStack>,
+    readers: HashMap<&'s StackId, Readers>,
+}
+
+impl<'s> Declared<'s> {
+    pub(super) fn of(stacks: &'s [CompiledStack]) -> Self {
+        Self { stacks: stacks.iter().map(|stack| (&stack.stack, stack)).collect(), readers: HashMap::new() }
+    }
+
+    /// The declarations that come after a lookup.
+    fn readers(&mut self, asked: &Asked) -> BTreeSet<Block> {
+        let Some((stack, compiled)) = self.stacks.get_key_value(&asked.stack) else { return BTreeSet::new() };
+        let readers = self.readers.entry(stack).or_insert_with(|| Readers::of(&compiled.components));
+        readers.of_lookup(asked.block)
+    }
 }
 
 /// An object of a stack of the run.
@@ -95,10 +102,12 @@ impl Looking {
         let data = components().flat_map(|component| &component.declarations.data);
         let schemas = data.filter_map(|declaration| Some(registry.lookup(&declaration.ty.value)?.1));
         let types = schemas.flat_map(|schema| schema.objects).filter_map(|name| registry.resource_type(name));
-        let spaces: HashSet<&'static str> = types.map(|(_, ty)| ty.identity_space).collect();
-        let is_repeated = |stack: &&CompiledStack| stack.components.iter().any(may_be_repeated);
-        let repeated = stacks.iter().filter(|_| stacks.len() > 1 && !spaces.is_empty()).filter(is_repeated);
-        Self { repeated: repeated.map(|stack| stack.stack.clone()).collect(), spaces, ..Self::default() }
+        Self { spaces: types.map(|(_, ty)| ty.identity_space).collect(), ..Self::default() }
+    }
+
+    /// True when any object may be looked at.
+    pub(super) fn is_any(&self) -> bool {
+        !self.spaces.is_empty()
     }
 
     /// Adds what the plan of a stack makes and keeps of one declaration.
@@ -108,7 +117,7 @@ impl Looking {
         (stack, block): (&StackId, Block),
         changes: impl Iterator<Item = &'c Change>,
     ) {
-        if self.spaces.is_empty() {
+        if !self.is_any() {
             return;
         }
         for change in changes.filter(|change| change.action.leaves_object() && change.deposed.is_none()) {
@@ -210,13 +219,13 @@ impl Looking {
 
     /// Puts off the lookups of a stack that were answered before it was known that the stack makes what they look at. True
     /// when there are any: it is to be planned again.
-    pub(super) fn put_off_early(&mut self, stacks: &HashMap<&StackId, &CompiledStack>, stack: &StackId) -> bool {
-        let own = |asked: &&Asked| {
+    pub(super) fn put_off_early(&mut self, declared: &mut Declared<'_>, stack: &StackId) -> bool {
+        let own = |asked: &Asked| {
             let made = self.objects_of(asked).find(|made| made.stack == *stack && made.is_changed)?;
-            (!self.is_read_by(stacks, asked, made)).then_some((made.block, asked.block))
+            (!self.is_read_by(declared, asked, made)).then_some((made.block, asked.block))
         };
         let early = self.asked_by(stack).iter().filter(|asked| !asked.is_planned);
-        let early: Vec<(Block, Block)> = early.filter_map(|asked| own(&asked)).collect();
+        let early: Vec<(Block, Block)> = early.filter_map(own).collect();
         let mut is_any = false;
         for one in early {
             is_any |= self.put_off.entry(stack.clone()).or_default().insert(one);
@@ -246,31 +255,13 @@ impl Looking {
         }
     }
 
-    /// The rows of a stack as they were found when it was planned before.
-    pub(super) fn seen(&self, stack: &StackId) -> Option<Seen> {
-        self.seen.get(stack).cloned()
-    }
-
-    /// Keeps what was found of the rows of a stack that may have to be planned again.
-    pub(super) fn keep_seen(&mut self, stack: &StackId, loaded: &Loaded, diagnostics: &[Diagnostic]) {
-        if self.repeated.contains(stack) {
-            let seen = Seen { loaded: loaded.clone(), diagnostics: diagnostics.to_vec() };
-            self.seen.insert(stack.clone(), seen);
-        }
-    }
-
     /// Tells what is wrong with the lookups of a stack once all stacks are planned: those that look at what reads them,
-    /// and those that could not wait for who makes what they look at.
-    pub(super) fn check(
-        &self,
-        stacks: &HashMap<&StackId, &CompiledStack>,
-        stack: &StackId,
-        told: &mut Vec<Diagnostic>,
-    ) {
+    /// and those that could not wait for who makes or changes what they look at.
+    pub(super) fn check(&self, declared: &mut Declared<'_>, stack: &StackId, told: &mut Vec<Diagnostic>) {
         for asked in self.asked_by(stack).iter().filter(|asked| !asked.is_planned) {
             let Some(made) = self.objects_of(asked).find(|made| made.is_changed) else { continue };
             let (maker, address) = (&made.stack, &made.address);
-            if self.is_read_by(stacks, asked, made) {
+            if self.is_read_by(declared, asked, made) {
                 let name = if maker == stack { address.to_string() } else { format!("{maker}:{address}") };
                 let message = format!("{} looks at {name}, which waits for what it finds", asked.address);
                 let diagnostic = Diagnostic::error("lookup_of_reader", message).at(asked.span).hint(
@@ -281,22 +272,33 @@ impl Looking {
                     Some(failed) => *failed = diagnostic,
                     None => told.push(diagnostic),
                 }
-            } else if let Some(failed) = asked.failed.and_then(|at| told.get_mut(at)).filter(|_| maker != stack) {
-                failed.hint = Some(format!(
-                    "{maker}:{address} makes it, and {maker} is planned after {stack}, which it reads: apply what makes \
-                     it first, or let one of the two read nothing of the other"
-                ));
+            } else if maker != stack {
+                let order = format!("{maker} is planned after {stack}, which it reads");
+                let way = "first, or let one of the two read nothing of the other";
+                match asked.failed.and_then(|at| told.get_mut(at)) {
+                    Some(failed) => {
+                        failed.hint =
+                            Some(format!("{maker}:{address} makes it, and {order}: apply what makes it {way}"));
+                    }
+                    None => told.push(
+                        Diagnostic::warning(
+                            "lookup_before_change",
+                            format!("{} finds {maker}:{address} as it is before the change", asked.address),
+                        )
+                        .at(asked.span)
+                        .hint(format!("{order}: plan again afterwards, apply what changes it {way}")),
+                    ),
+                }
             }
         }
     }
 
     /// True when an object is made of what a lookup finds, be it by lookups of others.
-    fn is_read_by(&self, stacks: &HashMap<&StackId, &CompiledStack>, asked: &Asked, made: &MadeObject) -> bool {
+    fn is_read_by(&self, declared: &mut Declared<'_>, asked: &Asked, made: &MadeObject) -> bool {
         let mut open = vec![asked];
         let mut seen = HashSet::from([(&asked.stack, asked.block)]);
         while let Some(asked) = open.pop() {
-            let Some(compiled) = stacks.get(&asked.stack) else { continue };
-            let readers = readers(&compiled.components, asked.block);
+            let readers = declared.readers(asked);
             if made.stack == asked.stack && readers.contains(&made.block) {
                 return true;
             }
@@ -326,7 +328,7 @@ impl Looking {
             }
         }
         for (compiled, plan) in stacks.iter().zip(plans) {
-            let looking = compiled.components.iter().filter(|it| looks_up(it)).map(|component| component.key.as_str());
+            let looking = compiled.components.iter().filter(|it| it.looks_up()).map(|component| component.key.as_str());
             let looking: BTreeSet<&str> = looking.collect();
             let is_looking = |key: &str| looking.contains(key);
             for component in plan.components.iter_mut().filter(|it| it.part == Part::Planned && is_looking(&it.key)) {
@@ -338,18 +340,4 @@ impl Looking {
             }
         }
     }
-}
-
-fn looks_up(component: &CompiledComponent) -> bool {
-    !component.declarations.data.is_empty()
-}
-
-/// True for what looks something up, reads another stack, or declares with others.
-fn may_be_repeated(component: &CompiledComponent) -> bool {
-    let declarations = &component.declarations;
-    let declared = declarations.resources.iter().flat_map(templates);
-    let mut all = declared.chain(declarations.outputs.iter().map(|output| &output.value));
-    looks_up(component)
-        || declarations.resources.iter().any(|resource| resource.shared.is_some())
-        || all.any(|template| template.references().any(|reference| reference.root == "stacks"))
 }

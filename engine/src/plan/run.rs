@@ -2,14 +2,14 @@
 
 use super::choice::LettingGo;
 use super::compute::{Computed, Draft, PlanFailure, Planner};
-use super::looking::Looking;
+use super::looking::Declared;
 use super::others::{self, StackOrder};
 use super::{Mode, Origin, StackPlan, replacement};
 use crate::address::StackId;
 use crate::compile::CompiledStack;
 use crate::diagnostic::Diagnostic;
 use crate::store::Read;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A stack of a run, and what is told and read of it alone: it may have to be planned again.
 struct Planned {
@@ -25,12 +25,12 @@ impl Planner<'_> {
     /// # Errors
     /// When the store cannot be read or what it holds cannot be opened.
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
-        let mut draft = Draft::of(self, Looking::of(self.registry, stacks));
-        let by_name: HashMap<&StackId, &CompiledStack> = stacks.iter().map(|stack| (&stack.stack, stack)).collect();
-        let planned = self.plan_in_order(stacks, &by_name, &mut draft).await?;
+        let mut draft = Draft::of(self, stacks);
+        let mut declared = Declared::of(stacks);
+        let planned = self.plan_in_order(stacks, &mut declared, &mut draft).await?;
         let (mut plans, mut letting_go) = (Vec::new(), Vec::new());
         for mut one in planned.into_values() {
-            draft.looking.check(&by_name, &one.plan.stack, &mut one.diagnostics);
+            draft.looking.check(&mut declared, &one.plan.stack, &mut one.diagnostics);
             draft.diagnostics.extend(one.diagnostics);
             draft.reads.extend(one.reads);
             plans.push(one.plan);
@@ -48,7 +48,7 @@ impl Planner<'_> {
     async fn plan_in_order(
         &self,
         stacks: &[CompiledStack],
-        by_name: &HashMap<&StackId, &CompiledStack>,
+        declared: &mut Declared<'_>,
         draft: &mut Draft,
     ) -> Result<BTreeMap<usize, Planned>, PlanFailure> {
         let run: BTreeSet<&StackId> = stacks.iter().map(|stack| &stack.stack).collect();
@@ -67,7 +67,7 @@ impl Planner<'_> {
                 let before = |id: &StackId| Some(&planned.get(&order.position(id)?)?.plan).filter(|_| is_ordered);
                 let one = self.plan_one(stack, &run, &before, draft).await?;
                 planned.insert(at, one);
-                if draft.looking.put_off_early(by_name, &stack.stack) {
+                if draft.looking.put_off_early(declared, &stack.stack) {
                     waiting.insert(at);
                 }
                 for maker in draft.looking.take_looked_at() {

@@ -448,7 +448,7 @@ fn wanted<'w>(
         deferred: prepared.deferred,
         depends_on: prepared.depends_on,
         lifecycle: declaration.lifecycle.clone(),
-        ignored: declaration.ignore_changes.iter().map(|path| path.value.clone()).collect(),
+        ignored: declaration.lifecycle.ignore_changes.clone(),
         triggered_by: prepared.triggered_by,
         adopt: declaration.adopt,
         timeouts: declaration.lifecycle.timeouts(ty),
