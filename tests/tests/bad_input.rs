@@ -277,3 +277,28 @@ fn a_wrong_value_of_a_variable_names_where_it_was_given() {
     validate(&[("TERRACE_VAR_n", "9")], &["--var", "n=many"]).says("its value comes from `--var n`");
     validate(&[("TERRACE_VAR_n", "9")], &["--var-file", "vars.yaml"]).says("its value comes from `vars.yaml`");
 }
+
+#[test]
+fn validate_tells_what_plan_tells() {
+    let project = Project::with_stack(
+        "
+variables:
+  n: {type: int, default: 2}
+data:
+  - {type: sqlite_colums, name: x, config: {path: shop.db}}
+resources:
+  - {type: local_fil, name: a, config: {path: a.txt}}
+  - {type: local_file, name: b, config: {pth: b.txt, content: '${{ vars.m }}'}}
+  - {type: local_file, name: c, forEach: '${{ range(vars.n) }}', config: {path: 'c${{ each.value }}', content: '${{ vars.n }}'}}
+",
+    );
+    let told = |command: &str| {
+        let stderr = project.run([command, "stack.yaml"]).with_code(1).stderr;
+        let mut told: Vec<String> = stderr.lines().filter(|line| line.contains(" × ")).map(str::to_owned).collect();
+        told.sort();
+        told
+    };
+    let plan = told("plan");
+    assert_eq!(told("validate"), plan);
+    assert!(plan.len() > 3, "{plan:?}");
+}

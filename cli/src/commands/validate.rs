@@ -49,16 +49,17 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
             }));
         }
     }
-    if !has_errors(&diagnostics) {
-        let planning = PlanningArguments { choice: arguments.input.choice.clone(), ..PlanningArguments::default() };
-        diagnostics.extend(match arguments.remote {
-            true => {
-                let state = store(&project.settings, Access::ReadOnly).await?;
-                project.plan(state.as_ref(), &planning).await?.diagnostics
-            }
-            false => project.plan_offline(&planning).await?,
-        });
-    }
+    let planning = PlanningArguments { choice: arguments.input.choice.clone(), ..PlanningArguments::default() };
+    let planned = match arguments.remote {
+        true => {
+            let state = store(&project.settings, Access::ReadOnly).await?;
+            project.plan(state.as_ref(), &planning).await?.diagnostics
+        }
+        false => project.plan_offline(&planning).await?,
+    };
+    // Planning finds most of what was found before, and says it in the same words.
+    let new: Vec<Diagnostic> = planned.into_iter().filter(|it| !diagnostics.contains(it)).collect();
+    diagnostics.extend(new);
     report(context.ui, &project.sources, &diagnostics);
     let is_valid = !has_errors(&diagnostics);
     let names: Vec<String> = project.stacks.iter().map(|described| described.compiled.stack.to_string()).collect();
