@@ -254,3 +254,18 @@ pub(super) fn not_a_map<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<Co
         }
     }
 }
+
+/// What to look up in a value: maps of descriptors have texts as keys, and instances are counted, so a whole number stands
+/// for its text there, as it does in a path.
+pub(super) fn key<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let (Some(index), Some(value)) = (arguments.pop(), arguments.pop()) else {
+        return Err(ExecutionError::invalid_argument_count(2, 0));
+    };
+    let number = value.downcast_ref::<CelMap>().and_then(|map| Some((map, index.downcast_ref::<CelInt>()?)));
+    match number {
+        Some((map, number)) if !map.inner().contains_key(&CelMapKey::Int(*number)) => {
+            Ok(CowVal::owned(CelString::from(number.inner().to_string())))
+        }
+        _ => Ok(index),
+    }
+}

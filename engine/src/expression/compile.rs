@@ -21,6 +21,9 @@ pub(super) const IN_ORDER: &str = "@in_order";
 /// The function that makes a decimal that was read the text it is told as; no person can write its name.
 pub(super) const AS_TEXT: &str = "@as_text";
 
+/// The function that makes a whole number the text that is the key of a map; no person can write its name.
+pub(super) const KEY: &str = "@key";
+
 /// The stack that evaluation needs for each level of a tree.
 const LEVEL: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 32 * 1024 };
 
@@ -215,6 +218,14 @@ impl Reader<'_> {
         charged(call);
         if let ("string", None, Some(value)) = (call.func_name.as_str(), &call.target, call.args.first_mut()) {
             wrap(value, AS_TEXT);
+        }
+        if let (operators::INDEX, [base, index]) = (call.func_name.as_str(), call.args.as_mut_slice())
+            && let (Expr::Ident(_), false) = (&base.expr, matches!(index.expr, Expr::Literal(_)))
+        {
+            wrap(index, KEY);
+            if let Expr::Call(call) = &mut index.expr {
+                call.args.insert(0, base.clone());
+            }
         }
         if let (operators::ADD, Some(right)) = (call.func_name.as_str(), call.args.get_mut(1))
             && !matches!(right.expr, Expr::List(_) | Expr::Literal(_))

@@ -4,6 +4,7 @@ use super::Missing;
 use super::budget;
 use super::compile::Use;
 use cel::ExecutionError;
+use terrace_provider::path::is_identifier;
 
 /// Why an expression has no value.
 #[derive(Debug)]
@@ -45,7 +46,9 @@ pub(super) fn describe(
         },
         ExecutionError::NoSuchKey(_) if is_sensitive => Failure::new("there is no such key"),
         ExecutionError::NoSuchKey(key) => {
-            Failure::new(format!("there is no key `{key}`")).hint(format!("`has(value.{key})` tests for it"))
+            let is_name = is_identifier(key) && !key.contains('-');
+            let test = if is_name { format!("has(value.{key})") } else { format!("{key:?} in value") };
+            Failure::new(format!("there is no key `{key}`")).hint(format!("`{test}` tests for it"))
         }
         ExecutionError::IndexOutOfBounds(cel::Value::Int(index)) if !is_sensitive => {
             Failure::new(format!("the list has no item at {index} (the first is at 0)"))

@@ -12,7 +12,7 @@ pub use registry::{FUNCTIONS, FunctionDoc, Style};
 
 use super::bridge::{self, Touched};
 use super::budget;
-use super::compile::{AS_TEXT, IN_ORDER, NOT_A_MAP};
+use super::compile::{AS_TEXT, IN_ORDER, KEY, NOT_A_MAP};
 use super::decimal;
 use crate::diagnostic::did_you_mean;
 use crate::digest::sha256;
@@ -44,6 +44,7 @@ fn extended() -> Result<Env, DeclarationError> {
     environment.add_extension(extensions::math)?;
     environment.add_overload(IN_ORDER, "in_order", vec![DYN_TYPE], bridge::in_order)?;
     environment.add_overload(NOT_A_MAP, "not_a_map", vec![DYN_TYPE], bridge::not_a_map)?;
+    environment.add_overload(KEY, "key", dynamic(2), bridge::key)?;
     environment.add_overload(AS_TEXT, "as_text", vec![DYN_TYPE], decimal::as_text)?;
     environment.add_overload(budget::REPLACE, "replace", dynamic(3), budget::replace)?;
     environment.add_overload(budget::REPLACE, "replace_n", dynamic(4), budget::replace)?;

@@ -289,6 +289,37 @@ fn what_depends_on_the_unknown_is_unknown_and_nothing_else() {
 }
 
 #[test]
+fn a_whole_number_is_the_text_of_it_as_a_key_of_a_map() {
+    let variables = json!({
+        "e": {"0": "zero", "1": "(unknown)", "2": "two"},
+        "n": 2,
+        "u": "(unknown)",
+        "rows": [{"0": "a"}, {"0": "b"}],
+        "rest": {"e": {"7": "seven"}},
+    });
+    check(
+        &variables,
+        &[
+            ("e[0]", "\"zero\""),
+            ("e[n]", "\"two\""),
+            ("e[n - 2]", "\"zero\""),
+            ("[0, 2].map(k, e[k])", "[\"zero\", \"two\"]"),
+            ("range(3).map(k, e[k])", "[\"zero\", (known after apply), \"two\"]"),
+            ("rows.map(m, m[n - 2])", "[\"a\", \"b\"]"),
+            ("rest.e[n + 5]", "\"seven\""),
+            ("rows[n - 1]['0']", "\"b\""),
+            ("e[u + 0]", "(known after apply)"),
+            ("u[n - 2]", "(known after apply)"),
+            ("{2: 'two', 'x': n}[n]", "\"two\""),
+            ("['two'].map(k, {2: k})[0].size()", "1"),
+            ("[{2: 'int'}].map(m, m[n])", "[\"int\"]"),
+            ("e[n + 1]", "error: there is no key `3`; `\"3\" in value` tests for it"),
+            ("rows[n + 1]", "error: the list has no item at 3 (the first is at 0)"),
+        ],
+    );
+}
+
+#[test]
 fn what_reads_the_sensitive_is_sensitive() {
     let variables = json!({
         "s": {"(secret)": {"token": "hunter2", "n": 7, "list": ["hunter2"]}},
