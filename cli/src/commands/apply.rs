@@ -66,7 +66,7 @@ async fn apply_saved(
     refuse_planning_options(arguments)?;
     let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
     // The key is needed to read the plan, the plan to know the environment.
-    let key = World::seal(&settings, arguments.planning.plaintext_secrets)?;
+    let key = World::seal(&settings, arguments.planning.plaintext_secrets, context.ui)?;
     let plan = file::read(&text, &key)?;
     // It may be large, and all that counts is read.
     drop(text);
