@@ -123,9 +123,9 @@ fn a_slip_in_a_name_changes_nothing() {
     snapshot!(project.run(["destroy", "demo@local", "--replace", "local_file.a"]), @"
     exit: 1
     --- stderr
-    error: `--replace` has no effect on a removal
+    error: `terrace destroy` has no option `--replace`
 
-    hint: leave `--replace` out
+    hint: it has no effect on a removal: leave it out
     ");
     snapshot!(project.run(["plan", "stack.yaml", "-replace=local_file.a"]), @"
     exit: 1
