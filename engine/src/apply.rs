@@ -187,6 +187,7 @@ impl Applier {
         let kind = match plan.mode {
             crate::plan::Mode::Apply | crate::plan::Mode::RefreshOnly => "apply",
             crate::plan::Mode::Destroy => "destroy",
+            crate::plan::Mode::Rollback => "rollback",
         };
         let stacks = plan.stacks.iter().map(|stack| stack.stack.clone()).collect();
         let new = NewOperation { id: operation, kind: kind.to_owned(), stacks, actor: self.actor.clone() };

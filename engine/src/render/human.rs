@@ -119,7 +119,7 @@ impl Screen {
         }
         for component in &stack.components {
             if let Some(section) = sections.get_mut(component.key.as_str()) {
-                section.is_going = plan.mode == Mode::Apply && component.part == Part::Removed;
+                section.is_going = matches!(plan.mode, Mode::Apply | Mode::Rollback) && component.part == Part::Removed;
             }
         }
         sections.sort_by(|one, _, other, _| place(one).cmp(&place(other)));
