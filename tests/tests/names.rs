@@ -218,3 +218,11 @@ fn a_misspelt_field_of_what_every_descriptor_has_is_found_in_a_blueprint() {
     project.edit("blueprints/thing.yaml", "component.specifc.author", "component.specific.author");
     project.run(["blueprints", "check"]).done().says("over a sample made from the schema");
 }
+
+#[test]
+fn an_unknown_function_is_underlined_as_a_whole() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: a, config: {input: '${{ 1 + frobnicate(1) + math.gratest(1) }}'}}\n",
+    );
+    snapshot!(project.run(["validate", "stack.yaml"]), @"");
+}
