@@ -233,3 +233,45 @@ fn outputs_and_checks_of_what_is_left_stay_as_they_are() {
     assert!(!ran.stderr.contains("check"), "{ran:?}");
     assert_eq!(project.run(["output", "d", "--format", "raw"]).done().stdout.trim_end(), "A");
 }
+
+#[test]
+fn a_plan_of_a_part_says_so_also_where_nothing_changes() {
+    let project = Project::with_stack(
+        "components:\n  one: {resources: [{type: local_value, name: a, config: {input: 1}}]}\n  \
+         two: {resources: [{type: local_value, name: a, config: {input: 2}}]}\n",
+    );
+    project.run(["plan", "stack.yaml", "-c", "one"]).done().says("\nThis is a plan of `one` only.\n");
+    project.apply().done();
+    snapshot!(project.run(["plan", "stack.yaml", "-c", "one"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    No changes. Your infrastructure matches the configuration.
+    Only `one` was looked at: the rest may differ.
+    ");
+    let comment = project.run(["plan", "stack.yaml", "-c", "one", "--format", "markdown"]).done().stdout;
+    assert!(comment.contains("\nOnly `one` was looked at: the rest may differ.\n"), "{comment}");
+    snapshot!(project.run(["plan", "stack.yaml", "--target", "two/local_value.a"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    No changes. Your infrastructure matches the configuration.
+    Only what was named was looked at: the rest may differ.
+    --- stderr
+    partial_plan
+
+      ⚠ only a part is planned: what was not named is left as it is
+      help: plan without `--target` and `--exclude` to see what else there is to do
+    ");
+    let whole = project.run(["plan", "stack.yaml"]).done();
+    assert!(!whole.stdout.contains("looked at") && !whole.stdout.contains("only"), "{whole}");
+    project.write_stack(
+        "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
+         - {type: local_value, name: b, config: {input: 1}}\n",
+    );
+    project.apply().done();
+    let target = project.run(["plan", "stack.yaml", "--target", "local_value.a"]).done();
+    assert!(target.stdout.contains("\nOnly what was named was looked at: the rest may differ.\n"), "{target}");
+}

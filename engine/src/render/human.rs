@@ -5,7 +5,7 @@ use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
 use super::text::{cut, flowed, visible};
-use super::totals::{details, is_listed, left_over, to_do, verdict};
+use super::totals::{details, is_listed, left_over, part, to_do, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief};
 use crate::action::Action;
 use crate::address::{Address, SHARED};
@@ -263,6 +263,9 @@ impl Screen {
             for stack in &plan.stacks {
                 self.line(&format!("  {}: {}", visible(&stack.stack.to_string()), to_do(&stack.counts())));
             }
+        }
+        if let Some(part) = part(plan) {
+            self.sentence(&part);
         }
         if let Some(left) = left_over(plan) {
             self.sentence(&left);
