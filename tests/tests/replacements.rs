@@ -110,7 +110,7 @@ fn nothing_is_told_as_done_that_is_refused() {
     snapshot!(project.run(["apply", "three"]), @"
     exit: 4
     --- stderr
-    error: demo@local:local_value.a changed since the plan was made
+    error: demo@local:local_value.a (generation 1, now 3) changed since the plan was made
 
     hint: plan again, and look at what the new plan says
     ");
