@@ -190,7 +190,10 @@ async fn a_plan_is_stale_once_the_other_stack_was_applied() {
     story.log();
     let refused = story.apply_plan(&plan).await.unwrap_err();
     assert!(matches!(refused, ApplyError::Store(StoreError::Stale(_))), "{refused}");
-    assert_eq!(refused.to_string(), "giver@test:api/world_thing.a (generation 1, now 2) changed since the plan was made");
+    assert_eq!(
+        refused.to_string(),
+        "giver@test:api/world_thing.a (generation 1, now 2) changed since the plan was made"
+    );
     assert!(story.log().is_empty());
 }
 

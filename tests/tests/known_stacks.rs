@@ -101,7 +101,7 @@ fn of_the_stacks_that_descriptors_declare_the_named_one_is_meant() {
 #[test]
 fn a_stack_that_could_only_be_passed_over_is_refused() {
     let project = Project::with_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
-    project.apply();
+    project.apply().done();
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     snapshot!(project.run(["apply", "plan", "--stack", "other@local"]), @"
     exit: 1

@@ -224,5 +224,15 @@ fn an_unknown_function_is_underlined_as_a_whole() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: '${{ 1 + frobnicate(1) + math.gratest(1) }}'}}\n",
     );
-    snapshot!(project.run(["validate", "stack.yaml"]), @"");
+    snapshot!(project.run(["validate", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    expression_syntax
+
+      × there is no function `frobnicate`
+       ╭─[stack.yaml:5:59]
+     5 │   - {type: local_value, name: a, config: {input: '${{ 1 + frobnicate(1) + math.gratest(1) }}'}}
+       ·                                                           ──────────
+       ╰────
+    ");
 }
