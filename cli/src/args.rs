@@ -1,11 +1,13 @@
 //! What can be asked on the command line: definitions only, nothing is decided here.
 
+mod destroy;
 mod drift;
 mod form;
 mod lists;
 mod planning;
 mod state;
 
+pub use destroy::DestroyArguments;
 pub use drift::{DriftArguments, DriftFormat};
 pub use lists::{
     BlueprintsArguments, BlueprintsCommand, LeasesArguments, LeasesCommand, ProvidersArguments, ProvidersCommand,
@@ -50,7 +52,7 @@ pub struct Global {
     /// Change to this folder first
     #[arg(long, global = true, value_name = "DIR")]
     pub chdir: Option<PathBuf>,
-    /// The stack that addresses are relative to
+    /// The stack that is meant: one of those that descriptors declare, else the one that addresses are relative to
     #[arg(long, global = true, value_name = "NAME@ENV")]
     pub stack: Option<String>,
     /// How long to wait for what others hold, such as `90s`; `0s` refuses at once
@@ -128,15 +130,14 @@ pub enum Command {
     Plan(PlanArguments),
     /// Make things as described, or apply a saved plan
     #[command(
-        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml"
+        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml\n\nA saved plan (`terrace plan --out PLAN`) is applied without a question: it was looked at when it was made. It is\napplied once, and refused (exit code 4) where what it was made from changed since."
     )]
     Apply(ApplyArguments),
     /// Remove what was made
     #[command(
-        after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve\n  terrace destroy demo@local --target local_file.a\n\nA saved plan, also one of `terrace plan --destroy --out PLAN`, is applied by `terrace apply PLAN`.",
-        mut_arg("files", |files| files.value_name("FILE|STACK").help("Descriptors or stacks (`name@environment`)"))
+        after_help = "Examples:\n  terrace destroy data-product.yaml\n  terrace destroy demo@local --auto-approve\n  terrace destroy demo@local --target local_file.a\n\nA saved plan, also one of `terrace plan --destroy --out PLAN`, is applied by `terrace apply PLAN`."
     )]
-    Destroy(ApplyArguments),
+    Destroy(DestroyArguments),
     /// Show what differs from what was recorded; change nothing
     #[command(
         after_help = "Examples:\n  terrace drift data-product.yaml\n  terrace drift --all --ignore tags\n  terrace drift --all --format markdown > comment.md"

@@ -38,8 +38,12 @@ const COMMANDS: &[(&str, &str)] = &[
     ("query", "there is no such command here; `terrace drift FILE` looks at what is recorded"),
 ];
 
+const REMOVAL: &str = "it has no effect on a removal: leave it out";
 /// Options of some commands that others have no use for, or have under another name.
 const MISPLACED: &[(&str, &str, &str)] = &[
+    ("destroy", "--replace", REMOVAL),
+    ("destroy", "--allow-deferral", REMOVAL),
+    ("destroy", "--refresh-only", "`terrace apply --refresh-only FILE` records what is found"),
     (
         "drift",
         "--var",

@@ -56,9 +56,9 @@ struct RawEnvironment {
 #[derive(Clone, Default)]
 pub struct Encryption {
     /// The key that new values are sealed with.
-    pub current: Option<KeySource>,
+    pub current: Option<Located<KeySource>>,
     /// Keys that older values may have been sealed with.
-    pub previous: Vec<KeySource>,
+    pub previous: Vec<Located<KeySource>>,
 }
 
 /// How one key is had.
@@ -120,8 +120,12 @@ impl Configuration {
     /// # Errors
     /// When there is no such file, or it is no text.
     pub fn read(path: &Path, variables: &Variables) -> Result<(Self, Vec<Diagnostic>), Failure> {
-        let text = files::text(path, files::HANDWRITTEN)
-            .map_err(|error| Failure::new(format!("the configuration `{}` cannot be read: {error}", path.display())))?;
+        let text = files::text(path, files::HANDWRITTEN).map_err(|error| {
+            Failure::new(format!("the configuration `{}` cannot be read: {error}", path.display())).hint(
+                "`--config` takes the path of a terrace.yaml, and `terrace init` writes one; without, the nearest one \
+                 upwards holds",
+            )
+        })?;
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
         Ok(Self::parse(&name, &text, &folder, variables))

@@ -128,7 +128,7 @@ impl From<ApplyError> for Failure {
                 "plan again, or apply it with the configuration (`providers:` in terrace.yaml) that it was made with",
             ),
             ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: it will stay"),
-            ApplyError::OtherOutputs(_) => {
+            ApplyError::OtherOutputs { .. } => {
                 Self::refused(error.to_string()).hint("plan again, and look at what the new plan says")
             }
             ApplyError::NotRecovered { .. } => {
@@ -192,7 +192,7 @@ mod tests {
     fn what_is_refused_ends_with_4() {
         assert_eq!(Failure::from(StoreError::PlanSpent).exit.code(), 4);
         assert_eq!(Failure::from(StoreError::Stale(Vec::new())).exit.code(), 4);
-        assert_eq!(Failure::from(ApplyError::OtherOutputs(Vec::new())).exit.code(), 4);
+        assert_eq!(Failure::from(ApplyError::OtherOutputs { outputs: Vec::new(), rows: Vec::new() }).exit.code(), 4);
         assert_eq!(Failure::from(LeaseError::Held(Vec::new())).exit.code(), 4);
         assert_eq!(Failure::from(LeaseError::Interrupted).exit.code(), 130);
         assert_eq!(Failure::from(ApplyError::Errored).exit.code(), 1);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use terrace_engine::plan::file::BEGINNING;
 use terrace_engine::yaml::Budget;
@@ -28,10 +28,21 @@ pub(crate) enum Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(error) => error.fmt(f),
+            Self::Failed(error) => f.write_str(&because(error)),
             Self::TooLong(limit) => write!(f, "it is longer than {}", size(*limit)),
             Self::NotUtf8 { line, column } => write!(f, "it is not UTF-8: see line {line}, character {column}"),
         }
+    }
+}
+
+/// Why the system refused something of a file, as people say it.
+pub(crate) fn because(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "it is not there".to_owned(),
+        ErrorKind::IsADirectory => "it is a folder, and not a file".to_owned(),
+        ErrorKind::NotADirectory => "what its path goes through is a file, and not a folder".to_owned(),
+        ErrorKind::PermissionDenied => "there is no permission for it".to_owned(),
+        _ => error.to_string(),
     }
 }
 

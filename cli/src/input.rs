@@ -154,7 +154,10 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
         return Ok(vec![path.to_owned()]);
     }
     let unreadable = |error: std::io::Error| {
-        Box::new(Diagnostic::error("unreadable", format!("the folder `{}` cannot be read: {error}", path.display())))
+        Box::new(Diagnostic::error(
+            "unreadable",
+            format!("the folder `{}` cannot be read: {}", path.display(), files::because(&error)),
+        ))
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {

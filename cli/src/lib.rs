@@ -35,7 +35,9 @@ use commands::Context;
 use failure::{Exit, Failure};
 use report::tell_programs;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::process::ExitCode;
 use ui::Ui;
 use variables::Variables;
@@ -109,8 +111,18 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
 /// Changes the folder and opens the log, before anything else looks at either.
 fn prepare(global: &args::Global, variables: &Variables, ui: &Ui) -> Result<(), Failure> {
     if let Some(folder) = &global.chdir {
-        std::env::set_current_dir(folder)
-            .map_err(|error| Failure::new(format!("cannot change to `{}`: {error}", folder.display())))?;
+        std::env::set_current_dir(folder).map_err(|error| no_folder(folder, &error))?;
     }
     logging::start(global, variables, ui)
+}
+
+/// Why it is not possible to change to a folder.
+fn no_folder(folder: &Path, error: &std::io::Error) -> Failure {
+    let why = match error.kind() {
+        ErrorKind::NotFound => "there is no such folder".to_owned(),
+        ErrorKind::NotADirectory if folder.exists() => "it is a file, and not a folder".to_owned(),
+        _ => files::because(error),
+    };
+    Failure::new(format!("`--chdir {}`: {why}", folder.display()))
+        .hint("`--chdir` takes a folder; all other paths of the command line are relative to it")
 }

@@ -1,6 +1,7 @@
 //! From files to a plan: what `validate`, `plan`, `apply`, `destroy` and `graph` have in common.
 
 mod command;
+mod selection;
 
 pub(crate) use command::{command, drift_command, quoted};
 
@@ -13,6 +14,7 @@ use crate::settings::{Asked, Settings};
 use crate::stacks;
 use crate::wiring::{World, library};
 use jiff::Timestamp;
+use selection::{check_environment, check_words, select};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -70,6 +72,8 @@ pub(crate) fn compile(
     if !has_errors(&diagnostics) {
         diagnostics.extend(undeclared(given.asked.iter().map(String::as_str), &input.descriptors));
     }
+    // A file of variables may be for all stacks, so that is asked before.
+    select(&mut input, &settings, &world.environment.name)?;
     let compiler = Compiler {
         sources: &input.sources,
         functions: &world.functions,
@@ -209,7 +213,7 @@ impl Project {
             [only] => Ok(only.chosen.clone()),
             several if several.iter().all(|described| described.chosen.is_empty()) => Ok(BTreeSet::new()),
             _ => Err(Failure::new("components are chosen in several stacks")
-                .hint("plan one stack at a time, or leave `-c` and `componentIdToProvision` out")),
+                .hint("choose one stack with `--stack`, or leave `-c` and `componentIdToProvision` out")),
         }
     }
 }
@@ -254,10 +258,9 @@ impl Removal {
         let named = || parsed.first().map(|stack| Asked::word(&stack.environment));
         let described = input.environment(&settings, ui)?.or_else(named);
         let environment = settings.environment(described, ui)?;
-        if let Some(other) = parsed.iter().find(|stack| stack.environment != environment.name) {
-            return Err(Failure::new(format!("the stack `{other}` is not in the environment `{}`", environment.name))
-                .hint(format!("pass `--env {}`, without other environments", other.environment)));
-        }
+        parsed.iter().try_for_each(|stack| check_environment(stack, &environment.name))?;
+        check_words(&words, &settings)?;
+        select(&mut input, &settings, &environment.name)?;
         let requested: BTreeSet<String> = choice.components.iter().cloned().collect();
         let mut components = BTreeSet::new();
         let mut stacks = Vec::new();

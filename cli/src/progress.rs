@@ -4,12 +4,13 @@ use crate::report::harmless;
 use crate::ui::{Ui, counted};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::{Event, Events};
+use terrace_engine::plan::Plan;
 use terrace_engine::render::stream::Applying;
 
 /// How often a running bar moves.
@@ -21,6 +22,8 @@ pub(crate) struct Progress {
     form: Form,
     /// Addresses are told with their stacks.
     has_several_stacks: bool,
+    /// What an import names, which nothing adopted on its own.
+    imported: HashSet<String>,
 }
 
 /// How events are shown.
@@ -45,13 +48,23 @@ impl Progress {
         } else {
             Form::Lines
         };
-        Arc::new(Self { ui: ui.clone(), form, has_several_stacks })
+        Arc::new(Self { ui: ui.clone(), form, has_several_stacks, imported: HashSet::new() })
+    }
+
+    /// The same for the steps of a plan, which says what is imported.
+    pub(crate) fn of_plan(ui: &Ui, plan: &Plan) -> Arc<Self> {
+        let mut progress = Self::for_people(ui, plan.stacks.len() > 1);
+        if let Some(progress) = Arc::get_mut(&mut progress) {
+            let imported = plan.changes().filter(|(_, change)| change.import_id.is_some());
+            progress.imported = imported.map(|(stack, change)| name(&stack.stack, &change.address)).collect();
+        }
+        progress
     }
 
     /// For programs: one JSON object a line, on standard output.
     pub(crate) fn for_programs(ui: &Ui, has_several_stacks: bool) -> Arc<Self> {
         let form = Form::Json(Mutex::new(Applying::new(has_several_stacks)));
-        Arc::new(Self { ui: ui.clone(), form, has_several_stacks })
+        Arc::new(Self { ui: ui.clone(), form, has_several_stacks, imported: HashSet::new() })
     }
 
     /// Tells programs now and then that a long step still runs; for people the bars do.
@@ -105,8 +118,14 @@ impl Progress {
             }
             Event::Recovering { message } => self.say(&format!("recovering {message}")),
             Event::StepStarted { stack, address, action } => match &self.form {
-                Form::Bars(bars) => bars.add(stack, address, &self.named(stack, address), *action),
-                _ => self.say(&format!("{}: {}...", self.named(stack, address), doing(*action))),
+                Form::Bars(bars) => {
+                    bars.add(stack, address, &self.named(stack, address), self.word(stack, address, *action).doing);
+                }
+                _ => self.say(&format!(
+                    "{}: {}...",
+                    self.named(stack, address),
+                    self.word(stack, address, *action).doing
+                )),
             },
             Event::StepProgress { address, message } => match &self.form {
                 // What waits for its rate has not begun: it has no bar yet.
@@ -115,21 +134,28 @@ impl Progress {
             },
             Event::StepDone { stack, address, action, took } => {
                 self.remove(stack, address);
-                self.say(&format!("{}: {} after {}", self.named(stack, address), done(*action), seconds(*took)));
+                self.say(&format!(
+                    "{}: {} after {}",
+                    self.named(stack, address),
+                    self.word(stack, address, *action).done,
+                    seconds(*took)
+                ));
             }
             Event::StepFailed { stack, address, action, error } => {
                 self.remove(stack, address);
-                let address = self.named(stack, address);
+                let named = self.named(stack, address);
                 match action {
                     // Nothing was to be done: a check fails.
-                    Action::NoOp => self.say(&format!("{address}: {error}")),
-                    action => self.say(&format!("{address}: failed to {}: {error}", action.word())),
+                    Action::NoOp => self.say(&format!("{named}: {error}")),
+                    action => {
+                        self.say(&format!("{named}: failed to {}: {error}", self.word(stack, address, *action).plain))
+                    }
                 }
             }
             Event::CheckFailed { stack, address, action, error } => {
                 self.remove(stack, address);
-                let address = self.named(stack, address);
-                self.say(&format!("{address}: {}, and a check of it fails: {error}", done(*action)));
+                let (named, done) = (self.named(stack, address), self.word(stack, address, *action).done);
+                self.say(&format!("{named}: {done}, and a check of it fails: {error}"));
             }
             Event::Stopping { running } => self.say(&format!("waiting for {}", counted(*running, "running call"))),
         }
@@ -137,6 +163,14 @@ impl Progress {
 
     fn named(&self, stack: &StackId, address: &Address) -> String {
         if self.has_several_stacks { name(stack, address) } else { address.to_string() }
+    }
+
+    /// What an action on a resource is called.
+    fn word(&self, stack: &StackId, address: &Address, action: Action) -> Words {
+        match action == Action::Adopt && self.imported.contains(&name(stack, address)) {
+            true => Words { plain: "import", doing: "importing", done: "imported" },
+            false => words(action),
+        }
     }
 
     fn remove(&self, stack: &StackId, address: &Address) {
@@ -173,12 +207,12 @@ impl Bars {
         self.overall.enable_steady_tick(TICK);
     }
 
-    fn add(&self, stack: &StackId, address: &Address, named: &str, action: Action) {
+    fn add(&self, stack: &StackId, address: &Address, named: &str, doing: &str) {
         // A bar of its own would draw itself past the others, where nobody clears it.
         let bar = self.all.insert_before(&self.overall, ProgressBar::hidden());
         let style = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        let head = harmless(&format!("{named}: {}", doing(action))).replace('\n', " ");
+        let head = harmless(&format!("{named}: {doing}")).replace('\n', " ");
         bar.set_message(head.clone());
         bar.set_prefix(head);
         bar.enable_steady_tick(TICK);
@@ -225,32 +259,27 @@ fn seconds(took: Duration) -> String {
     }
 }
 
-const fn doing(action: Action) -> &'static str {
-    match action {
-        Action::NoOp => "recording",
-        Action::Create => "creating",
-        Action::Update => "updating",
-        Action::Replace | Action::ReplaceCreateFirst => "replacing",
-        Action::Delete => "deleting",
-        Action::Read => "reading",
-        Action::Adopt => "adopting",
-        Action::Forget => "forgetting",
-        Action::Retain => "retaining",
-    }
+/// What an action is called.
+#[derive(Debug, Clone, Copy)]
+struct Words {
+    plain: &'static str,
+    doing: &'static str,
+    done: &'static str,
 }
 
-const fn done(action: Action) -> &'static str {
-    match action {
-        Action::NoOp => "recorded",
-        Action::Create => "created",
-        Action::Update => "updated",
-        Action::Replace | Action::ReplaceCreateFirst => "replaced",
-        Action::Delete => "deleted",
-        Action::Read => "read",
-        Action::Adopt => "adopted",
-        Action::Forget => "forgotten",
-        Action::Retain => "retained",
-    }
+const fn words(action: Action) -> Words {
+    let (doing, done) = match action {
+        Action::NoOp => ("recording", "recorded"),
+        Action::Create => ("creating", "created"),
+        Action::Update => ("updating", "updated"),
+        Action::Replace | Action::ReplaceCreateFirst => ("replacing", "replaced"),
+        Action::Delete => ("deleting", "deleted"),
+        Action::Read => ("reading", "read"),
+        Action::Adopt => ("adopting", "adopted"),
+        Action::Forget => ("forgetting", "forgotten"),
+        Action::Retain => ("retaining", "retained"),
+    };
+    Words { plain: action.word(), doing, done }
 }
 
 #[cfg(test)]
@@ -309,7 +338,7 @@ mod tests {
         bars.begin(7);
         let (stack, address) = (StackId::new("demo", "local"), "local_value.a".parse().unwrap());
         for _ in 0..6 {
-            bars.add(&stack, &address, &address.to_string(), Action::Create);
+            bars.add(&stack, &address, &address.to_string(), "creating");
             bars.remove(&name(&stack, &address));
         }
         bars.clear();

@@ -1,7 +1,7 @@
 //! Providers, store, functions and blueprints put together for one environment: the only place that knows them all.
 
 pub(crate) mod blueprints;
-mod key;
+pub(crate) mod key;
 mod providers;
 
 pub(crate) use blueprints::library;
@@ -68,7 +68,7 @@ impl World {
         Ok(Self {
             functions: Arc::new(functions),
             registry: Arc::new(registry),
-            seal: Arc::new(key::seal(settings, is_plaintext_allowed)?),
+            seal: Arc::new(key::seal(settings, is_plaintext_allowed, ui)?),
             environment: compute::Environment {
                 name: configuration.name.clone(),
                 note,
@@ -91,9 +91,9 @@ impl World {
     /// What sensitive values are sealed with, without the rest of a world.
     ///
     /// # Errors
-    /// When the state key cannot be had.
-    pub(crate) fn seal(settings: &Settings, is_plaintext_allowed: bool) -> Result<Seal, Failure> {
-        key::seal(settings, is_plaintext_allowed)
+    /// When the state key cannot be had, which is reported.
+    pub(crate) fn seal(settings: &Settings, is_plaintext_allowed: bool, ui: &Ui) -> Result<Seal, Failure> {
+        key::seal(settings, is_plaintext_allowed, ui)
     }
 
     /// The same world with another seal.

@@ -122,8 +122,13 @@ pub enum ApplyError {
         component: String,
     },
     /// Outputs that the plan took as they were recorded are others now.
-    #[error("{} changed since the plan was made", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
-    OtherOutputs(Vec<OutputRead>),
+    #[error("{} changed since the plan was made", outputs::in_words(.outputs, .rows))]
+    OtherOutputs {
+        /// The outputs.
+        outputs: Vec<OutputRead>,
+        /// Rows that the plan stands on and that are others, too.
+        rows: Vec<Moved>,
+    },
     /// The plan's steps cannot be ordered.
     #[error("the steps of this plan form a loop")]
     Loop,
@@ -187,6 +192,7 @@ impl Applier {
         let kind = match plan.mode {
             crate::plan::Mode::Apply | crate::plan::Mode::RefreshOnly => "apply",
             crate::plan::Mode::Destroy => "destroy",
+            crate::plan::Mode::Rollback => "rollback",
         };
         let stacks = plan.stacks.iter().map(|stack| stack.stack.clone()).collect();
         let new = NewOperation { id: operation, kind: kind.to_owned(), stacks, actor: self.actor.clone() };

@@ -15,7 +15,10 @@ use std::collections::{BTreeSet, HashSet};
 use terrace_provider::{Path, ResourceType, Step, Value};
 
 /// Variables that every declaration of a stack may read.
-const ROOTS: [&str; 11] = [
+const ROOTS: [&str; 9] =
+    ["environment", "stack", "settings", "vars", "locals", "resources", "data", "components", "stacks"];
+/// The same for those that a blueprint declares.
+const BLUEPRINT_ROOTS: [&str; 11] = [
     "component",
     "product",
     "environment",
@@ -56,7 +59,7 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
     let mut faults = Faults::default();
     for (position, component) in stack.components.iter().enumerate().filter(|(_, it)| is_chosen(&it.key)) {
         let lookup = Lookup {
-            roots: &ROOTS,
+            roots: if component.blueprint.is_some() { &BLUEPRINT_ROOTS } else { &ROOTS },
             variables: Some(&variables),
             locals: Some(&locals),
             names: names(&component.declarations),
@@ -179,12 +182,15 @@ impl Lookup<'_> {
 
     fn unknown_root(&self, root: &str) -> Diagnostic {
         let known = || self.roots.iter().copied().chain(["each"]);
-        let hint = did_you_mean(root, known()).filter(|_| root != "each").unwrap_or_else(|| match root {
-            "each" => "`each` needs `forEach`".to_owned(),
-            "self" => "`self` is known in a check with `when: post` only".to_owned(),
-            "acl" => "`acl` is known in the resources of `acl:` only".to_owned(),
-            _ => format!("there are: {}", self.roots.join(", ")),
-        });
+        let hint = did_you_mean(root, known())
+            .filter(|_| !matches!(root, "each" | "component" | "product"))
+            .unwrap_or_else(|| match root {
+                "each" => "`each` needs `forEach`".to_owned(),
+                "self" => "`self` is known in a check with `when: post` only".to_owned(),
+                "component" | "product" => format!("`{root}` is known in blueprints only"),
+                "acl" => "`acl` is known in the resources of `acl:` only".to_owned(),
+                _ => format!("there are: {}", self.roots.join(", ")),
+            });
         Diagnostic::error("unknown_variable", format!("there is no variable `{root}` here")).hint(hint)
     }
 

@@ -22,6 +22,7 @@ pub(crate) mod key;
 mod looked_up;
 mod looking;
 mod lookup;
+mod mode;
 mod moved;
 mod names;
 mod observed;
@@ -69,6 +70,7 @@ use terrace_provider::{Attributes, Path, Private, Value};
 use uuid::Uuid;
 
 pub use lookup::{Lookup, ReadReason};
+pub use mode::Mode;
 pub use others::{OtherOutputs, StackNeed};
 pub use output_reads::OutputRead;
 pub(crate) use output_reads::{outputs_in_words, owner_in_words};
@@ -106,18 +108,6 @@ pub struct Plan {
     pub reads: Vec<Read>,
     /// What planning had to say.
     pub notes: Vec<Note>,
-}
-
-/// What a plan was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Make things as described.
-    Apply,
-    /// Remove them.
-    Destroy,
-    /// Record how they are.
-    RefreshOnly,
 }
 
 /// What a plan was computed from. Digests are SHA-256 in hexadecimal.

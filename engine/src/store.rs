@@ -9,6 +9,7 @@ mod record;
 
 pub use error::StoreError;
 pub(crate) use error::component_in_words;
+pub(crate) use error::moved_in_words;
 pub use record::{ComponentRead, Moved, Read, Record, Write};
 
 use crate::address::{Address, StackId};

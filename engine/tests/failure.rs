@@ -216,7 +216,7 @@ async fn a_plan_whose_rows_moved_is_refused_and_names_them() {
     story.apply(&text("3")).await;
     story.log();
     let refused = story.apply_plan(&stale).await.unwrap_err();
-    assert_eq!(refused.to_string(), "demo@test:world_thing.a changed since the plan was made");
+    assert_eq!(refused.to_string(), "demo@test:world_thing.a (generation 1, now 2) changed since the plan was made");
     assert!(story.log().is_empty());
 }
 
@@ -239,7 +239,7 @@ async fn a_saved_removal_is_refused_whole_once_its_component_has_a_row_that_it_d
     story.apply(&stack(&format!("{one}\n- {{type: world_thing, name: b, config: {{key: b}}}}"))).await;
     story.log();
     let refused = story.apply_plan(&removal).await.unwrap_err();
-    assert_eq!(refused.to_string(), "demo@test:world_thing.b changed since the plan was made");
+    assert_eq!(refused.to_string(), "demo@test:world_thing.b (recorded since) changed since the plan was made");
     assert!(story.log().is_empty());
     assert_eq!(story.rows().await, ["world_thing.a", "world_thing.b"]);
 }

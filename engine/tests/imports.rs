@@ -139,7 +139,7 @@ async fn imports_for_each_item_that_cannot_be_are_told_with_their_places() {
     "#);
     insta::assert_snapshot!(story.errors(&each("{forEach: '${{ resources.a }}', to: world_thing.a, id: x}")).await, @"
     stack.yaml:7:20: there is no variable `resources` here
-      hint: there are: product, environment, stack, settings, vars, locals
+      hint: there are: environment, stack, settings, vars, locals
     ");
     insta::assert_snapshot!(story.errors(&each("{forEach: [x, x], to: 'world_thing.${{ each.key }}', id: x}")).await, @r#"
     stack.yaml:7:15: two items of `forEach` have the key ["x"]
@@ -163,7 +163,7 @@ async fn imports_for_each_item_that_cannot_be_are_told_with_their_places() {
     ");
     insta::assert_snapshot!(story.errors(&each("{to: 'world_thing.a[\"${{ each.key }}\"]', id: x}")).await, @"
     stack.yaml:7:30: there is no variable `each` here
-      hint: there are: product, environment, stack, settings, vars, locals
+      hint: there are: environment, stack, settings, vars, locals
     ");
     insta::assert_snapshot!(story.errors(&each("{key: a, to: 'world_thing.a[\"x\"]', id: x}")).await, @"
     stack.yaml:7:11: `key` names the items of a `forEach`, and there is none

@@ -86,7 +86,7 @@ async fn locals_are_named_like_variables_and_each_once() {
     let text = with_locals("locals: {label: '${{ resources.a.id }}'}", THING);
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
     stack.yaml:4:22: there is no variable `resources` here
-      hint: there are: product, environment, stack, settings, vars, locals
+      hint: there are: environment, stack, settings, vars, locals
     ");
 }
 

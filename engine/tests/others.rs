@@ -190,7 +190,10 @@ async fn a_plan_is_stale_once_the_other_stack_was_applied() {
     story.log();
     let refused = story.apply_plan(&plan).await.unwrap_err();
     assert!(matches!(refused, ApplyError::Store(StoreError::Stale(_))), "{refused}");
-    assert_eq!(refused.to_string(), "giver@test:api/world_thing.a changed since the plan was made");
+    assert_eq!(
+        refused.to_string(),
+        "giver@test:api/world_thing.a (generation 1, now 2) changed since the plan was made"
+    );
     assert!(story.log().is_empty());
 }
 
@@ -209,7 +212,7 @@ async fn a_plan_is_stale_once_an_output_that_it_read_is_another_one() {
     let plan = story.plan(&taker("stacks[\"giver\"].components[\"api\"].outputs.read")).await;
     story.apply(&words("two", "one")).await;
     let refused = story.apply_plan(&plan).await.unwrap_err();
-    assert!(matches!(refused, ApplyError::OtherOutputs(_)), "{refused}");
+    assert!(matches!(refused, ApplyError::OtherOutputs { .. }), "{refused}");
     assert_eq!(refused.to_string(), "the output `api/read` of giver@test changed since the plan was made");
     assert_eq!(story.log(), [""; 0]);
     story.apply(&words("one", "two")).await;

@@ -137,7 +137,7 @@ fn consent_is_for_one_stack_and_for_what_there_is() {
     stack one@local  (embedded environment: SQLite and files under .terrace/local)
 
       ~ sqlite_table.t   columns changed   ! destroys data
-          ! column B is dropped: 1 row (allowed)
+          ! column B is dropped: 1 row (consent is given)
           ~ columns
               - B TEXT {nullable = true}
               (1 unchanged item hidden)
@@ -146,7 +146,7 @@ fn consent_is_for_one_stack_and_for_what_there_is() {
     stack two@local  (embedded environment: SQLite and files under .terrace/local)
 
       ~ sqlite_table.t   columns changed   ! destroys data
-          ! column B is dropped: 1 row (allowed)
+          ! column B is dropped: 1 row (consent is given)
           ~ columns
               - B TEXT {nullable = true}
               (1 unchanged item hidden)

@@ -101,7 +101,7 @@ fn what_is_generated_can_be_applied() {
 
     Apply complete! Resources: 1 imported, 0 added, 0 changed, 0 destroyed.
     --- stderr
-    api/local_file.b: adopted after [duration]
+    api/local_file.b: imported after [duration]
     ");
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.read("out/b"), "two ${{ no expression }}\nand more\n");

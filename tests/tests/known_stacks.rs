@@ -61,3 +61,61 @@ fn the_first_object_of_a_stack_may_be_imported() {
     project.run(["--stack", "new@local", "import", "local_file.a", "out/a.txt"]).done();
     assert_eq!(project.run(["stacks", "list"]).done().stdout, "new@local\n");
 }
+
+#[test]
+fn of_the_stacks_that_descriptors_declare_the_named_one_is_meant() {
+    let project = Project::new();
+    for name in ["one", "two"] {
+        let file = format!("path: out/{name}, content: a");
+        let stack = format!("resources:\n  - {{type: local_file, name: a, config: {{{file}}}}}\n");
+        project.write_named_stack(name, &stack);
+    }
+    let both = ["one.yaml", "two.yaml"];
+    let run = |words: &[&'static str]| project.run(words.iter().copied().chain(both));
+    for word in ["plan", "validate", "graph"] {
+        let ran = run(&[word, "--stack", "two@local"]).done();
+        assert!(!ran.stdout.contains("one"), "{ran}");
+    }
+    let commented = run(&["plan", "--stack", "two@local", "--format", "markdown"]).done();
+    assert!(commented.stdout.contains("terrace plan --stack two@local one.yaml two.yaml"), "{commented}");
+    run(&["apply", "--stack", "two@local", "--auto-approve"]).done();
+    assert!(project.has("out/two") && !project.has("out/one"));
+    run(&["drift", "--stack", "two@local"]).done();
+    run(&["apply", "--auto-approve"]).done();
+    let removal = run(&["plan", "--destroy", "--stack", "one@local"]).done();
+    assert!(!removal.stdout.contains("two@local"), "{removal}");
+    run(&["destroy", "--stack", "one@local", "--auto-approve"]).done();
+    assert!(project.has("out/two") && !project.has("out/one"));
+    for word in ["plan", "apply", "destroy", "drift", "validate"] {
+        let ran = run(&[word, "--stack", "tow@local"]).with_code(1);
+        assert_eq!(
+            ran.stderr,
+            "error: --stack: no descriptor declares the stack `tow@local`\n\nhint: did you mean `two@local`?\n\
+             hint: declared are: one@local, two@local\n",
+            "{word}"
+        );
+    }
+    run(&["plan", "--stack", "two@prod"]).with_code(1).says("the stack `two@prod` is not in the environment `local`");
+}
+
+#[test]
+fn a_stack_that_could_only_be_passed_over_is_refused() {
+    let project = Project::with_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
+    project.apply().done();
+    project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    snapshot!(project.run(["apply", "plan", "--stack", "other@local"]), @"
+    exit: 1
+    --- stderr
+    error: `--stack` has no effect on a saved plan
+
+    hint: pass `--stack` to `terrace plan`, and save that plan
+    ");
+    snapshot!(project.run(["destroy", "demo@local", "--stack", "other@local"]), @"
+    exit: 1
+    --- stderr
+    error: `--stack other@local` has no effect beside `demo@local`
+
+    hint: name stacks as words, or choose one of those that descriptors declare with `--stack`
+    ");
+    project.run(["drift", "--all", "--stack", "demo@local"]).with_code(1).says("has no effect beside `--all`");
+}

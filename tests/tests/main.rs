@@ -56,6 +56,7 @@ mod targets; // plans of a part, and plans that only record
 mod tidy; // what holds for the sources themselves
 mod transitions; // moved, forget, imports
 mod unread; // standard output that nobody reads any more
+mod unreadable; // files and folders that are not there, or are something else
 mod witboost; // descriptors from the field
 
 /// A test file that is not listed above would never run.

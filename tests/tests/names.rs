@@ -142,3 +142,97 @@ fn only_chosen_components_are_looked_up() {
     // What `base` has is on record only: whether it has such an output is for the plan to say.
     project.run(["validate", "stack.yaml", "-c", "top"]).done();
 }
+
+#[test]
+fn a_stack_is_not_told_of_what_only_blueprints_know() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: a, config: {input: '${{ frobnicate }}'}}\n  \
+         - {type: local_value, name: b, config: {input: '${{ product.name }}'}}\n  \
+         - {type: local_value, name: c, config: {input: '${{ component.key }}'}}\n",
+    );
+    snapshot!(project.run(["validate", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    unknown_variable
+
+      × there is no variable `frobnicate` here
+       ╭─[stack.yaml:5:55]
+     5 │   - {type: local_value, name: a, config: {input: '${{ frobnicate }}'}}
+       ·                                                       ──────────
+       ╰────
+      help: there are: environment, stack, settings, vars, locals, resources, data, components, stacks
+
+    unknown_variable
+
+      × there is no variable `product` here
+       ╭─[stack.yaml:6:55]
+     6 │   - {type: local_value, name: b, config: {input: '${{ product.name }}'}}
+       ·                                                       ────────────
+       ╰────
+      help: `product` is known in blueprints only
+
+    unknown_variable
+
+      × there is no variable `component` here
+       ╭─[stack.yaml:7:55]
+     7 │   - {type: local_value, name: c, config: {input: '${{ component.key }}'}}
+       ·                                                       ─────────────
+       ╰────
+      help: `component` is known in blueprints only
+    ");
+    project.run(["blueprints", "new", "thing"]).done();
+    project.write_stack("components:\n  w: {blueprint: thing, specific: {title: '${{ frobnicate }}'}}\n");
+    let told = project.run(["validate", "stack.yaml"]).with_code(1);
+    assert!(told.stderr.contains("help: there are: environment, stack, settings, vars, locals\n"), "{told}");
+}
+
+#[test]
+fn a_misspelt_field_of_what_every_descriptor_has_is_found_in_a_blueprint() {
+    let project = Project::new();
+    project.run(["blueprints", "new", "thing"]).done();
+    project.edit("blueprints/thing.yaml", "title != component.key", "title != product.nmae");
+    project.edit("blueprints/thing.yaml", "component.specific.author", "component.specifc.author");
+    snapshot!(project.run(["blueprints", "check"]), @"
+    exit: 1
+    --- stderr
+    unknown_field
+
+      × a data product has no field `nmae`
+        ╭─[blueprints/thing.yaml:14:17]
+     14 │   - assert: ${{ component.specific.title != product.nmae }}
+        ·                 ────────────────────────────────────────
+        ╰────
+      help: did you mean `name`?
+
+    unknown_field
+
+      × a component has no field `specifc`
+        ╭─[blueprints/thing.yaml:25:16]
+     25 │         by ${{ component.specifc.author }}
+        ·                ────────────────────────
+        ╰────
+      help: did you mean `specific`?
+    ");
+    // A descriptor may have more fields than those: what is like none of them is only not in the sample.
+    project.edit("blueprints/thing.yaml", "product.nmae", "product.costCentre");
+    project.edit("blueprints/thing.yaml", "component.specifc.author", "component.specific.author");
+    project.run(["blueprints", "check"]).done().says("over a sample made from the schema");
+}
+
+#[test]
+fn an_unknown_function_is_underlined_as_a_whole() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_value, name: a, config: {input: '${{ 1 + frobnicate(1) + math.gratest(1) }}'}}\n",
+    );
+    snapshot!(project.run(["validate", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    expression_syntax
+
+      × there is no function `frobnicate`
+       ╭─[stack.yaml:5:59]
+     5 │   - {type: local_value, name: a, config: {input: '${{ 1 + frobnicate(1) + math.gratest(1) }}'}}
+       ·                                                           ──────────
+       ╰────
+    ");
+}

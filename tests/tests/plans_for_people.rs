@@ -139,6 +139,7 @@ fn removing_what_others_depend_on_is_told() {
 
     Plan: 0 to add, 0 to change, 1 to destroy.
     (in 1 of 2 components)
+    This is a plan of `base` only.
     --- stderr
     dependents_stay
 

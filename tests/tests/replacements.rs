@@ -83,10 +83,10 @@ fn half_a_replacement_is_counted_as_what_was_done() {
 
     Applied with failures. Resources: 1 added, 0 changed, 2 destroyed. (2 done, 1 failed)
     --- stderr
+    local_file.b: creating...
     local_file.b: deleted after [duration]
+    local_file.b: deleting...
     local_file.b: failed to replace: there is a file `b-2.txt` already
-    local_file.b: replacing...
-    local_file.b: replacing...
     local_value.c: created after [duration]
     local_value.c: deleted after [duration]
 
@@ -110,7 +110,7 @@ fn nothing_is_told_as_done_that_is_refused() {
     snapshot!(project.run(["apply", "three"]), @"
     exit: 4
     --- stderr
-    error: demo@local:local_value.a changed since the plan was made
+    error: demo@local:local_value.a (generation 1, now 3) changed since the plan was made
 
     hint: plan again, and look at what the new plan says
     ");

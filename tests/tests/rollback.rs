@@ -41,6 +41,13 @@ fn a_resource_goes_back_to_a_generation() {
     // Back and forth: what was undone is in the history, too.
     project.run(["state", "rollback", "local_file.a", "--to", "2", "--auto-approve"]).done();
     assert_eq!(project.read("out/a"), "two");
+    // What it was is listed, also where it waited in a file.
+    project.run(["state", "rollback", "local_file.a", "--to", "1", "--out", "plan"]).done();
+    project.run(["apply", "plan"]).done();
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    let kinds: Vec<&str> = listed.as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds.get(..3), Some(&["rollback", "rollback", "rollback"][..]), "{listed}");
+    assert_eq!(kinds.last(), Some(&"apply"));
 }
 
 #[test]

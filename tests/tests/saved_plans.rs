@@ -114,7 +114,10 @@ fn a_saved_plan_without_changes_is_stale_once_something_was_applied() {
     project.edit("stack.yaml", "one", "two");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     let recorded = project.recorded();
-    project.run(["apply", "plan"]).with_code(4).says("demo@local:local_file.a changed since the plan was made");
+    project
+        .run(["apply", "plan"])
+        .with_code(4)
+        .says("demo@local:local_file.a (generation 1, now 2) changed since the plan was made");
     assert_eq!(project.recorded(), recorded);
 }
 
@@ -210,7 +213,7 @@ fn a_stale_plan_names_the_row_that_moved() {
     snapshot!(project.run(["apply", "plan"]), @"
     exit: 4
     --- stderr
-    error: demo@local:local_file.a changed since the plan was made
+    error: demo@local:local_file.a (generation 1, now 2) changed since the plan was made
 
     hint: plan again, and look at what the new plan says
     ");
@@ -434,4 +437,33 @@ fn a_plan_that_is_not_there_is_none_of_what_show_shows() {
         .with_code(1)
         .says(&told("local_value.b"))
         .says("did you mean `local_value.a`?");
+}
+
+#[test]
+fn a_stale_plan_names_the_rows_that_moved_beside_the_outputs() {
+    let project = Project::with_stack(
+        "variables: {v: {type: int, default: 1}}\nresources:\n  \
+         - {type: local_file, name: a, config: {path: out/a, content: 'v${{ vars.v }}'}}\n  \
+         - {type: local_file, name: gone, config: {path: out/gone, content: a}}\n\
+         outputs: {o: '${{ vars.v }}'}\n",
+    );
+    project.apply().done();
+    project.run(["plan", "stack.yaml", "--var", "v=2", "--out", "plan"]).done();
+    project.run(["plan", "--destroy", "stack.yaml", "--out", "removal"]).done();
+    project.run(["apply", "stack.yaml", "--var", "v=3", "--auto-approve"]).done();
+    project.run(["destroy", "stack.yaml", "--target", "local_file.gone", "--auto-approve"]).done();
+    snapshot!(project.run(["apply", "plan"]), @"
+    exit: 4
+    --- stderr
+    error: demo@local:local_file.a (generation 1, now 2), demo@local:local_file.gone (removed since), the output `o` of demo@local changed since the plan was made
+
+    hint: plan again, and look at what the new plan says
+    ");
+    snapshot!(project.run(["apply", "removal"]), @"
+    exit: 4
+    --- stderr
+    error: demo@local:local_file.a (generation 1, now 2), demo@local:local_file.gone (removed since), the output `o` of demo@local changed since the plan was made
+
+    hint: plan again, and look at what the new plan says
+    ");
 }

@@ -132,13 +132,13 @@ fn a_product_that_declares_the_database_differently_is_told_by_whom_it_is_owned(
 
       shared
       -/+ sqlite_database["warehouse"]   must be replaced: path "warehouse.db" → "other.db"   ! destroys data
-          ! the object is deleted and made anew: nothing is there to be lost
+          ! the object is deleted and made anew: it is empty or gone already, so no data is lost
           ~ path = "warehouse.db" → "other.db"  # forces replacement
           ~ id   = "warehouse.db" → "other.db"
           (1 unchanged attribute hidden)
 
       -/+ sqlite_table.table   must be replaced: path "warehouse.db" → "other.db"   ! destroys data
-          ! the object is deleted and made anew: nothing is there to be lost
+          ! the object is deleted and made anew: it is empty or gone already, so no data is lost
           ~ path = "warehouse.db" → "other.db"  # forces replacement
           ~ id   = "warehouse.db/two" → "other.db/two"
           (4 unchanged attributes hidden)

@@ -264,7 +264,9 @@ fn what_is_no_export_is_not_taken_in() {
     snapshot!(project.run(["state", "import", "missing.json"]), @"
     exit: 1
     --- stderr
-    error: `missing.json`: No such file or directory (os error 2)
+    error: `missing.json`: it is not there
+
+    hint: give a file that `terrace state export --out FILE` wrote
     ");
 }
 

@@ -123,9 +123,9 @@ fn a_slip_in_a_name_changes_nothing() {
     snapshot!(project.run(["destroy", "demo@local", "--replace", "local_file.a"]), @"
     exit: 1
     --- stderr
-    error: `--replace` has no effect on a removal
+    error: `terrace destroy` has no option `--replace`
 
-    hint: leave `--replace` out
+    hint: it has no effect on a removal: leave it out
     ");
     snapshot!(project.run(["plan", "stack.yaml", "-replace=local_file.a"]), @"
     exit: 1
@@ -154,9 +154,9 @@ fn an_object_is_made_anew_on_request() {
 
     Apply complete! Resources: 1 added, 0 changed, 1 destroyed.
     --- stderr
-    local_file.c["x"]: replacing...
+    local_file.c["x"]: deleting...
     local_file.c["x"]: deleted after [duration]
-    local_file.c["x"]: replacing...
+    local_file.c["x"]: creating...
     local_file.c["x"]: created after [duration]
     "#);
     let json = project.run(["plan", "stack.yaml", "--json", "--replace=local_file.a"]).done().json();
@@ -232,4 +232,46 @@ fn outputs_and_checks_of_what_is_left_stay_as_they_are() {
     let ran = project.run(["apply", "stack.yaml", "--target", "local_file.b", "--auto-approve"]).done();
     assert!(!ran.stderr.contains("check"), "{ran:?}");
     assert_eq!(project.run(["output", "d", "--format", "raw"]).done().stdout.trim_end(), "A");
+}
+
+#[test]
+fn a_plan_of_a_part_says_so_also_where_nothing_changes() {
+    let project = Project::with_stack(
+        "components:\n  one: {resources: [{type: local_value, name: a, config: {input: 1}}]}\n  \
+         two: {resources: [{type: local_value, name: a, config: {input: 2}}]}\n",
+    );
+    project.run(["plan", "stack.yaml", "-c", "one"]).done().says("\nThis is a plan of `one` only.\n");
+    project.apply().done();
+    snapshot!(project.run(["plan", "stack.yaml", "-c", "one"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    No changes. Your infrastructure matches the configuration.
+    Only `one` was looked at: the rest may differ.
+    ");
+    let comment = project.run(["plan", "stack.yaml", "-c", "one", "--format", "markdown"]).done().stdout;
+    assert!(comment.contains("\nOnly `one` was looked at: the rest may differ.\n"), "{comment}");
+    snapshot!(project.run(["plan", "stack.yaml", "--target", "two/local_value.a"]), @"
+    exit: 0
+    --- stdout
+    stack demo@local  (embedded environment: SQLite and files under .terrace/local)
+
+    No changes. Your infrastructure matches the configuration.
+    Only what was named was looked at: the rest may differ.
+    --- stderr
+    partial_plan
+
+      ⚠ only a part is planned: what was not named is left as it is
+      help: plan without `--target` and `--exclude` to see what else there is to do
+    ");
+    let whole = project.run(["plan", "stack.yaml"]).done();
+    assert!(!whole.stdout.contains("looked at") && !whole.stdout.contains("only"), "{whole}");
+    project.write_stack(
+        "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
+         - {type: local_value, name: b, config: {input: 1}}\n",
+    );
+    project.apply().done();
+    let target = project.run(["plan", "stack.yaml", "--target", "local_value.a"]).done();
+    assert!(target.stdout.contains("\nOnly what was named was looked at: the rest may differ.\n"), "{target}");
 }

@@ -119,8 +119,8 @@ fn an_existing_file_is_imported_with_what_differs() {
 
     Apply complete! Resources: 1 imported, 0 added, 1 changed, 0 destroyed.
     --- stderr
-    local_file.a: adopting...
-    local_file.a: adopted after [duration]
+    local_file.a: importing...
+    local_file.a: imported after [duration]
     "#);
     assert_eq!(project.read("out/a"), "one");
     project.assert_settled("stack.yaml", &[]);

@@ -10,9 +10,8 @@ impl Command {
     /// The form that programs asked for; nothing when the result is for people.
     pub(crate) fn form(&self) -> Option<Form> {
         let is_json = match self {
-            Self::Apply(arguments) | Self::Destroy(arguments) => {
-                return arguments.format.is_json().then_some(Form::Stream);
-            }
+            Self::Apply(arguments) => return arguments.format.is_json().then_some(Form::Stream),
+            Self::Destroy(arguments) => return arguments.format.is_json().then_some(Form::Stream),
             Self::Plan(arguments) => match arguments.format {
                 PlanFormat::JsonStream => return Some(Form::Stream),
                 PlanFormat::Json => true,

@@ -101,7 +101,7 @@ pub struct PlanArguments {
     pub max_chars: u32,
 }
 
-/// `terrace apply` and `terrace destroy`.
+/// `terrace apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArguments {
     /// Descriptors, or one saved plan
@@ -128,7 +128,7 @@ pub struct ApplyArguments {
 }
 
 /// The digest of a plan, as plans are shown with it.
-fn digest(text: &str) -> Result<String, String> {
+pub(super) fn digest(text: &str) -> Result<String, String> {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     match text.len() == DIGEST_DIGITS && text.bytes().all(is_digit) {
         true => Ok(text.to_owned()),

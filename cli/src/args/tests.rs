@@ -1,5 +1,6 @@
 use super::*;
 use clap::{CommandFactory, Parser};
+use std::collections::BTreeMap;
 
 fn parse(line: &str) -> Result<CommandLine, clap::Error> {
     CommandLine::try_parse_from(line.split_whitespace())
@@ -29,6 +30,25 @@ fn options_may_stand_anywhere() {
     assert_eq!(parsed.global.verbose, 2);
     let Command::Plan(plan) = parsed.command else { panic!() };
     assert!(!plan.planning.refresh);
+}
+
+#[test]
+fn a_removal_has_the_options_of_apply_that_mean_something_for_it() {
+    let command = CommandLine::command();
+    let options = |name: &str| -> BTreeMap<String, String> {
+        let options = command.find_subcommand(name).unwrap().get_opts().filter(|option| option.get_long().is_some());
+        options.map(|it| (it.get_long().unwrap().to_owned(), it.get_help().unwrap().to_string())).collect()
+    };
+    let (apply, destroy) = (options("apply"), options("destroy"));
+    let left_out: Vec<&str> = apply.keys().map(String::as_str).filter(|name| !destroy.contains_key(*name)).collect();
+    assert_eq!(left_out, ["allow-deferral", "refresh-only", "replace"]);
+    // What comes along with a removal is what needs the object; everything else is the same.
+    let other: Vec<&String> =
+        destroy.iter().filter(|(name, help)| apply.get(*name) != Some(help)).map(|it| it.0).collect();
+    assert_eq!(other, ["exclude", "target"]);
+    for option in ["--replace=a.b", "--allow-deferral", "--refresh-only"] {
+        assert!(parse(&format!("terrace destroy x.yaml {option}")).is_err(), "{option}");
+    }
 }
 
 #[test]

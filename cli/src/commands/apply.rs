@@ -63,10 +63,10 @@ async fn apply_saved(
     signals: &Signals,
     text: String,
 ) -> Result<Exit, Failure> {
-    refuse_planning_options(arguments)?;
+    refuse_planning_options(context, arguments)?;
     let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
     // The key is needed to read the plan, the plan to know the environment.
-    let key = World::seal(&settings, arguments.planning.plaintext_secrets)?;
+    let key = World::seal(&settings, arguments.planning.plaintext_secrets, context.ui)?;
     let plan = file::read(&text, &key)?;
     // It may be large, and all that counts is read.
     drop(text);
@@ -92,9 +92,10 @@ async fn apply_saved(
 }
 
 /// A saved plan says itself what is done: options that would change it are a misunderstanding.
-fn refuse_planning_options(arguments: &ApplyArguments) -> Result<(), Failure> {
+fn refuse_planning_options(context: &Context<'_>, arguments: &ApplyArguments) -> Result<(), Failure> {
     let planning = &arguments.planning;
     let given = [
+        ("--stack", context.global.stack.is_some()),
         ("--component", !planning.choice.components.is_empty()),
         ("--var", !planning.choice.variables.is_empty()),
         ("--var-file", !planning.choice.variable_files.is_empty()),

@@ -76,7 +76,8 @@ impl Iterator for Lines {
 
 async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) -> Result<Console, Failure> {
     let [described] = project.stacks.as_slice() else {
-        return Err(Failure::new("the console looks into one stack").hint("give the descriptors of one stack"));
+        return Err(Failure::new("the console looks into one stack")
+            .hint("give the descriptors of one stack, or choose it with `--stack`"));
     };
     let compiled = &described.compiled;
     let component = component(&compiled.components, chosen)?;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::run::{Applied, Run, recover_first};
-use crate::args::ApplyArguments;
+use crate::args::DestroyArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::Removal;
 use crate::signals::Signals;
@@ -19,18 +19,13 @@ const QUESTION: &str = "Do you really want to destroy these resources?\n  terrac
 ///
 /// # Errors
 /// When nothing was changed, or the state could not be written any more.
-pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signals: &Signals) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    context: &Context<'_>,
+    arguments: &DestroyArguments,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let arguments = &arguments.applying();
     let planning = &arguments.planning;
-    let without_meaning = [
-        ("--refresh-only", planning.refresh_only),
-        ("--allow-deferral", planning.allow_deferral),
-        ("--replace", !planning.replace.is_empty()),
-    ];
-    if let Some((option, _)) = without_meaning.into_iter().find(|(_, is_given)| *is_given) {
-        return Err(
-            Failure::new(format!("`{option}` has no effect on a removal")).hint(format!("leave `{option}` out"))
-        );
-    }
     let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets)?;
     let run = Run { context, arguments, signals, settings: &removal.settings, world: &removal.world, is_saved: false };
     // As with `apply`: a state that is not there yet is made once there is something to record.

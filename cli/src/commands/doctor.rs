@@ -11,7 +11,8 @@ use crate::configuration::{FILE_NAME, find};
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::settings::Settings;
-use crate::wiring::World;
+use crate::ui::Ui;
+use crate::wiring::key::find as find_key;
 use serde_json::{Value as Json, json};
 
 /// How a finding is to be taken.
@@ -149,7 +150,7 @@ fn look_at(
     runtime.block_on(async {
         if is_right {
             findings.extend(state::look_at(settings).await);
-            findings.push(key(settings));
+            findings.push(key(settings, context.ui));
         } else {
             // Without its values the configuration may mean another state than it would with them.
             findings.push(Finding::warn(
@@ -169,10 +170,14 @@ fn look_at(
 }
 
 /// The key that seals sensitive values.
-fn key(settings: &Settings) -> Finding {
+fn key(settings: &Settings, ui: &Ui) -> Finding {
     const WHAT: &str = "state key";
-    match World::seal(settings, false) {
-        Err(failure) => Finding::of_failure(WHAT, &failure),
+    match find_key(settings, false, ui) {
+        Err(wrong) => {
+            let place = wrong.place(&settings.configuration.sources).map(|place| format!("{place}: "));
+            let message = format!("{}{}", place.unwrap_or_default(), wrong.message);
+            Finding::fail(WHAT, message, wrong.hint.as_deref().unwrap_or("give another key"))
+        }
         Ok(seal) if seal.has_key() => Finding::ok(WHAT, "there is one"),
         Ok(_) => Finding::warn(
             WHAT,

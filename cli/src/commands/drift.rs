@@ -28,6 +28,10 @@ use terrace_state::Access;
 pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Result<Exit, Failure> {
     let (settings, world, store, stacks) = if arguments.all {
         let settings = context.settings(None)?;
+        if let Some(stack) = &settings.stack {
+            return Err(Failure::new(format!("`--stack {stack}` has no effect beside `--all`"))
+                .hint(format!("name it alone: `terrace drift {stack}`")));
+        }
         let world = World::of_settings(&settings, context.ui)?;
         let store = store(&settings, Access::ReadOnly).await?;
         let mut stacks = stacks::own(&settings, store.as_ref()).await?;

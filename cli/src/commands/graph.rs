@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
     let drawing = match named(files, context.ui)? {
         Named::Plan(text) => {
             let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
-            Drawing::of_plan(&file::read(&text, &World::seal(&settings, false)?)?)
+            Drawing::of_plan(&file::read(&text, &World::seal(&settings, false, context.ui)?)?)
         }
         _ => {
             let project = compile(context, files, &arguments.input.choice, true)?;

@@ -30,7 +30,7 @@ struct Output {
 pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     // What is not revealed needs no key.
-    let seal = if arguments.reveal { Some(World::seal(&settings, false)?) } else { None };
+    let seal = if arguments.reveal { Some(World::seal(&settings, false, context.ui)?) } else { None };
     let sealing = seal.as_ref().map_or(&Blind as &dyn Sealing, |seal| seal);
     let store = store(&settings, Access::ReadOnly).await?;
     let stack = stacks::current(&settings, store.as_ref()).await?;

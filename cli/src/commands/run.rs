@@ -259,7 +259,7 @@ impl Run<'_> {
         self.signals.begin_changes();
         let progress = match self.is_json() {
             true => Progress::for_programs(ui, plan.stacks.len() > 1),
-            false => Progress::for_people(ui, plan.stacks.len() > 1),
+            false => Progress::of_plan(ui, plan),
         };
         let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, plans_again);
         if has_nothing {

@@ -66,7 +66,7 @@ async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Resul
             .hint("`terrace plan FILE --out PLAN` saves one; `terrace plan FILE` shows what applying would do"));
     };
     let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
-    let seal = World::seal(&settings, false)?;
+    let seal = World::seal(&settings, false, context.ui)?;
     let plan = file::read(&text, &seal)?;
     let format = if is_json { PlanFormat::Json } else { PlanFormat::Human };
     presentation::plan(context.ui, &plan, &presentation::PlanView::new(format, Detail::Full), &seal)?;

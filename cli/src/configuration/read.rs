@@ -6,6 +6,7 @@ use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvi
 use crate::variables::Variables;
 use std::path::Path;
 use terrace_engine::decode::{Fields, wrong_type};
+use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::source::SourceId;
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
@@ -155,7 +156,8 @@ fn encryption(node: &Node, folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> 
     }
     for node in fields.list("previous") {
         if let Some(text) = revealed(node).as_text() {
-            encryption.previous.push(KeySource::Key(text.to_owned()));
+            let key = KeySource::Key(text.to_owned());
+            encryption.previous.push(Located { value: key, span: node.span });
             continue;
         }
         if let Some(mut fields) = Fields::open(node, "a previous key", fields.diagnostics) {
@@ -167,15 +169,20 @@ fn encryption(node: &Node, folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> 
     encryption
 }
 
-fn key_source(fields: &mut Fields<'_, '_>, folder: &Path) -> Option<KeySource> {
-    let key = secret_text(fields, "key").map(KeySource::Key);
-    let key_file = fields.text("keyFile").map(|path| KeySource::File(folder.join(path.value)));
+fn key_source(fields: &mut Fields<'_, '_>, folder: &Path) -> Option<Located<KeySource>> {
+    let key_span = fields.optional("key").map(|entry| entry.value.span);
+    let key = secret_text(fields, "key").zip(key_span);
+    let key = key.map(|(key, span)| Located { value: KeySource::Key(key), span });
+    let key_file =
+        fields.text("keyFile").map(|path| Located { value: KeySource::File(folder.join(path.value)), span: path.span });
+    let command_span = fields.optional("keyCommand").map(|entry| entry.value.span);
     let command: Vec<String> = match fields.optional("keyCommand").map(|entry| entry.value.as_text()) {
         Some(Some(program)) => vec![program.to_owned()],
         Some(None) => fields.texts("keyCommand").into_iter().map(|word| word.value).collect(),
         None => Vec::new(),
     };
-    let command = (!command.is_empty()).then_some(KeySource::Command(command));
+    let command =
+        command_span.filter(|_| !command.is_empty()).map(|span| Located { value: KeySource::Command(command), span });
     let mut given = [key, key_file, command].into_iter().flatten();
     let first = given.next();
     if given.next().is_some() {

@@ -77,6 +77,9 @@ fn begun(command: &str, global: &Global, settings: &Settings) -> Vec<String> {
     if let Some(environment) = &settings.environment {
         option("--env", environment);
     }
+    if let Some(stack) = &settings.stack {
+        option("--stack", &stack.to_string());
+    }
     words
 }
 

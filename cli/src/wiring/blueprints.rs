@@ -299,7 +299,7 @@ fn project_files(environment: &Environment, project_folder: &Path) -> Result<Vec
 
 fn files_of(path: &Path, name: &str, is_meant: fn(&Path) -> bool) -> Result<Vec<ProjectFile>, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(format!("the folder of blueprints `{name}` cannot be read: {error}"))
+        Failure::new(format!("the folder of blueprints `{name}` cannot be read: {}", files::because(&error)))
             .hint("mend `blueprints:` of the environment in terrace.yaml, or make the folder")
     };
     let mut files = Vec::new();

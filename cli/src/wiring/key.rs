@@ -1,34 +1,61 @@
 //! The state key: from the variable, the configuration, a file or a command.
 
+mod command;
+
 use crate::configuration::KeySource;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::files;
+use crate::report::report;
 use crate::settings::Settings;
-use std::process::{Command, Stdio};
+use crate::ui::Ui;
+use command::Patience;
+use std::path::Path;
+use terrace_engine::descriptor::Located;
+use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::seal::Seal;
+
+/// The code of what says that a state key cannot be had, or is none.
+const UNUSABLE: &str = "unusable_state_key";
+const KEY_HINT: &str = "`terrace init --state-key` makes a key";
 
 /// What sensitive values are sealed with.
 ///
 /// # Errors
+/// When a key cannot be had, or is none, which is reported where it is configured.
+pub(super) fn seal(settings: &Settings, is_plaintext_allowed: bool, ui: &Ui) -> Result<Seal, Failure> {
+    find(settings, is_plaintext_allowed, ui).map_err(|diagnostic| {
+        report(ui, &settings.configuration.sources, &[*diagnostic]);
+        Failure::told(Exit::Error)
+    })
+}
+
+/// As [`seal`], with what is wrong instead of a report of it.
+///
+/// # Errors
 /// When a key cannot be had, or is none.
-pub(super) fn seal(settings: &Settings, is_plaintext_allowed: bool) -> Result<Seal, Failure> {
+pub(crate) fn find(settings: &Settings, is_plaintext_allowed: bool, ui: &Ui) -> Result<Seal, Box<Diagnostic>> {
     let encryption = &settings.configuration.encryption;
+    let had = |source: &Located<KeySource>, field: &str| {
+        read(&source.value, ui)
+            .and_then(|key| checked(key, &origin(&source.value, field)))
+            .map_err(|diagnostic| Box::new(diagnostic.at(source.span)))
+    };
     let current = match (&settings.state_key, &encryption.current) {
         (Some(key), _) => checked(key.clone(), "the variable `TERRACE_STATE_KEY`")?,
-        (None, Some(source)) => checked(read(source)?, &origin(source, "key"))?,
+        (None, Some(source)) => had(source, "key")?,
         (None, None) => return Ok(Seal::without_key(is_plaintext_allowed)),
     };
-    let read = |source: &KeySource| checked(read(source)?, &origin(source, "previous"));
-    let previous = encryption.previous.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let previous = encryption.previous.iter().map(|source| had(source, "previous"));
+    let previous = previous.collect::<Result<Vec<_>, _>>()?;
     let previous: Vec<&str> = previous.iter().map(String::as_str).collect();
-    Seal::with_key(&current, &previous).map_err(|error| Failure::new(error.to_string()))
+    Seal::with_key(&current, &previous).map_err(|error| Box::new(Diagnostic::error(UNUSABLE, error.to_string())))
 }
 
 /// The key, when it is one.
-fn checked(key: String, origin: &str) -> Result<String, Failure> {
+fn checked(key: String, origin: &str) -> Result<String, Box<Diagnostic>> {
     match Seal::with_key(&key, &[]) {
         Ok(_) => Ok(key),
-        Err(error) => Err(Failure::new(format!("{origin}: {error}")).hint("`terrace init --state-key` makes a key")),
+        Err(error) => Err(Box::new(Diagnostic::error(UNUSABLE, format!("{origin}: {error}")).hint(KEY_HINT))),
     }
 }
 
@@ -41,29 +68,18 @@ fn origin(source: &KeySource, field: &str) -> String {
     }
 }
 
-fn read(source: &KeySource) -> Result<String, Failure> {
+fn read(source: &KeySource, ui: &Ui) -> Result<String, Box<Diagnostic>> {
     match source {
         KeySource::Key(key) => Ok(key.clone()),
-        KeySource::File(path) => files::text(path, files::KEY)
-            .map_err(|error| Failure::new(format!("the state key `{}` cannot be read: {error}", path.display()))),
-        KeySource::Command(words) => run(words),
+        KeySource::File(path) => file(path),
+        KeySource::Command(words) => command::run(words, Patience::default(), ui),
     }
 }
 
-/// What a command prints. Its errors go where ours go: it may have to say why it needs a touch on a token.
-fn run(words: &[String]) -> Result<String, Failure> {
-    let Some((program, arguments)) = words.split_first() else {
-        return Err(Failure::new("`keyCommand` is empty"));
-    };
-    let failed = |why: String| Failure::new(format!("the state key cannot be had: `{program}` {why}"));
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| failed(format!("cannot be run: {error}")))?;
-    if !output.status.success() {
-        return Err(failed(format!("ended with {}", output.status)));
-    }
-    String::from_utf8(output.stdout).map_err(|_| failed("printed no text".to_owned()))
+fn file(path: &Path) -> Result<String, Box<Diagnostic>> {
+    files::text(path, files::KEY).map_err(|error| {
+        let message = format!("the state key `{}` cannot be read: {error}", path.display());
+        let hint = format!("`keyFile` is a file with a key in it, relative to terrace.yaml; {KEY_HINT}");
+        Box::new(Diagnostic::error(UNUSABLE, message).hint(hint))
+    })
 }

@@ -2,11 +2,11 @@
 //! Whoever records others need not have changed any row.
 
 use super::{Applier, ApplyError, Components, outputs_before};
-use crate::address::StackId;
+use crate::address::{Address, StackId};
 use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
 use crate::record;
 use crate::seal::{Present, Seal};
-use crate::store::ComponentRead;
+use crate::store::{ComponentRead, Generation, Moved, Selection, moved_in_words};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Map, Value};
 
@@ -30,6 +30,12 @@ impl OutputsNow {
         });
         stored.cloned().or_else(|| record::seal_outputs(outputs, seal).ok())
     }
+}
+
+/// What changed since a plan was made: the rows, and the outputs.
+pub(super) fn in_words(outputs: &[OutputRead], rows: &[Moved]) -> String {
+    let rows = (!rows.is_empty()).then(|| moved_in_words(rows));
+    rows.into_iter().chain(outputs.iter().map(ToString::to_string)).collect::<Vec<_>>().join(", ")
 }
 
 /// What is recorded of the outputs of a component.
@@ -94,7 +100,29 @@ impl Applier {
         }
         changed.sort();
         changed.dedup_by(|one, other| (&one.stack, &one.of, &one.name) == (&other.stack, &other.of, &other.name));
-        if changed.is_empty() { Ok(outputs_now) } else { Err(ApplyError::OtherOutputs(changed)) }
+        match changed.is_empty() {
+            true => Ok(outputs_now),
+            false => Err(ApplyError::OtherOutputs { outputs: changed, rows: self.moved(plan).await? }),
+        }
+    }
+
+    /// The rows that a plan stands on and that are others now: outputs mostly are because of them.
+    async fn moved(&self, plan: &Plan) -> Result<Vec<Moved>, ApplyError> {
+        let mut wanted: BTreeMap<&StackId, BTreeSet<Address>> = BTreeMap::new();
+        for read in &plan.reads {
+            wanted.entry(&read.stack).or_default().insert(read.address.clone());
+        }
+        let mut now: BTreeMap<(StackId, Address, Option<String>), Generation> = BTreeMap::new();
+        for (stack, addresses) in wanted {
+            let rows = self.store.rows(stack, &Selection::Addresses(addresses)).await?;
+            now.extend(rows.into_iter().map(|row| ((row.stack, row.address, row.deposed), row.generation)));
+        }
+        let moved = plan.reads.iter().filter_map(|read| {
+            let name = (read.stack.clone(), read.address.clone(), read.deposed.clone());
+            let now = now.get(&name).copied().unwrap_or_default();
+            (now != read.generation).then(|| Moved { read: read.clone(), now })
+        });
+        Ok(moved.collect())
     }
 
     /// The outputs of a component that are not what the plan says that they were.

@@ -124,7 +124,7 @@ impl ApplyError {
         matches!(
             self,
             Self::OwnedAnew { .. }
-                | Self::OtherOutputs(_)
+                | Self::OtherOutputs { .. }
                 | Self::Store(StoreError::Stale(_) | StoreError::OtherOutputs(_))
         )
     }

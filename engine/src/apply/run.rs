@@ -304,6 +304,7 @@ impl<'a> Run<'a> {
     /// Calls the providers of prepared steps once their intents are durable.
     fn launch(&mut self, starting: Vec<Starting>, ack: &Ack) {
         for Starting { step, lane, prepared, admission } in starting {
+            let action = self.half(step, prepared.change.action);
             let ack = ack.clone();
             let applier = self.applier;
             let held = self.held;
@@ -324,7 +325,7 @@ impl<'a> Run<'a> {
                 applier.events.take(Event::StepStarted {
                     stack: prepared.stack.clone(),
                     address: prepared.change.address.clone(),
-                    action: prepared.change.action,
+                    action,
                 });
                 let outcome =
                     execute::call(applier, &prepared, admission, operation, step_number(step), progress).await;

@@ -4,6 +4,7 @@
 //! providers. Then every expression is evaluated over a sample that the schema describes; a failure there is a warning,
 //! for the sample may be unlike any real component.
 
+mod fields;
 pub(super) mod sample;
 
 use super::Blueprint;
@@ -69,7 +70,7 @@ impl Checker<'_> {
             self.look_up(&nothing, &ROOTS, |lookup, diagnostics| {
                 lookup.template(&check.assert, Here::default(), diagnostics)
             });
-            self.specific_paths(&check.assert);
+            self.descriptor_paths(&check.assert);
             if let Some(at) = &check.at {
                 self.specific_path(&at.value, at.span);
             }
@@ -86,7 +87,7 @@ impl Checker<'_> {
                 self.trigger(trigger, declarations);
             }
             for template in templates(declaration) {
-                self.specific_paths(template);
+                self.descriptor_paths(template);
                 self.lookup_paths(template, declarations);
             }
         }
@@ -98,7 +99,7 @@ impl Checker<'_> {
                 self.look_up(declarations, &roots, |lookup, diagnostics| {
                     lookup.template(template, Here::default(), diagnostics)
                 });
-                self.specific_paths(template);
+                self.descriptor_paths(template);
                 self.lookup_paths(template, declarations);
             }
         }
@@ -106,7 +107,7 @@ impl Checker<'_> {
             self.look_up(declarations, &roots, |lookup, diagnostics| {
                 lookup.template(template, Here::default(), diagnostics)
             });
-            self.specific_paths(template);
+            self.descriptor_paths(template);
             self.lookup_paths(template, declarations);
         }
         self.walk(declarations, acl);
@@ -313,9 +314,10 @@ impl Checker<'_> {
         look(&lookup, &mut self.diagnostics);
     }
 
-    /// Looks up the paths into `component.specific` that a template reads.
-    fn specific_paths(&mut self, template: &Template) {
+    /// Looks up the paths into `component` and `product` that a template reads.
+    fn descriptor_paths(&mut self, template: &Template) {
         for (reference, span) in template.located_references() {
+            self.diagnostics.extend(fields::misspelt(reference, span));
             if let Some(path) = specific_path(reference) {
                 self.specific_path(&path, span);
             }

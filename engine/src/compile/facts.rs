@@ -15,7 +15,7 @@ impl Scope for FactScope {
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         match self.roots.get(root) {
             Some(value) => descend(value, root, steps),
-            None => Err(missing(root, self.roots.keys().map(String::as_str))),
+            None => Err(missing(root, there(&self.roots))),
         }
     }
 }
@@ -34,9 +34,14 @@ impl Scope for WithFact<'_> {
         }
         match self.facts.roots.get(root) {
             Some(value) => descend(value, root, steps),
-            None => Err(missing(root, self.facts.roots.keys().map(String::as_str).chain([self.name]))),
+            None => Err(missing(root, there(&self.facts.roots).chain([self.name]))),
         }
     }
+}
+
+/// The names of what is there: a stack has no data product.
+fn there(roots: &Map) -> impl Iterator<Item = &str> {
+    roots.iter().filter(|(name, value)| *name != "product" || !value.is_null()).map(|(name, _)| name.as_str())
 }
 
 fn missing<'a>(root: &str, known: impl Iterator<Item = &'a str>) -> Missing {

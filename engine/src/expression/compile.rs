@@ -240,17 +240,21 @@ impl Reader<'_> {
         if name.contains('@') || !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
             return Ok(());
         }
+        // Of `math.greatest` the place is that of the last word.
+        let length = name.rsplit('.').next().unwrap_or(name).len();
         let mut named = functions::FUNCTIONS.iter().filter(|function| function.name == name).peekable();
         let Some(first) = named.peek() else {
             let known = functions::FUNCTIONS.iter().map(|function| function.name);
-            let fault = Fault::new(at, format!("there is no function `{name}`"));
+            let fault = Fault::new(at, format!("there is no function `{name}`")).long(length);
             return Err(Fault { hint: did_you_mean(name, known), ..fault });
         };
         let signature = first.signature;
         if named.any(|function| function.style == style || function.style == Style::Both) {
             return Ok(());
         }
-        Err(Fault::new(at, format!("`{name}` cannot be called like this")).hint(format!("write `{signature}`")))
+        Err(Fault::new(at, format!("`{name}` cannot be called like this"))
+            .long(length)
+            .hint(format!("write `{signature}`")))
     }
 
     /// The path that a tree is; the variables of comprehensions begin none.

@@ -20,6 +20,8 @@ const UNIT: usize = if cfg!(debug_assertions) { 16 * 1024 } else { 8 * 1024 };
 pub(super) struct Fault {
     /// The byte of the expression where it is.
     pub(super) at: usize,
+    /// How many bytes are wrong.
+    pub(super) length: usize,
     /// What is wrong.
     pub(super) message: String,
     /// What to do.
@@ -28,7 +30,12 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(at: usize, message: impl Into<String>) -> Self {
-        Self { at, message: message.into(), hint: None }
+        Self { at, length: 1, message: message.into(), hint: None }
+    }
+
+    /// The same about more than one byte.
+    pub(super) fn long(self, length: usize) -> Self {
+        Self { length, ..self }
     }
 
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {

@@ -172,7 +172,7 @@ fn compile_text(text: &str, scalar: Span, sources: &Sources, diagnostics: &mut V
         match Expression::compile(inner, span, sources.place(span)) {
             Ok(expression) => Some(Arc::new(expression)),
             Err(fault) => {
-                diagnostics.push(diagnose(fault, |at| locate(sources, scalar, text, start + at, 1)));
+                diagnostics.push(diagnose(fault, |at, length| locate(sources, scalar, text, start + at, length)));
                 None
             }
         }
@@ -207,8 +207,8 @@ fn only_expression<'a>(pieces: &[Piece<'a>]) -> Option<(&'a str, usize)> {
     only
 }
 
-fn diagnose(fault: Fault, locate: impl Fn(usize) -> Span) -> Diagnostic {
-    Diagnostic::error("expression_syntax", fault.message).at(locate(fault.at)).maybe_hint(fault.hint)
+fn diagnose(fault: Fault, locate: impl Fn(usize, usize) -> Span) -> Diagnostic {
+    Diagnostic::error("expression_syntax", fault.message).at(locate(fault.at, fault.length)).maybe_hint(fault.hint)
 }
 
 fn evaluate_text(parts: &[TextPart], scope: &dyn Scope, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {

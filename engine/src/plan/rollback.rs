@@ -152,7 +152,7 @@ impl Planner<'_> {
         plan.sort();
         let mut plans = vec![plan];
         replacement::order(self.registry, &mut plans, &mut diagnostics);
-        self.finish(Mode::Apply, plans, reads, Origin::default(), diagnostics, &Looking::default()).await
+        self.finish(Mode::Rollback, plans, reads, Origin::default(), diagnostics, &Looking::default()).await
     }
 
     /// Refuses what would be made where another object is recorded by now that terrace did not make: it would be replaced.

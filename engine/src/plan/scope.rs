@@ -195,8 +195,13 @@ pub(crate) fn key_text(key: &InstanceKey) -> String {
 }
 
 fn unknown_root(root: &str, facts: &Facts) -> Missing {
-    let component = facts.component.as_ref().map(|_| "component");
-    let roots = facts.roots.keys().map(String::as_str);
+    // A stack has no data product, and no component as a descriptor has it.
+    let component = facts.component.as_ref().filter(|component| !component.is_null()).map(|_| "component");
+    let roots = facts
+        .roots
+        .iter()
+        .filter(|(name, value)| *name != "product" || !value.is_null())
+        .map(|(name, _)| name.as_str());
     let known = component.into_iter().chain(roots).chain(["resources", "components", "data", "stacks", "each"]);
     let listed: Vec<&str> = known.clone().collect();
     Missing {

@@ -70,9 +70,9 @@ pub(crate) fn loss(loss: &DataLossNote) -> String {
     let reasons = if reasons.is_empty() { "destroys data".to_owned() } else { reasons.join("; ") };
     let amount = match &loss.amount {
         Some(amount) => visible(amount).into_owned(),
-        None => "nothing is there to be lost".to_owned(),
+        None => "it is empty or gone already, so no data is lost".to_owned(),
     };
-    format!("{reasons}: {amount}{}", if loss.is_allowed { " (allowed)" } else { "" })
+    format!("{reasons}: {amount}{}", if loss.is_allowed { " (consent is given)" } else { "" })
 }
 
 /// `12 columns`: how long the longest list is that is to be made. Lists whose name is no plural (a command's words)

@@ -5,7 +5,7 @@ use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
 use super::text::{cut, flowed, visible};
-use super::totals::{details, is_listed, left_over, to_do, verdict};
+use super::totals::{details, is_listed, left_over, part, to_do, verdict};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief};
 use crate::action::Action;
 use crate::address::{Address, SHARED};
@@ -119,7 +119,7 @@ impl Screen {
         }
         for component in &stack.components {
             if let Some(section) = sections.get_mut(component.key.as_str()) {
-                section.is_going = plan.mode == Mode::Apply && component.part == Part::Removed;
+                section.is_going = matches!(plan.mode, Mode::Apply | Mode::Rollback) && component.part == Part::Removed;
             }
         }
         sections.sort_by(|one, _, other, _| place(one).cmp(&place(other)));
@@ -263,6 +263,9 @@ impl Screen {
             for stack in &plan.stacks {
                 self.line(&format!("  {}: {}", visible(&stack.stack.to_string()), to_do(&stack.counts())));
             }
+        }
+        if let Some(part) = part(plan) {
+            self.sentence(&part);
         }
         if let Some(left) = left_over(plan) {
             self.sentence(&left);

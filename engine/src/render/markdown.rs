@@ -15,7 +15,7 @@ mod folds;
 
 pub use drift::{Drift, drift};
 
-use super::totals::{details, is_listed, verdict};
+use super::totals::{details, is_listed, part, verdict};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::plan::{Change, Note, Plan};
@@ -76,6 +76,9 @@ fn head(plan: &Plan, page: &mut Page, budget: Budget) {
     page.push(&format!("{}\n", verdict(plan)));
     if let Some(details) = details(plan) {
         page.push(&format!("({details})\n"));
+    }
+    if let Some(part) = part(plan) {
+        page.push(&format!("{part}\n"));
     }
     if let Some(note) = &plan.environment_note {
         page.push(&format!("\n{}\n", prose(note, LONGEST)));

@@ -1,8 +1,8 @@
 //! How much a plan does: the line that wrappers of terraform look for, and our own below it.
 
-use super::text::{counted, shell_word, thousands};
+use super::text::{counted, shell_word, thousands, visible};
 use crate::action::Action;
-use crate::plan::{Change, Counts, Mode, Plan, StackPlan};
+use crate::plan::{Change, Counts, Mode, Part, Plan, StackPlan};
 use std::collections::BTreeSet;
 
 /// The sum over stacks.
@@ -100,6 +100,33 @@ fn is_told_by_kind(change: &Change) -> bool {
         || !change.drift.is_empty()
         || change.is_doubted()
         || change.is_held_back
+}
+
+/// What a plan is one of, where it is not of all that is described; `None` where it is.
+pub(crate) fn part(plan: &Plan) -> Option<String> {
+    const MOST: usize = 3;
+    let components = || plan.stacks.iter().flat_map(|stack| &stack.components);
+    let planned: Vec<String> = components()
+        .filter(|component| component.part != Part::Untouched && !component.key.is_empty())
+        .map(|component| format!("`{}`", visible(&component.key)))
+        .collect();
+    let untouched = components().filter(|component| component.part == Part::Untouched).count();
+    let what = match planned.len() {
+        0 => "the stack's own resources".to_owned(),
+        1..=MOST => planned.join(", "),
+        many => format!("{many} of {} components", many + untouched),
+    };
+    // With targets a warning says it beside a plan that changes something.
+    let has_targets = plan.notes.iter().any(|note| note.code == "partial_plan");
+    match (untouched, plan.has_changes()) {
+        _ if plan.is_complete || plan.is_errored => None,
+        (_, true) if has_targets => None,
+        (_, false) if has_targets => Some("Only what was named was looked at: the rest may differ.".to_owned()),
+        (1.., true) => Some(format!("This is a plan of {what} only.")),
+        (1.., false) => Some(format!("Only {what} was looked at: the rest may differ.")),
+        // What is left for later is told by itself.
+        (0, _) => None,
+    }
 }
 
 /// What is left for another apply; `None` when nothing is.

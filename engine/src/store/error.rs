@@ -16,7 +16,7 @@ pub enum StoreError {
         component: String,
     },
     /// Rows have other generations than the writer believed.
-    #[error("{} changed since the plan was made", describe(.0))]
+    #[error("{} changed since the plan was made", moved_in_words(.0))]
     Stale(Vec<Moved>),
     /// Components whose outputs a plan stands on have other versions than the writer believed.
     #[error("{} changed since the plan was made", describe_outputs(.0))]
@@ -74,11 +74,25 @@ fn describe_outputs(components: &[ComponentRead]) -> String {
     names.join(", ")
 }
 
-fn describe(moved: &[Moved]) -> String {
-    let names: Vec<String> =
-        moved.iter().take(3).map(|row| format!("{}:{}", row.read.stack, row.read.address)).collect();
+/// Rows that are not as somebody believed, and how they are instead.
+pub(crate) fn moved_in_words(moved: &[Moved]) -> String {
+    /// The most rows that are named.
+    const MOST: usize = 10;
+    let names: Vec<String> = moved.iter().take(MOST).map(Moved::to_string).collect();
     match moved.len().saturating_sub(names.len()) {
         0 => names.join(", "),
         more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+impl std::fmt::Display for Moved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { read, now } = self;
+        write!(f, "{}:{}", read.stack, read.address)?;
+        match (read.generation, now) {
+            (0, _) => f.write_str(" (recorded since)"),
+            (_, 0) => f.write_str(" (removed since)"),
+            (before, now) => write!(f, " (generation {before}, now {now})"),
+        }
     }
 }

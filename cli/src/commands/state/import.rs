@@ -21,11 +21,13 @@ use uuid::Uuid;
 /// When the document is none, something is recorded otherwise, or the state cannot be written.
 pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let failed = |why: String| Failure::new(format!("`{}`: {why}", path.display()));
+    let failed = |why: String| {
+        Failure::new(format!("`{}`: {why}", path.display()))
+            .hint("give a file that `terrace state export --out FILE` wrote")
+    };
     let text = files::text(path, files::WRITTEN).map_err(|error| failed(error.to_string()))?;
     let operation = Uuid::now_v7();
-    let records = export::import(&text, operation)
-        .map_err(|error| failed(error.to_string()).hint("give a file that `terrace state export --out FILE` wrote"))?;
+    let records = export::import(&text, operation).map_err(|error| failed(error.to_string()))?;
     let writes = records.into_iter().filter_map(|record| match record {
         Record::Write { write, .. } => Some(write),
         _ => None,

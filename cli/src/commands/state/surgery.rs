@@ -259,7 +259,7 @@ fn drop_row(row: Row) -> Write {
 /// When there is no key, something cannot be opened, or the state cannot be written.
 pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let seal = World::seal(&settings, false)?;
+    let seal = World::seal(&settings, false, context.ui)?;
     let store = recorded(&settings).await?;
     let surgery =
         Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };

@@ -128,11 +128,7 @@ impl Run<'_> {
                     return Event::CheckFailed { stack, address, action, error };
                 }
                 self.complete(step);
-                let action = match (change.action.is_replace(), !is_forward) {
-                    (true, true) => Action::Delete,
-                    (true, false) => Action::Create,
-                    (false, _) => change.action,
-                };
+                let action = self.half(step, change.action);
                 Event::StepDone {
                     stack: prepared.stack.clone(),
                     address: change.address.clone(),
@@ -140,6 +136,15 @@ impl Run<'_> {
                     took: outcome.took,
                 }
             }
+        }
+    }
+
+    /// What a step does: of a replacement, its half.
+    pub(super) fn half(&self, step: StepId, action: Action) -> Action {
+        match (action.is_replace(), self.steps.all.get(step)) {
+            (false, _) => action,
+            (true, Some(Step::Forward { .. })) => Action::Create,
+            (true, _) => Action::Delete,
         }
     }
 
