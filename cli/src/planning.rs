@@ -4,6 +4,7 @@ mod command;
 mod selection;
 
 pub(crate) use command::{command, drift_command, quoted};
+pub(crate) use selection::{check_environment, check_words};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
 use crate::commands::Context;
@@ -14,7 +15,7 @@ use crate::settings::{Asked, Settings};
 use crate::stacks;
 use crate::wiring::{World, library};
 use jiff::Timestamp;
-use selection::{check_environment, check_words, select};
+use selection::select;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -119,3 +119,11 @@ fn a_stack_that_could_only_be_passed_over_is_refused() {
     ");
     project.run(["drift", "--all", "--stack", "demo@local"]).with_code(1).says("has no effect beside `--all`");
 }
+
+#[test]
+fn recovery_looks_into_the_stack_that_is_chosen() {
+    let project = Project::with_stack("resources: [{type: local_value, name: a, config: {input: 1}}]\n");
+    project.apply().done();
+    project.run(["recover", "--stack", "demo@local"]).done();
+    project.run(["recover", "--stack", "demmo@local"]).with_code(1).says("did you mean `demo@local`?");
+}

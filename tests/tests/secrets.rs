@@ -194,21 +194,19 @@ fn without_a_key_a_secret_is_not_stored() {
     --- stderr
     no_state_key
 
-      × demo@local:local_file.credentials: `content` of local_file.credentials is sensitive and there is no state key to
-      │ seal it with
+      × demo@local:local_file.credentials: `content` is sensitive and there is no state key to seal it with
       │ at stack.yaml:7:30
       help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
 
     no_state_key
 
-      × demo@local:local_value.copy: `input` of local_value.copy is sensitive and there is no state key to seal it with
+      × demo@local:local_value.copy: `input` is sensitive and there is no state key to seal it with
       │ at stack.yaml:8:31
       help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
 
     no_state_key
 
-      × demo@local:local_command.login: `output` of local_command.login is sensitive and there is no state key to seal it
-      │ with
+      × demo@local:local_command.login: `output` is sensitive and there is no state key to seal it with
       │ at stack.yaml:10:11
       help: make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`
     "#);

@@ -4,7 +4,7 @@
 use super::Context;
 use crate::args::RecoverArguments;
 use crate::failure::{Exit, Failure};
-use crate::planning::quoted;
+use crate::planning::{check_environment, check_words, quoted};
 use crate::progress::Progress;
 use crate::report::{harmless, remembered, with_failure};
 use crate::settings::{Asked, Settings};
@@ -38,7 +38,7 @@ pub(super) async fn run(
     let answers = answers(arguments)?;
     let settings = context.settings(None)?;
     // A stack that is named, in words or in an address, says where: hints name stacks, and have to work as they stand.
-    let named = named_environment(arguments, &answers);
+    let named = named_environment(arguments, settings.stack.as_ref(), &answers);
     let environment = settings.environment(named.as_deref().map(Asked::word), context.ui)?;
     let world = World::new(&settings, environment, false, context.ui)?;
     let store = recorded(&settings).await?;
@@ -117,10 +117,15 @@ fn to_json(step: &Recovered, decided: &BTreeMap<String, &str>) -> Json {
 }
 
 /// The environment of a stack that is named.
-fn named_environment(arguments: &RecoverArguments, answers: &[(String, Verdict)]) -> Option<String> {
+fn named_environment(
+    arguments: &RecoverArguments,
+    chosen: Option<&StackId>,
+    answers: &[(String, Verdict)],
+) -> Option<String> {
     let in_answers = answers.iter().filter_map(|(text, _)| Some(stacks::split(text)?.0));
-    let mut named = arguments.stacks.iter().map(String::as_str).chain(in_answers);
-    named.find_map(|word| Some(word.parse::<StackId>().ok()?.environment))
+    let named = arguments.stacks.iter().map(String::as_str).chain(in_answers);
+    let mut named = named.filter_map(|word| word.parse().ok()).chain(chosen.cloned());
+    named.next().map(|stack: StackId| stack.environment)
 }
 
 /// The stacks that are named, else all of the environment.
@@ -132,15 +137,15 @@ async fn stacks_to_look_into(
 ) -> Result<BTreeSet<StackId>, Failure> {
     let environment = &world.environment.name;
     let mut wanted = BTreeSet::new();
-    for word in &arguments.stacks {
+    check_words(&arguments.stacks, settings)?;
+    let mut words = arguments.stacks.clone();
+    words.extend(settings.stack.as_ref().map(StackId::to_string));
+    for word in &words {
         let stack = stacks::named(word, settings, store.as_ref()).await?;
-        if stack.environment != *environment {
-            return Err(Failure::new(format!("the stack `{stack}` is not in the environment `{environment}`"))
-                .hint(format!("pass `--env {}`", stack.environment)));
-        }
+        check_environment(&stack, environment)?;
         wanted.insert(stack);
     }
-    if arguments.stacks.is_empty() {
+    if words.is_empty() {
         wanted.extend(store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment));
         // A first apply that was cut off left steps, and no row yet.
         let operations = store.operations(usize::MAX).await?;
@@ -314,9 +319,12 @@ mod tests {
             format: FormatArguments::default(),
         };
         let answer = |text: &str| [(text.to_owned(), Verdict::Absent)];
-        let named = named_environment(&arguments, &answer("a@prod:local_file.x"));
+        let named = named_environment(&arguments, None, &answer("a@prod:local_file.x"));
         assert_eq!(named.as_deref(), Some("prod"));
-        assert_eq!(named_environment(&arguments, &answer("local_file.x")), None);
+        assert_eq!(named_environment(&arguments, None, &answer("local_file.x")), None);
+        let chosen = StackId::new("b", "prod");
+        let named = named_environment(&arguments, Some(&chosen), &answer("local_file.x"));
+        assert_eq!(named.as_deref(), Some("prod"));
     }
 
     #[test]

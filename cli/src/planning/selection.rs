@@ -31,7 +31,7 @@ pub(super) fn select(input: &mut Input, settings: &Settings, environment: &str) 
 ///
 /// # Errors
 /// When it is.
-pub(super) fn check_environment(stack: &StackId, environment: &str) -> Result<(), Failure> {
+pub(crate) fn check_environment(stack: &StackId, environment: &str) -> Result<(), Failure> {
     if stack.environment == environment {
         return Ok(());
     }
@@ -43,7 +43,7 @@ pub(super) fn check_environment(stack: &StackId, environment: &str) -> Result<()
 ///
 /// # Errors
 /// When it is given and stacks are named.
-pub(super) fn check_words(words: &[String], settings: &Settings) -> Result<(), Failure> {
+pub(crate) fn check_words(words: &[String], settings: &Settings) -> Result<(), Failure> {
     match (&settings.stack, words.first()) {
         (Some(stack), Some(word)) => Err(Failure::new(format!("`--stack {stack}` has no effect beside `{word}`"))
             .hint("name stacks as words, or choose one of those that descriptors declare with `--stack`")),

@@ -52,11 +52,12 @@ impl<'p> Unstorable<'p> {
     }
 
     fn diagnostic(&self, name: &str) -> Diagnostic {
+        // A single one is named before the message.
         let (whose, address) = match self.resources {
-            0 | 1 => (self.address.to_string(), Some(format!("{}:{}", self.stack, self.address))),
-            many => (format!("{many} resources"), None),
+            0 | 1 => (String::new(), Some(format!("{}:{}", self.stack, self.address))),
+            many => (format!(" of {many} resources"), None),
         };
-        let message = format!("`{name}` of {whose} is sensitive and there is no state key to seal it with");
+        let message = format!("`{name}`{whose} is sensitive and there is no state key to seal it with");
         let diagnostic = Diagnostic::error("no_state_key", message)
             .hint("make a key with `terrace init --state-key`, or store it in the clear with `--plaintext-secrets`");
         let diagnostic = Diagnostic { address, ..diagnostic };

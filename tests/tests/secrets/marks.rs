@@ -185,7 +185,7 @@ fn what_becomes_sensitive_later_needs_a_key_to_be_recorded() {
     let variables = [("TERRACE_VAR_token", SECRET)];
     let ran = project.run_with(&variables, ["apply", "stack.yaml", "--auto-approve", "-q"]).with_code(1);
     assert_silent("apply", &ran);
-    ran.says("`content` of local_file.file is sensitive and there is no state key");
+    ran.says("`content` is sensitive and there is no state key");
 }
 
 #[test]
