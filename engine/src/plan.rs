@@ -3,6 +3,7 @@
 //! Apply reads nothing else but the rows it names: not the descriptor, not blueprints, not variables. A saved plan is
 //! this value in a file ([`file`]), a rendered plan is this value in words ([`crate::render`]).
 
+mod adopted;
 mod asked;
 pub(crate) mod checks;
 mod choice;

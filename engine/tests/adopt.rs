@@ -3,7 +3,10 @@
 use crate::support::Story;
 use crate::support::story::{stack, summary};
 use crate::support::world::Fault;
+use terrace_engine::address::StackId;
+use terrace_engine::store::{NewOperation, OperationStatus, Record, Selection, Write};
 use terrace_provider::{ErrorKind, Value};
+use uuid::Uuid;
 
 fn put(story: &Story, key: &str, val: i64) {
     let object = [("key", Value::from(key)), ("val", Value::Int(val)), ("id", "id-0".into())];
@@ -191,4 +194,69 @@ async fn a_removal_of_what_is_not_recorded_is_stale_once_it_is() {
     story.log();
     assert!(story.apply_plan(&plan).await.is_err());
     assert!(story.log().is_empty());
+}
+
+/// A thing that is taken over wherever it is.
+fn taking(name: &str, key: &str) -> String {
+    format!("- {{type: world_thing, name: {name}, adopt: ifExists, config: {{key: {key}}}}}\n")
+}
+
+#[tokio::test]
+async fn what_is_recorded_as_something_else_is_not_taken_over() {
+    let mut story = Story::new();
+    story.apply(&stack(&taking("a", "k"))).await;
+    let renamed = stack(&taking("b", "k"));
+    insta::assert_snapshot!(story.errors(&renamed).await, @r#"
+    stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.a: key "k"
+      hint: say that it is the same one: `moved: [{from: 'world_thing.a', to: 'world_thing.b'}]`
+    "#);
+    story.options.targets = vec![(None, "world_thing.b".parse().unwrap())];
+    insta::assert_snapshot!(story.errors(&renamed).await, @"
+    -: only a part is planned: what was not named is left as it is
+      hint: plan without `--target` and `--exclude` to see what else there is to do
+    stack.yaml:5:31: demo@test:world_thing.b would take over what is recorded as demo@test:world_thing.a
+      hint: where it is the same one, say so: `moved: [{from: world_thing.a, to: world_thing.b}]`; `terrace state rm demo@test:world_thing.a` drops that record and leaves the object
+    ");
+    story.options.targets.clear();
+    let elsewhere = stack(&taking("a", "k")).replace("name: demo}", "name: other}");
+    insta::assert_snapshot!(story.errors(&elsewhere).await, @"
+    stack.yaml:5:31: other@test:world_thing.a would take over what is recorded as demo@test:world_thing.a
+      hint: give one of them another name, or let both own it with `shared`; `terrace state rm demo@test:world_thing.a` drops that record and leaves the object
+    ");
+    // It goes over where both are planned, and the one lets go of it.
+    let both = stack("").replace("resources:", "forget: [world_thing.a]") + "---\n" + &elsewhere;
+    story.log();
+    story.apply(&both).await;
+    assert!(story.log().is_empty());
+    assert_eq!(story.rows().await, ["world_thing.a"]);
+}
+
+#[tokio::test]
+async fn of_two_rows_of_one_object_none_takes_it_from_the_other() {
+    let story = Story::new();
+    story.apply(&stack(&taking("a", "k"))).await;
+    let demo = StackId::new("demo", "test");
+    let mut row = story.store.rows(&demo, &Selection::All).await.unwrap().remove(0);
+    row.address = "world_thing.b".parse().unwrap();
+    let operation = Uuid::now_v7();
+    let new = NewOperation { id: operation, kind: "state".to_owned(), stacks: vec![demo], actor: "a test".to_owned() };
+    story.store.begin(&new).await.unwrap();
+    let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
+    let write = Write::Put { row: Box::new(row), expected: 0 };
+    story.store.commit(&[], vec![Record::Write { operation, write }, end]).await.unwrap();
+    insta::assert_snapshot!(story.errors(&stack(&taking("b", "k"))).await, @r#"
+    stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.a: key "k"
+      hint: `terrace state rm demo@test:world_thing.a` drops the one record and leaves the object
+    "#);
+    let replaced = taking("a", "other") + &taking("b", "k");
+    insta::assert_snapshot!(story.errors(&stack(&replaced)).await, @r#"
+    stack.yaml:6:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.a: key "k"
+      hint: `terrace state rm demo@test:world_thing.a` drops the one record and leaves the object
+    "#);
+    story.log();
+    story.apply(&(stack(&taking("b", "k")) + "forget: [world_thing.a]\n")).await;
+    assert!(story.log().is_empty());
+    assert_eq!(story.rows().await, ["world_thing.b"]);
+    story.destroy().await;
+    assert_eq!(story.log(), ["delete k"]);
 }

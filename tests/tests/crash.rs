@@ -179,6 +179,43 @@ fn killed_around_either_half_of_a_replacement_that_creates_first_nothing_is_lost
     }
 }
 
+/// A program that knows its object by the address, and says so by its id.
+const BOX: &str = r#"
+case $1 in
+  create) echo "$1 $VALUE" >> log; echo "{\"id\": \"box\", \"value\": \"$VALUE\"}" > box; cat box ;;
+  delete) echo "$1 $VALUE" >> log; rm -f box; [ ! -e fails ] ;;
+  read | find) cat box 2>/dev/null || echo null ;;
+esac
+"#;
+
+#[test]
+fn what_is_made_over_by_what_takes_its_place_is_not_deleted_after_it() {
+    let text = |value: &str, lifecycle: &str| {
+        let text = stack(value).replace("      update: [sh, thing.sh, update]\n", "");
+        let user = format!(
+            "  - {{type: local_value, name: user{lifecycle}, config: {{triggersReplace: '${{{{ resources.thing.output.value }}}}'}}}}\n"
+        );
+        text.replace(
+            "    name: thing\n",
+            &format!("    name: thing\n    lifecycle: {{createBeforeDestroy: {}}}\n", lifecycle.is_empty()),
+        )
+        .replacen("resources:\n", &format!("resources:\n{user}"), 1)
+    };
+    // It is asked for, or what reads it asks for it.
+    for lifecycle in ["", ", lifecycle: {createBeforeDestroy: true}"] {
+        let project = Project::with_stack(&text("one", lifecycle));
+        project.write("thing.sh", BOX);
+        project.apply().done();
+        project.write_stack(&text("two", lifecycle));
+        project.run(["plan", "stack.yaml"]).done().says("+/- local_command.thing");
+        project.apply().done();
+        assert_eq!(log(&project), ["create one", "create two"]);
+        assert!(project.read("box").contains("two"));
+        project.assert_settled("stack.yaml", &[]);
+        assert!(!project.run(["state", "list"]).done().stdout.contains("deposed"));
+    }
+}
+
 /// A resource whose old object could not be deleted.
 fn left_over() -> Project {
     let text = |value: &str| {

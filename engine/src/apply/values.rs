@@ -115,6 +115,21 @@ impl Values {
         }
     }
 
+    /// The id of the object that a resource has by now.
+    pub(crate) fn id_of(&self, address: &Address) -> Option<&str> {
+        let declared = self.shared.get(address).and_then(|declared| declared.first());
+        let (component, name, key) = match declared {
+            Some((component, SharedName { name, key, .. })) => (component, name, key.as_ref()),
+            None => (&address.component, &address.name, address.key.as_ref()),
+        };
+        let value = match (self.resources.get(component)?.get(name)?, key) {
+            (BlockValue::Single(value), None) => value,
+            (BlockValue::Instances(instances), Some(key)) => instances.get(key)?,
+            _ => return None,
+        };
+        value.exposed().as_map()?.get("id")?.exposed().as_str()
+    }
+
     /// Replaces the answer of one lookup.
     pub(crate) fn set_lookup(&mut self, address: &Address, answer: Value) {
         self.data.entry(address.component.clone()).or_default().insert(address.name.clone(), answer);

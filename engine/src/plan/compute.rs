@@ -9,8 +9,8 @@ use super::seen::SeenRows;
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, doubt, looked_up, moved, orphans, others,
-    output_reads, outputs, reads, refresh, removed_data, storable, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, adopted, doubt, looked_up, moved, orphans,
+    others, output_reads, outputs, reads, refresh, removed_data, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -349,6 +349,7 @@ impl Planner<'_> {
         stacks.iter_mut().for_each(|stack| removed_data::emptied_before(self.registry, stack));
         storable::check(self, &stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
+        adopted::check(self, &stacks, &mut diagnostics).await?;
         looked_up::check(self.registry, &stacks, looking, &mut diagnostics);
         remove_repeated(&mut diagnostics);
         // In the order of the text; what has no place comes last.

@@ -26,10 +26,10 @@ pub(crate) struct Managed(OnceCell<HashMap<Object, Manager>>);
 /// The resource that manages an object.
 #[derive(Clone)]
 pub(super) struct Manager {
-    stack: StackId,
-    address: Address,
+    pub(super) stack: StackId,
+    pub(super) address: Address,
     /// Only its data stayed.
-    is_retained: bool,
+    pub(super) is_retained: bool,
 }
 
 impl fmt::Display for Manager {
@@ -60,7 +60,11 @@ impl Managed {
                     let identity = record::open_attributes(&row.identity, planner.seal).map_err(sealed)?;
                     let is_retained = row.status == RowStatus::Retained;
                     let object = (row.address.ty.clone(), row.provider, identity_key(&identity));
-                    managed.insert(object, Manager { stack: stack.clone(), address: row.address, is_retained });
+                    let manager = Manager { stack: stack.clone(), address: row.address, is_retained };
+                    // Whoever only keeps its data does not hide one that has it.
+                    if !is_retained || !managed.contains_key(&object) {
+                        managed.insert(object, manager);
+                    }
                 }
             }
             Ok::<_, PlanFailure>(managed)

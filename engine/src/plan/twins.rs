@@ -7,6 +7,7 @@ use crate::action::{Action, Reason};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::quick::QuickMap;
 use crate::registry::Registry;
+use crate::render::shell_word;
 use terrace_provider::ResourceType;
 
 /// Reports the resources of a plan that name the same object of the same provider instance.
@@ -73,9 +74,11 @@ fn left_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a Resour
     Some((ty, names(ty, &change.prior.as_ref()?.attributes)))
 }
 
-/// True when the plan makes the object another resource's, one that did not have it before.
+/// True when the object is another resource's once the plan is applied, or would be if it were not removed.
 fn takes(other: &Change, name: &Name, ty: &ResourceType, left: &Change) -> bool {
     match other.action {
+        // Both are recorded as it, and one of them takes it away from the other.
+        Action::NoOp | Action::Update => left.action.removes_object() && !name.is_id,
         Action::Create => true,
         // What is dropped from state may be taken over.
         Action::Adopt => left.action != Action::Forget,
@@ -112,6 +115,10 @@ fn renamed(
     let diagnostic = Diagnostic::error("renamed_without_moved", message);
     let diagnostic = other.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
     let is_own = stack.stack == other_stack.stack && !from.is_shared() && !to.is_shared();
+    if !begins_to_have(other.action) {
+        let drop = shell_word(&format!("{}:{from}", stack.stack));
+        return diagnostic.hint(format!("`terrace state rm {drop}` drops the one record and leaves the object"));
+    }
     match change.action.is_replace() {
         true => diagnostic.hint("apply the replacement of the one first, then have the other name what it leaves"),
         false if is_own && from.ty == to.ty => {

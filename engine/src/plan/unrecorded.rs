@@ -7,12 +7,12 @@ use super::compute::{Draft, PlanFailure, Planner};
 use super::options::Options;
 use super::ours::Managed;
 use super::resource::protected;
-use super::{Change, Origin, Prior};
+use super::{Change, Origin, Prior, adopted};
 use crate::action::{Action, Reason};
 use crate::address::StackId;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::{Adopt, Declarations};
-use crate::diagnostic::{Diagnostic, has_errors};
+use crate::diagnostic::Diagnostic;
 use crate::diff::changed_from_recorded;
 use crate::store::{Read, Selection};
 use std::collections::{BTreeSet, HashSet};
@@ -52,9 +52,9 @@ impl Planner<'_> {
             version: self.version,
         };
         let found = looking.plan(std::slice::from_ref(&wanted), Origin::default()).await?;
-        if has_errors(&found.diagnostics) {
-            let first = found.diagnostics.iter().find(|diagnostic| diagnostic.is_error());
-            let why = first.map(|diagnostic| diagnostic.message.clone()).unwrap_or_default();
+        // What is recorded elsewhere is told below: it stays.
+        let is_fault = |diagnostic: &&Diagnostic| diagnostic.is_error() && diagnostic.code != adopted::RECORDED;
+        if let Some(Diagnostic { message: why, .. }) = found.diagnostics.iter().find(is_fault) {
             diagnostics.push(Diagnostic::warning(
                 "not_looked_for",
                 format!("not everything that {stack} describes and that is not recorded could be looked for: {why}"),

@@ -351,3 +351,27 @@ async fn what_was_taken_over_since_stays_where_it_is() {
     assert!(story.remote().objects.contains_key("b"));
     assert_eq!(story.rows().await, ["world_thing.a"]);
 }
+
+#[tokio::test]
+async fn what_is_recorded_elsewhere_by_now_is_not_taken_over() {
+    let story = Story::new();
+    let first = story.apply(&things("val: 1", "")).await.operation;
+    move_by_hand(&story, "world_thing.a", "world_thing.b").await;
+    story.log();
+    // Rolled back as a whole, the stack has it where it was; the one address alone knows nothing of the other.
+    assert_eq!(summary(&rolled_back(&story, first).await), "> world_thing.a from world_thing.b\n");
+    let mut one = wished(&story, first).await.unwrap();
+    one.rows.retain(|address, _| address.to_string() == "world_thing.a");
+    let told = story.try_plan_rollback(&demo(), one.clone()).await.diagnostics;
+    let told: Vec<_> = told.into_iter().map(|it| (it.message, it.hint.unwrap_or_default())).collect();
+    let hint = "where it is the same one, move it back first: `terrace state mv demo@test:world_thing.b world_thing.a`";
+    let message = "demo@test:world_thing.a would take over what is recorded as demo@test:world_thing.b";
+    assert_eq!(told, [(message.to_owned(), hint.to_owned())]);
+    // So it is where another stack took it over since.
+    drop_by_hand(&story, "world_thing.b").await;
+    story.apply(&stack(&adopted("a", "a")).replace("name: demo}", "name: other}")).await;
+    story.log();
+    let told = story.try_plan_rollback(&demo(), one).await.diagnostics;
+    assert_eq!(told[0].message, "demo@test:world_thing.a would take over what is recorded as other@test:world_thing.a");
+    assert!(story.log().is_empty());
+}

@@ -72,18 +72,19 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Prepares the removing step of a change.
+/// Prepares the removing step of a change. An object that is its successor's by now is not called for: it stays.
 pub(crate) fn prepare_removal(
     applier: &Applier,
     stack: &StackId,
     change: &Change,
     operation: Uuid,
     step: u32,
+    is_successors: bool,
 ) -> Result<Prepared, Box<Failed>> {
     let row_stack = row_stack(stack, &change.address);
     let fail = |error: String| Box::new(failed(&row_stack, change, error));
     let ty = resource_type(applier, change).map_err(fail)?;
-    let is_call = change.action.removes_object() && !ty.state_only;
+    let is_call = change.action.removes_object() && !ty.state_only && !is_successors;
     let planned = Planned {
         attributes: change.prior.as_ref().map(|prior| prior.attributes.clone()).unwrap_or_default(),
         private: Private::default(),

@@ -77,18 +77,20 @@ struct Asked<'a> {
     /// The forward step, and its number; before a removal, the one whose failure lets the old object stay.
     forward: Option<(Draft<'a>, StepId)>,
     is_removal: bool,
+    /// What would be removed is what took its place.
+    is_successors: bool,
 }
 
 impl Asked<'_> {
     async fn get_ready(self, has_slot: bool) -> Result<Box<Ready>, Box<Failed>> {
-        let Self { applier, stack, change, operation, step, forward, is_removal } = self;
+        let Self { applier, stack, change, operation, step, forward, is_removal, is_successors } = self;
         let forward = match forward {
             Some((draft, step)) => Some(draft.prepare(operation, step_number(step)).await?),
             None => None,
         };
         let prepared = match forward.filter(|_| !is_removal) {
             Some(prepared) => prepared,
-            None => execute::prepare_removal(applier, stack, change, operation, step_number(step))?,
+            None => execute::prepare_removal(applier, stack, change, operation, step_number(step), is_successors)?,
         };
         let next = match &prepared.intent {
             Some(_) if !has_slot => Next::Queue,
@@ -162,7 +164,20 @@ impl<'a> Run<'a> {
             },
             None => None,
         };
-        Some(Ok(Asked { applier, stack, change, operation, step, forward, is_removal }))
+        let is_successors = is_removal && self.is_successors(at.0, change);
+        Some(Ok(Asked { applier, stack, change, operation, step, forward, is_removal, is_successors }))
+    }
+
+    /// True when what is left over is the object that took its place: where no attributes name an object, its id says
+    /// which one it is, and whoever made the new one may have made the old one over.
+    fn is_successors(&self, stack: usize, change: &Change) -> bool {
+        let is_unnamed =
+            self.applier.registry.resource_type(&change.address.ty).is_some_and(|(_, ty)| ty.identity.is_empty());
+        if !is_unnamed || change.removed_key(self.operation).is_none() {
+            return false;
+        }
+        let id = change.prior.as_ref().and_then(|prior| prior.attributes.get("id")?.exposed().as_str());
+        id.is_some() && id == self.values.get(stack).and_then(|values| values.id_of(&change.address))
     }
 
     /// The step that makes the successor of what is replaced delete-first: a check that it does not meet, or a value

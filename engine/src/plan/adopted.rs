@@ -1,0 +1,62 @@
+//! What is taken over is nobody's yet: an object that is recorded as another resource would be two, and each would undo
+//! what the other does. What the plan itself says of that other one is looked at with its names (`twins`).
+
+use super::compute::{PlanFailure, Planner};
+use super::ours::Managed;
+use super::{Change, StackPlan};
+use crate::action::Action;
+use crate::address::{Address, StackId};
+use crate::diagnostic::Diagnostic;
+use crate::moves::as_written;
+use crate::render::shell_word;
+use std::collections::HashSet;
+
+/// The code of these errors.
+pub(super) const RECORDED: &str = "adopt_recorded";
+
+/// Reports objects that the plan takes over and that are recorded as something that the plan does not know of.
+pub(super) async fn check(
+    planner: &Planner<'_>,
+    stacks: &[StackPlan],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<(), PlanFailure> {
+    let changes = || stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change)));
+    let is_adopted = |change: &Change| change.action == Action::Adopt && change.import_id.is_none();
+    if !changes().any(|(_, change)| is_adopted(change)) {
+        return Ok(());
+    }
+    let shared = StackId::shared(&planner.environment.name);
+    let of = |stack: &'_ StackPlan, address: &Address| {
+        if address.is_shared() { shared.clone() } else { stack.stack.clone() }
+    };
+    let planned: HashSet<(StackId, &Address)> =
+        changes().map(|(stack, change)| (of(stack, &change.address), &change.address)).collect();
+    let managed = Managed::default();
+    for (stack, change) in changes().filter(|(_, change)| is_adopted(change)) {
+        let Some(prior) = &change.prior else { continue };
+        let by = managed.by(planner, &change.address.ty, &change.provider, &prior.identity).await?;
+        let Some(by) = by.filter(|by| !by.is_retained && !planned.contains(&(by.stack.clone(), &by.address))) else {
+            continue;
+        };
+        let about = format!("{}:{}", stack.stack, change.address);
+        let message = format!("{about} would take over what is recorded as {by}");
+        let diagnostic = Diagnostic::error(RECORDED, message).about(&about);
+        let diagnostic = change.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
+        let by_name = shell_word(&by.to_string());
+        let drop = format!("`terrace state rm {by_name}` drops that record and leaves the object");
+        let is_same_kind = by.stack == stack.stack && by.address.ty == change.address.ty;
+        diagnostics.push(diagnostic.hint(match &change.place {
+            Some(_) if is_same_kind => {
+                format!("where it is the same one, say so: `{}`; {drop}", as_written(&by.address, &change.address))
+            }
+            Some(_) => format!("give one of them another name, or let both own it with `shared`; {drop}"),
+            // Nobody describes what is rolled back.
+            None if is_same_kind => {
+                let to = shell_word(&change.address.to_string());
+                format!("where it is the same one, move it back first: `terrace state mv {by_name} {to}`")
+            }
+            None => drop,
+        }));
+    }
+    Ok(())
+}
