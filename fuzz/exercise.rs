@@ -54,7 +54,7 @@ pub fn describe(text: &str, registry: &Registry) -> Told {
     let (mut sources, mut told) = (Sources::default(), Told::default());
     let functions = Functions::default();
     let id = sources.add("descriptor.yaml", described);
-    let (descriptors, mut found) = descriptor::read(&sources, &[id], &Budget::default());
+    let (descriptors, mut found) = descriptor::read(&mut sources, &[id], &Budget::default());
     let mut blueprints = Vec::new();
     if let Some(text) = blueprint {
         let id = sources.add("blueprint.yaml", text);

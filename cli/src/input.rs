@@ -132,7 +132,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
         input.digests.insert(name.clone(), sha256(&text));
         ids.push(input.sources.add(name, text));
     }
-    let (descriptors, found) = descriptor::read(&input.sources, &ids, &Budget::default());
+    let (descriptors, found) = descriptor::read(&mut input.sources, &ids, &Budget::default());
     if !diagnostics.is_empty() {
         // What is wrong with the others is said along.
         diagnostics.extend(found);

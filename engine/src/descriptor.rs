@@ -9,6 +9,7 @@ pub mod declaration;
 mod front_door;
 mod lifecycle;
 mod names;
+mod secrets;
 pub mod stack;
 pub mod transitions;
 pub mod witboost;

@@ -3,10 +3,11 @@
 use super::Context;
 use crate::args::{PlanningArguments, ValidateArguments};
 use crate::failure::{Exit, Failure};
-use crate::planning::compile;
+use crate::planning::{Project, compile};
 use crate::report::{remembered, report, with_failure};
 use crate::wiring::store;
 use serde_json::json;
+use std::collections::HashSet;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::{graph, lookup};
 use terrace_state::Access;
@@ -49,18 +50,20 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
             }));
         }
     }
-    let planning = PlanningArguments { choice: arguments.input.choice.clone(), ..PlanningArguments::default() };
-    let planned = match arguments.remote {
-        true => {
-            let state = store(&project.settings, Access::ReadOnly).await?;
-            project.plan(state.as_ref(), &planning).await?.diagnostics
-        }
-        false => project.plan_offline(&planning).await?,
+    let (planned, failure) = match planned(&project, arguments).await {
+        Ok(planned) => (planned, None),
+        Err(failure) => (Vec::new(), Some(failure)),
     };
     // Planning finds most of what was found before, and says it in the same words.
-    let new: Vec<Diagnostic> = planned.into_iter().filter(|it| !diagnostics.contains(it)).collect();
-    diagnostics.extend(new);
+    let said = |diagnostic: &Diagnostic| {
+        (diagnostic.code, diagnostic.message.clone(), format!("{:?}", diagnostic.labels.first()))
+    };
+    let before: HashSet<_> = diagnostics.iter().map(said).collect();
+    diagnostics.extend(planned.into_iter().filter(|diagnostic| !before.contains(&said(diagnostic))));
     report(context.ui, &project.sources, &diagnostics);
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
     let is_valid = !has_errors(&diagnostics);
     let names: Vec<String> = project.stacks.iter().map(|described| described.compiled.stack.to_string()).collect();
     if is_json {
@@ -71,4 +74,14 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
         context.ui.print(&format!("valid: {}\n", names.join(", ")))?;
     }
     if is_valid { Ok(Exit::Done) } else { Err(Failure::told(Exit::Error)) }
+}
+
+/// What a plan finds.
+async fn planned(project: &Project, arguments: &ValidateArguments) -> Result<Vec<Diagnostic>, Failure> {
+    let planning = PlanningArguments { choice: arguments.input.choice.clone(), ..PlanningArguments::default() };
+    if !arguments.remote {
+        return project.plan_offline(&planning).await;
+    }
+    let state = store(&project.settings, Access::ReadOnly).await?;
+    Ok(project.plan(state.as_ref(), &planning).await?.diagnostics)
 }

@@ -64,7 +64,9 @@ fn origin(source: &KeySource, field: &str) -> String {
     match source {
         KeySource::Key(_) => format!("`encryption.{field}` of terrace.yaml"),
         KeySource::File(path) => format!("the file `{}`", path.display()),
-        KeySource::Command(words) => format!("what `{}` printed", words.join(" ")),
+        KeySource::Command(words) => {
+            format!("what `{}` printed", words.first().map(String::as_str).unwrap_or_default())
+        }
     }
 }
 

@@ -197,7 +197,7 @@ mod tests {
         let text = variables.iter().fold(text.to_owned(), |text, variable| format!("{text}  {variable}\n"));
         let mut sources = Sources::default();
         let id = sources.add("stack.yaml", text);
-        let (descriptors, found) = descriptor::read(&sources, &[id], &Budget::default());
+        let (descriptors, found) = descriptor::read(&mut sources, &[id], &Budget::default());
         assert!(found.is_empty(), "{found:?}");
         let given = given.iter().map(|(name, text)| ((*name).to_owned(), Given::text(*text, "a test")));
         let compiler = Compiler {

@@ -1,8 +1,8 @@
 //! Which front end a text is for, told by what it says and not by its file's name.
 
-use super::Descriptor;
 use super::stack::{self, API_VERSION};
 use super::witboost::read_witboost;
+use super::{Descriptor, secrets};
 use crate::decode::kind_in_words;
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean};
 use crate::source::{SourceId, Sources, Span};
@@ -19,13 +19,14 @@ enum Kind {
 ///
 /// What could be read is answered also when something is wrong with it; look for errors before using it.
 #[must_use]
-pub fn read(sources: &Sources, ids: &[SourceId], budget: &Budget) -> (Vec<Descriptor>, Vec<Diagnostic>) {
+pub fn read(sources: &mut Sources, ids: &[SourceId], budget: &Budget) -> (Vec<Descriptor>, Vec<Diagnostic>) {
     let (mut descriptors, mut files, mut diagnostics) = (Vec::new(), Vec::new(), Vec::new());
     let mut places: Vec<(String, Span)> = Vec::new();
     for id in ids {
         let Some((node, kind)) = parse_one(sources, *id, budget, &mut diagnostics) else { continue };
         match kind {
             Kind::Stack => {
+                secrets::hide(&node, sources);
                 let file = stack::read_stack(&node, sources, &mut diagnostics);
                 places.extend(file.iter().map(|file| (file.name.value.clone(), file.name.span)));
                 files.extend(file);

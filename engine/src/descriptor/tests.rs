@@ -18,7 +18,7 @@ fn read_all(texts: &[&str]) -> Reading {
         .enumerate()
         .map(|(n, text)| sources.add(format!("{}.yaml", (b'a' + n as u8) as char), *text))
         .collect();
-    let (descriptors, diagnostics) = read(&sources, &ids, &Budget::default());
+    let (descriptors, diagnostics) = read(&mut sources, &ids, &Budget::default());
     Reading { sources, descriptors, diagnostics }
 }
 

@@ -147,7 +147,7 @@ impl Story {
         let files: Vec<&str> = text.split("\n---\n").collect();
         let name = |at: usize| if at == 0 { "stack.yaml".to_owned() } else { format!("stack-{}.yaml", at + 1) };
         let ids: Vec<_> = files.iter().enumerate().map(|(at, text)| sources.add(name(at), *text)).collect();
-        let (descriptors, mut diagnostics) = descriptor::read(&sources, &ids, &Budget::default());
+        let (descriptors, mut diagnostics) = descriptor::read(&mut sources, &ids, &Budget::default());
         if has_errors(&diagnostics) {
             return (None, diagnostics, sources);
         }

@@ -155,3 +155,29 @@ fn a_when_that_reads_a_secret_is_refused_where_it_stands_by_validate_too() {
         ran.says("`when` reads a sensitive value").says("mine/mine.yaml:5:");
     }
 }
+
+#[test]
+fn no_error_quotes_the_line_of_a_sensitive_variable() {
+    for (variable, words) in [
+        (
+            "sensitive: true, default: DEFAULT, validation: [{assert: '${{ vars.token.size() > 99 }}', error: too short}]",
+            "too short",
+        ),
+        ("sensitive: true, default: DEFAULT, type: int", "whole number"),
+        ("sensitive: true, default: DEFAULT, typ: string", "typ"),
+        ("sensitive: yes please, default: DEFAULT", "sensitive"),
+        ("default: DEFAULT, sensitive: true, schema: {type: object}", "schema"),
+    ] {
+        let variable = variable.replace("DEFAULT", SECRET);
+        let short = format!("variables: {{token: {{{variable}}}}}\n");
+        let long = format!("variables:\n  other: {{default: 1}}\n  token:\n    {}\n", variable.replace(", ", "\n    "));
+        for text in [short, long.replace("\n    error", ", error")] {
+            let project = Project::with_stack(&text);
+            for command in ["plan", "validate"] {
+                let ran = project.run([command, "stack.yaml"]).with_code(1);
+                ran.says(words);
+                assert_silent(command, &ran);
+            }
+        }
+    }
+}

@@ -6,11 +6,14 @@ use crate::ui::Ui;
 use std::io::{self, ErrorKind, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use terrace_engine::diagnostic::Diagnostic;
 
-/// How often is looked whether a program that printed all has ended.
+/// How often is looked whether a program has ended.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long is waited for the end of what a program printed that has ended.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a command is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -30,51 +33,36 @@ impl Default for Patience {
 /// What a command prints. Its errors go where ours go: it may have to say why it needs a touch on a token. It has nothing
 /// to read: what asks has to ask on the terminal itself.
 pub(super) fn run(words: &[String], patience: Patience, ui: &Ui) -> Result<String, Box<Diagnostic>> {
-    let shown = words.join(" ");
+    // Its arguments may be of what is in the environment, which is nobody's business.
+    let shown = words.first().map(String::as_str).unwrap_or_default();
     let failed = |why: &str, hint: &str| {
         Box::new(Diagnostic::error(UNUSABLE, format!("the state key cannot be had: `{shown}` {why}")).hint(hint))
     };
     let Some((program, arguments)) = words.split_first() else {
         return Err(failed("names no program", "write `keyCommand: [program, argument]`"));
     };
-    let started = Instant::now();
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| failed(&format!("cannot be run: {}", no_program(&error)), RUN))?;
-    let printed = printed(&mut child);
-    let printed = match printed.recv_timeout(patience.quiet) {
-        Err(RecvTimeoutError::Timeout) => {
-            ui.say(&format!("waiting for `{shown}`, which `keyCommand` of terrace.yaml names (Ctrl-C leaves)"));
-            printed.recv_timeout(patience.whole.saturating_sub(patience.quiet))
-        }
-        other => other,
-    };
-    let ended = match printed {
-        Ok(Ok(bytes)) if bytes.len() as u64 > files::KEY => {
-            stop(&mut child);
-            return Err(failed(&format!("printed more than {}", size(files::KEY)), PRINT));
-        }
-        Ok(Ok(bytes)) => until(&mut child, started + patience.whole).map(|ended| (ended, bytes)),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Ok((None, Vec::new())),
-    };
-    match ended {
-        Err(error) => {
-            stop(&mut child);
-            Err(failed(&format!("cannot be waited for: {error}"), RUN))
-        }
-        Ok((None, _)) => {
-            stop(&mut child);
+    let say = || ui.say(&format!("waiting for `{shown}`, which `keyCommand` of terrace.yaml names (Ctrl-C leaves)"));
+    let ending = Printed::by(&mut child).until_the_end(&mut child, patience, say);
+    if !matches!(ending, Ok(Ending::Ended(..))) {
+        stop(&mut child);
+    }
+    match ending {
+        Err(error) => Err(failed(&format!("cannot be waited for: {error}"), RUN)),
+        Ok(Ending::Late) => {
             let why = format!("did not end within {} s and was stopped", patience.whole.as_secs());
             Err(failed(&why, "a `keyCommand` has nothing to read: have it print the key without a question"))
         }
-        Ok((Some(status), _)) if !status.success() => {
+        Ok(Ending::TooMuch) => Err(failed(&format!("printed more than {}", size(files::KEY)), PRINT)),
+        Ok(Ending::Ended(status, _)) if !status.success() => {
             Err(failed(&format!("ended with {status}"), "what it says itself is told above; run it by hand"))
         }
-        Ok((Some(_), bytes)) => String::from_utf8(bytes).map_err(|_| failed("printed no text", PRINT)),
+        Ok(Ending::Ended(_, bytes)) => String::from_utf8(bytes).map_err(|_| failed("printed no text", PRINT)),
     }
 }
 
@@ -91,28 +79,82 @@ fn no_program(error: &io::Error) -> String {
 }
 
 /// What a program prints, up to what is too long for a key; read beside, for a read has no end of its own.
-fn printed(child: &mut Child) -> mpsc::Receiver<io::Result<Vec<u8>>> {
-    let (sender, receiver) = mpsc::channel();
-    let stdout = child.stdout.take();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let read = match stdout {
-            Some(stdout) => stdout.take(files::KEY + 1).read_to_end(&mut bytes),
-            None => Ok(0),
-        };
-        // Nobody is left to hear of it when it took too long.
-        let _ = sender.send(read.map(|_| bytes));
-    });
-    receiver
+struct Printed {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    end: mpsc::Receiver<io::Result<()>>,
 }
 
-/// How a program ended; nothing when it did not.
-fn until(child: &mut Child, end: Instant) -> io::Result<Option<ExitStatus>> {
+/// What came of a program.
+enum Ending {
+    /// It ended, and printed that.
+    Ended(ExitStatus, Vec<u8>),
+    /// It printed more than a key has.
+    TooMuch,
+    /// It did neither in time.
+    Late,
+}
+
+impl Printed {
+    fn by(child: &mut Child) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (sender, end) = mpsc::channel();
+        let (stdout, read) = (child.stdout.take(), Arc::clone(&bytes));
+        std::thread::spawn(move || {
+            let result = stdout.map_or(Ok(()), |stdout| read_into(&read, stdout));
+            // Nobody is left to hear of it when it took too long.
+            let _ = sender.send(result);
+        });
+        Self { bytes, end }
+    }
+
+    /// Waits for a program to end, or to print too much.
+    fn until_the_end(&self, child: &mut Child, patience: Patience, say: impl FnOnce()) -> io::Result<Ending> {
+        let (started, mut say) = (Instant::now(), Some(say));
+        let mut is_all_read = false;
+        while started.elapsed() < patience.whole {
+            is_all_read = is_all_read || self.is_all_read(LOOK)?;
+            let ended = child.try_wait()?;
+            if ended.is_some() && !is_all_read {
+                // What it left behind may hold its output open for ever: what it printed itself is there by now.
+                self.is_all_read(GRACE)?;
+            }
+            let bytes = self.taken();
+            match ended {
+                _ if bytes.len() as u64 > files::KEY => return Ok(Ending::TooMuch),
+                Some(status) => return Ok(Ending::Ended(status, bytes)),
+                None => {}
+            }
+            if is_all_read {
+                std::thread::sleep(LOOK);
+            }
+            if started.elapsed() >= patience.quiet {
+                say.take().into_iter().for_each(|say| say());
+            }
+        }
+        Ok(Ending::Late)
+    }
+
+    fn is_all_read(&self, wait: Duration) -> io::Result<bool> {
+        match self.end.recv_timeout(wait) {
+            Ok(result) => result.map(|()| true),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
+            Err(RecvTimeoutError::Disconnected) => Ok(true),
+        }
+    }
+
+    fn taken(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn read_into(bytes: &Mutex<Vec<u8>>, mut from: impl Read) -> io::Result<()> {
+    let mut buffer = [0; 1024];
     loop {
-        match child.try_wait()? {
-            Some(status) => return Ok(Some(status)),
-            None if Instant::now() >= end => return Ok(None),
-            None => std::thread::sleep(LOOK),
+        let count = from.read(&mut buffer)?;
+        let mut bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        if count == 0 || bytes.len() as u64 > files::KEY {
+            return Ok(());
         }
     }
 }
@@ -150,9 +192,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_program_leaves_behind_is_not_waited_for() {
+        assert_eq!(told(&["sh", "-c", "sleep 20 & echo $! >&2; echo key"]), Ok("key\n".to_owned()));
+    }
+
+    #[test]
+    fn arguments_are_not_told() {
+        let message = told(&["sh", "-c", "exit 3 # hunter2"]).unwrap_err();
+        assert_eq!(message, "the state key cannot be had: `sh` ended with exit status: 3");
+    }
+
+    #[test]
     fn a_program_that_prints_without_end_is_stopped() {
         let message = told(&["cat", "/dev/zero"]).unwrap_err();
-        assert_eq!(message, "the state key cannot be had: `cat /dev/zero` printed more than 64 KiB");
+        assert_eq!(message, "the state key cannot be had: `cat` printed more than 64 KiB");
     }
 
     #[test]

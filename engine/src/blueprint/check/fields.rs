@@ -1,6 +1,6 @@
 //! The fields that every component and every data product may have, whatever their descriptor says beside.
 
-use crate::diagnostic::{Diagnostic, closest};
+use crate::diagnostic::Diagnostic;
 use crate::expression::{Reference, ReferenceStep};
 use crate::source::Span;
 
@@ -68,7 +68,7 @@ const PRODUCT: &[&str] = &[
 ];
 
 /// What is wrong with a path into `component` or `product`: a slip in its first field. Descriptors may have fields of
-/// their own, so what is like no field is none.
+/// their own, so only what is one slip of a finger from a known one is taken for that.
 pub(super) fn misspelt(reference: &Reference, span: Span) -> Option<Diagnostic> {
     let (what, known) = match reference.root.as_str() {
         "component" => ("a component", COMPONENT),
@@ -79,7 +79,8 @@ pub(super) fn misspelt(reference: &Reference, span: Span) -> Option<Diagnostic> 
     if known.contains(&name.as_str()) {
         return None;
     }
-    let best = closest(name, known.iter().copied())?;
+    let is_slip = |field: &&&str| strsim::osa_distance(name, field) == 1;
+    let best = known.iter().find(is_slip)?;
     let message = format!("{what} has no field `{name}`");
     Some(Diagnostic::error("unknown_field", message).at(span).hint(format!("did you mean `{best}`?")))
 }
