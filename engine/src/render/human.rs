@@ -4,9 +4,9 @@ use super::attributes::{Style, body};
 use super::headline::{self, DESTROYS_DATA};
 use super::line::{FORCES, Line, Mark};
 use super::paint::{Paint, Painter};
-use super::text::{cut, flowed, visible};
+use super::text::{cut, cut_pair, flowed, visible};
 use super::totals::{details, is_listed, left_over, part, to_do, verdict};
-use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief};
+use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, SENSITIVE_NOW, brief, brief_change};
 use crate::action::Action;
 use crate::address::{Address, SHARED};
 use crate::plan::{Change, Lookup, Mode, OutputChange, OwnerChange, Part, Plan, ReadReason, StackPlan};
@@ -199,7 +199,7 @@ impl Screen {
         let sign = line.mark.sign();
         let suffix = if line.is_forcing { FORCES } else { "" };
         let taken = indent.len() + sign.map_or(0, |sign| sign.len() + 1) + suffix.len();
-        let text = self.fit_value(&line.text, taken);
+        let text = self.fit_value(line.mark, &line.text, taken);
         let text = match sign {
             Some(sign) => format!("{} {text}", self.painter.sign(sign)),
             None => self.painter.paint(Paint::Faint, &text),
@@ -224,7 +224,7 @@ impl Screen {
         let limits = if self.options.detail == Detail::Full { Limits::NONE } else { Style::COMPACT.limits };
         for (output, name) in changed {
             let (mark, value) = output_difference(output, limits);
-            let text = self.fit_value(&format!("{name:<width$} = {value}"), 4);
+            let text = self.fit_value(mark, &format!("{name:<width$} = {value}"), 4);
             let sign = self.painter.sign(mark.sign().unwrap_or_default());
             self.line(&format!("  {sign} {text}"));
         }
@@ -327,8 +327,12 @@ impl Screen {
     }
 
     /// A value on a line of which so much is taken: where lines are broken, no word of it is wider than a line.
-    fn fit_value(&self, text: &str, taken: usize) -> String {
-        let text = self.fit(text, self.options.width.saturating_sub(taken));
+    fn fit_value(&self, mark: Mark, text: &str, taken: usize) -> String {
+        let room = self.options.width.saturating_sub(taken);
+        let text = match self.fit(text, room) {
+            cut if mark == Mark::Change && cut != text => fit_change(text, room).unwrap_or(cut),
+            cut => cut,
+        };
         if !self.is_narrow() {
             return text;
         }
@@ -362,6 +366,15 @@ pub(crate) fn is_destructive(change: &Change) -> bool {
     change.action.removes_object() || change.data_loss.is_some() || change.is_doubted()
 }
 
+/// `label = before → after` in so much room, with something of both; `None` where that is too little.
+fn fit_change(text: &str, room: usize) -> Option<String> {
+    let (label, change) = text.split_once(" = ")?;
+    let (before, after) = change.split_once(" → ")?;
+    let room = room.checked_sub(label.chars().count() + " = ".len() + " → ".chars().count())?;
+    let (before, after) = (room >= 2 * LEAST_NOTE).then(|| cut_pair(before, after, room))?;
+    Some(format!("{label} = {before} → {after}"))
+}
+
 /// `component/name`, or the name alone for an output of the stack itself.
 pub(crate) fn output_name(output: &OutputChange) -> String {
     let name = match output.component.is_empty() {
@@ -379,7 +392,10 @@ pub(crate) fn output_difference(output: &OutputChange, limits: Limits) -> (Mark,
     match (&output.before, &output.after) {
         _ if output.is_newly_sensitive => (Mark::Change, SENSITIVE_NOW.to_owned()),
         (Some(_), Some(_)) if is_hidden => (Mark::Change, SENSITIVE_CHANGED.to_owned()),
-        (Some(before), Some(after)) => (Mark::Change, format!("{} → {}", told(before), told(after))),
+        (Some(before), Some(after)) => {
+            let (before, after) = brief_change(before, after, limits);
+            (Mark::Change, format!("{before} → {after}"))
+        }
         (None, Some(after)) => (Mark::Add, told(after)),
         (Some(before), None) => (Mark::Remove, told(before)),
         (None, None) => (Mark::Plain, String::new()),

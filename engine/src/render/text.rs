@@ -66,6 +66,22 @@ pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(text.chars().take(width.saturating_sub(1)).chain(std::iter::once('…')).collect())
 }
 
+/// Two texts that stand beside each other in so much room. The shorter one leaves what it does not need; where what is left
+/// of both says the same, they are shown from shortly before they differ.
+pub(crate) fn cut_pair(before: &str, after: &str, room: usize) -> (String, String) {
+    let lengths = (before.chars().count(), after.chars().count());
+    let half = (room / 2).max(1);
+    let of_before = if lengths.1 < half { room.saturating_sub(lengths.1) } else { half.min(lengths.0) };
+    let of_after = room.saturating_sub(of_before.min(lengths.0)).max(1);
+    let same = before.chars().zip(after.chars()).take_while(|(before, after)| before == after).count();
+    if same + 1 < of_before.min(of_after) {
+        return (cut(before, of_before).into_owned(), cut(after, of_after).into_owned());
+    }
+    let from = same.saturating_sub(half / 3);
+    let rest = |text: &str| std::iter::once('…').chain(text.chars().skip(from)).collect::<String>();
+    (cut(&rest(before), half).into_owned(), cut(&rest(after), half).into_owned())
+}
+
 /// A line in lines of at most so many characters, broken between words only; 0 stands for no limit. What follows the
 /// first line stands that far to the right. Colours take no room.
 pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
@@ -167,6 +183,20 @@ mod tests {
         );
         assert_eq!(flowed("a word", 0, 2), "a word");
         assert_eq!(flowed("  + word-that-is-too-long b", 8, 4), "  + word-that-is-too-long\n    b");
+    }
+
+    #[test]
+    fn of_two_texts_beside_each_other_something_is_left_of_both() {
+        let pair = |before, after, room| {
+            let (before, after) = cut_pair(before, after, room);
+            assert!(before.chars().count() + after.chars().count() <= room, "{before} {after}");
+            format!("{before} {after}")
+        };
+        assert_eq!(pair("abcdefghijkl", "mnopqrstuvwx", 12), "abcde… mnopq…");
+        assert_eq!(pair("ab", "mnopqrstuvwx", 12), "ab mnopqrstu…");
+        assert_eq!(pair("abcdefghijkl", "mn", 12), "abcdefghi… mn");
+        assert_eq!(pair("same same same a", "same same same b", 24), "…ame a …ame b");
+        assert_eq!(pair("same same same abcdefgh", "same same same b", 24), "…ame abcdef… …ame b");
     }
 
     #[test]
