@@ -252,7 +252,7 @@ async fn another_secret_that_is_found_and_may_not_be_stored_is_refused_before_an
         story.seal = Arc::new(Seal::without_key(false));
         story.options.refresh_only = refresh_only;
         let told = story.errors(text).await;
-        assert!(told.contains("`secret` of x/world_thing.a is sensitive and there is no state key"), "{told}");
+        assert!(told.contains("`secret` is sensitive and there is no state key"), "{told}");
         assert_eq!(recorded(&story).await, before);
     }
     story.seal = Arc::new(Seal::without_key(true));

@@ -1,9 +1,11 @@
 //! Leases of an operation: taken together, kept alive on a thread of their own, given back at the end.
 
-use crate::address::StackId;
+use crate::address::{Address, StackId};
 use crate::event::{Event, Events};
-use crate::store::{Acquired, Lease, LeaseInfo, LeaseRequest, Record, StateStore, StoreError, component_in_words};
-use std::collections::BTreeSet;
+use crate::store::{
+    Acquired, Lease, LeaseInfo, LeaseRequest, Record, StateStore, StoreError, Write, component_in_words,
+};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -55,27 +57,37 @@ pub struct Claim<'a> {
 #[derive(Clone)]
 pub(crate) struct Leases {
     store: Arc<dyn StateStore>,
-    held: Arc<tokio::sync::Mutex<Vec<Lease>>>,
+    held: Arc<tokio::sync::Mutex<HashMap<Place, Lease>>>,
 }
 
+/// What a lease is on: a component of a stack, or a shared row.
+type Place = (StackId, String);
+
 impl Leases {
-    /// Writes records under the leases.
+    /// Writes records under the leases: the store looks at those that the records need, for each commit of a run with
+    /// many components would look at all of them.
     pub(crate) async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
         let held = self.held.lock().await;
-        self.store.commit(&held, records).await
+        let needed: Vec<Lease> = match places_of(&records) {
+            Some(places) => places.iter().filter_map(|place| held.get(place)).cloned().collect(),
+            None => held.values().cloned().collect(),
+        };
+        self.store.commit(&needed, records).await
     }
 
     /// Gives back some of the leases before the others.
     pub(crate) async fn give_back(&self, stack: &StackId, component: &str) -> Result<(), StoreError> {
         let mut held = self.held.lock().await;
-        let is_meant = |lease: &mut Lease| lease.stack == *stack && lease.component == component;
-        let given: Vec<Lease> = held.extract_if(.., is_meant).collect();
-        self.store.release(&given).await
+        match held.remove(&(stack.clone(), component.to_owned())) {
+            Some(lease) => self.store.release(&[lease]).await,
+            None => Ok(()),
+        }
     }
 
     async fn renew(&self) -> Result<(), StoreError> {
         let held = self.held.lock().await;
-        self.store.renew(&held, TERM).await
+        let leases: Vec<Lease> = held.values().cloned().collect();
+        self.store.renew(&leases, TERM).await
     }
 
     /// Stops the operation when somebody asked for that, from wherever.
@@ -88,8 +100,48 @@ impl Leases {
 
     async fn release(&self) -> Result<(), StoreError> {
         let mut held = self.held.lock().await;
-        self.store.release(&std::mem::take(&mut *held)).await
+        let leases: Vec<Lease> = std::mem::take(&mut *held).into_values().collect();
+        self.store.release(&leases).await
     }
+}
+
+/// What records write to; `None` where that may be anything.
+fn places_of(records: &[Record]) -> Option<HashSet<Place>> {
+    let mut places = HashSet::new();
+    for record in records {
+        match record {
+            Record::Intent(intent) => add_row(&mut places, &intent.row.stack, &intent.row.address),
+            Record::Outcome { stack, address, writes, .. } => {
+                add_row(&mut places, stack, address);
+                writes.iter().try_for_each(|write| add_write(&mut places, write))?;
+            }
+            Record::Write { write, .. } => add_write(&mut places, write)?,
+            // What is known of a step, and what was said.
+            Record::Partial { .. } | Record::Log { .. } => {}
+            // What is done with is done with as a whole.
+            Record::SpendPlan { .. } | Record::End { .. } => return None,
+        }
+    }
+    Some(places)
+}
+
+/// The lease on a row is that on its component or, where it is shared, one of its own.
+fn add_row(places: &mut HashSet<Place>, stack: &StackId, address: &Address) {
+    let place = if address.is_shared() { address.to_string() } else { address.component.clone() };
+    places.insert((stack.clone(), place));
+}
+
+fn add_write(places: &mut HashSet<Place>, write: &Write) -> Option<()> {
+    match write {
+        Write::Put { row, .. } => add_row(places, &row.stack, &row.address),
+        Write::Delete { stack, address, .. }
+        | Write::Forget { stack, address, .. }
+        | Write::Depose { stack, address, .. } => add_row(places, stack, address),
+        Write::Component { stack, component } => drop(places.insert((stack.clone(), component.key.clone()))),
+        Write::DropComponent { stack, key } => drop(places.insert((stack.clone(), key.clone()))),
+        _ => return None,
+    }
+    Some(())
 }
 
 /// Held leases. Dropping it without [`Held::release`] stops renewing: they end by expiry.
@@ -154,6 +206,7 @@ impl Held {
 
     fn of(store: Arc<dyn StateStore>, leases: Vec<Lease>, since: Instant) -> Self {
         let first = leases.first().cloned();
+        let leases = leases.into_iter().map(|lease| ((lease.stack.clone(), lease.component.clone()), lease)).collect();
         Self {
             leases: Leases { store, held: Arc::new(tokio::sync::Mutex::new(leases)) },
             first,

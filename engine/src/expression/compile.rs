@@ -220,7 +220,8 @@ impl Reader<'_> {
             wrap(value, AS_TEXT);
         }
         if let (operators::INDEX, [base, index]) = (call.func_name.as_str(), call.args.as_mut_slice())
-            && let (Expr::Ident(_), false) = (&base.expr, matches!(index.expr, Expr::Literal(_)))
+            && is_looked_up(&base.expr)
+            && !matches!(index.expr, Expr::Literal(_))
         {
             wrap(index, KEY);
             if let Expr::Call(call) = &mut index.expr {
@@ -310,6 +311,15 @@ impl Reader<'_> {
             }
             _ => at,
         }
+    }
+}
+
+/// True for what is read as it is, so that reading it twice costs nothing: a variable, or a field of one.
+fn is_looked_up(tree: &Expr) -> bool {
+    match tree {
+        Expr::Ident(_) => true,
+        Expr::Select(select) => !select.test && is_looked_up(&select.operand.expr),
+        _ => false,
     }
 }
 

@@ -3,6 +3,7 @@
 mod maker;
 
 use super::compute::{Computed, PlanFailure, Planner};
+use super::key::identity_key;
 use super::looking::Looking;
 use super::ours::Managed;
 use super::refresh::{self, Loaded, LoadedRow};
@@ -381,23 +382,24 @@ fn were_pruned(stack: &StackId, component: &str) -> Diagnostic {
 
 /// A row that is to be gone and has the object of one that is to be there has only moved.
 fn move_back(wanted: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
-    let missing = wanted.iter().filter(|(address, _)| !loaded.rows.contains_key(*address));
-    let mut back: Vec<(Address, Address)> = Vec::new();
-    let mut taken = BTreeSet::new();
-    for (address, opened) in missing.filter(|(_, opened)| !opened.prior.identity.is_empty()) {
-        let is_it = |(at, row): &(&Address, &refresh::LoadedRow)| {
-            !wanted.contains_key(*at)
-                && at.ty == address.ty
-                && row.opened.provider == opened.provider
-                && row.opened.prior.status != RowStatus::Retained
-                && are_same(&row.opened.prior.identity, &opened.prior.identity)
-        };
-        if let Some((at, _)) = loaded.rows.iter().find(is_it)
-            && taken.insert(at.clone())
-        {
-            back.push((at.clone(), address.clone()));
+    let object = |address: &Address, opened: &Opened| {
+        (address.ty.clone(), opened.provider.clone(), identity_key(&opened.prior.identity))
+    };
+    let mut going: HashMap<_, Vec<&Address>> = HashMap::new();
+    for (at, row) in loaded.rows.iter().filter(|(at, _)| !wanted.contains_key(*at)) {
+        if row.opened.prior.status != RowStatus::Retained {
+            going.entry(object(at, &row.opened)).or_default().push(at);
         }
     }
+    // The first one goes first.
+    going.values_mut().for_each(|addresses| addresses.sort_by(|one, other| other.cmp(one)));
+    let missing = wanted.iter().filter(|(address, _)| !loaded.rows.contains_key(*address));
+    let named = missing.filter(|(_, opened)| !opened.prior.identity.is_empty());
+    let back: Vec<(Address, Address)> = named
+        .filter_map(|(address, opened)| {
+            Some((going.get_mut(&object(address, opened))?.pop()?.clone(), address.clone()))
+        })
+        .collect();
     for (from, to) in back {
         loaded.relocate(from, to);
     }

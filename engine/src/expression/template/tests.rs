@@ -307,6 +307,7 @@ fn a_whole_number_is_the_text_of_it_as_a_key_of_a_map() {
             ("range(3).map(k, e[k])", "[\"zero\", (known after apply), \"two\"]"),
             ("rows.map(m, m[n - 2])", "[\"a\", \"b\"]"),
             ("rest.e[n + 5]", "\"seven\""),
+            ("[{'e': {'2': 'x'}}].map(m, m.e[n])", "[\"x\"]"),
             ("rows[n - 1]['0']", "\"b\""),
             ("e[u + 0]", "(known after apply)"),
             ("u[n - 2]", "(known after apply)"),
