@@ -156,7 +156,7 @@ fn a_key_that_is_none_is_told_with_where_it_comes_from() {
     let key = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
     assert!(told("{key: no key}").contains("`encryption.key` of terrace.yaml: a state key is the base64 of 32 bytes"));
     assert!(told("{keyFile: key}").contains("key`: a state key is the base64 of 32 bytes; this one has 3 bytes"));
-    assert!(told("{keyCommand: [echo, AAAA]}").contains("what `echo AAAA` printed: a state key"));
+    assert!(told("{keyCommand: [echo, AAAA]}").contains("what `echo` printed: a state key"));
     assert!(told(&format!("{{key: {key}, previous: [no]}}")).contains("`encryption.previous` of terrace.yaml"));
 }
 

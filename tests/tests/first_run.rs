@@ -110,7 +110,7 @@ fn an_edit_shows_the_line_that_changes_and_nothing_else() {
               -         "num_workers": 3,
               +         "num_workers": 4,
                         "spark_conf": {
-          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3097ee672b9071cf9fa" → "9ea9e8cf34526181494bf860a36a690…
+          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b30… → "9ea9e8cf34526181494bf860a36a6906ce3f6bb3ad23563a…
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.
@@ -128,7 +128,7 @@ fn an_edit_shows_the_line_that_changes_and_nothing_else() {
               -         "num_workers": 3,
               +         "num_workers": 4,
                         "spark_conf": {
-          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b3097ee672b9071cf9fa" → "9ea9e8cf34526181494bf860a36a690…
+          ~ sha256  = "b624972a74a70c71158fca84cfc116a9809b2af0ee75b30… → "9ea9e8cf34526181494bf860a36a6906ce3f6bb3ad23563a…
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.

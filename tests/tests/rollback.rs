@@ -25,7 +25,7 @@ fn a_resource_goes_back_to_a_generation() {
 
       ~ local_file.a   content, sha256 changed
           ~ content = "two" → "one"
-          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3" → "7692c3ad3540bb803c020b3aee66cd8…
+          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d… → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e71…
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.
@@ -78,7 +78,7 @@ fn a_stack_goes_back_to_where_an_operation_left_it_through_a_saved_plan() {
 
       ~ local_file.a   content, sha256 changed
           ~ content = "two" → "one"
-          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3" → "7692c3ad3540bb803c020b3aee66cd8…
+          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d… → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e71…
           (6 unchanged attributes hidden)
       - local_file.b   is not in what was recorded then
 
@@ -132,7 +132,7 @@ fn where_there_is_nothing_to_go_back_to_nothing_changes() {
 
       ~ local_file.a   content, sha256 changed
           ~ content = "two" → "one"
-          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3" → "7692c3ad3540bb803c020b3aee66cd8…
+          ~ sha256  = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d… → "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e71…
           (6 unchanged attributes hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.

@@ -177,7 +177,7 @@ fn what_is_found_is_recorded_and_left_as_it_is() {
         local_file.a        changed outside terrace, is recorded
           drifted: recorded → found
               ~ content = "one" → "edited"
-              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed" → "1fb9f4097256db2d7b1e13aff79…
+              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6… → "1fb9f4097256db2d7b1e13aff79cee44339891a31c556b…
               ~ size    = 3 → 6
       . local_file.c["x"]   dropped from state: was deleted outside terrace
 
@@ -193,7 +193,7 @@ fn what_is_found_is_recorded_and_left_as_it_is() {
         local_file.a        changed outside terrace, is recorded
           drifted: recorded → found
               ~ content = "one" → "edited"
-              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed" → "1fb9f4097256db2d7b1e13aff79…
+              ~ sha256  = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6… → "1fb9f4097256db2d7b1e13aff79cee44339891a31c556b…
               ~ size    = 3 → 6
       . local_file.c["x"]   dropped from state: was deleted outside terrace
 
