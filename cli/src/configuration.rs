@@ -28,6 +28,8 @@ pub(crate) use read::RESERVED_SETTINGS;
 
 /// The file's name.
 pub const FILE_NAME: &str = "terrace.yaml";
+/// The environment variable with the state key, which goes before the file.
+pub(crate) const STATE_KEY: &str = "TERRACE_STATE_KEY";
 
 /// What `terrace.yaml` says.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,7 @@
 //! What is in force: flag before variable before file before default, resolved once.
 
 use crate::args::Global;
-use crate::configuration::{Configuration, Environment, find};
+use crate::configuration::{Configuration, Environment, STATE_KEY, find};
 use crate::failure::{Exit, Failure};
 use crate::report::report;
 use crate::ui::Ui;
@@ -130,7 +130,7 @@ impl Settings {
             environment: global.env.clone().or_else(|| variables.get("TERRACE_ENV").map(str::to_owned)),
             stack: stack.map_err(|error| Failure::new(format!("--stack: {error}")))?,
             patience: global.lock_timeout,
-            state_key: variables.get("TERRACE_STATE_KEY").map(str::to_owned),
+            state_key: variables.get(STATE_KEY).map(str::to_owned),
             actor: actor(variables),
             variables: variables.clone(),
             providers: providers.clone(),

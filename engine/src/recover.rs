@@ -10,6 +10,7 @@ use crate::apply::lease::{Claim, Held, LeaseError};
 use crate::deadline;
 use crate::diff::changed_from_recorded;
 use crate::event::{Event, Events};
+use crate::marks;
 use crate::plan::contract::result_agrees_with_plan;
 use crate::plan::{Prior, row_stack};
 use crate::record;
@@ -104,10 +105,14 @@ pub(crate) async fn look_into(
             age: open.age,
         }),
     };
-    let object = |unread: &Attributes, observed: Observed| Finding::Object {
-        attributes: record::storable(ty, unread, &observed),
-        observed: Box::new(observed),
-        is_as_planned: true,
+    let object = |unread: &Attributes, observed: Observed| {
+        let attributes = record::storable(ty, unread, &observed);
+        // Who knows whether it was changed: what was more sensitive before is so.
+        let attributes = match recorded {
+            Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
+            None => attributes,
+        };
+        Finding::Object { attributes, observed: Box::new(observed), is_as_planned: true }
     };
     let found = deadline::reading(ty.timeouts.read, session.find(ty, &attempt)).await;
     let too_early = |what: &str| {

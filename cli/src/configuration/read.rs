@@ -2,7 +2,7 @@
 
 use super::expand::{attributes_of, expand, revealed, value_of};
 use super::limits::{LIMITS, limits};
-use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment};
+use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY};
 use crate::variables::Variables;
 use std::path::Path;
 use terrace_engine::decode::{Fields, wrong_type};
@@ -44,7 +44,8 @@ pub(super) fn configuration(
     fields.not_supported_yet(&["server", "policies"]);
     configuration.state = secret_text(&mut fields, "state");
     if let Some(entry) = fields.optional("encryption") {
-        configuration.encryption = encryption(&entry.value, &configuration.folder, fields.diagnostics);
+        configuration.encryption =
+            encryption(&entry.value, &configuration.folder, variables.get(STATE_KEY).is_some(), fields.diagnostics);
     }
     if let Some(entry) = fields.optional("identities") {
         identities(&entry.value, &mut configuration, fields.diagnostics);
@@ -144,14 +145,17 @@ fn instance(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Instance
     Some(Instance { name: entry.key.clone(), provider, settings, limits, node, span: entry.key_span })
 }
 
-fn encryption(node: &Node, folder: &Path, diagnostics: &mut Vec<Diagnostic>) -> Encryption {
+/// Where state keys come from. Older ones may stand alone where the present one is in the environment.
+fn encryption(node: &Node, folder: &Path, has_key: bool, diagnostics: &mut Vec<Diagnostic>) -> Encryption {
     let mut encryption = Encryption::default();
     let Some(mut fields) = Fields::open(node, "`encryption`", diagnostics) else { return encryption };
     encryption.current = key_source(&mut fields, folder);
-    if encryption.current.is_none() {
+    if encryption.current.is_none() && !has_key {
         let diagnostic = Diagnostic::error("missing_field", "`encryption` names no key")
             .at(fields.span())
-            .hint("give one of `key`, `keyFile` and `keyCommand`; `terrace init --state-key` makes a key");
+            .hint(format!(
+                "give one of `key`, `keyFile` and `keyCommand`, or set `{STATE_KEY}`; `terrace init --state-key` makes a key"
+            ));
         fields.diagnostics.push(diagnostic);
     }
     for node in fields.list("previous") {

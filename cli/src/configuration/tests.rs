@@ -102,6 +102,8 @@ fn wrong_values_are_told_all_at_once() {
     assert_eq!(told.len(), 3, "{told:?}");
     let (_, told) = read("encryption: {previous: [x]}\n", &[]);
     assert!(told[0].contains("names no key"), "{told:?}");
+    let (configuration, told) = read("encryption: {previous: [x]}\n", &[("TERRACE_STATE_KEY", "y")]);
+    assert!(told.is_empty() && configuration.encryption.previous.len() == 1, "{told:?}");
 }
 
 #[test]

@@ -25,6 +25,19 @@ pub(super) fn made(
     expected: u64,
 ) -> Outcome {
     let attributes = storable(ty, &prepared.planned.attributes, observed);
+    made_with(applier, prepared, ty, operation, observed, expected, attributes)
+}
+
+/// The same with what is to be recorded of it.
+fn made_with(
+    applier: &Applier,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    operation: Uuid,
+    observed: &Observed,
+    expected: u64,
+    attributes: Attributes,
+) -> Outcome {
     let mut breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, observed);
     breaches.extend(contract::result_is_sound(ty, observed));
     let status = match (&prepared.change.prior, prepared.action) {
@@ -193,12 +206,7 @@ pub(super) fn update_failed(
     error: ProviderError,
 ) -> Outcome {
     let row = error.object.as_ref().map(|observed| {
-        let attributes = storable(ty, &prepared.planned.attributes, observed);
-        // What is there may still be the old values, and those may have been more sensitive.
-        let attributes = match &prepared.change.prior {
-            Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
-            None => attributes,
-        };
+        let attributes = old_or_new(prepared, ty, observed);
         row(
             applier,
             &prepared.stack,
@@ -244,6 +252,15 @@ pub(super) async fn look(
     }
 }
 
+/// What an update left that may not have happened: it may still be the old values, and those may have been more sensitive.
+fn old_or_new(prepared: &Prepared, ty: &ResourceType, observed: &Observed) -> Attributes {
+    let attributes = storable(ty, &prepared.planned.attributes, observed);
+    match &prepared.change.prior {
+        Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
+        None => attributes,
+    }
+}
+
 /// An update that may have happened: what can be read counts, once the call can have no effect any more.
 pub(super) fn update_in_doubt(
     applier: &Applier,
@@ -258,7 +275,10 @@ pub(super) fn update_in_doubt(
         Seen::Object(observed) => {
             let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, &observed);
             match (breaches.is_empty(), is_settled) {
-                (true, _) => made(applier, prepared, ty, operation, &observed, prepared.change.generation),
+                (true, _) => {
+                    let attributes = old_or_new(prepared, ty, &observed);
+                    made_with(applier, prepared, ty, operation, &observed, prepared.change.generation, attributes)
+                }
                 (false, true) => update_failed(applier, prepared, ty, operation, error.with_object(observed)),
                 (false, false) => in_doubt(prepared, error),
             }
