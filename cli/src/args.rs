@@ -13,7 +13,10 @@ pub use lists::{
     BlueprintsArguments, BlueprintsCommand, LeasesArguments, LeasesCommand, ProvidersArguments, ProvidersCommand,
     StacksArguments, StacksCommand,
 };
-pub use planning::{ApplyArguments, Consent, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments};
+pub use planning::{
+    ApplyArguments, Consent, DataArguments, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments,
+    RunArguments,
+};
 pub use state::{
     ImportArguments, MarkArguments, OperationsArguments, OperationsCommand, RollbackArguments, StateCommand,
 };

@@ -354,7 +354,7 @@ pub(crate) fn options(
     world: &World,
     components: BTreeSet<String>,
 ) -> Result<Options, Failure> {
-    let allow_data_loss = match arguments.consent() {
+    let allow_data_loss = match arguments.data.consent() {
         _ if world.is_data_loss_allowed => compute::Consent::All,
         Consent::Nowhere => compute::Consent::None,
         Consent::Everywhere => compute::Consent::All,
@@ -371,7 +371,7 @@ pub(crate) fn options(
         replace: named("--replace", &arguments.replace)?,
         refresh: arguments.refresh,
         refresh_only: arguments.refresh_only,
-        remove_data: arguments.remove_data,
+        remove_data: arguments.data.remove_data,
         allow_deferral: arguments.allow_deferral,
         allow_data_loss,
     })

@@ -2,7 +2,7 @@
 //!
 //! Components that were not chosen are neither validated nor matched: another operation deploys them.
 
-mod facts;
+pub(crate) mod facts;
 mod imports;
 mod locals;
 mod specific;

@@ -1,6 +1,7 @@
 //! What is wrong with what a person wrote: plain values, rendered by the command line and the server.
 
 use crate::source::{Place, Sources, Span};
+use std::collections::HashSet;
 pub use terrace_provider::Severity;
 
 /// One thing to tell the author of a descriptor, blueprint or configuration.
@@ -158,6 +159,15 @@ fn likeness(wanted: &str, candidate: &str) -> f64 {
     let likeness = strsim::jaro_winkler(wanted, candidate);
     let is_slip = wanted.chars().count() > 2 && strsim::osa_distance(wanted, candidate) == 1;
     if is_slip { likeness.max(0.9) } else { likeness }
+}
+
+/// Leaves one of each: instances of one declaration repeat its mistakes, and what looks at it twice finds them twice.
+pub fn remove_repeated(diagnostics: &mut Vec<Diagnostic>) {
+    let mut seen = HashSet::new();
+    diagnostics.retain(|diagnostic| {
+        let at = diagnostic.labels.first().map(|label| format!("{:?}", label.at));
+        seen.insert((diagnostic.code, diagnostic.message.clone(), at))
+    });
 }
 
 /// True when any of them is an error.

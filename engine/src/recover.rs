@@ -362,10 +362,10 @@ impl Recovery<'_> {
     async fn resolve(&self, held: &Held, open: OpenIntent, begun: Instant) -> Result<Recovered, StoreError> {
         let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
         let mut told = String::new();
-        let was_open = settles_in(&open).is_some();
+        let may_take_effect = settles_in(&open).is_some();
         let mut open = match in_present_form(self.registry, self.seal, open).await {
             Ok(open) => open,
-            Err(found) => return Ok(Recovered { address, found, is_in_doubt: true, was_open }),
+            Err(found) => return Ok(Recovered { address, found, is_in_doubt: true, was_open: may_take_effect }),
         };
         // As it is now, under the lease, whatever was done to the row since the step was begun.
         let row = match self.row(&open.intent).await? {
@@ -373,7 +373,7 @@ impl Recovery<'_> {
                 Ok(row) => Some(row),
                 Err(outdated) => {
                     let found = format!("what is recorded of it was {outdated}");
-                    return Ok(Recovered { address, found, is_in_doubt: true, was_open });
+                    return Ok(Recovered { address, found, is_in_doubt: true, was_open: may_take_effect });
                 }
             },
             None => None,

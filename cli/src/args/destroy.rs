@@ -1,7 +1,7 @@
 //! Arguments of `destroy`: those of `apply` that mean something for a removal.
 
 use super::planning::digest;
-use super::{ApplyArguments, ChoiceArguments, Detail, FormatArguments, PlanningArguments};
+use super::{ApplyArguments, ChoiceArguments, DataArguments, PlanningArguments, RunArguments};
 use clap::Args;
 
 /// `terrace destroy`.
@@ -24,30 +24,18 @@ pub struct DestroyArguments {
     /// All but this resource, instance or component, with what it needs; may be repeated
     #[arg(long = "exclude", value_name = "ADDRESS")]
     pub excludes: Vec<String>,
-    /// Remove data too, where it would be retained
-    #[arg(long)]
-    pub remove_data: bool,
-    /// Changes may destroy data, everywhere or at ADDRESS; may be repeated
-    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub allow_data_loss: Vec<String>,
+    /// What may become of data.
+    #[command(flatten)]
+    pub data: DataArguments,
     /// Without a state key, store sensitive values in the clear
     #[arg(long)]
     pub plaintext_secrets: bool,
-    /// Do not ask
-    #[arg(long)]
-    pub auto_approve: bool,
     /// Apply only a plan of this digest, which somebody looked at: nothing is asked. Another one is refused
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub plan_digest: Option<String>,
-    /// How many calls at once
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub parallelism: u16,
-    /// The form of what is told: `json` is one object a line
+    /// How the plan is applied.
     #[command(flatten)]
-    pub format: FormatArguments,
-    /// How much of the plan is shown
-    #[arg(long, value_name = "DETAIL", default_value = "compact")]
-    pub detail: Detail,
+    pub run: RunArguments,
 }
 
 impl DestroyArguments {
@@ -61,16 +49,12 @@ impl DestroyArguments {
                 refresh: self.refresh,
                 targets: self.targets.clone(),
                 excludes: self.excludes.clone(),
-                remove_data: self.remove_data,
-                allow_data_loss: self.allow_data_loss.clone(),
+                data: self.data.clone(),
                 plaintext_secrets: self.plaintext_secrets,
                 ..PlanningArguments::default()
             },
-            auto_approve: self.auto_approve,
             plan_digest: self.plan_digest.clone(),
-            parallelism: self.parallelism,
-            format: self.format,
-            detail: self.detail,
+            run: self.run,
         }
     }
 }

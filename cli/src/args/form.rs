@@ -10,8 +10,8 @@ impl Command {
     /// The form that programs asked for; nothing when the result is for people.
     pub(crate) fn form(&self) -> Option<Form> {
         let is_json = match self {
-            Self::Apply(arguments) => return arguments.format.is_json().then_some(Form::Stream),
-            Self::Destroy(arguments) => return arguments.format.is_json().then_some(Form::Stream),
+            Self::Apply(arguments) => return arguments.run.format.is_json().then_some(Form::Stream),
+            Self::Destroy(arguments) => return arguments.run.format.is_json().then_some(Form::Stream),
             Self::Plan(arguments) => match arguments.format {
                 PlanFormat::JsonStream => return Some(Form::Stream),
                 PlanFormat::Json => true,
@@ -36,7 +36,7 @@ impl Command {
                 | StateCommand::Show { format, .. }
                 | StateCommand::History { format, .. } => format.is_json(),
                 StateCommand::Rollback(arguments) => {
-                    return arguments.format.is_json().then_some(Form::Stream);
+                    return arguments.run.format.is_json().then_some(Form::Stream);
                 }
                 _ => false,
             },

@@ -32,15 +32,40 @@ pub struct PlanningArguments {
     /// after apply, and what comes after them
     #[arg(long, conflicts_with = "refresh_only")]
     pub allow_deferral: bool,
+    /// What may become of data.
+    #[command(flatten)]
+    pub data: DataArguments,
+    /// Without a state key, store sensitive values in the clear
+    #[arg(long)]
+    pub plaintext_secrets: bool,
+}
+
+/// What may become of data.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DataArguments {
     /// Remove data too, where it would be retained
     #[arg(long)]
     pub remove_data: bool,
     /// Changes may destroy data, everywhere or at ADDRESS; may be repeated
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub allow_data_loss: Vec<String>,
-    /// Without a state key, store sensitive values in the clear
+}
+
+/// How a plan is applied.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct RunArguments {
+    /// Do not ask
     #[arg(long)]
-    pub plaintext_secrets: bool,
+    pub auto_approve: bool,
+    /// How many calls at once
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub parallelism: u16,
+    /// The form of what is told: `json` is one object a line
+    #[command(flatten)]
+    pub format: super::FormatArguments,
+    /// How much of the plan is shown
+    #[arg(long, value_name = "DETAIL", default_value = "compact")]
+    pub detail: Detail,
 }
 
 /// Where data may be lost.
@@ -54,7 +79,7 @@ pub enum Consent {
     At(Vec<String>),
 }
 
-impl PlanningArguments {
+impl DataArguments {
     /// Where data may be lost.
     #[must_use]
     pub fn consent(&self) -> Consent {
@@ -110,21 +135,12 @@ pub struct ApplyArguments {
     /// What it is computed from.
     #[command(flatten)]
     pub planning: PlanningArguments,
-    /// Do not ask
-    #[arg(long)]
-    pub auto_approve: bool,
     /// Apply only a plan of this digest, which somebody looked at: nothing is asked. Another one is refused
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub plan_digest: Option<String>,
-    /// How many calls at once
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub parallelism: u16,
-    /// The form of what is told: `json` is one object a line
+    /// How the plan is applied.
     #[command(flatten)]
-    pub format: super::FormatArguments,
-    /// How much of the plan is shown
-    #[arg(long, value_name = "DETAIL", default_value = "compact")]
-    pub detail: Detail,
+    pub run: RunArguments,
 }
 
 /// The digest of a plan, as plans are shown with it.

@@ -1,6 +1,6 @@
 //! Arguments of `state` and `operations`.
 
-use super::{Detail, FormatArguments};
+use super::{DataArguments, FormatArguments, RunArguments};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -109,24 +109,12 @@ pub struct RollbackArguments {
     /// Save the plan instead of applying it
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Do not ask
-    #[arg(long)]
-    pub auto_approve: bool,
-    /// Remove data too, where it would be retained
-    #[arg(long)]
-    pub remove_data: bool,
-    /// Changes may destroy data, everywhere or at ADDRESS; may be repeated
-    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub allow_data_loss: Vec<String>,
-    /// How many calls at once
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub parallelism: u16,
-    /// The form of what is told: `json` is one object a line
+    /// What may become of data.
     #[command(flatten)]
-    pub format: FormatArguments,
-    /// How much of the plan is shown
-    #[arg(long, value_name = "DETAIL", default_value = "compact")]
-    pub detail: Detail,
+    pub data: DataArguments,
+    /// How the plan is applied.
+    #[command(flatten)]
+    pub run: RunArguments,
 }
 
 /// `terrace import`.

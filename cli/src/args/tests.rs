@@ -17,9 +17,9 @@ fn data_loss_is_allowed_everywhere_or_at_addresses() {
         Command::Plan(plan) => plan.planning,
         other => panic!("{other:?}"),
     };
-    assert_eq!(planning("terrace plan x.yaml").consent(), Consent::Nowhere);
-    assert_eq!(planning("terrace plan --allow-data-loss x.yaml").consent(), Consent::Everywhere);
-    let at = planning("terrace plan --allow-data-loss=a.b --allow-data-loss=a.c x.yaml").consent();
+    assert_eq!(planning("terrace plan x.yaml").data.consent(), Consent::Nowhere);
+    assert_eq!(planning("terrace plan --allow-data-loss x.yaml").data.consent(), Consent::Everywhere);
+    let at = planning("terrace plan --allow-data-loss=a.b --allow-data-loss=a.c x.yaml").data.consent();
     assert_eq!(at, Consent::At(vec!["a.b".to_owned(), "a.c".to_owned()]));
 }
 

@@ -105,8 +105,8 @@ fn refuse_planning_options(context: &Context<'_>, arguments: &ApplyArguments) ->
         ("--exclude", !planning.excludes.is_empty()),
         ("--replace", !planning.replace.is_empty()),
         ("--allow-deferral", planning.allow_deferral),
-        ("--remove-data", planning.remove_data),
-        ("--allow-data-loss", !planning.allow_data_loss.is_empty()),
+        ("--remove-data", planning.data.remove_data),
+        ("--allow-data-loss", !planning.data.allow_data_loss.is_empty()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),

@@ -94,7 +94,7 @@ impl Run<'_> {
 
     /// True when nobody has to be asked any more.
     fn is_consented(&self) -> bool {
-        self.arguments.auto_approve || self.arguments.plan_digest.is_some()
+        self.arguments.run.auto_approve || self.arguments.plan_digest.is_some()
     }
 
     /// Refuses a plan that is not the one somebody looked at.
@@ -125,7 +125,7 @@ impl Run<'_> {
     }
 
     fn is_json(&self) -> bool {
-        self.arguments.format.is_json()
+        self.arguments.run.format.is_json()
     }
 
     /// Shows a plan and what is to be said of it.
@@ -136,7 +136,7 @@ impl Run<'_> {
         if self.is_json() {
             presentation::plan_lines(self.context.ui, plan)?;
         } else {
-            let view = presentation::PlanView::new(PlanFormat::Human, self.arguments.detail);
+            let view = presentation::PlanView::new(PlanFormat::Human, self.arguments.run.detail);
             presentation::plan(self.context.ui, plan, &view, &self.world.seal)?;
         }
         report::report(self.context.ui, sources, diagnostics);
@@ -195,7 +195,7 @@ impl Run<'_> {
             cancel: self.signals.cancel.clone(),
             stopped_by: Arc::clone(&self.signals.stopped_by),
             plans_again,
-            parallelism: usize::from(self.arguments.parallelism),
+            parallelism: usize::from(self.arguments.run.parallelism),
             patience: self.settings.patience,
             actor: self.settings.actor.clone(),
             looks_again: self.is_saved,

@@ -7,8 +7,7 @@ use crate::planning::{Project, compile};
 use crate::report::{remembered, report, with_failure};
 use crate::wiring::store;
 use serde_json::json;
-use std::collections::HashSet;
-use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::diagnostic::{Diagnostic, has_errors, remove_repeated};
 use terrace_engine::{graph, lookup};
 use terrace_state::Access;
 
@@ -55,11 +54,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) ->
         Err(failure) => (Vec::new(), Some(failure)),
     };
     // Planning finds most of what was found before, and says it in the same words.
-    let said = |diagnostic: &Diagnostic| {
-        (diagnostic.code, diagnostic.message.clone(), format!("{:?}", diagnostic.labels.first()))
-    };
-    let before: HashSet<_> = diagnostics.iter().map(said).collect();
-    diagnostics.extend(planned.into_iter().filter(|diagnostic| !before.contains(&said(diagnostic))));
+    diagnostics.extend(planned);
+    remove_repeated(&mut diagnostics);
     report(context.ui, &project.sources, &diagnostics);
     if let Some(failure) = failure {
         return Err(failure);

@@ -33,7 +33,7 @@ pub(crate) fn command(
         ("--refresh=false", !planning.refresh),
         ("--refresh-only", planning.refresh_only),
         ("--allow-deferral", planning.allow_deferral),
-        ("--remove-data", planning.remove_data),
+        ("--remove-data", planning.data.remove_data),
         ("--plaintext-secrets", planning.plaintext_secrets),
     ];
     words.extend(flags.iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| (*flag).to_owned()));
@@ -42,7 +42,7 @@ pub(crate) fn command(
     {
         words.extend(addresses.iter().map(|address| format!("{option}={address}")));
     }
-    words.extend(planning.allow_data_loss.iter().map(|address| match address.as_str() {
+    words.extend(planning.data.allow_data_loss.iter().map(|address| match address.as_str() {
         "" => "--allow-data-loss".to_owned(),
         address => format!("--allow-data-loss={address}"),
     }));

@@ -40,7 +40,7 @@ impl Scope for WithFact<'_> {
 }
 
 /// The names of what is there: a stack has no data product.
-fn there(roots: &Map) -> impl Iterator<Item = &str> {
+pub(crate) fn there(roots: &Map) -> impl Iterator<Item = &str> {
     roots.iter().filter(|(name, value)| *name != "product" || !value.is_null()).map(|(name, _)| name.as_str())
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::action::Reason;
 use crate::address::{Address, StackId};
 use crate::compile::CompiledStack;
-use crate::diagnostic::{Diagnostic, Location, has_errors};
+use crate::diagnostic::{Diagnostic, Location, has_errors, remove_repeated};
 use crate::expression::Functions;
 use crate::lookup;
 use crate::registry::Registry;
@@ -475,13 +475,4 @@ fn in_order(mut changes: Vec<Change>, components: &BTreeMap<&str, usize>) -> Vec
         }
     }
     changes
-}
-
-/// Instances of one declaration repeat its mistakes: one of each is enough.
-fn remove_repeated(diagnostics: &mut Vec<Diagnostic>) {
-    let mut seen = BTreeSet::new();
-    diagnostics.retain(|diagnostic| {
-        let at = diagnostic.labels.first().map(|label| format!("{:?}", label.at));
-        seen.insert((diagnostic.code, diagnostic.message.clone(), at))
-    });
 }

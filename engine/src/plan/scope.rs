@@ -2,6 +2,7 @@
 
 use super::others::OtherStacks;
 use crate::address::InstanceKey;
+use crate::compile::facts::there;
 use crate::diagnostic::{did_you_mean, first_of};
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
 use crate::quick::QuickMap;
@@ -195,18 +196,13 @@ pub(crate) fn key_text(key: &InstanceKey) -> String {
 }
 
 fn unknown_root(root: &str, facts: &Facts) -> Missing {
-    // A stack has no data product, and no component as a descriptor has it.
+    // A stack's component is none as a descriptor has it.
     let component = facts.component.as_ref().filter(|component| !component.is_null()).map(|_| "component");
-    let roots = facts
-        .roots
-        .iter()
-        .filter(|(name, value)| *name != "product" || !value.is_null())
-        .map(|(name, _)| name.as_str());
-    let known = component.into_iter().chain(roots).chain(["resources", "components", "data", "stacks", "each"]);
-    let listed: Vec<&str> = known.clone().collect();
+    let known = component.into_iter().chain(there(&facts.roots));
+    let known: Vec<&str> = known.chain(["resources", "components", "data", "stacks", "each"]).collect();
     Missing {
         message: format!("there is no variable `{root}` here"),
-        hint: did_you_mean(root, known).or_else(|| Some(format!("there are: {}", listed.join(", ")))),
+        hint: did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", known.join(", ")))),
     }
 }
 

@@ -78,17 +78,9 @@ pub(super) async fn run(
 fn asked(arguments: &RollbackArguments) -> ApplyArguments {
     ApplyArguments {
         files: Vec::new(),
-        planning: PlanningArguments {
-            refresh: true,
-            remove_data: arguments.remove_data,
-            allow_data_loss: arguments.allow_data_loss.clone(),
-            ..PlanningArguments::default()
-        },
-        auto_approve: arguments.auto_approve,
+        planning: PlanningArguments { refresh: true, data: arguments.data.clone(), ..PlanningArguments::default() },
         plan_digest: None,
-        parallelism: arguments.parallelism,
-        format: arguments.format,
-        detail: arguments.detail,
+        run: arguments.run,
     }
 }
 

@@ -4,10 +4,9 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::{Reference, ReferenceStep};
 use crate::source::Span;
 
-/// Fields of components, as Witboost knows them, and the `key`.
-const COMPONENT: &[&str] = &[
+/// Fields of both, as Witboost knows them.
+const COMMON: &[&str] = &[
     "id",
-    "key",
     "name",
     "fullyQualifiedName",
     "displayName",
@@ -17,6 +16,13 @@ const COMPONENT: &[&str] = &[
     "domain",
     "infrastructureTemplateId",
     "useCaseTemplateId",
+    "tags",
+    "specific",
+];
+
+/// Those of components besides, and the `key`.
+const COMPONENT: &[&str] = &[
+    "key",
     "dependsOn",
     "readsFrom",
     "platform",
@@ -31,25 +37,15 @@ const COMPONENT: &[&str] = &[
     "processDescription",
     "dataContract",
     "dataSharingAgreement",
-    "tags",
     "sampleData",
     "semanticLinking",
     "consumable",
     "shoppable",
-    "specific",
     "components",
 ];
 
-/// Fields of data products.
+/// Those of data products besides.
 const PRODUCT: &[&str] = &[
-    "id",
-    "name",
-    "fullyQualifiedName",
-    "displayName",
-    "description",
-    "kind",
-    "version",
-    "domain",
     "domainId",
     "environment",
     "status",
@@ -61,10 +57,6 @@ const PRODUCT: &[&str] = &[
     "email",
     "informationSLA",
     "billing",
-    "tags",
-    "specific",
-    "infrastructureTemplateId",
-    "useCaseTemplateId",
 ];
 
 /// What is wrong with a path into `component` or `product`: a slip in its first field. Descriptors may have fields of
@@ -76,11 +68,12 @@ pub(super) fn misspelt(reference: &Reference, span: Span) -> Option<Diagnostic> 
         _ => return None,
     };
     let Some(ReferenceStep::Key(name)) = reference.steps.first() else { return None };
-    if known.contains(&name.as_str()) {
+    let mut known = COMMON.iter().chain(known);
+    if known.clone().any(|field| field == name) {
         return None;
     }
     let is_slip = |field: &&&str| strsim::osa_distance(name, field) == 1;
-    let best = known.iter().find(is_slip)?;
+    let best = known.find(is_slip)?;
     let message = format!("{what} has no field `{name}`");
     Some(Diagnostic::error("unknown_field", message).at(span).hint(format!("did you mean `{best}`?")))
 }
