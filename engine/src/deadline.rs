@@ -3,6 +3,7 @@
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+use terrace_provider::wrap::within;
 use terrace_provider::{Call, ErrorKind, ProviderError};
 
 /// How long a call that outlives its time is waited for, where its effects end with it: what such calls wait for
@@ -44,10 +45,10 @@ pub(crate) async fn reading<T>(
     timeout: Duration,
     call: impl Future<Output = Result<T, ProviderError>>,
 ) -> Result<T, ProviderError> {
-    match tokio::time::timeout(timeout, AssertUnwindSafe(call).catch_unwind()).await {
+    match within(timeout, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(panicked(ErrorKind::Bug)),
-        Err(_) => Err(no_answer(ErrorKind::Transient, timeout)),
+        Err(latest) => Err(latest.unwrap_or_else(|| no_answer(ErrorKind::Transient, timeout))),
     }
 }
 

@@ -1,12 +1,42 @@
 //! The digest that texts, settings and plans are told apart by.
 
 use base16ct::lower::encode_string;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::io::{self, BufWriter, Write};
+
+/// How long a digest is.
+pub const DIGEST_DIGITS: usize = 64;
 
 /// SHA-256 of bytes, as 64 lower-case hexadecimal digits.
 #[must_use]
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     encode_string(&Sha256::digest(bytes))
+}
+
+/// SHA-256 of a value as JSON, which is never in memory as a whole.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn sha256_of_json(value: &impl Serialize) -> serde_json::Result<String> {
+    let mut text = BufWriter::new(Hashing(Sha256::new()));
+    serde_json::to_writer(&mut text, value)?;
+    let hash = text.into_inner().map_err(|error| serde_json::Error::io(error.into_error()))?;
+    Ok(encode_string(&hash.0.finalize()))
+}
+
+/// Takes what is written into the digest.
+struct Hashing(Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -15,5 +45,12 @@ mod tests {
     fn the_digest_is_that_of_the_standard() {
         // FIPS 180-4, the example of "abc".
         assert_eq!(super::sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_value_has_the_digest_of_its_text() {
+        let value = vec!["abc"; 10_000];
+        let text = serde_json::to_string(&value).unwrap();
+        assert_eq!(super::sha256_of_json(&value).unwrap(), super::sha256(text));
     }
 }

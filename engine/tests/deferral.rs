@@ -92,8 +92,8 @@ async fn what_is_left_is_told_in_every_form() {
         world_thing.e      comes after world_thing.c
 
     Plan: 2 to add, 0 to change, 0 to destroy.
-    3 resources left for later: once this plan is applied, another `terrace apply --allow-deferral` goes
-    on from there.
+    3 resources left for later: once this plan is applied, another `terrace apply --env test
+    --allow-deferral` goes on from there.
     "#);
     let options =
         markdown::Markdown { max_chars: 60_000, max_bytes: 240_000, digest: "digest", command: "terrace plan" };
@@ -113,7 +113,7 @@ async fn what_is_left_is_told_in_every_form() {
     - `world_thing.c` comes after world\_thing.b
     - `world_thing.e` comes after world\_thing.c
 
-    3 resources left for later: once this plan is applied, another `terrace apply --allow-deferral` goes on from there.
+    3 resources left for later: once this plan is applied, another `terrace apply --env test --allow-deferral` goes on from there.
 
     <details><summary>demo@test: 2 changes</summary>
 

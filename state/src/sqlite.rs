@@ -14,6 +14,7 @@ mod fault;
 mod journal;
 mod lease;
 mod migrate;
+mod place;
 mod prune;
 mod read;
 mod worker;
@@ -25,6 +26,7 @@ use crate::{Access, StoreUrl};
 use async_trait::async_trait;
 use connection::Found;
 use error::Failure;
+use place::Place;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -88,8 +90,8 @@ pub(crate) struct SqliteStore {
 enum Writer {
     /// Nobody: the store was opened for reading.
     None,
-    /// A thread of its own.
-    Own(Workers),
+    /// A thread of its own, to a file.
+    Own(Workers, Arc<Place>),
     /// The one thread that reads: a database in memory has but one connection.
     TheReader,
 }
@@ -103,7 +105,9 @@ impl SqliteStore {
             (Access::ReadOnly, Found::Nothing) => return Self::empty(url, clock),
             (Access::ReadOnly, Found::File) => Writer::None,
             (Access::ReadWrite, Found::File | Found::Nothing) => {
-                Writer::Own(start("state-writer", vec![connection::writer(path, &url, clock.now())?])?)
+                let now = clock.now();
+                let connection = connection::writer(path, &url, now)?;
+                Writer::Own(start("state-writer", vec![connection])?, Arc::new(Place::of(path, now)))
             }
         };
         let first = connection::reader(path, &url)?;
@@ -160,13 +164,13 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&Transaction<'_>, &Context) -> Result<T, Failure> + Send + 'static,
     {
-        let writer = match &self.writer {
+        let (writer, place) = match &self.writer {
             Writer::None => {
                 let reason = "it was opened for reading only".to_owned();
                 return Err(StoreError::Unavailable { doing: "written", reason });
             }
-            Writer::Own(writer) => writer,
-            Writer::TheReader => &self.readers,
+            Writer::Own(writer, place) => (writer, Some(Arc::clone(place))),
+            Writer::TheReader => (&self.readers, None),
         };
         let context = self.context.clone();
         let work = move |connection: &mut Connection| {
@@ -177,6 +181,9 @@ impl SqliteStore {
             transaction.commit()?;
             #[cfg(feature = "fault-points")]
             fault::after_commit()?;
+            if let Some(place) = place {
+                place.check(connection)?;
+            }
             Ok(answer)
         };
         writer.run("written", work).await

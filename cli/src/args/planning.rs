@@ -3,6 +3,7 @@
 use super::ChoiceArguments;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use terrace_engine::digest::DIGEST_DIGITS;
 use terrace_engine::render::markdown::Markdown;
 
 /// What a plan is computed from, and how.
@@ -154,9 +155,6 @@ pub(super) fn digest(text: &str) -> Result<String, String> {
         )),
     }
 }
-
-/// How long a digest is.
-const DIGEST_DIGITS: usize = 64;
 
 /// The form of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

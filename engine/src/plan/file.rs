@@ -11,7 +11,7 @@ use super::{
     After, Change, ComponentPlan, Deferred, Lookup, OtherOutputs, OutputChange, OwnerChange, Plan, PlannedCheck, Prior,
     SharedDeclaration, StackPlan,
 };
-use crate::digest::sha256;
+use crate::digest::{DIGEST_DIGITS, sha256, sha256_of_json};
 use crate::expression::Template;
 use crate::record::seal_private;
 use crate::seal::Seal;
@@ -67,8 +67,17 @@ pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     let unsealed = Seal::without_key(false);
     let seal = if seal.can_store_new() { seal } else { &unsealed };
     let body = Writing::new(seal, plan).plan(plan)?;
-    let body = serde_json::to_string(&body).map_err(|error| FileError::Damaged(error.to_string()))?;
-    Ok(format!("{BEGINNING}{FORMAT},\"digest\":\"{}\",\"plan\":{body}}}\n", sha256(&body)))
+    // Large plans are copied no more than is needed: the digest takes the place that is kept for it.
+    let mut text = format!("{BEGINNING}{FORMAT},\"digest\":\"").into_bytes();
+    let place = text.len()..text.len() + DIGEST_DIGITS;
+    text.resize(place.end, b'0');
+    text.extend_from_slice(b"\",\"plan\":");
+    let begin = text.len();
+    serde_json::to_writer(&mut text, &body).map_err(|error| FileError::Damaged(error.to_string()))?;
+    let digest = sha256(text.get(begin..).unwrap_or_default());
+    text.splice(place, digest.into_bytes());
+    text.extend_from_slice(b"}\n");
+    String::from_utf8(text).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
 /// Reads a plan.
@@ -103,8 +112,7 @@ pub fn digest(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     let stable = Writing::new(&Fingerprint(seal), plan).plan(plan)?;
     let (id, state, timestamp) = (Uuid::nil(), Uuid::nil(), Timestamp::UNIX_EPOCH);
     let timeless = PlanJson { id, state, state_url: String::new(), timestamp, ..stable };
-    let body = serde_json::to_string(&timeless).map_err(|error| FileError::Damaged(error.to_string()))?;
-    Ok(sha256(&body))
+    sha256_of_json(&timeless).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
 /// Stands in for sealing where the same value has to give the same text.

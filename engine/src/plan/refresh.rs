@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use terrace_provider::provider::READS_AT_ONCE;
-use terrace_provider::wrap::Limits;
+use terrace_provider::wrap::{Limits, within};
 use terrace_provider::{ErrorKind, Observed, Path, ProviderError, Recorded, ResourceType, Session};
 
 /// How many objects one batch reads: a provider that hangs costs the patience for as many, not for a whole stack.
@@ -276,14 +276,16 @@ async fn read_chunk(
     priors: &[Recorded],
     timeout: Duration,
 ) -> Vec<Result<Option<Observed>, ProviderError>> {
-    match tokio::time::timeout(timeout, session.read_many(ty, priors)).await {
+    match within(timeout, session.read_many(ty, priors)).await {
         Ok(answers) if answers.len() == priors.len() => answers,
         Ok(answers) => {
             // Nobody knows which answer is whose.
             let message = format!("{} objects were to be read, and {} answers came", priors.len(), answers.len());
             all_failed(priors, &ProviderError::bug(message))
         }
-        Err(_) => all_failed(priors, &deadline::no_answer(ErrorKind::Transient, timeout)),
+        Err(latest) => {
+            all_failed(priors, &latest.unwrap_or_else(|| deadline::no_answer(ErrorKind::Transient, timeout)))
+        }
     }
 }
 

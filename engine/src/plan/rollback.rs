@@ -144,7 +144,11 @@ impl Planner<'_> {
             {
                 reads.push(Read::absent(stack, &address));
             }
-            changes.extend(self.roll_back(stack, &address, &managed, opened, &mut loaded, &mut diagnostics).await?);
+            // What was dropped from state and is still there is the object that was recorded.
+            let is_another = !loaded.rows.contains_key(&address) && makers.was_deleted(&address).await?;
+            let adopt = if is_another { Adopt::Never } else { Adopt::IfExists };
+            let back = Back { stack, managed: &managed, adopt };
+            changes.extend(self.roll_back(back, &address, opened, &mut loaded, &mut diagnostics).await?);
         }
         changes.extend(self.take_back(&mut makers, stack, &mut loaded, &mut diagnostics).await?);
         changes.extend(loaded.take_attempts());
@@ -284,9 +288,8 @@ impl Planner<'_> {
 
     async fn roll_back(
         &self,
-        stack: &StackId,
+        Back { stack, managed, adopt }: Back<'_>,
         address: &Address,
-        managed: &Managed,
         mut opened: Opened,
         loaded: &mut Loaded,
         diagnostics: &mut Vec<Diagnostic>,
@@ -332,8 +335,7 @@ impl Planner<'_> {
             lifecycle: opened.prior.lifecycle,
             ignored: unrecorded.into_iter().map(Path::attribute).collect(),
             triggered_by: Vec::new(),
-            // What was dropped from state and is still there is the object that was recorded.
-            adopt: Adopt::IfExists,
+            adopt,
             template: &template,
             span: Span::default(),
             place: None,
@@ -344,6 +346,14 @@ impl Planner<'_> {
         };
         resource::plan(self, &*session, wanted, diagnostics).await
     }
+}
+
+/// What a row is rolled back within.
+struct Back<'a> {
+    stack: &'a StackId,
+    managed: &'a Managed,
+    /// What becomes of an object that is there and not recorded.
+    adopt: Adopt,
 }
 
 fn was_pruned(stack: &StackId, address: &Address) -> Diagnostic {

@@ -141,10 +141,14 @@ pub(crate) fn left_over(plan: &Plan) -> Option<String> {
     }
 }
 
-/// The command that takes up what a plan leaves.
+/// The command that takes up what a plan leaves; the embedded environment needs no name.
 fn next_apply(plan: &Plan) -> String {
     let files: String = plan.origin.descriptors.keys().map(|file| format!(" {}", shell_word(file))).collect();
-    format!("terrace apply{files} --allow-deferral")
+    let environment = match plan.environment_note {
+        Some(_) => String::new(),
+        None => format!(" --env {}", shell_word(&plan.environment)),
+    };
+    format!("terrace apply{files}{environment} --allow-deferral")
 }
 
 /// What an applied plan has left; `None` when nothing is.

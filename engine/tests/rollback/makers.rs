@@ -375,3 +375,18 @@ async fn what_is_recorded_elsewhere_by_now_is_not_taken_over() {
     assert_eq!(told[0].message, "demo@test:world_thing.a would take over what is recorded as other@test:world_thing.a");
     assert!(story.log().is_empty());
 }
+
+#[tokio::test]
+async fn what_somebody_made_where_terrace_had_deleted_its_own_is_not_taken_over() {
+    let story = Story::new();
+    let both = story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await.operation;
+    story.apply(&beside_a("")).await;
+    strange(&story, "b");
+    story.log();
+    let plan = rolled_back(&story, both).await;
+    assert_eq!(summary(&plan), "+ world_thing.b\n");
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert!(!report.failed.is_empty());
+    assert_eq!(story.remote().objects["b"]["id"], "id-9".into());
+    assert_eq!(story.log(), ["refuse b"]);
+}

@@ -3,10 +3,12 @@
 //!
 //! Providers hold none of this themselves.
 
+mod deadline;
 mod gate;
 mod limits;
 mod redacting;
 
+pub use deadline::within;
 pub use limits::{Limits, Rate, TypeLimits};
 
 use crate::plan::{PlannedChange, ProposedChange};
@@ -157,6 +159,7 @@ impl Guarded {
             if let Err(error) = &result {
                 tracing::debug!(instance = %self.instance, ty, what, kind = error.kind.code(), %error, "call failed");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+                deadline::remember(error);
             }
             result
         };

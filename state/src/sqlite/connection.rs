@@ -146,7 +146,7 @@ fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
 
 /// Makes an empty file that only its owner may read: the state may hold what others must not see. SQLite gives its
 /// log the same permissions.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

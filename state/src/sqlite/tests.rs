@@ -93,7 +93,7 @@ async fn a_reader_does_not_wait_for_the_writer() {
 
 impl SqliteStore {
     async fn write_unsynced(&self) {
-        let Writer::Own(writer) = &self.writer else { return };
+        let Writer::Own(writer, _) = &self.writer else { return };
         writer.run("written", |connection| Ok(connection.pragma_update(None, "synchronous", "OFF")?)).await.unwrap();
     }
 }
@@ -115,4 +115,34 @@ async fn a_statement_is_compiled_once_whatever_is_bound_to_it() {
         .await
         .unwrap();
     assert_eq!(compiled_again, 0);
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_or_replaced_while_it_is_open_is_noticed_and_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let path = folder.path().join("state.db");
+    store.commit(&[], vec![put("local_value.before", 10)]).await.unwrap();
+    fs::remove_file(&path).unwrap();
+    let saved = || {
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        names.filter(|path| path.to_string_lossy().contains("state.db.saved-")).collect::<Vec<_>>()
+    };
+    let error = store.commit(&[], vec![put("local_value.during", 10)]).await.unwrap_err().to_string();
+    assert!(error.contains("was deleted or replaced while it was in use; what was recorded is in"), "{error}");
+    // Another one in its place is not taken for it, and what is written at the end is saved, too.
+    fs::write(&path, "another").unwrap();
+    store.commit(&[], vec![put("local_value.after", 10)]).await.unwrap_err();
+    drop(store);
+    let saved = saved();
+    assert_eq!(saved.len(), 1, "{saved:?}");
+    fs::rename(&saved[0], &path).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let rows = self::store(folder.path()).rows(&demo(), &Selection::All).await.unwrap();
+    let names: Vec<String> = rows.iter().map(|row| row.address.to_string()).collect();
+    assert_eq!(names, ["local_value.after", "local_value.before", "local_value.during"]);
 }

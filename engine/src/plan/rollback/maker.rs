@@ -35,8 +35,15 @@ pub(super) struct Makers<'a> {
     count: usize,
     /// What was dropped from an address, by the transaction that did it.
     left: HashMap<(Uuid, Timestamp), Left>,
-    /// What each operation that was asked about created; `None` where it was pruned.
-    created: HashMap<Uuid, Option<HashSet<Address>>>,
+    /// What each operation that was asked about did; `None` where it was pruned.
+    done: HashMap<Uuid, Option<Done>>,
+}
+
+/// Of which addresses an operation created and deleted objects.
+#[derive(Default)]
+struct Done {
+    created: HashSet<Address>,
+    deleted: HashSet<Address>,
 }
 
 /// Where an object was before it was recorded at an address.
@@ -61,8 +68,8 @@ struct Left {
 impl<'a> Makers<'a> {
     /// Those of the objects of a stack.
     pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
-        let (versions, left, created) = Default::default();
-        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, created }
+        let (versions, left, done) = Default::default();
+        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, done }
     }
 
     async fn load(&mut self) -> Result<(), StoreError> {
@@ -125,7 +132,7 @@ impl<'a> Makers<'a> {
                     Before::Unclear => is_all_known = false,
                 }
             }
-            match self.has_created(operation, &place.0).await? {
+            match self.done_by(operation).await?.map(|done| done.created.contains(&place.0)) {
                 Some(true) => return Ok(Maker::Terrace),
                 Some(false) => {}
                 None => is_all_known = false,
@@ -177,18 +184,35 @@ impl<'a> Makers<'a> {
         Some(is_same(&one.identity, &other.identity)? && is_same(&one.attributes, &other.attributes)?)
     }
 
-    /// Whether an operation created the object of an address; `None` when it was pruned.
-    async fn has_created(&mut self, operation: Uuid, address: &Address) -> Result<Option<bool>, StoreError> {
-        if !self.created.contains_key(&operation) {
-            let found = self.store.operation(operation).await?;
-            let created = found.map(|(_, steps)| {
-                let steps = steps.into_iter();
-                let steps = steps.filter(|step| step.stack == self.stack && step.action == StepAction::Create);
-                steps.map(|step| step.address).collect()
-            });
-            self.created.insert(operation, created);
+    /// Whether what was recorded of an address last was deleted by terrace: what is there now is another object.
+    pub(super) async fn was_deleted(&mut self, address: &Address) -> Result<bool, StoreError> {
+        if !self.is_loaded {
+            self.load().await?;
         }
-        let created = self.created.get(&operation).and_then(Option::as_ref);
-        Ok(created.map(|created| created.contains(address)))
+        let newest = self.versions.get(address).and_then(|versions| versions.last());
+        let Some(operation) = newest.filter(|entry| entry.row.is_none()).map(|entry| entry.operation) else {
+            return Ok(false);
+        };
+        Ok(self.done_by(operation).await?.is_some_and(|done| done.deleted.contains(address)))
+    }
+
+    /// What an operation did; `None` when it was pruned.
+    async fn done_by(&mut self, operation: Uuid) -> Result<Option<&Done>, StoreError> {
+        if !self.done.contains_key(&operation) {
+            let found = self.store.operation(operation).await?;
+            let done = found.map(|(_, steps)| {
+                let mut done = Done::default();
+                for step in steps.into_iter().filter(|step| step.stack == self.stack) {
+                    match step.action {
+                        StepAction::Create => done.created.insert(step.address),
+                        StepAction::Delete => done.deleted.insert(step.address),
+                        StepAction::Update | StepAction::Record => continue,
+                    };
+                }
+                done
+            });
+            self.done.insert(operation, done);
+        }
+        Ok(self.done.get(&operation).and_then(Option::as_ref))
     }
 }

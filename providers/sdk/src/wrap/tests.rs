@@ -387,3 +387,13 @@ async fn a_time_beyond_all_clocks_is_no_limit() {
     let answers = bench.create(&[("w_a", 3)], &call(Duration::MAX)).await;
     assert!(answers.iter().all(Result::is_ok));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_what_fails_again_and_again_learns_why() {
+    let bench = Bench::open(Limits::default(), TAKES, true).await;
+    let read = || async { bench.session.import(&ty("w_a"), "a").await };
+    let error = within(Duration::from_secs(25), read()).await.unwrap_err().unwrap();
+    assert_eq!((error.kind.clone(), error.message.as_str()), (ErrorKind::Transient, "busy"));
+    // Not one attempt came to an end.
+    assert!(within(Duration::from_secs(5), read()).await.unwrap_err().is_none());
+}
