@@ -62,7 +62,22 @@ impl Place {
         }
         super::connection::make_private(&self.saved).map_err(|error| error.to_string())?;
         connection.execute("VACUUM INTO ?1", [text]).map_err(|error| error.to_string())?;
+        self.remove_logs();
         Ok(())
+    }
+
+    /// Removes the logs that the file left: whatever is put in its place would be taken for what they belong to. Those of
+    /// another file that is there already are its own.
+    fn remove_logs(&self) {
+        if self.path.exists() {
+            return;
+        }
+        for suffix in ["-wal", "-shm"] {
+            let mut log = self.path.as_os_str().to_owned();
+            log.push(suffix);
+            // They may be gone as well.
+            let _ = fs::remove_file(log);
+        }
     }
 }
 

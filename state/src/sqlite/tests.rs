@@ -130,6 +130,7 @@ async fn a_file_that_is_deleted_or_replaced_while_it_is_open_is_noticed_and_save
     };
     let error = store.commit(&[], vec![put("local_value.during", 10)]).await.unwrap_err().to_string();
     assert!(error.contains("was deleted or replaced while it was in use; what was recorded is in"), "{error}");
+    assert!(!folder.path().join("state.db-wal").exists(), "it would be read into what is put there");
     // Another one in its place is not taken for it, and what is written at the end is saved, too.
     fs::write(&path, "another").unwrap();
     store.commit(&[], vec![put("local_value.after", 10)]).await.unwrap_err();
