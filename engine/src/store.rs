@@ -5,12 +5,16 @@
 //! [`StateStore::commit`], in one durable transaction that is refused when a lease was lost or a row has moved.
 
 mod error;
+mod operation;
 mod record;
+mod request;
 
 pub use error::StoreError;
 pub(crate) use error::component_in_words;
 pub(crate) use error::moved_in_words;
+pub use operation::{LogLine, NewOperation, OperationRow, OperationStatus, StepResult, StepRow};
 pub use record::{ComponentRead, Moved, Read, Record, Write};
+pub use request::{Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow};
 
 use crate::address::{Address, StackId};
 use async_trait::async_trait;
@@ -77,7 +81,8 @@ pub trait StateStore: Send + Sync {
     /// Takes a lease away from whoever holds it; false when there is none of that id.
     async fn break_lease(&self, id: &str) -> Result<bool, StoreError>;
 
-    /// Records that an operation begins.
+    /// Records that an operation begins. One that was queued may begin again and again: whoever works on it may plan
+    /// anew, or take up what another one left.
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError>;
 
     /// Writes all records in one durable transaction, in order; all or none.
@@ -389,102 +394,4 @@ pub struct LeaseInfo {
     pub since: Timestamp,
     /// When it ends unless it is renewed.
     pub expires: Timestamp,
-}
-
-/// Begins an operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewOperation {
-    /// A UUIDv7.
-    pub id: Uuid,
-    /// `apply`, `destroy`, `recover`, `state mv` …
-    pub kind: String,
-    /// The stacks it works on.
-    pub stacks: Vec<StackId>,
-    /// Who asked, for people.
-    pub actor: String,
-}
-
-/// An operation as recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperationRow {
-    /// A UUIDv7.
-    pub id: Uuid,
-    /// What kind.
-    pub kind: String,
-    /// The stacks it works on.
-    pub stacks: Vec<StackId>,
-    /// Who asked.
-    pub actor: String,
-    /// How it stands. `Running` with `is_abandoned` when its process is gone.
-    pub status: OperationStatus,
-    /// Still `Running`, but none of its leases is held any more.
-    pub is_abandoned: bool,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// One sentence on how it ended.
-    pub summary: String,
-    /// Who asked it to stop, from another process.
-    pub cancelled_by: Option<String>,
-}
-
-/// How an operation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OperationStatus {
-    /// It works.
-    Running,
-    /// It did all it was to do.
-    Completed,
-    /// At least one step failed.
-    Failed,
-    /// It was stopped by a person.
-    Interrupted,
-    /// It did nothing: its plan was outdated, and was made anew.
-    Superseded,
-}
-
-/// One step of an operation as recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StepRow {
-    /// Its number.
-    pub step: u32,
-    /// The stack.
-    pub stack: StackId,
-    /// The resource.
-    pub address: Address,
-    /// What it does.
-    pub action: StepAction,
-    /// How it ended; `None` while it is open.
-    pub result: Option<StepResult>,
-    /// When its intent was recorded.
-    pub started_at: Timestamp,
-    /// When its outcome was.
-    pub ended_at: Option<Timestamp>,
-}
-
-/// How a step ended.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StepResult {
-    /// As planned.
-    Done,
-    /// With an error, which is recorded in words.
-    Failed(String),
-    /// Its process died; recovery found this, in words.
-    Recovered(String),
-}
-
-/// A line of an operation's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// When.
-    pub at: Timestamp,
-    /// `INFO`, `WARNING`, `ERROR`.
-    pub level: String,
-    /// `plan`, `apply`, `recover`.
-    pub phase: String,
-    /// What.
-    pub message: String,
 }

@@ -8,9 +8,11 @@ pub mod concurrency;
 pub mod journal;
 pub mod leases;
 pub mod plans;
+pub mod requests;
 pub mod rows;
 pub mod stacks;
 
+use crate::ServerStore;
 use crate::clock::ManualClock;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -20,19 +22,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Selection, StateStore,
-    StepAction, StoreError, Write,
+    Acquired, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Selection, StepAction,
+    StoreError, Write,
 };
 use uuid::Uuid;
 
 /// Opens the store of a fixture again.
 pub type Reopen =
-    Box<dyn Fn(Arc<ManualClock>) -> Pin<Box<dyn Future<Output = Arc<dyn StateStore>> + Send>> + Send + Sync>;
+    Box<dyn Fn(Arc<ManualClock>) -> Pin<Box<dyn Future<Output = Arc<dyn ServerStore>> + Send>> + Send + Sync>;
 
 /// A new, empty store and the clock that it goes by.
 pub struct Fixture {
     /// The store.
-    pub store: Arc<dyn StateStore>,
+    pub store: Arc<dyn ServerStore>,
     /// Its clock, which stands until a test moves it.
     pub clock: Arc<ManualClock>,
     /// How to open what the store left behind, for stores that leave something.
@@ -113,6 +115,13 @@ macro_rules! store_contract {
             plans::a_refused_plan_is_not_spent
             plans::absent_rows_are_generation_zero
             plans::a_plan_stands_on_components
+            requests::a_request_is_queued_claimed_and_finished
+            requests::the_same_request_is_queued_once
+            requests::requests_of_a_component_run_in_order
+            requests::a_claim_that_is_not_kept_is_taken_over
+            requests::so_many_requests_wait_and_no_more
+            requests::requests_that_ended_are_pruned
+            requests::a_queued_request_is_asked_to_stop
             concurrency::commits_of_many_tasks_all_land
             concurrency::of_two_writers_one_is_stale
             concurrency::what_was_committed_outlives_the_store

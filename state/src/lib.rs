@@ -26,7 +26,7 @@ pub use url::{StoreUrl, StoreUrlError};
 use sqlite::SqliteStore;
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{Lease, Row, Selection, StateStore, StoreError};
+use terrace_engine::store::{Lease, RequestQueue, Row, Selection, StateStore, StoreError};
 use uuid::Uuid;
 
 /// What a store is opened for.
@@ -38,11 +38,16 @@ pub enum Access {
     ReadOnly,
 }
 
+/// A store that a server works with.
+pub trait ServerStore: StateStore + RequestQueue {}
+
+impl<T: StateStore + RequestQueue> ServerStore for T {}
+
 /// Opens a store.
 ///
 /// # Errors
 /// When what is there is no store or one of a newer format, or cannot be opened: a missing folder, a read-only file.
-pub async fn open(url: &StoreUrl, access: Access) -> Result<Arc<dyn StateStore>, StoreError> {
+pub async fn open(url: &StoreUrl, access: Access) -> Result<Arc<dyn ServerStore>, StoreError> {
     open_with_clock(url, access, Arc::new(SystemClock)).await
 }
 
@@ -87,7 +92,7 @@ pub async fn open_with_clock(
     url: &StoreUrl,
     access: Access,
     clock: Arc<dyn Clock>,
-) -> Result<Arc<dyn StateStore>, StoreError> {
+) -> Result<Arc<dyn ServerStore>, StoreError> {
     let opened = match url {
         StoreUrl::Sqlite(path) => {
             let path = path.clone();
@@ -132,6 +137,10 @@ fn never_begun(operation: Uuid) -> String {
 
 fn begun_twice(operation: Uuid) -> String {
     format!("operation {operation} was begun before")
+}
+
+fn of_no_stack(operation: Uuid) -> String {
+    format!("the request {operation} is about no stack")
 }
 
 fn opened_twice(operation: Uuid, step: u32) -> String {

@@ -4,21 +4,24 @@
 //! but nothing outlives it, and a lease ends by expiry only, for all its holders live in one process.
 
 mod journal;
+mod request;
 mod rows;
 mod table;
 
 use crate::clock::{Clock, SystemClock};
 use async_trait::async_trait;
 use jiff::Timestamp;
+use request::Request;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Intent, Lease, LeaseInfo,
-    LeaseRequest, LogLine, NewOperation, OpenIntent, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, Row,
-    Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Acquired, ComponentEntry, ComponentRead, ComponentRow, Enqueued, Generation, HistoryEntry, Intent, Lease,
+    LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationRow, OwnerRow, OwnersOf,
+    Ownership, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot,
+    StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -59,6 +62,7 @@ struct State {
     open_steps: Table<(Uuid, u32), OpenStep>,
     logs: Table<(Uuid, u64), LogLine>,
     spent: Table<Uuid, ()>,
+    requests: Table<Uuid, Request>,
     last_number: u64,
 }
 
@@ -75,6 +79,7 @@ impl State {
         self.open_steps.keep();
         self.logs.keep();
         self.spent.keep();
+        self.requests.keep();
     }
 
     fn undo(&mut self) {
@@ -89,6 +94,7 @@ impl State {
         self.open_steps.undo();
         self.logs.undo();
         self.spent.undo();
+        self.requests.undo();
     }
 
     /// The rows of a stack, sorted.
@@ -354,5 +360,28 @@ impl StateStore for MemoryStore {
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
         Ok(self.state().spent.has(&plan))
+    }
+}
+
+#[async_trait]
+impl RequestQueue for MemoryStore {
+    async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
+        self.change(|state, now| state.enqueue(request, most, now))
+    }
+
+    async fn claim(&self, _holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
+        self.change(|state, now| Ok(state.claim(term, now)))
+    }
+
+    async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
+        self.change(|state, now| state.keep_claim(claim, term, now))
+    }
+
+    async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {
+        self.change(|state, now| state.finish(claim, end, now))
+    }
+
+    async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
+        Ok(self.state().request(operation))
     }
 }

@@ -17,6 +17,7 @@ mod migrate;
 mod place;
 mod prune;
 mod read;
+mod request;
 mod worker;
 mod write;
 
@@ -34,9 +35,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRead, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
-    OpenIntent, OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore, StepRow,
-    StoreError, StoreIdentity,
+    Acquired, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
+    NewOperation, NewRequest, OpenIntent, OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd,
+    RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 use worker::Workers;
@@ -328,6 +329,33 @@ impl StateStore for SqliteStore {
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
         self.read(move |connection, _| journal::is_spent(connection, plan)).await
+    }
+}
+
+#[async_trait]
+impl RequestQueue for SqliteStore {
+    async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
+        let request = request.clone();
+        self.write(move |transaction, context| request::enqueue(transaction, context, &request, most)).await
+    }
+
+    async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
+        let holder = holder.to_owned();
+        self.write(move |transaction, context| request::claim(transaction, context, &holder, term)).await
+    }
+
+    async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
+        let claim = claim.clone();
+        self.write(move |transaction, context| request::keep(transaction, context, &claim, term)).await
+    }
+
+    async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {
+        let (claim, end) = (claim.clone(), end.clone());
+        self.write(move |transaction, context| request::finish(transaction, context, &claim, &end)).await
+    }
+
+    async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
+        self.read(move |connection, _| request::request(connection, operation)).await
     }
 }
 

@@ -9,7 +9,7 @@ use terrace_engine::store::{ComponentRow, NewOperation, Record, Selection, State
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
-async fn open(path: &Path, access: Access) -> Result<Arc<dyn StateStore>, StoreError> {
+async fn open(path: &Path, access: Access) -> Result<Arc<dyn terrace_state::ServerStore>, StoreError> {
     terrace_state::open(&StoreUrl::Sqlite(path.to_owned()), access).await
 }
 

@@ -165,6 +165,7 @@ fn line(operation: &OperationRow) -> String {
 
 fn status(operation: &OperationRow) -> &'static str {
     match operation.status {
+        OperationStatus::Queued => "queued",
         OperationStatus::Running if operation.is_abandoned => "abandoned",
         OperationStatus::Running => "running",
         OperationStatus::Completed => "completed",

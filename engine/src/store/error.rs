@@ -3,6 +3,7 @@
 use super::{ComponentRead, Moved};
 use crate::address::{Address, SHARED, StackId};
 use crate::plan::outputs_in_words;
+use uuid::Uuid;
 
 /// A store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum StoreError {
         /// The component.
         component: String,
     },
+    /// A request was taken over by somebody else, who works on it now.
+    #[error("the operation {0} was taken over by another process")]
+    ClaimLost(Uuid),
     /// Rows have other generations than the writer believed.
     #[error("{} changed since the plan was made", moved_in_words(.0))]
     Stale(Vec<Moved>),

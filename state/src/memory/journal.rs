@@ -63,11 +63,13 @@ impl State {
             None => it.row.started_at < moment && self.seen(it, now).is_abandoned,
         };
         let over = self.operations.iter().filter(|(_, it)| is_over(it));
-        let operations: BTreeSet<Uuid> = over.map(|(id, _)| *id).filter(|id| !is_open(id)).collect();
+        let is_over = |id: &Uuid| !is_open(id) && !self.is_open_request(*id);
+        let operations: BTreeSet<Uuid> = over.map(|(id, _)| *id).filter(is_over).collect();
         let steps: Vec<_> = self.steps.iter().map(|(key, _)| *key).filter(|(id, _)| operations.contains(id)).collect();
         let logs: Vec<_> = self.logs.iter().map(|(key, _)| *key).filter(|(id, _)| operations.contains(id)).collect();
         steps.iter().for_each(|key| drop(self.steps.remove(key)));
         logs.iter().for_each(|key| drop(self.logs.remove(key)));
+        operations.iter().for_each(|id| drop(self.requests.remove(id)));
         operations.iter().for_each(|id| drop(self.operations.remove(id)));
         Pruned { versions: versions.len(), operations: operations.len() }
     }
@@ -123,14 +125,7 @@ impl State {
                 self.logs.insert((*operation, number), LogLine { at: now, level, phase, message });
                 Ok(())
             }
-            Record::End { operation, status, summary } => {
-                let mut ended = self.operation(*operation)?.clone();
-                ended.row.status = *status;
-                ended.row.ended_at = Some(now);
-                ended.row.summary.clone_from(summary);
-                self.operations.insert(*operation, ended);
-                Ok(())
-            }
+            Record::End { operation, status, summary } => self.end(*operation, *status, summary, now),
         }
     }
 
@@ -185,6 +180,23 @@ impl State {
     }
 
     pub(super) fn begin(&mut self, operation: &NewOperation, now: Timestamp) -> Result<(), StoreError> {
+        if !self.is_open_request(operation.id) {
+            return self.record(operation, OperationStatus::Running, now);
+        }
+        let mut queued = self.operation(operation.id)?.clone();
+        queued.row.status = OperationStatus::Running;
+        queued.row.stacks.clone_from(&operation.stacks);
+        (queued.row.ended_at, queued.row.summary) = (None, String::new());
+        self.operations.insert(operation.id, queued);
+        Ok(())
+    }
+
+    pub(super) fn record(
+        &mut self,
+        operation: &NewOperation,
+        status: OperationStatus,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if self.operations.has(&operation.id) {
             return Err(refused(crate::begun_twice(operation.id)));
         }
@@ -193,7 +205,7 @@ impl State {
             kind: operation.kind.clone(),
             stacks: operation.stacks.clone(),
             actor: operation.actor.clone(),
-            status: OperationStatus::Running,
+            status,
             is_abandoned: false,
             started_at: now,
             ended_at: None,
@@ -204,6 +216,21 @@ impl State {
         // Most take their leases first.
         let has_held_leases = self.held(now).any(|lease| lease.operation == operation.id);
         self.operations.insert(operation.id, Operation { number, row, has_held_leases });
+        Ok(())
+    }
+
+    pub(super) fn end(
+        &mut self,
+        operation: Uuid,
+        status: OperationStatus,
+        summary: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut ended = self.operation(operation)?.clone();
+        ended.row.status = status;
+        ended.row.ended_at = Some(now);
+        summary.clone_into(&mut ended.row.summary);
+        self.operations.insert(operation, ended);
         Ok(())
     }
 

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0007_component_generation.sql"),
     include_str!("../../migrations/sqlite/0008_component_generation_index.sql"),
     include_str!("../../migrations/sqlite/0009_cancelled_by.sql"),
+    include_str!("../../migrations/sqlite/0010_request.sql"),
 ];
 
 /// The newest format that this build knows.

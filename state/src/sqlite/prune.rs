@@ -36,10 +36,12 @@ pub(super) fn before(transaction: &Transaction<'_>, context: &Context, moment: T
     old.extend(journal::abandoned(transaction, context, moment)?);
     let mut operations = 0;
     for operation in old {
-        if transaction.prepare_cached("SELECT 1 FROM intent WHERE operation = ?1")?.exists([operation])? {
+        let sql = "SELECT 1 FROM intent WHERE operation = ?1
+                   UNION ALL SELECT 1 FROM request WHERE operation = ?1 AND result IS NULL";
+        if transaction.prepare_cached(sql)?.exists([operation])? {
             continue;
         }
-        for table in ["log", "step", "operation_stack"] {
+        for table in ["log", "step", "request", "operation_stack"] {
             let sql = format!("DELETE FROM {table} WHERE operation = ?1");
             transaction.prepare_cached(&sql)?.execute([operation])?;
         }

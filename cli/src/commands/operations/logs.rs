@@ -34,7 +34,8 @@ pub(super) async fn run(
     loop {
         let (row, lines) = read(store.as_ref(), id).await?.ok_or_else(|| unknown(operation))?;
         context.ui.print(&told.add(&lines))?;
-        if !is_followed || row.status != OperationStatus::Running || context.ui.is_unread() {
+        let goes_on = matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
+        if !is_followed || !goes_on || context.ui.is_unread() {
             return Ok(Exit::Done);
         }
         if row.is_abandoned {

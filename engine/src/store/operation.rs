@@ -1,0 +1,106 @@
+//! Operations, their steps and their logs, as they are recorded.
+
+use super::StepAction;
+use crate::address::{Address, StackId};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// Begins an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOperation {
+    /// A UUIDv7.
+    pub id: Uuid,
+    /// `apply`, `destroy`, `recover`, `state mv` …
+    pub kind: String,
+    /// The stacks it works on.
+    pub stacks: Vec<StackId>,
+    /// Who asked, for people.
+    pub actor: String,
+}
+
+/// An operation as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationRow {
+    /// A UUIDv7.
+    pub id: Uuid,
+    /// What kind.
+    pub kind: String,
+    /// The stacks it works on.
+    pub stacks: Vec<StackId>,
+    /// Who asked.
+    pub actor: String,
+    /// How it stands. `Running` with `is_abandoned` when its process is gone.
+    pub status: OperationStatus,
+    /// Still `Running`, but none of its leases is held any more.
+    pub is_abandoned: bool,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// One sentence on how it ended.
+    pub summary: String,
+    /// Who asked it to stop, from another process.
+    pub cancelled_by: Option<String>,
+}
+
+/// How an operation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationStatus {
+    /// It waits for somebody who works on it.
+    Queued,
+    /// It works.
+    Running,
+    /// It did all it was to do.
+    Completed,
+    /// At least one step failed.
+    Failed,
+    /// It was stopped by a person.
+    Interrupted,
+    /// It did nothing: its plan was outdated, and was made anew.
+    Superseded,
+}
+
+/// One step of an operation as recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRow {
+    /// Its number.
+    pub step: u32,
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// What it does.
+    pub action: StepAction,
+    /// How it ended; `None` while it is open.
+    pub result: Option<StepResult>,
+    /// When its intent was recorded.
+    pub started_at: Timestamp,
+    /// When its outcome was.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepResult {
+    /// As planned.
+    Done,
+    /// With an error, which is recorded in words.
+    Failed(String),
+    /// Its process died; recovery found this, in words.
+    Recovered(String),
+}
+
+/// A line of an operation's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When.
+    pub at: Timestamp,
+    /// `INFO`, `WARNING`, `ERROR`.
+    pub level: String,
+    /// `plan`, `apply`, `recover`.
+    pub phase: String,
+    /// What.
+    pub message: String,
+}

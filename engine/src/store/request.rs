@@ -1,0 +1,90 @@
+//! Requests: calls of an API that change something. Each is an operation that is durable before it is answered, and is
+//! worked on by whoever claims it, in whichever process.
+
+use super::{NewOperation, OperationStatus, StoreError};
+use async_trait::async_trait;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What a server asks of a store beside what the engine does.
+#[async_trait]
+pub trait RequestQueue: Send + Sync {
+    /// Queues a request, unless the newest one of its component that has not ended asks the same, or `most` wait already.
+    async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
+
+    /// Takes the oldest request that nobody works on, and before which no other one of its component has to run: one that
+    /// waits, or one whose worker is known to be dead or has not kept its claim.
+    async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
+
+    /// Keeps a claim for another term. Fails with [`StoreError::ClaimLost`] when it was taken over.
+    async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError>;
+
+    /// Ends a request. Fails with [`StoreError::ClaimLost`] when it was taken over.
+    async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError>;
+
+    /// A request as it stands; `None` when no operation of that id was one.
+    async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError>;
+}
+
+/// A call to be queued. Its operation's id is the token that it is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRequest {
+    /// The operation that it becomes; its first stack is the one that it is about.
+    pub operation: NewOperation,
+    /// The component that it is about; empty for all of the stack. Requests of one component run one after the other.
+    pub component: String,
+    /// Tells what is asked: two equal ones ask the same.
+    pub digest: String,
+    /// All that is asked, as JSON of who asks.
+    pub body: String,
+}
+
+/// What came of queuing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It waits for its turn.
+    Queued,
+    /// The newest of its component that has not ended asks the very same: this is it.
+    Same(Uuid),
+    /// As many wait as may.
+    Full,
+}
+
+/// The right to work on a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestClaim {
+    /// The operation.
+    pub operation: Uuid,
+    /// Its kind.
+    pub kind: String,
+    /// Who asked.
+    pub actor: String,
+    /// What is asked.
+    pub body: String,
+    /// Grows with every claim. From 2 on somebody worked on it before, and did not come to its end.
+    pub fence: u64,
+    /// The number that its next step may have: those below are taken.
+    pub next_step: u32,
+}
+
+/// A request as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRow {
+    /// The component that it is about; empty for all of the stack.
+    pub component: String,
+    /// What is asked.
+    pub body: String,
+    /// What came of it, as JSON of who worked on it; `None` before it ended.
+    pub result: Option<String>,
+}
+
+/// How a request ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestEnd {
+    /// The status of its operation.
+    pub status: OperationStatus,
+    /// One sentence.
+    pub summary: String,
+    /// What came of it, as JSON.
+    pub result: String,
+}

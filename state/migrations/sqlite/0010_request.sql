@@ -1,0 +1,18 @@
+-- What a server was asked: an operation that waits, is worked on by who claimed it, and has ended when it has a result.
+-- The fence counts the claims. Whose claim it is, is the process of the operation.
+
+CREATE TABLE request (
+    operation INTEGER PRIMARY KEY REFERENCES operation (sequence),
+    stack     INTEGER NOT NULL REFERENCES stack (id),
+    component TEXT NOT NULL,
+    digest    TEXT NOT NULL,
+    body      TEXT NOT NULL,
+    result    TEXT,
+    fence     INTEGER NOT NULL DEFAULT 0,
+    holder    TEXT,
+    expires   INTEGER
+) STRICT;
+
+-- The requests that have not ended, those of one component in order.
+CREATE INDEX request_in_order ON request (stack, component, operation) WHERE result IS NULL;
+CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;

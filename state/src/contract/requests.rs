@@ -1,0 +1,183 @@
+//! Requests: queued once, worked on by one at a time, ended once.
+
+use super::{Fixture, demo, intent, row};
+use std::time::Duration;
+use terrace_engine::address::StackId;
+use terrace_engine::store::{
+    Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd, StoreError,
+};
+use uuid::Uuid;
+
+const TERM: Duration = Duration::from_secs(30);
+const MANY: usize = 1_000;
+
+fn asking(component: &str, what: &str) -> NewRequest {
+    let stacks = vec![demo()];
+    let operation = NewOperation { id: Uuid::now_v7(), kind: "provision".to_owned(), stacks, actor: "jane".to_owned() };
+    NewRequest {
+        operation,
+        component: component.to_owned(),
+        digest: what.to_owned(),
+        body: format!("{{\"{what}\":1}}"),
+    }
+}
+
+impl Fixture {
+    async fn ask(&self, component: &str, what: &str) -> Uuid {
+        let request = asking(component, what);
+        assert_eq!(self.store.enqueue(&request, MANY).await.unwrap(), Enqueued::Queued);
+        request.operation.id
+    }
+
+    async fn claim(&self) -> Option<RequestClaim> {
+        self.store.claim("jane@host", TERM).await.unwrap()
+    }
+
+    async fn claimed(&self) -> Option<Uuid> {
+        self.claim().await.map(|claim| claim.operation)
+    }
+
+    async fn status(&self, operation: Uuid) -> OperationStatus {
+        self.store.operation(operation).await.unwrap().unwrap().0.status
+    }
+}
+
+fn completed() -> RequestEnd {
+    let (status, summary) = (OperationStatus::Completed, "1 added".to_owned());
+    RequestEnd { status, summary, result: r#"{"info":{}}"#.to_owned() }
+}
+
+fn is_lost<T>(result: &Result<T, StoreError>, operation: Uuid) -> bool {
+    matches!(result, Err(StoreError::ClaimLost(lost)) if *lost == operation)
+}
+
+/// It waits, is claimed with all that was asked, runs, and ends with its result.
+pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
+    let operation = fixture.ask("api", "a").await;
+    assert_eq!(fixture.status(operation).await, OperationStatus::Queued);
+    let claim = fixture.claim().await.unwrap();
+    assert_eq!((claim.operation, claim.kind.as_str(), claim.actor.as_str()), (operation, "provision", "jane"));
+    assert_eq!((claim.body.as_str(), claim.fence, claim.next_step), (r#"{"a":1}"#, 1, 0));
+    assert!(fixture.claim().await.is_none(), "one works on it");
+    fixture.store.begin(&asking("api", "a").operation).await.unwrap();
+    let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
+    fixture.store.begin(&new).await.unwrap();
+    assert_eq!(fixture.status(operation).await, OperationStatus::Running);
+    let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
+    fixture.store.commit(&[], vec![end]).await.unwrap();
+    assert_eq!(fixture.store.request(operation).await.unwrap().unwrap().result, None);
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    let (operation_row, _) = fixture.store.operation(operation).await.unwrap().unwrap();
+    assert_eq!(operation_row.status, OperationStatus::Completed);
+    assert_eq!((operation_row.kind.as_str(), operation_row.summary.as_str()), ("provision", "1 added"));
+    assert!(operation_row.ended_at.is_some());
+    let request = fixture.store.request(operation).await.unwrap().unwrap();
+    assert_eq!((request.component.as_str(), request.body.as_str()), ("api", r#"{"a":1}"#));
+    assert_eq!(request.result.as_deref(), Some(r#"{"info":{}}"#));
+    assert!(fixture.claim().await.is_none(), "it has ended");
+    assert!(is_lost(&fixture.store.finish(&claim, &completed()).await, operation), "once");
+    assert!(fixture.store.request(Uuid::now_v7()).await.unwrap().is_none());
+}
+
+/// As long as the newest of its component has not ended.
+pub async fn the_same_request_is_queued_once(fixture: Fixture) {
+    let first = fixture.ask("api", "a").await;
+    let again = |what: &str| asking("api", what);
+    assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(first));
+    let claim = fixture.claim().await.unwrap();
+    assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(first), "it runs");
+    assert_eq!(
+        fixture.store.enqueue(&asking("db", "a"), MANY).await.unwrap(),
+        Enqueued::Queued,
+        "of another component"
+    );
+    let second = fixture.ask("api", "b").await;
+    // What was asked in between is to be undone.
+    let third = fixture.ask("api", "a").await;
+    assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(third));
+    assert!(first < second && second < third);
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(third));
+}
+
+/// Those of others go meanwhile; one of the whole stack is about all of its components.
+pub async fn requests_of_a_component_run_in_order(fixture: Fixture) {
+    let first = fixture.ask("api", "a").await;
+    let second = fixture.ask("api", "b").await;
+    let other = fixture.ask("db", "c").await;
+    let whole = fixture.ask("", "d").await;
+    let after = fixture.ask("web", "e").await;
+    let elsewhere = NewRequest {
+        operation: NewOperation { stacks: vec![StackId::new("other", "local")], ..asking("api", "f").operation },
+        ..asking("api", "f")
+    };
+    fixture.store.enqueue(&elsewhere, MANY).await.unwrap();
+    let claims = [fixture.claim().await.unwrap(), fixture.claim().await.unwrap(), fixture.claim().await.unwrap()];
+    let claimed: Vec<Uuid> = claims.iter().map(|claim| claim.operation).collect();
+    assert_eq!(claimed, [first, other, elsewhere.operation.id]);
+    assert_eq!(fixture.claimed().await, None, "{second} waits for {first}, {whole} for all, {after} for {whole}");
+    for claim in claims {
+        fixture.store.finish(&claim, &completed()).await.unwrap();
+    }
+    for expected in [second, whole, after] {
+        let claim = fixture.claim().await.unwrap();
+        assert_eq!(claim.operation, expected);
+        fixture.store.finish(&claim, &completed()).await.unwrap();
+    }
+}
+
+/// With a higher fence; who lost it ends nothing any more, and step numbers go on.
+pub async fn a_claim_that_is_not_kept_is_taken_over(fixture: Fixture) {
+    let operation = fixture.ask("api", "a").await;
+    let first = fixture.claim().await.unwrap();
+    let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
+    fixture.store.begin(&new).await.unwrap();
+    let opened = Record::Intent(Box::new(intent(operation, 4, row("local_value.a"))));
+    fixture.store.commit(&[], vec![opened]).await.unwrap();
+    fixture.clock.advance(TERM / 2);
+    fixture.store.keep(&first, TERM).await.unwrap();
+    fixture.clock.advance(TERM - Duration::from_secs(1));
+    assert!(fixture.claim().await.is_none());
+    fixture.clock.advance(Duration::from_secs(1));
+    let second = fixture.claim().await.unwrap();
+    assert_eq!((second.operation, second.fence, second.next_step), (operation, 2, 5));
+    assert!(is_lost(&fixture.store.keep(&first, TERM).await, operation));
+    assert!(is_lost(&fixture.store.finish(&first, &completed()).await, operation));
+    fixture.store.begin(&new).await.unwrap();
+    fixture.store.finish(&second, &completed()).await.unwrap();
+}
+
+/// Those that run do not count.
+pub async fn so_many_requests_wait_and_no_more(fixture: Fixture) {
+    for component in ["a", "b"] {
+        assert_eq!(fixture.store.enqueue(&asking(component, "x"), 2).await.unwrap(), Enqueued::Queued);
+    }
+    let third = asking("c", "x");
+    assert_eq!(fixture.store.enqueue(&third, 2).await.unwrap(), Enqueued::Full);
+    assert!(fixture.store.operation(third.operation.id).await.unwrap().is_none(), "nothing of it is recorded");
+    assert!(matches!(fixture.store.enqueue(&asking("b", "x"), 2).await.unwrap(), Enqueued::Same(_)));
+    let claim = fixture.claim().await.unwrap();
+    let new = NewOperation { id: claim.operation, kind: String::new(), stacks: vec![demo()], actor: String::new() };
+    fixture.store.begin(&new).await.unwrap();
+    assert_eq!(fixture.store.enqueue(&third, 2).await.unwrap(), Enqueued::Queued);
+}
+
+/// What waits or runs stays, however old it is.
+pub async fn requests_that_ended_are_pruned(fixture: Fixture) {
+    let ended = fixture.ask("api", "a").await;
+    let waiting = fixture.ask("api", "b").await;
+    let claim = fixture.claim().await.unwrap();
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(3600));
+    assert_eq!(fixture.store.prune(Duration::from_secs(60)).await.unwrap().operations, 1);
+    assert!(fixture.store.request(ended).await.unwrap().is_none());
+    assert_eq!(fixture.claimed().await, Some(waiting));
+}
+
+/// One that waits can be asked to stop: who claims it sees that.
+pub async fn a_queued_request_is_asked_to_stop(fixture: Fixture) {
+    let operation = fixture.ask("api", "a").await;
+    assert!(fixture.store.request_cancel(operation, "jane").await.unwrap());
+    assert_eq!(fixture.claimed().await, Some(operation));
+    assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
+}

@@ -1,0 +1,124 @@
+//! The queue of the store in memory.
+
+use super::{Operation, State, refused};
+use crate::clock::later;
+use jiff::Timestamp;
+use std::time::Duration;
+use terrace_engine::address::StackId;
+use terrace_engine::store::{Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError};
+use uuid::Uuid;
+
+/// A request as it is kept.
+#[derive(Clone)]
+pub(super) struct Request {
+    stack: StackId,
+    digest: String,
+    row: RequestRow,
+    fence: u64,
+    /// When the claim ends, once there is one.
+    expires: Option<Timestamp>,
+}
+
+impl Request {
+    fn is_open(&self) -> bool {
+        self.row.result.is_none()
+    }
+
+    /// True when one of the two has to wait for the other.
+    fn is_about_the_same(&self, other: &Self) -> bool {
+        let (own, others) = (&self.row.component, &other.row.component);
+        self.stack == other.stack && (own == others || own.is_empty() || others.is_empty())
+    }
+}
+
+impl State {
+    pub(super) fn enqueue(&mut self, new: &NewRequest, most: usize, now: Timestamp) -> Result<Enqueued, StoreError> {
+        let Some(stack) = new.operation.stacks.first().cloned() else {
+            return Err(refused(crate::of_no_stack(new.operation.id)));
+        };
+        let of_component = |request: &Request| request.stack == stack && request.row.component == new.component;
+        let newest = self.open_requests().into_iter().rfind(|(_, request)| of_component(request));
+        if let Some((operation, _)) = newest.filter(|(_, request)| request.digest == new.digest) {
+            return Ok(Enqueued::Same(operation));
+        }
+        let is_waiting = |operation: &&Operation| operation.row.status == OperationStatus::Queued;
+        if self.operations.iter().map(|(_, operation)| operation).filter(is_waiting).count() >= most {
+            return Ok(Enqueued::Full);
+        }
+        self.record(&new.operation, OperationStatus::Queued, now)?;
+        let row = RequestRow { component: new.component.clone(), body: new.body.clone(), result: None };
+        let request = Request { stack, digest: new.digest.clone(), row, fence: 0, expires: None };
+        self.requests.insert(new.operation.id, request);
+        Ok(Enqueued::Queued)
+    }
+
+    /// The requests that have not ended, oldest first.
+    fn open_requests(&self) -> Vec<(Uuid, &Request)> {
+        let open = self.requests.iter().filter(|(_, request)| request.is_open());
+        let mut open: Vec<(Uuid, &Request)> = open.map(|(id, request)| (*id, request)).collect();
+        open.sort_by_key(|(id, _)| self.operations.get(id).map(|operation| operation.number));
+        open
+    }
+
+    pub(super) fn claim(&mut self, term: Duration, now: Timestamp) -> Option<RequestClaim> {
+        let open = self.open_requests();
+        let is_left = |(_, request): &&(Uuid, &Request)| request.expires.is_some_and(|expires| expires <= now);
+        let is_next = |at: usize, request: &Request| {
+            let mut earlier = open.iter().take(at);
+            request.expires.is_none() && !earlier.any(|(_, earlier)| earlier.is_about_the_same(request))
+        };
+        let left = open.iter().find(is_left);
+        let next = || open.iter().enumerate().find(|(at, (_, request))| is_next(*at, request)).map(|(_, next)| next);
+        let (id, request) = left.or_else(next)?;
+        let (id, mut request) = (*id, (*request).clone());
+        request.fence += 1;
+        request.expires = Some(later(now, term));
+        let operation = self.operations.get(&id)?.row.clone();
+        let last = self.steps.range((id, 0)..=(id, u32::MAX)).next_back().map(|((_, step), _)| *step);
+        let claim = RequestClaim {
+            operation: id,
+            kind: operation.kind,
+            actor: operation.actor,
+            body: request.row.body.clone(),
+            fence: request.fence,
+            next_step: last.map_or(0, |last| last + 1),
+        };
+        self.requests.insert(id, request);
+        Some(claim)
+    }
+
+    /// The claimed request, as long as the claim holds.
+    fn claimed(&self, claim: &RequestClaim) -> Result<Request, StoreError> {
+        let request = self.requests.get(&claim.operation);
+        let request = request.filter(|request| request.fence == claim.fence && request.is_open());
+        request.cloned().ok_or(StoreError::ClaimLost(claim.operation))
+    }
+
+    pub(super) fn keep_claim(
+        &mut self,
+        claim: &RequestClaim,
+        term: Duration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let request = self.claimed(claim)?;
+        self.requests.insert(claim.operation, Request { expires: Some(later(now, term)), ..request });
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self, claim: &RequestClaim, end: &RequestEnd, now: Timestamp) -> Result<(), StoreError> {
+        let mut request = self.claimed(claim)?;
+        request.row.result = Some(end.result.clone());
+        request.expires = None;
+        self.requests.insert(claim.operation, request);
+        self.end(claim.operation, end.status, &end.summary, now)
+    }
+
+    /// True for the operation of a request that has not ended.
+    pub(super) fn is_open_request(&self, operation: Uuid) -> bool {
+        self.requests.get(&operation).is_some_and(Request::is_open)
+    }
+
+    pub(super) fn request(&self, operation: Uuid) -> Option<RequestRow> {
+        self.requests.get(&operation).map(|request| request.row.clone())
+    }
+}

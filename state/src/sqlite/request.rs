@@ -1,0 +1,170 @@
+//! The queue of requests. A claim is fenced like a lease, and ends like one: by its expiry, or with its process.
+
+use super::columns::{self, Columns};
+use super::error::Failure;
+use super::lease::process;
+use super::{Context, commit, write};
+use crate::clock::later;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::time::Duration;
+use terrace_engine::store::{Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError};
+use uuid::Uuid;
+
+/// Queues a request.
+pub(super) fn enqueue(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    request: &NewRequest,
+    most: usize,
+) -> Result<Enqueued, Failure> {
+    let Some(of) = request.operation.stacks.first() else {
+        return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
+    };
+    let stack = write::stack(transaction, of)?;
+    let sql = "SELECT operation.id, digest FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE stack = ?1 AND component = ?2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1";
+    let newest: Option<(Uuid, String)> = transaction
+        .prepare_cached(sql)?
+        .query_row((stack, &request.component), |row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.uuid()?, columns.take()?))
+        })
+        .optional()?;
+    if let Some((operation, _)) = newest.filter(|(_, digest)| *digest == request.digest) {
+        return Ok(Enqueued::Same(operation));
+    }
+    let sql = "SELECT count(*) FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE result IS NULL AND status = ?1";
+    let queued = columns::word(&OperationStatus::Queued)?;
+    let waiting: usize = transaction.prepare_cached(sql)?.query_row([&queued], |row| Columns::of(row).count())?;
+    if waiting >= most {
+        return Ok(Enqueued::Full);
+    }
+    let operation = commit::record(transaction, context, &request.operation, OperationStatus::Queued)?;
+    let sql = "INSERT INTO request (operation, stack, component, digest, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+    transaction.prepare_cached(sql)?.execute(params![
+        operation,
+        stack,
+        request.component,
+        request.digest,
+        request.body
+    ])?;
+    Ok(Enqueued::Queued)
+}
+
+/// A request that has not ended and before which none of its component has to run: its number, and whether it waits.
+fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>, Failure> {
+    // The earlier one of two that are about the same goes first; one of the whole stack is about all of its components.
+    const IS_FIRST: &str = "NOT EXISTS (SELECT 1 FROM request AS earlier
+        WHERE earlier.result IS NULL AND earlier.operation < request.operation AND earlier.stack = request.stack
+          AND (earlier.component = request.component OR earlier.component = '' OR request.component = ''))";
+    let now = context.clock.now();
+    let sql = "SELECT request.operation, expires, boot, pid_namespace, pid, process_started
+               FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE result IS NULL AND expires IS NOT NULL ORDER BY request.operation";
+    let mut statement = transaction.prepare_cached(sql)?;
+    // So many as there are workers at the most.
+    let mut claimed = statement.query([])?;
+    while let Some(row) = claimed.next()? {
+        let mut columns = Columns::of(row);
+        let operation = columns.take()?;
+        let is_expired = columns.time()? <= now;
+        let process = process(&mut columns)?;
+        if is_expired || process.is_some_and(|process| process.is_gone(context.process.as_ref())) {
+            return Ok(Some(operation));
+        }
+    }
+    let sql = format!(
+        "SELECT operation FROM request WHERE result IS NULL AND expires IS NULL AND {IS_FIRST}
+         ORDER BY operation LIMIT 1"
+    );
+    Ok(transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?)
+}
+
+/// Takes the next request.
+pub(super) fn claim(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    holder: &str,
+    term: Duration,
+) -> Result<Option<RequestClaim>, Failure> {
+    let Some(operation) = next(transaction, context)? else { return Ok(None) };
+    let expires = later(context.clock.now(), term).as_microsecond();
+    transaction
+        .prepare_cached("UPDATE request SET fence = fence + 1, holder = ?2, expires = ?3 WHERE operation = ?1")?
+        .execute((operation, holder, expires))?;
+    commit::set_process(transaction, context, operation)?;
+    let sql = "SELECT operation.id, kind, actor, body, fence,
+                      (SELECT coalesce(max(step) + 1, 0) FROM step WHERE step.operation = request.operation)
+               FROM request JOIN operation ON operation.sequence = request.operation WHERE request.operation = ?1";
+    let claim = transaction.prepare_cached(sql)?.query_row([operation], |row| {
+        let mut columns = Columns::of(row);
+        Ok(RequestClaim {
+            operation: columns.uuid()?,
+            kind: columns.take()?,
+            actor: columns.take()?,
+            body: columns.take()?,
+            fence: columns.count()?,
+            next_step: columns.count()?,
+        })
+    })?;
+    Ok(Some(claim))
+}
+
+/// The number of a claimed request's operation.
+///
+/// # Errors
+/// When it was taken over, or has ended.
+fn held(connection: &Connection, claim: &RequestClaim) -> Result<i64, Failure> {
+    let sql = "SELECT sequence FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE id = ?1 AND fence = ?2 AND result IS NULL";
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row((claim.operation.as_bytes(), columns::integer(claim.fence)), |row| row.get(0))
+        .optional()?;
+    found.ok_or_else(|| StoreError::ClaimLost(claim.operation).into())
+}
+
+/// Keeps a claim for another term.
+pub(super) fn keep(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    claim: &RequestClaim,
+    term: Duration,
+) -> Result<(), Failure> {
+    let operation = held(transaction, claim)?;
+    let expires = later(context.clock.now(), term).as_microsecond();
+    transaction
+        .prepare_cached("UPDATE request SET expires = ?2 WHERE operation = ?1")?
+        .execute((operation, expires))?;
+    Ok(())
+}
+
+/// Ends a request.
+pub(super) fn finish(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    claim: &RequestClaim,
+    end: &RequestEnd,
+) -> Result<(), Failure> {
+    let operation = held(transaction, claim)?;
+    transaction
+        .prepare_cached("UPDATE request SET result = ?2, holder = NULL, expires = NULL WHERE operation = ?1")?
+        .execute((operation, &end.result))?;
+    let now = context.clock.now().as_microsecond();
+    transaction
+        .prepare_cached("UPDATE operation SET status = ?2, summary = ?3, ended_at = ?4 WHERE sequence = ?1")?
+        .execute((operation, columns::word(&end.status)?, &end.summary, now))?;
+    Ok(())
+}
+
+/// A request as it stands.
+pub(super) fn request(connection: &Connection, id: Uuid) -> Result<Option<RequestRow>, Failure> {
+    let sql = "SELECT component, body, result FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE id = ?1";
+    let row = |row: &rusqlite::Row<'_>| {
+        let mut columns = Columns::of(row);
+        Ok(RequestRow { component: columns.take()?, body: columns.take()?, result: columns.take()? })
+    };
+    Ok(connection.prepare_cached(sql)?.query_row([id.as_bytes()], row).optional()?)
+}
