@@ -251,7 +251,7 @@ fn a_plan_of_a_part_says_so_also_where_nothing_changes() {
     Nothing but `one` was looked at: the rest may differ.
     ");
     let comment = project.run(["plan", "stack.yaml", "-c", "one", "--format", "markdown"]).done().stdout;
-    assert!(comment.contains("\nOnly `one` was looked at: the rest may differ.\n"), "{comment}");
+    assert!(comment.contains("\nNothing but `one` was looked at: the rest may differ.\n"), "{comment}");
     snapshot!(project.run(["plan", "stack.yaml", "--target", "two/local_value.a"]), @"
     exit: 0
     --- stdout
