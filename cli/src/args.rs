@@ -133,7 +133,7 @@ pub enum Command {
     Plan(PlanArguments),
     /// Make things as described, or apply a saved plan
     #[command(
-        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml\n\nA saved plan (`terrace plan --out PLAN`) is applied without a question: it was looked at when it was made. It is\napplied once, and refused (exit code 4) where what it was made from changed since."
+        after_help = "Examples:\n  terrace apply data-product.yaml\n  terrace apply --auto-approve plan\n  terrace apply --plan-digest DIGEST data-product.yaml\n  terrace apply --refresh-only data-product.yaml\n  terrace apply --target local_file.a stack.yaml\n\nA saved plan (`terrace plan --out PLAN`) is applied without a question: it was looked at when it was made. It is applied once, and refused (exit code 4) where what it was made from changed since."
     )]
     Apply(ApplyArguments),
     /// Remove what was made

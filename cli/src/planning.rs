@@ -232,6 +232,8 @@ pub(crate) struct Removal {
     words: Vec<String>,
     /// What the descriptors describe, as far as they can be compiled: what is not recorded is looked for.
     described: Vec<CompiledStack>,
+    /// Stacks of which that cannot be told, for their descriptors have errors.
+    undescribed: Vec<String>,
 }
 
 impl Removal {
@@ -277,9 +279,9 @@ impl Removal {
             components = requested;
         }
         let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
-        let described = quietly_compiled(context, choice, &settings, &world, &mut input, &components);
+        let (described, undescribed) = quietly_compiled(context, choice, &settings, &world, &mut input, &components);
         let origin = Origin { descriptors: input.digests, ..Origin::default() };
-        Ok(Self { settings, world, stacks, components, origin, sources: input.sources, words, described })
+        Ok(Self { settings, world, stacks, components, origin, sources: input.sources, words, described, undescribed })
     }
 
     /// Plans the removal.
@@ -294,7 +296,13 @@ impl Removal {
         let stacks = self.stacks(store).await?;
         let options = options(arguments, &self.world, self.components.clone())?;
         let planner = planner(store, &self.world, &self.sources, &options);
-        Ok(planner.plan_destroy_described(&stacks, &self.described, self.origin.clone()).await?)
+        let mut computed = planner.plan_destroy_described(&stacks, &self.described, self.origin.clone()).await?;
+        computed.diagnostics.extend(self.undescribed.iter().map(|stack| {
+            let message =
+                format!("what {stack} describes and is not recorded is not looked for: its descriptor has errors");
+            Diagnostic::warning("not_looked_for", message).hint("`terrace validate` tells them")
+        }));
+        Ok(computed)
     }
 
     /// The stacks, those that are named by words included.
@@ -313,7 +321,7 @@ impl Removal {
     }
 }
 
-/// What descriptors describe, without a word on what is wrong with them: a removal needs none.
+/// What descriptors describe, and the stacks of those that have errors: a removal needs none.
 fn quietly_compiled(
     context: &Context<'_>,
     choice: &ChoiceArguments,
@@ -321,13 +329,13 @@ fn quietly_compiled(
     world: &World,
     input: &mut Input,
     components: &BTreeSet<String>,
-) -> Vec<CompiledStack> {
+) -> (Vec<CompiledStack>, Vec<String>) {
     let library = match input.descriptors.iter().any(uses_blueprints) {
         true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources),
         false => Ok(Default::default()),
     };
     let (Ok((library, _)), Ok(given)) = (library, given_variables(choice, context.variables, context.ui)) else {
-        return Vec::new();
+        return (Vec::new(), input.descriptors.iter().map(|descriptor| descriptor.stack.to_string()).collect());
     };
     let compiler = Compiler {
         sources: &input.sources,
@@ -337,7 +345,14 @@ fn quietly_compiled(
         templates: &world.templates,
         variables: &given.values,
     };
-    input.descriptors.iter().filter_map(|descriptor| compiler.compile(descriptor, components).0).collect()
+    let (mut described, mut undescribed) = (Vec::new(), Vec::new());
+    for descriptor in &input.descriptors {
+        match compiler.compile(descriptor, components) {
+            (Some(compiled), found) if !has_errors(&found) => described.push(compiled),
+            _ => undescribed.push(descriptor.stack.to_string()),
+        }
+    }
+    (described, undescribed)
 }
 
 /// A word that can only be a file is reported as a missing one, not as an unknown stack.

@@ -12,7 +12,7 @@ mod moves;
 mod outputs;
 mod report;
 mod run;
-mod steps;
+pub(crate) mod steps;
 mod values;
 mod writer;
 

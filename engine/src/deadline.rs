@@ -48,7 +48,7 @@ pub(crate) async fn reading<T>(
     match within(timeout, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(panicked(ErrorKind::Bug)),
-        Err(latest) => Err(latest.unwrap_or_else(|| no_answer(ErrorKind::Transient, timeout))),
+        Err(latest) => Err(late_after(latest, timeout)),
     }
 }
 
@@ -60,6 +60,17 @@ fn panicked(kind: ErrorKind) -> ProviderError {
 
 fn late(timeout: Duration) -> String {
     format!("no answer within {} s", timeout.as_secs())
+}
+
+/// The error of a call that changes nothing and did not answer: what kept failing until then says why.
+pub(crate) fn late_after(latest: Option<ProviderError>, timeout: Duration) -> ProviderError {
+    let late = no_answer(ErrorKind::Transient, timeout);
+    match latest {
+        Some(latest) => {
+            ProviderError { message: format!("{}; the latest error: {}", late.message, latest.message), ..latest }
+        }
+        None => late,
+    }
 }
 
 /// The error of a call that did not answer.

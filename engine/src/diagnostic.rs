@@ -1,4 +1,4 @@
-//! What is wrong with what a person wrote: plain values, rendered by the command line and the server.
+//! What is wrong with what a person wrote: plain values, rendered by whoever shows them.
 
 use crate::source::{Place, Sources, Span};
 use std::collections::HashSet;

@@ -125,8 +125,14 @@ pub(crate) async fn look_into(
             too_early("the object is still there").unwrap_or(Finding::Unchanged)
         }
         (StepAction::Update, Ok(Found::Ours(found))) => {
+            let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &found).is_empty();
             let Some(prior) = recorded.filter(|_| ty.readable) else {
-                return too_early("nobody can read the object").unwrap_or(Finding::Unchanged);
+                // What was being taken over has no row yet.
+                let is_taken_over = recorded.is_none() && intent.prior_generation == 0;
+                return match is_taken_over && is_as_planned {
+                    true => object(&opened.prior.attributes, found),
+                    false => too_early("the object is not known to be as it was to be").unwrap_or(Finding::Unchanged),
+                };
             };
             let before = record::recorded(&intent.row.stack, address, prior);
             let now = match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
@@ -137,7 +143,6 @@ pub(crate) async fn look_into(
             // An object that is as it was recorded saw nothing of the update, whatever `find` makes of the plan.
             let attributes = record::storable(ty, &prior.attributes, &now);
             let is_as_before = changed_from_recorded(ty, &prior.attributes, &attributes).is_empty();
-            let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &found).is_empty();
             match (is_as_before, is_as_planned) {
                 (false, true) => object(&opened.prior.attributes, found),
                 (true, _) => too_early("the object is as it was before").unwrap_or(Finding::Unchanged),

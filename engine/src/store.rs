@@ -1,8 +1,9 @@
 //! What the engine asks of a state store: plain types, async, no technology.
 //!
 //! A store keeps rows, a journal of steps, leases, operations and history. It never looks into attributes: they come
-//! as JSON texts whose sensitive parts the engine has sealed. Everything that changes anything goes through
-//! [`StateStore::commit`], in one durable transaction that is refused when a lease was lost or a row has moved.
+//! as JSON texts whose sensitive parts the engine has sealed. What is recorded of objects and steps goes through
+//! [`StateStore::commit`], in one durable transaction that is refused when a lease was lost or a row has moved; leases,
+//! the beginning of operations and pruning have calls of their own.
 
 mod error;
 mod operation;
@@ -53,7 +54,7 @@ pub trait StateStore: Send + Sync {
         components: &BTreeSet<String>,
     ) -> Result<Vec<ComponentRead>, StoreError>;
 
-    /// The owners of shared rows: all of the given addresses, or of every row that `owner` owns when none are given.
+    /// The owners of shared rows: all owners of the given addresses, or all that a stack owns.
     async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError>;
 
     /// Intents without an outcome, oldest first.

@@ -54,6 +54,62 @@ async fn a_step_in_doubt_blocks_its_component_and_no_other() {
 }
 
 #[tokio::test]
+async fn what_comes_after_a_step_in_doubt_is_planned_as_it_is_done_in_whichever_component() {
+    let story = Story::new();
+    let text = two("  x:
+    resources:
+      - {type: world_slow, name: a, config: {key: a}}
+    outputs: {id: '${{ resources.a.id }}'}
+  v:
+    dependsOn: [x]
+    resources:
+      - {type: world_thing, name: b, config: {key: b}}
+") + "resources:
+  - {type: world_thing, name: d, config: {key: d, val: '${{ components.x.outputs.id }}'}}
+  - {type: world_thing, name: e, config: {key: e}}
+";
+    crash_while(&story, &text, "create a", Fault::HangBefore).await;
+    story.end_processes().await;
+    story.recover().await;
+    for key in ["b", "c", "d", "e"] {
+        story.remote().objects.remove(key);
+    }
+    story.log();
+    let plan = story.plan(&text).await;
+    let held: Vec<String> = plan
+        .changes()
+        .filter(|(_, change)| change.is_held_back)
+        .map(|(_, change)| format!("{}: {}", change.address, change.in_doubt.clone().unwrap()))
+        .collect();
+    let because = "waits for x/world_slow.a, whose last step is in doubt";
+    let waiting = ["world_thing.d", "world_thing.e", "v/world_thing.b"];
+    assert_eq!(held, waiting.map(|address| format!("{address}: {because}")));
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert_eq!(report.blocked.len(), 4, "{:?}", report.blocked);
+    assert_eq!(story.log(), ["create c"]);
+}
+
+#[tokio::test]
+async fn a_lost_alignment_of_what_was_taken_over_is_recorded_when_it_took_effect() {
+    for (fault, is_done) in [(Fault::HangAfter, true), (Fault::HangBefore, false)] {
+        let story = Story::new();
+        let text = stack("- {type: world_thing, name: a, adopt: ifExists, config: {key: a, val: 2}}");
+        let there = [("key", "a".into()), ("id", "id-9".into()), ("val", 1.into()), ("echo", 1.into())];
+        let there = there.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        story.remote().objects.insert("a".to_owned(), there);
+        crash_while(&story, &text, "update a", fault).await;
+        story.end_processes().await;
+        let recovered = story.recover().await;
+        assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
+        assert_eq!(story.rows().await.len(), usize::from(is_done), "{recovered:?}");
+        let plan = story.plan(&text).await;
+        assert_eq!(plan.has_changes(), !is_done, "{}", summary(&plan));
+        story.apply_plan(&plan).await.unwrap();
+        assert!(!story.plan(&text).await.has_changes());
+    }
+}
+
+#[tokio::test]
 async fn what_is_in_doubt_and_not_declared_any_more_is_shown_and_keeps_its_component() {
     let story = Story::new();
     crash_while(&story, &two(SLOW), "create a", Fault::HangBefore).await;

@@ -175,20 +175,30 @@ impl SqliteStore {
         };
         let context = self.context.clone();
         let work = move |connection: &mut Connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let answer = work(&transaction, &context)?;
-            #[cfg(feature = "fault-points")]
-            fault::before_commit()?;
-            transaction.commit()?;
-            #[cfg(feature = "fault-points")]
-            fault::after_commit()?;
-            if let Some(place) = place {
-                place.check(connection)?;
+            let done = in_transaction(connection, |transaction| work(transaction, &context));
+            match place {
+                // A write to a file that is gone may fail in many ways.
+                Some(place) if !place.is_there() => Err(place.save(connection).into()),
+                _ => done,
             }
-            Ok(answer)
         };
         writer.run("written", work).await
     }
+}
+
+/// Does some work in one durable transaction.
+fn in_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let answer = work(&transaction)?;
+    #[cfg(feature = "fault-points")]
+    fault::before_commit()?;
+    transaction.commit()?;
+    #[cfg(feature = "fault-points")]
+    fault::after_commit()?;
+    Ok(answer)
 }
 
 impl Context {

@@ -32,6 +32,7 @@ mod known_stacks; // which stacks there are, and what is said of others
 mod limits; // files without end are read up to a limit
 mod lookups; // files and tables looked up, now or while applying
 mod lost_key; // outputs that nobody can open do not block their stack
+mod lost_state; // the state file goes while terrace works
 mod names; // what leads nowhere is found without a state
 mod nothing_recorded; // commands say so, and make no state in passing
 mod once_wrong; // what was wrong once

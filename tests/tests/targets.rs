@@ -248,10 +248,10 @@ fn a_plan_of_a_part_says_so_also_where_nothing_changes() {
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
 
     No changes. Your infrastructure matches the configuration.
-    Only `one` was looked at: the rest may differ.
+    Nothing but `one` was looked at: the rest may differ.
     ");
     let comment = project.run(["plan", "stack.yaml", "-c", "one", "--format", "markdown"]).done().stdout;
-    assert!(comment.contains("\nOnly `one` was looked at: the rest may differ.\n"), "{comment}");
+    assert!(comment.contains("\nNothing but `one` was looked at: the rest may differ.\n"), "{comment}");
     snapshot!(project.run(["plan", "stack.yaml", "--target", "two/local_value.a"]), @"
     exit: 0
     --- stdout

@@ -358,7 +358,7 @@ impl Planner<'_> {
             _ => (1, Span::default()),
         });
         let StoreIdentity { id: state, url: state_url } = self.store.identity().await?;
-        let plan = Plan {
+        let mut plan = Plan {
             id: self.id,
             timestamp: self.now,
             terrace_version: self.version.to_owned(),
@@ -374,6 +374,7 @@ impl Planner<'_> {
             stacks,
             notes: diagnostics.iter().map(|diagnostic| Note::of(diagnostic, self.sources)).collect(),
         };
+        doubt::hold_back_dependents(&mut plan);
         Ok(Computed { plan, diagnostics })
     }
 

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use terrace_provider::provider::READS_AT_ONCE;
 use terrace_provider::wrap::{Limits, within};
-use terrace_provider::{ErrorKind, Observed, Path, ProviderError, Recorded, ResourceType, Session};
+use terrace_provider::{Observed, Path, ProviderError, Recorded, ResourceType, Session};
 
 /// How many objects one batch reads: a provider that hangs costs the patience for as many, not for a whole stack.
 const CHUNK: usize = 256;
@@ -283,9 +283,7 @@ async fn read_chunk(
             let message = format!("{} objects were to be read, and {} answers came", priors.len(), answers.len());
             all_failed(priors, &ProviderError::bug(message))
         }
-        Err(latest) => {
-            all_failed(priors, &latest.unwrap_or_else(|| deadline::no_answer(ErrorKind::Transient, timeout)))
-        }
+        Err(latest) => all_failed(priors, &deadline::late_after(latest, timeout)),
     }
 }
 

@@ -79,8 +79,7 @@ fn components_as_of(
     let now: HashMap<&str, &ComponentRow> = snapshot.components.iter().map(|row| (row.key.as_str(), row)).collect();
     let changed = then.into_iter().filter(|(key, row)| now.get(key) != row.as_ref());
     let changed = changed.map(|(key, row)| (key.to_owned(), row.cloned())).collect();
-    let is_there = |key: &&str| snapshot.components.iter().any(|component| component.key == **key);
-    (changed, pruned.into_iter().filter(is_there).map(ToOwned::to_owned).collect())
+    (changed, pruned.into_iter().filter(|key| now.contains_key(key)).map(ToOwned::to_owned).collect())
 }
 
 /// The rows that were others then, and those of which nothing that old is left.
@@ -145,8 +144,8 @@ impl Planner<'_> {
                 reads.push(Read::absent(stack, &address));
             }
             // What was dropped from state and is still there is the object that was recorded.
-            let is_another = !loaded.rows.contains_key(&address) && makers.was_deleted(&address).await?;
-            let adopt = if is_another { Adopt::Never } else { Adopt::IfExists };
+            let is_it = loaded.rows.contains_key(&address) || makers.was_let_go(&address, opened.generation).await?;
+            let adopt = if is_it { Adopt::IfExists } else { Adopt::Never };
             let back = Back { stack, managed: &managed, adopt };
             changes.extend(self.roll_back(back, &address, opened, &mut loaded, &mut diagnostics).await?);
         }

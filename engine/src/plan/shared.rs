@@ -29,7 +29,7 @@ pub(crate) struct SharedRows {
     /// Who owns what, as it will be, with how each of them declares it as far as that is recorded.
     owners: BTreeMap<Address, BTreeMap<Owner, Option<SharedDeclaration>>>,
     /// The owners that are recorded now.
-    recorded: Vec<Ownership>,
+    recorded: BTreeSet<Ownership>,
     /// Rows whose owners are all gone: those that are still on record only keep its data.
     retained: BTreeSet<Address>,
     declared: BTreeMap<Address, Vec<Declared>>,
@@ -84,7 +84,7 @@ impl SharedRows {
             loaded: Loaded::default(),
             known: BTreeSet::new(),
             owners: BTreeMap::new(),
-            recorded: Vec::new(),
+            recorded: BTreeSet::new(),
             retained: BTreeSet::new(),
             declared: BTreeMap::new(),
             planned: BTreeMap::new(),
@@ -126,7 +126,7 @@ impl SharedRows {
                 let Ownership { address, stack, component } = &ownership;
                 PlanFailure::Sealed { address: format!("how `{component}` of {stack} declares {address}"), error }
             })?;
-            self.recorded.push(ownership.clone());
+            self.recorded.insert(ownership.clone());
             let owners = self.owners.entry(ownership.address).or_default();
             owners.insert((ownership.stack, ownership.component), declaration);
         }
@@ -198,7 +198,7 @@ impl SharedRows {
             declared.retain(|one| !stacks.contains(&one.owner.0));
             !declared.is_empty()
         });
-        let recorded: BTreeSet<&Ownership> = self.recorded.iter().collect();
+        let recorded = &self.recorded;
         for (address, owners) in &mut self.owners {
             owners.retain(|(stack, component), _| {
                 let (stack, component) = (stack.clone(), component.clone());

@@ -112,7 +112,8 @@ pub(crate) fn part(plan: &Plan) -> Option<String> {
         .collect();
     let untouched = components().filter(|component| component.part == Part::Untouched).count();
     let what = match planned.len() {
-        0 => "the stack's own resources".to_owned(),
+        0 if components().any(|component| component.part != Part::Untouched) => "the stack's own resources".to_owned(),
+        0 => "what was chosen".to_owned(),
         1..=MOST => planned.join(", "),
         many => format!("{many} of {} components", many + untouched),
     };
@@ -123,7 +124,7 @@ pub(crate) fn part(plan: &Plan) -> Option<String> {
         (_, true) if has_targets => None,
         (_, false) if has_targets => Some("Only what was named was looked at: the rest may differ.".to_owned()),
         (1.., true) => Some(format!("This is a plan of {what} only.")),
-        (1.., false) => Some(format!("Only {what} was looked at: the rest may differ.")),
+        (1.., false) => Some(format!("Nothing but {what} was looked at: the rest may differ.")),
         // What is left for later is told by itself.
         (0, _) => None,
     }

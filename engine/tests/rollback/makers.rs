@@ -376,17 +376,66 @@ async fn what_is_recorded_elsewhere_by_now_is_not_taken_over() {
     assert!(story.log().is_empty());
 }
 
+/// Goes back to `both`, where `b` has the key `b`: a stranger's object of that key is in the way, and is left alone.
+async fn stays_a_strangers(story: &Story, both: Uuid) {
+    story.log();
+    let plan = rolled_back(story, both).await;
+    assert!(summary(&plan).contains("+ world_thing.b\n"), "{}", summary(&plan));
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert!(!report.failed.is_empty());
+    assert_eq!(story.remote().objects["b"]["id"], "id-9".into());
+    assert_eq!(story.log(), ["refuse b"]);
+    let solutions = report.failed[0].solutions.join("\n");
+    assert!(!solutions.contains("adopt"), "there is no descriptor: {solutions}");
+}
+
 #[tokio::test]
 async fn what_somebody_made_where_terrace_had_deleted_its_own_is_not_taken_over() {
     let story = Story::new();
     let both = story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await.operation;
     story.apply(&beside_a("")).await;
     strange(&story, "b");
+    stays_a_strangers(&story, both).await;
+}
+
+#[tokio::test]
+async fn what_somebody_made_where_terrace_had_deleted_what_had_moved_is_not_taken_over() {
+    for is_by_hand in [false, true] {
+        let story = Story::new();
+        let both = story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await.operation;
+        let c = "- {type: world_thing, name: c, config: {key: b}}\n";
+        match is_by_hand {
+            true => move_by_hand(&story, "world_thing.b", "world_thing.c").await,
+            false => {
+                story.apply(&(beside_a(c) + "moved: [{from: world_thing.b, to: world_thing.c}]\n")).await;
+            }
+        }
+        story.apply(&beside_a("")).await;
+        strange(&story, "b");
+        stays_a_strangers(&story, both).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_somebody_elses_and_was_dropped_from_state_is_not_what_terrace_had_deleted() {
+    let story = Story::new();
+    let both = story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await.operation;
+    story.apply(&beside_a("")).await;
+    strange(&story, "b");
+    story.apply(&beside_a(&adopted("b", "b"))).await;
+    drop_by_hand(&story, "world_thing.b").await;
+    stays_a_strangers(&story, both).await;
+}
+
+#[tokio::test]
+async fn what_moved_and_was_dropped_from_state_is_taken_up_again() {
+    let story = Story::new();
+    let both = story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await.operation;
+    move_by_hand(&story, "world_thing.b", "world_thing.c").await;
+    drop_by_hand(&story, "world_thing.c").await;
     story.log();
     let plan = rolled_back(&story, both).await;
-    assert_eq!(summary(&plan), "+ world_thing.b\n");
-    let report = story.apply_plan(&plan).await.unwrap();
-    assert!(!report.failed.is_empty());
-    assert_eq!(story.remote().objects["b"]["id"], "id-9".into());
-    assert_eq!(story.log(), ["refuse b"]);
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.rows().await, ["world_thing.a", "world_thing.b"]);
+    assert!(story.log().is_empty(), "it is as it was");
 }

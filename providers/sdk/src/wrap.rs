@@ -159,8 +159,8 @@ impl Guarded {
             if let Err(error) = &result {
                 tracing::debug!(instance = %self.instance, ty, what, kind = error.kind.code(), %error, "call failed");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-                deadline::remember(error);
             }
+            deadline::remember(&result);
             result
         };
         let backoff = ExponentialBuilder::default()

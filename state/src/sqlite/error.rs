@@ -51,7 +51,9 @@ pub(super) fn unavailable(doing: &'static str, path: Option<&str>, error: &rusql
         Some(ErrorCode::ReadOnly) => &format!("{file} or its folder is read-only"),
         Some(ErrorCode::PermissionDenied) => &format!("the permission to access {file} is missing"),
         Some(ErrorCode::CannotOpen) => &format!("see that {file} and its folder may be read and written"),
-        Some(ErrorCode::DatabaseCorrupt) => &format!("{file} is damaged: restore it from a backup"),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            &format!("{file} is damaged: restore it from a backup, and remove what ends in `-wal` and `-shm` beside it")
+        }
         Some(ErrorCode::NotADatabase) => &format!("{file} is not a SQLite database"),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             &format!("another process keeps {file} locked: try again")

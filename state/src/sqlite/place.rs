@@ -1,7 +1,6 @@
 //! Notices that the file of a state was deleted or replaced while it is open. SQLite goes on writing to the file that
 //! it opened, which nobody can open again: all that is recorded would be lost when the process ends.
 
-use super::error::Failure;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use std::fs;
@@ -12,8 +11,11 @@ use terrace_engine::store::StoreError;
 /// Where the open file of a state was found.
 pub(super) struct Place {
     path: PathBuf,
+    /// `None` where files cannot be told apart.
     file: Option<FileId>,
-    /// Where what was recorded was saved to.
+    /// Those beside it that SQLite made, with what tells them from others of their names.
+    logs: Vec<(PathBuf, FileId)>,
+    /// Where what was recorded is saved to.
     saved: PathBuf,
 }
 
@@ -21,64 +23,80 @@ pub(super) struct Place {
 type FileId = (u64, u64);
 
 impl Place {
-    /// That of a file which was just opened.
+    /// That of a file which was just opened and written to.
     pub(super) fn of(path: &Path, now: Timestamp) -> Self {
-        let mut saved = path.as_os_str().to_owned();
-        saved.push(format!(".saved-{}", now.strftime("%Y%m%dT%H%M%SZ")));
-        Self { path: path.to_owned(), file: file_at(path).ok().flatten(), saved: saved.into() }
+        // SQLite puts its logs beside the file that a link leads to.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let logs = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
+        Self {
+            file: file_at(&path).ok().flatten(),
+            logs: logs.into_iter().filter_map(with_id).collect(),
+            saved: with_suffix(&path, &format!(".saved-{}", now.strftime("%Y%m%dT%H%M%SZ"))),
+            path,
+        }
     }
 
-    /// Whether the file is still there; where it is not, all of it is saved beside the place where it was.
-    ///
-    /// # Errors
-    /// When it is another one or none, with where it was saved.
-    pub(super) fn check(&self, connection: &Connection) -> Result<(), Failure> {
-        let is_there = match file_at(&self.path) {
-            Ok(found) => found == self.file,
-            // Who cannot look does not know of another.
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
-        };
-        if is_there {
-            return Ok(());
+    /// True as long as the file is where it was. Who cannot look does not know of another.
+    pub(super) fn is_there(&self) -> bool {
+        match file_at(&self.path) {
+            Ok(found) => self.file.is_none() || found == self.file,
+            Err(error) => self.file.is_none() || error.kind() != io::ErrorKind::NotFound,
         }
+    }
+
+    /// Saves what the connection has by now beside the place where the file was, over what was saved before; says so.
+    pub(super) fn save(&self, connection: &Connection) -> StoreError {
         let lost = format!("`{}` was deleted or replaced while it was in use", self.path.display());
-        let reason = match self.save(connection) {
+        let reason = match self.try_save(connection) {
             Ok(()) => format!(
                 "{lost}; what was recorded is in `{}`: put it in its place, then `terrace recover`",
                 self.saved.display()
             ),
-            Err(error) => format!("{lost}, and cannot be saved to `{}`: {error}", self.saved.display()),
+            Err(error) => format!("{lost}, and what was recorded cannot be saved: {error}"),
         };
-        Err(StoreError::Unavailable { doing: "written", reason }.into())
+        StoreError::Unavailable { doing: "written", reason }
     }
 
-    /// Saves what the connection has by now, over what was saved before.
-    fn save(&self, connection: &Connection) -> Result<(), String> {
-        let text = self.saved.to_str().ok_or("its name is not UTF-8")?;
-        if let Err(error) = fs::remove_file(&self.saved)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error.to_string());
+    fn try_save(&self, connection: &Connection) -> Result<(), String> {
+        let told = |error: io::Error| format!("`{}`: {error}", self.saved.display());
+        // The folder may be gone as well.
+        if let Some(folder) = self.saved.parent() {
+            fs::create_dir_all(folder).map_err(told)?;
         }
-        super::connection::make_private(&self.saved).map_err(|error| error.to_string())?;
+        // What was saved before stays until there is something newer.
+        let unfinished = with_suffix(&self.saved, ".new");
+        let text = unfinished.to_str().ok_or("its name is not UTF-8")?;
+        if unfinished.exists() {
+            fs::remove_file(&unfinished).map_err(told)?;
+        }
+        super::connection::make_private(&unfinished).map_err(|error| error.to_string())?;
         connection.execute("VACUUM INTO ?1", [text]).map_err(|error| error.to_string())?;
+        fs::rename(&unfinished, &self.saved).map_err(told)?;
         self.remove_logs();
         Ok(())
     }
 
-    /// Removes the logs that the file left: whatever is put in its place would be taken for what they belong to. Those of
-    /// another file that is there already are its own.
+    /// Removes the logs that the file left, which SQLite does not: they would be read into whatever is put in its place.
     fn remove_logs(&self) {
-        if self.path.exists() {
-            return;
-        }
-        for suffix in ["-wal", "-shm"] {
-            let mut log = self.path.as_os_str().to_owned();
-            log.push(suffix);
-            // They may be gone as well.
-            let _ = fs::remove_file(log);
+        for (log, id) in &self.logs {
+            if file_at(log).is_ok_and(|found| found == Some(*id)) {
+                // One that is gone meanwhile does no harm.
+                let _ = fs::remove_file(log);
+            }
         }
     }
+}
+
+/// A file that is there, with what tells it from others.
+fn with_id(path: PathBuf) -> Option<(PathBuf, FileId)> {
+    let id = file_at(&path).ok().flatten()?;
+    Some((path, id))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 #[cfg(unix)]

@@ -117,33 +117,74 @@ async fn a_statement_is_compiled_once_whatever_is_bound_to_it() {
     assert_eq!(compiled_again, 0);
 }
 
+/// The saved files of a folder.
+fn saved(folder: &Path) -> Vec<std::path::PathBuf> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    names.filter(|path| path.to_string_lossy().contains(".saved-")).collect()
+}
+
+async fn names(store: &SqliteStore) -> Vec<String> {
+    let rows = store.rows(&demo(), &Selection::All).await.unwrap();
+    rows.iter().map(|row| row.address.to_string()).collect()
+}
+
 #[tokio::test]
-async fn a_file_that_is_deleted_or_replaced_while_it_is_open_is_noticed_and_saved() {
+async fn a_file_that_is_deleted_while_it_is_open_is_noticed_and_saved() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let path = folder.path().join("state.db");
     store.commit(&[], vec![put("local_value.before", 10)]).await.unwrap();
     fs::remove_file(&path).unwrap();
-    let saved = || {
-        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-        names.filter(|path| path.to_string_lossy().contains("state.db.saved-")).collect::<Vec<_>>()
-    };
     let error = store.commit(&[], vec![put("local_value.during", 10)]).await.unwrap_err().to_string();
     assert!(error.contains("was deleted or replaced while it was in use; what was recorded is in"), "{error}");
-    assert!(!folder.path().join("state.db-wal").exists(), "it would be read into what is put there");
-    // Another one in its place is not taken for it, and what is written at the end is saved, too.
-    fs::write(&path, "another").unwrap();
+    // What is written at the end is saved, too.
     store.commit(&[], vec![put("local_value.after", 10)]).await.unwrap_err();
     drop(store);
-    let saved = saved();
+    let saved = saved(folder.path());
     assert_eq!(saved.len(), 1, "{saved:?}");
     fs::rename(&saved[0], &path).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no log that would be read into it is left");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    let rows = self::store(folder.path()).rows(&demo(), &Selection::All).await.unwrap();
-    let names: Vec<String> = rows.iter().map(|row| row.address.to_string()).collect();
-    assert_eq!(names, ["local_value.after", "local_value.before", "local_value.during"]);
+    let all = ["local_value.after", "local_value.before", "local_value.during"];
+    assert_eq!(names(&self::store(folder.path())).await, all);
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_an_open_file_gets_none_of_its_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, link) = (folder.path().join("real.db"), folder.path().join("state.db"));
+    drop(SqliteStore::open(&real, Access::ReadWrite, Arc::new(SystemClock)).unwrap());
+    fs::copy(&real, folder.path().join("backup.db")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let store = store(folder.path());
+    store.commit(&[], vec![put("local_value.before", 10)]).await.unwrap();
+    fs::rename(folder.path().join("backup.db"), &real).unwrap();
+    let error = store.commit(&[], vec![put("local_value.during", 10)]).await.unwrap_err().to_string();
+    assert!(error.contains("real.db` was deleted or replaced"), "{error}");
+    drop(store);
+    let backup = self::store(folder.path());
+    assert!(names(&backup).await.is_empty());
+    drop(backup);
+    fs::rename(&saved(folder.path())[0], &real).unwrap();
+    assert_eq!(names(&self::store(folder.path())).await, ["local_value.before", "local_value.during"]);
+    assert_eq!(damage(&link).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_file_whose_folder_goes_is_saved_where_the_folder_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let store = store(&inner);
+    store.commit(&[], vec![put("local_value.before", 10)]).await.unwrap();
+    fs::rename(&inner, folder.path().join("elsewhere")).unwrap();
+    store.commit(&[], vec![put("local_value.during", 10)]).await.unwrap_err();
+    drop(store);
+    fs::rename(&saved(&inner)[0], inner.join("state.db")).unwrap();
+    assert_eq!(names(&self::store(&inner)).await, ["local_value.before", "local_value.during"]);
 }

@@ -22,7 +22,10 @@ pub(super) async fn advise(
         failed.solutions.push(advice);
         return;
     }
-    failed.solutions.push("to take it over: set `adopt: ifExists` on the resource".to_owned());
+    // Of what goes back nobody describes how.
+    if prepared.change.place.is_some() {
+        failed.solutions.push("to take it over: set `adopt: ifExists` on the resource".to_owned());
+    }
     if let Some(id) = import_id {
         let address = format!("{}:{}", prepared.stack, prepared.change.address);
         let (address, id) = (shell_word(&address), shell_word(id));

@@ -35,6 +35,8 @@ pub(super) struct Makers<'a> {
     count: usize,
     /// What was dropped from an address, by the transaction that did it.
     left: HashMap<(Uuid, Timestamp), Left>,
+    /// What began to be recorded at an address, by the transaction that did it.
+    arrived: HashMap<(Uuid, Timestamp), Vec<Place>>,
     /// What each operation that was asked about did; `None` where it was pruned.
     done: HashMap<Uuid, Option<Done>>,
 }
@@ -46,13 +48,13 @@ struct Done {
     deleted: HashSet<Address>,
 }
 
-/// Where an object was before it was recorded at an address.
-enum Before {
-    /// It moved here.
+/// Where an object was before it was recorded at an address, or went from there.
+enum Elsewhere {
+    /// It moved.
     At(Place),
-    /// It was not recorded.
+    /// It was not recorded, or is not any more.
     Nowhere,
-    /// Something was dropped elsewhere that cannot be looked at any more: it may be this.
+    /// Something else of the same transaction cannot be looked at any more: it may be this.
     Unclear,
 }
 
@@ -68,8 +70,8 @@ struct Left {
 impl<'a> Makers<'a> {
     /// Those of the objects of a stack.
     pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
-        let (versions, left, done) = Default::default();
-        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, done }
+        let (versions, left, arrived, done) = Default::default();
+        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, arrived, done }
     }
 
     async fn load(&mut self) -> Result<(), StoreError> {
@@ -98,6 +100,16 @@ impl<'a> Makers<'a> {
                 }
             }
         }
+        for (address, versions) in &versions {
+            let mut is_recorded = false;
+            for (at, entry) in versions.iter().enumerate() {
+                if entry.row.is_some() && !is_recorded {
+                    let arrived = self.arrived.entry((entry.operation, entry.at)).or_default();
+                    arrived.push((address.clone(), at));
+                }
+                is_recorded = entry.row.is_some();
+            }
+        }
         self.count = versions.values().map(Vec::len).sum();
         (self.versions, self.left, self.is_loaded) = (versions, left, true);
         Ok(())
@@ -124,12 +136,12 @@ impl<'a> Makers<'a> {
             let older = older.map(|(at, _)| at);
             if !is_row_before {
                 match self.before(entry, &address.ty) {
-                    Before::At(there) => {
+                    Elsewhere::At(there) => {
                         place = there;
                         continue;
                     }
-                    Before::Nowhere => {}
-                    Before::Unclear => is_all_known = false,
+                    Elsewhere::Nowhere => {}
+                    Elsewhere::Unclear => is_all_known = false,
                 }
             }
             match self.done_by(operation).await?.map(|done| done.created.contains(&place.0)) {
@@ -154,9 +166,9 @@ impl<'a> Makers<'a> {
     }
 
     /// Where what begins at an address was before: the transaction that wrote it dropped the same row elsewhere.
-    fn before(&self, entry: &HistoryEntry, ty: &str) -> Before {
+    fn before(&self, entry: &HistoryEntry, ty: &str) -> Elsewhere {
         let Some((left, row)) = self.left.get(&(entry.operation, entry.at)).zip(entry.row.as_ref()) else {
-            return Before::Nowhere;
+            return Elsewhere::Nowhere;
         };
         let exact = left.rows.get(&(ty.to_owned(), row.identity.clone()));
         // Texts that were sealed anew are others.
@@ -167,12 +179,12 @@ impl<'a> Makers<'a> {
             // What the same operation recorded there itself came through there at most.
             let Some(there) = there.filter(|there| there.operation != entry.operation) else { continue };
             match self.is_same(there, row) {
-                Some(true) => return Before::At(place.clone()),
+                Some(true) => return Elsewhere::At(place.clone()),
                 Some(false) => {}
                 None => is_unclear = true,
             }
         }
-        if is_unclear { Before::Unclear } else { Before::Nowhere }
+        if is_unclear { Elsewhere::Unclear } else { Elsewhere::Nowhere }
     }
 
     /// Whether two rows record the same of an object, under whatever key; `None` when one cannot be opened any more.
@@ -184,16 +196,52 @@ impl<'a> Makers<'a> {
         Some(is_same(&one.identity, &other.identity)? && is_same(&one.attributes, &other.attributes)?)
     }
 
-    /// Whether what was recorded of an address last was deleted by terrace: what is there now is another object.
-    pub(super) async fn was_deleted(&mut self, address: &Address) -> Result<bool, StoreError> {
+    /// Whether the object that is recorded as a version of an address was dropped from state and stayed. Where it did not,
+    /// or nobody can tell, what has its name now is not known to be that object. One that moved is followed.
+    pub(super) async fn was_let_go(&mut self, address: &Address, generation: Generation) -> Result<bool, StoreError> {
         if !self.is_loaded {
             self.load().await?;
         }
-        let newest = self.versions.get(address).and_then(|versions| versions.last());
-        let Some(operation) = newest.filter(|entry| entry.row.is_none()).map(|entry| entry.operation) else {
-            return Ok(false);
-        };
-        Ok(self.done_by(operation).await?.is_some_and(|done| done.deleted.contains(address)))
+        let versions = self.versions.get(address);
+        let at = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
+        let Some(at) = at else { return Ok(false) };
+        let mut place: Place = (address.clone(), at);
+        // No version is looked at twice.
+        for _ in 0..self.count {
+            let later = self.versions.get(&place.0).into_iter().flatten().enumerate().skip(place.1 + 1);
+            let Some((end, entry)) = later.into_iter().find(|(_, entry)| entry.row.is_none()) else {
+                // It is recorded to this day.
+                return Ok(true);
+            };
+            let operation = entry.operation;
+            let last = end.checked_sub(1).and_then(|last| self.entry(&(place.0.clone(), last))?.row.as_ref());
+            match last.map_or(Elsewhere::Unclear, |last| self.after(entry, last)) {
+                Elsewhere::At(there) => place = there,
+                Elsewhere::Unclear => return Ok(false),
+                Elsewhere::Nowhere => {
+                    let done = self.done_by(operation).await?;
+                    return Ok(done.is_some_and(|done| !done.deleted.contains(&place.0)));
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Where what was dropped from an address went: the transaction that dropped it wrote the same row elsewhere.
+    fn after(&self, dropped: &HistoryEntry, last: &Row) -> Elsewhere {
+        let mut is_unclear = false;
+        for place in self.arrived.get(&(dropped.operation, dropped.at)).into_iter().flatten() {
+            let Some(there) = self.entry(place).and_then(|entry| entry.row.as_ref()) else { continue };
+            if place.0.ty != last.address.ty {
+                continue;
+            }
+            match self.is_same(there, last) {
+                Some(true) => return Elsewhere::At(place.clone()),
+                Some(false) => {}
+                None => is_unclear = true,
+            }
+        }
+        if is_unclear { Elsewhere::Unclear } else { Elsewhere::Nowhere }
     }
 
     /// What an operation did; `None` when it was pruned.

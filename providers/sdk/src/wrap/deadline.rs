@@ -14,18 +14,16 @@ tokio::task_local! {
 /// Waits for calls of a guarded session at most that long.
 ///
 /// # Errors
-/// When there is no answer in time: with the temporary error for which it was tried again and again, if there was one.
-/// It says more than that the time is over.
+/// When there is no answer in time: with the temporary error for which something was tried again, if there was one.
 pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, Option<ProviderError>> {
     let latest = Latest::default();
     let answer = tokio::time::timeout(timeout, LATEST.scope(Arc::clone(&latest), work)).await;
     answer.map_err(|_| latest.lock().unwrap_or_else(PoisonError::into_inner).take())
 }
 
-/// Remembers an error for who waits.
-pub(super) fn remember(error: &ProviderError) {
-    // Nobody waits in a test of the wrapper alone.
-    let _ = LATEST.try_with(|latest| {
-        *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-    });
+/// Remembers for who waits how an attempt ended: a temporary error is why there is another one.
+pub(super) fn remember<T>(result: &Result<T, ProviderError>) {
+    let error = result.as_ref().err().filter(|error| error.kind.is_temporary()).cloned();
+    // Nobody waits so for calls that change something.
+    let _ = LATEST.try_with(|latest| *latest.lock().unwrap_or_else(PoisonError::into_inner) = error);
 }

@@ -1,0 +1,52 @@
+//! The state file goes while terrace works: what was recorded is saved, and goes on from there.
+
+use terrace_tests::Project;
+
+/// A thing whose making does something to the state first.
+fn project(to_the_state: &str) -> Project {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: first, config: {path: first.txt, content: x}}\n  \
+         - type: local_command\n    name: thing\n    dependsOn: [first]\n    config:\n      create: [sh, make.sh]\n      \
+         find: [sh, -c, 'cat object 2>/dev/null || echo null']\n      delete: [rm, object]\n  \
+         - {type: local_file, name: last, dependsOn: [thing], config: {path: last.txt, content: x}}\n",
+    );
+    project.write(
+        "make.sh",
+        format!("cat > request\n{to_the_state}\necho made >> log\necho '{{\"id\": \"thing\"}}' | tee object\n"),
+    );
+    project
+}
+
+/// Applies until the state is noticed to be gone, puts what was saved in its place, and goes on.
+fn goes_on_from_what_was_saved(project: &Project) {
+    let ran = project.apply().with_code(1);
+    ran.says("was deleted or replaced while it was in use").says("put it in its place, then `terrace recover`");
+    assert!(!project.has("last.txt"), "nothing new begins");
+    let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
+    std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
+    project.run(["recover"]).done();
+    project.apply().done();
+    project.assert_settled("stack.yaml", &[]);
+    assert_eq!(project.read("log"), "made\n", "it is made once");
+    assert_eq!(project.run(["state", "list"]).done().stdout.lines().count(), 3);
+    project.run(["doctor"]).done();
+}
+
+#[test]
+fn a_state_that_is_deleted_during_an_apply_is_saved() {
+    goes_on_from_what_was_saved(&project("rm .terrace/state.db"));
+}
+
+#[test]
+fn a_state_that_is_replaced_during_an_apply_is_saved() {
+    let project = project("mv backup.db .terrace/state.db");
+    let other = Project::with_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
+    other.apply().done();
+    project.copy(&other.path(".terrace/state.db"), "backup.db");
+    goes_on_from_what_was_saved(&project);
+}
+
+#[test]
+fn a_state_whose_folder_goes_during_an_apply_is_saved() {
+    goes_on_from_what_was_saved(&project("mv .terrace elsewhere"));
+}
