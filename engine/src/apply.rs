@@ -61,6 +61,8 @@ pub struct Applier {
     pub patience: Duration,
     /// Who asks, for people.
     pub actor: String,
+    /// The number of the first step in the journal: an operation that is taken up again has some already.
+    pub first_step: u32,
     /// Plans may be old: objects are looked at once more before they are updated.
     pub looks_again: bool,
 }

@@ -125,7 +125,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let older = rusqlite::Connection::open(&path).unwrap();
     older
         .execute_batch(
-            "DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
+            "DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
              ALTER TABLE intent DROP COLUMN deposes; ALTER TABLE intent DROP COLUMN provider_version;
              ALTER TABLE version DROP COLUMN provider_version; ALTER TABLE operation DROP COLUMN cancelled_by;
              ALTER TABLE operation ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;

@@ -198,6 +198,7 @@ impl Run<'_> {
             parallelism: usize::from(self.arguments.run.parallelism),
             patience: self.settings.patience,
             actor: self.settings.actor.clone(),
+            first_step: 0,
             looks_again: self.is_saved,
         }
     }

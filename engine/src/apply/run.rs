@@ -46,7 +46,7 @@ pub(super) async fn run(
     if !steps.is_complete() {
         return Err(ApplyError::Loop);
     }
-    let first_step = step_number(steps.all.len());
+    let first_step = applier.step_number(steps.all.len());
     let moved = moves::carry_out(applier, plan, operation, components, held, &outputs_now, first_step).await?;
     let is_spent = moved.is_some();
     let plan = moved.as_ref().unwrap_or(plan);
@@ -309,10 +309,11 @@ impl<'a> Run<'a> {
             let applier = self.applier;
             let held = self.held;
             let operation = self.operation;
+            let number = applier.step_number(step);
             let progress = Arc::new(StepProgress {
                 address: format!("{}:{}", prepared.stack, prepared.change.address),
                 operation,
-                step: step_number(step),
+                step: number,
                 events: Arc::clone(&applier.events),
                 writer: self.writer.clone(),
                 seal: Arc::clone(&applier.seal),
@@ -327,8 +328,7 @@ impl<'a> Run<'a> {
                     address: prepared.change.address.clone(),
                     action,
                 });
-                let outcome =
-                    execute::call(applier, &prepared, admission, operation, step_number(step), progress).await;
+                let outcome = execute::call(applier, &prepared, admission, operation, number, progress).await;
                 Finished::Called { step, lane, outcome: Box::new(outcome), prepared: Box::new(prepared) }
             }));
         }
@@ -473,9 +473,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The number under which a step is journalled.
-fn step_number(step: StepId) -> u32 {
-    u32::try_from(step).unwrap_or(u32::MAX)
+impl Applier {
+    /// The number under which a step is journalled.
+    fn step_number(&self, step: StepId) -> u32 {
+        self.first_step.saturating_add(u32::try_from(step).unwrap_or(u32::MAX))
+    }
 }
 
 /// How many ends of steps are told of a change: a replacement has two, what is only recorded anew none.

@@ -261,6 +261,7 @@ impl Story {
             parallelism: self.parallelism,
             patience: Duration::ZERO,
             actor: "a test".to_owned(),
+            first_step: 0,
             looks_again: false,
         }
     }

@@ -6,7 +6,7 @@ use super::super::execute::{self, Draft, Outcome, Prepared};
 use super::super::steps::{Step, StepId};
 use super::super::{Applier, Failed};
 use super::calls::LaneId;
-use super::{Finished, Run, State, step_number};
+use super::{Finished, Run, State};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::deadline;
@@ -85,12 +85,14 @@ impl Asked<'_> {
     async fn get_ready(self, has_slot: bool) -> Result<Box<Ready>, Box<Failed>> {
         let Self { applier, stack, change, operation, step, forward, is_removal, is_successors } = self;
         let forward = match forward {
-            Some((draft, step)) => Some(draft.prepare(operation, step_number(step)).await?),
+            Some((draft, step)) => Some(draft.prepare(operation, applier.step_number(step)).await?),
             None => None,
         };
         let prepared = match forward.filter(|_| !is_removal) {
             Some(prepared) => prepared,
-            None => execute::prepare_removal(applier, stack, change, operation, step_number(step), is_successors)?,
+            None => {
+                execute::prepare_removal(applier, stack, change, operation, applier.step_number(step), is_successors)?
+            }
         };
         let next = match &prepared.intent {
             Some(_) if !has_slot => Next::Queue,

@@ -3,7 +3,7 @@
 use super::super::execute::{self, Outcome, Prepared};
 use super::super::steps::{Step, StepId};
 use super::super::{Done, Failed};
-use super::{Run, step_number};
+use super::Run;
 use crate::action::Action;
 use crate::address::StackId;
 use crate::descriptor::CheckTime;
@@ -101,7 +101,7 @@ impl Run<'_> {
     fn outcome_record(&self, step: StepId, outcome: &mut Outcome, prepared: &Prepared) -> Record {
         Record::Outcome {
             operation: self.operation,
-            step: step_number(step),
+            step: self.applier.step_number(step),
             stack: prepared.stack.clone(),
             address: prepared.change.address.clone(),
             action: prepared.action,
