@@ -1,0 +1,125 @@
+//! How calls are refused: the bodies that the API has for that, without a word on the inside of the server.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::source::Sources;
+use terrace_engine::store::StoreError;
+use uuid::Uuid;
+
+/// Why a call is not carried out.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// What was sent is wrong: 400, `RequestValidationError`.
+    Invalid(Box<Invalid>),
+    /// Too much waits already: 503.
+    Busy,
+    /// The server cannot: 500, `SystemError`, with a number that its log has.
+    Broken(String),
+}
+
+/// What is wrong with what was sent.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Invalid {
+    errors: Vec<String>,
+    user_message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_error_field: Option<String>,
+    more_info: MoreInfo,
+}
+
+/// Further facts of an error.
+#[derive(Debug, Default, Serialize)]
+struct MoreInfo {
+    problems: Vec<String>,
+    solutions: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SystemError {
+    error: String,
+    user_message: String,
+    more_info: MoreInfo,
+}
+
+impl Refusal {
+    /// One thing is wrong with one field of the body.
+    pub(crate) fn field(field: &str, problem: impl Into<String>, solution: impl Into<String>) -> Self {
+        let problem = problem.into();
+        Self::Invalid(Box::new(Invalid {
+            errors: vec![problem.clone()],
+            user_message: problem.clone(),
+            input_error_field: Some(field.to_owned()),
+            more_info: MoreInfo { problems: vec![problem], solutions: vec![solution.into()] },
+        }))
+    }
+
+    /// The descriptor has these errors.
+    pub(crate) fn descriptor(diagnostics: &[Diagnostic], sources: &Sources) -> Self {
+        let errors = told(diagnostics, sources);
+        let user_message = match errors.as_slice() {
+            [only] => only.clone(),
+            several => format!("the descriptor has {} errors", several.len()),
+        };
+        let mut solutions: Vec<String> =
+            diagnostics.iter().filter(|it| it.is_error()).filter_map(|it| it.hint.clone()).collect();
+        solutions.dedup();
+        Self::Invalid(Box::new(Invalid {
+            user_message,
+            input_error_field: Some("descriptor".to_owned()),
+            more_info: MoreInfo { problems: errors.clone(), solutions },
+            errors,
+        }))
+    }
+
+    /// All problems, for the log of an operation.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        match self {
+            Self::Invalid(invalid) => invalid.errors.clone(),
+            Self::Busy => vec!["too many operations wait".to_owned()],
+            Self::Broken(error) => vec![error.clone()],
+        }
+    }
+}
+
+/// The errors among what is to be said, each with its place.
+pub(crate) fn told(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    let line = |diagnostic: &Diagnostic| match diagnostic.place(sources) {
+        Some(place) => format!("{place}: {}", diagnostic.message),
+        None => diagnostic.message.clone(),
+    };
+    errors.map(line).collect()
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Invalid(invalid) => (StatusCode::BAD_REQUEST, Json(invalid)).into_response(),
+            Self::Busy => {
+                let body = system_error("too many operations wait: try again later".to_owned());
+                (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")], Json(body)).into_response()
+            }
+            Self::Broken(error) => {
+                let incident = Uuid::now_v7();
+                tracing::error!(%incident, error, "a call failed");
+                let body = system_error(format!("the server cannot do that now: incident {incident}"));
+                (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+            }
+        }
+    }
+}
+
+fn system_error(error: String) -> SystemError {
+    SystemError { user_message: error.clone(), error, more_info: MoreInfo::default() }
+}

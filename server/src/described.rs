@@ -1,0 +1,184 @@
+//! From the body of a call to what is planned: the environment, the descriptor, the components to act on.
+
+use crate::answer::Refusal;
+use crate::witboost::ProvisioningRequest;
+use crate::worlds::{World, Worlds};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use terrace_engine::address::StackId;
+use terrace_engine::compile::{CompiledStack, Compiler};
+use terrace_engine::descriptor::{self, Descriptor};
+use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::digest::sha256;
+use terrace_engine::plan::Origin;
+use terrace_engine::plan::compute::{Consent, Options, Planner};
+use terrace_engine::source::Sources;
+use terrace_engine::store::StateStore;
+use terrace_engine::yaml::Budget;
+use uuid::Uuid;
+
+/// How people know the text of a request.
+const NAME: &str = "descriptor";
+
+/// What is to be done with a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It is to be as described: all of it has to be right.
+    Make,
+    /// It is to go: whatever is wrong but its name does not count.
+    Remove,
+}
+
+/// What a request is about.
+pub(crate) struct AboutWhat {
+    pub(crate) stack: StackId,
+    /// Empty for all of the stack.
+    pub(crate) component: String,
+}
+
+/// A descriptor that can be planned.
+pub(crate) struct Described<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) sources: Sources,
+    pub(crate) stack: StackId,
+    /// The components to act on; none for all.
+    pub(crate) components: BTreeSet<String>,
+    /// What it says; nothing where it is to go and cannot be compiled.
+    pub(crate) compiled: Option<CompiledStack>,
+    pub(crate) origin: Origin,
+    warnings: Vec<Diagnostic>,
+}
+
+impl<'a> Described<'a> {
+    /// Reads a descriptor.
+    ///
+    /// # Errors
+    /// When it is wrong, for that purpose.
+    pub(crate) fn read(worlds: &'a Worlds, request: &ProvisioningRequest, purpose: Purpose) -> Result<Self, Refusal> {
+        let mut sources = Sources::default();
+        let descriptor = parse(&mut sources, request)?;
+        let world = world_of(worlds, &descriptor)?;
+        // Once more among the texts of the blueprints, so that both can be pointed into.
+        let mut sources = world.sources.clone();
+        let descriptor = parse(&mut sources, request)?;
+        let components = scope(&descriptor, request)?;
+        let compiler = Compiler {
+            sources: &sources,
+            functions: &world.functions,
+            environment: &world.environment,
+            library: &world.library,
+            templates: &world.templates,
+            variables: &BTreeMap::new(),
+        };
+        let (compiled, warnings) = compiler.compile(&descriptor, &components);
+        let is_right = compiled.is_some() && !has_errors(&warnings);
+        if purpose == Purpose::Make && !is_right {
+            return Err(Refusal::descriptor(&warnings, &sources));
+        }
+        let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
+        let descriptors = BTreeMap::from([(NAME.to_owned(), sha256(&request.descriptor))]);
+        let origin = Origin { descriptors, ..Origin::default() };
+        Ok(Self { world, sources, stack, components, compiled: compiled.filter(|_| is_right), origin, warnings })
+    }
+
+    /// What a request is about, whatever is wrong with the rest of it.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub(crate) fn place(worlds: &Worlds, request: &ProvisioningRequest) -> Result<AboutWhat, Refusal> {
+        let descriptor = parse(&mut Sources::default(), request)?;
+        let world = world_of(worlds, &descriptor)?;
+        let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
+        Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default() })
+    }
+
+    /// What it is about.
+    pub(crate) fn place_of(&self) -> AboutWhat {
+        let component = self.components.first().filter(|_| self.components.len() == 1).cloned();
+        AboutWhat { stack: self.stack.clone(), component: component.unwrap_or_default() }
+    }
+
+    /// All that can be said without state and network.
+    ///
+    /// # Errors
+    /// When it cannot be planned at all.
+    pub(crate) async fn validate(&self, nothing: &dyn StateStore) -> Result<Vec<Diagnostic>, Refusal> {
+        let mut found = self.warnings.clone();
+        let Some(compiled) = &self.compiled else { return Ok(found) };
+        let options = Options { refresh: false, offline: true, ..self.options(false) };
+        let planner = self.planner(nothing, &options);
+        let computed = planner.plan(std::slice::from_ref(compiled), self.origin.clone()).await;
+        found.extend(computed.map_err(|error| Refusal::Broken(error.to_string()))?.diagnostics);
+        found.retain(|diagnostic| diagnostic.code != "known_too_late");
+        Ok(found)
+    }
+
+    /// What is asked of a plan.
+    pub(crate) fn options(&self, remove_data: bool) -> Options {
+        let allow_data_loss = if self.world.is_data_loss_allowed { Consent::All } else { Consent::None };
+        Options { components: self.components.clone(), remove_data, allow_data_loss, ..Options::default() }
+    }
+
+    /// A planner for one question, asked now.
+    pub(crate) fn planner<'p>(&'p self, store: &'p dyn StateStore, options: &'p Options) -> Planner<'p> {
+        Planner {
+            store,
+            registry: &self.world.registry,
+            functions: &self.world.functions,
+            seal: &self.world.seal,
+            sources: &self.sources,
+            environment: &self.world.environment,
+            options,
+            now: Timestamp::now(),
+            id: Uuid::now_v7(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// The one descriptor of a request.
+fn parse(sources: &mut Sources, request: &ProvisioningRequest) -> Result<Descriptor, Refusal> {
+    let id = sources.add(NAME, request.descriptor.as_str());
+    let (descriptors, found) = descriptor::read(sources, &[id], &Budget::default());
+    if has_errors(&found) {
+        return Err(Refusal::descriptor(&found, sources));
+    }
+    match <[Descriptor; 1]>::try_from(descriptors) {
+        Ok([descriptor]) => Ok(descriptor),
+        Err(several) => {
+            let problem = format!("the descriptor describes {} stacks", several.len());
+            Err(Refusal::field(NAME, problem, "send one data product"))
+        }
+    }
+}
+
+fn world_of<'a>(worlds: &'a Worlds, descriptor: &Descriptor) -> Result<&'a World, Refusal> {
+    let named = descriptor.environment.as_ref().map(|environment| environment.value.as_str());
+    let configured = || format!("configured are: {}", worlds.names().join(", "));
+    let Some(name) = named.or(worlds.only()) else {
+        return Err(Refusal::field("descriptor.environment", "the descriptor names no environment", configured()));
+    };
+    let unknown = || {
+        let problem = format!("the environment `{name}` is not configured");
+        Refusal::field("descriptor.environment", problem, configured())
+    };
+    worlds.get(name).ok_or_else(unknown)
+}
+
+/// The components to act on. The text decides, not what kind it is said to be.
+fn scope(descriptor: &Descriptor, request: &ProvisioningRequest) -> Result<BTreeSet<String>, Refusal> {
+    match (&descriptor.target, request.descriptor_kind.as_deref()) {
+        (Some(target), _) => Ok(BTreeSet::from([target.clone()])),
+        (None, Some("COMPONENT_DESCRIPTOR")) => Err(Refusal::field(
+            "descriptor.componentIdToProvision",
+            "a COMPONENT_DESCRIPTOR names no `componentIdToProvision`",
+            "name the component to act on, or send the data product as DATAPRODUCT_DESCRIPTOR",
+        )),
+        (None, None | Some("DATAPRODUCT_DESCRIPTOR")) => Ok(BTreeSet::new()),
+        (None, Some(other)) => Err(Refusal::field(
+            "descriptorKind",
+            format!("`{other}` is no kind of descriptor that can be acted on"),
+            "send COMPONENT_DESCRIPTOR or DATAPRODUCT_DESCRIPTOR",
+        )),
+    }
+}

@@ -1,0 +1,18 @@
+//! The engine behind HTTP: Witboost's API for specific provisioners.
+//!
+//! Every call that changes anything is a request in the store before it is answered; workers claim requests, one at a time for
+//! each component, in whichever process. What was being worked on when a process died is claimed again.
+//!
+//! Read in this order: [`worlds`] (what the engine gets, by environment), `witboost` (the calls and their bodies),
+//! `described` (from a body to what is planned), `queue` (who works on what), `run` (one request).
+#![forbid(unsafe_code)]
+
+mod answer;
+mod described;
+mod queue;
+mod run;
+mod serve;
+mod witboost;
+pub mod worlds;
+
+pub use serve::{ServeError, Server, ServerSettings};

@@ -1,0 +1,161 @@
+//! Who works on what: requests wait in the store, workers claim them and keep their claims while they work.
+
+use crate::answer::Refusal;
+use crate::described::AboutWhat;
+use crate::run;
+use crate::serve::Shared;
+use crate::witboost::{Info, ProvisioningRequest, ValidationResult};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::digest::sha256;
+use terrace_engine::source::Sources;
+use terrace_engine::store::{Enqueued, NewOperation, NewRequest, RequestClaim, RequestRow};
+use terrace_engine::yaml::{self, Budget};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long a claim lasts unless it is kept.
+const TERM: Duration = Duration::from_secs(30);
+/// How often it is.
+const KEEP: Duration = Duration::from_secs(10);
+/// How often a worker looks for what another process queued.
+const POLL: Duration = Duration::from_secs(2);
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// To make what is described.
+    Provision,
+    /// To remove it.
+    Unprovision,
+    /// To say whether it is right, and what would be done.
+    Validate,
+}
+
+impl Kind {
+    /// What the operation is called.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Provision => "provision",
+            Self::Unprovision => "unprovision",
+            Self::Validate => "validate",
+        }
+    }
+}
+
+/// A request as it is queued.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) kind: Kind,
+    pub(crate) request: ProvisioningRequest,
+}
+
+impl Asked {
+    /// Tells what is asked: descriptors that mean the same are the same, however they are written.
+    fn digest(&self) -> String {
+        let text = self.request.descriptor.as_str();
+        let id = Sources::default().add("descriptor", text);
+        let meant = match yaml::parse(id, text, &Budget::default()) {
+            Ok(node) => node.to_value().to_json_text(),
+            Err(_) => text.to_owned(),
+        };
+        sha256(format!("{} {} {meant}", self.kind.word(), self.request.remove_data))
+    }
+}
+
+/// What came of a request, as it is stored.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// Why it failed.
+    #[serde(default)]
+    pub(crate) result: String,
+    /// What is told of what was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) info: Option<Info>,
+    /// Whether the descriptor is valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) validation: Option<ValidationResult>,
+}
+
+impl Outcome {
+    /// That of a request; `None` before it ended.
+    pub(crate) fn of(request: &RequestRow) -> Option<Self> {
+        // One that an older server stored and that means nothing to this one still has ended.
+        request.result.as_ref().map(|text| serde_json::from_str(text).unwrap_or_default())
+    }
+}
+
+impl Shared {
+    /// Queues a request; answers its token.
+    pub(crate) async fn ask(&self, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
+        let id = Uuid::now_v7();
+        let operation = NewOperation {
+            id,
+            kind: asked.kind.word().to_owned(),
+            stacks: vec![place.stack],
+            actor: "witboost".to_owned(),
+        };
+        let body = serde_json::to_string(asked).map_err(|error| Refusal::Broken(error.to_string()))?;
+        let request = NewRequest { operation, component: place.component, digest: asked.digest(), body };
+        match self.store.enqueue(&request, self.settings.most_waiting).await? {
+            Enqueued::Queued => {
+                self.wake.notify_one();
+                Ok(id)
+            }
+            Enqueued::Same(token) => Ok(token),
+            Enqueued::Full => Err(Refusal::Busy),
+        }
+    }
+}
+
+/// Works on one request after the other until it is told to stop.
+pub(crate) async fn work(shared: Arc<Shared>) {
+    while !shared.stop.is_cancelled() {
+        match shared.store.claim(&shared.settings.actor, TERM).await {
+            Ok(Some(claim)) => {
+                // There may be more than one worker has hands for.
+                shared.wake.notify_one();
+                keep_while_working(&shared, &claim).await;
+            }
+            Ok(None) => rest(&shared).await,
+            Err(error) => {
+                tracing::warn!(%error, "no request can be claimed");
+                rest(&shared).await;
+            }
+        }
+    }
+}
+
+/// Waits until there may be something to do.
+async fn rest(shared: &Shared) {
+    tokio::select! {
+        () = shared.wake.notified() => {}
+        () = tokio::time::sleep(POLL) => {}
+        () = shared.stop.cancelled() => {}
+    }
+}
+
+async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
+    let cancel = CancellationToken::new();
+    let working = run::carry_out(shared, claim, &cancel);
+    tokio::pin!(working);
+    let mut interval = tokio::time::interval(KEEP);
+    interval.tick().await;
+    let end = loop {
+        tokio::select! {
+            end = &mut working => break end,
+            _ = interval.tick() => {
+                if let Err(error) = shared.store.keep(claim, TERM).await {
+                    // What was done so far is recorded; whoever has it now goes on from there.
+                    tracing::warn!(operation = %claim.operation, %error, "the claim on a request is lost");
+                    cancel.cancel();
+                }
+            }
+        }
+    };
+    if let Err(error) = shared.store.finish(claim, &end).await {
+        tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
+    }
+}

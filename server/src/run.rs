@@ -1,0 +1,260 @@
+//! One request from its claim to its end: what was cut off is recovered, then it is planned and applied.
+
+use crate::answer::{Refusal, told};
+use crate::described::{Described, Purpose};
+use crate::queue::{Asked, Kind, Outcome};
+use crate::serve::Shared;
+use crate::witboost::{Info, ProvisioningRequest, ValidationResult};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use terrace_engine::apply::{Applier, Report};
+use terrace_engine::event::NoEvents;
+use terrace_engine::plan::Plan;
+use terrace_engine::plan::compute::Computed;
+use terrace_engine::record::open_outputs;
+use terrace_engine::recover::Recovery;
+use terrace_engine::render::human;
+use terrace_engine::store::{OperationStatus, Record, RequestClaim, RequestEnd, Selection, StateStore};
+use terrace_provider::Value;
+use tokio_util::sync::CancellationToken;
+
+/// How often a plan is made anew when others were quicker.
+const MOST_PLANS: usize = 4;
+
+/// How a request failed, in the lines of its log.
+struct Failure(Vec<String>);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(vec![error.to_string()])
+    }
+}
+
+/// One request that is being worked on.
+struct Run<'a> {
+    shared: &'a Shared,
+    claim: &'a RequestClaim,
+    cancel: &'a CancellationToken,
+}
+
+/// Works on a request; answers how it ended.
+pub(crate) async fn carry_out(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> RequestEnd {
+    let run = Run { shared, claim, cancel };
+    if shared.store.is_cancel_requested(claim.operation).await.unwrap_or(false) && claim.next_step == 0 {
+        let summary = "stopped before it began".to_owned();
+        return ended(OperationStatus::Interrupted, summary, &Outcome::default());
+    }
+    match run.perform().await {
+        Ok((status, summary, outcome)) => ended(status, summary, &outcome),
+        Err(Failure(problems)) => {
+            for problem in &problems {
+                run.log("ERROR", "plan", problem).await;
+            }
+            let result = problems.join("\n");
+            let summary = problems.into_iter().next().unwrap_or_default();
+            ended(OperationStatus::Failed, summary, &Outcome { result, ..Outcome::default() })
+        }
+    }
+}
+
+fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> RequestEnd {
+    // Texts and maps with texts as keys are always JSON.
+    RequestEnd { status, summary, result: serde_json::to_string(outcome).unwrap_or_else(|_| "{}".to_owned()) }
+}
+
+impl Run<'_> {
+    async fn perform(&self) -> Result<(OperationStatus, String, Outcome), Failure> {
+        let Asked { kind, request } = serde_json::from_str(&self.claim.body)?;
+        let purpose = if kind == Kind::Unprovision { Purpose::Remove } else { Purpose::Make };
+        let described = match (Described::read(&self.shared.worlds, &request, purpose), kind) {
+            (Ok(described), _) => described,
+            (Err(refusal @ Refusal::Invalid(_)), Kind::Validate) => return Ok(invalid(refusal.problems())),
+            (Err(refusal), _) => return Err(Failure(refusal.problems())),
+        };
+        match kind {
+            Kind::Validate => self.validate(&described).await,
+            Kind::Provision | Kind::Unprovision => self.apply(&described, &request, kind).await,
+        }
+    }
+
+    /// What is wrong, or what would be done.
+    async fn validate(&self, described: &Described<'_>) -> Result<(OperationStatus, String, Outcome), Failure> {
+        let found = described.validate(self.shared.nothing.as_ref()).await.map_err(|it| Failure(it.problems()))?;
+        let errors = told(&found, &described.sources);
+        if !errors.is_empty() {
+            return Ok(invalid(errors));
+        }
+        let computed = self.plan(described, Kind::Provision, false).await?;
+        let errors = told(&computed.diagnostics, &described.sources);
+        let validation = ValidationResult::of(errors, Some(summary_of(&computed.plan)));
+        let outcome = Outcome { validation: Some(validation), ..Outcome::default() };
+        Ok((OperationStatus::Completed, "validated".to_owned(), outcome))
+    }
+
+    async fn plan(&self, described: &Described<'_>, kind: Kind, removes_data: bool) -> Result<Computed, Failure> {
+        let options = described.options(removes_data);
+        let store = self.store();
+        let planner = described.planner(store.as_ref(), &options);
+        let (compiled, origin) = (described.compiled.as_slice(), described.origin.clone());
+        Ok(match kind {
+            Kind::Unprovision => {
+                planner.plan_destroy_described(std::slice::from_ref(&described.stack), compiled, origin).await?
+            }
+            Kind::Provision | Kind::Validate => planner.plan(compiled, origin).await?,
+        })
+    }
+
+    async fn apply(
+        &self,
+        described: &Described<'_>,
+        request: &ProvisioningRequest,
+        kind: Kind,
+    ) -> Result<(OperationStatus, String, Outcome), Failure> {
+        self.recover(described).await?;
+        for plans in 1.. {
+            let computed = self.plan(described, kind, request.remove_data).await?;
+            self.log_plan(&computed.plan).await;
+            if computed.plan.is_errored {
+                return Err(Failure(told(&computed.diagnostics, &described.sources)));
+            }
+            if !computed.plan.has_changes() && !computed.plan.has_other_components() {
+                let outcome = Outcome { info: Some(self.info(described).await?), ..Outcome::default() };
+                return Ok((OperationStatus::Completed, "nothing to do".to_owned(), outcome));
+            }
+            let can_plan_again = plans < MOST_PLANS;
+            match self.applier(described, can_plan_again).await?.apply(&computed.plan, self.claim.operation).await {
+                Ok(report) => return self.conclude(described, &report).await,
+                Err(error) if can_plan_again && error.is_outdated() => {
+                    self.log("INFO", "plan", &format!("{error}: planning again")).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure(vec!["others were quicker each time".to_owned()]))
+    }
+
+    /// Finds out what became of what was cut off before.
+    async fn recover(&self, described: &Described<'_>) -> Result<(), Failure> {
+        let store = self.store();
+        let selection = match described.components.is_empty() {
+            true => Selection::All,
+            false => Selection::Components(described.components.clone()),
+        };
+        let recovery = Recovery {
+            store: &store,
+            registry: &described.world.registry,
+            seal: &described.world.seal,
+            events: &NoEvents,
+            cancel: self.cancel,
+            patience: self.shared.settings.patience,
+            actor: &self.shared.settings.actor,
+        };
+        for step in recovery.run(&described.stack, &selection).await? {
+            let level = if step.is_in_doubt { "WARNING" } else { "INFO" };
+            self.log(level, "recover", &format!("{}: {}", step.address, step.found)).await;
+        }
+        Ok(())
+    }
+
+    async fn applier(&self, described: &Described<'_>, plans_again: bool) -> Result<Applier, Failure> {
+        let steps = self.store().operation(self.claim.operation).await?.map(|(_, steps)| steps).unwrap_or_default();
+        let first_step = steps.iter().map(|step| step.step.saturating_add(1)).max().unwrap_or_default();
+        let world = described.world;
+        Ok(Applier {
+            store: self.store(),
+            registry: Arc::clone(&world.registry),
+            functions: Arc::clone(&world.functions),
+            seal: Arc::clone(&world.seal),
+            events: Arc::new(NoEvents),
+            cancel: self.cancel.clone(),
+            stopped_by: Arc::default(),
+            plans_again,
+            parallelism: self.shared.settings.parallelism,
+            patience: self.shared.settings.patience,
+            actor: self.shared.settings.actor.clone(),
+            first_step,
+            looks_again: false,
+        })
+    }
+
+    async fn conclude(
+        &self,
+        described: &Described<'_>,
+        report: &Report,
+    ) -> Result<(OperationStatus, String, Outcome), Failure> {
+        let failed = report.failed.iter().map(|it| format!("{}:{}: {}", it.stack, it.address, it.reason()));
+        let blocked = report.blocked.iter().map(|it| format!("{}:{}: {}", it.stack, it.address, it.because));
+        let result = failed.chain(blocked).collect::<Vec<_>>().join("\n");
+        let info = Some(self.info(described).await?);
+        Ok((report.status(), report.summary(), Outcome { result, info, validation: None }))
+    }
+
+    /// What is told of what is there now: the recorded outputs, but for what nobody may see.
+    async fn info(&self, described: &Described<'_>) -> Result<Info, Failure> {
+        let mut info = Info::default();
+        let Some(compiled) = &described.compiled else { return Ok(info) };
+        for row in self.store().components(&described.stack).await? {
+            if !(described.components.is_empty() || described.components.contains(&row.key)) {
+                continue;
+            }
+            let component = compiled.components.iter().find(|component| component.key == row.key);
+            let declared = |name: &str| component?.declarations.outputs.iter().find(|output| output.name.value == name);
+            for (name, value) in open_outputs(&row.outputs, &*described.world.seal)?.values {
+                if value.has_sensitive() {
+                    continue;
+                }
+                let declared = declared(&name);
+                let display = declared.and_then(|output| output.display.clone());
+                let entry = entry(&name, &value, display.as_deref().unwrap_or("string"));
+                let is_public = declared.is_some_and(|output| output.is_public);
+                let shown = if is_public { &mut info.public_info } else { &mut info.private_info };
+                shown.insert(name, entry);
+            }
+        }
+        Ok(info)
+    }
+
+    fn store(&self) -> Arc<dyn StateStore> {
+        Arc::clone(&self.shared.state)
+    }
+
+    async fn log_plan(&self, plan: &Plan) {
+        let view = human::Human { color: false, width: 0, detail: human::Detail::Compact };
+        for line in human::plan(plan, &view).lines().filter(|line| !line.trim().is_empty()) {
+            self.log("INFO", "plan", line).await;
+        }
+    }
+
+    /// A line of the operation's log. One that cannot be written is in the server's.
+    async fn log(&self, level: &str, phase: &str, message: &str) {
+        let record = Record::Log {
+            operation: self.claim.operation,
+            level: level.to_owned(),
+            phase: phase.to_owned(),
+            message: message.to_owned(),
+        };
+        if let Err(error) = self.shared.store.commit(&[], vec![record]).await {
+            tracing::warn!(operation = %self.claim.operation, %error, message, "a line of the log cannot be written");
+        }
+    }
+}
+
+/// An entry of what is told, in the one shape that consoles show.
+fn entry(name: &str, value: &Value, display: &str) -> Json {
+    let shown = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_json_text(),
+    };
+    json!({"type": display, "label": name, "value": shown})
+}
+
+fn invalid(errors: Vec<String>) -> (OperationStatus, String, Outcome) {
+    let validation = Some(ValidationResult::of(errors, None));
+    (OperationStatus::Completed, "not valid".to_owned(), Outcome { validation, ..Outcome::default() })
+}
+
+/// What a plan would do, for people.
+fn summary_of(plan: &Plan) -> Json {
+    let view = human::Human { color: false, width: 0, detail: human::Detail::Compact };
+    json!({"text": human::plan(plan, &view), "has_changes": plan.has_changes()})
+}

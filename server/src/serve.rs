@@ -1,0 +1,124 @@
+//! The server: its routes, its workers, and how it ends.
+
+use crate::queue;
+use crate::witboost;
+use crate::worlds::Worlds;
+use axum::Router;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::store::{RequestQueue, StateStore};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+
+/// Where coordinators look for the API besides `/`.
+const BASE: &str = "/datamesh.specificprovisioner";
+
+/// How a server works.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Further prefixes under which the API is: `/snowflake-outputport-provisioner`.
+    pub prefixes: Vec<String>,
+    /// How many requests are worked on at once.
+    pub workers: usize,
+    /// How many may wait.
+    pub most_waiting: usize,
+    /// How many provider calls one request makes at once.
+    pub parallelism: usize,
+    /// How long a request waits for the lease of its component.
+    pub patience: Duration,
+    /// How long what runs is waited for when the server ends.
+    pub drain: Duration,
+    /// The longest body, in bytes.
+    pub body_limit: usize,
+    /// Who works, for people: `terrace@host (pid 4711)`.
+    pub actor: String,
+}
+
+/// A server, not yet running.
+pub struct Server {
+    /// The environments.
+    pub worlds: Worlds,
+    /// Where requests wait.
+    pub queue: Arc<dyn RequestStore>,
+    /// The same store, as the engine knows it.
+    pub state: Arc<dyn StateStore>,
+    /// A store without anything in it: what is only validated is planned on that.
+    pub nothing: Arc<dyn StateStore>,
+    /// How it works.
+    pub settings: ServerSettings,
+}
+
+/// A store with a queue.
+pub trait RequestStore: StateStore + RequestQueue {}
+
+impl<T: StateStore + RequestQueue + ?Sized> RequestStore for T {}
+
+/// The server cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Connections cannot be taken.
+    #[error("connections cannot be taken: {0}")]
+    Listen(#[from] std::io::Error),
+}
+
+/// What calls and workers share.
+pub(crate) struct Shared {
+    pub(crate) worlds: Worlds,
+    pub(crate) store: Arc<dyn RequestStore>,
+    pub(crate) state: Arc<dyn StateStore>,
+    pub(crate) nothing: Arc<dyn StateStore>,
+    pub(crate) settings: ServerSettings,
+    /// Wakes a worker.
+    pub(crate) wake: Notify,
+    /// Nothing new is begun.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Server {
+    /// Answers calls and works on requests until `stop` is set; what runs then is waited for as long as the settings say.
+    /// What is not done by then is taken up by whoever starts next.
+    ///
+    /// # Errors
+    /// When connections cannot be taken.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
+        let Self { worlds, queue, state, nothing, settings } = self;
+        let (drain, workers) = (settings.drain, settings.workers);
+        let routes = routes(&settings);
+        let wake = Notify::new();
+        let shared = Arc::new(Shared { worlds, store: queue, state, nothing, settings, wake, stop: stop.clone() });
+        // Planning keeps a processor busy: it has threads of its own, so that calls are answered meanwhile.
+        let runtime = tokio::runtime::Handle::current();
+        let start = |_| {
+            let (runtime, shared) = (runtime.clone(), Arc::clone(&shared));
+            tokio::task::spawn_blocking(move || runtime.block_on(queue::work(shared)))
+        };
+        let working: Vec<_> = (0..workers).map(start).collect();
+        let ended = stop.clone();
+        axum::serve(listener, routes.with_state(Arc::clone(&shared)))
+            .with_graceful_shutdown(async move { ended.cancelled().await })
+            .await?;
+        let all = async {
+            for worker in working {
+                if let Err(error) = worker.await {
+                    tracing::error!(%error, "a worker broke off");
+                }
+            }
+        };
+        if tokio::time::timeout(drain, all).await.is_err() {
+            tracing::warn!("not all that runs was done in time: the next start takes it up");
+        }
+        Ok(())
+    }
+}
+
+/// The API at `/`, at its base path and under each prefix.
+fn routes(settings: &ServerSettings) -> Router<Arc<Shared>> {
+    let mut routes = Router::new().merge(witboost::router()).nest(BASE, witboost::router());
+    for prefix in &settings.prefixes {
+        routes = routes.nest(prefix, witboost::router());
+    }
+    routes.layer(CatchPanicLayer::new()).layer(RequestBodyLimitLayer::new(settings.body_limit))
+}

@@ -1,0 +1,22 @@
+//! Witboost's API for specific provisioners, version 2.5.0.
+
+mod bodies;
+mod calls;
+
+use crate::serve::Shared;
+use axum::Router;
+use axum::routing::{delete, get, post};
+pub(crate) use bodies::{Info, ProvisioningRequest, ValidationResult};
+use std::sync::Arc;
+
+/// The paths of the API, as they are under any prefix.
+pub(crate) fn router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/v1/validate", post(calls::validate))
+        .route("/v2/validate", post(calls::validate_later))
+        .route("/v2/validate/{token}/status", get(calls::validation_status))
+        .route("/v1/provision", post(calls::provision))
+        .route("/v1/provision/{token}/status", get(calls::status))
+        .route("/v1/provision/{token}", delete(calls::terminate))
+        .route("/v1/unprovision", post(calls::unprovision))
+}

@@ -1,0 +1,118 @@
+//! The bodies, field by field as in the specification.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use terrace_engine::store::{LogLine, OperationStatus};
+
+/// A descriptor and what to do with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProvisioningRequest {
+    /// What kind of descriptor it is said to be; the text itself decides.
+    #[serde(default)]
+    pub(crate) descriptor_kind: Option<String>,
+    /// The descriptor, as YAML.
+    pub(crate) descriptor: String,
+    /// Data goes, too.
+    #[serde(default)]
+    pub(crate) remove_data: bool,
+    /// What was provisioned last, as YAML.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) latest_enriched_descriptor: Option<String>,
+}
+
+/// Whether a descriptor is valid.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ValidationResult {
+    pub(crate) valid: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<ValidationError>,
+    /// What would be done; an addition of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) plan: Option<Json>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ValidationError {
+    pub(crate) errors: Vec<String>,
+}
+
+impl ValidationResult {
+    /// Valid when there is no error.
+    pub(crate) fn of(errors: Vec<String>, plan: Option<Json>) -> Self {
+        let is_valid = errors.is_empty();
+        Self { valid: is_valid, error: (!is_valid).then_some(ValidationError { errors }), plan }
+    }
+}
+
+/// How a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Status {
+    Running,
+    Completed,
+    Failed,
+    Terminating,
+    Terminated,
+}
+
+impl Status {
+    /// That of an operation whose request has ended or not.
+    pub(crate) fn of(status: OperationStatus, has_ended: bool, is_cancelled: bool) -> Self {
+        match (has_ended, status, is_cancelled) {
+            (false, _, true) => Self::Terminating,
+            (false, _, false) => Self::Running,
+            (true, OperationStatus::Completed, _) => Self::Completed,
+            (true, OperationStatus::Interrupted, _) => Self::Terminated,
+            (true, _, _) => Self::Failed,
+        }
+    }
+}
+
+/// How provisioning, unprovisioning or granting stands.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProvisioningStatus {
+    pub(crate) status: Status,
+    /// Deprecated and required.
+    pub(crate) result: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) info: Option<Info>,
+    pub(crate) logs: Vec<Log>,
+}
+
+/// How a validation stands.
+#[derive(Debug, Serialize)]
+pub(crate) struct ValidationStatus {
+    pub(crate) status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) info: Option<ValidationInfo>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ValidationInfo {
+    pub(crate) public_info: ValidationResult,
+}
+
+/// What is told of what was provisioned.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Info {
+    pub(crate) public_info: Map<String, Json>,
+    pub(crate) private_info: Map<String, Json>,
+}
+
+/// A line of a log.
+#[derive(Debug, Serialize)]
+pub(crate) struct Log {
+    timestamp: String,
+    level: String,
+    message: String,
+    phase: String,
+}
+
+impl From<LogLine> for Log {
+    fn from(line: LogLine) -> Self {
+        Self { timestamp: line.at.to_string(), level: line.level, message: line.message, phase: line.phase }
+    }
+}

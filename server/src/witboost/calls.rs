@@ -1,0 +1,153 @@
+//! The calls: what is wrong is refused at once, what changes anything is queued and answered with its token.
+
+use super::bodies::{
+    ProvisioningRequest, ProvisioningStatus, Status, ValidationInfo, ValidationResult, ValidationStatus,
+};
+use crate::answer::{Refusal, told};
+use crate::described::{Described, Purpose};
+use crate::queue::{Asked, Kind, Outcome};
+use crate::serve::Shared;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use terrace_engine::store::{OperationRow, RequestRow};
+use uuid::Uuid;
+
+/// Reads a body as JSON, whatever its content type says.
+fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let problem = format!("the body is not what was expected: {error}");
+        Refusal::field("", problem, "send JSON with `descriptor`, the descriptor as a string of YAML")
+    })
+}
+
+/// `POST /v1/validate`: what can be told without state and network.
+pub(crate) async fn validate(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Response, Refusal> {
+    let request: ProvisioningRequest = body(&bytes)?;
+    let runtime = tokio::runtime::Handle::current();
+    // It keeps a processor busy for a while.
+    let validation = tokio::task::spawn_blocking(move || runtime.block_on(errors_of(&shared, &request)));
+    let errors = validation.await.map_err(|error| Refusal::Broken(error.to_string()))??;
+    Ok(Json(ValidationResult::of(errors, None)).into_response())
+}
+
+/// What is wrong with a descriptor.
+async fn errors_of(shared: &Shared, request: &ProvisioningRequest) -> Result<Vec<String>, Refusal> {
+    match Described::read(&shared.worlds, request, Purpose::Make) {
+        Ok(described) => Ok(told(&described.validate(shared.nothing.as_ref()).await?, &described.sources)),
+        Err(Refusal::Broken(error)) => Err(Refusal::Broken(error)),
+        Err(refusal) => Ok(refusal.problems()),
+    }
+}
+
+/// `POST /v2/validate`.
+pub(crate) async fn validate_later(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    let request: ProvisioningRequest = body(&bytes)?;
+    // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
+    let place = Described::place(&shared.worlds, &request)?;
+    let token = shared.ask(&Asked { kind: Kind::Validate, request }, place).await?;
+    Ok(accepted(&headers, token))
+}
+
+/// `POST /v1/provision`.
+pub(crate) async fn provision(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    queue(&shared, &headers, &bytes, Kind::Provision).await
+}
+
+/// `POST /v1/unprovision`.
+pub(crate) async fn unprovision(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    queue(&shared, &headers, &bytes, Kind::Unprovision).await
+}
+
+async fn queue(shared: &Shared, headers: &HeaderMap, bytes: &Bytes, kind: Kind) -> Result<Response, Refusal> {
+    let request: ProvisioningRequest = body(bytes)?;
+    let purpose = if kind == Kind::Unprovision { Purpose::Remove } else { Purpose::Make };
+    let described = Described::read(&shared.worlds, &request, purpose)?;
+    let place = described.place_of();
+    let token = shared.ask(&Asked { kind, request }, place).await?;
+    Ok(accepted(headers, token))
+}
+
+/// The token as coordinators expect it: bare, unless nothing but JSON is accepted.
+fn accepted(headers: &HeaderMap, token: Uuid) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match accept.trim() == "application/json" {
+        true => (StatusCode::ACCEPTED, Json(token.to_string())).into_response(),
+        false => (StatusCode::ACCEPTED, token.to_string()).into_response(),
+    }
+}
+
+/// The operation and the request of a token.
+async fn found(shared: &Shared, token: &str) -> Result<(Uuid, OperationRow, RequestRow), Refusal> {
+    let unknown = || {
+        let problem = format!("there is no operation of the token `{token}`");
+        Refusal::field("token", problem, "ask with the token that the call was answered with")
+    };
+    let id: Uuid = token.parse().map_err(|_| unknown())?;
+    let request = shared.store.request(id).await?.ok_or_else(unknown)?;
+    let (operation, _) = shared.store.operation(id).await?.ok_or_else(unknown)?;
+    Ok((id, operation, request))
+}
+
+/// `GET /v1/provision/{token}/status`.
+pub(crate) async fn status(
+    State(shared): State<Arc<Shared>>,
+    Path(token): Path<String>,
+) -> Result<Json<ProvisioningStatus>, Refusal> {
+    provisioning_status(&shared, &token).await.map(Json)
+}
+
+async fn provisioning_status(shared: &Shared, token: &str) -> Result<ProvisioningStatus, Refusal> {
+    let (id, operation, request) = found(shared, token).await?;
+    let outcome = Outcome::of(&request);
+    let status = Status::of(operation.status, outcome.is_some(), operation.cancelled_by.is_some());
+    let logs = shared.store.logs(id).await?;
+    let outcome = outcome.unwrap_or_default();
+    Ok(ProvisioningStatus {
+        status,
+        result: outcome.result,
+        info: outcome.info,
+        logs: logs.into_iter().map(Into::into).collect(),
+    })
+}
+
+/// `GET /v2/validate/{token}/status`.
+pub(crate) async fn validation_status(
+    State(shared): State<Arc<Shared>>,
+    Path(token): Path<String>,
+) -> Result<Json<ValidationStatus>, Refusal> {
+    let (_, operation, request) = found(&shared, &token).await?;
+    let outcome = Outcome::of(&request);
+    let status = Status::of(operation.status, outcome.is_some(), false);
+    let validation = outcome.and_then(|outcome| outcome.validation);
+    Ok(Json(ValidationStatus { status, info: validation.map(|public_info| ValidationInfo { public_info }) }))
+}
+
+/// `DELETE /v1/provision/{token}`.
+pub(crate) async fn terminate(
+    State(shared): State<Arc<Shared>>,
+    Path(token): Path<String>,
+) -> Result<Response, Refusal> {
+    let (id, _, request) = found(&shared, &token).await?;
+    if request.result.is_none() && shared.store.request_cancel(id, "witboost").await? {
+        shared.wake.notify_waiters();
+        return Ok(StatusCode::ACCEPTED.into_response());
+    }
+    provisioning_status(&shared, &token).await.map(|status| Json(status).into_response())
+}

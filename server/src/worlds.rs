@@ -1,0 +1,61 @@
+//! What the engine works with, by environment; put together by whoever knows configuration and providers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use terrace_engine::blueprint::Library;
+use terrace_engine::blueprint::matching::Templates;
+use terrace_engine::expression::Functions;
+use terrace_engine::plan::compute::Environment;
+use terrace_engine::registry::Registry;
+use terrace_engine::seal::Seal;
+use terrace_engine::source::Sources;
+
+/// All that the engine needs in one environment.
+pub struct World {
+    /// The configured instances of providers.
+    pub registry: Arc<Registry>,
+    /// Functions of expressions.
+    pub functions: Arc<Functions>,
+    /// Seals what is recorded.
+    pub seal: Arc<Seal>,
+    /// The environment.
+    pub environment: Environment,
+    /// The blueprint by template id.
+    pub templates: Templates,
+    /// The blueprints.
+    pub library: Library,
+    /// The texts of the blueprints: what is wrong points into them.
+    pub sources: Sources,
+    /// Changes may destroy data without being asked for each time.
+    pub is_data_loss_allowed: bool,
+}
+
+/// The environments that a server works in.
+#[derive(Clone)]
+pub struct Worlds(Arc<BTreeMap<String, World>>);
+
+impl Worlds {
+    /// Those environments.
+    #[must_use]
+    pub fn new(worlds: BTreeMap<String, World>) -> Self {
+        Self(Arc::new(worlds))
+    }
+
+    /// The world of an environment.
+    pub(crate) fn get(&self, environment: &str) -> Option<&World> {
+        self.0.get(environment)
+    }
+
+    /// The names of all, sorted.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
+    /// The only one, where there is but one.
+    pub(crate) fn only(&self) -> Option<&str> {
+        match self.names().as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        }
+    }
+}
