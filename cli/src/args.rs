@@ -5,6 +5,7 @@ mod drift;
 mod form;
 mod lists;
 mod planning;
+mod serve;
 mod state;
 
 pub use destroy::DestroyArguments;
@@ -17,6 +18,7 @@ pub use planning::{
     ApplyArguments, Consent, DataArguments, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments,
     RunArguments,
 };
+pub use serve::ServeArguments;
 pub use state::{
     ImportArguments, MarkArguments, OperationsArguments, OperationsCommand, RollbackArguments, StateCommand,
 };
@@ -188,6 +190,11 @@ pub enum Command {
     /// Take a lease away from its holder
     #[command(after_help = "Example:\n  terrace unlock LEASE    (`terrace leases list` names them)")]
     Unlock(UnlockArguments),
+    /// Answer the calls of Witboost's coordinator
+    #[command(
+        after_help = "Examples:\n  terrace serve\n  terrace serve --bind 127.0.0.1:8091 --state sqlite:/var/lib/terrace/state.db"
+    )]
+    Serve(ServeArguments),
     /// The blueprints that components can have
     Blueprints(BlueprintsArguments),
     /// The technologies of this build

@@ -20,6 +20,7 @@ mod plan;
 mod providers;
 mod recover;
 mod run;
+mod serve;
 mod show;
 mod stacks;
 mod state;
@@ -114,6 +115,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Drift(arguments) => drift::run(context, &arguments).await,
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Output(arguments) => output::run(context, &arguments).await,
+        Command::Serve(arguments) => serve::run(context, &arguments, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,
         Command::Operations(arguments) => operations::run(context, arguments.command(), signals).await,

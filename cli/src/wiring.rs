@@ -14,6 +14,7 @@ use crate::report::report;
 use crate::settings::{DEFAULT_STATE, Settings};
 use crate::ui::Ui;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::diagnostic::has_errors;
@@ -21,7 +22,7 @@ use terrace_engine::expression::Functions;
 use terrace_engine::plan::compute;
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
-use terrace_engine::store::StateStore;
+use terrace_engine::store::{ServerStore, StateStore};
 use terrace_provider::ProviderSchema;
 use terrace_state::{Access, StoreUrl, open};
 
@@ -112,19 +113,36 @@ impl World {
 /// # Errors
 /// When it cannot be opened.
 pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn StateStore>, Failure> {
-    if let StoreUrl::Sqlite(path) = &settings.state
-        && path.ends_with(DEFAULT_STATE)
-        && let Some(folder) = path.parent().filter(|folder| !folder.exists())
-    {
-        // The folder of a state that a person named has to be there; the default one comes with the first change.
-        if access == Access::ReadOnly {
-            return Ok(open(&settings.state, access).await?);
-        }
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::new(format!("the folder `{}` cannot be made: {error}", folder.display())))?;
+    if missing_folder(settings).is_some() && access == Access::ReadOnly {
+        return Ok(open(&settings.state, access).await?);
     }
+    ready_folder(settings)?;
     check_folder(&settings.state)?;
     Ok(open(&settings.state, access).await?)
+}
+
+/// Opens the store for a server, which makes it where there is none.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) async fn server_store(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
+    ready_folder(settings)?;
+    check_folder(&settings.state)?;
+    Ok(open(&settings.state, Access::ReadWrite).await?)
+}
+
+/// Makes the folder of the default state.
+fn ready_folder(settings: &Settings) -> Result<(), Failure> {
+    let Some(folder) = missing_folder(settings) else { return Ok(()) };
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::new(format!("the folder `{}` cannot be made: {error}", folder.display())))
+}
+
+/// The folder of the default state, where it is not there. That of a state that a person named has to be there; the
+/// default one comes with the first change.
+fn missing_folder(settings: &Settings) -> Option<&Path> {
+    let StoreUrl::Sqlite(path) = &settings.state else { return None };
+    path.parent().filter(|folder| path.ends_with(DEFAULT_STATE) && !folder.exists())
 }
 
 /// Opens what is recorded, to change it. Where there is no state yet it is an empty one that cannot be written: what can only

@@ -15,7 +15,7 @@ pub(crate) use error::component_in_words;
 pub(crate) use error::moved_in_words;
 pub use operation::{LogLine, NewOperation, OperationRow, OperationStatus, StepResult, StepRow};
 pub use record::{ComponentRead, Moved, Read, Record, Write};
-pub use request::{Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow};
+pub use request::{Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow, ServerStore};
 
 use crate::address::{Address, StackId};
 use async_trait::async_trait;

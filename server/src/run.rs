@@ -14,7 +14,7 @@ use terrace_engine::plan::compute::Computed;
 use terrace_engine::record::open_outputs;
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::human;
-use terrace_engine::store::{OperationStatus, Record, RequestClaim, RequestEnd, Selection, StateStore};
+use terrace_engine::store::{OperationStatus, Record, RequestClaim, RequestEnd, Selection, ServerStore, StateStore};
 use terrace_provider::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -215,7 +215,7 @@ impl Run<'_> {
     }
 
     fn store(&self) -> Arc<dyn StateStore> {
-        Arc::clone(&self.shared.state)
+        Arc::<dyn ServerStore>::clone(&self.shared.store)
     }
 
     async fn log_plan(&self, plan: &Plan) {

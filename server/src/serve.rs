@@ -6,7 +6,7 @@ use crate::worlds::Worlds;
 use axum::Router;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::store::{RequestQueue, StateStore};
+use terrace_engine::store::{ServerStore, StateStore};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -41,20 +41,13 @@ pub struct ServerSettings {
 pub struct Server {
     /// The environments.
     pub worlds: Worlds,
-    /// Where requests wait.
-    pub queue: Arc<dyn RequestStore>,
-    /// The same store, as the engine knows it.
-    pub state: Arc<dyn StateStore>,
+    /// Where requests wait, and what is recorded.
+    pub store: Arc<dyn ServerStore>,
     /// A store without anything in it: what is only validated is planned on that.
     pub nothing: Arc<dyn StateStore>,
     /// How it works.
     pub settings: ServerSettings,
 }
-
-/// A store with a queue.
-pub trait RequestStore: StateStore + RequestQueue {}
-
-impl<T: StateStore + RequestQueue + ?Sized> RequestStore for T {}
 
 /// The server cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +60,7 @@ pub enum ServeError {
 /// What calls and workers share.
 pub(crate) struct Shared {
     pub(crate) worlds: Worlds,
-    pub(crate) store: Arc<dyn RequestStore>,
-    pub(crate) state: Arc<dyn StateStore>,
+    pub(crate) store: Arc<dyn ServerStore>,
     pub(crate) nothing: Arc<dyn StateStore>,
     pub(crate) settings: ServerSettings,
     /// Wakes a worker.
@@ -84,11 +76,11 @@ impl Server {
     /// # Errors
     /// When connections cannot be taken.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { worlds, queue, state, nothing, settings } = self;
+        let Self { worlds, store, nothing, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
         let routes = routes(&settings);
         let wake = Notify::new();
-        let shared = Arc::new(Shared { worlds, store: queue, state, nothing, settings, wake, stop: stop.clone() });
+        let shared = Arc::new(Shared { worlds, store, nothing, settings, wake, stop: stop.clone() });
         // Planning keeps a processor busy: it has threads of its own, so that calls are answered meanwhile.
         let runtime = tokio::runtime::Handle::current();
         let start = |_| {

@@ -12,7 +12,6 @@ pub mod requests;
 pub mod rows;
 pub mod stacks;
 
-use crate::ServerStore;
 use crate::clock::ManualClock;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -22,8 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Selection, StepAction,
-    StoreError, Write,
+    Acquired, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Selection, ServerStore,
+    StepAction, StoreError, Write,
 };
 use uuid::Uuid;
 

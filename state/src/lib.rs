@@ -1,4 +1,4 @@
-//! Where results live: the engine's [`StateStore`] on SQLite, and in memory for tests.
+//! Where results live: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite, and in memory for tests.
 //!
 //! [`open`] takes the place of a store and gives the store. What is stored: rows with all their versions, a journal of
 //! steps, leases, operations, logs. What never is: a secret in plain text, which the engine seals before it comes
@@ -26,7 +26,7 @@ pub use url::{StoreUrl, StoreUrlError};
 use sqlite::SqliteStore;
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{Lease, RequestQueue, Row, Selection, StateStore, StoreError};
+use terrace_engine::store::{Lease, Row, Selection, ServerStore, StoreError};
 use uuid::Uuid;
 
 /// What a store is opened for.
@@ -37,11 +37,6 @@ pub enum Access {
     /// To read; nothing is made or changed. Where there is no store yet it looks empty and its id is nil.
     ReadOnly,
 }
-
-/// A store that a server works with.
-pub trait ServerStore: StateStore + RequestQueue {}
-
-impl<T: StateStore + RequestQueue> ServerStore for T {}
 
 /// Opens a store.
 ///

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::store::{ComponentRow, NewOperation, Record, Selection, StateStore, StoreError, Write};
+use terrace_engine::store::{ComponentRow, NewOperation, Record, Selection, StoreError, Write};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
-async fn open(path: &Path, access: Access) -> Result<Arc<dyn terrace_state::ServerStore>, StoreError> {
+async fn open(path: &Path, access: Access) -> Result<Arc<dyn terrace_engine::store::ServerStore>, StoreError> {
     terrace_state::open(&StoreUrl::Sqlite(path.to_owned()), access).await
 }
 

@@ -66,6 +66,7 @@ impl Command {
             | Self::Init(_)
             | Self::Graph(_)
             | Self::Unlock(_)
+            | Self::Serve(_)
             | Self::Completion(_)
             | Self::Man(_)
             | Self::Terraform => false,

@@ -1,7 +1,7 @@
 //! Requests: calls of an API that change something. Each is an operation that is durable before it is answered, and is
 //! worked on by whoever claims it, in whichever process.
 
-use super::{NewOperation, OperationStatus, StoreError};
+use super::{NewOperation, OperationStatus, StateStore, StoreError};
 use async_trait::async_trait;
 use std::time::Duration;
 use uuid::Uuid;
@@ -25,6 +25,11 @@ pub trait RequestQueue: Send + Sync {
     /// A request as it stands; `None` when no operation of that id was one.
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError>;
 }
+
+/// A store that a server works with.
+pub trait ServerStore: StateStore + RequestQueue {}
+
+impl<T: StateStore + RequestQueue + ?Sized> ServerStore for T {}
 
 /// A call to be queued. Its operation's id is the token that it is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
