@@ -1,0 +1,493 @@
+//! The contract over PostgreSQL, and what only a server can show.
+
+use crate::{demo, put, row};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{
+    Acquired, ComponentRow, Intent, LeaseRequest, NewOperation, OperationStatus, OwnerRow, OwnersOf, Ownership, Record,
+    Row, Selection, StateStore, StepAction, StepResult, StoreError, Write,
+};
+use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
+use terrace_state::contract::{Fixture, start_of_time};
+use terrace_state::{Access, Clock, ManualClock, StoreUrl};
+use uuid::Uuid;
+
+mod contract {
+    use super::*;
+
+    async fn in_a_database() -> Fixture {
+        let clock = Arc::new(ManualClock::at(start_of_time()));
+        let url: StoreUrl = Cluster::shared().database().await.parse().unwrap();
+        let store = terrace_state::open_with_clock(&url, Access::ReadWrite, clock.clone()).await.unwrap();
+        let reopen = Box::new(move |clock: Arc<ManualClock>| {
+            let url = url.clone();
+            Box::pin(async move { terrace_state::open_with_clock(&url, Access::ReadWrite, clock).await.unwrap() }) as _
+        });
+        Fixture { store, clock, reopen: Some(reopen) }
+    }
+
+    terrace_state::store_contract!(in_a_database);
+}
+
+async fn open(url: &str, access: Access) -> Result<Arc<dyn StateStore>, StoreError> {
+    terrace_state::open(&url.parse().unwrap(), access).await
+}
+
+async fn writer(url: &str) -> Arc<dyn StateStore> {
+    open(url, Access::ReadWrite).await.unwrap()
+}
+
+async fn refusal(url: &str, access: Access) -> String {
+    match open(url, access).await {
+        Ok(_) => "opened".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn shown(url: &str) -> String {
+    url.parse::<StoreUrl>().unwrap().to_string()
+}
+
+async fn one<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &tokio_postgres::Client, sql: &str) -> T {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+fn request(operation: Uuid, keys: &[&str]) -> LeaseRequest {
+    let components = keys.iter().map(|key| (demo(), (*key).to_owned())).collect();
+    LeaseRequest { components, operation, holder: "test".to_owned(), term: Duration::from_secs(3600) }
+}
+
+#[tokio::test]
+async fn a_reader_sees_an_empty_store_where_there_is_none_and_makes_nothing() {
+    let url = Cluster::shared().database().await;
+    let store = open(&url, Access::ReadOnly).await.unwrap();
+    let identity = store.identity().await.unwrap();
+    assert!(identity.id.is_nil());
+    assert_eq!(identity.url, shown(&url));
+    assert!(store.stacks().await.unwrap().is_empty());
+    let error = store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap_err().to_string();
+    assert_eq!(error, "state cannot be written: it was opened for reading only");
+    let place: StoreUrl = url.parse().unwrap();
+    assert_eq!(terrace_state::format_of(&place).await.unwrap(), 0);
+    assert_eq!(terrace_state::damage(&place).await.unwrap(), None);
+    let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    assert_eq!(one::<i64>(&connect(&url).await, tables).await, 0);
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_a_writer_commits_and_writes_nothing() {
+    let url = Cluster::shared().database().await;
+    let writer = writer(&url).await;
+    let reader = open(&url, Access::ReadOnly).await.unwrap();
+    assert_eq!(reader.identity().await.unwrap(), writer.identity().await.unwrap());
+    writer.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
+    assert_eq!(reader.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
+    let error = reader.acquire(&request(Uuid::now_v7(), &["api"])).await.unwrap_err().to_string();
+    assert_eq!(error, "state cannot be written: it was opened for reading only");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_may_make_the_same_store_at_once() {
+    let url = Cluster::shared().database().await;
+    let opening: Vec<_> = (0..8)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { writer(&url).await })
+        })
+        .collect();
+    let mut ids = BTreeSet::new();
+    for store in opening {
+        ids.insert(store.await.unwrap().identity().await.unwrap().id);
+    }
+    assert_eq!(ids.len(), 1);
+    assert_eq!(one::<i64>(&connect(&url).await, "SELECT count(*) FROM terrace_schema").await, 1);
+    let place = url.parse().unwrap();
+    assert_eq!(terrace_state::format_of(&place).await.unwrap(), terrace_state::newest_format(&place));
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let url = Cluster::shared().database().await;
+    drop(writer(&url).await);
+    connect(&url).await.batch_execute("INSERT INTO terrace_schema (version) VALUES (99)").await.unwrap();
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let error = open(&url, access).await.err();
+        assert!(matches!(error, Some(StoreError::NewerFormat { found: 99, .. })), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_tables_of_another_program_stay_alone() {
+    let url = Cluster::shared().database().await;
+    let client = connect(&url).await;
+    client.batch_execute("CREATE TABLE notes (text text); CREATE SCHEMA mine").await.unwrap();
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let told = refusal(&url, access).await;
+        let expected = format!("{} is not a terrace state: there are tables of another program", shown(&url));
+        assert!(told.starts_with(&expected), "{told}");
+    }
+    // A schema of its own is as good as a database.
+    let beside = format!("{url}&options=-csearch_path%3Dmine");
+    writer(&beside).await.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
+    assert_eq!(one::<i64>(&client, "SELECT count(*) FROM mine.resource").await, 1);
+    let nowhere = refusal(&format!("{url}&options=-csearch_path%3Dnowhere"), Access::ReadWrite).await;
+    assert!(nowhere.contains("there is no schema in it"), "{nowhere}");
+    assert_eq!(one::<i64>(&client, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await, 1);
+}
+
+#[tokio::test]
+async fn a_password_shows_nowhere() {
+    let (cluster, wrong) = (Cluster::shared(), "wr0ng-one");
+    let url = cluster.database().await;
+    let store = writer(&url).await;
+    let absent = cluster.url("absent");
+    let unreachable = format!("postgres://terrace:{PASSWORD}@/db?host=/tmp/terrace-no-such-folder");
+    let nowhere = format!("postgres://terrace:{PASSWORD}@127.0.0.1:1/db");
+    let mut told = vec![
+        format!("{:?}", url.parse::<StoreUrl>().unwrap()),
+        format!("{:?}", store.identity().await.unwrap()),
+        refusal(&url.replace(PASSWORD, wrong), Access::ReadWrite).await,
+        refusal(&absent, Access::ReadWrite).await,
+        refusal(&unreachable, Access::ReadOnly).await,
+        refusal(&nowhere, Access::ReadOnly).await,
+        refusal(&format!("{nowhere}?nothing=known"), Access::ReadOnly).await,
+    ];
+    connect(&url).await.batch_execute("INSERT INTO terrace_schema (version) VALUES (99)").await.unwrap();
+    told.push(refusal(&url, Access::ReadWrite).await);
+    for told in &told {
+        assert!(!told.contains(PASSWORD) && !told.contains(wrong), "{told}");
+    }
+    assert!(told[2].contains("refuses the user or the password (28P01"), "{}", told[2]);
+    assert!(told[3].contains("there is no database at postgres://terrace@/absent"), "{}", told[3]);
+    assert!(told[4].contains("cannot be reached"), "{}", told[4]);
+    assert!(told[5].contains("postgres://terrace@127.0.0.1:1/db cannot be reached (error connecting"), "{}", told[5]);
+    assert!(told[6].contains("unknown option `nothing`"), "{}", told[6]);
+}
+
+/// A clock that no store on a server may go by.
+struct WrongClock;
+
+impl Clock for WrongClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn the_database_tells_the_time() {
+    let url = Cluster::shared().database().await;
+    let place = url.parse().unwrap();
+    let store = terrace_state::open_with_clock(&place, Access::ReadWrite, Arc::new(WrongClock)).await.unwrap();
+    let client = connect(&url).await;
+    let before: Timestamp = one(&client, "SELECT clock_timestamp()").await;
+    store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
+    let Acquired::Granted(leases) = store.acquire(&request(Uuid::now_v7(), &["api"])).await.unwrap() else {
+        return assert!(url.is_empty(), "it is held");
+    };
+    let after: Timestamp = one(&client, "SELECT clock_timestamp()").await;
+    let written = store.rows(&demo(), &Selection::All).await.unwrap().remove(0).updated_at;
+    let lease = store.leases().await.unwrap().remove(0);
+    assert!(before <= written && written <= lease.since && lease.since <= after);
+    // Nothing but time ends it: not the end of its store.
+    drop(store);
+    let next = writer(&url).await;
+    assert!(matches!(next.acquire(&request(Uuid::now_v7(), &["api"])).await.unwrap(), Acquired::Held(_)));
+    client.batch_execute("UPDATE lease SET expires = clock_timestamp()").await.unwrap();
+    let taken = next.acquire(&request(Uuid::now_v7(), &["api"])).await.unwrap();
+    assert!(matches!(&taken, Acquired::Granted(new) if new[0].fence == leases[0].fence + 1), "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_those_who_race_for_leases_one_gets_all_of_them() {
+    const ROUNDS: usize = 15;
+    let url = Cluster::shared().database().await;
+    let stores = [writer(&url).await, writer(&url).await];
+    let tasks: Vec<_> = (0..6)
+        .map(|task| {
+            let store = Arc::clone(&stores[task % 2]);
+            // Each asks for others, in another order, and all for one.
+            let keys = [["api", "db", "web"], ["web", "api", "queue"], ["queue", "api", "db"]][task % 3];
+            tokio::spawn(async move {
+                let (mut fences, mut name) = (Vec::new(), 0);
+                while fences.len() < ROUNDS {
+                    let operation = Uuid::now_v7();
+                    let Acquired::Granted(leases) = store.acquire(&request(operation, &keys)).await.unwrap() else {
+                        continue;
+                    };
+                    let fence = leases.iter().find(|lease| lease.component == "api").unwrap().fence;
+                    fences.push(fence);
+                    name += 1;
+                    let record = put(row(&format!("api/local_value.t{task}[{name}]")));
+                    store.commit(&leases, vec![record]).await.unwrap();
+                    store.renew(&leases, Duration::from_secs(60)).await.unwrap();
+                    store.release(&leases).await.unwrap();
+                    let late = store.commit(&leases, vec![put(row(&format!("api/local_value.late{task}")))]).await;
+                    assert!(matches!(late, Err(StoreError::LeaseLost { .. })), "{late:?}");
+                }
+                fences
+            })
+        })
+        .collect();
+    let mut fences = BTreeSet::new();
+    for task in tasks {
+        fences.extend(task.await.unwrap());
+    }
+    assert_eq!(fences.len(), 6 * ROUNDS, "no fence was given twice");
+    assert_eq!(stores[0].rows(&demo(), &Selection::All).await.unwrap().len(), 6 * ROUNDS);
+    assert_eq!(deadlocks(&url).await, 0);
+}
+
+async fn deadlocks(url: &str) -> i64 {
+    one(&connect(url).await, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await
+}
+
+fn owner(key: &str, stack: &StackId) -> OwnerRow {
+    let ownership = Ownership {
+        address: Address::shared("local_directory", key),
+        stack: stack.clone(),
+        component: "api".to_owned(),
+    };
+    OwnerRow { ownership, declaration: "{}".to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_of_several_stacks_never_wait_in_a_circle() {
+    const ROUNDS: usize = 12;
+    let url = Cluster::shared().database().await;
+    let stores = [writer(&url).await, writer(&url).await];
+    let names: Vec<StackId> = (0..4).map(|number| StackId::new(format!("s{number}"), "local")).collect();
+    let tasks: Vec<_> = (0..6)
+        .map(|task| {
+            let (store, mut names) = (Arc::clone(&stores[task % 2]), names.clone());
+            if task % 2 == 1 {
+                names.reverse();
+            }
+            names.rotate_left(task / 2);
+            tokio::spawn(async move {
+                for round in 0..ROUNDS {
+                    let operation = Uuid::now_v7();
+                    let of = |stack: &StackId| Row {
+                        stack: stack.clone(),
+                        ..row(&format!("local_value.t{task}[{round}]"))
+                    };
+                    let mut records: Vec<Record> = names
+                        .iter()
+                        .map(|stack| Write::Put { row: Box::new(of(stack)), expected: 0 })
+                        .map(|write| Record::Write { operation, write })
+                        .collect();
+                    let (first, last) = (&names[0], &names[3]);
+                    for (key, stack) in [("x", first), ("y", last)] {
+                        records.push(Record::Write { operation, write: Write::PutOwner(owner(key, stack)) });
+                        let ownership = owner(if key == "x" { "y" } else { "x" }, stack).ownership;
+                        let write = Write::DropOwner { ownership, may_be_last: false };
+                        records.push(Record::Write { operation, write });
+                    }
+                    store.commit(&[], records).await.unwrap();
+                    if round % 4 == task % 4 {
+                        store.prune(Duration::from_secs(3600)).await.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for stack in &names {
+        assert_eq!(stores[0].rows(stack, &Selection::All).await.unwrap().len(), 6 * ROUNDS);
+    }
+    assert_eq!(deadlocks(&url).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_owners_that_leave_at_the_same_time_one_stays() {
+    let url = Cluster::shared().database().await;
+    let stores = [writer(&url).await, writer(&url).await];
+    let stacks = ["one", "two"].map(|name| StackId::new(name, "local"));
+    let operation = Uuid::now_v7();
+    for round in 0..15 {
+        let key = format!("x{round}");
+        let write = |write| vec![Record::Write { operation, write }];
+        for stack in &stacks {
+            stores[0].commit(&[], write(Write::PutOwner(owner(&key, stack)))).await.unwrap();
+        }
+        let leave = |at: usize| {
+            let ownership = owner(&key, &stacks[at]).ownership;
+            stores[at].commit(&[], write(Write::DropOwner { ownership, may_be_last: false }))
+        };
+        let (one, other) = tokio::join!(leave(0), leave(1));
+        (one.unwrap(), other.unwrap());
+        let of = OwnersOf::Addresses(BTreeSet::from([Address::shared("local_directory", &key)]));
+        assert_eq!(stores[0].owners("local", &of).await.unwrap().len(), 1);
+    }
+}
+
+/// Waits until a transaction waits for a lock.
+async fn somebody_waits(client: &tokio_postgres::Client) {
+    let until = Instant::now() + Duration::from_secs(30);
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    while one::<i64>(client, sql).await == 0 {
+        assert!(Instant::now() < until, "nobody waits");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts_fails_the_commit_at_work_and_not_the_next() {
+    let cluster = Cluster::start();
+    let url = cluster.database().await;
+    let store = writer(&url).await;
+    store.commit(&[], vec![put(row("local_value.before"))]).await.unwrap();
+    let other = connect(&url).await;
+    other.batch_execute("BEGIN; SELECT 1 FROM stack FOR UPDATE").await.unwrap();
+    let committing = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.commit(&[], vec![put(row("local_value.during"))]).await })
+    };
+    somebody_waits(&connect(&url).await).await;
+    cluster.order("restart");
+    let error = committing.await.unwrap().unwrap_err().to_string();
+    assert!(error.starts_with("state cannot be written: "), "{error}");
+    assert!(error.contains("was lost") || error.contains("is starting or stopping"), "{error}");
+    assert!(error.contains(&shown(&url)) && !error.contains(PASSWORD), "{error}");
+    // Also the connections that nobody used meanwhile are no more.
+    store.commit(&[], vec![put(row("local_value.after"))]).await.unwrap();
+    let rows = store.rows(&demo(), &Selection::All).await.unwrap();
+    let names: Vec<String> = rows.iter().map(|row| row.address.to_string()).collect();
+    assert_eq!(names, ["local_value.after", "local_value.before"]);
+
+    cluster.order("stop");
+    let error = store.rows(&demo(), &Selection::All).await.unwrap_err().to_string();
+    assert!(error.starts_with("state cannot be read: ") && error.contains("cannot be reached"), "{error}");
+    cluster.order("start");
+    assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_nobody_waits_for_is_done_to_its_end() {
+    let url = Cluster::shared().database().await;
+    let store = writer(&url).await;
+    store.commit(&[], vec![put(row("local_value.before"))]).await.unwrap();
+    let other = connect(&url).await;
+    other.batch_execute("BEGIN; SELECT 1 FROM stack FOR UPDATE").await.unwrap();
+    let committing = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.commit(&[], vec![put(row("local_value.during"))]).await })
+    };
+    somebody_waits(&connect(&url).await).await;
+    committing.abort();
+    assert!(committing.await.unwrap_err().is_cancelled());
+    other.batch_execute("COMMIT").await.unwrap();
+    // The next one waits for it.
+    store.commit(&[], vec![put(row("local_value.after"))]).await.unwrap();
+    assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_deadlock_that_another_program_causes_is_tried_again() {
+    let url = Cluster::shared().database().await;
+    let store = writer(&url).await;
+    let (one, two) = (StackId::new("one", "local"), StackId::new("two", "local"));
+    let both = |name: &str| {
+        let rows = [&one, &two].map(|stack| Row { stack: stack.clone(), ..row(name) });
+        rows.map(put).to_vec()
+    };
+    store.commit(&[], both("local_value.a")).await.unwrap();
+    let (other, watcher) = (connect(&url).await, connect(&url).await);
+    // It waits for the one that is locked first while it holds the one that is locked last, and is ready to wait longer.
+    other
+        .batch_execute("BEGIN; SET LOCAL deadlock_timeout = '1h'; SELECT 1 FROM stack WHERE name = 'two' FOR UPDATE")
+        .await
+        .unwrap();
+    let committing = {
+        let store = Arc::clone(&store);
+        let records = both("local_value.b");
+        tokio::spawn(async move { store.commit(&[], records).await })
+    };
+    somebody_waits(&watcher).await;
+    other.batch_execute("SELECT 1 FROM stack WHERE name = 'one' FOR UPDATE; COMMIT").await.unwrap();
+    committing.await.unwrap().unwrap();
+    assert_eq!(deadlocks(&url).await, 1);
+    assert_eq!(store.rows(&two, &Selection::All).await.unwrap().len(), 2);
+}
+
+/// A commit of a whole stack of five thousand, and what came of it.
+#[tokio::test]
+async fn thousands_of_records_are_one_commit_of_few_statements() {
+    const COUNT: u32 = 5_000;
+    let url = Cluster::shared().database().await;
+    let store = writer(&url).await;
+    let operation = Uuid::now_v7();
+    let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
+    store.begin(&new).await.unwrap();
+    let rows: Vec<Row> = (0..COUNT)
+        .map(|number| {
+            let needed = number.checked_sub(1).map(|before| format!("local_value.a[{before}]").parse().unwrap());
+            Row { dependencies: needed.into_iter().collect(), ..row(&format!("local_value.a[{number}]")) }
+        })
+        .collect();
+    let intents = rows.iter().zip(0..).map(|(row, step)| {
+        Record::Intent(Box::new(Intent {
+            operation,
+            step,
+            action: StepAction::Create,
+            row: row.clone(),
+            prior_generation: 0,
+            deposes: false,
+            timeout: Duration::from_secs(60),
+            settle: Duration::ZERO,
+        }))
+    });
+    let outcomes = rows.iter().zip(0..).map(|(row, step)| Record::Outcome {
+        operation,
+        step,
+        stack: demo(),
+        address: row.address.clone(),
+        action: StepAction::Create,
+        result: StepResult::Done,
+        writes: vec![
+            Write::Put { row: Box::new(row.clone()), expected: 0 },
+            Write::Component {
+                stack: demo(),
+                component: ComponentRow {
+                    key: format!("c{step}"),
+                    depends_on: Vec::new(),
+                    outputs: "{}".to_owned(),
+                    blueprint: None,
+                    reads: Vec::new(),
+                },
+            },
+        ],
+    });
+    let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
+    let statements = "SELECT sum(calls)::bigint FROM pg_stat_user_functions";
+    let _ = statements;
+    store.commit(&[], intents.collect()).await.unwrap();
+    assert_eq!(store.open_intents(&demo(), &Selection::All).await.unwrap().len(), COUNT as usize);
+    store.commit(&[], outcomes.chain([end]).collect()).await.unwrap();
+    let mut read = store.rows(&demo(), &Selection::All).await.unwrap();
+    assert_eq!(read.len(), COUNT as usize);
+    read.sort_by_key(|row| row.dependencies.first().map(|_| ()));
+    let expected: BTreeSet<&Address> = rows.iter().map(|row| &row.address).collect();
+    assert_eq!(read.iter().map(|row| &row.address).collect::<BTreeSet<_>>(), expected);
+    assert!(store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
+    assert_eq!(store.components(&demo()).await.unwrap().len(), COUNT as usize);
+}
+
+#[tokio::test]
+async fn a_row_that_lost_its_content_is_damage() {
+    let url = Cluster::shared().database().await;
+    let place: StoreUrl = url.parse().unwrap();
+    let store = writer(&url).await;
+    store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
+    assert_eq!(terrace_state::damage(&place).await.unwrap(), None);
+    connect(&url).await.batch_execute("DELETE FROM version").await.unwrap();
+    let found = terrace_state::damage(&place).await.unwrap();
+    assert_eq!(found.as_deref(), Some("demo@local:local_value.a has lost its content"));
+}
