@@ -330,10 +330,8 @@ impl StateStore for PostgresStore {
     }
 
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
-        self.read(|session, context| {
-            Box::pin(async move { lease::held(session, context.now(session).await?).await })
-        })
-        .await
+        self.read(|session, context| Box::pin(async move { lease::held(session, context.now(session).await?).await }))
+            .await
     }
 
     async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
@@ -341,8 +339,10 @@ impl StateStore for PostgresStore {
     }
 
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        self.write(operation.clone(), |session, context, operation| Box::pin(commit::begin(session, context, operation)))
-            .await
+        self.write(operation.clone(), |session, context, operation| {
+            Box::pin(commit::begin(session, context, operation))
+        })
+        .await
     }
 
     async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {

@@ -273,10 +273,8 @@ async fn writers_of_several_stacks_never_wait_in_a_circle() {
             tokio::spawn(async move {
                 for round in 0..ROUNDS {
                     let operation = Uuid::now_v7();
-                    let of = |stack: &StackId| Row {
-                        stack: stack.clone(),
-                        ..row(&format!("local_value.t{task}[{round}]"))
-                    };
+                    let of =
+                        |stack: &StackId| Row { stack: stack.clone(), ..row(&format!("local_value.t{task}[{round}]")) };
                     let mut records: Vec<Record> = names
                         .iter()
                         .map(|stack| Write::Put { row: Box::new(of(stack)), expected: 0 })
@@ -323,7 +321,8 @@ async fn of_owners_that_leave_at_the_same_time_one_stays() {
             stores[at].commit(&[], write(Write::DropOwner { ownership, may_be_last: false }))
         };
         let (one, other) = tokio::join!(leave(0), leave(1));
-        (one.unwrap(), other.unwrap());
+        one.unwrap();
+        other.unwrap();
         let of = OwnersOf::Addresses(BTreeSet::from([Address::shared("local_directory", &key)]));
         assert_eq!(stores[0].owners("local", &of).await.unwrap().len(), 1);
     }
@@ -340,7 +339,7 @@ async fn somebody_waits(client: &tokio_postgres::Client) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_restarts_fails_the_commit_at_work_and_not_the_next() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::alone();
     let url = cluster.database().await;
     let store = writer(&url).await;
     store.commit(&[], vec![put(row("local_value.before"))]).await.unwrap();
@@ -422,6 +421,11 @@ async fn a_deadlock_that_another_program_causes_is_tried_again() {
 async fn thousands_of_records_are_one_commit_of_few_statements() {
     const COUNT: u32 = 5_000;
     let url = Cluster::shared().database().await;
+    let name: String = one(&connect(&url).await, "SELECT current_database()::text").await;
+    let logged = format!(
+        "ALTER DATABASE {name} SET log_statement = 'all'; ALTER DATABASE {name} SET log_parameter_max_length = 0"
+    );
+    connect(&url).await.batch_execute(&logged).await.unwrap();
     let store = writer(&url).await;
     let operation = Uuid::now_v7();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
@@ -466,18 +470,56 @@ async fn thousands_of_records_are_one_commit_of_few_statements() {
         ],
     });
     let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
-    let statements = "SELECT sum(calls)::bigint FROM pg_stat_user_functions";
-    let _ = statements;
     store.commit(&[], intents.collect()).await.unwrap();
     assert_eq!(store.open_intents(&demo(), &Selection::All).await.unwrap().len(), COUNT as usize);
     store.commit(&[], outcomes.chain([end]).collect()).await.unwrap();
-    let mut read = store.rows(&demo(), &Selection::All).await.unwrap();
+    let executed = format!("{name} LOG:  execute ");
+    let statements = Cluster::shared().log().lines().filter(|line| line.starts_with(&executed)).count();
+    assert!((20..200).contains(&statements), "{statements} statements");
+    let read = store.rows(&demo(), &Selection::All).await.unwrap();
     assert_eq!(read.len(), COUNT as usize);
-    read.sort_by_key(|row| row.dependencies.first().map(|_| ()));
     let expected: BTreeSet<&Address> = rows.iter().map(|row| &row.address).collect();
     assert_eq!(read.iter().map(|row| &row.address).collect::<BTreeSet<_>>(), expected);
     assert!(store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
     assert_eq!(store.components(&demo()).await.unwrap().len(), COUNT as usize);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_encrypted_and_certificates_looked_at_as_asked_for() {
+    let cluster = Cluster::encrypted();
+    drop(cluster.database().await);
+    let url = |parameters: &str| {
+        let (host, port) = ("localhost", cluster.port());
+        format!("postgres://terrace:{PASSWORD}@{host}:{port}/test?{parameters}")
+    };
+    connect(&cluster.url("postgres")).await.batch_execute("CREATE DATABASE test").await.unwrap();
+    let known = format!("sslrootcert={}", cluster.certificate());
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                     WHERE ssl AND datname = 'test' AND application_name = 'terrace'";
+    for parameters in [
+        String::new(),
+        "sslmode=require".to_owned(),
+        format!("sslmode=verify-ca&{known}"),
+        format!("sslmode=verify-full&{known}"),
+    ] {
+        let store = writer(&url(&parameters)).await;
+        let watcher = connect(&cluster.url("postgres")).await;
+        assert!(one::<i64>(&watcher, encrypted).await > 0, "{parameters}");
+        drop(store);
+    }
+    // The certificate is for `localhost`, and no authority of this machine signed it.
+    let elsewhere = |parameters: &str| url(parameters).replace("@localhost:", "@127.0.0.1:");
+    writer(&elsewhere(&format!("sslmode=require&{known}"))).await;
+    for url in
+        [elsewhere(&format!("sslmode=verify-full&{known}")), url("sslmode=verify-full"), url("sslmode=verify-ca")]
+    {
+        let told = refusal(&url, Access::ReadWrite).await;
+        assert!(
+            told.contains("error performing TLS handshake: invalid peer certificate")
+                || told.contains("knows no authority"),
+            "{told}"
+        );
+    }
 }
 
 #[tokio::test]

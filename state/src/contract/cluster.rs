@@ -17,7 +17,16 @@ command -v initdb >/dev/null && command -v pg_ctl >/dev/null || { echo missing; 
 folder=$(mktemp -d /tmp/terrace-postgres-XXXXXX) || exit 1
 cd "$folder"
 printf %s "$1" >password
-options="-k $folder -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=400"
+options="-k $folder -c fsync=off -c full_page_writes=off -c max_connections=400 -c log_line_prefix='%d '"
+case "$2" in
+  0) options="$options -c listen_addresses=" ;;
+  *) options="$options -c listen_addresses=127.0.0.1 -p $2 -c ssl=on"
+     options="$options -c ssl_cert_file=$folder/certificate -c ssl_key_file=$folder/key"
+     printf '%s\n' '[req]' 'distinguished_name=name' 'x509_extensions=about' '[name]' '[about]' \
+       'basicConstraints=critical,CA:FALSE' 'subjectAltName=DNS:localhost' >about
+     openssl req -x509 -config about -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 \
+       -keyout key -out certificate >log 2>&1 || { echo "no openssl"; exit 1; } ;;
+esac
 if initdb -D data -U terrace -A scram-sha-256 --pwfile=password -E UTF8 --no-locale --no-sync >log 2>&1 &&
    pg_ctl start -w -D data -l log -o "$options" >>log 2>&1; then
   echo "ready $folder"
@@ -35,6 +44,7 @@ rm -rf "$folder"
 /// A server that runs.
 pub struct Cluster {
     folder: String,
+    port: u16,
     // Its end is what stops the server.
     orders: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
     _script: Child,
@@ -46,15 +56,26 @@ static DATABASES: AtomicUsize = AtomicUsize::new(0);
 impl Cluster {
     /// The server that all tests of a program share.
     pub fn shared() -> &'static Self {
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| Self::started(0))
     }
 
     /// A server for a test that stops it.
-    ///
-    /// # Panics
-    /// When PostgreSQL is not installed, or does not start: such a test has not passed.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn alone() -> Self {
+        Self::started(0)
+    }
+
+    /// A server that is reached at `localhost` as well, with TLS and a certificate for that name.
+    #[must_use]
+    pub fn encrypted() -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        Self::started(port)
+    }
+
+    /// Starts one. Where PostgreSQL is not installed a test has not passed: it panics.
+    fn started(port: u16) -> Self {
         let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
         let mut script = match is_root {
             true => Command::new("runuser"),
@@ -64,7 +85,7 @@ impl Cluster {
             script.args(["-u", "postgres", "--", "sh"]);
         }
         let mut script = script
-            .args(["-c", SCRIPT, "sh", PASSWORD])
+            .args(["-c", SCRIPT, "sh", PASSWORD, &port.to_string()])
             .current_dir("/tmp")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -77,7 +98,7 @@ impl Cluster {
         let advice = "these tests need PostgreSQL and, when root runs them, its user `postgres`: \
                       `apt-get install postgresql`";
         assert!(folder.is_some(), "{advice} (it said: {})", line.trim());
-        Self { folder: folder.unwrap(), orders: Mutex::new((input, output)), _script: script }
+        Self { folder: folder.unwrap(), port, orders: Mutex::new((input, output)), _script: script }
     }
 
     /// `stop`, `start` or `restart`: done when this returns.
@@ -93,7 +114,26 @@ impl Cluster {
     /// A URL of a database, be there one or not.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://terrace:{PASSWORD}@/{database}?host={}", self.folder)
+        let port = if self.port == 0 { 5432 } else { self.port };
+        format!("postgres://terrace:{PASSWORD}@/{database}?host={}&port={port}", self.folder)
+    }
+
+    /// The port of a server that is reached at `localhost`.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The file with the certificate of such a server.
+    #[must_use]
+    pub fn certificate(&self) -> String {
+        format!("{}/certificate", self.folder)
+    }
+
+    /// What the server has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(format!("{}/log", self.folder)).unwrap()
     }
 
     /// Makes an empty database, and gives its URL.

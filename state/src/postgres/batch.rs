@@ -212,8 +212,7 @@ impl<'a> Batch<'a> {
         }
 
         let text = |of: fn(&Row) -> &str| rows().map(|row| columns::text(of(row))).collect::<Vec<Cow<'_, str>>>();
-        let deposed: Vec<_> =
-            rows().map(|row| columns::text(columns::deposed(row.deposed.as_deref()))).collect();
+        let deposed: Vec<_> = rows().map(|row| columns::text(columns::deposed(row.deposed.as_deref()))).collect();
         let leases: Vec<_> =
             rows().map(|row| crate::covering(target.leases, row).map(|lease| lease.id.as_str())).collect();
         let prior: Vec<_> = self.intents.iter().map(|(_, it)| columns::integer(it.prior_generation)).collect();
@@ -221,8 +220,7 @@ impl<'a> Batch<'a> {
         let timeouts: Vec<_> = self.intents.iter().map(|(_, it)| columns::microseconds(it.timeout)).collect();
         let settle: Vec<_> = self.intents.iter().map(|(_, it)| columns::microseconds(it.settle)).collect();
         let statuses = rows().map(|row| columns::word(&row.status)).collect::<Result<Vec<_>, _>>()?;
-        let provider_versions: Vec<_> =
-            rows().map(|row| row.provider_version.as_deref().map(columns::text)).collect();
+        let provider_versions: Vec<_> = rows().map(|row| row.provider_version.as_deref().map(columns::text)).collect();
         let schema_versions: Vec<_> = rows().map(|row| i64::from(row.schema_version)).collect();
         let private: Vec<_> = rows().map(|row| row.private.as_slice()).collect();
         let dependencies = rows().map(|row| columns::list(&row.dependencies)).collect::<Result<Vec<_>, _>>()?;
@@ -294,11 +292,9 @@ impl<'a> Batch<'a> {
         let now = columns::time(target.now);
         let closed: HashSet<(i64, u32)> = target
             .session
-            .list(
-                sql,
-                &[&now, &operations, &steps, &stacks, &addresses, &actions, &results, &messages],
-                |columns| Ok((columns.take()?, columns.count()?)),
-            )
+            .list(sql, &[&now, &operations, &steps, &stacks, &addresses, &actions, &results, &messages], |columns| {
+                Ok((columns.take()?, columns.count()?))
+            })
             .await?
             .into_iter()
             .collect();

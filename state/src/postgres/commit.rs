@@ -8,9 +8,7 @@ use super::write::Writer;
 use super::{Context, columns, lease, lock, read};
 use crate::values;
 use std::collections::{BTreeSet, HashMap};
-use terrace_engine::store::{
-    ComponentRead, Lease, NewOperation, OperationStatus, Read, Record, StoreError, Write,
-};
+use terrace_engine::store::{ComponentRead, Lease, NewOperation, OperationStatus, Read, Record, StoreError, Write};
 use uuid::Uuid;
 
 /// Applies all records, or fails; the caller rolls back.

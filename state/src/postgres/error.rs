@@ -125,7 +125,9 @@ fn in_words(error: &Error, url: &str) -> String {
         Some(code) if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code) => {
             format!("{url} refuses the user or the password")
         }
-        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => format!("there is no database at {url}: make it first"),
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+            format!("there is no database at {url}: make it first")
+        }
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             format!("the user of {url} lacks a privilege: it needs a schema in which it may create tables")
         }
@@ -137,7 +139,9 @@ fn in_words(error: &Error, url: &str) -> String {
         Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => {
             format!("another transaction keeps {url} locked: try again")
         }
-        Some(code) if [SqlState::CANNOT_CONNECT_NOW, SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN].contains(code) => {
+        Some(code)
+            if [SqlState::CANNOT_CONNECT_NOW, SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN].contains(code) =>
+        {
             format!("the server of {url} is starting or stopping: try again")
         }
         Some(code) if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) => {

@@ -100,9 +100,8 @@ pub(super) async fn operation(
     id: Uuid,
 ) -> Result<Option<(OperationRow, Vec<StepRow>)>, Failure> {
     let live = lease::live(session, context.now(session).await?).await?;
-    let found = session
-        .first(&format!("{OPERATION} WHERE id = $1"), &[&id], |columns| operation_row(columns, &live))
-        .await?;
+    let found =
+        session.first(&format!("{OPERATION} WHERE id = $1"), &[&id], |columns| operation_row(columns, &live)).await?;
     let Some((sequence, row)) = found else { return Ok(None) };
     let row = with_stacks(session, vec![(sequence, row)]).await?.into_iter().next();
     match row {
@@ -175,7 +174,12 @@ pub(super) async fn logs(session: &Session, id: Uuid) -> Result<Vec<LogLine>, Fa
                WHERE operation.id = $1 ORDER BY log.id";
     session
         .list(sql, &[&id], |columns| {
-            Ok(LogLine { at: columns.time()?, level: columns.text()?, phase: columns.text()?, message: columns.text()? })
+            Ok(LogLine {
+                at: columns.time()?,
+                level: columns.text()?,
+                phase: columns.text()?,
+                message: columns.text()?,
+            })
         })
         .await
 }

@@ -126,11 +126,7 @@ async fn locked(
 }
 
 /// Takes all that are asked for, or none.
-pub(super) async fn acquire(
-    session: &Session,
-    context: &Context,
-    request: &LeaseRequest,
-) -> Result<Acquired, Failure> {
+pub(super) async fn acquire(session: &Session, context: &Context, request: &LeaseRequest) -> Result<Acquired, Failure> {
     let stacks = lock::made(session, &request.components.iter().map(|(stack, _)| stack.clone()).collect()).await?;
     let mut keys = BTreeSet::new();
     for (stack, component) in &request.components {
@@ -154,7 +150,9 @@ pub(super) async fn acquire(
             .get(&(number, component.clone()))
             .ok_or_else(|| Failure::Unreadable(format!("the lease on `{component}` of {stack} has no row")))?;
         match row.live((stack, component), now) {
-            Some(lease) if lease.operation == request.operation => granted.push((stack, component, Some(lease.id), row.fence)),
+            Some(lease) if lease.operation == request.operation => {
+                granted.push((stack, component, Some(lease.id), row.fence))
+            }
             Some(lease) => held.push(lease),
             None => granted.push((stack, component, None, row.fence + 1)),
         }
@@ -173,9 +171,7 @@ pub(super) async fn acquire(
         })
         .collect();
     grant(session, &stacks, request, &leases, now).await?;
-    session
-        .execute("UPDATE operation SET has_held_leases = true WHERE id = $1", &[&request.operation])
-        .await?;
+    session.execute("UPDATE operation SET has_held_leases = true WHERE id = $1", &[&request.operation]).await?;
     Ok(Acquired::Granted(leases))
 }
 
@@ -197,9 +193,7 @@ async fn grant(
                WHERE lease.stack = given.stack AND lease.component = given.component";
     let (holder, now, expires) =
         (columns::text(&request.holder), columns::time(now), columns::time(later(now, request.term)));
-    session
-        .execute(sql, &[&numbers, &components, &fences, &ids, &holder, &request.operation, &now, &expires])
-        .await?;
+    session.execute(sql, &[&numbers, &components, &fences, &ids, &holder, &request.operation, &now, &expires]).await?;
     Ok(())
 }
 
@@ -226,12 +220,7 @@ fn lost(lease: &Lease) -> Failure {
     StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() }.into()
 }
 
-async fn checked(
-    session: &Session,
-    stacks: &lock::Stacks,
-    leases: &[Lease],
-    lock: Lock,
-) -> Result<Checked, Failure> {
+async fn checked(session: &Session, stacks: &lock::Stacks, leases: &[Lease], lock: Lock) -> Result<Checked, Failure> {
     let keys = leases.iter().filter_map(|lease| Some((stacks.get(&lease.stack)?, lease.component.as_str()))).collect();
     let found = if leases.is_empty() { BTreeMap::new() } else { locked(session, &keys, lock).await? };
     let mut checked = Vec::with_capacity(leases.len());

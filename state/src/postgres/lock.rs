@@ -121,8 +121,11 @@ pub(super) async fn for_commit(session: &Session, leases: &[Lease], records: &[R
     let locked = session.list(sql, &[&numbers, &environments, &reach.is_everything], numbered).await?;
     known.0.extend(locked);
     if !reach.owned.is_empty() {
-        let (environments, addresses): (Vec<_>, Vec<_>) =
-            reach.owned.iter().map(|(environment, address)| (columns::text(environment), columns::text(address))).unzip();
+        let (environments, addresses): (Vec<_>, Vec<_>) = reach
+            .owned
+            .iter()
+            .map(|(environment, address)| (columns::text(environment), columns::text(address)))
+            .unzip();
         let sql = "SELECT 1 FROM owner
                    WHERE (environment, address) IN (SELECT * FROM unnest($1::text[], $2::text[]))
                    ORDER BY environment, address, stack, component FOR UPDATE";

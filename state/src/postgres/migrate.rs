@@ -24,39 +24,38 @@ const LOCK: i64 = 0x5445_5252;
 /// # Errors
 /// When the schema is another program's, or the store has a newer format.
 pub(super) async fn inspect(session: &Session, url: &str) -> Result<u32, Failure> {
-    let sql = "SELECT current_schema()::text, to_regclass(quote_ident(current_schema()) || '.terrace_schema') IS NOT NULL";
-    let found = session.first(sql, &[], |columns| Ok((columns.optional_text()?, columns.take()?))).await?;
+    // In one statement: another process may be making the store at this very moment.
+    let sql = "SELECT current_schema()::text,
+                      EXISTS (SELECT 1 FROM pg_catalog.pg_class
+                              WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace
+                                                    WHERE nspname = current_schema())
+                                AND relkind IN ('r', 'p', 'v', 'm', 'f')
+                                AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend
+                                                WHERE classid = 'pg_catalog.pg_class'::regclass
+                                                  AND objid = pg_class.oid AND deptype = 'e')),
+                      to_regclass(quote_ident(current_schema()) || '.terrace_schema') IS NOT NULL";
+    let found = session
+        .first(sql, &[], |columns| Ok((columns.optional_text()?, columns.take::<bool>()?, columns.take::<bool>()?)))
+        .await?;
     let format = match found {
-        None | Some((None, _)) => {
+        None | Some((None, ..)) => {
             return Err(not_a_store(url, "there is no schema in it that the user may use: make one first").into());
         }
-        Some((_, Some(true))) => {
+        Some((Some(_), _, true)) => {
             let sql = "SELECT coalesce(max(version), 0)::bigint FROM terrace_schema";
             session.first(sql, &[], |columns| columns.count()).await?.unwrap_or_default()
         }
-        Some((Some(_), _)) if is_anothers(session).await? => {
+        Some((Some(_), true, false)) => {
             let reason = "there are tables of another program: name a database or, with `options=-csearch_path%3DNAME`, \
                           a schema of its own";
             return Err(not_a_store(url, reason).into());
         }
-        Some((Some(_), _)) => 0,
+        Some((Some(_), false, false)) => 0,
     };
     if format > FORMAT {
         return Err(StoreError::NewerFormat { url: url.to_owned(), found: format, known: FORMAT }.into());
     }
     Ok(format)
-}
-
-/// True when the schema has tables, and they are no extension's.
-async fn is_anothers(session: &Session) -> Result<bool, Failure> {
-    let sql = "SELECT 1 FROM pg_catalog.pg_class
-               WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
-                 AND relkind IN ('r', 'p', 'v', 'm', 'f')
-                 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend
-                                 WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = pg_class.oid
-                                   AND deptype = 'e')
-               LIMIT 1";
-    session.exists(sql, &[]).await
 }
 
 /// Runs what a database lacks.

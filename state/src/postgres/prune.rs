@@ -38,8 +38,9 @@ pub(super) async fn older_than(session: &Session, context: &Context, keep: Durat
             &[&moment],
         )
         .await?;
-    let mut old: Vec<i64> =
-        session.list("SELECT sequence FROM operation WHERE ended_at < $1", &[&moment], |columns| columns.take()).await?;
+    let mut old: Vec<i64> = session
+        .list("SELECT sequence FROM operation WHERE ended_at < $1", &[&moment], |columns| columns.take())
+        .await?;
     old.extend(journal::abandoned(session, now, moment).await?);
     let sql = "SELECT sequence FROM operation
                WHERE sequence = ANY($1) AND NOT EXISTS (SELECT 1 FROM intent WHERE intent.operation = sequence)

@@ -258,8 +258,7 @@ pub(super) async fn component_reads(
 
 /// The newest version of what was recorded of each component; 0 when nothing ever was.
 async fn newest(session: &Session, components: &[(i64, &str)]) -> Result<Vec<Generation>, Failure> {
-    let (stacks, keys): (Vec<_>, Vec<_>) =
-        components.iter().map(|(stack, key)| (*stack, columns::text(key))).unzip();
+    let (stacks, keys): (Vec<_>, Vec<_>) = components.iter().map(|(stack, key)| (*stack, columns::text(key))).unzip();
     let sql = "SELECT coalesce((SELECT max(generation) FROM component_version AS known
                                 WHERE known.stack = wanted.stack AND known.key = wanted.key), 0)
                FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS wanted (stack, key, position)
@@ -286,8 +285,7 @@ pub(super) async fn moved(session: &Session, stacks: &Stacks, reads: &[Read]) ->
     let numbers: Vec<i64> = reads.iter().map(|read| stacks.get(&read.stack).unwrap_or(0)).collect();
     let components: Vec<_> = reads.iter().map(|read| columns::text(&read.address.component)).collect();
     let addresses: Vec<_> = texts.iter().map(|text| columns::text(text)).collect();
-    let deposed: Vec<_> =
-        reads.iter().map(|read| columns::text(columns::deposed(read.deposed.as_deref()))).collect();
+    let deposed: Vec<_> = reads.iter().map(|read| columns::text(columns::deposed(read.deposed.as_deref()))).collect();
     let sql = "SELECT coalesce(resource.generation, 0)
                FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
                     AS wanted (stack, component, address, deposed, position)
@@ -325,7 +323,6 @@ pub(super) async fn snapshot(
     }
     Ok(snapshots)
 }
-
 
 /// What points at nothing, if anything does.
 pub(super) async fn damage(session: &Session) -> Result<Option<String>, Failure> {

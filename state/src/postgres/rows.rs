@@ -123,9 +123,7 @@ pub(super) async fn find(session: &Session, names: &[&Name]) -> Result<Vec<Found
         .list(sql, &[&stacks, &components, &addresses, &deposed], |columns| {
             let newest = columns.take()?;
             let current = match columns.take::<Option<i64>>()? {
-                Some(version) => {
-                    Some(Current { version, generation: columns.count()?, dependencies: columns.list()? })
-                }
+                Some(version) => Some(Current { version, generation: columns.count()?, dependencies: columns.list()? }),
                 None => None,
             };
             Ok(Found { current, newest })
@@ -312,12 +310,8 @@ fn of_targets<'a>(edges: &'a [(&'a Name, String)]) -> (Keys<'a>, Vec<std::borrow
 /// The content of a version, as a row of that name.
 pub(super) async fn content(session: &Session, version: i64, name: &Name) -> Result<Row, Failure> {
     let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = $1");
-    let blank = || Row {
-        stack: name.stack.clone(),
-        address: name.address.clone(),
-        deposed: name.deposed.clone(),
-        ..blank()
-    };
+    let blank =
+        || Row { stack: name.stack.clone(), address: name.address.clone(), deposed: name.deposed.clone(), ..blank() };
     let found = session
         .first(sql, &[&version], |columns| {
             let mut row = blank();

@@ -64,7 +64,9 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err("this machine knows no authority: name a file of certificates with `sslrootcert`".to_owned());
+                return Err(
+                    "this machine knows no authority: name a file of certificates with `sslrootcert`".to_owned()
+                );
             }
         }
     }

@@ -24,12 +24,7 @@ impl Writer<'_> {
         Name::new(self.stacks, of, address, deposed)
     }
 
-    pub(super) async fn forget(
-        &self,
-        operation: Uuid,
-        name: &Name,
-        expected: Generation,
-    ) -> Result<(), Failure> {
+    pub(super) async fn forget(&self, operation: Uuid, name: &Name, expected: Generation) -> Result<(), Failure> {
         let needed = rows::expected(self.session, name, expected).await?.dependencies;
         let removal = Expecting { name: name.clone(), change: Change::Remove, expected, operation };
         rows::change(self.session, &[removal], self.now).await?;
@@ -47,8 +42,7 @@ impl Writer<'_> {
             || !rows::deposed(self.session, name).await?.is_empty();
         // A shared object is no instance of a block.
         let is_single = is_shared || name.address.key.is_none();
-        let are_left =
-            is_single || rows::has_instances(self.session, &self.name(&name.stack, &block, None)?).await?;
+        let are_left = is_single || rows::has_instances(self.session, &self.name(&name.stack, &block, None)?).await?;
         for (gone, _) in [(&name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
             for stack in &stacks {
                 let replaced = |target: &Address| if target == gone { needed.clone() } else { vec![target.clone()] };
