@@ -48,7 +48,8 @@ impl Failure {
 
     /// The failure of the commit itself.
     pub(super) fn of_commit(error: Error) -> Self {
-        if error.as_db_error().is_some() { Self::Postgres(error) } else { Self::InDoubt(error) }
+        let is_refused = error.as_db_error().is_some() && !is_gone(&error);
+        if is_refused { Self::Postgres(error) } else { Self::InDoubt(error) }
     }
 
     /// True when nothing happened but that another transaction was in the way.
