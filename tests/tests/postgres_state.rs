@@ -4,7 +4,7 @@ use terrace_state::contract::cluster::{Cluster, PASSWORD};
 use terrace_tests::{Project, Ran};
 
 const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: one}}\n  \
-                     - {type: local_value, name: b, config: {value: '${{ resources.a.path }}'}}\n";
+                     - {type: local_value, name: b, config: {input: '${{ resources.a.path }}'}}\n";
 
 /// A database of the test's own.
 fn database() -> String {

@@ -14,7 +14,7 @@ pub const PASSWORD: &str = "hunter2-of-the-tests";
 const SCRIPT: &str = r#"
 PATH="$PATH:$(printf %s: /usr/lib/postgresql/*/bin /usr/local/bin)"
 command -v initdb >/dev/null && command -v pg_ctl >/dev/null || { echo missing; exit 1; }
-folder=$(mktemp -d /tmp/terrace-postgres-XXXXXX) || exit 1
+folder=$(TMPDIR=/tmp mktemp -d) || exit 1
 cd "$folder"
 printf %s "$1" >password
 options="-k $folder -c fsync=off -c full_page_writes=off -c max_connections=400 -c log_line_prefix='%d '"

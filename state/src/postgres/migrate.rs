@@ -24,16 +24,15 @@ const LOCK: i64 = 0x5445_5252;
 /// # Errors
 /// When the schema is another program's, or the store has a newer format.
 pub(super) async fn inspect(session: &Session, url: &str) -> Result<u32, Failure> {
-    // In one statement: another process may be making the store at this very moment.
-    let sql = "SELECT current_schema()::text,
-                      EXISTS (SELECT 1 FROM pg_catalog.pg_class
-                              WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace
-                                                    WHERE nspname = current_schema())
-                                AND relkind IN ('r', 'p', 'v', 'm', 'f')
-                                AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend
-                                                WHERE classid = 'pg_catalog.pg_class'::regclass
-                                                  AND objid = pg_class.oid AND deptype = 'e')),
-                      to_regclass(quote_ident(current_schema()) || '.terrace_schema') IS NOT NULL";
+    // In one statement, and not by `to_regclass`, which may remember what was not there when the transaction began: another
+    // process may be making the store at this very moment. What an extension brought is nobody's.
+    let sql = "SELECT current_schema()::text, count(*) > 0, coalesce(bool_or(relname = 'terrace_schema'), false)
+               FROM pg_catalog.pg_class
+               WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+                 AND relkind IN ('r', 'p', 'v', 'm', 'f')
+                 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend
+                                 WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = pg_class.oid
+                                   AND deptype = 'e')";
     let found = session
         .first(sql, &[], |columns| Ok((columns.optional_text()?, columns.take::<bool>()?, columns.take::<bool>()?)))
         .await?;
