@@ -5,8 +5,8 @@
 //! here. No store looks into attributes.
 //!
 //! Read in this order: `migrations/sqlite/0001_init.sql` (the layout), `sqlite` (the store), `sqlite::commit` (what
-//! one transaction does), `sqlite::lease` (who may write). `postgres` has the same files. The suite in `contract` shows the
-//! same behaviours of every store.
+//! one transaction does), `sqlite::lease` (who may write). `postgres` is laid out alike. The suite in `contract` shows
+//! the same behaviours of every store.
 #![forbid(unsafe_code)]
 #![allow(clippy::result_large_err, reason = "`StoreError` names rows in full, and no error is on a path that is hot")]
 
