@@ -16,6 +16,7 @@ use terrace_state::{Access, Clock, ManualClock, StoreUrl};
 use uuid::Uuid;
 
 mod races; // several stores on one database, and connections that break
+mod random; // random commits, compared with what they leave in SQLite
 
 mod contract {
     use super::*;
