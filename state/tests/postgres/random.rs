@@ -60,13 +60,11 @@ impl Maker {
     }
 
     fn address(&mut self, stack: &StackId) -> Address {
-        let number = self.random.u8(0..3);
         if *stack == StackId::shared("local") {
-            return Address::shared("local_value", &number.to_string());
+            return Address::shared("local_value", &self.random.u8(0..3).to_string());
         }
-        let names = ["local_value.a", "local_value.b", "x/local_value.c"];
-        let name = names[usize::from(number)];
-        let key = ["", "[0]", "[1]", "[\"k\"]"][self.random.usize(0..4)];
+        let name = self.random.choice(["local_value.a", "local_value.b", "x/local_value.c"]).unwrap();
+        let key = self.random.choice(["", "[0]", "[1]", "[\"k\"]"]).unwrap();
         format!("{name}{key}").parse().unwrap()
     }
 
