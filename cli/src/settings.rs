@@ -178,19 +178,16 @@ impl Settings {
     }
 }
 
-/// SQLite or nothing: other states are named by a URL that may hold a password, so it is not repeated.
+/// Where a state is. Of what is none only the part before `://` is repeated, for a password may follow.
 fn supported(text: &str, origin: &str) -> Result<StoreUrl, Failure> {
-    const HINT: &str = "write `sqlite:PATH`, such as `sqlite:.terrace/state.db`";
-    match text.parse() {
-        Ok(StoreUrl::Postgres) => {
-            Err(Failure::new(format!("{origin}: a state in PostgreSQL is not supported yet")).hint(HINT))
+    const HINT: &str = "write `sqlite:PATH`, such as `sqlite:.terrace/state.db`, or `postgres://USER@HOST/DATABASE`";
+    text.parse().map_err(|error: StoreUrlError| {
+        let failure = Failure::new(format!("{origin}: {error}"));
+        match error {
+            StoreUrlError::UnknownScheme(_) => failure.hint(HINT),
+            StoreUrlError::NoPath => failure,
         }
-        Ok(url) => Ok(url),
-        Err(StoreUrlError::UnknownScheme(shown)) => {
-            Err(Failure::new(format!("{origin}: `{shown}` is not a state: expected `sqlite:PATH`")).hint(HINT))
-        }
-        Err(error @ StoreUrlError::NoPath) => Err(Failure::new(format!("{origin}: {error}"))),
-    }
+    })
 }
 
 /// The state: flag and variable are relative to the working directory, the rest to the project folder.

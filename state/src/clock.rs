@@ -10,6 +10,12 @@ use std::time::Duration;
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// True for the clock that stands for whatever time it is: a store that many machines write tells the time itself then,
+    /// for their clocks differ.
+    fn is_of_the_machine(&self) -> bool {
+        false
+    }
 }
 
 /// The machine's clock.
@@ -19,6 +25,10 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        true
     }
 }
 

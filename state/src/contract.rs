@@ -4,6 +4,8 @@
 //! makes a [`Fixture`]. The crate that uses it needs tokio with its macros.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "it is a suite of tests")]
 
+#[cfg(feature = "postgres")]
+pub mod cluster;
 pub mod concurrency;
 pub mod journal;
 pub mod leases;

@@ -1,12 +1,13 @@
-//! Where results live: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite, and in memory for tests.
+//! Where results live: the engine's [`StateStore`](terrace_engine::store::StateStore) on SQLite and PostgreSQL, and in
+//! memory for tests.
 //!
 //! [`open`] takes the place of a store and gives the store. What is stored: rows with all their versions, a journal of
 //! steps, leases, operations, logs. What never is: a secret in plain text, which the engine seals before it comes
 //! here. No store looks into attributes.
 //!
 //! Read in this order: `migrations/sqlite/0001_init.sql` (the layout), `sqlite` (the store), `sqlite::commit` (what
-//! one transaction does), `sqlite::lease` (who may write). The suite in `contract` shows the same behaviours of every
-//! store.
+//! one transaction does), `sqlite::lease` (who may write). `postgres` is laid out alike. The suite in `contract` shows
+//! the same behaviours of every store.
 #![forbid(unsafe_code)]
 #![allow(clippy::result_large_err, reason = "`StoreError` names rows in full, and no error is on a path that is hot")]
 
@@ -15,13 +16,16 @@ pub mod clock;
 pub mod contract;
 pub mod export;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod sqlite;
 mod url;
+mod values;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use memory::MemoryStore;
-pub use url::{StoreUrl, StoreUrlError};
+pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 
 use sqlite::SqliteStore;
 use std::sync::Arc;
@@ -46,34 +50,50 @@ pub async fn open(url: &StoreUrl, access: Access) -> Result<Arc<dyn ServerStore>
     open_with_clock(url, access, Arc::new(SystemClock)).await
 }
 
-/// The newest format of a store that this build knows, and writes.
-pub const FORMAT: u32 = sqlite::FORMAT;
+/// The newest format of a store in that place that this build knows, and writes.
+#[must_use]
+pub fn newest_format(url: &StoreUrl) -> u32 {
+    match url {
+        StoreUrl::Sqlite(_) | StoreUrl::SqliteMemory => sqlite::FORMAT,
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(_) => postgres::FORMAT,
+        #[cfg(not(feature = "postgres"))]
+        StoreUrl::Postgres(_) => 0,
+    }
+}
 
 /// The format of a store, which is not changed; 0 for an empty one.
 ///
 /// # Errors
 /// When what is there is no store or one of a newer format, or cannot be opened.
-pub fn format_of(url: &StoreUrl) -> Result<u32, StoreError> {
+pub async fn format_of(url: &StoreUrl) -> Result<u32, StoreError> {
     match url {
         StoreUrl::Sqlite(path) => sqlite::format_of(path),
-        StoreUrl::SqliteMemory => Ok(FORMAT),
-        StoreUrl::Postgres => Err(no_postgres()),
+        StoreUrl::SqliteMemory => Ok(sqlite::FORMAT),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => postgres::format_of(url).await,
+        #[cfg(not(feature = "postgres"))]
+        StoreUrl::Postgres(_) => Err(no_postgres()),
     }
 }
 
-/// What is wrong with the file of a store, in the words of its database: every page and index of it is looked at. Nothing
-/// where it is whole, or is not there yet.
+/// What is wrong with a store, in the words of its database: every page and index of a file is looked at; of a database on
+/// a server, that every row leads to what it points at. Nothing where it is whole, or is not there yet.
 ///
 /// # Errors
 /// When what is there cannot be opened.
-pub fn damage(url: &StoreUrl) -> Result<Option<String>, StoreError> {
+pub async fn damage(url: &StoreUrl) -> Result<Option<String>, StoreError> {
     match url {
         StoreUrl::Sqlite(path) => sqlite::damage(path),
         StoreUrl::SqliteMemory => Ok(None),
-        StoreUrl::Postgres => Err(no_postgres()),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => postgres::damage(url).await,
+        #[cfg(not(feature = "postgres"))]
+        StoreUrl::Postgres(_) => Err(no_postgres()),
     }
 }
 
+#[cfg(not(feature = "postgres"))]
 fn no_postgres() -> StoreError {
     let reason = "this build has no support for PostgreSQL; use `sqlite:PATH`".to_owned();
     StoreError::Unavailable { doing: "opened", reason }
@@ -94,12 +114,28 @@ pub async fn open_with_clock(
             tokio::task::spawn_blocking(move || SqliteStore::open(&path, access, clock)).await
         }
         StoreUrl::SqliteMemory => tokio::task::spawn_blocking(move || SqliteStore::in_memory(access, clock)).await,
-        StoreUrl::Postgres => return Err(no_postgres()),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => return postgres::open(url, access, clock).await,
+        #[cfg(not(feature = "postgres"))]
+        StoreUrl::Postgres(_) => return Err(no_postgres()),
     };
     match opened {
         Ok(store) => Ok(Arc::new(store?)),
         Err(error) => Err(StoreError::Unavailable { doing: "opened", reason: error.to_string() }),
     }
+}
+
+/// The refusal to write to a store that was opened for reading.
+fn only_read() -> StoreError {
+    StoreError::Unavailable { doing: "written", reason: "it was opened for reading only".to_owned() }
+}
+
+/// The refusal to read a store of an older format: readers change nothing, and their statements are those of the newest.
+fn needs_migration(format: u32, newest: u32, url: &str) -> StoreError {
+    let reason = format!(
+        "{url} has the older format {format}; the next command that writes, such as `terrace apply`, brings it to format {newest}"
+    );
+    StoreError::Unavailable { doing: "read", reason }
 }
 
 /// What is recorded of a component without outputs.

@@ -116,7 +116,7 @@ impl SqliteStore {
             migrate::FORMAT => {}
             // An empty file, which is a database without any table.
             0 => return Self::empty(url, clock),
-            older => return Err(migrate::needs_migration(older, &url)),
+            older => return Err(crate::needs_migration(older, FORMAT, &url)),
         }
         let id = connection::identity(&first).map_err(|failure| failure.into_store_error("opened", &first))?;
         let mut readers = vec![first];
@@ -139,7 +139,7 @@ impl SqliteStore {
     }
 
     /// What a store that was not made yet looks like to a reader.
-    fn empty(url: String, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub(crate) fn empty(url: String, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let store = Self::in_memory(Access::ReadOnly, clock)?;
         Ok(Self { identity: StoreIdentity { id: Uuid::nil(), url }, ..store })
     }
@@ -167,8 +167,7 @@ impl SqliteStore {
     {
         let (writer, place) = match &self.writer {
             Writer::None => {
-                let reason = "it was opened for reading only".to_owned();
-                return Err(StoreError::Unavailable { doing: "written", reason });
+                return Err(crate::only_read());
             }
             Writer::Own(writer, place) => (writer, Some(Arc::clone(place))),
             Writer::TheReader => (&self.readers, None),

@@ -1,5 +1,6 @@
 //! Where a store is, as a person writes it: `sqlite:PATH`, `postgres://…`.
 
+use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,8 +12,62 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
     /// A SQLite database that lives as long as the store does, `sqlite::memory:`.
     SqliteMemory,
-    /// A PostgreSQL database, `postgres://…` or `postgresql://…`, without what stands in it.
-    Postgres,
+    /// A PostgreSQL database, `postgres://…` or `postgresql://…`.
+    Postgres(PostgresUrl),
+}
+
+/// The URL of a PostgreSQL database, which may hold a password: what is shown of it is user, host and database.
+#[derive(Clone)]
+pub struct PostgresUrl {
+    given: SecretString,
+    shown: String,
+}
+
+impl PostgresUrl {
+    fn new(given: &str) -> Self {
+        Self { given: SecretString::from(given), shown: shown(given) }
+    }
+
+    /// All of it, for whoever connects.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "nobody connects"))]
+    pub(crate) fn expose(&self) -> &str {
+        self.given.expose_secret()
+    }
+}
+
+/// What of a URL is no secret. A password that was not escaped may have any character: whatever stands between the first
+/// colon and the last `@` is taken for one, and all parameters for more.
+fn shown(given: &str) -> String {
+    let rest = given.split_once("://").map_or(given, |(_, rest)| rest);
+    let (user, place) = match rest.rsplit_once('@') {
+        Some((credentials, place)) => (credentials.split([':', '/', '?', '@']).next(), place),
+        None => (None, rest),
+    };
+    let place = place.split(['?', '&']).next().unwrap_or_default();
+    match user {
+        Some(user) => format!("postgres://{user}@{place}"),
+        None => format!("postgres://{place}"),
+    }
+}
+
+impl PartialEq for PostgresUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.given.expose_secret() == other.given.expose_secret()
+    }
+}
+
+impl Eq for PostgresUrl {}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PostgresUrl").field(&self.shown).finish()
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
 }
 
 /// A text is no place of a store.
@@ -42,7 +97,7 @@ impl FromStr for StoreUrl {
 
     fn from_str(text: &str) -> Result<Self, StoreUrlError> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres);
+            return Ok(Self::Postgres(PostgresUrl::new(text)));
         }
         let Some(rest) = text.strip_prefix("sqlite:") else {
             // The part before `://` may be followed by a password: the text is repeated up to there only.
@@ -64,7 +119,7 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Self::SqliteMemory => f.write_str("sqlite::memory:"),
-            Self::Postgres => f.write_str("postgres://…"),
+            Self::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -97,6 +152,24 @@ mod tests {
         assert_eq!("sqlite:".parse::<StoreUrl>(), Err(StoreUrlError::NoPath));
         assert!("state.db".parse::<StoreUrl>().unwrap_err().to_string().contains("`state.db`"));
         assert!(!"mysql://me:secret@host/db".parse::<StoreUrl>().unwrap_err().to_string().contains("secret"));
-        assert!(!"postgres://me:secret@host/db".parse::<StoreUrl>().unwrap().to_string().contains("secret"));
+    }
+
+    #[test]
+    fn of_a_postgres_url_user_host_and_database_are_shown() {
+        for (given, shown) in [
+            ("postgres://host/db", "postgres://host/db"),
+            ("postgres:///db?host=/tmp&port=1", "postgres:///db"),
+            ("postgres://me@host:5433/db", "postgres://me@host:5433/db"),
+            ("postgresql://me:secret@host/db?sslmode=require", "postgres://me@host/db"),
+            ("postgres://me:sec/r?e@t:secret@host/db", "postgres://me@host/db"),
+            ("postgres://host/db?password=secret", "postgres://host/db"),
+            ("postgres://host/db?user=me@there&password=secret", "postgres://host@there"),
+        ] {
+            let url: StoreUrl = given.parse().unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert!(!format!("{url:?}").contains("secret"), "{url:?}");
+            assert_eq!(url, given.parse().unwrap());
+        }
+        assert_ne!("postgres://me:a@host".parse::<StoreUrl>(), "postgres://me:b@host".parse());
     }
 }

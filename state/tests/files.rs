@@ -184,8 +184,6 @@ async fn places_where_no_file_can_be_are_refused_in_words() {
     let expected = format!("state cannot be opened: `{}` is a folder, not a file", folder.path().display());
     assert_eq!(refusal(folder.path(), Access::ReadOnly).await, expected);
     assert!(refusal(Path::new("/dev/null"), Access::ReadOnly).await.contains("is not a regular file"));
-    let postgres = terrace_state::open(&StoreUrl::Postgres, Access::ReadWrite).await.err().unwrap();
-    assert!(postgres.to_string().contains("no support for PostgreSQL"), "{postgres}");
 }
 
 #[tokio::test]

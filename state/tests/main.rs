@@ -5,6 +5,8 @@ mod crash; // processes that die: what they committed stays, what they held is f
 mod export; // a store as a document, and back
 mod files; // what is at the path: nothing, garbage, another program's file, a read-only folder
 mod memory; // the contract over the store in memory
+#[cfg(feature = "postgres")]
+mod postgres; // the contract over PostgreSQL, and what only a server can show
 mod sqlite; // the contract over SQLite, in a file and in memory
 
 use terrace_engine::address::StackId;

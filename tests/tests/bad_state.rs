@@ -121,9 +121,9 @@ fn an_unknown_kind_of_state_says_which_there_are() {
     snapshot!(project.run(["--state", "mysql://localhost/x", "plan", "stack.yaml"]), @"
     exit: 1
     --- stderr
-    error: --state: `mysql://…` is not a state: expected `sqlite:PATH`
+    error: --state: `mysql://…` is not a state: expected `sqlite:PATH` or `postgres://…`
 
-    hint: write `sqlite:PATH`, such as `sqlite:.terrace/state.db`
+    hint: write `sqlite:PATH`, such as `sqlite:.terrace/state.db`, or `postgres://USER@HOST/DATABASE`
     ");
 }
 

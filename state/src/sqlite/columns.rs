@@ -4,12 +4,12 @@
 //! stays right when a column is added in the middle.
 
 use super::error::Failure;
+use crate::values;
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Error, Row};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
-use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
@@ -118,15 +118,9 @@ pub(super) fn deposed(key: Option<&str>) -> &str {
     key.unwrap_or_default()
 }
 
-/// An address for a column: one that would not be read back as it was is refused, while that is still an error of the
-/// caller and not yet an unreadable state.
+/// An address for a column.
 pub(super) fn address(address: &Address) -> Result<String, Failure> {
-    let text = address.to_string();
-    if text.parse().is_ok_and(|read: Address| read == *address) {
-        Ok(text)
-    } else {
-        Err(Failure::misuse(format!("`{text}` cannot be recorded: it is ambiguous as an address")))
-    }
+    values::address(address).map_err(Failure::misuse)
 }
 
 /// A list for a column.
@@ -136,13 +130,5 @@ pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
 
 /// A word of an enumeration for a column.
 pub(super) fn word<T: Serialize>(value: &T) -> Result<String, Failure> {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(text)) => Ok(text),
-        Ok(other) => Err(not_a_word(&other)),
-        Err(error) => Err(not_a_word(&error)),
-    }
-}
-
-fn not_a_word(what: &dyn Display) -> Failure {
-    Failure::misuse(format!("`{what}` is not one word"))
+    values::word(value).map_err(Failure::misuse)
 }

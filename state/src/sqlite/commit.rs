@@ -3,6 +3,7 @@
 use super::columns::{self, Columns};
 use super::error::Failure;
 use super::{Context, lease, read, write};
+use crate::values;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::HashMap;
@@ -213,11 +214,7 @@ impl Commit<'_> {
         action: StepAction,
         result: &StepResult,
     ) -> Result<(), Failure> {
-        let (result, message) = match result {
-            StepResult::Done => ("done", None),
-            StepResult::Failed(message) => ("failed", Some(message)),
-            StepResult::Recovered(message) => ("recovered", Some(message)),
-        };
+        let (result, message) = values::of_step_result(result);
         let sql = "INSERT INTO step (operation, step, stack, address, action, result, message, started_at, ended_at)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
                    ON CONFLICT DO UPDATE SET result = excluded.result, message = excluded.message,

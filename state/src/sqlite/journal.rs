@@ -7,6 +7,7 @@ use super::read::{self, content_columns};
 use super::{Context, lease::process};
 use crate::clock::elapsed;
 use crate::process::Process;
+use crate::values;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use terrace_engine::address::StackId;
@@ -199,12 +200,7 @@ fn steps(connection: &Connection, operation: i64) -> Result<Vec<StepRow>, Failur
 fn result(columns: &mut Columns<'_>) -> rusqlite::Result<Option<StepResult>> {
     let word: Option<String> = columns.take()?;
     let message: Option<String> = columns.take()?;
-    let message = message.unwrap_or_default();
-    Ok(word.map(|word| match word.as_str() {
-        "failed" => StepResult::Failed(message),
-        "recovered" => StepResult::Recovered(message),
-        _ => StepResult::Done,
-    }))
+    Ok(word.map(|word| values::step_result(&word, message.unwrap_or_default())))
 }
 
 /// The log of an operation, oldest first.

@@ -55,14 +55,6 @@ pub(super) fn run(connection: &mut Connection, url: &str, now: Timestamp) -> Res
     Ok(())
 }
 
-/// The refusal to read a file of an older format: readers change nothing, and their statements are those of the newest.
-pub(super) fn needs_migration(format: u32, url: &str) -> StoreError {
-    let reason = format!(
-        "{url} has the older format {format}; the next command that writes, such as `terrace apply`, brings it to format {FORMAT}"
-    );
-    StoreError::Unavailable { doing: "read", reason }
-}
-
 /// Runs the next file. Its number is read again inside the transaction: another process may have been faster.
 fn run_next(connection: &mut Connection, url: &str, now: Timestamp) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -4,6 +4,7 @@
 
 use super::columns::{self, Columns};
 use super::error::Failure;
+pub(super) use crate::values::blank;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::{Address, StackId};
@@ -347,25 +348,4 @@ pub(super) fn moved(connection: &Connection, reads: &[Read]) -> Result<Vec<Moved
         }
     }
     Ok(moved)
-}
-
-/// A row to be filled in.
-pub(super) fn blank() -> Row {
-    Row {
-        stack: StackId::new("", ""),
-        address: Address { component: String::new(), ty: String::new(), name: String::new(), key: None },
-        deposed: None,
-        status: terrace_engine::store::RowStatus::Ready,
-        generation: 0,
-        provider: String::new(),
-        provider_version: None,
-        schema_version: 0,
-        identity: String::new(),
-        attributes: String::new(),
-        private: Vec::new(),
-        dependencies: Vec::new(),
-        lifecycle: String::new(),
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
-        operation: uuid::Uuid::nil(),
-    }
 }

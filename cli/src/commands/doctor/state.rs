@@ -7,7 +7,7 @@ use crate::wiring::store;
 use rustix::fs::{Access as FileAccess, access, statvfs};
 use std::path::Path;
 use terrace_engine::store::StoreError;
-use terrace_state::{Access, FORMAT, StoreUrl, damage, format_of};
+use terrace_state::{Access, StoreUrl, damage, format_of, newest_format};
 
 const WHAT: &str = "state";
 /// Below this the next apply may fill the disk.
@@ -17,18 +17,16 @@ const NOTHING: u64 = 5 << 20;
 
 /// Looks at the state.
 pub(super) async fn look_at(settings: &Settings) -> Vec<Finding> {
-    let StoreUrl::Sqlite(path) = &settings.state else {
-        return vec![Finding::ok(WHAT, format!("{}", settings.state))];
-    };
-    let mut findings = vec![content(settings, path).await];
+    let StoreUrl::Sqlite(path) = &settings.state else { return vec![content(settings).await] };
+    let mut findings = vec![file(settings, path).await];
     let near = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
     findings.extend(permissions(path, near));
     findings.extend(disk(near));
     findings
 }
 
-/// What is in it.
-async fn content(settings: &Settings, path: &Path) -> Finding {
+/// Whether the file is there, and what is in it.
+async fn file(settings: &Settings, path: &Path) -> Finding {
     let url = &settings.state;
     let folder = path.parent().unwrap_or(Path::new("/"));
     if !path.exists() {
@@ -41,31 +39,43 @@ async fn content(settings: &Settings, path: &Path) -> Finding {
             ),
         };
     }
-    let format = match format_of(url) {
+    content(settings).await
+}
+
+/// What is in it.
+async fn content(settings: &Settings) -> Finding {
+    let url = &settings.state;
+    let newest = newest_format(url);
+    let format = match format_of(url).await {
+        Ok(0) => return Finding::ok(WHAT, format!("{url}: there is none yet, the first apply makes it")),
         Ok(format) => format,
         Err(error) => {
             let mend = match &error {
                 StoreError::NewerFormat { .. } => "use a newer terrace, or another state",
+                StoreError::Unavailable { .. } if !matches!(url, StoreUrl::Sqlite(_)) => {
+                    "see that the server runs and lets this user in, or name another state with `--state`"
+                }
                 _ => "name another state with `--state`, or take it from a copy: `terrace state import`",
             };
             return Finding::fail(WHAT, error.to_string(), mend);
         }
     };
-    match damage(url) {
+    let what = if matches!(url, StoreUrl::Sqlite(_)) { "its file" } else { "what is recorded" };
+    match damage(url).await {
         Ok(None) => {}
         Ok(Some(found)) => {
             return Finding::fail(
                 WHAT,
-                format!("{url}: its file is damaged: {found}"),
+                format!("{url}: {what} is damaged: {found}"),
                 "restore it from a backup; what of it can still be read `terrace state export` may save",
             );
         }
         Err(error) => return Finding::of_failure(WHAT, &error.into()),
     }
-    if format < FORMAT {
+    if format < newest {
         return Finding::warn(
             WHAT,
-            format!("{url} has the older format {format}, this terrace writes format {FORMAT}"),
+            format!("{url} has the older format {format}, this terrace writes format {newest}"),
             "nothing has to be done: the next command that writes brings it there, older builds cannot read it then",
         );
     }

@@ -1,0 +1,422 @@
+//! A store in a PostgreSQL database, which processes on many machines may use at once.
+//!
+//! Every call is one transaction on a connection of its own. Those that only read see one moment (REPEATABLE READ). Those
+//! that write are READ COMMITTED and lock what they touch before they look at it, in one order for all ([`lock`]): whoever
+//! waited sees what the other one wrote, nothing has to be tried again, and nobody waits in a circle. SERIALIZABLE would
+//! promise the same at the price of refusals which grow with the work in flight: small tables are read as a whole, so that
+//! stacks which have nothing to do with each other would refuse each other. What the server refuses all the same, for
+//! another program or another version of this one has other manners, is tried again a few times.
+//!
+//! The time is that of the database, for the clocks of machines differ: `clock_timestamp()`, asked for once everything is
+//! locked. A lease ends by its expiry only.
+//!
+//! All of this runs on a thread of its own, so that a lease is renewed whatever the caller's threads are busy with, and a
+//! commit that nobody waits for any more is not cut off.
+//!
+//! Read [`commit`] for what a transaction does, [`batch`], [`rows`], [`write`] and [`read`] for rows, [`lease`] for who may
+//! write.
+
+mod batch;
+mod columns;
+mod commit;
+mod connection;
+mod error;
+mod journal;
+mod lease;
+mod lock;
+mod migrate;
+mod prune;
+mod read;
+mod request;
+mod rows;
+mod tls;
+mod write;
+
+use crate::clock::Clock;
+use crate::sqlite::SqliteStore;
+use crate::url::PostgresUrl;
+use crate::{Access, only_read};
+use async_trait::async_trait;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use connection::{Purpose, Session};
+use deadpool_postgres::Pool;
+use error::Failure;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{
+    Acquired, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
+    NewOperation, NewRequest, OpenIntent, OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd,
+    RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError,
+    StoreIdentity,
+};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+pub(crate) use migrate::FORMAT;
+
+/// How often a transaction is tried again that another one was in the way of.
+const AGAIN: usize = 8;
+
+/// Opens the store of a database.
+pub(crate) async fn open(
+    url: &PostgresUrl,
+    access: Access,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn ServerStore>, StoreError> {
+    let server = Server::new(url, &clock)?;
+    let now = server.context.clock.as_ref().map(|clock| clock.now());
+    if access == Access::ReadWrite {
+        let (pool, shown) = (server.pool.clone(), server.url.clone());
+        server.run("opened", async move { migrate::run(&pool, &shown, now).await }).await?;
+    }
+    let shown = server.url.clone();
+    let found = server
+        .read("opened", move |session, _| {
+            Box::pin(async move {
+                match migrate::inspect(session, &shown).await? {
+                    FORMAT => Ok(Some(migrate::identity(session).await?)),
+                    0 => Ok(None),
+                    older => Err(crate::needs_migration(older, FORMAT, &shown).into()),
+                }
+            })
+        })
+        .await?;
+    match found {
+        Some(id) => {
+            let identity = StoreIdentity { id, url: server.url.clone() };
+            Ok(Arc::new(PostgresStore { server, identity, access }))
+        }
+        None => Ok(Arc::new(SqliteStore::empty(server.url.clone(), clock)?)),
+    }
+}
+
+/// The format of a database; 0 where there is no store yet.
+pub(crate) async fn format_of(url: &PostgresUrl) -> Result<u32, StoreError> {
+    let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
+    let shown = server.url.clone();
+    server.read("opened", move |session, _| Box::pin(async move { migrate::inspect(session, &shown).await })).await
+}
+
+/// What is wrong with what is recorded, if anything is.
+pub(crate) async fn damage(url: &PostgresUrl) -> Result<Option<String>, StoreError> {
+    let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
+    let shown = server.url.clone();
+    server
+        .read("read", move |session, _| {
+            Box::pin(async move {
+                match migrate::inspect(session, &shown).await? {
+                    0 => Ok(None),
+                    _ => read::damage(session).await,
+                }
+            })
+        })
+        .await
+}
+
+/// What every piece of work needs to know beside its connection.
+#[derive(Clone)]
+struct Context {
+    /// None where the database tells the time.
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl Context {
+    async fn now(&self, session: &Session) -> Result<Timestamp, Failure> {
+        if let Some(clock) = &self.clock {
+            return Ok(clock.now());
+        }
+        let told = session.first("SELECT clock_timestamp()", &[], |columns| columns.time()).await?;
+        told.ok_or_else(|| Failure::Unreadable("the database does not tell the time".to_owned()))
+    }
+}
+
+/// A database, and the thread that talks to it.
+struct Server {
+    url: String,
+    pool: Pool,
+    context: Context,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Server {
+    /// The last one to hold a store may be a task, which must not wait for a thread.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Server {
+    fn new(url: &PostgresUrl, clock: &Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let refuse = |reason| StoreError::Unavailable { doing: "opened", reason };
+        let pool = connection::pool(url).map_err(refuse)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("state-postgres")
+            .enable_all()
+            .build()
+            .map_err(|error| refuse(format!("no thread for it: {error}")))?;
+        let clock = (!clock.is_of_the_machine()).then(|| Arc::clone(clock));
+        Ok(Self { url: url.to_string(), pool, context: Context { clock }, runtime: Some(runtime) })
+    }
+
+    /// Does a piece of work on the store's own thread, to its end.
+    async fn run<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let stopped = || StoreError::Unavailable { doing, reason: "its thread has stopped".to_owned() };
+        let done = self.runtime.as_ref().ok_or_else(stopped)?.spawn(work).await.map_err(|_| stopped())?;
+        done.map_err(|failure| failure.into_store_error(doing, &self.url))
+    }
+
+    async fn read<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + 'static,
+    {
+        let (pool, context) = (self.pool.clone(), self.context.clone());
+        self.run(doing, async move {
+            let session = Session::begin(&pool, Purpose::Read).await?;
+            let done = work(&session, &context).await;
+            session.end(done).await
+        })
+        .await
+    }
+
+    /// Whoever waits for locks in an order of their own may make the server end one of the two: that one begins anew.
+    async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + 'static,
+    {
+        let (pool, context) = (self.pool.clone(), self.context.clone());
+        self.run("written", async move {
+            let mut pauses = ExponentialBuilder::default()
+                .with_min_delay(Duration::from_millis(10))
+                .with_max_delay(Duration::from_secs(1))
+                .with_max_times(AGAIN)
+                .with_jitter()
+                .build();
+            loop {
+                let session = Session::begin(&pool, Purpose::Write).await?;
+                let done = work(&session, &context).await;
+                match (session.end(done).await, pauses.next()) {
+                    (Err(failure), Some(pause)) if failure.is_transient() => tokio::time::sleep(pause).await,
+                    (done, _) => return done,
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// A store in a PostgreSQL database.
+struct PostgresStore {
+    server: Server,
+    identity: StoreIdentity,
+    access: Access,
+}
+
+impl PostgresStore {
+    async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + 'static,
+    {
+        self.server.read("read", work).await
+    }
+
+    /// Writes with what was given, which is kept for another try.
+    async fn write<A, T, W>(&self, given: A, work: W) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'s> Fn(&'s Session, &'s Context, &'s A) -> BoxFuture<'s, Result<T, Failure>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        if self.access == Access::ReadOnly {
+            return Err(only_read());
+        }
+        let given = Arc::new(given);
+        self.server
+            .write(move |session, context| {
+                let (given, work) = (Arc::clone(&given), work.clone());
+                Box::pin(async move { work(session, context, &given).await })
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl StateStore for PostgresStore {
+    async fn identity(&self) -> Result<StoreIdentity, StoreError> {
+        Ok(self.identity.clone())
+    }
+
+    async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
+        self.read(|session, _| Box::pin(read::stacks(session))).await
+    }
+
+    async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError> {
+        self.read(|session, _| Box::pin(read::known_stacks(session))).await
+    }
+
+    async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
+        let (stack, selection) = (stack.clone(), selection.clone());
+        self.read(move |session, _| Box::pin(async move { read::rows(session, &stack, &selection).await })).await
+    }
+
+    async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
+        let stack = stack.clone();
+        self.read(move |session, _| Box::pin(async move { read::components(session, &stack).await })).await
+    }
+
+    async fn component_reads(
+        &self,
+        stack: &StackId,
+        components: &BTreeSet<String>,
+    ) -> Result<Vec<ComponentRead>, StoreError> {
+        let (stack, keys) = (stack.clone(), components.clone());
+        self.read(move |session, _| Box::pin(async move { read::component_reads(session, &stack, &keys).await })).await
+    }
+
+    async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {
+        let (environment, of) = (environment.to_owned(), of.clone());
+        self.read(move |session, _| Box::pin(async move { read::owners(session, &environment, &of).await })).await
+    }
+
+    async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
+        let (stack, selection) = (stack.clone(), selection.clone());
+        self.read(move |session, context| {
+            Box::pin(async move { journal::open_intents(session, context, &stack, &selection).await })
+        })
+        .await
+    }
+
+    async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
+        let (stack, address) = (stack.clone(), address.clone());
+        self.read(move |session, _| Box::pin(async move { read::history(session, &stack, &address).await })).await
+    }
+
+    async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
+        let stack = stack.cloned();
+        self.read(move |session, _| Box::pin(read::snapshot(session, stack, with_history))).await
+    }
+
+    async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
+        self.write(request.clone(), |session, context, request| Box::pin(lease::acquire(session, context, request)))
+            .await
+    }
+
+    async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
+        self.write((leases.to_vec(), term), |session, context, (leases, term)| {
+            Box::pin(lease::renew(session, context, leases, *term))
+        })
+        .await
+    }
+
+    async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        let ids: Vec<String> = leases.iter().map(|lease| lease.id.clone()).collect();
+        self.write(ids, |session, _, ids| Box::pin(lease::free(session, ids))).await.map(|_| ())
+    }
+
+    async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
+        self.read(|session, context| Box::pin(async move { lease::held(session, context.now(session).await?).await }))
+            .await
+    }
+
+    async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
+        self.write(vec![id.to_owned()], |session, _, ids| Box::pin(lease::free(session, ids))).await
+    }
+
+    async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
+        self.write(operation.clone(), |session, context, operation| {
+            Box::pin(commit::begin(session, context, operation))
+        })
+        .await
+    }
+
+    async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
+        self.write((leases.to_vec(), records), |session, context, (leases, records)| {
+            Box::pin(commit::commit(session, context, leases, records))
+        })
+        .await
+    }
+
+    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {
+        self.read(move |session, context| Box::pin(journal::operations(session, context, limit))).await
+    }
+
+    async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+        self.read(move |session, context| Box::pin(journal::operation(session, context, id))).await
+    }
+
+    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
+        self.read(move |session, _| Box::pin(journal::logs(session, id))).await
+    }
+
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
+        self.write((operation, by.to_owned()), |session, _, (operation, by)| {
+            Box::pin(journal::request_cancel(session, *operation, by))
+        })
+        .await
+    }
+
+    async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
+        self.read(move |session, _| Box::pin(journal::is_cancel_requested(session, operation))).await
+    }
+
+    async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
+        self.write(keep, |session, context, keep| Box::pin(prune::older_than(session, context, *keep))).await
+    }
+
+    async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
+        self.read(move |session, _| Box::pin(journal::is_spent(session, plan))).await
+    }
+}
+
+#[async_trait]
+impl RequestQueue for PostgresStore {
+    async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
+        self.write((request.clone(), most), |session, context, (request, most)| {
+            Box::pin(request::enqueue(session, context, request, *most))
+        })
+        .await
+    }
+
+    async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
+        self.write((holder.to_owned(), term), |session, context, (holder, term)| {
+            Box::pin(request::claim(session, context, holder, *term))
+        })
+        .await
+    }
+
+    async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
+        self.write((claim.clone(), term), |session, context, (claim, term)| {
+            Box::pin(request::keep(session, context, claim, *term))
+        })
+        .await
+    }
+
+    async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {
+        self.write((claim.clone(), end.clone()), |session, context, (claim, end)| {
+            Box::pin(request::finish(session, context, claim, end))
+        })
+        .await
+    }
+
+    async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
+        self.read(move |session, _| Box::pin(request::request(session, operation))).await
+    }
+}

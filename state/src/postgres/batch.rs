@@ -1,0 +1,411 @@
+//! What a commit has many of, written many at a time.
+//!
+//! Records are collected until one comes that has to see what was collected before it: the same row, step or component
+//! again, or a write that is done one at a time. Then, and at the end, all of them are written.
+
+use super::columns;
+use super::connection::Session;
+use super::error::Failure;
+use super::lock::Stacks;
+use super::rows::{self, Change, Expecting, Name};
+use jiff::Timestamp;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use terrace_engine::address::StackId;
+use terrace_engine::store::{ComponentRow, Generation, Intent, Lease, OwnerRow, Row};
+use uuid::Uuid;
+
+/// The most records that are written with one statement.
+const MOST: usize = 2_000;
+/// The most bytes of texts that are.
+const MOST_BYTES: usize = 16 << 20;
+
+/// A step that ended.
+pub(super) struct Ended<'a> {
+    /// The operation, and its number.
+    pub(super) operation: (Uuid, i64),
+    pub(super) step: u32,
+    pub(super) stack: i64,
+    pub(super) address: String,
+    pub(super) action: String,
+    pub(super) result: &'static str,
+    pub(super) message: Option<&'a str>,
+}
+
+/// A line of a log.
+pub(super) struct Line<'a> {
+    pub(super) operation: i64,
+    pub(super) level: &'a str,
+    pub(super) phase: &'a str,
+    pub(super) message: &'a str,
+}
+
+/// What is collected.
+#[derive(Default)]
+pub(super) struct Batch<'a> {
+    changes: Vec<Expecting<'a>>,
+    reseals: Vec<(Name, &'a Row)>,
+    intents: Vec<(i64, &'a Intent)>,
+    ended: Vec<Ended<'a>>,
+    lines: Vec<Line<'a>>,
+    components: Vec<(i64, &'a ComponentRow, Uuid)>,
+    component_reseals: Vec<(i64, u64, &'a str)>,
+    owners: Vec<(i64, &'a OwnerRow)>,
+    seen: HashSet<Seen>,
+    bytes: usize,
+}
+
+/// What was collected already.
+#[derive(PartialEq, Eq, Hash)]
+enum Seen {
+    Row(i64, String),
+    Version(i64, String, Generation),
+    Step(i64, u32),
+    Component(i64, String),
+    ComponentVersion(i64, u64),
+    Owner(i64, String, String),
+}
+
+/// Where a batch is written to.
+pub(super) struct Target<'a> {
+    pub(super) session: &'a Session,
+    pub(super) stacks: &'a Stacks,
+    pub(super) leases: &'a [Lease],
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Batch<'a> {
+    /// Makes room for something: writes what was collected when that is a lot, or has it already.
+    async fn room(&mut self, target: &Target<'_>, seen: Seen, bytes: usize) -> Result<(), Failure> {
+        if self.seen.contains(&seen) || self.seen.len() >= MOST || self.bytes.saturating_add(bytes) > MOST_BYTES {
+            self.flush(target).await?;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.seen.insert(seen);
+        Ok(())
+    }
+
+    pub(super) async fn change(&mut self, target: &Target<'_>, change: Expecting<'a>) -> Result<(), Failure> {
+        // Whatever is sealed anew goes before.
+        if !self.reseals.is_empty() {
+            self.flush(target).await?;
+        }
+        let bytes = match change.change {
+            Change::Put(row) => weight(row),
+            Change::Remove => 0,
+        };
+        // Deposed objects count generations together with the one that is current.
+        self.room(target, Seen::Row(change.name.number, change.name.text.clone()), bytes).await?;
+        self.changes.push(change);
+        Ok(())
+    }
+
+    pub(super) async fn reseal(&mut self, target: &Target<'_>, name: Name, row: &'a Row) -> Result<(), Failure> {
+        if !self.changes.is_empty() {
+            self.flush(target).await?;
+        }
+        let seen = Seen::Version(name.number, name.text.clone(), row.generation);
+        self.room(target, seen, weight(row)).await?;
+        self.reseals.push((name, row));
+        Ok(())
+    }
+
+    pub(super) async fn intent(
+        &mut self,
+        target: &Target<'_>,
+        operation: i64,
+        intent: &'a Intent,
+    ) -> Result<(), Failure> {
+        self.room(target, Seen::Step(operation, intent.step), weight(&intent.row)).await?;
+        self.intents.push((operation, intent));
+        Ok(())
+    }
+
+    pub(super) async fn ended(&mut self, target: &Target<'_>, ended: Ended<'a>) -> Result<(), Failure> {
+        self.room(target, Seen::Step(ended.operation.1, ended.step), ended.message.map_or(0, str::len)).await?;
+        self.ended.push(ended);
+        Ok(())
+    }
+
+    pub(super) async fn line(&mut self, target: &Target<'_>, line: Line<'a>) -> Result<(), Failure> {
+        self.bytes = self.bytes.saturating_add(line.message.len());
+        if self.lines.len() >= MOST || self.bytes > MOST_BYTES {
+            self.flush(target).await?;
+        }
+        self.lines.push(line);
+        Ok(())
+    }
+
+    pub(super) async fn component(
+        &mut self,
+        target: &Target<'_>,
+        of: &StackId,
+        component: &'a ComponentRow,
+        operation: Uuid,
+    ) -> Result<(), Failure> {
+        let stack = target.stacks.number(of)?;
+        self.room(target, Seen::Component(stack, component.key.clone()), component.outputs.len()).await?;
+        self.components.push((stack, component, operation));
+        Ok(())
+    }
+
+    pub(super) async fn reseal_component(
+        &mut self,
+        target: &Target<'_>,
+        of: &StackId,
+        version: u64,
+        outputs: &'a str,
+    ) -> Result<(), Failure> {
+        let stack = target.stacks.number(of)?;
+        self.room(target, Seen::ComponentVersion(stack, version), outputs.len()).await?;
+        self.component_reseals.push((stack, version, outputs));
+        Ok(())
+    }
+
+    pub(super) async fn owner(&mut self, target: &Target<'_>, owner: &'a OwnerRow) -> Result<(), Failure> {
+        let stack = target.stacks.number(&owner.ownership.stack)?;
+        let (address, component) = (owner.ownership.address.to_string(), owner.ownership.component.clone());
+        self.room(target, Seen::Owner(stack, address, component), owner.declaration.len()).await?;
+        self.owners.push((stack, owner));
+        Ok(())
+    }
+
+    /// Writes all that was collected.
+    pub(super) async fn flush(&mut self, target: &Target<'_>) -> Result<(), Failure> {
+        let batch = std::mem::take(self);
+        batch.open(target).await?;
+        batch.close(target).await?;
+        rows::change(target.session, &batch.changes, target.now).await?;
+        rows::reseal(target.session, &batch.reseals).await?;
+        batch.record_components(target).await?;
+        batch.reseal_components(target).await?;
+        batch.put_owners(target).await?;
+        batch.log(target).await
+    }
+
+    async fn open(&self, target: &Target<'_>) -> Result<(), Failure> {
+        if self.intents.is_empty() {
+            return Ok(());
+        }
+        let now = columns::time(target.now);
+        let rows = || self.intents.iter().map(|(_, intent)| &intent.row);
+        let operations: Vec<i64> = self.intents.iter().map(|(operation, _)| *operation).collect();
+        let steps: Vec<_> = self.intents.iter().map(|(_, intent)| i64::from(intent.step)).collect();
+        let stacks = rows().map(|row| target.stacks.number(&row.stack)).collect::<Result<Vec<_>, _>>()?;
+        let addresses = rows().map(|row| columns::address(&row.address)).collect::<Result<Vec<_>, _>>()?;
+        let addresses: Vec<_> = addresses.iter().map(|text| columns::text(text)).collect();
+        let actions = self.intents.iter().map(|(_, intent)| columns::word(&intent.action));
+        let actions = actions.collect::<Result<Vec<_>, _>>()?;
+        let sql = "INSERT INTO step (started_at, operation, step, stack, address, action)
+                   SELECT $1::timestamptz, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
+                   ON CONFLICT DO NOTHING RETURNING operation, step";
+        let opened: HashSet<(i64, u32)> = target
+            .session
+            .list(sql, &[&now, &operations, &steps, &stacks, &addresses, &actions], |columns| {
+                Ok((columns.take()?, columns.count()?))
+            })
+            .await?
+            .into_iter()
+            .collect();
+        if let Some((_, twice)) = self.intents.iter().find(|(operation, it)| !opened.contains(&(*operation, it.step))) {
+            return Err(Failure::misuse(crate::opened_twice(twice.operation, twice.step)));
+        }
+
+        let text = |of: fn(&Row) -> &str| rows().map(|row| columns::text(of(row))).collect::<Vec<Cow<'_, str>>>();
+        let deposed: Vec<_> = rows().map(|row| columns::text(columns::deposed(row.deposed.as_deref()))).collect();
+        let leases: Vec<_> =
+            rows().map(|row| crate::covering(target.leases, row).map(|lease| lease.id.as_str())).collect();
+        let prior: Vec<_> = self.intents.iter().map(|(_, it)| columns::integer(it.prior_generation)).collect();
+        let deposes: Vec<_> = self.intents.iter().map(|(_, it)| it.deposes).collect();
+        let timeouts: Vec<_> = self.intents.iter().map(|(_, it)| columns::microseconds(it.timeout)).collect();
+        let settle: Vec<_> = self.intents.iter().map(|(_, it)| columns::microseconds(it.settle)).collect();
+        let statuses = rows().map(|row| columns::word(&row.status)).collect::<Result<Vec<_>, _>>()?;
+        let provider_versions: Vec<_> = rows().map(|row| row.provider_version.as_deref().map(columns::text)).collect();
+        let schema_versions: Vec<_> = rows().map(|row| i64::from(row.schema_version)).collect();
+        let private: Vec<_> = rows().map(|row| row.private.as_slice()).collect();
+        let dependencies = rows().map(|row| columns::list(&row.dependencies)).collect::<Result<Vec<_>, _>>()?;
+        let dependencies: Vec<_> = dependencies.iter().map(|list| columns::text(list)).collect();
+        let sql = "INSERT INTO intent (started_at, operation, step, stack, component, address, deposed, action, lease,
+                                       prior_generation, deposes, timeout, settle, status, provider, provider_version,
+                                       schema_version, identity, attributes, private, dependencies, lifecycle)
+                   SELECT $1::timestamptz, operation, step, stack, component, address, deposed, action, lease, prior_generation,
+                          deposes, timeout, settle, status, provider, provider_version, schema_version, identity,
+                          attributes, private, dependencies, lifecycle
+                   FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+                               $8::text[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[], $13::bigint[],
+                               $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[], $19::text[],
+                               $20::bytea[], $21::text[], $22::text[]) WITH ORDINALITY
+                        AS given (operation, step, stack, component, address, deposed, action, lease,
+                                  prior_generation, deposes, timeout, settle, status, provider, provider_version,
+                                  schema_version, identity, attributes, private, dependencies, lifecycle, position)
+                   ORDER BY position";
+        target
+            .session
+            .execute(
+                sql,
+                &[
+                    &now,
+                    &operations,
+                    &steps,
+                    &stacks,
+                    &text(|row| &row.address.component),
+                    &addresses,
+                    &deposed,
+                    &actions,
+                    &leases,
+                    &prior,
+                    &deposes,
+                    &timeouts,
+                    &settle,
+                    &statuses,
+                    &text(|row| &row.provider),
+                    &provider_versions,
+                    &schema_versions,
+                    &text(|row| &row.identity),
+                    &text(|row| &row.attributes),
+                    &private,
+                    &dependencies,
+                    &text(|row| &row.lifecycle),
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    async fn close(&self, target: &Target<'_>) -> Result<(), Failure> {
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        let operations: Vec<_> = self.ended.iter().map(|ended| ended.operation.1).collect();
+        let steps: Vec<_> = self.ended.iter().map(|ended| i64::from(ended.step)).collect();
+        let stacks: Vec<_> = self.ended.iter().map(|ended| ended.stack).collect();
+        let addresses: Vec<_> = self.ended.iter().map(|ended| columns::text(&ended.address)).collect();
+        let actions: Vec<_> = self.ended.iter().map(|ended| ended.action.as_str()).collect();
+        let results: Vec<_> = self.ended.iter().map(|ended| ended.result).collect();
+        let messages: Vec<_> = self.ended.iter().map(|ended| ended.message.map(columns::text)).collect();
+        let sql = "INSERT INTO step (started_at, ended_at, operation, step, stack, address, action, result, message)
+                   SELECT $1::timestamptz, $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
+                                                $7::text[], $8::text[])
+                   ON CONFLICT (operation, step) DO UPDATE SET result = excluded.result, message = excluded.message,
+                                                               ended_at = excluded.ended_at
+                   WHERE step.result IS NULL RETURNING operation, step";
+        let now = columns::time(target.now);
+        let closed: HashSet<(i64, u32)> = target
+            .session
+            .list(sql, &[&now, &operations, &steps, &stacks, &addresses, &actions, &results, &messages], |columns| {
+                Ok((columns.take()?, columns.count()?))
+            })
+            .await?
+            .into_iter()
+            .collect();
+        if let Some(late) = self.ended.iter().find(|ended| !closed.contains(&(ended.operation.1, ended.step))) {
+            return Err(Failure::misuse(crate::not_open(late.operation.0, late.step)));
+        }
+        let sql = "DELETE FROM intent USING unnest($1::bigint[], $2::bigint[]) AS ended (operation, step)
+                   WHERE intent.operation = ended.operation AND intent.step = ended.step";
+        target.session.execute(sql, &[&operations, &steps]).await?;
+        Ok(())
+    }
+
+    /// What stays as it is makes no version.
+    async fn record_components(&self, target: &Target<'_>) -> Result<(), Failure> {
+        if self.components.is_empty() {
+            return Ok(());
+        }
+        let components = || self.components.iter().map(|(_, component, _)| *component);
+        let stacks: Vec<_> = self.components.iter().map(|(stack, ..)| *stack).collect();
+        let operations: Vec<_> = self.components.iter().map(|(.., operation)| *operation).collect();
+        let keys: Vec<_> = components().map(|component| columns::text(&component.key)).collect();
+        let depends_on =
+            components().map(|component| columns::list(&component.depends_on)).collect::<Result<Vec<_>, _>>()?;
+        let depends_on: Vec<_> = depends_on.iter().map(|list| columns::text(list)).collect();
+        let outputs: Vec<_> = components().map(|component| columns::text(&component.outputs)).collect();
+        let blueprints: Vec<_> =
+            components().map(|component| component.blueprint.as_deref().map(columns::text)).collect();
+        let reads = components().map(|component| columns::list(&component.reads)).collect::<Result<Vec<_>, _>>()?;
+        let reads: Vec<_> = reads.iter().map(|list| columns::text(list)).collect();
+        let sql = "WITH given AS (
+                       SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                                            $8::uuid[]) WITH ORDINALITY
+                              AS given (stack, key, depends_on, outputs, blueprint, reads, operation, position)
+                   ), changed AS (
+                       INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads)
+                       SELECT stack, key, depends_on, outputs, blueprint, reads FROM given
+                       ON CONFLICT (stack, key)
+                       DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
+                                     blueprint = excluded.blueprint, reads = excluded.reads
+                       WHERE (component.depends_on, component.outputs, component.blueprint, component.reads)
+                             IS DISTINCT FROM
+                             (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads)
+                       RETURNING stack, key
+                   )
+                   INSERT INTO component_version (stack, key, generation, written_at, operation, depends_on, outputs,
+                                                  blueprint, reads)
+                   SELECT stack, key, (SELECT coalesce(max(generation), 0) + 1 FROM component_version AS known
+                                       WHERE known.stack = given.stack AND known.key = given.key),
+                          $1::timestamptz, operation, depends_on, outputs, blueprint, reads
+                   FROM given JOIN changed USING (stack, key) ORDER BY position";
+        let now = columns::time(target.now);
+        target
+            .session
+            .execute(sql, &[&now, &stacks, &keys, &depends_on, &outputs, &blueprints, &reads, &operations])
+            .await?;
+        Ok(())
+    }
+
+    async fn reseal_components(&self, target: &Target<'_>) -> Result<(), Failure> {
+        if self.component_reseals.is_empty() {
+            return Ok(());
+        }
+        let stacks: Vec<_> = self.component_reseals.iter().map(|(stack, ..)| *stack).collect();
+        let versions: Vec<_> = self.component_reseals.iter().map(|(_, it, _)| columns::integer(*it)).collect();
+        let outputs: Vec<_> = self.component_reseals.iter().map(|(.., outputs)| columns::text(outputs)).collect();
+        let sql = "UPDATE component_version SET outputs = given.outputs
+                   FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS given (stack, id, outputs)
+                   WHERE component_version.stack = given.stack AND component_version.id = given.id
+                     AND component_version.outputs IS NOT NULL";
+        target.session.execute(sql, &[&stacks, &versions, &outputs]).await?;
+        Ok(())
+    }
+
+    async fn put_owners(&self, target: &Target<'_>) -> Result<(), Failure> {
+        if self.owners.is_empty() {
+            return Ok(());
+        }
+        let owned = || self.owners.iter().map(|(_, owner)| &owner.ownership);
+        let stacks: Vec<_> = self.owners.iter().map(|(stack, _)| *stack).collect();
+        let environments: Vec<_> = owned().map(|it| columns::text(&it.stack.environment)).collect();
+        let addresses = owned().map(|it| columns::address(&it.address)).collect::<Result<Vec<_>, _>>()?;
+        let addresses: Vec<_> = addresses.iter().map(|text| columns::text(text)).collect();
+        let components: Vec<_> = owned().map(|it| columns::text(&it.component)).collect();
+        let declarations: Vec<_> = self.owners.iter().map(|(_, it)| columns::text(&it.declaration)).collect();
+        let sql = "INSERT INTO owner (environment, address, stack, component, declaration)
+                   SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
+                   ON CONFLICT (environment, address, stack, component)
+                   DO UPDATE SET declaration = excluded.declaration";
+        target.session.execute(sql, &[&environments, &addresses, &stacks, &components, &declarations]).await?;
+        Ok(())
+    }
+
+    async fn log(&self, target: &Target<'_>) -> Result<(), Failure> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let operations: Vec<_> = self.lines.iter().map(|line| line.operation).collect();
+        let levels: Vec<_> = self.lines.iter().map(|line| columns::text(line.level)).collect();
+        let phases: Vec<_> = self.lines.iter().map(|line| columns::text(line.phase)).collect();
+        let messages: Vec<_> = self.lines.iter().map(|line| columns::text(line.message)).collect();
+        let sql = "INSERT INTO log (at, operation, level, phase, message)
+                   SELECT $1::timestamptz, operation, level, phase, message
+                   FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
+                        AS given (operation, level, phase, message, position)
+                   ORDER BY position";
+        let now = columns::time(target.now);
+        target.session.execute(sql, &[&now, &operations, &levels, &phases, &messages]).await?;
+        Ok(())
+    }
+}
+
+fn weight(row: &Row) -> usize {
+    [row.identity.len(), row.attributes.len(), row.private.len(), row.lifecycle.len()].iter().sum()
+}

@@ -1,0 +1,198 @@
+//! How values cross into columns and back.
+//!
+//! PostgreSQL's texts hold every character but NUL, which a sealed text of somebody's may have: it is written as two
+//! characters, see [`text`]. Times are cut to microseconds, as in the other stores.
+
+use super::error::Failure;
+use crate::values;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+use terrace_engine::address::{Address, StackId};
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+use uuid::Uuid;
+
+/// Leads each of the two characters that stand for NUL and for itself. Their order is that of what they stand for.
+const ESCAPE: char = '\u{1}';
+
+/// A text for a column.
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\0', ESCAPE]) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match character {
+            '\0' => escaped.extend([ESCAPE, '\u{1}']),
+            ESCAPE => escaped.extend([ESCAPE, '\u{2}']),
+            other => escaped.push(other),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn unescaped(text: &str) -> String {
+    if !text.contains(ESCAPE) {
+        return text.to_owned();
+    }
+    let mut unescaped = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            ESCAPE if characters.next() == Some('\u{1}') => unescaped.push('\0'),
+            other => unescaped.push(other),
+        }
+    }
+    unescaped
+}
+
+/// The columns of a row, one after the other.
+pub(super) struct Columns<'row> {
+    row: &'row Row,
+    next: usize,
+}
+
+impl<'row> Columns<'row> {
+    pub(super) const fn of(row: &'row Row) -> Self {
+        Self { row, next: 0 }
+    }
+
+    /// A value that is no text.
+    pub(super) fn take<T: FromSql<'row>>(&mut self) -> Result<T, Failure> {
+        let value = self.row.try_get(self.next)?;
+        self.next += 1;
+        Ok(value)
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, Failure> {
+        self.take().map(unescaped)
+    }
+
+    pub(super) fn optional_text(&mut self) -> Result<Option<String>, Failure> {
+        Ok(self.take::<Option<&str>>()?.map(unescaped))
+    }
+
+    /// True when the next column, a text, holds nothing; it stays the next one.
+    pub(super) fn is_null_next(&self) -> Result<bool, Failure> {
+        Ok(self.row.try_get::<_, Option<&str>>(self.next)?.is_none())
+    }
+
+    /// A number that is never negative.
+    pub(super) fn count<T: TryFrom<i64>>(&mut self) -> Result<T, Failure> {
+        let number: i64 = self.take()?;
+        T::try_from(number).map_err(|_| self.broken(&number))
+    }
+
+    pub(super) fn uuid(&mut self) -> Result<Uuid, Failure> {
+        self.take()
+    }
+
+    pub(super) fn time(&mut self) -> Result<Timestamp, Failure> {
+        self.take()
+    }
+
+    pub(super) fn optional_time(&mut self) -> Result<Option<Timestamp>, Failure> {
+        self.take()
+    }
+
+    pub(super) fn duration(&mut self) -> Result<Duration, Failure> {
+        self.count().map(Duration::from_micros)
+    }
+
+    pub(super) fn stack(&mut self) -> Result<StackId, Failure> {
+        Ok(StackId { name: self.text()?, environment: self.text()? })
+    }
+
+    pub(super) fn address(&mut self) -> Result<Address, Failure> {
+        let text = self.text()?;
+        Address::from_str(&text).map_err(|error| self.broken(&error))
+    }
+
+    /// A deposed key: empty stands for none.
+    pub(super) fn deposed(&mut self) -> Result<Option<String>, Failure> {
+        Ok(Some(self.text()?).filter(|key| !key.is_empty()))
+    }
+
+    /// A list.
+    pub(super) fn list<T: DeserializeOwned>(&mut self) -> Result<Vec<T>, Failure> {
+        let text: &str = self.take()?;
+        if text == "[]" {
+            return Ok(Vec::new());
+        }
+        serde_json::from_str(&unescaped(text)).map_err(|error| self.broken(&error))
+    }
+
+    /// One word of an enumeration.
+    pub(super) fn word<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
+        let text: &str = self.take()?;
+        T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| self.broken(&error))
+    }
+
+    fn broken(&self, error: &dyn Display) -> Failure {
+        let column = self.row.columns().get(self.next.saturating_sub(1)).map_or("?", |column| column.name());
+        Failure::Unreadable(format!("the column `{column}` cannot be read: {error}"))
+    }
+}
+
+/// A number for a column; PostgreSQL's are signed.
+pub(super) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A duration for a column.
+pub(super) fn microseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A time for a column: as exact as those are, and not before the first that they can hold.
+pub(super) fn time(time: Timestamp) -> Timestamp {
+    /// Two thousand years before the epoch.
+    const FIRST: i64 = -63_113_904_000_000_000;
+    Timestamp::from_microsecond(time.as_microsecond().max(FIRST)).unwrap_or(time)
+}
+
+/// A deposed key for a column.
+pub(super) fn deposed(key: Option<&str>) -> &str {
+    key.unwrap_or_default()
+}
+
+/// An address for a column.
+pub(super) fn address(address: &Address) -> Result<String, Failure> {
+    values::address(address).map_err(Failure::misuse)
+}
+
+/// A list for a column.
+pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
+    serde_json::to_string(items).map_err(|error| Failure::misuse(error.to_string()))
+}
+
+/// A word of an enumeration for a column.
+pub(super) fn word<T: Serialize>(value: &T) -> Result<String, Failure> {
+    values::word(value).map_err(Failure::misuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_back_as_they_were() {
+        for text in ["", "plain ☃", "\0", "\u{1}", "a\0\u{1}\u{2}\u{1}b\0", "\u{1}\u{1}\0\0"] {
+            let crossed = super::text(text);
+            assert!(!crossed.contains('\0'));
+            assert_eq!(unescaped(&crossed), text);
+        }
+        assert!(super::text("a\0") < super::text("a\u{1}"), "the order stays");
+    }
+
+    #[test]
+    fn times_that_no_column_holds_are_the_first_that_one_does() {
+        assert_eq!(time(Timestamp::MIN).to_string(), "-000030-01-01T00:00:00Z");
+        assert_eq!(time(Timestamp::new(5, 1_999).unwrap()), Timestamp::new(5, 1_000).unwrap());
+    }
+}

@@ -1,0 +1,235 @@
+//! One commit: what it touches is locked, leases are checked, then records are applied in order, all in one transaction.
+
+use super::batch::{Batch, Ended, Line, Target};
+use super::connection::Session;
+use super::error::Failure;
+use super::rows::{Change, Expecting, Name};
+use super::write::Writer;
+use super::{Context, columns, lease, lock, read};
+use crate::values;
+use std::collections::{BTreeSet, HashMap};
+use terrace_engine::store::{ComponentRead, Lease, NewOperation, OperationStatus, Read, Record, StoreError, Write};
+use uuid::Uuid;
+
+/// Applies all records, or fails; the caller rolls back.
+pub(super) async fn commit(
+    session: &Session,
+    context: &Context,
+    leases: &[Lease],
+    records: &[Record],
+) -> Result<(), Failure> {
+    let stacks = lock::for_commit(session, leases, records).await?;
+    let checked = lease::check(session, &stacks, leases).await?;
+    let operations = lock::operations(session, &operations(records)).await?;
+    // Told when everything is locked, however long that took.
+    let now = context.now(session).await?;
+    if records.iter().any(|record| matches!(record, Record::Intent(_))) {
+        checked.are_current(now)?;
+    }
+    let target = Target { session, stacks: &stacks, leases, now };
+    let writer = Writer { session, stacks: &stacks, now };
+    let mut commit = Commit { target, writer, operations, batch: Batch::default() };
+    for record in records {
+        commit.apply(record).await?;
+    }
+    commit.batch.flush(&commit.target).await
+}
+
+/// The operations that have to be there.
+fn operations(records: &[Record]) -> BTreeSet<Uuid> {
+    let named = |record: &Record| match record {
+        Record::Intent(intent) => Some(intent.operation),
+        Record::Partial { operation, .. }
+        | Record::Outcome { operation, .. }
+        | Record::Log { operation, .. }
+        | Record::End { operation, .. } => Some(*operation),
+        Record::SpendPlan { .. } | Record::Write { .. } => None,
+    };
+    records.iter().filter_map(named).collect()
+}
+
+/// Records that an operation begins. One that was queued begins as often as somebody works on it.
+pub(super) async fn begin(session: &Session, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
+    let sql = "SELECT operation.sequence FROM operation JOIN request ON request.operation = operation.sequence
+               WHERE id = $1 AND result IS NULL";
+    let queued: Option<i64> = session.first(sql, &[&operation.id], |columns| columns.take()).await?;
+    let Some(sequence) = queued else {
+        return record(session, context, operation, OperationStatus::Running).await.map(drop);
+    };
+    let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
+    let sql = "UPDATE operation SET status = $2, ended_at = NULL, summary = '' WHERE sequence = $1";
+    session.execute(sql, &[&sequence, &columns::word(&OperationStatus::Running)?]).await?;
+    session.execute("DELETE FROM operation_stack WHERE operation = $1", &[&sequence]).await?;
+    add_stacks(session, &stacks, sequence, operation).await
+}
+
+/// Records a new operation; answers its number.
+pub(super) async fn record(
+    session: &Session,
+    context: &Context,
+    operation: &NewOperation,
+    status: OperationStatus,
+) -> Result<i64, Failure> {
+    let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
+    let now = context.now(session).await?;
+    // Most take their leases first.
+    let sql = "INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
+               VALUES ($1, $2, $3, $4, $5, EXISTS (SELECT 1 FROM lease WHERE operation = $1))
+               ON CONFLICT (id) DO NOTHING RETURNING sequence";
+    let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
+    let status = columns::word(&status)?;
+    let sequence: Option<i64> = session
+        .first(sql, &[&operation.id, &kind, &actor, &status, &columns::time(now)], |columns| columns.take())
+        .await?;
+    let sequence = sequence.ok_or_else(|| Failure::misuse(crate::begun_twice(operation.id)))?;
+    add_stacks(session, &stacks, sequence, operation).await?;
+    Ok(sequence)
+}
+
+async fn add_stacks(
+    session: &Session,
+    stacks: &lock::Stacks,
+    sequence: i64,
+    operation: &NewOperation,
+) -> Result<(), Failure> {
+    let numbers = operation.stacks.iter().map(|stack| stacks.number(stack)).collect::<Result<Vec<_>, _>>()?;
+    let sql = "INSERT INTO operation_stack (operation, stack, position)
+               SELECT $1::bigint, * FROM unnest($2::bigint[]) WITH ORDINALITY";
+    session.execute(sql, &[&sequence, &numbers]).await?;
+    Ok(())
+}
+
+struct Commit<'a> {
+    target: Target<'a>,
+    writer: Writer<'a>,
+    operations: HashMap<Uuid, i64>,
+    batch: Batch<'a>,
+}
+
+impl<'a> Commit<'a> {
+    async fn apply(&mut self, record: &'a Record) -> Result<(), Failure> {
+        match record {
+            Record::SpendPlan { plan, reads, components } => self.spend(*plan, reads, components).await,
+            Record::Intent(intent) => {
+                let operation = self.operation(intent.operation)?;
+                self.batch.intent(&self.target, operation, intent).await
+            }
+            Record::Partial { operation, step, identity, private } => {
+                self.partial((*operation, *step), identity.as_deref(), private.as_deref()).await
+            }
+            Record::Outcome { operation, step, stack, address, action, result, writes } => {
+                let (result, message) = values::of_step_result(result);
+                let ended = Ended {
+                    operation: (*operation, self.operation(*operation)?),
+                    step: *step,
+                    stack: self.target.stacks.number(stack)?,
+                    address: columns::address(address)?,
+                    action: columns::word(action)?,
+                    result,
+                    message,
+                };
+                self.batch.ended(&self.target, ended).await?;
+                for write in writes {
+                    self.write(*operation, write).await?;
+                }
+                Ok(())
+            }
+            Record::Write { operation, write } => self.write(*operation, write).await,
+            Record::Log { operation, level, phase, message } => {
+                let operation = self.operation(*operation)?;
+                self.batch.line(&self.target, Line { operation, level, phase, message }).await
+            }
+            Record::End { operation, status, summary } => {
+                let sql = "UPDATE operation SET status = $2, ended_at = $3, summary = $4 WHERE sequence = $1";
+                let operation = self.operation(*operation)?;
+                let (status, now) = (columns::word(status)?, columns::time(self.target.now));
+                self.target.session.execute(sql, &[&operation, &status, &now, &columns::text(summary)]).await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn spend(&mut self, plan: Uuid, reads: &[Read], components: &[ComponentRead]) -> Result<(), Failure> {
+        self.batch.flush(&self.target).await?;
+        let Target { session, stacks, now, .. } = self.target;
+        let sql = "INSERT INTO spent_plan (plan, spent_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        if session.execute(sql, &[&plan, &columns::time(now)]).await? == 0 {
+            return Err(StoreError::PlanSpent.into());
+        }
+        let moved = read::moved(session, stacks, reads).await?;
+        if !moved.is_empty() {
+            return Err(StoreError::Stale(moved).into());
+        }
+        let changed = read::changed(session, stacks, components).await?;
+        if changed.is_empty() { Ok(()) } else { Err(StoreError::OtherOutputs(changed).into()) }
+    }
+
+    async fn partial(
+        &mut self,
+        (operation, step): (Uuid, u32),
+        identity: Option<&str>,
+        private: Option<&[u8]>,
+    ) -> Result<(), Failure> {
+        self.batch.flush(&self.target).await?;
+        let sql = "UPDATE intent SET identity = coalesce($3, identity), private = coalesce($4, private)
+                   WHERE operation = $1 AND step = $2";
+        let number = self.operation(operation)?;
+        let identity = identity.map(columns::text);
+        let updated = self.target.session.execute(sql, &[&number, &i64::from(step), &identity, &private]).await?;
+        if updated == 0 { Err(Failure::misuse(crate::not_open(operation, step))) } else { Ok(()) }
+    }
+
+    /// The number of an operation that was begun.
+    fn operation(&self, id: Uuid) -> Result<i64, Failure> {
+        self.operations.get(&id).copied().ok_or_else(|| Failure::misuse(crate::never_begun(id)))
+    }
+
+    async fn write(&mut self, operation: Uuid, write: &'a Write) -> Result<(), Failure> {
+        let stacks = self.target.stacks;
+        match write {
+            Write::Put { row, expected } => {
+                let name = Name::new(stacks, &row.stack, &row.address, row.deposed.as_deref())?;
+                let change = Expecting { name, change: Change::Put(row), expected: *expected, operation };
+                return self.batch.change(&self.target, change).await;
+            }
+            Write::Delete { stack, address, deposed, expected } => {
+                let name = Name::new(stacks, stack, address, deposed.as_deref())?;
+                let change = Expecting { name, change: Change::Remove, expected: *expected, operation };
+                return self.batch.change(&self.target, change).await;
+            }
+            Write::Reseal { row } => {
+                let name = Name::new(stacks, &row.stack, &row.address, row.deposed.as_deref())?;
+                return self.batch.reseal(&self.target, name, row).await;
+            }
+            Write::ResealComponent { stack, version, outputs } => {
+                return self.batch.reseal_component(&self.target, stack, *version, outputs).await;
+            }
+            Write::Component { stack, component } => {
+                return self.batch.component(&self.target, stack, component, operation).await;
+            }
+            Write::PutOwner(owner) => return self.batch.owner(&self.target, owner).await,
+            _ => {}
+        }
+        // The rest has to see what was written before.
+        self.batch.flush(&self.target).await?;
+        let writer = &self.writer;
+        match write {
+            Write::Forget { stack, address, deposed, expected } => {
+                let name = Name::new(stacks, stack, address, deposed.as_deref())?;
+                writer.forget(operation, &name, *expected).await
+            }
+            Write::Depose { stack, address, key, expected } => writer.depose(stack, address, key, *expected).await,
+            Write::Move { stack, from, to, expected } => writer.rename(operation, stack, (from, to), *expected).await,
+            Write::Follow { stack, block, to } => writer.follow(stack, block, to).await,
+            Write::FollowReads { stack, from, to } => writer.follow_reads(stack, from, to).await,
+            Write::DropComponent { stack, key } => writer.drop_component(operation, stack, key).await,
+            Write::DropOwner { ownership, may_be_last } => writer.drop_owner(ownership, *may_be_last).await,
+            Write::Put { .. }
+            | Write::Delete { .. }
+            | Write::Reseal { .. }
+            | Write::ResealComponent { .. }
+            | Write::Component { .. }
+            | Write::PutOwner(_) => Ok(()),
+        }
+    }
+}

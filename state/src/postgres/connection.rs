@@ -1,0 +1,269 @@
+//! Connections: where they go, how they are set up, and what one transaction on one of them is.
+
+use super::error::Failure;
+use super::{columns::Columns, tls};
+use crate::url::PostgresUrl;
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Config, Row};
+
+/// How many calls can be at work at once; more wait for their turn.
+const CONNECTIONS: usize = 8;
+
+/// How long a server is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a call waits for a connection that others use.
+const TURN: Duration = Duration::from_secs(60);
+
+/// What every connection begins with. Whoever went away in the middle of a transaction is not waited for forever.
+const SETUP: &str = "SET synchronous_commit = on; SET lock_timeout = '15s';
+                     SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning;
+                     SET standard_conforming_strings = on";
+
+/// Parameters of a statement.
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// The connections to a database; none is made yet.
+///
+/// # Errors
+/// When the URL does not say where to, in words.
+pub(super) fn pool(url: &PostgresUrl) -> Result<Pool, String> {
+    let (mut config, connector) = understood(url)?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(PATIENCE);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(Duration::from_secs(30));
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("terrace");
+    }
+    config.keepalives_idle(Duration::from_secs(30));
+    let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let timeouts = Timeouts { wait: Some(TURN), create: Some(2 * PATIENCE), recycle: Some(PATIENCE) };
+    Pool::builder(Manager::from_config(config, connector, settings))
+        .max_size(CONNECTIONS)
+        .runtime(Runtime::Tokio1)
+        .timeouts(timeouts)
+        .post_create(Hook::async_fn(|client, _| {
+            Box::pin(async move { client.batch_execute(SETUP).await.map_err(HookError::Backend) })
+        }))
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// What a URL says to the driver and of encryption. Its text is not repeated: a part of a password that was not escaped
+/// may be taken for anything.
+fn understood(url: &PostgresUrl) -> Result<(Config, tokio_postgres_rustls::MakeRustlsConnect), String> {
+    let given = url.expose();
+    let (place, query) = parts(given);
+    let (mut rest, mut mode, mut roots) = (Vec::new(), None, None);
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("sslmode", word)) => {
+                let known = "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`";
+                mode = Some(tls::mode(word).ok_or_else(|| format!("{url}: `sslmode` is {known}"))?);
+            }
+            Some(("sslrootcert", value)) => roots = Some(tls::roots(&decoded(value))),
+            _ => rest.push(parameter),
+        }
+    }
+    let (mode, verify) = match (mode.unwrap_or(("prefer", tls::Verify::Nothing)), &roots) {
+        // As `psql` does: whoever names authorities wants one of them.
+        (("require", tls::Verify::Nothing), Some(_)) => ("require", tls::Verify::Authority),
+        (mode, _) => mode,
+    };
+    let sslmode = format!("sslmode={mode}");
+    rest.push(&sslmode);
+    let config = format!("{place}?{}", rest.join("&")).parse::<Config>().map_err(|error| {
+        let cause = match (std::error::Error::source(&error), given.matches('@').count()) {
+            (Some(source), 0 | 1) => source.to_string(),
+            _ => "more than one `@`: one of a user or a password is written as `%40`".to_owned(),
+        };
+        format!("{url} is not understood: {cause}")
+    })?;
+    let connector = tls::connector(verify, roots.flatten().as_deref()).map_err(|error| format!("{url}: {error}"))?;
+    Ok((config, connector))
+}
+
+/// The part before the parameters, and those.
+fn parts(given: &str) -> (&str, &str) {
+    let credentials = given.find('@').unwrap_or(0);
+    let question = given.get(credentials..).and_then(|rest| rest.find('?')).map(|at| credentials + at);
+    match question.and_then(|at| given.split_at_checked(at)) {
+        Some((place, query)) => (place, query.trim_start_matches('?')),
+        None => (given, ""),
+    }
+}
+
+/// A parameter's value as it was before it was written into a URL.
+fn decoded(value: &str) -> String {
+    let config = format!("postgres:///?application_name={value}").parse::<Config>();
+    config.ok().and_then(|config| config.get_application_name().map(str::to_owned)).unwrap_or_else(|| value.to_owned())
+}
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To read as of one moment.
+    Read,
+    /// To write. Each statement sees what was committed before it: locks are what keeps others out.
+    Write,
+}
+
+impl Purpose {
+    const fn begin(self) -> &'static str {
+        match self {
+            Self::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Self::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
+}
+
+/// A transaction on a connection of its own. One that is dropped before its end ends with its connection: the server rolls
+/// it back, and nobody gets a connection in the middle of something.
+pub(super) struct Session {
+    client: Option<Object>,
+    is_in_vain: AtomicBool,
+}
+
+impl Session {
+    /// Begins a transaction. Connections that went while nobody used them are replaced.
+    pub(super) async fn begin(pool: &Pool, purpose: Purpose) -> Result<Self, Failure> {
+        let mut stale = 0;
+        loop {
+            let client = pool.get().await.map_err(unwrapped)?;
+            let begun = client.batch_execute(purpose.begin()).await.map_err(Failure::from);
+            match begun {
+                Ok(()) => return Ok(Self { client: Some(client), is_in_vain: AtomicBool::new(false) }),
+                Err(failure) => {
+                    drop(Object::take(client));
+                    if !failure.is_gone() || stale == CONNECTIONS {
+                        return Err(failure);
+                    }
+                    stale += 1;
+                }
+            }
+        }
+    }
+
+    fn client(&self) -> Result<&Object, Failure> {
+        self.client.as_ref().ok_or_else(|| Failure::Unreadable("its connection is gone".to_owned()))
+    }
+
+    /// The rows that a statement gives.
+    pub(super) async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
+        let client = self.client()?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, parameters).await?)
+    }
+
+    /// What each of the rows is read as.
+    pub(super) async fn list<T>(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+        read: impl Fn(&mut Columns<'_>) -> Result<T, Failure>,
+    ) -> Result<Vec<T>, Failure> {
+        self.query(sql, parameters).await?.iter().map(|row| read(&mut Columns::of(row))).collect()
+    }
+
+    /// What the first row is read as, if there is one.
+    pub(super) async fn first<T>(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+        read: impl Fn(&mut Columns<'_>) -> Result<T, Failure>,
+    ) -> Result<Option<T>, Failure> {
+        self.query(sql, parameters).await?.first().map(|row| read(&mut Columns::of(row))).transpose()
+    }
+
+    /// True when a statement gives a row.
+    pub(super) async fn exists(&self, sql: &str, parameters: Parameters<'_>) -> Result<bool, Failure> {
+        Ok(!self.query(sql, parameters).await?.is_empty())
+    }
+
+    /// How many rows a statement changed.
+    pub(super) async fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, Failure> {
+        let client = self.client()?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, parameters).await?)
+    }
+
+    /// Runs a file of statements.
+    pub(super) async fn run(&self, sql: &str) -> Result<(), Failure> {
+        Ok(self.client()?.batch_execute(sql).await?)
+    }
+
+    /// Lets the transaction end without a trace, though it did what it was to do.
+    pub(super) fn leave_no_trace(&self) {
+        self.is_in_vain.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the transaction: what failed is rolled back.
+    pub(super) async fn end<T>(mut self, done: Result<T, Failure>) -> Result<T, Failure> {
+        let Some(client) = self.client.take() else { return done };
+        let mut session = Self { client: Some(client), is_in_vain: AtomicBool::new(false) };
+        let ended = if done.is_ok() && !self.is_in_vain.load(Ordering::Relaxed) {
+            session.client()?.batch_execute("COMMIT").await.map_err(Failure::of_commit)
+        } else {
+            session.client()?.batch_execute("ROLLBACK").await.map_err(Failure::from)
+        };
+        match (done, ended) {
+            (done, Ok(())) => {
+                // Back to the others.
+                drop(session.client.take());
+                done
+            }
+            (Ok(_), Err(failure)) => Err(failure),
+            // Why it was rolled back says more than that this failed as well.
+            (Err(failure), Err(_)) => Err(failure),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+/// The error of a connection that could not be set up is one of the server's as any other.
+fn unwrapped(error: PoolError) -> Failure {
+    match error {
+        PoolError::PostCreateHook(HookError::Backend(error)) => Failure::Postgres(error),
+        error => Failure::Pool(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        let crate::StoreUrl::Postgres(url) = text.parse().unwrap() else { return String::new() };
+        understood(&url).err().unwrap()
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_said_without_its_password() {
+        assert_eq!(
+            refusal("postgres://me:hunter2@host/db?colour=blue"),
+            "postgres://me@host/db is not understood: unknown option `colour`"
+        );
+        assert_eq!(
+            refusal("postgres://me:a@b?hunter2=c@host/db"),
+            "postgres://me@host/db is not understood: more than one `@`: one of a user or a password is written as `%40`"
+        );
+        assert!(refusal("postgres://me:hunter2@host/db?sslmode=maybe").contains("`sslmode` is `disable`, `prefer`"));
+        let missing = refusal("postgres://host/db?sslmode=verify-full&sslrootcert=%2Fno%2Fsuch.pem");
+        assert!(missing.starts_with("postgres://host/db: `sslrootcert` /no/such.pem: "), "{missing}");
+    }
+}

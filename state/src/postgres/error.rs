@@ -1,0 +1,156 @@
+//! What went wrong, in words that a person can act on. No password is in them: the server and the driver repeat none, and
+//! of the URL nothing is shown but user, host and database.
+
+use deadpool_postgres::PoolError;
+use std::error::Error as _;
+use terrace_engine::store::StoreError;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+/// Why a piece of work on a connection failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server could not do it, or could not be asked.
+    Postgres(Error),
+    /// There is no connection to be had.
+    Pool(PoolError),
+    /// The connection went before the server said whether what was committed is.
+    InDoubt(Error),
+    /// What is recorded is not what was written.
+    Unreadable(String),
+    /// The store refuses it.
+    Refused(StoreError),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<PoolError> for Failure {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Failure {
+    /// A refusal of something that the caller must not ask for.
+    pub(super) fn misuse(reason: impl Into<String>) -> Self {
+        Self::Refused(StoreError::Unavailable { doing: "written", reason: reason.into() })
+    }
+
+    /// The failure of the commit itself.
+    pub(super) fn of_commit(error: Error) -> Self {
+        let is_refused = error.as_db_error().is_some() && !is_gone(&error);
+        if is_refused { Self::Postgres(error) } else { Self::InDoubt(error) }
+    }
+
+    /// True when nothing happened but that another transaction was in the way.
+    pub(super) fn is_transient(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        let in_the_way = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+        error.code().is_some_and(|code| in_the_way.contains(code))
+    }
+
+    /// True when the connection was gone before anything was asked of the server.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Postgres(error) if is_gone(error))
+    }
+
+    /// The server's words for what is damaged; the failure, when nothing is.
+    pub(super) fn into_damage(self) -> Result<String, Self> {
+        let damaged = [
+            SqlState::DATA_CORRUPTED,
+            SqlState::INDEX_CORRUPTED,
+            SqlState::UNDEFINED_TABLE,
+            SqlState::UNDEFINED_COLUMN,
+        ];
+        match self {
+            Self::Postgres(error) if error.code().is_some_and(|code| damaged.contains(code)) => Ok(chain(&error)),
+            other => Err(other),
+        }
+    }
+
+    /// The failure as the engine sees it; `doing` is `opened`, `read` or `written`.
+    pub(super) fn into_store_error(self, doing: &'static str, url: &str) -> StoreError {
+        let reason = match self {
+            Self::Refused(error) => return error,
+            Self::Postgres(error) | Self::Pool(PoolError::Backend(error)) => in_words(&error, url),
+            Self::Pool(PoolError::Timeout(_)) => format!("{url} does not answer in time"),
+            Self::Pool(error) => error.to_string(),
+            Self::InDoubt(error) => format!(
+                "the connection to {url} was lost while it committed, which may have happened or not ({})",
+                chain(&error)
+            ),
+            Self::Unreadable(reason) => reason,
+        };
+        StoreError::Unavailable { doing, reason }
+    }
+}
+
+fn is_gone(error: &Error) -> bool {
+    let ended = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        SqlState::CONNECTION_FAILURE,
+    ];
+    let is_cut = || error.source().is_some_and(|source| source.is::<std::io::Error>());
+    error.is_closed() || is_cut() || error.code().is_some_and(|code| ended.contains(code))
+}
+
+/// The error of the server or the driver, with what it comes from.
+fn chain(error: &Error) -> String {
+    if let Some(told) = error.as_db_error() {
+        return format!("{}: {}", told.code().code(), told.message());
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn in_words(error: &Error, url: &str) -> String {
+    let told = chain(error);
+    let advice = match error.code() {
+        Some(code) if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code) => {
+            format!("{url} refuses the user or the password")
+        }
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+            format!("there is no database at {url}: make it first")
+        }
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            format!("the user of {url} lacks a privilege: it needs a schema in which it may create tables")
+        }
+        Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
+            format!("{url} can only be read: name the primary server, with a user who may write")
+        }
+        Some(code) if *code == SqlState::DISK_FULL => "the disk of the server is full: free some space".to_owned(),
+        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => format!("{url} has too many connections: try again"),
+        Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => {
+            format!("another transaction keeps {url} locked: try again")
+        }
+        Some(code)
+            if [SqlState::CANNOT_CONNECT_NOW, SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN].contains(code) =>
+        {
+            format!("the server of {url} is starting or stopping: try again")
+        }
+        Some(code) if [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code) => {
+            format!("{url} is damaged: restore it from a backup")
+        }
+        Some(_) => return told,
+        None if is_gone(error) && !told.starts_with("error connecting") => format!("the connection to {url} was lost"),
+        None => format!("{url} cannot be reached"),
+    };
+    format!("{advice} ({told})")
+}

@@ -1,0 +1,201 @@
+//! Reads the journal: open intents, operations with their steps, logs.
+
+use super::Context;
+use super::columns::{self, Columns};
+use super::connection::Session;
+use super::error::Failure;
+use super::lease::{self, Live};
+use super::read::{self, content_columns};
+use crate::clock::elapsed;
+use crate::values;
+use jiff::Timestamp;
+use std::collections::HashMap;
+use terrace_engine::address::StackId;
+use terrace_engine::store::{Intent, LogLine, OpenIntent, OperationRow, OperationStatus, Row, Selection, StepRow};
+use uuid::Uuid;
+
+/// Intents without an outcome, oldest first.
+pub(super) async fn open_intents(
+    session: &Session,
+    context: &Context,
+    of: &StackId,
+    selection: &Selection,
+) -> Result<Vec<OpenIntent>, Failure> {
+    let Some(stack) = read::stack(session, of).await? else { return Ok(Vec::new()) };
+    let now = context.now(session).await?;
+    let live = lease::live(session, now).await?;
+    let sql = concat!(
+        "SELECT operation.id, intent.step, intent.action, intent.lease, intent.prior_generation, intent.deposes,
+                intent.timeout, intent.settle, intent.started_at, intent.address, intent.deposed, ",
+        content_columns!("intent"),
+        " FROM intent JOIN operation ON operation.sequence = intent.operation WHERE intent.stack = $1
+          ORDER BY intent.id"
+    );
+    let found = session
+        .list(sql, &[&stack], |columns| {
+            let operation = columns.uuid()?;
+            let step = columns.count()?;
+            let action = columns.word()?;
+            let lease = columns.optional_text()?;
+            let prior_generation = columns.count()?;
+            let deposes = columns.take()?;
+            let timeout = columns.duration()?;
+            let settle = columns.duration()?;
+            let started_at = columns.time()?;
+            let mut row = Row {
+                stack: of.clone(),
+                address: columns.address()?,
+                deposed: columns.deposed()?,
+                generation: prior_generation,
+                updated_at: started_at,
+                operation,
+                ..values::blank()
+            };
+            read::content(columns, &mut row)?;
+            let is_worked_on = match lease {
+                Some(id) => live.leases.contains(&id),
+                None => live.operations.contains(&operation),
+            };
+            Ok(OpenIntent {
+                intent: Intent { operation, step, action, row, prior_generation, deposes, timeout, settle },
+                started_at,
+                age: elapsed(started_at, now),
+                is_orphaned: !is_worked_on,
+                // Whether a process runs is known on its own machine only.
+                is_holder_gone: false,
+            })
+        })
+        .await?;
+    // Filtered here: the table holds no more than the work in flight.
+    Ok(found.into_iter().filter(|open| crate::selects(selection, &open.intent.row.address)).collect())
+}
+
+const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
+                                cancelled_by FROM operation";
+
+/// The newest operations first.
+pub(super) async fn operations(
+    session: &Session,
+    context: &Context,
+    limit: usize,
+) -> Result<Vec<OperationRow>, Failure> {
+    let live = lease::live(session, context.now(session).await?).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let sql = format!("{OPERATION} ORDER BY sequence DESC LIMIT $1");
+    with_stacks(session, session.list(&sql, &[&limit], |columns| operation_row(columns, &live)).await?).await
+}
+
+/// The numbers of the operations that began before a moment, never ended and have nobody left who works on them.
+pub(super) async fn abandoned(session: &Session, now: Timestamp, moment: Timestamp) -> Result<Vec<i64>, Failure> {
+    let live = lease::live(session, now).await?;
+    let sql = format!("{OPERATION} WHERE ended_at IS NULL AND started_at < $1");
+    let found = session.list(&sql, &[&columns::time(moment)], |columns| operation_row(columns, &live)).await?;
+    Ok(found.into_iter().filter(|(_, row)| row.is_abandoned).map(|(sequence, _)| sequence).collect())
+}
+
+/// One operation with its steps.
+pub(super) async fn operation(
+    session: &Session,
+    context: &Context,
+    id: Uuid,
+) -> Result<Option<(OperationRow, Vec<StepRow>)>, Failure> {
+    let live = lease::live(session, context.now(session).await?).await?;
+    let found =
+        session.first(&format!("{OPERATION} WHERE id = $1"), &[&id], |columns| operation_row(columns, &live)).await?;
+    let Some((sequence, row)) = found else { return Ok(None) };
+    let row = with_stacks(session, vec![(sequence, row)]).await?.into_iter().next();
+    match row {
+        Some(row) => Ok(Some((row, steps(session, sequence).await?))),
+        None => Ok(None),
+    }
+}
+
+fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, OperationRow), Failure> {
+    let sequence = columns.take()?;
+    let id = columns.uuid()?;
+    let kind = columns.text()?;
+    let actor = columns.text()?;
+    let status: OperationStatus = columns.word()?;
+    let has_held_leases: bool = columns.take()?;
+    let row = OperationRow {
+        id,
+        kind,
+        stacks: Vec::new(),
+        actor,
+        status,
+        is_abandoned: status == OperationStatus::Running && has_held_leases && !live.operations.contains(&id),
+        started_at: columns.time()?,
+        ended_at: columns.optional_time()?,
+        summary: columns.text()?,
+        cancelled_by: columns.optional_text()?,
+    };
+    Ok((sequence, row))
+}
+
+/// The operations with the stacks that they work on.
+async fn with_stacks(session: &Session, found: Vec<(i64, OperationRow)>) -> Result<Vec<OperationRow>, Failure> {
+    let sequences: Vec<i64> = found.iter().map(|(sequence, _)| *sequence).collect();
+    let sql = "SELECT operation, name, environment FROM operation_stack JOIN stack ON stack.id = operation_stack.stack
+               WHERE operation = ANY($1) ORDER BY operation, position";
+    let mut stacks: HashMap<i64, Vec<StackId>> = HashMap::new();
+    for (operation, stack) in
+        session.list(sql, &[&sequences], |columns| Ok((columns.take()?, columns.stack()?))).await?
+    {
+        stacks.entry(operation).or_default().push(stack);
+    }
+    let with = |(sequence, row)| OperationRow { stacks: stacks.remove(&sequence).unwrap_or_default(), ..row };
+    Ok(found.into_iter().map(with).collect())
+}
+
+async fn steps(session: &Session, operation: i64) -> Result<Vec<StepRow>, Failure> {
+    let sql = "SELECT step, name, environment, address, action, result, message, started_at, ended_at
+               FROM step JOIN stack ON stack.id = step.stack WHERE operation = $1 ORDER BY step";
+    session
+        .list(sql, &[&operation], |columns| {
+            let (step, stack, address, action) =
+                (columns.count()?, columns.stack()?, columns.address()?, columns.word()?);
+            let (result, message) = (columns.optional_text()?, columns.optional_text()?.unwrap_or_default());
+            Ok(StepRow {
+                step,
+                stack,
+                address,
+                action,
+                result: result.map(|word| values::step_result(&word, message)),
+                started_at: columns.time()?,
+                ended_at: columns.optional_time()?,
+            })
+        })
+        .await
+}
+
+/// The log of an operation, oldest first.
+pub(super) async fn logs(session: &Session, id: Uuid) -> Result<Vec<LogLine>, Failure> {
+    let sql = "SELECT at, level, phase, message FROM log JOIN operation ON operation.sequence = log.operation
+               WHERE operation.id = $1 ORDER BY log.id";
+    session
+        .list(sql, &[&id], |columns| {
+            Ok(LogLine {
+                at: columns.time()?,
+                level: columns.text()?,
+                phase: columns.text()?,
+                message: columns.text()?,
+            })
+        })
+        .await
+}
+
+/// True when that plan was applied, or began to be.
+pub(super) async fn is_spent(session: &Session, plan: Uuid) -> Result<bool, Failure> {
+    session.exists("SELECT 1 FROM spent_plan WHERE plan = $1", &[&plan]).await
+}
+
+/// Asks a running operation to stop; false when none of that id runs.
+pub(super) async fn request_cancel(session: &Session, id: Uuid, by: &str) -> Result<bool, Failure> {
+    let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, $2) WHERE id = $1 AND ended_at IS NULL";
+    Ok(session.execute(sql, &[&id, &columns::text(by)]).await? > 0)
+}
+
+/// True when somebody asked the operation to stop.
+pub(super) async fn is_cancel_requested(session: &Session, id: Uuid) -> Result<bool, Failure> {
+    session.exists("SELECT 1 FROM operation WHERE id = $1 AND cancelled_by IS NOT NULL", &[&id]).await
+}

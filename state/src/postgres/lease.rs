@@ -1,0 +1,263 @@
+//! Leases: rows that outlive their holders, because a fence must never go down.
+//!
+//! Holders are on many machines, so that nothing but time ends a lease. A holder whose lease ended without anybody taking
+//! it over may still record what it did: the fence is what refuses writers. It is compared under a lock that lasts until
+//! the writer's commit, so that whoever takes over does so before the comparison or after the commit.
+
+use super::columns::{self, Columns};
+use super::connection::Session;
+use super::error::Failure;
+use super::{Context, lock};
+use crate::clock::later;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+use terrace_engine::address::StackId;
+use terrace_engine::store::{Acquired, Lease, LeaseInfo, LeaseRequest, StoreError};
+use uuid::Uuid;
+
+const HELD: &str = "SELECT lease.id, name, environment, component, holder, operation, since, expires
+                    FROM lease JOIN stack ON stack.id = lease.stack WHERE lease.id IS NOT NULL AND expires > $1
+                    ORDER BY name, environment, component";
+
+/// The leases that are held, sorted by stack and component.
+pub(super) async fn held(session: &Session, now: Timestamp) -> Result<Vec<LeaseInfo>, Failure> {
+    let mut held = session
+        .list(HELD, &[&columns::time(now)], |columns| {
+            Ok(LeaseInfo {
+                id: columns.text()?,
+                stack: columns.stack()?,
+                component: columns.text()?,
+                holder: columns.text()?,
+                operation: columns.uuid()?,
+                since: columns.time()?,
+                expires: columns.time()?,
+            })
+        })
+        .await?;
+    held.sort_by(|a, b| (&a.stack, &a.component).cmp(&(&b.stack, &b.component)));
+    Ok(held)
+}
+
+/// Who works: the ids of the live leases and their operations.
+pub(super) struct Live {
+    /// The leases.
+    pub(super) leases: HashSet<String>,
+    /// Their holders.
+    pub(super) operations: HashSet<Uuid>,
+}
+
+/// Tells who works.
+pub(super) async fn live(session: &Session, now: Timestamp) -> Result<Live, Failure> {
+    let held = held(session, now).await?;
+    Ok(Live {
+        operations: held.iter().map(|lease| lease.operation).collect(),
+        leases: held.into_iter().map(|lease| lease.id).collect(),
+    })
+}
+
+/// The row of a lease, held or not.
+struct Found {
+    fence: u64,
+    id: Option<String>,
+    operation: Option<Uuid>,
+    holder: Option<String>,
+    since: Option<Timestamp>,
+    expires: Option<Timestamp>,
+}
+
+impl Found {
+    fn read(columns: &mut Columns<'_>) -> Result<((i64, String), Self), Failure> {
+        let key = (columns.take()?, columns.text()?);
+        let found = Self {
+            fence: columns.count()?,
+            id: columns.optional_text()?,
+            operation: columns.take()?,
+            holder: columns.optional_text()?,
+            since: columns.optional_time()?,
+            expires: columns.optional_time()?,
+        };
+        Ok((key, found))
+    }
+
+    /// What others see of it while it keeps them out.
+    fn live(&self, (stack, component): (&StackId, &str), now: Timestamp) -> Option<LeaseInfo> {
+        let expires = self.expires.filter(|expires| *expires > now)?;
+        Some(LeaseInfo {
+            id: self.id.clone()?,
+            stack: stack.clone(),
+            component: component.to_owned(),
+            holder: self.holder.clone().unwrap_or_default(),
+            operation: self.operation?,
+            since: self.since?,
+            expires,
+        })
+    }
+}
+
+/// How the rows of leases are locked.
+#[derive(Clone, Copy)]
+enum Lock {
+    Share,
+    Update,
+}
+
+/// Locks the rows of leases, in order.
+async fn locked(
+    session: &Session,
+    keys: &BTreeSet<(i64, &str)>,
+    lock: Lock,
+) -> Result<BTreeMap<(i64, String), Found>, Failure> {
+    let (stacks, components): (Vec<_>, Vec<_>) =
+        keys.iter().map(|(stack, component)| (*stack, columns::text(component))).unzip();
+    let sql = match lock {
+        Lock::Share => {
+            "SELECT stack, component, fence, id, operation, holder, since, expires FROM lease
+             WHERE (stack, component) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))
+             ORDER BY stack, component FOR SHARE OF lease"
+        }
+        Lock::Update => {
+            "SELECT stack, component, fence, id, operation, holder, since, expires FROM lease
+             WHERE (stack, component) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))
+             ORDER BY stack, component FOR UPDATE OF lease"
+        }
+    };
+    Ok(session.list(sql, &[&stacks, &components], Found::read).await?.into_iter().collect())
+}
+
+/// Takes all that are asked for, or none.
+pub(super) async fn acquire(session: &Session, context: &Context, request: &LeaseRequest) -> Result<Acquired, Failure> {
+    let stacks = lock::made(session, &request.components.iter().map(|(stack, _)| stack.clone()).collect()).await?;
+    let mut keys = BTreeSet::new();
+    for (stack, component) in &request.components {
+        keys.insert((stacks.number(stack)?, component.as_str()));
+    }
+    // Rows that are not there cannot be locked, so each has one before: a fence that nobody holds.
+    let (numbers, components): (Vec<_>, Vec<_>) =
+        keys.iter().map(|(stack, component)| (*stack, columns::text(component))).unzip();
+    let sql = "INSERT INTO lease (stack, component, fence)
+               SELECT stack, component, 0
+               FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS wanted (stack, component, position)
+               ORDER BY position ON CONFLICT DO NOTHING";
+    session.execute(sql, &[&numbers, &components]).await?;
+    let found = locked(session, &keys, Lock::Update).await?;
+    let now = context.now(session).await?;
+
+    let (mut granted, mut held) = (Vec::new(), Vec::new());
+    for (stack, component) in &request.components {
+        let number = stacks.number(stack)?;
+        let row = found
+            .get(&(number, component.clone()))
+            .ok_or_else(|| Failure::Unreadable(format!("the lease on `{component}` of {stack} has no row")))?;
+        match row.live((stack, component), now) {
+            // An operation that another process took up again is not its own.
+            Some(lease) if lease.operation == request.operation && lease.holder == request.holder => {
+                granted.push((stack, component, Some(lease.id), row.fence))
+            }
+            Some(lease) => held.push(lease),
+            None => granted.push((stack, component, None, row.fence + 1)),
+        }
+    }
+    if !held.is_empty() {
+        session.leave_no_trace();
+        return Ok(Acquired::Held(held));
+    }
+    let leases: Vec<Lease> = granted
+        .into_iter()
+        .map(|(stack, component, own, fence)| Lease {
+            id: own.unwrap_or_else(|| Uuid::now_v7().to_string()),
+            stack: stack.clone(),
+            component: component.clone(),
+            fence,
+        })
+        .collect();
+    grant(session, &stacks, request, &leases, now).await?;
+    session.execute("UPDATE operation SET has_held_leases = true WHERE id = $1", &[&request.operation]).await?;
+    Ok(Acquired::Granted(leases))
+}
+
+/// Writes who holds the leases from now on; one that was held by the same operation is kept for another term.
+async fn grant(
+    session: &Session,
+    stacks: &lock::Stacks,
+    request: &LeaseRequest,
+    leases: &[Lease],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let numbers = leases.iter().map(|lease| stacks.number(&lease.stack)).collect::<Result<Vec<_>, _>>()?;
+    let components: Vec<_> = leases.iter().map(|lease| columns::text(&lease.component)).collect();
+    let fences: Vec<_> = leases.iter().map(|lease| columns::integer(lease.fence)).collect();
+    let ids: Vec<_> = leases.iter().map(|lease| lease.id.as_str()).collect();
+    let sql = "UPDATE lease SET since = CASE WHEN lease.id = given.id THEN lease.since ELSE $7 END, expires = $8,
+                                fence = given.fence, id = given.id, holder = $5, operation = $6
+               FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS given (stack, component, fence, id)
+               WHERE lease.stack = given.stack AND lease.component = given.component";
+    let (holder, now, expires) =
+        (columns::text(&request.holder), columns::time(now), columns::time(later(now, request.term)));
+    session.execute(sql, &[&numbers, &components, &fences, &ids, &holder, &request.operation, &now, &expires]).await?;
+    Ok(())
+}
+
+/// Fails when one of the leases was given back, broken or taken over; from then to the end of the transaction none is. Gives
+/// those that have expired by `now`, which is told after they are locked.
+pub(super) async fn check(session: &Session, stacks: &lock::Stacks, leases: &[Lease]) -> Result<Checked, Failure> {
+    checked(session, stacks, leases, Lock::Share).await
+}
+
+/// When the leases end that are those of the writer.
+pub(super) struct Checked(Vec<(Lease, Option<Timestamp>)>);
+
+impl Checked {
+    /// Fails when one of the leases has expired, though nobody took it over yet.
+    pub(super) fn are_current(&self, now: Timestamp) -> Result<(), Failure> {
+        match self.0.iter().find(|(_, expires)| expires.is_none_or(|expires| expires <= now)) {
+            Some((lease, _)) => Err(lost(lease)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn lost(lease: &Lease) -> Failure {
+    StoreError::LeaseLost { stack: lease.stack.clone(), component: lease.component.clone() }.into()
+}
+
+async fn checked(session: &Session, stacks: &lock::Stacks, leases: &[Lease], lock: Lock) -> Result<Checked, Failure> {
+    let keys = leases.iter().filter_map(|lease| Some((stacks.get(&lease.stack)?, lease.component.as_str()))).collect();
+    let found = if leases.is_empty() { BTreeMap::new() } else { locked(session, &keys, lock).await? };
+    let mut checked = Vec::with_capacity(leases.len());
+    for lease in leases {
+        let row = stacks.get(&lease.stack).and_then(|number| found.get(&(number, lease.component.clone())));
+        match row {
+            Some(row) if row.id.as_ref() == Some(&lease.id) && row.fence == lease.fence => {
+                checked.push((lease.clone(), row.expires));
+            }
+            _ => return Err(lost(lease)),
+        }
+    }
+    Ok(Checked(checked))
+}
+
+/// Keeps leases for another term.
+pub(super) async fn renew(
+    session: &Session,
+    context: &Context,
+    leases: &[Lease],
+    term: Duration,
+) -> Result<(), Failure> {
+    let stacks = lock::found(session, &leases.iter().map(|lease| lease.stack.clone()).collect()).await?;
+    checked(session, &stacks, leases, Lock::Update).await?;
+    let expires = columns::time(later(context.now(session).await?, term));
+    let ids: Vec<_> = leases.iter().map(|lease| lease.id.as_str()).collect();
+    session.execute("UPDATE lease SET expires = $2 WHERE id = ANY($1)", &[&ids, &expires]).await?;
+    Ok(())
+}
+
+/// Frees the leases of those ids; false when there is none.
+pub(super) async fn free(session: &Session, ids: &[String]) -> Result<bool, Failure> {
+    let ids: Vec<_> = ids.iter().map(|id| columns::text(id)).collect();
+    let sql = "SELECT 1 FROM lease WHERE id = ANY($1) ORDER BY stack, component FOR UPDATE";
+    session.query(sql, &[&ids]).await?;
+    let sql = "UPDATE lease SET id = NULL, holder = NULL, operation = NULL, since = NULL, expires = NULL
+               WHERE id = ANY($1)";
+    Ok(session.execute(sql, &[&ids]).await? > 0)
+}

@@ -1,0 +1,187 @@
+//! Who goes first. Whatever writes takes its locks in one order: new stacks, stacks, owners, leases, operations, and those
+//! of one kind sorted. So no two transactions ever wait for each other.
+//!
+//! The row of a stack stands for everything in it: who writes to a stack has it to himself until he commits, and then
+//! reads, compares and counts generations as if he were alone. `FOR NO KEY UPDATE` lets those in who only refer to it.
+
+use super::columns::{self, Columns};
+use super::connection::Session;
+use super::error::Failure;
+use std::collections::{BTreeSet, HashMap};
+use terrace_engine::address::StackId;
+use terrace_engine::store::{Lease, Record, Write};
+use uuid::Uuid;
+
+/// The numbers of stacks.
+#[derive(Default)]
+pub(super) struct Stacks(HashMap<StackId, i64>);
+
+impl Stacks {
+    /// The number of a stack; none when nothing was ever recorded of it.
+    pub(super) fn get(&self, stack: &StackId) -> Option<i64> {
+        self.0.get(stack).copied()
+    }
+
+    /// The number of a stack that is written to.
+    pub(super) fn number(&self, stack: &StackId) -> Result<i64, Failure> {
+        self.get(stack).ok_or_else(|| Failure::misuse(format!("{stack} was not locked")))
+    }
+
+    /// The stacks of an environment that are known here.
+    pub(super) fn of_environment(&self, environment: &str) -> Vec<StackId> {
+        self.0.keys().filter(|stack| stack.environment == environment).cloned().collect()
+    }
+}
+
+/// Which stacks a commit touches, and how far it reaches beyond them.
+#[derive(Default)]
+struct Reach {
+    written: BTreeSet<StackId>,
+    read: BTreeSet<StackId>,
+    environments: BTreeSet<String>,
+    is_everything: bool,
+    owned: BTreeSet<(String, String)>,
+}
+
+impl Reach {
+    fn of(leases: &[Lease], records: &[Record]) -> Result<Self, Failure> {
+        let mut reach = Self { read: leases.iter().map(|lease| lease.stack.clone()).collect(), ..Self::default() };
+        for record in records {
+            match record {
+                Record::SpendPlan { reads, components, .. } => {
+                    reach.read.extend(reads.iter().map(|read| read.stack.clone()));
+                    reach.read.extend(components.iter().map(|read| read.stack.clone()));
+                }
+                Record::Intent(intent) => reach.writes(&intent.row.stack),
+                Record::Outcome { stack, writes, .. } => {
+                    reach.writes(stack);
+                    writes.iter().try_for_each(|write| reach.add(write))?;
+                }
+                Record::Write { write, .. } => reach.add(write)?,
+                Record::Partial { .. } | Record::Log { .. } | Record::End { .. } => {}
+            }
+        }
+        Ok(reach)
+    }
+
+    fn writes(&mut self, stack: &StackId) {
+        if !self.written.contains(stack) {
+            self.written.insert(stack.clone());
+        }
+    }
+
+    fn add(&mut self, write: &Write) -> Result<(), Failure> {
+        match write {
+            Write::Put { row, .. } | Write::Reseal { row } => self.writes(&row.stack),
+            Write::Forget { stack, .. } => {
+                self.writes(stack);
+                if *stack == StackId::shared(&stack.environment) {
+                    self.environments.insert(stack.environment.clone());
+                }
+            }
+            Write::Move { stack, from, .. } => {
+                self.writes(stack);
+                if *stack == StackId::shared(&stack.environment) {
+                    self.owned.insert((stack.environment.clone(), columns::address(from)?));
+                }
+            }
+            Write::FollowReads { stack, .. } => {
+                self.writes(stack);
+                self.is_everything = true;
+            }
+            Write::Delete { stack, .. }
+            | Write::Depose { stack, .. }
+            | Write::Follow { stack, .. }
+            | Write::ResealComponent { stack, .. }
+            | Write::Component { stack, .. }
+            | Write::DropComponent { stack, .. } => self.writes(stack),
+            Write::PutOwner(owner) => self.owns(&owner.ownership)?,
+            Write::DropOwner { ownership, .. } => self.owns(ownership)?,
+        }
+        Ok(())
+    }
+
+    fn owns(&mut self, ownership: &terrace_engine::store::Ownership) -> Result<(), Failure> {
+        self.writes(&ownership.stack);
+        self.owned.insert((ownership.stack.environment.clone(), columns::address(&ownership.address)?));
+        Ok(())
+    }
+}
+
+/// Locks what a commit touches: its stacks and the owners of shared rows.
+pub(super) async fn for_commit(session: &Session, leases: &[Lease], records: &[Record]) -> Result<Stacks, Failure> {
+    let reach = Reach::of(leases, records)?;
+    let mut known = made(session, &reach.written).await?;
+    let read = reach.read.difference(&reach.written).cloned().collect();
+    known.0.extend(found(session, &read).await?.0);
+    let numbers: Vec<i64> = known.0.values().copied().collect();
+    let environments: Vec<_> = reach.environments.iter().map(|name| columns::text(name)).collect();
+    let sql = "SELECT name, environment, id FROM stack WHERE id = ANY($1) OR environment = ANY($2) OR $3::boolean
+               ORDER BY id FOR NO KEY UPDATE";
+    let locked = session.list(sql, &[&numbers, &environments, &reach.is_everything], numbered).await?;
+    known.0.extend(locked);
+    if !reach.owned.is_empty() {
+        let (environments, addresses): (Vec<_>, Vec<_>) = reach
+            .owned
+            .iter()
+            .map(|(environment, address)| (columns::text(environment), columns::text(address)))
+            .unzip();
+        let sql = "SELECT 1 FROM owner
+                   WHERE (environment, address) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+                   ORDER BY environment, address, stack, component FOR UPDATE";
+        session.query(sql, &[&environments, &addresses]).await?;
+    }
+    Ok(known)
+}
+
+/// Locks everything that is recorded.
+pub(super) async fn everything(session: &Session) -> Result<(), Failure> {
+    session.query("SELECT id FROM stack ORDER BY id FOR NO KEY UPDATE", &[]).await?;
+    Ok(())
+}
+
+/// Locks operations, which have numbers when they were begun.
+pub(super) async fn operations(session: &Session, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, i64>, Failure> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<Uuid> = ids.iter().copied().collect();
+    let sql = "SELECT id, sequence FROM operation WHERE id = ANY($1) ORDER BY sequence FOR NO KEY UPDATE";
+    let found = session.list(sql, &[&ids], |columns| Ok((columns.uuid()?, columns.take()?))).await?;
+    Ok(found.into_iter().collect())
+}
+
+fn numbered(columns: &mut Columns<'_>) -> Result<(StackId, i64), Failure> {
+    Ok((columns.stack()?, columns.take()?))
+}
+
+/// The numbers of those stacks that have one.
+pub(super) async fn found(session: &Session, stacks: &BTreeSet<StackId>) -> Result<Stacks, Failure> {
+    if stacks.is_empty() {
+        return Ok(Stacks::default());
+    }
+    let (names, environments): (Vec<_>, Vec<_>) =
+        stacks.iter().map(|stack| (columns::text(&stack.name), columns::text(&stack.environment))).unzip();
+    let sql = "SELECT name, environment, id FROM stack
+               WHERE (name, environment) IN (SELECT * FROM unnest($1::text[], $2::text[]))";
+    let found = session.list(sql, &[&names, &environments], numbered).await?;
+    Ok(Stacks(found.into_iter().collect()))
+}
+
+/// The numbers of stacks, which are given one when they have none.
+pub(super) async fn made(session: &Session, stacks: &BTreeSet<StackId>) -> Result<Stacks, Failure> {
+    let known = found(session, stacks).await?;
+    // Sorted, as they are looked for: who makes the same ones waits at the first of them.
+    let missing = stacks.iter().filter(|stack| known.get(stack).is_none());
+    let (names, environments): (Vec<_>, Vec<_>) =
+        missing.map(|stack| (columns::text(&stack.name), columns::text(&stack.environment))).unzip();
+    if names.is_empty() {
+        return Ok(known);
+    }
+    let sql = "INSERT INTO stack (name, environment)
+               SELECT name, environment
+               FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS missing (name, environment, position)
+               ORDER BY position ON CONFLICT DO NOTHING";
+    session.execute(sql, &[&names, &environments]).await?;
+    found(session, stacks).await
+}

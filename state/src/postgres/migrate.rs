@@ -1,0 +1,105 @@
+//! Brings a database to the newest format: numbered SQL files, each in one transaction under an advisory lock.
+//!
+//! The table `terrace_schema` has a row for each file that ran. It and all others are in the schema that comes first in the
+//! connection's search path. Files that ran are never changed; a new format is a new file.
+
+use super::columns;
+use super::connection::{Purpose, Session};
+use super::error::Failure;
+use deadpool_postgres::Pool;
+use jiff::Timestamp;
+use terrace_engine::store::StoreError;
+use uuid::Uuid;
+
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_init.sql"),
+    include_str!("../../migrations/postgres/0002_request.sql"),
+];
+
+/// The newest format that this build knows.
+pub(crate) const FORMAT: u32 = MIGRATIONS.len() as u32;
+
+/// `TERR` in ASCII: who migrates has this lock, alone in the database.
+const LOCK: i64 = 0x5445_5252;
+
+/// Tells which format a database has; 0 for one without a store.
+///
+/// # Errors
+/// When the schema is another program's, or the store has a newer format.
+pub(super) async fn inspect(session: &Session, url: &str) -> Result<u32, Failure> {
+    // In one statement, and not by `to_regclass`, which may remember what was not there when the transaction began: another
+    // process may be making the store at this very moment. What an extension brought is nobody's.
+    let sql = "SELECT current_schema()::text, count(*) > 0, coalesce(bool_or(relname = 'terrace_schema'), false)
+               FROM pg_catalog.pg_class
+               WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+                 AND relkind IN ('r', 'p', 'v', 'm', 'f')
+                 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend
+                                 WHERE classid = 'pg_catalog.pg_class'::regclass AND objid = pg_class.oid
+                                   AND deptype = 'e')";
+    let found = session
+        .first(sql, &[], |columns| Ok((columns.optional_text()?, columns.take::<bool>()?, columns.take::<bool>()?)))
+        .await?;
+    let format = match found {
+        None | Some((None, ..)) => {
+            return Err(not_a_store(url, "there is no schema in it that the user may use: make one first").into());
+        }
+        Some((Some(_), _, true)) => {
+            let sql = "SELECT coalesce(max(version), 0)::bigint FROM terrace_schema";
+            session.first(sql, &[], |columns| columns.count()).await?.unwrap_or_default()
+        }
+        Some((Some(_), true, false)) => {
+            let reason = "there are tables of another program: name a database or, with `options=-csearch_path%3DNAME`, \
+                          a schema of its own";
+            return Err(not_a_store(url, reason).into());
+        }
+        Some((Some(_), false, false)) => 0,
+    };
+    if format > FORMAT {
+        return Err(StoreError::NewerFormat { url: url.to_owned(), found: format, known: FORMAT }.into());
+    }
+    Ok(format)
+}
+
+/// Runs what a database lacks.
+pub(super) async fn run(pool: &Pool, url: &str, now: Option<Timestamp>) -> Result<(), Failure> {
+    loop {
+        let session = Session::begin(pool, Purpose::Write).await?;
+        let done = run_next(&session, url, now).await;
+        if session.end(done).await? == FORMAT {
+            return Ok(());
+        }
+    }
+}
+
+/// Runs the next file, and tells the format that the database has then. Its number is read under the lock: another process
+/// may have been faster.
+async fn run_next(session: &Session, url: &str, now: Option<Timestamp>) -> Result<u32, Failure> {
+    if inspect(session, url).await? == FORMAT {
+        return Ok(FORMAT);
+    }
+    // However long the others take.
+    session.run("SET LOCAL lock_timeout = 0").await?;
+    session.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    let format = inspect(session, url).await?;
+    let Some((number, sql)) = (1_u32..).zip(MIGRATIONS).nth(usize::try_from(format).unwrap_or(usize::MAX)) else {
+        return Ok(format);
+    };
+    session.run(sql).await?;
+    session.execute("INSERT INTO terrace_schema (version) VALUES ($1::bigint)", &[&i64::from(number)]).await?;
+    if format == 0 {
+        let sql = "INSERT INTO store (singleton, id, made_at) VALUES (1, $1, coalesce($2, clock_timestamp()))";
+        session.execute(sql, &[&Uuid::now_v7(), &now.map(columns::time)]).await?;
+    }
+    tracing::debug!(url, format = number, "the state has a new format");
+    Ok(number)
+}
+
+/// The store's identity.
+pub(super) async fn identity(session: &Session) -> Result<Uuid, Failure> {
+    let found = session.first("SELECT id FROM store", &[], |columns| columns.uuid()).await?;
+    found.ok_or_else(|| Failure::Unreadable("it has lost its identity".to_owned()))
+}
+
+fn not_a_store(url: &str, reason: &str) -> StoreError {
+    StoreError::NotAStore { url: url.to_owned(), reason: reason.to_owned() }
+}

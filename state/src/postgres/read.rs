@@ -1,0 +1,339 @@
+//! Reads what is recorded: rows, components, owners, history.
+//!
+//! Every function here runs inside one transaction, which sees one moment.
+
+use super::columns::{self, Columns};
+use super::connection::Session;
+use super::error::Failure;
+use super::lock::Stacks;
+use crate::values::blank;
+use std::collections::BTreeSet;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{
+    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read,
+    Row, Selection, StackSnapshot,
+};
+
+/// The content columns of `version` and `intent`, in the order in which [`content`] takes them.
+macro_rules! content_columns {
+    ($table:literal) => {
+        concat!(
+            $table,
+            ".status, ",
+            $table,
+            ".provider, ",
+            $table,
+            ".provider_version, ",
+            $table,
+            ".schema_version, ",
+            $table,
+            ".identity, ",
+            $table,
+            ".attributes, ",
+            $table,
+            ".private, ",
+            $table,
+            ".dependencies, ",
+            $table,
+            ".lifecycle"
+        )
+    };
+}
+pub(super) use content_columns;
+
+macro_rules! current_rows {
+    ($condition:literal) => {
+        concat!(
+            "SELECT resource.address, resource.deposed, resource.generation, version.written_at, version.operation, ",
+            content_columns!("version"),
+            " FROM resource JOIN version ON version.id = resource.version WHERE resource.stack = $1",
+            $condition
+        )
+    };
+}
+
+/// The number of a stack; `None` when nothing was ever recorded of it.
+pub(super) async fn stack(session: &Session, stack: &StackId) -> Result<Option<i64>, Failure> {
+    let sql = "SELECT id FROM stack WHERE name = $1 AND environment = $2";
+    session.first(sql, &[&columns::text(&stack.name), &columns::text(&stack.environment)], |found| found.take()).await
+}
+
+/// The stacks that have a row, an open step, a shared row or an output.
+pub(super) async fn stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
+    let sql = "SELECT name, environment FROM stack
+               WHERE EXISTS (SELECT 1 FROM resource WHERE resource.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM intent WHERE intent.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM component WHERE component.stack = stack.id AND component.outputs <> $1)
+               ORDER BY name, environment";
+    session.list(sql, &[&crate::NO_OUTPUTS], |columns| columns.stack()).await
+}
+
+/// The stacks of which anything was ever recorded.
+pub(super) async fn known_stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
+    session.list("SELECT name, environment FROM stack ORDER BY name, environment", &[], |columns| columns.stack()).await
+}
+
+/// The rows of a stack, sorted by address and deposed key.
+pub(super) async fn rows(session: &Session, of: &StackId, selection: &Selection) -> Result<Vec<Row>, Failure> {
+    let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
+    let read = |columns: &mut Columns<'_>| current(columns, of);
+    let mut found = match selection {
+        Selection::All => session.list(current_rows!(""), &[&number], read).await?,
+        Selection::Components(components) => {
+            let keys: Vec<_> = components.iter().map(|key| columns::text(key)).collect();
+            session.list(current_rows!(" AND component = ANY($2)"), &[&number, &keys], read).await?
+        }
+        Selection::Addresses(addresses) => {
+            let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let (keys, texts): (Vec<_>, Vec<_>) = addresses
+                .iter()
+                .zip(&texts)
+                .map(|(address, text)| (columns::text(&address.component), columns::text(text)))
+                .unzip();
+            let sql =
+                current_rows!(" AND (component, resource.address) IN (SELECT * FROM unnest($2::text[], $3::text[]))");
+            session.list(sql, &[&number, &keys, &texts], read).await?
+        }
+    };
+    found.sort_by(|a, b| (&a.address, &a.deposed).cmp(&(&b.address, &b.deposed)));
+    Ok(found)
+}
+
+fn current(columns: &mut Columns<'_>, stack: &StackId) -> Result<Row, Failure> {
+    let mut row = Row {
+        stack: stack.clone(),
+        address: columns.address()?,
+        deposed: columns.deposed()?,
+        generation: columns.count()?,
+        updated_at: columns.time()?,
+        operation: columns.uuid()?,
+        ..blank()
+    };
+    content(columns, &mut row)?;
+    Ok(row)
+}
+
+/// Fills in the columns of [`content_columns`].
+pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> Result<(), Failure> {
+    row.status = columns.word()?;
+    row.provider = columns.text()?;
+    row.provider_version = columns.optional_text()?;
+    row.schema_version = columns.count()?;
+    row.identity = columns.text()?;
+    row.attributes = columns.text()?;
+    row.private = columns.take()?;
+    row.dependencies = columns.list()?;
+    row.lifecycle = columns.text()?;
+    Ok(())
+}
+
+/// The components of a stack, sorted by key.
+pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
+    let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
+    let sql = "SELECT key, depends_on, outputs, blueprint, reads FROM component WHERE stack = $1 ORDER BY key";
+    session
+        .list(sql, &[&number], |columns| {
+            Ok(ComponentRow {
+                key: columns.text()?,
+                depends_on: columns.list()?,
+                outputs: columns.text()?,
+                blueprint: columns.optional_text()?,
+                reads: columns.list()?,
+            })
+        })
+        .await
+}
+
+/// The owners of shared rows of an environment, sorted.
+pub(super) async fn owners(session: &Session, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, Failure> {
+    let select = "SELECT address, name, stack.environment, component, declaration
+                  FROM owner JOIN stack ON stack.id = owner.stack WHERE owner.environment = $1";
+    let read = |columns: &mut Columns<'_>| {
+        let (address, stack, component) = (columns.address()?, columns.stack()?, columns.text()?);
+        Ok(OwnerRow { ownership: Ownership { address, stack, component }, declaration: columns.text()? })
+    };
+    let here = columns::text(environment);
+    let mut found = match of {
+        OwnersOf::Addresses(addresses) => {
+            let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let texts: Vec<_> = texts.iter().map(|text| columns::text(text)).collect();
+            session.list(&format!("{select} AND address = ANY($2)"), &[&here, &texts], read).await?
+        }
+        OwnersOf::Stack(of) => {
+            let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
+            session.list(&format!("{select} AND stack = $2"), &[&here, &number], read).await?
+        }
+    };
+    found.sort_by(|one, other| one.ownership.cmp(&other.ownership));
+    Ok(found)
+}
+
+/// The versions of the current object of an address, newest first.
+pub(super) async fn history(session: &Session, of: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, Failure> {
+    let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
+    let sql = concat!(
+        "SELECT generation, written_at, operation, ",
+        content_columns!("version"),
+        " FROM version WHERE stack = $1 AND address = $2 AND deposed = '' ORDER BY generation DESC"
+    );
+    let text = address.to_string();
+    session.list(sql, &[&number, &columns::text(&text)], |columns| entry(columns, of, address)).await
+}
+
+/// The versions of the current objects of all addresses of a stack, oldest first.
+async fn whole_history(session: &Session, of: &StackId) -> Result<Vec<(Address, HistoryEntry)>, Failure> {
+    let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
+    let sql = concat!(
+        "SELECT address, generation, written_at, operation, ",
+        content_columns!("version"),
+        " FROM version WHERE stack = $1 AND deposed = '' ORDER BY id"
+    );
+    session
+        .list(sql, &[&number], |columns| {
+            let address = columns.address()?;
+            let entry = entry(columns, of, &address)?;
+            Ok((address, entry))
+        })
+        .await
+}
+
+fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> Result<HistoryEntry, Failure> {
+    let generation = columns.count()?;
+    let at = columns.time()?;
+    let operation = columns.uuid()?;
+    let row = if columns.is_null_next()? {
+        None
+    } else {
+        let mut row =
+            Row { stack: stack.clone(), address: address.clone(), generation, updated_at: at, operation, ..blank() };
+        content(columns, &mut row)?;
+        Some(row)
+    };
+    Ok(HistoryEntry { generation, row, at, operation })
+}
+
+/// The versions of the components of a stack, oldest first.
+async fn component_history(session: &Session, of: &StackId) -> Result<Vec<ComponentEntry>, Failure> {
+    let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
+    let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads
+               FROM component_version WHERE stack = $1 ORDER BY id";
+    session
+        .list(sql, &[&number], |columns| {
+            let (version, key) = (columns.count()?, columns.text()?);
+            let is_first = columns.count::<u64>()? == 1;
+            let (at, operation) = (columns.time()?, columns.uuid()?);
+            let component = match columns.is_null_next()? {
+                true => None,
+                false => Some(ComponentRow {
+                    key: key.clone(),
+                    depends_on: columns.list()?,
+                    outputs: columns.text()?,
+                    blueprint: columns.optional_text()?,
+                    reads: columns.list()?,
+                }),
+            };
+            Ok(ComponentEntry { key, version, is_first, component, at, operation })
+        })
+        .await
+}
+
+/// Components with the newest versions of what was recorded of them.
+pub(super) async fn component_reads(
+    session: &Session,
+    of: &StackId,
+    keys: &BTreeSet<String>,
+) -> Result<Vec<ComponentRead>, Failure> {
+    let newest = match stack(session, of).await? {
+        Some(number) => newest(session, &keys.iter().map(|key| (number, key.as_str())).collect::<Vec<_>>()).await?,
+        None => vec![0; keys.len()],
+    };
+    let read = |(key, generation): (&String, Generation)| ComponentRead {
+        stack: of.clone(),
+        component: key.clone(),
+        generation,
+    };
+    Ok(keys.iter().zip(newest).map(read).collect())
+}
+
+/// The newest version of what was recorded of each component; 0 when nothing ever was.
+async fn newest(session: &Session, components: &[(i64, &str)]) -> Result<Vec<Generation>, Failure> {
+    let (stacks, keys): (Vec<_>, Vec<_>) = components.iter().map(|(stack, key)| (*stack, columns::text(key))).unzip();
+    let sql = "SELECT coalesce((SELECT max(generation) FROM component_version AS known
+                                WHERE known.stack = wanted.stack AND known.key = wanted.key), 0)
+               FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS wanted (stack, key, position)
+               ORDER BY position";
+    session.list(sql, &[&stacks, &keys], |columns| columns.count()).await
+}
+
+/// Those of the components that have another version now.
+pub(super) async fn changed(
+    session: &Session,
+    stacks: &Stacks,
+    reads: &[ComponentRead],
+) -> Result<Vec<ComponentRead>, Failure> {
+    // No stack has the number 0, and none of its components a version.
+    let keys: Vec<_> =
+        reads.iter().map(|read| (stacks.get(&read.stack).unwrap_or(0), read.component.as_str())).collect();
+    let now = newest(session, &keys).await?;
+    Ok(reads.iter().zip(now).filter(|(read, now)| read.generation != *now).map(|(read, _)| read.clone()).collect())
+}
+
+/// Those of the rows that have another generation now.
+pub(super) async fn moved(session: &Session, stacks: &Stacks, reads: &[Read]) -> Result<Vec<Moved>, Failure> {
+    let texts: Vec<String> = reads.iter().map(|read| read.address.to_string()).collect();
+    let numbers: Vec<i64> = reads.iter().map(|read| stacks.get(&read.stack).unwrap_or(0)).collect();
+    let components: Vec<_> = reads.iter().map(|read| columns::text(&read.address.component)).collect();
+    let addresses: Vec<_> = texts.iter().map(|text| columns::text(text)).collect();
+    let deposed: Vec<_> = reads.iter().map(|read| columns::text(columns::deposed(read.deposed.as_deref()))).collect();
+    let sql = "SELECT coalesce(resource.generation, 0)
+               FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+                    AS wanted (stack, component, address, deposed, position)
+               LEFT JOIN resource ON resource.stack = wanted.stack AND resource.component = wanted.component
+                                 AND resource.address = wanted.address AND resource.deposed = wanted.deposed
+               ORDER BY position";
+    let generations: Vec<Generation> =
+        session.list(sql, &[&numbers, &components, &addresses, &deposed], |columns| columns.count()).await?;
+    let moved = reads.iter().zip(generations).filter(|(read, now)| read.generation != *now);
+    Ok(moved.map(|(read, now)| Moved { read: read.clone(), now }).collect())
+}
+
+/// Everything that is recorded of a stack, or of all of them.
+pub(super) async fn snapshot(
+    session: &Session,
+    of: Option<StackId>,
+    with_history: bool,
+) -> Result<Vec<StackSnapshot>, Failure> {
+    let stacks = match of {
+        Some(stack) => vec![stack],
+        None => known_stacks(session).await?,
+    };
+    let mut snapshots = Vec::with_capacity(stacks.len());
+    for stack in stacks {
+        let owned = OwnersOf::Stack(stack.clone());
+        let snapshot = StackSnapshot {
+            rows: rows(session, &stack, &Selection::All).await?,
+            components: components(session, &stack).await?,
+            owned: owners(session, &stack.environment, &owned).await?,
+            history: if with_history { whole_history(session, &stack).await? } else { Vec::new() },
+            component_history: if with_history { component_history(session, &stack).await? } else { Vec::new() },
+            stack,
+        };
+        snapshots.push(snapshot);
+    }
+    Ok(snapshots)
+}
+
+/// What points at nothing, if anything does.
+pub(super) async fn damage(session: &Session) -> Result<Option<String>, Failure> {
+    let sql = "SELECT name, environment, resource.address
+               FROM resource LEFT JOIN stack ON stack.id = resource.stack
+                             LEFT JOIN version ON version.id = resource.version AND version.status IS NOT NULL
+               WHERE version.id IS NULL ORDER BY resource.address LIMIT 1";
+    let lost = session.first(sql, &[], |columns| Ok((columns.stack()?, columns.text()?))).await;
+    match lost {
+        Ok(Some((stack, address))) => Ok(Some(format!("{stack}:{address} has lost its content"))),
+        Ok(None) => Ok(None),
+        Err(failure) => failure.into_damage().map(Some),
+    }
+}

@@ -1,0 +1,409 @@
+//! What rows are made of, written many at a time: versions, what is current, who depends on what.
+//!
+//! One statement takes any number of rows, as an array for each column: a commit of thousands costs as many round trips
+//! as one of a single row. No two of the rows that are given at once may have the same address.
+
+use super::columns;
+use super::connection::Session;
+use super::error::Failure;
+use super::lock::Stacks;
+use super::read;
+use crate::values::blank;
+use jiff::Timestamp;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{Generation, Moved, Read, Row, StoreError};
+use uuid::Uuid;
+
+/// Names a row, with all that its key consists of.
+#[derive(Clone)]
+pub(super) struct Name {
+    pub(super) stack: StackId,
+    pub(super) number: i64,
+    pub(super) address: Address,
+    pub(super) text: String,
+    pub(super) deposed: Option<String>,
+}
+
+impl Name {
+    pub(super) fn new(
+        stacks: &Stacks,
+        stack: &StackId,
+        address: &Address,
+        deposed: Option<&str>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            number: stacks.number(stack)?,
+            text: columns::address(address)?,
+            stack: stack.clone(),
+            address: address.clone(),
+            deposed: deposed.map(str::to_owned),
+        })
+    }
+
+    fn deposed(&self) -> &str {
+        columns::deposed(self.deposed.as_deref())
+    }
+
+    fn moved(&self, expected: Generation, now: Generation) -> Failure {
+        let (stack, address) = (self.stack.clone(), self.address.clone());
+        let read = Read { stack, address, deposed: self.deposed.clone(), generation: expected };
+        StoreError::Stale(vec![Moved { read, now }]).into()
+    }
+}
+
+/// The columns of names, as arrays.
+struct Keys<'a> {
+    stacks: Vec<i64>,
+    components: Vec<std::borrow::Cow<'a, str>>,
+    addresses: Vec<std::borrow::Cow<'a, str>>,
+    deposed: Vec<std::borrow::Cow<'a, str>>,
+}
+
+impl<'a> Keys<'a> {
+    fn of(names: impl Iterator<Item = &'a Name> + Clone) -> Self {
+        Self {
+            stacks: names.clone().map(|name| name.number).collect(),
+            components: names.clone().map(|name| columns::text(&name.address.component)).collect(),
+            addresses: names.clone().map(|name| columns::text(&name.text)).collect(),
+            deposed: names.map(|name| columns::text(name.deposed())).collect(),
+        }
+    }
+}
+
+/// A row that is there.
+pub(super) struct Current {
+    pub(super) generation: Generation,
+    pub(super) version: i64,
+    pub(super) dependencies: Vec<Address>,
+}
+
+/// What is known of a name.
+pub(super) struct Found {
+    /// The row, if there is one.
+    pub(super) current: Option<Current>,
+    /// The newest version that the address ever had.
+    newest: i64,
+}
+
+impl Found {
+    fn generation(&self) -> Generation {
+        self.current.as_ref().map_or(0, |current| current.generation)
+    }
+}
+
+/// What becomes of a row.
+pub(super) enum Change<'a> {
+    /// It is recorded as this one.
+    Put(&'a Row),
+    /// It goes.
+    Remove,
+}
+
+/// A change of a row that has to have a generation.
+pub(super) struct Expecting<'a> {
+    pub(super) name: Name,
+    pub(super) change: Change<'a>,
+    pub(super) expected: Generation,
+    pub(super) operation: Uuid,
+}
+
+/// What is there under each of the names.
+pub(super) async fn find(session: &Session, names: &[&Name]) -> Result<Vec<Found>, Failure> {
+    let Keys { stacks, components, addresses, deposed } = Keys::of(names.iter().copied());
+    let sql = "SELECT coalesce((SELECT max(generation) FROM version AS newest
+                                WHERE newest.stack = wanted.stack AND newest.address = wanted.address), 0),
+                      resource.version, resource.generation, version.dependencies
+               FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+                    AS wanted (stack, component, address, deposed, position)
+               LEFT JOIN resource ON resource.stack = wanted.stack AND resource.component = wanted.component
+                                 AND resource.address = wanted.address AND resource.deposed = wanted.deposed
+               LEFT JOIN version ON version.id = resource.version
+               ORDER BY position";
+    session
+        .list(sql, &[&stacks, &components, &addresses, &deposed], |columns| {
+            let newest = columns.take()?;
+            let current = match columns.take::<Option<i64>>()? {
+                Some(version) => Some(Current { version, generation: columns.count()?, dependencies: columns.list()? }),
+                None => None,
+            };
+            Ok(Found { current, newest })
+        })
+        .await
+}
+
+/// What is there under one name.
+pub(super) async fn current(session: &Session, name: &Name) -> Result<Option<Current>, Failure> {
+    Ok(find(session, &[name]).await?.into_iter().next().and_then(|found| found.current))
+}
+
+/// The row, which has to be there and of that generation.
+pub(super) async fn expected(session: &Session, name: &Name, expected: Generation) -> Result<Current, Failure> {
+    match current(session, name).await? {
+        Some(current) if current.generation == expected => Ok(current),
+        other => Err(name.moved(expected, other.map_or(0, |current| current.generation))),
+    }
+}
+
+/// Makes the changes, or fails at the first whose row is of another generation.
+pub(super) async fn change(session: &Session, changes: &[Expecting<'_>], now: Timestamp) -> Result<(), Failure> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let found = find(session, &changes.iter().map(|change| &change.name).collect::<Vec<_>>()).await?;
+    for (change, found) in changes.iter().zip(&found) {
+        let is_there = found.current.is_some() || matches!(change.change, Change::Put(_));
+        if found.generation() != change.expected || !is_there {
+            return Err(change.name.moved(change.expected, found.generation()));
+        }
+    }
+    let ids = ids(session, changes.len()).await?;
+    let (mut versions, mut turns) = (Vec::with_capacity(changes.len()), Vec::with_capacity(changes.len()));
+    for ((change, found), id) in changes.iter().zip(found).zip(ids) {
+        let (row, after) = match change.change {
+            Change::Put(row) => (Some(row), row.dependencies.as_slice()),
+            Change::Remove => (None, [].as_slice()),
+        };
+        let generation = found.newest.saturating_add(1);
+        versions.push(Version { id, name: &change.name, generation, operation: change.operation, row });
+        let before = found.current.map(|current| current.dependencies).unwrap_or_default();
+        turns.push((&change.name, before, after.to_vec()));
+    }
+    insert(session, &versions, now).await?;
+    point(session, &versions).await?;
+    turn_around(session, &turns).await
+}
+
+/// Numbers for new versions.
+async fn ids(session: &Session, count: usize) -> Result<Vec<i64>, Failure> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let sql = "SELECT nextval('version_id') FROM generate_series(1, $1::bigint)";
+    session.list(sql, &[&count], |columns| columns.take()).await
+}
+
+/// A version that is written.
+struct Version<'a> {
+    id: i64,
+    name: &'a Name,
+    generation: i64,
+    operation: Uuid,
+    /// None is written of the end of a row.
+    row: Option<&'a Row>,
+}
+
+async fn insert(session: &Session, versions: &[Version<'_>], now: Timestamp) -> Result<(), Failure> {
+    let ids: Vec<_> = versions.iter().map(|version| version.id).collect();
+    let keys = Keys::of(versions.iter().map(|version| version.name));
+    let generations: Vec<_> = versions.iter().map(|version| version.generation).collect();
+    let operations: Vec<_> = versions.iter().map(|version| version.operation).collect();
+    let rows = || versions.iter().map(|version| version.row);
+    let statuses = rows().map(|row| row.map(|row| columns::word(&row.status)).transpose());
+    let statuses = statuses.collect::<Result<Vec<_>, _>>()?;
+    let text = |of: fn(&Row) -> &str| rows().map(|row| row.map(|row| columns::text(of(row)))).collect::<Vec<_>>();
+    let providers = text(|row| &row.provider);
+    let provider_versions: Vec<_> =
+        rows().map(|row| row.and_then(|row| row.provider_version.as_deref()).map(columns::text)).collect();
+    let schema_versions: Vec<_> = rows().map(|row| row.map(|row| i64::from(row.schema_version))).collect();
+    let (identities, attributes) = (text(|row| &row.identity), text(|row| &row.attributes));
+    let private: Vec<_> = rows().map(|row| row.map(|row| row.private.as_slice())).collect();
+    let dependencies = rows().map(|row| row.map(|row| columns::list(&row.dependencies)).transpose());
+    let dependencies = dependencies.collect::<Result<Vec<_>, _>>()?;
+    let dependencies: Vec<_> = dependencies.iter().map(|list| list.as_deref().map(columns::text)).collect();
+    let lifecycles = text(|row| &row.lifecycle);
+    let sql = "INSERT INTO version (written_at, id, stack, address, deposed, generation, operation, status, provider,
+                                    provider_version, schema_version, identity, attributes, private, dependencies,
+                                    lifecycle)
+               SELECT $1::timestamptz, *
+               FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::uuid[],
+                                        $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[],
+                                        $14::bytea[], $15::text[], $16::text[])";
+    session
+        .execute(
+            sql,
+            &[
+                &columns::time(now),
+                &ids,
+                &keys.stacks,
+                &keys.addresses,
+                &keys.deposed,
+                &generations,
+                &operations,
+                &statuses,
+                &providers,
+                &provider_versions,
+                &schema_versions,
+                &identities,
+                &attributes,
+                &private,
+                &dependencies,
+                &lifecycles,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Lets what is current point at the new versions.
+async fn point(session: &Session, versions: &[Version<'_>]) -> Result<(), Failure> {
+    let (put, gone): (Vec<_>, Vec<_>) = versions.iter().partition(|version| version.row.is_some());
+    if !put.is_empty() {
+        let keys = Keys::of(put.iter().map(|version| version.name));
+        let generations: Vec<_> = put.iter().map(|version| version.generation).collect();
+        let ids: Vec<_> = put.iter().map(|version| version.id).collect();
+        let sql = "INSERT INTO resource (stack, component, address, deposed, generation, version)
+                   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+                   ON CONFLICT (stack, component, address, deposed)
+                   DO UPDATE SET generation = excluded.generation, version = excluded.version";
+        let Keys { stacks, components, addresses, deposed } = keys;
+        session.execute(sql, &[&stacks, &components, &addresses, &deposed, &generations, &ids]).await?;
+    }
+    if !gone.is_empty() {
+        let Keys { stacks, components, addresses, deposed } = Keys::of(gone.iter().map(|version| version.name));
+        let sql = "DELETE FROM resource
+                   USING unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
+                         AS gone (stack, component, address, deposed)
+                   WHERE resource.stack = gone.stack AND resource.component = gone.component
+                     AND resource.address = gone.address AND resource.deposed = gone.deposed";
+        session.execute(sql, &[&stacks, &components, &addresses, &deposed]).await?;
+    }
+    Ok(())
+}
+
+/// Keeps `dependent` in step with the dependencies of rows, as they were and as they are.
+pub(super) async fn turn_around(
+    session: &Session,
+    turns: &[(&Name, Vec<Address>, Vec<Address>)],
+) -> Result<(), Failure> {
+    let (mut gone, mut made) = (Vec::new(), Vec::new());
+    for (name, before, after) in turns.iter().filter(|(_, before, after)| before != after) {
+        for target in before {
+            gone.push((*name, columns::address(target)?));
+        }
+        for target in after {
+            made.push((*name, columns::address(target)?));
+        }
+    }
+    if !gone.is_empty() {
+        let (keys, targets) = of_targets(&gone);
+        let sql = "DELETE FROM dependent
+                   USING unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[])
+                         AS gone (stack, target, component, address, deposed)
+                   WHERE dependent.stack = gone.stack AND dependent.target = gone.target
+                     AND dependent.component = gone.component AND dependent.address = gone.address
+                     AND dependent.deposed = gone.deposed";
+        session.execute(sql, &[&keys.stacks, &targets, &keys.components, &keys.addresses, &keys.deposed]).await?;
+    }
+    if !made.is_empty() {
+        let (keys, targets) = of_targets(&made);
+        let sql = "INSERT INTO dependent (stack, target, component, address, deposed)
+                   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[])
+                   ON CONFLICT DO NOTHING";
+        session.execute(sql, &[&keys.stacks, &targets, &keys.components, &keys.addresses, &keys.deposed]).await?;
+    }
+    Ok(())
+}
+
+fn of_targets<'a>(edges: &'a [(&'a Name, String)]) -> (Keys<'a>, Vec<std::borrow::Cow<'a, str>>) {
+    let targets = edges.iter().map(|(_, target)| columns::text(target)).collect();
+    (Keys::of(edges.iter().map(|(name, _)| *name)), targets)
+}
+
+/// The content of a version, as a row of that name.
+pub(super) async fn content(session: &Session, version: i64, name: &Name) -> Result<Row, Failure> {
+    let sql = concat!("SELECT ", read::content_columns!("version"), " FROM version WHERE id = $1");
+    let blank =
+        || Row { stack: name.stack.clone(), address: name.address.clone(), deposed: name.deposed.clone(), ..blank() };
+    let found = session
+        .first(sql, &[&version], |columns| {
+            let mut row = blank();
+            read::content(columns, &mut row)?;
+            Ok(row)
+        })
+        .await?;
+    found.ok_or_else(|| Failure::Unreadable(format!("{}:{} has lost its content", name.stack, name.text)))
+}
+
+/// The deposed objects of an address.
+pub(super) async fn deposed(session: &Session, name: &Name) -> Result<Vec<String>, Failure> {
+    let sql = "SELECT deposed FROM resource
+               WHERE stack = $1 AND component = $2 AND address = $3 AND deposed <> '' ORDER BY deposed";
+    let (component, address) = (columns::text(&name.address.component), columns::text(&name.text));
+    session.list(sql, &[&name.number, &component, &address], |columns| columns.text()).await
+}
+
+/// Gives the current row of an address a deposed key.
+pub(super) async fn depose(session: &Session, before: &Name, after: &Name) -> Result<(), Failure> {
+    let sql = "UPDATE resource SET deposed = $5
+               WHERE stack = $1 AND component = $2 AND address = $3 AND deposed = $4";
+    let (component, address) = (columns::text(&before.address.component), columns::text(&before.text));
+    let (from, to) = (columns::text(before.deposed()), columns::text(after.deposed()));
+    session.execute(sql, &[&before.number, &component, &address, &from, &to]).await?;
+    Ok(())
+}
+
+/// True when a resource has instances, which its address with any key stands for.
+pub(super) async fn has_instances(session: &Session, block: &Name) -> Result<bool, Failure> {
+    let single = columns::address(&Address { key: None, ..block.address.clone() })?;
+    // All printed addresses of instances lie between the bracket and the character behind it.
+    let (first, end) = (format!("{single}["), format!("{single}\\"));
+    let sql = "SELECT 1 FROM resource WHERE stack = $1 AND component = $2 AND address >= $3 AND address < $4 LIMIT 1";
+    let component = columns::text(&block.address.component);
+    session.exists(sql, &[&block.number, &component, &columns::text(&first), &columns::text(&end)]).await
+}
+
+/// Gives the rows that depend on an address other dependencies, each of which becomes those that `replacement` says.
+/// They keep their generations: nothing that a plan is computed from has changed.
+pub(super) async fn depend(
+    session: &Session,
+    stacks: &Stacks,
+    from: &Name,
+    replacement: impl Fn(&Address) -> Vec<Address>,
+) -> Result<(), Failure> {
+    let sql = "SELECT address, deposed FROM dependent WHERE stack = $1 AND target = $2
+               ORDER BY component, address, deposed";
+    let dependents: Vec<(Address, Option<String>)> = session
+        .list(sql, &[&from.number, &columns::text(&from.text)], |columns| Ok((columns.address()?, columns.deposed()?)))
+        .await?;
+    let mut names = Vec::with_capacity(dependents.len());
+    for (address, deposed) in &dependents {
+        names.push(Name::new(stacks, &from.stack, address, deposed.as_deref())?);
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let found = find(session, &names.iter().collect::<Vec<_>>()).await?;
+    let (mut versions, mut lists, mut turns) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, dependent) in names.iter().zip(found) {
+        let Some(dependent) = dependent.current else { continue };
+        let mut followed: Vec<Address> = dependent.dependencies.iter().flat_map(&replacement).collect();
+        followed.sort();
+        followed.dedup();
+        followed.retain(|target| *target != name.address);
+        versions.push(dependent.version);
+        lists.push(columns::list(&followed)?);
+        turns.push((name, dependent.dependencies, followed));
+    }
+    let lists: Vec<_> = lists.iter().map(|list| columns::text(list)).collect();
+    let sql = "UPDATE version SET dependencies = given.dependencies
+               FROM unnest($1::bigint[], $2::text[]) AS given (id, dependencies) WHERE version.id = given.id";
+    session.execute(sql, &[&versions, &lists]).await?;
+    turn_around(session, &turns).await
+}
+
+/// Replaces the sealed texts of versions.
+pub(super) async fn reseal(session: &Session, rows: &[(Name, &Row)]) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let Keys { stacks, addresses, .. } = Keys::of(rows.iter().map(|(name, _)| name));
+    let generations: Vec<_> = rows.iter().map(|(_, row)| columns::integer(row.generation)).collect();
+    let identities: Vec<_> = rows.iter().map(|(_, row)| columns::text(&row.identity)).collect();
+    let attributes: Vec<_> = rows.iter().map(|(_, row)| columns::text(&row.attributes)).collect();
+    let private: Vec<_> = rows.iter().map(|(_, row)| row.private.as_slice()).collect();
+    let sql = "UPDATE version SET identity = given.identity, attributes = given.attributes, private = given.private
+               FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bytea[])
+                    AS given (stack, address, generation, identity, attributes, private)
+               WHERE version.stack = given.stack AND version.address = given.address
+                 AND version.generation = given.generation AND version.status IS NOT NULL";
+    session.execute(sql, &[&stacks, &addresses, &generations, &identities, &attributes, &private]).await?;
+    Ok(())
+}

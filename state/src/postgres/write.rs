@@ -1,0 +1,185 @@
+//! Changes recorded facts one at a time: what moves, what is forgotten, owners that leave.
+//!
+//! These are rare, and look at what was written before them. What a commit has thousands of goes through `batch`.
+
+use super::columns;
+use super::connection::Session;
+use super::error::Failure;
+use super::lock::Stacks;
+use super::rows::{self, Change, Expecting, Name};
+use jiff::Timestamp;
+use terrace_engine::address::{Address, InstanceKey, StackId};
+use terrace_engine::store::{Generation, Ownership, RowStatus, StackRead, StoreError};
+use uuid::Uuid;
+
+/// Writes under the locks of a commit.
+pub(super) struct Writer<'a> {
+    pub(super) session: &'a Session,
+    pub(super) stacks: &'a Stacks,
+    pub(super) now: Timestamp,
+}
+
+impl Writer<'_> {
+    fn name(&self, of: &StackId, address: &Address, deposed: Option<&str>) -> Result<Name, Failure> {
+        Name::new(self.stacks, of, address, deposed)
+    }
+
+    pub(super) async fn forget(&self, operation: Uuid, name: &Name, expected: Generation) -> Result<(), Failure> {
+        let needed = rows::expected(self.session, name, expected).await?.dependencies;
+        let removal = Expecting { name: name.clone(), change: Change::Remove, expected, operation };
+        rows::change(self.session, &[removal], self.now).await?;
+        let is_shared = name.stack == StackId::shared(&name.stack.environment);
+        let (stacks, needed): (Vec<StackId>, Vec<Address>) = match is_shared {
+            false => (vec![name.stack.clone()], needed),
+            true => {
+                let beside = self.stacks.of_environment(&name.stack.environment);
+                (beside, needed.into_iter().filter(Address::is_shared).collect())
+            }
+        };
+        let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
+        let current = self.name(&name.stack, &name.address, None)?;
+        let is_left = rows::current(self.session, &current).await?.is_some()
+            || !rows::deposed(self.session, name).await?.is_empty();
+        // A shared object is no instance of a block.
+        let is_single = is_shared || name.address.key.is_none();
+        let are_left = is_single || rows::has_instances(self.session, &self.name(&name.stack, &block, None)?).await?;
+        for (gone, _) in [(&name.address, is_left), (&block, are_left)].into_iter().filter(|(_, is_left)| !is_left) {
+            for stack in &stacks {
+                let replaced = |target: &Address| if target == gone { needed.clone() } else { vec![target.clone()] };
+                rows::depend(self.session, self.stacks, &self.name(stack, gone, None)?, replaced).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The version stays what it is: one of the address's own. Only the row that points at it gets another key.
+    pub(super) async fn depose(
+        &self,
+        of: &StackId,
+        address: &Address,
+        key: &str,
+        expected: Generation,
+    ) -> Result<(), Failure> {
+        let (before, after) = (self.name(of, address, None)?, self.name(of, address, Some(key))?);
+        let needed = rows::expected(self.session, &before, expected).await?.dependencies;
+        rows::depose(self.session, &before, &after).await?;
+        let turns = [(&before, needed.clone(), Vec::new()), (&after, Vec::new(), needed)];
+        rows::turn_around(self.session, &turns).await
+    }
+
+    pub(super) async fn rename(
+        &self,
+        operation: Uuid,
+        of: &StackId,
+        (from, to): (&Address, &Address),
+        expected: Generation,
+    ) -> Result<(), Failure> {
+        let (source, target) = (self.name(of, from, None)?, self.name(of, to, None)?);
+        rows::expected(self.session, &source, expected).await?;
+        if rows::current(self.session, &target).await?.is_some() {
+            return Err(StoreError::Occupied { stack: of.clone(), address: to.clone() }.into());
+        }
+        self.carry(operation, &source, &target).await?;
+        rows::depend(self.session, self.stacks, &source, |known| {
+            if known == from { vec![to.clone()] } else { vec![known.clone()] }
+        })
+        .await?;
+        for key in rows::deposed(self.session, &source).await? {
+            self.carry(operation, &self.name(of, from, Some(&key))?, &self.name(of, to, Some(&key))?).await?;
+        }
+        if *of == StackId::shared(&of.environment) {
+            let (environment, from, to) =
+                (columns::text(&of.environment), columns::text(&source.text), columns::text(&target.text));
+            // Who owns both owns one now.
+            let sql = "DELETE FROM owner WHERE environment = $1 AND address = $3
+                          AND (stack, component) IN (SELECT stack, component FROM owner AS other
+                                                     WHERE other.environment = $1 AND other.address = $2)";
+            self.session.execute(sql, &[&environment, &from, &to]).await?;
+            let sql = "UPDATE owner SET address = $3 WHERE environment = $1 AND address = $2";
+            self.session.execute(sql, &[&environment, &from, &to]).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the row of one name and records it under another.
+    async fn carry(&self, operation: Uuid, source: &Name, target: &Name) -> Result<(), Failure> {
+        let Some(current) = rows::current(self.session, source).await? else { return Ok(()) };
+        let row = rows::content(self.session, current.version, target).await?;
+        let (gone, made) = (source.clone(), target.clone());
+        let changes = [
+            Expecting { name: gone, change: Change::Remove, expected: current.generation, operation },
+            Expecting { name: made, change: Change::Put(&row), expected: 0, operation },
+        ];
+        rows::change(self.session, &changes, self.now).await
+    }
+
+    pub(super) async fn follow(&self, of: &StackId, block: &Address, to: &Address) -> Result<(), Failure> {
+        let name = self.name(of, block, None)?;
+        let is_left = rows::has_instances(self.session, &name).await?;
+        rows::depend(self.session, self.stacks, &name, |target| match (target == block, is_left) {
+            (false, _) => vec![target.clone()],
+            (true, true) => vec![target.clone(), to.clone()],
+            (true, false) => vec![to.clone()],
+        })
+        .await
+    }
+
+    /// Who reads stays as it is otherwise: no version is made.
+    pub(super) async fn follow_reads(&self, of: &StackId, from: &str, to: &str) -> Result<(), Failure> {
+        let read = |component: &str| StackRead { stack: of.clone(), component: component.to_owned() };
+        let (from, to) = (read(from), read(to));
+        let readers: Vec<(i64, String, Vec<StackRead>)> = self
+            .session
+            .list("SELECT stack, key, reads FROM component WHERE reads <> '[]'", &[], |columns| {
+                Ok((columns.take()?, columns.text()?, columns.list()?))
+            })
+            .await?;
+        for (stack, key, mut reads) in readers {
+            if !reads.contains(&from) || reads.contains(&to) {
+                continue;
+            }
+            reads.push(to.clone());
+            reads.sort();
+            let reads = columns::list(&reads)?;
+            let (key, reads) = (columns::text(&key), columns::text(&reads));
+            let sql = "UPDATE component SET reads = $3 WHERE stack = $1 AND key = $2";
+            self.session.execute(sql, &[&stack, &key, &reads]).await?;
+            let sql = "UPDATE component_version SET reads = $3
+                       WHERE id = (SELECT max(id) FROM component_version WHERE stack = $1 AND key = $2)";
+            self.session.execute(sql, &[&stack, &key, &reads]).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn drop_component(&self, operation: Uuid, of: &StackId, key: &str) -> Result<(), Failure> {
+        let (stack, name) = (self.stacks.number(of)?, columns::text(key));
+        let sql = "SELECT 1 FROM resource JOIN version ON version.id = resource.version
+                   WHERE resource.stack = $1 AND component = $2 AND status <> $3 LIMIT 1";
+        let retained = columns::word(&RowStatus::Retained)?;
+        if self.session.exists(sql, &[&stack, &name, &retained]).await? {
+            return Err(Failure::misuse(crate::still_in_use(of, key)));
+        }
+        let sql = "WITH gone AS (DELETE FROM component WHERE stack = $1 AND key = $2 RETURNING key)
+                   INSERT INTO component_version (stack, key, generation, written_at, operation)
+                   SELECT $1::bigint, key, (SELECT coalesce(max(generation), 0) + 1 FROM component_version AS known
+                                    WHERE known.stack = $1 AND known.key = $2),
+                          $3::timestamptz, $4::uuid
+                   FROM gone";
+        self.session.execute(sql, &[&stack, &name, &columns::time(self.now), &operation]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn drop_owner(&self, ownership: &Ownership, may_be_last: bool) -> Result<(), Failure> {
+        // All owners of the row are locked: of two that leave at the same time the second sees that the first has gone.
+        let sql = "DELETE FROM owner
+                   WHERE environment = $1 AND address = $2 AND stack = $3 AND component = $4
+                     AND ($5::boolean OR EXISTS (SELECT 1 FROM owner AS other
+                                        WHERE other.environment = $1 AND other.address = $2
+                                          AND (other.stack, other.component) <> ($3::bigint, $4::text)))";
+        let (stack, address) = (self.stacks.number(&ownership.stack)?, columns::address(&ownership.address)?);
+        let environment = columns::text(&ownership.stack.environment);
+        let (address, component) = (columns::text(&address), columns::text(&ownership.component));
+        self.session.execute(sql, &[&environment, &address, &stack, &component, &may_be_last]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! How values are written down in every database: words, addresses, results of steps.
+
+use serde::Serialize;
+use std::fmt::Display;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::{Row, RowStatus, StepResult};
+
+/// An address as it is written down: one that would not be read back as it was is refused, while that is still an error of
+/// the caller and not yet an unreadable state.
+pub(crate) fn address(address: &Address) -> Result<String, String> {
+    let text = address.to_string();
+    if text.parse().is_ok_and(|read: Address| read == *address) {
+        Ok(text)
+    } else {
+        Err(format!("`{text}` cannot be recorded: it is ambiguous as an address"))
+    }
+}
+
+/// A word of an enumeration.
+pub(crate) fn word<T: Serialize>(value: &T) -> Result<String, String> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => Ok(text),
+        Ok(other) => Err(not_a_word(&other)),
+        Err(error) => Err(not_a_word(&error)),
+    }
+}
+
+fn not_a_word(what: &dyn Display) -> String {
+    format!("`{what}` is not one word")
+}
+
+/// How a step ended, as a word and what there is to say beside it.
+pub(crate) fn of_step_result(result: &StepResult) -> (&'static str, Option<&str>) {
+    match result {
+        StepResult::Done => ("done", None),
+        StepResult::Failed(message) => ("failed", Some(message)),
+        StepResult::Recovered(message) => ("recovered", Some(message)),
+    }
+}
+
+/// How a step ended.
+pub(crate) fn step_result(word: &str, message: String) -> StepResult {
+    match word {
+        "failed" => StepResult::Failed(message),
+        "recovered" => StepResult::Recovered(message),
+        _ => StepResult::Done,
+    }
+}
+
+/// A row to be filled in.
+pub(crate) fn blank() -> Row {
+    Row {
+        stack: StackId::new("", ""),
+        address: Address { component: String::new(), ty: String::new(), name: String::new(), key: None },
+        deposed: None,
+        status: RowStatus::Ready,
+        generation: 0,
+        provider: String::new(),
+        provider_version: None,
+        schema_version: 0,
+        identity: String::new(),
+        attributes: String::new(),
+        private: Vec::new(),
+        dependencies: Vec::new(),
+        lifecycle: String::new(),
+        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        operation: uuid::Uuid::nil(),
+    }
+}

@@ -1,0 +1,333 @@
+//! The contract over PostgreSQL, and what only a server can show.
+
+use crate::{demo, put, row};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::address::Address;
+use terrace_engine::store::{
+    Acquired, ComponentRow, Intent, LeaseRequest, NewOperation, OperationStatus, Record, Row, Selection, ServerStore,
+    StepAction, StepResult, StoreError, Write,
+};
+use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
+use terrace_state::contract::{Fixture, start_of_time};
+use terrace_state::{Access, Clock, ManualClock, StoreUrl};
+use uuid::Uuid;
+
+mod races; // several stores on one database, and connections that break
+mod random; // random commits, compared with what they leave in SQLite
+
+mod contract {
+    use super::*;
+
+    async fn in_a_database() -> Fixture {
+        let clock = Arc::new(ManualClock::at(start_of_time()));
+        let url: StoreUrl = Cluster::shared().database().await.parse().unwrap();
+        let store = terrace_state::open_with_clock(&url, Access::ReadWrite, clock.clone()).await.unwrap();
+        let reopen = Box::new(move |clock: Arc<ManualClock>| {
+            let url = url.clone();
+            Box::pin(async move { terrace_state::open_with_clock(&url, Access::ReadWrite, clock).await.unwrap() }) as _
+        });
+        Fixture { store, clock, reopen: Some(reopen) }
+    }
+
+    terrace_state::store_contract!(in_a_database);
+}
+
+async fn open(url: &str, access: Access) -> Result<Arc<dyn ServerStore>, StoreError> {
+    terrace_state::open(&url.parse().unwrap(), access).await
+}
+
+async fn writer(url: &str) -> Arc<dyn ServerStore> {
+    open(url, Access::ReadWrite).await.unwrap()
+}
+
+async fn refusal(url: &str, access: Access) -> String {
+    match open(url, access).await {
+        Ok(_) => "opened".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn shown(url: &str) -> String {
+    url.parse::<StoreUrl>().unwrap().to_string()
+}
+
+async fn one<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &tokio_postgres::Client, sql: &str) -> T {
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+fn request(operation: Uuid, keys: &[&str]) -> LeaseRequest {
+    let components = keys.iter().map(|key| (demo(), (*key).to_owned())).collect();
+    LeaseRequest { components, operation, holder: "test".to_owned(), term: Duration::from_secs(3600) }
+}
+
+#[tokio::test]
+async fn a_reader_sees_an_empty_store_where_there_is_none_and_makes_nothing() {
+    let url = Cluster::shared().database().await;
+    let store = open(&url, Access::ReadOnly).await.unwrap();
+    let identity = store.identity().await.unwrap();
+    assert!(identity.id.is_nil());
+    assert_eq!(identity.url, shown(&url));
+    assert!(store.stacks().await.unwrap().is_empty());
+    let error = store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap_err().to_string();
+    assert_eq!(error, "state cannot be written: it was opened for reading only");
+    let place: StoreUrl = url.parse().unwrap();
+    assert_eq!(terrace_state::format_of(&place).await.unwrap(), 0);
+    assert_eq!(terrace_state::damage(&place).await.unwrap(), None);
+    let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    assert_eq!(one::<i64>(&connect(&url).await, tables).await, 0);
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_a_writer_commits_and_writes_nothing() {
+    let url = Cluster::shared().database().await;
+    let writer = writer(&url).await;
+    let reader = open(&url, Access::ReadOnly).await.unwrap();
+    assert_eq!(reader.identity().await.unwrap(), writer.identity().await.unwrap());
+    writer.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
+    assert_eq!(reader.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
+    let error = reader.acquire(&request(Uuid::now_v7(), &["api"])).await.unwrap_err().to_string();
+    assert_eq!(error, "state cannot be written: it was opened for reading only");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_may_make_the_same_store_at_once() {
+    // Who waits for whom is another matter each time.
+    for _ in 0..8 {
+        let url = Cluster::shared().database().await;
+        let opening: Vec<_> = (0..8)
+            .map(|_| {
+                let url = url.clone();
+                tokio::spawn(async move { writer(&url).await })
+            })
+            .collect();
+        let mut ids = BTreeSet::new();
+        for store in opening {
+            ids.insert(store.await.unwrap().identity().await.unwrap().id);
+        }
+        assert_eq!(ids.len(), 1);
+        assert_eq!(one::<i64>(&connect(&url).await, "SELECT count(*) FROM terrace_schema").await, 1);
+        assert_newest(&url).await;
+    }
+}
+
+async fn assert_newest(url: &str) {
+    let place = url.parse().unwrap();
+    assert_eq!(terrace_state::format_of(&place).await.unwrap(), terrace_state::newest_format(&place));
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let url = Cluster::shared().database().await;
+    drop(writer(&url).await);
+    connect(&url).await.batch_execute("INSERT INTO terrace_schema (version) VALUES (99)").await.unwrap();
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let error = open(&url, access).await.err();
+        assert!(matches!(error, Some(StoreError::NewerFormat { found: 99, .. })), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_tables_of_another_program_stay_alone() {
+    let url = Cluster::shared().database().await;
+    let client = connect(&url).await;
+    client.batch_execute("CREATE TABLE notes (text text); CREATE SCHEMA mine").await.unwrap();
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let told = refusal(&url, access).await;
+        let expected = format!("{} is not a terrace state: there are tables of another program", shown(&url));
+        assert!(told.starts_with(&expected), "{told}");
+    }
+    // A schema of its own is as good as a database.
+    let beside = format!("{url}&options=-csearch_path%3Dmine");
+    writer(&beside).await.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
+    assert_eq!(one::<i64>(&client, "SELECT count(*) FROM mine.resource").await, 1);
+    let nowhere = refusal(&format!("{url}&options=-csearch_path%3Dnowhere"), Access::ReadWrite).await;
+    assert!(nowhere.contains("there is no schema in it"), "{nowhere}");
+    assert_eq!(one::<i64>(&client, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await, 1);
+}
+
+#[tokio::test]
+async fn a_password_shows_nowhere() {
+    let (cluster, wrong) = (Cluster::shared(), "wr0ng-one");
+    let url = cluster.database().await;
+    let store = writer(&url).await;
+    let absent = cluster.url("absent");
+    let unreachable = format!("postgres://terrace:{PASSWORD}@/db?host=/tmp/terrace-no-such-folder");
+    let nowhere = format!("postgres://terrace:{PASSWORD}@127.0.0.1:1/db");
+    let mut told = vec![
+        format!("{:?}", url.parse::<StoreUrl>().unwrap()),
+        format!("{:?}", store.identity().await.unwrap()),
+        refusal(&url.replace(PASSWORD, wrong), Access::ReadWrite).await,
+        refusal(&absent, Access::ReadWrite).await,
+        refusal(&unreachable, Access::ReadOnly).await,
+        refusal(&nowhere, Access::ReadOnly).await,
+        refusal(&format!("{nowhere}?nothing=known"), Access::ReadOnly).await,
+    ];
+    connect(&url).await.batch_execute("INSERT INTO terrace_schema (version) VALUES (99)").await.unwrap();
+    told.push(refusal(&url, Access::ReadWrite).await);
+    for told in &told {
+        assert!(!told.contains(PASSWORD) && !told.contains(wrong), "{told}");
+    }
+    assert!(told[2].contains("refuses the user or the password (28P01"), "{}", told[2]);
+    assert!(told[3].contains("there is no database at postgres://terrace@/absent"), "{}", told[3]);
+    assert!(told[4].contains("cannot be reached"), "{}", told[4]);
+    assert!(told[5].contains("postgres://terrace@127.0.0.1:1/db cannot be reached (error connecting"), "{}", told[5]);
+    assert!(told[6].contains("unknown option `nothing`"), "{}", told[6]);
+}
+
+/// A clock that no store on a server may go by.
+struct WrongClock;
+
+impl Clock for WrongClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn the_database_tells_the_time() {
+    let url = Cluster::shared().database().await;
+    let place = url.parse().unwrap();
+    let store = terrace_state::open_with_clock(&place, Access::ReadWrite, Arc::new(WrongClock)).await.unwrap();
+    let client = connect(&url).await;
+    let before: Timestamp = one(&client, "SELECT clock_timestamp()").await;
+    store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
+    let Acquired::Granted(leases) = store.acquire(&request(Uuid::now_v7(), &["api"])).await.unwrap() else {
+        return assert!(url.is_empty(), "it is held");
+    };
+    let after: Timestamp = one(&client, "SELECT clock_timestamp()").await;
+    let written = store.rows(&demo(), &Selection::All).await.unwrap().remove(0).updated_at;
+    let lease = store.leases().await.unwrap().remove(0);
+    assert!(before <= written && written <= lease.since && lease.since <= after);
+    // Nothing but time ends it: not the end of its store.
+    drop(store);
+    let next = writer(&url).await;
+    assert!(matches!(next.acquire(&request(Uuid::now_v7(), &["api"])).await.unwrap(), Acquired::Held(_)));
+    client.batch_execute("UPDATE lease SET expires = clock_timestamp()").await.unwrap();
+    let taken = next.acquire(&request(Uuid::now_v7(), &["api"])).await.unwrap();
+    assert!(matches!(&taken, Acquired::Granted(new) if new[0].fence == leases[0].fence + 1), "{taken:?}");
+}
+
+/// A commit of a whole stack of five thousand, and what came of it.
+#[tokio::test]
+async fn thousands_of_records_are_one_commit_of_few_statements() {
+    const COUNT: u32 = 5_000;
+    let url = Cluster::shared().database().await;
+    let name: String = one(&connect(&url).await, "SELECT current_database()::text").await;
+    let logged = format!(
+        "ALTER DATABASE {name} SET log_statement = 'all'; ALTER DATABASE {name} SET log_parameter_max_length = 0"
+    );
+    connect(&url).await.batch_execute(&logged).await.unwrap();
+    let store = writer(&url).await;
+    let operation = Uuid::now_v7();
+    let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
+    store.begin(&new).await.unwrap();
+    let rows: Vec<Row> = (0..COUNT)
+        .map(|number| {
+            let needed = number.checked_sub(1).map(|before| format!("local_value.a[{before}]").parse().unwrap());
+            Row { dependencies: needed.into_iter().collect(), ..row(&format!("local_value.a[{number}]")) }
+        })
+        .collect();
+    let intents = rows.iter().zip(0..).map(|(row, step)| {
+        Record::Intent(Box::new(Intent {
+            operation,
+            step,
+            action: StepAction::Create,
+            row: row.clone(),
+            prior_generation: 0,
+            deposes: false,
+            timeout: Duration::from_secs(60),
+            settle: Duration::ZERO,
+        }))
+    });
+    let outcomes = rows.iter().zip(0..).map(|(row, step)| Record::Outcome {
+        operation,
+        step,
+        stack: demo(),
+        address: row.address.clone(),
+        action: StepAction::Create,
+        result: StepResult::Done,
+        writes: vec![
+            Write::Put { row: Box::new(row.clone()), expected: 0 },
+            Write::Component {
+                stack: demo(),
+                component: ComponentRow {
+                    key: format!("c{step}"),
+                    depends_on: Vec::new(),
+                    outputs: "{}".to_owned(),
+                    blueprint: None,
+                    reads: Vec::new(),
+                },
+            },
+        ],
+    });
+    let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
+    store.commit(&[], intents.collect()).await.unwrap();
+    assert_eq!(store.open_intents(&demo(), &Selection::All).await.unwrap().len(), COUNT as usize);
+    store.commit(&[], outcomes.chain([end]).collect()).await.unwrap();
+    let executed = format!("{name} LOG:  execute ");
+    let statements = Cluster::shared().log().lines().filter(|line| line.starts_with(&executed)).count();
+    assert!((20..200).contains(&statements), "{statements} statements");
+    let read = store.rows(&demo(), &Selection::All).await.unwrap();
+    assert_eq!(read.len(), COUNT as usize);
+    let expected: BTreeSet<&Address> = rows.iter().map(|row| &row.address).collect();
+    assert_eq!(read.iter().map(|row| &row.address).collect::<BTreeSet<_>>(), expected);
+    assert!(store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
+    assert_eq!(store.components(&demo()).await.unwrap().len(), COUNT as usize);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_encrypted_and_certificates_looked_at_as_asked_for() {
+    let cluster = Cluster::encrypted();
+    drop(cluster.database().await);
+    let url = |parameters: &str| {
+        let (host, port) = ("localhost", cluster.port());
+        format!("postgres://terrace:{PASSWORD}@{host}:{port}/test?{parameters}")
+    };
+    connect(&cluster.url("postgres")).await.batch_execute("CREATE DATABASE test").await.unwrap();
+    let known = format!("sslrootcert={}", cluster.certificate());
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                     WHERE ssl AND datname = 'test' AND application_name = 'terrace'";
+    for parameters in [
+        String::new(),
+        "sslmode=require".to_owned(),
+        format!("sslmode=verify-ca&{known}"),
+        format!("sslmode=verify-full&{known}"),
+    ] {
+        let store = writer(&url(&parameters)).await;
+        let watcher = connect(&cluster.url("postgres")).await;
+        assert!(one::<i64>(&watcher, encrypted).await > 0, "{parameters}");
+        drop(store);
+    }
+    // The certificate is for `localhost`, and no authority of this machine signed it.
+    let elsewhere = |parameters: &str| url(parameters).replace("@localhost:", "@127.0.0.1:");
+    writer(&elsewhere(&format!("sslmode=require&{known}"))).await;
+    for url in
+        [elsewhere(&format!("sslmode=verify-full&{known}")), url("sslmode=verify-full"), url("sslmode=verify-ca")]
+    {
+        let told = refusal(&url, Access::ReadWrite).await;
+        assert!(
+            told.contains("error performing TLS handshake: invalid peer certificate")
+                || told.contains("knows no authority"),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_lost_its_content_is_damage() {
+    let url = Cluster::shared().database().await;
+    let place: StoreUrl = url.parse().unwrap();
+    let store = writer(&url).await;
+    store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
+    assert_eq!(terrace_state::damage(&place).await.unwrap(), None);
+    connect(&url).await.batch_execute("DELETE FROM version").await.unwrap();
+    let found = terrace_state::damage(&place).await.unwrap();
+    assert_eq!(found.as_deref(), Some("demo@local:local_value.a has lost its content"));
+}

@@ -1,0 +1,69 @@
+//! A state in PostgreSQL: the same commands on a server that the tests start, and no password anywhere.
+
+use terrace_state::contract::cluster::{Cluster, PASSWORD};
+use terrace_tests::{Project, Ran};
+
+const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: one}}\n  \
+                     - {type: local_value, name: b, config: {input: '${{ resources.a.path }}'}}\n";
+
+/// A database of the test's own.
+fn database() -> String {
+    tokio::runtime::Runtime::new().unwrap().block_on(Cluster::shared().database())
+}
+
+fn run<'a>(project: &Project, url: &str, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+    let ran = project.run_with(&[("TERRACE_STATE", url)], arguments);
+    assert!(!ran.stdout.contains(PASSWORD) && !ran.stderr.contains(PASSWORD), "{ran}");
+    ran
+}
+
+#[test]
+fn what_is_applied_is_recorded_on_the_server_and_the_second_plan_is_empty() {
+    let (project, url) = (Project::with_stack(STACK), database());
+    let run = |arguments: &[&str]| run(&project, &url, arguments.iter().copied());
+    let before = run(&["plan", "stack.yaml", "--detailed-exitcode"]);
+    assert_eq!(before.code, 2, "{before}");
+    run(&["doctor"]).done().says("there is none yet, the first apply makes it");
+    run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    run(&["state", "list"]).done().says("local_file.a").says("local_value.b");
+    run(&["operations", "list"]).done().says("apply");
+    run(&["doctor"]).done().says("format 1, stacks: 1");
+    assert!(!project.has(".terrace/state.db"), "there is a state beside the server's");
+    // Another folder with the same state knows what was done here.
+    let elsewhere = Project::new();
+    self::run(&elsewhere, &url, ["state", "show", "local_value.b"]).done().says("a.txt");
+    run(&["destroy", "stack.yaml", "--auto-approve"]).done();
+    assert!(!project.has("a.txt"));
+    run(&["stacks", "list", "--json"]).done();
+}
+
+#[test]
+fn two_projects_apply_to_one_server_at_once() {
+    let url = database();
+    let projects = ["one", "two", "three"].map(|name| {
+        let project = Project::new();
+        project.write_named_stack(name, STACK);
+        let mut command = project.command(["apply", &format!("{name}.yaml"), "--auto-approve"]);
+        command.env("TERRACE_STATE", &url);
+        let running = project.start(command);
+        (name, project, running)
+    });
+    for (name, project, running) in projects {
+        running.finish().done();
+        run(&project, &url, ["plan", &format!("{name}.yaml")]).done().says("No changes.");
+    }
+    run(&Project::new(), &url, ["stacks", "list"]).done().says("one").says("two").says("three");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_without_its_password() {
+    let project = Project::with_stack(STACK);
+    let url = format!("postgres://jane:{PASSWORD}@127.0.0.1:1/terrace");
+    for arguments in [&["plan", "stack.yaml"][..], &["apply", "stack.yaml", "--auto-approve"], &["state", "list"]] {
+        let ran = run(&project, &url, arguments.iter().copied()).with_code(1);
+        ran.says("state cannot be opened: postgres://jane@127.0.0.1:1/terrace cannot be reached");
+    }
+    run(&project, &url, ["doctor"]).with_code(1).says("see that the server runs and lets this user in");
+    assert!(!project.has("a.txt"));
+}
