@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::event::NoEvents;
+use terrace_engine::expression::{Template, TemplateKind};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::compute::Computed;
 use terrace_engine::record::open_outputs;
@@ -205,7 +206,8 @@ impl Run<'_> {
                 }
                 let declared = declared(&name);
                 let display = declared.and_then(|output| output.display.clone());
-                let entry = entry(&name, &value, display.as_deref().unwrap_or("string"));
+                let label = declared.and_then(|output| literal(output.label.as_ref()?)).unwrap_or(&name);
+                let entry = entry(label, &value, display.as_deref().unwrap_or("string"));
                 let is_public = declared.is_some_and(|output| output.is_public);
                 let shown = if is_public { &mut info.public_info } else { &mut info.private_info };
                 shown.insert(name, entry);
@@ -239,13 +241,21 @@ impl Run<'_> {
     }
 }
 
+/// A text that needs no values to be known.
+fn literal(template: &Template) -> Option<&str> {
+    match &template.kind {
+        TemplateKind::Literal(value) => value.as_str(),
+        _ => None,
+    }
+}
+
 /// An entry of what is told, in the one shape that consoles show.
-fn entry(name: &str, value: &Value, display: &str) -> Json {
+fn entry(label: &str, value: &Value, display: &str) -> Json {
     let shown = match value {
         Value::String(text) => text.clone(),
         other => other.to_json_text(),
     };
-    json!({"type": display, "label": name, "value": shown})
+    json!({"type": display, "label": label, "value": shown})
 }
 
 fn invalid(errors: Vec<String>) -> (OperationStatus, String, Outcome) {

@@ -5,6 +5,7 @@ mod forge;
 mod project;
 mod ran;
 mod running;
+pub mod served;
 mod terminal;
 
 pub use forge::{Forge, Kind};

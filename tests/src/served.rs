@@ -1,0 +1,133 @@
+//! A running `terrace serve`, called as a coordinator calls it.
+
+use crate::{Project, Ran, Running, until};
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+
+/// A server, and where it is.
+#[derive(Debug)]
+pub struct Served {
+    running: Running,
+    address: String,
+}
+
+/// What a call was answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The type of the body.
+    pub content_type: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+}
+
+impl Served {
+    /// Serves a project, on a port of its own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(project: &Project, more: &[&str]) -> Self {
+        let words = ["serve", "--bind", "127.0.0.1:0"].into_iter().chain(more.iter().copied());
+        let running = project.start(project.command(words));
+        running.until_told("serving on http://");
+        let told = running.told();
+        let (_, rest) = told.split_once("serving on http://").expect("it says where");
+        let address = rest.split(',').next().expect("a line").to_owned();
+        Self { running, address }
+    }
+
+    /// Makes a call.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header("content-type", "application/json")
+            .body(body.to_owned())
+            .expect("a request");
+        let mut response = agent.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let header = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        Answer {
+            content_type: header.unwrap_or_default().to_owned(),
+            status: response.status().as_u16(),
+            body: response.body_mut().read_to_string().expect("a text"),
+        }
+    }
+
+    /// Sends a descriptor.
+    #[must_use]
+    pub fn send(&self, path: &str, kind: &str, descriptor: &str) -> Answer {
+        self.call("POST", path, &request(kind, descriptor, false))
+    }
+
+    /// Sends a descriptor; answers the token.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn ask(&self, path: &str, descriptor: &str) -> String {
+        let answer = self.send(path, "DATAPRODUCT_DESCRIPTOR", descriptor);
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.body
+    }
+
+    /// The status of a token, once it has ended.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[must_use]
+    pub fn ended(&self, token: &str) -> Json {
+        let mut last = Json::Null;
+        until("the operation ends", || {
+            last = self.status(token);
+            !["RUNNING", "TERMINATING"].contains(&last["status"].as_str().unwrap_or_default())
+        });
+        last
+    }
+
+    /// The status of a token.
+    #[must_use]
+    pub fn status(&self, token: &str) -> Json {
+        self.call("GET", &format!("/v1/provision/{token}/status"), "").json()
+    }
+
+    /// Kills it.
+    pub fn kill(&self) {
+        self.running.kill();
+    }
+
+    /// Tells it to end, and waits for that.
+    #[must_use]
+    pub fn stop(self) -> Ran {
+        self.running.terminate();
+        self.running.finish()
+    }
+}
+
+/// The body of a request.
+#[must_use]
+pub fn request(kind: &str, descriptor: &str, removes_data: bool) -> String {
+    json!({"descriptorKind": kind, "descriptor": descriptor, "removeData": removes_data}).to_string()
+}

@@ -1,0 +1,220 @@
+//! Witboost's coordinator calls: what is asked is done once, whatever becomes of the server meanwhile.
+
+use serde_json::Value as Json;
+use terrace_tests::served::Served;
+use terrace_tests::{Project, until};
+
+const PRODUCT: &str = "DATAPRODUCT_DESCRIPTOR";
+const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
+
+/// A product of things that a program makes, which stands at a gate where there is one.
+fn project() -> Project {
+    let project = Project::new();
+    project.write("terrace.yaml", "environments: {test: {}}\n");
+    project.write(
+        "blueprints/thing.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: thing, version: 1.0.0}\n\
+         match: {kind: workload}\nspecific:\n  type: object\n  required: [name]\n  additionalProperties: false\n  \
+         properties: {name: {type: string}}\nresources:\n  - type: local_command\n    name: made\n    config:\n      \
+         create: [sh, make.sh, '${{ component.specific.name }}']\n      \
+         find: [sh, -c, 'cat made-$0 2>/dev/null || echo null', '${{ component.specific.name }}']\n      \
+         delete: [sh, -c, 'rm made-$0', '${{ component.specific.name }}']\n\
+         outputs:\n  public: {name: {label: Its name, value: '${{ resources.made.output.name }}'}}\n  \
+         private: {kind: {value: thing}}\n",
+    );
+    project.write(
+        "make.sh",
+        "cat > /dev/null\ntouch started-$1\nif [ -p gate-$1 ]; then read line < gate-$1; fi\n\
+         echo $1 >> log\necho \"{\\\"name\\\": \\\"$1\\\"}\" > new-$1\nmv new-$1 made-$1\ncat made-$1\n",
+    );
+    project
+}
+
+fn product(components: &[&str]) -> String {
+    let component = |name: &&str| {
+        format!(
+            "- {{id: 'urn:dmb:cmp:finance:cash:0:{name}', name: {name}, kind: workload, version: 0.0.0, \
+             useCaseTemplateId: 'urn:dmb:utm:thing:0.0.0', dependsOn: [], specific: {{name: {name}}}}}\n"
+        )
+    };
+    format!(
+        "id: urn:dmb:dp:finance:cash:0\nname: Cash\nkind: dataproduct\ndomain: finance\nversion: 0.1.0\n\
+         environment: test\ndataProductOwner: user:jane.doe_example.com\nspecific: {{}}\ncomponents:\n{}",
+        components.iter().map(component).collect::<String>()
+    )
+}
+
+/// The same, of which one component is meant.
+fn meaning(component: &str, components: &[&str]) -> String {
+    let product = product(components).lines().map(|line| format!("  {line}\n")).collect::<String>();
+    format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:{component}\n")
+}
+
+fn log(project: &Project) -> Vec<String> {
+    let mut log: Vec<String> = project.read("log").lines().map(str::to_owned).collect();
+    log.sort();
+    log
+}
+
+fn messages(status: &Json) -> String {
+    let lines = status["logs"].as_array().unwrap().iter();
+    lines.map(|line| format!("{} {}\n", line["phase"].as_str().unwrap(), line["message"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn a_product_is_validated_provisioned_and_unprovisioned() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let text = product(&["a", "b"]);
+    assert_eq!(server.send("/v1/validate", PRODUCT, &text).body, r#"{"valid":true}"#);
+    assert!(!project.has("started-a") && project.run(["operations", "list"]).done().stdout.is_empty());
+    let answer = server.send("/v1/provision", PRODUCT, &text);
+    assert_eq!((answer.status, answer.content_type.as_str()), (202, "text/plain; charset=utf-8"));
+    assert_eq!(answer.body.len(), 36, "a bare token: {answer:?}");
+    let status = server.ended(&answer.body);
+    assert_eq!((status["status"].as_str(), status["result"].as_str()), (Some("COMPLETED"), Some("")), "{status}");
+    assert_eq!(log(&project), ["a", "b"]);
+    let told = messages(&status);
+    assert!(told.contains("plan Plan: 2 to add, 0 to change, 0 to destroy.\n"), "{told}");
+    // At the base path of the newer specification, too.
+    let again = server.ask("/datamesh.specificprovisioner/v1/provision", &text);
+    let status = server.ended(&again);
+    assert_eq!(status["status"], "COMPLETED");
+    assert!(messages(&status).contains("No changes."), "{status}");
+    let gone = server.ended(&server.ask("/v1/unprovision", &text));
+    assert_eq!(gone["status"], "COMPLETED", "{gone}");
+    assert!(!project.has("made-a") && !project.has("made-b"));
+    assert_eq!(project.run(["state", "list"]).done().stdout, "");
+    assert_eq!(server.ended(&server.ask("/v1/unprovision", &text))["status"], "COMPLETED", "nothing is left to do");
+    let listed = project.run(["operations", "list"]).done().stdout;
+    assert_eq!(
+        (listed.matches("  provision  completed").count(), listed.matches("  unprovision  completed").count()),
+        (2, 2)
+    );
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn what_was_made_is_told_as_its_blueprint_says() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let status = server.ended(&server.ask("/v1/provision", &meaning("a", &["a", "b"])));
+    let entry = |label: &str, value: &str| serde_json::json!({"type": "string", "label": label, "value": value});
+    assert_eq!(status["info"]["publicInfo"], serde_json::json!({"name": entry("Its name", "a")}), "{status}");
+    assert_eq!(status["info"]["privateInfo"], serde_json::json!({"kind": entry("kind", "thing")}));
+}
+
+#[test]
+fn the_text_decides_what_is_acted_on() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let refused = server.send("/v1/provision", COMPONENT, &product(&["a", "b"]));
+    assert_eq!(
+        (refused.status, refused.json()["inputErrorField"].as_str().unwrap()),
+        (400, "descriptor.componentIdToProvision")
+    );
+    let one = server.send("/v1/provision", PRODUCT, &meaning("b", &["a", "b"]));
+    assert_eq!(server.ended(&one.body)["status"], "COMPLETED");
+    assert_eq!(log(&project), ["b"]);
+    let other = server.send("/v1/provision", COMPONENT, &meaning("a", &["a", "b"]));
+    assert_eq!(server.ended(&other.body)["status"], "COMPLETED");
+    assert_eq!(log(&project), ["a", "b"]);
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_its_field_and_changes_nothing() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let elsewhere = product(&["a"]).replace("environment: test", "environment: moon");
+    let answer = server.send("/v1/provision", PRODUCT, &elsewhere);
+    let told = answer.json();
+    assert_eq!((answer.status, told["inputErrorField"].as_str()), (400, Some("descriptor.environment")), "{answer:?}");
+    assert_eq!(told["moreInfo"]["solutions"][0], "configured are: test");
+    let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");
+    let answer = server.send("/v1/provision", PRODUCT, &misspelt);
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(answer.json()["moreInfo"]["problems"].as_array().unwrap().len() >= 2, "all at once: {answer:?}");
+    let valid = server.send("/v1/validate", PRODUCT, &misspelt);
+    assert_eq!((valid.status, &valid.json()["valid"]), (200, &Json::Bool(false)), "{valid:?}");
+    for (path, body) in [
+        ("/v1/provision", "no JSON"),
+        ("/v1/provision", "{}"),
+        ("/v1/provision", r#"{"descriptor": 1}"#),
+        ("/v1/provision", r#"{"descriptor": ""}"#),
+        ("/v1/provision", r#"{"descriptor": "a: [b"}"#),
+        ("/v2/validate", r#"{"descriptor": "kind: Banana"}"#),
+        ("/v1/unprovision", r#"{"descriptor": "- a"}"#),
+    ] {
+        let answer = server.call("POST", path, body);
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+        assert!(!answer.json()["errors"].as_array().unwrap().is_empty(), "{answer:?}");
+    }
+    for token in ["x", "01a1fdad-ab09-71aa-a181-26f66a460be5"] {
+        let answer = server.call("GET", &format!("/v1/provision/{token}/status"), "");
+        assert_eq!((answer.status, answer.json()["inputErrorField"].as_str().unwrap()), (400, "token"));
+    }
+    assert_eq!(project.run(["operations", "list"]).done().stdout, "");
+}
+
+#[test]
+fn the_same_request_has_one_token_while_it_runs() {
+    let project = project();
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &[]);
+    let text = product(&["a"]);
+    let first = server.ask("/v1/provision", &text);
+    until("it runs", || project.has("started-a"));
+    // Written in another way, it means the same.
+    let spaced = text.replace("name: Cash", "name:   'Cash'");
+    assert_eq!(server.ask("/v1/provision", &spaced), first);
+    assert_ne!(server.ask("/v1/provision", &text.replace("0.1.0", "0.2.0")), first);
+    assert_eq!(server.status(&first)["status"], "RUNNING");
+    project.open_gate("gate-a");
+    assert_eq!(server.ended(&first)["status"], "COMPLETED");
+    assert_ne!(server.ask("/v1/provision", &text), first, "it has ended");
+}
+
+#[test]
+fn a_server_that_is_killed_goes_on_when_it_starts_again() {
+    let project = project();
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &[]);
+    let token = server.ask("/v1/provision", &product(&["a", "b"]));
+    until("both are being made", || project.has("started-a") && project.has("made-b"));
+    let waiting = server.ask("/v1/provision", &product(&["a", "b", "c"]));
+    server.kill();
+    drop(server);
+    project.open_gate("gate-a");
+    until("the program that outlived it has ended", || project.has("made-a"));
+    let server = Served::start(&project, &[]);
+    let status = server.ended(&token);
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+    assert_eq!(server.ended(&waiting)["status"], "COMPLETED");
+    assert_eq!(log(&project), ["a", "b", "c"], "each is made once");
+    assert!(messages(&status).contains("recover "), "{status}");
+}
+
+#[test]
+fn what_is_terminated_stops_and_says_so() {
+    let project = project();
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &["--workers", "1"]);
+    let running = server.ask("/v1/provision", &product(&["a"]));
+    until("it runs", || project.has("started-a"));
+    let waiting = server.ask("/v1/unprovision", &product(&["a"]));
+    assert_eq!(server.call("DELETE", &format!("/v1/provision/{waiting}"), "").status, 202);
+    assert_eq!(server.status(&waiting)["status"], "TERMINATING");
+    project.open_gate("gate-a");
+    assert_eq!(server.ended(&running)["status"], "COMPLETED");
+    assert_eq!(server.ended(&waiting)["status"], "TERMINATED");
+    assert!(project.has("made-a"), "it was not removed");
+    let answer = server.call("DELETE", &format!("/v1/provision/{running}"), "");
+    assert_eq!((answer.status, answer.json()["status"].as_str().unwrap()), (200, "COMPLETED"), "it has ended");
+}
+
+#[test]
+fn calls_of_others_are_not_taken_without_being_asked_for() {
+    let project = project();
+    let ran = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1);
+    ran.says("lets others than this machine call").says("bind to 127.0.0.1");
+}
