@@ -126,31 +126,32 @@ pub(crate) async fn look_into(
         }
         (StepAction::Update, Ok(Found::Ours(found))) => {
             let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &found).is_empty();
-            let Some(prior) = recorded.filter(|_| ty.readable) else {
+            match recorded.filter(|_| ty.readable) {
                 // What was being taken over has no row yet.
-                let is_taken_over = recorded.is_none() && intent.prior_generation == 0;
-                return match is_taken_over && is_as_planned {
-                    true => object(&opened.prior.attributes, found),
-                    false => too_early("the object is not known to be as it was to be").unwrap_or(Finding::Unchanged),
-                };
-            };
-            let before = record::recorded(&intent.row.stack, address, prior);
-            let now = match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
-                Ok(Some(now)) => now,
-                Ok(None) => return Finding::Nothing,
-                Err(error) => return Finding::InDoubt(error.to_string()),
-            };
-            // An object that is as it was recorded saw nothing of the update, whatever `find` makes of the plan.
-            let attributes = record::storable(ty, &prior.attributes, &now);
-            let is_as_before = changed_from_recorded(ty, &prior.attributes, &attributes).is_empty();
-            match (is_as_before, is_as_planned) {
-                (false, true) => object(&opened.prior.attributes, found),
-                (true, _) => too_early("the object is as it was before").unwrap_or(Finding::Unchanged),
-                (false, false) => too_early("the object is not as it was to be").unwrap_or(Finding::Object {
-                    attributes,
-                    observed: Box::new(now),
-                    is_as_planned: false,
-                }),
+                None if recorded.is_none() && intent.prior_generation == 0 && is_as_planned => {
+                    object(&opened.prior.attributes, found)
+                }
+                None => too_early("the object is not known to be as it was to be").unwrap_or(Finding::Unchanged),
+                Some(prior) => {
+                    let before = record::recorded(&intent.row.stack, address, prior);
+                    let now = match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
+                        Ok(Some(now)) => now,
+                        Ok(None) => return Finding::Nothing,
+                        Err(error) => return Finding::InDoubt(error.to_string()),
+                    };
+                    // An object that is as it was recorded saw nothing of the update, whatever `find` makes of the plan.
+                    let attributes = record::storable(ty, &prior.attributes, &now);
+                    let is_as_before = changed_from_recorded(ty, &prior.attributes, &attributes).is_empty();
+                    match (is_as_before, is_as_planned) {
+                        (false, true) => object(&opened.prior.attributes, found),
+                        (true, _) => too_early("the object is as it was before").unwrap_or(Finding::Unchanged),
+                        (false, false) => too_early("the object is not as it was to be").unwrap_or(Finding::Object {
+                            attributes,
+                            observed: Box::new(now),
+                            is_as_planned: false,
+                        }),
+                    }
+                }
             }
         }
         (_, Ok(Found::Ours(observed))) => object(&opened.prior.attributes, observed),

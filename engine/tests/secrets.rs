@@ -82,6 +82,26 @@ async fn what_a_failed_update_sent_is_hidden_where_the_object_tells_it() {
 }
 
 #[tokio::test]
+async fn what_a_failed_update_sent_is_sealed_by_whoever_records_what_is_there() {
+    let mut story = Story::new();
+    let text = |val: &str| {
+        stack("demo", true, &format!("      - {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}\n"))
+    };
+    story.apply(&text("[plain]")).await;
+    story.fault("update a", Fault::After(ErrorKind::Failed));
+    let report = story.apply_once(&text("[plain, '${{ vars.t }}']")).await;
+    assert_eq!(report.failed.len(), 1);
+    story.options.refresh_only = true;
+    let plan = story.plan(&text("[plain]")).await;
+    assert!(plan.changes().any(|(_, change)| change.has_refreshed()), "it has changed");
+    story.apply_plan(&plan).await.unwrap();
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+    story.options.refresh_only = false;
+    story.apply(&text("[plain]")).await;
+    assert!(recorded(&story).await.contains("plain"), "what was recorded before it is open again once it is known");
+}
+
+#[tokio::test]
 async fn what_names_an_object_and_becomes_sensitive_later_is_recorded_so_with_its_id_and_without_a_call() {
     let story = Story::new();
     let text = |is_sensitive| {

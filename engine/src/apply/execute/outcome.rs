@@ -6,7 +6,7 @@ use super::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
 use crate::deadline::{self, Broken};
 use crate::marks;
-use crate::plan::contract;
+use crate::plan::{Change, contract};
 use crate::record::storable;
 use crate::render::shell_word;
 use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
@@ -205,20 +205,24 @@ pub(super) fn update_failed(
     operation: Uuid,
     error: ProviderError,
 ) -> Outcome {
-    let row = error.object.as_ref().map(|observed| {
-        let attributes = old_or_new(prepared, ty, observed);
-        row(
-            applier,
-            &prepared.stack,
-            &prepared.change,
-            ty,
-            RowStatus::Ready,
-            &observed.identity,
-            &attributes,
-            &observed.private,
-            operation,
-        )
-    });
+    let row = match &error.object {
+        Some(observed) => {
+            let attributes = old_or_new(prepared, ty, observed);
+            Some(row(
+                applier,
+                &prepared.stack,
+                &prepared.change,
+                ty,
+                RowStatus::Ready,
+                &observed.identity,
+                &attributes,
+                &observed.private,
+                operation,
+            ))
+        }
+        None if error.kind == ErrorKind::NotBegun => None,
+        None => as_it_was(applier, prepared, ty, operation),
+    };
     match row {
         None => failure(prepared, error, Vec::new(), None),
         Some(Ok(row)) => {
@@ -227,6 +231,25 @@ pub(super) fn update_failed(
         }
         Some(Err(_)) => unrecorded(prepared, error),
     }
+}
+
+/// What was recorded before an update that failed, where it sent more that is sensitive: a part of that may have arrived,
+/// and whoever looks next would not know it for a secret. `None` where nothing has to be recorded.
+fn as_it_was(
+    applier: &Applier,
+    prepared: &Prepared,
+    ty: &ResourceType,
+    operation: Uuid,
+) -> Option<Result<Row, WireError>> {
+    let prior = prepared.change.prior.as_deref().filter(|_| prepared.change.generation > 0)?;
+    let recorded = prior.recorded.as_ref().unwrap_or(&prior.attributes);
+    let hidden = marks::found_attributes(recorded, &prepared.planned.attributes);
+    if marks::added(recorded, &hidden).is_empty() {
+        return None;
+    }
+    let change = Change { after: None, ..prepared.change.clone() };
+    let (status, stack) = (prior.status, &prepared.stack);
+    Some(row(applier, stack, &change, ty, status, &prior.identity, &hidden, &prior.private, operation))
 }
 
 /// What is there after an update or a delete that may have happened.
