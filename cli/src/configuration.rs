@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::variables::Variables;
 use std::path::{Path, PathBuf};
+use terrace_engine::address::DEFAULT_ENVIRONMENT;
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
@@ -146,7 +147,7 @@ impl Configuration {
     #[must_use]
     pub fn environment_names(&self) -> Vec<&str> {
         match self.environments.as_slice() {
-            [] => vec![read::EMBEDDED_ENVIRONMENT],
+            [] => vec![DEFAULT_ENVIRONMENT],
             environments => environments.iter().map(|environment| environment.name.as_str()).collect(),
         }
     }
@@ -160,7 +161,7 @@ impl Configuration {
     /// One environment, its values evaluated; `None` when it is not configured.
     #[must_use]
     pub fn environment(&self, name: &str, variables: &Variables) -> (Option<Environment>, Vec<Diagnostic>) {
-        if self.environments.is_empty() && name == read::EMBEDDED_ENVIRONMENT {
+        if self.environments.is_empty() && name == DEFAULT_ENVIRONMENT {
             return (Some(Environment::embedded()), Vec::new());
         }
         let Some(raw) = self.environments.iter().find(|environment| environment.name == name) else {
@@ -177,7 +178,7 @@ impl Environment {
     /// The environment that is there without any configuration.
     fn embedded() -> Self {
         Self {
-            name: read::EMBEDDED_ENVIRONMENT.to_owned(),
+            name: DEFAULT_ENVIRONMENT.to_owned(),
             overlay: Some(Located { value: EMBEDDED.to_owned(), span: Span::default() }),
             settings: Value::Map(terrace_provider::Map::default()),
             ..Self::default()

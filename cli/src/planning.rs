@@ -22,11 +22,11 @@ use std::str::FromStr;
 use terrace_engine::address::{AddressError, StackId};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen, undeclared};
 use terrace_engine::descriptor::{Body, Descriptor};
-use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
-use terrace_engine::source::Sources;
+use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::StateStore;
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
@@ -232,8 +232,8 @@ pub(crate) struct Removal {
     words: Vec<String>,
     /// What the descriptors describe, as far as they can be compiled: what is not recorded is looked for.
     described: Vec<CompiledStack>,
-    /// Stacks of which that cannot be told, for their descriptors have errors.
-    undescribed: Vec<String>,
+    /// Stacks of which that cannot be told, for their descriptors have errors; with the files of those.
+    undescribed: Vec<(String, String)>,
 }
 
 impl Removal {
@@ -297,11 +297,12 @@ impl Removal {
         let options = options(arguments, &self.world, self.components.clone())?;
         let planner = planner(store, &self.world, &self.sources, &options);
         let mut computed = planner.plan_destroy_described(&stacks, &self.described, self.origin.clone()).await?;
-        computed.diagnostics.extend(self.undescribed.iter().map(|stack| {
+        for (stack, file) in &self.undescribed {
             let message =
                 format!("what {stack} describes and is not recorded is not looked for: its descriptor has errors");
-            Diagnostic::warning("not_looked_for", message).hint("`terrace validate` tells them")
-        }));
+            let hint = format!("`terrace validate {}` tells them", quoted(file));
+            computed.add(Diagnostic::warning("not_looked_for", message).hint(hint), &self.sources);
+        }
         Ok(computed)
     }
 
@@ -321,7 +322,7 @@ impl Removal {
     }
 }
 
-/// What descriptors describe, and the stacks of those that have errors: a removal needs none.
+/// What descriptors describe, and the stacks and files of those that have errors: a removal needs none.
 fn quietly_compiled(
     context: &Context<'_>,
     choice: &ChoiceArguments,
@@ -329,13 +330,17 @@ fn quietly_compiled(
     world: &World,
     input: &mut Input,
     components: &BTreeSet<String>,
-) -> (Vec<CompiledStack>, Vec<String>) {
+) -> (Vec<CompiledStack>, Vec<(String, String)>) {
     let library = match input.descriptors.iter().any(uses_blueprints) {
         true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources),
         false => Ok(Default::default()),
     };
+    let named = |descriptor: &Descriptor| {
+        let source = descriptor.components.first().and_then(|component| input.sources.get(component.span.source));
+        (descriptor.stack.clone(), source.map_or_else(|| "FILE".to_owned(), |source| source.name.clone()))
+    };
     let (Ok((library, _)), Ok(given)) = (library, given_variables(choice, context.variables, context.ui)) else {
-        return (Vec::new(), input.descriptors.iter().map(|descriptor| descriptor.stack.to_string()).collect());
+        return (Vec::new(), input.descriptors.iter().map(named).collect());
     };
     let compiler = Compiler {
         sources: &input.sources,
@@ -348,11 +353,24 @@ fn quietly_compiled(
     let (mut described, mut undescribed) = (Vec::new(), Vec::new());
     for descriptor in &input.descriptors {
         match compiler.compile(descriptor, components) {
-            (Some(compiled), found) if !has_errors(&found) => described.push(compiled),
-            _ => undescribed.push(descriptor.stack.to_string()),
+            (Some(compiled), found) if !has_errors(&found) && !is_misread(descriptor, input) => {
+                described.push(compiled)
+            }
+            _ => undescribed.push(named(descriptor)),
         }
     }
     (described, undescribed)
+}
+
+/// True when something was wrong with the text of a descriptor already; what has no place may be about any.
+fn is_misread(descriptor: &Descriptor, input: &Input) -> bool {
+    let texts: BTreeSet<SourceId> = descriptor.components.iter().map(|component| component.span.source).collect();
+    input.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).any(|error| {
+        error.labels.first().is_none_or(|label| match label.at {
+            Location::Span(span) => texts.contains(&span.source),
+            Location::Place(_) => true,
+        })
+    })
 }
 
 /// A word that can only be a file is reported as a missing one, not as an unknown stack.

@@ -9,7 +9,7 @@ use crate::variables::Variables;
 use crate::wiring::Providers;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use terrace_engine::address::StackId;
+use terrace_engine::address::{DEFAULT_ENVIRONMENT, StackId};
 use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::{Diagnostic, closest, has_errors};
 use terrace_engine::source::{Sources, Span};
@@ -19,8 +19,6 @@ use terrace_state::{StoreUrl, StoreUrlError};
 pub(crate) const DEFAULT_STATE: &str = ".terrace/state.db";
 /// The code of what says that a value cannot be evaluated.
 const EXPRESSION_FAILED: &str = "expression_failed";
-/// The environment when nobody says it.
-const DEFAULT_ENVIRONMENT: &str = "local";
 
 /// An environment that is asked for, and where it stands when a text names it.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
+/// The environment when nobody says it.
+pub const DEFAULT_ENVIRONMENT: &str = "local";
+
 /// One data product in one environment; state, leases and history hang off it. Printed `name@environment`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StackId {

@@ -21,6 +21,11 @@ fn stack(name: &str, is_sensitive: bool, resources: &str) -> String {
     )
 }
 
+/// A stack of one thing, with a variable `t` that is sensitive.
+fn thing_a(val: &str) -> String {
+    stack("demo", true, &format!("      - {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}\n"))
+}
+
 /// All that a store holds now, as texts.
 async fn recorded(story: &Story) -> String {
     let mut text = String::new();
@@ -39,15 +44,12 @@ async fn recorded(story: &Story) -> String {
 #[tokio::test]
 async fn an_update_that_came_to_nothing_leaves_the_old_secret_sealed() {
     let story = Story::new();
-    let text = |val: &str| {
-        stack("demo", true, &format!("      - {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}\n"))
-    };
-    story.apply(&text("'${{ vars.t }}'")).await;
+    story.apply(&thing_a("'${{ vars.t }}'")).await;
     story.fault("update a", Fault::Before(ErrorKind::Ambiguous));
-    let report = story.apply_once(&text("plain")).await;
+    let report = story.apply_once(&thing_a("plain")).await;
     assert_eq!(report.failed.len(), 1);
     assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
-    story.apply(&text("plain")).await;
+    story.apply(&thing_a("plain")).await;
 }
 
 #[tokio::test]
@@ -69,35 +71,29 @@ async fn a_template_of_which_one_instance_is_secret_is_sealed_for_all() {
 #[tokio::test]
 async fn what_a_failed_update_sent_is_hidden_where_the_object_tells_it() {
     let story = Story::new();
-    let text = |val: &str| {
-        stack("demo", true, &format!("      - {{type: world_thing, name: a, config: {{key: a, val: [{val}]}}}}\n"))
-    };
-    story.apply(&text("plain")).await;
+    story.apply(&thing_a("[plain]")).await;
     story.fault("update a", Fault::After(ErrorKind::Failed));
-    assert_eq!(story.apply_once(&text("'${{ vars.t }}'")).await.failed.len(), 1);
-    let plan = story.plan(&text("plain, '${{ vars.t }}'")).await;
+    assert_eq!(story.apply_once(&thing_a("['${{ vars.t }}']")).await.failed.len(), 1);
+    let plan = story.plan(&thing_a("[plain, '${{ vars.t }}']")).await;
     assert!(!file::write(&plan, &story.seal).unwrap().contains("hunter2"));
-    story.apply(&text("plain, '${{ vars.t }}'")).await;
+    story.apply(&thing_a("[plain, '${{ vars.t }}']")).await;
     assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
 }
 
 #[tokio::test]
 async fn what_a_failed_update_sent_is_sealed_by_whoever_records_what_is_there() {
     let mut story = Story::new();
-    let text = |val: &str| {
-        stack("demo", true, &format!("      - {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}\n"))
-    };
-    story.apply(&text("[plain]")).await;
+    story.apply(&thing_a("[plain]")).await;
     story.fault("update a", Fault::After(ErrorKind::Failed));
-    let report = story.apply_once(&text("[plain, '${{ vars.t }}']")).await;
+    let report = story.apply_once(&thing_a("[plain, '${{ vars.t }}']")).await;
     assert_eq!(report.failed.len(), 1);
     story.options.refresh_only = true;
-    let plan = story.plan(&text("[plain]")).await;
+    let plan = story.plan(&thing_a("[plain]")).await;
     assert!(plan.changes().any(|(_, change)| change.has_refreshed()), "it has changed");
     story.apply_plan(&plan).await.unwrap();
     assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
     story.options.refresh_only = false;
-    story.apply(&text("[plain]")).await;
+    story.apply(&thing_a("[plain]")).await;
     assert!(recorded(&story).await.contains("plain"), "what was recorded before it is open again once it is known");
 }
 
@@ -284,7 +280,7 @@ async fn another_secret_that_is_found_and_may_not_be_stored_is_refused_before_an
 #[tokio::test]
 async fn what_is_computed_of_a_secret_is_sealed_though_the_secret_itself_is_told_in_another_form() {
     let story = Story::new();
-    let text = stack("demo", true, "      - {type: world_thing, name: a, config: {key: a, val: '${{ vars.t }}'}}\n");
+    let text = thing_a("'${{ vars.t }}'");
     story.fault("create a", Fault::Lie);
     let report = story.apply_once(&text).await;
     assert_eq!(report.failed.len(), 1);

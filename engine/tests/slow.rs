@@ -9,6 +9,7 @@ use std::time::Duration;
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::event::{Event, Events};
 use terrace_engine::plan::Plan;
+use terrace_provider::ErrorKind;
 use terrace_provider::wrap::{Limits, Rate, TypeLimits};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -234,4 +235,15 @@ async fn an_object_is_waited_for_as_long_as_it_was_given_when_it_is_read() {
     let told = story.errors(&text).await;
     assert!(told.contains("world_thing.a cannot be read: no answer within 2 s"), "{told}");
     assert!(!told.contains("world_thing.b"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_time_is_over_between_two_attempts_is_told_with_the_latest_error() {
+    let story = Story::new();
+    let text = stack("- {type: world_thing, name: a, timeouts: {read: 2s}, config: {key: a}}");
+    story.apply(&text).await;
+    story.fault("read a", Fault::Always(ErrorKind::Transient));
+    let told = story.errors(&text).await;
+    let expected = "world_thing.a cannot be read: no answer within 2 s; the latest error: read a: no";
+    assert!(told.contains(expected), "{told}");
 }

@@ -138,3 +138,19 @@ fn a_plan_with_errors_does_not_speak_of_its_apply() {
     plan.says("2 resources left for later.\n").says("This plan has errors and cannot be applied.");
     assert!(!plan.stdout.contains("once this plan is applied"), "{plan}");
 }
+
+#[test]
+fn the_command_that_goes_on_names_the_environment() {
+    let project = project(r#"{"names": ["a"]}"#);
+    project.write("terrace.yaml", "environments: {staging: {overlay: embedded}, live: {overlay: embedded}}\n");
+    let told = "`terrace apply stack.yaml --env staging --allow-deferral`";
+    let refused = project.run(["plan", "--env", "staging", "stack.yaml"]);
+    assert_eq!(refused.code, 1, "{refused}");
+    refused.says("`terrace apply stack.yaml --env staging --target");
+    let command = ["--allow-deferral", "--env", "staging", "stack.yaml"];
+    project.run([&["plan"][..], &command].concat()).done().says(told);
+    let first = project.run([&["apply", "--auto-approve"][..], &command].concat()).done();
+    first.says(told);
+    let second = project.run(["apply", "stack.yaml", "--env", "staging", "--allow-deferral", "--auto-approve"]).done();
+    assert!(second.stdout.contains("added, 0 changed, 0 destroyed.\n\nOutputs:\n  count = 1\n"), "{second}");
+}

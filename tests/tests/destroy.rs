@@ -35,3 +35,26 @@ fn all_outputs_that_go_are_listed() {
     let plan = project.run(["plan", "stack.yaml", "--destroy"]).done();
     plan.says("- a/one = 1").says("- b/two = 2");
 }
+
+#[test]
+fn a_descriptor_with_errors_is_said_not_to_be_looked_for_whatever_is_recorded() {
+    let wrong = "  wrong: {resources: [{type: local_file, name: f, config: {path: wrong.txt, content: \
+                 '${{ join(range(3), 1, 2) }}'}}]}\n";
+    let right =
+        "components:\n  right: {resources: [{type: local_file, name: f, config: {path: right.txt, content: x}}]}\n";
+    let project = Project::with_stack(&format!("{right}{wrong}"));
+    let told = "what demo describes and is not recorded is not looked for: its descriptor has errors";
+    let nothing = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    nothing.says(told).says("terrace validate stack.yaml");
+    assert!(!nothing.stderr.contains("found none"), "{nothing}");
+    project.write_stack(right);
+    project.apply().done();
+    project.write_stack(&format!("{right}{wrong}"));
+    let lines = project.run(["plan", "stack.yaml", "--destroy", "--format", "json-stream"]).done();
+    assert!(lines.stdout.contains(told), "programs are told, too: {lines}");
+    project.run(["destroy", "stack.yaml", "--auto-approve"]).done().says(told);
+    assert!(!project.has("right.txt"));
+    // Of a right one nothing of the kind is said.
+    project.write_stack(right);
+    assert!(!project.run(["destroy", "stack.yaml", "--auto-approve"]).done().stderr.contains("looked for"));
+}

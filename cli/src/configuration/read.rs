@@ -15,8 +15,6 @@ use terrace_provider::{Map, Value};
 
 /// The overlay of things on this machine.
 pub const EMBEDDED: &str = "embedded";
-/// The environment that is there without any configuration.
-pub(super) const EMBEDDED_ENVIRONMENT: &str = "local";
 
 /// Reads a configuration.
 pub(super) fn configuration(

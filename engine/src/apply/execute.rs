@@ -3,6 +3,7 @@
 mod existing;
 mod outcome;
 mod prepare;
+mod recorder;
 mod unchanged;
 
 pub(crate) use prepare::{Draft, failed_check, prepare_removal};
@@ -19,7 +20,7 @@ use outcome::{
     create_failed, delete_in_doubt, delete_row, done, failure, find_after_failure, look, made, update_failed,
     update_in_doubt, write_row,
 };
-use prepare::row;
+use recorder::Recorder;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_provider::{
@@ -95,14 +96,15 @@ async fn call_provider(
         progress,
     };
     let recorded = change.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
+    let recorder = Recorder::new(applier, prepared, ty, operation);
     match prepared.action {
         StepAction::Create => {
             match deadline::changing(&call, ty.settle, session.create(ty, &call, &prepared.planned)).await {
-                Ok(observed) => made(applier, prepared, ty, operation, &observed, generation_before_create(change)),
+                Ok(observed) => made(&recorder, prepared, &observed, generation_before_create(change)),
                 Err(broken) => {
                     let found = find_after_failure(session, ty, prepared, &call, started, &broken).await;
                     let kind = broken.error.kind.clone();
-                    let mut outcome = create_failed(applier, prepared, ty, operation, broken.error, found);
+                    let mut outcome = create_failed(&recorder, prepared, broken.error, found);
                     if let Some(failed) = &mut outcome.failure {
                         existing::advise(applier, prepared, ty, &kind, failed).await;
                     }
@@ -116,12 +118,12 @@ async fn call_provider(
                 return failure(prepared, error, Vec::new(), None);
             }
             match deadline::changing(&call, ty.settle, session.update(ty, &call, &recorded, &prepared.planned)).await {
-                Ok(observed) => made(applier, prepared, ty, operation, &observed, change.generation),
+                Ok(observed) => made(&recorder, prepared, &observed, change.generation),
                 Err(broken) if broken.error.kind == ErrorKind::Ambiguous && broken.error.object.is_none() => {
                     let seen = look(session, prepared, ty, &recorded).await;
-                    update_in_doubt(applier, prepared, ty, operation, broken, seen)
+                    update_in_doubt(&recorder, prepared, broken, seen)
                 }
-                Err(broken) => update_failed(applier, prepared, ty, operation, broken.error),
+                Err(broken) => update_failed(&recorder, prepared, broken.error),
             }
         }
         StepAction::Delete => {
@@ -150,23 +152,14 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
         Ok(ty) => ty,
         Err(error) => return failure(prepared, ProviderError::bug(error), Vec::new(), None),
     };
+    let recorder = Recorder::new(applier, prepared, ty, operation);
     match change.action {
         Action::Delete | Action::Forget => done(delete_row(prepared), None),
         // The old half of a replacement of what lives in state only.
         _ if prepared.is_removal && change.action.is_replace() => done(delete_row(prepared), None),
         Action::Retain => match &change.prior {
             Some(prior) => {
-                let row = row(
-                    applier,
-                    &prepared.stack,
-                    change,
-                    ty,
-                    RowStatus::Retained,
-                    &prior.identity,
-                    &prior.attributes,
-                    &prior.private,
-                    operation,
-                );
+                let row = recorder.row(RowStatus::Retained, &prior.identity, &prior.attributes, &prior.private);
                 write_row(prepared, row, change.generation, None)
             }
             None => failure(prepared, no_prior(), Vec::new(), None),
@@ -180,7 +173,7 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
                 attributes: prior.attributes.clone(),
                 private: prior.private.clone(),
             };
-            made(applier, prepared, ty, operation, &observed, change.generation)
+            made(&recorder, prepared, &observed, change.generation)
         }
     }
 }
@@ -205,7 +198,10 @@ async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, o
         None => session.create(ty, &call, &prepared.planned).await,
     };
     match result {
-        Ok(observed) => made(applier, prepared, ty, operation, &observed, generation_before_create(change)),
+        Ok(observed) => {
+            let recorder = Recorder::new(applier, prepared, ty, operation);
+            made(&recorder, prepared, &observed, generation_before_create(change))
+        }
         Err(error) => failure(prepared, error, Vec::new(), None),
     }
 }

@@ -88,6 +88,14 @@ pub struct Computed {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+impl Computed {
+    /// Adds what is to be said besides, to people and in the plan.
+    pub fn add(&mut self, diagnostic: Diagnostic, sources: &Sources) {
+        self.plan.notes.push(Note::of(&diagnostic, sources));
+        self.diagnostics.push(diagnostic);
+    }
+}
+
 /// What planning gathers of all stacks.
 pub(super) struct Draft {
     pub(super) shared: SharedRows,

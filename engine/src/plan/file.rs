@@ -75,9 +75,7 @@ pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     let begin = text.len();
     serde_json::to_writer(&mut text, &body).map_err(|error| FileError::Damaged(error.to_string()))?;
     let digest = sha256(text.get(begin..).unwrap_or_default());
-    if let Some(place) = text.get_mut(place).filter(|place| place.len() == digest.len()) {
-        place.copy_from_slice(digest.as_bytes());
-    }
+    text.splice(place, digest.into_bytes());
     text.extend_from_slice(b"}\n");
     String::from_utf8(text).map_err(|error| FileError::Damaged(error.to_string()))
 }

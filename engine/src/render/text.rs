@@ -1,6 +1,7 @@
 //! Texts from outside, made fit for print: nothing in them is obeyed by a terminal, hidden from a reader or wider than
 //! the line.
 
+use crate::address::DEFAULT_ENVIRONMENT;
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -151,6 +152,14 @@ pub fn shell_word(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// What a command line says of an environment, after a space: nothing where it is the one that is meant anyhow.
+pub(crate) fn environment_option(name: &str) -> String {
+    match name {
+        DEFAULT_ENVIRONMENT => String::new(),
+        _ => format!(" --env {}", shell_word(name)),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How much a plan does: the line that wrappers of terraform look for, and our own below it.
 
-use super::text::{counted, shell_word, thousands, visible};
+use super::text::{counted, environment_option, shell_word, thousands, visible};
 use crate::action::Action;
 use crate::plan::{Change, Counts, Mode, Part, Plan, StackPlan};
 use std::collections::BTreeSet;
@@ -142,14 +142,10 @@ pub(crate) fn left_over(plan: &Plan) -> Option<String> {
     }
 }
 
-/// The command that takes up what a plan leaves; the embedded environment needs no name.
+/// The command that takes up what a plan leaves.
 fn next_apply(plan: &Plan) -> String {
     let files: String = plan.origin.descriptors.keys().map(|file| format!(" {}", shell_word(file))).collect();
-    let environment = match plan.environment_note {
-        Some(_) => String::new(),
-        None => format!(" --env {}", shell_word(&plan.environment)),
-    };
-    format!("terrace apply{files}{environment} --allow-deferral")
+    format!("terrace apply{files}{} --allow-deferral", environment_option(&plan.environment))
 }
 
 /// What an applied plan has left; `None` when nothing is.

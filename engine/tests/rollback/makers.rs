@@ -17,6 +17,13 @@ fn beside_a(rest: &str) -> String {
     things("val: 1", rest)
 }
 
+/// A story that begins with `a`, and the operation to go back to.
+async fn begun() -> (Story, Uuid) {
+    let story = Story::new();
+    let first = story.apply(&beside_a("")).await.operation;
+    (story, first)
+}
+
 /// An object that somebody else made.
 fn strange(story: &Story, key: &str) {
     let object = [("key".to_owned(), key.into()), ("id".to_owned(), "id-9".into()), ("echo".to_owned(), Value::Null)];
@@ -83,8 +90,7 @@ async fn what_terrace_made_goes_wherever_it_moved_since() {
     let moved = beside_a("- {type: world_thing, name: c, config: {key: b}}")
         + "moved: [{from: world_thing.b, to: world_thing.c}]\n";
     for is_by_hand in [false, true] {
-        let story = Story::new();
-        let first = story.apply(&beside_a("")).await.operation;
+        let (story, first) = begun().await;
         story.apply(&beside_a("- {type: world_thing, name: b, config: {key: b}}")).await;
         match is_by_hand {
             true => move_by_hand(&story, "world_thing.b", "world_thing.c").await,
@@ -99,8 +105,7 @@ async fn what_terrace_made_goes_wherever_it_moved_since() {
 async fn what_was_taken_over_is_let_go_of_wherever_it_moved_since() {
     let moved = beside_a(&adopted("c", "b")) + "moved: [{from: world_thing.b, to: world_thing.c}]\n";
     for is_by_hand in [false, true] {
-        let story = Story::new();
-        let first = story.apply(&beside_a("")).await.operation;
+        let (story, first) = begun().await;
         strange(&story, "b");
         story.apply(&beside_a(&adopted("b", "b"))).await;
         match is_by_hand {
@@ -114,8 +119,7 @@ async fn what_was_taken_over_is_let_go_of_wherever_it_moved_since() {
 
 #[tokio::test]
 async fn objects_that_change_places_are_told_apart() {
-    let story = Story::new();
-    let first = story.apply(&beside_a("")).await.operation;
+    let (story, first) = begun().await;
     strange(&story, "b");
     let made = |name: &str| format!("- {{type: world_thing, name: {name}, config: {{key: c}}}}\n");
     story.apply(&beside_a(&(made("c") + &adopted("b", "b")))).await;
@@ -138,8 +142,7 @@ async fn what_moved_is_followed_under_another_key_too() {
     let of = |name: &str| format!("- {{type: world_thing, name: {name}, config: {{key: '${{{{ vars.token }}}}'}}}}");
     const NEW: &str = "//////////////////////////////////////////8=";
     for is_lost in [false, true] {
-        let mut story = Story::new();
-        let first = story.apply(&beside_a("")).await.operation;
+        let (mut story, first) = begun().await;
         story.apply(&(beside_a(&of("b")) + variables)).await;
         move_by_hand(&story, "world_thing.b", "world_thing.c").await;
         if is_lost {
@@ -172,8 +175,7 @@ async fn what_moved_is_followed_under_another_key_too() {
 async fn what_terrace_made_where_something_was_taken_over_before_goes() {
     // Dropped by hand, replaced in either order, or deleted by somebody else and made again.
     for way in ["dropped", "replaced", "replaced, created first", "made again"] {
-        let story = Story::new();
-        let first = story.apply(&beside_a("")).await.operation;
+        let (story, first) = begun().await;
         strange(&story, "b");
         story.apply(&beside_a(&adopted("b", "b"))).await;
         let (text, left) = match way {
@@ -203,8 +205,7 @@ async fn what_terrace_made_where_something_was_taken_over_before_goes() {
 #[tokio::test]
 async fn what_was_taken_over_where_terrace_made_something_before_stays() {
     for is_by_hand in [false, true] {
-        let story = Story::new();
-        let first = story.apply(&beside_a("")).await.operation;
+        let (story, first) = begun().await;
         story.apply(&beside_a("- {type: world_thing, name: b, config: {key: old}}")).await;
         match is_by_hand {
             true => drop_by_hand(&story, "world_thing.b").await,
@@ -220,8 +221,7 @@ async fn what_was_taken_over_where_terrace_made_something_before_stays() {
 
 #[tokio::test]
 async fn what_is_taken_over_and_changed_at_once_is_taken_over() {
-    let story = Story::new();
-    let first = story.apply(&beside_a("")).await.operation;
+    let (story, first) = begun().await;
     strange(&story, "b");
     story.apply(&beside_a(&adopted("b", "b").replace("key: b", "key: b, val: 2"))).await;
     assert_eq!(story.log(), ["create a", "update b"]);
@@ -287,8 +287,7 @@ async fn what_was_taken_over_and_names_a_secret_since_is_the_same_object() {
 #[tokio::test]
 async fn data_that_was_taken_over_is_let_go_of_and_not_retained() {
     for remove_data in [false, true] {
-        let mut story = Story::new();
-        let first = story.apply(&beside_a("")).await.operation;
+        let (mut story, first) = begun().await;
         strange(&story, "b");
         story.apply(&beside_a(&adopted("b", "b").replace("world_thing", "world_data"))).await;
         story.options.remove_data = remove_data;
@@ -300,8 +299,7 @@ async fn data_that_was_taken_over_is_let_go_of_and_not_retained() {
 
 #[tokio::test]
 async fn protection_keeps_from_deleting_and_not_from_letting_go() {
-    let story = Story::new();
-    let first = story.apply(&beside_a("")).await.operation;
+    let (story, first) = begun().await;
     strange(&story, "b");
     let protected = adopted("b", "b").replace("config", "lifecycle: {preventDestroy: true}, config");
     story.apply(&beside_a(&protected)).await;

@@ -1,7 +1,7 @@
 //! After a call: what a success, a failure or a lost reply leaves behind.
 
-use super::super::{Applier, Failed};
-use super::prepare::row;
+use super::super::Failed;
+use super::recorder::Recorder;
 use super::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
 use crate::deadline::{self, Broken};
@@ -13,31 +13,22 @@ use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
 use std::time::{Duration, Instant};
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, ProviderError, ResourceType};
-use uuid::Uuid;
 
 /// An object was made or changed: it is recorded, and has to agree with the plan.
-pub(super) fn made(
-    applier: &Applier,
-    prepared: &Prepared,
-    ty: &ResourceType,
-    operation: Uuid,
-    observed: &Observed,
-    expected: u64,
-) -> Outcome {
-    let attributes = storable(ty, &prepared.planned.attributes, observed);
-    made_with(applier, prepared, ty, operation, observed, expected, attributes)
+pub(super) fn made(recorder: &Recorder<'_>, prepared: &Prepared, observed: &Observed, expected: u64) -> Outcome {
+    let attributes = storable(recorder.ty, &prepared.planned.attributes, observed);
+    made_with(recorder, prepared, observed, expected, attributes)
 }
 
 /// The same with what is to be recorded of it.
 fn made_with(
-    applier: &Applier,
+    recorder: &Recorder<'_>,
     prepared: &Prepared,
-    ty: &ResourceType,
-    operation: Uuid,
     observed: &Observed,
     expected: u64,
     attributes: Attributes,
 ) -> Outcome {
+    let ty = recorder.ty;
     let mut breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, observed);
     breaches.extend(contract::result_is_sound(ty, observed));
     let status = match (&prepared.change.prior, prepared.action) {
@@ -46,17 +37,7 @@ fn made_with(
         (_, StepAction::Create) if !breaches.is_empty() => RowStatus::Tainted,
         _ => RowStatus::Ready,
     };
-    let row = row(
-        applier,
-        &prepared.stack,
-        &prepared.change,
-        ty,
-        status,
-        &observed.identity,
-        &attributes,
-        &observed.private,
-        operation,
-    );
+    let row = recorder.row(status, &observed.identity, &attributes, &observed.private);
     let mut outcome = write_row(prepared, row, expected, Some(attributes));
     if let (Some(breach), None) = (breaches.first(), &outcome.failure) {
         let error = ProviderError::bug(format!("a fault of the provider of `{}`: {breach}", ty.name))
@@ -162,10 +143,8 @@ fn is_settled(ty: &ResourceType, broken: &Broken) -> bool {
 }
 
 pub(super) fn create_failed(
-    applier: &Applier,
+    recorder: &Recorder<'_>,
     prepared: &Prepared,
-    ty: &ResourceType,
-    operation: Uuid,
     error: ProviderError,
     found: AfterFailure,
 ) -> Outcome {
@@ -173,22 +152,11 @@ pub(super) fn create_failed(
         AfterFailure::Nothing => failure(prepared, error, Vec::new(), None),
         AfterFailure::CannotTell => in_doubt(prepared, error),
         AfterFailure::Object(observed) if error.kind == ErrorKind::Ambiguous => {
-            made(applier, prepared, ty, operation, &observed, generation_before_create(&prepared.change))
+            made(recorder, prepared, &observed, generation_before_create(&prepared.change))
         }
         AfterFailure::Object(observed) => {
-            let attributes = storable(ty, &prepared.planned.attributes, &observed);
-            let row = row(
-                applier,
-                &prepared.stack,
-                &prepared.change,
-                ty,
-                RowStatus::Tainted,
-                &observed.identity,
-                &attributes,
-                &observed.private,
-                operation,
-            );
-            match row {
+            let attributes = storable(recorder.ty, &prepared.planned.attributes, &observed);
+            match recorder.row(RowStatus::Tainted, &observed.identity, &attributes, &observed.private) {
                 Ok(row) => {
                     failure(prepared, error, put(prepared, row, generation_before_create(&prepared.change)), None)
                 }
@@ -198,49 +166,26 @@ pub(super) fn create_failed(
     }
 }
 
-pub(super) fn update_failed(
-    applier: &Applier,
-    prepared: &Prepared,
-    ty: &ResourceType,
-    operation: Uuid,
-    error: ProviderError,
-) -> Outcome {
+pub(super) fn update_failed(recorder: &Recorder<'_>, prepared: &Prepared, error: ProviderError) -> Outcome {
     let row = match &error.object {
         Some(observed) => {
-            let attributes = old_or_new(prepared, ty, observed);
-            Some(row(
-                applier,
-                &prepared.stack,
-                &prepared.change,
-                ty,
-                RowStatus::Ready,
-                &observed.identity,
-                &attributes,
-                &observed.private,
-                operation,
-            ))
+            let attributes = old_or_new(recorder.ty, prepared, observed);
+            match recorder.row(RowStatus::Ready, &observed.identity, &attributes, &observed.private) {
+                Ok(row) => Some(row),
+                Err(_) => return unrecorded(prepared, error),
+            }
         }
         None if error.kind == ErrorKind::NotBegun => None,
-        None => as_it_was(applier, prepared, ty, operation),
+        None => as_it_was(recorder, prepared),
     };
-    match row {
-        None => failure(prepared, error, Vec::new(), None),
-        Some(Ok(row)) => {
-            let write = Write::Put { row: Box::new(row), expected: prepared.change.generation };
-            failure(prepared, error, vec![write], None)
-        }
-        Some(Err(_)) => unrecorded(prepared, error),
-    }
+    let write = row.map(|row| Write::Put { row: Box::new(row), expected: prepared.change.generation });
+    failure(prepared, error, write.into_iter().collect(), None)
 }
 
 /// What was recorded before an update that failed, where it sent more that is sensitive: a part of that may have arrived,
-/// and whoever looks next would not know it for a secret. `None` where nothing has to be recorded.
-fn as_it_was(
-    applier: &Applier,
-    prepared: &Prepared,
-    ty: &ResourceType,
-    operation: Uuid,
-) -> Option<Result<Row, WireError>> {
+/// and whoever looks next would not know it for a secret. `None` where nothing has to be recorded, or cannot be: what is
+/// recorded stays true.
+fn as_it_was(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
     let prior = prepared.change.prior.as_deref().filter(|_| prepared.change.generation > 0)?;
     let recorded = prior.recorded.as_ref().unwrap_or(&prior.attributes);
     let hidden = marks::found_attributes(recorded, &prepared.planned.attributes);
@@ -248,8 +193,8 @@ fn as_it_was(
         return None;
     }
     let change = Change { after: None, ..prepared.change.clone() };
-    let (status, stack) = (prior.status, &prepared.stack);
-    Some(row(applier, stack, &change, ty, status, &prior.identity, &hidden, &prior.private, operation))
+    let recorder = Recorder { change: &change, ..*recorder };
+    recorder.row(prior.status, &prior.identity, &hidden, &prior.private).ok()
 }
 
 /// What is there after an update or a delete that may have happened.
@@ -276,7 +221,7 @@ pub(super) async fn look(
 }
 
 /// What an update left that may not have happened: it may still be the old values, and those may have been more sensitive.
-fn old_or_new(prepared: &Prepared, ty: &ResourceType, observed: &Observed) -> Attributes {
+fn old_or_new(ty: &ResourceType, prepared: &Prepared, observed: &Observed) -> Attributes {
     let attributes = storable(ty, &prepared.planned.attributes, observed);
     match &prepared.change.prior {
         Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
@@ -285,24 +230,18 @@ fn old_or_new(prepared: &Prepared, ty: &ResourceType, observed: &Observed) -> At
 }
 
 /// An update that may have happened: what can be read counts, once the call can have no effect any more.
-pub(super) fn update_in_doubt(
-    applier: &Applier,
-    prepared: &Prepared,
-    ty: &ResourceType,
-    operation: Uuid,
-    broken: Broken,
-    seen: Seen,
-) -> Outcome {
+pub(super) fn update_in_doubt(recorder: &Recorder<'_>, prepared: &Prepared, broken: Broken, seen: Seen) -> Outcome {
+    let ty = recorder.ty;
     let (is_settled, error) = (is_settled(ty, &broken), broken.error);
     match seen {
         Seen::Object(observed) => {
             let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, &observed);
             match (breaches.is_empty(), is_settled) {
                 (true, _) => {
-                    let attributes = old_or_new(prepared, ty, &observed);
-                    made_with(applier, prepared, ty, operation, &observed, prepared.change.generation, attributes)
+                    let attributes = old_or_new(ty, prepared, &observed);
+                    made_with(recorder, prepared, &observed, prepared.change.generation, attributes)
                 }
-                (false, true) => update_failed(applier, prepared, ty, operation, error.with_object(observed)),
+                (false, true) => update_failed(recorder, prepared, error.with_object(observed)),
                 (false, false) => in_doubt(prepared, error),
             }
         }

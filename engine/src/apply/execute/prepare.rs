@@ -2,6 +2,7 @@
 
 use super::super::values::Values;
 use super::super::{Applier, Failed};
+use super::recorder::Recorder;
 use super::{Prepared, failed, resource_type, unchanged};
 use crate::action::Action;
 use crate::address::StackId;
@@ -12,8 +13,8 @@ use crate::expression::Functions;
 use crate::plan::checks::undecided;
 use crate::plan::resource::changed_and_counting;
 use crate::plan::{Change, contract, deposed_key, ignored, row_stack};
-use crate::record::{self, Memory, NewRow};
-use crate::store::{Intent, Row, RowStatus, StepAction};
+use crate::record;
+use crate::store::{Intent, RowStatus, StepAction};
 use std::time::Duration;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, Observed, Planned, Private, ProposedChange, ResourceType, Value};
@@ -204,7 +205,8 @@ fn intent(
         .filter(|(name, _)| ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let mut row = row(applier, stack, change, ty, RowStatus::Ready, &identity, &attributes, private, operation)?;
+    let mut row =
+        Recorder { applier, stack, change, ty, operation }.row(RowStatus::Ready, &identity, &attributes, private)?;
     if action == StepAction::Delete {
         row.deposed = change.removed_key(operation);
     }
@@ -220,45 +222,4 @@ fn intent(
     };
     let deposes = change.action == Action::ReplaceCreateFirst && action == StepAction::Create;
     Ok(Intent { operation, step, action, row, prior_generation, deposes, timeout, settle: ty.settle })
-}
-
-#[expect(clippy::too_many_arguments, reason = "each is a column of the row")]
-pub(super) fn row(
-    applier: &Applier,
-    stack: &StackId,
-    change: &Change,
-    ty: &ResourceType,
-    status: RowStatus,
-    identity: &Attributes,
-    attributes: &Attributes,
-    private: &Private,
-    operation: Uuid,
-) -> Result<Row, WireError> {
-    let memory = match &change.after {
-        Some(after) => Memory { lifecycle: change.lifecycle.clone(), write_only: after.write_only.clone() },
-        None => change.prior.as_deref().map(crate::plan::Prior::memory).unwrap_or_default(),
-    };
-    let dependencies = match (&change.after, &change.prior) {
-        (None, Some(prior)) => &prior.dependencies,
-        _ => &change.depends_on,
-    };
-    let version = applier.registry.resource_type(ty.name).map(|(schema, _)| schema.version);
-    let row = record::seal(
-        &NewRow {
-            stack: stack.clone(),
-            address: &change.address,
-            status,
-            provider: &change.provider,
-            provider_version: version.unwrap_or_default(),
-            schema_version: ty.schema_version,
-            identity,
-            attributes,
-            private,
-            dependencies,
-            memory: &memory,
-            operation,
-        },
-        &applier.seal,
-    )?;
-    Ok(Row { deposed: change.deposed.clone(), ..row })
 }

@@ -7,7 +7,7 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Template};
 use crate::graph::Block;
-use crate::render::shell_word;
+use crate::render::{environment_option, shell_word};
 use crate::repetition::{self, NoItems};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
@@ -26,7 +26,7 @@ impl Walk<'_, '_> {
             Ok(instances) => Some(instances),
             Err(NoItems::Unknown(field)) => {
                 let template = declaration.key.as_ref().filter(|_| field == "key").unwrap_or(template);
-                diagnostics.push(known_too_late(part, field, template, &self.descriptor()));
+                diagnostics.push(known_too_late(part, field, template, &self.applied()));
                 None
             }
             Err(NoItems::Wrong(found)) => {
@@ -49,11 +49,12 @@ impl Walk<'_, '_> {
         Ok(items.into_iter().map(Instance::from).collect())
     }
 
-    /// The file of the stack's descriptor, as a shell takes it.
-    pub(super) fn descriptor(&self) -> String {
+    /// What is applied, as a shell takes it: the file of the stack's descriptor and the environment.
+    pub(super) fn applied(&self) -> String {
         let component = self.compiled.components.first();
         let source = component.and_then(|component| self.planner.sources.get(component.span.source));
-        source.map_or_else(|| "…".to_owned(), |source| shell_word(&source.name))
+        let file = source.map_or_else(|| "…".to_owned(), |source| shell_word(&source.name));
+        file + &environment_option(&self.planner.environment.name)
     }
 
     /// What names an item.
@@ -61,7 +62,7 @@ impl Walk<'_, '_> {
         match key.evaluate(scope, self.planner.functions) {
             Ok(Value::String(text)) => Ok(text),
             Ok(value) if value.is_unknown() => Err(NoItems::Unknown("key")),
-            Ok(other) => Err(not_text("key", key, &other, &self.descriptor()).into()),
+            Ok(other) => Err(not_text("key", key, &other, &self.applied()).into()),
             Err(found) => Err(NoItems::Wrong(found)),
         }
     }
@@ -86,7 +87,7 @@ impl Walk<'_, '_> {
             }
             Ok(value) if value.as_bool().is_some() => value.as_bool(),
             Ok(Value::Unknown) => {
-                diagnostics.push(known_too_late(part, "when", template, &self.descriptor()));
+                diagnostics.push(known_too_late(part, "when", template, &self.applied()));
                 None
             }
             Ok(other) => {
@@ -103,12 +104,12 @@ impl Walk<'_, '_> {
 }
 
 /// How to leave for another apply what is known too late.
-pub(super) fn deferral(file: &str) -> String {
-    format!("leave it for another apply: `terrace apply {file} --allow-deferral`")
+pub(super) fn deferral(applied: &str) -> String {
+    format!("leave it for another apply: `terrace apply {applied} --allow-deferral`")
 }
 
 /// The error for what decides which instances there are and is known only after apply, with who has to come first.
-fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template, file: &str) -> Diagnostic {
+fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template, applied: &str) -> Diagnostic {
     let message = format!("`{field}` depends on a value that is known only after apply");
     let error = Diagnostic::error("known_too_late", message).at(template.span);
     let mut first = BTreeSet::new();
@@ -124,13 +125,13 @@ fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template, fi
             _ => None,
         });
     }
-    let defer = deferral(file);
+    let defer = deferral(applied);
     if first.is_empty() {
         return error.hint(format!("use what is known before, or {defer}"));
     }
     let first = first.into_iter().collect::<Vec<_>>().join(" ");
     error.hint(format!(
-        "use what is known before, apply what it reads first (`terrace apply {file} {first}`), or {defer}"
+        "use what is known before, apply what it reads first (`terrace apply {applied} {first}`), or {defer}"
     ))
 }
 

@@ -126,7 +126,7 @@ impl Walk<'_, '_> {
         match template.evaluate(scope, self.planner.functions) {
             Ok(Value::String(text)) => Some(text),
             Ok(other) => {
-                diagnostics.push(not_text(what, template, &other, &self.descriptor()));
+                diagnostics.push(not_text(what, template, &other, &self.applied()));
                 None
             }
             Err(found) => {
@@ -138,12 +138,12 @@ impl Walk<'_, '_> {
 }
 
 /// The error for what has to be text.
-pub(super) fn not_text(what: &str, template: &Template, found: &Value, file: &str) -> Diagnostic {
+pub(super) fn not_text(what: &str, template: &Template, found: &Value, applied: &str) -> Diagnostic {
     let (code, found, hint) = match found.is_unknown() {
         true => (
             "known_too_late",
             "known only after apply",
-            format!("use what is known while planning: the component, variables, settings; or {}", deferral(file)),
+            format!("use what is known while planning: the component, variables, settings; or {}", deferral(applied)),
         ),
         false => ("wrong_type", found.kind(), "use `string(…)`".to_owned()),
     };

@@ -1,0 +1,69 @@
+//! What a step records of its resource.
+
+use super::super::Applier;
+use super::Prepared;
+use crate::address::StackId;
+use crate::plan::Change;
+use crate::record::{self, Memory, NewRow};
+use crate::store::{Row, RowStatus};
+use terrace_provider::value::wire::WireError;
+use terrace_provider::{Attributes, Private, ResourceType};
+use uuid::Uuid;
+
+/// Seals rows of the resource of one change, for one operation.
+#[derive(Clone, Copy)]
+pub(super) struct Recorder<'a> {
+    pub(super) applier: &'a Applier,
+    pub(super) stack: &'a StackId,
+    pub(super) change: &'a Change,
+    pub(super) ty: &'a ResourceType,
+    pub(super) operation: Uuid,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(applier: &'a Applier, prepared: &'a Prepared, ty: &'a ResourceType, operation: Uuid) -> Self {
+        Recorder { applier, stack: &prepared.stack, change: &prepared.change, ty, operation }
+    }
+
+    /// The row of an object.
+    ///
+    /// # Errors
+    ///
+    /// When something of it is sensitive and there is no key to seal it with.
+    pub(super) fn row(
+        &self,
+        status: RowStatus,
+        identity: &Attributes,
+        attributes: &Attributes,
+        private: &Private,
+    ) -> Result<Row, WireError> {
+        let Recorder { applier, stack, change, ty, operation } = *self;
+        let memory = match &change.after {
+            Some(after) => Memory { lifecycle: change.lifecycle.clone(), write_only: after.write_only.clone() },
+            None => change.prior.as_deref().map(crate::plan::Prior::memory).unwrap_or_default(),
+        };
+        let dependencies = match (&change.after, &change.prior) {
+            (None, Some(prior)) => &prior.dependencies,
+            _ => &change.depends_on,
+        };
+        let version = applier.registry.resource_type(ty.name).map(|(schema, _)| schema.version);
+        let row = record::seal(
+            &NewRow {
+                stack: stack.clone(),
+                address: &change.address,
+                status,
+                provider: &change.provider,
+                provider_version: version.unwrap_or_default(),
+                schema_version: ty.schema_version,
+                identity,
+                attributes,
+                private,
+                dependencies,
+                memory: &memory,
+                operation,
+            },
+            &applier.seal,
+        )?;
+        Ok(Row { deposed: change.deposed.clone(), ..row })
+    }
+}
