@@ -51,11 +51,11 @@ pub struct Blueprint {
     /// Conditions that a component must meet.
     pub checks: Vec<Check>,
     /// What a component becomes.
-    pub declarations: Declarations,
+    pub declarations: Arc<Declarations>,
     /// Resources of the component that have another name now.
     pub moved: Vec<Move>,
     /// What exists because of the principals that have access.
-    pub acl: Declarations,
+    pub acl: Arc<Declarations>,
     /// Where it begins.
     pub span: Span,
 }

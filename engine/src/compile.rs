@@ -209,7 +209,7 @@ impl Compiler<'_> {
                 (_, false) => Some(nothing(component)),
                 (Body::Resources(declarations), true) => Some(CompiledComponent {
                     depends_on: dependencies(component, declarations, descriptor),
-                    declarations: Arc::new(declarations.clone()),
+                    declarations: Arc::clone(declarations),
                     ..nothing(component)
                 }),
                 (Body::Blueprint(wanted), true) => {
@@ -285,7 +285,7 @@ impl Compiler<'_> {
             diagnostics.extend(self.failed_check(check, &scope, component, &node));
         }
         Some(CompiledComponent {
-            declarations: Arc::new(blueprint.declarations.clone()),
+            declarations: Arc::clone(&blueprint.declarations),
             value,
             blueprint: Some(blueprint_name(blueprint)),
             moved: blueprint.moved.iter().map(|one| one.within(&component.key)).collect(),

@@ -99,7 +99,7 @@ pub enum Body {
     /// A blueprint says.
     Blueprint(BlueprintUse),
     /// It says itself.
-    Resources(Declarations),
+    Resources(Arc<Declarations>),
 }
 
 /// A component that a blueprint compiles.

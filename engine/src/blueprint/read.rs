@@ -78,9 +78,9 @@ fn read_node(
         matcher: matcher.unwrap_or_default(),
         specific,
         checks,
-        declarations,
+        declarations: Arc::new(declarations),
         moved,
-        acl,
+        acl: Arc::new(acl),
         span: node.span,
     })
 }

@@ -15,6 +15,7 @@ use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Sources, Span};
 use crate::yaml::{Entry, Node, NodeKind};
+use std::sync::Arc;
 use terrace_provider::Value;
 
 /// The version of terrace's own files that this engine reads.
@@ -98,7 +99,7 @@ fn read_component(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagno
             fields.optional("specific");
             Body::Blueprint(BlueprintUse { name: Some(name), facts: Facts::default(), node: entry.value.clone() })
         }
-        None => Body::Resources(read_declarations(&mut fields, sources)),
+        None => Body::Resources(Arc::new(read_declarations(&mut fields, sources))),
     };
     fields.finish();
     Some(Component { key: entry.key.clone(), id: None, depends_on, body, span: entry.key_span })
@@ -247,7 +248,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
     }
     link_components(&mut components, diagnostics);
     if !own.resources.is_empty() || !own.data.is_empty() || !own.outputs.is_empty() || !own.checks.is_empty() {
-        let body = Body::Resources(own);
+        let body = Body::Resources(Arc::new(own));
         components.insert(0, Component { key: String::new(), id: None, depends_on: Vec::new(), body, span });
     }
     Some(Descriptor {
