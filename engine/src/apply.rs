@@ -485,6 +485,7 @@ fn component_write(
             outputs,
             blueprint: component.blueprint.clone(),
             reads: component.reads.clone(),
+            principals: component.principals.clone(),
         },
     })
 }

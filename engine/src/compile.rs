@@ -118,6 +118,15 @@ impl CompiledStack {
     }
 }
 
+/// Who has access to a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// All who have, sorted: `user:ada`, `group:readers`.
+    pub principals: Vec<String>,
+    /// Where the resources of `acl` begin among the declared ones.
+    pub begin: usize,
+}
+
 /// A component ready to be planned.
 #[derive(Debug, Clone)]
 pub struct CompiledComponent {
@@ -129,6 +138,10 @@ pub struct CompiledComponent {
     pub depends_on: Vec<Dependency>,
     /// What it consists of; nothing when it was not chosen.
     pub declarations: Arc<Declarations>,
+    /// What exists because of the principals that have access, as the blueprint says.
+    pub acl: Arc<Declarations>,
+    /// Who has access, once that is known: the resources of `acl` are among the declarations then.
+    pub access: Option<Access>,
     /// `component` in expressions: as written, with the schema's defaults and its key.
     pub value: Value,
     /// `name version` of the blueprint that it was compiled with.
@@ -286,6 +299,7 @@ impl Compiler<'_> {
         }
         Some(CompiledComponent {
             declarations: Arc::clone(&blueprint.declarations),
+            acl: Arc::clone(&blueprint.acl),
             value,
             blueprint: Some(blueprint_name(blueprint)),
             moved: blueprint.moved.iter().map(|one| one.within(&component.key)).collect(),
@@ -340,6 +354,8 @@ fn nothing(component: &Component) -> CompiledComponent {
         id: component.id.clone(),
         depends_on: component.depends_on.clone(),
         declarations: Arc::default(),
+        acl: Arc::default(),
+        access: None,
         value: Value::Null,
         blueprint: None,
         moved: Vec::new(),

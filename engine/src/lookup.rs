@@ -32,6 +32,23 @@ const BLUEPRINT_ROOTS: [&str; 11] = [
     "stacks",
 ];
 
+/// The same where it is known who has access; that others than the resources of `acl` do not ask is checked with the
+/// blueprint.
+const ACL_ROOTS: [&str; 12] = [
+    "component",
+    "product",
+    "environment",
+    "stack",
+    "settings",
+    "vars",
+    "locals",
+    "resources",
+    "data",
+    "components",
+    "stacks",
+    "acl",
+];
+
 /// What is wrong with the declarations of a stack.
 #[derive(Debug, Default)]
 pub struct Faults {
@@ -59,7 +76,11 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
     let mut faults = Faults::default();
     for (position, component) in stack.components.iter().enumerate().filter(|(_, it)| is_chosen(&it.key)) {
         let lookup = Lookup {
-            roots: if component.blueprint.is_some() { &BLUEPRINT_ROOTS } else { &ROOTS },
+            roots: match (&component.blueprint, &component.access) {
+                (_, Some(_)) => &ACL_ROOTS,
+                (Some(_), None) => &BLUEPRINT_ROOTS,
+                (None, None) => &ROOTS,
+            },
             variables: Some(&variables),
             locals: Some(&locals),
             names: names(&component.declarations),

@@ -3,6 +3,7 @@
 //! Apply reads nothing else but the rows it names: not the descriptor, not blueprints, not variables. A saved plan is
 //! this value in a file ([`file`]), a rendered plan is this value in words ([`crate::render`]).
 
+pub mod access;
 mod adopted;
 mod asked;
 pub(crate) mod checks;
@@ -208,6 +209,10 @@ pub struct ComponentPlan {
     pub is_deferred: bool,
     /// Its outputs as recorded, when the plan leaves it alone: others read them.
     pub recorded_outputs: Attributes,
+    /// Who has access to it, sorted; `None` where nobody ever said.
+    pub principals: Option<Vec<String>>,
+    /// Who had, as recorded.
+    pub recorded_principals: Option<Vec<String>>,
 }
 
 /// What a plan does about a component.

@@ -205,6 +205,8 @@ pub struct ComponentRow {
     pub blueprint: Option<String>,
     /// The components of other stacks whose outputs it reads, or whose objects it looks at.
     pub reads: Vec<StackRead>,
+    /// Who has access, sorted; `None` where nobody ever said.
+    pub principals: Option<Vec<String>>,
 }
 
 /// A component of another stack whose outputs are read, or whose objects are looked at.

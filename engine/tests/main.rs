@@ -10,6 +10,7 @@
 #[allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 mod support;
 
+mod access;
 mod adopt; // what is there already: taken over, or refused with the way to do it
 mod blocks; // what comes after all instances of a resource
 mod by_hand; // rows that were changed by hand while a step on them was cut off

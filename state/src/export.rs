@@ -105,6 +105,8 @@ struct Component {
     blueprint: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reads: Vec<StackRead>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    principals: Option<Vec<String>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -160,8 +162,8 @@ pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportErro
             let row = resource.into_row(&stack)?;
             writes.push(Write::Put { row: Box::new(row), expected: 0 });
         }
-        for Component { key, depends_on, outputs, blueprint, reads } in components {
-            let component = ComponentRow { key, depends_on, outputs, blueprint, reads };
+        for Component { key, depends_on, outputs, blueprint, reads, principals } in components {
+            let component = ComponentRow { key, depends_on, outputs, blueprint, reads, principals };
             writes.push(Write::Component { stack: stack.clone(), component });
         }
         for Owned { address, component, declaration } in owns {
@@ -178,6 +180,7 @@ pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportErro
 /// The names of the outputs that they disagree about.
 pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<ComponentRow, Vec<String>> {
     let mut merged = recorded.clone();
+    merged.principals = merged.principals.or_else(|| imported.principals.clone());
     merged.blueprint = merged.blueprint.or_else(|| imported.blueprint.clone());
     let new = imported.depends_on.iter().filter(|key| !recorded.depends_on.contains(key));
     merged.depends_on.extend(new.cloned());
@@ -286,8 +289,9 @@ impl Resource {
 }
 
 impl From<ComponentRow> for Component {
-    fn from(ComponentRow { key, depends_on, outputs, blueprint, reads }: ComponentRow) -> Self {
-        Self { key, depends_on, outputs, blueprint, reads }
+    fn from(row: ComponentRow) -> Self {
+        let ComponentRow { key, depends_on, outputs, blueprint, reads, principals } = row;
+        Self { key, depends_on, outputs, blueprint, reads, principals }
     }
 }
 

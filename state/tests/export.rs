@@ -21,6 +21,7 @@ async fn filled() -> Arc<dyn StateStore> {
         outputs: "{}".to_owned(),
         blueprint: None,
         reads: Vec::new(),
+        principals: None,
     };
     let ownership =
         Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".to_owned() };
@@ -92,6 +93,7 @@ fn component(depends_on: &[&str], outputs: &str) -> ComponentRow {
         outputs: outputs.to_owned(),
         blueprint: None,
         reads: Vec::new(),
+        principals: None,
     }
 }
 

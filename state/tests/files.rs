@@ -114,6 +114,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
         outputs: "{}".to_owned(),
         blueprint: None,
         reads: Vec::new(),
+        principals: None,
     };
     let record = Record::Write { operation: Uuid::now_v7(), write: Write::Component { stack: demo(), component } };
     store.commit(&[], vec![put(row("local_value.a")), record]).await.unwrap();

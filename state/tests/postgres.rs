@@ -264,6 +264,7 @@ async fn thousands_of_records_are_one_commit_of_few_statements() {
                     outputs: "{}".to_owned(),
                     blueprint: None,
                     reads: Vec::new(),
+                    principals: None,
                 },
             },
         ],

@@ -129,6 +129,8 @@ impl Checker<'_> {
             id: None,
             depends_on: Vec::new(),
             declarations: Arc::new(declarations.clone()),
+            acl: Arc::default(),
+            access: None,
             value: Value::Null,
             blueprint: None,
             moved: Vec::new(),

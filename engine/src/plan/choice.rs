@@ -27,6 +27,8 @@ pub(crate) struct Choice {
     /// Rows that nothing declares and that go along with targets, or stay along with what is excluded.
     taken: BTreeSet<Address>,
     kept: BTreeSet<Address>,
+    /// What is left as it is, and what others read of it is what is recorded.
+    needed: BTreeSet<Block>,
 }
 
 /// Which instances of a declared resource.
@@ -63,7 +65,7 @@ impl Choice {
         };
         Self {
             components: planner.options.components.clone(),
-            has_targets: !planner.options.targets.is_empty(),
+            has_targets: !planner.options.targets.is_empty() || planner.options.access.is_some(),
             targets: of_stack(&planner.options.targets),
             excludes: of_stack(&planner.options.excludes),
             ..Self::default()
@@ -77,6 +79,9 @@ impl Choice {
             return choice;
         }
         let components = &compiled.components;
+        if planner.options.access.is_some() {
+            return choice.of_access(components);
+        }
         let mut chosen: BTreeMap<Block, Instances> = BTreeMap::new();
         for (block, address) in blocks(components) {
             chosen.insert(block, targeted(&choice.targets, &address, !choice.has_targets));
@@ -110,6 +115,24 @@ impl Choice {
             .filter_map(|(block, address)| Some((name(&address), chosen.get(&block)?.clone())))
             .collect();
         choice
+    }
+
+    /// Who has access, and nothing else.
+    fn of_access(mut self, components: &[CompiledComponent]) -> Self {
+        let of_acl = |block: &Block| {
+            let component = components.get(block.component).filter(|component| self.has_component(&component.key));
+            component.and_then(|component| component.access.as_ref()).is_some_and(|acl| block.resource >= acl.begin)
+        };
+        let chosen: BTreeSet<Block> = blocks(components).map(|(block, _)| block).filter(of_acl).collect();
+        self.needed = graph::reach(components, &chosen, Towards::Dependencies);
+        self.needed.retain(|block| !chosen.contains(block));
+        for (block, address) in blocks(components) {
+            let is_chosen = chosen.contains(&block);
+            let instances = if is_chosen { Instances::default() } else { Instances::none() };
+            self.declared.insert(name(&address), instances);
+            self.targets.extend(is_chosen.then_some(Selector::Resource(address)));
+        }
+        self
     }
 
     /// What is removed of a stack; `after` says which components come after which.
@@ -168,6 +191,11 @@ impl Choice {
     /// True when the plan is about any instance of a declared resource.
     pub(crate) fn has_block(&self, block: &Address) -> bool {
         self.is_whole() || self.declared.get(&name(block)).is_some_and(|instances| !instances.is_empty())
+    }
+
+    /// True when it is left as it is, and what the plan is about reads it.
+    pub(crate) fn is_needed(&self, block: Block) -> bool {
+        self.needed.contains(&block)
     }
 
     /// True when the plan is about all instances of a declared resource.

@@ -5,7 +5,7 @@ use super::compute::{PlanFailure, Planner};
 use super::output_reads::outputs_in_words;
 use super::{ComponentPlan, Part};
 use crate::address::StackId;
-use crate::compile::CompiledStack;
+use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
 use crate::record;
@@ -128,6 +128,7 @@ pub(super) fn compiled_components(
     recorded: &BTreeMap<String, RecordedComponent>,
 ) -> Vec<ComponentPlan> {
     let is_chosen = |key: &str| choice.plans_component(key);
+    let principals = |component: &CompiledComponent| recorded.get(&component.key)?.row.principals.clone();
     compiled
         .components
         .iter()
@@ -139,6 +140,12 @@ pub(super) fn compiled_components(
             recorded_reads: recorded.get(&component.key).map(|it| it.row.reads.clone()).unwrap_or_default(),
             shared: Vec::new(),
             blueprint: component.blueprint.clone(),
+            principals: component
+                .access
+                .as_ref()
+                .map(|access| access.principals.clone())
+                .or_else(|| principals(component)),
+            recorded_principals: principals(component),
             part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
             is_deferred: false,
             recorded_outputs: match is_chosen(&component.key) {
@@ -161,6 +168,8 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
         part,
         is_deferred: false,
         recorded_outputs: recorded.outputs.clone(),
+        principals: recorded.row.principals.clone(),
+        recorded_principals: recorded.row.principals.clone(),
     }
 }
 

@@ -50,6 +50,7 @@ impl Console {
         }
         let facts = Facts {
             component: Some(component.value.clone()),
+            acl: None,
             roots: Arc::new(roots(planner.environment, compiled)),
             urns: Arc::new(urns(compiled)),
         };

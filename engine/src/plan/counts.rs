@@ -134,9 +134,10 @@ impl ComponentPlan {
         self.part == Part::Planned
     }
 
-    /// True when it comes after other components than is recorded, of this stack or of others.
+    /// True when it comes after other components than is recorded, of this stack or of others, or others have access.
     #[must_use]
     pub fn is_other(&self) -> bool {
-        self.is_planned() && (self.depends_on != self.depended_on || self.reads != self.recorded_reads)
+        let is_other = self.depends_on != self.depended_on || self.reads != self.recorded_reads;
+        self.is_planned() && (is_other || self.principals != self.recorded_principals)
     }
 }

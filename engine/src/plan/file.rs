@@ -234,6 +234,8 @@ impl<'a> Writing<'a> {
                 recorded_reads: component.recorded_reads.clone(),
                 shared: component.shared.clone(),
                 blueprint: component.blueprint.clone(),
+                principals: component.principals.clone(),
+                recorded_principals: component.recorded_principals.clone(),
                 part: component.part,
                 is_deferred: component.is_deferred,
                 recorded_outputs: encode_map(&component.recorded_outputs, self.seal.values())?,

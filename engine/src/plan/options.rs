@@ -1,5 +1,6 @@
 //! What was asked of a plan.
 
+use super::access::Grantees;
 use crate::address::{Address, StackId};
 use crate::selector::Selector;
 use std::collections::BTreeSet;
@@ -15,6 +16,8 @@ pub struct Options {
     pub excludes: Vec<(Option<StackId>, Selector)>,
     /// These objects are made anew; of that stack or of any.
     pub replace: Vec<(Option<StackId>, Address)>,
+    /// Only who has access to a component: all else is left as it is.
+    pub access: Option<Grantees>,
     /// Read the objects that state knows.
     pub refresh: bool,
     /// Ask nothing of the remote side: what only it could say is unknown. The plan is for its diagnostics.
@@ -36,6 +39,7 @@ impl Default for Options {
             targets: Vec::new(),
             excludes: Vec::new(),
             replace: Vec::new(),
+            access: None,
             refresh: true,
             offline: false,
             refresh_only: false,
@@ -50,7 +54,8 @@ impl Options {
     /// True when a plan may leave things undone that are described.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        !(self.components.is_empty() && self.targets.is_empty() && self.excludes.is_empty())
+        let is_all = self.components.is_empty() && self.targets.is_empty() && self.excludes.is_empty();
+        !is_all || self.access.is_some()
     }
 
     /// True when this object is to be made anew.

@@ -29,6 +29,8 @@ const CHUNK: usize = 256;
 pub(crate) struct Loaded {
     /// The rows by address.
     pub(crate) rows: BTreeMap<Address, LoadedRow>,
+    /// The rows that the plan is not about, as they are recorded.
+    pub(crate) left: BTreeMap<Address, LoadedRow>,
     /// The rows of objects that another took the place of, by address and deposed key.
     pub(crate) deposed: BTreeMap<(Address, String), DeposedRow>,
     /// What was read, with its generation.
@@ -56,7 +58,8 @@ impl Loaded {
         }
         let outside: Vec<Address> = self.rows.keys().filter(|address| !choice.covers(address)).cloned().collect();
         for address in &outside {
-            self.rows.remove(address);
+            let row = self.rows.remove(address);
+            self.left.extend(row.map(|row| (address.clone(), row)));
         }
         let deposed = std::mem::take(&mut self.deposed).into_iter();
         let (chosen, left): (BTreeMap<_, _>, BTreeMap<_, _>) =

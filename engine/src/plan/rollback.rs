@@ -276,6 +276,8 @@ impl Planner<'_> {
                 recorded_reads: now.map(|now| now.row.reads.clone()).unwrap_or_default(),
                 shared: Vec::new(),
                 blueprint: row.blueprint,
+                principals: row.principals,
+                recorded_principals: now.and_then(|now| now.row.principals.clone()),
                 is_deferred: false,
                 part: Part::Planned,
                 recorded_outputs: Attributes::default(),

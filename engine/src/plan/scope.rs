@@ -37,6 +37,8 @@ pub(crate) type ComponentOutputs = HashMap<String, Map>;
 pub(crate) struct Facts {
     /// `component`; nothing while a plan is applied, which keeps the values that it needs.
     pub(crate) component: Option<Value>,
+    /// `acl`, where it is known who has access.
+    pub(crate) acl: Option<Value>,
     /// The root variables of all components: `product`, `environment`, `stack`, `settings`, `vars`. A product may be
     /// large, and have many components.
     pub(crate) roots: Arc<Map>,
@@ -90,7 +92,12 @@ impl Scope for PlanScope<'_> {
 
 impl Facts {
     fn root(&self, name: &str) -> Option<&Value> {
-        self.component.as_ref().filter(|_| name == "component").or_else(|| self.roots.get(name))
+        match name {
+            "component" => self.component.as_ref(),
+            "acl" => self.acl.as_ref(),
+            _ => None,
+        }
+        .or_else(|| self.roots.get(name))
     }
 }
 

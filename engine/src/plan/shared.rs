@@ -176,6 +176,12 @@ impl SharedRows {
         self.planned.get(address).map(|planned| planned.value.clone())
     }
 
+    /// What is recorded of a resource that was loaded.
+    pub(crate) fn recorded(&self, address: &Address) -> Option<&LoadedRow> {
+        let found = || self.found.get(address).and_then(|(row, _)| row.as_ref());
+        self.loaded.rows.get(address).or_else(found)
+    }
+
     /// What is done to a resource that a component of the plan declared before.
     pub(crate) fn change(&self, address: &Address) -> Option<&Change> {
         self.planned.get(address)?.change.as_ref()

@@ -10,11 +10,13 @@ mod expand;
 pub(crate) mod lookups;
 mod offline;
 mod prepare;
+mod recorded;
 mod repetition;
 mod standing;
 mod transitions;
 mod triggered;
 
+use super::access;
 use super::choice::Choice;
 use super::components::{RecordedComponent, order_of};
 use super::compute::{Environment, PlanFailure, Planner};
@@ -144,6 +146,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 is_chosen: is_chosen(&component.key),
                 facts: Facts {
                     component: Some(component.value.clone()),
+                    acl: component.access.as_ref().map(access::value),
                     roots: Arc::clone(&roots),
                     urns: Arc::clone(&urns),
                 },
@@ -217,6 +220,9 @@ impl<'a, 'p> Walk<'a, 'p> {
         let name = declaration.name.value.clone();
         let before = self.changes.len();
         if !self.choice.has_block(&block_address(part, declaration)) {
+            if self.choice.is_needed(block) {
+                self.stand_as_recorded(block, declaration, diagnostics).await?;
+            }
             return Ok(());
         }
         let is_deferred = self.defer(block, declaration);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError, Report};
-use terrace_engine::blueprint::Library;
+use terrace_engine::blueprint::{self, Library};
 use terrace_engine::compile::{CompiledStack, Compiler, Given};
 use terrace_engine::descriptor;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
@@ -51,7 +51,8 @@ pub struct Story {
     /// By instance.
     pub limits: BTreeMap<String, Limits>,
     pub cancel: CancellationToken,
-    pub library: Library,
+    /// Texts of blueprints.
+    pub blueprints: Vec<&'static str>,
 }
 
 /// A key for tests: what is sealed with it is sealed for real.
@@ -74,7 +75,7 @@ impl Story {
             parallelism: 4,
             limits: BTreeMap::new(),
             cancel: CancellationToken::new(),
-            library: Library::new(Vec::new(), None).0,
+            blueprints: Vec::new(),
         }
     }
 
@@ -153,11 +154,13 @@ impl Story {
         }
         let functions = Functions::default();
         let environment = test_environment();
+        let (library, found) = self.library(&mut sources);
+        diagnostics.extend(found);
         let compiler = Compiler {
             sources: &sources,
             functions: &functions,
             environment: &environment,
-            library: &self.library,
+            library: &library,
             templates: &Default::default(),
             variables: &self.variables,
         };
@@ -169,6 +172,21 @@ impl Story {
         }
         let stacks = (!has_errors(&diagnostics)).then_some(stacks);
         (stacks, diagnostics, sources)
+    }
+
+    fn library(&self, sources: &mut Sources) -> (Library, Vec<Diagnostic>) {
+        let (mut all, mut told) = (Vec::new(), Vec::new());
+        for (at, text) in self.blueprints.iter().enumerate() {
+            let file = format!("blueprint-{at}.yaml");
+            let id = sources.add(file.clone(), *text);
+            let origin = blueprint::Origin { file, is_built_in: false };
+            let (read, found) = blueprint::read(id, sources, origin, &|_| None, &Budget::default());
+            all.extend(read);
+            told.extend(found);
+        }
+        let (library, found) = Library::new(all, None);
+        told.extend(found);
+        (library, told)
     }
 
     fn setting(&self, sources: Sources) -> Setting {

@@ -16,6 +16,7 @@ fn component(key: &str) -> ComponentRow {
         outputs: r#"{"url":"x"}"#.to_owned(),
         blueprint: Some("plain@1.0.0".to_owned()),
         reads: vec![StackRead { stack: StackId::new("other", "local"), component: "db".to_owned() }],
+        principals: Some(vec!["group:readers".to_owned(), "user:ada".to_owned()]),
     }
 }
 
@@ -84,7 +85,7 @@ pub async fn a_stack_stays_known_when_its_last_row_goes(fixture: Fixture) {
 pub async fn components_are_recorded_and_forgotten(fixture: Fixture) {
     let record = |component| Write::Component { stack: demo(), component };
     fixture.write(vec![record(component("web")), record(component("api"))]).await.unwrap();
-    let changed = ComponentRow { outputs: "{}".to_owned(), blueprint: None, ..component("web") };
+    let changed = ComponentRow { outputs: "{}".to_owned(), blueprint: None, principals: None, ..component("web") };
     fixture.write(vec![record(changed.clone())]).await.unwrap();
     assert_eq!(fixture.store.components(&demo()).await.unwrap(), [component("api"), changed.clone()]);
     assert!(fixture.store.components(&StackId::new("demo", "other")).await.unwrap().is_empty());

@@ -324,31 +324,39 @@ impl<'a> Batch<'a> {
             components().map(|component| component.blueprint.as_deref().map(columns::text)).collect();
         let reads = components().map(|component| columns::list(&component.reads)).collect::<Result<Vec<_>, _>>()?;
         let reads: Vec<_> = reads.iter().map(|list| columns::text(list)).collect();
+        let principals = components()
+            .map(|component| component.principals.as_deref().map(columns::list).transpose())
+            .collect::<Result<Vec<_>, _>>()?;
+        let principals: Vec<_> = principals.iter().map(|list| list.as_deref().map(columns::text)).collect();
         let sql = "WITH given AS (
                        SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                                            $8::uuid[]) WITH ORDINALITY
-                              AS given (stack, key, depends_on, outputs, blueprint, reads, operation, position)
+                                            $8::text[], $9::uuid[]) WITH ORDINALITY
+                              AS given (stack, key, depends_on, outputs, blueprint, reads, principals, operation,
+                                        position)
                    ), changed AS (
-                       INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads)
-                       SELECT stack, key, depends_on, outputs, blueprint, reads FROM given
+                       INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals)
+                       SELECT stack, key, depends_on, outputs, blueprint, reads, principals FROM given
                        ON CONFLICT (stack, key)
                        DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
-                                     blueprint = excluded.blueprint, reads = excluded.reads
-                       WHERE (component.depends_on, component.outputs, component.blueprint, component.reads)
+                                     blueprint = excluded.blueprint, reads = excluded.reads,
+                                     principals = excluded.principals
+                       WHERE (component.depends_on, component.outputs, component.blueprint, component.reads,
+                              component.principals)
                              IS DISTINCT FROM
-                             (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads)
+                             (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads,
+                              excluded.principals)
                        RETURNING stack, key
                    )
                    INSERT INTO component_version (stack, key, generation, written_at, operation, depends_on, outputs,
-                                                  blueprint, reads)
+                                                  blueprint, reads, principals)
                    SELECT stack, key, (SELECT coalesce(max(generation), 0) + 1 FROM component_version AS known
                                        WHERE known.stack = given.stack AND known.key = given.key),
-                          $1::timestamptz, operation, depends_on, outputs, blueprint, reads
+                          $1::timestamptz, operation, depends_on, outputs, blueprint, reads, principals
                    FROM given JOIN changed USING (stack, key) ORDER BY position";
         let now = columns::time(target.now);
         target
             .session
-            .execute(sql, &[&now, &stacks, &keys, &depends_on, &outputs, &blueprints, &reads, &operations])
+            .execute(sql, &[&now, &stacks, &keys, &depends_on, &outputs, &blueprints, &reads, &principals, &operations])
             .await?;
         Ok(())
     }

@@ -127,6 +127,12 @@ impl<'row> Columns<'row> {
         serde_json::from_str(&unescaped(text)).map_err(|error| self.broken(&error))
     }
 
+    /// A list, or nothing.
+    pub(super) fn optional_list<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, Failure> {
+        let text = self.optional_text()?;
+        text.map(|text| serde_json::from_str(&text).map_err(|error| self.broken(&error))).transpose()
+    }
+
     /// One word of an enumeration.
     pub(super) fn word<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let text: &str = self.take()?;

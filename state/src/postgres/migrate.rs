@@ -14,6 +14,7 @@ use uuid::Uuid;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.sql"),
     include_str!("../../migrations/postgres/0002_request.sql"),
+    include_str!("../../migrations/postgres/0003_principals.sql"),
 ];
 
 /// The newest format that this build knows.

@@ -131,7 +131,8 @@ pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> Result<(), Fa
 /// The components of a stack, sorted by key.
 pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
     let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
-    let sql = "SELECT key, depends_on, outputs, blueprint, reads FROM component WHERE stack = $1 ORDER BY key";
+    let sql =
+        "SELECT key, depends_on, outputs, blueprint, reads, principals FROM component WHERE stack = $1 ORDER BY key";
     session
         .list(sql, &[&number], |columns| {
             Ok(ComponentRow {
@@ -140,6 +141,7 @@ pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<Co
                 outputs: columns.text()?,
                 blueprint: columns.optional_text()?,
                 reads: columns.list()?,
+                principals: columns.optional_list()?,
             })
         })
         .await
@@ -216,7 +218,7 @@ fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> Resul
 /// The versions of the components of a stack, oldest first.
 async fn component_history(session: &Session, of: &StackId) -> Result<Vec<ComponentEntry>, Failure> {
     let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
-    let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads
+    let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads, principals
                FROM component_version WHERE stack = $1 ORDER BY id";
     session
         .list(sql, &[&number], |columns| {
@@ -231,6 +233,7 @@ async fn component_history(session: &Session, of: &StackId) -> Result<Vec<Compon
                     outputs: columns.text()?,
                     blueprint: columns.optional_text()?,
                     reads: columns.list()?,
+                    principals: columns.optional_list()?,
                 }),
             };
             Ok(ComponentEntry { key, version, is_first, component, at, operation })

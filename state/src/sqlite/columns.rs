@@ -87,6 +87,12 @@ impl<'row> Columns<'row> {
         serde_json::from_str(&text).map_err(|error| self.broken(error))
     }
 
+    /// A list, or nothing.
+    pub(super) fn optional_list<T: DeserializeOwned>(&mut self) -> rusqlite::Result<Option<Vec<T>>> {
+        let text: Option<String> = self.take()?;
+        text.map(|text| serde_json::from_str(&text).map_err(|error| self.broken(error))).transpose()
+    }
+
     /// One word of an enumeration.
     pub(super) fn word<T: DeserializeOwned>(&mut self) -> rusqlite::Result<T> {
         let text = self.row.get_ref(self.next)?.as_str()?;

@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0008_component_generation_index.sql"),
     include_str!("../../migrations/sqlite/0009_cancelled_by.sql"),
     include_str!("../../migrations/sqlite/0010_request.sql"),
+    include_str!("../../migrations/sqlite/0011_principals.sql"),
 ];
 
 /// The newest format that this build knows.

@@ -389,25 +389,28 @@ impl Writer<'_> {
 
     fn component(&self, of: &StackId, component: &ComponentRow) -> Result<(), Failure> {
         // What stays as it is makes no version.
-        let sql =
-            "INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                    ON CONFLICT DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
-                                             blueprint = excluded.blueprint, reads = excluded.reads
-                   WHERE (depends_on, outputs, blueprint, reads)
-                      IS NOT (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads)";
-        let ComponentRow { key, depends_on, outputs, blueprint, reads } = component;
+                                             blueprint = excluded.blueprint, reads = excluded.reads,
+                                             principals = excluded.principals
+                   WHERE (depends_on, outputs, blueprint, reads, principals)
+                      IS NOT (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads,
+                              excluded.principals)";
+        let ComponentRow { key, depends_on, outputs, blueprint, reads, principals } = component;
         let (depends_on, reads) = (columns::list(depends_on)?, columns::list(reads)?);
+        let principals = principals.as_deref().map(columns::list).transpose()?;
         let stack = stack(self.transaction, of)?;
-        let parameters = (stack, key, &depends_on, outputs, blueprint, &reads);
+        let parameters = (stack, key, &depends_on, outputs, blueprint, &reads, &principals);
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
             return Ok(());
         }
         let sql = "INSERT INTO component_version (stack, key, generation, written_at, operation, depends_on, outputs,
-                                                  blueprint, reads)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                                                  blueprint, reads, principals)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let generation = read::component_generation(self.transaction, stack, key)? + 1;
         let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
-        let parameters = (stack, key, generation, at, operation, depends_on, outputs, blueprint, reads);
+        let parameters = (stack, key, generation, at, operation, depends_on, outputs, blueprint, reads, principals);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }

@@ -80,6 +80,8 @@ impl<'a> Reading<'a> {
                 recorded_reads: json.recorded_reads,
                 shared: json.shared,
                 blueprint: json.blueprint,
+                principals: json.principals,
+                recorded_principals: json.recorded_principals,
                 part: json.part,
                 is_deferred: json.is_deferred,
             })

@@ -84,6 +84,10 @@ pub(super) struct ComponentJson {
     pub(super) recorded_reads: Vec<StackRead>,
     pub(super) shared: Vec<SharedName>,
     pub(super) blueprint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) principals: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recorded_principals: Option<Vec<String>>,
     pub(super) part: Part,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_deferred: bool,

@@ -1,0 +1,65 @@
+//! Who has access to components: the resources of a blueprint's `acl` are planned beside the others once it is known who
+//! has, by what is asked for now or by what was recorded when it was asked for last.
+
+use super::compute::{PlanFailure, Planner};
+use crate::compile::{Access, CompiledComponent, CompiledStack};
+use crate::descriptor::Declarations;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use terrace_provider::Value;
+
+/// All who are to have access to a component, in the place of all who have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grantees {
+    /// The component.
+    pub component: String,
+    /// All of them, in any order: `user:ada`, `group:readers`.
+    pub principals: Vec<String>,
+}
+
+/// `acl` in expressions.
+pub(super) fn value(access: &Access) -> Value {
+    let principals = access.principals.iter().map(|principal| Value::from(principal.as_str())).collect();
+    [("principals".to_owned(), Value::List(principals))].into_iter().collect()
+}
+
+impl Planner<'_> {
+    /// The stacks with the resources of `acl` among those of each component of which it is known who has access.
+    pub(super) async fn with_access<'s>(
+        &self,
+        stacks: &'s [CompiledStack],
+    ) -> Result<Cow<'s, [CompiledStack]>, PlanFailure> {
+        let mut granted = Cow::Borrowed(stacks);
+        for (at, stack) in stacks.iter().enumerate() {
+            if stack.components.iter().all(|component| component.acl.resources.is_empty()) {
+                continue;
+            }
+            let recorded = self.store.components(&stack.stack).await?.into_iter();
+            let mut known: BTreeMap<String, Vec<String>> =
+                recorded.filter_map(|row| Some((row.key, row.principals?))).collect();
+            if let Some(Grantees { component, principals }) = &self.options.access {
+                let mut principals = principals.clone();
+                principals.sort();
+                principals.dedup();
+                known.insert(component.clone(), principals);
+            }
+            let Some(stack) = granted.to_mut().get_mut(at) else { continue };
+            for component in &mut stack.components {
+                if let Some(principals) = known.remove(&component.key).filter(|_| !component.acl.resources.is_empty()) {
+                    grant(component, principals);
+                }
+            }
+        }
+        Ok(granted)
+    }
+}
+
+/// Puts the resources of `acl` after the others.
+fn grant(component: &mut CompiledComponent, principals: Vec<String>) {
+    let begin = component.declarations.resources.len();
+    let mut declarations = Declarations::clone(&component.declarations);
+    declarations.resources.extend(component.acl.resources.iter().cloned());
+    component.declarations = Arc::new(declarations);
+    component.access = Some(Access { principals, begin });
+}

@@ -1,0 +1,104 @@
+//! What resources are by what is recorded of them, where a plan is about access alone: grants are made on what is there.
+
+use super::{Walk, attributes_value, block_address};
+use crate::address::Address;
+use crate::descriptor::ResourceDeclaration;
+use crate::diagnostic::Diagnostic;
+use crate::graph::Block;
+use crate::plan::SharedName;
+use crate::plan::compute::PlanFailure;
+use crate::plan::refresh::LoadedRow;
+use crate::plan::scope::BlockValue;
+use crate::selector::is_same_block;
+use crate::store::Read;
+use indexmap::IndexMap;
+use terrace_provider::{ResourceType, Value};
+
+impl Walk<'_, '_> {
+    /// Gives others the recorded values of a resource that is left as it is. What is not recorded is an error: it has to
+    /// be made before anybody can be let in.
+    pub(super) async fn stand_as_recorded(
+        &mut self,
+        block: Block,
+        declaration: &ResourceDeclaration,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<(), PlanFailure> {
+        let Some((_, ty)) = self.planner.registry.resource_type(&declaration.ty.value) else { return Ok(()) };
+        let value = match declaration.shared {
+            Some(_) => self.shared_as_recorded(block, declaration, ty, diagnostics).await?,
+            None => self.own_as_recorded(block, declaration, ty),
+        };
+        let Some(part) = self.parts.get_mut(block.component) else { return Ok(()) };
+        let value = value.unwrap_or_else(|| {
+            let (key, name) = (&part.component.key, &declaration.name.value);
+            let message = format!("`{name}` of `{key}` is not recorded: nobody can be let in before it is there");
+            let hint = format!("provision `{key}` first");
+            diagnostics.push(Diagnostic::error("not_provisioned", message).at(declaration.name.span).hint(hint));
+            BlockValue::Single(Value::Unknown)
+        });
+        part.values.insert(declaration.name.value.clone(), value);
+        Ok(())
+    }
+
+    fn own_as_recorded(
+        &mut self,
+        block: Block,
+        declaration: &ResourceDeclaration,
+        ty: &ResourceType,
+    ) -> Option<BlockValue> {
+        let own = block_address(self.parts.get(block.component)?, declaration);
+        let rows = self.loaded.left.iter().filter(|(address, _)| is_same_block(address, &own));
+        let mut instances = IndexMap::new();
+        let mut single = None;
+        for (address, row) in rows {
+            self.absent_reads.push(read(address, row));
+            let value = attributes_value(ty, &row.opened.prior.attributes);
+            match &address.key {
+                Some(key) => drop(instances.insert(key.clone(), value)),
+                None => single = Some(value),
+            }
+        }
+        match (&declaration.for_each, &declaration.when, single) {
+            (Some(_), ..) => Some(BlockValue::Instances(instances)),
+            (None, _, Some(value)) => Some(BlockValue::Single(value)),
+            (None, Some(_), None) => Some(BlockValue::Absent),
+            (None, None, None) => None,
+        }
+    }
+
+    async fn shared_as_recorded(
+        &mut self,
+        block: Block,
+        declaration: &ResourceDeclaration,
+        ty: &ResourceType,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<Option<BlockValue>, PlanFailure> {
+        let Some(template) = &declaration.shared else { return Ok(None) };
+        let Some(instances) = self.expand(block, declaration, diagnostics) else { return Ok(None) };
+        let mut values = IndexMap::new();
+        for instance in instances {
+            let Some(part) = self.parts.get(block.component) else { return Ok(None) };
+            let scope = self.scope(part, instance.each.as_ref());
+            let Some(key) = self.text(template, &scope, "shared", diagnostics) else { return Ok(None) };
+            let address = Address::shared(ty.name, &key);
+            self.shared.ensure(self.planner, &address).await?;
+            let Some(row) = self.shared.recorded(&address) else { return Ok(None) };
+            let value = attributes_value(ty, &row.opened.prior.attributes);
+            self.absent_reads.push(read(&address, row));
+            let name = declaration.name.value.clone();
+            let named = SharedName { name: name.clone(), key: instance.key.clone(), address };
+            let Some(part) = self.parts.get_mut(block.component) else { return Ok(None) };
+            part.shared.entry(name).or_default().insert(named.key, named.address);
+            match instance.key {
+                Some(key) => drop(values.insert(key, value)),
+                None => return Ok(Some(BlockValue::Single(value))),
+            }
+        }
+        Ok(Some(BlockValue::Instances(values)))
+    }
+}
+
+fn read(address: &Address, row: &LoadedRow) -> Read {
+    let stack = row.opened.stack.clone();
+    Read { stack, address: address.clone(), deposed: None, generation: row.opened.generation }
+}

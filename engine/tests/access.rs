@@ -1,0 +1,124 @@
+//! Who has access to a component: what grants it is planned by what was asked for last, and alone when that changes.
+
+use crate::support::Story;
+use crate::support::story::summary;
+use crate::support::world::Fault;
+use terrace_engine::address::StackId;
+use terrace_engine::plan::access::Grantees;
+use terrace_provider::ErrorKind;
+
+const PORT: &str = "apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: port, version: 1.0.0, description: A port}
+specific: {type: object, properties: {val: {type: integer}}}
+resources:
+  - {type: world_thing, name: schema, shared: common, config: {key: schema}}
+  - {type: world_thing, name: view, config: {key: view, val: '${{ component.specific.val }}'}}
+acl:
+  resources:
+    - type: world_thing
+      name: grant
+      adopt: ifExists
+      forEach: ${{ acl.principals }}
+      config: {key: '${{ each.value }}', val: '${{ resources.view.id + \" in \" + resources.schema.key }}'}
+";
+
+fn product(val: u8) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  \
+         port: {{blueprint: port, specific: {{val: {val}}}}}\n"
+    )
+}
+
+fn story() -> Story {
+    Story { blueprints: vec![PORT], ..Story::new() }
+}
+
+fn grantees(principals: &[&str]) -> Option<Grantees> {
+    let principals = principals.iter().map(|principal| (*principal).to_owned()).collect();
+    Some(Grantees { component: "port".to_owned(), principals })
+}
+
+async fn recorded(story: &Story) -> Option<Vec<String>> {
+    let rows = story.store.components(&StackId::new("demo", "test")).await.unwrap();
+    rows.into_iter().find(|row| row.key == "port").unwrap().principals
+}
+
+/// Grants access, and answers what was called.
+async fn set(story: &mut Story, principals: &[&str]) -> Vec<String> {
+    story.log();
+    story.options.access = grantees(principals);
+    story.options.components = ["port".to_owned()].into();
+    // What is described is another value by now; it is not what is asked for.
+    story.apply(&product(2)).await;
+    story.options.access = None;
+    story.options.components.clear();
+    story.log()
+}
+
+#[tokio::test]
+async fn the_whole_set_is_granted_and_who_is_not_in_it_any_more_goes_last() {
+    let mut story = story();
+    story.apply(&product(1)).await;
+    assert_eq!(recorded(&story).await, None);
+    assert_eq!(set(&mut story, &["user:b", "user:a", "user:a"]).await, ["create user:a", "create user:b"]);
+    assert_eq!(recorded(&story).await.unwrap(), ["user:a", "user:b"]);
+    assert_eq!(set(&mut story, &["user:c", "user:b"]).await, ["create user:c", "delete user:a"]);
+    assert_eq!(story.remote_value("view", "val").to_json_text(), "1", "all else is left as it is");
+    // A later provision keeps them.
+    story.apply(&product(2)).await;
+    assert_eq!(story.log(), ["update view"]);
+    assert_eq!(recorded(&story).await.unwrap(), ["user:b", "user:c"]);
+    assert_eq!(set(&mut story, &[]).await.len(), 2);
+    assert_eq!(recorded(&story).await.unwrap(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn access_to_what_is_not_there_is_refused() {
+    let mut story = story();
+    story.options.access = grantees(&["user:a"]);
+    story.options.components = ["port".to_owned()].into();
+    let told = story.errors(&product(1)).await;
+    assert!(told.contains("`view` of `port` is not recorded"), "{told}");
+    assert!(told.contains("`schema` of `port` is not recorded"), "{told}");
+    assert!(told.contains("provision `port` first"), "{told}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_granted_is_granted_by_the_next_provision() {
+    let mut story = story();
+    story.apply(&product(1)).await;
+    story.options.access = grantees(&["user:a", "user:b"]);
+    story.fault("create user:b", Fault::Before(ErrorKind::PermissionDenied));
+    assert_eq!(story.apply_once(&product(1)).await.failed.len(), 1);
+    story.options.access = None;
+    assert_eq!(summary(&story.plan(&product(1)).await), "+ port/world_thing.grant[\"user:b\"]\n");
+    story.apply(&product(1)).await;
+}
+
+#[tokio::test]
+async fn grants_that_are_there_already_are_taken_over_when_they_are_first_asked_for() {
+    let mut story = story();
+    story.apply(&product(1)).await;
+    let grant = |key: &str| {
+        [("key", key.into()), ("id", "id-9".into()), ("val", "view-1 in schema".into())]
+            .map(|(name, value): (&str, terrace_provider::Value)| (name.to_owned(), value))
+    };
+    story.remote().objects.insert("user:a".to_owned(), grant("user:a").into_iter().collect());
+    story.options.access = grantees(&["user:a"]);
+    let plan = story.plan(&product(1)).await;
+    assert!(summary(&plan).contains("port/world_thing.grant[\"user:a\"]"), "{}", summary(&plan));
+    assert!(!summary(&plan).starts_with('+'), "{}", summary(&plan));
+    story.apply_plan(&plan).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_has_access_goes_with_the_component() {
+    let mut story = story();
+    story.apply(&product(1)).await;
+    set(&mut story, &["user:a"]).await;
+    story.destroy().await;
+    assert!(story.remote().objects.is_empty(), "{:?}", story.remote().objects);
+    story.apply(&product(1)).await;
+    assert_eq!(recorded(&story).await, None);
+}
