@@ -30,7 +30,7 @@ mod observed;
 mod options;
 mod orphans;
 pub(crate) mod others;
-mod ours;
+pub(crate) mod ours;
 mod output_reads;
 mod outputs;
 mod owner;

@@ -110,6 +110,29 @@ async fn a_lost_alignment_of_what_was_taken_over_is_recorded_when_it_took_effect
 }
 
 #[tokio::test]
+async fn what_another_stack_took_over_meanwhile_is_not_recorded_twice() {
+    for fault in [Fault::HangAfter, Fault::HangBefore] {
+        let story = Story::new();
+        let text = stack("- {type: world_thing, name: a, adopt: ifExists, config: {key: a, val: 2}}");
+        let there = [("key", "a".into()), ("id", "id-9".into()), ("val", 1.into()), ("echo", 1.into())];
+        let there = there.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        story.remote().objects.insert("a".to_owned(), there);
+        crash_while(&story, &text, "update a", fault).await;
+        story.end_processes().await;
+        let other = text.replace("name: demo", "name: other");
+        story.apply(&other).await;
+        let planned = story.try_plan(&text).await.0.unwrap();
+        let told: Vec<&str> = planned.notes.iter().map(|note| note.message.as_str()).collect();
+        assert!(told.iter().any(|told| told.contains("is recorded as other@test:world_thing.a")), "{told:?}");
+        let recovered = story.recover().await;
+        assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
+        assert_eq!(story.rows().await, ["world_thing.a"], "{recovered:?}");
+        let told = story.errors(&text).await;
+        assert!(told.contains("would take over what is recorded as other@test:world_thing.a"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_in_doubt_and_not_declared_any_more_is_shown_and_keeps_its_component() {
     let story = Story::new();
     crash_while(&story, &two(SLOW), "create a", Fault::HangBefore).await;
