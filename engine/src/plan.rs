@@ -44,6 +44,7 @@ mod run;
 pub(crate) mod scope;
 mod seen;
 pub(crate) mod shared;
+pub(crate) mod steps;
 mod storable;
 mod triggers;
 mod twins;

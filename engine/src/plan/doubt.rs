@@ -1,10 +1,10 @@
 //! What a step in doubt does to the rest of a plan: nothing of its component is done until it is known what became
 //! of it, and nothing that comes after that. The rest goes on; shared resources are each on their own.
 
+use super::steps::{Step, StepId, Steps};
 use super::{Change, Plan};
 use crate::action::Action;
 use crate::address::Address;
-use crate::apply::steps::{Step, StepId, Steps};
 use crate::record::Opened;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -46,7 +46,7 @@ pub(crate) fn hold_back_dependents(plan: &mut Plan) {
     if !plan.changes().any(|(_, change)| change.in_doubt.is_some()) {
         return;
     }
-    let steps = Steps::of(plan);
+    let steps = Steps::of(&plan.stacks);
     let at = |step: StepId| match *steps.all.get(step)? {
         Step::Forward { stack, change } | Step::Remove { stack, change } => Some((stack, change)),
         Step::Lookup { .. } | Step::ComponentDone { .. } | Step::Barrier => None,

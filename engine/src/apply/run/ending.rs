@@ -1,12 +1,12 @@
 //! The end of a run: outputs, what is recorded of components and owners, what was not done.
 
-use super::super::steps::Step;
 use super::super::values::Values;
 use super::super::{ApplyError, Blocked, Done, Failed, FailedCheck, Report, Unfinished, closing_writes};
 use super::{Run, State};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::plan::shared::comparable;
+use crate::plan::steps::Step;
 use crate::plan::{OutputChange, OwnerAction, OwnerChange, Plan, SharedDeclaration};
 use crate::store::{OwnersOf, Ownership, Record, StateStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
