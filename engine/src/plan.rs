@@ -446,6 +446,8 @@ impl OutputChange {
             return true;
         }
         match (&self.before, &self.after) {
+            // What cannot be opened and stays as it is.
+            (before, after) if self.deferred.is_none() && before == after => false,
             (Some(before), Some(after)) => !before.is_same_as(after),
             (None, None) => false,
             _ => true,

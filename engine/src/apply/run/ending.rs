@@ -131,6 +131,9 @@ impl Run<'_> {
             if let Some((plan, change)) = self.change(stack, change) {
                 unfinished.components.insert((plan.stack.clone(), change.address.component.clone()));
                 unfinished.addresses.insert((change.stack(&plan.stack), change.address.clone()));
+                // What is in doubt, or waits for that, did not move.
+                let from = change.moved_from.iter().filter(|_| change.in_doubt.is_some());
+                unfinished.components.extend(from.map(|from| (plan.stack.clone(), from.component.clone())));
             }
         }
         let failed: BTreeSet<(StackId, Address)> =
