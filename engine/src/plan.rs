@@ -44,6 +44,7 @@ mod run;
 pub(crate) mod scope;
 mod seen;
 pub(crate) mod shared;
+pub(crate) mod steps;
 mod storable;
 mod triggers;
 mod twins;
@@ -445,6 +446,8 @@ impl OutputChange {
             return true;
         }
         match (&self.before, &self.after) {
+            // What cannot be opened and stays as it is.
+            (before, after) if self.deferred.is_none() && before == after => false,
             (Some(before), Some(after)) => !before.is_same_as(after),
             (None, None) => false,
             _ => true,

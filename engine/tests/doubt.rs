@@ -9,6 +9,8 @@ use terrace_engine::store::{OperationStatus, StoreError};
 use terrace_provider::ErrorKind;
 use uuid::Uuid;
 
+mod held;
+
 fn one(ty: &str, val: &str) -> String {
     stack(&format!("- {{type: {ty}, name: a, config: {{key: a, val: {val}}}}}"))
 }
