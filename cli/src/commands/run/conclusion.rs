@@ -164,7 +164,7 @@ mod tests {
         let removable = retained(&report, &HashSet::new(), &HashMap::new());
         assert!(removable.contains("o demo@local:local_value.a") && !removable.contains("onLastRelease"));
         assert!(
-            retained(&report, &HashSet::from([(&stack, &address)]), &HashMap::new())
+            retained(&report, &HashSet::from([(stack.clone(), &address)]), &HashMap::new())
                 .contains("`onLastRelease: delete` and `--remove-data`")
         );
         assert_eq!(retained(&Report::default(), &HashSet::new(), &HashMap::new()), "");
