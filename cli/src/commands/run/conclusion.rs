@@ -162,10 +162,10 @@ mod tests {
         let report = Report { done: vec![done(Action::Retain)], ..Report::default() };
         let (stack, address) = (StackId::new("demo", "local"), address());
         let removable = retained(&report, &HashSet::new(), &HashMap::new());
-        assert!(removable.contains("o demo@local:local_value.a") && !removable.contains("onLastRelease"));
+        assert!(removable.contains("o demo@local:local_value.a") && !removable.contains("terrace destroy"));
         assert!(
             retained(&report, &HashSet::from([(stack.clone(), &address)]), &HashMap::new())
-                .contains("`onLastRelease: delete` and `--remove-data`")
+                .contains("`terrace destroy demo@local --remove-data`")
         );
         assert_eq!(retained(&Report::default(), &HashSet::new(), &HashMap::new()), "");
     }
