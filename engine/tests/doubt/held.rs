@@ -195,7 +195,7 @@ async fn what_waits_keeps_its_address() {
         assert_eq!(plan.stacks[0].counts().moved, 0);
         let shown = human::plan(&plan, &human::Human::default());
         let recorded = if whole { "z/world_thing.e" } else { "world_thing.e" };
-        assert!(shown.contains(&format!("recorded as {recorded}, not done: {BY_D}")), "{shown}");
+        assert!(shown.contains(&format!("recorded as {recorded}, not done: waits for y/world_slow.d")), "{shown}");
         assert!(!shown.contains("moved"), "{shown}");
         let rows = story.rows().await;
         apply_as_planned(&story, &plan).await;
