@@ -43,6 +43,8 @@ const REMOVAL: &str = "it has no effect on a removal: leave it out";
 const MISPLACED: &[(&str, &str, &str)] = &[
     ("destroy", "--replace", REMOVAL),
     ("destroy", "--allow-deferral", REMOVAL),
+    ("destroy", "--force", "`--auto-approve` removes without asking"),
+    ("apply", "--force", "`--auto-approve` applies without asking"),
     ("destroy", "--refresh-only", "`terrace apply --refresh-only FILE` records what is found"),
     (
         "drift",

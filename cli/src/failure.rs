@@ -94,7 +94,10 @@ impl From<StoreError> for Failure {
             StoreError::NotAStore { .. } => {
                 Self::new(error.to_string()).hint("name the state with `--state`; what is there is left alone")
             }
-            StoreError::Occupied { .. } | StoreError::ClaimLost(_) | StoreError::Unavailable { .. } => {
+            StoreError::Occupied { .. }
+            | StoreError::ClaimLost(_)
+            | StoreError::KeptElsewhere { .. }
+            | StoreError::Unavailable { .. } => {
                 Self::new(error.to_string())
             }
         }

@@ -26,6 +26,7 @@ use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
+use terrace_engine::render::environment_option;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::StateStore;
 use terrace_state::{Access, StoreUrl};
@@ -230,9 +231,9 @@ pub(crate) struct Removal {
     pub(crate) sources: Sources,
     /// Stacks that are named by words; the store knows what they mean.
     words: Vec<String>,
-    /// What the descriptors describe, as far as they can be compiled: what is not recorded is looked for.
+    /// What those of the descriptors describe that can be compiled: what is not recorded is looked for.
     described: Vec<CompiledStack>,
-    /// Stacks of which that cannot be told, for their descriptors have errors; with the files of those.
+    /// Stacks of which that cannot be told, with the files of their descriptors.
     undescribed: Vec<(String, String)>,
 }
 
@@ -298,9 +299,11 @@ impl Removal {
         let planner = planner(store, &self.world, &self.sources, &options);
         let mut computed = planner.plan_destroy_described(&stacks, &self.described, self.origin.clone()).await?;
         for (stack, file) in &self.undescribed {
+            let environment = &self.world.environment.name;
+            let what = StackId::new(stack.as_str(), environment.as_str());
             let message =
-                format!("what {stack} describes and is not recorded is not looked for: its descriptor has errors");
-            let hint = format!("`terrace validate {}` tells them", quoted(file));
+                format!("what {what} describes and is not recorded is not looked for: it cannot be told what that is");
+            let hint = format!("`terrace validate {}{}` says why", quoted(file), environment_option(environment));
             computed.add(Diagnostic::warning("not_looked_for", message).hint(hint), &self.sources);
         }
         Ok(computed)
@@ -322,7 +325,7 @@ impl Removal {
     }
 }
 
-/// What descriptors describe, and the stacks and files of those that have errors: a removal needs none.
+/// What descriptors describe, and the stacks and files of those that cannot be compiled: a removal needs none.
 fn quietly_compiled(
     context: &Context<'_>,
     choice: &ChoiceArguments,

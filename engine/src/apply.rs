@@ -12,7 +12,6 @@ mod moves;
 mod outputs;
 mod report;
 mod run;
-pub(crate) mod steps;
 mod values;
 mod writer;
 

@@ -212,6 +212,17 @@ impl Compiler<'_> {
         descriptor: &Descriptor,
         chosen: &BTreeSet<String>,
     ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
+        self.functions.begin_stack();
+        let compiled = self.compile_within_budget(descriptor, chosen);
+        self.functions.end_stack();
+        compiled
+    }
+
+    fn compile_within_budget(
+        &self,
+        descriptor: &Descriptor,
+        chosen: &BTreeSet<String>,
+    ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
         let variables = variables::resolve(self, descriptor, &mut diagnostics);
         let facts = self.facts(descriptor, &variables, &mut diagnostics);

@@ -48,7 +48,7 @@ pub(crate) async fn reading<T>(
     match within(timeout, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(panicked(ErrorKind::Bug)),
-        Err(latest) => Err(late_after(latest, timeout)),
+        Err(latest) => Err(late_after(latest.only().as_ref(), timeout)),
     }
 }
 
@@ -63,11 +63,12 @@ fn late(timeout: Duration) -> String {
 }
 
 /// The error of a call that changes nothing and did not answer: what kept failing until then says why.
-pub(crate) fn late_after(latest: Option<ProviderError>, timeout: Duration) -> ProviderError {
+pub(crate) fn late_after(latest: Option<&ProviderError>, timeout: Duration) -> ProviderError {
     let late = no_answer(ErrorKind::Transient, timeout);
     match latest {
         Some(latest) => {
-            ProviderError { message: format!("{}; the latest error: {}", late.message, latest.message), ..latest }
+            let message = format!("{}; the latest error: {}", late.message, latest.message);
+            ProviderError { message, ..latest.clone() }
         }
         None => late,
     }

@@ -97,7 +97,7 @@ pub struct Dependency {
 #[derive(Debug, Clone)]
 pub enum Body {
     /// A blueprint says.
-    Blueprint(BlueprintUse),
+    Blueprint(Box<BlueprintUse>),
     /// It says itself.
     Resources(Arc<Declarations>),
 }

@@ -17,6 +17,7 @@ mod evaluate;
 mod failure;
 pub mod functions;
 mod locate;
+mod measure;
 mod path;
 mod places;
 mod saved;

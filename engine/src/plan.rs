@@ -31,7 +31,7 @@ mod observed;
 mod options;
 mod orphans;
 pub(crate) mod others;
-mod ours;
+pub(crate) mod ours;
 mod output_reads;
 mod outputs;
 mod owner;
@@ -45,6 +45,7 @@ mod run;
 pub(crate) mod scope;
 mod seen;
 pub(crate) mod shared;
+pub(crate) mod steps;
 mod storable;
 mod triggers;
 mod twins;
@@ -450,6 +451,8 @@ impl OutputChange {
             return true;
         }
         match (&self.before, &self.after) {
+            // What cannot be opened and stays as it is.
+            (before, after) if self.deferred.is_none() && before == after => false,
             (Some(before), Some(after)) => !before.is_same_as(after),
             (None, None) => false,
             _ => true,

@@ -1,193 +1,37 @@
 //! What became of steps whose outcome was never recorded.
 //!
-//! [`look_into`] asks the provider and changes nothing; [`Recovery`] records the answer, under the component's lease;
-//! what it writes is in [`writes`].
+//! [`finding`] asks the provider and changes nothing; [`Recovery`] records the answer, under the component's lease; what it
+//! writes is in [`writes`].
 
+mod finding;
 mod writes;
 
 use crate::address::{Address, StackId};
 use crate::apply::lease::{Claim, Held, LeaseError};
-use crate::deadline;
-use crate::diff::changed_from_recorded;
 use crate::event::{Event, Events};
-use crate::marks;
-use crate::plan::contract::result_agrees_with_plan;
-use crate::plan::{Prior, row_stack};
-use crate::record;
+use crate::plan::compute::PlanFailure;
+use crate::plan::ours::{Managed, Manager};
+use crate::plan::row_stack;
 use crate::registry::Registry;
 use crate::render::text::counted;
 use crate::seal::Seal;
 use crate::store::{
-    Intent, NewOperation, OpenIntent, OperationStatus, Record, Row, Selection, StateStore, StepAction, StepResult,
-    StoreError, Write,
+    Intent, NewOperation, OpenIntent, OperationStatus, Record, Row, Selection, StateStore, StepResult, StoreError,
+    Write,
 };
-use crate::upgrade::{Outdated, upgraded};
+use crate::upgrade::upgraded;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider::{Attempt, Attributes, Found, LostCall, Observed};
+use terrace_provider::Observed;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use writes::Writes;
 
-/// What became of a step.
-#[derive(Debug)]
-pub enum Finding {
-    /// The object is there as planned (or, for a delete, is still there): its attributes as they would be recorded.
-    Object {
-        /// The attributes.
-        attributes: Attributes,
-        /// As the provider sees it.
-        observed: Box<Observed>,
-        /// It is what the step was to make of it.
-        is_as_planned: bool,
-    },
-    /// There is no object.
-    Nothing,
-    /// The call had no effect: the row stands as it is.
-    Unchanged,
-    /// It cannot be told; the reason for people.
-    InDoubt(String),
-    /// It cannot be told yet, for the lost call may still take effect; the reason for people.
-    TooEarly(String),
-}
-
-/// A step in the form that this build knows: an older terrace may have begun it.
-///
-/// # Errors
-/// When it cannot be brought to that form; the reason for people.
-pub(crate) async fn in_present_form(registry: &Registry, seal: &Seal, open: OpenIntent) -> Result<OpenIntent, String> {
-    let told = |outdated: Outdated| match (&outdated, outdated.hint()) {
-        (Outdated::Closed(_), _) => outdated.to_string(),
-        (_, Some(hint)) => format!("its step was {outdated}; {hint}"),
-        (_, None) => format!("its step was {outdated}"),
-    };
-    let row = upgraded(registry, seal, open.intent.row).await.map_err(told)?;
-    Ok(OpenIntent { intent: Intent { row, ..open.intent }, ..open })
-}
-
-/// Asks the provider what became of a step that is in the form that this build knows.
-///
-/// `recorded` is the object that the step was to update. Of an update that may or may not have taken effect, what is
-/// there now is read as it was recorded, and what cannot be read counts as it was: at worst it is sent once more,
-/// never taken for done.
-pub(crate) async fn look_into(
-    registry: &Registry,
-    seal: &Seal,
-    open: &OpenIntent,
-    recorded: Option<&Prior>,
-) -> Finding {
-    let intent = &open.intent;
-    let address = &intent.row.address;
-    let Some((_, ty)) = registry.resource_type(&address.ty) else {
-        return Finding::InDoubt(format!("this terrace has no resource type `{}`", address.ty));
-    };
-    let opened = match record::open(intent.row.clone(), seal) {
-        Ok(opened) => opened,
-        Err(error) => return Finding::InDoubt(error.to_string()),
-    };
-    let session = match registry.session(&intent.row.provider).await {
-        Ok(session) => session,
-        Err(error) => return Finding::InDoubt(error.to_string()),
-    };
-    let attempted = record::recorded(&intent.row.stack, address, &opened.prior);
-    let attempt = Attempt {
-        address: attempted.address.clone(),
-        identity: opened.prior.identity.clone(),
-        planned: opened.prior.attributes.clone(),
-        private: opened.prior.private.clone(),
-        prior: (intent.action != StepAction::Create).then_some(attempted),
-        lost_call: Some(LostCall {
-            operation: intent.operation.to_string(),
-            step: intent.step.to_string(),
-            timeout: intent.timeout,
-            age: open.age,
-        }),
-    };
-    let object = |unread: &Attributes, observed: Observed| {
-        let attributes = record::storable(ty, unread, &observed);
-        // Who knows whether it was changed: what was more sensitive before is so.
-        let attributes = match recorded {
-            Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
-            None => attributes,
-        };
-        Finding::Object { attributes, observed: Box::new(observed), is_as_planned: true }
-    };
-    let found = deadline::reading(ty.timeouts.read, session.find(ty, &attempt)).await;
-    let too_early = |what: &str| {
-        let left = settles_in(open)?;
-        let left = left.as_secs().max(1);
-        Some(Finding::TooEarly(format!("{what}, and the lost call may still take effect for {left} s")))
-    };
-    let finding = match (intent.action, found) {
-        (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => {
-            too_early("the object is still there").unwrap_or(Finding::Unchanged)
-        }
-        (StepAction::Update, Ok(Found::Ours(found))) => {
-            let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &found).is_empty();
-            match recorded.filter(|_| ty.readable) {
-                // What was being taken over has no row yet.
-                None if recorded.is_none() && intent.prior_generation == 0 && is_as_planned => {
-                    object(&opened.prior.attributes, found)
-                }
-                None => too_early("the object is not known to be as it was to be").unwrap_or(Finding::Unchanged),
-                Some(prior) => {
-                    let before = record::recorded(&intent.row.stack, address, prior);
-                    let now = match deadline::reading(ty.timeouts.read, session.read(ty, &before)).await {
-                        Ok(Some(now)) => now,
-                        Ok(None) => return Finding::Nothing,
-                        Err(error) => return Finding::InDoubt(error.to_string()),
-                    };
-                    // An object that is as it was recorded saw nothing of the update, whatever `find` makes of the plan.
-                    let attributes = record::storable(ty, &prior.attributes, &now);
-                    let is_as_before = changed_from_recorded(ty, &prior.attributes, &attributes).is_empty();
-                    match (is_as_before, is_as_planned) {
-                        (false, true) => object(&opened.prior.attributes, found),
-                        (true, _) => too_early("the object is as it was before").unwrap_or(Finding::Unchanged),
-                        (false, false) => too_early("the object is not as it was to be").unwrap_or(Finding::Object {
-                            attributes,
-                            observed: Box::new(now),
-                            is_as_planned: false,
-                        }),
-                    }
-                }
-            }
-        }
-        (_, Ok(Found::Ours(observed))) => object(&opened.prior.attributes, observed),
-        (StepAction::Create, Ok(Found::Absent)) => too_early("nothing is there yet").unwrap_or(Finding::Nothing),
-        (_, Ok(Found::Absent)) => Finding::Nothing,
-        (_, Ok(Found::Strangers(_))) => {
-            Finding::InDoubt("an object of that identity is there, and it does not come from this attempt".to_owned())
-        }
-        (_, Ok(Found::Pending(what))) => Finding::TooEarly(what),
-        (_, Ok(Found::Unknown)) => Finding::InDoubt("the provider cannot tell whether the call took effect".to_owned()),
-        (_, Err(error)) => Finding::InDoubt(error.to_string()),
-    };
-    match finding {
-        Finding::Object { attributes, .. } if !attributes.values().all(|value| seal.can_store(value)) => {
-            Finding::InDoubt(UNSTORABLE.to_owned())
-        }
-        finding => finding,
-    }
-}
-
-/// How long the lost call may still take effect; `None` when it cannot any more. A type that settles at once has
-/// its effects within the process that called: they end with it. But a lease may also have ended because its holder was
-/// suspended, or because somebody took it away: such a holder still has all the time that a call is waited for.
-fn settles_in(open: &OpenIntent) -> Option<Duration> {
-    let intent = &open.intent;
-    let longer = match (intent.settle.is_zero(), open.is_holder_gone) {
-        (true, true) => return None,
-        (true, false) => deadline::GRACE,
-        (false, _) => intent.settle,
-    };
-    intent.timeout.saturating_add(longer).checked_sub(open.age).filter(|left| !left.is_zero())
-}
-
-/// Why a step stays open whose object is known.
-const UNSTORABLE: &str = "the object is there, and a sensitive value of it cannot be stored: give a state key, or \
-                          record it with `terrace apply --plaintext-secrets`";
+pub use finding::Finding;
+use finding::settles_in;
+pub(crate) use finding::{in_present_form, look_into};
 
 /// What recovery did about one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -417,6 +261,14 @@ impl Recovery<'_> {
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
             Finding::Object { attributes, observed, is_as_planned } => {
+                match self.elsewhere(&open.intent, &writes, &observed).await? {
+                    Err(found) => return Ok(Recovered { address, found, is_in_doubt: true, was_open }),
+                    Ok(Some(by)) => {
+                        let found = format!("it took effect, and the object is recorded as {by} by now");
+                        return self.close(held, &open.intent, address, found, Vec::new(), was_open).await;
+                    }
+                    Ok(None) => {}
+                }
                 match writes.recorded(&attributes, &observed, is_as_planned)? {
                     Some(writes) if writes.is_empty() => {
                         ("it is there, and not recorded any more".to_owned(), Vec::new())
@@ -430,10 +282,42 @@ impl Recovery<'_> {
                 }
             }
         };
-        let outcome = closing(&open.intent, &found, writes);
-        held.commit(vec![outcome]).await?;
+        self.close(held, &open.intent, address, found, writes, was_open).await
+    }
+
+    /// Records what was found out.
+    async fn close(
+        &self,
+        held: &Held,
+        intent: &Intent,
+        address: String,
+        found: String,
+        writes: Vec<Write>,
+        was_open: bool,
+    ) -> Result<Recovered, StoreError> {
+        held.commit(vec![closing(intent, &found, writes)]).await?;
         self.events.take(Event::Recovering { message: format!("{address}: {found}") });
         Ok(Recovered { address, found, is_in_doubt: false, was_open })
+    }
+
+    /// The resource that what a step made or took over is recorded as by now, `None` where it is to be recorded; or why
+    /// that cannot be told.
+    async fn elsewhere(
+        &self,
+        intent: &Intent,
+        writes: &Writes<'_>,
+        observed: &Observed,
+    ) -> Result<Result<Option<Manager>, String>, StoreError> {
+        if writes.has_row() || intent.prior_generation != 0 {
+            return Ok(Ok(None));
+        }
+        let Row { stack, address, provider, .. } = &intent.row;
+        let object = (address.ty.as_str(), provider.as_str(), &observed.identity);
+        match Managed::default().within(self.store.as_ref(), self.seal, &stack.environment, object).await {
+            Ok(by) => Ok(Ok(by)),
+            Err(PlanFailure::Store(error)) => Err(error),
+            Err(error @ PlanFailure::Sealed { .. }) => Ok(Err(error.to_string())),
+        }
     }
 
     /// What is recorded where a step worked.

@@ -22,8 +22,7 @@ mod text_diff;
 mod totals;
 mod value;
 
-pub(crate) use text::environment_option;
-pub use text::shell_word;
+pub use text::{environment_option, shell_word};
 pub use totals::still_left;
 pub(crate) use value::{SENSITIVE, UNKNOWN};
 

@@ -292,7 +292,7 @@ pub enum StepAction {
     Create,
     /// Calls `update`.
     Update,
-    /// Calls `delete`.
+    /// Calls `delete`; drops what is gone already, without a call.
     Delete,
     /// Writes state only: adopt, forget, retain, move, refreshed attributes, state-only types.
     Record,

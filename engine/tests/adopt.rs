@@ -260,3 +260,17 @@ async fn of_two_rows_of_one_object_none_takes_it_from_the_other() {
     story.destroy().await;
     assert_eq!(story.log(), ["delete k"]);
 }
+
+#[tokio::test]
+async fn what_no_rule_names_is_not_removed_as_ours() {
+    let written_out = stack("- {type: world_thing, name: a, adopt: ifOurs, config: {key: demo-a, val: 2}}");
+    for (text, val, is_removed) in
+        [(&written_out, 1, false), (&written_out, 2, true), (&ours(2), 1, true), (&ours(2), 2, true)]
+    {
+        let story = Story::new();
+        put(&story, "demo-a", val);
+        let plan = story.plan_destroy_of(text).await;
+        story.apply_plan(&plan).await.unwrap();
+        assert_eq!(story.remote().objects.is_empty(), is_removed, "{text} {val}: {}", summary(&plan));
+    }
+}

@@ -9,6 +9,8 @@ use terrace_engine::store::{OperationStatus, StoreError};
 use terrace_provider::ErrorKind;
 use uuid::Uuid;
 
+mod held;
+
 fn one(ty: &str, val: &str) -> String {
     stack(&format!("- {{type: {ty}, name: a, config: {{key: a, val: {val}}}}}"))
 }
@@ -106,6 +108,29 @@ async fn a_lost_alignment_of_what_was_taken_over_is_recorded_when_it_took_effect
         assert_eq!(plan.has_changes(), !is_done, "{}", summary(&plan));
         story.apply_plan(&plan).await.unwrap();
         assert!(!story.plan(&text).await.has_changes());
+    }
+}
+
+#[tokio::test]
+async fn what_another_stack_took_over_meanwhile_is_not_recorded_twice() {
+    for fault in [Fault::HangAfter, Fault::HangBefore] {
+        let story = Story::new();
+        let text = stack("- {type: world_thing, name: a, adopt: ifExists, config: {key: a, val: 2}}");
+        let there = [("key", "a".into()), ("id", "id-9".into()), ("val", 1.into()), ("echo", 1.into())];
+        let there = there.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        story.remote().objects.insert("a".to_owned(), there);
+        crash_while(&story, &text, "update a", fault).await;
+        story.end_processes().await;
+        let other = text.replace("name: demo", "name: other");
+        story.apply(&other).await;
+        let planned = story.try_plan(&text).await.0.unwrap();
+        let told: Vec<&str> = planned.notes.iter().map(|note| note.message.as_str()).collect();
+        assert!(told.iter().any(|told| told.contains("is recorded as other@test:world_thing.a")), "{told:?}");
+        let recovered = story.recover().await;
+        assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
+        assert_eq!(story.rows().await, ["world_thing.a"], "{recovered:?}");
+        let told = story.errors(&text).await;
+        assert!(told.contains("would take over what is recorded as other@test:world_thing.a"), "{told}");
     }
 }
 

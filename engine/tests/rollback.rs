@@ -1,5 +1,6 @@
 //! Back to what was recorded before: objects are made as they were, from the history alone.
 
+mod fates;
 mod makers;
 
 use crate::support::Story;

@@ -1,5 +1,6 @@
 //! What is sensitive from now on, or was until now: in no row, no owner's declaration and no plan in the clear.
 
+use crate::failure::crash_while;
 use crate::support::Story;
 use crate::support::story::{KEY, summary};
 use crate::support::world::Fault;
@@ -9,6 +10,7 @@ use terrace_engine::plan::file;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{OwnersOf, Selection};
 use terrace_provider::ErrorKind;
+use terrace_provider::Value;
 use uuid::Uuid;
 
 const OTHER_KEY: &str = "//////////////////////////////////////////8=";
@@ -95,6 +97,43 @@ async fn what_a_failed_update_sent_is_sealed_by_whoever_records_what_is_there() 
     story.options.refresh_only = false;
     story.apply(&thing_a("[plain]")).await;
     assert!(recorded(&story).await.contains("plain"), "what was recorded before it is open again once it is known");
+}
+
+#[tokio::test]
+async fn what_a_lost_update_sent_is_sealed_where_only_a_part_of_it_arrived() {
+    for is_recovered in [true, false] {
+        let story = Story::new();
+        story.apply(&thing_a("[plain]")).await;
+        crash_while(&story, &thing_a("['${{ vars.t }}', more]"), "update a", Fault::HangAfter).await;
+        story.end_processes().await;
+        let arrived = Value::List(vec!["hunter2".into()]);
+        story.remote().objects.get_mut("a").unwrap().insert("val".to_owned(), arrived);
+        if is_recovered {
+            story.recover().await;
+            assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+        }
+        let plan = story.plan(&thing_a("[plain]")).await;
+        assert!(!file::write(&plan, &story.seal).unwrap().contains("hunter2"));
+        story.recover().await;
+        story.apply(&thing_a("[plain]")).await;
+        assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+    }
+}
+
+#[tokio::test]
+async fn what_a_failed_update_sent_is_sealed_where_nothing_was_recorded_before() {
+    let mut story = Story::new();
+    let nothing = thing_a("[plain]").replace(", val: [plain]", "");
+    story.apply(&nothing).await;
+    story.fault("update a", Fault::After(ErrorKind::Failed));
+    assert_eq!(story.apply_once(&thing_a("'${{ vars.t }}'")).await.failed.len(), 1);
+    story.options.refresh_only = true;
+    let plan = story.plan(&nothing).await;
+    assert!(!file::write(&plan, &story.seal).unwrap().contains("hunter2"));
+    story.apply_plan(&plan).await.unwrap();
+    assert!(!recorded(&story).await.contains("hunter2"), "{}", recorded(&story).await);
+    story.options.refresh_only = false;
+    story.apply(&nothing).await;
 }
 
 #[tokio::test]

@@ -240,10 +240,20 @@ async fn an_object_is_waited_for_as_long_as_it_was_given_when_it_is_read() {
 #[tokio::test(start_paused = true)]
 async fn an_object_whose_time_is_over_between_two_attempts_is_told_with_the_latest_error() {
     let story = Story::new();
-    let text = stack("- {type: world_thing, name: a, timeouts: {read: 2s}, config: {key: a}}");
+    let text = stack(
+        "- {type: world_thing, name: a, timeouts: {read: 2s}, config: {key: a}}
+         - {type: world_thing, name: b, timeouts: {read: 2s}, config: {key: b}}
+         - {type: world_thing, name: c, timeouts: {read: 2s}, config: {key: c}}",
+    );
     story.apply(&text).await;
-    story.fault("read a", Fault::Always(ErrorKind::Transient));
+    for object in ["read a", "read b"] {
+        story.fault(object, Fault::Always(ErrorKind::Transient));
+    }
+    story.fault("read c", Fault::HangBefore);
     let told = story.errors(&text).await;
-    let expected = "world_thing.a cannot be read: no answer within 2 s; the latest error: read a: no";
-    assert!(told.contains(expected), "{told}");
+    for (name, latest) in [("a", "; the latest error: read a: no"), ("b", "; the latest error: read b: no"), ("c", "")]
+    {
+        let expected = format!("world_thing.{name} cannot be read: no answer within 2 s{latest}\n");
+        assert!(told.contains(&expected), "{name}: {told}");
+    }
 }

@@ -119,7 +119,34 @@ fn a_data_product_needs_a_chosen_component() {
         ["-c", "snowflake-storage-area", "-e", "resources.database.path", "-e", "component.specific.database"];
     let ran = project.run(words.into_iter().chain(component)).done();
     assert_eq!(ran.stdout, "\".terrace/local/DISTRIBUTION/NETWORKSTATUS_0.db\"\n\"DISTRIBUTION\"\n");
-    project.run(words.into_iter().chain(["-e", "1"])).with_code(1).says("choose it with `-c`");
+    let whole = ["-e", "environment", "-e", "product.name == '' ? 'none' : 'named'"];
+    assert_eq!(project.run(words.into_iter().chain(whole)).done().stdout, "\"local\"\n\"named\"\n");
+    for inside in ["component.specific", "resources.database.path"] {
+        let ran = project.run(words.into_iter().chain(["-e", inside])).with_code(1);
+        let _ = ran.says("`-c` looks into a component: ").says("snowflake-storage-area");
+    }
+}
+
+#[test]
+fn what_is_recorded_of_components_that_are_not_chosen_is_seen() {
+    let project = Project::with_stack(
+        r#"components:
+  store: {resources: [{type: local_value, name: b, config: {input: here}}], outputs: {place: "${{ resources.b.output }}"}}
+  reader:
+    dependsOn: [store]
+    resources: [{type: local_value, name: c, config: {input: "${{ components.store.outputs.place }}"}}]
+"#,
+    );
+    project.apply().done();
+    let asked = ["-c", "reader", "-e", "components.store.outputs.place", "-e", "resources.c.output"];
+    let ran = project.run(["console", "stack.yaml"].into_iter().chain(asked)).done();
+    assert_eq!(ran.stdout, "\"here\"\n\"here\"\n");
+}
+
+#[test]
+fn a_stack_without_resources_of_its_own_is_looked_into() {
+    let project = Project::with_stack("variables: {x: {type: int, default: 3}}\n");
+    assert_eq!(ask(&project, &["vars.x + 1", "stack"]), "4\n\"demo\"\n");
 }
 
 #[test]

@@ -58,11 +58,11 @@ fn two_applies_make_what_one_cannot_know() {
         local_file.note      comes after local_file.each
 
     Plan: 2 to add, 0 to change, 0 to destroy.
-    2 resources left for later: once this plan is applied, another `terrace apply stack.yaml --allow-deferral` goes on from
-    there.
+    2 resources left for later: once this plan is applied, another `terrace apply stack.yaml --env local --allow-deferral`
+    goes on from there.
     "#);
     let first = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
-    let told = "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply stack.yaml --allow-deferral` goes on from here.";
+    let told = "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply stack.yaml --env local --allow-deferral` goes on from here.";
     assert!(first.stdout.contains(told), "{first}");
     assert!(!project.path("out").exists(), "nothing of what is left is made");
     let second = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
@@ -116,7 +116,9 @@ fn a_saved_plan_says_what_it_leaves_and_programs_are_told() {
     assert_eq!(lines.stdout.matches("\"type\":\"deferred_change\"").count(), 2, "{lines}");
     let applied = project.run(["apply", "p"]).done();
     assert!(
-        applied.stdout.contains("2 resources left: `terrace apply stack.yaml --allow-deferral` goes on from here."),
+        applied
+            .stdout
+            .contains("2 resources left: `terrace apply stack.yaml --env local --allow-deferral` goes on from here."),
         "{applied}"
     );
     let flag = project.run(["apply", "--allow-deferral", "p"]);

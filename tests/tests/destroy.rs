@@ -43,9 +43,9 @@ fn a_descriptor_with_errors_is_said_not_to_be_looked_for_whatever_is_recorded() 
     let right =
         "components:\n  right: {resources: [{type: local_file, name: f, config: {path: right.txt, content: x}}]}\n";
     let project = Project::with_stack(&format!("{right}{wrong}"));
-    let told = "what demo describes and is not recorded is not looked for: its descriptor has errors";
+    let told = "what demo@local describes and is not recorded is not looked for: it cannot be told what that is";
     let nothing = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
-    nothing.says(told).says("terrace validate stack.yaml");
+    nothing.says(told).says("`terrace validate stack.yaml --env local` says why");
     assert!(!nothing.stderr.contains("found none"), "{nothing}");
     project.write_stack(right);
     project.apply().done();

@@ -72,3 +72,22 @@ fn a_comment_says_that_not_everything_could_be_read() {
     let said = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
     said.says("**Whether there is more drift cannot be told: not everything could be read.**").says("- **error**");
 }
+
+#[test]
+fn the_only_stack_of_the_state_needs_no_name() {
+    let project = drifted();
+    let named = project.run(["drift", "stack.yaml"]).with_code(2).stdout;
+    assert_eq!(project.run(["drift"]).with_code(2).stdout, named);
+    project.write(
+        "other.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: other}\nresources: [{type: local_value, name: a}]\n",
+    );
+    project.run(["apply", "other.yaml", "--auto-approve"]).done();
+    let several = project.run(["drift"]).with_code(1);
+    let _ = several
+        .says("the state has several stacks")
+        .says("demo@local, other@local")
+        .says("`--all` looks at all of them");
+    project.run(["drift", "--stack", "other@local"]).with_code(1).says("`terrace drift other@local`");
+    project.run(["destroy", "--force", "other.yaml"]).with_code(1).says("`--auto-approve` removes without asking");
+}

@@ -50,3 +50,22 @@ fn a_state_that_is_replaced_during_an_apply_is_saved() {
 fn a_state_whose_folder_goes_during_an_apply_is_saved() {
     goes_on_from_what_was_saved(&project("mv .terrace elsewhere"));
 }
+
+#[test]
+fn what_ends_after_the_state_was_lost_is_saved_too() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: gone\n    config: {create: [sh, gone.sh]}\n  \
+         - type: local_command\n    name: late\n    config: {create: [sh, late.sh]}\n",
+    );
+    // It is lost once both run, and `late` ends when it is known to be lost.
+    project.write("gone.sh", "until test -e running; do sleep 0.05; done\nrm .terrace/state.db\necho '{}'\n");
+    let wait = "until ls .terrace/state.db.saved-*Z-*[0-9]; do sleep 0.05; done >&2";
+    project.write("late.sh", format!("touch running\n{wait}\necho made >> log\necho '{{}}'\n"));
+    let ran = project.apply().with_code(1);
+    ran.says("was deleted or replaced while it was in use");
+    let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
+    std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
+    assert_eq!(project.run(["state", "list"]).done().stdout.lines().count(), 2);
+    project.assert_settled("stack.yaml", &[]);
+    assert_eq!(project.read("log"), "made\n");
+}

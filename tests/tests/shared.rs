@@ -223,3 +223,16 @@ fn an_owner_of_another_stack_that_lets_go_is_named() {
     assert!(markdown.contains("- owner one@local:api of shared/local_directory"), "{markdown}");
     assert!(!markdown.contains("<summary>api"), "{markdown}");
 }
+
+#[test]
+fn data_that_nobody_owns_any_more_is_removed_as_such() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: sqlite_database, name: db, shared: shop, config: {path: shop.db, onDelete: ifEmpty}}\n",
+    );
+    project.apply().done();
+    let destroyed = project.run(["destroy", "stack.yaml", "--remove-data", "--auto-approve"]).done();
+    destroyed.says("Retained, with their data (`terrace destroy shared@local --remove-data` removes them):");
+    assert!(project.has("shop.db"));
+    project.run(["destroy", "shared@local", "--remove-data", "--auto-approve"]).done();
+    assert!(!project.has("shop.db"));
+}

@@ -269,6 +269,23 @@ const AREA: &str = "components:\n  area:\n    blueprint: snowflake-storage\n    
                     tables: [{tableName: sqlite_x, schema: [{name: a, dataType: TEXT}]}]\n";
 
 #[test]
+fn a_mistake_that_a_blueprint_of_ones_own_meets_names_the_component() {
+    let project = Project::with_stack(
+        "components:\n  one: {blueprint: own, specific: {m: {deep: 1}}}\n  two: {blueprint: own, specific: {m: {}}}\n",
+    );
+    project.write(
+        "blueprints/own.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: own, version: 1.0.0, description: Own}\nspecific: \
+         {type: object}\nresources:\n  - {type: local_value, name: v, config: {input: '${{ component.specific.m.deep }}'}}\n",
+    );
+    let told = project.run(["validate", "stack.yaml"]).with_code(1);
+    told.says("blueprints/own.yaml:6:")
+        .says("for what is written here")
+        .says("two: {blueprint: own, specific: {m: {}}}");
+    assert!(!told.stderr.contains("one: {"), "{told}");
+}
+
+#[test]
 fn a_mistake_that_a_built_in_blueprint_meets_is_told_where_the_descriptor_makes_it() {
     let project = Project::with_stack(AREA);
     let ran = project.run(["validate", "stack.yaml"]).with_code(1);
@@ -307,7 +324,8 @@ fn a_blueprint_of_the_project_is_where_its_mistake_is_told() {
          - {type: local_file, name: f, config: {path: '', content: x}}\n",
     );
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    assert!(ran.stderr.contains("mine/mine.yaml:5:") && !ran.stderr.contains("[stack.yaml"), "{ran}");
+    let (own, component) = (ran.stderr.find("mine/mine.yaml:5:"), ran.stderr.find("[stack.yaml:5:"));
+    assert!(own.is_some() && own < component, "{ran}");
 }
 
 #[test]
@@ -336,6 +354,13 @@ fn the_way_to_leave_something_for_later_is_a_whole_command() {
         "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
          - {type: local_value, name: b, forEach: '${{ [resources.a.id] }}', config: {input: 1}}\n",
     );
-    project.run(["plan", "stack.yaml"]).with_code(1).says("`terrace apply").says("stack.yaml --allow-deferral`");
-    project.run(["plan", "stack.yaml", "--allow-deferral"]).done().says("`terrace apply stack.yaml --allow-deferral`");
+    project
+        .run(["plan", "stack.yaml"])
+        .with_code(1)
+        .says("`terrace apply")
+        .says("stack.yaml --env local --allow-deferral`");
+    project
+        .run(["plan", "stack.yaml", "--allow-deferral"])
+        .done()
+        .says("`terrace apply stack.yaml --env local --allow-deferral`");
 }

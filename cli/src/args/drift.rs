@@ -6,8 +6,8 @@ use terrace_engine::render::markdown::Markdown;
 /// `terrace drift`.
 #[derive(Debug, Args)]
 pub struct DriftArguments {
-    /// Descriptors or stacks (`name@environment`)
-    #[arg(value_name = "FILE|STACK", required_unless_present = "all")]
+    /// Descriptors or stacks (`name@environment`); none for the only stack of the state
+    #[arg(value_name = "FILE|STACK")]
     pub targets: Vec<String>,
     /// All stacks of the state
     #[arg(long, conflicts_with = "targets")]

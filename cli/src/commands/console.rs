@@ -74,17 +74,25 @@ impl Iterator for Lines {
     }
 }
 
-async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) -> Result<Console, Failure> {
+/// What expressions are evaluated against.
+struct Asked {
+    console: Console,
+    /// The components that could be chosen, where none is looked into.
+    others: Vec<String>,
+}
+
+async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) -> Result<Asked, Failure> {
     let [described] = project.stacks.as_slice() else {
         return Err(Failure::new("the console looks into one stack")
             .hint("give the descriptors of one stack, or choose it with `--stack`"));
     };
     let compiled = &described.compiled;
-    let component = component(&compiled.components, chosen)?;
+    let component = component(&compiled.components, chosen);
     let store = store(&project.settings, Access::ReadOnly).await?;
     let mut world = project.world.clone();
     world.registry = Arc::new(world.registry.lookups_only());
-    let options = Options { refresh: false, ..Options::default() };
+    // What is not chosen was not compiled: planned like that, it would lose its outputs.
+    let options = Options { refresh: false, components: described.chosen.clone(), ..Options::default() };
     let planner = planner(&*store, &world, &project.sources, &options);
     let computed = planner.plan(std::slice::from_ref(compiled), Origin::default()).await?;
     // What has no answer is not known, and whoever asks for it wants to know why.
@@ -92,34 +100,43 @@ async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) ->
     let failed: Vec<Diagnostic> = failed.map(|it| Diagnostic { severity: Severity::Warning, ..it }).collect();
     report(context.ui, &project.sources, &failed);
     let Some(plan) = computed.plan.stacks.first() else { return Err(Failure::new("the descriptor gives no plan")) };
-    Ok(Console::new(&planner, compiled, component, plan).await?)
+    let console = Console::new(&planner, compiled, component, plan).await?;
+    let others = match component {
+        Some(_) => Vec::new(),
+        None => compiled.components.iter().map(|component| component.key.clone()).collect(),
+    };
+    Ok(Asked { console, others })
 }
 
-/// The component whose expressions are evaluated: the chosen one, else the stack's own resources, else the only one.
-fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Result<&'a CompiledComponent, Failure> {
+/// The component whose expressions are evaluated: the chosen one, else the stack's own resources, else the only one. None
+/// of several: then they are those of the stack itself.
+fn component<'a>(components: &'a [CompiledComponent], chosen: &[String]) -> Option<&'a CompiledComponent> {
     let is_meant = |component: &&CompiledComponent| match chosen {
         [key] => component.key == *key || component.id.as_ref() == Some(key),
         _ => component.key.is_empty(),
     };
     match (components.iter().find(is_meant), components) {
-        (Some(found), _) => Ok(found),
-        (None, [only]) => Ok(only),
-        (None, several) => {
-            let keys: Vec<&str> = several.iter().map(|component| component.key.as_str()).collect();
-            Err(Failure::new("the console looks into one component")
-                .hint(format!("choose it with `-c`; there are: {}", keys.join(", "))))
-        }
+        (Some(found), _) => Some(found),
+        (None, [only]) => Some(only),
+        (None, _) => None,
     }
 }
 
 /// Prints what an expression gives; false when it fails, which is told.
-fn evaluate(context: &Context<'_>, project: &mut Project, console: &Console, text: &str) -> Result<bool, Failure> {
-    match console.evaluate(text, &mut project.sources, &project.world.functions) {
+fn evaluate(context: &Context<'_>, project: &mut Project, asked: &Asked, text: &str) -> Result<bool, Failure> {
+    match asked.console.evaluate(text, &mut project.sources, &project.world.functions) {
         Ok(value) => {
             context.ui.print(&format!("{}\n", harmless(&shown(&value, 0))))?;
             Ok(true)
         }
-        Err(diagnostics) => {
+        Err(mut diagnostics) => {
+            if !asked.others.is_empty() {
+                let hint = format!("`-c` looks into a component: {}", asked.others.join(", "));
+                for diagnostic in diagnostics.iter_mut().filter(|it| it.code == "expression_failed") {
+                    let told = diagnostic.hint.take().map(|told| format!("{told}; "));
+                    diagnostic.hint = Some(told.unwrap_or_default() + &hint);
+                }
+            }
             report(context.ui, &project.sources, &diagnostics);
             Ok(false)
         }

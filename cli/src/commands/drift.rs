@@ -39,7 +39,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         stacks.retain(|stack| stack.environment == world.environment.name);
         (settings, world, store, stacks)
     } else {
-        let named = Removal::read(context, &arguments.targets, &ChoiceArguments::default(), false)?;
+        let targets = match arguments.targets.as_slice() {
+            [] => vec![only(context).await?],
+            named => named.to_vec(),
+        };
+        let named = Removal::read(context, &targets, &ChoiceArguments::default(), false)?;
         let store = store(&named.settings, Access::ReadOnly).await?;
         let stacks = named.stacks(store.as_ref()).await?;
         check_recorded(&stacks, &named.settings, store.as_ref()).await?;
@@ -76,6 +80,24 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
         return Err(Failure::new(format!("{what} cannot be told: not everything could be read")));
     }
     Ok(if items.is_empty() { Exit::Done } else { Exit::Changes })
+}
+
+/// The stack that is meant where none is named: the only one of the state.
+async fn only(context: &Context<'_>) -> Result<String, Failure> {
+    let settings = context.settings(None)?;
+    if let Some(stack) = &settings.stack {
+        return Err(Failure::new(format!("`--stack {stack}` has no effect without a descriptor"))
+            .hint(format!("name it alone: `terrace drift {stack}`")));
+    }
+    let store = store(&settings, Access::ReadOnly).await?;
+    let recorded = stacks::own(&settings, store.as_ref()).await?;
+    if recorded.len() > 1 {
+        let names: Vec<String> = recorded.iter().map(StackId::to_string).collect();
+        return Err(Failure::new("the state has several stacks")
+            .hint(format!("name the ones that are meant: {}", names.join(", ")))
+            .hint("`--all` looks at all of them"));
+    }
+    stacks::current(&settings, store.as_ref()).await.map(|stack| stack.to_string())
 }
 
 /// Refuses a stack of which nothing was ever recorded: state, environment or folder are not those that were meant, and "no

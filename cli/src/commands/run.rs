@@ -23,7 +23,7 @@ use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
-use terrace_engine::plan::{Change, Mode, Note, Plan, file, removed_data};
+use terrace_engine::plan::{Change, Mode, Note, Plan, file, removed_data, row_stack};
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::{still_left, stream};
 use terrace_engine::seal::Seal;
@@ -321,7 +321,9 @@ impl Run<'_> {
                 ty.kept_unless_empty(&change.prior.as_ref()?.attributes)
             };
             let not_emptied = retained().filter(|change| !change.address.is_among(&emptied));
-            kept.extend(not_emptied.filter_map(|change| Some(((&stack.stack, &change.address), why(change)?))));
+            kept.extend(not_emptied.filter_map(|change| {
+                Some(((row_stack(&stack.stack, &change.address), &change.address), why(change)?))
+            }));
         }
         kept
     }

@@ -11,13 +11,13 @@ mod shared;
 use super::execute::{self, Outcome, Prepared};
 use super::lease::Held;
 use super::outputs::OutputsNow;
-use super::steps::{Step, StepId, Steps};
 use super::values::Values;
 use super::writer::{Ack, Writer};
 use super::{Applier, ApplyError, Components, Failed, Report, moves, opening_writes};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::event::Event;
+use crate::plan::steps::{Step, StepId, Steps};
 use crate::plan::{Change, OutputChange, Plan, StackPlan};
 use crate::store::{Record, StoreError};
 use calls::{Calls, LaneId};
@@ -42,7 +42,7 @@ pub(super) async fn run(
     held: &Held,
     outputs_now: OutputsNow,
 ) -> Result<Report, ApplyError> {
-    let steps = Steps::of(plan);
+    let steps = Steps::of(&plan.stacks);
     if !steps.is_complete() {
         return Err(ApplyError::Loop);
     }

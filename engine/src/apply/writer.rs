@@ -1,7 +1,8 @@
 //! Group commit: one task writes whatever waits, in one durable transaction.
 //!
 //! What is submitted while a commit runs goes into the next one. After a commit that failed nothing is written any
-//! more: whoever waits learns the reason, and starts nothing.
+//! more: whoever waits learns the reason, and starts nothing. Where the store is gone and keeps what is written elsewhere,
+//! how calls end that ran by then is still written.
 
 use super::lease::Leases;
 use crate::address::StackId;
@@ -88,7 +89,16 @@ async fn write_all(leases: Leases, mut waiting: mpsc::UnboundedReceiver<Task>) {
             }
         }
         let result = match &failure {
-            Some(error) => Err(error.clone()),
+            Some(error) => {
+                if matches!(error, StoreError::KeptElsewhere { .. }) {
+                    // What is not begun any more needs no intent.
+                    records.retain(|record| !matches!(record, Record::Intent(_)));
+                    if let Err(error) = leases.commit(records).await {
+                        tracing::debug!(%error, "what became of a call is kept elsewhere");
+                    }
+                }
+                Err(error.clone())
+            }
             None => leases.commit(records).await,
         };
         if let Err(error) = &result {

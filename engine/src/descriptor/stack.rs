@@ -97,7 +97,11 @@ fn read_component(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagno
     let body = match blueprint {
         Some(name) => {
             fields.optional("specific");
-            Body::Blueprint(BlueprintUse { name: Some(name), facts: Facts::default(), node: entry.value.clone() })
+            Body::Blueprint(Box::new(BlueprintUse {
+                name: Some(name),
+                facts: Facts::default(),
+                node: entry.value.clone(),
+            }))
         }
         None => Body::Resources(Arc::new(read_declarations(&mut fields, sources))),
     };

@@ -295,7 +295,7 @@ fn read_component(
         key: found.key.clone(),
         id: Some(found.id.to_owned()),
         depends_on,
-        body: Body::Blueprint(BlueprintUse { name: None, facts, node: node.clone() }),
+        body: Body::Blueprint(Box::new(BlueprintUse { name: None, facts, node: node.clone() })),
         span: found.id_span,
     }
 }

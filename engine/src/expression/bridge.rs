@@ -5,11 +5,12 @@
 //! comparing, testing, ordering, indexing, iterating, calling a function, deciding a condition. CEL cannot learn
 //! anything of a value without one of these, so a result computed without a touch does not depend on the unknown.
 
-use super::budget;
+use super::budget::{self, Exceeded, text_size};
 use super::decimal::Decimal;
+use super::failure::Failure;
+use super::measure;
 use base64::Engine as _;
 use cel::ExecutionError;
-use cel::common::ast::operators;
 use cel::common::traits::{Adder, Comparer, Container, Indexer, Iterable, Sizer};
 use cel::common::types::{
     CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelOptional, CelString, CelType,
@@ -32,9 +33,11 @@ impl Touched {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Says that the result depends on something unknown.
+    /// Says that the result depends on something unknown; measuring it decides nothing.
     pub(super) fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        if !measure::is_measuring() {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -119,46 +122,67 @@ impl Val for UnknownVal {
 
 impl StaticVal for UnknownVal {}
 
+/// Takes the cost of so many items.
+type Charge<'c> = &'c dyn Fn(usize) -> Result<(), Exceeded>;
+
 /// A value as CEL sees it, borrowing its texts. Marks are taken off: who hands over a sensitive value marks the result.
-pub(super) fn borrowed<'v>(value: &'v Value, touched: &Touched) -> Box<dyn Val + 'v> {
-    build(value, touched, &|text| CelString::from(text))
+///
+/// # Errors
+/// When it is larger than the budget that is charged.
+pub(super) fn borrowed<'v>(
+    value: &'v Value,
+    touched: &Touched,
+    charge: Charge<'_>,
+) -> Result<Box<dyn Val + 'v>, Exceeded> {
+    build(value, touched, charge, &|text| CelString::from(text))
 }
 
 /// The same, with texts of its own.
-pub(super) fn owned(value: &Value, touched: &Touched) -> Box<dyn Val> {
-    build(value, touched, &|text| CelString::from(text.to_owned()))
+///
+/// # Errors
+/// As [`borrowed`].
+pub(super) fn owned(value: &Value, touched: &Touched, charge: Charge<'_>) -> Result<Box<dyn Val>, Exceeded> {
+    build(value, touched, charge, &|text| CelString::from(text.to_owned()))
 }
 
 fn build<'a, 'v>(
     value: &'a Value,
     touched: &Touched,
+    charge: Charge<'_>,
     text_of: &impl Fn(&'a str) -> CelString<'v>,
-) -> Box<dyn Val + 'v> {
-    match value.exposed() {
+) -> Result<Box<dyn Val + 'v>, Exceeded> {
+    Ok(match value.exposed() {
         Value::Null | Value::Sensitive(_) => Box::new(CelNull),
         Value::Bool(value) => Box::new(CelBool::from(*value)),
         Value::Int(value) => Box::new(CelInt::from(*value)),
         Value::Number(number) => Box::new(Decimal::new(number)),
-        Value::String(text) => Box::new(text_of(text)),
+        Value::String(text) => {
+            charge(text_size(text.len()))?;
+            Box::new(text_of(text))
+        }
         Value::List(items) => {
-            let items: Vec<_> = items.iter().map(|item| build(item, touched, text_of)).collect();
+            charge(items.len())?;
+            let items = items.iter().map(|item| build(item, touched, charge, text_of));
+            let items = items.collect::<Result<Vec<_>, _>>()?;
             Box::new(CelList::from(items))
         }
         Value::Map(entries) => {
-            let entries = entries.iter();
-            let entries: HashMap<_, _> =
-                entries.map(|(key, value)| (CelMapKey::String(text_of(key)), build(value, touched, text_of))).collect();
-            Box::new(CelMap::from(entries))
+            charge(entries.len())?;
+            let entries = entries.iter().map(|(key, value)| {
+                charge(text_size(key.len()))?;
+                Ok((CelMapKey::String(text_of(key)), build(value, touched, charge, text_of)?))
+            });
+            Box::new(CelMap::from(entries.collect::<Result<HashMap<_, _>, Exceeded>>()?))
         }
         Value::Unknown => Box::new(UnknownVal(touched.clone())),
-    }
+    })
 }
 
 /// What CEL answered. The entries of maps are sorted by their keys: CEL's maps have no order of their own.
 ///
 /// # Errors
-/// When it is nothing that a descriptor could hold; the message says what.
-pub(super) fn from_cel(value: &dyn Val) -> Result<Value, String> {
+/// When it is nothing that a descriptor could hold, or larger than the budget that is charged; the message says which.
+pub(super) fn from_cel(value: &dyn Val, charge: Charge<'_>) -> Result<Value, Failure> {
     // The type is asked for first: this is what tells the unknown apart from the rest.
     let ty = value.get_type();
     let answer = match ty.kind() {
@@ -169,33 +193,43 @@ pub(super) fn from_cel(value: &dyn Val) -> Result<Value, String> {
         Kind::UInt => value.downcast_ref::<CelUInt>().and_then(|value| from_unsigned(*value.inner())),
         Kind::Double => {
             let number = value.downcast_ref::<CelDouble>().and_then(|value| Number::from_f64(*value.inner()));
-            return number.map(Value::Number).ok_or_else(|| "the result is no finite number".to_owned());
+            return number.map(Value::Number).ok_or_else(|| Failure::new("the result is no finite number"));
         }
         Kind::String => match value.downcast_ref::<Decimal>() {
             Some(decimal) => decimal.number().map(Value::Number),
-            None => value.downcast_ref::<CelString>().map(|text| Value::String(text.inner().to_owned())),
+            None => match value.downcast_ref::<CelString>() {
+                Some(text) => {
+                    charge(text_size(text.inner().len()))?;
+                    Some(Value::String(text.inner().to_owned()))
+                }
+                None => None,
+            },
         },
         Kind::Bytes => {
             let encode = |bytes: &CelBytes| base64::engine::general_purpose::STANDARD.encode(bytes.inner());
-            value.downcast_ref::<CelBytes>().map(|bytes| Value::String(encode(bytes)))
+            let bytes = value.downcast_ref::<CelBytes>();
+            charge(bytes.map_or(0, |bytes| text_size(bytes.inner().len())))?;
+            bytes.map(|bytes| Value::String(encode(bytes)))
         }
         Kind::Type => value.downcast_ref::<CelType>().map(|ty| Value::String(ty.name().to_owned())),
         Kind::List => match value.downcast_ref::<CelList>() {
-            Some(list) => Some(
-                list.inner().iter().map(|item| from_cel(item.as_ref())).collect::<Result<_, _>>().map(Value::List)?,
-            ),
+            Some(list) => {
+                charge(list.inner().len())?;
+                let items = list.inner().iter().map(|item| from_cel(item.as_ref(), charge));
+                Some(items.collect::<Result<_, _>>().map(Value::List)?)
+            }
             None => None,
         },
         Kind::Map => match value.downcast_ref::<CelMap>() {
-            Some(map) => Some(Value::Map(from_map(map)?)),
+            Some(map) => Some(Value::Map(from_map(map, charge)?)),
             None => None,
         },
         _ => match value.downcast_ref::<CelOptional>() {
-            Some(optional) => return optional.option().map_or(Ok(Value::Null), from_cel),
+            Some(optional) => return optional.option().map_or(Ok(Value::Null), |value| from_cel(value, charge)),
             None => None,
         },
     };
-    answer.ok_or_else(|| format!("the result is of type {}, which no value can hold", ty.name()))
+    answer.ok_or_else(|| Failure::new(format!("the result is of type {}, which no value can hold", ty.name())))
 }
 
 fn from_unsigned(value: u64) -> Option<Value> {
@@ -205,7 +239,8 @@ fn from_unsigned(value: u64) -> Option<Value> {
     }
 }
 
-fn from_map(map: &CelMap<'_>) -> Result<Map, String> {
+fn from_map(map: &CelMap<'_>, charge: Charge<'_>) -> Result<Map, Failure> {
+    charge(map.inner().len())?;
     let mut entries = Map::with_capacity_and_hasher(map.inner().len(), Default::default());
     for (key, value) in map.inner() {
         let key = match key {
@@ -214,8 +249,9 @@ fn from_map(map: &CelMap<'_>) -> Result<Map, String> {
             CelMapKey::UInt(key) => key.inner().to_string(),
             CelMapKey::String(key) => key.inner().to_owned(),
         };
-        if entries.insert(key.clone(), from_cel(value.as_ref())?).is_some() {
-            return Err("two keys of the resulting map have the same text".to_owned());
+        charge(text_size(key.len()))?;
+        if entries.insert(key, from_cel(value.as_ref(), charge)?).is_some() {
+            return Err(Failure::new("two keys of the resulting map have the same text"));
         }
     }
     entries.sort_unstable_keys();
@@ -226,7 +262,7 @@ fn from_map(map: &CelMap<'_>) -> Result<Map, String> {
 pub(super) fn in_order<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let Some(range) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
     let Some(map) = range.downcast_ref::<CelMap>() else {
-        budget::charge_value(range.as_ref())?;
+        budget::charge_loop(range.as_ref())?;
         return Ok(range);
     };
     budget::charge(map.inner().len())?;
@@ -241,18 +277,6 @@ pub(super) fn in_order<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<Cow
         }
     });
     Ok(CowVal::owned(CelList::from(keys.collect::<Vec<_>>())))
-}
-
-/// The right side of a `+` as it is, unless it is a map: the crate would add the keys of a map to a list, in any order.
-pub(super) fn not_a_map<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let Some(operand) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
-    match operand.downcast_ref::<CelMap>() {
-        Some(_) => Err(ExecutionError::no_such_overload(operators::ADD, vec!["map".to_owned()])),
-        None => {
-            budget::charge_value(operand.as_ref())?;
-            Ok(operand)
-        }
-    }
 }
 
 /// What to look up in a value: maps of descriptors have texts as keys, and instances are counted, so a whole number stands

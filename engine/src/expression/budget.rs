@@ -1,47 +1,125 @@
 //! What one evaluation may cost: a line of text must not keep a server busy for minutes, or take all its memory.
 //!
-//! Charged is what grows: the items that a loop walks over, the items and the text that functions and `+` make.
+//! Charged is what grows: the items that a loop walks over, the items and the text that functions and `+` make, what is
+//! read, what is copied into lists and maps, and what the result holds. Each is counted on its own, always before
+//! anything is copied: a few lines that each hold the one before ten times would otherwise fill any memory.
 
+use super::measure;
 use cel::ExecutionError;
-use cel::common::types::{CelInt, CelList, CelString};
+use cel::common::ast::operators;
+use cel::common::types::{CelInt, CelList, CelMap, CelString};
 use cel::common::value::{CowVal, Val};
 use std::cell::Cell;
+use std::thread::LocalKey;
+use terrace_provider::Value;
 
-/// The most items that one evaluation walks over and makes.
-const ITEMS: u64 = 2_000_000;
+/// The most items that one evaluation walks over, and the most that it reads, copies and answers.
+pub(super) const ITEMS: u64 = 2_000_000;
+
+/// The most items that the large values of one stack have together.
+pub(super) const TOTAL: u64 = 20_000_000;
+
+/// Values up to this size do not count towards [`TOTAL`]: there are as many of them as somebody wrote or asked for.
+pub(super) const SMALL: u64 = 1_000;
+
+/// So many copied items cost as much as one step of a loop.
+const COPIES: usize = 8;
 
 /// So many bytes of text cost as much as one item.
 const BYTES: usize = 16;
 
 /// The function that failures of the budget are told as; no person can write its name.
 pub(super) const NAME: &str = "@budget";
+/// As [`NAME`], of a stack's budget.
+pub(super) const TOTAL_NAME: &str = "@budgets";
 
 /// What `replace` and `join` are compiled to: they tell how much they make before they make it.
 pub(super) const REPLACE: &str = "@replace";
 /// As [`REPLACE`].
 pub(super) const JOIN: &str = "@join";
 
+/// `+` becomes this.
+pub(super) const ADD: &str = "@add";
+/// What puts a value into a list or a map is compiled to this around the value: it tells how much is copied. A second
+/// argument is what the literals next to it cost.
+pub(super) const HELD: &str = "@held";
+/// Around a key, or a call that makes a list of another one's items.
+pub(super) const MADE: &str = "@made";
+/// Around a text that is going to be split; a second argument is the separator.
+pub(super) const PARTS: &str = "@parts";
+
 /// The budget is used up.
 #[derive(Debug, thiserror::Error)]
-#[error("the computation is too large: it walks over or makes more than {ITEMS} items")]
-pub(super) struct Exceeded;
+pub(super) enum Exceeded {
+    /// That of one evaluation.
+    #[error("the computation is too large: it walks over or makes more than {ITEMS} items, or 32 MB of text")]
+    One,
+    /// That of a stack.
+    #[error("the values of the stack are too large: together they hold more than {TOTAL} items, or 320 MB of text")]
+    All,
+}
 
-impl From<Exceeded> for ExecutionError {
-    fn from(exceeded: Exceeded) -> Self {
-        Self::function_error(NAME, exceeded)
+impl Exceeded {
+    /// The one whose fault it is, when the stack allowed more than so much or did not.
+    fn of(most: u64) -> Self {
+        if ALLOWED.get() <= most { Self::All } else { Self::One }
+    }
+
+    /// What to do.
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::One => "let it walk over less, and hold less of other values",
+            Self::All => "let values hold less of each other: read a part where it is needed, not the whole",
+        }
     }
 }
 
+impl From<Exceeded> for ExecutionError {
+    fn from(exceeded: Exceeded) -> Self {
+        let name = match exceeded {
+            Exceeded::One => NAME,
+            Exceeded::All => TOTAL_NAME,
+        };
+        Self::function_error(name, exceeded)
+    }
+}
+
+type Counter = LocalKey<Cell<u64>>;
+
 thread_local! {
-    static LEFT: Cell<u64> = const { Cell::new(ITEMS) };
+    /// What loops may still walk over, and functions make.
+    static WALKED: Cell<u64> = const { Cell::new(ITEMS) };
+    /// What may still be read.
+    static READ: Cell<u64> = const { Cell::new(ITEMS) };
+    /// What may still be copied into lists, maps and sums.
+    static COPIED: Cell<u64> = const { Cell::new(ITEMS) };
+    /// What the result of a template may still hold.
+    static ANSWERED: Cell<u64> = const { Cell::new(ITEMS) };
+    /// What the stack allows the result to hold.
+    static ALLOWED: Cell<u64> = const { Cell::new(ITEMS) };
 }
 
 /// Evaluates with a budget of its own.
 pub(super) fn with_budget<T>(work: impl FnOnce() -> T) -> T {
-    let around = LEFT.replace(ITEMS);
+    // No more than the result may hold: where a stack has used up all that it has, an answer is not worth computing.
+    let limit = ALLOWED.get();
+    let around = [&WALKED, &READ, &COPIED].map(|counter| (counter, counter.replace(ITEMS)));
+    if limit <= SMALL {
+        around.iter().for_each(|(counter, _)| counter.set(limit));
+    }
     let answer = work();
-    LEFT.set(around);
+    around.into_iter().for_each(|(counter, left)| counter.set(left));
     answer
+}
+
+/// Evaluates a template whose result may be so large, and says how large it is.
+pub(super) fn with_answer<T>(limit: u64, work: impl FnOnce() -> T) -> (T, u64) {
+    let around = ANSWERED.replace(limit);
+    let allowed = ALLOWED.replace(limit);
+    let answer = work();
+    ALLOWED.set(allowed);
+    let size = limit.saturating_sub(ANSWERED.replace(around));
+    (answer, size)
 }
 
 /// Takes the cost of so many items.
@@ -49,10 +127,42 @@ pub(super) fn with_budget<T>(work: impl FnOnce() -> T) -> T {
 /// # Errors
 /// When the budget is used up.
 pub(super) fn charge(items: usize) -> Result<(), Exceeded> {
+    take(&WALKED, items).map_err(|Spent| Exceeded::of(SMALL))
+}
+
+/// Nothing is left.
+struct Spent;
+
+fn take(counter: &'static Counter, items: usize) -> Result<(), Spent> {
     let items = u64::try_from(items).unwrap_or(u64::MAX);
-    let left = LEFT.get().checked_sub(items);
-    LEFT.set(left.unwrap_or_default());
-    left.map(|_| ()).ok_or(Exceeded)
+    let left = counter.get().checked_sub(items);
+    counter.set(left.unwrap_or_default());
+    left.map(|_| ()).ok_or(Spent)
+}
+
+/// Takes the cost of reading so many items.
+pub(super) fn read(items: usize) -> Result<(), Exceeded> {
+    take(&READ, items).map_err(|Spent| Exceeded::of(SMALL))
+}
+
+/// Takes the cost of so many items of the result.
+pub(super) fn answer(items: usize) -> Result<(), Exceeded> {
+    take(&ANSWERED, items).map_err(|Spent| Exceeded::of(ITEMS - 1))
+}
+
+/// Takes the cost of so many copied items.
+pub(super) fn copy(items: usize) -> Result<(), Exceeded> {
+    take(&COPIED, items).map_err(|Spent| Exceeded::of(SMALL))
+}
+
+/// Takes the cost of a value that is handed over as it is.
+pub(super) fn answer_value(value: &Value) -> Result<(), Exceeded> {
+    answer(measure::of_value(value))
+}
+
+/// What so many bytes of text cost.
+pub(super) fn text_size(bytes: usize) -> usize {
+    bytes / BYTES
 }
 
 /// Takes the cost of so many bytes of text.
@@ -60,21 +170,76 @@ pub(super) fn charge(items: usize) -> Result<(), Exceeded> {
 /// # Errors
 /// As [`charge`].
 pub(super) fn charge_text(bytes: usize) -> Result<(), Exceeded> {
-    charge(bytes / BYTES)
+    charge(text_size(bytes))
 }
 
-/// Takes the cost of one more value like this.
+/// Takes the cost of walking over a list: its items are copied one by one.
 ///
 /// # Errors
 /// As [`charge`].
-pub(super) fn charge_value(value: &dyn Val) -> Result<(), Exceeded> {
-    if let Some(list) = value.downcast_ref::<CelList>() {
-        return charge(list.inner().len());
+pub(super) fn charge_loop(list: &dyn Val) -> Result<(), Exceeded> {
+    let items = list.downcast_ref::<CelList>().map_or(0, |list| list.inner().len());
+    charge(items.max(measure::of_cel(list) / COPIES))
+}
+
+/// Takes the cost of a function that looks at all of a value.
+///
+/// # Errors
+/// As [`charge`].
+pub(super) fn charge_argument(value: &dyn Val) -> Result<(), Exceeded> {
+    charge(measure::of_cel(value) / COPIES)
+}
+
+/// A value on its way into a list or a map. A list that was only just made is moved there, and its items were counted
+/// when it was made.
+pub(super) fn held<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let mut arguments = arguments.into_iter();
+    let Some(value) = arguments.next() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
+    let literals = arguments.next();
+    let literals = literals.as_ref().and_then(|count| count.downcast_ref::<CelInt>()).map(|count| *count.inner());
+    let is_moved = matches!(value, CowVal::Owned(_)) && measure::has_items(value.as_ref());
+    let size = if is_moved { 0 } else { measure::of_cel(value.as_ref()) };
+    copy(size.saturating_add(1).saturating_add(literals.and_then(|count| usize::try_from(count).ok()).unwrap_or(0)))?;
+    Ok(value)
+}
+
+/// A value that is copied, or was only just.
+pub(super) fn made<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let Some(value) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
+    copy(measure::of_cel(value.as_ref()))?;
+    Ok(value)
+}
+
+/// A text that is going to be split.
+pub(super) fn parts<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let mut arguments = arguments.into_iter();
+    let Some(value) = arguments.next() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
+    if let Some(text) = value.downcast_ref::<CelString>().map(CelString::inner) {
+        let separator = arguments.next();
+        let separator = separator.as_ref().and_then(|separator| separator.downcast_ref::<CelString>());
+        let parts = match separator.map(CelString::inner) {
+            Some(separator) if !separator.is_empty() => text.matches(separator).count() + 1,
+            _ => text.len(),
+        };
+        copy(parts.saturating_add(text_size(text.len())))?;
     }
-    match value.downcast_ref::<CelString>() {
-        Some(text) => charge_text(text.inner().len()),
-        None => Ok(()),
+    Ok(value)
+}
+
+/// `a + b`: both are copied. The crate would add the keys of a map to a list, in any order.
+pub(super) fn add<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    let [left, right] = arguments.as_slice() else {
+        return Err(ExecutionError::invalid_argument_count(2, arguments.len()));
+    };
+    if right.downcast_ref::<CelMap>().is_some() {
+        return Err(ExecutionError::no_such_overload(operators::ADD, vec!["map".to_owned()]));
     }
+    let size = measure::of_cel(left.as_ref()).saturating_add(measure::of_cel(right.as_ref()));
+    if size > 0 {
+        copy(size)?;
+    }
+    let adder = left.as_adder().ok_or_else(|| no_overload(operators::ADD, &arguments))?;
+    Ok(CowVal::Owned(adder.add(right.as_ref())?.into_owned()))
 }
 
 /// `text.replace(from, to)`, and `text.replace(from, to, n)` for the first `n`; all where `n` is negative.

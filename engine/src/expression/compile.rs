@@ -13,7 +13,7 @@ use super::{Expression, Reference, ReferenceStep};
 use crate::diagnostic::did_you_mean;
 use crate::source::{Place, Span};
 use cel::IdedExpr;
-use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, SourceInfo, operators};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, MapExpr, SelectExpr, SourceInfo, operators};
 
 /// The function that puts the keys of a map in order before anything walks over them; no person can write its name.
 pub(super) const IN_ORDER: &str = "@in_order";
@@ -24,11 +24,11 @@ pub(super) const AS_TEXT: &str = "@as_text";
 /// The function that makes a whole number the text that is the key of a map; no person can write its name.
 pub(super) const KEY: &str = "@key";
 
+/// Functions whose result holds items of what they are called on.
+const MAKES_LISTS: [&str; 8] = ["distinct", "flatten", "or", "orValue", "reverse", "slice", "sort", "value"];
+
 /// The stack that evaluation needs for each level of a tree.
 const LEVEL: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 32 * 1024 };
-
-/// The function that keeps maps off the right side of `+`.
-pub(super) const NOT_A_MAP: &str = "@not_a_map";
 
 /// How an expression is evaluated.
 #[derive(Debug)]
@@ -166,18 +166,22 @@ impl Reader<'_> {
                 }
                 self.visit(&mut select.operand)
             }
-            Expr::Call(call) => self.visit_call(call, at),
-            Expr::List(list) => list.elements.iter_mut().try_for_each(|element| self.visit(element)),
-            Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
-                EntryExpr::MapEntry(entry) => {
-                    if let Expr::Literal(LiteralValue::String(key)) = &entry.key.expr {
-                        self.keys.push(key.inner().to_owned());
-                    }
-                    self.visit(&mut entry.key)?;
-                    self.visit(&mut entry.value)
+            Expr::Call(call) => {
+                self.visit_call(call, at)?;
+                if MAKES_LISTS.contains(&call.func_name.as_str()) {
+                    wrap(node, budget::MADE);
                 }
-                EntryExpr::StructField(_) => Err(Fault::new(at, "a map is written `{\"key\": value}`")),
-            }),
+                Ok(())
+            }
+            Expr::List(list) => {
+                // What counts the elements is a call of its own around each.
+                self.depth += 1;
+                list.elements.iter_mut().try_for_each(|element| self.visit(element))?;
+                self.depth -= 1;
+                hold(list.elements.iter_mut().collect(), 0);
+                Ok(())
+            }
+            Expr::Map(map) => self.visit_map(map, at),
             Expr::Comprehension(comprehension) => {
                 // Each takes several calls of the evaluator: its own, its loop's, that for the order of its range.
                 self.depth += 3;
@@ -192,6 +196,9 @@ impl Reader<'_> {
                     .try_for_each(|part| self.visit(part));
                 self.bound.truncate(outer);
                 self.depth -= 3;
+                if !matches!(comprehension.accu_init.expr, Expr::Literal(_) | Expr::List(_)) {
+                    wrap(node, budget::MADE);
+                }
                 visited
             }
             Expr::Struct(message) => {
@@ -201,6 +208,29 @@ impl Reader<'_> {
             Expr::Unspecified => Err(Fault::new(at, "the expression cannot be read")),
             Expr::Ident(_) | Expr::Literal(_) => Ok(()),
         }
+    }
+
+    fn visit_map(&mut self, map: &mut MapExpr, at: usize) -> Result<(), Fault> {
+        let (mut values, mut keys) = (Vec::with_capacity(map.entries.len()), 0);
+        self.depth += 1;
+        for entry in &mut map.entries {
+            let EntryExpr::MapEntry(entry) = &mut entry.expr else {
+                return Err(Fault::new(at, "a map is written `{\"key\": value}`"));
+            };
+            if let Expr::Literal(LiteralValue::String(key)) = &entry.key.expr {
+                self.keys.push(key.inner().to_owned());
+            }
+            self.visit(&mut entry.key)?;
+            self.visit(&mut entry.value)?;
+            match literal_size(&entry.key) {
+                Some(size) => keys += size,
+                None => wrap(&mut entry.key, budget::MADE),
+            }
+            values.push(&mut entry.value);
+        }
+        self.depth -= 1;
+        hold(values, keys);
+        Ok(())
     }
 
     fn visit_call(&mut self, call: &mut CallExpr, at: usize) -> Result<(), Fault> {
@@ -228,10 +258,9 @@ impl Reader<'_> {
                 call.args.insert(0, base.clone());
             }
         }
-        if let (operators::ADD, Some(right)) = (call.func_name.as_str(), call.args.get_mut(1))
-            && !matches!(right.expr, Expr::List(_) | Expr::Literal(_))
-        {
-            wrap(right, NOT_A_MAP);
+        // A loop that adds to its result stays as it is: the crate sees it by its form, and adds without copying.
+        if call.func_name == operators::ADD && !call.args.first().is_some_and(|left| is_result(&left.expr)) {
+            call.func_name = budget::ADD.to_owned();
         }
         Ok(())
     }
@@ -328,11 +357,69 @@ fn charged(call: &mut CallExpr) {
     match (call.target.as_deref().map(namespace), call.func_name.as_str()) {
         (Some(None), "replace") => call.func_name = budget::REPLACE.to_owned(),
         (Some(None), "join") => call.func_name = budget::JOIN.to_owned(),
+        (Some(None), "split") => {
+            // Of a separator that is looked up, the parts can be counted; else there are as many as bytes at the most.
+            let separator =
+                call.args.first().filter(|it| matches!(it.expr, Expr::Literal(_)) || is_looked_up(&it.expr));
+            let separator = separator.cloned();
+            if let Some(text) = call.target.as_deref_mut() {
+                wrap(text, budget::PARTS);
+                if let (Expr::Call(parts), Some(separator)) = (&mut text.expr, separator) {
+                    parts.args.push(separator);
+                }
+            }
+            return;
+        }
         (Some(Some("lists")), "range") => (call.target, call.func_name) = (None, "range".to_owned()),
         _ => return,
     }
     // As a plain function: the crate looks a method up by the type of its target.
     call.args.splice(0..0, call.target.take().map(|target| *target));
+}
+
+/// Puts what counts them around the values that a list or a map is to hold. What is literal was counted here: the first
+/// value tells it along with its own. `keys` is what the literal keys cost.
+fn hold(values: Vec<&mut IdedExpr>, keys: usize) {
+    let mut literals = keys;
+    let mut computed = Vec::new();
+    let mut first_literal = None;
+    for value in values {
+        match literal_size(value) {
+            Some(size) => {
+                literals += size + 1;
+                first_literal = first_literal.or(Some(value));
+            }
+            None => computed.push(value),
+        }
+    }
+    if computed.is_empty()
+        && let Some(value) = first_literal
+    {
+        literals -= literal_size(value).unwrap_or_default() + 1;
+        computed.push(value);
+    }
+    for value in computed {
+        wrap(value, budget::HELD);
+        if let (Expr::Call(call), true) = (&mut value.expr, literals > 0) {
+            let count = i64::try_from(std::mem::take(&mut literals)).unwrap_or(i64::MAX);
+            call.args.push(IdedExpr { id: value.id, expr: Expr::Literal(LiteralValue::Int(count.into())) });
+        }
+    }
+}
+
+/// What a literal costs beside its place; `None` for what has to be computed.
+fn literal_size(node: &IdedExpr) -> Option<usize> {
+    match &node.expr {
+        Expr::Literal(LiteralValue::String(text)) => Some(budget::text_size(text.inner().len())),
+        Expr::Literal(LiteralValue::Bytes(bytes)) => Some(budget::text_size(bytes.inner().len())),
+        Expr::Literal(_) => Some(0),
+        _ => None,
+    }
+}
+
+/// True for the result that a loop adds to; no person can write its name.
+fn is_result(tree: &Expr) -> bool {
+    matches!(tree, Expr::Ident(name) if name.starts_with('@') && Use::parse(name).is_none())
 }
 
 /// Puts a call around a node.

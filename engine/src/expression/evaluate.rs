@@ -1,7 +1,7 @@
 //! One expression against one scope.
 
 use super::bridge::{self, Touched};
-use super::budget::with_budget;
+use super::budget::{self, with_budget};
 use super::compile::{Cel, Program, Use};
 use super::failure::{self, Failure};
 use super::functions::Functions;
@@ -25,8 +25,12 @@ impl Expression {
     pub(super) fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Diagnostic> {
         let answer = match &self.program {
             Program::Path(path) => match path.read(scope) {
-                Ok(read) if read.is_key_sensitive => Ok(Value::sensitive(read.value.into_owned())),
-                Ok(read) => Ok(read.value.into_owned()),
+                Ok(read) => {
+                    budget::answer_value(&read.value).map_err(Failure::from).map(|()| match read.value.into_owned() {
+                        value if read.is_key_sensitive => Value::sensitive(value),
+                        value => value,
+                    })
+                }
                 Err(missing) => Err(Failure::from(missing)),
             },
             Program::Cel(program) => with_stack(program.stack, || with_budget(|| program.evaluate(scope, functions)))
@@ -69,7 +73,7 @@ impl Cel {
             Value::Unknown
         } else {
             match answer {
-                Ok(answer) => bridge::from_cel(answer.as_ref()).map_err(Failure::new)?,
+                Ok(answer) => bridge::from_cel(answer.as_ref(), &budget::answer)?,
                 Err(error) => return Err(failure::describe(&error, |number| variables.missing(number), is_sensitive)),
             }
         };
@@ -147,10 +151,11 @@ impl<'a> Variables<'a> {
             if read.is_key_sensitive || read.value.has_sensitive() {
                 self.is_sensitive.store(true, Ordering::Relaxed);
             }
-            Ok(match read.value {
-                Cow::Borrowed(value) => bridge::borrowed(value, &self.touched),
-                Cow::Owned(value) => bridge::owned(&value, &self.touched),
-            })
+            let built = match read.value {
+                Cow::Borrowed(value) => bridge::borrowed(value, &self.touched, &budget::read),
+                Cow::Owned(value) => bridge::owned(&value, &self.touched, &budget::read),
+            };
+            built.map_err(|exceeded| Missing { message: exceeded.to_string(), hint: Some(exceeded.hint().to_owned()) })
         }))
     }
 

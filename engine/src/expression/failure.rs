@@ -1,7 +1,7 @@
 //! Why an expression has no value, in words of its author, and without a value that is sensitive.
 
 use super::Missing;
-use super::budget;
+use super::budget::{self, Exceeded};
 use super::compile::Use;
 use cel::ExecutionError;
 use terrace_provider::path::is_identifier;
@@ -22,6 +22,12 @@ impl Failure {
 
     fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl From<Exceeded> for Failure {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::new(exceeded.to_string()).hint(exceeded.hint())
     }
 }
 
@@ -75,7 +81,10 @@ pub(super) fn describe(
         }
         ExecutionError::DuplicateKey(_) => Failure::new("a map has the same key twice"),
         ExecutionError::FunctionError { function, message } if function == budget::NAME => {
-            Failure::new(message.clone()).hint("let it walk over less")
+            Failure::new(message.clone()).hint(Exceeded::One.hint())
+        }
+        ExecutionError::FunctionError { function, message } if function == budget::TOTAL_NAME => {
+            Failure::new(message.clone()).hint(Exceeded::All.hint())
         }
         ExecutionError::FunctionError { function, .. } if is_sensitive => {
             Failure::new(format!("`{function}` does not accept its arguments"))

@@ -12,7 +12,7 @@ pub use registry::{FUNCTIONS, FunctionDoc, Style};
 
 use super::bridge::{self, Touched};
 use super::budget;
-use super::compile::{AS_TEXT, IN_ORDER, KEY, NOT_A_MAP};
+use super::compile::{AS_TEXT, IN_ORDER, KEY};
 use super::decimal;
 use crate::diagnostic::did_you_mean;
 use crate::digest::sha256;
@@ -20,6 +20,7 @@ use cel::common::types::{DYN_TYPE, Type};
 use cel::common::value::CowVal;
 use cel::{Context, DeclarationError, Env, ExecutionError, FunctionContext, extensions};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use terrace_provider::{IdentityRule, SqlType, Value};
 
@@ -43,7 +44,9 @@ fn extended() -> Result<Env, DeclarationError> {
     environment.add_extension(extensions::lists)?;
     environment.add_extension(extensions::math)?;
     environment.add_overload(IN_ORDER, "in_order", vec![DYN_TYPE], bridge::in_order)?;
-    environment.add_overload(NOT_A_MAP, "not_a_map", vec![DYN_TYPE], bridge::not_a_map)?;
+    environment.add_overload(budget::ADD, "add", dynamic(2), budget::add)?;
+    environment.add_overload(budget::PARTS, "parts", vec![DYN_TYPE], budget::parts)?;
+    environment.add_overload(budget::PARTS, "parts_between", dynamic(2), budget::parts)?;
     environment.add_overload(KEY, "key", dynamic(2), bridge::key)?;
     environment.add_overload(AS_TEXT, "as_text", vec![DYN_TYPE], decimal::as_text)?;
     environment.add_overload(budget::REPLACE, "replace", dynamic(3), budget::replace)?;
@@ -58,9 +61,15 @@ fn dynamic(count: usize) -> Vec<Type> {
     std::iter::repeat_with(|| DYN_TYPE).take(count).collect()
 }
 
+/// A function as CEL calls it.
+type Boxed =
+    Box<dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> + Send + Sync>;
+
 /// What expressions can call, with what the providers and the configuration say.
 pub struct Functions {
     root: Context<'static, 'static>,
+    /// What the large values of a stack may still hold.
+    left: AtomicU64,
 }
 
 impl std::fmt::Debug for Functions {
@@ -78,7 +87,7 @@ impl Functions {
         identities: BTreeMap<String, IdentityRule>,
         identity_table: IdentityTable,
     ) -> Self {
-        let mut functions = Self { root: Context::with_env(Arc::clone(environment())) };
+        let mut functions = Self { root: Context::with_env(Arc::clone(environment())), left: AtomicU64::new(u64::MAX) };
         functions.add("lower", |arguments| one_text(arguments).map(|text| text.to_lowercase().into()));
         functions.add("upper", |arguments| one_text(arguments).map(|text| text.to_uppercase().into()));
         functions.add("normalize", |arguments| one_text(arguments).map(|text| naming::normalize(text).into()));
@@ -95,6 +104,9 @@ impl Functions {
             let [principal, provider] = two(arguments)?;
             naming::identity(text(principal)?, text(provider)?, &identities, &identity_table)
         });
+        // No overloads: to find one, CEL would ask for the type of what may be unknown.
+        functions.register(budget::HELD, Box::new(|call| budget::held(std::mem::take(&mut call.args))));
+        functions.register(budget::MADE, Box::new(|call| budget::made(std::mem::take(&mut call.args))));
         functions
     }
 
@@ -103,6 +115,30 @@ impl Functions {
     pub fn with_files(mut self, read: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) -> Self {
         self.add("file", move |arguments| read(one_text(arguments)?).map(Value::from));
         self
+    }
+
+    /// Another stack begins to be compiled or planned: its values may hold only so much together.
+    pub(crate) fn begin_stack(&self) {
+        self.left.store(budget::TOTAL, Ordering::Relaxed);
+    }
+
+    /// What is evaluated from here on is not kept: each value has a limit of its own, and all of them have none.
+    pub(crate) fn end_stack(&self) {
+        self.left.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// How large one more value may be.
+    pub(super) fn allowed(&self) -> u64 {
+        self.left.load(Ordering::Relaxed).saturating_add(budget::SMALL).min(budget::ITEMS)
+    }
+
+    /// Takes the size of a value from what is left.
+    pub(super) fn spend(&self, size: u64) {
+        if size > budget::SMALL {
+            let spend = |left: u64| Some(if left == u64::MAX { left } else { left.saturating_sub(size) });
+            // It cannot fail: there is always a new number.
+            let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
+        }
     }
 
     /// The root of every evaluation's context.
@@ -115,18 +151,22 @@ impl Functions {
         name: &'static str,
         function: impl Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static,
     ) {
-        type Boxed = Box<
-            dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> + Send + Sync,
-        >;
         let boxed: Boxed = Box::new(move |call| {
             let failed = |message: String| ExecutionError::function_error(name, message);
-            let arguments = call.this.iter().chain(&call.args).map(|argument| bridge::from_cel(argument.as_ref()));
-            let arguments = arguments.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+            let mut arguments = Vec::with_capacity(call.args.len() + 1);
+            for argument in call.this.iter().chain(&call.args) {
+                budget::charge_argument(argument.as_ref())?;
+                arguments.push(bridge::from_cel(argument.as_ref(), &|_| Ok(())).map_err(|it| failed(it.message))?);
+            }
             let answer = function(&arguments).map_err(failed)?;
-            Ok(CowVal::Owned(bridge::owned(&answer, &Touched::default())))
+            Ok(CowVal::Owned(bridge::owned(&answer, &Touched::default(), &budget::copy)?))
         });
+        self.register(name, boxed);
+    }
+
+    fn register(&mut self, name: &'static str, function: Boxed) {
         // The one way to fail is a name that CEL has already, and a test calls every documented function.
-        let _ = self.root.add_function(name, boxed);
+        let _ = self.root.add_function(name, function);
     }
 }
 

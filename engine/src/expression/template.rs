@@ -1,5 +1,6 @@
 //! Templates: YAML with compiled expressions, and what comes of them.
 
+use super::budget::{self, with_answer};
 use super::locate::locate;
 use super::split::{self, Piece};
 use super::syntax::Fault;
@@ -57,8 +58,19 @@ impl Template {
     /// The value in this scope.
     ///
     /// # Errors
-    /// When expressions cannot be evaluated: one diagnostic for each, at its place.
+    /// When expressions cannot be evaluated: one diagnostic for each, at its place. When the value is too large, or too
+    /// much with all that these functions evaluated before: at the expression that goes beyond.
     pub fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {
+        if let TemplateKind::Literal(value) = &self.kind {
+            return Ok(value.clone());
+        }
+        let (answer, size) = with_answer(functions.allowed(), || self.evaluate_within(scope, functions));
+        functions.spend(size);
+        answer
+    }
+
+    /// The same, within the budget of the template that it is part of.
+    fn evaluate_within(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {
         match &self.kind {
             TemplateKind::Literal(value) => Ok(value.clone()),
             TemplateKind::Expression(expression) => {
@@ -69,7 +81,7 @@ impl Template {
                 let mut values = Vec::with_capacity(items.len());
                 let mut diagnostics = Vec::new();
                 for item in items {
-                    match item.evaluate(scope, functions) {
+                    match item.evaluate_within(scope, functions) {
                         Ok(value) => values.push(value),
                         Err(more) => diagnostics.extend(more),
                     }
@@ -80,7 +92,7 @@ impl Template {
                 let mut values = Map::with_capacity_and_hasher(entries.len(), Default::default());
                 let mut diagnostics = Vec::new();
                 for entry in entries {
-                    match entry.value.evaluate(scope, functions) {
+                    match entry.value.evaluate_within(scope, functions) {
                         Ok(value) => drop(values.insert(entry.key.clone(), value)),
                         Err(more) => diagnostics.extend(more),
                     }
@@ -223,7 +235,8 @@ fn evaluate_text(parts: &[TextPart], scope: &dyn Scope, functions: &Functions) -
             }
             TextPart::Expression(expression) => expression,
         };
-        match expression.evaluate(scope, functions) {
+        // The text counts what it takes up, not what it takes that from.
+        match with_answer(functions.allowed(), || expression.evaluate(scope, functions)).0 {
             Ok(value) => {
                 is_unknown |= value.has_unknown();
                 is_sensitive |= value.has_sensitive();
@@ -244,7 +257,13 @@ fn evaluate_text(parts: &[TextPart], scope: &dyn Scope, functions: &Functions) -
 /// Writes a value into a text; the unknown writes nothing, for the text is unknown then.
 fn push(text: &mut String, value: &Value, expression: &Expression) -> Result<(), Box<Diagnostic>> {
     match value.exposed() {
-        Value::String(part) => text.push_str(part),
+        Value::String(part) => {
+            if let Err(exceeded) = budget::answer(budget::text_size(part.len())) {
+                let diagnostic = expression.diagnose("expression_failed", exceeded.to_string());
+                return Err(Box::new(diagnostic.hint(exceeded.hint())));
+            }
+            text.push_str(part);
+        }
         Value::Int(number) => text.push_str(&number.to_string()),
         Value::Number(number) => text.push_str(number.as_str()),
         Value::Bool(flag) => text.push_str(if *flag { "true" } else { "false" }),

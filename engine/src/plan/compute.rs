@@ -348,6 +348,8 @@ impl Planner<'_> {
         mut diagnostics: Vec<Diagnostic>,
         looking: &Looking,
     ) -> Result<Computed, PlanFailure> {
+        // First of all: what is not done is no reason to refuse the rest.
+        doubt::hold_back_dependents(&mut stacks, &mut diagnostics);
         // What has nothing to do stands on all that was read.
         let has_changes = Plan::is_any_changed(mode, &stacks);
         let reads = if has_changes { reads::needed(&stacks, reads) } else { reads };
@@ -366,7 +368,7 @@ impl Planner<'_> {
             _ => (1, Span::default()),
         });
         let StoreIdentity { id: state, url: state_url } = self.store.identity().await?;
-        let mut plan = Plan {
+        let plan = Plan {
             id: self.id,
             timestamp: self.now,
             terrace_version: self.version.to_owned(),
@@ -382,7 +384,6 @@ impl Planner<'_> {
             stacks,
             notes: diagnostics.iter().map(|diagnostic| Note::of(diagnostic, self.sources)).collect(),
         };
-        doubt::hold_back_dependents(&mut plan);
         Ok(Computed { plan, diagnostics })
     }
 

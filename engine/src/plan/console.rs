@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
-/// What expressions of one component see.
+/// What expressions of one component see, or those of a stack that has nothing but components.
 pub struct Console {
     facts: Facts,
     resources: ResourceValues,
@@ -27,14 +27,14 @@ pub struct Console {
 }
 
 impl Console {
-    /// What a component's expressions see once the plan is carried out; what is made then is unknown.
+    /// What the expressions of a component, or of the stack itself, see once the plan is carried out; what is made then is unknown.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn new(
         planner: &Planner<'_>,
         compiled: &CompiledStack,
-        component: &CompiledComponent,
+        component: Option<&CompiledComponent>,
         plan: &StackPlan,
     ) -> Result<Self, PlanFailure> {
         let mut outputs = ComponentOutputs::new();
@@ -49,16 +49,18 @@ impl Console {
             };
         }
         let facts = Facts {
-            component: Some(component.value.clone()),
+            component: component.map(|component| component.value.clone()),
             acl: None,
             roots: Arc::new(roots(planner.environment, compiled)),
             urns: Arc::new(urns(compiled)),
         };
-        let lookups = component.declarations.data.iter();
+        let lookups = component.iter().flat_map(|component| &component.declarations.data);
         let mut data: LookupValues = lookups.map(|lookup| (lookup.name.value.clone(), Value::Unknown)).collect();
-        let answered = plan.lookups.iter().filter(|lookup| lookup.address.component == component.key);
+        let is_own = |key: &str| component.is_some_and(|component| component.key == key);
+        let answered = plan.lookups.iter().filter(|lookup| is_own(&lookup.address.component));
         data.extend(answered.map(|lookup| (lookup.address.name.clone(), lookup.result.clone())));
-        let (resources, others) = (resources(component, plan, planner.registry), others::recorded(planner).await?);
+        let resources = component.map(|component| resources(component, plan, planner.registry)).unwrap_or_default();
+        let others = others::recorded(planner).await?;
         Ok(Self { facts, resources, data, outputs, others })
     }
 

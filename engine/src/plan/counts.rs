@@ -2,6 +2,7 @@
 
 use super::{Change, ComponentPlan, OutputChange, OwnerChange, Part, Plan, StackPlan};
 use crate::action::Action;
+use crate::address::Address;
 use crate::diff::changed_attributes;
 use std::collections::HashSet;
 
@@ -77,7 +78,7 @@ impl StackPlan {
                 Action::Retain => counts.retained += 1,
                 Action::NoOp | Action::Read => {}
             }
-            counts.moved += usize::from(change.moved_from.is_some());
+            counts.moved += usize::from(change.moves_from().is_some());
             counts.drifted += usize::from(!change.drift.is_empty());
             counts.in_doubt += usize::from(change.is_doubted());
             counts.held_back += usize::from(change.is_held_back);
@@ -94,7 +95,7 @@ impl StackPlan {
     /// moved has become another one, which counts.
     fn counted_components(&self) -> HashSet<&str> {
         let origins: HashSet<&str> =
-            self.changes.iter().filter_map(|change| Some(change.moved_from.as_ref()?.component.as_str())).collect();
+            self.changes.iter().filter_map(|change| Some(change.moves_from()?.component.as_str())).collect();
         let staying: HashSet<&str> = match origins.is_empty() {
             true => HashSet::new(),
             false => self.changes.iter().map(|change| change.address.component.as_str()).collect(),
@@ -109,6 +110,12 @@ impl StackPlan {
 }
 
 impl Change {
+    /// The address that its row leaves: what is in doubt, or waits for that, stays where it is.
+    #[must_use]
+    pub fn moves_from(&self) -> Option<&Address> {
+        self.moved_from.as_ref().filter(|_| self.in_doubt.is_none())
+    }
+
     /// True when the object is taken over and made what is declared.
     #[must_use]
     pub fn is_aligned(&self) -> bool {

@@ -13,7 +13,8 @@ use crate::expression::{Template, TemplateKind};
 use crate::moves::as_written;
 use crate::record;
 use crate::render::shell_word;
-use crate::store::{RowStatus, Selection};
+use crate::seal::Seal;
+use crate::store::{RowStatus, Selection, StateStore};
 use std::collections::HashMap;
 use std::fmt;
 use terrace_provider::{Attributes, ResourceType, Value};
@@ -25,9 +26,9 @@ pub(crate) struct Managed(OnceCell<HashMap<Object, Manager>>);
 
 /// The resource that manages an object.
 #[derive(Clone)]
-pub(super) struct Manager {
-    pub(super) stack: StackId,
-    pub(super) address: Address,
+pub(crate) struct Manager {
+    pub(crate) stack: StackId,
+    pub(crate) address: Address,
     /// Only its data stayed.
     pub(super) is_retained: bool,
 }
@@ -50,14 +51,28 @@ impl Managed {
         instance: &str,
         identity: &Attributes,
     ) -> Result<Option<Manager>, PlanFailure> {
+        self.within(planner.store, planner.seal, &planner.environment.name, (ty, instance, identity)).await
+    }
+
+    /// The same for whoever has no planner.
+    pub(crate) async fn within(
+        &self,
+        store: &dyn StateStore,
+        seal: &Seal,
+        environment: &str,
+        (ty, instance, identity): (&str, &str, &Attributes),
+    ) -> Result<Option<Manager>, PlanFailure> {
+        // Without an identity of its own an object is known by its address alone, which tells no two apart.
+        if identity.is_empty() {
+            return Ok(None);
+        }
         let object = (ty.to_owned(), instance.to_owned(), identity_key(identity));
         let gather = || async {
             let mut managed = HashMap::new();
-            let environment = &planner.environment.name;
-            for stack in planner.store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment) {
-                for row in planner.store.rows(&stack, &Selection::All).await? {
+            for stack in store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment) {
+                for row in store.rows(&stack, &Selection::All).await? {
                     let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{}", row.address), error };
-                    let identity = record::open_attributes(&row.identity, planner.seal).map_err(sealed)?;
+                    let identity = record::open_attributes(&row.identity, seal).map_err(sealed)?;
                     let is_retained = row.status == RowStatus::Retained;
                     let object = (row.address.ty.clone(), row.provider, identity_key(&identity));
                     let manager = Manager { stack: stack.clone(), address: row.address, is_retained };
@@ -132,7 +147,7 @@ pub(super) fn refused(wanted: &Wanted<'_>, address: &str, found: &Prior, why: &W
 }
 
 /// True when what names the object is computed.
-fn is_named_by_rule(template: &Template, ty: &ResourceType) -> bool {
+pub(super) fn is_named_by_rule(template: &Template, ty: &ResourceType) -> bool {
     match &template.kind {
         TemplateKind::Map(entries) => {
             entries.iter().any(|entry| ty.identity.contains(&entry.key.as_str()) && !is_constant(&entry.value))

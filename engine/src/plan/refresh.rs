@@ -4,6 +4,7 @@
 use super::choice::Choice;
 use super::compute::{PlanFailure, Planner};
 use super::doubt::attempted;
+use super::ours::{Managed, Manager};
 use super::upgrade::upgrade;
 use super::{Change, Prior, deposed_key};
 use crate::address::{Address, StackId};
@@ -13,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
 use crate::record::{self, Opened};
 use crate::recover::{Finding, in_present_form, look_into};
-use crate::store::{Read, Row, RowStatus, Selection};
+use crate::store::{Intent, Read, Row, RowStatus, Selection};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -286,7 +287,10 @@ async fn read_chunk(
             let message = format!("{} objects were to be read, and {} answers came", priors.len(), answers.len());
             all_failed(priors, &ProviderError::bug(message))
         }
-        Err(latest) => all_failed(priors, &deadline::late_after(latest, timeout)),
+        Err(latest) => {
+            let late = |prior: &Recorded| Err(deadline::late_after(latest.of(&prior.address), timeout));
+            priors.iter().map(late).collect()
+        }
     }
 }
 
@@ -328,6 +332,7 @@ async fn apply_open_intents(
     loaded: &mut Loaded,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {
+    let managed = Managed::default();
     for open in planner.store.open_intents(stack, selection).await? {
         let address = open.intent.row.address.clone();
         if !choice.covers(&address) {
@@ -354,8 +359,20 @@ async fn apply_open_intents(
             Err(reason) => (open, Finding::InDoubt(reason)),
         };
         match finding {
-            Finding::Object { attributes, observed, .. } => {
-                diagnostics.push(interrupted(stack, &address, "it took effect, which the next apply records first"));
+            Finding::Object { attributes, observed, is_as_planned } => {
+                if let Some(by) = elsewhere(planner, &managed, &open.intent, loaded.row(&key), &observed).await? {
+                    let what = format!("it took effect, and the object is recorded as {by} by now");
+                    diagnostics.push(interrupted(stack, &address, &what));
+                    continue;
+                }
+                diagnostics.push(interrupted(
+                    stack,
+                    &address,
+                    match is_as_planned {
+                        true => "it took effect, which the next apply records first",
+                        false => "the object is not as it was to be, and is recorded as it is by the next apply",
+                    },
+                ));
                 let memory = record::open(open.intent.row.clone(), planner.seal)
                     .map_err(|error| PlanFailure::Sealed { address: address.to_string(), error })?;
                 let mut opened = memory;
@@ -396,6 +413,20 @@ async fn apply_open_intents(
         }
     }
     Ok(())
+}
+
+/// The resource that what a step made or took over is recorded as by now; `None` where it is to be recorded.
+async fn elsewhere(
+    planner: &Planner<'_>,
+    managed: &Managed,
+    intent: &Intent,
+    recorded: Option<&LoadedRow>,
+    observed: &Observed,
+) -> Result<Option<Manager>, PlanFailure> {
+    if recorded.is_some() || intent.prior_generation != 0 {
+        return Ok(None);
+    }
+    managed.by(planner, &intent.row.address.ty, &intent.row.provider, &observed.identity).await
 }
 
 fn interrupted(stack: &StackId, address: &Address, what: &str) -> Diagnostic {

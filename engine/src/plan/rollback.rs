@@ -1,5 +1,6 @@
 //! Plans back to what was recorded before: rows of the history are what is wanted, no descriptor is needed.
 
+mod fates;
 mod maker;
 
 use super::compute::{Computed, PlanFailure, Planner};
@@ -21,6 +22,7 @@ use crate::record::{self, Opened};
 use crate::render::shell_word;
 use crate::source::Span;
 use crate::store::{ComponentRow, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot};
+use fates::Fates;
 use jiff::Timestamp;
 use maker::{Maker, Makers};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -135,6 +137,7 @@ impl Planner<'_> {
         move_back(&wanted, &mut loaded);
         let mut makers = Makers::of_stack(self.store, self.seal, stack);
         self.keep_what_is_others(&mut makers, stack, &mut wanted, &mut loaded, &mut diagnostics).await?;
+        let mut fates = Fates::of_stack(self.store, self.seal, stack);
         let mut changes = Vec::new();
         let managed = Managed::default();
         for (address, opened) in wanted {
@@ -143,8 +146,13 @@ impl Planner<'_> {
             {
                 reads.push(Read::absent(stack, &address));
             }
-            // What was dropped from state and is still there is the object that was recorded.
-            let is_it = loaded.rows.contains_key(&address) || makers.was_let_go(&address, opened.generation).await?;
+            // What was dropped from state and is still there is the object that was recorded. So is what is recorded and
+            // there; of another object that is there nobody looks for more.
+            let is_same = |row: &LoadedRow| are_same(&row.opened.prior.identity, &opened.prior.identity);
+            let is_it = match loaded.rows.get(&address) {
+                Some(row) if is_same(row) || !row.is_gone => is_same(row) && !row.is_gone,
+                _ => fates.is_left(&mut makers, &opened).await?,
+            };
             let adopt = if is_it { Adopt::IfExists } else { Adopt::Never };
             let back = Back { stack, managed: &managed, adopt };
             changes.extend(self.roll_back(back, &address, opened, &mut loaded, &mut diagnostics).await?);

@@ -5,13 +5,13 @@
 
 use super::compute::{Draft, PlanFailure, Planner};
 use super::options::Options;
-use super::ours::Managed;
+use super::ours::{Managed, is_named_by_rule};
 use super::resource::protected;
 use super::{Change, Origin, Prior, adopted};
 use crate::action::{Action, Reason};
 use crate::address::StackId;
 use crate::compile::{CompiledComponent, CompiledStack};
-use crate::descriptor::{Adopt, Declarations};
+use crate::descriptor::{Adopt, Declarations, ResourceDeclaration};
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_from_recorded;
 use crate::store::{Read, Selection};
@@ -33,7 +33,8 @@ impl Planner<'_> {
         if unknown.is_empty() {
             return Ok(Vec::new());
         }
-        let never: HashSet<(&str, &str)> = compiled.components.iter().flat_map(never_adopted).collect();
+        let guarded: HashSet<(&str, &str)> =
+            compiled.components.iter().flat_map(|component| self.guarded(component)).collect();
         let mut wanted = compiled.clone();
         for component in &mut wanted.components {
             component.declarations = Arc::new(taking_over(&component.declarations));
@@ -74,7 +75,7 @@ impl Planner<'_> {
                 diagnostics.push(Diagnostic::note("managed_elsewhere", message));
                 continue;
             }
-            if never.contains(&(change.address.component.as_str(), change.address.name.as_str()))
+            if guarded.contains(&(change.address.component.as_str(), change.address.name.as_str()))
                 && let Some(why) = self.why_stranger(&change, &prior)
             {
                 let message = format!("{stack}:{} is there and is not recorded, and {why}: it stays", change.address);
@@ -104,7 +105,22 @@ impl Planner<'_> {
         Ok(keys.filter(|key| is_chosen(key) && !known.contains(key)).collect())
     }
 
-    /// Why an object that must never be taken over is somebody else's, as far as can be told.
+    /// The resources of a component that take over nothing, or only what a rule names and whose name is written out; by
+    /// component and name.
+    fn guarded<'c>(&self, component: &'c CompiledComponent) -> Vec<(&'c str, &'c str)> {
+        let is_guarded = |resource: &&ResourceDeclaration| match resource.adopt {
+            Adopt::Never => true,
+            Adopt::IfExists => false,
+            Adopt::IfOurs => {
+                let ty = self.registry.resource_type(&resource.ty.value);
+                !ty.is_some_and(|(_, ty)| is_named_by_rule(&resource.config, ty))
+            }
+        };
+        let guarded = component.declarations.resources.iter().filter(is_guarded);
+        guarded.map(|resource| (component.key.as_str(), resource.name.value.as_str())).collect()
+    }
+
+    /// Why an object that must not be taken over is somebody else's, as far as can be told.
     fn why_stranger(&self, change: &Change, prior: &Prior) -> Option<&'static str> {
         let (_, ty) = self.registry.resource_type(&change.address.ty)?;
         if ty.holds_data {
@@ -147,12 +163,6 @@ impl Planner<'_> {
             ..change
         })
     }
-}
-
-/// The resources of a component that take over nothing, by component and name.
-fn never_adopted(component: &CompiledComponent) -> impl Iterator<Item = (&str, &str)> {
-    let never = component.declarations.resources.iter().filter(|resource| resource.adopt == Adopt::Never);
-    never.map(|resource| (component.key.as_str(), resource.name.value.as_str()))
 }
 
 /// The declarations, taking over whatever is there.

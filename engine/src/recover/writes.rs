@@ -23,6 +23,11 @@ impl<'a> Writes<'a> {
         Self { intent, row, seal }
     }
 
+    /// Something is recorded where the step worked.
+    pub(super) fn has_row(&self) -> bool {
+        self.row.is_some()
+    }
+
     /// The object that an update was about, as it is recorded.
     pub(super) fn updated(&self) -> Result<Option<Prior>, StoreError> {
         let row = self.row.clone().filter(|_| self.intent.action == StepAction::Update);

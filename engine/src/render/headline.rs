@@ -21,16 +21,19 @@ pub(crate) const DESTROYS_DATA: &str = "! destroys data";
 pub(crate) fn sign(change: &Change) -> &'static str {
     match (change.is_doubted(), change.action) {
         (true, _) => IN_DOUBT,
-        (false, Action::NoOp) if change.moved_from.is_some() => MOVED,
+        (false, Action::NoOp) if change.moves_from().is_some() => MOVED,
         (false, action) => action.sign(),
     }
 }
 
 /// What follows the address; may be empty.
 pub(crate) fn note(change: &Change, mode: Mode) -> String {
-    let moved = change.moved_from.as_ref().map(|from| match from.component == change.address.component {
-        true => format!("moved from {}", visible(&from.local().to_string())),
-        false => format!("moved from {}", visible(&from.to_string())),
+    let moved = change.moved_from.as_ref().map(|from| {
+        let how = if change.moves_from().is_some() { "moved from" } else { "recorded as" };
+        match from.component == change.address.component {
+            true => format!("{how} {}", visible(&from.local().to_string())),
+            false => format!("{how} {}", visible(&from.to_string())),
+        }
     });
     joined([moved, Some(what_and_why(change, mode))], ", ")
 }

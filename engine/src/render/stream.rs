@@ -162,7 +162,7 @@ fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp
     };
     let mut told = Object::new();
     told.insert("resource".to_owned(), resource_of(plan, stack, change));
-    if let Some(from) = &change.moved_from {
+    if let Some(from) = change.moves_from() {
         let previous = resource(from, &qualified(plan, &stack.stack, &from.to_string()));
         told.insert("previous_resource".to_owned(), previous);
     }

@@ -1,7 +1,6 @@
 //! Texts from outside, made fit for print: nothing in them is obeyed by a terminal, hidden from a reader or wider than
 //! the line.
 
-use crate::address::DEFAULT_ENVIRONMENT;
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -154,12 +153,11 @@ pub fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// What a command line says of an environment, after a space: nothing where it is the one that is meant anyhow.
-pub(crate) fn environment_option(name: &str) -> String {
-    match name {
-        DEFAULT_ENVIRONMENT => String::new(),
-        _ => format!(" --env {}", shell_word(name)),
-    }
+/// What a command line says of an environment, after a space. Also of the one that is the default: who reads it may have
+/// another one in `TERRACE_ENV`, or in the descriptor.
+#[must_use]
+pub fn environment_option(name: &str) -> String {
+    format!(" --env {}", shell_word(name))
 }
 
 #[cfg(test)]

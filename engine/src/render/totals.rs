@@ -96,7 +96,7 @@ fn is_told_by_components(stack: &StackPlan) -> bool {
 fn is_told_by_kind(change: &Change) -> bool {
     change.action.is_replace()
         || matches!(change.action, Action::Adopt | Action::Forget | Action::Retain)
-        || change.moved_from.is_some()
+        || change.moves_from().is_some()
         || !change.drift.is_empty()
         || change.is_doubted()
         || change.is_held_back

@@ -54,6 +54,12 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The store is gone; what was written is kept elsewhere, and so is what is written from now on.
+    #[error("state cannot be written: {reason}")]
+    KeptElsewhere {
+        /// What happened, and where it is kept.
+        reason: String,
+    },
     /// The store cannot be reached, read or written.
     #[error("state cannot be {doing}: {reason}")]
     Unavailable {

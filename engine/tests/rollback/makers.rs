@@ -13,7 +13,7 @@ use terrace_provider::Value;
 use uuid::Uuid;
 
 /// `a`, which is there from the beginning, and other resources.
-fn beside_a(rest: &str) -> String {
+pub(super) fn beside_a(rest: &str) -> String {
     things("val: 1", rest)
 }
 
@@ -25,29 +25,29 @@ async fn begun() -> (Story, Uuid) {
 }
 
 /// An object that somebody else made.
-fn strange(story: &Story, key: &str) {
+pub(super) fn strange(story: &Story, key: &str) {
     let object = [("key".to_owned(), key.into()), ("id".to_owned(), "id-9".into()), ("echo".to_owned(), Value::Null)];
     story.remote().objects.insert(key.to_owned(), object.into_iter().collect());
 }
 
 /// Declares a thing, which is taken over where it is there already.
-fn adopted(name: &str, key: &str) -> String {
+pub(super) fn adopted(name: &str, key: &str) -> String {
     format!("- {{type: world_thing, name: {name}, adopt: ifExists, config: {{key: {key}}}}}")
 }
 
 /// Writes by hand, as `terrace state mv` and `terrace state rm` do.
-async fn by_hand(story: &Story, address: &str, write: impl Fn(Row) -> Write) {
+async fn by_hand(story: &Story, kind: &str, address: &str, write: impl Fn(Row) -> Write) {
     let address: Address = address.parse().unwrap();
     let row = story.store.rows(&demo(), &Selection::Addresses([address].into())).await.unwrap().remove(0);
     let (operation, actor) = (Uuid::now_v7(), "a test".to_owned());
-    let new = NewOperation { id: operation, kind: "state".to_owned(), stacks: vec![demo()], actor };
+    let new = NewOperation { id: operation, kind: kind.to_owned(), stacks: vec![demo()], actor };
     story.store.begin(&new).await.unwrap();
     let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
     story.store.commit(&[], vec![Record::Write { operation, write: write(row) }, end]).await.unwrap();
 }
 
-async fn drop_by_hand(story: &Story, address: &str) {
-    by_hand(story, address, |Row { stack, address, deposed, generation, .. }| Write::Forget {
+pub(super) async fn drop_by_hand(story: &Story, address: &str) {
+    by_hand(story, "state rm", address, |Row { stack, address, deposed, generation, .. }| Write::Forget {
         stack,
         address,
         deposed,
@@ -56,8 +56,8 @@ async fn drop_by_hand(story: &Story, address: &str) {
     .await;
 }
 
-async fn move_by_hand(story: &Story, from: &str, to: &str) {
-    by_hand(story, from, |row| Write::Move {
+pub(super) async fn move_by_hand(story: &Story, from: &str, to: &str) {
+    by_hand(story, "state mv", from, |row| Write::Move {
         stack: row.stack,
         from: row.address,
         to: to.parse().unwrap(),
@@ -375,10 +375,10 @@ async fn what_is_recorded_elsewhere_by_now_is_not_taken_over() {
 }
 
 /// Goes back to `both`, where `b` has the key `b`: a stranger's object of that key is in the way, and is left alone.
-async fn stays_a_strangers(story: &Story, both: Uuid) {
+pub(super) async fn stays_a_strangers(story: &Story, both: Uuid) {
     story.log();
     let plan = rolled_back(story, both).await;
-    assert!(summary(&plan).contains("+ world_thing.b\n"), "{}", summary(&plan));
+    assert!(summary(&plan).contains("+ world_thing.b"), "{}", summary(&plan));
     let report = story.apply_plan(&plan).await.unwrap();
     assert!(!report.failed.is_empty());
     assert_eq!(story.remote().objects["b"]["id"], "id-9".into());

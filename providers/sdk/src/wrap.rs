@@ -8,7 +8,7 @@ mod gate;
 mod limits;
 mod redacting;
 
-pub use deadline::within;
+pub use deadline::{Latest, within};
 pub use limits::{Limits, Rate, TypeLimits};
 
 use crate::plan::{PlannedChange, ProposedChange};
@@ -143,7 +143,7 @@ impl Guarded {
         &self,
         what: &'static str,
         ty: &str,
-        change: Option<&Call>,
+        about: &About<'_>,
         call: F,
     ) -> Result<T, ProviderError>
     where
@@ -152,6 +152,11 @@ impl Guarded {
     {
         let began = Instant::now();
         let last = Mutex::new(None);
+        let (change, address) = match about {
+            About::Change(call) => (Some(*call), ""),
+            About::Object(address) => (None, *address),
+            About::Nothing => (None, ""),
+        };
         let attempt = || async {
             let _permit = self.enter(ty, change, began).await?;
             tracing::trace!(instance = %self.instance, ty, what, "call");
@@ -160,7 +165,7 @@ impl Guarded {
                 tracing::debug!(instance = %self.instance, ty, what, kind = error.kind.code(), %error, "call failed");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
             }
-            deadline::remember(&result);
+            deadline::remember(address, &result);
             result
         };
         let backoff = ExponentialBuilder::default()
@@ -192,6 +197,16 @@ impl Guarded {
     }
 }
 
+/// What a call is about.
+enum About<'a> {
+    /// It changes something.
+    Change(&'a Call),
+    /// It reads the object of that address.
+    Object(&'a str),
+    /// It is about no object that is recorded.
+    Nothing,
+}
+
 /// How long a call may wait before it begins: one that begins at the end of its time would be cut off in the middle.
 fn patience(call: &Call) -> Duration {
     call.timeout - call.timeout / 10
@@ -200,7 +215,7 @@ fn patience(call: &Call) -> Duration {
 #[async_trait]
 impl Session for Guarded {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.call("read", ty.name, None, || self.session.read(ty, prior)).await
+        self.call("read", ty.name, &About::Object(&prior.address), || self.session.read(ty, prior)).await
     }
 
     async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
@@ -233,7 +248,7 @@ impl Session for Guarded {
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        self.call("create", ty.name, Some(call), || self.session.create(ty, call, planned)).await
+        self.call("create", ty.name, &About::Change(call), || self.session.create(ty, call, planned)).await
     }
 
     async fn update(
@@ -243,19 +258,19 @@ impl Session for Guarded {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        self.call("update", ty.name, Some(call), || self.session.update(ty, call, prior, planned)).await
+        self.call("update", ty.name, &About::Change(call), || self.session.update(ty, call, prior, planned)).await
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        self.call("delete", ty.name, Some(call), || self.session.delete(ty, call, prior)).await
+        self.call("delete", ty.name, &About::Change(call), || self.session.delete(ty, call, prior)).await
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        self.call("find", ty.name, None, || self.session.find(ty, attempt)).await
+        self.call("find", ty.name, &About::Nothing, || self.session.find(ty, attempt)).await
     }
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        self.call("import", ty.name, None, || self.session.import(ty, id)).await
+        self.call("import", ty.name, &About::Nothing, || self.session.import(ty, id)).await
     }
 
     async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
@@ -273,11 +288,11 @@ impl Session for Guarded {
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
-        self.call("lookup", name, None, || self.session.lookup(name, arguments)).await
+        self.call("lookup", name, &About::Nothing, || self.session.lookup(name, arguments)).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
-        self.call("count_data", ty.name, None, || self.session.count_data(ty, prior)).await
+        self.call("count_data", ty.name, &About::Nothing, || self.session.count_data(ty, prior)).await
     }
 }
 

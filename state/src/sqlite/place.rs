@@ -31,7 +31,7 @@ impl Place {
         Self {
             file: file_at(&path).ok().flatten(),
             logs: logs.into_iter().filter_map(with_id).collect(),
-            saved: with_suffix(&path, &format!(".saved-{}", now.strftime("%Y%m%dT%H%M%SZ"))),
+            saved: with_suffix(&path, &format!(".saved-{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), std::process::id())),
             path,
         }
     }
@@ -47,14 +47,17 @@ impl Place {
     /// Saves what the connection has by now beside the place where the file was, over what was saved before; says so.
     pub(super) fn save(&self, connection: &Connection) -> StoreError {
         let lost = format!("`{}` was deleted or replaced while it was in use", self.path.display());
-        let reason = match self.try_save(connection) {
-            Ok(()) => format!(
-                "{lost}; what was recorded is in `{}`: put it in its place, then `terrace recover`",
-                self.saved.display()
-            ),
-            Err(error) => format!("{lost}, and what was recorded cannot be saved: {error}"),
-        };
-        StoreError::Unavailable { doing: "written", reason }
+        match self.try_save(connection) {
+            Ok(()) => {
+                let saved = self.saved.display();
+                let what = format!("what was recorded is in `{saved}`: put it in its place, then `terrace recover`");
+                StoreError::KeptElsewhere { reason: format!("{lost}; {what}") }
+            }
+            Err(error) => {
+                let reason = format!("{lost}, and what was recorded cannot be saved: {error}");
+                StoreError::Unavailable { doing: "written", reason }
+            }
+        }
     }
 
     fn try_save(&self, connection: &Connection) -> Result<(), String> {
@@ -72,6 +75,10 @@ impl Place {
         super::connection::make_private(&unfinished).map_err(|error| error.to_string())?;
         connection.execute("VACUUM INTO ?1", [text]).map_err(|error| error.to_string())?;
         fs::rename(&unfinished, &self.saved).map_err(told)?;
+        if let Some(folder) = self.saved.parent() {
+            // Its name has to last before what it was made of goes.
+            fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(told)?;
+        }
         self.remove_logs();
         Ok(())
     }

@@ -7,7 +7,8 @@ use std::fmt::Write;
 use terrace_engine::action::{Action, Reason};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::apply::Report;
-use terrace_engine::plan::Plan;
+use terrace_engine::plan::{Plan, row_stack};
+use terrace_engine::render::shell_word;
 use terrace_provider::Value;
 
 /// The code that a run ends with.
@@ -43,7 +44,7 @@ pub(super) fn summary(report: &Report, is_destroy: bool) -> String {
 }
 
 /// An object that was kept: addresses are those of one stack.
-pub(super) type Retained<'a> = (&'a StackId, &'a Address);
+pub(super) type Retained<'a> = (StackId, &'a Address);
 
 /// What was kept on purpose: people should know that it is still there.
 pub(super) fn retained(
@@ -55,8 +56,10 @@ pub(super) fn retained(
         .done
         .iter()
         .filter(|done| done.action == Action::Retain)
-        .map(|done| (&done.stack, &done.address))
+        .map(|done| (done.stack.clone(), &done.address))
         .partition(|retained| kept_in_any_case.contains(retained));
+    let shared = in_any_case.first().map(|(stack, _)| shell_word(&stack.to_string())).unwrap_or_default();
+    let in_shared = format!("Retained, with their data (`terrace destroy {shared} --remove-data` removes them)");
     let list = |title: &str, kept: BTreeSet<Retained<'_>>| match kept.is_empty() {
         true => String::new(),
         false => {
@@ -70,14 +73,13 @@ pub(super) fn retained(
             format!("\n{title}:\n{kept}")
         }
     };
-    list("Retained, with their data (`--remove-data` removes them)", unless_asked)
-        + &list("Retained, with their data (`onLastRelease: delete` and `--remove-data` remove them)", in_any_case)
+    list("Retained, with their data (`--remove-data` removes them)", unless_asked) + &list(&in_shared, in_any_case)
 }
 
-/// What stays whatever is asked for.
+/// What stays when its last owner goes, whatever is asked for: it is nobody's then, and is removed as such.
 pub(super) fn kept_in_any_case(plan: &Plan) -> HashSet<Retained<'_>> {
     let kept = plan.changes().filter(|(_, change)| change.reason == Some(Reason::KeptAtLastRelease));
-    kept.map(|(plan, change)| (&plan.stack, &change.address)).collect()
+    kept.map(|(plan, change)| (row_stack(&plan.stack, &change.address), &change.address)).collect()
 }
 
 /// The outputs that are meant for others.
@@ -160,10 +162,10 @@ mod tests {
         let report = Report { done: vec![done(Action::Retain)], ..Report::default() };
         let (stack, address) = (StackId::new("demo", "local"), address());
         let removable = retained(&report, &HashSet::new(), &HashMap::new());
-        assert!(removable.contains("o demo@local:local_value.a") && !removable.contains("onLastRelease"));
+        assert!(removable.contains("o demo@local:local_value.a") && !removable.contains("terrace destroy"));
         assert!(
-            retained(&report, &HashSet::from([(&stack, &address)]), &HashMap::new())
-                .contains("`onLastRelease: delete` and `--remove-data`")
+            retained(&report, &HashSet::from([(stack.clone(), &address)]), &HashMap::new())
+                .contains("`terrace destroy demo@local --remove-data`")
         );
         assert_eq!(retained(&Report::default(), &HashSet::new(), &HashMap::new()), "");
     }

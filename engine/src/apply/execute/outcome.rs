@@ -12,7 +12,9 @@ use crate::render::shell_word;
 use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
 use std::time::{Duration, Instant};
 use terrace_provider::value::wire::WireError;
-use terrace_provider::{Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, ProviderError, ResourceType};
+use terrace_provider::{
+    Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, ProviderError, ResourceType, Value,
+};
 
 /// An object was made or changed: it is recorded, and has to agree with the plan.
 pub(super) fn made(recorder: &Recorder<'_>, prepared: &Prepared, observed: &Observed, expected: u64) -> Outcome {
@@ -188,10 +190,17 @@ pub(super) fn update_failed(recorder: &Recorder<'_>, prepared: &Prepared, error:
 fn as_it_was(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
     let prior = prepared.change.prior.as_deref().filter(|_| prepared.change.generation > 0)?;
     let recorded = prior.recorded.as_ref().unwrap_or(&prior.attributes);
-    let hidden = marks::found_attributes(recorded, &prepared.planned.attributes);
-    if marks::added(recorded, &hidden).is_empty() {
+    let sent = &prepared.planned.attributes;
+    let mut hidden = marks::found_attributes(recorded, sent);
+    let is_new = |(name, value): &(&String, &Value)| value.has_sensitive() && !recorded.contains_key(*name);
+    let is_stored = |name: &str| recorder.ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
+    // There was none, and whatever is found there later is a secret.
+    let new = sent.iter().filter(is_new).filter(|(name, _)| is_stored(name));
+    let new: Vec<_> = new.map(|(name, _)| (name.clone(), Value::sensitive(Value::Null))).collect();
+    if new.is_empty() && marks::added(recorded, &hidden).is_empty() {
         return None;
     }
+    hidden.extend(new);
     let change = Change { after: None, ..prepared.change.clone() };
     let recorder = Recorder { change: &change, ..*recorder };
     recorder.row(prior.status, &prior.identity, &hidden, &prior.private).ok()

@@ -4,7 +4,7 @@ use super::super::values::Values;
 use super::super::{Applier, Failed};
 use super::recorder::Recorder;
 use super::{Prepared, failed, resource_type, unchanged};
-use crate::action::Action;
+use crate::action::{Action, Reason};
 use crate::address::StackId;
 use crate::deadline;
 use crate::descriptor::CheckTime;
@@ -94,11 +94,20 @@ pub(crate) fn prepare_removal(
         let intent = intent(applier, &row_stack, change, ty, StepAction::Delete, &planned, operation, step)
             .map_err(|error| fail(error.to_string()))?;
         (StepAction::Delete, Some(intent))
+    } else if is_of_gone(change) {
+        (StepAction::Delete, None)
     } else {
         (StepAction::Record, None)
     };
     let deposed = change.removed_key(operation);
     Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: true, deposed })
+}
+
+/// Whether the row of an object goes that is not there any more. The journal tells that from what is let go of, and stays:
+/// what has its name one day is another object.
+fn is_of_gone(change: &Change) -> bool {
+    let is_let_go = matches!(change.reason, Some(Reason::Forgotten | Reason::KeptAtLastRelease | Reason::RolledBack));
+    change.action == Action::Forget && !is_let_go
 }
 
 /// The first of the checks that wait until now that fails.

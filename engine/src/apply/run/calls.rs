@@ -2,7 +2,7 @@
 //! each of its types that has a limit, so many as it takes. A call that waits for its turn, or for what comes before it,
 //! keeps no other lane from going, and its time does not run.
 
-use crate::apply::steps::StepId;
+use crate::plan::steps::StepId;
 use std::collections::{HashMap, VecDeque};
 
 /// The queue of calls, and the number of those that run.

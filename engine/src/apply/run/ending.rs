@@ -1,12 +1,12 @@
 //! The end of a run: outputs, what is recorded of components and owners, what was not done.
 
-use super::super::steps::Step;
 use super::super::values::Values;
 use super::super::{ApplyError, Blocked, Done, Failed, FailedCheck, Report, Unfinished, closing_writes};
 use super::{Run, State};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::plan::shared::comparable;
+use crate::plan::steps::Step;
 use crate::plan::{OutputChange, OwnerAction, OwnerChange, Plan, SharedDeclaration};
 use crate::store::{OwnersOf, Ownership, Record, StateStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -131,6 +131,9 @@ impl Run<'_> {
             if let Some((plan, change)) = self.change(stack, change) {
                 unfinished.components.insert((plan.stack.clone(), change.address.component.clone()));
                 unfinished.addresses.insert((change.stack(&plan.stack), change.address.clone()));
+                // What is in doubt, or waits for that, did not move.
+                let from = change.moved_from.iter().filter(|_| change.in_doubt.is_some());
+                unfinished.components.extend(from.map(|from| (plan.stack.clone(), from.component.clone())));
             }
         }
         let failed: BTreeSet<(StackId, Address)> =

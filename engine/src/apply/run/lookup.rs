@@ -2,13 +2,13 @@
 //! says of them. They change nothing, so nothing of them is journalled.
 
 use super::super::Failed;
-use super::super::steps::StepId;
 use super::ready::Arrived;
 use super::{Finished, Run, State};
 use crate::action::Action;
 use crate::deadline;
 use crate::diff::is_same;
 use crate::event::Event;
+use crate::plan::steps::StepId;
 use crate::plan::walk::lookups::answer;
 use crate::plan::{Lookup, StackPlan};
 use std::time::{Duration, Instant};

@@ -3,7 +3,6 @@
 //! timeout runs. Nothing of it changes anything, so a stop does not wait for it either.
 
 use super::super::execute::{self, Draft, Outcome, Prepared};
-use super::super::steps::{Step, StepId};
 use super::super::{Applier, Failed};
 use super::calls::LaneId;
 use super::{Finished, Run, State};
@@ -12,6 +11,7 @@ use crate::address::StackId;
 use crate::deadline;
 use crate::event::Event;
 use crate::plan::Change;
+use crate::plan::steps::{Step, StepId};
 use crate::store::Record;
 use futures_util::future::{BoxFuture, poll_immediate};
 use std::sync::Arc;

@@ -1,13 +1,13 @@
 //! The end of a step: its outcome is recorded, its values are taken over, what waited for it becomes ready.
 
 use super::super::execute::{self, Outcome, Prepared};
-use super::super::steps::{Step, StepId};
 use super::super::{Done, Failed};
 use super::Run;
 use crate::action::Action;
 use crate::address::StackId;
 use crate::descriptor::CheckTime;
 use crate::event::Event;
+use crate::plan::steps::{Step, StepId};
 use crate::plan::walk::attributes_value;
 use crate::plan::{Change, StackPlan};
 use crate::store::{Record, StepAction, StepResult};

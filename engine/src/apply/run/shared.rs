@@ -1,10 +1,10 @@
 //! Leases of shared resources: many stacks use one, so it is held no longer than what is done to the object itself.
 
 use super::super::Components;
-use super::super::steps::{Step, StepId, Steps};
 use super::{Run, State};
 use crate::address::StackId;
 use crate::plan::Plan;
+use crate::plan::steps::{Step, StepId, Steps};
 use std::collections::{BTreeMap, HashMap};
 
 /// The leases of shared resources that are not given back yet.

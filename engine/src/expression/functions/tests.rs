@@ -87,7 +87,7 @@ fn own_functions_do_what_their_documentation_says() {
 
 #[test]
 fn a_computation_without_end_is_refused() {
-    let large = "the computation is too large: it walks over or makes more than 2000000 items";
+    let large = "the computation is too large: it walks over or makes more than 2000000 items, or 32 MB of text";
     let doubled = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]";
     for expression in [
         "range(100000).map(x, lists.range(100000))".to_owned(),
@@ -96,9 +96,24 @@ fn a_computation_without_end_is_refused() {
         "[range(20000).map(x, 'aaaaaaaaaaaaaaaa').join('')].map(t, t.replace('a', t))".to_owned(),
         "[range(100000).map(x, 'aaaaaaaa').join(',')].map(t, range(2000).map(x, t).join(t))".to_owned(),
         "range(900000) + range(900000) + range(900000)".to_owned(),
+        // What is copied counts with all that it holds, however it is put together.
+        "[range(100000)].map(l, range(30).map(x, l))".to_owned(),
+        "[range(100000)].map(l, range(30).map(x, {'l': l}))".to_owned(),
+        "[range(100000)].map(l, range(30).map(x, l.slice(0, 90000)))".to_owned(),
+        "[range(100000)].map(l, range(30).map(x, optional.of(l)))".to_owned(),
+        "[range(100000)].map(l, range(30).map(x, optional.of(l).value()))".to_owned(),
+        "[[range(100000)]].map(l, range(900).filter(x, size(l.map(y, 1)) == 0))".to_owned(),
+        "[range(100000)].map(l, range(900).filter(x, size(json(l)) == 0))".to_owned(),
+        "[range(100000).map(x, 'aa').join(',')].map(t, range(30).map(x, t.split(',')))".to_owned(),
+        "[range(100000).map(x, 'aaaaaaaaaaaaaaaa').join(',')].map(t, range(30).map(x, t.upperAscii()))".to_owned(),
+        "[range(100000)].map(l, [l + l + l + l].map(m, m + m + m + m))".to_owned(),
+        "range(400000).map(x, ['a', 'b', 'c', 'd', 'e', 'f'])".to_owned(),
+        "range(400000).map(x, {'a': 1, 'b': 2, 'c': 3, 'd': 4, 'e': 5, 'f': 6})".to_owned(),
+        "range(300000).map(x, 'a text of so many letters that it counts as much as several items, for it is copied, too')".to_owned(),
     ] {
         assert!(say(&expression).contains(large), "{expression}: {:.200}", say(&expression));
     }
+    assert_eq!(say("size(range(1000000).map(x, x))"), "1000000");
     assert_eq!(say("size(range(500).map(x, range(500).map(y, 1)))"), "500");
     assert_eq!(say("size(range(100000).map(x, 'item ' + string(x)).join(','))"), "1088889");
 }

@@ -35,24 +35,15 @@ pub(super) struct Makers<'a> {
     count: usize,
     /// What was dropped from an address, by the transaction that did it.
     left: HashMap<(Uuid, Timestamp), Left>,
-    /// What began to be recorded at an address, by the transaction that did it.
-    arrived: HashMap<(Uuid, Timestamp), Vec<Place>>,
-    /// What each operation that was asked about did; `None` where it was pruned.
-    done: HashMap<Uuid, Option<Done>>,
+    /// Of which addresses each operation that was asked about created objects; `None` where it was pruned.
+    created: HashMap<Uuid, Option<HashSet<Address>>>,
 }
 
-/// Of which addresses an operation created and deleted objects.
-#[derive(Default)]
-struct Done {
-    created: HashSet<Address>,
-    deleted: HashSet<Address>,
-}
-
-/// Where an object was before it was recorded at an address, or went from there.
+/// Where an object was before it was recorded at an address.
 enum Elsewhere {
     /// It moved.
     At(Place),
-    /// It was not recorded, or is not any more.
+    /// It was not recorded.
     Nowhere,
     /// Something else of the same transaction cannot be looked at any more: it may be this.
     Unclear,
@@ -70,8 +61,8 @@ struct Left {
 impl<'a> Makers<'a> {
     /// Those of the objects of a stack.
     pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
-        let (versions, left, arrived, done) = Default::default();
-        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, arrived, done }
+        let (versions, left, created) = Default::default();
+        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, created }
     }
 
     async fn load(&mut self) -> Result<(), StoreError> {
@@ -98,16 +89,6 @@ impl<'a> Makers<'a> {
                     }
                     None => left.is_pruned = true,
                 }
-            }
-        }
-        for (address, versions) in &versions {
-            let mut is_recorded = false;
-            for (at, entry) in versions.iter().enumerate() {
-                if entry.row.is_some() && !is_recorded {
-                    let arrived = self.arrived.entry((entry.operation, entry.at)).or_default();
-                    arrived.push((address.clone(), at));
-                }
-                is_recorded = entry.row.is_some();
             }
         }
         self.count = versions.values().map(Vec::len).sum();
@@ -144,7 +125,7 @@ impl<'a> Makers<'a> {
                     Elsewhere::Unclear => is_all_known = false,
                 }
             }
-            match self.done_by(operation).await?.map(|done| done.created.contains(&place.0)) {
+            match self.created_by(operation).await?.map(|created| created.contains(&place.0)) {
                 Some(true) => return Ok(Maker::Terrace),
                 Some(false) => {}
                 None => is_all_known = false,
@@ -196,71 +177,16 @@ impl<'a> Makers<'a> {
         Some(is_same(&one.identity, &other.identity)? && is_same(&one.attributes, &other.attributes)?)
     }
 
-    /// Whether the object that is recorded as a version of an address was dropped from state and stayed. Where it did not,
-    /// or nobody can tell, what has its name now is not known to be that object. One that moved is followed.
-    pub(super) async fn was_let_go(&mut self, address: &Address, generation: Generation) -> Result<bool, StoreError> {
-        if !self.is_loaded {
-            self.load().await?;
-        }
-        let versions = self.versions.get(address);
-        let at = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
-        let Some(at) = at else { return Ok(false) };
-        let mut place: Place = (address.clone(), at);
-        // No version is looked at twice.
-        for _ in 0..self.count {
-            let later = self.versions.get(&place.0).into_iter().flatten().enumerate().skip(place.1 + 1);
-            let Some((end, entry)) = later.into_iter().find(|(_, entry)| entry.row.is_none()) else {
-                // It is recorded to this day.
-                return Ok(true);
-            };
-            let operation = entry.operation;
-            let last = end.checked_sub(1).and_then(|last| self.entry(&(place.0.clone(), last))?.row.as_ref());
-            match last.map_or(Elsewhere::Unclear, |last| self.after(entry, last)) {
-                Elsewhere::At(there) => place = there,
-                Elsewhere::Unclear => return Ok(false),
-                Elsewhere::Nowhere => {
-                    let done = self.done_by(operation).await?;
-                    return Ok(done.is_some_and(|done| !done.deleted.contains(&place.0)));
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// Where what was dropped from an address went: the transaction that dropped it wrote the same row elsewhere.
-    fn after(&self, dropped: &HistoryEntry, last: &Row) -> Elsewhere {
-        let mut is_unclear = false;
-        for place in self.arrived.get(&(dropped.operation, dropped.at)).into_iter().flatten() {
-            let Some(there) = self.entry(place).and_then(|entry| entry.row.as_ref()) else { continue };
-            if place.0.ty != last.address.ty {
-                continue;
-            }
-            match self.is_same(there, last) {
-                Some(true) => return Elsewhere::At(place.clone()),
-                Some(false) => {}
-                None => is_unclear = true,
-            }
-        }
-        if is_unclear { Elsewhere::Unclear } else { Elsewhere::Nowhere }
-    }
-
-    /// What an operation did; `None` when it was pruned.
-    async fn done_by(&mut self, operation: Uuid) -> Result<Option<&Done>, StoreError> {
-        if !self.done.contains_key(&operation) {
+    /// Of which addresses an operation created objects; `None` when it was pruned.
+    async fn created_by(&mut self, operation: Uuid) -> Result<Option<&HashSet<Address>>, StoreError> {
+        if !self.created.contains_key(&operation) {
             let found = self.store.operation(operation).await?;
-            let done = found.map(|(_, steps)| {
-                let mut done = Done::default();
-                for step in steps.into_iter().filter(|step| step.stack == self.stack) {
-                    match step.action {
-                        StepAction::Create => done.created.insert(step.address),
-                        StepAction::Delete => done.deleted.insert(step.address),
-                        StepAction::Update | StepAction::Record => continue,
-                    };
-                }
-                done
+            let created = found.map(|(_, steps)| {
+                let own = steps.into_iter().filter(|it| it.stack == self.stack && it.action == StepAction::Create);
+                own.map(|step| step.address).collect()
             });
-            self.done.insert(operation, done);
+            self.created.insert(operation, created);
         }
-        Ok(self.done.get(&operation).and_then(Option::as_ref))
+        Ok(self.created.get(&operation).and_then(Option::as_ref))
     }
 }

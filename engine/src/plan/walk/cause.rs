@@ -1,5 +1,5 @@
-//! Where in a descriptor the cause of a mistake stands that is found within a blueprint of terrace's own: nobody has that
-//! blueprint as a file, and nobody can mend it there.
+//! Where in a descriptor the cause of a mistake stands that is found within a blueprint. One of terrace's own nobody has as
+//! a file, and nobody can mend it there: the descriptor's place comes first. In a blueprint of the user's it comes second.
 
 use super::ComponentPart;
 use crate::descriptor::ResourceDeclaration;
@@ -33,16 +33,22 @@ pub(super) fn explain(
     let declaration = resource.and_then(|at| part.component.declarations.resources.get(at));
     for diagnostic in diagnostics {
         let Some(Label { at: Location::Span(at), text }) = diagnostic.labels.first_mut() else { continue };
-        if !sources.is_built_in(at.source) {
+        if at.source == part.component.span.source {
             continue;
         }
+        let is_built_in = sources.is_built_in(at.source);
         let all = || parts.iter().map(|part| part.component.span);
         let node = written.component(part.component.span, all, sources);
         let cause = node.and_then(|node| cause(*at, declaration, node, sources)).unwrap_or(part.component.span);
-        if text.is_empty() {
-            "the blueprint reads it here".clone_into(text);
+        if is_built_in {
+            if text.is_empty() {
+                "the blueprint reads it here".clone_into(text);
+            }
+            diagnostic.labels.insert(0, Label { at: Location::Span(cause), text: String::new() });
+        } else {
+            // Either may be the mistake: the blueprint is the user's own.
+            diagnostic.labels.push(Label { at: Location::Span(cause), text: "for what is written here".to_owned() });
         }
-        diagnostic.labels.insert(0, Label { at: Location::Span(cause), text: String::new() });
     }
 }
 

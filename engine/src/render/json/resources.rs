@@ -38,7 +38,7 @@ pub(crate) fn change(plan: &Plan, stack: &StackPlan, change: &Change) -> Json {
         sides.insert("importing".to_owned(), json!({ "id": id }));
     }
     let mut entry = identification(plan, stack, change);
-    if let Some(from) = &change.moved_from {
+    if let Some(from) = change.moves_from() {
         entry.insert("previous_address".to_owned(), qualified(plan, &stack.stack, &from.to_string()).into());
     }
     entry.insert("change".to_owned(), Json::Object(sides));

@@ -392,8 +392,8 @@ async fn a_time_beyond_all_clocks_is_no_limit() {
 async fn who_waits_for_what_fails_again_and_again_learns_why() {
     let bench = Bench::open(Limits::default(), TAKES, true).await;
     let read = || async { bench.session.import(&ty("w_a"), "a").await };
-    let error = within(Duration::from_secs(25), read()).await.unwrap_err().unwrap();
+    let error = within(Duration::from_secs(25), read()).await.unwrap_err().only().unwrap();
     assert_eq!((error.kind.clone(), error.message.as_str()), (ErrorKind::Transient, "busy"));
     // Not one attempt came to an end.
-    assert!(within(Duration::from_secs(5), read()).await.unwrap_err().is_none());
+    assert!(within(Duration::from_secs(5), read()).await.unwrap_err().only().is_none());
 }

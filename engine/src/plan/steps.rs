@@ -20,7 +20,7 @@ mod reading;
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
 use crate::plan::key::{RowKey, row_key};
-use crate::plan::{Change, Part, Plan, StackPlan};
+use crate::plan::{Change, Part, StackPlan};
 use blocks::{Blocks, is_own};
 use deposed::Deposed;
 use loops::Loops;
@@ -72,32 +72,32 @@ struct Removal {
 
 impl Steps {
     /// The steps of a plan.
-    pub(crate) fn of(plan: &Plan) -> Self {
-        let steps = Self::following(plan, |_| Loops::default());
+    pub(crate) fn of(stacks: &[StackPlan]) -> Self {
+        let steps = Self::following(stacks, |_| Loops::default());
         // Hardly ever does what is recorded go round, and to look for it takes as long as all the rest.
-        if steps.is_complete() { steps } else { Self::following(plan, Loops::of) }
+        if steps.is_complete() { steps } else { Self::following(stacks, Loops::of) }
     }
 
     /// The steps, where not all recorded dependencies are followed.
-    fn following<'p>(plan: &'p Plan, loops: impl Fn(&'p StackPlan) -> Loops<'p>) -> Self {
+    fn following<'p>(stacks: &'p [StackPlan], loops: impl Fn(&'p StackPlan) -> Loops<'p>) -> Self {
         let mut steps = Self::default();
-        let early = removed_early(plan);
+        let early = removed_early(stacks);
         let mut nodes: Vec<Nodes<'_>> =
-            plan.stacks.iter().enumerate().map(|(position, stack)| steps.add_stack(position, stack, &early)).collect();
+            stacks.iter().enumerate().map(|(position, stack)| steps.add_stack(position, stack, &early)).collect();
         share(&mut nodes);
-        steps.order_stacks(plan, &nodes);
-        for (stack, nodes) in plan.stacks.iter().zip(&nodes) {
+        steps.order_stacks(stacks, &nodes);
+        for (stack, nodes) in stacks.iter().zip(&nodes) {
             steps.order_stack(stack, nodes, &loops(stack));
         }
-        steps.keep_until_replaceable(plan, &nodes);
+        steps.keep_until_replaceable(stacks, &nodes);
         steps
     }
 
     /// What is replaced delete-first stays until what its successor waits for is there: when that fails, the old object
     /// is better than none. Only what waits for a removal itself cannot be waited for: it may need the room.
-    fn keep_until_replaceable(&mut self, plan: &Plan, nodes: &[Nodes<'_>]) {
+    fn keep_until_replaceable(&mut self, stacks: &[StackPlan], nodes: &[Nodes<'_>]) {
         let mut removals: HashMap<StepId, StepId> = HashMap::new();
-        for (stack, nodes) in plan.stacks.iter().zip(nodes) {
+        for (stack, nodes) in stacks.iter().zip(nodes) {
             for change in stack.changes.iter().filter(|change| change.action == Action::Replace) {
                 let (forward, remove) = (nodes.forward.get(&change.address), nodes.remove.get(&change.address));
                 removals.extend(forward.copied().zip(remove.map(|removal| removal.step)));
@@ -387,13 +387,13 @@ fn successor(stack: &StackPlan, deposed: usize) -> Option<&Change> {
 /// The objects whose removal comes before anything is made: those that are replaced delete-first, deposed ones whose
 /// name is needed, and those that go and were made after such a one. All others wait until nothing can use them any
 /// more; these cannot, for what uses them may need the replacement.
-fn removed_early(plan: &Plan) -> Early<'_> {
+fn removed_early(stacks: &[StackPlan]) -> Early<'_> {
     let mut made_after: HashMap<Object<'_>, Vec<Object<'_>>> = HashMap::new();
     let mut waiting: Vec<Object<'_>> = Vec::new();
-    let all = || plan.stacks.iter().enumerate().flat_map(|(at, stack)| stack.changes.iter().map(move |it| (at, it)));
+    let all = || stacks.iter().enumerate().flat_map(|(at, stack)| stack.changes.iter().map(move |it| (at, it)));
     let left_over: HashSet<Object<'_>> =
         all().filter(|(_, change)| change.deposed.is_some()).map(|(stack, change)| object_of(stack, change)).collect();
-    for (stack, of_stack) in plan.stacks.iter().enumerate() {
+    for (stack, of_stack) in stacks.iter().enumerate() {
         for (at, change) in of_stack.changes.iter().enumerate() {
             let object = object_of(stack, change);
             if change.is_given_up() {

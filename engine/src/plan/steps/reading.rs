@@ -3,7 +3,7 @@
 
 use super::{Nodes, Steps};
 use crate::moves::between;
-use crate::plan::{Plan, StackPlan};
+use crate::plan::StackPlan;
 use petgraph::algo::kosaraju_scc;
 use petgraph::graphmap::DiGraphMap;
 use std::collections::{BTreeSet, HashMap};
@@ -14,17 +14,17 @@ type Component<'p> = (usize, &'p str);
 impl Steps {
     /// A component that reads outputs of another stack, or looks at its objects, begins after what makes them; what it
     /// read as it was recorded goes after it.
-    pub(super) fn order_stacks(&mut self, plan: &Plan, nodes: &[Nodes<'_>]) {
-        for (stack, own) in plan.stacks.iter().zip(nodes) {
+    pub(super) fn order_stacks(&mut self, stacks: &[StackPlan], nodes: &[Nodes<'_>]) {
+        for (stack, own) in stacks.iter().zip(nodes) {
             for need in &stack.needs {
-                let other = plan.stacks.iter().zip(nodes).find(|(other, _)| other.stack == need.stack);
+                let other = stacks.iter().zip(nodes).find(|(other, _)| other.stack == need.stack);
                 let made = other.and_then(|(_, other)| other.barriers.get(need.of.as_str()));
                 if let (Some(made), Some(reader)) = (made, own.barriers.get(need.component.as_str())) {
                     self.order(made.done, reader.begin);
                 }
             }
         }
-        for ((reader_stack, reader), (stack, read)) in recorded(plan) {
+        for ((reader_stack, reader), (stack, read)) in recorded(stacks) {
             let barriers = |stack: usize, component| nodes.get(stack)?.barriers.get(component).copied();
             if let Some((reader, read)) = barriers(reader_stack, reader).zip(barriers(stack, read)) {
                 self.order(reader.remove_done, read.remove_begin);
@@ -36,16 +36,16 @@ impl Steps {
 
 /// Who read what of another stack of the plan, as recorded. What was applied at different times may have come to read each
 /// other in a loop: those go in any order.
-fn recorded(plan: &Plan) -> Vec<(Component<'_>, Component<'_>)> {
+fn recorded(stacks: &[StackPlan]) -> Vec<(Component<'_>, Component<'_>)> {
     let mut reads = Vec::new();
-    if !plan.stacks.iter().flat_map(|stack| &stack.components).any(|component| !component.recorded_reads.is_empty()) {
+    if !stacks.iter().flat_map(|stack| &stack.components).any(|component| !component.recorded_reads.is_empty()) {
         return reads;
     }
-    let moved = moved(plan);
-    for (position, stack) in plan.stacks.iter().enumerate() {
+    let moved = moved(stacks);
+    for (position, stack) in stacks.iter().enumerate() {
         for component in &stack.components {
             for read in &component.recorded_reads {
-                let Some(other) = plan.stacks.iter().position(|other| other.stack == read.stack) else { continue };
+                let Some(other) = stacks.iter().position(|other| other.stack == read.stack) else { continue };
                 let reader = (position, component.key.as_str());
                 let moved = moved.get(&(other, read.component.as_str())).into_iter().flatten();
                 let all = [read.component.as_str()].into_iter().chain(moved.copied());
@@ -53,7 +53,7 @@ fn recorded(plan: &Plan) -> Vec<(Component<'_>, Component<'_>)> {
             }
         }
     }
-    let within = plan.stacks.iter().enumerate().flat_map(|(position, stack)| depending(position, stack));
+    let within = stacks.iter().enumerate().flat_map(|(position, stack)| depending(position, stack));
     let graph: DiGraphMap<Component<'_>, ()> = within.chain(reads.iter().copied()).collect();
     let mut group: HashMap<Component<'_>, usize> = HashMap::new();
     for (number, members) in kosaraju_scc(&graph).into_iter().enumerate() {
@@ -64,9 +64,9 @@ fn recorded(plan: &Plan) -> Vec<(Component<'_>, Component<'_>)> {
 }
 
 /// The components that objects of each go to with the plan: what read that one stands on them.
-fn moved(plan: &Plan) -> HashMap<Component<'_>, BTreeSet<&str>> {
+fn moved(stacks: &[StackPlan]) -> HashMap<Component<'_>, BTreeSet<&str>> {
     let mut moved: HashMap<Component<'_>, BTreeSet<&str>> = HashMap::new();
-    for (position, stack) in plan.stacks.iter().enumerate() {
+    for (position, stack) in stacks.iter().enumerate() {
         let changes = stack.changes.iter().filter_map(|change| Some((change.moved_from.as_ref()?, &change.address)));
         for (from, to) in changes.filter_map(|(from, to)| between(from, to)) {
             moved.entry((position, from)).or_default().insert(to);

@@ -1,0 +1,266 @@
+//! What a step in doubt holds back: a plan says of the rest what applying it does of the rest, no more and no less.
+
+use crate::failure::crash_while;
+use crate::support::Story;
+use crate::support::story::{summary, told};
+use crate::support::world::Fault;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use terrace_engine::apply::Report;
+use terrace_engine::diagnostic::has_errors;
+use terrace_engine::plan::Plan;
+use terrace_engine::record::open_outputs;
+use terrace_engine::recover::Verdict;
+use terrace_engine::render::human;
+use terrace_engine::seal::Seal;
+use terrace_engine::store::OwnersOf;
+use terrace_provider::{ErrorKind, Value};
+
+/// A stack of such components.
+fn demo(components: &str) -> String {
+    format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n{components}")
+}
+
+/// A component whose one thing settles late.
+fn late(component: &str, val: &str) -> String {
+    format!("  {component}:\n    resources:\n      - {{type: world_slow, name: d, config: {{key: d, val: {val}}}}}\n")
+}
+
+/// Applies the one text, and loses a call of the other.
+async fn lost(before: &str, text: &str, call: &str) -> Story {
+    let story = Story::new();
+    story.apply(before).await;
+    lose(story, text, call).await
+}
+
+/// Loses a call.
+async fn lose(story: Story, text: &str, call: &str) -> Story {
+    crash_while(&story, text, call, Fault::HangBefore).await;
+    story.end_processes().await;
+    assert!(story.recover().await.iter().any(|step| step.is_in_doubt));
+    story.log();
+    story
+}
+
+/// The outputs that are recorded, by stack, component and name.
+async fn outputs(story: &Story) -> BTreeMap<(String, String, String), Value> {
+    let mut found = BTreeMap::new();
+    for stack in story.store.stacks().await.unwrap() {
+        for component in story.store.components(&stack).await.unwrap() {
+            for (name, value) in open_outputs(&component.outputs, &*story.seal).unwrap().values {
+                found.insert((stack.to_string(), component.key.clone(), name), value);
+            }
+        }
+    }
+    found
+}
+
+/// Applies a plan: it does what the plan says, leaves what the plan says that it leaves, and nothing fails.
+async fn apply_as_planned(story: &Story, plan: &Plan) -> Report {
+    let mut expected = outputs(story).await;
+    let owners = owners(story).await;
+    let report = story.apply_plan(plan).await.unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    let of = |is_left: bool| -> BTreeSet<String> {
+        let changes = plan.changes().filter(|(_, change)| change.is_change() && change.in_doubt.is_some() == is_left);
+        changes.map(|(stack, change)| format!("{}:{}", change.stack(&stack.stack), change.address)).collect()
+    };
+    let blocked: BTreeSet<String> = report.blocked.iter().map(|it| format!("{}:{}", it.stack, it.address)).collect();
+    assert_eq!(of(true), blocked);
+    let done: BTreeSet<String> = report.done.iter().map(|it| format!("{}:{}", it.stack, it.address)).collect();
+    assert_eq!(of(false), done);
+    for (stack, output) in plan.stacks.iter().flat_map(|stack| stack.outputs.iter().map(move |it| (stack, it))) {
+        let name = (stack.stack.to_string(), output.component.clone(), output.name.clone());
+        match &output.after {
+            Some(value) => drop(expected.insert(name, value.clone())),
+            None => drop(expected.remove(&name)),
+        }
+    }
+    assert_eq!(outputs(story).await, expected);
+    let dropped = plan.stacks.iter().flat_map(|stack| &stack.owners).filter(|owner| owner.action.sign() == "-").count();
+    assert_eq!(owners.len() - self::owners(story).await.len(), dropped);
+    report
+}
+
+async fn owners(story: &Story) -> Vec<String> {
+    let all = OwnersOf::Addresses(["shared/world_thing[\"common\"]".parse().unwrap()].into());
+    let owners = story.store.owners("test", &all).await.unwrap();
+    owners.iter().map(|owner| owner.ownership.component.clone()).collect()
+}
+
+/// What the plan does not do, and why.
+fn held(plan: &Plan) -> Vec<String> {
+    let held = plan.changes().filter(|(_, change)| change.is_held_back);
+    held.map(|(_, change)| format!("{}: {}", change.address, change.in_doubt.clone().unwrap())).collect()
+}
+
+const BY_D: &str = "waits for y/world_slow.d, whose last step is in doubt";
+
+#[tokio::test]
+async fn what_depends_on_the_new_half_of_a_replacement_waits_with_its_old_half() {
+    let text = |key: &str, val: &str| {
+        demo(&format!(
+            "  x:\n    resources:\n      - {{type: world_thing, name: a, lifecycle: {{createBeforeDestroy: true}}, config: {{key: {key}}}}}\n    \
+             outputs: {{key: '${{{{ resources.a.key }}}}'}}\n{}  z:\n    dependsOn: [x]\n    resources:\n      \
+             - {{type: world_thing, name: e, config: {{key: e, val: '${{{{ components.x.outputs.key }}}}'}}}}\n",
+            late("y", &format!("'${{{{ components.x.outputs.key }}}} {val}'"))
+                .replace("y:\n", "y:\n    dependsOn: [x]\n")
+        ))
+    };
+    let story = lost(&text("one", "1"), &text("one", "2"), "update d").await;
+    let plan = story.plan(&text("two", "2")).await;
+    assert_eq!(held(&plan), [format!("x/world_thing.a: {BY_D}"), format!("z/world_thing.e: {BY_D}")]);
+    assert!(!summary(&plan).contains("output"), "{}", summary(&plan));
+    let report = apply_as_planned(&story, &plan).await;
+    assert_eq!((report.blocked.len(), story.log().len()), (3, 0));
+}
+
+#[tokio::test]
+async fn what_waits_for_something_that_waits_waits_too() {
+    // `b` only shares its component with what is in doubt, and is all that was made after what is shared.
+    let shared = "      - {type: world_thing, name: base, shared: common, lifecycle: {onLastRelease: delete}, config: {key: base}}\n";
+    let own = "      - {type: world_thing, name: b, dependsOn: [base], config: {key: b}}\n";
+    let text = |val: &str, more: &str| demo(&(late("y", val) + more));
+    let all = format!("{shared}{own}");
+    let story = lost(&text("1", &all), &text("2", &all), "update d").await;
+    let plan = story.plan(&text("2", "")).await;
+    let by_d = BY_D.replace("y/", "demo@test:y/");
+    assert_eq!(held(&plan), [format!("shared/world_thing[\"common\"]: {by_d}"), format!("y/world_thing.b: {BY_D}")]);
+    assert!(!summary(&plan).contains("owner -"), "{}", summary(&plan));
+    apply_as_planned(&story, &plan).await;
+    assert_eq!(owners(&story).await, ["y"]);
+}
+
+#[tokio::test]
+async fn outputs_and_lifecycles_of_what_waits_stay_as_they_are_recorded() {
+    let text = |val: &str, output: &str, protect: bool| {
+        demo(&format!(
+            "{}  z:\n    dependsOn: [y]\n    resources:\n      \
+             - {{type: world_thing, name: e, lifecycle: {{preventDestroy: {protect}}}, config: {{key: e}}}}\n    outputs: {output}\n  \
+             free:\n    resources:\n      - {{type: world_thing, name: f, config: {{key: f, val: {output}}}}}\n    outputs: {output}\n",
+            late("y", val)
+        ))
+    };
+    let first = text("1", "{one: v1, goes: v1}", false);
+    let story = lost(&first, &text("2", "{one: v1, goes: v1}", false), "update d").await;
+    let (plan, diagnostics, sources) = story.try_plan(&text("2", "{one: v2, more: v2}", true)).await;
+    let plan = plan.unwrap();
+    assert!(diagnostics.iter().all(|it| it.code != "lifecycle_changed"), "{}", told(&diagnostics, &sources));
+    assert!(plan.notes.iter().all(|note| note.code != "lifecycle_changed"));
+    assert_eq!(held(&plan), [format!("z/world_thing.e: {BY_D}")]);
+    let changed: Vec<_> = plan.stacks[0].outputs.iter().filter(|output| output.is_change()).collect();
+    assert!(changed.len() == 3 && changed.iter().all(|output| output.component == "free"), "{}", summary(&plan));
+    apply_as_planned(&story, &plan).await;
+    assert_eq!(story.log(), ["update f"]);
+    // What was told of what is done is still told.
+    assert!(story.decide("y/world_slow.d", Verdict::Tainted).await);
+    let (_, diagnostics, _) = story.try_plan(&text("2", "{one: v2, more: v2}", true)).await;
+    assert!(diagnostics.iter().any(|it| it.code == "lifecycle_changed"));
+}
+
+#[tokio::test]
+async fn outputs_of_a_component_that_cannot_go_yet_stay() {
+    let text = |val: &str| {
+        demo(&format!(
+            "{}    outputs: {{one: v1}}\n  z:\n    resources:\n      - {{type: world_thing, name: e, config: {{key: e}}}}\n    outputs: {{one: v1}}\n",
+            late("y", val)
+        ))
+    };
+    let story = lost(&text("1"), &text("2"), "update d").await;
+    let plan = story.plan(&demo("  v:\n    resources: []\n")).await;
+    let going = "output one: Some(\"v1\") -> None\n";
+    assert_eq!(summary(&plan).matches(going).count(), 1, "{}", summary(&plan));
+    apply_as_planned(&story, &plan).await;
+    assert_eq!(outputs(&story).await.into_keys().map(|(_, component, _)| component).collect::<Vec<_>>(), ["y"]);
+}
+
+#[tokio::test]
+async fn what_waits_keeps_its_address() {
+    // A resource, and all of a component.
+    for whole in [false, true] {
+        let text = |val: &str, (component, name): (&str, &str), moves: &str| {
+            demo(&format!(
+                "{}  {component}:\n    dependsOn: [y]\n    resources:\n      - {{type: world_thing, name: {name}, config: {{key: e}}}}\n    outputs: {{one: v1}}\n",
+                late("y", val)
+            )) + moves
+        };
+        let old = ("z", "e");
+        let story = lost(&text("1", old, ""), &text("2", old, ""), "update d").await;
+        let (new, moves) = match whole {
+            true => (("w", "e"), "moved: [{from: z/, to: w/}]\n"),
+            false => (("z", "f"), "moved: [{from: z/world_thing.e, to: z/world_thing.f}]\n"),
+        };
+        let plan = story.plan(&text("2", new, moves)).await;
+        assert_eq!(held(&plan), [format!("{}/world_thing.{}: {BY_D}", new.0, new.1)]);
+        assert_eq!(plan.stacks[0].counts().moved, 0);
+        let shown = human::plan(&plan, &human::Human::default());
+        let recorded = if whole { "z/world_thing.e" } else { "world_thing.e" };
+        assert!(shown.contains(&format!("recorded as {recorded}, not done: waits for y/world_slow.d")), "{shown}");
+        assert!(!shown.contains("moved"), "{shown}");
+        let rows = story.rows().await;
+        apply_as_planned(&story, &plan).await;
+        assert_eq!(story.rows().await, rows);
+        // It moves once that is known.
+        assert!(story.decide("y/world_slow.d", Verdict::Tainted).await);
+        story.apply(&text("2", new, moves)).await;
+        assert!(story.rows().await.contains(&format!("{}/world_thing.{}", new.0, new.1)));
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_over_of_something_that_keeps_its_address_waits_with_it() {
+    let text = |val: &str, name: &str, key: &str| {
+        demo(&format!(
+            "{}  z:\n    dependsOn: [y]\n    resources:\n      \
+             - {{type: world_thing, name: {name}, lifecycle: {{createBeforeDestroy: true}}, config: {{key: {key}}}}}\n",
+            late("y", val)
+        ))
+    };
+    let story = Story::new();
+    story.apply(&text("1", "e", "one")).await;
+    story.fault("delete one", Fault::Always(ErrorKind::PermissionDenied));
+    assert_eq!(story.apply_once(&text("1", "e", "two")).await.failed.len(), 1);
+    let story = lose(story, &text("2", "e", "two"), "update d").await;
+    story.remote().faults.clear();
+    let rows = story.rows().await;
+    assert!(rows.contains(&"z/world_thing.e (deposed)".to_owned()), "{rows:?}");
+    let moves = "moved: [{from: z/world_thing.e, to: z/world_thing.f}]\n";
+    let plan = story.plan(&(text("2", "f", "two") + moves)).await;
+    assert_eq!(held(&plan), [format!("z/world_thing.f: {BY_D}"), format!("z/world_thing.f: {BY_D}")]);
+    apply_as_planned(&story, &plan).await;
+    assert_eq!(story.rows().await, rows);
+}
+
+#[tokio::test]
+async fn what_waits_does_not_keep_the_rest_from_being_done() {
+    let text = |val: &str, secret: &str, free: &str| {
+        demo(&format!(
+            "{}  z:\n    dependsOn: [y]\n    resources:\n      - {{type: world_thing, name: e, config: {{key: e{secret}}}}}\n  \
+             free:\n    resources:\n      - {{type: world_thing, name: f, config: {{key: f, val: {free}}}}}\n",
+            late("y", val)
+        ))
+    };
+    let mut story = lost(&text("1", "", "1"), &text("2", "", "1"), "update d").await;
+    story.seal = Arc::new(Seal::without_key(false));
+    let (plan, diagnostics, sources) = story.try_plan(&text("2", ", secret: s", "2")).await;
+    assert!(!has_errors(&diagnostics), "{}", told(&diagnostics, &sources));
+    apply_as_planned(&story, &plan.unwrap()).await;
+    assert_eq!(story.log(), ["update f"]);
+}
+
+#[tokio::test]
+async fn what_waits_for_something_of_another_stack_says_which() {
+    let text = |val: &str, own: &str| {
+        let giver = demo(&format!("{}    outputs: {{id: '${{{{ resources.d.id }}}}'}}\n", late("y", val)));
+        let taker = format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: taker}}\nresources:\n  \
+             - {{type: world_thing, name: e, config: {{key: e, val: '${{{{ stacks[\"demo\"].components[\"y\"].outputs.id }}}} {own}'}}}}\n"
+        );
+        format!("{giver}---\n{taker}")
+    };
+    let story = lost(&text("1", "1"), &text("2", "1"), "update d").await;
+    let plan = story.plan(&text("2", "2")).await;
+    let because = "waits for demo@test:y/world_slow.d, whose last step is in doubt";
+    assert_eq!(held(&plan), [format!("world_thing.e: {because}")]);
+    apply_as_planned(&story, &plan).await;
+}
