@@ -97,9 +97,7 @@ impl From<StoreError> for Failure {
             StoreError::Occupied { .. }
             | StoreError::ClaimLost(_)
             | StoreError::KeptElsewhere { .. }
-            | StoreError::Unavailable { .. } => {
-                Self::new(error.to_string())
-            }
+            | StoreError::Unavailable { .. } => Self::new(error.to_string()),
         }
     }
 }

@@ -25,6 +25,7 @@ use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
+use terrace_engine::plan::access::Grantees;
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
 use terrace_engine::render::environment_option;
 use terrace_engine::source::{SourceId, Sources};
@@ -399,8 +400,10 @@ pub(crate) fn options(
             compute::Consent::Addresses(parsed.map_err(|error| Failure::new(format!("--allow-data-loss: {error}")))?)
         }
     };
+    let access = access(&arguments.principals, &components)?;
     Ok(Options {
         offline: false,
+        access,
         components,
         targets: named("--target", &arguments.targets)?,
         excludes: named("--exclude", &arguments.excludes)?,
@@ -411,6 +414,18 @@ pub(crate) fn options(
         allow_deferral: arguments.allow_deferral,
         allow_data_loss,
     })
+}
+
+/// Who is to have access, when that is asked.
+fn access(principals: &[String], components: &BTreeSet<String>) -> Result<Option<Grantees>, Failure> {
+    if principals.is_empty() {
+        return Ok(None);
+    }
+    let mut chosen = components.iter();
+    match (chosen.next(), chosen.next()) {
+        (Some(component), None) => Ok(Some(Grantees { component: component.clone(), principals: principals.to_vec() })),
+        _ => Err(Failure::new("`--acl` says who has access to one component").hint("choose it with `-c COMPONENT`")),
+    }
 }
 
 /// What an option names, each with the stack before it when one is named.

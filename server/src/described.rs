@@ -98,6 +98,30 @@ impl<'a> Described<'a> {
         AboutWhat { stack: self.stack.clone(), component: component.unwrap_or_default() }
     }
 
+    /// Whether there is anything that lets others in.
+    ///
+    /// # Errors
+    /// When the blueprint of the component has no `acl`.
+    pub(crate) fn takes_access(&self) -> Result<(), Refusal> {
+        let components = self.compiled.iter().flat_map(|compiled| &compiled.components);
+        let Some(component) = components.into_iter().find(|component| self.components.contains(&component.key)) else {
+            return Ok(());
+        };
+        if !component.acl.resources.is_empty() {
+            return Ok(());
+        }
+        let key = &component.key;
+        let blueprint = component.blueprint.as_deref().unwrap_or("no blueprint");
+        let problem = format!("nobody can be let in to `{key}`: its blueprint, {blueprint}, has no `acl`");
+        let with_acl = self.world.library.iter().filter(|blueprint| !blueprint.acl.resources.is_empty());
+        let names: Vec<&str> = with_acl.map(|blueprint| blueprint.name.value.as_str()).collect();
+        let solution = match names.is_empty() {
+            true => "give a blueprint `acl`: none has any".to_owned(),
+            false => format!("these take access: {}", names.join(", ")),
+        };
+        Err(Refusal::field("provisionInfo.request", problem, solution))
+    }
+
     /// All that can be said without state and network.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Unprovision,
     /// To say whether it is right, and what would be done.
     Validate,
+    /// To let those in who are to have access, and nobody else.
+    Access,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             Self::Provision => "provision",
             Self::Unprovision => "unprovision",
             Self::Validate => "validate",
+            Self::Access => "updateacl",
         }
     }
 }
@@ -50,6 +53,9 @@ impl Kind {
 pub(crate) struct Asked {
     pub(crate) kind: Kind,
     pub(crate) request: ProvisioningRequest,
+    /// Who is to have access, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) principals: Vec<String>,
 }
 
 impl Asked {
@@ -61,7 +67,7 @@ impl Asked {
             Ok(node) => node.to_value().to_json_text(),
             Err(_) => text.to_owned(),
         };
-        sha256(format!("{} {} {meant}", self.kind.word(), self.request.remove_data))
+        sha256(format!("{} {} {:?} {meant}", self.kind.word(), self.request.remove_data, self.principals))
     }
 }
 

@@ -4,14 +4,15 @@ use crate::answer::{Refusal, told};
 use crate::described::{Described, Purpose};
 use crate::queue::{Asked, Kind, Outcome};
 use crate::serve::Shared;
-use crate::witboost::{Info, ProvisioningRequest, ValidationResult};
+use crate::witboost::{AclInfo, Info, ProvisioningRequest, ValidationResult};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::event::NoEvents;
 use terrace_engine::expression::{Template, TemplateKind};
 use terrace_engine::plan::Plan;
-use terrace_engine::plan::compute::Computed;
+use terrace_engine::plan::access::Grantees;
+use terrace_engine::plan::compute::{Computed, Options};
 use terrace_engine::record::open_outputs;
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::human;
@@ -65,7 +66,7 @@ fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> Request
 
 impl Run<'_> {
     async fn perform(&self) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let Asked { kind, request } = serde_json::from_str(&self.claim.body)?;
+        let Asked { kind, request, principals } = serde_json::from_str(&self.claim.body)?;
         let purpose = if kind == Kind::Unprovision { Purpose::Remove } else { Purpose::Make };
         let described = match (Described::read(&self.shared.worlds, &request, purpose), kind) {
             (Ok(described), _) => described,
@@ -74,7 +75,12 @@ impl Run<'_> {
         };
         match kind {
             Kind::Validate => self.validate(&described).await,
-            Kind::Provision | Kind::Unprovision => self.apply(&described, &request, kind).await,
+            Kind::Provision | Kind::Unprovision => self.apply(&described, &request, kind, None).await,
+            Kind::Access => {
+                let component = described.components.first().cloned().unwrap_or_default();
+                let grantees = Grantees { component, principals };
+                self.apply(&described, &request, kind, Some(grantees)).await
+            }
         }
     }
 
@@ -85,15 +91,21 @@ impl Run<'_> {
         if !errors.is_empty() {
             return Ok(invalid(errors));
         }
-        let computed = self.plan(described, Kind::Provision, false).await?;
+        let computed = self.plan(described, Kind::Provision, false, None).await?;
         let errors = told(&computed.diagnostics, &described.sources);
         let validation = ValidationResult::of(errors, Some(summary_of(&computed.plan)));
         let outcome = Outcome { validation: Some(validation), ..Outcome::default() };
         Ok((OperationStatus::Completed, "validated".to_owned(), outcome))
     }
 
-    async fn plan(&self, described: &Described<'_>, kind: Kind, removes_data: bool) -> Result<Computed, Failure> {
-        let options = described.options(removes_data);
+    async fn plan(
+        &self,
+        described: &Described<'_>,
+        kind: Kind,
+        removes_data: bool,
+        access: Option<&Grantees>,
+    ) -> Result<Computed, Failure> {
+        let options = Options { access: access.cloned(), ..described.options(removes_data) };
         let store = self.store();
         let planner = described.planner(store.as_ref(), &options);
         let (compiled, origin) = (described.compiled.as_slice(), described.origin.clone());
@@ -101,7 +113,7 @@ impl Run<'_> {
             Kind::Unprovision => {
                 planner.plan_destroy_described(std::slice::from_ref(&described.stack), compiled, origin).await?
             }
-            Kind::Provision | Kind::Validate => planner.plan(compiled, origin).await?,
+            Kind::Provision | Kind::Validate | Kind::Access => planner.plan(compiled, origin).await?,
         })
     }
 
@@ -110,10 +122,11 @@ impl Run<'_> {
         described: &Described<'_>,
         request: &ProvisioningRequest,
         kind: Kind,
+        access: Option<Grantees>,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         self.recover(described).await?;
         for plans in 1.. {
-            let computed = self.plan(described, kind, request.remove_data).await?;
+            let computed = self.plan(described, kind, request.remove_data, access.as_ref()).await?;
             self.log_plan(&computed.plan).await;
             if computed.plan.is_errored {
                 return Err(Failure(told(&computed.diagnostics, &described.sources)));
@@ -198,6 +211,8 @@ impl Run<'_> {
             if !(described.components.is_empty() || described.components.contains(&row.key)) {
                 continue;
             }
+            let principals = row.principals.clone().unwrap_or_default().into_iter();
+            info.acl_info.extend(principals.map(|identity| AclInfo { identity, locked: false }));
             let component = compiled.components.iter().find(|component| component.key == row.key);
             let declared = |name: &str| component?.declarations.outputs.iter().find(|output| output.name.value == name);
             for (name, value) in open_outputs(&row.outputs, &*described.world.seal)?.values {

@@ -6,7 +6,7 @@ mod calls;
 use crate::serve::Shared;
 use axum::Router;
 use axum::routing::{delete, get, post};
-pub(crate) use bodies::{Info, ProvisioningRequest, ValidationResult};
+pub(crate) use bodies::{AclInfo, Info, ProvisioningRequest, ValidationResult};
 use std::sync::Arc;
 
 /// The paths of the API, as they are under any prefix.
@@ -19,4 +19,5 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/v1/provision/{token}/status", get(calls::status))
         .route("/v1/provision/{token}", delete(calls::terminate))
         .route("/v1/unprovision", post(calls::unprovision))
+        .route("/v1/updateacl", post(calls::update_acl))
 }

@@ -5,6 +5,7 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
+mod access;
 mod adopt; // what somebody made before
 mod bad_commands; // programs that hang, that print too much, that print no JSON
 mod bad_declarations; // descriptors that declare what cannot be: a place, a hint, and nothing changed

@@ -218,3 +218,64 @@ fn calls_of_others_are_not_taken_without_being_asked_for() {
     let ran = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1);
     ran.says("lets others than this machine call").says("bind to 127.0.0.1");
 }
+
+/// A product with a port that lets others in, and a workload that does not.
+fn with_port() -> (Project, String) {
+    let project = project();
+    project.write(
+        "blueprints/port.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: port, version: 1.0.0}\nmatch: {kind: outputport}\n\
+         specific: {type: object}\nresources:\n  - {type: local_file, name: data, config: {path: port/data.txt, content: x}}\n\
+         acl:\n  resources:\n    - type: local_file\n      name: grant\n      forEach: ${{ acl.principals }}\n      \
+         config: {path: '${{ \"port/\" + normalize(each.value) }}', content: '${{ resources.data.path }}'}\n",
+    );
+    let product = product(&["a", "port"]).replace("name: port, kind: workload", "name: port, kind: outputport");
+    (project, product)
+}
+
+fn access(component: &str, product: &str, refs: &[&str]) -> String {
+    let product = product.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    let request = format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:{component}\n");
+    serde_json::json!({"refs": refs, "provisionInfo": {"request": request, "result": ""}}).to_string()
+}
+
+fn granted(project: &Project) -> Vec<String> {
+    let found = std::fs::read_dir(project.path("port")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = found.map(|name| name.into_string().unwrap()).filter(|it| it != "data.txt").collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_whole_set_of_who_has_access_is_granted_and_kept() {
+    let (project, product) = with_port();
+    let served = Served::start(&project, &[]);
+    let refused = served.call("POST", "/v1/updateacl", &access("a", &product, &["user:ada"]));
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.body.contains("has no `acl`") && refused.body.contains("these take access: "), "{refused:?}");
+    // Nobody can be let in to what is not there.
+    let early = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada"]));
+    assert_eq!(served.ended(&early.body)["status"], "FAILED");
+    assert_eq!(served.ended(&served.ask("/v1/provision", &product))["status"], "COMPLETED");
+    for (refs, expected) in [
+        (vec!["user:ada", "group:readers"], vec!["group_readers", "user_ada"]),
+        (vec!["user:bob", "user:ada"], vec!["user_ada", "user_bob"]),
+    ] {
+        let answer = served.call("POST", "/v1/updateacl", &access("port", &product, &refs));
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let status = served.ended(&answer.body);
+        assert_eq!(status["status"], "COMPLETED", "{status}");
+        assert_eq!(granted(&project), expected);
+        let told: Vec<&str> =
+            status["info"]["aclInfo"].as_array().unwrap().iter().map(|it| it["identity"].as_str().unwrap()).collect();
+        let mut refs = refs.clone();
+        refs.sort();
+        assert_eq!(told, refs);
+    }
+    // A later provision keeps them.
+    assert_eq!(served.ended(&served.ask("/v1/provision", &product))["status"], "COMPLETED");
+    assert_eq!(granted(&project), ["user_ada", "user_bob"]);
+    for wrong in ["{}", "{\"refs\": 1}", "{\"refs\": [\" \"], \"provisionInfo\": {\"request\": \"\"}}"] {
+        assert_eq!(served.call("POST", "/v1/updateacl", wrong).status, 400, "{wrong}");
+    }
+}

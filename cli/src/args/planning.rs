@@ -29,6 +29,10 @@ pub struct PlanningArguments {
     /// Make this object anew; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub replace: Vec<String>,
+    /// Only who has access to the component of `-c`: all of them, such as `user:ada`; may be repeated. All else is left as
+    /// it is
+    #[arg(long = "acl", value_name = "PRINCIPAL", conflicts_with_all = ["targets", "excludes", "replace", "refresh_only"])]
+    pub principals: Vec<String>,
     /// Leave what cannot be planned yet for another apply: resources whose `forEach`, `when` or provider is known only
     /// after apply, and what comes after them
     #[arg(long, conflicts_with = "refresh_only")]

@@ -104,6 +104,7 @@ fn refuse_planning_options(context: &Context<'_>, arguments: &ApplyArguments) ->
         ("--target", !planning.targets.is_empty()),
         ("--exclude", !planning.excludes.is_empty()),
         ("--replace", !planning.replace.is_empty()),
+        ("--acl", !planning.principals.is_empty()),
         ("--allow-deferral", planning.allow_deferral),
         ("--remove-data", planning.data.remove_data),
         ("--allow-data-loss", !planning.data.allow_data_loss.is_empty()),

@@ -21,6 +21,23 @@ pub(crate) struct ProvisioningRequest {
     pub(crate) latest_enriched_descriptor: Option<String>,
 }
 
+/// Who is to have access: all of them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UpdateAclRequest {
+    /// All of them.
+    pub(crate) refs: Vec<String>,
+    /// The component that they have access to.
+    pub(crate) provision_info: ProvisionInfo,
+}
+
+/// What was provisioned.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ProvisionInfo {
+    /// The descriptor that it was provisioned with, as YAML (of which JSON is a part).
+    pub(crate) request: String,
+}
+
 /// Whether a descriptor is valid.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ValidationResult {
@@ -100,6 +117,16 @@ pub(crate) struct ValidationInfo {
 pub(crate) struct Info {
     pub(crate) public_info: Map<String, Json>,
     pub(crate) private_info: Map<String, Json>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) acl_info: Vec<AclInfo>,
+}
+
+/// Somebody who has access.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AclInfo {
+    pub(crate) identity: String,
+    /// True where that cannot be taken away.
+    pub(crate) locked: bool,
 }
 
 /// A line of a log.

@@ -1,7 +1,8 @@
 //! The calls: what is wrong is refused at once, what changes anything is queued and answered with its token.
 
 use super::bodies::{
-    ProvisioningRequest, ProvisioningStatus, Status, ValidationInfo, ValidationResult, ValidationStatus,
+    ProvisioningRequest, ProvisioningStatus, Status, UpdateAclRequest, ValidationInfo, ValidationResult,
+    ValidationStatus,
 };
 use crate::answer::{Refusal, told};
 use crate::described::{Described, Purpose};
@@ -53,7 +54,7 @@ pub(crate) async fn validate_later(
     let request: ProvisioningRequest = body(&bytes)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
     let place = Described::place(&shared.worlds, &request)?;
-    let token = shared.ask(&Asked { kind: Kind::Validate, request }, place).await?;
+    let token = shared.ask(&Asked { kind: Kind::Validate, request, principals: Vec::new() }, place).await?;
     Ok(accepted(&headers, token))
 }
 
@@ -75,12 +76,37 @@ pub(crate) async fn unprovision(
     queue(&shared, &headers, &bytes, Kind::Unprovision).await
 }
 
+/// `POST /v1/updateacl`.
+pub(crate) async fn update_acl(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    let UpdateAclRequest { mut refs, provision_info } = body(&bytes)?;
+    if refs.iter().any(|principal| principal.trim().is_empty()) {
+        return Err(Refusal::field("refs", "a principal has no name", "send `user:NAME` or `group:NAME`"));
+    }
+    refs.sort();
+    refs.dedup();
+    let request = ProvisioningRequest {
+        descriptor_kind: Some("COMPONENT_DESCRIPTOR".to_owned()),
+        descriptor: provision_info.request,
+        remove_data: false,
+        latest_enriched_descriptor: None,
+    };
+    let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
+    described.takes_access()?;
+    let place = described.place_of();
+    let token = shared.ask(&Asked { kind: Kind::Access, request, principals: refs }, place).await?;
+    Ok(accepted(&headers, token))
+}
+
 async fn queue(shared: &Shared, headers: &HeaderMap, bytes: &Bytes, kind: Kind) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = body(bytes)?;
     let purpose = if kind == Kind::Unprovision { Purpose::Remove } else { Purpose::Make };
     let described = Described::read(&shared.worlds, &request, purpose)?;
     let place = described.place_of();
-    let token = shared.ask(&Asked { kind, request }, place).await?;
+    let token = shared.ask(&Asked { kind, request, principals: Vec::new() }, place).await?;
     Ok(accepted(headers, token))
 }
 

@@ -1,0 +1,28 @@
+//! Who has access, from the command line.
+
+use terrace_tests::Project;
+
+#[test]
+fn who_has_access_is_planned_and_granted_alone() {
+    let project = Project::with_stack("components:\n  port: {blueprint: port, specific: {}}\n");
+    project.write(
+        "blueprints/port.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: port, version: 1.0.0}\nspecific: {type: object}\n\
+         resources:\n  - {type: local_file, name: data, config: {path: data.txt, content: x}}\nacl:\n  resources:\n    \
+         - type: local_file\n      name: acl\n      adopt: ifExists\n      config: {path: acl.txt, content: \
+         '${{ acl.principals.join(\"\\n\") + \"\\n\" + resources.data.sha256 }}'}\n",
+    );
+    project.run(["apply", "stack.yaml", "--acl", "user:ada", "--auto-approve"]).with_code(1).says("choose it with `-c");
+    let early = project.run(["apply", "stack.yaml", "-c", "port", "--acl", "user:ada", "--auto-approve"]).with_code(1);
+    early.says("nobody can be let in before it is there").says("provision `port` first");
+    project.apply().done();
+    // Somebody had access before terrace knew of it.
+    project.write("acl.txt", "user:eve\n");
+    let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "user:bob", "--acl", "user:ada"]).done();
+    plan.says("= local_file.acl").says("- user:eve").says("+ user:ada");
+    project
+        .run(["apply", "stack.yaml", "-c", "port", "--acl", "user:bob", "--acl", "user:ada", "--auto-approve"])
+        .done();
+    assert!(project.read("acl.txt").starts_with("user:ada\nuser:bob\n"));
+    project.assert_settled("stack.yaml", &[]);
+}
