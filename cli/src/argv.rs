@@ -161,7 +161,7 @@ mod tests {
             Some("did you mean `--detailed-exitcode`?")
         );
         assert_eq!(told("terrace output -raw x").as_deref(), Some("write `--format=raw`"));
-        assert_eq!(told("terrace plan --quux x.yaml"), None);
+        assert_eq!(told("terrace plan --zyxwv x.yaml"), None);
         assert_eq!(told("terrace unlock --force x"), None, "aliases are options, too");
     }
 
