@@ -16,7 +16,6 @@ mod standing;
 mod transitions;
 mod triggered;
 
-use super::access;
 use super::choice::Choice;
 use super::components::{RecordedComponent, order_of};
 use super::compute::{Environment, PlanFailure, Planner};
@@ -146,7 +145,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 is_chosen: is_chosen(&component.key),
                 facts: Facts {
                     component: Some(component.value.clone()),
-                    acl: component.access.as_ref().map(access::value),
+                    acl: component.access.as_ref().map(super::access::value),
                     roots: Arc::clone(&roots),
                     urns: Arc::clone(&urns),
                 },
