@@ -148,7 +148,7 @@ impl From<PlanFailure> for Failure {
     fn from(error: PlanFailure) -> Self {
         match error {
             PlanFailure::Store(error) => error.into(),
-            PlanFailure::Sealed { .. } => Self::new(error.to_string()).hint(KEY_HINT),
+            PlanFailure::Sealed { error: ref why, .. } => Self::new(error.to_string()).hint(hint_of(why)),
         }
     }
 }
@@ -156,7 +156,7 @@ impl From<PlanFailure> for Failure {
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         match &error {
-            FileError::Value(_) => Self::new(error.to_string()).hint(KEY_HINT),
+            FileError::Value(why) => Self::new(error.to_string()).hint(hint_of(why)),
             FileError::Damaged(_) => Self::new(error.to_string()).hint("plan again with this terrace"),
             FileError::OtherFormat { .. } => Self::refused(error.to_string()).hint("plan again with this terrace"),
         }
@@ -165,7 +165,16 @@ impl From<FileError> for Failure {
 
 impl From<WireError> for Failure {
     fn from(error: WireError) -> Self {
-        Self::new(error.to_string()).hint(KEY_HINT)
+        Self::new(error.to_string()).hint(hint_of(&error))
+    }
+}
+
+fn hint_of(error: &WireError) -> &'static str {
+    match error {
+        WireError::NoKey | WireError::CannotOpen(_) => KEY_HINT,
+        WireError::Damaged(_) => {
+            "what is stored there is not what terrace writes: `terrace doctor` looks at the whole state"
+        }
     }
 }
 

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
 /// What compiling works with.
+#[derive(Clone, Copy)]
 pub struct Compiler<'a> {
     /// The texts that diagnostics point into.
     pub sources: &'a Sources,
@@ -212,13 +213,11 @@ impl Compiler<'_> {
         descriptor: &Descriptor,
         chosen: &BTreeSet<String>,
     ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
-        self.functions.begin_stack();
-        let compiled = self.compile_within_budget(descriptor, chosen);
-        self.functions.end_stack();
-        compiled
+        let functions = self.functions.of_stack();
+        Compiler { functions: &functions, ..*self }.compile_stack(descriptor, chosen)
     }
 
-    fn compile_within_budget(
+    fn compile_stack(
         &self,
         descriptor: &Descriptor,
         chosen: &BTreeSet<String>,

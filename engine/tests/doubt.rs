@@ -91,16 +91,22 @@ async fn what_comes_after_a_step_in_doubt_is_planned_as_it_is_done_in_whichever_
     assert_eq!(story.log(), ["create c"]);
 }
 
+/// A story in which `a` is being taken over, and what became of its alignment is not known; and its text.
+async fn lost_alignment(fault: Fault) -> (Story, String) {
+    let story = Story::new();
+    let text = stack("- {type: world_thing, name: a, adopt: ifExists, config: {key: a, val: 2}}");
+    let there = [("key", "a".into()), ("id", "id-9".into()), ("val", 1.into()), ("echo", 1.into())];
+    let there = there.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    story.remote().objects.insert("a".to_owned(), there);
+    crash_while(&story, &text, "update a", fault).await;
+    story.end_processes().await;
+    (story, text)
+}
+
 #[tokio::test]
 async fn a_lost_alignment_of_what_was_taken_over_is_recorded_when_it_took_effect() {
     for (fault, is_done) in [(Fault::HangAfter, true), (Fault::HangBefore, false)] {
-        let story = Story::new();
-        let text = stack("- {type: world_thing, name: a, adopt: ifExists, config: {key: a, val: 2}}");
-        let there = [("key", "a".into()), ("id", "id-9".into()), ("val", 1.into()), ("echo", 1.into())];
-        let there = there.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        story.remote().objects.insert("a".to_owned(), there);
-        crash_while(&story, &text, "update a", fault).await;
-        story.end_processes().await;
+        let (story, text) = lost_alignment(fault).await;
         let recovered = story.recover().await;
         assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
         assert_eq!(story.rows().await.len(), usize::from(is_done), "{recovered:?}");
@@ -114,13 +120,7 @@ async fn a_lost_alignment_of_what_was_taken_over_is_recorded_when_it_took_effect
 #[tokio::test]
 async fn what_another_stack_took_over_meanwhile_is_not_recorded_twice() {
     for fault in [Fault::HangAfter, Fault::HangBefore] {
-        let story = Story::new();
-        let text = stack("- {type: world_thing, name: a, adopt: ifExists, config: {key: a, val: 2}}");
-        let there = [("key", "a".into()), ("id", "id-9".into()), ("val", 1.into()), ("echo", 1.into())];
-        let there = there.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        story.remote().objects.insert("a".to_owned(), there);
-        crash_while(&story, &text, "update a", fault).await;
-        story.end_processes().await;
+        let (story, text) = lost_alignment(fault).await;
         let other = text.replace("name: demo", "name: other");
         story.apply(&other).await;
         let planned = story.try_plan(&text).await.0.unwrap();

@@ -122,15 +122,15 @@ fn what_is_too_long_too_deep_or_too_much_is_refused() {
     }
 }
 
-/// Each line is small, and holds the one before ten times: of twelve, the last would hold a million million items. Were
+/// Each line holds the one before 150 times: of six, the last would hold ten million million items. Were
 /// nothing counted, the machine would have no memory left, so there are as many lines as it takes to be refused.
 #[test]
 fn values_that_hold_each_other_are_refused_before_they_are_copied() {
     let head = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\n";
-    let lines = |line: &dyn Fn(usize) -> String| (1..8).map(line).collect::<String>();
-    let ten = |text: String, between: &str| vec![text; 10].join(between);
+    let lines = |line: &dyn Fn(usize) -> String| (1..7).map(line).collect::<String>();
+    let often = |text: String, between: &str| vec![text; 150].join(between);
     let one = "the computation is too large";
-    let all = "the values of the stack are too large";
+    let deep = "nests lists and maps deeper than 64 levels";
     let local = |n: usize| format!("locals.a{n}");
     let input = |n: usize| format!("resources.r{n}.val");
     let inputs = [
@@ -138,36 +138,58 @@ fn values_that_hold_each_other_are_refused_before_they_are_copied() {
             "locals in lists of expressions",
             one,
             "locals:\n  a0: xxxxxxxxxx\n".to_owned()
-                + &lines(&|n| format!("  a{n}: '${{{{ [{}] }}}}'\n", ten(local(n - 1), ","))),
+                + &lines(&|n| format!("  a{n}: '${{{{ [{}] }}}}'\n", often(local(n - 1), ","))),
         ),
         (
             "locals in lists",
             one,
             "locals:\n  a0: xxxxxxxxxx\n".to_owned()
-                + &lines(&|n| format!("  a{n}: [{}]\n", ten(format!("'${{{{ {} }}}}'", local(n - 1)), ","))),
+                + &lines(&|n| format!("  a{n}: [{}]\n", often(format!("'${{{{ {} }}}}'", local(n - 1)), ","))),
         ),
         (
             "locals in texts",
             one,
             "locals:\n  a0: xxxxxxxxxx\n".to_owned()
-                + &lines(&|n| format!("  a{n}: '{}'\n", ten(format!("${{{{ {} }}}}", local(n - 1)), ""))),
+                + &lines(&|n| format!("  a{n}: '{}'\n", often(format!("${{{{ {} }}}}", local(n - 1)), ""))),
         ),
         (
             "resources",
             one,
             "resources:\n  - {type: world_thing, name: r0, config: {key: r0, val: xxxxxxxxxx}}\n".to_owned()
                 + &lines(&|n| {
-                    let held = ten(input(n - 1), ",");
+                    let held = often(input(n - 1), ",");
                     format!(
                         "  - {{type: world_thing, name: r{n}, config: {{key: r{n}, val: '${{{{ [{held}] }}}}'}}}}\n"
                     )
                 }),
         ),
         (
-            "many that are large",
-            all,
-            "locals:\n  a: '${{ range(1000).map(x, range(999)) }}'\n".to_owned()
-                + &(0..21).map(|n| format!("  a{n}: '${{{{ locals.a }}}}'\n")).collect::<String>(),
+            "locals in lists, deeper and deeper",
+            deep,
+            "locals:\n  a0: 1\n".to_owned()
+                + &(1..300).map(|n| format!("  a{n}: ['${{{{ {} }}}}']\n", local(n - 1))).collect::<String>(),
+        ),
+        (
+            "locals in lists of expressions, deeper and deeper",
+            deep,
+            "locals:\n  a0: 1\n".to_owned()
+                + &(1..300).map(|n| format!("  a{n}: '${{{{ [{}] }}}}'\n", local(n - 1))).collect::<String>(),
+        ),
+        (
+            "resources, deeper and deeper",
+            deep,
+            "resources:\n  - {type: world_thing, name: r0, config: {key: r0, val: 1}}\n".to_owned()
+                + &(1..300)
+                    .map(|n| {
+                        let held = format!("['${{{{ {} }}}}']", input(n - 1));
+                        format!("  - {{type: world_thing, name: r{n}, config: {{key: r{n}, val: {held}}}}}\n")
+                    })
+                    .collect::<String>(),
+        ),
+        (
+            "an expression that nests",
+            deep,
+            format!("locals:\n  a: '${{{{ {}1{} }}}}'\n", "[".repeat(80), "]".repeat(80)),
         ),
     ];
     for (name, expected, text) in inputs {

@@ -4,10 +4,13 @@ mod fates;
 mod makers;
 
 use crate::support::Story;
-use crate::support::story::{stack, summary};
+use crate::support::story::{KEY, stack, summary};
 use terrace_engine::address::StackId;
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::rollback::{Wished, as_of};
+use terrace_engine::rekey::reseal;
+use terrace_engine::seal::Seal;
+use terrace_engine::store::{Record, Write};
 use uuid::Uuid;
 
 fn demo() -> StackId {
@@ -22,6 +25,21 @@ async fn wished(story: &Story, operation: Uuid) -> Option<Wished> {
 
 pub(crate) async fn rolled_back(story: &Story, operation: Uuid) -> Plan {
     story.plan_rollback(&demo(), wished(story, operation).await.unwrap()).await
+}
+
+/// Another key seals everything from here on. What is recorded of the lost address stays sealed by the old one, which nobody
+/// has any more.
+async fn rekeyed(story: &mut Story, lost: Option<&str>) {
+    const NEW: &str = "//////////////////////////////////////////8=";
+    story.seal = Seal::with_key(NEW, &[KEY]).unwrap().into();
+    let writes = reseal(story.store.as_ref(), &story.seal).await.unwrap().writes;
+    let is_kept = |write: &Write| match (write, lost) {
+        (Write::Reseal { row }, Some(lost)) => row.address.to_string() != lost,
+        _ => true,
+    };
+    let records = writes.into_iter().filter(is_kept).map(|write| Record::Write { operation: Uuid::now_v7(), write });
+    story.store.commit(&[], records.collect()).await.unwrap();
+    story.seal = Seal::with_key(NEW, &[]).unwrap().into();
 }
 
 fn things(a: &str, rest: &str) -> String {

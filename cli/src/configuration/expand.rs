@@ -26,7 +26,7 @@ pub(super) fn expand(
     let folder = folder.to_owned();
     let has_read = Arc::new(AtomicBool::new(false));
     let reading = Arc::clone(&has_read);
-    let functions = Functions::default().with_files(move |path| {
+    let functions = Functions::with_files(move |path| {
         let text = read_file(&folder.join(path))?;
         reading.store(true, Ordering::Relaxed);
         Ok(text)

@@ -93,7 +93,9 @@ async fn write_all(leases: Leases, mut waiting: mpsc::UnboundedReceiver<Task>) {
                 if matches!(error, StoreError::KeptElsewhere { .. }) {
                     // What is not begun any more needs no intent.
                     records.retain(|record| !matches!(record, Record::Intent(_)));
-                    if let Err(error) = leases.commit(records).await {
+                    if !records.is_empty()
+                        && let Err(error) = leases.commit(records).await
+                    {
                         tracing::debug!(%error, "what became of a call is kept elsewhere");
                     }
                 }

@@ -5,7 +5,7 @@
 //! comparing, testing, ordering, indexing, iterating, calling a function, deciding a condition. CEL cannot learn
 //! anything of a value without one of these, so a result computed without a touch does not depend on the unknown.
 
-use super::budget::{self, Exceeded, text_size};
+use super::budget::{self, Exceeded, TooDeep, text_size};
 use super::decimal::Decimal;
 use super::failure::Failure;
 use super::measure;
@@ -21,6 +21,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use terrace_provider::value::DEEPEST;
 use terrace_provider::{Map, Number, Value};
 
 /// Remembers whether an evaluation touched anything unknown.
@@ -181,8 +182,14 @@ fn build<'a, 'v>(
 /// What CEL answered. The entries of maps are sorted by their keys: CEL's maps have no order of their own.
 ///
 /// # Errors
-/// When it is nothing that a descriptor could hold, or larger than the budget that is charged; the message says which.
+/// When it is nothing that a descriptor could hold, too deep, or larger than the budget that is charged; the message says
+/// which.
 pub(super) fn from_cel(value: &dyn Val, charge: Charge<'_>) -> Result<Value, Failure> {
+    from_cel_within(value, charge, DEEPEST)
+}
+
+/// The same with so many levels of lists and maps.
+fn from_cel_within(value: &dyn Val, charge: Charge<'_>, levels: usize) -> Result<Value, Failure> {
     // The type is asked for first: this is what tells the unknown apart from the rest.
     let ty = value.get_type();
     let answer = match ty.kind() {
@@ -215,17 +222,20 @@ pub(super) fn from_cel(value: &dyn Val, charge: Charge<'_>) -> Result<Value, Fai
         Kind::List => match value.downcast_ref::<CelList>() {
             Some(list) => {
                 charge(list.inner().len())?;
-                let items = list.inner().iter().map(|item| from_cel(item.as_ref(), charge));
+                let levels = levels.checked_sub(1).ok_or(TooDeep)?;
+                let items = list.inner().iter().map(|item| from_cel_within(item.as_ref(), charge, levels));
                 Some(items.collect::<Result<_, _>>().map(Value::List)?)
             }
             None => None,
         },
         Kind::Map => match value.downcast_ref::<CelMap>() {
-            Some(map) => Some(Value::Map(from_map(map, charge)?)),
+            Some(map) => Some(Value::Map(from_map(map, charge, levels.checked_sub(1).ok_or(TooDeep)?)?)),
             None => None,
         },
         _ => match value.downcast_ref::<CelOptional>() {
-            Some(optional) => return optional.option().map_or(Ok(Value::Null), |value| from_cel(value, charge)),
+            Some(optional) => {
+                return optional.option().map_or(Ok(Value::Null), |value| from_cel_within(value, charge, levels));
+            }
             None => None,
         },
     };
@@ -239,7 +249,7 @@ fn from_unsigned(value: u64) -> Option<Value> {
     }
 }
 
-fn from_map(map: &CelMap<'_>, charge: Charge<'_>) -> Result<Map, Failure> {
+fn from_map(map: &CelMap<'_>, charge: Charge<'_>, levels: usize) -> Result<Map, Failure> {
     charge(map.inner().len())?;
     let mut entries = Map::with_capacity_and_hasher(map.inner().len(), Default::default());
     for (key, value) in map.inner() {
@@ -250,7 +260,7 @@ fn from_map(map: &CelMap<'_>, charge: Charge<'_>) -> Result<Map, Failure> {
             CelMapKey::String(key) => key.inner().to_owned(),
         };
         charge(text_size(key.len()))?;
-        if entries.insert(key, from_cel(value.as_ref(), charge)?).is_some() {
+        if entries.insert(key, from_cel_within(value.as_ref(), charge, levels)?).is_some() {
             return Err(Failure::new("two keys of the resulting map have the same text"));
         }
     }

@@ -12,6 +12,7 @@ use cel::common::value::{CowVal, Val};
 use std::cell::Cell;
 use std::thread::LocalKey;
 use terrace_provider::Value;
+use terrace_provider::value::DEEPEST;
 
 /// The most items that one evaluation walks over, and the most that it reads, copies and answers.
 pub(super) const ITEMS: u64 = 2_000_000;
@@ -81,6 +82,18 @@ impl From<Exceeded> for ExecutionError {
             Exceeded::All => TOTAL_NAME,
         };
         Self::function_error(name, exceeded)
+    }
+}
+
+/// Lists and maps nest deeper than can be recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("the value nests lists and maps deeper than {DEEPEST} levels")]
+pub(super) struct TooDeep;
+
+impl TooDeep {
+    /// What to do.
+    pub(super) fn hint(&self) -> &'static str {
+        "let values hold less of each other: read a part where it is needed, not the whole"
     }
 }
 

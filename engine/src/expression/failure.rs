@@ -1,7 +1,7 @@
 //! Why an expression has no value, in words of its author, and without a value that is sensitive.
 
 use super::Missing;
-use super::budget::{self, Exceeded};
+use super::budget::{self, Exceeded, TooDeep};
 use super::compile::Use;
 use cel::ExecutionError;
 use terrace_provider::path::is_identifier;
@@ -28,6 +28,12 @@ impl Failure {
 impl From<Exceeded> for Failure {
     fn from(exceeded: Exceeded) -> Self {
         Self::new(exceeded.to_string()).hint(exceeded.hint())
+    }
+}
+
+impl From<TooDeep> for Failure {
+    fn from(too_deep: TooDeep) -> Self {
+        Self::new(too_deep.to_string()).hint(too_deep.hint())
     }
 }
 

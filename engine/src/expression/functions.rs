@@ -67,9 +67,10 @@ type Boxed =
 
 /// What expressions can call, with what the providers and the configuration say.
 pub struct Functions {
-    root: Context<'static, 'static>,
-    /// What the large values of a stack may still hold.
-    left: AtomicU64,
+    root: Arc<Context<'static, 'static>>,
+    /// What the large values of the stack may still hold that they are for; `None` for what is not kept: each value has a
+    /// limit of its own then, and all of them have none.
+    left: Option<AtomicU64>,
 }
 
 impl std::fmt::Debug for Functions {
@@ -87,7 +88,57 @@ impl Functions {
         identities: BTreeMap<String, IdentityRule>,
         identity_table: IdentityTable,
     ) -> Self {
-        let mut functions = Self { root: Context::with_env(Arc::clone(environment())), left: AtomicU64::new(u64::MAX) };
+        Registering::standard(sql_types, identities, identity_table).done()
+    }
+    /// Functions for the configuration: `file` reads as the given function does.
+    #[must_use]
+    pub fn with_files(read: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) -> Self {
+        let mut functions = Registering::standard(BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        functions.add("file", move |arguments| read(one_text(arguments)?).map(Value::from));
+        functions.done()
+    }
+
+    /// The same functions for one stack that is compiled or planned: its values may hold only so much together.
+    pub(crate) fn of_stack(&self) -> Self {
+        self.within(budget::TOTAL)
+    }
+
+    /// The same functions for values that may hold so many items together.
+    pub(super) fn within(&self, total: u64) -> Self {
+        Self { root: Arc::clone(&self.root), left: Some(AtomicU64::new(total)) }
+    }
+
+    /// How large one more value may be.
+    pub(super) fn allowed(&self) -> u64 {
+        let left = self.left.as_ref().map_or(u64::MAX, |left| left.load(Ordering::Relaxed));
+        left.saturating_add(budget::SMALL).min(budget::ITEMS)
+    }
+
+    /// Takes the size of a value from what is left.
+    pub(super) fn spend(&self, size: u64) {
+        if let Some(left) = self.left.as_ref().filter(|_| size > budget::SMALL) {
+            // It cannot fail: there is always a new number.
+            let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(size)));
+        }
+    }
+
+    /// The root of every evaluation's context.
+    pub(super) fn root(&self) -> &Context<'static, 'static> {
+        &self.root
+    }
+}
+
+/// Functions that more are added to.
+struct Registering(Context<'static, 'static>);
+
+impl Registering {
+    /// All that there are, with what the providers and the configuration say.
+    fn standard(
+        sql_types: BTreeMap<String, SqlType>,
+        identities: BTreeMap<String, IdentityRule>,
+        identity_table: IdentityTable,
+    ) -> Self {
+        let mut functions = Self(Context::with_env(Arc::clone(environment())));
         functions.add("lower", |arguments| one_text(arguments).map(|text| text.to_lowercase().into()));
         functions.add("upper", |arguments| one_text(arguments).map(|text| text.to_uppercase().into()));
         functions.add("normalize", |arguments| one_text(arguments).map(|text| naming::normalize(text).into()));
@@ -110,40 +161,8 @@ impl Functions {
         functions
     }
 
-    /// These functions, with `file` reading as the given function does: for the configuration.
-    #[must_use]
-    pub fn with_files(mut self, read: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) -> Self {
-        self.add("file", move |arguments| read(one_text(arguments)?).map(Value::from));
-        self
-    }
-
-    /// Another stack begins to be compiled or planned: its values may hold only so much together.
-    pub(crate) fn begin_stack(&self) {
-        self.left.store(budget::TOTAL, Ordering::Relaxed);
-    }
-
-    /// What is evaluated from here on is not kept: each value has a limit of its own, and all of them have none.
-    pub(crate) fn end_stack(&self) {
-        self.left.store(u64::MAX, Ordering::Relaxed);
-    }
-
-    /// How large one more value may be.
-    pub(super) fn allowed(&self) -> u64 {
-        self.left.load(Ordering::Relaxed).saturating_add(budget::SMALL).min(budget::ITEMS)
-    }
-
-    /// Takes the size of a value from what is left.
-    pub(super) fn spend(&self, size: u64) {
-        if size > budget::SMALL {
-            let spend = |left: u64| Some(if left == u64::MAX { left } else { left.saturating_sub(size) });
-            // It cannot fail: there is always a new number.
-            let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend);
-        }
-    }
-
-    /// The root of every evaluation's context.
-    pub(super) fn root(&self) -> &Context<'static, 'static> {
-        &self.root
+    fn done(self) -> Functions {
+        Functions { root: Arc::new(self.0), left: None }
     }
 
     fn add(
@@ -166,7 +185,7 @@ impl Functions {
 
     fn register(&mut self, name: &'static str, function: Boxed) {
         // The one way to fail is a name that CEL has already, and a test calls every documented function.
-        let _ = self.root.add_function(name, function);
+        let _ = self.0.add_function(name, function);
     }
 }
 
@@ -184,7 +203,6 @@ fn range(argument: &Value) -> Result<Value, String> {
     if !(0..=RANGE_LIMIT).contains(&end) {
         return Err(format!("expected a whole number from 0 to {RANGE_LIMIT}, found {end}"));
     }
-    budget::charge(usize::try_from(end).unwrap_or(usize::MAX)).map_err(|exceeded| exceeded.to_string())?;
     Ok(Value::List((0..end).map(Value::Int).collect()))
 }
 

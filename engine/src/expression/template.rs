@@ -1,6 +1,6 @@
 //! Templates: YAML with compiled expressions, and what comes of them.
 
-use super::budget::{self, with_answer};
+use super::budget::{self, TooDeep, with_answer};
 use super::locate::locate;
 use super::split::{self, Piece};
 use super::syntax::Fault;
@@ -59,14 +59,20 @@ impl Template {
     ///
     /// # Errors
     /// When expressions cannot be evaluated: one diagnostic for each, at its place. When the value is too large, or too
-    /// much with all that these functions evaluated before: at the expression that goes beyond.
+    /// much with all that these functions evaluated before: at the expression that goes beyond. When it nests too deep.
     pub fn evaluate(&self, scope: &dyn Scope, functions: &Functions) -> Result<Value, Vec<Diagnostic>> {
         if let TemplateKind::Literal(value) = &self.kind {
             return Ok(value.clone());
         }
         let (answer, size) = with_answer(functions.allowed(), || self.evaluate_within(scope, functions));
         functions.spend(size);
-        answer
+        let value = answer?;
+        match self.expressions().next() {
+            Some(expression) if value.is_too_deep() => {
+                Err(vec![expression.diagnose("expression_failed", TooDeep.to_string()).hint(TooDeep.hint())])
+            }
+            _ => Ok(value),
+        }
     }
 
     /// The same, within the budget of the template that it is part of.

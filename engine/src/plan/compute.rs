@@ -29,6 +29,7 @@ use terrace_provider::value::wire::WireError;
 use uuid::Uuid;
 
 /// All that planning works with.
+#[derive(Clone, Copy)]
 pub struct Planner<'a> {
     /// Where rows are.
     pub store: &'a dyn StateStore,

@@ -96,14 +96,14 @@ impl Planner<'_> {
         draft.named.declare(stack);
         let told = std::mem::take(&mut draft.diagnostics);
         let read = std::mem::take(&mut draft.reads);
-        self.functions.begin_stack();
-        let (plan, lets_go) = if self.options.refresh_only {
-            self.observe_stack(stack, draft).await?
+        let functions = self.functions.of_stack();
+        let within = Planner { functions: &functions, ..*self };
+        let (plan, lets_go) = if within.options.refresh_only {
+            within.observe_stack(stack, draft).await?
         } else {
-            let found = others::find(self, stack, run, before, &mut draft.diagnostics).await?;
-            self.plan_stack(stack, found, draft).await?
+            let found = others::find(&within, stack, run, before, &mut draft.diagnostics).await?;
+            within.plan_stack(stack, found, draft).await?
         };
-        self.functions.end_stack();
         let diagnostics = std::mem::replace(&mut draft.diagnostics, told);
         let reads = std::mem::replace(&mut draft.reads, read);
         Ok(Planned { plan, lets_go, diagnostics, reads })

@@ -40,18 +40,7 @@ impl Planner<'_> {
             component.declarations = Arc::new(taking_over(&component.declarations));
         }
         let options = Options { components: unknown, refresh: false, ..Options::default() };
-        let looking = Planner {
-            store: self.store,
-            registry: self.registry,
-            functions: self.functions,
-            seal: self.seal,
-            sources: self.sources,
-            environment: self.environment,
-            options: &options,
-            now: self.now,
-            id: self.id,
-            version: self.version,
-        };
+        let looking = Planner { options: &options, ..*self };
         let found = looking.plan(std::slice::from_ref(&wanted), Origin::default()).await?;
         // What is recorded elsewhere is told below: it stays.
         let is_fault = |diagnostic: &&Diagnostic| diagnostic.is_error() && diagnostic.code != adopted::RECORDED;

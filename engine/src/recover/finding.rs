@@ -109,7 +109,6 @@ pub(crate) async fn look_into(
         (StepAction::Update, Ok(Found::Ours(found))) => {
             let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &found).is_empty();
             match recorded.filter(|_| ty.readable) {
-                // What was being taken over has no row yet.
                 None if recorded.is_none() && intent.prior_generation == 0 && is_as_planned => {
                     object(&opened.prior.attributes, found)
                 }

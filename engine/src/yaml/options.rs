@@ -2,13 +2,14 @@
 
 use super::Node;
 use crate::diagnostic::Diagnostic;
+use terrace_provider::value::DEEPEST;
 
 /// How much a text may ask for. Over it is an error, before the memory is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// The text's length.
     pub bytes: usize,
-    /// How deep lists and maps may nest.
+    /// How deep lists and maps may nest; no deeper than values may.
     pub depth: usize,
     /// How many values the tree may have, expanded aliases included.
     pub nodes: usize,
@@ -18,7 +19,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { bytes: 64 << 20, depth: 64, nodes: 8_000_000, alias_nodes: 200_000 }
+        Self { bytes: 64 << 20, depth: DEEPEST, nodes: 8_000_000, alias_nodes: 200_000 }
     }
 }
 

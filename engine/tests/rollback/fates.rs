@@ -2,17 +2,12 @@
 //! object that is gone is somebody else's.
 
 use super::makers::{adopted, beside_a, drop_by_hand, move_by_hand, stays_a_strangers, strange};
-use super::{demo, rolled_back, wished};
+use super::{demo, rekeyed, rolled_back, wished};
 use crate::support::Story;
-use crate::support::story::{KEY, stack, summary};
+use crate::support::story::{stack, summary};
 use terrace_engine::plan::rollback::Wished;
-use terrace_engine::rekey::reseal;
-use terrace_engine::seal::Seal;
-use terrace_engine::store::{Record, StepAction, Write};
+use terrace_engine::store::StepAction;
 use uuid::Uuid;
-
-/// Another key.
-const NEW: &str = "//////////////////////////////////////////8=";
 
 /// Beside `a`, a thing that is called `b`, with that key.
 fn named_b(key: &str) -> String {
@@ -171,24 +166,17 @@ async fn what_was_taken_over_and_let_go_of_is_taken_over_again() {
 }
 
 #[tokio::test]
-async fn what_was_let_go_of_and_deleted_under_another_address_is_gone() {
-    let (story, both) = with_b().await;
-    drop_by_hand(&story, "world_thing.b").await;
-    story.apply(&beside_a(&adopted("c", "b"))).await;
-    story.apply(&beside_a("")).await;
-    strange(&story, "b");
-    stays_a_strangers(&story, both).await;
-}
-
-#[tokio::test]
-async fn what_was_let_go_of_and_deleted_by_another_stack_is_gone() {
-    let (story, both) = with_b().await;
-    drop_by_hand(&story, "world_thing.b").await;
+async fn what_was_let_go_of_and_deleted_elsewhere_is_gone() {
+    // Under another address, and by another stack.
     let other = |rest: &str| stack(rest).replace("name: demo}", "name: other}");
-    story.apply(&other(&adopted("x", "b"))).await;
-    story.apply(&other("")).await;
-    strange(&story, "b");
-    stays_a_strangers(&story, both).await;
+    for text in [beside_a as fn(&str) -> String, other] {
+        let (story, both) = with_b().await;
+        drop_by_hand(&story, "world_thing.b").await;
+        story.apply(&text(&adopted("c", "b"))).await;
+        story.apply(&text("")).await;
+        strange(&story, "b");
+        stays_a_strangers(&story, both).await;
+    }
 }
 
 #[tokio::test]
@@ -217,16 +205,7 @@ async fn what_cannot_be_told_of_an_object_any_more_does_not_make_it_terraces() {
         move_by_hand(&story, "world_thing.b", "world_thing.c").await;
         story.apply(&of("c", "2")).await;
         drop_by_hand(&story, "world_thing.c").await;
-        story.seal = Seal::with_key(NEW, &[KEY]).unwrap().into();
-        let writes = reseal(story.store.as_ref(), &story.seal).await.unwrap().writes;
-        let is_kept = |write: &Write| match write {
-            Write::Reseal { row } => !is_lost || row.address.to_string() != "world_thing.c",
-            _ => true,
-        };
-        let records =
-            writes.into_iter().filter(is_kept).map(|write| Record::Write { operation: Uuid::now_v7(), write });
-        story.store.commit(&[], records.collect()).await.unwrap();
-        story.seal = Seal::with_key(NEW, &[]).unwrap().into();
+        rekeyed(&mut story, is_lost.then_some("world_thing.c")).await;
         let plan = rolled_back(&story, both).await;
         let sign = if is_lost { "+ world_thing.b" } else { "= world_thing.b" };
         assert!(summary(&plan).contains(sign), "{}", summary(&plan));

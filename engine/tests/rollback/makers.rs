@@ -1,13 +1,11 @@
 //! What was imported or adopted since then is let go of; what terrace made is deleted, wherever it is recorded by now.
 
-use super::{demo, rolled_back, things, wished};
+use super::{demo, rekeyed, rolled_back, things, wished};
 use crate::support::Story;
-use crate::support::story::{KEY, stack, summary};
+use crate::support::story::{stack, summary};
 use terrace_engine::address::Address;
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::rollback::Wished;
-use terrace_engine::rekey::reseal;
-use terrace_engine::seal::Seal;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, Write};
 use terrace_provider::Value;
 use uuid::Uuid;
@@ -140,7 +138,6 @@ async fn what_moved_is_followed_under_another_key_too() {
     // Also the text of its identity is another one.
     let variables = "variables: {token: {type: string, default: b, sensitive: true}}\n";
     let of = |name: &str| format!("- {{type: world_thing, name: {name}, config: {{key: '${{{{ vars.token }}}}'}}}}");
-    const NEW: &str = "//////////////////////////////////////////8=";
     for is_lost in [false, true] {
         let (mut story, first) = begun().await;
         story.apply(&(beside_a(&of("b")) + variables)).await;
@@ -149,16 +146,7 @@ async fn what_moved_is_followed_under_another_key_too() {
             // What was recorded later is the only thing that the new key opens.
             story.apply(&(beside_a(&of("c").replace("key: '", "val: 2, key: '")) + variables)).await;
         }
-        story.seal = Seal::with_key(NEW, &[KEY]).unwrap().into();
-        let writes = reseal(story.store.as_ref(), &story.seal).await.unwrap().writes;
-        let is_kept = |write: &Write| match write {
-            Write::Reseal { row } => !is_lost || row.address.to_string() != "world_thing.b",
-            _ => true,
-        };
-        let records =
-            writes.into_iter().filter(is_kept).map(|write| Record::Write { operation: Uuid::now_v7(), write });
-        story.store.commit(&[], records.collect()).await.unwrap();
-        story.seal = Seal::with_key(NEW, &[]).unwrap().into();
+        rekeyed(&mut story, is_lost.then_some("world_thing.b")).await;
         let plan = rolled_back(&story, first).await;
         let notes: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
         match is_lost {

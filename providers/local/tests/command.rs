@@ -157,10 +157,12 @@ async fn exit_code_75_asks_for_another_attempt() {
 #[tokio::test]
 async fn a_create_that_does_not_answer_leaves_a_tainted_object() {
     let local = commands().await;
+    let deep = format!("echo '{{\"a\": {}{}}}'", "[".repeat(64), "]".repeat(64));
     for (script, words) in [
         ("true", "printed nothing"),
         ("echo hello", "printed something that is not JSON"),
         ("echo '{} {}'", "printed something that is not JSON"),
+        (deep.as_str(), "printed lists and maps that are nested deeper than 64 levels"),
         ("echo '[1]'", "printed a list"),
         ("echo null", "printed `null`"),
     ] {

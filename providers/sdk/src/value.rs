@@ -18,6 +18,10 @@ pub use number::Number;
 /// a plan looks up by the thousand: the hash is a quick one.
 pub type Map = IndexMap<String, Value, foldhash::fast::RandomState>;
 
+/// How deep lists and maps may nest in what is recorded: as deep as in a YAML text. Plans and rows are written a few levels
+/// deeper, which readers of JSON still take: many end at 128.
+pub const DEEPEST: usize = 64;
+
 /// A value of a descriptor, a plan or a state row.
 #[derive(Clone, PartialEq, Default)]
 pub enum Value {
@@ -140,6 +144,22 @@ impl Value {
         match self {
             Self::Sensitive(inner) => inner.expose(),
             other => other,
+        }
+    }
+
+    /// True when lists and maps nest deeper in it than [`DEEPEST`] in its lossless form: it must not be recorded.
+    #[must_use]
+    pub fn is_too_deep(&self) -> bool {
+        self.is_deeper_than(DEEPEST)
+    }
+
+    fn is_deeper_than(&self, levels: usize) -> bool {
+        let inside = |own| levels.checked_sub(own);
+        match self.exposed() {
+            Self::List(items) => inside(1).is_none_or(|levels| items.iter().any(|item| item.is_deeper_than(levels))),
+            Self::Map(entries) => inside(wire::levels_of(entries))
+                .is_none_or(|levels| entries.values().any(|value| value.is_deeper_than(levels))),
+            _ => false,
         }
     }
 

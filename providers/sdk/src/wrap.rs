@@ -4,6 +4,7 @@
 //! Providers hold none of this themselves.
 
 mod deadline;
+mod depth;
 mod gate;
 mod limits;
 mod redacting;
@@ -19,6 +20,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
+use depth::{Answer, recordable_error};
 use futures_util::StreamExt;
 use gate::{Gates, Permit, Waits};
 use std::future::Future;
@@ -138,6 +140,16 @@ impl Guarded {
         }
     }
 
+    /// Runs a call whose answer is recorded.
+    async fn ask<T, F, Fut>(&self, what: &'static str, ty: &str, about: &About<'_>, call: F) -> Result<T, ProviderError>
+    where
+        T: Answer,
+        F: Fn() -> Fut + Send + Sync,
+        Fut: Future<Output = Result<T, ProviderError>> + Send,
+    {
+        self.call(what, ty, about, call).await.map_err(recordable_error)?.recordable()
+    }
+
     /// Runs a call, again while its error is temporary and there is time. A pause between attempts holds no slot.
     async fn call<T, F, Fut>(
         &self,
@@ -215,7 +227,7 @@ fn patience(call: &Call) -> Duration {
 #[async_trait]
 impl Session for Guarded {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-        self.call("read", ty.name, &About::Object(&prior.address), || self.session.read(ty, prior)).await
+        self.ask("read", ty.name, &About::Object(&prior.address), || self.session.read(ty, prior)).await
     }
 
     async fn read_many(&self, ty: &ResourceType, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
@@ -229,6 +241,7 @@ impl Session for Guarded {
         };
         tracing::trace!(instance = %self.instance, ty = ty.name, what = "read", count = priors.len(), "call");
         let mut answers = batch.await;
+        answers = answers.into_iter().map(|answer| answer?.recordable()).collect();
         drop(permit);
         if answers.len() != priors.len() {
             let fault = format!("{} answers to {} questions about `{}`", answers.len(), priors.len(), ty.name);
@@ -244,11 +257,11 @@ impl Session for Guarded {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        self.session.plan(ty, change).await
+        self.session.plan(ty, change).await?.recordable()
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        self.call("create", ty.name, &About::Change(call), || self.session.create(ty, call, planned)).await
+        self.ask("create", ty.name, &About::Change(call), || self.session.create(ty, call, planned)).await
     }
 
     async fn update(
@@ -258,7 +271,7 @@ impl Session for Guarded {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        self.call("update", ty.name, &About::Change(call), || self.session.update(ty, call, prior, planned)).await
+        self.ask("update", ty.name, &About::Change(call), || self.session.update(ty, call, prior, planned)).await
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
@@ -266,15 +279,15 @@ impl Session for Guarded {
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
-        self.call("find", ty.name, &About::Nothing, || self.session.find(ty, attempt)).await
+        self.ask("find", ty.name, &About::Nothing, || self.session.find(ty, attempt)).await
     }
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        self.call("import", ty.name, &About::Nothing, || self.session.import(ty, id)).await
+        self.ask("import", ty.name, &About::Nothing, || self.session.import(ty, id)).await
     }
 
     async fn upgrade(&self, ty: &ResourceType, from: u32, stored: Attributes) -> Result<Attributes, ProviderError> {
-        self.session.upgrade(ty, from, stored).await
+        self.session.upgrade(ty, from, stored).await?.recordable()
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
@@ -288,7 +301,7 @@ impl Session for Guarded {
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
-        self.call("lookup", name, &About::Nothing, || self.session.lookup(name, arguments)).await
+        self.ask("lookup", name, &About::Nothing, || self.session.lookup(name, arguments)).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

@@ -37,6 +37,11 @@ pub enum WireError {
     Damaged(String),
 }
 
+/// So many levels of JSON a map takes up itself.
+pub(super) fn levels_of(entries: &Map) -> usize {
+    if entries.contains_key(MARK) { 3 } else { 1 }
+}
+
 /// Writes a value in its lossless form.
 ///
 /// # Errors

@@ -56,6 +56,38 @@ fn no_depth_overflows_a_small_stack() {
     std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(evaluate).unwrap().join().unwrap();
 }
 
+#[test]
+fn nothing_nests_deeper_than_can_be_recorded() {
+    let too_deep = "error: the value nests lists and maps deeper than 64 levels; let values hold less of each other: read \
+                    a part where it is needed, not the whole";
+    let nested = |count: usize| "[".repeat(count) + &"]".repeat(count);
+    let deep = json!({"a": serde_json::from_str::<serde_json::Value>(&nested(60)).unwrap()});
+    assert_eq!(text(&format!("${{{{ {} }}}}", nested(64)), json!({})), nested(64));
+    assert_eq!(text(&format!("${{{{ {} }}}}", nested(65)), json!({})), too_deep);
+    assert_eq!(text("${{ [[[[a]]]] }}", deep.clone()), nested(64));
+    assert_eq!(text("${{ [[[[[a]]]]] }}", deep.clone()), too_deep);
+    assert_eq!(text("${{ {'$terrace': [a]} }}", deep.clone()), format!("{{\"$terrace\": [{}]}}", nested(60)));
+    assert_eq!(text("${{ {'$terrace': [[a]]} }}", deep), too_deep);
+}
+
+#[test]
+fn the_values_of_a_stack_have_a_budget_together_and_each_stack_its_own() {
+    let functions = Functions::default();
+    let evaluate = |functions: &Functions, count: u64| {
+        let (template, _, _) = compile(&format!("${{{{ range({count}) }}}}"));
+        template.evaluate(&Variables::new(json!({})), functions).map(drop).map_err(|errors| told(&errors))
+    };
+    for _ in 0..2 {
+        let stack = functions.within(5_000);
+        assert_eq!([2_000, 2_000, 2_000].map(|count| evaluate(&stack, count)), [const { Ok(()) }; 3]);
+        let refused = evaluate(&stack, 2_000).unwrap_err();
+        assert!(refused.starts_with("error: the values of the stack are too large"), "{refused}");
+        // However many there are: as many as somebody wrote.
+        assert_eq!([500; 8].map(|count| evaluate(&stack, count)), [const { Ok(()) }; 8]);
+    }
+    assert_eq!([500_000; 4].map(|count| evaluate(&functions, count)), [const { Ok(()) }; 4]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 

@@ -3,6 +3,7 @@
 use crate::project::invalid;
 use crate::resources::attributes::given;
 use serde_json::json;
+use terrace_provider::value::DEEPEST;
 use terrace_provider::{Attributes, ProviderError, Value};
 
 /// What a program is told on its standard input.
@@ -48,7 +49,7 @@ impl Printed {
     /// When it is anything else.
     pub(super) fn object(&self, program: &str) -> Result<Value, ProviderError> {
         match self.parse(program, "one JSON object")? {
-            object @ serde_json::Value::Object(_) => Ok(self.exact(object)),
+            object @ serde_json::Value::Object(_) => self.exact(program, object),
             other => Err(unexpected(program, kind(&other), "one JSON object")),
         }
     }
@@ -60,14 +61,23 @@ impl Printed {
     pub(super) fn answer(&self, program: &str) -> Result<Answer, ProviderError> {
         match self.parse(program, "one JSON object or `null`")? {
             serde_json::Value::Null => Ok(Answer::Absent),
-            object @ serde_json::Value::Object(_) => Ok(Answer::Object(self.exact(object))),
+            object @ serde_json::Value::Object(_) => self.exact(program, object).map(Answer::Object),
             other => Err(unexpected(program, kind(&other), "one JSON object or `null`")),
         }
     }
 
     /// What was parsed, with its numbers as they were printed.
-    fn exact(&self, parsed: serde_json::Value) -> Value {
-        std::str::from_utf8(&self.0).ok().and_then(Value::from_json_text).unwrap_or_else(|| parsed.into())
+    fn exact(&self, program: &str, parsed: serde_json::Value) -> Result<Value, ProviderError> {
+        let text = std::str::from_utf8(&self.0).ok();
+        let value = text.and_then(Value::from_json_text).unwrap_or_else(|| parsed.into());
+        if value.is_too_deep() {
+            return Err(invalid(
+                program,
+                format!("`{program}` printed lists and maps that are nested deeper than {DEEPEST} levels"),
+            )
+            .solution("print less, or a part of it as a text"));
+        }
+        Ok(value)
     }
 
     fn parse(&self, program: &str, expected: &str) -> Result<serde_json::Value, ProviderError> {

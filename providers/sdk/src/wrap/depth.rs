@@ -1,0 +1,109 @@
+//! What a provider says must not nest deeper than can be recorded: it is refused before it gets anywhere.
+
+use crate::plan::PlannedChange;
+use crate::provider::Found;
+use crate::value::DEEPEST;
+use crate::{Attributes, Observed, Path, ProviderError};
+
+/// An answer of a provider.
+pub(super) trait Answer: Sized {
+    /// The answer, when it can be recorded.
+    ///
+    /// # Errors
+    /// Else, with as much of it as can be.
+    fn recordable(self) -> Result<Self, ProviderError>;
+}
+
+impl Answer for Attributes {
+    fn recordable(self) -> Result<Self, ProviderError> {
+        too_deep(&self).map_or(Ok(self), Err)
+    }
+}
+
+impl Answer for Observed {
+    fn recordable(mut self) -> Result<Self, ProviderError> {
+        let Some(error) = too_deep(&self.attributes).or_else(|| too_deep(&self.identity)) else { return Ok(self) };
+        // The object is there all the same.
+        for attributes in [&mut self.attributes, &mut self.identity] {
+            attributes.retain(|_, value| !value.is_too_deep());
+        }
+        Err(error.with_object(self))
+    }
+}
+
+impl Answer for Found {
+    fn recordable(self) -> Result<Self, ProviderError> {
+        Ok(match self {
+            Self::Ours(observed) => Self::Ours(observed.recordable()?),
+            Self::Strangers(observed) => Self::Strangers(observed.recordable()?),
+            nothing @ (Self::Absent | Self::Pending(_) | Self::Unknown) => nothing,
+        })
+    }
+}
+
+impl Answer for PlannedChange {
+    fn recordable(self) -> Result<Self, ProviderError> {
+        too_deep(&self.planned).map_or(Ok(self), Err)
+    }
+}
+
+impl<T: Answer> Answer for Option<T> {
+    fn recordable(self) -> Result<Self, ProviderError> {
+        self.map(Answer::recordable).transpose()
+    }
+}
+
+/// The error of a call whose object is there although it failed: without what cannot be recorded of that.
+pub(super) fn recordable_error(mut error: ProviderError) -> ProviderError {
+    error.object = error.object.map(|object| match object.recordable() {
+        Ok(object) => Box::new(object),
+        Err(refused) => refused.object.unwrap_or_default(),
+    });
+    error
+}
+
+fn too_deep(attributes: &Attributes) -> Option<ProviderError> {
+    let (name, _) = attributes.iter().find(|(_, value)| value.is_too_deep())?;
+    let path = Path::attribute(name);
+    let message = format!("lists and maps in `{path}` are nested deeper than {DEEPEST} levels: it cannot be recorded");
+    Some(ProviderError::bug(message).solution("this is for the provider's author to mend"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Value;
+
+    fn nested(levels: usize) -> Value {
+        (0..levels).fold(Value::Int(1), |value, _| Value::List(vec![value]))
+    }
+
+    fn observed(levels: usize) -> Observed {
+        let attributes = [("deep", nested(levels)), ("id", Value::from("x"))];
+        let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Observed { attributes, ..Observed::default() }
+    }
+
+    #[test]
+    fn what_nests_too_deep_is_refused_and_the_object_is_kept_without_it() {
+        assert_eq!(observed(DEEPEST).recordable().unwrap(), observed(DEEPEST));
+        let refused = observed(DEEPEST + 1).recordable().unwrap_err();
+        assert!(refused.message.contains("in `deep` are nested deeper than 64 levels"), "{refused}");
+        let kept = |error: ProviderError| error.object.unwrap().attributes.into_keys().collect::<Vec<_>>();
+        assert_eq!(kept(refused), ["id"]);
+        let failed = ProviderError::bug("it failed").with_object(observed(DEEPEST + 1));
+        let failed = recordable_error(failed);
+        assert_eq!(failed.message, "it failed");
+        assert_eq!(kept(failed), ["id"]);
+        assert!(Found::Ours(observed(DEEPEST + 1)).recordable().is_err());
+        assert!(Found::Strangers(observed(DEEPEST)).recordable().is_ok());
+    }
+
+    #[test]
+    fn marks_count_as_deep_as_they_are_written() {
+        let marked = |value: Value| Value::Map([("$terrace".to_owned(), value)].into_iter().collect());
+        assert!(!marked(nested(DEEPEST - 3)).is_too_deep());
+        assert!(marked(nested(DEEPEST - 2)).is_too_deep());
+        assert!(Value::sensitive(nested(DEEPEST + 1)).is_too_deep());
+    }
+}
