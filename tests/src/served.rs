@@ -102,7 +102,8 @@ impl Served {
         let mut last = Json::Null;
         until("the operation ends", || {
             last = self.status(token);
-            !["RUNNING", "TERMINATING"].contains(&last["status"].as_str().unwrap_or_default())
+            let status = last.get("status").and_then(Json::as_str).unwrap_or_default();
+            !["RUNNING", "TERMINATING"].contains(&status)
         });
         last
     }
