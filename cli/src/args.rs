@@ -19,6 +19,7 @@ pub use planning::{
     RunArguments,
 };
 pub use serve::ServeArguments;
+pub(crate) use state::age;
 pub use state::{
     ImportArguments, MarkArguments, OperationsArguments, OperationsCommand, RollbackArguments, StateCommand,
 };

@@ -2,12 +2,13 @@
 //!
 //! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated where they are needed: an
 //! environment that is not worked in may name variables that are not there. [`expand`](self) evaluates, `read` knows
-//! the fields, `limits` those of how much a provider may be asked, `secrets` the lines that are not to be quoted.
+//! the fields, `limits` those of how much a provider may be asked, `server` those of the server, `secrets` the lines that are not to be quoted.
 
 mod expand;
 mod limits;
 mod read;
 mod secrets;
+mod server;
 
 use crate::failure::Failure;
 use crate::files;
@@ -26,6 +27,8 @@ use terrace_provider::wrap::Limits;
 pub(crate) use limits::LIMITS;
 pub use read::EMBEDDED;
 pub(crate) use read::RESERVED_SETTINGS;
+pub use server::ServerConfiguration;
+pub(crate) use server::{MOST_PARALLEL, MOST_WORKERS};
 
 /// The file's name.
 pub const FILE_NAME: &str = "terrace.yaml";
@@ -41,6 +44,8 @@ pub struct Configuration {
     pub encryption: Encryption,
     /// Principals that are mapped by hand.
     pub identities: IdentityTable,
+    /// How the server is reached, and how much it takes on.
+    pub server: ServerConfiguration,
     /// The text that it was read from: diagnostics point into it.
     pub sources: Sources,
     /// The folder that relative paths in it are relative to.

@@ -1,7 +1,8 @@
 //! How calls are refused: the bodies that the API has for that, without a word on the inside of the server.
 
+use crate::auth::Scope;
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use terrace_engine::diagnostic::Diagnostic;
@@ -16,6 +17,17 @@ pub(crate) enum Refusal {
     Invalid(Box<Invalid>),
     /// Too much waits already: 503.
     Busy,
+    /// Nobody knows who calls: 401.
+    Unknown,
+    /// Who calls may not do that: 403.
+    Forbidden {
+        /// Whose token it is.
+        name: String,
+        /// What the token is for.
+        has: Scope,
+        /// What was asked.
+        asked: Scope,
+    },
     /// The server cannot: 500, `SystemError`, with a number that its log has.
     Broken(String),
 }
@@ -81,6 +93,8 @@ impl Refusal {
         match self {
             Self::Invalid(invalid) => invalid.errors.clone(),
             Self::Busy => vec!["too many operations wait".to_owned()],
+            Self::Unknown => vec![UNKNOWN.to_owned()],
+            Self::Forbidden { name, has, asked } => vec![forbidden(name, *has, *asked)],
             Self::Broken(error) => vec![error.clone()],
         }
     }
@@ -110,6 +124,13 @@ impl IntoResponse for Refusal {
                 let body = system_error("too many operations wait: try again later".to_owned());
                 (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")], Json(body)).into_response()
             }
+            Self::Unknown => {
+                let body = system_error(UNKNOWN.to_owned());
+                (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], Json(body)).into_response()
+            }
+            Self::Forbidden { name, has, asked } => {
+                (StatusCode::FORBIDDEN, Json(system_error(forbidden(&name, has, asked)))).into_response()
+            }
             Self::Broken(error) => {
                 let incident = Uuid::now_v7();
                 tracing::error!(%incident, error, "a call failed");
@@ -118,6 +139,13 @@ impl IntoResponse for Refusal {
             }
         }
     }
+}
+
+const UNKNOWN: &str = "who calls is not known: send `Authorization: Bearer TOKEN` with a token of this server";
+
+fn forbidden(name: &str, has: Scope, asked: Scope) -> String {
+    let (has, asked) = (has.word(), asked.word());
+    format!("the token of `{name}` has the scope `{has}`, and this call needs `{asked}`")
 }
 
 fn system_error(error: String) -> SystemError {

@@ -3,12 +3,15 @@
 //! Every call that changes anything is a request in the store before it is answered; workers claim requests, one at a time for
 //! each component, in whichever process. What was being worked on when a process died is claimed again.
 //!
-//! Read in this order: [`worlds`] (what the engine gets, by environment), `witboost` (the calls and their bodies),
-//! `described` (from a body to what is planned), `queue` (who works on what), `run` (one request).
+//! Read in this order: [`worlds`] (what the engine gets, by environment), [`auth`] (who may call what), `witboost` (the calls and their bodies),
+//! `operate` (health and figures), `described` (from a body to what is planned), `queue` (who works on what), `run` (one request).
 #![forbid(unsafe_code)]
 
 mod answer;
+pub mod auth;
 mod described;
+mod metrics;
+mod operate;
 mod queue;
 mod run;
 mod serve;

@@ -1,7 +1,9 @@
 //! Who works on what: requests wait in the store, workers claim them and keep their claims while they work.
 
 use crate::answer::Refusal;
+use crate::auth::Caller;
 use crate::described::AboutWhat;
+use crate::metrics;
 use crate::run;
 use crate::serve::Shared;
 use crate::witboost::{Info, ProvisioningRequest, ValidationResult};
@@ -12,6 +14,7 @@ use terrace_engine::digest::sha256;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Enqueued, NewOperation, NewRequest, RequestClaim, RequestRow};
 use terrace_engine::yaml::{self, Budget};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -95,13 +98,13 @@ impl Outcome {
 
 impl Shared {
     /// Queues a request; answers its token.
-    pub(crate) async fn ask(&self, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
+    pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
         let id = Uuid::now_v7();
         let operation = NewOperation {
             id,
             kind: asked.kind.word().to_owned(),
             stacks: vec![place.stack],
-            actor: "witboost".to_owned(),
+            actor: caller.named("witboost"),
         };
         let body = serde_json::to_string(asked).map_err(|error| Refusal::Broken(error.to_string()))?;
         let request = NewRequest { operation, component: place.component, digest: asked.digest(), body };
@@ -144,7 +147,7 @@ async fn rest(shared: &Shared) {
 }
 
 async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
-    let cancel = CancellationToken::new();
+    let (cancel, began) = (CancellationToken::new(), Instant::now());
     let working = run::carry_out(shared, claim, &cancel);
     tokio::pin!(working);
     let mut interval = tokio::time::interval(KEEP);
@@ -161,7 +164,10 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
             }
         }
     };
-    if let Err(error) = shared.store.finish(claim, &end).await {
-        tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
+    match shared.store.finish(claim, &end).await {
+        Ok(()) => metrics::ended(&claim.kind, end.status, began),
+        Err(error) => {
+            tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::answer::{Refusal, told};
 use crate::described::{Described, Purpose};
+use crate::metrics;
 use crate::queue::{Asked, Kind, Outcome};
 use crate::serve::Shared;
 use crate::witboost::{AclInfo, Info, ProvisioningRequest, ValidationResult};
@@ -137,7 +138,10 @@ impl Run<'_> {
             }
             let can_plan_again = plans < MOST_PLANS;
             match self.applier(described, can_plan_again).await?.apply(&computed.plan, self.claim.operation).await {
-                Ok(report) => return self.conclude(described, &report).await,
+                Ok(report) => {
+                    metrics::steps(report.done.len(), report.failed.len());
+                    return self.conclude(described, &report).await;
+                }
                 Err(error) if can_plan_again && error.is_outdated() => {
                     self.log("INFO", "plan", &format!("{error}: planning again")).await;
                 }

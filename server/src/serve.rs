@@ -1,9 +1,13 @@
 //! The server: its routes, its workers, and how it ends.
 
+use crate::auth::Auth;
+use crate::operate::{self, LastReadiness};
 use crate::queue;
-use crate::witboost;
 use crate::worlds::Worlds;
+use crate::{metrics, witboost};
 use axum::Router;
+use axum::middleware::from_fn;
+use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{ServerStore, StateStore};
@@ -31,8 +35,12 @@ pub struct ServerSettings {
     pub patience: Duration,
     /// How long what runs is waited for when the server ends.
     pub drain: Duration,
+    /// How long requests that ended are kept.
+    pub retention: Duration,
     /// The longest body, in bytes.
     pub body_limit: usize,
+    /// Who is let in.
+    pub auth: Auth,
     /// Who works, for people: `terrace@host (pid 4711)`.
     pub actor: String,
 }
@@ -55,6 +63,9 @@ pub enum ServeError {
     /// Connections cannot be taken.
     #[error("connections cannot be taken: {0}")]
     Listen(#[from] std::io::Error),
+    /// Figures cannot be collected: something else in the process does.
+    #[error("figures cannot be collected: {0}")]
+    Metrics(#[from] BuildError),
 }
 
 /// What calls and workers share.
@@ -63,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn ServerStore>,
     pub(crate) nothing: Arc<dyn StateStore>,
     pub(crate) settings: ServerSettings,
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) readiness: LastReadiness,
     /// Wakes a worker.
     pub(crate) wake: Notify,
     /// Nothing new is begun.
@@ -78,9 +91,11 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
         let Self { worlds, store, nothing, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
-        let routes = routes(&settings);
-        let wake = Notify::new();
-        let shared = Arc::new(Shared { worlds, store, nothing, settings, wake, stop: stop.clone() });
+        let metrics = metrics::collect()?;
+        let (wake, readiness) = (Notify::new(), LastReadiness::default());
+        let stop_too = stop.clone();
+        let shared = Arc::new(Shared { worlds, store, nothing, settings, metrics, readiness, wake, stop: stop_too });
+        let routes = routes(&shared);
         // Planning keeps a processor busy: it has threads of its own, so that calls are answered meanwhile.
         let runtime = tokio::runtime::Handle::current();
         let start = |_| {
@@ -88,10 +103,12 @@ impl Server {
             tokio::task::spawn_blocking(move || runtime.block_on(queue::work(shared)))
         };
         let working: Vec<_> = (0..workers).map(start).collect();
+        let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let ended = stop.clone();
         axum::serve(listener, routes.with_state(Arc::clone(&shared)))
             .with_graceful_shutdown(async move { ended.cancelled().await })
             .await?;
+        pruning.abort();
         let all = async {
             for worker in working {
                 if let Err(error) = worker.await {
@@ -106,11 +123,30 @@ impl Server {
     }
 }
 
-/// The API at `/`, at its base path and under each prefix.
-fn routes(settings: &ServerSettings) -> Router<Arc<Shared>> {
-    let mut routes = Router::new().merge(witboost::router()).nest(BASE, witboost::router());
-    for prefix in &settings.prefixes {
-        routes = routes.nest(prefix, witboost::router());
+/// How often what is older than the retention is removed.
+const PRUNE: Duration = Duration::from_secs(3600);
+
+/// Removes what is older than the retention, again and again.
+async fn prune(shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(PRUNE);
+    loop {
+        interval.tick().await;
+        if let Err(error) = shared.store.prune(shared.settings.retention).await {
+            tracing::warn!(%error, "what is old cannot be removed now");
+        }
     }
-    routes.layer(CatchPanicLayer::new()).layer(RequestBodyLimitLayer::new(settings.body_limit))
+}
+
+/// The API at `/`, at its base path and under each prefix.
+fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let settings = &shared.settings;
+    let mut routes =
+        Router::new().merge(operate::router()).merge(witboost::router(shared)).nest(BASE, witboost::router(shared));
+    for prefix in &settings.prefixes {
+        routes = routes.nest(prefix, witboost::router(shared));
+    }
+    routes
+        .layer(from_fn(metrics::count))
+        .layer(CatchPanicLayer::new())
+        .layer(RequestBodyLimitLayer::new(settings.body_limit))
 }

@@ -3,6 +3,7 @@
 mod bodies;
 mod calls;
 
+use crate::auth::{Scope, guarded};
 use crate::serve::Shared;
 use axum::Router;
 use axum::routing::{delete, get, post};
@@ -10,14 +11,20 @@ pub(crate) use bodies::{AclInfo, Info, ProvisioningRequest, ValidationResult};
 use std::sync::Arc;
 
 /// The paths of the API, as they are under any prefix.
-pub(crate) fn router() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/v1/validate", post(calls::validate))
-        .route("/v2/validate", post(calls::validate_later))
+pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let reading = Router::new()
         .route("/v2/validate/{token}/status", get(calls::validation_status))
+        .route("/v1/provision/{token}/status", get(calls::status));
+    let planning =
+        Router::new().route("/v1/validate", post(calls::validate)).route("/v2/validate", post(calls::validate_later));
+    let applying = Router::new()
         .route("/v1/provision", post(calls::provision))
-        .route("/v1/provision/{token}/status", get(calls::status))
         .route("/v1/provision/{token}", delete(calls::terminate))
         .route("/v1/unprovision", post(calls::unprovision))
-        .route("/v1/updateacl", post(calls::update_acl))
+        .route("/v1/updateacl", post(calls::update_acl));
+    guarded(shared, Scope::Read, reading).merge(guarded(shared, Scope::Plan, planning)).merge(guarded(
+        shared,
+        Scope::Apply,
+        applying,
+    ))
 }

@@ -381,6 +381,10 @@ impl RequestQueue for MemoryStore {
         self.change(|state, now| state.finish(claim, end, now))
     }
 
+    async fn waiting(&self) -> Result<usize, StoreError> {
+        Ok(self.state().waiting())
+    }
+
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
         Ok(self.state().request(operation))
     }

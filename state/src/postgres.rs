@@ -416,6 +416,10 @@ impl RequestQueue for PostgresStore {
         .await
     }
 
+    async fn waiting(&self) -> Result<usize, StoreError> {
+        self.read(|session, _| Box::pin(request::waiting(session))).await
+    }
+
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
         self.read(move |session, _| Box::pin(request::request(session, operation))).await
     }

@@ -363,6 +363,10 @@ impl RequestQueue for SqliteStore {
         self.write(move |transaction, context| request::finish(transaction, context, &claim, &end)).await
     }
 
+    async fn waiting(&self) -> Result<usize, StoreError> {
+        self.read(|connection, _| request::waiting(connection)).await
+    }
+
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
         self.read(move |connection, _| request::request(connection, operation)).await
     }

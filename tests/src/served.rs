@@ -55,6 +55,15 @@ impl Served {
     /// When the server does not answer.
     #[must_use]
     pub fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.call_with(method, path, body, &[])
+    }
+
+    /// Makes a call with further headers.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn call_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -64,9 +73,9 @@ impl Served {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.address))
-            .header("content-type", "application/json")
-            .body(body.to_owned())
-            .expect("a request");
+            .header("content-type", "application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(body.to_owned()).expect("a request");
         let mut response = agent.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let header = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         Answer {

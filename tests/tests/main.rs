@@ -51,6 +51,7 @@ mod saved_plans; // a plan in a file is applied once, and only to what it was ma
 mod schemas; // what the commands say with `--json` keeps to cli/schemas
 mod secrets; // a sensitive value is in no file, no output and no log
 mod server; // what a coordinator asks is done once, whatever becomes of the server
+mod server_access; // who may call what: every path, for callers of every scope
 mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice
 mod slips; // slips of the fingers and habits from other tools

@@ -7,7 +7,7 @@ use std::time::Duration;
 use terrace_engine::duration;
 
 /// An age in days, or as other durations are written.
-fn age(text: &str) -> Result<Duration, String> {
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
     const DAY: u64 = 24 * 3600;
     match text.strip_suffix('d').map(str::parse::<u32>) {
         Some(Ok(days)) => Ok(Duration::from_secs(u64::from(days) * DAY)),

@@ -8,8 +8,9 @@ use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::wiring::{World, library, server_store};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
+use std::time::Duration;
 use terrace_engine::diagnostic::has_errors;
 use terrace_engine::source::Sources;
 use terrace_server::worlds::Worlds;
@@ -23,26 +24,30 @@ use tokio::net::TcpListener;
 /// When an environment cannot be put together, the state cannot be opened, or connections cannot be taken.
 pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signals: &Signals) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    check_address(arguments.bind)?;
+    let configured = &settings.configuration.server;
+    let bind = arguments.bind.or(configured.bind).unwrap_or(BIND);
+    check_address(bind, configured.auth.is_some())?;
     let worlds = worlds(context, &settings)?;
     let store = server_store(&settings).await?;
-    let listener = TcpListener::bind(arguments.bind).await.map_err(|error| {
-        Failure::new(format!("connections to {} cannot be taken: {error}", arguments.bind))
+    let listener = TcpListener::bind(bind).await.map_err(|error| {
+        Failure::new(format!("connections to {bind} cannot be taken: {error}"))
             .hint("choose another address with `--bind`")
     })?;
-    let address = listener.local_addr().map_or(arguments.bind, |address| address);
+    let address = listener.local_addr().unwrap_or(bind);
     let server = Server {
         worlds,
         store,
         nothing: Arc::new(MemoryStore::new()),
         settings: ServerSettings {
-            prefixes: Vec::new(),
-            workers: usize::from(arguments.workers),
-            most_waiting: arguments.queue as usize,
-            parallelism: usize::from(arguments.parallelism),
+            prefixes: configured.prefixes.clone(),
+            workers: usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS)),
+            most_waiting: arguments.queue.or(configured.queue).unwrap_or(QUEUE) as usize,
+            parallelism: usize::from(arguments.parallelism.or(configured.parallelism).unwrap_or(PARALLELISM)),
             patience: settings.patience,
-            drain: arguments.drain,
-            body_limit: BODY_LIMIT,
+            drain: arguments.drain.or(configured.drain).unwrap_or(DRAIN),
+            retention: configured.retention.unwrap_or(RETENTION),
+            body_limit: configured.body_limit.unwrap_or(BODY_LIMIT),
+            auth: configured.auth.clone().unwrap_or_default(),
             actor: settings.actor.clone(),
         },
     };
@@ -52,16 +57,29 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     Ok(Exit::Done)
 }
 
-/// The longest body, in bytes: ten times the longest descriptor that was ever seen.
-const BODY_LIMIT: usize = 10 << 20;
+/// Where connections are taken by default: by this machine alone.
+const BIND: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8091));
+/// How many requests are worked on at once by default.
+const WORKERS: u16 = 16;
+/// How many provider calls one request makes at once by default.
+const PARALLELISM: u16 = 10;
+/// How many requests may wait by default.
+const QUEUE: u32 = 10_000;
+/// How long what runs is waited for by default when the server ends.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How long requests that ended are kept by default.
+const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
+/// The longest body by default, in bytes: ten times the longest descriptor that was ever seen.
+const BODY_LIMIT: usize = 10_000_000;
 
-/// Who can reach the server can change everything: others than this machine only when calls are authenticated.
-fn check_address(address: SocketAddr) -> Result<(), Failure> {
-    if address.ip().is_loopback() {
+/// Who can reach the server can change everything: others than this machine only when somebody thought of who that is.
+fn check_address(address: SocketAddr, has_auth: bool) -> Result<(), Failure> {
+    if address.ip().is_loopback() || has_auth {
         return Ok(());
     }
-    Err(Failure::new(format!("`--bind {address}` lets others than this machine call, and calls are not authenticated"))
-        .hint("bind to 127.0.0.1, and let a proxy that authenticates callers listen elsewhere"))
+    Err(Failure::new(format!("`{address}` lets others than this machine call, and terrace.yaml does not say whom"))
+        .hint("say it with `server: {auth: {mode: token, tokens: …}}`, with `mode: none` behind a proxy that authenticates \
+               callers, or bind to 127.0.0.1"))
 }
 
 /// What the engine works with in each environment that is configured.

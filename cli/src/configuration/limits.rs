@@ -73,7 +73,7 @@ fn rate(fields: &mut Fields<'_, '_>, burst: Option<NonZeroU32>) -> Option<Rate> 
 }
 
 /// A whole number within bounds.
-fn whole(fields: &mut Fields<'_, '_>, name: &'static str, least: i64, most: i64) -> Option<i64> {
+pub(super) fn whole(fields: &mut Fields<'_, '_>, name: &'static str, least: i64, most: i64) -> Option<i64> {
     let entry = fields.optional(name)?;
     match value_of(&entry.value) {
         Value::Int(number) if (least..=most).contains(&number) => Some(number),

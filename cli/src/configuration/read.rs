@@ -2,6 +2,7 @@
 
 use super::expand::{attributes_of, expand, revealed, value_of};
 use super::limits::{LIMITS, limits};
+use super::server::server;
 use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY};
 use crate::variables::Variables;
 use std::path::Path;
@@ -39,7 +40,7 @@ pub(super) fn configuration(
     let Some(mut fields) = Fields::open(&node, "terrace.yaml", &mut diagnostics) else {
         return (configuration, diagnostics);
     };
-    fields.not_supported_yet(&["server", "policies"]);
+    fields.not_supported_yet(&["policies"]);
     configuration.state = secret_text(&mut fields, "state");
     if let Some(entry) = fields.optional("encryption") {
         configuration.encryption =
@@ -47,6 +48,9 @@ pub(super) fn configuration(
     }
     if let Some(entry) = fields.optional("identities") {
         identities(&entry.value, &mut configuration, fields.diagnostics);
+    }
+    if let Some(entry) = fields.optional("server") {
+        configuration.server = server(&entry.value, fields.diagnostics);
     }
     for entry in fields.map("environments") {
         check_environment_name(entry, fields.diagnostics);

@@ -1,5 +1,6 @@
 use super::*;
 use terrace_engine::diagnostic::has_errors;
+use terrace_server::auth::{Auth, Scope};
 
 fn read(text: &str, variables: &[(&str, &str)]) -> (Configuration, Vec<String>) {
     let variables = variables.iter().copied().collect();
@@ -89,11 +90,11 @@ fn variables_of_other_environments_need_not_be_there() {
 
 #[test]
 fn what_is_misspelt_is_told_with_a_suggestion() {
-    let (_, told) = read("stat: sqlite:x\nenvironments:\n  a: {overly: embedded}\nserver: {bind: x}\n", &[]);
+    let (_, told) = read("stat: sqlite:x\nenvironments:\n  a: {overly: embedded}\npolicies: []\n", &[]);
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told.iter().any(|line| line.starts_with("terrace.yaml:1:1") && line.contains("did you mean `state`?")));
     assert!(told.iter().any(|line| line.starts_with("terrace.yaml:3:7") && line.contains("did you mean `overlay`?")));
-    assert!(told.iter().any(|line| line.contains("`server` of terrace.yaml is not supported yet")));
+    assert!(told.iter().any(|line| line.contains("`policies` of terrace.yaml is not supported yet")));
 }
 
 #[test]
@@ -206,4 +207,46 @@ fn limits_that_are_none_are_told_at_their_place() {
         ]
     );
     assert_eq!(places("4"), ["terrace.yaml:4:36: `limits` is a whole number: expected a map"]);
+}
+
+#[test]
+fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
+    let digest = "A".repeat(64);
+    let text = format!(
+        "server: {{bind: '0.0.0.0:80', prefixes: [/a-b/c], workers: 2, parallelism: 3, queue: {{max: 4}}, drain: 5s, retention: \
+         6d, bodyLimit: 7MB, auth: {{mode: token, tokens: [{{name: ci, sha256: {digest}, scopes: [read, apply]}}]}}}}\n"
+    );
+    let (configuration, told) = read(&text, &[]);
+    assert!(told.is_empty(), "{told:?}");
+    let server = configuration.server;
+    assert_eq!(server.bind.unwrap().to_string(), "0.0.0.0:80");
+    assert_eq!((server.prefixes, server.workers, server.parallelism), (vec!["/a-b/c".to_owned()], Some(2), Some(3)));
+    assert_eq!((server.queue, server.body_limit), (Some(4), Some(7_000_000)));
+    assert_eq!((server.drain.unwrap().as_secs(), server.retention.unwrap().as_secs()), (5, 6 * 24 * 3600));
+    let Some(Auth::Tokens(tokens)) = server.auth else { panic!("tokens") };
+    assert_eq!((tokens[0].name.as_str(), tokens[0].scope), ("ci", Scope::Apply));
+    assert_eq!(tokens[0].sha256, "a".repeat(64));
+}
+
+#[test]
+fn what_the_server_cannot_be_told_is_refused_at_its_place() {
+    for (text, expected) in [
+        ("bind: here", "`bind`: expected an address with its port"),
+        ("prefixes: [api]", "`api` is no prefix of paths"),
+        ("prefixes: [/]", "`/` is no prefix of paths"),
+        ("workers: 0", "expected a whole number from 1 to 256"),
+        ("queue: {most: 1}", "has no field `most`"),
+        ("drain: soon", "`drain`: expected a duration"),
+        ("retention: long", "`retention`: expected a number of days"),
+        ("bodyLimit: 10", "`bodyLimit`: expected a size"),
+        ("auth: {mode: tokn}", "`mode` cannot be `tokn`"),
+        ("auth: {mode: token}", "lets nobody in"),
+        ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [read]}]}", "`sha256` is no SHA-256"),
+        ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [write]}]}", "there is no scope `write`"),
+        ("auth: {mode: token, tokens: [{name: a, sha256: abc}]}", "a token has no `scopes`"),
+        ("auth: {mode: none, tokens: []}", "has no field `tokens`"),
+    ] {
+        let (_, told) = read(&format!("server: {{{text}}}\n"), &[]);
+        assert!(told.iter().any(|line| line.contains(expected)), "{text}: {told:?}");
+    }
 }

@@ -22,6 +22,9 @@ pub trait RequestQueue: Send + Sync {
     /// Ends a request. Fails with [`StoreError::ClaimLost`] when it was taken over.
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError>;
 
+    /// How many requests wait for their first worker.
+    async fn waiting(&self) -> Result<usize, StoreError>;
+
     /// A request as it stands; `None` when no operation of that id was one.
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError>;
 }

@@ -23,12 +23,16 @@ use backon::{ExponentialBuilder, Retryable};
 use depth::{Answer, recordable_error};
 use futures_util::StreamExt;
 use gate::{Gates, Permit, Waits};
+use metrics::histogram;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// The figure of how long calls take, in seconds: by `instance`, `type`, `call` and `result`.
+pub const CALL_SECONDS: &str = "terrace_provider_call_seconds";
 
 /// Opens an instance: a session within its limits, whose texts repeat nothing sensitive.
 ///
@@ -172,7 +176,12 @@ impl Guarded {
         let attempt = || async {
             let _permit = self.enter(ty, change, began).await?;
             tracing::trace!(instance = %self.instance, ty, what, "call");
+            let begun = Instant::now();
             let result = call().await;
+            let outcome = result.as_ref().err().map_or("ok", |error| error.kind.code());
+            let (instance, of_type) = (self.instance.clone(), ty.to_owned());
+            histogram!(CALL_SECONDS, "instance" => instance, "type" => of_type, "call" => what, "result" => outcome)
+                .record(begun.elapsed().as_secs_f64());
             if let Err(error) = &result {
                 tracing::debug!(instance = %self.instance, ty, what, kind = error.kind.code(), %error, "call failed");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());

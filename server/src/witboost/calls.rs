@@ -5,14 +5,15 @@ use super::bodies::{
     ValidationStatus,
 };
 use crate::answer::{Refusal, told};
+use crate::auth::Caller;
 use crate::described::{Described, Purpose};
 use crate::queue::{Asked, Kind, Outcome};
 use crate::serve::Shared;
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use terrace_engine::store::{OperationRow, RequestRow};
@@ -48,37 +49,41 @@ async fn errors_of(shared: &Shared, request: &ProvisioningRequest) -> Result<Vec
 /// `POST /v2/validate`.
 pub(crate) async fn validate_later(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = body(&bytes)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
     let place = Described::place(&shared.worlds, &request)?;
-    let token = shared.ask(&Asked { kind: Kind::Validate, request, principals: Vec::new() }, place).await?;
+    let token = shared.ask(&caller, &Asked { kind: Kind::Validate, request, principals: Vec::new() }, place).await?;
     Ok(accepted(&headers, token))
 }
 
 /// `POST /v1/provision`.
 pub(crate) async fn provision(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Refusal> {
-    queue(&shared, &headers, &bytes, Kind::Provision).await
+    queue(&shared, &caller, &headers, &bytes, Kind::Provision).await
 }
 
 /// `POST /v1/unprovision`.
 pub(crate) async fn unprovision(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Refusal> {
-    queue(&shared, &headers, &bytes, Kind::Unprovision).await
+    queue(&shared, &caller, &headers, &bytes, Kind::Unprovision).await
 }
 
 /// `POST /v1/updateacl`.
 pub(crate) async fn update_acl(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Refusal> {
@@ -97,16 +102,22 @@ pub(crate) async fn update_acl(
     let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
     described.takes_access()?;
     let place = described.place_of();
-    let token = shared.ask(&Asked { kind: Kind::Access, request, principals: refs }, place).await?;
+    let token = shared.ask(&caller, &Asked { kind: Kind::Access, request, principals: refs }, place).await?;
     Ok(accepted(&headers, token))
 }
 
-async fn queue(shared: &Shared, headers: &HeaderMap, bytes: &Bytes, kind: Kind) -> Result<Response, Refusal> {
+async fn queue(
+    shared: &Shared,
+    caller: &Caller,
+    headers: &HeaderMap,
+    bytes: &Bytes,
+    kind: Kind,
+) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = body(bytes)?;
     let purpose = if kind == Kind::Unprovision { Purpose::Remove } else { Purpose::Make };
     let described = Described::read(&shared.worlds, &request, purpose)?;
     let place = described.place_of();
-    let token = shared.ask(&Asked { kind, request, principals: Vec::new() }, place).await?;
+    let token = shared.ask(caller, &Asked { kind, request, principals: Vec::new() }, place).await?;
     Ok(accepted(headers, token))
 }
 
@@ -168,10 +179,11 @@ pub(crate) async fn validation_status(
 /// `DELETE /v1/provision/{token}`.
 pub(crate) async fn terminate(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Response, Refusal> {
     let (id, _, request) = found(&shared, &token).await?;
-    if request.result.is_none() && shared.store.request_cancel(id, "witboost").await? {
+    if request.result.is_none() && shared.store.request_cancel(id, &caller.named("witboost")).await? {
         shared.wake.notify_waiters();
         return Ok(StatusCode::ACCEPTED.into_response());
     }

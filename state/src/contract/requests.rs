@@ -153,6 +153,7 @@ pub async fn so_many_requests_wait_and_no_more(fixture: Fixture) {
         assert_eq!(fixture.store.enqueue(&asking(component, "x"), 2).await.unwrap(), Enqueued::Queued);
     }
     let third = asking("c", "x");
+    assert_eq!(fixture.store.waiting().await.unwrap(), 2);
     assert_eq!(fixture.store.enqueue(&third, 2).await.unwrap(), Enqueued::Full);
     assert!(fixture.store.operation(third.operation.id).await.unwrap().is_none(), "nothing of it is recorded");
     assert!(matches!(fixture.store.enqueue(&asking("b", "x"), 2).await.unwrap(), Enqueued::Same(_)));

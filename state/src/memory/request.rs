@@ -41,8 +41,7 @@ impl State {
         if let Some((operation, _)) = newest.filter(|(_, request)| request.digest == new.digest) {
             return Ok(Enqueued::Same(operation));
         }
-        let is_waiting = |operation: &&Operation| operation.row.status == OperationStatus::Queued;
-        if self.operations.iter().map(|(_, operation)| operation).filter(is_waiting).count() >= most {
+        if self.waiting() >= most {
             return Ok(Enqueued::Full);
         }
         self.record(&new.operation, OperationStatus::Queued, now)?;
@@ -50,6 +49,12 @@ impl State {
         let request = Request { stack, digest: new.digest.clone(), row, fence: 0, expires: None };
         self.requests.insert(new.operation.id, request);
         Ok(Enqueued::Queued)
+    }
+
+    /// How many requests wait for their first worker.
+    pub(super) fn waiting(&self) -> usize {
+        let is_waiting = |operation: &&Operation| operation.row.status == OperationStatus::Queued;
+        self.operations.iter().map(|(_, operation)| operation).filter(is_waiting).count()
     }
 
     /// The requests that have not ended, oldest first.

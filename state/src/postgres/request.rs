@@ -32,11 +32,7 @@ pub(super) async fn enqueue(
     if let Some((operation, _)) = newest.filter(|(_, digest)| *digest == request.digest) {
         return Ok(Enqueued::Same(operation));
     }
-    let sql = "SELECT count(*) FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE result IS NULL AND status = $1";
-    let queued = columns::word(&OperationStatus::Queued)?;
-    let waiting: Option<usize> = session.first(sql, &[&queued], |columns| columns.count()).await?;
-    if waiting.unwrap_or_default() >= most {
+    if waiting(session).await? >= most {
         return Ok(Enqueued::Full);
     }
     let operation = commit::record(session, context, &request.operation, OperationStatus::Queued).await?;
@@ -44,6 +40,14 @@ pub(super) async fn enqueue(
     let (digest, body) = (columns::text(&request.digest), columns::text(&request.body));
     session.execute(sql, &[&operation, &stack, &component, &digest, &body]).await?;
     Ok(Enqueued::Queued)
+}
+
+/// How many requests wait for their first worker.
+pub(super) async fn waiting(session: &Session) -> Result<usize, Failure> {
+    let sql = "SELECT count(*) FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE result IS NULL AND status = $1";
+    let queued = columns::word(&OperationStatus::Queued)?;
+    Ok(session.first(sql, &[&queued], |columns| columns.count()).await?.unwrap_or_default())
 }
 
 /// Takes the next request: what somebody left first, then what waits, and of those about the same the earlier one. One of

@@ -33,11 +33,7 @@ pub(super) fn enqueue(
     if let Some((operation, _)) = newest.filter(|(_, digest)| *digest == request.digest) {
         return Ok(Enqueued::Same(operation));
     }
-    let sql = "SELECT count(*) FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE result IS NULL AND status = ?1";
-    let queued = columns::word(&OperationStatus::Queued)?;
-    let waiting: usize = transaction.prepare_cached(sql)?.query_row([&queued], |row| Columns::of(row).count())?;
-    if waiting >= most {
+    if waiting(transaction)? >= most {
         return Ok(Enqueued::Full);
     }
     let operation = commit::record(transaction, context, &request.operation, OperationStatus::Queued)?;
@@ -50,6 +46,14 @@ pub(super) fn enqueue(
         request.body
     ])?;
     Ok(Enqueued::Queued)
+}
+
+/// How many requests wait for their first worker.
+pub(super) fn waiting(connection: &Connection) -> Result<usize, Failure> {
+    let sql = "SELECT count(*) FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE result IS NULL AND status = ?1";
+    let queued = columns::word(&OperationStatus::Queued)?;
+    Ok(connection.prepare_cached(sql)?.query_row([&queued], |row| Columns::of(row).count())?)
 }
 
 /// A request that has not ended and before which none of its component has to run: its number, and whether it waits.

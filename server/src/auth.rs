@@ -1,0 +1,105 @@
+//! Who may call what: callers show a token, a token has scopes, each path asks for one.
+
+use crate::answer::Refusal;
+use crate::serve::Shared;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use terrace_engine::digest::sha256;
+
+/// What a caller may do. Each may also do what stands before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Look at what is recorded.
+    Read,
+    /// Ask what would be done: that reads what is there by the providers' accounts.
+    Plan,
+    /// Change what is there.
+    Apply,
+    /// Change what is recorded, and what others do.
+    Admin,
+}
+
+impl Scope {
+    /// All of them, by name.
+    pub const WORDS: [(&'static str, Self); 4] =
+        [("read", Self::Read), ("plan", Self::Plan), ("apply", Self::Apply), ("admin", Self::Admin)];
+
+    /// Its name.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, scope)| *scope == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// Who is let in.
+#[derive(Debug, Clone, Default)]
+pub enum Auth {
+    /// Everybody who can reach the server.
+    #[default]
+    Anybody,
+    /// Who shows one of these tokens (RFC 6750).
+    Tokens(Vec<Token>),
+}
+
+/// A token that is let in. The token itself is known to its owner alone.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Whose it is, for people: operations name it.
+    pub name: String,
+    /// The SHA-256 of the token, in lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The largest of its scopes.
+    pub scope: Scope,
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(Option<String>);
+
+impl Caller {
+    /// Who calls, for people: the owner of the token, else what is known of all who call like that.
+    pub(crate) fn named(&self, otherwise: &str) -> String {
+        self.0.clone().unwrap_or_else(|| otherwise.to_owned())
+    }
+}
+
+impl Auth {
+    /// Who calls with these headers.
+    ///
+    /// # Errors
+    /// When they are not let in, or may not do this.
+    fn admit(&self, headers: &HeaderMap, asked: Scope) -> Result<Caller, Refusal> {
+        let Self::Tokens(tokens) = self else { return Ok(Caller(None)) };
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, token) = shown.and_then(|shown| shown.trim().split_once(' ')).ok_or(Refusal::Unknown)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Refusal::Unknown);
+        }
+        // Digests are compared: how long that takes tells nothing of the token.
+        let digest = sha256(token.trim());
+        let known = tokens.iter().find(|token| token.sha256 == digest).ok_or(Refusal::Unknown)?;
+        match known.scope >= asked {
+            true => Ok(Caller(Some(known.name.clone()))),
+            false => Err(Refusal::Forbidden { name: known.name.clone(), has: known.scope, asked }),
+        }
+    }
+}
+
+/// These routes for callers of that scope.
+pub(crate) fn guarded(shared: &Arc<Shared>, scope: Scope, routes: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
+    routes.route_layer(middleware::from_fn_with_state((Arc::clone(shared), scope), guard))
+}
+
+async fn guard(State((shared, scope)): State<(Arc<Shared>, Scope)>, mut request: Request, next: Next) -> Response {
+    match shared.settings.auth.admit(request.headers(), scope) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}

@@ -1,0 +1,84 @@
+//! The figures of the server, by their names. Those of provider calls are counted where the calls are made.
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use terrace_engine::store::OperationStatus;
+use terrace_provider::wrap::CALL_SECONDS;
+use tokio::time::Instant;
+
+const HTTP_SECONDS: &str = "terrace_http_request_seconds";
+const OPERATIONS: &str = "terrace_operations_total";
+const OPERATION_SECONDS: &str = "terrace_operation_seconds";
+const STEPS: &str = "terrace_steps_total";
+const QUEUE: &str = "terrace_queue_requests";
+const LEASES: &str = "terrace_leases";
+
+/// Bounds of what takes milliseconds to minutes, in seconds.
+const BOUNDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+
+/// Collects figures from here on, those of the whole process.
+///
+/// # Errors
+/// When something else collects them already.
+pub(crate) fn collect() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BOUNDS)?
+        .install_recorder()?;
+    describe_histogram!(HTTP_SECONDS, "How long calls took, by path, method and status.");
+    describe_histogram!(
+        CALL_SECONDS,
+        "How long calls of providers took, by instance, type, what was called and result."
+    );
+    describe_counter!(OPERATIONS, "Operations that ended, by kind and status.");
+    describe_histogram!(OPERATION_SECONDS, "How long operations were worked on, by kind.");
+    describe_counter!(STEPS, "Steps that were applied, by result.");
+    describe_gauge!(QUEUE, "Requests that wait for their first worker.");
+    describe_gauge!(LEASES, "Leases that are held.");
+    Ok(handle)
+}
+
+/// What is held and what waits now.
+#[expect(clippy::cast_precision_loss, reason = "far from the numbers that are not exact any more")]
+pub(crate) fn held(waiting: usize, leases: usize) {
+    gauge!(QUEUE).set(waiting as f64);
+    gauge!(LEASES).set(leases as f64);
+}
+
+/// An operation ended.
+pub(crate) fn ended(kind: &str, status: OperationStatus, began: Instant) {
+    let kind = kind.to_owned();
+    counter!(OPERATIONS, "kind" => kind.clone(), "status" => word(status)).increment(1);
+    histogram!(OPERATION_SECONDS, "kind" => kind).record(began.elapsed().as_secs_f64());
+}
+
+fn word(status: OperationStatus) -> &'static str {
+    match status {
+        OperationStatus::Queued => "queued",
+        OperationStatus::Running => "running",
+        OperationStatus::Completed => "completed",
+        OperationStatus::Failed => "failed",
+        OperationStatus::Interrupted => "interrupted",
+        OperationStatus::Superseded => "superseded",
+    }
+}
+
+/// Steps of an operation were applied, or failed.
+pub(crate) fn steps(done: usize, failed: usize) {
+    counter!(STEPS, "result" => "done").increment(done as u64);
+    counter!(STEPS, "result" => "failed").increment(failed as u64);
+}
+
+/// Counts a call.
+pub(crate) async fn count(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let method = request.method().to_string();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    histogram!(HTTP_SECONDS, "path" => path, "method" => method, "status" => status)
+        .record(began.elapsed().as_secs_f64());
+    response
+}

@@ -1,0 +1,93 @@
+//! What those ask who operate the server: whether it lives, whether it can work, and its figures.
+
+use crate::metrics;
+use crate::serve::Shared;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+/// How long an answer of [`ready`] holds: whoever asks often does not make the server ask its providers as often.
+const HOLDS: Duration = Duration::from_secs(10);
+/// How long one check is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The paths, which need no token: they tell nothing but whether it works, and figures.
+pub(crate) fn router() -> Router<Arc<Shared>> {
+    Router::new().route("/health", get(health)).route("/ready", get(ready)).route("/metrics", get(figures))
+}
+
+/// `GET /health`: the process answers.
+async fn health() -> Response {
+    Json(serde_json::json!({"status": "ok"})).into_response()
+}
+
+/// What is ready, and what is not.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Readiness {
+    status: &'static str,
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Check {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// The last answer, and when it was found.
+pub(crate) type LastReadiness = Mutex<Option<(Instant, Readiness)>>;
+
+/// `GET /ready`: the store answers, and the providers of all environments connect; 503 else.
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    let mut last = shared.readiness.lock().await;
+    let readiness = match &*last {
+        Some((at, readiness)) if at.elapsed() < HOLDS => readiness.clone(),
+        _ => {
+            let readiness = look(&shared).await;
+            *last = Some((Instant::now(), readiness.clone()));
+            readiness
+        }
+    };
+    let is_ready = readiness.checks.iter().all(|check| check.problem.is_none());
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+async fn look(shared: &Shared) -> Readiness {
+    let mut checks = vec![check("state".to_owned(), shared.store.identity()).await];
+    for name in shared.worlds.names() {
+        let Some(world) = shared.worlds.get(name) else { continue };
+        for instance in world.registry.instance_names() {
+            checks.push(check(format!("{name}: {instance}"), world.registry.session(instance)).await);
+        }
+    }
+    let is_ready = checks.iter().all(|check| check.problem.is_none());
+    Readiness { status: if is_ready { "ready" } else { "not ready" }, checks }
+}
+
+async fn check<T, E: std::fmt::Display>(name: String, work: impl Future<Output = Result<T, E>>) -> Check {
+    let problem = match timeout(PATIENCE, work).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    Check { name, problem }
+}
+
+/// `GET /metrics`: the figures, in the text format of Prometheus.
+async fn figures(State(shared): State<Arc<Shared>>) -> Response {
+    match (shared.store.waiting().await, shared.store.leases().await) {
+        (Ok(waiting), Ok(leases)) => metrics::held(waiting, leases.len()),
+        (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the queue cannot be counted"),
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.render()).into_response()
+}

@@ -1,0 +1,85 @@
+//! Who may call what: every path, for callers of every scope.
+
+use terrace_engine::digest::sha256;
+use terrace_tests::Project;
+use terrace_tests::served::{Answer, Served, request};
+
+/// Every call there is, with the scope that it needs.
+const CALLS: [(&str, &str, usize); 8] = [
+    ("POST", "/v1/validate", PLAN),
+    ("POST", "/v2/validate", PLAN),
+    ("GET", "/v2/validate/x/status", READ),
+    ("POST", "/v1/provision", APPLY),
+    ("GET", "/v1/provision/x/status", READ),
+    ("DELETE", "/v1/provision/x", APPLY),
+    ("POST", "/v1/unprovision", APPLY),
+    ("POST", "/v1/updateacl", APPLY),
+];
+const SCOPES: [&str; 4] = ["read", "plan", "apply", "admin"];
+const READ: usize = 0;
+const PLAN: usize = 1;
+const APPLY: usize = 2;
+
+fn server() -> (Project, Served) {
+    let project = Project::new();
+    let token = |scope: &&str| {
+        format!("{{name: the {scope}er, sha256: '{}', scopes: [{scope}]}}", sha256(format!("{scope}-secret")))
+    };
+    let tokens = SCOPES.iter().map(token).collect::<Vec<_>>().join(", ");
+    project.write(
+        "terrace.yaml",
+        &format!("server: {{prefixes: [/kafka-adapter], auth: {{mode: token, tokens: [{tokens}]}}}}\n"),
+    );
+    let server = Served::start(&project, &[]);
+    (project, server)
+}
+
+fn called(server: &Served, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+    let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
+    server.call_with(method, path, "{}", &headers)
+}
+
+#[test]
+fn every_call_needs_a_token_of_its_scope_wherever_it_is() {
+    let (_project, server) = server();
+    for (method, path, needed) in CALLS {
+        for prefix in ["", "/datamesh.specificprovisioner", "/kafka-adapter"] {
+            let path = format!("{prefix}{path}");
+            for wrong in
+                [None, Some("Bearer"), Some("Bearer nobodys"), Some("Basic apply-secret"), Some("apply-secret")]
+            {
+                let answer = called(&server, method, &path, wrong);
+                assert_eq!(answer.status, 401, "{method} {path} {wrong:?}: {answer:?}");
+            }
+            for (has, scope) in SCOPES.iter().enumerate() {
+                let answer = called(&server, method, &path, Some(&format!("Bearer {scope}-secret")));
+                assert_eq!(answer.status == 403, has < needed, "{method} {path} {scope}: {answer:?}");
+                assert_ne!(answer.status, 401, "{method} {path} {scope}: {answer:?}");
+            }
+        }
+    }
+    let answer = called(&server, "POST", "/v1/provision", Some("bearer plan-secret"));
+    assert_eq!(answer.json()["error"], "the token of `the planer` has the scope `plan`, and this call needs `apply`");
+}
+
+#[test]
+fn operations_name_who_asked_for_them() {
+    let (project, server) = server();
+    let text = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
+                specific: {}\ncomponents: []\n";
+    let body = request("DATAPRODUCT_DESCRIPTOR", text, false);
+    let answer = server.call_with("POST", "/v1/provision", &body, &[("authorization", "Bearer apply-secret")]);
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let listed = project.run(["operations", "list"]).done().stdout;
+    assert!(listed.contains("the applyer"), "{listed}");
+}
+
+#[test]
+fn nobody_listens_to_other_machines_without_being_told_whom_to_let_in() {
+    let project = Project::new();
+    let told = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1).stderr;
+    assert!(told.contains("`0.0.0.0:0` lets others than this machine call"), "{told}");
+    project.write("terrace.yaml", "server: {bind: '0.0.0.0:0', auth: {mode: none}}\n");
+    let server = project.start(project.command(["serve"]));
+    server.until_told("serving on http://0.0.0.0:");
+}
