@@ -13,6 +13,7 @@ mod explain;
 mod library;
 pub mod matching;
 mod read;
+pub mod reverse;
 pub mod validate;
 
 use crate::descriptor::transitions::Move;
@@ -24,6 +25,7 @@ use terrace_provider::Path;
 
 pub use library::Library;
 pub use read::{Files, read};
+pub use reverse::Reverse;
 pub use validate::SpecificSchema;
 pub(crate) use validate::path_under;
 
@@ -56,6 +58,8 @@ pub struct Blueprint {
     pub moved: Vec<Move>,
     /// What exists because of the principals that have access.
     pub acl: Arc<Declarations>,
+    /// How reverse provisioning is answered, where it can be.
+    pub reverse: Option<Reverse>,
     /// Where it begins.
     pub span: Span,
 }

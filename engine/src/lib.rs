@@ -30,6 +30,7 @@ pub mod registry;
 pub mod rekey;
 pub mod render;
 mod repetition;
+pub mod reverse;
 pub mod seal;
 pub mod selector;
 pub mod source;

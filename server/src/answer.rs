@@ -88,6 +88,11 @@ impl Refusal {
         }))
     }
 
+    /// These are the problems.
+    pub(crate) fn problems_of(problems: Vec<String>) -> Self {
+        Self::Invalid(Box::new(Invalid { errors: problems, ..Invalid::default() }))
+    }
+
     /// All problems, for the log of an operation.
     pub(crate) fn problems(&self) -> Vec<String> {
         match self {

@@ -178,13 +178,21 @@ fn parse(sources: &mut Sources, request: &ProvisioningRequest) -> Result<Descrip
 
 fn world_of<'a>(worlds: &'a Worlds, descriptor: &Descriptor) -> Result<&'a World, Refusal> {
     let named = descriptor.environment.as_ref().map(|environment| environment.value.as_str());
+    environment(worlds, named, "descriptor.environment")
+}
+
+/// The world of an environment that a field of the body names; the only one where it names none.
+///
+/// # Errors
+/// When it is not configured.
+pub(crate) fn environment<'a>(worlds: &'a Worlds, named: Option<&str>, field: &str) -> Result<&'a World, Refusal> {
     let configured = || format!("configured are: {}", worlds.names().join(", "));
     let Some(name) = named.or(worlds.only()) else {
-        return Err(Refusal::field("descriptor.environment", "the descriptor names no environment", configured()));
+        return Err(Refusal::field(field, "the descriptor names no environment", configured()));
     };
     let unknown = || {
         let problem = format!("the environment `{name}` is not configured");
-        Refusal::field("descriptor.environment", problem, configured())
+        Refusal::field(field, problem, configured())
     };
     worlds.get(name).ok_or_else(unknown)
 }

@@ -4,7 +4,8 @@
 //! each component, in whichever process. What was being worked on when a process died is claimed again.
 //!
 //! Read in this order: [`worlds`] (what the engine gets, by environment), [`auth`] (who may call what), `witboost` (the calls and their bodies),
-//! `operate` (health and figures), `described` (from a body to what is planned), `queue` (who works on what), `run` (one request).
+//! `operate` (health and figures), `described` (from a body to what is planned), `reversing` (reverse
+//! provisioning), `queue` (who works on what), `run` (one request).
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -13,6 +14,7 @@ mod described;
 mod metrics;
 mod operate;
 mod queue;
+mod reversing;
 mod run;
 mod serve;
 mod witboost;

@@ -6,8 +6,9 @@ use crate::described::AboutWhat;
 use crate::metrics;
 use crate::run;
 use crate::serve::Shared;
-use crate::witboost::{Info, ProvisioningRequest, ValidationResult};
+use crate::witboost::{Info, ProvisioningRequest, ReverseProvisioningRequest, ValidationResult};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::digest::sha256;
@@ -25,52 +26,61 @@ const KEEP: Duration = Duration::from_secs(10);
 /// How often a worker looks for what another process queued.
 const POLL: Duration = Duration::from_secs(2);
 
-/// What a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
-    /// To make what is described.
-    Provision,
-    /// To remove it.
-    Unprovision,
-    /// To say whether it is right, and what would be done.
-    Validate,
-    /// To let those in who are to have access, and nobody else.
-    Access,
-}
-
-impl Kind {
-    /// What the operation is called.
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Provision => "provision",
-            Self::Unprovision => "unprovision",
-            Self::Validate => "validate",
-            Self::Access => "updateacl",
-        }
-    }
-}
-
 /// A request as it is queued.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Asked {
-    pub(crate) kind: Kind,
-    pub(crate) request: ProvisioningRequest,
-    /// Who is to have access, sorted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) principals: Vec<String>,
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Asked {
+    /// To make what is described.
+    Provision(ProvisioningRequest),
+    /// To remove it.
+    Unprovision(ProvisioningRequest),
+    /// To say whether it is right, and what would be done.
+    Validate(ProvisioningRequest),
+    /// To let those in who are to have access, and nobody else.
+    Access {
+        /// The component.
+        request: ProvisioningRequest,
+        /// Who is to have access, sorted.
+        principals: Vec<String>,
+    },
+    /// To look up values for a catalog.
+    Reverse(ReverseProvisioningRequest),
 }
 
 impl Asked {
+    /// What the operation is called.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Provision(_) => "provision",
+            Self::Unprovision(_) => "unprovision",
+            Self::Validate(_) => "validate",
+            Self::Access { .. } => "updateacl",
+            Self::Reverse(_) => "reverse-provisioning",
+        }
+    }
+
     /// Tells what is asked: descriptors that mean the same are the same, however they are written.
     fn digest(&self) -> String {
-        let text = self.request.descriptor.as_str();
-        let id = Sources::default().add("descriptor", text);
-        let meant = match yaml::parse(id, text, &Budget::default()) {
-            Ok(node) => node.to_value().to_json_text(),
-            Err(_) => text.to_owned(),
+        let asked = match self {
+            Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => {
+                format!("{} {}", request.remove_data, meant(&request.descriptor))
+            }
+            Self::Access { request, principals } => format!("{principals:?} {}", meant(&request.descriptor)),
+            Self::Reverse(question) => {
+                let ReverseProvisioningRequest { use_case_template_id, environment, params, catalog_info } = question;
+                json!([use_case_template_id, environment, params, catalog_info]).to_string()
+            }
         };
-        sha256(format!("{} {} {:?} {meant}", self.kind.word(), self.request.remove_data, self.principals))
+        sha256(format!("{} {asked}", self.word()))
+    }
+}
+
+/// What a descriptor says, however it is written.
+fn meant(text: &str) -> String {
+    let id = Sources::default().add("descriptor", text);
+    match yaml::parse(id, text, &Budget::default()) {
+        Ok(node) => node.to_value().to_json_text(),
+        Err(_) => text.to_owned(),
     }
 }
 
@@ -86,6 +96,9 @@ pub(crate) struct Outcome {
     /// Whether the descriptor is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) validation: Option<ValidationResult>,
+    /// Values for a catalog, by dotted paths.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) updates: Map<String, Json>,
 }
 
 impl Outcome {
@@ -102,7 +115,7 @@ impl Shared {
         let id = Uuid::now_v7();
         let operation = NewOperation {
             id,
-            kind: asked.kind.word().to_owned(),
+            kind: asked.word().to_owned(),
             stacks: vec![place.stack],
             actor: caller.named("witboost"),
         };

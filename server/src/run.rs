@@ -3,9 +3,10 @@
 use crate::answer::{Refusal, told};
 use crate::described::{Described, Purpose};
 use crate::metrics;
-use crate::queue::{Asked, Kind, Outcome};
+use crate::queue::{Asked, Outcome};
+use crate::reversing;
 use crate::serve::Shared;
-use crate::witboost::{AclInfo, Info, ProvisioningRequest, ValidationResult};
+use crate::witboost::{AclInfo, Info, ValidationResult};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_engine::apply::{Applier, Report};
@@ -31,6 +32,22 @@ impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         Self(vec![error.to_string()])
     }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal.problems())
+    }
+}
+
+/// What is to come of a descriptor.
+enum Wanted {
+    /// What it describes.
+    Made,
+    /// Nothing of it, and of its data neither if so.
+    Gone { with_data: bool },
+    /// Access for those, on what is there.
+    Granted(Grantees),
 }
 
 /// One request that is being worked on.
@@ -67,20 +84,29 @@ fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> Request
 
 impl Run<'_> {
     async fn perform(&self) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let Asked { kind, request, principals } = serde_json::from_str(&self.claim.body)?;
-        let purpose = if kind == Kind::Unprovision { Purpose::Remove } else { Purpose::Make };
-        let described = match (Described::read(&self.shared.worlds, &request, purpose), kind) {
-            (Ok(described), _) => described,
-            (Err(refusal @ Refusal::Invalid(_)), Kind::Validate) => return Ok(invalid(refusal.problems())),
-            (Err(refusal), _) => return Err(Failure(refusal.problems())),
-        };
-        match kind {
-            Kind::Validate => self.validate(&described).await,
-            Kind::Provision | Kind::Unprovision => self.apply(&described, &request, kind, None).await,
-            Kind::Access => {
+        match serde_json::from_str(&self.claim.body)? {
+            Asked::Validate(request) => match Described::read(&self.shared.worlds, &request, Purpose::Make) {
+                Ok(described) => self.validate(&described).await,
+                Err(refusal @ Refusal::Invalid(_)) => Ok(invalid(refusal.problems())),
+                Err(refusal) => Err(refusal.into()),
+            },
+            Asked::Provision(request) => {
+                let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
+                self.apply(&described, &Wanted::Made).await
+            }
+            Asked::Unprovision(request) => {
+                let described = Described::read(&self.shared.worlds, &request, Purpose::Remove)?;
+                self.apply(&described, &Wanted::Gone { with_data: request.remove_data }).await
+            }
+            Asked::Access { request, principals } => {
+                let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
                 let component = described.components.first().cloned().unwrap_or_default();
-                let grantees = Grantees { component, principals };
-                self.apply(&described, &request, kind, Some(grantees)).await
+                self.apply(&described, &Wanted::Granted(Grantees { component, principals })).await
+            }
+            Asked::Reverse(question) => {
+                let updates = reversing::updates(&self.shared.worlds, question).await?;
+                let outcome = Outcome { updates, ..Outcome::default() };
+                Ok((OperationStatus::Completed, "looked up".to_owned(), outcome))
             }
         }
     }
@@ -92,42 +118,39 @@ impl Run<'_> {
         if !errors.is_empty() {
             return Ok(invalid(errors));
         }
-        let computed = self.plan(described, Kind::Provision, false, None).await?;
+        let computed = self.plan(described, &Wanted::Made).await?;
         let errors = told(&computed.diagnostics, &described.sources);
         let validation = ValidationResult::of(errors, Some(summary_of(&computed.plan)));
         let outcome = Outcome { validation: Some(validation), ..Outcome::default() };
         Ok((OperationStatus::Completed, "validated".to_owned(), outcome))
     }
 
-    async fn plan(
-        &self,
-        described: &Described<'_>,
-        kind: Kind,
-        removes_data: bool,
-        access: Option<&Grantees>,
-    ) -> Result<Computed, Failure> {
-        let options = Options { access: access.cloned(), ..described.options(removes_data) };
+    async fn plan(&self, described: &Described<'_>, wanted: &Wanted) -> Result<Computed, Failure> {
+        let (access, removes_data) = match wanted {
+            Wanted::Granted(grantees) => (Some(grantees.clone()), false),
+            Wanted::Gone { with_data } => (None, *with_data),
+            Wanted::Made => (None, false),
+        };
+        let options = Options { access, ..described.options(removes_data) };
         let store = self.store();
         let planner = described.planner(store.as_ref(), &options);
         let (compiled, origin) = (described.compiled.as_slice(), described.origin.clone());
-        Ok(match kind {
-            Kind::Unprovision => {
+        Ok(match wanted {
+            Wanted::Gone { .. } => {
                 planner.plan_destroy_described(std::slice::from_ref(&described.stack), compiled, origin).await?
             }
-            Kind::Provision | Kind::Validate | Kind::Access => planner.plan(compiled, origin).await?,
+            Wanted::Made | Wanted::Granted(_) => planner.plan(compiled, origin).await?,
         })
     }
 
     async fn apply(
         &self,
         described: &Described<'_>,
-        request: &ProvisioningRequest,
-        kind: Kind,
-        access: Option<Grantees>,
+        wanted: &Wanted,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         self.recover(described).await?;
         for plans in 1.. {
-            let computed = self.plan(described, kind, request.remove_data, access.as_ref()).await?;
+            let computed = self.plan(described, wanted).await?;
             self.log_plan(&computed.plan).await;
             if computed.plan.is_errored {
                 return Err(Failure(told(&computed.diagnostics, &described.sources)));
@@ -204,7 +227,7 @@ impl Run<'_> {
         let blocked = report.blocked.iter().map(|it| format!("{}:{}: {}", it.stack, it.address, it.because));
         let result = failed.chain(blocked).collect::<Vec<_>>().join("\n");
         let info = Some(self.info(described).await?);
-        Ok((report.status(), report.summary(), Outcome { result, info, validation: None }))
+        Ok((report.status(), report.summary(), Outcome { result, info, ..Outcome::default() }))
     }
 
     /// What is told of what is there now: the recorded outputs, but for what nobody may see.

@@ -7,16 +7,19 @@ use crate::auth::{Scope, guarded};
 use crate::serve::Shared;
 use axum::Router;
 use axum::routing::{delete, get, post};
-pub(crate) use bodies::{AclInfo, Info, ProvisioningRequest, ValidationResult};
+pub(crate) use bodies::{AclInfo, Info, ProvisioningRequest, ReverseProvisioningRequest, ValidationResult};
 use std::sync::Arc;
 
 /// The paths of the API, as they are under any prefix.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let reading = Router::new()
         .route("/v2/validate/{token}/status", get(calls::validation_status))
-        .route("/v1/provision/{token}/status", get(calls::status));
-    let planning =
-        Router::new().route("/v1/validate", post(calls::validate)).route("/v2/validate", post(calls::validate_later));
+        .route("/v1/provision/{token}/status", get(calls::status))
+        .route("/v1/reverse-provisioning/{token}/status", get(calls::reverse_status));
+    let planning = Router::new()
+        .route("/v1/validate", post(calls::validate))
+        .route("/v2/validate", post(calls::validate_later))
+        .route("/v1/reverse-provisioning", post(calls::reverse));
     let applying = Router::new()
         .route("/v1/provision", post(calls::provision))
         .route("/v1/provision/{token}", delete(calls::terminate))

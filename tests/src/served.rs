@@ -108,9 +108,18 @@ impl Served {
     /// When it does not end.
     #[must_use]
     pub fn ended(&self, token: &str) -> Json {
+        self.ended_at(&format!("/v1/provision/{token}/status"))
+    }
+
+    /// The status that a path answers with, once the operation has ended.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[must_use]
+    pub fn ended_at(&self, path: &str) -> Json {
         let mut last = Json::Null;
         until("the operation ends", || {
-            last = self.status(token);
+            last = self.call("GET", path, "").json();
             let status = last.get("status").and_then(Json::as_str).unwrap_or_default();
             !["RUNNING", "TERMINATING"].contains(&status)
         });

@@ -5,7 +5,9 @@ use terrace_tests::Project;
 use terrace_tests::served::{Answer, Served, request};
 
 /// Every call there is, with the scope that it needs.
-const CALLS: [(&str, &str, usize); 8] = [
+const CALLS: [(&str, &str, usize); 10] = [
+    ("POST", "/v1/reverse-provisioning", PLAN),
+    ("GET", "/v1/reverse-provisioning/x/status", READ),
     ("POST", "/v1/validate", PLAN),
     ("POST", "/v2/validate", PLAN),
     ("GET", "/v2/validate/x/status", READ),

@@ -42,6 +42,7 @@ pub fn check(blueprint: &Blueprint, registry: &Registry, functions: &Functions) 
     let principals = Value::List(vec![Value::from("user:jane.roe_example.com"), Value::from("group:analysts")]);
     let acl: Value = [("principals".to_owned(), principals)].into_iter().collect();
     checker.declarations(&blueprint.acl, Some(acl));
+    checker.diagnostics.extend(blueprint.reverse.iter().flat_map(|reverse| reverse.check(registry)));
     checker.diagnostics
 }
 

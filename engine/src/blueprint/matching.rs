@@ -47,6 +47,16 @@ impl Library {
         }
     }
 
+    /// The blueprint for components of a template, whatever else they have to be.
+    #[must_use]
+    pub fn of_template(&self, template: &str, templates: &Templates) -> Option<&Blueprint> {
+        let facts = Facts { use_case_template_id: Some(template.to_owned()), ..Facts::default() };
+        match mapped(&facts, templates) {
+            Some((_, name)) => self.get(name),
+            None => self.nearly(&facts),
+        }
+    }
+
     /// The pairs of blueprints that fit some component equally well, so that it would be refused.
     #[must_use]
     pub fn ties(&self) -> Vec<(&Blueprint, &Blueprint)> {

@@ -1,6 +1,6 @@
 //! One file to one blueprint.
 
-use super::{Blueprint, Check, Origin, SpecificSchema};
+use super::{Blueprint, Check, Origin, SpecificSchema, reverse};
 use crate::decode::{Fields, wrong_type};
 use crate::descriptor::declaration::{
     check_names, compile, read_blueprint_outputs, read_lookups, read_resources, required_words,
@@ -46,13 +46,13 @@ fn read_node(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Blueprint> {
     let mut fields = Fields::open(node, "a blueprint", diagnostics)?;
-    fields.not_supported_yet(&["reverse"]);
     check_api_version(&mut fields);
     check_kind(&mut fields);
     let metadata = fields.required("metadata").and_then(|entry| read_metadata(&entry.value, fields.diagnostics));
     let extends = fields.text("extends");
     let matcher = fields.optional("match").map(|entry| read_match(&entry.value, fields.diagnostics));
-    let specific = fields.optional("specific").and_then(|entry| read_specific(entry, files, fields.diagnostics));
+    let specific =
+        fields.optional("specific").and_then(|entry| read_schema(entry, "specific", files, fields.diagnostics));
     let checks = fields.list("checks").iter();
     let checks = checks.filter_map(|item| read_check(item, sources, fields.diagnostics)).collect();
     let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
@@ -61,6 +61,8 @@ fn read_node(
     let outputs = fields.optional("outputs");
     let outputs = outputs.map(|entry| read_blueprint_outputs(&entry.value, sources, fields.diagnostics));
     let acl = fields.optional("acl").map(|entry| read_acl(&entry.value, sources, fields.diagnostics));
+    let reverse =
+        fields.optional("reverse").and_then(|entry| reverse::read(&entry.value, sources, files, fields.diagnostics));
     fields.finish();
     let declarations =
         Declarations { resources, data, outputs: outputs.unwrap_or_default(), ..Declarations::default() };
@@ -81,6 +83,7 @@ fn read_node(
         declarations: Arc::new(declarations),
         moved,
         acl: Arc::new(acl),
+        reverse,
         span: node.span,
     })
 }
@@ -119,12 +122,18 @@ fn read_match(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Facts {
     facts
 }
 
-fn read_specific(entry: &Entry, files: &Files<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Arc<SpecificSchema>> {
+/// Reads a JSON Schema, which stands there or in a file.
+pub(super) fn read_schema(
+    entry: &Entry,
+    what: &'static str,
+    files: &Files<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Arc<SpecificSchema>> {
     let node = &entry.value;
     let schema = match node.as_text() {
         None if node.as_map().is_some() || node.as_bool().is_some() => node.to_json(),
         None => {
-            diagnostics.push(wrong_type("`specific`", "a JSON Schema, or the path of one", node));
+            diagnostics.push(wrong_type(&format!("`{what}`"), "a JSON Schema, or the path of one", node));
             return None;
         }
         Some(path) => match files(path).map(|text| serde_json::from_str(&text)) {
@@ -147,7 +156,7 @@ fn read_specific(entry: &Entry, files: &Files<'_>, diagnostics: &mut Vec<Diagnos
             }
         },
     };
-    Some(Arc::new(SpecificSchema::new(schema, node.span)))
+    Some(Arc::new(SpecificSchema::new(what, schema, node.span)))
 }
 
 fn read_check(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Check> {

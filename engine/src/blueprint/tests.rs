@@ -321,7 +321,7 @@ fn a_component_is_validated_with_a_place_for_each_error() {
         "specific: {database: x, tables: [{name: A}], target: 7}\n",
         "specific: {database: größe, tables: [{name: ß}]}\n",
     ];
-    let schema = SpecificSchema::new(serde_json::from_str(SCHEMA).unwrap(), Span::default());
+    let schema = SpecificSchema::new("specific", serde_json::from_str(SCHEMA).unwrap(), Span::default());
     assert!(schema.check().is_none());
     let all: String = cases
         .iter()
@@ -338,7 +338,7 @@ fn a_component_is_validated_with_a_place_for_each_error() {
 
 #[test]
 fn defaults_are_filled_in_wherever_a_value_is_absent() {
-    let schema = SpecificSchema::new(serde_json::from_str(SCHEMA).unwrap(), Span::default());
+    let schema = SpecificSchema::new("specific", serde_json::from_str(SCHEMA).unwrap(), Span::default());
     let filled = schema.with_defaults(
         node("{database: x, mode: null, options: {}, tables: [{name: A}, {name: B, columns: [{}]}]}").to_value(),
     );
@@ -352,10 +352,10 @@ fn defaults_are_filled_in_wherever_a_value_is_absent() {
 #[test]
 fn a_schema_that_refers_to_itself_ends() {
     let schema = serde_json::json!({"$ref": "#", "properties": {"a": {"$ref": "#/properties/a", "default": {}}}});
-    let schema = SpecificSchema::new(schema, Span::default());
+    let schema = SpecificSchema::new("specific", schema, Span::default());
     let _ = schema.with_defaults(node("{a: {}}").to_value());
     let nested = serde_json::json!({"properties": {"a": {"$ref": "#", "default": {}}}});
-    let filled = SpecificSchema::new(nested, Span::default()).with_defaults(node("{}").to_value());
+    let filled = SpecificSchema::new("specific", nested, Span::default()).with_defaults(node("{}").to_value());
     assert!(filled.get("a").is_some());
 }
 
@@ -369,7 +369,7 @@ fn a_bad_schema_is_told_and_opens_nothing() {
         serde_json::json!({"$ref": "https://example.com/schema.json"}),
         serde_json::json!({"$ref": "file:///etc/passwd"}),
     ] {
-        let schema = SpecificSchema::new(schema, span);
+        let schema = SpecificSchema::new("specific", schema, span);
         let diagnostics = schema.validate(&node("specific: {}"), span);
         assert_eq!(diagnostics[0].code, "bad_schema", "{}", told(&diagnostics, &sources));
     }
@@ -386,7 +386,7 @@ fn expressions_see_the_component_with_its_defaults() {
 
 #[test]
 fn a_component_with_many_mistakes_is_told_the_first_hundred() {
-    let schema = SpecificSchema::new(serde_json::from_str(SCHEMA).unwrap(), Span::default());
+    let schema = SpecificSchema::new("specific", serde_json::from_str(SCHEMA).unwrap(), Span::default());
     let unknown: String = (0..5_000).map(|n| format!("k{n}: 1, ")).collect();
     let wrong: String = (0..5_000).map(|n| format!("{{name: n{n}}}, ")).collect();
     for text in
@@ -409,7 +409,7 @@ proptest::proptest! {
         let mut sources = Sources::default();
         let id = sources.add("c.yaml", text.as_str());
         let component = yaml::parse(id, &text, &Budget::default()).unwrap();
-        let schema = SpecificSchema::new(serde_json::from_str(SCHEMA).unwrap(), Span::default());
+        let schema = SpecificSchema::new("specific", serde_json::from_str(SCHEMA).unwrap(), Span::default());
         for diagnostic in schema.validate(&component, component.span) {
             proptest::prop_assert!(diagnostic.place(&sources).is_some());
             proptest::prop_assert!(diagnostic.hint.is_some());

@@ -18,9 +18,11 @@ use terrace_provider::{Path, Step, Value};
 /// So many mistakes of one component are told.
 pub(super) const MANY: usize = 100;
 
-/// A JSON Schema of `component.specific`.
+/// A JSON Schema of `component.specific`, or of `params` of reverse provisioning.
 #[derive(Debug)]
 pub struct SpecificSchema {
+    /// What it is a schema of.
+    what: &'static str,
     json: serde_json::Value,
     span: Span,
     validator: OnceLock<Result<Validator, String>>,
@@ -29,8 +31,8 @@ pub struct SpecificSchema {
 impl SpecificSchema {
     /// A schema, and where the blueprint gives it.
     #[must_use]
-    pub fn new(json: serde_json::Value, span: Span) -> Self {
-        Self { json, span, validator: OnceLock::new() }
+    pub fn new(what: &'static str, json: serde_json::Value, span: Span) -> Self {
+        Self { what, json, span, validator: OnceLock::new() }
     }
 
     /// The schema itself.
@@ -50,7 +52,7 @@ impl SpecificSchema {
     pub fn check(&self) -> Option<Diagnostic> {
         let error = self.validator().as_ref().err()?;
         Some(
-            Diagnostic::error("bad_schema", format!("`specific` of the blueprint is no JSON Schema: {error}"))
+            Diagnostic::error("bad_schema", format!("`{}` of the blueprint is no JSON Schema: {error}", self.what))
                 .at(self.span)
                 .hint("see https://json-schema.org for the keywords of JSON Schema"),
         )
@@ -80,6 +82,21 @@ impl SpecificSchema {
             );
         }
         diagnostics
+    }
+
+    /// What is wrong with a value that stands in no text.
+    #[must_use]
+    pub fn errors_of(&self, value: &Value) -> Vec<String> {
+        let validator = match self.validator() {
+            Ok(validator) => validator,
+            Err(error) => return vec![format!("`{}` of the blueprint is no JSON Schema: {error}", self.what)],
+        };
+        let json = value.to_json();
+        let told = |error: jsonschema::ValidationError<'_>| {
+            let path = error.instance_path().as_str().replace('/', ".");
+            format!("`{}{path}`: {error}", self.what)
+        };
+        validator.iter_errors(&json).map(told).take(MANY).collect()
     }
 
     /// The value with the schema's defaults in the places that it leaves empty.

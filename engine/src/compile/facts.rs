@@ -7,8 +7,8 @@ use terrace_provider::{Map, Value};
 
 /// Variables that are known before anything is planned.
 #[derive(Clone)]
-pub(super) struct FactScope {
-    pub(super) roots: Map,
+pub(crate) struct FactScope {
+    pub(crate) roots: Map,
 }
 
 impl Scope for FactScope {

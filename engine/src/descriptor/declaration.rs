@@ -94,11 +94,26 @@ pub(crate) fn read_lookups(
     sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<ResourceDeclaration> {
-    items.iter().filter_map(|item| read_lookup(item, sources, diagnostics)).collect()
+    items.iter().filter_map(|item| read_lookup(item, false, sources, diagnostics)).collect()
 }
 
-fn read_lookup(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<ResourceDeclaration> {
+/// The same, of which each may be asked for every item of a list.
+pub(crate) fn read_repeated_lookups(
+    items: &[Node],
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<ResourceDeclaration> {
+    items.iter().filter_map(|item| read_lookup(item, true, sources, diagnostics)).collect()
+}
+
+fn read_lookup(
+    node: &Node,
+    is_repeated: bool,
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<ResourceDeclaration> {
     let mut fields = Fields::open(node, "a lookup", diagnostics)?;
+    let for_each = is_repeated.then(|| template(&mut fields, "forEach", sources)).flatten();
     let ty = fields.required_text("type");
     let name = fields.required_text("name");
     let config = read_config(&mut fields, node, sources);
@@ -111,7 +126,7 @@ fn read_lookup(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>
     Some(ResourceDeclaration {
         ty,
         name,
-        for_each: None,
+        for_each,
         key: None,
         when: None,
         config,

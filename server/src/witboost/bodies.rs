@@ -38,6 +38,31 @@ pub(crate) struct ProvisionInfo {
     pub(crate) request: String,
 }
 
+/// What is to be looked up, for a catalog's component.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReverseProvisioningRequest {
+    /// The template of the component: its blueprint says how.
+    pub(crate) use_case_template_id: String,
+    /// Where to look.
+    pub(crate) environment: String,
+    /// What the template asks for.
+    #[serde(default)]
+    pub(crate) params: Map<String, Json>,
+    /// The component as the catalog has it.
+    #[serde(default)]
+    pub(crate) catalog_info: Map<String, Json>,
+}
+
+/// How reverse provisioning stands.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReverseProvisioningStatus {
+    pub(crate) status: Status,
+    /// Values by dotted paths into the catalog's component.
+    pub(crate) updates: Map<String, Json>,
+    pub(crate) logs: Vec<Log>,
+}
+
 /// Whether a descriptor is valid.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ValidationResult {

@@ -1,13 +1,14 @@
 //! The calls: what is wrong is refused at once, what changes anything is queued and answered with its token.
 
 use super::bodies::{
-    ProvisioningRequest, ProvisioningStatus, Status, UpdateAclRequest, ValidationInfo, ValidationResult,
-    ValidationStatus,
+    ProvisioningRequest, ProvisioningStatus, ReverseProvisioningRequest, ReverseProvisioningStatus, Status,
+    UpdateAclRequest, ValidationInfo, ValidationResult, ValidationStatus,
 };
 use crate::answer::{Refusal, told};
 use crate::auth::Caller;
 use crate::described::{Described, Purpose};
-use crate::queue::{Asked, Kind, Outcome};
+use crate::queue::{Asked, Outcome};
+use crate::reversing;
 use crate::serve::Shared;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -56,7 +57,7 @@ pub(crate) async fn validate_later(
     let request: ProvisioningRequest = body(&bytes)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
     let place = Described::place(&shared.worlds, &request)?;
-    let token = shared.ask(&caller, &Asked { kind: Kind::Validate, request, principals: Vec::new() }, place).await?;
+    let token = shared.ask(&caller, &Asked::Validate(request), place).await?;
     Ok(accepted(&headers, token))
 }
 
@@ -67,7 +68,7 @@ pub(crate) async fn provision(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Refusal> {
-    queue(&shared, &caller, &headers, &bytes, Kind::Provision).await
+    queue(&shared, &caller, &headers, &bytes, Purpose::Make).await
 }
 
 /// `POST /v1/unprovision`.
@@ -77,7 +78,7 @@ pub(crate) async fn unprovision(
     headers: HeaderMap,
     bytes: Bytes,
 ) -> Result<Response, Refusal> {
-    queue(&shared, &caller, &headers, &bytes, Kind::Unprovision).await
+    queue(&shared, &caller, &headers, &bytes, Purpose::Remove).await
 }
 
 /// `POST /v1/updateacl`.
@@ -102,7 +103,7 @@ pub(crate) async fn update_acl(
     let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
     described.takes_access()?;
     let place = described.place_of();
-    let token = shared.ask(&caller, &Asked { kind: Kind::Access, request, principals: refs }, place).await?;
+    let token = shared.ask(&caller, &Asked::Access { request, principals: refs }, place).await?;
     Ok(accepted(&headers, token))
 }
 
@@ -111,13 +112,16 @@ async fn queue(
     caller: &Caller,
     headers: &HeaderMap,
     bytes: &Bytes,
-    kind: Kind,
+    purpose: Purpose,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = body(bytes)?;
-    let purpose = if kind == Kind::Unprovision { Purpose::Remove } else { Purpose::Make };
     let described = Described::read(&shared.worlds, &request, purpose)?;
     let place = described.place_of();
-    let token = shared.ask(caller, &Asked { kind, request, principals: Vec::new() }, place).await?;
+    let asked = match purpose {
+        Purpose::Make => Asked::Provision(request),
+        Purpose::Remove => Asked::Unprovision(request),
+    };
+    let token = shared.ask(caller, &asked, place).await?;
     Ok(accepted(headers, token))
 }
 
@@ -174,6 +178,35 @@ pub(crate) async fn validation_status(
     let status = Status::of(operation.status, outcome.is_some(), false);
     let validation = outcome.and_then(|outcome| outcome.validation);
     Ok(Json(ValidationStatus { status, info: validation.map(|public_info| ValidationInfo { public_info }) }))
+}
+
+/// `POST /v1/reverse-provisioning`.
+pub(crate) async fn reverse(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Result<Response, Refusal> {
+    let question: ReverseProvisioningRequest = serde_json::from_slice(&bytes).map_err(|error| {
+        let problem = format!("the body is not what was expected: {error}");
+        Refusal::field("", problem, "send JSON with `useCaseTemplateId`, `environment`, `params` and `catalogInfo`")
+    })?;
+    let place = reversing::place(&shared.worlds, &question)?;
+    let token = shared.ask(&caller, &Asked::Reverse(question), place).await?;
+    Ok(accepted(&headers, token))
+}
+
+/// `GET /v1/reverse-provisioning/{token}/status`.
+pub(crate) async fn reverse_status(
+    State(shared): State<Arc<Shared>>,
+    Path(token): Path<String>,
+) -> Result<Json<ReverseProvisioningStatus>, Refusal> {
+    let (id, operation, request) = found(&shared, &token).await?;
+    let outcome = Outcome::of(&request);
+    let status = Status::of(operation.status, outcome.is_some(), false);
+    let updates = outcome.map(|outcome| outcome.updates).unwrap_or_default();
+    let logs = shared.store.logs(id).await?.into_iter().map(Into::into).collect();
+    Ok(Json(ReverseProvisioningStatus { status, updates, logs }))
 }
 
 /// `DELETE /v1/provision/{token}`.

@@ -160,7 +160,7 @@ fn test(name: &str, kind: Option<&str>, specific: &Json) -> String {
 fn smallest(schema: &Json) -> Json {
     let mut schema = schema.clone();
     drop_optional(&mut schema);
-    SpecificSchema::new(schema, Span::default()).sample().to_json()
+    SpecificSchema::new("specific", schema, Span::default()).sample().to_json()
 }
 
 fn drop_optional(schema: &mut Json) {

@@ -1,0 +1,117 @@
+//! What a blueprint says of reverse provisioning: which values of a catalog's component follow from what is there.
+
+use super::SpecificSchema;
+use super::read::Files;
+use super::read::read_schema;
+use crate::decode::Fields;
+use crate::descriptor::declaration::{compile, read_repeated_lookups};
+use crate::descriptor::{Located, ResourceDeclaration};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::expression::{ReferenceStep, Template};
+use crate::graph::{lookup_name, templates};
+use crate::registry::Registry;
+use crate::source::Sources;
+use crate::yaml::Node;
+use std::collections::HashMap;
+use std::sync::Arc;
+use terrace_provider::Object;
+
+/// How reverse provisioning is answered.
+#[derive(Debug, Clone)]
+pub struct Reverse {
+    /// What may be asked: a JSON Schema of `params`.
+    pub params: Option<Arc<SpecificSchema>>,
+    /// Lookups, asked in this order; each may read those before it.
+    pub data: Vec<ResourceDeclaration>,
+    /// The values by dotted paths into the catalog's component.
+    pub updates: Vec<Update>,
+}
+
+/// A value that is to stand in the catalog.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// Where: `spec.mesh.dataContract.schema`.
+    pub path: Located<String>,
+    /// What.
+    pub value: Template,
+}
+
+/// The variables that its expressions read; `each` where something is asked for every item of a list.
+const ROOTS: [&str; 6] = ["params", "catalogInfo", "environment", "settings", "data", "each"];
+
+/// Reads `reverse` of a blueprint.
+pub(super) fn read(
+    node: &Node,
+    sources: &Sources,
+    files: &Files<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Reverse> {
+    let mut fields = Fields::open(node, "`reverse`", diagnostics)?;
+    let params = fields.optional("params").and_then(|entry| read_schema(entry, "params", files, fields.diagnostics));
+    let data = read_repeated_lookups(fields.list("data"), sources, fields.diagnostics);
+    let mut updates = Vec::new();
+    for entry in fields.map("updates") {
+        let value = compile(&entry.value, sources, fields.diagnostics);
+        updates.push(Update { path: Located { value: entry.key.clone(), span: entry.key_span }, value });
+    }
+    if updates.is_empty() {
+        fields.diagnostics.push(
+            Diagnostic::error("missing_field", "`reverse` updates nothing")
+                .at(fields.span())
+                .hint("add `updates: {spec.mesh.…: ${{ data.… }}}`"),
+        );
+    }
+    fields.finish();
+    Some(Reverse { params, data, updates })
+}
+
+impl Reverse {
+    /// What is wrong with it, told without asking anybody.
+    pub(super) fn check(&self, registry: &Registry) -> Vec<Diagnostic> {
+        let mut found: Vec<Diagnostic> = self.params.iter().filter_map(|schema| schema.check()).collect();
+        let mut known: HashMap<&str, Option<&Object>> = HashMap::new();
+        for lookup in &self.data {
+            for template in templates(lookup) {
+                check_paths(template, &known, &mut found);
+            }
+            match registry.lookup(&lookup.ty.value) {
+                Some((_, schema)) => {
+                    known.insert(&lookup.name.value, lookup.for_each.is_none().then_some(&schema.result));
+                }
+                None => found.push(registry.unknown_lookup(&lookup.ty.value).at(lookup.ty.span)),
+            }
+        }
+        for update in &self.updates {
+            check_paths(&update.value, &known, &mut found);
+        }
+        found
+    }
+}
+
+/// Tells what a template reads that is not there.
+fn check_paths(template: &Template, known: &HashMap<&str, Option<&Object>>, found: &mut Vec<Diagnostic>) {
+    for (reference, span) in template.located_references() {
+        if !ROOTS.contains(&reference.root.as_str()) {
+            let hint = did_you_mean(&reference.root, ROOTS);
+            let error =
+                Diagnostic::error("unknown_variable", format!("there is no variable `{}` here", reference.root));
+            found.push(error.at(span).hint(hint.unwrap_or_else(|| format!("there are: {}", ROOTS.join(", ")))));
+            continue;
+        }
+        let Some(name) = lookup_name(reference) else { continue };
+        let Some(result) = known.get(name) else {
+            let hint = did_you_mean(name, known.keys().copied())
+                .unwrap_or_else(|| "a lookup may read those that stand before it".to_owned());
+            found.push(Diagnostic::error("unknown_lookup", format!("`data` has no `{name}` here")).at(span).hint(hint));
+            continue;
+        };
+        // What is asked for every item is answered with a list.
+        let (Some(result), Some(ReferenceStep::Key(wanted))) = (result, reference.steps.get(1)) else { continue };
+        if result.get(wanted).is_none() {
+            let hint = did_you_mean(wanted, result.names())
+                .unwrap_or_else(|| format!("it answers: {}", result.names().collect::<Vec<_>>().join(", ")));
+            let error = Diagnostic::error("unknown_field", format!("the lookup `{name}` answers no `{wanted}`"));
+            found.push(error.at(span).hint(hint));
+        }
+    }
+}

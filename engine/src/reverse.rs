@@ -1,0 +1,196 @@
+//! Reverse provisioning: what is there, asked of providers, as values for a catalog's component.
+//!
+//! Nothing is planned or recorded: lookups are asked one after the other, and the blueprint says what follows.
+
+use crate::blueprint::matching::Templates;
+use crate::blueprint::reverse::Reverse;
+use crate::blueprint::{Blueprint, Library};
+use crate::compile::facts::FactScope;
+use crate::deadline;
+use crate::descriptor::ResourceDeclaration;
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::expression::Functions;
+use crate::plan::compute::Environment;
+use crate::plan::typecheck;
+use crate::plan::walk::lookups::answer;
+use crate::registry::Registry;
+use terrace_provider::plan::with_defaults;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{ErrorKind, Map, Path, Value};
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    /// What the blueprint is to look for: `params`.
+    pub params: Value,
+    /// The component as the catalog has it: `catalogInfo`.
+    pub catalog_info: Value,
+}
+
+/// What questions are answered with.
+#[derive(Clone, Copy)]
+pub struct Reversing<'a> {
+    /// Who implements what.
+    pub registry: &'a Registry,
+    /// Functions of expressions.
+    pub functions: &'a Functions,
+    /// Where things are.
+    pub environment: &'a Environment,
+}
+
+/// The blueprint that answers for a template, and how.
+///
+/// # Errors
+/// When there is none, or it does not say how: in words, and those templates that can.
+pub fn choose<'l>(
+    library: &'l Library,
+    template: &str,
+    templates: &Templates,
+) -> Result<(&'l Blueprint, &'l Reverse), (String, String)> {
+    let able = library.iter().filter(|blueprint| blueprint.reverse.is_some());
+    let able: Vec<&str> = able
+        .map(|blueprint| blueprint.matcher.use_case_template_id.as_deref().unwrap_or(&blueprint.name.value))
+        .collect();
+    let hint = match able.is_empty() {
+        true => "no blueprint has `reverse`".to_owned(),
+        false => format!("these can be asked: {}", able.join(", ")),
+    };
+    match library.of_template(template, templates) {
+        None => Err((format!("no blueprint is for the template `{template}`"), hint)),
+        Some(blueprint) => match &blueprint.reverse {
+            Some(reverse) => Ok((blueprint, reverse)),
+            None => Err((format!("the blueprint `{}` has no `reverse`", blueprint.name.value), hint)),
+        },
+    }
+}
+
+/// What is asked for, with the defaults of the blueprint.
+///
+/// # Errors
+/// When it does not fit the blueprint's schema: what is wrong, in words.
+pub fn params(reverse: &Reverse, given: Value) -> Result<Value, Vec<String>> {
+    let Some(schema) = &reverse.params else { return Ok(given) };
+    let params = schema.with_defaults(given);
+    let errors = schema.errors_of(&params);
+    if errors.is_empty() { Ok(params) } else { Err(errors) }
+}
+
+impl Reversing<'_> {
+    /// The values for the catalog, by their dotted paths.
+    ///
+    /// # Errors
+    /// When the question does not fit the blueprint, a lookup has no answer, or a value cannot be told.
+    pub async fn updates(&self, reverse: &Reverse, question: Question) -> Result<Map, Vec<Diagnostic>> {
+        let params = params(reverse, question.params).map_err(|errors| {
+            let wrong = |error| Diagnostic::error("wrong_params", error);
+            errors.into_iter().map(wrong).collect::<Vec<_>>()
+        })?;
+        let roots = [
+            ("params", params),
+            ("catalogInfo", question.catalog_info),
+            ("environment", Value::from(self.environment.name.as_str())),
+            ("settings", self.environment.settings.clone()),
+            ("data", Value::Map(Map::default())),
+        ];
+        let mut scope = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
+        let functions = self.functions.of_stack();
+        for lookup in &reverse.data {
+            let found = self.answers(lookup, &mut scope, &functions).await?;
+            if let Some(Value::Map(data)) = scope.roots.get_mut("data") {
+                data.insert(lookup.name.value.clone(), found);
+            }
+        }
+        let (mut updates, mut diagnostics) = (Map::default(), Vec::new());
+        for update in &reverse.updates {
+            match update.value.evaluate(&scope, &functions) {
+                Ok(value) if value.has_sensitive() => diagnostics.push(
+                    Diagnostic::error(
+                        "sensitive_output",
+                        format!("`{}` would expose a sensitive value", update.path.value),
+                    )
+                    .at(update.path.span)
+                    .hint("leave it out: a catalog is read by everybody"),
+                ),
+                Ok(value) => drop(updates.insert(update.path.value.clone(), value)),
+                Err(found) => diagnostics.extend(found),
+            }
+        }
+        if diagnostics.is_empty() { Ok(updates) } else { Err(diagnostics) }
+    }
+
+    /// What a lookup is answered with; a list where it is asked for every item of one.
+    async fn answers(
+        &self,
+        lookup: &ResourceDeclaration,
+        scope: &mut FactScope,
+        functions: &Functions,
+    ) -> Result<Value, Vec<Diagnostic>> {
+        let Some(items) = &lookup.for_each else { return self.ask(lookup, scope, functions).await };
+        let Value::List(values) = items.evaluate(scope, functions)? else {
+            let error = Diagnostic::error("wrong_type", "`forEach` of a lookup has to be a list");
+            return Err(vec![error.at(items.span)]);
+        };
+        let mut answers = Vec::with_capacity(values.len());
+        for value in values {
+            let each = [("value".to_owned(), value)].into_iter().collect();
+            scope.roots.insert("each".to_owned(), each);
+            answers.push(self.ask(lookup, scope, functions).await?);
+        }
+        scope.roots.shift_remove("each");
+        Ok(Value::List(answers))
+    }
+
+    /// What a lookup is answered with.
+    async fn ask(
+        &self,
+        lookup: &ResourceDeclaration,
+        scope: &FactScope,
+        functions: &Functions,
+    ) -> Result<Value, Vec<Diagnostic>> {
+        let (provider, schema) = self
+            .registry
+            .lookup(&lookup.ty.value)
+            .ok_or_else(|| vec![self.registry.unknown_lookup(&lookup.ty.value).at(lookup.ty.span)])?;
+        let instance = match &lookup.provider {
+            None => provider.name.to_owned(),
+            Some(template) => match template.evaluate(scope, functions)? {
+                Value::String(name) => name,
+                other => {
+                    let message = format!("`provider` has to be the name of an instance, and is {}", other.kind());
+                    return Err(vec![Diagnostic::error("wrong_type", message).at(template.span)]);
+                }
+            },
+        };
+        let given = match lookup.config.evaluate(scope, functions)? {
+            Value::Map(given) => given,
+            Value::Null => Map::default(),
+            other => {
+                let message = format!("`config` has to be a map, and is {}", other.kind());
+                return Err(vec![Diagnostic::error("wrong_type", message).at(lookup.config.span)]);
+            }
+        };
+        let mut found = Vec::new();
+        let place = |path: &Path| lookup.config.span_at(path);
+        typecheck::check(schema.name, &schema.arguments, &given, &place, &mut found);
+        if has_errors(&found) {
+            return Err(found);
+        }
+        let arguments = with_defaults(&schema.arguments, &given);
+        let asked = async {
+            let session = self.registry.session(&instance).await?;
+            deadline::reading(Timeouts::default().read, session.lookup(schema.name, &arguments)).await
+        };
+        match asked.await {
+            Ok(result) => Ok(answer(schema, &arguments, &result)),
+            Err(error) => {
+                let at = match &error.kind {
+                    ErrorKind::InvalidInput { path: Some(path) } => lookup.config.span_at(path),
+                    _ => lookup.name.span,
+                };
+                let told = format!("`data.{}` has no answer: {error}", lookup.name.value);
+                let hint = error.solutions.first().cloned();
+                Err(vec![Diagnostic::error("lookup_failed", told).at(at).maybe_hint(hint)])
+            }
+        }
+    }
+}

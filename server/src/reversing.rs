@@ -1,0 +1,60 @@
+//! Reverse provisioning: from a call's body to the blueprint that answers.
+
+use crate::answer::{Refusal, told};
+use crate::described::{AboutWhat, environment};
+use crate::witboost::ReverseProvisioningRequest;
+use crate::worlds::{World, Worlds};
+use serde_json::{Map, Value as Json};
+use terrace_engine::address::StackId;
+use terrace_engine::blueprint::Reverse;
+use terrace_engine::digest::sha256;
+use terrace_engine::reverse::{Question, Reversing, choose, params};
+
+/// What stands for the stack of operations that are about none.
+const NO_STACK: &str = "reverse-provisioning";
+
+/// What a question is about.
+///
+/// # Errors
+/// When nobody can answer it.
+pub(crate) fn place(worlds: &Worlds, question: &ReverseProvisioningRequest) -> Result<AboutWhat, Refusal> {
+    let (world, reverse) = who(worlds, question)?;
+    if let Err(errors) = params(reverse, Json::Object(question.params.clone()).into()) {
+        return Err(Refusal::field("params", errors.join("\n"), "send what the template asks for"));
+    }
+    // Different questions do not wait for each other.
+    let asked = Json::Object(question.params.clone()).to_string();
+    Ok(AboutWhat {
+        stack: StackId::new(NO_STACK, world.environment.name.as_str()),
+        component: format!("{} {}", question.use_case_template_id, sha256(asked)),
+    })
+}
+
+/// The answer: values by dotted paths.
+///
+/// # Errors
+/// When the question does not fit, or what it asks for cannot be looked up.
+pub(crate) async fn updates(
+    worlds: &Worlds,
+    question: ReverseProvisioningRequest,
+) -> Result<Map<String, Json>, Refusal> {
+    let (world, reverse) = who(worlds, &question)?;
+    let reversing =
+        Reversing { registry: &world.registry, functions: &world.functions, environment: &world.environment };
+    let asked = Question {
+        params: Json::Object(question.params).into(),
+        catalog_info: Json::Object(question.catalog_info).into(),
+    };
+    match reversing.updates(reverse, asked).await {
+        Ok(updates) => Ok(updates.iter().map(|(path, value)| (path.clone(), value.to_json())).collect()),
+        Err(diagnostics) => Err(Refusal::problems_of(told(&diagnostics, &world.sources))),
+    }
+}
+
+fn who<'w>(worlds: &'w Worlds, question: &ReverseProvisioningRequest) -> Result<(&'w World, &'w Reverse), Refusal> {
+    let world = environment(worlds, Some(&question.environment), "environment")?;
+    match choose(&world.library, &question.use_case_template_id, &world.templates) {
+        Ok((_, reverse)) => Ok((world, reverse)),
+        Err((problem, solution)) => Err(Refusal::field("useCaseTemplateId", problem, solution)),
+    }
+}

@@ -1,0 +1,45 @@
+//! What those ask who operate a server: whether it lives, whether it can work, its figures.
+
+use terrace_tests::Project;
+use terrace_tests::served::Served;
+
+#[test]
+fn a_server_says_that_it_lives_whether_it_can_work_and_what_it_did() {
+    let project = Project::new();
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.call("GET", "/health", "").json()["status"], "ok");
+    let ready = server.call("GET", "/ready", "");
+    assert_eq!((ready.status, &ready.json()["status"]), (200, &"ready".into()), "{ready:?}");
+    let names: Vec<String> =
+        ready.json()["checks"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["state", "local: local", "local: sqlite"]);
+    let text = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
+                specific: {}\ncomponents:\n- {id: 'urn:dmb:cmp:a:b:0:s', name: S, kind: storage, version: 0.0.0, \
+                specific: {}, dataContract: {schema: [{name: ID, dataType: INT}]}}\n";
+    let token = server.ask("/v1/provision", text);
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let figures = server.call("GET", "/metrics", "");
+    assert_eq!(figures.content_type, "text/plain; version=0.0.4");
+    for line in [
+        "terrace_operations_total{kind=\"provision\",status=\"completed\"} 1",
+        "terrace_steps_total{result=\"done\"} 2",
+        "terrace_queue_requests 0",
+        "terrace_leases 0",
+        "terrace_http_request_seconds_count{path=\"/v1/provision\",method=\"POST\",status=\"202\"} 1",
+        "terrace_provider_call_seconds_count{instance=\"sqlite\",type=\"sqlite_table\",call=\"create\",result=\"ok\"} 1",
+    ] {
+        assert!(figures.body.contains(line), "{line}: {}", figures.body);
+    }
+}
+
+#[test]
+fn a_server_whose_provider_does_not_connect_is_not_ready() {
+    let project = Project::new();
+    project.write("plain", "a file");
+    project.write("terrace.yaml", "environments: {test: {providers: {sqlite: {folder: plain/within}}}}\n");
+    let server = Served::start(&project, &[]);
+    let ready = server.call("GET", "/ready", "");
+    assert_eq!((ready.status, &ready.json()["status"]), (503, &"not ready".into()), "{ready:?}");
+    assert!(ready.json()["checks"].to_string().contains("\"name\":\"test: sqlite\",\"problem\":"), "{ready:?}");
+    assert_eq!(server.call("GET", "/health", "").status, 200);
+}

@@ -1,0 +1,94 @@
+//! Reverse provisioning: a catalog learns what is there.
+
+use serde_json::{Value as Json, json};
+use terrace_tests::Project;
+use terrace_tests::served::{Answer, Served};
+
+const STORAGE: &str = "urn:dmb:utm:snowflake-storage-template:0.0.0";
+
+/// A project in which somebody made a table that no component describes.
+fn project() -> Project {
+    let project = Project::new();
+    project.write(
+        "stack.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: theirs}\nresources:\n\
+         - {type: sqlite_database, name: file, config: {path: .terrace/local/SALES/ORDERS_1.db}}\n\
+         - type: sqlite_table\n  name: orders\n  config:\n    path: ${{ resources.file.path }}\n    name: ORDERS\n    \
+         comment: What was ordered\n    columns:\n    - {name: ID, type: 'NUMERIC(38,0)', nullable: false, comment: Its number}\n    \
+         - {name: EMAIL, type: VARCHAR(320)}\n    - {name: PLACED, type: TIMESTAMP, nullable: false}\n    \
+         primaryKey: [ID]\n    unique: [[EMAIL]]\n",
+    );
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    project
+}
+
+fn ask(server: &Served, template: &str, params: Json) -> Answer {
+    let body = json!({"useCaseTemplateId": template, "environment": "local", "params": params, "catalogInfo": {}});
+    server.call("POST", "/v1/reverse-provisioning", &body.to_string())
+}
+
+fn ended(server: &Served, token: &str) -> Json {
+    server.ended_at(&format!("/v1/reverse-provisioning/{token}/status"))
+}
+
+#[test]
+fn the_columns_of_a_table_come_into_the_catalog() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let params = json!({"database": "SALES", "schema": "ORDERS_1", "tables": ["orders"]});
+    let answer = ask(&server, STORAGE, params.clone());
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let status = ended(&server, &answer.body);
+    let column = |name: &str, ty: &str, length: Json, digits: [Json; 2], constraint: Json, description: Json| {
+        let [precision, scale] = digits;
+        json!({"name": name, "dataType": ty, "dataLength": length, "precision": precision, "scale": scale,
+               "constraint": constraint, "description": description})
+    };
+    let none = || [Json::Null, Json::Null];
+    let columns = json!([
+        column("ID", "NUMERIC", Json::Null, [json!(38), json!(0)], json!("PRIMARY_KEY"), json!("Its number")),
+        column("EMAIL", "VARCHAR", json!(320), none(), json!("UNIQUE"), Json::Null),
+        column("PLACED", "TIMESTAMP", Json::Null, none(), json!("NOT_NULL"), Json::Null),
+    ]);
+    let table = json!({"tableName": "ORDERS", "description": "What was ordered", "schema": columns});
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+    assert_eq!(status["updates"], json!({"spec.mesh.specific.tables": [table]}));
+    // Nothing was recorded for it but the operation.
+    assert!(project.run(["stacks", "list"]).done().stdout.contains("theirs"));
+    let listed = project.run(["operations", "list"]).done().stdout;
+    assert!(listed.contains("reverse-provisioning"), "{listed}");
+
+    // What it says is taken as it is: the component that is made of it has nothing to do.
+    let missing = ask(&server, STORAGE, json!({"database": "SALES", "schema": "ORDERS_1", "tables": ["nothing"]}));
+    let status = ended(&server, &missing.body);
+    assert_eq!((&status["status"], &status["updates"]), (&json!("FAILED"), &json!({})), "{status}");
+    let told = status["logs"].to_string();
+    assert!(told.contains("`data.table` has no answer"), "{told}");
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_at_once() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    for (template, params, field, expected) in [
+        ("urn:dmb:utm:nothing:0.0.0", json!({}), "useCaseTemplateId", "no blueprint is for the template"),
+        ("urn:dmb:utm:databricks-workload-job-template", json!({}), "useCaseTemplateId", "has no `reverse`"),
+        (STORAGE, json!({"database": "SALES"}), "params", "\"schema\" is a required property"),
+        (STORAGE, json!({"database": "../x", "schema": "A", "tables": ["a"]}), "params", "`params.database`"),
+        (STORAGE, json!({"database": "A", "schema": "A", "tables": []}), "params", "`params.tables`"),
+    ] {
+        let answer = ask(&server, template, params);
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert_eq!(answer.json()["inputErrorField"], field, "{answer:?}");
+        assert!(answer.json()["userMessage"].as_str().unwrap().contains(expected), "{expected}: {answer:?}");
+    }
+    let refused = ask(&server, "urn:dmb:utm:nothing:0.0.0", json!({}));
+    assert!(refused.body.contains("these can be asked: urn:dmb:utm:snowflake-storage-template"), "{refused:?}");
+    let elsewhere = json!({"useCaseTemplateId": STORAGE, "environment": "production"}).to_string();
+    let answer = server.call("POST", "/v1/reverse-provisioning", &elsewhere);
+    assert_eq!((answer.status, &answer.json()["inputErrorField"]), (400, &json!("environment")), "{answer:?}");
+    for wrong in ["", "[]", "{\"environment\": \"local\"}"] {
+        assert_eq!(server.call("POST", "/v1/reverse-provisioning", wrong).status, 400, "{wrong}");
+    }
+    assert!(server.call("GET", "/v1/reverse-provisioning/x/status", "").status == 400);
+}
