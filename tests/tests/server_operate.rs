@@ -1,7 +1,8 @@
 //! What those ask who operate a server: whether it lives, whether it can work, its figures.
 
-use terrace_tests::Project;
+use terrace_state::contract::cluster::{Cluster, PASSWORD};
 use terrace_tests::served::Served;
+use terrace_tests::{Project, until};
 
 #[test]
 fn a_server_says_that_it_lives_whether_it_can_work_and_what_it_did() {
@@ -33,13 +34,19 @@ fn a_server_says_that_it_lives_whether_it_can_work_and_what_it_did() {
 }
 
 #[test]
-fn a_server_whose_provider_does_not_connect_is_not_ready() {
+fn a_server_is_ready_as_long_as_its_state_answers() {
+    let cluster = Cluster::alone();
+    let url = tokio::runtime::Runtime::new().unwrap().block_on(cluster.database());
     let project = Project::new();
-    project.write("plain", "a file");
-    project.write("terrace.yaml", "environments: {test: {providers: {sqlite: {folder: plain/within}}}}\n");
+    project.write("terrace.yaml", &format!("state: '{url}'\n"));
     let server = Served::start(&project, &[]);
+    assert_eq!(server.call("GET", "/ready", "").status, 200);
+    cluster.order("stop");
+    until("it is not ready", || server.call("GET", "/ready", "").status == 503);
     let ready = server.call("GET", "/ready", "");
-    assert_eq!((ready.status, &ready.json()["status"]), (503, &"not ready".into()), "{ready:?}");
-    assert!(ready.json()["checks"].to_string().contains("\"name\":\"test: sqlite\",\"problem\":"), "{ready:?}");
+    assert_eq!(ready.json()["status"], "not ready");
+    assert!(!ready.body.contains(PASSWORD), "{ready:?}");
     assert_eq!(server.call("GET", "/health", "").status, 200);
+    cluster.order("start");
+    until("it is ready again", || server.call("GET", "/ready", "").status == 200);
 }

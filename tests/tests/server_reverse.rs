@@ -83,7 +83,10 @@ fn what_cannot_be_asked_is_refused_at_once() {
         assert!(answer.json()["userMessage"].as_str().unwrap().contains(expected), "{expected}: {answer:?}");
     }
     let refused = ask(&server, "urn:dmb:utm:nothing:0.0.0", json!({}));
-    assert!(refused.body.contains("these can be asked: urn:dmb:utm:snowflake-storage-template"), "{refused:?}");
+    assert!(
+        refused.body.contains("these can be asked: outputport, urn:dmb:utm:snowflake-storage-template"),
+        "{refused:?}"
+    );
     let elsewhere = json!({"useCaseTemplateId": STORAGE, "environment": "production"}).to_string();
     let answer = server.call("POST", "/v1/reverse-provisioning", &elsewhere);
     assert_eq!((answer.status, &answer.json()["inputErrorField"]), (400, &json!("environment")), "{answer:?}");
