@@ -34,7 +34,7 @@ fn server() -> (Project, Served) {
     let tokens = SCOPES.iter().map(token).collect::<Vec<_>>().join(", ");
     project.write(
         "terrace.yaml",
-        &format!("server: {{prefixes: [/kafka-adapter], auth: {{mode: token, tokens: [{tokens}]}}}}\n"),
+        format!("server: {{prefixes: [/kafka-adapter], auth: {{mode: token, tokens: [{tokens}]}}}}\n"),
     );
     let server = Served::start(&project, &[]);
     (project, server)

@@ -38,7 +38,7 @@ fn a_server_is_ready_as_long_as_its_state_answers() {
     let cluster = Cluster::alone();
     let url = tokio::runtime::Runtime::new().unwrap().block_on(cluster.database());
     let project = Project::new();
-    project.write("terrace.yaml", &format!("state: '{url}'\n"));
+    project.write("terrace.yaml", format!("state: '{url}'\n"));
     let server = Served::start(&project, &[]);
     assert_eq!(server.call("GET", "/ready", "").status, 200);
     cluster.order("stop");
