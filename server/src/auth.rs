@@ -61,6 +61,11 @@ pub struct Token {
 pub(crate) struct Caller(Option<String>);
 
 impl Caller {
+    /// The server itself, by its schedule.
+    pub(crate) fn schedule() -> Self {
+        Self(Some("schedule".to_owned()))
+    }
+
     /// Who calls, for people: the owner of the token, else what is known of all who call like that.
     pub(crate) fn named(&self, otherwise: &str) -> String {
         self.0.clone().unwrap_or_else(|| otherwise.to_owned())

@@ -160,6 +160,11 @@ impl<'a> Described<'a> {
     }
 }
 
+/// The environment of a stack.
+pub(crate) fn environment_of(stack: &StackId) -> &str {
+    stack.environment.as_str()
+}
+
 /// The one descriptor of a request.
 fn parse(sources: &mut Sources, request: &ProvisioningRequest) -> Result<Descriptor, Refusal> {
     let id = sources.add(NAME, request.descriptor.as_str());

@@ -3,14 +3,17 @@
 //! Every call that changes anything is a request in the store before it is answered; workers claim requests, one at a time for
 //! each component, in whichever process. What was being worked on when a process died is claimed again.
 //!
-//! Read in this order: [`worlds`] (what the engine gets, by environment), [`auth`] (who may call what), `witboost` (the calls and their bodies),
-//! `operate` (health and figures), `described` (from a body to what is planned), `reversing` (reverse
+//! Read in this order: [`worlds`] (what the engine gets, by environment), [`auth`] (who may call what), `witboost` (the calls and their bodies), [`api`] (those of
+//! our own),
+//! `operate` (health and figures), `described` (from a body to what is planned), `drifting` (drift), `reversing` (reverse
 //! provisioning), `queue` (who works on what), `run` (one request).
 #![forbid(unsafe_code)]
 
 mod answer;
+pub mod api;
 pub mod auth;
 mod described;
+mod drifting;
 mod metrics;
 mod operate;
 mod queue;

@@ -15,6 +15,7 @@ const OPERATION_SECONDS: &str = "terrace_operation_seconds";
 const STEPS: &str = "terrace_steps_total";
 const QUEUE: &str = "terrace_queue_requests";
 const LEASES: &str = "terrace_leases";
+const DRIFT: &str = "terrace_drifted_resources";
 
 /// Bounds of what takes milliseconds to minutes, in seconds.
 const BOUNDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
@@ -37,6 +38,7 @@ pub(crate) fn collect() -> Result<PrometheusHandle, BuildError> {
     describe_counter!(STEPS, "Steps that were applied, by result.");
     describe_gauge!(QUEUE, "Requests that wait for their first worker.");
     describe_gauge!(LEASES, "Leases that are held.");
+    describe_gauge!(DRIFT, "Resources that differed from what is recorded when they were looked at last, by stack.");
     Ok(handle)
 }
 
@@ -45,6 +47,12 @@ pub(crate) fn collect() -> Result<PrometheusHandle, BuildError> {
 pub(crate) fn held(waiting: usize, leases: usize) {
     gauge!(QUEUE).set(waiting as f64);
     gauge!(LEASES).set(leases as f64);
+}
+
+/// So many resources of a stack differ from what is recorded.
+#[expect(clippy::cast_precision_loss, reason = "far from the numbers that are not exact any more")]
+pub(crate) fn drifted(stack: &str, resources: usize) {
+    gauge!(DRIFT, "stack" => stack.to_owned()).set(resources as f64);
 }
 
 /// An operation ended.

@@ -3,6 +3,7 @@
 use crate::answer::Refusal;
 use crate::auth::Caller;
 use crate::described::AboutWhat;
+use crate::drifting::{self, Found};
 use crate::metrics;
 use crate::run;
 use crate::serve::Shared;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Enqueued, NewOperation, NewRequest, RequestClaim, RequestRow};
@@ -43,6 +45,27 @@ pub(crate) enum Asked {
         /// Who is to have access, sorted.
         principals: Vec<String>,
     },
+    /// To say what would be done about a descriptor.
+    Plan {
+        /// The descriptor.
+        request: ProvisioningRequest,
+        /// About its removal.
+        destroy: bool,
+    },
+    /// To do what a plan says.
+    Apply {
+        /// The descriptor.
+        request: ProvisioningRequest,
+        /// It is to go.
+        destroy: bool,
+        /// The digest of the plan.
+        digest: String,
+    },
+    /// To look for drift.
+    Drift {
+        /// Of which stack.
+        stack: String,
+    },
     /// To look up values for a catalog.
     Reverse(ReverseProvisioningRequest),
 }
@@ -55,6 +78,9 @@ impl Asked {
             Self::Unprovision(_) => "unprovision",
             Self::Validate(_) => "validate",
             Self::Access { .. } => "updateacl",
+            Self::Plan { .. } => "plan",
+            Self::Apply { .. } => "apply",
+            Self::Drift { .. } => drifting::KIND,
             Self::Reverse(_) => "reverse-provisioning",
         }
     }
@@ -66,6 +92,13 @@ impl Asked {
                 format!("{} {}", request.remove_data, meant(&request.descriptor))
             }
             Self::Access { request, principals } => format!("{principals:?} {}", meant(&request.descriptor)),
+            Self::Plan { request, destroy } => {
+                format!("{destroy} {} {}", request.remove_data, meant(&request.descriptor))
+            }
+            Self::Apply { request, destroy, digest } => {
+                format!("{digest} {destroy} {} {}", request.remove_data, meant(&request.descriptor))
+            }
+            Self::Drift { stack } => stack.clone(),
             Self::Reverse(question) => {
                 let ReverseProvisioningRequest { use_case_template_id, environment, params, catalog_info } = question;
                 json!([use_case_template_id, environment, params, catalog_info]).to_string()
@@ -96,9 +129,26 @@ pub(crate) struct Outcome {
     /// Whether the descriptor is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) validation: Option<ValidationResult>,
+    /// A plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) plan: Option<PlanMade>,
+    /// What differs from what is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) drift: Option<Found>,
     /// Values for a catalog, by dotted paths.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) updates: Map<String, Json>,
+}
+
+/// A plan in all forms that it is shown in, without anything that is sensitive.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PlanMade {
+    pub(crate) digest: String,
+    /// It has no errors, and loses no data that nobody consented to.
+    pub(crate) is_applicable: bool,
+    pub(crate) json: Json,
+    pub(crate) markdown: String,
+    pub(crate) text: String,
 }
 
 impl Outcome {
@@ -112,15 +162,30 @@ impl Outcome {
 impl Shared {
     /// Queues a request; answers its token.
     pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
+        self.enqueue(caller, asked, vec![place.stack], place.component).await
+    }
+
+    /// Queues a request that waits for none that is about the same stack: the first one of these stands for it.
+    pub(crate) async fn ask_beside(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        stacks: Vec<StackId>,
+    ) -> Result<Uuid, Refusal> {
+        self.enqueue(caller, asked, stacks, asked.digest()).await
+    }
+
+    async fn enqueue(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        stacks: Vec<StackId>,
+        component: String,
+    ) -> Result<Uuid, Refusal> {
         let id = Uuid::now_v7();
-        let operation = NewOperation {
-            id,
-            kind: asked.word().to_owned(),
-            stacks: vec![place.stack],
-            actor: caller.named("witboost"),
-        };
+        let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
         let body = serde_json::to_string(asked).map_err(|error| Refusal::Broken(error.to_string()))?;
-        let request = NewRequest { operation, component: place.component, digest: asked.digest(), body };
+        let request = NewRequest { operation, component, digest: asked.digest(), body };
         match self.store.enqueue(&request, self.settings.most_waiting).await? {
             Enqueued::Queued => {
                 self.wake.notify_one();

@@ -2,22 +2,24 @@
 
 use crate::answer::{Refusal, told};
 use crate::described::{Described, Purpose};
+use crate::drifting;
 use crate::metrics;
-use crate::queue::{Asked, Outcome};
+use crate::queue::{Asked, Outcome, PlanMade};
 use crate::reversing;
 use crate::serve::Shared;
-use crate::witboost::{AclInfo, Info, ValidationResult};
+use crate::witboost::{AclInfo, Info, ProvisioningRequest, ValidationResult};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_engine::apply::{Applier, Report};
 use terrace_engine::event::NoEvents;
 use terrace_engine::expression::{Template, TemplateKind};
-use terrace_engine::plan::Plan;
 use terrace_engine::plan::access::Grantees;
 use terrace_engine::plan::compute::{Computed, Options};
+use terrace_engine::plan::{Plan, file};
 use terrace_engine::record::open_outputs;
 use terrace_engine::recover::Recovery;
-use terrace_engine::render::human;
+use terrace_engine::render::markdown::Markdown;
+use terrace_engine::render::{self, human};
 use terrace_engine::store::{OperationStatus, Record, RequestClaim, RequestEnd, Selection, ServerStore, StateStore};
 use terrace_provider::Value;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +50,20 @@ enum Wanted {
     Gone { with_data: bool },
     /// Access for those, on what is there.
     Granted(Grantees),
+}
+
+impl Wanted {
+    /// What is read of the descriptor for it.
+    const fn purpose(&self) -> Purpose {
+        match self {
+            Self::Gone { .. } => Purpose::Remove,
+            Self::Made | Self::Granted(_) => Purpose::Make,
+        }
+    }
+}
+
+fn wanted(request: &ProvisioningRequest, destroy: bool) -> Wanted {
+    if destroy { Wanted::Gone { with_data: request.remove_data } } else { Wanted::Made }
 }
 
 /// One request that is being worked on.
@@ -103,6 +119,24 @@ impl Run<'_> {
                 let component = described.components.first().cloned().unwrap_or_default();
                 self.apply(&described, &Wanted::Granted(Grantees { component, principals })).await
             }
+            Asked::Plan { request, destroy } => {
+                let wanted = wanted(&request, destroy);
+                let described = Described::read(&self.shared.worlds, &request, wanted.purpose())?;
+                self.show(&described, &wanted).await
+            }
+            Asked::Apply { request, destroy, digest } => {
+                let wanted = wanted(&request, destroy);
+                let described = Described::read(&self.shared.worlds, &request, wanted.purpose())?;
+                self.apply_only(&described, &wanted, Some(&digest)).await
+            }
+            Asked::Drift { stack } => {
+                let found = drifting::look(self.shared, self.store().as_ref(), &stack).await?;
+                let summary = match found.drifted.len() {
+                    0 => "no drift".to_owned(),
+                    count => format!("{count} differ from what is recorded"),
+                };
+                Ok((OperationStatus::Completed, summary, Outcome { drift: Some(found), ..Outcome::default() }))
+            }
             Asked::Reverse(question) => {
                 let updates = reversing::updates(&self.shared.worlds, question).await?;
                 let outcome = Outcome { updates, ..Outcome::default() };
@@ -143,10 +177,48 @@ impl Run<'_> {
         })
     }
 
+    /// A plan as people and programs see it.
+    async fn show(
+        &self,
+        described: &Described<'_>,
+        wanted: &Wanted,
+    ) -> Result<(OperationStatus, String, Outcome), Failure> {
+        let computed = self.plan(described, wanted).await?;
+        let plan = &computed.plan;
+        let digest = file::digest(plan, &described.world.seal)?;
+        let command = format!("terrace operations show {}", self.claim.operation);
+        let markdown = Markdown {
+            max_chars: Markdown::DEFAULT_CHARS,
+            max_bytes: Markdown::DEFAULT_BYTES,
+            digest: &digest,
+            command: &command,
+        };
+        let made = PlanMade {
+            is_applicable: !plan.is_errored && plan.refused_data_loss().next().is_none(),
+            json: render::json::plan(plan, &digest),
+            markdown: render::markdown::plan(plan, &markdown),
+            text: human::plan(plan, &view(human::Detail::default())),
+            digest,
+        };
+        let result = told(&computed.diagnostics, &described.sources).join("\n");
+        let outcome = Outcome { plan: Some(made), result, ..Outcome::default() };
+        Ok((OperationStatus::Completed, "planned".to_owned(), outcome))
+    }
+
     async fn apply(
         &self,
         described: &Described<'_>,
         wanted: &Wanted,
+    ) -> Result<(OperationStatus, String, Outcome), Failure> {
+        self.apply_only(described, wanted, None).await
+    }
+
+    /// Applies what is planned; with a digest only where that is the plan's.
+    async fn apply_only(
+        &self,
+        described: &Described<'_>,
+        wanted: &Wanted,
+        digest: Option<&str>,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         self.recover(described).await?;
         for plans in 1.. {
@@ -154,6 +226,12 @@ impl Run<'_> {
             self.log_plan(&computed.plan).await;
             if computed.plan.is_errored {
                 return Err(Failure(told(&computed.diagnostics, &described.sources)));
+            }
+            if let Some(digest) = digest
+                && file::digest(&computed.plan, &described.world.seal)? != digest
+            {
+                let outdated = "the plan is outdated: what it would do now is something else; plan again";
+                return Err(Failure(vec![outdated.to_owned()]));
             }
             if !computed.plan.has_changes() && !computed.plan.has_other_components() {
                 let outcome = Outcome { info: Some(self.info(described).await?), ..Outcome::default() };
@@ -263,7 +341,7 @@ impl Run<'_> {
     }
 
     async fn log_plan(&self, plan: &Plan) {
-        let view = human::Human { color: false, width: 0, detail: human::Detail::Compact };
+        let view = view(human::Detail::Compact);
         for line in human::plan(plan, &view).lines().filter(|line| !line.trim().is_empty()) {
             self.log("INFO", "plan", line).await;
         }
@@ -307,6 +385,10 @@ fn invalid(errors: Vec<String>) -> (OperationStatus, String, Outcome) {
 
 /// What a plan would do, for people.
 fn summary_of(plan: &Plan) -> Json {
-    let view = human::Human { color: false, width: 0, detail: human::Detail::Compact };
+    let view = view(human::Detail::Compact);
     json!({"text": human::plan(plan, &view), "has_changes": plan.has_changes()})
+}
+
+fn view(detail: human::Detail) -> human::Human {
+    human::Human { color: false, width: 0, detail }
 }

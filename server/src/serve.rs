@@ -4,7 +4,7 @@ use crate::auth::Auth;
 use crate::operate::{self, LastReadiness};
 use crate::queue;
 use crate::worlds::Worlds;
-use crate::{metrics, witboost};
+use crate::{api, drifting, metrics, witboost};
 use axum::Router;
 use axum::middleware::from_fn;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
@@ -39,6 +39,8 @@ pub struct ServerSettings {
     pub retention: Duration,
     /// The longest body, in bytes.
     pub body_limit: usize,
+    /// How often drift is looked for; never when nothing is said.
+    pub drift_every: Option<Duration>,
     /// Who is let in.
     pub auth: Auth,
     /// Who works, for people: `terrace@host (pid 4711)`.
@@ -103,12 +105,15 @@ impl Server {
             tokio::task::spawn_blocking(move || runtime.block_on(queue::work(shared)))
         };
         let working: Vec<_> = (0..workers).map(start).collect();
+        let every = shared.settings.drift_every;
+        let scanning = every.map(|every| tokio::spawn(drifting::schedule(Arc::clone(&shared), every)));
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let ended = stop.clone();
         axum::serve(listener, routes.with_state(Arc::clone(&shared)))
             .with_graceful_shutdown(async move { ended.cancelled().await })
             .await?;
         pruning.abort();
+        scanning.inspect(|scanning| scanning.abort());
         let all = async {
             for worker in working {
                 if let Err(error) = worker.await {
@@ -140,8 +145,11 @@ async fn prune(shared: Arc<Shared>) {
 /// The API at `/`, at its base path and under each prefix.
 fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let settings = &shared.settings;
-    let mut routes =
-        Router::new().merge(operate::router()).merge(witboost::router(shared)).nest(BASE, witboost::router(shared));
+    let mut routes = Router::new()
+        .merge(operate::router())
+        .merge(api::router(shared))
+        .merge(witboost::router(shared))
+        .nest(BASE, witboost::router(shared));
     for prefix in &settings.prefixes {
         routes = routes.nest(prefix, witboost::router(shared));
     }

@@ -47,6 +47,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             drain: arguments.drain.or(configured.drain).unwrap_or(DRAIN),
             retention: configured.retention.unwrap_or(RETENTION),
             body_limit: configured.body_limit.unwrap_or(BODY_LIMIT),
+            drift_every: configured.drift_every,
             auth: configured.auth.clone().unwrap_or_default(),
             actor: settings.actor.clone(),
         },

@@ -29,6 +29,8 @@ pub struct ServerConfiguration {
     pub drain: Option<Duration>,
     /// How long requests that ended are kept.
     pub retention: Option<Duration>,
+    /// How often drift is looked for.
+    pub drift_every: Option<Duration>,
     /// The longest body, in bytes.
     pub body_limit: Option<usize>,
 }
@@ -38,11 +40,14 @@ pub(crate) const MOST_WORKERS: u16 = 256;
 /// The most provider calls that one request makes at once.
 pub(crate) const MOST_PARALLEL: u16 = 1_024;
 
+/// The shortest time between two looks for drift: each reads everything there is.
+const LEAST_EVERY: Duration = Duration::from_secs(60);
+
 /// Reads it.
 pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerConfiguration {
     let mut server = ServerConfiguration::default();
     let Some(mut fields) = Fields::open(node, "`server`", diagnostics) else { return server };
-    fields.not_supported_yet(&["drift", "tls"]);
+    fields.not_supported_yet(&["tls"]);
     server.bind =
         read(&mut fields, "bind", "an address with its port, such as `127.0.0.1:8091`", |text| text.parse().ok());
     for prefix in fields.texts("prefixes") {
@@ -65,6 +70,15 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     {
         server.queue = whole(&mut queue, "max", 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
         queue.finish();
+    }
+    if let Some(entry) = fields.optional("drift")
+        && let Some(mut drift) = Fields::open(&entry.value, "`drift`", fields.diagnostics)
+    {
+        let is_longer = |every: &Duration| *every >= LEAST_EVERY;
+        server.drift_every = read(&mut drift, "every", "a duration of at least a minute, such as `1h`", |text| {
+            duration::parse(text).ok().filter(is_longer)
+        });
+        drift.finish();
     }
     server.drain = read(&mut fields, "drain", "a duration, such as `20s`", |text| duration::parse(text).ok());
     server.retention = read(&mut fields, "retention", "a number of days, such as `90d`", |text| age(text).ok());

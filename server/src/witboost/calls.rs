@@ -216,7 +216,7 @@ pub(crate) async fn terminate(
     Path(token): Path<String>,
 ) -> Result<Response, Refusal> {
     let (id, _, request) = found(&shared, &token).await?;
-    if request.result.is_none() && shared.store.request_cancel(id, &caller.named("witboost")).await? {
+    if request.result.is_none() && shared.store.request_cancel(id, &caller.named("anonymous")).await? {
         shared.wake.notify_waiters();
         return Ok(StatusCode::ACCEPTED.into_response());
     }

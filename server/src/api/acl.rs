@@ -1,0 +1,98 @@
+//! Who has access to a component.
+
+use super::plans::Begun;
+use super::problem::Problem;
+use super::stacks::known;
+use crate::auth::Caller;
+use crate::described::{Described, Purpose};
+use crate::queue::Asked;
+use crate::serve::Shared;
+use crate::witboost::ProvisioningRequest;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use terrace_engine::address::StackId;
+use terrace_engine::digest::sha256;
+use utoipa::ToSchema;
+
+/// Who has access.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Access {
+    /// All who have, sorted; null where nobody ever said.
+    pub(crate) principals: Option<Vec<String>>,
+}
+
+/// Who is to have access.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewAccess {
+    /// All of them: `user:NAME`, `group:NAME`.
+    pub(crate) principals: Vec<String>,
+    /// The descriptor that the component was made by.
+    pub(crate) descriptor: String,
+}
+
+/// Who has access to a component; `ETag` names the set.
+#[utoipa::path(get, path = "/stacks/{stack}/components/{component}/acl", tag = "access",
+    params(("stack" = String, Path), ("component" = String, Path)),
+    responses((status = 200, body = Access), (status = 404, body = Problem)))]
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Path((stack, component)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let stack = known(&shared, &stack).await?;
+    let principals = recorded(&shared, &stack, &component).await?;
+    Ok(([(header::ETAG, tag(principals.as_ref()))], Json(Access { principals })).into_response())
+}
+
+/// Lets in those who are to have access, and nobody else. With `If-Match` only where the set is still that one.
+#[utoipa::path(put, path = "/stacks/{stack}/components/{component}/acl", tag = "access", request_body = NewAccess,
+    params(("stack" = String, Path), ("component" = String, Path), ("If-Match" = Option<String>, Header)),
+    responses((status = 202, body = Begun), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 412, description = "the set is another one by now", body = Problem)))]
+pub(super) async fn set(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path((stack, component)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Json<NewAccess>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(NewAccess { mut principals, descriptor }) = body.map_err(|error| Problem::wrong(error.body_text()))?;
+    if principals.iter().any(|principal| principal.trim().is_empty()) {
+        return Err(Problem::wrong("a principal has no name"));
+    }
+    principals.sort();
+    principals.dedup();
+    let stack = known(&shared, &stack).await?;
+    let there = recorded(&shared, &stack, &component).await?;
+    if let Some(expected) = headers.get(header::IF_MATCH)
+        && *expected != tag(there.as_ref())
+    {
+        return Err(Problem::changed("somebody else has changed who has access: look again"));
+    }
+    let request =
+        ProvisioningRequest { descriptor_kind: None, descriptor, remove_data: false, latest_enriched_descriptor: None };
+    let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
+    described.takes_access()?;
+    let place = described.place_of();
+    if place.stack != stack || place.component != component {
+        return Err(Problem::wrong(format!("the descriptor is not about `{component}` of `{stack}` alone")));
+    }
+    let operation = shared.ask(&caller, &Asked::Access { request, principals }, place).await?;
+    Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
+}
+
+async fn recorded(shared: &Shared, stack: &StackId, component: &str) -> Result<Option<Vec<String>>, Problem> {
+    let rows = shared.store.components(stack).await?;
+    let row = rows.into_iter().find(|row| row.key == component);
+    let row = row.ok_or_else(|| Problem::not_found(format!("nothing is recorded of `{component}` in `{stack}`")))?;
+    Ok(row.principals)
+}
+
+/// Names a set.
+fn tag(principals: Option<&Vec<String>>) -> String {
+    format!("\"{}\"", sha256(format!("{principals:?}")))
+}

@@ -1,0 +1,93 @@
+//! Drift: looking for it, and what was found last.
+
+use super::page::{Page, PageQuery};
+use super::plans::Begun;
+use super::problem::Problem;
+use super::stacks::known;
+use crate::auth::Caller;
+use crate::drifting::Scan;
+use crate::serve::Shared;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What the newest scan of a stack found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Drift {
+    pub(crate) stack: String,
+    /// The operation that looked.
+    pub(crate) operation: Uuid,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) at: Timestamp,
+    /// Resources that are not as recorded, with what differs; absent while it is being looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub(crate) drifted: Option<Vec<serde_json::Value>>,
+    /// What could not be read: there may be more drift.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unread: Vec<String>,
+}
+
+/// What to look at.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct NewScan {
+    /// `name@environment`; all stacks when left out.
+    pub(crate) stack: Option<String>,
+}
+
+/// What the newest scan of each stack found.
+#[utoipa::path(get, path = "/drift", tag = "drift", params(PageQuery), responses((status = 200, body = Page<Drift>)))]
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Drift>>, Problem> {
+    let scans = shared.newest_scans().await?.into_iter().map(drift);
+    Ok(Json(page.of(scans, |drift| drift.stack.clone())))
+}
+
+/// What the newest scan of a stack found.
+#[utoipa::path(get, path = "/stacks/{stack}/drift", tag = "drift", params(("stack" = String, Path)),
+    responses((status = 200, body = Drift), (status = 404, description = "it was never looked for", body = Problem)))]
+pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(stack): Path<String>) -> Result<Json<Drift>, Problem> {
+    let stack = known(&shared, &stack).await?;
+    let scan = shared.newest_scans().await?.into_iter().find(|scan| scan.stack == stack);
+    let scan = scan.ok_or_else(|| Problem::not_found(format!("drift of `{stack}` was never looked for")))?;
+    Ok(Json(drift(scan)))
+}
+
+/// Looks for drift: one operation for each stack.
+#[utoipa::path(post, path = "/drift", tag = "drift", request_body = NewScan,
+    responses((status = 202, body = Vec<Begun>), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 503, body = Problem)))]
+pub(super) async fn create(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    body: Result<Json<NewScan>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(NewScan { stack }) = body.map_err(|error| Problem::wrong(error.body_text()))?;
+    let stacks = match stack {
+        Some(name) => vec![known(&shared, &name).await?],
+        None => shared.scanned().await?,
+    };
+    let mut begun = Vec::with_capacity(stacks.len());
+    for stack in stacks {
+        begun.push(Begun { operation: shared.scan(&caller, &stack).await? });
+    }
+    Ok((StatusCode::ACCEPTED, Json(begun)).into_response())
+}
+
+fn drift(scan: Scan) -> Drift {
+    let Scan { stack, operation, at, found, .. } = scan;
+    let (drifted, unread) = match found {
+        Some(found) => (Some(found.drifted), found.unread),
+        None => (None, Vec::new()),
+    };
+    Drift { stack: stack.to_string(), operation, at, drifted, unread }
+}

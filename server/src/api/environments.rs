@@ -1,0 +1,108 @@
+//! What is configured: environments, their blueprints and their providers.
+
+use super::page::{Page, PageQuery};
+use super::problem::Problem;
+use crate::serve::Shared;
+use crate::worlds::World;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Serialize;
+use std::sync::Arc;
+use terrace_engine::blueprint::Blueprint as Definition;
+use utoipa::ToSchema;
+
+/// An environment.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Environment {
+    pub(crate) name: String,
+}
+
+/// A blueprint of an environment.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Blueprint {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) description: Option<String>,
+    /// The template that it is for.
+    pub(crate) use_case_template_id: Option<String>,
+    /// The kind of component that it is for.
+    pub(crate) kind: Option<String>,
+    /// It is a provider's own.
+    pub(crate) built_in: bool,
+    /// Its components take access.
+    pub(crate) takes_access: bool,
+    /// Its template answers reverse provisioning.
+    pub(crate) reverses: bool,
+}
+
+/// A configured instance of a provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Provider {
+    /// What resources name.
+    pub(crate) instance: String,
+    pub(crate) provider: String,
+    pub(crate) version: String,
+}
+
+/// The environments that are configured.
+#[utoipa::path(get, path = "/environments", tag = "configuration", params(PageQuery),
+    responses((status = 200, body = Page<Environment>)))]
+pub(super) async fn list(State(shared): State<Arc<Shared>>, Query(page): Query<PageQuery>) -> Json<Page<Environment>> {
+    let environments = shared.worlds.names().into_iter().map(|name| Environment { name: name.to_owned() });
+    Json(page.of(environments, |environment| environment.name.clone()))
+}
+
+/// The blueprints of an environment.
+#[utoipa::path(get, path = "/environments/{environment}/blueprints", tag = "configuration",
+    params(("environment" = String, Path), PageQuery),
+    responses((status = 200, body = Page<Blueprint>), (status = 404, body = Problem)))]
+pub(super) async fn blueprints(
+    State(shared): State<Arc<Shared>>,
+    Path(environment): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Blueprint>>, Problem> {
+    let blueprints = world(&shared, &environment)?.library.iter().map(blueprint);
+    Ok(Json(page.of(blueprints, |blueprint| blueprint.name.clone())))
+}
+
+/// The configured instances of providers in an environment.
+#[utoipa::path(get, path = "/environments/{environment}/providers", tag = "configuration",
+    params(("environment" = String, Path), PageQuery),
+    responses((status = 200, body = Page<Provider>), (status = 404, body = Problem)))]
+pub(super) async fn providers(
+    State(shared): State<Arc<Shared>>,
+    Path(environment): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Provider>>, Problem> {
+    let registry = &world(&shared, &environment)?.registry;
+    let providers = registry.instance_names().filter_map(|instance| {
+        let schema = registry.instance(instance)?;
+        Some(Provider {
+            instance: instance.to_owned(),
+            provider: schema.name.to_owned(),
+            version: schema.version.to_owned(),
+        })
+    });
+    Ok(Json(page.of(providers, |provider| provider.instance.clone())))
+}
+
+fn world<'s>(shared: &'s Shared, name: &str) -> Result<&'s World, Problem> {
+    let unknown = || {
+        let known = shared.worlds.names().join(", ");
+        Problem::not_found(format!("the environment `{name}` is not configured: configured are: {known}"))
+    };
+    shared.worlds.get(name).ok_or_else(unknown)
+}
+
+fn blueprint(definition: &Definition) -> Blueprint {
+    Blueprint {
+        name: definition.name.value.clone(),
+        version: definition.version.clone(),
+        description: definition.description.clone(),
+        use_case_template_id: definition.matcher.use_case_template_id.clone(),
+        kind: definition.matcher.kind.clone(),
+        built_in: definition.origin.is_built_in,
+        takes_access: !definition.acl.resources.is_empty(),
+        reverses: definition.reverse.is_some(),
+    }
+}

@@ -1,0 +1,279 @@
+//! Operations: what was done, what is being done, and stopping it.
+
+use super::page::{Page, PageQuery};
+use super::problem::Problem;
+use crate::auth::Caller;
+use crate::serve::Shared;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::{Extension, Json};
+use futures_util::{Stream, stream};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StepAction, StepResult, StepRow};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// How often events are looked for.
+const LOOK: Duration = Duration::from_millis(500);
+/// So many operations are looked through at first for those that a filter asks for.
+const FIRST: usize = 1_000;
+
+/// An operation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Operation {
+    pub(crate) id: Uuid,
+    /// `apply`, `provision`, `recover` …
+    pub(crate) kind: String,
+    /// The stacks that it is about.
+    pub(crate) stacks: Vec<String>,
+    /// Who asked.
+    pub(crate) actor: String,
+    /// `queued`, `running`, `abandoned` (its process is gone), `completed`, `failed`, `interrupted` or `superseded`.
+    pub(crate) status: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) started_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) ended_at: Option<Timestamp>,
+    /// How it ended, in a sentence.
+    pub(crate) summary: String,
+    /// Who asked it to stop.
+    pub(crate) cancelled_by: Option<String>,
+    /// Its steps; absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) steps: Option<Vec<Step>>,
+}
+
+/// A step of an operation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Step {
+    pub(crate) step: u32,
+    /// `create`, `update`, `delete` or `record`.
+    #[schema(value_type = String)]
+    pub(crate) action: StepAction,
+    pub(crate) stack: String,
+    pub(crate) address: String,
+    /// `open`, `done`, `failed` or `recovered`.
+    pub(crate) status: &'static str,
+    /// Why it failed, or what was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) started_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(crate) ended_at: Option<Timestamp>,
+}
+
+/// A line of a log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Line {
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) at: Timestamp,
+    /// `INFO`, `WARNING` or `ERROR`.
+    pub(crate) level: String,
+    /// `validate`, `plan`, `apply`, `recover` …
+    pub(crate) phase: String,
+    pub(crate) message: String,
+}
+
+/// Which operations.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(crate) struct Filter {
+    /// Those of one stack: `name@environment`.
+    pub(crate) stack: Option<String>,
+    /// Those of one kind.
+    pub(crate) kind: Option<String>,
+    /// Those that stand so.
+    pub(crate) status: Option<String>,
+    /// How many items, at most 1000; 100 when left out.
+    pub(crate) limit: Option<usize>,
+    /// `next` of the page before.
+    pub(crate) after: Option<String>,
+}
+
+/// The operations, newest first.
+#[utoipa::path(get, path = "/operations", tag = "operations", params(Filter),
+    responses((status = 200, body = Page<Operation>)))]
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Page<Operation>>, Problem> {
+    let page = PageQuery { limit: filter.limit, after: filter.after.clone() };
+    let is_asked = |operation: &Operation| {
+        filter.stack.as_ref().is_none_or(|stack| operation.stacks.contains(stack))
+            && filter.kind.as_ref().is_none_or(|kind| operation.kind == *kind)
+            && filter.status.as_ref().is_none_or(|status| operation.status == *status)
+    };
+    let mut most = FIRST.max(page.limit() + 1);
+    loop {
+        let rows = shared.store.operations(most).await?;
+        let is_all = rows.len() < most;
+        let found = page.of(rows.into_iter().map(operation).filter(is_asked), |operation| operation.id.to_string());
+        // A page that is not full may be the last one only where all operations were looked at.
+        if is_all || found.next.is_some() {
+            return Ok(Json(found));
+        }
+        most = most.saturating_mul(4);
+    }
+}
+
+/// One operation with its steps.
+#[utoipa::path(get, path = "/operations/{id}", tag = "operations", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Operation), (status = 404, body = Problem)))]
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<Operation>, Problem> {
+    let (row, steps) = found(&shared, &id).await?;
+    Ok(Json(Operation { steps: Some(steps.into_iter().map(step).collect()), ..operation(row) }))
+}
+
+/// The log of an operation, oldest line first.
+#[utoipa::path(get, path = "/operations/{id}/logs", tag = "operations", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Vec<Line>), (status = 404, body = Problem)))]
+pub(super) async fn logs(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<Line>>, Problem> {
+    let (row, _) = found(&shared, &id).await?;
+    Ok(Json(shared.store.logs(row.id).await?.into_iter().map(line).collect()))
+}
+
+/// The log of an operation as it grows: server-sent events `log`, and `end` with the operation once it has ended.
+#[utoipa::path(get, path = "/operations/{id}/events", tag = "operations", params(("id" = Uuid, Path)),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = 404, body = Problem)))]
+pub(super) async fn events(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let (row, _) = found(&shared, &id).await?;
+    let following = Following { shared, id: row.id, told: 0, waiting: VecDeque::new(), has_ended: false };
+    let events = stream::unfold(following, |mut following| async {
+        let event = following.next().await?;
+        Some((Ok(event), following))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+/// A reader of an operation that goes on.
+struct Following {
+    shared: Arc<Shared>,
+    id: Uuid,
+    /// So many lines were told.
+    told: usize,
+    waiting: VecDeque<Event>,
+    has_ended: bool,
+}
+
+impl Following {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some(event);
+            }
+            if self.has_ended || self.look().await.is_none() {
+                return None;
+            }
+            if self.waiting.is_empty() {
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    () = self.shared.stop.cancelled() => return None,
+                }
+            }
+        }
+    }
+
+    /// Takes up what is new; `None` where nothing can be told any more.
+    async fn look(&mut self) -> Option<()> {
+        // The operation first: what it logged before it ended is there then.
+        let (row, _) = self.shared.store.operation(self.id).await.ok()??;
+        let lines = self.shared.store.logs(self.id).await.ok()?;
+        let new = lines.into_iter().skip(self.told).collect::<Vec<_>>();
+        self.told += new.len();
+        for new in new {
+            self.waiting.push_back(Event::default().event("log").json_data(line(new)).ok()?);
+        }
+        self.has_ended = !matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
+        if self.has_ended {
+            self.waiting.push_back(Event::default().event("end").json_data(operation(row)).ok()?);
+        }
+        Some(())
+    }
+}
+
+/// Asks an operation to stop: it ends what it has begun.
+#[utoipa::path(post, path = "/operations/{id}/cancel", tag = "operations", params(("id" = Uuid, Path)),
+    responses((status = 202, description = "it is asked to"), (status = 404, body = Problem),
+        (status = 409, description = "it has ended", body = Problem)))]
+pub(super) async fn cancel(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let (row, _) = found(&shared, &id).await?;
+    match shared.store.request_cancel(row.id, &caller.named("anonymous")).await? {
+        true => {
+            shared.wake.notify_waiters();
+            Ok(StatusCode::ACCEPTED)
+        }
+        false => Err(Problem::conflict(format!("operation `{id}` does not run any more"))),
+    }
+}
+
+async fn found(shared: &Shared, id: &str) -> Result<(OperationRow, Vec<StepRow>), Problem> {
+    let unknown = || Problem::not_found(format!("there is no operation `{id}`"));
+    let id: Uuid = id.parse().map_err(|_| unknown())?;
+    shared.store.operation(id).await?.ok_or_else(unknown)
+}
+
+pub(super) fn operation(row: OperationRow) -> Operation {
+    let status = match row.status {
+        OperationStatus::Queued => "queued",
+        OperationStatus::Running if row.is_abandoned => "abandoned",
+        OperationStatus::Running => "running",
+        OperationStatus::Completed => "completed",
+        OperationStatus::Failed => "failed",
+        OperationStatus::Interrupted => "interrupted",
+        OperationStatus::Superseded => "superseded",
+    };
+    Operation {
+        id: row.id,
+        kind: row.kind,
+        stacks: row.stacks.iter().map(ToString::to_string).collect(),
+        actor: row.actor,
+        status: status.to_owned(),
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        summary: row.summary,
+        cancelled_by: row.cancelled_by,
+        steps: None,
+    }
+}
+
+fn step(row: StepRow) -> Step {
+    let (status, message) = match row.result {
+        None => ("open", None),
+        Some(StepResult::Done) => ("done", None),
+        Some(StepResult::Failed(why)) => ("failed", Some(why)),
+        Some(StepResult::Recovered(found)) => ("recovered", Some(found)),
+    };
+    Step {
+        step: row.step,
+        action: row.action,
+        stack: row.stack.to_string(),
+        address: row.address.to_string(),
+        status,
+        message,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+    }
+}
+
+fn line(line: LogLine) -> Line {
+    Line { at: line.at, level: line.level, phase: line.phase, message: line.message }
+}

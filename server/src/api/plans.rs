@@ -1,0 +1,165 @@
+//! Plans: what would be done about a descriptor, and doing just that.
+
+use super::problem::Problem;
+use crate::auth::Caller;
+use crate::described::{Described, Purpose, environment_of};
+use crate::queue::{Asked, Outcome, PlanMade};
+use crate::serve::Shared;
+use crate::witboost::ProvisioningRequest;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::address::StackId;
+use terrace_engine::store::{OperationRow, RequestRow};
+use tokio::time::Instant;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// How long a plan is waited for before it is answered that it is still being made.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether another process has made it.
+const LOOK: Duration = Duration::from_millis(20);
+/// What stands for the stack that plans are queued by: they wait for nothing that changes their stack.
+const QUEUE: &str = "plans";
+
+/// What to plan.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewPlan {
+    /// A stack or a data product, as YAML or JSON. One that names a component is about that alone.
+    pub(crate) descriptor: String,
+    /// Plan its removal.
+    #[serde(default)]
+    pub(crate) destroy: bool,
+    /// Data goes, too.
+    #[serde(default)]
+    pub(crate) remove_data: bool,
+}
+
+/// A plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PlanAnswer {
+    /// Names it.
+    pub(crate) id: Uuid,
+    /// `running`, `made` or `failed`.
+    pub(crate) status: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) problem: String,
+    /// The digest of what it would do: two plans of one digest do the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<String>,
+    /// The plan, in the shape of `terraform show -json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) plan: Option<serde_json::Value>,
+}
+
+/// What was begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Begun {
+    /// The operation that does it.
+    pub(crate) operation: Uuid,
+}
+
+/// Plans a descriptor. Answered as JSON, or as Markdown or plain text where that is what is accepted.
+#[utoipa::path(post, path = "/plans", tag = "plans", request_body = NewPlan,
+    responses((status = 200, body = PlanAnswer), (status = 202, description = "it is still being made", body = PlanAnswer),
+        (status = 400, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn create(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Result<Json<NewPlan>, axum::extract::rejection::JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(NewPlan { descriptor, destroy, remove_data }) = body.map_err(|error| Problem::wrong(error.body_text()))?;
+    let request =
+        ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
+    let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
+    let place = Described::read(&shared.worlds, &request, purpose)?.place_of();
+    let queue = StackId::new(QUEUE, environment_of(&place.stack));
+    let id = shared.ask_beside(&caller, &Asked::Plan { request, destroy }, vec![queue, place.stack]).await?;
+    let begun = Instant::now();
+    loop {
+        let (_, row) = found(&shared, id).await?;
+        if row.result.is_some() || begun.elapsed() > PATIENCE {
+            return Ok(answer(id, &row, &headers));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A plan that was made.
+#[utoipa::path(get, path = "/plans/{id}", tag = "plans", params(("id" = Uuid, Path)),
+    responses((status = 200, body = PlanAnswer), (status = 404, body = Problem)))]
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = id.parse().map_err(|_| unknown(&id))?;
+    let (_, row) = found(&shared, id).await?;
+    Ok(answer(id, &row, &headers))
+}
+
+/// Does what a plan says, and nothing else: when something has changed since, the operation fails and says so.
+#[utoipa::path(post, path = "/plans/{id}/apply", tag = "plans", params(("id" = Uuid, Path)),
+    responses((status = 202, body = Begun), (status = 404, body = Problem),
+        (status = 409, description = "the plan cannot be applied", body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn apply(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = id.parse().map_err(|_| unknown(&id))?;
+    let (_, row) = found(&shared, id).await?;
+    let Ok(Asked::Plan { request, destroy }) = serde_json::from_str(&row.body) else { return Err(unknown(&id)) };
+    let made = Outcome::of(&row).and_then(|outcome| outcome.plan);
+    let Some(PlanMade { digest, .. }) = made.filter(|made| made.is_applicable) else {
+        return Err(Problem::conflict("the plan is not made, or has errors: there is nothing to apply"));
+    };
+    let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
+    let place = Described::read(&shared.worlds, &request, purpose)?.place_of();
+    let operation = shared.ask(&caller, &Asked::Apply { request, destroy, digest }, place).await?;
+    Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
+}
+
+fn unknown(id: impl std::fmt::Display) -> Problem {
+    Problem::not_found(format!("there is no plan `{id}`"))
+}
+
+/// The operation and the request of a plan.
+async fn found(shared: &Shared, id: Uuid) -> Result<(OperationRow, RequestRow), Problem> {
+    let request = shared.store.request(id).await?.ok_or_else(|| unknown(id))?;
+    let (operation, _) = shared.store.operation(id).await?.ok_or_else(|| unknown(id))?;
+    if operation.kind != "plan" { Err(unknown(id)) } else { Ok((operation, request)) }
+}
+
+/// The plan in the form that is accepted.
+fn answer(id: Uuid, row: &RequestRow, headers: &HeaderMap) -> Response {
+    let location = [(header::LOCATION, format!("/api/v1/plans/{id}"))];
+    let Some(outcome) = Outcome::of(row) else {
+        let running = PlanAnswer { id, status: "running", problem: String::new(), digest: None, plan: None };
+        return (StatusCode::ACCEPTED, location, Json(running)).into_response();
+    };
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match outcome.plan {
+        Some(made) if accepted.starts_with("text/markdown") => {
+            (location, [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], made.markdown).into_response()
+        }
+        Some(made) if accepted.starts_with("text/plain") => {
+            (location, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], made.text).into_response()
+        }
+        Some(made) => {
+            let (digest, plan) = (Some(made.digest), Some(made.json));
+            (location, Json(PlanAnswer { id, status: "made", problem: outcome.result, digest, plan })).into_response()
+        }
+        None => {
+            let failed = PlanAnswer { id, status: "failed", problem: outcome.result, digest: None, plan: None };
+            (location, Json(failed)).into_response()
+        }
+    }
+}

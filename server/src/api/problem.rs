@@ -1,0 +1,94 @@
+//! Errors of the native API, as problem details (RFC 9457).
+
+use crate::answer::Refusal;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use terrace_engine::store::StoreError;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// In few words, the same for all problems of its kind.
+    pub(crate) title: String,
+    /// The status of the answer.
+    pub(crate) status: u16,
+    /// In words, of this one.
+    pub(crate) detail: String,
+    /// All that is wrong, where it is more than one thing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<String>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or_default().to_owned();
+        Self { title, status: status.as_u16(), detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// There is no such thing.
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// What was sent is wrong.
+    pub(crate) fn wrong(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// It cannot be done as things stand.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// The thing is another one by now than was thought.
+    pub(crate) fn changed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+
+    /// The server cannot; its log says why.
+    pub(crate) fn broken(error: impl std::fmt::Display) -> Self {
+        let incident = Uuid::now_v7();
+        tracing::error!(%incident, %error, "a call failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the server cannot do that now: incident {incident}"))
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::broken(error)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many operations wait: try again later"),
+            Refusal::Broken(error) => Self::broken(error),
+            refusal @ (Refusal::Invalid(_) | Refusal::Unknown | Refusal::Forbidden { .. }) => {
+                let errors = refusal.problems();
+                let detail = match errors.as_slice() {
+                    [only] => only.clone(),
+                    several => format!("there are {} errors", several.len()),
+                };
+                let errors = if errors.len() > 1 { errors } else { Vec::new() };
+                Self { errors, ..Self::wrong(detail) }
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}

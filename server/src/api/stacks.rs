@@ -1,0 +1,229 @@
+//! What is recorded: stacks, their components, their resources and how those came to be.
+
+use super::page::{Page, PageQuery};
+use super::problem::Problem;
+use crate::serve::Shared;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json_;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::record::{open_attributes, open_outputs};
+use terrace_engine::store::{HistoryEntry, Row, RowStatus, Selection};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// A stack of which something is recorded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Stack {
+    /// `name@environment`.
+    pub(crate) stack: String,
+    pub(crate) name: String,
+    pub(crate) environment: String,
+}
+
+/// A component as it is recorded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Component {
+    pub(crate) key: String,
+    /// The components that it comes after.
+    pub(crate) depends_on: Vec<String>,
+    /// The blueprint that it was made by.
+    pub(crate) blueprint: Option<String>,
+    /// Its outputs; null for those that are sensitive.
+    #[schema(value_type = BTreeMap<String, Object>)]
+    pub(crate) outputs: BTreeMap<String, Json_>,
+    /// Who has access; null where nobody ever said.
+    pub(crate) principals: Option<Vec<String>>,
+}
+
+/// A resource as it is recorded.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Resource {
+    pub(crate) address: String,
+    #[serde(rename = "type")]
+    pub(crate) ty: String,
+    /// Names the old object of a replacement that creates first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deposed: Option<String>,
+    /// `ready`, `tainted` or `retained`.
+    #[schema(value_type = String)]
+    pub(crate) status: RowStatus,
+    /// The configured instance of its provider.
+    pub(crate) provider: String,
+    /// Counts its versions.
+    pub(crate) generation: u64,
+    /// Its attributes; null for what is sensitive, absent where its environment is not configured here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, Object>>)]
+    pub(crate) attributes: Option<Json_>,
+    pub(crate) depends_on: Vec<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) updated_at: Timestamp,
+    /// The operation that wrote this version.
+    pub(crate) operation: Uuid,
+}
+
+/// One version of a resource.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Version {
+    pub(crate) generation: u64,
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) at: Timestamp,
+    pub(crate) operation: Uuid,
+    /// The resource as it was; absent in the version that is its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resource: Option<Resource>,
+}
+
+/// Which resources of a stack.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(crate) struct ResourceFilter {
+    /// Those of one component.
+    pub(crate) component: Option<String>,
+    /// Those of one type.
+    #[serde(rename = "type")]
+    pub(crate) ty: Option<String>,
+    /// `ready`, `tainted` or `retained`.
+    #[param(value_type = Option<String>)]
+    pub(crate) status: Option<RowStatus>,
+    /// How many items, at most 1000; 100 when left out.
+    pub(crate) limit: Option<usize>,
+    /// `next` of the page before.
+    pub(crate) after: Option<String>,
+}
+
+/// The stacks of which something is recorded.
+#[utoipa::path(get, path = "/stacks", tag = "state", params(PageQuery), responses((status = 200, body = Page<Stack>)))]
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Stack>>, Problem> {
+    let stacks = shared.store.stacks().await?.into_iter().map(|stack| Stack {
+        stack: stack.to_string(),
+        name: stack.name.to_string(),
+        environment: stack.environment.to_string(),
+    });
+    Ok(Json(page.of(stacks, |stack| stack.stack.clone())))
+}
+
+/// The components of a stack.
+#[utoipa::path(get, path = "/stacks/{stack}/components", tag = "state", params(("stack" = String, Path), PageQuery),
+    responses((status = 200, body = Page<Component>), (status = 404, body = Problem)))]
+pub(super) async fn components(
+    State(shared): State<Arc<Shared>>,
+    Path(stack): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Component>>, Problem> {
+    let stack = known(&shared, &stack).await?;
+    let seal = shared.worlds.get(&stack.environment).map(|world| &world.seal);
+    let mut found = Vec::new();
+    for row in shared.store.components(&stack).await? {
+        let outputs = match seal {
+            Some(seal) => open_outputs(&row.outputs, &**seal).map_err(Problem::broken)?.values,
+            None => Default::default(),
+        };
+        found.push(Component {
+            key: row.key,
+            depends_on: row.depends_on,
+            blueprint: row.blueprint,
+            outputs: outputs.iter().map(|(name, value)| (name.clone(), value.to_json())).collect(),
+            principals: row.principals,
+        });
+    }
+    Ok(Json(page.of(found, |component| component.key.clone())))
+}
+
+/// The resources of a stack.
+#[utoipa::path(get, path = "/stacks/{stack}/resources", tag = "state", params(("stack" = String, Path), ResourceFilter),
+    responses((status = 200, body = Page<Resource>), (status = 404, body = Problem)))]
+pub(super) async fn resources(
+    State(shared): State<Arc<Shared>>,
+    Path(stack): Path<String>,
+    Query(filter): Query<ResourceFilter>,
+) -> Result<Json<Page<Resource>>, Problem> {
+    let stack = known(&shared, &stack).await?;
+    let selection = match &filter.component {
+        Some(component) => Selection::Components([component.clone()].into()),
+        None => Selection::All,
+    };
+    let rows = shared.store.rows(&stack, &selection).await?.into_iter().filter(|row| {
+        filter.ty.as_ref().is_none_or(|ty| *ty == row.address.ty)
+            && filter.status.is_none_or(|status| status == row.status)
+    });
+    let page = PageQuery { limit: filter.limit, after: filter.after };
+    let Page { items, next } = page.of(rows, name);
+    let items = items.into_iter().map(|row| resource(&shared, row)).collect::<Result<_, _>>()?;
+    Ok(Json(Page { items, next }))
+}
+
+/// The versions of a resource, newest first.
+#[utoipa::path(get, path = "/stacks/{stack}/history/{address}", tag = "state",
+    params(("stack" = String, Path), ("address" = String, Path), PageQuery),
+    responses((status = 200, body = Page<Version>), (status = 404, body = Problem)))]
+pub(super) async fn history(
+    State(shared): State<Arc<Shared>>,
+    Path((stack, address)): Path<(String, String)>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Version>>, Problem> {
+    let stack: StackId = stack.parse().map_err(|_| no_stack(&stack))?;
+    let nothing = || Problem::not_found(format!("nothing was ever recorded of `{address}` in `{stack}`"));
+    let parsed: Address = address.parse().map_err(|_| nothing())?;
+    let entries = shared.store.history(&stack, &parsed).await?;
+    if entries.is_empty() {
+        return Err(nothing());
+    }
+    let Page { items, next } = page.of(entries, |entry| entry.generation.to_string());
+    let version = |entry: HistoryEntry| {
+        let HistoryEntry { generation, at, operation, row } = entry;
+        let resource = row.map(|row| resource(&shared, row)).transpose()?;
+        Ok::<_, Problem>(Version { generation, at, operation, resource })
+    };
+    Ok(Json(Page { items: items.into_iter().map(version).collect::<Result<_, _>>()?, next }))
+}
+
+/// The stack of that name, when something is recorded of it.
+pub(super) async fn known(shared: &Shared, name: &str) -> Result<StackId, Problem> {
+    let stack: StackId = name.parse().map_err(|_| no_stack(name))?;
+    match shared.store.known_stacks().await?.contains(&stack) {
+        true => Ok(stack),
+        false => Err(no_stack(name)),
+    }
+}
+
+fn no_stack(name: &str) -> Problem {
+    Problem::not_found(format!("nothing is recorded of a stack `{name}`: stacks are named `name@environment`"))
+}
+
+/// Names a row within its stack.
+fn name(row: &Row) -> String {
+    match &row.deposed {
+        Some(key) => format!("{} {key}", row.address),
+        None => row.address.to_string(),
+    }
+}
+
+fn resource(shared: &Shared, row: Row) -> Result<Resource, Problem> {
+    let attributes = match shared.worlds.get(&row.stack.environment) {
+        None => None,
+        Some(world) => {
+            let opened = open_attributes(&row.attributes, &*world.seal).map_err(Problem::broken)?;
+            Some(opened.iter().map(|(name, value)| (name.clone(), value.to_json())).collect())
+        }
+    };
+    Ok(Resource {
+        ty: row.address.ty.to_string(),
+        address: row.address.to_string(),
+        deposed: row.deposed,
+        status: row.status,
+        provider: row.provider,
+        generation: row.generation,
+        attributes,
+        depends_on: row.dependencies.iter().map(ToString::to_string).collect(),
+        updated_at: row.updated_at,
+        operation: row.operation,
+    })
+}

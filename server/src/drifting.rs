@@ -1,0 +1,135 @@
+//! Drift: scans as requests like any other, on a schedule too, and what the newest ones found.
+
+use crate::answer::{Refusal, told};
+use crate::auth::Caller;
+use crate::metrics;
+use crate::queue::{Asked, Outcome};
+use crate::serve::Shared;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::address::{SHARED, StackId};
+use terrace_engine::drift::detect;
+use terrace_engine::plan::compute::{Options, Planner};
+use terrace_engine::render::drift::json;
+use terrace_engine::store::{OperationStatus, Selection, StateStore, StoreError};
+use uuid::Uuid;
+
+/// What the operations are called.
+pub(crate) const KIND: &str = "drift";
+/// What stands for the stack that scans are queued by: they wait for nothing that changes theirs.
+const QUEUE: &str = "drift";
+/// So many operations are looked through for the newest scans.
+const MOST: usize = 10_000;
+
+/// What a scan found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// The resources that are not as recorded.
+    pub(crate) drifted: Vec<Json>,
+    /// What could not be read: there may be more drift.
+    pub(crate) unread: Vec<String>,
+}
+
+/// The newest scan of a stack.
+pub(crate) struct Scan {
+    pub(crate) stack: StackId,
+    pub(crate) operation: Uuid,
+    pub(crate) at: Timestamp,
+    pub(crate) status: OperationStatus,
+    /// Nothing before it ended.
+    pub(crate) found: Option<Found>,
+}
+
+impl Shared {
+    /// Queues a scan of a stack.
+    pub(crate) async fn scan(&self, caller: &Caller, stack: &StackId) -> Result<Uuid, Refusal> {
+        let queue = StackId::new(QUEUE, stack.environment.as_str());
+        self.ask_beside(caller, &Asked::Drift { stack: stack.to_string() }, vec![queue, stack.clone()]).await
+    }
+
+    /// The stacks that can be scanned: those of environments that are configured here.
+    pub(crate) async fn scanned(&self) -> Result<Vec<StackId>, StoreError> {
+        let mut stacks = self.store.stacks().await?;
+        stacks.retain(|stack| stack.name != SHARED && self.worlds.get(&stack.environment).is_some());
+        Ok(stacks)
+    }
+
+    /// The newest scan of each stack.
+    pub(crate) async fn newest_scans(&self) -> Result<Vec<Scan>, StoreError> {
+        let mut newest: BTreeMap<StackId, Scan> = BTreeMap::new();
+        let operations = self.store.operations(MOST).await?.into_iter();
+        for operation in operations.filter(|operation| operation.kind == KIND) {
+            let Some(stack) = operation.stacks.iter().find(|stack| stack.name != QUEUE) else { continue };
+            if newest.contains_key(stack) {
+                continue;
+            }
+            let request = self.store.request(operation.id).await?;
+            let found = request.as_ref().and_then(Outcome::of).and_then(|outcome| outcome.drift);
+            let scan = Scan {
+                stack: stack.clone(),
+                operation: operation.id,
+                at: operation.started_at,
+                status: operation.status,
+                found,
+            };
+            newest.insert(stack.clone(), scan);
+        }
+        Ok(newest.into_values().collect())
+    }
+}
+
+/// Looks for drift of a stack.
+///
+/// # Errors
+/// When its rows cannot be read, or its environment is not configured.
+pub(crate) async fn look(shared: &Shared, store: &dyn StateStore, stack: &str) -> Result<Found, Refusal> {
+    let unknown = || Refusal::problems_of(vec![format!("`{stack}` is no stack that can be looked at here")]);
+    let stack: StackId = stack.parse().map_err(|_| unknown())?;
+    let world = shared.worlds.get(&stack.environment).ok_or_else(unknown)?;
+    let options = Options::default();
+    let planner = Planner {
+        store,
+        registry: &world.registry,
+        functions: &world.functions,
+        seal: &world.seal,
+        sources: &world.sources,
+        environment: &world.environment,
+        options: &options,
+        now: Timestamp::now(),
+        id: Uuid::now_v7(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let (items, diagnostics) =
+        detect(&planner, &stack, &Selection::All).await.map_err(|error| Refusal::Broken(error.to_string()))?;
+    metrics::drifted(&stack.to_string(), items.len());
+    let drifted = json(&items).get("drifted").and_then(Json::as_array).cloned().unwrap_or_default();
+    Ok(Found { drifted, unread: told(&diagnostics, &world.sources) })
+}
+
+/// Scans all stacks again and again. Where several servers do, each scan is made by one of them.
+pub(crate) async fn schedule(shared: Arc<Shared>, every: Duration) {
+    loop {
+        if let Err(error) = scan_due(&shared, every).await {
+            tracing::warn!(?error, "drift cannot be looked for now");
+        }
+        // Often enough to notice when another server that did it is gone.
+        tokio::select! {
+            () = tokio::time::sleep(every.min(Duration::from_secs(60))) => {}
+            () = shared.stop.cancelled() => return,
+        }
+    }
+}
+
+async fn scan_due(shared: &Shared, every: Duration) -> Result<(), Refusal> {
+    let due = Timestamp::now().checked_sub(every).unwrap_or(Timestamp::MIN);
+    let recent: BTreeSet<StackId> =
+        shared.newest_scans().await?.into_iter().filter(|scan| scan.at > due).map(|scan| scan.stack).collect();
+    for stack in shared.scanned().await?.iter().filter(|stack| !recent.contains(*stack)) {
+        shared.scan(&Caller::schedule(), stack).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! The native API: plans, what is recorded, operations, access.
+
+use serde_json::{Value as Json, json};
+use terrace_tests::served::{Answer, Served};
+use terrace_tests::{Project, until};
+
+fn stack(content: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: site}}\nresources:\n\
+         - {{type: local_file, name: page, config: {{path: page.html, content: {content}}}}}\n\
+         - {{type: local_file, name: key, config: {{path: key.txt, content: hidden, sensitive: true}}}}\n"
+    )
+}
+
+fn get(server: &Served, path: &str) -> Json {
+    let answer = server.call("GET", &format!("/api/v1{path}"), "");
+    assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    answer.json()
+}
+
+fn plan(server: &Served, descriptor: &str, accept: &str) -> Answer {
+    let body = json!({"descriptor": descriptor}).to_string();
+    server.call_with("POST", "/api/v1/plans", &body, &[("accept", accept)])
+}
+
+fn ended(server: &Served, operation: &str) -> Json {
+    let mut last = Json::Null;
+    until("the operation ends", || {
+        last = get(server, &format!("/operations/{operation}"));
+        last["ended_at"].is_string()
+    });
+    last
+}
+
+#[test]
+fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
+    let project = Project::new();
+    let server = Served::start(&project, &[]);
+    let made = plan(&server, &stack("one"), "application/json");
+    assert_eq!(made.status, 200, "{made:?}");
+    let made = made.json();
+    assert_eq!((&made["status"], &made["plan"]["applyable"]), (&json!("made"), &json!(true)), "{made}");
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(get(&server, &format!("/plans/{id}")), made);
+    let markdown = plan(&server, &stack("one"), "text/markdown");
+    assert!(markdown.content_type.starts_with("text/markdown") && markdown.body.contains("2 to add"), "{markdown:?}");
+    let text = plan(&server, &stack("one"), "text/plain");
+    assert!(text.body.contains("+ local_file.page"), "{text:?}");
+    assert!(!project.has("page.html"), "a plan changes nothing");
+
+    let applied = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");
+    assert_eq!(applied.status, 202, "{applied:?}");
+    let operation = ended(&server, applied.json()["operation"].as_str().unwrap());
+    assert_eq!((&operation["status"], &operation["kind"]), (&json!("completed"), &json!("apply")), "{operation}");
+    let steps: Vec<&Json> = operation["steps"].as_array().unwrap().iter().map(|step| &step["status"]).collect();
+    assert_eq!(steps, ["done", "done"]);
+    assert_eq!(project.read("page.html"), "one");
+
+    // What it would do is done already: that is something else than it said.
+    let again = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");
+    let operation = ended(&server, again.json()["operation"].as_str().unwrap());
+    assert_eq!(operation["status"], "failed", "{operation}");
+    assert!(operation["summary"].as_str().unwrap().contains("the plan is outdated"), "{operation}");
+}
+
+#[test]
+fn what_is_recorded_is_shown_a_page_at_a_time_and_without_secrets() {
+    let project = Project::new();
+    project.write("stack.yaml", stack("one"));
+    project.run(["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
+    project.write("stack.yaml", stack("two"));
+    project.run(["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
+    let server = Served::start(&project, &[]);
+    assert_eq!(
+        get(&server, "/stacks"),
+        json!({"items": [{"stack": "site@local", "name": "site", "environment": "local"}]})
+    );
+    let first = get(&server, "/stacks/site@local/resources?limit=1");
+    let next = first["next"].as_str().unwrap();
+    assert_eq!(first["items"][0]["address"], "local_file.key");
+    assert_eq!(first["items"][0]["attributes"]["content"], Json::Null, "{first}");
+    let second = get(&server, &format!("/stacks/site@local/resources?limit=1&after={next}"));
+    assert_eq!((&second["items"][0]["address"], &second["next"]), (&json!("local_file.page"), &Json::Null));
+    assert_eq!(second["items"][0]["attributes"]["content"], "two");
+    assert_eq!(get(&server, "/stacks/site@local/resources?type=local_value")["items"], json!([]));
+    let versions = get(&server, "/stacks/site@local/history/local_file.page");
+    let contents: Vec<&Json> =
+        versions["items"].as_array().unwrap().iter().map(|it| &it["resource"]["attributes"]["content"]).collect();
+    assert_eq!(contents, ["two", "one"]);
+    let operations = get(&server, "/operations?kind=apply&stack=site@local&limit=1");
+    assert_eq!(operations["items"].as_array().unwrap().len(), 1);
+    let id = operations["items"][0]["id"].as_str().unwrap();
+    assert_eq!(operations["next"].as_str(), Some(id));
+    let other = get(&server, &format!("/operations?kind=apply&after={id}"));
+    assert_eq!((other["items"].as_array().unwrap().len(), &other["next"]), (1, &Json::Null));
+    let events = server.call("GET", &format!("/api/v1/operations/{id}/events"), "");
+    assert!(events.body.contains("event: end\ndata: {\"id\":\""), "{events:?}");
+    assert_eq!(get(&server, "/leases"), json!({"items": []}));
+    assert_eq!(get(&server, "/environments"), json!({"items": [{"name": "local"}]}));
+    let providers = get(&server, "/environments/local/providers");
+    assert_eq!(providers["items"][0]["instance"], "local");
+    let blueprints = get(&server, "/environments/local/blueprints");
+    let storage = blueprints["items"].as_array().unwrap().iter().find(|it| it["name"] == "snowflake-storage").unwrap();
+    assert_eq!((&storage["reverses"], &storage["built_in"]), (&json!(true), &json!(true)));
+}
+
+#[test]
+fn what_is_not_there_or_wrong_is_a_problem() {
+    let project = Project::new();
+    let server = Served::start(&project, &[]);
+    let nowhere = "018f0000-0000-7000-8000-000000000000";
+    for (method, path, status) in [
+        ("GET", "/nothing".to_owned(), 404),
+        ("GET", "/stacks/site@local/resources".to_owned(), 404),
+        ("GET", "/stacks/site/resources".to_owned(), 404),
+        ("GET", "/stacks/site@local/history/local_file.a".to_owned(), 404),
+        ("GET", "/stacks/site@local/components/a/acl".to_owned(), 404),
+        ("GET", format!("/operations/{nowhere}"), 404),
+        ("GET", "/operations/x/logs".to_owned(), 404),
+        ("POST", format!("/operations/{nowhere}/cancel"), 404),
+        ("GET", format!("/plans/{nowhere}"), 404),
+        ("POST", "/plans/x/apply".to_owned(), 404),
+        ("DELETE", "/leases/1".to_owned(), 404),
+        ("GET", "/environments/production/blueprints".to_owned(), 404),
+        ("POST", "/plans".to_owned(), 400),
+    ] {
+        let answer = server.call(method, &format!("/api/v1{path}"), "{}");
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        assert_eq!(answer.content_type, "application/problem+json", "{method} {path}: {answer:?}");
+        assert_eq!(answer.json()["status"], status);
+    }
+    let wrong = plan(&server, "kind: Stack\nresourcez: []\n", "application/json");
+    assert_eq!(wrong.status, 400, "{wrong:?}");
+    let elsewhere = plan(&server, &format!("{}environment: production\n", stack("one")), "application/json");
+    assert_eq!(elsewhere.status, 400, "{elsewhere:?}");
+    // It can be compiled and not planned.
+    let failing = stack("'${{ resources.key.nothing }}'");
+    let planned = plan(&server, &failing, "application/json").json();
+    assert!(planned["problem"].as_str().unwrap().contains("nothing"), "{planned}");
+    let id = planned["id"].as_str().unwrap();
+    assert_eq!(server.call("POST", &format!("/api/v1/plans/{id}/apply"), "").status, 409);
+}
+
+#[test]
+fn drift_is_looked_for_when_asked_and_by_schedule() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {drift: {every: 1h}}\n");
+    project.write("stack.yaml", stack("one"));
+    project.run(["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"]).done();
+    let server = Served::start(&project, &[]);
+    let found = |count: usize| {
+        let answer = server.call("GET", "/api/v1/stacks/site@local/drift", "");
+        answer.status == 200 && answer.json()["drifted"].as_array().is_some_and(|drifted| drifted.len() == count)
+    };
+    until("the schedule looks", || found(0));
+    project.write("page.html", "by hand");
+    let begun = server.call("POST", "/api/v1/drift", "{}");
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let operation = ended(&server, begun.json()[0]["operation"].as_str().unwrap());
+    assert_eq!((&operation["status"], &operation["actor"]), (&json!("completed"), &json!("anonymous")), "{operation}");
+    assert!(found(1));
+    let drift = get(&server, "/drift");
+    assert_eq!(drift["items"][0]["drifted"][0]["address"], "local_file.page", "{drift}");
+    assert!(server.call("GET", "/metrics", "").body.contains("terrace_drifted_resources{stack=\"site@local\"} 1"));
+    let scheduled = get(&server, "/operations?kind=drift");
+    assert_eq!(scheduled["items"][1]["actor"], "schedule", "{scheduled}");
+    assert_eq!(server.call("POST", "/api/v1/drift", r#"{"stack": "nothing@local"}"#).status, 404);
+}
+
+#[test]
+fn the_api_describes_itself() {
+    let project = Project::new();
+    let server = Served::start(&project, &[]);
+    let description = get(&server, "/openapi.json");
+    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    insta::assert_json_snapshot!("openapi", description);
+}
