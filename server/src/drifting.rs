@@ -15,7 +15,7 @@ use terrace_engine::address::{SHARED, StackId};
 use terrace_engine::drift::detect;
 use terrace_engine::plan::compute::{Options, Planner};
 use terrace_engine::render::drift::json;
-use terrace_engine::store::{OperationStatus, Selection, StateStore, StoreError};
+use terrace_engine::store::{OperationRow, Selection, StateStore, StoreError};
 use uuid::Uuid;
 
 /// What the operations are called.
@@ -37,10 +37,8 @@ pub(crate) struct Found {
 /// The newest scan of a stack.
 pub(crate) struct Scan {
     pub(crate) stack: StackId,
-    pub(crate) operation: Uuid,
-    pub(crate) at: Timestamp,
-    pub(crate) status: OperationStatus,
-    /// Nothing before it ended.
+    pub(crate) operation: OperationRow,
+    /// Nothing before it ended, or when it failed.
     pub(crate) found: Option<Found>,
 }
 
@@ -69,14 +67,8 @@ impl Shared {
             }
             let request = self.store.request(operation.id).await?;
             let found = request.as_ref().and_then(Outcome::of).and_then(|outcome| outcome.drift);
-            let scan = Scan {
-                stack: stack.clone(),
-                operation: operation.id,
-                at: operation.started_at,
-                status: operation.status,
-                found,
-            };
-            newest.insert(stack.clone(), scan);
+            let stack = stack.clone();
+            newest.insert(stack.clone(), Scan { stack, operation, found });
         }
         Ok(newest.into_values().collect())
     }
@@ -126,8 +118,13 @@ pub(crate) async fn schedule(shared: Arc<Shared>, every: Duration) {
 
 async fn scan_due(shared: &Shared, every: Duration) -> Result<(), Refusal> {
     let due = Timestamp::now().checked_sub(every).unwrap_or(Timestamp::MIN);
-    let recent: BTreeSet<StackId> =
-        shared.newest_scans().await?.into_iter().filter(|scan| scan.at > due).map(|scan| scan.stack).collect();
+    let recent: BTreeSet<StackId> = shared
+        .newest_scans()
+        .await?
+        .into_iter()
+        .filter(|scan| scan.operation.started_at > due)
+        .map(|scan| scan.stack)
+        .collect();
     for stack in shared.scanned().await?.iter().filter(|stack| !recent.contains(*stack)) {
         shared.scan(&Caller::schedule(), stack).await?;
     }

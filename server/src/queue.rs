@@ -14,9 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
+use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Enqueued, NewOperation, NewRequest, RequestClaim, RequestRow};
 use terrace_engine::yaml::{self, Budget};
+use terrace_provider::value::wire::Sealing;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -71,6 +73,32 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
+    /// As it is stored: sealed where there is a key, for a descriptor may hold secrets.
+    fn to_body(&self, seal: Option<&Seal>) -> Result<String, Refusal> {
+        let text = serde_json::to_string(self).map_err(|error| Refusal::Broken(error.to_string()))?;
+        match seal.filter(|seal| seal.has_key()) {
+            None => Ok(text),
+            Some(seal) => match seal.seal(text.as_bytes()) {
+                Ok(sealed) => Ok(format!("{SEALED}{sealed}")),
+                Err(error) => Err(Refusal::Broken(error.to_string())),
+            },
+        }
+    }
+
+    /// Reads what [`Asked::to_body`] wrote.
+    ///
+    /// # Errors
+    /// When it was sealed with another key, or by another server.
+    pub(crate) fn of_body(body: &str, seal: Option<&Seal>) -> Result<Self, Refusal> {
+        let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
+        let Some(sealed) = body.strip_prefix(SEALED) else {
+            return serde_json::from_str(body).map_err(|error| broken(&error));
+        };
+        let seal = seal.ok_or_else(|| broken(&"there is no state key"))?;
+        let text = seal.open(sealed).map_err(|error| broken(&error))?;
+        serde_json::from_slice(&text).map_err(|error| broken(&error))
+    }
+
     /// What the operation is called.
     const fn word(&self) -> &'static str {
         match self {
@@ -107,6 +135,9 @@ impl Asked {
         sha256(format!("{} {asked}", self.word()))
     }
 }
+
+/// Marks a body that is sealed.
+const SEALED: &str = "sealed:";
 
 /// What a descriptor says, however it is written.
 fn meant(text: &str) -> String {
@@ -184,7 +215,7 @@ impl Shared {
     ) -> Result<Uuid, Refusal> {
         let id = Uuid::now_v7();
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
-        let body = serde_json::to_string(asked).map_err(|error| Refusal::Broken(error.to_string()))?;
+        let body = asked.to_body(self.worlds.seal())?;
         let request = NewRequest { operation, component, digest: asked.digest(), body };
         match self.store.enqueue(&request, self.settings.most_waiting).await? {
             Enqueued::Queued => {

@@ -100,7 +100,7 @@ fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> Request
 
 impl Run<'_> {
     async fn perform(&self) -> Result<(OperationStatus, String, Outcome), Failure> {
-        match serde_json::from_str(&self.claim.body)? {
+        match Asked::of_body(&self.claim.body, self.shared.worlds.seal())? {
             Asked::Validate(request) => match Described::read(&self.shared.worlds, &request, Purpose::Make) {
                 Ok(described) => self.validate(&described).await,
                 Err(refusal @ Refusal::Invalid(_)) => Ok(invalid(refusal.problems())),

@@ -51,6 +51,11 @@ impl Worlds {
         self.0.keys().map(String::as_str).collect()
     }
 
+    /// What requests are sealed with: there is one key for all environments.
+    pub(crate) fn seal(&self) -> Option<&Seal> {
+        self.0.values().next().map(|world| &*world.seal)
+    }
+
     /// The only one, where there is but one.
     pub(crate) fn only(&self) -> Option<&str> {
         match self.names().as_slice() {

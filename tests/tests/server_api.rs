@@ -35,6 +35,7 @@ fn ended(server: &Served, operation: &str) -> Json {
 #[test]
 fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     let project = Project::new();
+    project.write("terrace.yaml", "encryption: {key: BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=}\n");
     let server = Served::start(&project, &[]);
     let made = plan(&server, &stack("one"), "application/json");
     assert_eq!(made.status, 200, "{made:?}");
@@ -55,6 +56,10 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     let steps: Vec<&Json> = operation["steps"].as_array().unwrap().iter().map(|step| &step["status"]).collect();
     assert_eq!(steps, ["done", "done"]);
     assert_eq!(project.read("page.html"), "one");
+    for file in ["state.db", "state.db-wal"] {
+        let bytes = std::fs::read(project.path(&format!(".terrace/{file}"))).unwrap_or_default();
+        assert!(!bytes.windows(6).any(|bytes| bytes == b"hidden"), "{file} has what the descriptor calls sensitive");
+    }
 
     // What it would do is done already: that is something else than it said.
     let again = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");

@@ -1,5 +1,6 @@
 //! Drift: looking for it, and what was found last.
 
+use super::operations::{self, Operation};
 use super::page::{Page, PageQuery};
 use super::plans::Begun;
 use super::problem::Problem;
@@ -26,7 +27,9 @@ pub(crate) struct Drift {
     pub(crate) operation: Uuid,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) at: Timestamp,
-    /// Resources that are not as recorded, with what differs; absent while it is being looked for.
+    /// `queued`, `running`, `completed`, `failed` …
+    pub(crate) status: String,
+    /// Resources that are not as recorded, with what differs; absent unless it completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
     pub(crate) drifted: Option<Vec<serde_json::Value>>,
@@ -84,10 +87,11 @@ pub(super) async fn create(
 }
 
 fn drift(scan: Scan) -> Drift {
-    let Scan { stack, operation, at, found, .. } = scan;
+    let Scan { stack, operation, found } = scan;
+    let Operation { id, status, started_at, .. } = operations::operation(operation);
     let (drifted, unread) = match found {
         Some(found) => (Some(found.drifted), found.unread),
         None => (None, Vec::new()),
     };
-    Drift { stack: stack.to_string(), operation, at, drifted, unread }
+    Drift { stack: stack.to_string(), operation: id, status, at: started_at, drifted, unread }
 }

@@ -116,7 +116,9 @@ pub(super) async fn apply(
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
     let (_, row) = found(&shared, id).await?;
-    let Ok(Asked::Plan { request, destroy }) = serde_json::from_str(&row.body) else { return Err(unknown(&id)) };
+    let Asked::Plan { request, destroy } = Asked::of_body(&row.body, shared.worlds.seal())? else {
+        return Err(unknown(id));
+    };
     let made = Outcome::of(&row).and_then(|outcome| outcome.plan);
     let Some(PlanMade { digest, .. }) = made.filter(|made| made.is_applicable) else {
         return Err(Problem::conflict("the plan is not made, or has errors: there is nothing to apply"));
