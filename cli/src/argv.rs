@@ -56,7 +56,11 @@ const MISPLACED: &[(&str, &str, &str)] = &[
         "--var-file",
         "drift compares what is recorded with what is there: variables have no part in it, leave them out",
     ),
-    ("graph", "--json", "write `--format dot` or `--format mermaid`; `terrace plan FILE --json` is for programs"),
+    (
+        "graph",
+        "--json",
+        "write `--format dot`, `--format mermaid` or `--format svg`; `terrace plan FILE --json` is for programs",
+    ),
 ];
 
 /// What to say of an option that another command has and this one has not.
