@@ -170,3 +170,16 @@ fn doctor_does_not_take_what_runs_for_cut_off() {
     project.open_gate("gate");
     running.finish().done();
 }
+
+#[test]
+fn the_log_says_which_object_a_call_is_about() {
+    let project = Project::with_stack(COMMANDS);
+    project.write("out/there", "");
+    let words = ["apply", "stack.yaml", "--auto-approve"];
+    let ran = project.run_with(&[("TERRACE_LOG", "trace"), ("NO_COLOR", "1")], words).with_code(3);
+    let lines = || ran.stderr.lines().filter(|line| line.contains("call"));
+    for (what, address) in [("call", "demo@local:local_command.lost"), ("call failed", "demo@local:local_file.dir")] {
+        let is_told = |line: &str| line.contains(what) && line.contains(&format!("address=\"{address}\""));
+        assert!(lines().any(is_told), "{what} {address}: {ran}");
+    }
+}
