@@ -132,8 +132,8 @@ pub(super) fn append(text: &mut String, more: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use terrace_engine::store::Ownership;
     use terrace_engine::apply::{Done, Failed};
+    use terrace_engine::store::Ownership;
 
     fn address() -> Address {
         "local_value.a".parse().unwrap()
@@ -169,11 +169,8 @@ mod tests {
 
     #[test]
     fn what_is_still_owned_is_a_part_that_is_not_done() {
-        let ownership = Ownership {
-            address: address(),
-            stack: StackId::new("demo", "local"),
-            component: String::new(),
-        };
+        let ownership =
+            Ownership { address: address(), stack: StackId::new("demo", "local"), component: String::new() };
         let report = Report { still_owned: vec![ownership], ..Report::default() };
         assert_eq!(exit(&report), Exit::PartlyApplied);
         assert!(summary(&report, true).starts_with("Applied in part. "));
