@@ -169,12 +169,15 @@ impl Guarded {
             About::Object(address) => (None, *address),
             About::Nothing => (None, ""),
         };
+        // Which object, for the log.
+        let object = change.map(|call| call.address.as_str()).or(Some(address).filter(|it| !it.is_empty()));
         let attempt = || async {
             let _permit = self.enter(ty, change, began).await?;
-            tracing::trace!(instance = %self.instance, ty, what, "call");
+            tracing::trace!(instance = %self.instance, ty, what, address = object, "call");
             let result = call().await;
             if let Err(error) = &result {
-                tracing::debug!(instance = %self.instance, ty, what, kind = error.kind.code(), %error, "call failed");
+                let kind = error.kind.code();
+                tracing::debug!(instance = %self.instance, ty, what, address = object, kind, %error, "call failed");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
             }
             deadline::remember(address, &result);

@@ -79,8 +79,8 @@ fn errors_say_what_is_wrong_and_what_to_do() {
             ("a.lst", "error: `a` has no `lst`; did you mean `list`?"),
             ("a.lst + 1", "error: `a` has no `lst`; did you mean `list`?"),
             ("b.c", "error: there is no variable `b`"),
-            ("a.n / 0", "error: division by zero"),
-            ("a.n % 0", "error: the remainder of a division by zero"),
+            ("a.n / 0", "error: division by zero; look at the divisor first: `b == 0 ? 0 : a / b`"),
+            ("a.n % 0", "error: the remainder of a division by zero; look at the divisor first: `b == 0 ? 0 : a / b`"),
             ("9223372036854775807 + a.n", "error: the result does not fit into 64 bits"),
             (
                 "a.n + a.t",
