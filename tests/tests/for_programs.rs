@@ -53,7 +53,10 @@ fn a_document_tells_of_an_early_failure() {
         (&["operations", "show", "nope", "--json"], "`nope` is no operation: expected an id, or how one begins"),
         (&["blueprints", "check", "nope.yaml", "--json"], "the blueprint `nope.yaml` cannot be read: it is not there"),
         (&["recover", "--json", "--env", "prod"], "the environment `prod` is not configured"),
-        (&["stacks", "--json", "--state", "nope:x"], "--state: `nope:x` is not a state: expected `sqlite:PATH` or `postgres://…`"),
+        (
+            &["stacks", "--json", "--state", "nope:x"],
+            "--state: `nope:x` is not a state: expected `sqlite:PATH` or `postgres://…`",
+        ),
     ] {
         let json = project.run(words.iter().copied()).with_code(1).json();
         assert_eq!(json["diagnostics"][0]["message"], message, "{words:?}: {json}");

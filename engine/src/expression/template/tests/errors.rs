@@ -95,7 +95,10 @@ fn errors_say_what_is_wrong_and_what_to_do() {
                 "error: `<` cannot be used with a whole number and text; `string(…)` makes it text, `int(…)` and `double(…)` make text a number",
             ),
             ("a.list[5]", "error: `a.list` has 2 items, none at 5 (the first is at 0)"),
-            ("[1, 2][a.n + 4]", "error: the list has no item at 5 (the first is at 0)"),
+            (
+                "[1, 2][a.n + 4]",
+                "error: the list has no item at 5 (the first is at 0); `size(…)` tells how many items there are",
+            ),
             ("{'k': 1}['l']", "error: there is no key `l`; `has(value.l)` tests for it"),
             ("a.n ? 1 : 2", "error: a value is of another type than expected: true/false"),
             ("sizee(a.list)", "error: there is no function `sizee`; did you mean `size`?"),
