@@ -157,7 +157,7 @@ pub enum Command {
     Output(OutputArguments),
     /// Draw the graph of resources
     #[command(
-        after_help = "Examples:\n  terrace graph stack.yaml | dot -Tsvg > graph.svg\n  terrace graph --format mermaid stack.yaml"
+        after_help = "Examples:\n  terrace graph --format svg stack.yaml > graph.svg\n  terrace graph --format mermaid stack.yaml\n  terrace graph stack.yaml | dot -Tsvg > graph.svg"
     )]
     Graph(GraphArguments),
     /// Record an object that exists as a resource, or print the configuration for it

@@ -2,6 +2,8 @@
 
 use crate::args::CommandLine;
 use crate::failure::Failure;
+use crate::input::descriptors_here;
+use crate::planning::quoted;
 use clap::CommandFactory;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -56,7 +58,11 @@ const MISPLACED: &[(&str, &str, &str)] = &[
         "--var-file",
         "drift compares what is recorded with what is there: variables have no part in it, leave them out",
     ),
-    ("graph", "--json", "write `--format dot` or `--format mermaid`; `terrace plan FILE --json` is for programs"),
+    (
+        "graph",
+        "--json",
+        "write `--format dot`, `--format mermaid` or `--format svg`; `terrace plan FILE --json` is for programs",
+    ),
 ];
 
 /// What to say of an option that another command has and this one has not.
@@ -81,6 +87,71 @@ pub(crate) fn without_help_of_help(arguments: &[OsString]) -> &[OsString] {
         }
         _ => arguments,
     }
+}
+
+/// `terrace help plan --color never`: options of every command, which the parser takes before `help` alone.
+pub(crate) fn with_globals_before_help(arguments: &[OsString]) -> Option<Vec<OsString>> {
+    let command = CommandLine::command();
+    let globals: Vec<&clap::Arg> = command.get_arguments().filter(|argument| argument.is_global_set()).collect();
+    let (program, words) = arguments.split_first()?;
+    let (help, words) = words.split_first()?;
+    if help != "help" {
+        return None;
+    }
+    let (mut before, mut after) = (vec![program.clone()], vec![help.clone()]);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let text = word.to_str().unwrap_or_default();
+        let option = globals.iter().find(|argument| is_written(argument, text));
+        let Some(option) = option else {
+            after.push(word.clone());
+            continue;
+        };
+        before.push(word.clone());
+        let is_flag = !option.get_action().takes_values() || option.is_require_equals_set();
+        if !is_flag && !text.contains('=') {
+            before.extend(words.next().cloned());
+        }
+    }
+    before.extend(after);
+    Some(before)
+}
+
+/// True when a word is that option, with or without its value.
+fn is_written(option: &clap::Arg, word: &str) -> bool {
+    let long = word.strip_prefix("--").map(|rest| rest.split('=').next().unwrap_or(rest));
+    let is_short = |short: char| {
+        let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty());
+        letters.is_some_and(|letters| letters.chars().all(|letter| letter == short))
+    };
+    (long.is_some() && long == option.get_long()) || option.get_short().is_some_and(is_short)
+}
+
+/// What to say of a command that misses its descriptors, where some lie in this folder.
+pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option<Failure> {
+    if !missing.iter().any(|argument| argument.starts_with("<FILE")) || is_elsewhere(arguments) {
+        return None;
+    }
+    let known: Vec<String> = CommandLine::command().get_subcommands().map(|it| it.get_name().to_owned()).collect();
+    let command = arguments.iter().find_map(|word| known.iter().find(|name| word == name.as_str()))?;
+    let (descriptors, is_all) = descriptors_here();
+    let names: Vec<String> = descriptors.iter().map(|name| quoted(name)).collect();
+    let what = match names.as_slice() {
+        [] => return None,
+        [only] => only.clone(),
+        _ if is_all => ".".to_owned(),
+        several => several.join(" "),
+    };
+    let hint = match what == "." {
+        true => format!("`terrace {command} .` takes the descriptors of this folder: {}", names.join(", ")),
+        false => format!("write `terrace {command} {what}`"),
+    };
+    Some(Failure::new(format!("`terrace {command}` needs to know which descriptor is meant")).hint(hint))
+}
+
+/// True when the command line is about another folder than this one.
+fn is_elsewhere(arguments: &[OsString]) -> bool {
+    arguments.iter().filter_map(|word| word.to_str()).any(|word| word.starts_with("--chdir"))
 }
 
 /// What to say of a command line in which a long option has one dash, or is one of terraform's.

@@ -20,7 +20,7 @@ pub enum Exit {
     Error,
     /// Changes or drift were found, and that was the question.
     Changes,
-    /// Some steps failed; what could be done is done and recorded.
+    /// Some steps failed, or a shared object stays that all owners let go of; what could be done is done and recorded.
     PartlyApplied,
     /// A lease is held, a plan is stale or spent, data would be lost.
     Refused,

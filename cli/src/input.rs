@@ -179,6 +179,27 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     Ok(files)
 }
 
+/// The descriptors of this folder that nothing is wrong with, and whether they are all that naming it would read.
+pub(crate) fn descriptors_here() -> (Vec<String>, bool) {
+    // More than that no hint lists.
+    const MANY: usize = 10;
+    let files = files_of(Path::new(".")).unwrap_or_default();
+    if files.len() > MANY {
+        return (Vec::new(), false);
+    }
+    let is_descriptor = |file: &&PathBuf| {
+        let Ok(Text { name, text }) = text_of(file) else { return false };
+        let mut sources = Sources::default();
+        let id = sources.add(name, text);
+        let (descriptors, found) = descriptor::read(&mut sources, &[id], &Budget::default());
+        !descriptors.is_empty() && !has_errors(&found)
+    };
+    let names: Vec<String> =
+        files.iter().filter(is_descriptor).filter_map(|file| Some(file.file_name()?.to_str()?.to_owned())).collect();
+    let is_all = names.len() == files.len();
+    (names, is_all)
+}
+
 fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
     let name = path.display().to_string();
     let text = files::descriptor_or_plan(path).map_err(|error| Box::new(unreadable(&name, &error)))?;

@@ -30,7 +30,7 @@ mod wiring;
 pub use wiring::Providers;
 
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind as ErrorKindOfClap};
 use commands::Context;
 use failure::{Exit, Failure};
 use report::tell_programs;
@@ -69,6 +69,8 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
         return Err(Exit::Error);
     }
     let arguments = argv::without_help_of_help(arguments);
+    let of_help = argv::with_globals_before_help(arguments);
+    let arguments = of_help.as_deref().unwrap_or(arguments);
     args::CommandLine::try_parse_from(arguments).map_err(|error| {
         if let Some(ContextValue::String(command)) = error.get(ContextKind::InvalidSubcommand)
             && let Some(answer) = argv::elsewhere(command)
@@ -78,6 +80,13 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
         }
         if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
             && let Some(answer) = argv::misplaced(arguments, option)
+        {
+            Ui::plain().fail(&answer);
+            return Exit::Error;
+        }
+        if error.kind() == ErrorKindOfClap::MissingRequiredArgument
+            && let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg)
+            && let Some(answer) = argv::without_file(arguments, missing)
         {
             Ui::plain().fail(&answer);
             return Exit::Error;

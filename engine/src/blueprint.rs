@@ -12,6 +12,7 @@ pub mod expectation;
 mod explain;
 mod library;
 pub mod matching;
+mod misspelt;
 mod read;
 pub mod reverse;
 pub mod validate;

@@ -428,11 +428,14 @@ fn check_component_reference(
         return;
     };
     let Some(other) = positions.get(wanted.as_str()).and_then(|position| components.get(*position)) else {
-        let keys = components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty());
+        let keys: Vec<&str> =
+            components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty()).collect();
+        let hint = did_you_mean(wanted, keys.iter().copied()).unwrap_or_else(|| match keys.is_empty() {
+            true => "there are no components here: leave the reference out".to_owned(),
+            false => format!("the components are {}", first_of(&keys)),
+        });
         diagnostics.push(
-            Diagnostic::error("unknown_component", format!("there is no component `{wanted}`"))
-                .at(span)
-                .maybe_hint(did_you_mean(wanted, keys)),
+            Diagnostic::error("unknown_component", format!("there is no component `{wanted}`")).at(span).hint(hint),
         );
         return;
     };

@@ -43,7 +43,7 @@ async fn without_the_flag_the_unknown_is_an_error_that_names_it() {
     let story = Story::new();
     insta::assert_snapshot!(story.errors(&chain()).await, @"
     stack.yaml:6:43: `forEach` depends on a value that is known only after apply
-      hint: use what is known before, apply what it reads first (`terrace apply stack.yaml --env test --target 'world_thing.a'`), or leave it for another apply: `terrace apply stack.yaml --env test --allow-deferral`
+      hint: use what is known before, such as a variable (`--var NAME=VALUE`), apply what it reads first (`terrace apply stack.yaml --env test --target 'world_thing.a'`), or leave it for another apply: `terrace apply stack.yaml --env test --allow-deferral`
     ");
 }
 

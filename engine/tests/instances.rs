@@ -42,7 +42,7 @@ async fn an_instance_that_is_known_after_apply_only_is_an_error() {
     );
     insta::assert_snapshot!(story.errors(&text).await, @"
     stack.yaml:6:44: `provider` has to be text, and is known only after apply
-      hint: use what is known while planning: the component, variables, settings; or leave it for another apply: `terrace apply stack.yaml --env test --allow-deferral`
+      hint: use what is known while planning: the component, variables (`--var NAME=VALUE`), settings; or leave it for another apply: `terrace apply stack.yaml --env test --allow-deferral`
     ");
 }
 

@@ -66,7 +66,10 @@ async fn an_unknown_local_gets_a_suggestion_and_each_mistake_is_told_once() {
     stack.yaml:6:13: `vars` has no `sise`
     ");
     let text = with_locals("locals:\n  labels: x\n  odd: ${{ 1 / 0 }}\n  other: ${{ locals.odd }}", THING);
-    insta::assert_snapshot!(Story::new().errors(&text).await, @"stack.yaml:6:12: division by zero");
+    insta::assert_snapshot!(Story::new().errors(&text).await, @"
+    stack.yaml:6:12: division by zero
+      hint: look at the divisor first: `b == 0 ? 0 : a / b`
+    ");
     let text = with_locals("locals:\n  labels: x", THING);
     insta::assert_snapshot!(Story::new().errors(&text).await, @"
     stack.yaml:7:61: there is no local `label`

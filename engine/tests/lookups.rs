@@ -151,7 +151,10 @@ async fn what_a_component_that_is_not_deployed_would_make_is_missed_by_name() {
 #[tokio::test]
 async fn a_lookup_that_finds_nothing_is_an_error_at_its_place() {
     let story = Story::new();
-    insta::assert_snapshot!(story.errors(&looking_at("{key: nowhere}", "")).await, @"stack.yaml:5:31: data.world_thing.it has no answer: there is no thing `nowhere`");
+    insta::assert_snapshot!(story.errors(&looking_at("{key: nowhere}", "")).await, @"
+    stack.yaml:5:31: data.world_thing.it has no answer: there is no thing `nowhere`
+      hint: make it first; what this component makes itself stands in `dependsOn` of the lookup
+    ");
 }
 
 #[tokio::test]

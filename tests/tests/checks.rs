@@ -72,6 +72,7 @@ fn a_check_that_waits_fails_its_step_and_what_comes_after_it() {
     local_file.note: created, and a check of it fails: another seed
 
     error: demo@local:local_file.note: another seed
+      the check stands at stack.yaml:6:107
 
     not done:
       demo@local:local_value.reader: waits for local_file.note

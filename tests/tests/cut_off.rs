@@ -184,3 +184,16 @@ fn an_operation_that_was_cut_off_has_ended_once_it_is_recovered() {
     let left = project.run(["operations", "list"]).done().stdout;
     assert!(left.lines().all(|line| !line.contains("  apply  ")), "{left}");
 }
+
+#[test]
+fn doctor_names_what_was_cut_off_until_it_is_recovered() {
+    let project = project();
+    apply_killed(&project, "after create");
+    let doctor = project.run(["doctor"]).done();
+    doctor.says("warn  operations: the process of operation `").says("` (apply) is gone");
+    doctor.says("`terrace recover demo@local` finds out what became of its steps");
+    assert!(!doctor.stdout.contains("in doubt"), "that is told once: {doctor}");
+    project.run(["recover"]).done();
+    let doctor = project.run(["doctor"]).done();
+    assert!(!doctor.stdout.contains("operations:"), "{doctor}");
+}

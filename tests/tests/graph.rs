@@ -127,3 +127,18 @@ resources:
     }
     "#);
 }
+
+#[test]
+fn the_graph_is_drawn_without_anything_else() {
+    let project = Project::with_stack(STACK);
+    let drawn = project.run(["graph", "stack.yaml", "--format", "svg"]).done();
+    assert!(drawn.stdout.starts_with("<svg ") && drawn.stdout.ends_with("</svg>\n"), "{drawn}");
+    for name in ["local_file.a", "local_file.b"] {
+        assert!(drawn.stdout.contains(&format!(">{name}</text>")), "{drawn}");
+    }
+    assert_eq!(drawn.stdout.matches("marker-start").count(), 1, "{drawn}");
+    let large: String = (0..600).map(|number| format!("  - {{type: local_value, name: n{number}}}\n")).collect();
+    project.write_stack(&format!("resources:\n{large}"));
+    let refused = project.run(["graph", "stack.yaml", "--format", "svg"]).with_code(1);
+    refused.says("600 nodes, 0 edges").says("`terrace graph FILE --format dot | dot -Tsvg`");
+}

@@ -29,6 +29,7 @@ outputs: {length: '${{ data.note.size }}', text: '${{ data.note.content }}'}
      5 │   - {type: local_file, name: note, config: {path: note.txt}}
        ·                              ────
        ╰────
+      help: make it first; what this component makes itself stands in `dependsOn` of the lookup
     ");
     project.write("note.txt", "hello");
     snapshot!(project.run(["plan", "stack.yaml"]), @r#"

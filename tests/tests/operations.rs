@@ -150,3 +150,36 @@ fn a_plan_that_was_made_anew_after_a_race_is_no_failure() {
     operations.says("  apply  superseded  demo@local").says("nothing was done, planned again: ");
     assert!(!operations.stdout.contains("failed"), "{operations}");
 }
+
+#[test]
+fn doctor_names_steps_in_doubt_and_what_finds_out() {
+    let (project, _) = failed();
+    let doctor = project.run(["doctor"]).done();
+    doctor.says("warn  operations: demo@local: the last step of local_command.lost is in doubt");
+    doctor.says("`terrace recover demo@local` finds out what became of it, or asks");
+    project.run(["recover", "--absent", "local_command.lost"]).done();
+    let doctor = project.run(["doctor"]).done();
+    assert!(!doctor.stdout.contains("operations:"), "{doctor}");
+}
+
+#[test]
+fn doctor_does_not_take_what_runs_for_cut_off() {
+    let (project, running) = Project::at_the_gate(GATED);
+    let doctor = project.run(["doctor"]).done();
+    assert!(!doctor.stdout.contains("operations:"), "{doctor}");
+    project.open_gate("gate");
+    running.finish().done();
+}
+
+#[test]
+fn the_log_says_which_object_a_call_is_about() {
+    let project = Project::with_stack(COMMANDS);
+    project.write("out/there", "");
+    let words = ["apply", "stack.yaml", "--auto-approve"];
+    let ran = project.run_with(&[("TERRACE_LOG", "trace"), ("NO_COLOR", "1")], words).with_code(3);
+    let lines = || ran.stderr.lines().filter(|line| line.contains("call"));
+    for (what, address) in [("call", "demo@local:local_command.lost"), ("call failed", "demo@local:local_file.dir")] {
+        let is_told = |line: &str| line.contains(what) && line.contains(&format!("address=\"{address}\""));
+        assert!(lines().any(is_told), "{what} {address}: {ran}");
+    }
+}

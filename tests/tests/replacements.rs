@@ -26,8 +26,10 @@ fn a_check_that_is_not_met_keeps_the_object_that_would_be_replaced() {
     local_value.c: failed to replace: v must stay under 2
 
     error: demo@local:local_file.b: v must stay under 2
+      the check stands at stack.yaml:9:34
 
     error: demo@local:local_value.c: v must stay under 2
+      the check stands at stack.yaml:13:34
     ");
     assert_eq!(project.read("b-1.txt"), "hello");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.b\nlocal_value.a\nlocal_value.c\n");

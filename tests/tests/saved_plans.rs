@@ -427,10 +427,11 @@ fn a_plan_that_fails_says_that_an_older_one_stays_where_it_was_to_be_saved() {
 fn a_plan_that_is_not_there_is_none_of_what_show_shows() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     let told = |what| format!("there is no file, operation or resource `{what}`");
-    project.run(["show", "nope.plan"]).with_code(1).says(&told("nope.plan"));
+    let hint = "hint: give a plan that `terrace plan FILE --out PLAN` saved, an address of `terrace state list` or an";
+    project.run(["show", "nope.plan"]).with_code(1).says(&told("nope.plan")).says(hint);
     project.apply().done();
     for what in ["nope.plan", "./nope.plan", "nope"] {
-        project.run(["show", what]).with_code(1).says(&told(what));
+        project.run(["show", what]).with_code(1).says(&told(what)).says(hint);
     }
     project
         .run(["show", "local_value.b"])

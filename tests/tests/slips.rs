@@ -354,13 +354,44 @@ fn the_way_to_leave_something_for_later_is_a_whole_command() {
         "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
          - {type: local_value, name: b, forEach: '${{ [resources.a.id] }}', config: {input: 1}}\n",
     );
-    project
-        .run(["plan", "stack.yaml"])
-        .with_code(1)
-        .says("`terrace apply")
-        .says("stack.yaml --env local --allow-deferral`");
+    let told = project.run(["plan", "stack.yaml"]).with_code(1);
+    let unwrapped = told.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(unwrapped.contains("`terrace apply stack.yaml --env local --allow-deferral`"), "{told}");
     project
         .run(["plan", "stack.yaml", "--allow-deferral"])
         .done()
         .says("`terrace apply stack.yaml --env local --allow-deferral`");
+}
+
+#[test]
+fn a_command_without_its_descriptor_is_answered_with_what_works_here() {
+    let project = Project::new();
+    project.run(["plan"]).with_code(1).says("required arguments were not provided");
+    project.write_stack("resources: [{type: local_value, name: a}]\n");
+    for command in ["plan", "apply", "validate", "graph", "destroy", "console"] {
+        let told = project.run([command]).with_code(1);
+        told.says(&format!("hint: write `terrace {command} stack.yaml`"));
+    }
+    project.write_named_stack("other", "resources: []\n");
+    project.run(["plan"]).with_code(1).says("hint: `terrace plan .` takes the descriptors of this folder: ");
+    project.run(["plan", "."]).done();
+    project.write("notes.yaml", "a: [");
+    let told = project.run(["plan", "--refresh=false"]).with_code(1);
+    assert!(!told.stderr.contains("notes.yaml") && !told.stderr.contains("plan .`"), "{told}");
+    told.says("stack.yaml");
+    let told = project.run(["operations", "show"]).with_code(1);
+    assert!(!told.stderr.contains("stack.yaml"), "{told}");
+}
+
+#[test]
+fn help_takes_the_options_of_every_command() {
+    let project = Project::new();
+    for words in [&["-q"] as &[&str], &["--color", "never"], &["--color=never"], &["-vv"], &["--input=false", "-q"]] {
+        let help = project.run(["help", "terraform"].into_iter().chain(words.iter().copied())).done();
+        help.says("Commands of terraform");
+        project.run(["help", "plan"].into_iter().chain(words.iter().copied())).done().says("Usage: terrace plan");
+        project.run(["help"].into_iter().chain(words.iter().copied())).done().says("Usage: terrace [OPTIONS]");
+    }
+    project.run(["help", "plan", "--nothing"]).with_code(1);
+    project.run(["help", "--color"]).with_code(1);
 }

@@ -191,4 +191,6 @@ pub enum GraphFormat {
     Dot,
     /// For Mermaid.
     Mermaid,
+    /// A picture.
+    Svg,
 }

@@ -1,5 +1,7 @@
-//! `terrace graph`: what is declared, and what reads what, for Graphviz and Mermaid; of a saved plan, what it does after
-//! what.
+//! `terrace graph`: what is declared, and what reads what, for Graphviz and Mermaid, or drawn; of a saved plan, what it
+//! does after what.
+
+mod svg;
 
 use super::Context;
 use crate::args::{GraphArguments, GraphFormat};
@@ -46,6 +48,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
     context.ui.print(&match arguments.format {
         GraphFormat::Dot => drawing.to_dot(),
         GraphFormat::Mermaid => drawing.to_mermaid(),
+        GraphFormat::Svg => svg::draw(&drawing)?,
     })?;
     Ok(Exit::Done)
 }

@@ -17,6 +17,10 @@ use terrace_engine::store::{Selection, StateStore};
 use terrace_state::Access;
 use uuid::Uuid;
 
+/// What to say of a word that means nothing.
+const SHOWN: &str = "give a plan that `terrace plan FILE --out PLAN` saved, an address of `terrace state list` or an \
+                     operation of `terrace operations list`";
+
 /// Shows one thing.
 ///
 /// # Errors
@@ -39,7 +43,12 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Res
     match shown {
         Err(failure) if is_nothing(&settings, store.as_ref(), what).await? => {
             let message = Some(format!("there is no file, operation or resource `{what}`"));
-            Err(Failure { message, ..failure })
+            // A slip is answered with what is like it.
+            let hints = match failure.hints.iter().any(|hint| hint.starts_with("did you mean")) {
+                true => failure.hints,
+                false => vec![SHOWN.to_owned()],
+            };
+            Err(Failure { message, hints, ..failure })
         }
         shown => shown,
     }

@@ -156,9 +156,12 @@ impl Report {
     #[must_use]
     pub fn summary(&self) -> String {
         let mut summary = format!("{} done", self.done.len());
-        for (count, word) in
-            [(self.failed.len(), "failed"), (self.blocked.len(), "not tried"), (self.not_begun.len(), "not begun")]
-        {
+        for (count, word) in [
+            (self.failed.len(), "failed"),
+            (self.blocked.len(), "not tried"),
+            (self.not_begun.len(), "not begun"),
+            (self.still_owned.len(), "still owned"),
+        ] {
             if count > 0 {
                 summary.push_str(&format!(", {count} {word}"));
             }

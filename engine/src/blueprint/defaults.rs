@@ -53,6 +53,6 @@ fn default_of<'s>(depth: usize, schema: &'s Json, root: &'s Json) -> Option<&'s 
 }
 
 /// The target of a reference within the schema: `#/$defs/column`.
-fn resolve<'s>(reference: &str, root: &'s Json) -> Option<&'s Json> {
+pub(super) fn resolve<'s>(reference: &str, root: &'s Json) -> Option<&'s Json> {
     root.pointer(reference.strip_prefix('#')?)
 }

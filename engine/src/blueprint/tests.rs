@@ -360,6 +360,38 @@ fn a_schema_that_refers_to_itself_ends() {
 }
 
 #[test]
+fn a_slip_in_a_key_that_the_schema_lets_pass_is_warned_of() {
+    let schema = serde_json::json!({
+        "$ref": "#/$defs/table",
+        "properties": {"database": {}, "options": {"additionalProperties": {"type": "string"}, "properties": {"retention": {}}}},
+        "if": {"properties": {"databank": {}}},
+        "$defs": {"table": {"properties": {"columns": {"items": {"properties": {"description": {}}}}}}},
+    });
+    let schema = SpecificSchema::new("specific", schema, Span::default());
+    let text = "specific: {databse: x, columns: [{descripton: a}, {descripton: a, description: b}], other: 1}\n";
+    let mut sources = Sources::default();
+    let id = sources.add("c.yaml", text);
+    let component = yaml::parse(id, text, &Budget::default()).unwrap();
+    let found = schema.validate(&component, component.span);
+    assert!(!crate::diagnostic::has_errors(&found));
+    insta::assert_snapshot!(told(&found, &sources), @"
+    warning[unknown_field]: the blueprint does not know `specific.databse`
+      at c.yaml:1:12
+      hint: did you mean `database`?
+    warning[unknown_field]: the blueprint does not know `specific.columns[0].descripton`
+      at c.yaml:1:35
+      hint: did you mean `description`?
+    ");
+    for right in ["{database: x, databse: y}", "{databank: x}", "{options: {retentoin: x}}", "{unlike: 1, columns: 7}"]
+    {
+        assert_eq!(schema.validate(&node(&format!("specific: {right}")), Span::default()), [], "{right}");
+    }
+    let twice = serde_json::json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}], "anyOf": [{"$ref": "#"}, {}], "properties": {"a": {"$ref": "#"}}});
+    let twice = SpecificSchema::new("specific", twice, Span::default());
+    assert_eq!(super::misspelt::keys(&node("{a: {a: {b: 1}}}"), twice.json()), []);
+}
+
+#[test]
 fn a_bad_schema_is_told_and_opens_nothing() {
     let mut sources = Sources::default();
     let id = sources.add("blueprint.yaml", "specific: {type: 7}\n");

@@ -7,6 +7,7 @@ use super::Blueprint;
 use super::check::sample;
 use super::defaults;
 use super::explain::explain;
+use super::misspelt;
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
 use crate::yaml::Node;
@@ -80,6 +81,9 @@ impl SpecificSchema {
                     .at(component.entry("specific").map_or(span, |entry| entry.key_span))
                     .hint("correct those first"),
             );
+        }
+        if diagnostics.is_empty() {
+            diagnostics = misspelt::keys(specific, &self.json);
         }
         diagnostics
     }

@@ -52,7 +52,7 @@ fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut V
                     true => "what is given for it is not".to_owned(),
                     false => format!("found `{}`", shortened(text)),
                 };
-                diagnostics.push(not_of_type(variable, &found).maybe_hint(origin(compiler, name)));
+                diagnostics.push(not_of_type(variable, &found).hint(origin(compiler, name)));
                 return None;
             }
         },
@@ -72,14 +72,17 @@ fn resolve_one(compiler: &Compiler<'_>, variable: &Variable, diagnostics: &mut V
         ty if is_of_type(ty, &value) => Vec::new(),
         _ => vec![format!("it is {}", value.kind())],
     };
-    let told = |fault: &String| not_of_type(variable, fault).maybe_hint(origin(compiler, name));
+    let told = |fault: &String| not_of_type(variable, fault).hint(origin(compiler, name));
     diagnostics.extend(faults.iter().map(told));
     faults.is_empty().then_some(value)
 }
 
 /// Where the value of a variable was given; that of a default stands in the descriptor.
-fn origin(compiler: &Compiler<'_>, name: &str) -> Option<String> {
-    compiler.variables.get(name).map(|given| format!("its value comes from {}", given.by))
+fn origin(compiler: &Compiler<'_>, name: &str) -> String {
+    match compiler.variables.get(name) {
+        Some(given) => format!("its value comes from {}", given.by),
+        None => format!("correct its `default`, or give a value with `--var {name}=VALUE`"),
+    }
 }
 
 /// What of a value breaks the schema of its variable. Of a sensitive one not even the place within it is told.
@@ -170,7 +173,7 @@ fn validate(compiler: &Compiler<'_>, variable: &Variable, values: &Map, diagnost
                     format!("variable `{}`: {}", variable.name.value, validation.error),
                 )
                 .at(variable.name.span)
-                .maybe_hint(origin(compiler, &variable.name.value)),
+                .hint(origin(compiler, &variable.name.value)),
             ),
             Err(found) => diagnostics.extend(found),
         }

@@ -15,6 +15,9 @@ pub(super) struct Failure {
     pub(super) hint: Option<String>,
 }
 
+const COUNTED: &str = "`size(…)` tells how many items there are";
+const DIVISOR: &str = "look at the divisor first: `b == 0 ? 0 : a / b`";
+
 impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None }
@@ -63,11 +66,13 @@ pub(super) fn describe(
             Failure::new(format!("there is no key `{key}`")).hint(format!("`{test}` tests for it"))
         }
         ExecutionError::IndexOutOfBounds(cel::Value::Int(index)) if !is_sensitive => {
-            Failure::new(format!("the list has no item at {index} (the first is at 0)"))
+            Failure::new(format!("the list has no item at {index} (the first is at 0)")).hint(COUNTED)
         }
-        ExecutionError::IndexOutOfBounds(_) => Failure::new("the list has no such item (the first is at 0)"),
-        ExecutionError::DivisionByZero(_) => Failure::new("division by zero"),
-        ExecutionError::RemainderByZero(_) => Failure::new("the remainder of a division by zero"),
+        ExecutionError::IndexOutOfBounds(_) => {
+            Failure::new("the list has no such item (the first is at 0)").hint(COUNTED)
+        }
+        ExecutionError::DivisionByZero(_) => Failure::new("division by zero").hint(DIVISOR),
+        ExecutionError::RemainderByZero(_) => Failure::new("the remainder of a division by zero").hint(DIVISOR),
         ExecutionError::Overflow(..) => Failure::new("the result does not fit into 64 bits"),
         ExecutionError::NoSuchOverload(overload) => mismatch(overload.function(), overload.argument_types()),
         ExecutionError::UnsupportedBinaryOperator(operator, left, right) => {
@@ -85,7 +90,7 @@ pub(super) fn describe(
         ExecutionError::UnsupportedKeyType(_) => {
             Failure::new("a value cannot be a key").hint("keys are text, whole numbers or true/false")
         }
-        ExecutionError::DuplicateKey(_) => Failure::new("a map has the same key twice"),
+        ExecutionError::DuplicateKey(_) => Failure::new("a map has the same key twice").hint("leave one of them out"),
         ExecutionError::FunctionError { function, message } if function == budget::NAME => {
             Failure::new(message.clone()).hint(Exceeded::One.hint())
         }

@@ -14,6 +14,7 @@ use crate::diff::changed_from_recorded;
 use crate::expression::Template;
 use crate::marks;
 use crate::record;
+use crate::registry::Registry;
 use crate::source::{Place, Span};
 use crate::store::RowStatus;
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
     Attempt, Attributes, DataAmount, ErrorKind, Finding, Found, Observed, Path, PlannedChange, ProposedChange,
-    ResourceType, Session, Severity, Value,
+    ProviderError, ResourceType, Session, Severity, Value,
 };
 
 /// One instance to be planned.
@@ -130,10 +131,9 @@ pub(crate) async fn plan(
                 ErrorKind::InvalidInput { path: Some(path) } => wanted.template.span_at(path),
                 _ => wanted.span,
             };
-            let mut diagnostic = Diagnostic::error("cannot_plan", error.to_string()).at(at);
-            if let Some(solution) = error.solutions.first() {
-                diagnostic = diagnostic.hint(solution.clone());
-            }
+            let hint =
+                error.solutions.first().cloned().or_else(|| usual_hint(&error, wanted.ty.name, planner.registry));
+            let diagnostic = Diagnostic::error("cannot_plan", error.to_string()).at(at).maybe_hint(hint);
             diagnostics.push(diagnostic.about(address_text));
             return Ok(None);
         }
@@ -395,6 +395,22 @@ pub(crate) fn changed_and_counting(
 /// True when the descriptor or the row protects the object from deletion.
 pub(crate) fn is_protected(lifecycle: &Lifecycle, prior: Option<&Prior>) -> bool {
     lifecycle.prevent_destroy || prior.is_some_and(|prior| prior.lifecycle.prevent_destroy)
+}
+
+/// What helps against an error of which its provider does not say it.
+pub(crate) fn usual_hint(error: &ProviderError, ty: &str, registry: &Registry) -> Option<String> {
+    let of_type = registry.resource_type(ty).map(|(schema, _)| schema);
+    let provider = of_type.or_else(|| registry.lookup(ty).map(|(schema, _)| schema))?.name;
+    match &error.kind {
+        ErrorKind::InvalidInput { .. } => {
+            Some(format!("`terrace providers schema {provider}` shows what `{ty}` takes"))
+        }
+        ErrorKind::PermissionDenied => Some(format!(
+            "let the identity that the instance of `{provider}` is configured with do this, or configure another"
+        )),
+        kind if kind.is_temporary() => Some("it may work the next time: try again".to_owned()),
+        _ => None,
+    }
 }
 
 /// The error for an object that may not be deleted.

@@ -156,6 +156,11 @@ fn conversion(expected: &AttributeType, found: &Value) -> Option<String> {
         (AttributeType::Float, Value::String(_)) => Some("use `double(…)`".to_owned()),
         (AttributeType::Bool, Value::String(_)) => Some("write `true` or `false` without quotes".to_owned()),
         (AttributeType::List(_), _) => Some("a list is written with `- ` before each item, or in `[…]`".to_owned()),
+        (AttributeType::Map(_) | AttributeType::Object(_), _) => {
+            Some("write `name: value` for each entry, or `{name: value}`".to_owned())
+        }
+        (AttributeType::Bool, _) => Some("write `true` or `false`".to_owned()),
+        (AttributeType::Int | AttributeType::Float, _) => Some("write a number, without quotes".to_owned()),
         _ => None,
     }
 }

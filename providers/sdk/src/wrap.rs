@@ -173,9 +173,11 @@ impl Guarded {
             About::Object(address) => (None, *address),
             About::Nothing => (None, ""),
         };
+        // Which object, for the log.
+        let object = change.map(|call| call.address.as_str()).or(Some(address).filter(|it| !it.is_empty()));
         let attempt = || async {
             let _permit = self.enter(ty, change, began).await?;
-            tracing::trace!(instance = %self.instance, ty, what, "call");
+            tracing::trace!(instance = %self.instance, ty, what, address = object, "call");
             let begun = Instant::now();
             let result = call().await;
             let outcome = result.as_ref().err().map_or("ok", |error| error.kind.code());
@@ -183,7 +185,8 @@ impl Guarded {
             histogram!(CALL_SECONDS, "instance" => instance, "type" => of_type, "call" => what, "result" => outcome)
                 .record(begun.elapsed().as_secs_f64());
             if let Err(error) = &result {
-                tracing::debug!(instance = %self.instance, ty, what, kind = error.kind.code(), %error, "call failed");
+                let kind = error.kind.code();
+                tracing::debug!(instance = %self.instance, ty, what, address = object, kind, %error, "call failed");
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
             }
             deadline::remember(address, &result);

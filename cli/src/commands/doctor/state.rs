@@ -5,11 +5,15 @@ use crate::planning::quoted;
 use crate::settings::{DEFAULT_STATE, Settings};
 use crate::wiring::store;
 use rustix::fs::{Access as FileAccess, access, statvfs};
+use std::collections::BTreeSet;
 use std::path::Path;
-use terrace_engine::store::StoreError;
+use terrace_engine::address::{SHARED, StackId};
+use terrace_engine::store::{OperationStatus, Selection, StateStore, StoreError};
 use terrace_state::{Access, StoreUrl, damage, format_of, newest_format};
+use uuid::Uuid;
 
 const WHAT: &str = "state";
+const OPERATIONS: &str = "operations";
 /// Below this the next apply may fill the disk.
 const LITTLE: u64 = 100 << 20;
 /// Below this it will.
@@ -17,8 +21,8 @@ const NOTHING: u64 = 5 << 20;
 
 /// Looks at the state.
 pub(super) async fn look_at(settings: &Settings) -> Vec<Finding> {
-    let StoreUrl::Sqlite(path) = &settings.state else { return vec![content(settings).await] };
-    let mut findings = vec![file(settings, path).await];
+    let StoreUrl::Sqlite(path) = &settings.state else { return content(settings).await };
+    let mut findings = file(settings, path).await;
     let near = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
     findings.extend(permissions(path, near));
     findings.extend(disk(near));
@@ -26,28 +30,49 @@ pub(super) async fn look_at(settings: &Settings) -> Vec<Finding> {
 }
 
 /// Whether the file is there, and what is in it.
-async fn file(settings: &Settings, path: &Path) -> Finding {
+async fn file(settings: &Settings, path: &Path) -> Vec<Finding> {
     let url = &settings.state;
     let folder = path.parent().unwrap_or(Path::new("/"));
     if !path.exists() {
-        return match folder.is_dir() || path.ends_with(DEFAULT_STATE) {
+        return vec![match folder.is_dir() || path.ends_with(DEFAULT_STATE) {
             true => Finding::ok(WHAT, format!("{url}: there is none yet, the first apply makes it")),
             false => Finding::fail(
                 WHAT,
                 format!("{url}: there is no folder `{}`", folder.display()),
                 format!("make it with `mkdir -p {}`, or name another state", quoted(&folder.display().to_string())),
             ),
-        };
+        }];
     }
     content(settings).await
 }
 
 /// What is in it.
-async fn content(settings: &Settings) -> Finding {
+async fn content(settings: &Settings) -> Vec<Finding> {
+    let format = match format(settings).await {
+        Ok(format) => format,
+        Err(finding) => return vec![*finding],
+    };
+    let found = match store(settings, Access::ReadOnly).await {
+        Ok(store) => found(store.as_ref()).await.map_err(Into::into),
+        Err(failure) => Err(failure),
+    };
+    match found {
+        Ok((stacks, left_behind)) => {
+            let whole = Finding::ok(WHAT, format!("{}: format {format}, stacks: {stacks}", settings.state));
+            std::iter::once(whole).chain(left_behind).collect()
+        }
+        Err(failure) => vec![Finding::of_failure(WHAT, &failure)],
+    }
+}
+
+/// The format of a state that can be looked into; a finding where there is none yet, or something is the matter with it.
+async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
     let url = &settings.state;
     let newest = newest_format(url);
     let format = match format_of(url).await {
-        Ok(0) => return Finding::ok(WHAT, format!("{url}: there is none yet, the first apply makes it")),
+        Ok(0) => {
+            return Err(Box::new(Finding::ok(WHAT, format!("{url}: there is none yet, the first apply makes it"))));
+        }
         Ok(format) => format,
         Err(error) => {
             let mend = match &error {
@@ -57,35 +82,76 @@ async fn content(settings: &Settings) -> Finding {
                 }
                 _ => "name another state with `--state`, or take it from a copy: `terrace state import`",
             };
-            return Finding::fail(WHAT, error.to_string(), mend);
+            return Err(Box::new(Finding::fail(WHAT, error.to_string(), mend)));
         }
     };
     let what = if matches!(url, StoreUrl::Sqlite(_)) { "its file" } else { "what is recorded" };
     match damage(url).await {
         Ok(None) => {}
         Ok(Some(found)) => {
-            return Finding::fail(
+            return Err(Box::new(Finding::fail(
                 WHAT,
                 format!("{url}: {what} is damaged: {found}"),
                 "restore it from a backup; what of it can still be read `terrace state export` may save",
-            );
+            )));
         }
-        Err(error) => return Finding::of_failure(WHAT, &error.into()),
+        Err(error) => return Err(Box::new(Finding::of_failure(WHAT, &error.into()))),
     }
     if format < newest {
-        return Finding::warn(
+        return Err(Box::new(Finding::warn(
             WHAT,
             format!("{url} has the older format {format}, this terrace writes format {newest}"),
             "nothing has to be done: the next command that writes brings it there, older builds cannot read it then",
-        );
+        )));
     }
-    let stacks = match store(settings, Access::ReadOnly).await {
-        Ok(store) => store.stacks().await.map_err(Into::into),
-        Err(failure) => Err(failure),
+    Ok(format)
+}
+
+/// How many stacks there are, and what operations left behind that did not end.
+async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreError> {
+    let mut findings = Vec::new();
+    let operations = store.operations(usize::MAX).await?;
+    for operation in operations.iter().filter(|operation| operation.is_abandoned) {
+        findings.push(Finding::warn(
+            OPERATIONS,
+            format!("the process of operation `{}` ({}) is gone", operation.id, operation.kind),
+            format!("`{}` finds out what became of its steps", recover(&operation.stacks)),
+        ));
+    }
+    // What runs has open steps, and those of an operation whose process is gone are told with it.
+    let runs = |operation: Uuid| {
+        operations.iter().any(|other| other.id == operation && other.status == OperationStatus::Running)
     };
-    match stacks {
-        Ok(stacks) => Finding::ok(WHAT, format!("{url}: format {format}, stacks: {}", stacks.len())),
-        Err(failure) => Finding::of_failure(WHAT, &failure),
+    let recorded = store.stacks().await?;
+    let count = recorded.len();
+    // A first apply that left a step in doubt may have left no row.
+    let stacks: BTreeSet<StackId> =
+        operations.iter().flat_map(|operation| operation.stacks.iter().cloned()).chain(recorded).collect();
+    for stack in stacks {
+        let open = store.open_intents(&stack, &Selection::All).await?;
+        let doubted = open.iter().filter(|open| !runs(open.intent.operation));
+        let doubted: BTreeSet<String> = doubted.map(|open| open.intent.row.address.to_string()).collect();
+        let Some(first) = doubted.first() else { continue };
+        let more = match doubted.len() {
+            1 => String::new(),
+            count => format!(" and of {} more", count - 1),
+        };
+        findings.push(Finding::warn(
+            OPERATIONS,
+            format!("{stack}: the last step of {first}{more} is in doubt"),
+            format!("`{}` finds out what became of it, or asks", recover(std::slice::from_ref(&stack))),
+        ));
+    }
+    Ok((count, findings))
+}
+
+/// The command that finds out. Shared resources are looked into with any stack of their environment.
+fn recover(stacks: &[StackId]) -> String {
+    let own: Vec<String> = stacks.iter().filter(|stack| stack.name != SHARED).map(StackId::to_string).collect();
+    match (own.is_empty(), stacks.first()) {
+        (true, Some(shared)) => format!("terrace recover --env {}", shared.environment),
+        (true, None) => "terrace recover".to_owned(),
+        (false, _) => format!("terrace recover {}", own.join(" ")),
     }
 }
 

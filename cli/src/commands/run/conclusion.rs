@@ -13,11 +13,16 @@ use terrace_provider::Value;
 
 /// The code that a run ends with.
 pub(super) fn exit(report: &Report) -> Exit {
-    match (report.is_interrupted, report.failed.is_empty() && report.blocked.is_empty()) {
+    let is_whole = !has_failures(report) && report.still_owned.is_empty();
+    match (report.is_interrupted, is_whole) {
         (true, _) => Exit::Interrupted,
         (false, true) => Exit::Done,
         (false, false) => Exit::PartlyApplied,
     }
+}
+
+const fn has_failures(report: &Report) -> bool {
+    !report.failed.is_empty() || !report.blocked.is_empty()
 }
 
 /// The last line, in the words that tools know from terraform.
@@ -34,7 +39,11 @@ pub(super) fn summary(report: &Report, is_destroy: bool) -> String {
             format!("Apply complete! Resources: {imported}{added} added, {changed} changed, {destroyed} destroyed.")
         }
         (false, _) => {
-            let what = if report.is_interrupted { "Interrupted" } else { "Applied with failures" };
+            let what = match (report.is_interrupted, has_failures(report)) {
+                (true, _) => "Interrupted",
+                (false, true) => "Applied with failures",
+                (false, false) => "Applied in part",
+            };
             format!(
                 "{what}. Resources: {imported}{added} added, {changed} changed, {destroyed} destroyed. ({})",
                 report.summary()
@@ -124,6 +133,7 @@ pub(super) fn append(text: &mut String, more: &str) {
 mod tests {
     use super::*;
     use terrace_engine::apply::{Done, Failed};
+    use terrace_engine::store::Ownership;
 
     fn address() -> Address {
         "local_value.a".parse().unwrap()
@@ -155,6 +165,16 @@ mod tests {
         assert_eq!(exit(&report), Exit::PartlyApplied);
         assert!(!summary(&report, false).contains("complete"));
         assert_eq!(exit(&Report { is_interrupted: true, ..report }), Exit::Interrupted);
+    }
+
+    #[test]
+    fn what_is_still_owned_is_a_part_that_is_not_done() {
+        let ownership =
+            Ownership { address: address(), stack: StackId::new("demo", "local"), component: String::new() };
+        let report = Report { still_owned: vec![ownership], ..Report::default() };
+        assert_eq!(exit(&report), Exit::PartlyApplied);
+        assert!(summary(&report, true).starts_with("Applied in part. "));
+        assert!(summary(&report, true).ends_with("(0 done, 1 still owned)"));
     }
 
     #[test]

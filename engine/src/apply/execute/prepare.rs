@@ -121,7 +121,8 @@ pub(crate) fn failed_check(
 ) -> Option<Failed> {
     change.waiting_checks(when).find_map(|(check, deferred)| {
         let problem = values.check(deferred, own, functions).err()?;
-        let problems = problem.iter().map(|problem| undecided(problem)).collect();
+        let place = check.place.as_ref().map(|place| format!("the check stands at {place}"));
+        let problems = problem.iter().map(|problem| undecided(problem)).chain(place).collect();
         Some(Failed { problems, ..failed(stack, change, check.error.clone()) })
     })
 }

@@ -315,7 +315,10 @@ fn a_whole_number_is_the_text_of_it_as_a_key_of_a_map() {
             ("['two'].map(k, {2: k})[0].size()", "1"),
             ("[{2: 'int'}].map(m, m[n])", "[\"int\"]"),
             ("e[n + 1]", "error: there is no key `3`; `\"3\" in value` tests for it"),
-            ("rows[n + 1]", "error: the list has no item at 3 (the first is at 0)"),
+            (
+                "rows[n + 1]",
+                "error: the list has no item at 3 (the first is at 0); `size(…)` tells how many items there are",
+            ),
         ],
     );
 }

@@ -92,7 +92,8 @@ impl Walk<'_, '_> {
             }
             Ok(other) => {
                 let message = format!("`when` has to be true or false, and is {}", other.kind());
-                diagnostics.push(Diagnostic::error("wrong_type", message).at(template.span));
+                let hint = "a comparison such as `vars.size > 0` is true or false";
+                diagnostics.push(Diagnostic::error("wrong_type", message).at(template.span).hint(hint));
                 None
             }
             Err(found) => {
@@ -107,6 +108,9 @@ impl Walk<'_, '_> {
 pub(super) fn deferral(applied: &str) -> String {
     format!("leave it for another apply: `terrace apply {applied} --allow-deferral`")
 }
+
+/// What to use instead of what is known after apply only.
+const KNOWN_BEFORE: &str = "what is known before, such as a variable (`--var NAME=VALUE`)";
 
 /// The error for what decides which instances there are and is known only after apply, with who has to come first.
 fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template, applied: &str) -> Diagnostic {
@@ -127,12 +131,10 @@ fn known_too_late(part: &ComponentPart<'_>, field: &str, template: &Template, ap
     }
     let defer = deferral(applied);
     if first.is_empty() {
-        return error.hint(format!("use what is known before, or {defer}"));
+        return error.hint(format!("use {KNOWN_BEFORE}, or {defer}"));
     }
     let first = first.into_iter().collect::<Vec<_>>().join(" ");
-    error.hint(format!(
-        "use what is known before, apply what it reads first (`terrace apply {applied} {first}`), or {defer}"
-    ))
+    error.hint(format!("use {KNOWN_BEFORE}, apply what it reads first (`terrace apply {applied} {first}`), or {defer}"))
 }
 
 impl From<repetition::Item> for Instance {

@@ -14,6 +14,7 @@ use crate::graph::{Block, lookup_name, templates};
 use crate::plan::Change;
 use crate::plan::looking::Asked;
 use crate::plan::names::{keys_asked, keys_found};
+use crate::plan::resource::usual_hint;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_provider::plan::with_defaults;
@@ -186,7 +187,11 @@ impl Walk<'_, '_> {
             .collect();
         let diagnostic = Diagnostic::error("lookup_failed", format!("{address} has no answer: {error}")).at(at);
         match (missing.as_slice(), error.solutions.first()) {
-            ([], solution) => diagnostic.maybe_hint(solution.cloned()),
+            ([], Some(solution)) => diagnostic.hint(solution.clone()),
+            ([], None) if error.kind == ErrorKind::NotFound => {
+                diagnostic.hint("make it first; what this component makes itself stands in `dependsOn` of the lookup")
+            }
+            ([], None) => diagnostic.maybe_hint(usual_hint(error, &declaration.ty.value, self.planner.registry)),
             (missing, _) => {
                 let names = missing.join("`, `");
                 let (are, them) = if missing.len() == 1 { ("is", "it") } else { ("are", "them") };

@@ -36,7 +36,8 @@ impl Walk<'_, '_> {
             other => {
                 diagnostics.push(
                     Diagnostic::error("wrong_type", format!("`config` has to be a map, and is {}", other.kind()))
-                        .at(template.span),
+                        .at(template.span)
+                        .hint("write `attribute: value` for each attribute, or an expression that gives a map"),
                 );
                 return None;
             }
@@ -143,7 +144,10 @@ pub(super) fn not_text(what: &str, template: &Template, found: &Value, applied: 
         true => (
             "known_too_late",
             "known only after apply",
-            format!("use what is known while planning: the component, variables, settings; or {}", deferral(applied)),
+            format!(
+                "use what is known while planning: the component, variables (`--var NAME=VALUE`), settings; or {}",
+                deferral(applied)
+            ),
         ),
         false => ("wrong_type", found.kind(), "use `string(…)`".to_owned()),
     };

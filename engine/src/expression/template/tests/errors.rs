@@ -79,8 +79,8 @@ fn errors_say_what_is_wrong_and_what_to_do() {
             ("a.lst", "error: `a` has no `lst`; did you mean `list`?"),
             ("a.lst + 1", "error: `a` has no `lst`; did you mean `list`?"),
             ("b.c", "error: there is no variable `b`"),
-            ("a.n / 0", "error: division by zero"),
-            ("a.n % 0", "error: the remainder of a division by zero"),
+            ("a.n / 0", "error: division by zero; look at the divisor first: `b == 0 ? 0 : a / b`"),
+            ("a.n % 0", "error: the remainder of a division by zero; look at the divisor first: `b == 0 ? 0 : a / b`"),
             ("9223372036854775807 + a.n", "error: the result does not fit into 64 bits"),
             (
                 "a.n + a.t",
@@ -95,7 +95,10 @@ fn errors_say_what_is_wrong_and_what_to_do() {
                 "error: `<` cannot be used with a whole number and text; `string(…)` makes it text, `int(…)` and `double(…)` make text a number",
             ),
             ("a.list[5]", "error: `a.list` has 2 items, none at 5 (the first is at 0)"),
-            ("[1, 2][a.n + 4]", "error: the list has no item at 5 (the first is at 0)"),
+            (
+                "[1, 2][a.n + 4]",
+                "error: the list has no item at 5 (the first is at 0); `size(…)` tells how many items there are",
+            ),
             ("{'k': 1}['l']", "error: there is no key `l`; `has(value.l)` tests for it"),
             ("a.n ? 1 : 2", "error: a value is of another type than expected: true/false"),
             ("sizee(a.list)", "error: there is no function `sizee`; did you mean `size`?"),

@@ -1,0 +1,105 @@
+//! Keys that a schema lets pass and that are slips all the same: what is listed is nearly called so, and is not there.
+//!
+//! Only the places where it is certain which schema a value has are looked at, as for defaults.
+
+use super::defaults::resolve;
+use super::validate::MANY;
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::yaml::Node;
+use serde_json::Value as Json;
+use std::collections::{BTreeSet, HashSet};
+use terrace_provider::{Path, Step};
+
+/// How deep references and nested schemas are followed; a schema may refer to itself.
+const DEPTH: usize = 64;
+
+/// A warning for each key of a valid `specific` that looks like a slip.
+pub(super) fn keys(specific: &Node, schema: &Json) -> Vec<Diagnostic> {
+    let mut search = Search { root: schema, found: Vec::new() };
+    search.look(DEPTH, specific, &[schema], &Path(vec![Step::Key("specific".to_owned())]));
+    search.found
+}
+
+/// Schemas that were met.
+type Seen = HashSet<*const Json>;
+
+struct Search<'a> {
+    root: &'a Json,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Search<'a> {
+    /// Looks at a value of which all of the schemas hold.
+    fn look(&mut self, depth: usize, node: &Node, schemas: &[&'a Json], path: &Path) {
+        let Some(depth) = depth.checked_sub(1).filter(|_| self.found.len() < MANY) else { return };
+        let (mut all, mut seen) = (Vec::new(), HashSet::new());
+        schemas.iter().for_each(|schema| self.gather(DEPTH, schema, &mut all, &mut seen));
+        for (position, item) in node.as_list().unwrap_or_default().iter().enumerate() {
+            let items: Vec<&Json> = all.iter().filter_map(|schema| schema.get("items")).collect();
+            self.look(depth, item, &items, &path.index(position));
+        }
+        let entries = node.as_map().unwrap_or_default();
+        let listed: Vec<(&str, &Json)> = all.iter().flat_map(|schema| properties(schema)).collect();
+        if !is_open(&all) {
+            let (mut known, mut seen) = (HashSet::new(), HashSet::new());
+            all.iter().for_each(|schema| self.mention(DEPTH, schema, &mut known, &mut seen));
+            let absent: BTreeSet<&str> =
+                listed.iter().map(|(name, _)| *name).filter(|name| node.get(name).is_none()).collect();
+            for entry in entries.iter().filter(|entry| !known.contains(entry.key.as_str())) {
+                let Some(hint) = did_you_mean(&entry.key, absent.iter().copied()) else { continue };
+                let message = format!("the blueprint does not know `{}`", path.key(&entry.key));
+                self.found.push(Diagnostic::warning("unknown_field", message).at(entry.key_span).hint(hint));
+            }
+        }
+        for entry in entries {
+            let own = listed.iter().filter(|(name, _)| *name == entry.key).map(|(_, schema)| *schema);
+            let own: Vec<&Json> = own.collect();
+            if !own.is_empty() {
+                self.look(depth, &entry.value, &own, &path.key(&entry.key));
+            }
+        }
+    }
+
+    /// The schema with all that hold besides it.
+    fn gather(&self, depth: usize, schema: &'a Json, all: &mut Vec<&'a Json>, seen: &mut Seen) {
+        // Each once: what refers to itself twice would double with every step.
+        let Some(depth) = depth.checked_sub(1).filter(|_| seen.insert(std::ptr::from_ref(schema))) else { return };
+        all.push(schema);
+        for part in self.besides(schema) {
+            self.gather(depth, part, all, seen);
+        }
+    }
+
+    fn besides(&self, schema: &'a Json) -> Vec<&'a Json> {
+        let referred = schema.get("$ref").and_then(Json::as_str).and_then(|reference| resolve(reference, self.root));
+        referred.into_iter().chain(parts(schema, "allOf")).collect()
+    }
+
+    /// Every name that a schema has for an entry, be it under a condition.
+    fn mention(&self, depth: usize, schema: &'a Json, known: &mut HashSet<&'a str>, seen: &mut Seen) {
+        let Some(depth) = depth.checked_sub(1).filter(|_| seen.insert(std::ptr::from_ref(schema))) else { return };
+        known.extend(properties(schema).map(|(name, _)| name));
+        let conditions = ["if", "then", "else", "not"].into_iter().filter_map(|keyword| schema.get(keyword));
+        let branches = ["anyOf", "oneOf"].into_iter().flat_map(|keyword| parts(schema, keyword));
+        let dependent = schema.get("dependentSchemas").and_then(Json::as_object).into_iter().flat_map(|it| it.values());
+        for part in self.besides(schema).into_iter().chain(conditions).chain(branches).chain(dependent) {
+            self.mention(depth, part, known, seen);
+        }
+    }
+}
+
+/// True when keys are the author's to choose.
+fn is_open(schemas: &[&Json]) -> bool {
+    schemas.iter().any(|schema| {
+        schema.get("patternProperties").is_some() || schema.get("additionalProperties").is_some_and(Json::is_object)
+    })
+}
+
+fn properties(schema: &Json) -> impl Iterator<Item = (&str, &Json)> {
+    let listed = schema.get("properties").and_then(Json::as_object);
+    listed.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema))
+}
+
+fn parts<'a>(schema: &'a Json, keyword: &str) -> impl Iterator<Item = &'a Json> + use<'a> {
+    schema.get(keyword).and_then(Json::as_array).into_iter().flatten()
+}
