@@ -7,7 +7,7 @@
 
 pub mod case;
 pub mod check;
-mod defaults;
+pub mod defaults;
 pub mod expectation;
 mod explain;
 mod library;

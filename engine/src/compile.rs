@@ -297,11 +297,19 @@ impl Compiler<'_> {
             return None;
         }
         let value = match blueprint.component_value(&node) {
-            Value::Map(mut entries) => {
+            Err(endless) => {
+                diagnostics.push(
+                    Diagnostic::error("endless_defaults", format!("`{}`: {endless}", blueprint.name.value))
+                        .at(component.span)
+                        .hint("take a `default` out of the blueprint's schema that holds itself by `$ref`"),
+                );
+                return None;
+            }
+            Ok(Value::Map(mut entries)) => {
                 entries.insert("key".to_owned(), Value::from(component.key.as_str()));
                 Value::Map(entries)
             }
-            other => other,
+            Ok(other) => other,
         };
         let scope = WithFact { facts, name: "component", value: &value };
         for check in &blueprint.checks {

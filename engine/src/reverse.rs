@@ -70,7 +70,7 @@ pub fn choose<'l>(
 /// When it does not fit the blueprint's schema: what is wrong, in words.
 pub fn params(reverse: &Reverse, given: Value) -> Result<Value, Vec<String>> {
     let Some(schema) = &reverse.params else { return Ok(given) };
-    let params = schema.with_defaults(given);
+    let params = schema.with_defaults(given).map_err(|endless| vec![endless.to_string()])?;
     let errors = schema.errors_of(&params);
     if errors.is_empty() { Ok(params) } else { Err(errors) }
 }

@@ -9,39 +9,70 @@ use terrace_provider::Value;
 /// How deep references and nested schemas are followed; a schema may refer to itself.
 const DEPTH: usize = 64;
 
+/// So many values one component may get by default.
+const MOST: usize = 100_000;
+
+/// Defaults that hold each other without end, or as good as that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the schema has more than {MOST} values by default: its defaults hold each other")]
+pub struct EndlessDefaults;
+
 /// The value with defaults; `root` is where references begin.
-pub(super) fn fill(value: Value, schema: &Json, root: &Json) -> Value {
-    fill_to(DEPTH, value, schema, root)
+pub(super) fn fill(value: Value, schema: &Json, root: &Json) -> Result<Value, EndlessDefaults> {
+    Filling { root, left: MOST }.fill(DEPTH, value, schema, &mut Vec::new())
 }
 
-fn fill_to(depth: usize, value: Value, schema: &Json, root: &Json) -> Value {
-    let Some(depth) = depth.checked_sub(1) else { return value };
-    let mut value = value;
-    if let Some(target) = schema.get("$ref").and_then(Json::as_str).and_then(|reference| resolve(reference, root)) {
-        value = fill_to(depth, value, target, root);
-    }
-    for part in schema.get("allOf").and_then(Json::as_array).into_iter().flatten() {
-        value = fill_to(depth, value, part, root);
-    }
-    match value {
-        Value::Map(mut entries) => {
-            for (name, property) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
-                let present = match entries.get_mut(name) {
-                    Some(present) => std::mem::take(present),
-                    None => match default_of(depth, property, root) {
-                        Some(default) => Value::from(default.clone()),
-                        None => continue,
-                    },
-                };
-                entries.insert(name.clone(), fill_to(depth, present, property, root));
-            }
-            Value::Map(entries)
+struct Filling<'s> {
+    root: &'s Json,
+    /// So many more values may be filled in.
+    left: usize,
+}
+
+impl<'s> Filling<'s> {
+    /// Fills in what a schema says; `seen` are those that filled in this very value already, by way of references.
+    fn fill(
+        &mut self,
+        depth: usize,
+        mut value: Value,
+        schema: &'s Json,
+        seen: &mut Vec<&'s Json>,
+    ) -> Result<Value, EndlessDefaults> {
+        let Some(depth) = depth.checked_sub(1) else { return Ok(value) };
+        if seen.iter().any(|other| std::ptr::eq(*other, schema)) {
+            return Ok(value);
         }
-        Value::List(items) => match schema.get("items") {
-            Some(each) => Value::List(items.into_iter().map(|item| fill_to(depth, item, each, root)).collect()),
-            None => Value::List(items),
-        },
-        other => other,
+        seen.push(schema);
+        let referred = schema.get("$ref").and_then(Json::as_str).and_then(|reference| resolve(reference, self.root));
+        let parts = schema.get("allOf").and_then(Json::as_array).into_iter().flatten();
+        for part in referred.into_iter().chain(parts) {
+            value = self.fill(depth, value, part, seen)?;
+        }
+        match value {
+            Value::Map(mut entries) => {
+                for (name, property) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
+                    let present = match entries.get_mut(name) {
+                        Some(present) => std::mem::take(present),
+                        None => match default_of(depth, property, self.root) {
+                            Some(default) => {
+                                self.left = self.left.checked_sub(1).ok_or(EndlessDefaults)?;
+                                Value::from(default.clone())
+                            }
+                            None => continue,
+                        },
+                    };
+                    entries.insert(name.clone(), self.fill(depth, present, property, &mut Vec::new())?);
+                }
+                Ok(Value::Map(entries))
+            }
+            Value::List(items) => match schema.get("items") {
+                Some(each) => {
+                    let filled = items.into_iter().map(|item| self.fill(depth, item, each, &mut Vec::new()));
+                    filled.collect::<Result<_, _>>().map(Value::List)
+                }
+                None => Ok(Value::List(items)),
+            },
+            other => Ok(other),
+        }
     }
 }
 

@@ -339,24 +339,31 @@ fn a_component_is_validated_with_a_place_for_each_error() {
 #[test]
 fn defaults_are_filled_in_wherever_a_value_is_absent() {
     let schema = SpecificSchema::new("specific", serde_json::from_str(SCHEMA).unwrap(), Span::default());
-    let filled = schema.with_defaults(
-        node("{database: x, mode: null, options: {}, tables: [{name: A}, {name: B, columns: [{}]}]}").to_value(),
-    );
+    let given = node("{database: x, mode: null, options: {}, tables: [{name: A}, {name: B, columns: [{}]}]}");
+    let filled = schema.with_defaults(given.to_value()).unwrap();
     assert_eq!(
         filled.to_json().to_string(),
         r#"{"database":"x","mode":null,"options":{"deep":{"a":1}},"tables":[{"name":"A","columns":[{"name":"ID","type":"TEXT"}]},{"name":"B","columns":[{"type":"TEXT"}]}],"schema":"PUBLIC","rate":1.5}"#
     );
-    assert_eq!(schema.with_defaults(Value::from("text")), Value::from("text"));
+    assert_eq!(schema.with_defaults(Value::from("text")), Ok(Value::from("text")));
 }
 
 #[test]
 fn a_schema_that_refers_to_itself_ends() {
     let schema = serde_json::json!({"$ref": "#", "properties": {"a": {"$ref": "#/properties/a", "default": {}}}});
     let schema = SpecificSchema::new("specific", schema, Span::default());
-    let _ = schema.with_defaults(node("{a: {}}").to_value());
+    schema.with_defaults(node("{a: {}}").to_value()).unwrap();
     let nested = serde_json::json!({"properties": {"a": {"$ref": "#", "default": {}}}});
-    let filled = SpecificSchema::new("specific", nested, Span::default()).with_defaults(node("{}").to_value());
+    let filled = SpecificSchema::new("specific", nested, Span::default()).with_defaults(node("{}").to_value()).unwrap();
     assert!(filled.get("a").is_some());
+    // Each of these would take longer than anybody lives.
+    let twice = serde_json::json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}], "properties": {"a": {"default": 1}}});
+    let filled = SpecificSchema::new("specific", twice, Span::default()).with_defaults(node("{}").to_value()).unwrap();
+    assert_eq!(filled.get("a"), Some(&Value::Int(1)));
+    let itself = serde_json::json!({"$ref": "#", "default": {}});
+    let doubled = serde_json::json!({"properties": {"a": itself.clone(), "b": itself}});
+    let endless = SpecificSchema::new("specific", doubled, Span::default()).with_defaults(node("{}").to_value());
+    assert!(endless.unwrap_err().to_string().contains("more than 100000 values by default"));
 }
 
 #[test]
@@ -411,7 +418,7 @@ fn a_bad_schema_is_told_and_opens_nothing() {
 fn expressions_see_the_component_with_its_defaults() {
     let mut sources = Sources::default();
     let blueprint = good("storage.yaml", STORAGE, true, &mut sources);
-    let value = blueprint.component_value(&node("{id: x, specific: {database: d, tables: []}}"));
+    let value = blueprint.component_value(&node("{id: x, specific: {database: d, tables: []}}")).unwrap();
     assert_eq!(value.get("specific").unwrap().get("schema").unwrap().as_str(), Some("PUBLIC"));
     assert_eq!(value.get("id").unwrap().as_str(), Some("x"));
 }
@@ -446,6 +453,6 @@ proptest::proptest! {
             proptest::prop_assert!(diagnostic.place(&sources).is_some());
             proptest::prop_assert!(diagnostic.hint.is_some());
         }
-        let _ = schema.with_defaults(component.get("specific").unwrap().to_value());
+        schema.with_defaults(component.get("specific").unwrap().to_value()).unwrap();
     }
 }

@@ -5,7 +5,7 @@
 
 use super::Blueprint;
 use super::check::sample;
-use super::defaults;
+use super::defaults::{self, EndlessDefaults};
 use super::explain::explain;
 use super::misspelt;
 use crate::diagnostic::Diagnostic;
@@ -104,8 +104,10 @@ impl SpecificSchema {
     }
 
     /// The value with the schema's defaults in the places that it leaves empty.
-    #[must_use]
-    pub fn with_defaults(&self, specific: Value) -> Value {
+    ///
+    /// # Errors
+    /// When there is no end of them.
+    pub fn with_defaults(&self, specific: Value) -> Result<Value, EndlessDefaults> {
         defaults::fill(specific, &self.json, &self.json)
     }
 
@@ -147,14 +149,16 @@ impl Blueprint {
     }
 
     /// The component as expressions see it: with the schema's defaults in its `specific`.
-    #[must_use]
-    pub fn component_value(&self, component: &Node) -> Value {
+    ///
+    /// # Errors
+    /// When there is no end of them.
+    pub fn component_value(&self, component: &Node) -> Result<Value, EndlessDefaults> {
         let value = component.to_value();
-        let (Some(schema), Value::Map(mut entries)) = (&self.specific, value.clone()) else { return value };
+        let (Some(schema), Value::Map(mut entries)) = (&self.specific, value.clone()) else { return Ok(value) };
         let specific = entries.get("specific").filter(|specific| !specific.is_null()).cloned();
-        let filled = schema.with_defaults(specific.unwrap_or_else(|| Value::Map(terrace_provider::Map::default())));
+        let filled = schema.with_defaults(specific.unwrap_or_else(|| Value::Map(terrace_provider::Map::default())))?;
         entries.insert("specific".to_owned(), filled);
-        Value::Map(entries)
+        Ok(Value::Map(entries))
     }
 }
 
