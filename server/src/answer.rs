@@ -17,6 +17,8 @@ pub(crate) enum Refusal {
     Invalid(Box<Invalid>),
     /// Too much waits already: 503.
     Busy,
+    /// Another call was made with that idempotency key: 422.
+    KeyTaken,
     /// Nobody knows who calls: 401.
     Unknown,
     /// Who calls may not do that: 403.
@@ -98,6 +100,7 @@ impl Refusal {
         match self {
             Self::Invalid(invalid) => invalid.errors.clone(),
             Self::Busy => vec!["too many operations wait".to_owned()],
+            Self::KeyTaken => vec![KEY_TAKEN.to_owned()],
             Self::Unknown => vec![UNKNOWN.to_owned()],
             Self::Forbidden { name, has, asked } => vec![forbidden(name, *has, *asked)],
             Self::Broken(error) => vec![error.clone()],
@@ -129,6 +132,9 @@ impl IntoResponse for Refusal {
                 let body = system_error("too many operations wait: try again later".to_owned());
                 (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")], Json(body)).into_response()
             }
+            Self::KeyTaken => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Json(system_error(KEY_TAKEN.to_owned()))).into_response()
+            }
             Self::Unknown => {
                 let body = system_error(UNKNOWN.to_owned());
                 (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], Json(body)).into_response()
@@ -145,6 +151,8 @@ impl IntoResponse for Refusal {
         }
     }
 }
+
+const KEY_TAKEN: &str = "another call was made with that `Idempotency-Key`: send a new one for each";
 
 const UNKNOWN: &str = "who calls is not known: send `Authorization: Bearer TOKEN` with a token of this server";
 

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
 
 /// What a caller may do. Each may also do what stands before it.
@@ -57,18 +58,28 @@ pub struct Token {
 }
 
 /// Who calls.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller(Option<String>);
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caller {
+    name: Option<String>,
+    /// By which it knows its call again (`Idempotency-Key`).
+    key: Option<String>,
+}
 
 impl Caller {
     /// The server itself, by its schedule.
     pub(crate) fn schedule() -> Self {
-        Self(Some("schedule".to_owned()))
+        Self { name: Some("schedule".to_owned()), key: None }
     }
 
     /// Who calls, for people: the owner of the token, else what is known of all who call like that.
     pub(crate) fn named(&self, otherwise: &str) -> String {
-        self.0.clone().unwrap_or_else(|| otherwise.to_owned())
+        self.name.clone().unwrap_or_else(|| otherwise.to_owned())
+    }
+
+    /// The key by which this caller knows a request about these stacks again.
+    pub(crate) fn key(&self, stacks: &[StackId]) -> Option<String> {
+        let about: Vec<String> = stacks.iter().map(ToString::to_string).collect();
+        self.key.as_ref().map(|key| format!("{} {} {key}", self.named(""), about.join(" ")))
     }
 }
 
@@ -78,7 +89,7 @@ impl Auth {
     /// # Errors
     /// When they are not let in, or may not do this.
     fn admit(&self, headers: &HeaderMap, asked: Scope) -> Result<Caller, Refusal> {
-        let Self::Tokens(tokens) = self else { return Ok(Caller(None)) };
+        let Self::Tokens(tokens) = self else { return Ok(Caller::default()) };
         let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, token) = shown.and_then(|shown| shown.trim().split_once(' ')).ok_or(Refusal::Unknown)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
@@ -88,7 +99,7 @@ impl Auth {
         let digest = sha256(token.trim());
         let known = tokens.iter().find(|token| token.sha256 == digest).ok_or(Refusal::Unknown)?;
         match known.scope >= asked {
-            true => Ok(Caller(Some(known.name.clone()))),
+            true => Ok(Caller { name: Some(known.name.clone()), key: None }),
             false => Err(Refusal::Forbidden { name: known.name.clone(), has: known.scope, asked }),
         }
     }
@@ -102,6 +113,8 @@ pub(crate) fn guarded(shared: &Arc<Shared>, scope: Scope, routes: Router<Arc<Sha
 async fn guard(State((shared, scope)): State<(Arc<Shared>, Scope)>, mut request: Request, next: Next) -> Response {
     match shared.settings.auth.admit(request.headers(), scope) {
         Ok(caller) => {
+            let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
+            let caller = Caller { key: key.map(str::to_owned), ..caller };
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

@@ -213,16 +213,17 @@ impl Shared {
         stacks: Vec<StackId>,
         component: String,
     ) -> Result<Uuid, Refusal> {
-        let id = Uuid::now_v7();
+        let (id, idempotency) = (Uuid::now_v7(), caller.key(&stacks));
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
         let body = asked.to_body(self.worlds.seal())?;
-        let request = NewRequest { operation, component, digest: asked.digest(), body };
+        let request = NewRequest { operation, component, digest: asked.digest(), body, idempotency };
         match self.store.enqueue(&request, self.settings.most_waiting).await? {
             Enqueued::Queued => {
                 self.wake.notify_one();
                 Ok(id)
             }
             Enqueued::Same(token) => Ok(token),
+            Enqueued::KeyTaken => Err(Refusal::KeyTaken),
             Enqueued::Full => Err(Refusal::Busy),
         }
     }

@@ -121,6 +121,7 @@ macro_rules! store_contract {
             requests::requests_of_a_component_run_in_order
             requests::a_claim_that_is_not_kept_is_taken_over
             requests::so_many_requests_wait_and_no_more
+            requests::a_request_of_a_known_key_is_the_one_that_had_it_first
             requests::requests_that_ended_are_pruned
             requests::a_queued_request_is_asked_to_stop
             concurrency::commits_of_many_tasks_all_land

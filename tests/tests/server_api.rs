@@ -61,6 +61,15 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
         assert!(!bytes.windows(6).any(|bytes| bytes == b"hidden"), "{file} has what the descriptor calls sensitive");
     }
 
+    // The same call again is known by its key, also when it has ended; another one cannot have that key.
+    let call = |descriptor: &str| {
+        let body = json!({"descriptor": descriptor}).to_string();
+        server.call_with("POST", "/api/v1/plans", &body, &[("idempotency-key", "mine")])
+    };
+    let (keyed, again) = (call(&stack("two")).json(), call(&stack("two")).json());
+    assert_eq!(keyed["id"], again["id"]);
+    assert_eq!(call(&stack("three")).status, 422);
+
     // What it would do is done already: that is something else than it said.
     let again = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");
     let operation = ended(&server, again.json()["operation"].as_str().unwrap());

@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// What a server asks of a store beside what the engine does.
 #[async_trait]
 pub trait RequestQueue: Send + Sync {
-    /// Queues a request, unless the newest one of its component that has not ended asks the same, or `most` wait already.
+    /// Queues a request, unless one of its idempotency key was, the newest one of its component that has not ended asks the same, or `most` wait already.
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
     /// Takes the oldest request that nobody works on, and before which no other one of its component has to run: one that
@@ -45,6 +45,8 @@ pub struct NewRequest {
     pub digest: String,
     /// All that is asked, as JSON of who asks.
     pub body: String,
+    /// The key by which who asks knows the request again, whatever became of it.
+    pub idempotency: Option<String>,
 }
 
 /// What came of queuing.
@@ -54,6 +56,8 @@ pub enum Enqueued {
     Queued,
     /// The newest of its component that has not ended asks the very same: this is it.
     Same(Uuid),
+    /// Another request was asked with that idempotency key.
+    KeyTaken,
     /// As many wait as may.
     Full,
 }

@@ -67,8 +67,10 @@ pub(crate) struct Begun {
 
 /// Plans a descriptor. Answered as JSON, or as Markdown or plain text where that is what is accepted.
 #[utoipa::path(post, path = "/plans", tag = "plans", request_body = NewPlan,
+    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = PlanAnswer), (status = 202, description = "it is still being made", body = PlanAnswer),
-        (status = 400, body = Problem), (status = 503, body = Problem)))]
+        (status = 400, body = Problem), (status = 422, description = "the key was another call's", body = Problem),
+        (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -106,9 +108,11 @@ pub(super) async fn show(
 }
 
 /// Does what a plan says, and nothing else: when something has changed since, the operation fails and says so.
-#[utoipa::path(post, path = "/plans/{id}/apply", tag = "plans", params(("id" = Uuid, Path)),
+#[utoipa::path(post, path = "/plans/{id}/apply", tag = "plans",
+    params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Begun), (status = 404, body = Problem),
-        (status = 409, description = "the plan cannot be applied", body = Problem), (status = 503, body = Problem)))]
+        (status = 409, description = "the plan cannot be applied", body = Problem),
+        (status = 422, description = "the key was another call's", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn apply(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,

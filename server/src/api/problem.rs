@@ -67,6 +67,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many operations wait: try again later"),
+            refusal @ Refusal::KeyTaken => Self::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.problems().join("")),
             Refusal::Broken(error) => Self::broken(error),
             refusal @ (Refusal::Invalid(_) | Refusal::Unknown | Refusal::Forbidden { .. }) => {
                 let errors = refusal.problems();

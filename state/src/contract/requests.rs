@@ -19,6 +19,7 @@ fn asking(component: &str, what: &str) -> NewRequest {
         component: component.to_owned(),
         digest: what.to_owned(),
         body: format!("{{\"{what}\":1}}"),
+        idempotency: None,
     }
 }
 
@@ -161,6 +162,24 @@ pub async fn so_many_requests_wait_and_no_more(fixture: Fixture) {
     let new = NewOperation { id: claim.operation, kind: String::new(), stacks: vec![demo()], actor: String::new() };
     fixture.store.begin(&new).await.unwrap();
     assert_eq!(fixture.store.enqueue(&third, 2).await.unwrap(), Enqueued::Queued);
+}
+
+/// Whatever became of it.
+pub async fn a_request_of_a_known_key_is_the_one_that_had_it_first(fixture: Fixture) {
+    let keyed = |component: &str, what: &str, key: &str| NewRequest {
+        idempotency: Some(key.to_owned()),
+        ..asking(component, what)
+    };
+    let first = keyed("a", "x", "k");
+    assert_eq!(fixture.store.enqueue(&first, MANY).await.unwrap(), Enqueued::Queued);
+    let claim = fixture.claim().await.unwrap();
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    let enqueued = fixture.store.enqueue(&keyed("a", "x", "k"), MANY).await.unwrap();
+    assert_eq!(enqueued, Enqueued::Same(first.operation.id));
+    let other = keyed("b", "y", "k");
+    assert_eq!(fixture.store.enqueue(&other, MANY).await.unwrap(), Enqueued::KeyTaken);
+    assert!(fixture.store.operation(other.operation.id).await.unwrap().is_none(), "nothing of it is recorded");
+    assert_eq!(fixture.store.enqueue(&keyed("a", "x", "l"), MANY).await.unwrap(), Enqueued::Queued);
 }
 
 /// What waits or runs stays, however old it is.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 pub(super) struct Request {
     stack: StackId,
     digest: String,
+    idempotency: Option<String>,
     row: RequestRow,
     fence: u64,
     /// When the claim ends, once there is one.
@@ -36,6 +37,13 @@ impl State {
         let Some(stack) = new.operation.stacks.first().cloned() else {
             return Err(refused(crate::of_no_stack(new.operation.id)));
         };
+        if let Some(key) = &new.idempotency {
+            let known = self.requests.iter().find(|(_, request)| request.idempotency.as_ref() == Some(key));
+            if let Some((operation, request)) = known {
+                let is_same = request.digest == new.digest;
+                return Ok(if is_same { Enqueued::Same(*operation) } else { Enqueued::KeyTaken });
+            }
+        }
         let of_component = |request: &Request| request.stack == stack && request.row.component == new.component;
         let newest = self.open_requests().into_iter().rfind(|(_, request)| of_component(request));
         if let Some((operation, _)) = newest.filter(|(_, request)| request.digest == new.digest) {
@@ -46,7 +54,14 @@ impl State {
         }
         self.record(&new.operation, OperationStatus::Queued, now)?;
         let row = RequestRow { component: new.component.clone(), body: new.body.clone(), result: None };
-        let request = Request { stack, digest: new.digest.clone(), row, fence: 0, expires: None };
+        let request = Request {
+            stack,
+            digest: new.digest.clone(),
+            idempotency: new.idempotency.clone(),
+            row,
+            fence: 0,
+            expires: None,
+        };
         self.requests.insert(new.operation.id, request);
         Ok(Enqueued::Queued)
     }

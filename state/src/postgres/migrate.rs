@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_init.sql"),
     include_str!("../../migrations/postgres/0002_request.sql"),
     include_str!("../../migrations/postgres/0003_principals.sql"),
+    include_str!("../../migrations/postgres/0004_idempotency.sql"),
 ];
 
 /// The newest format that this build knows.

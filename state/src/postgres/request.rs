@@ -22,6 +22,17 @@ pub(super) async fn enqueue(
     let Some(of) = request.operation.stacks.first() else {
         return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
     };
+    if let Some(key) = &request.idempotency {
+        let key = columns::text(key);
+        // Two that ask with one key at once are one after the other.
+        session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&key]).await?;
+        let sql = "SELECT operation.id, digest FROM request JOIN operation ON operation.sequence = request.operation
+                   WHERE idempotency = $1";
+        let known = session.first(sql, &[&key], |columns| Ok((columns.uuid()?, columns.text()?))).await?;
+        if let Some((operation, digest)) = known {
+            return Ok(if digest == request.digest { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
+        }
+    }
     let stack = lock::made(session, &BTreeSet::from([of.clone()])).await?.number(of)?;
     // Two that ask the same at once are one after the other.
     session.query("SELECT 1 FROM stack WHERE id = $1 FOR NO KEY UPDATE", &[&stack]).await?;
@@ -36,9 +47,11 @@ pub(super) async fn enqueue(
         return Ok(Enqueued::Full);
     }
     let operation = commit::record(session, context, &request.operation, OperationStatus::Queued).await?;
-    let sql = "INSERT INTO request (operation, stack, component, digest, body) VALUES ($1, $2, $3, $4, $5)";
+    let sql = "INSERT INTO request (operation, stack, component, digest, body, idempotency)
+               VALUES ($1, $2, $3, $4, $5, $6)";
     let (digest, body) = (columns::text(&request.digest), columns::text(&request.body));
-    session.execute(sql, &[&operation, &stack, &component, &digest, &body]).await?;
+    let key = request.idempotency.as_deref().map(columns::text);
+    session.execute(sql, &[&operation, &stack, &component, &digest, &body, &key]).await?;
     Ok(Enqueued::Queued)
 }
 

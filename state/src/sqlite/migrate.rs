@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0009_cancelled_by.sql"),
     include_str!("../../migrations/sqlite/0010_request.sql"),
     include_str!("../../migrations/sqlite/0011_principals.sql"),
+    include_str!("../../migrations/sqlite/0012_idempotency.sql"),
 ];
 
 /// The newest format that this build knows.

@@ -20,6 +20,17 @@ pub(super) fn enqueue(
     let Some(of) = request.operation.stacks.first() else {
         return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
     };
+    if let Some(key) = &request.idempotency {
+        let sql = "SELECT operation.id, digest FROM request JOIN operation ON operation.sequence = request.operation
+                   WHERE idempotency = ?1";
+        let known = transaction.prepare_cached(sql)?.query_row([key], |row| {
+            let mut columns = Columns::of(row);
+            Ok((columns.uuid()?, columns.take::<String>()?))
+        });
+        if let Some((operation, digest)) = known.optional()? {
+            return Ok(if digest == request.digest { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
+        }
+    }
     let stack = write::stack(transaction, of)?;
     let sql = "SELECT operation.id, digest FROM request JOIN operation ON operation.sequence = request.operation
                WHERE stack = ?1 AND component = ?2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1";
@@ -37,13 +48,15 @@ pub(super) fn enqueue(
         return Ok(Enqueued::Full);
     }
     let operation = commit::record(transaction, context, &request.operation, OperationStatus::Queued)?;
-    let sql = "INSERT INTO request (operation, stack, component, digest, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO request (operation, stack, component, digest, body, idempotency)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     transaction.prepare_cached(sql)?.execute(params![
         operation,
         stack,
         request.component,
         request.digest,
-        request.body
+        request.body,
+        request.idempotency
     ])?;
     Ok(Enqueued::Queued)
 }
