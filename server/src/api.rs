@@ -19,7 +19,8 @@ use axum::{Json, Router};
 use problem::Problem;
 use std::sync::Arc;
 use utoipa::OpenApi;
-use utoipa::openapi::OpenApi as Description;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{Content, OpenApi as Description, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -71,7 +72,33 @@ pub fn description() -> Description {
     for (_, part) in parts() {
         all = all.nest(BASE, part);
     }
-    all.into_openapi()
+    let mut description = all.into_openapi();
+    for item in description.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        operations.into_iter().filter_map(Option::as_mut).for_each(describe_errors);
+    }
+    description
+}
+
+/// Errors look alike everywhere; some can come from any call.
+fn describe_errors(operation: &mut Operation) {
+    let anywhere = [
+        ("400", "what was sent is wrong"),
+        ("401", "who calls is not known"),
+        ("403", "who calls may not do that"),
+        ("500", "the server cannot"),
+    ];
+    let responses = &mut operation.responses.responses;
+    for (status, told) in anywhere {
+        let response = || RefOr::T(ResponseBuilder::new().description(told).build());
+        responses.entry(status.to_owned()).or_insert_with(response);
+    }
+    let problem = || Content::new(Some(Ref::from_schema_name("Problem")));
+    for (status, response) in responses {
+        if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response) {
+            response.content = [("application/problem+json".to_owned(), RefOr::T(problem()))].into_iter().collect();
+        }
+    }
 }
 
 /// The API, and its description at `/api/v1/openapi.json`.
@@ -80,7 +107,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let mut all = Router::new().route("/openapi.json", get(move || describe(Arc::clone(&description))));
     for (scope, part) in parts() {
         let (routes, _) = part.split_for_parts();
-        all = all.merge(guarded(shared, scope, routes));
+        all = all.merge(guarded(shared, scope, routes, |refusal| Problem::from(refusal).into_response()));
     }
     Router::new().nest(BASE, all.fallback(nothing))
 }

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
@@ -105,12 +105,21 @@ impl Auth {
     }
 }
 
-/// These routes for callers of that scope.
-pub(crate) fn guarded(shared: &Arc<Shared>, scope: Scope, routes: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
-    routes.route_layer(middleware::from_fn_with_state((Arc::clone(shared), scope), guard))
+/// These routes for callers of that scope; others are answered as is told.
+pub(crate) fn guarded(
+    shared: &Arc<Shared>,
+    scope: Scope,
+    routes: Router<Arc<Shared>>,
+    refuse: fn(Refusal) -> Response,
+) -> Router<Arc<Shared>> {
+    routes.route_layer(middleware::from_fn_with_state((Arc::clone(shared), scope, refuse), guard))
 }
 
-async fn guard(State((shared, scope)): State<(Arc<Shared>, Scope)>, mut request: Request, next: Next) -> Response {
+async fn guard(
+    State((shared, scope, refuse)): State<(Arc<Shared>, Scope, fn(Refusal) -> Response)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match shared.settings.auth.admit(request.headers(), scope) {
         Ok(caller) => {
             let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
@@ -118,6 +127,6 @@ async fn guard(State((shared, scope)): State<(Arc<Shared>, Scope)>, mut request:
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => refuse(refusal),
     }
 }

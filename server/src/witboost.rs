@@ -3,9 +3,11 @@
 mod bodies;
 mod calls;
 
+use crate::answer::Refusal;
 use crate::auth::{Scope, guarded};
 use crate::serve::Shared;
 use axum::Router;
+use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 pub(crate) use bodies::{AclInfo, Info, ProvisioningRequest, ReverseProvisioningRequest, ValidationResult};
 use std::sync::Arc;
@@ -25,9 +27,6 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/v1/provision/{token}", delete(calls::terminate))
         .route("/v1/unprovision", post(calls::unprovision))
         .route("/v1/updateacl", post(calls::update_acl));
-    guarded(shared, Scope::Read, reading).merge(guarded(shared, Scope::Plan, planning)).merge(guarded(
-        shared,
-        Scope::Apply,
-        applying,
-    ))
+    let guarded = |scope, routes| guarded(shared, scope, routes, Refusal::into_response);
+    guarded(Scope::Read, reading).merge(guarded(Scope::Plan, planning)).merge(guarded(Scope::Apply, applying))
 }

@@ -1,7 +1,7 @@
 //! Drift: looking for it, and what was found last.
 
 use super::operations::{self, Operation};
-use super::page::{Page, PageQuery};
+use super::page::{Page, PageQuery, Params};
 use super::plans::Begun;
 use super::problem::Problem;
 use super::stacks::known;
@@ -9,7 +9,7 @@ use crate::auth::Caller;
 use crate::drifting::Scan;
 use crate::serve::Shared;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -49,7 +49,7 @@ pub(crate) struct NewScan {
 #[utoipa::path(get, path = "/drift", tag = "drift", params(PageQuery), responses((status = 200, body = Page<Drift>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Drift>>, Problem> {
     let scans = shared.newest_scans().await?.into_iter().map(drift);
     Ok(Json(page.of(scans, |drift| drift.stack.clone())))

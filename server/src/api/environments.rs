@@ -1,11 +1,11 @@
 //! What is configured: environments, their blueprints and their providers.
 
-use super::page::{Page, PageQuery};
+use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::serve::Shared;
 use crate::worlds::World;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use serde::Serialize;
 use std::sync::Arc;
 use terrace_engine::blueprint::Blueprint as Definition;
@@ -47,7 +47,10 @@ pub(crate) struct Provider {
 /// The environments that are configured.
 #[utoipa::path(get, path = "/environments", tag = "configuration", params(PageQuery),
     responses((status = 200, body = Page<Environment>)))]
-pub(super) async fn list(State(shared): State<Arc<Shared>>, Query(page): Query<PageQuery>) -> Json<Page<Environment>> {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Params(page): Params<PageQuery>,
+) -> Json<Page<Environment>> {
     let environments = shared.worlds.names().into_iter().map(|name| Environment { name: name.to_owned() });
     Json(page.of(environments, |environment| environment.name.clone()))
 }
@@ -59,7 +62,7 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, Query(page): Query<P
 pub(super) async fn blueprints(
     State(shared): State<Arc<Shared>>,
     Path(environment): Path<String>,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Blueprint>>, Problem> {
     let blueprints = world(&shared, &environment)?.library.iter().map(blueprint);
     Ok(Json(page.of(blueprints, |blueprint| blueprint.name.clone())))
@@ -72,7 +75,7 @@ pub(super) async fn blueprints(
 pub(super) async fn providers(
     State(shared): State<Arc<Shared>>,
     Path(environment): Path<String>,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Provider>>, Problem> {
     let registry = &world(&shared, &environment)?.registry;
     let providers = registry.instance_names().filter_map(|instance| {

@@ -1,10 +1,10 @@
 //! Leases: who works on which component.
 
-use super::page::{Page, PageQuery};
+use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::serve::Shared;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -34,7 +34,7 @@ pub(crate) struct Lease {
 #[utoipa::path(get, path = "/leases", tag = "state", params(PageQuery), responses((status = 200, body = Page<Lease>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Lease>>, Problem> {
     let leases = shared.store.leases().await?.into_iter().map(|lease| {
         let LeaseInfo { id, stack, component, holder, operation, since, expires } = lease;

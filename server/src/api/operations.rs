@@ -1,10 +1,10 @@
 //! Operations: what was done, what is being done, and stopping it.
 
-use super::page::{Page, PageQuery};
+use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::auth::Caller;
 use crate::serve::Shared;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::{Extension, Json};
@@ -101,7 +101,7 @@ pub(crate) struct Filter {
     responses((status = 200, body = Page<Operation>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
-    Query(filter): Query<Filter>,
+    Params(filter): Params<Filter>,
 ) -> Result<Json<Page<Operation>>, Problem> {
     let page = PageQuery { limit: filter.limit, after: filter.after.clone() };
     let is_asked = |operation: &Operation| {

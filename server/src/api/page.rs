@@ -1,5 +1,9 @@
-//! Long lists, a page at a time.
+//! What a call asks for in its query; long lists, a page at a time.
 
+use super::problem::Problem;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -7,6 +11,20 @@ use utoipa::{IntoParams, ToSchema};
 const MOST: usize = 1_000;
 /// The items of a page when nothing is said.
 const USUAL: usize = 100;
+
+/// The query of a call.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(query)) => Ok(Self(query)),
+            Err(error) => Err(Problem::wrong(error.body_text())),
+        }
+    }
+}
 
 /// Which page.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -69,7 +69,9 @@ impl From<Refusal> for Problem {
             Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many operations wait: try again later"),
             refusal @ Refusal::KeyTaken => Self::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.problems().join("")),
             Refusal::Broken(error) => Self::broken(error),
-            refusal @ (Refusal::Invalid(_) | Refusal::Unknown | Refusal::Forbidden { .. }) => {
+            refusal @ Refusal::Unknown => Self::new(StatusCode::UNAUTHORIZED, refusal.problems().join("")),
+            refusal @ Refusal::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, refusal.problems().join("")),
+            refusal @ Refusal::Invalid(_) => {
                 let errors = refusal.problems();
                 let detail = match errors.as_slice() {
                     [only] => only.clone(),
@@ -87,6 +89,9 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }

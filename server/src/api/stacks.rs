@@ -1,10 +1,10 @@
 //! What is recorded: stacks, their components, their resources and how those came to be.
 
-use super::page::{Page, PageQuery};
+use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::serve::Shared;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json_;
@@ -34,7 +34,7 @@ pub(crate) struct Component {
     /// The blueprint that it was made by.
     pub(crate) blueprint: Option<String>,
     /// Its outputs; null for those that are sensitive.
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = Object)]
     pub(crate) outputs: BTreeMap<String, Json_>,
     /// Who has access; null where nobody ever said.
     pub(crate) principals: Option<Vec<String>>,
@@ -58,7 +58,7 @@ pub(crate) struct Resource {
     pub(crate) generation: u64,
     /// Its attributes; null for what is sensitive, absent where its environment is not configured here.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<BTreeMap<String, Object>>)]
+    #[schema(value_type = Option<Object>)]
     pub(crate) attributes: Option<Json_>,
     pub(crate) depends_on: Vec<String>,
     #[schema(value_type = String, format = DateTime)]
@@ -100,7 +100,7 @@ pub(crate) struct ResourceFilter {
 #[utoipa::path(get, path = "/stacks", tag = "state", params(PageQuery), responses((status = 200, body = Page<Stack>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Stack>>, Problem> {
     let stacks = shared.store.stacks().await?.into_iter().map(|stack| Stack {
         stack: stack.to_string(),
@@ -116,7 +116,7 @@ pub(super) async fn list(
 pub(super) async fn components(
     State(shared): State<Arc<Shared>>,
     Path(stack): Path<String>,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Component>>, Problem> {
     let stack = known(&shared, &stack).await?;
     let seal = shared.worlds.get(&stack.environment).map(|world| &world.seal);
@@ -143,7 +143,7 @@ pub(super) async fn components(
 pub(super) async fn resources(
     State(shared): State<Arc<Shared>>,
     Path(stack): Path<String>,
-    Query(filter): Query<ResourceFilter>,
+    Params(filter): Params<ResourceFilter>,
 ) -> Result<Json<Page<Resource>>, Problem> {
     let stack = known(&shared, &stack).await?;
     let selection = match &filter.component {
@@ -167,7 +167,7 @@ pub(super) async fn resources(
 pub(super) async fn history(
     State(shared): State<Arc<Shared>>,
     Path((stack, address)): Path<(String, String)>,
-    Query(page): Query<PageQuery>,
+    Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Version>>, Problem> {
     let stack: StackId = stack.parse().map_err(|_| no_stack(&stack))?;
     let nothing = || Problem::not_found(format!("nothing was ever recorded of `{address}` in `{stack}`"));
