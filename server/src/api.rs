@@ -68,11 +68,10 @@ fn parts() -> [(Scope, OpenApiRouter<Arc<Shared>>); 4] {
 /// The description of the API: OpenAPI 3.1.
 #[must_use]
 pub fn description() -> Description {
-    let mut all = OpenApiRouter::with_openapi(Head::openapi());
-    for (_, part) in parts() {
-        all = all.nest(BASE, part);
-    }
-    let mut description = all.into_openapi();
+    let parts = parts().into_iter().map(|(_, part)| part.into_openapi());
+    // One path may be in several parts: its calls are put together.
+    let all = parts.reduce(Description::merge_from).unwrap_or_default();
+    let mut description = Head::openapi().nest(BASE, all);
     for item in description.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
         operations.into_iter().filter_map(Option::as_mut).for_each(describe_errors);

@@ -54,6 +54,7 @@ mod server; // what a coordinator asks is done once, whatever becomes of the ser
 mod server_access; // who may call what: every path, for callers of every scope
 mod server_api; // the native API: plans, what is recorded, operations, access
 mod server_operate; // health, readiness and figures
+mod server_replicas; // several servers on one state
 mod server_reverse; // reverse provisioning: a catalog learns what is there
 mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice

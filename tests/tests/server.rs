@@ -8,7 +8,7 @@ const PRODUCT: &str = "DATAPRODUCT_DESCRIPTOR";
 const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
 
 /// A product of things that a program makes, which stands at a gate where there is one.
-fn project() -> Project {
+pub(crate) fn project() -> Project {
     let project = Project::new();
     project.write("terrace.yaml", "environments: {test: {}}\n");
     project.write(
@@ -30,7 +30,7 @@ fn project() -> Project {
     project
 }
 
-fn product(components: &[&str]) -> String {
+pub(crate) fn product(components: &[&str]) -> String {
     let component = |name: &&str| {
         format!(
             "- {{id: 'urn:dmb:cmp:finance:cash:0:{name}', name: {name}, kind: workload, version: 0.0.0, \
@@ -45,18 +45,18 @@ fn product(components: &[&str]) -> String {
 }
 
 /// The same, of which one component is meant.
-fn meaning(component: &str, components: &[&str]) -> String {
+pub(crate) fn meaning(component: &str, components: &[&str]) -> String {
     let product = product(components).lines().map(|line| format!("  {line}\n")).collect::<String>();
     format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:{component}\n")
 }
 
-fn log(project: &Project) -> Vec<String> {
+pub(crate) fn log(project: &Project) -> Vec<String> {
     let mut log: Vec<String> = project.read("log").lines().map(str::to_owned).collect();
     log.sort();
     log
 }
 
-fn messages(status: &Json) -> String {
+pub(crate) fn messages(status: &Json) -> String {
     let lines = status["logs"].as_array().unwrap().iter();
     lines.map(|line| format!("{} {}\n", line["phase"].as_str().unwrap(), line["message"].as_str().unwrap())).collect()
 }

@@ -26,6 +26,7 @@ const SCOPES: [(&str, &str); 4] = [
 const READ: usize = 0;
 const PLAN: usize = 1;
 const APPLY: usize = 2;
+const ADMIN: usize = 3;
 
 fn server() -> (Project, Served) {
     let project = Project::new();
@@ -39,6 +40,32 @@ fn server() -> (Project, Served) {
     let server = Served::start(&project, &[]);
     (project, server)
 }
+
+/// Those of the native API; every path of its description stands here.
+const NATIVE: [(&str, &str, usize); 22] = [
+    ("GET", "/stacks", READ),
+    ("GET", "/stacks/{stack}/components", READ),
+    ("GET", "/stacks/{stack}/resources", READ),
+    ("GET", "/stacks/{stack}/history/{address}", READ),
+    ("GET", "/stacks/{stack}/drift", READ),
+    ("GET", "/stacks/{stack}/components/{component}/acl", READ),
+    ("PUT", "/stacks/{stack}/components/{component}/acl", APPLY),
+    ("GET", "/operations", READ),
+    ("GET", "/operations/{id}", READ),
+    ("GET", "/operations/{id}/logs", READ),
+    ("GET", "/operations/{id}/events", READ),
+    ("POST", "/operations/{id}/cancel", APPLY),
+    ("POST", "/plans", PLAN),
+    ("GET", "/plans/{id}", READ),
+    ("POST", "/plans/{id}/apply", APPLY),
+    ("GET", "/drift", READ),
+    ("POST", "/drift", PLAN),
+    ("GET", "/leases", READ),
+    ("DELETE", "/leases/{id}", ADMIN),
+    ("GET", "/environments", READ),
+    ("GET", "/environments/{environment}/blueprints", READ),
+    ("GET", "/environments/{environment}/providers", READ),
+];
 
 fn called(server: &Served, method: &str, path: &str, authorization: Option<&str>) -> Answer {
     let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
@@ -66,6 +93,35 @@ fn every_call_needs_a_token_of_its_scope_wherever_it_is() {
     }
     let answer = called(&server, "POST", "/v1/provision", Some("bearer plan-secret"));
     assert_eq!(answer.json()["error"], "the token of `the planer` has the scope `plan`, and this call needs `apply`");
+}
+
+#[test]
+fn every_call_of_the_native_api_needs_a_token_of_its_scope() {
+    let (_project, server) = server();
+    let description = called(&server, "GET", "/api/v1/openapi.json", None).json();
+    let mut described: Vec<(String, String)> = Vec::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        let methods = item.as_object().unwrap().keys().map(|method| method.to_uppercase());
+        let path = path.strip_prefix("/api/v1").unwrap();
+        described.extend(methods.filter(|method| method != "PARAMETERS").map(|method| (method, path.to_owned())));
+    }
+    let mut listed: Vec<(String, String)> =
+        NATIVE.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
+    described.sort();
+    listed.sort();
+    assert_eq!(described, listed);
+    for (method, path, needed) in NATIVE {
+        let path = format!("/api/v1{}", path.replace(['{', '}'], ""));
+        assert_eq!(called(&server, method, &path, None).status, 401, "{method} {path}");
+        for (has, (scope, _)) in SCOPES.iter().enumerate() {
+            let answer = called(&server, method, &path, Some(&format!("Bearer {scope}-secret")));
+            assert_eq!(answer.status == 403, has < needed, "{method} {path} {scope}: {answer:?}");
+            assert_ne!(answer.status, 401, "{method} {path} {scope}: {answer:?}");
+            if answer.status >= 400 {
+                assert_eq!(answer.content_type, "application/problem+json", "{method} {path}: {answer:?}");
+            }
+        }
+    }
 }
 
 #[test]

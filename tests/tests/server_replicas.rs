@@ -1,0 +1,48 @@
+//! Several servers on one state: what one leaves another finishes, and nothing is done twice.
+
+use crate::server::{log, meaning, messages, product, project};
+use terrace_state::contract::cluster::Cluster;
+use terrace_tests::served::Served;
+use terrace_tests::{Project, until};
+
+/// The project with a state of its own in PostgreSQL.
+fn shared_project() -> Project {
+    let project = project();
+    let url = tokio::runtime::Runtime::new().unwrap().block_on(Cluster::shared().database());
+    project.write("terrace.yaml", format!("state: '{url}'\nenvironments: {{test: {{}}}}\n"));
+    project
+}
+
+#[test]
+fn what_a_killed_server_was_doing_another_one_finishes() {
+    let project = shared_project();
+    project.make_gate("gate-a");
+    let first = Served::start(&project, &[]);
+    let token = first.ask("/v1/provision", &product(&["a"]));
+    until("it is being made", || project.has("started-a"));
+    let second = Served::start(&project, &[]);
+    assert_eq!(second.status(&token)["status"], "RUNNING", "any server knows the token");
+    first.kill();
+    drop(first);
+    project.open_gate("gate-a");
+    let status = second.ended(&token);
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+    assert!(messages(&status).contains("recover "), "{status}");
+    assert_eq!(log(&project), ["a"], "it is made once");
+}
+
+#[test]
+fn many_components_are_provisioned_through_all_servers_at_once_and_each_is_made_once() {
+    let project = shared_project();
+    let servers = [(); 3].map(|()| Served::start(&project, &["--workers", "4"]));
+    let names: Vec<String> = (0..200).map(|number| format!("c{number:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let asked = names.iter().zip(servers.iter().cycle());
+    let tokens: Vec<String> =
+        asked.map(|(name, server)| server.ask("/v1/provision", &meaning(name, &[name]))).collect();
+    for (token, server) in tokens.iter().zip(servers.iter().rev().cycle()) {
+        let status = server.ended(token);
+        assert_eq!(status["status"], "COMPLETED", "{status}");
+    }
+    assert_eq!(log(&project), names);
+}
