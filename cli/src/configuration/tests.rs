@@ -231,14 +231,14 @@ fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
 #[test]
 fn what_the_server_cannot_be_told_is_refused_at_its_place() {
     for (text, expected) in [
-        ("bind: here", "`bind`: expected an address with its port"),
+        ("bind: here", "`bind` is text: expected an address with its port"),
         ("prefixes: [api]", "`api` is no prefix of paths"),
         ("prefixes: [/]", "`/` is no prefix of paths"),
         ("workers: 0", "expected a whole number from 1 to 256"),
         ("queue: {most: 1}", "has no field `most`"),
-        ("drain: soon", "`drain`: expected a duration"),
-        ("retention: long", "`retention`: expected a number of days"),
-        ("bodyLimit: 10", "`bodyLimit`: expected a size"),
+        ("drain: soon", "`drain` is text: expected a duration"),
+        ("retention: long", "`retention` is text: expected a number of days"),
+        ("bodyLimit: 10", ": expected a size"),
         ("auth: {mode: tokn}", "`mode` cannot be `tokn`"),
         ("auth: {mode: token}", "lets nobody in"),
         ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [read]}]}", "`sha256` is no SHA-256"),
