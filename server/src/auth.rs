@@ -105,18 +105,21 @@ impl Auth {
     }
 }
 
+/// How a call is answered that is refused.
+type Refuse = fn(Refusal) -> Response;
+
 /// These routes for callers of that scope; others are answered as is told.
 pub(crate) fn guarded(
     shared: &Arc<Shared>,
     scope: Scope,
     routes: Router<Arc<Shared>>,
-    refuse: fn(Refusal) -> Response,
+    refuse: Refuse,
 ) -> Router<Arc<Shared>> {
     routes.route_layer(middleware::from_fn_with_state((Arc::clone(shared), scope, refuse), guard))
 }
 
 async fn guard(
-    State((shared, scope, refuse)): State<(Arc<Shared>, Scope, fn(Refusal) -> Response)>,
+    State((shared, scope, refuse)): State<(Arc<Shared>, Scope, Refuse)>,
     mut request: Request,
     next: Next,
 ) -> Response {
