@@ -1,16 +1,16 @@
 //! What is seen while a plan is applied: bars on a terminal, lines elsewhere, JSON lines for programs.
 
 use crate::report::harmless;
-use crate::ui::{Ui, counted};
+use crate::ui::Ui;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use terrace_engine::action::Action;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::{Event, Events};
 use terrace_engine::plan::Plan;
+use terrace_engine::render::steps::Steps;
 use terrace_engine::render::stream::Applying;
 
 /// How often a running bar moves.
@@ -20,10 +20,7 @@ const TICK: Duration = Duration::from_millis(120);
 pub(crate) struct Progress {
     ui: Ui,
     form: Form,
-    /// Addresses are told with their stacks.
-    has_several_stacks: bool,
-    /// What an import names, which nothing adopted on its own.
-    imported: HashSet<String>,
+    steps: Steps,
 }
 
 /// How events are shown.
@@ -43,28 +40,27 @@ struct Bars {
 impl Progress {
     /// For people: bars when they watch, else a line for each thing that happens.
     pub(crate) fn for_people(ui: &Ui, has_several_stacks: bool) -> Arc<Self> {
+        Self::telling(ui, Steps::new(has_several_stacks))
+    }
+
+    /// The same for the steps of a plan, which says what is imported.
+    pub(crate) fn of_plan(ui: &Ui, plan: &Plan) -> Arc<Self> {
+        Self::telling(ui, Steps::of_plan(plan))
+    }
+
+    fn telling(ui: &Ui, steps: Steps) -> Arc<Self> {
         let form = if ui.is_watched() && !ui.is_quiet {
             Form::Bars(Box::new(Bars::new(ProgressDrawTarget::stderr())))
         } else {
             Form::Lines
         };
-        Arc::new(Self { ui: ui.clone(), form, has_several_stacks, imported: HashSet::new() })
-    }
-
-    /// The same for the steps of a plan, which says what is imported.
-    pub(crate) fn of_plan(ui: &Ui, plan: &Plan) -> Arc<Self> {
-        let mut progress = Self::for_people(ui, plan.stacks.len() > 1);
-        if let Some(progress) = Arc::get_mut(&mut progress) {
-            let imported = plan.changes().filter(|(_, change)| change.import_id.is_some());
-            progress.imported = imported.map(|(stack, change)| name(&stack.stack, &change.address)).collect();
-        }
-        progress
+        Arc::new(Self { ui: ui.clone(), form, steps })
     }
 
     /// For programs: one JSON object a line, on standard output.
     pub(crate) fn for_programs(ui: &Ui, has_several_stacks: bool) -> Arc<Self> {
         let form = Form::Json(Mutex::new(Applying::new(has_several_stacks)));
-        Arc::new(Self { ui: ui.clone(), form, has_several_stacks, imported: HashSet::new() })
+        Arc::new(Self { ui: ui.clone(), form, steps: Steps::new(has_several_stacks) })
     }
 
     /// Tells programs now and then that a long step still runs; for people the bars do.
@@ -107,76 +103,34 @@ impl Progress {
     }
 
     fn show(&self, event: &Event) {
+        if let Form::Bars(bars) = &self.form
+            && self.is_drawn(bars, event)
+        {
+            return;
+        }
+        if let Some(line) = self.steps.line(event) {
+            self.say(&line);
+        }
+    }
+
+    /// Draws what an event means for the bars; true when that is all that is to be seen of it.
+    fn is_drawn(&self, bars: &Bars, event: &Event) -> bool {
         match event {
-            Event::Started { steps, .. } => {
-                if let Form::Bars(bars) = &self.form {
-                    bars.begin(*steps);
-                }
+            Event::Started { steps, .. } => bars.begin(*steps),
+            Event::StepStarted { stack, address, action } => {
+                bars.add(stack, address, &self.steps.begun(stack, address, *action));
             }
-            Event::WaitingForLease { held, left } => {
-                self.say(&format!("waiting up to {} s: {held}", left.as_millis().div_ceil(1000)));
+            // What waits for its rate has not begun: it has no bar yet.
+            Event::StepProgress { address, message } => return bars.note(address, message),
+            Event::StepDone { stack, address, .. }
+            | Event::StepFailed { stack, address, .. }
+            | Event::CheckFailed { stack, address, .. } => {
+                bars.remove(&name(stack, address));
+                return false;
             }
-            Event::Recovering { message } => self.say(&format!("recovering {message}")),
-            Event::StepStarted { stack, address, action } => match &self.form {
-                Form::Bars(bars) => {
-                    bars.add(stack, address, &self.named(stack, address), self.word(stack, address, *action).doing);
-                }
-                _ => self.say(&format!(
-                    "{}: {}...",
-                    self.named(stack, address),
-                    self.word(stack, address, *action).doing
-                )),
-            },
-            Event::StepProgress { address, message } => match &self.form {
-                // What waits for its rate has not begun: it has no bar yet.
-                Form::Bars(bars) if bars.note(address, message) => {}
-                _ => self.say(&format!("{address}: {message}")),
-            },
-            Event::StepDone { stack, address, action, took } => {
-                self.remove(stack, address);
-                self.say(&format!(
-                    "{}: {} after {}",
-                    self.named(stack, address),
-                    self.word(stack, address, *action).done,
-                    seconds(*took)
-                ));
-            }
-            Event::StepFailed { stack, address, action, error } => {
-                self.remove(stack, address);
-                let named = self.named(stack, address);
-                match action {
-                    // Nothing was to be done: a check fails.
-                    Action::NoOp => self.say(&format!("{named}: {error}")),
-                    action => {
-                        self.say(&format!("{named}: failed to {}: {error}", self.word(stack, address, *action).plain))
-                    }
-                }
-            }
-            Event::CheckFailed { stack, address, action, error } => {
-                self.remove(stack, address);
-                let (named, done) = (self.named(stack, address), self.word(stack, address, *action).done);
-                self.say(&format!("{named}: {done}, and a check of it fails: {error}"));
-            }
-            Event::Stopping { running } => self.say(&format!("waiting for {}", counted(*running, "running call"))),
+            Event::WaitingForLease { .. } | Event::Recovering { .. } | Event::Stopping { .. } => return false,
         }
-    }
-
-    fn named(&self, stack: &StackId, address: &Address) -> String {
-        if self.has_several_stacks { name(stack, address) } else { address.to_string() }
-    }
-
-    /// What an action on a resource is called.
-    fn word(&self, stack: &StackId, address: &Address, action: Action) -> Words {
-        match action == Action::Adopt && self.imported.contains(&name(stack, address)) {
-            true => Words { plain: "import", doing: "importing", done: "imported" },
-            false => words(action),
-        }
-    }
-
-    fn remove(&self, stack: &StackId, address: &Address) {
-        if let Form::Bars(bars) = &self.form {
-            bars.remove(&name(stack, address));
-        }
+        true
     }
 }
 
@@ -207,12 +161,12 @@ impl Bars {
         self.overall.enable_steady_tick(TICK);
     }
 
-    fn add(&self, stack: &StackId, address: &Address, named: &str, doing: &str) {
+    fn add(&self, stack: &StackId, address: &Address, begun: &str) {
         // A bar of its own would draw itself past the others, where nobody clears it.
         let bar = self.all.insert_before(&self.overall, ProgressBar::hidden());
         let style = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        let head = harmless(&format!("{named}: {doing}")).replace('\n', " ");
+        let head = harmless(begun).replace('\n', " ");
         bar.set_message(head.clone());
         bar.set_prefix(head);
         bar.enable_steady_tick(TICK);
@@ -249,37 +203,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn name(stack: &StackId, address: &Address) -> String {
     format!("{stack}:{address}")
-}
-
-fn seconds(took: Duration) -> String {
-    match took.as_secs() {
-        0 => format!("{:.1}s", took.as_secs_f64()),
-        seconds @ 1..60 => format!("{seconds}s"),
-        seconds => format!("{}m{}s", seconds / 60, seconds % 60),
-    }
-}
-
-/// What an action is called.
-#[derive(Debug, Clone, Copy)]
-struct Words {
-    plain: &'static str,
-    doing: &'static str,
-    done: &'static str,
-}
-
-const fn words(action: Action) -> Words {
-    let (doing, done) = match action {
-        Action::NoOp => ("recording", "recorded"),
-        Action::Create => ("creating", "created"),
-        Action::Update => ("updating", "updated"),
-        Action::Replace | Action::ReplaceCreateFirst => ("replacing", "replaced"),
-        Action::Delete => ("deleting", "deleted"),
-        Action::Read => ("reading", "read"),
-        Action::Adopt => ("adopting", "adopted"),
-        Action::Forget => ("forgetting", "forgotten"),
-        Action::Retain => ("retaining", "retained"),
-    };
-    Words { plain: action.word(), doing, done }
 }
 
 #[cfg(test)]
@@ -338,19 +261,12 @@ mod tests {
         bars.begin(7);
         let (stack, address) = (StackId::new("demo", "local"), "local_value.a".parse().unwrap());
         for _ in 0..6 {
-            bars.add(&stack, &address, &address.to_string(), "creating");
+            bars.add(&stack, &address, "local_value.a: creating");
             bars.remove(&name(&stack, &address));
         }
         bars.clear();
         let drawn = locked(&terminal.0).clone();
         let last = drawn.rfind("/7 steps").and_then(|at| drawn.get(at - 1..at));
         assert_eq!(last, Some("6"), "{drawn:?}");
-    }
-
-    #[test]
-    fn times_are_short() {
-        assert_eq!(seconds(Duration::from_millis(240)), "0.2s");
-        assert_eq!(seconds(Duration::from_secs(59)), "59s");
-        assert_eq!(seconds(Duration::from_secs(61)), "1m1s");
     }
 }

@@ -14,13 +14,10 @@ use crate::source::Span;
 use std::collections::{BTreeSet, HashSet};
 use terrace_provider::{Path, ResourceType, Step, Value};
 
-/// Variables that every declaration of a stack may read.
-const ROOTS: [&str; 9] =
-    ["environment", "stack", "settings", "vars", "locals", "resources", "data", "components", "stacks"];
-/// The same for those that a blueprint declares.
-const BLUEPRINT_ROOTS: [&str; 11] = [
-    "component",
-    "product",
+/// The variables of expressions: those that every declaration of a stack may read, then those of blueprints besides, then
+/// what is there where it is known who has access. That others than the resources of `acl` do not ask for the last is checked
+/// with the blueprint.
+const ROOTS: [&str; 12] = [
     "environment",
     "stack",
     "settings",
@@ -30,24 +27,14 @@ const BLUEPRINT_ROOTS: [&str; 11] = [
     "data",
     "components",
     "stacks",
-];
-
-/// The same where it is known who has access; that others than the resources of `acl` do not ask is checked with the
-/// blueprint.
-const ACL_ROOTS: [&str; 12] = [
     "component",
     "product",
-    "environment",
-    "stack",
-    "settings",
-    "vars",
-    "locals",
-    "resources",
-    "data",
-    "components",
-    "stacks",
     "acl",
 ];
+/// So many of them every declaration of a stack may read.
+const OF_STACKS: usize = 9;
+/// So many those that a blueprint declares.
+const OF_BLUEPRINTS: usize = 11;
 
 /// What is wrong with the declarations of a stack.
 #[derive(Debug, Default)]
@@ -58,6 +45,11 @@ pub struct Faults {
     pub(crate) resources: HashSet<Block>,
     /// The outputs that have one, by the positions of their component and their own.
     pub(crate) outputs: HashSet<(usize, usize)>,
+}
+
+/// The first so many variables.
+fn roots(count: usize) -> &'static [&'static str] {
+    ROOTS.get(..count).unwrap_or(&ROOTS)
 }
 
 /// Looks up all that the chosen components of a stack name; no component chosen stands for all of them.
@@ -76,11 +68,11 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
     let mut faults = Faults::default();
     for (position, component) in stack.components.iter().enumerate().filter(|(_, it)| is_chosen(&it.key)) {
         let lookup = Lookup {
-            roots: match (&component.blueprint, &component.access) {
-                (_, Some(_)) => &ACL_ROOTS,
-                (Some(_), None) => &BLUEPRINT_ROOTS,
-                (None, None) => &ROOTS,
-            },
+            roots: roots(match (&component.blueprint, &component.access) {
+                (_, Some(_)) => ROOTS.len(),
+                (Some(_), None) => OF_BLUEPRINTS,
+                (None, None) => OF_STACKS,
+            }),
             variables: Some(&variables),
             locals: Some(&locals),
             names: names(&component.declarations),

@@ -13,7 +13,7 @@ mod request;
 pub use error::StoreError;
 pub(crate) use error::component_in_words;
 pub(crate) use error::moved_in_words;
-pub use operation::{LogLine, NewOperation, OperationRow, OperationStatus, StepResult, StepRow};
+pub use operation::{LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, StepResult, StepRow};
 pub use record::{ComponentRead, Moved, Read, Record, Write};
 pub use request::{Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow, ServerStore};
 
@@ -92,8 +92,8 @@ pub trait StateStore: Send + Sync {
     /// expired, what was done may still be recorded, but no step may be opened.
     async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError>;
 
-    /// The newest operations first, at most `limit`.
-    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError>;
+    /// Operations, newest first.
+    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError>;
 
     /// One operation with its steps.
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError>;

@@ -6,7 +6,7 @@ use crate::support::story::{stack, summary};
 use crate::support::world::Fault;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::recover::Verdict;
-use terrace_engine::store::{OperationStatus, Record, Row, RowStatus, Selection, Write};
+use terrace_engine::store::{OperationFilter, OperationStatus, Record, Row, RowStatus, Selection, Write};
 use uuid::Uuid;
 
 const NOTHING: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources: []\n";
@@ -163,7 +163,7 @@ async fn an_operation_that_was_cut_off_ends_with_the_last_of_its_steps() {
     crash_while(&story, &text, "create b", Fault::HangBefore).await;
     story.end_processes().await;
     let running = async || {
-        let operations = story.store.operations(usize::MAX).await.unwrap();
+        let operations = story.store.operations(&OperationFilter::newest(usize::MAX)).await.unwrap();
         operations.iter().filter(|operation| operation.status == OperationStatus::Running).count()
     };
     story.recover().await;

@@ -8,6 +8,7 @@ use crate::support::world::Fault;
 use terrace_engine::apply::{ApplyError, Report};
 use terrace_engine::diagnostic::has_errors;
 use terrace_engine::render::{human, json, markdown};
+use terrace_engine::store::OperationFilter;
 use terrace_provider::ErrorKind;
 
 /// `a` with a check; `b` uses it.
@@ -96,7 +97,7 @@ async fn a_post_check_that_fails_keeps_the_row_untainted_and_what_depends_on_it_
     assert_eq!((report.counts().0, report.blocked.len()), (1, 1), "it was made, and b is not tried: {report:?}");
     assert_eq!(story.log(), ["create a"]);
     assert_eq!(story.rows().await, ["world_thing.a"]);
-    let operations = story.store.operations(1).await.unwrap();
+    let operations = story.store.operations(&OperationFilter::newest(1)).await.unwrap();
     let (_, steps) = story.store.operation(operations[0].id).await.unwrap().unwrap();
     assert_eq!(format!("{:?}", steps[0].result), "Some(Failed(\"a is not good\"))");
     story.apply(&checked("post", "self.id == \"id-1\"", "1")).await;

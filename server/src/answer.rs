@@ -15,6 +15,8 @@ use uuid::Uuid;
 pub(crate) enum Refusal {
     /// What was sent is wrong: 400, `RequestValidationError`.
     Invalid(Box<Invalid>),
+    /// What was sent is too long: 413.
+    TooLong(String),
     /// Too much waits already: 503.
     Busy,
     /// Another call was made with that idempotency key: 422.
@@ -63,12 +65,20 @@ struct SystemError {
 impl Refusal {
     /// One thing is wrong with one field of the body.
     pub(crate) fn field(field: &str, problem: impl Into<String>, solution: impl Into<String>) -> Self {
-        let problem = problem.into();
+        Self::one(Some(field.to_owned()), problem.into(), solution.into())
+    }
+
+    /// One thing is wrong with all of what was sent.
+    pub(crate) fn whole(problem: impl Into<String>, solution: impl Into<String>) -> Self {
+        Self::one(None, problem.into(), solution.into())
+    }
+
+    fn one(input_error_field: Option<String>, problem: String, solution: String) -> Self {
         Self::Invalid(Box::new(Invalid {
             errors: vec![problem.clone()],
             user_message: problem.clone(),
-            input_error_field: Some(field.to_owned()),
-            more_info: MoreInfo { problems: vec![problem], solutions: vec![solution.into()] },
+            input_error_field,
+            more_info: MoreInfo { problems: vec![problem], solutions: vec![solution] },
         }))
     }
 
@@ -103,7 +113,7 @@ impl Refusal {
             Self::KeyTaken => vec![KEY_TAKEN.to_owned()],
             Self::Unknown => vec![UNKNOWN.to_owned()],
             Self::Forbidden { name, has, asked } => vec![forbidden(name, *has, *asked)],
-            Self::Broken(error) => vec![error.clone()],
+            Self::TooLong(error) | Self::Broken(error) => vec![error.clone()],
         }
     }
 }
@@ -128,6 +138,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Invalid(invalid) => (StatusCode::BAD_REQUEST, Json(invalid)).into_response(),
+            Self::TooLong(error) => (StatusCode::PAYLOAD_TOO_LARGE, Json(system_error(error))).into_response(),
             Self::Busy => {
                 let body = system_error("too many operations wait: try again later".to_owned());
                 (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")], Json(body)).into_response()

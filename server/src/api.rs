@@ -9,6 +9,7 @@ mod operations;
 mod page;
 mod plans;
 mod problem;
+mod sent;
 mod stacks;
 
 use crate::auth::{Scope, guarded};
@@ -85,6 +86,7 @@ fn describe_errors(operation: &mut Operation) {
         ("400", "what was sent is wrong"),
         ("401", "who calls is not known"),
         ("403", "who calls may not do that"),
+        ("413", "what was sent is too long"),
         ("500", "the server cannot"),
     ];
     let responses = &mut operation.responses.responses;

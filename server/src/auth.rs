@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
@@ -118,11 +119,29 @@ pub(crate) fn guarded(
     routes.route_layer(middleware::from_fn_with_state((Arc::clone(shared), scope, refuse), guard))
 }
 
+/// Whether a call can be read, as far as its head tells: who waits for `100 Continue` need not send a body in vain.
+fn readable(request: &Request, limit: usize) -> Result<(), Refusal> {
+    if percent_decode_str(request.uri().path()).decode_utf8().is_err() {
+        return Err(Refusal::whole("the path is not UTF-8", "encode names as UTF-8, then by percent"));
+    }
+    let length: Option<usize> =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    match length {
+        Some(length) if length > limit => {
+            Err(Refusal::TooLong(format!("the body has {length} bytes, and {limit} are taken at most")))
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn guard(
     State((shared, scope, refuse)): State<(Arc<Shared>, Scope, Refuse)>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    if let Err(refusal) = readable(&request, shared.settings.body_limit) {
+        return refuse(refusal);
+    }
     match shared.settings.auth.admit(request.headers(), scope) {
         Ok(caller) => {
             let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());

@@ -8,23 +8,19 @@ use crate::serve::Shared;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{SHARED, StackId};
 use terrace_engine::drift::detect;
 use terrace_engine::plan::compute::{Options, Planner};
 use terrace_engine::render::drift::json;
-use terrace_engine::store::{OperationRow, Selection, StateStore, StoreError};
+use terrace_engine::store::{OperationFilter, OperationRow, Selection, StateStore, StoreError};
 use uuid::Uuid;
 
 /// What the operations are called.
 pub(crate) const KIND: &str = "drift";
 /// What stands for the stack that scans are queued by: they wait for nothing that changes theirs.
 const QUEUE: &str = "drift";
-/// So many operations are looked through for the newest scans.
-const MOST: usize = 10_000;
-
 /// What a scan found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Found {
@@ -56,21 +52,14 @@ impl Shared {
         Ok(stacks)
     }
 
-    /// The newest scan of each stack.
-    pub(crate) async fn newest_scans(&self) -> Result<Vec<Scan>, StoreError> {
-        let mut newest: BTreeMap<StackId, Scan> = BTreeMap::new();
-        let operations = self.store.operations(MOST).await?.into_iter();
-        for operation in operations.filter(|operation| operation.kind == KIND) {
-            let Some(stack) = operation.stacks.iter().find(|stack| stack.name != QUEUE) else { continue };
-            if newest.contains_key(stack) {
-                continue;
-            }
-            let request = self.store.request(operation.id).await?;
-            let found = request.as_ref().and_then(Outcome::of).and_then(|outcome| outcome.drift);
-            let stack = stack.clone();
-            newest.insert(stack.clone(), Scan { stack, operation, found });
-        }
-        Ok(newest.into_values().collect())
+    /// The newest scan of a stack; `None` when it was never looked at.
+    pub(crate) async fn newest_scan(&self, stack: &StackId) -> Result<Option<Scan>, StoreError> {
+        let which =
+            OperationFilter { kind: Some(KIND.to_owned()), stack: Some(stack.clone()), ..OperationFilter::newest(1) };
+        let Some(operation) = self.store.operations(&which).await?.into_iter().next() else { return Ok(None) };
+        let request = self.store.request(operation.id).await?;
+        let found = request.as_ref().and_then(Outcome::of).and_then(|outcome| outcome.drift);
+        Ok(Some(Scan { stack: stack.clone(), operation, found }))
     }
 }
 
@@ -118,15 +107,11 @@ pub(crate) async fn schedule(shared: Arc<Shared>, every: Duration) {
 
 async fn scan_due(shared: &Shared, every: Duration) -> Result<(), Refusal> {
     let due = Timestamp::now().checked_sub(every).unwrap_or(Timestamp::MIN);
-    let recent: BTreeSet<StackId> = shared
-        .newest_scans()
-        .await?
-        .into_iter()
-        .filter(|scan| scan.operation.started_at > due)
-        .map(|scan| scan.stack)
-        .collect();
-    for stack in shared.scanned().await?.iter().filter(|stack| !recent.contains(*stack)) {
-        shared.scan(&Caller::schedule(), stack).await?;
+    for stack in shared.scanned().await? {
+        let newest = shared.newest_scan(&stack).await?;
+        if newest.is_none_or(|scan| scan.operation.started_at <= due) {
+            shared.scan(&Caller::schedule(), &stack).await?;
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use crate::answer::{Refusal, told};
 use crate::described::{Described, Purpose};
 use crate::drifting;
+use crate::logbook::Logbook;
 use crate::metrics;
 use crate::queue::{Asked, Outcome, PlanMade};
 use crate::reversing;
@@ -11,7 +12,7 @@ use crate::witboost::{AclInfo, Info, ProvisioningRequest, ValidationResult};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_engine::apply::{Applier, Report};
-use terrace_engine::event::NoEvents;
+use terrace_engine::event::{Events, NoEvents};
 use terrace_engine::expression::{Template, TemplateKind};
 use terrace_engine::plan::access::Grantees;
 use terrace_engine::plan::compute::{Computed, Options};
@@ -19,8 +20,9 @@ use terrace_engine::plan::{Plan, file};
 use terrace_engine::record::open_outputs;
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::markdown::Markdown;
+use terrace_engine::render::steps::Steps;
 use terrace_engine::render::{self, human};
-use terrace_engine::store::{OperationStatus, Record, RequestClaim, RequestEnd, Selection, ServerStore, StateStore};
+use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, Selection, ServerStore, StateStore};
 use terrace_provider::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -71,11 +73,13 @@ struct Run<'a> {
     shared: &'a Shared,
     claim: &'a RequestClaim,
     cancel: &'a CancellationToken,
+    log: Logbook,
 }
 
 /// Works on a request; answers how it ended.
 pub(crate) async fn carry_out(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> RequestEnd {
-    let run = Run { shared, claim, cancel };
+    let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
+    let run = Run { shared, claim, cancel, log };
     if shared.store.is_cancel_requested(claim.operation).await.unwrap_or(false) && claim.next_step == 0 {
         let summary = "stopped before it began".to_owned();
         return ended(OperationStatus::Interrupted, summary, &Outcome::default());
@@ -84,7 +88,7 @@ pub(crate) async fn carry_out(shared: &Arc<Shared>, claim: &RequestClaim, cancel
         Ok((status, summary, outcome)) => ended(status, summary, &outcome),
         Err(Failure(problems)) => {
             for problem in &problems {
-                run.log("ERROR", "plan", problem).await;
+                run.log.line("ERROR", "plan", problem).await;
             }
             let result = problems.join("\n");
             let summary = problems.into_iter().next().unwrap_or_default();
@@ -238,13 +242,17 @@ impl Run<'_> {
                 return Ok((OperationStatus::Completed, "nothing to do".to_owned(), outcome));
             }
             let can_plan_again = plans < MOST_PLANS;
-            match self.applier(described, can_plan_again).await?.apply(&computed.plan, self.claim.operation).await {
+            let (events, following) = self.log.follow(Steps::of_plan(&computed.plan));
+            let applier = self.applier(described, can_plan_again, events).await?;
+            let applied = applier.apply(&computed.plan, self.claim.operation).await;
+            following.end().await;
+            match applied {
                 Ok(report) => {
                     metrics::steps(report.done.len(), report.failed.len());
                     return self.conclude(described, &report).await;
                 }
                 Err(error) if can_plan_again && error.is_outdated() => {
-                    self.log("INFO", "plan", &format!("{error}: planning again")).await;
+                    self.log.line("INFO", "plan", &format!("{error}: planning again")).await;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -270,12 +278,17 @@ impl Run<'_> {
         };
         for step in recovery.run(&described.stack, &selection).await? {
             let level = if step.is_in_doubt { "WARNING" } else { "INFO" };
-            self.log(level, "recover", &format!("{}: {}", step.address, step.found)).await;
+            self.log.line(level, "recover", &format!("{}: {}", step.address, step.found)).await;
         }
         Ok(())
     }
 
-    async fn applier(&self, described: &Described<'_>, plans_again: bool) -> Result<Applier, Failure> {
+    async fn applier(
+        &self,
+        described: &Described<'_>,
+        plans_again: bool,
+        events: Arc<dyn Events>,
+    ) -> Result<Applier, Failure> {
         let steps = self.store().operation(self.claim.operation).await?.map(|(_, steps)| steps).unwrap_or_default();
         let first_step = steps.iter().map(|step| step.step.saturating_add(1)).max().unwrap_or_default();
         let world = described.world;
@@ -284,7 +297,7 @@ impl Run<'_> {
             registry: Arc::clone(&world.registry),
             functions: Arc::clone(&world.functions),
             seal: Arc::clone(&world.seal),
-            events: Arc::new(NoEvents),
+            events,
             cancel: self.cancel.clone(),
             stopped_by: Arc::default(),
             plans_again,
@@ -343,20 +356,7 @@ impl Run<'_> {
     async fn log_plan(&self, plan: &Plan) {
         let view = view(human::Detail::Compact);
         for line in human::plan(plan, &view).lines().filter(|line| !line.trim().is_empty()) {
-            self.log("INFO", "plan", line).await;
-        }
-    }
-
-    /// A line of the operation's log. One that cannot be written is in the server's.
-    async fn log(&self, level: &str, phase: &str, message: &str) {
-        let record = Record::Log {
-            operation: self.claim.operation,
-            level: level.to_owned(),
-            phase: phase.to_owned(),
-            message: message.to_owned(),
-        };
-        if let Err(error) = self.shared.store.commit(&[], vec![record]).await {
-            tracing::warn!(operation = %self.claim.operation, %error, message, "a line of the log cannot be written");
+            self.log.line("INFO", "plan", line).await;
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::queue;
 use crate::worlds::Worlds;
 use crate::{api, drifting, metrics, witboost};
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::limit::RequestBodyLimitLayer;
 
 /// Where coordinators look for the API besides `/`.
 const BASE: &str = "/datamesh.specificprovisioner";
@@ -156,5 +156,5 @@ fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     routes
         .layer(from_fn(metrics::count))
         .layer(CatchPanicLayer::new())
-        .layer(RequestBodyLimitLayer::new(settings.body_limit))
+        .layer(DefaultBodyLimit::max(settings.body_limit))
 }

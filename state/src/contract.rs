@@ -106,6 +106,7 @@ macro_rules! store_contract {
             journal::an_operation_without_leases_is_abandoned
             journal::an_operation_may_have_its_leases_before_it_begins
             journal::operations_are_listed_newest_first
+            journal::operations_are_listed_as_they_are_asked_for
             journal::a_log_keeps_its_order
             journal::an_operation_that_never_began_writes_nothing
             journal::a_running_operation_is_asked_to_stop

@@ -19,9 +19,9 @@ use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentEntry, ComponentRead, ComponentRow, Enqueued, Generation, HistoryEntry, Intent, Lease,
-    LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationRow, OwnerRow, OwnersOf,
-    Ownership, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot,
-    StateStore, StepRow, StoreError, StoreIdentity,
+    LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow,
+    OwnersOf, Ownership, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection,
+    StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -328,11 +328,19 @@ impl StateStore for MemoryStore {
         self.change(|state, now| state.commit(leases, &records, now))
     }
 
-    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {
+    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
         let (state, now) = (self.state(), self.clock.now());
-        let mut operations: Vec<&Operation> = state.operations.iter().map(|(_, operation)| operation).collect();
+        let OperationFilter { kind, stack, before, limit } = which;
+        let before = before.map(|id| state.operations.get(&id).map(|operation| operation.number));
+        let is_asked = |operation: &&Operation| {
+            kind.as_ref().is_none_or(|kind| operation.row.kind == *kind)
+                && stack.as_ref().is_none_or(|stack| operation.row.stacks.contains(stack))
+                && before.is_none_or(|before| before.is_some_and(|before| operation.number < before))
+        };
+        let all = state.operations.iter().map(|(_, operation)| operation);
+        let mut operations: Vec<&Operation> = all.filter(is_asked).collect();
         operations.sort_by_key(|operation| std::cmp::Reverse(operation.number));
-        Ok(operations.into_iter().take(limit).map(|operation| state.seen(operation, now)).collect())
+        Ok(operations.into_iter().take(*limit).map(|operation| state.seen(operation, now)).collect())
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {

@@ -50,9 +50,9 @@ use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
-    NewOperation, NewRequest, OpenIntent, OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd,
-    RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError,
-    StoreIdentity,
+    NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
+    RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore,
+    StepRow, StoreError, StoreIdentity,
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -354,8 +354,9 @@ impl StateStore for PostgresStore {
         .await
     }
 
-    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(move |session, context| Box::pin(journal::operations(session, context, limit))).await
+    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        let which = which.clone();
+        self.read(move |session, context| Box::pin(journal::operations(session, context, which))).await
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {

@@ -36,8 +36,9 @@ use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
-    NewOperation, NewRequest, OpenIntent, OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd,
-    RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
+    RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
+    StoreIdentity,
 };
 use uuid::Uuid;
 use worker::Workers;
@@ -307,8 +308,9 @@ impl StateStore for SqliteStore {
         self.write(move |transaction, context| commit::commit(transaction, context, &leases, &records)).await
     }
 
-    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {
-        self.read(move |connection, context| journal::operations(connection, context, limit)).await
+    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        let which = which.clone();
+        self.read(move |connection, context| journal::operations(connection, context, &which)).await
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {

@@ -67,3 +67,30 @@ pub(crate) fn blank() -> Row {
         operation: uuid::Uuid::nil(),
     }
 }
+
+/// The content columns of `version` and `intent`, in the order in which each store's `read::content` takes them.
+macro_rules! content_columns {
+    ($table:literal) => {
+        concat!(
+            $table,
+            ".status, ",
+            $table,
+            ".provider, ",
+            $table,
+            ".provider_version, ",
+            $table,
+            ".schema_version, ",
+            $table,
+            ".identity, ",
+            $table,
+            ".attributes, ",
+            $table,
+            ".private, ",
+            $table,
+            ".dependencies, ",
+            $table,
+            ".lifecycle"
+        )
+    };
+}
+pub(crate) use content_columns;

@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::store::{Acquired, Intent, LeaseRequest, NewOperation, Record, Selection, StateStore, StepAction};
+use terrace_engine::store::{
+    Acquired, Intent, LeaseRequest, NewOperation, OperationFilter, Record, Selection, StateStore, StepAction,
+};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
@@ -88,7 +90,7 @@ async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
     let operation = Uuid::now_v7();
     let refused = store.acquire(&request(operation)).await.unwrap();
     assert!(matches!(refused, Acquired::Held(_)), "{refused:?}");
-    let running = store.operations(1).await.unwrap();
+    let running = store.operations(&OperationFilter::newest(1)).await.unwrap();
     assert_eq!((running.len(), running.first().unwrap().is_abandoned), (1, false));
     assert_eq!(open_step(&*store).await, (false, false));
 
@@ -98,7 +100,7 @@ async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
     let taken = store.acquire(&request(operation)).await.unwrap();
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
     assert!(rows.len() > last, "{} rows after commit {last} was confirmed", rows.len());
-    assert!(store.operations(1).await.unwrap().first().unwrap().is_abandoned);
+    assert!(store.operations(&OperationFilter::newest(1)).await.unwrap().first().unwrap().is_abandoned);
     if cfg!(target_os = "linux") {
         let Acquired::Granted(leases) = taken else { return assert!(rows.is_empty(), "the lease is still held") };
         assert_eq!(leases.first().unwrap().fence, 2);

@@ -63,7 +63,7 @@ impl Served {
     /// # Panics
     /// When the server does not answer.
     #[must_use]
-    pub fn call_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+    pub fn call_with(&self, method: &str, path: &str, body: impl AsRef<[u8]>, headers: &[(&str, &str)]) -> Answer {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
@@ -75,7 +75,7 @@ impl Served {
             .uri(format!("http://{}{path}", self.address))
             .header("content-type", "application/json");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let request = request.body(body.to_owned()).expect("a request");
+        let request = request.body(body.as_ref().to_owned()).expect("a request");
         let mut response = agent.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let header = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         Answer {

@@ -53,6 +53,7 @@ mod secrets; // a sensitive value is in no file, no output and no log
 mod server; // what a coordinator asks is done once, whatever becomes of the server
 mod server_access; // who may call what: every path, for callers of every scope
 mod server_api; // the native API: plans, what is recorded, operations, access
+mod server_bodies; // bodies and paths that no call can be read from
 mod server_operate; // health, readiness and figures
 mod server_replicas; // several servers on one state
 mod server_reverse; // reverse provisioning: a catalog learns what is there

@@ -76,6 +76,14 @@ fn a_product_is_validated_provisioned_and_unprovisioned() {
     assert_eq!(log(&project), ["a", "b"]);
     let told = messages(&status);
     assert!(told.contains("plan Plan: 2 to add, 0 to change, 0 to destroy.\n"), "{told}");
+    for name in ["a", "b"] {
+        let address = format!("apply {name}/local_command.made: ");
+        assert_eq!(told.matches(&address).count(), 2, "{told}");
+        assert!(
+            told.find(&format!("{address}creating...\n")) < told.find(&format!("{address}created after ")),
+            "{told}"
+        );
+    }
     // At the base path of the newer specification, too.
     let again = server.ask("/datamesh.specificprovisioner/v1/provision", &text);
     let status = server.ended(&again);

@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::apply::doubt_begins;
-use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow};
+use terrace_engine::store::{
+    LogLine, OperationFilter, OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow,
+};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -31,7 +33,7 @@ pub(super) async fn run(context: &Context<'_>, command: OperationsCommand, signa
 
 async fn list(context: &Context<'_>, limit: usize, is_json: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let operations = store(&settings, Access::ReadOnly).await?.operations(limit).await?;
+    let operations = store(&settings, Access::ReadOnly).await?.operations(&OperationFilter::newest(limit)).await?;
     if is_json {
         context.ui.print_json(&operations.iter().map(to_json).collect())?;
     } else {
@@ -131,7 +133,7 @@ pub(super) async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Fai
             .hint("`terrace operations list` names them"));
     }
     let beginning = word.to_lowercase();
-    let all = store.operations(usize::MAX).await?;
+    let all = store.operations(&OperationFilter::newest(usize::MAX)).await?;
     let ids = all.into_iter().map(|operation| operation.id).filter(|id| id.to_string().starts_with(&beginning));
     match ids.collect::<Vec<_>>().as_slice() {
         [only] => Ok(*only),

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::recover::{Recovered, Recovery, Verdict};
-use terrace_engine::store::{Selection, StateStore};
+use terrace_engine::store::{OperationFilter, Selection, StateStore};
 
 /// A step that is in doubt after all that terrace can find out.
 struct Doubt {
@@ -148,7 +148,7 @@ async fn stacks_to_look_into(
     if words.is_empty() {
         wanted.extend(store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment));
         // A first apply that was cut off left steps, and no row yet.
-        let operations = store.operations(usize::MAX).await?;
+        let operations = store.operations(&OperationFilter::newest(usize::MAX)).await?;
         let of_operations = operations.into_iter().flat_map(|operation| operation.stacks);
         wanted.extend(of_operations.filter(|stack| stack.environment == *environment));
     }

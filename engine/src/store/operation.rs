@@ -18,6 +18,27 @@ pub struct NewOperation {
     pub actor: String,
 }
 
+/// Which operations are asked for: the newest ones, at most so many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationFilter {
+    /// Those of one kind.
+    pub kind: Option<String>,
+    /// Those that work on one stack.
+    pub stack: Option<StackId>,
+    /// Those that are older than this one.
+    pub before: Option<Uuid>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl OperationFilter {
+    /// The newest of all.
+    #[must_use]
+    pub const fn newest(limit: usize) -> Self {
+        Self { kind: None, stack: None, before: None, limit }
+    }
+}
+
 /// An operation as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperationRow {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
-    OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
-    StoreIdentity,
+    OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore,
+    StepRow, StoreError, StoreIdentity,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -63,7 +63,7 @@ impl TroubledStore {
 
     /// Whoever began an operation until now is gone.
     pub async fn bury_all(&self) {
-        let begun = self.inner.operations(usize::MAX).await.unwrap();
+        let begun = self.inner.operations(&OperationFilter::newest(usize::MAX)).await.unwrap();
         self.gone.lock().unwrap().extend(begun.into_iter().map(|operation| operation.id));
     }
 
@@ -174,8 +174,8 @@ impl StateStore for TroubledStore {
         self.write(self.inner.commit(leases, records)).await
     }
 
-    async fn operations(&self, limit: usize) -> Result<Vec<OperationRow>, StoreError> {
-        self.inner.operations(limit).await
+    async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
+        self.inner.operations(which).await
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {

@@ -2,13 +2,13 @@
 
 use super::plans::Begun;
 use super::problem::Problem;
+use super::sent::Sent;
 use super::stacks::known;
 use crate::auth::Caller;
 use crate::described::{Described, Purpose};
 use crate::queue::Asked;
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -58,9 +58,9 @@ pub(super) async fn set(
     Extension(caller): Extension<Caller>,
     Path((stack, component)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Result<Json<NewAccess>, JsonRejection>,
+    Sent(asked): Sent<NewAccess>,
 ) -> Result<Response, Problem> {
-    let Json(NewAccess { mut principals, descriptor }) = body.map_err(|error| Problem::wrong(error.body_text()))?;
+    let NewAccess { mut principals, descriptor } = asked;
     if principals.iter().any(|principal| principal.trim().is_empty()) {
         return Err(Problem::wrong("a principal has no name"));
     }

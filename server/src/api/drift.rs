@@ -4,11 +4,11 @@ use super::operations::{self, Operation};
 use super::page::{Page, PageQuery, Params};
 use super::plans::Begun;
 use super::problem::Problem;
+use super::sent::Sent;
 use super::stacks::known;
 use crate::auth::Caller;
 use crate::drifting::Scan;
 use crate::serve::Shared;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -51,8 +51,12 @@ pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Drift>>, Problem> {
-    let scans = shared.newest_scans().await?.into_iter().map(drift);
-    Ok(Json(page.of(scans, |drift| drift.stack.clone())))
+    let Page { items, next } = page.of(shared.scanned().await?, ToString::to_string)?;
+    let mut scans = Vec::with_capacity(items.len());
+    for stack in items {
+        scans.extend(shared.newest_scan(&stack).await?.map(drift));
+    }
+    Ok(Json(Page { items: scans, next }))
 }
 
 /// What the newest scan of a stack found.
@@ -60,7 +64,7 @@ pub(super) async fn list(
     responses((status = 200, body = Drift), (status = 404, description = "it was never looked for", body = Problem)))]
 pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(stack): Path<String>) -> Result<Json<Drift>, Problem> {
     let stack = known(&shared, &stack).await?;
-    let scan = shared.newest_scans().await?.into_iter().find(|scan| scan.stack == stack);
+    let scan = shared.newest_scan(&stack).await?;
     let scan = scan.ok_or_else(|| Problem::not_found(format!("drift of `{stack}` was never looked for")))?;
     Ok(Json(drift(scan)))
 }
@@ -72,9 +76,9 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(stack): Path<St
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    body: Result<Json<NewScan>, JsonRejection>,
+    Sent(asked): Sent<NewScan>,
 ) -> Result<Response, Problem> {
-    let Json(NewScan { stack }) = body.map_err(|error| Problem::wrong(error.body_text()))?;
+    let NewScan { stack } = asked;
     let stacks = match stack {
         Some(name) => vec![known(&shared, &name).await?],
         None => shared.scanned().await?,

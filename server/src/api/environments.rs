@@ -50,9 +50,9 @@ pub(crate) struct Provider {
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     Params(page): Params<PageQuery>,
-) -> Json<Page<Environment>> {
+) -> Result<Json<Page<Environment>>, Problem> {
     let environments = shared.worlds.names().into_iter().map(|name| Environment { name: name.to_owned() });
-    Json(page.of(environments, |environment| environment.name.clone()))
+    Ok(Json(page.of(environments, |environment| environment.name.clone())?))
 }
 
 /// The blueprints of an environment.
@@ -65,7 +65,7 @@ pub(super) async fn blueprints(
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Blueprint>>, Problem> {
     let blueprints = world(&shared, &environment)?.library.iter().map(blueprint);
-    Ok(Json(page.of(blueprints, |blueprint| blueprint.name.clone())))
+    Ok(Json(page.of(blueprints, |blueprint| blueprint.name.clone())?))
 }
 
 /// The configured instances of providers in an environment.
@@ -86,7 +86,7 @@ pub(super) async fn providers(
             version: schema.version.to_owned(),
         })
     });
-    Ok(Json(page.of(providers, |provider| provider.instance.clone())))
+    Ok(Json(page.of(providers, |provider| provider.instance.clone())?))
 }
 
 fn world<'s>(shared: &'s Shared, name: &str) -> Result<&'s World, Problem> {

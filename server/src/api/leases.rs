@@ -40,7 +40,7 @@ pub(super) async fn list(
         let LeaseInfo { id, stack, component, holder, operation, since, expires } = lease;
         Lease { id, stack: stack.to_string(), component, holder, operation, since, expires }
     });
-    Ok(Json(page.of(leases, |lease| lease.id.clone())))
+    Ok(Json(page.of(leases, |lease| lease.id.clone())?))
 }
 
 /// Takes a lease away from whoever holds it: what that one does is not recorded any more.

@@ -15,14 +15,12 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::store::{LogLine, OperationRow, OperationStatus, StepAction, StepResult, StepRow};
+use terrace_engine::store::{LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 /// How often events are looked for.
 const LOOK: Duration = Duration::from_millis(500);
-/// So many operations are looked through at first for those that a filter asks for.
-const FIRST: usize = 1_000;
 
 /// An operation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -103,23 +101,33 @@ pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     Params(filter): Params<Filter>,
 ) -> Result<Json<Page<Operation>>, Problem> {
-    let page = PageQuery { limit: filter.limit, after: filter.after.clone() };
-    let is_asked = |operation: &Operation| {
-        filter.stack.as_ref().is_none_or(|stack| operation.stacks.contains(stack))
-            && filter.kind.as_ref().is_none_or(|kind| operation.kind == *kind)
-            && filter.status.as_ref().is_none_or(|status| operation.status == *status)
+    let limit = PageQuery { limit: filter.limit, after: None }.limit();
+    let stack = match filter.stack.as_deref().map(str::parse) {
+        None => None,
+        Some(Ok(stack)) => Some(stack),
+        Some(Err(_)) => return Err(Problem::wrong("`stack` is no name of a stack: they are named `name@environment`")),
     };
-    let mut most = FIRST.max(page.limit() + 1);
+    let before = match filter.after {
+        None => None,
+        Some(after) => Some(found(&shared, &after).await?.0.id),
+    };
+    // One more tells whether there is another page. How an operation stands is not in its row alone.
+    let mut which = OperationFilter { kind: filter.kind, stack, before, limit: limit + 1 };
+    let is_asked = |operation: &Operation| filter.status.as_ref().is_none_or(|status| operation.status == *status);
+    let mut items: Vec<Operation> = Vec::new();
     loop {
-        let rows = shared.store.operations(most).await?;
-        let is_all = rows.len() < most;
-        let found = page.of(rows.into_iter().map(operation).filter(is_asked), |operation| operation.id.to_string());
-        // A page that is not full may be the last one only where all operations were looked at.
-        if is_all || found.next.is_some() {
-            return Ok(Json(found));
+        let rows = shared.store.operations(&which).await?;
+        let is_last = rows.len() < which.limit;
+        which.before = rows.last().map(|row| row.id);
+        items.extend(rows.into_iter().map(operation).filter(is_asked));
+        if is_last || items.len() > limit {
+            break;
         }
-        most = most.saturating_mul(4);
     }
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| has_more).map(|operation| operation.id.to_string());
+    Ok(Json(Page { items, next }))
 }
 
 /// One operation with its steps.

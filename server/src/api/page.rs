@@ -52,15 +52,23 @@ impl PageQuery {
     }
 
     /// The page of a list whose items have distinct names.
-    pub(crate) fn of<T>(&self, items: impl IntoIterator<Item = T>, name: impl Fn(&T) -> String) -> Page<T> {
+    ///
+    /// # Errors
+    /// When the last item of the page before is not there any more: what came after it cannot be told.
+    pub(crate) fn of<T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        name: impl Fn(&T) -> String,
+    ) -> Result<Page<T>, Problem> {
         let mut items = items.into_iter();
         if let Some(after) = &self.after {
-            // Up to and with the last one of the page before.
-            let _ = items.by_ref().find(|item| name(item) == *after);
+            items
+                .by_ref()
+                .find(|item| name(item) == *after)
+                .ok_or_else(|| Problem::wrong(format!("`{after}` is not in the list (any more): begin again")))?;
         }
-        let mut page: Vec<T> = items.by_ref().take(self.limit()).collect();
-        page.shrink_to_fit();
+        let page: Vec<T> = items.by_ref().take(self.limit()).collect();
         let next = items.next().and_then(|_| page.last().map(&name));
-        Page { items: page, next }
+        Ok(Page { items: page, next })
     }
 }

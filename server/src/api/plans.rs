@@ -1,6 +1,7 @@
 //! Plans: what would be done about a descriptor, and doing just that.
 
 use super::problem::Problem;
+use super::sent::Sent;
 use crate::auth::Caller;
 use crate::described::{Described, Purpose, environment_of};
 use crate::queue::{Asked, Outcome, PlanMade};
@@ -75,9 +76,9 @@ pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    body: Result<Json<NewPlan>, axum::extract::rejection::JsonRejection>,
+    Sent(asked): Sent<NewPlan>,
 ) -> Result<Response, Problem> {
-    let Json(NewPlan { descriptor, destroy, remove_data }) = body.map_err(|error| Problem::wrong(error.body_text()))?;
+    let NewPlan { descriptor, destroy, remove_data } = asked;
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };

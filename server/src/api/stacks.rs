@@ -107,7 +107,7 @@ pub(super) async fn list(
         name: stack.name.to_string(),
         environment: stack.environment.to_string(),
     });
-    Ok(Json(page.of(stacks, |stack| stack.stack.clone())))
+    Ok(Json(page.of(stacks, |stack| stack.stack.clone())?))
 }
 
 /// The components of a stack.
@@ -134,7 +134,7 @@ pub(super) async fn components(
             principals: row.principals,
         });
     }
-    Ok(Json(page.of(found, |component| component.key.clone())))
+    Ok(Json(page.of(found, |component| component.key.clone())?))
 }
 
 /// The resources of a stack.
@@ -155,7 +155,7 @@ pub(super) async fn resources(
             && filter.status.is_none_or(|status| status == row.status)
     });
     let page = PageQuery { limit: filter.limit, after: filter.after };
-    let Page { items, next } = page.of(rows, name);
+    let Page { items, next } = page.of(rows, name)?;
     let items = items.into_iter().map(|row| resource(&shared, row)).collect::<Result<_, _>>()?;
     Ok(Json(Page { items, next }))
 }
@@ -176,7 +176,7 @@ pub(super) async fn history(
     if entries.is_empty() {
         return Err(nothing());
     }
-    let Page { items, next } = page.of(entries, |entry| entry.generation.to_string());
+    let Page { items, next } = page.of(entries, |entry| entry.generation.to_string())?;
     let version = |entry: HistoryEntry| {
         let HistoryEntry { generation, at, operation, row } = entry;
         let resource = row.map(|row| resource(&shared, row)).transpose()?;

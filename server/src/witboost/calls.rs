@@ -11,6 +11,7 @@ use crate::queue::{Asked, Outcome};
 use crate::reversing;
 use crate::serve::Shared;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,17 +21,27 @@ use std::sync::Arc;
 use terrace_engine::store::{OperationRow, RequestRow};
 use uuid::Uuid;
 
+/// What a body with a descriptor looks like.
+const PROVISIONING: &str = "send JSON with `descriptor`, the descriptor as a string of YAML";
+/// What a body that asks for values of a catalog looks like.
+const REVERSE: &str = "send JSON with `useCaseTemplateId`, `environment`, `params` and `catalogInfo`";
+
+/// A body as it came, if it did.
+type Sent = Result<Bytes, BytesRejection>;
+
 /// Reads a body as JSON, whatever its content type says.
-fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let problem = format!("the body is not what was expected: {error}");
-        Refusal::field("", problem, "send JSON with `descriptor`, the descriptor as a string of YAML")
-    })
+fn body<T: DeserializeOwned>(sent: Sent, solution: &str) -> Result<T, Refusal> {
+    let bytes = sent.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLong(error.body_text()),
+        _ => Refusal::whole(error.body_text(), solution),
+    })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Refusal::whole(format!("the body is not what was expected: {error}"), solution))
 }
 
 /// `POST /v1/validate`: what can be told without state and network.
-pub(crate) async fn validate(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Response, Refusal> {
-    let request: ProvisioningRequest = body(&bytes)?;
+pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> Result<Response, Refusal> {
+    let request: ProvisioningRequest = body(sent, PROVISIONING)?;
     let runtime = tokio::runtime::Handle::current();
     // It keeps a processor busy for a while.
     let validation = tokio::task::spawn_blocking(move || runtime.block_on(errors_of(&shared, &request)));
@@ -52,9 +63,9 @@ pub(crate) async fn validate_later(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    bytes: Bytes,
+    sent: Sent,
 ) -> Result<Response, Refusal> {
-    let request: ProvisioningRequest = body(&bytes)?;
+    let request: ProvisioningRequest = body(sent, PROVISIONING)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
     let place = Described::place(&shared.worlds, &request)?;
     let token = shared.ask(&caller, &Asked::Validate(request), place).await?;
@@ -66,9 +77,9 @@ pub(crate) async fn provision(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    bytes: Bytes,
+    sent: Sent,
 ) -> Result<Response, Refusal> {
-    queue(&shared, &caller, &headers, &bytes, Purpose::Make).await
+    queue(&shared, &caller, &headers, sent, Purpose::Make).await
 }
 
 /// `POST /v1/unprovision`.
@@ -76,9 +87,9 @@ pub(crate) async fn unprovision(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    bytes: Bytes,
+    sent: Sent,
 ) -> Result<Response, Refusal> {
-    queue(&shared, &caller, &headers, &bytes, Purpose::Remove).await
+    queue(&shared, &caller, &headers, sent, Purpose::Remove).await
 }
 
 /// `POST /v1/updateacl`.
@@ -86,9 +97,9 @@ pub(crate) async fn update_acl(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    bytes: Bytes,
+    sent: Sent,
 ) -> Result<Response, Refusal> {
-    let UpdateAclRequest { mut refs, provision_info } = body(&bytes)?;
+    let UpdateAclRequest { mut refs, provision_info } = body(sent, PROVISIONING)?;
     if refs.iter().any(|principal| principal.trim().is_empty()) {
         return Err(Refusal::field("refs", "a principal has no name", "send `user:NAME` or `group:NAME`"));
     }
@@ -111,10 +122,10 @@ async fn queue(
     shared: &Shared,
     caller: &Caller,
     headers: &HeaderMap,
-    bytes: &Bytes,
+    sent: Sent,
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
-    let request: ProvisioningRequest = body(bytes)?;
+    let request: ProvisioningRequest = body(sent, PROVISIONING)?;
     let described = Described::read(&shared.worlds, &request, purpose)?;
     let place = described.place_of();
     let asked = match purpose {
@@ -185,12 +196,9 @@ pub(crate) async fn reverse(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
-    bytes: Bytes,
+    sent: Sent,
 ) -> Result<Response, Refusal> {
-    let question: ReverseProvisioningRequest = serde_json::from_slice(&bytes).map_err(|error| {
-        let problem = format!("the body is not what was expected: {error}");
-        Refusal::field("", problem, "send JSON with `useCaseTemplateId`, `environment`, `params` and `catalogInfo`")
-    })?;
+    let question: ReverseProvisioningRequest = body(sent, REVERSE)?;
     let place = reversing::place(&shared.worlds, &question)?;
     let token = shared.ask(&caller, &Asked::Reverse(question), place).await?;
     Ok(accepted(&headers, token))

@@ -2,9 +2,10 @@
 
 use super::{Fixture, addresses, delete, demo, intent, put, row};
 use std::time::Duration;
+use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Lease, NewOperation, OpenIntent, OperationStatus, Pruned, Record, Row, Selection, StepAction, StepResult,
-    StoreError,
+    Lease, NewOperation, OpenIntent, OperationFilter, OperationStatus, Pruned, Record, Row, Selection, StepAction,
+    StepResult, StoreError,
 };
 use uuid::Uuid;
 
@@ -229,10 +230,38 @@ pub async fn operations_are_listed_newest_first(fixture: Fixture) {
         fixture.clock.advance(Duration::from_secs(1));
     }
     begun.reverse();
-    let listed = fixture.store.operations(2).await.unwrap();
+    let listed = fixture.store.operations(&OperationFilter::newest(2)).await.unwrap();
     assert_eq!(listed.iter().map(|row| row.id).collect::<Vec<_>>(), begun[..2]);
     assert_eq!(listed[0].stacks, [demo()]);
-    assert_eq!(fixture.store.operations(usize::MAX).await.unwrap().len(), 3);
+    assert_eq!(fixture.store.operations(&OperationFilter::newest(usize::MAX)).await.unwrap().len(), 3);
+}
+
+/// By kind, by stack, and those before another one.
+pub async fn operations_are_listed_as_they_are_asked_for(fixture: Fixture) {
+    let other = StackId::new("other", "local");
+    let mut begun = Vec::new();
+    for (kind, stacks) in
+        [("apply", vec![demo()]), ("drift", vec![other.clone(), demo()]), ("apply", vec![other.clone()])]
+    {
+        let id = Uuid::now_v7();
+        let operation = NewOperation { id, kind: kind.to_owned(), stacks, actor: "jane".to_owned() };
+        fixture.store.begin(&operation).await.unwrap();
+        begun.push(id);
+    }
+    let all = || OperationFilter::newest(9);
+    let nowhere = StackId::new("nowhere", "local");
+    for (which, expected) in [
+        (OperationFilter { kind: Some("apply".to_owned()), ..all() }, vec![begun[2], begun[0]]),
+        (OperationFilter { stack: Some(demo()), ..all() }, vec![begun[1], begun[0]]),
+        (OperationFilter { stack: Some(other.clone()), kind: Some("drift".to_owned()), ..all() }, vec![begun[1]]),
+        (OperationFilter { before: Some(begun[2]), ..all() }, vec![begun[1], begun[0]]),
+        (OperationFilter { before: Some(begun[2]), limit: 1, ..all() }, vec![begun[1]]),
+        (OperationFilter { stack: Some(nowhere), ..all() }, Vec::new()),
+        (OperationFilter { before: Some(Uuid::now_v7()), ..all() }, Vec::new()),
+    ] {
+        let found: Vec<Uuid> = fixture.store.operations(&which).await.unwrap().iter().map(|row| row.id).collect();
+        assert_eq!(found, expected, "{which:?}");
+    }
 }
 
 /// Lines of one moment keep the order in which they were written.
@@ -297,7 +326,14 @@ pub async fn what_is_old_is_pruned(fixture: Fixture) {
     assert_eq!(pruned, Pruned { versions: 2, operations: 1 });
     let history = fixture.store.history(&demo(), &row("local_value.a").address).await.unwrap();
     assert_eq!(history.iter().map(|entry| entry.generation).collect::<Vec<_>>(), [3, 2]);
-    let ids: Vec<Uuid> = fixture.store.operations(9).await.unwrap().into_iter().map(|operation| operation.id).collect();
+    let ids: Vec<Uuid> = fixture
+        .store
+        .operations(&OperationFilter::newest(9))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|operation| operation.id)
+        .collect();
     assert!(ids.contains(&open) && !ids.contains(&first), "{ids:?}");
     // Generations go on where they were.
     fixture.write(vec![put(row("local_value.gone"), 0)]).await.unwrap();
@@ -314,6 +350,13 @@ pub async fn what_was_abandoned_is_pruned_unless_a_step_is_open(fixture: Fixture
     fixture.granted(live, &["web"]).await;
     assert_eq!(fixture.store.prune(TERM * 4).await.unwrap(), Pruned::default(), "it is not old enough");
     assert_eq!(fixture.store.prune(TERM).await.unwrap(), Pruned { versions: 0, operations: 1 });
-    let ids: Vec<Uuid> = fixture.store.operations(9).await.unwrap().into_iter().map(|operation| operation.id).collect();
+    let ids: Vec<Uuid> = fixture
+        .store
+        .operations(&OperationFilter::newest(9))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|operation| operation.id)
+        .collect();
     assert_eq!(ids, [live, open]);
 }

@@ -191,6 +191,12 @@ pub async fn who_reads_a_component_reads_where_its_objects_went(fixture: Fixture
     let history = fixture.store.snapshot(Some(&other), true).await.unwrap().remove(0).component_history;
     let history: Vec<_> = history.into_iter().map(|entry| entry.component).collect();
     assert_eq!(history, [Some(followed)]);
+    // Of what is recorded nowhere nothing is recorded.
+    let follow = Write::FollowReads { stack: StackId::new("third", "local"), from: "a".to_owned(), to: "b".to_owned() };
+    fixture.write(vec![follow]).await.unwrap();
+    let mut known = fixture.store.known_stacks().await.unwrap();
+    known.sort();
+    assert_eq!(known, [demo(), other]);
 }
 
 /// Shared rows belong to their environment.

@@ -11,7 +11,9 @@ use crate::values;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{Intent, LogLine, OpenIntent, OperationRow, OperationStatus, Row, Selection, StepRow};
+use terrace_engine::store::{
+    Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepRow,
+};
 use uuid::Uuid;
 
 /// Intents without an outcome, oldest first.
@@ -73,16 +75,32 @@ pub(super) async fn open_intents(
 const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
                                 cancelled_by FROM operation";
 
-/// The newest operations first.
+/// Operations, newest first.
 pub(super) async fn operations(
     session: &Session,
     context: &Context,
-    limit: usize,
+    which: OperationFilter,
 ) -> Result<Vec<OperationRow>, Failure> {
     let live = lease::live(session, context.now(session).await?).await?;
+    let OperationFilter { kind, stack, before, limit } = which;
+    let stack = match stack {
+        None => None,
+        Some(of) => match read::stack(session, &of).await? {
+            Some(number) => Some(number),
+            None => return Ok(Vec::new()),
+        },
+    };
+    let kind = kind.as_deref().map(columns::text);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let sql = format!("{OPERATION} ORDER BY sequence DESC LIMIT $1");
-    with_stacks(session, session.list(&sql, &[&limit], |columns| operation_row(columns, &live)).await?).await
+    let sql = format!(
+        "{OPERATION}
+         WHERE ($1::bigint IS NULL OR sequence IN (SELECT operation FROM operation_stack WHERE stack = $1))
+           AND ($2::text IS NULL OR kind = $2)
+           AND ($3::uuid IS NULL OR sequence < (SELECT sequence FROM operation WHERE id = $3))
+         ORDER BY sequence DESC LIMIT $4"
+    );
+    let found = session.list(&sql, &[&stack, &kind, &before, &limit], |columns| operation_row(columns, &live)).await?;
+    with_stacks(session, found).await
 }
 
 /// The numbers of the operations that began before a moment, never ended and have nobody left who works on them.

@@ -85,10 +85,8 @@ impl Reach {
                     self.owned.insert((stack.environment.clone(), columns::address(from)?));
                 }
             }
-            Write::FollowReads { stack, .. } => {
-                self.writes(stack);
-                self.is_everything = true;
-            }
+            // It tells those that read of the stack, which need not be recorded itself.
+            Write::FollowReads { .. } => self.is_everything = true,
             Write::Delete { stack, .. }
             | Write::Depose { stack, .. }
             | Write::Follow { stack, .. }

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0002_request.sql"),
     include_str!("../../migrations/postgres/0003_principals.sql"),
     include_str!("../../migrations/postgres/0004_idempotency.sql"),
+    include_str!("../../migrations/postgres/0005_operation_of_stack.sql"),
 ];
 
 /// The newest format that this build knows.

@@ -7,39 +7,13 @@ use super::connection::Session;
 use super::error::Failure;
 use super::lock::Stacks;
 use crate::values::blank;
+pub(super) use crate::values::content_columns;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read,
     Row, Selection, StackSnapshot,
 };
-
-/// The content columns of `version` and `intent`, in the order in which [`content`] takes them.
-macro_rules! content_columns {
-    ($table:literal) => {
-        concat!(
-            $table,
-            ".status, ",
-            $table,
-            ".provider, ",
-            $table,
-            ".provider_version, ",
-            $table,
-            ".schema_version, ",
-            $table,
-            ".identity, ",
-            $table,
-            ".attributes, ",
-            $table,
-            ".private, ",
-            $table,
-            ".dependencies, ",
-            $table,
-            ".lifecycle"
-        )
-    };
-}
-pub(super) use content_columns;
 
 macro_rules! current_rows {
     ($condition:literal) => {

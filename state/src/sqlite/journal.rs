@@ -9,10 +9,10 @@ use crate::clock::elapsed;
 use crate::process::Process;
 use crate::values;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Intent, LogLine, OpenIntent, OperationRow, OperationStatus, Row, Selection, StepResult, StepRow,
+    Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepResult, StepRow,
 };
 use uuid::Uuid;
 
@@ -83,17 +83,41 @@ pub(super) fn open_intents(
 const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
                                 cancelled_by, boot, pid_namespace, pid, process_started FROM operation";
 
-/// The newest operations first.
+/// Operations, newest first.
 pub(super) fn operations(
     connection: &Connection,
     context: &Context,
-    limit: usize,
+    which: &OperationFilter,
 ) -> Result<Vec<OperationRow>, Failure> {
     let live = lease::live(connection, context)?;
-    let sql = format!("{OPERATION} ORDER BY sequence DESC LIMIT ?1");
+    let OperationFilter { kind, stack, before, limit } = which;
+    let stack = match stack {
+        None => None,
+        Some(of) => match read::stack(connection, of)? {
+            Some(number) => Some(number),
+            None => return Ok(Vec::new()),
+        },
+    };
+    let before = before.as_ref().map(Uuid::as_bytes);
+    let limit = i64::try_from(*limit).unwrap_or(i64::MAX);
+    let of_stack = "sequence IN (SELECT operation FROM operation_stack WHERE stack = ?)";
+    let older = "sequence < (SELECT sequence FROM operation WHERE id = ?)";
+    let asked: [(&str, Option<&dyn ToSql>); 3] = [
+        (of_stack, stack.as_ref().map(|stack| stack as &dyn ToSql)),
+        ("kind = ?", kind.as_ref().map(|kind| kind as &dyn ToSql)),
+        (older, before.as_ref().map(|before| before as &dyn ToSql)),
+    ];
+    let (mut sql, mut values) = (OPERATION.to_owned(), Vec::new());
+    for (condition, value) in asked {
+        let Some(value) = value else { continue };
+        sql.push_str(if values.is_empty() { " WHERE " } else { " AND " });
+        sql.push_str(condition);
+        values.push(value);
+    }
+    sql.push_str(" ORDER BY sequence DESC LIMIT ?");
+    values.push(&limit);
     let mut statement = connection.prepare_cached(&sql)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map([limit], |row| operation_row(&mut Columns::of(row), context, &live))?;
+    let rows = statement.query_map(&*values, |row| operation_row(&mut Columns::of(row), context, &live))?;
     let mut found = Vec::new();
     for row in rows {
         let (sequence, mut row) = row?;

@@ -4,7 +4,7 @@
 
 use super::columns::{self, Columns};
 use super::error::Failure;
-pub(super) use crate::values::blank;
+pub(super) use crate::values::{blank, content_columns};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::{Address, StackId};
@@ -12,33 +12,6 @@ use terrace_engine::store::{
     ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read,
     Row, Selection, StackSnapshot,
 };
-
-/// The content columns of `version` and `intent`, in the order in which [`content`] takes them.
-macro_rules! content_columns {
-    ($table:literal) => {
-        concat!(
-            $table,
-            ".status, ",
-            $table,
-            ".provider, ",
-            $table,
-            ".provider_version, ",
-            $table,
-            ".schema_version, ",
-            $table,
-            ".identity, ",
-            $table,
-            ".attributes, ",
-            $table,
-            ".private, ",
-            $table,
-            ".dependencies, ",
-            $table,
-            ".lifecycle"
-        )
-    };
-}
-pub(super) use content_columns;
 
 macro_rules! current_rows {
     ($condition:literal) => {

@@ -6,8 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{Acquired, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StoreError, Write};
+use terrace_engine::store::{
+    Acquired, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, ServerStore, StoreError, Write,
+};
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,19 +146,31 @@ async fn somebody_waits(client: &tokio_postgres::Client) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_restarts_fails_the_commit_at_work_and_not_the_next() {
-    let cluster = Cluster::alone();
-    let url = cluster.database().await;
-    let store = writer(&url).await;
+/// A commit that waits for a transaction of somebody else.
+struct Held {
+    store: Arc<dyn ServerStore>,
+    other: tokio_postgres::Client,
+    committing: JoinHandle<Result<(), StoreError>>,
+}
+
+async fn held(url: &str) -> Held {
+    let store = writer(url).await;
     store.commit(&[], vec![put(row("local_value.before"))]).await.unwrap();
-    let other = connect(&url).await;
+    let other = connect(url).await;
     other.batch_execute("BEGIN; SELECT 1 FROM stack FOR UPDATE").await.unwrap();
     let committing = {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.commit(&[], vec![put(row("local_value.during"))]).await })
     };
-    somebody_waits(&connect(&url).await).await;
+    somebody_waits(&connect(url).await).await;
+    Held { store, other, committing }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts_fails_the_commit_at_work_and_not_the_next() {
+    let cluster = Cluster::alone();
+    let url = cluster.database().await;
+    let Held { store, other: _other, committing } = held(&url).await;
     cluster.order("restart");
     let error = committing.await.unwrap().unwrap_err().to_string();
     assert!(error.starts_with("state cannot be written: "), "{error}");
@@ -215,15 +230,7 @@ async fn a_commit_whose_connection_breaks_is_told_to_be_in_doubt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_nobody_waits_for_is_done_to_its_end() {
     let url = Cluster::shared().database().await;
-    let store = writer(&url).await;
-    store.commit(&[], vec![put(row("local_value.before"))]).await.unwrap();
-    let other = connect(&url).await;
-    other.batch_execute("BEGIN; SELECT 1 FROM stack FOR UPDATE").await.unwrap();
-    let committing = {
-        let store = Arc::clone(&store);
-        tokio::spawn(async move { store.commit(&[], vec![put(row("local_value.during"))]).await })
-    };
-    somebody_waits(&connect(&url).await).await;
+    let Held { store, other, committing } = held(&url).await;
     committing.abort();
     assert!(committing.await.unwrap_err().is_cancelled());
     other.batch_execute("COMMIT").await.unwrap();

@@ -8,7 +8,7 @@ use rustix::fs::{Access as FileAccess, access, statvfs};
 use std::collections::BTreeSet;
 use std::path::Path;
 use terrace_engine::address::{SHARED, StackId};
-use terrace_engine::store::{OperationStatus, Selection, StateStore, StoreError};
+use terrace_engine::store::{OperationFilter, OperationStatus, Selection, StateStore, StoreError};
 use terrace_state::{Access, StoreUrl, damage, format_of, newest_format};
 use uuid::Uuid;
 
@@ -110,7 +110,7 @@ async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
 /// How many stacks there are, and what operations left behind that did not end.
 async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreError> {
     let mut findings = Vec::new();
-    let operations = store.operations(usize::MAX).await?;
+    let operations = store.operations(&OperationFilter::newest(usize::MAX)).await?;
     for operation in operations.iter().filter(|operation| operation.is_abandoned) {
         findings.push(Finding::warn(
             OPERATIONS,

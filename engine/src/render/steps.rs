@@ -1,0 +1,126 @@
+//! What happens while a plan is applied, a line for each thing: for terminals and for the logs of operations.
+
+use super::text::counted;
+use crate::action::Action;
+use crate::address::{Address, StackId};
+use crate::event::Event;
+use crate::plan::Plan;
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// Tells events in words.
+#[derive(Debug, Clone, Default)]
+pub struct Steps {
+    /// Addresses are told with their stacks.
+    has_several_stacks: bool,
+    /// What an import names, which nothing adopted on its own.
+    imported: HashSet<(StackId, Address)>,
+}
+
+impl Steps {
+    /// Of an operation that has no plan.
+    #[must_use]
+    pub fn new(has_several_stacks: bool) -> Self {
+        Self { has_several_stacks, imported: HashSet::new() }
+    }
+
+    /// Of the operation that applies a plan.
+    #[must_use]
+    pub fn of_plan(plan: &Plan) -> Self {
+        let imported = plan.changes().filter(|(_, change)| change.import_id.is_some());
+        let imported = imported.map(|(stack, change)| (stack.stack.clone(), change.address.clone())).collect();
+        Self { has_several_stacks: plan.stacks.len() > 1, imported }
+    }
+
+    /// What is said of an event; nothing of one that only counts.
+    #[must_use]
+    pub fn line(&self, event: &Event) -> Option<String> {
+        Some(match event {
+            Event::Started { .. } => return None,
+            Event::WaitingForLease { held, left } => {
+                format!("waiting up to {} s: {held}", left.as_millis().div_ceil(1000))
+            }
+            Event::Recovering { message } => format!("recovering {message}"),
+            Event::StepStarted { stack, address, action } => format!("{}...", self.begun(stack, address, *action)),
+            Event::StepProgress { address, message } => format!("{address}: {message}"),
+            Event::StepDone { stack, address, action, took } => {
+                let (named, done) = (self.named(stack, address), self.words(stack, address, *action).done);
+                format!("{named}: {done} after {}", seconds(*took))
+            }
+            // Nothing was to be done: a check fails.
+            Event::StepFailed { stack, address, action: Action::NoOp, error } => {
+                format!("{}: {error}", self.named(stack, address))
+            }
+            Event::StepFailed { stack, address, action, error } => {
+                let (named, plain) = (self.named(stack, address), self.words(stack, address, *action).plain);
+                format!("{named}: failed to {plain}: {error}")
+            }
+            Event::CheckFailed { stack, address, action, error } => {
+                let (named, done) = (self.named(stack, address), self.words(stack, address, *action).done);
+                format!("{named}: {done}, and a check of it fails: {error}")
+            }
+            Event::Stopping { running } => format!("waiting for {}", counted(*running, "running calls")),
+        })
+    }
+
+    /// What is said of a step that runs: `local_file.a: creating`.
+    #[must_use]
+    pub fn begun(&self, stack: &StackId, address: &Address, action: Action) -> String {
+        format!("{}: {}", self.named(stack, address), self.words(stack, address, action).doing)
+    }
+
+    fn named(&self, stack: &StackId, address: &Address) -> String {
+        if self.has_several_stacks { format!("{stack}:{address}") } else { address.to_string() }
+    }
+
+    /// What an action on a resource is called.
+    fn words(&self, stack: &StackId, address: &Address, action: Action) -> Words {
+        let is_import = action == Action::Adopt
+            && !self.imported.is_empty()
+            && self.imported.contains(&(stack.clone(), address.clone()));
+        if is_import { Words { plain: "import", doing: "importing", done: "imported" } } else { words(action) }
+    }
+}
+
+fn seconds(took: Duration) -> String {
+    match took.as_secs() {
+        0 => format!("{:.1}s", took.as_secs_f64()),
+        seconds @ 1..60 => format!("{seconds}s"),
+        seconds => format!("{}m{}s", seconds / 60, seconds % 60),
+    }
+}
+
+/// What an action is called.
+#[derive(Debug, Clone, Copy)]
+struct Words {
+    plain: &'static str,
+    doing: &'static str,
+    done: &'static str,
+}
+
+const fn words(action: Action) -> Words {
+    let (doing, done) = match action {
+        Action::NoOp => ("recording", "recorded"),
+        Action::Create => ("creating", "created"),
+        Action::Update => ("updating", "updated"),
+        Action::Replace | Action::ReplaceCreateFirst => ("replacing", "replaced"),
+        Action::Delete => ("deleting", "deleted"),
+        Action::Read => ("reading", "read"),
+        Action::Adopt => ("adopting", "adopted"),
+        Action::Forget => ("forgetting", "forgotten"),
+        Action::Retain => ("retaining", "retained"),
+    };
+    Words { plain: action.word(), doing, done }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        assert_eq!(seconds(Duration::from_millis(240)), "0.2s");
+        assert_eq!(seconds(Duration::from_secs(59)), "59s");
+        assert_eq!(seconds(Duration::from_secs(61)), "1m1s");
+    }
+}

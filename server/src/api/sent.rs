@@ -1,0 +1,23 @@
+//! Bodies that calls come with.
+
+use super::problem::Problem;
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
+
+/// A body, read as JSON.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let told = |error: JsonRejection| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_long(error.body_text()),
+            _ => Problem::wrong(error.body_text()),
+        };
+        Json::from_request(request, state).await.map(|Json(body)| Self(body)).map_err(told)
+    }
+}

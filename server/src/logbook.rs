@@ -1,0 +1,88 @@
+//! The log of an operation, as it is kept and answered.
+
+use std::sync::Arc;
+use terrace_engine::event::{Event, Events};
+use terrace_engine::render::steps::Steps;
+use terrace_engine::store::{Record, ServerStore};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// How many lines are written at once.
+const AT_ONCE: usize = 256;
+
+/// Writes lines of one operation. One that cannot be written is in the server's log.
+#[derive(Clone)]
+pub(crate) struct Logbook {
+    pub(crate) store: Arc<dyn ServerStore>,
+    pub(crate) operation: Uuid,
+}
+
+/// Lines that are written while something else goes on.
+pub(crate) struct Following {
+    lines: UnboundedSender<Record>,
+    writing: JoinHandle<()>,
+}
+
+/// Tells the steps of an operation to its log.
+struct Follower {
+    operation: Uuid,
+    steps: Steps,
+    // What outlives the operation does not keep its log open.
+    lines: WeakUnboundedSender<Record>,
+}
+
+impl Logbook {
+    /// Writes a line.
+    pub(crate) async fn line(&self, level: &str, phase: &str, message: &str) {
+        self.write(vec![line(self.operation, level, phase, message)]).await;
+    }
+
+    /// Takes the events of what is applied, and writes what they say, in their order.
+    pub(crate) fn follow(&self, steps: Steps) -> (Arc<dyn Events>, Following) {
+        let (lines, received) = unbounded_channel();
+        let follower = Follower { operation: self.operation, steps, lines: lines.downgrade() };
+        let writing = tokio::spawn(self.clone().write_all(received));
+        (Arc::new(follower), Following { lines, writing })
+    }
+
+    async fn write_all(self, mut received: UnboundedReceiver<Record>) {
+        let mut some = Vec::new();
+        while received.recv_many(&mut some, AT_ONCE).await > 0 {
+            self.write(std::mem::take(&mut some)).await;
+        }
+    }
+
+    async fn write(&self, lines: Vec<Record>) {
+        if let Err(error) = self.store.commit(&[], lines).await {
+            tracing::warn!(operation = %self.operation, %error, "lines of the log cannot be written");
+        }
+    }
+}
+
+impl Following {
+    /// Waits until all is written.
+    pub(crate) async fn end(self) {
+        drop(self.lines);
+        if let Err(error) = self.writing.await {
+            tracing::error!(%error, "writing a log broke off");
+        }
+    }
+}
+
+impl Events for Follower {
+    fn take(&self, event: Event) {
+        let level = match &event {
+            Event::StepFailed { .. } | Event::CheckFailed { .. } => "ERROR",
+            _ => "INFO",
+        };
+        if let (Some(lines), Some(message)) = (self.lines.upgrade(), self.steps.line(&event)) {
+            // It is closed after the last step only.
+            let _ = lines.send(line(self.operation, level, "apply", &message));
+        }
+    }
+}
+
+fn line(operation: Uuid, level: &str, phase: &str, message: &str) -> Record {
+    Record::Log { operation, level: level.to_owned(), phase: phase.to_owned(), message: message.to_owned() }
+}

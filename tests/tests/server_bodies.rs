@@ -1,0 +1,58 @@
+//! Bodies and paths that no call can be read from: each is refused in the shape of its API, and nothing is begun.
+
+use crate::server::{product, project};
+use serde_json::json;
+use terrace_tests::served::{Answer, Served, request};
+
+const NATIVE: &str = "/api/v1/plans";
+
+/// Both APIs say what is wrong in their own shape.
+fn is_refused(answer: &Answer, path: &str, status: u16) {
+    assert_eq!(answer.status, status, "{path}: {answer:?}");
+    let told = answer.json();
+    if path.starts_with("/api/") {
+        assert_eq!((answer.content_type.as_str(), &told["status"]), ("application/problem+json", &json!(status)));
+    } else {
+        assert_eq!(answer.content_type, "application/json");
+        assert!(told["userMessage"].is_string() && told.get("inputErrorField").is_none(), "{answer:?}");
+    }
+}
+
+#[test]
+fn bodies_are_read_up_to_the_limit_and_not_beyond() {
+    let project = project();
+    project.write("terrace.yaml", "environments: {test: {}}\nserver: {bodyLimit: 3MB}\n");
+    let server = Served::start(&project, &[]);
+    let with_comment = |bytes: usize| format!("{}# {}\n", product(&["a"]), "x".repeat(bytes));
+    let fits = server.call("POST", "/v1/validate", &request("DATAPRODUCT_DESCRIPTOR", &with_comment(2_500_000), false));
+    assert_eq!((fits.status, fits.body.as_str()), (200, r#"{"valid":true}"#));
+    for path in ["/v1/validate", "/v1/provision", "/v1/updateacl", "/v1/reverse-provisioning", NATIVE] {
+        let body = request("DATAPRODUCT_DESCRIPTOR", &with_comment(3_500_000), false);
+        let answer = server.call_with("POST", path, body, &[("expect", "100-continue")]);
+        is_refused(&answer, path, 413);
+        assert!(answer.body.contains("bytes, and 3000000 are taken at most"), "{answer:?}");
+    }
+    assert_eq!(project.run(["operations", "list"]).done().stdout, "");
+}
+
+#[test]
+fn bodies_that_are_no_text_are_refused() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    for path in ["/v1/validate", "/v2/validate", "/v1/unprovision", "/v1/reverse-provisioning", NATIVE] {
+        for body in [&b"{\"descriptor\": \"\xff\xfe\"}"[..], b"", b"\0\0\0\0", b"[[[[[[[["] {
+            is_refused(&server.call_with("POST", path, body, &[]), path, 400);
+        }
+        let deep = "[".repeat(100_000);
+        is_refused(&server.call("POST", path, &deep), path, 400);
+    }
+    assert_eq!(project.run(["operations", "list"]).done().stdout, "");
+}
+
+#[test]
+fn paths_that_are_no_text_are_refused() {
+    let server = Served::start(&project(), &[]);
+    for path in ["/v1/provision/%ff/status", "/v2/validate/%c3%28/status", "/api/v1/stacks/%ff/resources"] {
+        is_refused(&server.call("GET", path, ""), path, 400);
+    }
+}
