@@ -1,5 +1,6 @@
 //! What can be asked on the command line: definitions only, nothing is decided here.
 
+mod acl;
 mod destroy;
 mod drift;
 mod form;
@@ -8,12 +9,14 @@ mod planning;
 mod serve;
 mod state;
 
+pub use acl::{AclCommand, AclSetArguments, AclShowArguments};
 pub use destroy::DestroyArguments;
 pub use drift::{DriftArguments, DriftFormat};
 pub use lists::{
     BlueprintsArguments, BlueprintsCommand, LeasesArguments, LeasesCommand, ProvidersArguments, ProvidersCommand,
     StacksArguments, StacksCommand,
 };
+pub(crate) use planning::NOBODY;
 pub use planning::{
     ApplyArguments, Consent, DataArguments, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments,
     RunArguments,
@@ -191,7 +194,10 @@ pub enum Command {
     /// Take a lease away from its holder
     #[command(after_help = "Example:\n  terrace unlock LEASE    (`terrace leases list` names them)")]
     Unlock(UnlockArguments),
-    /// Answer the calls of Witboost's coordinator
+    /// Who has access to a component
+    #[command(subcommand)]
+    Acl(AclCommand),
+    /// Answer calls over HTTP: Witboost's coordinator, and the native API
     #[command(
         after_help = "Examples:\n  terrace serve\n  terrace serve --bind 127.0.0.1:8091 --state sqlite:/var/lib/terrace/state.db"
     )]

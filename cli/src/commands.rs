@@ -1,6 +1,7 @@
 //! The commands, one file each. Those that touch state or providers run in a runtime of their own; the others do not
 //! even start one.
 
+mod acl;
 mod apply;
 mod blueprints;
 mod completion;
@@ -115,6 +116,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Drift(arguments) => drift::run(context, &arguments).await,
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Output(arguments) => output::run(context, &arguments).await,
+        Command::Acl(command) => acl::run(context, command, signals).await,
         Command::Serve(arguments) => serve::run(context, &arguments, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,

@@ -131,7 +131,7 @@ impl From<ApplyError> for Failure {
                 "plan again, or apply it with the configuration (`providers:` in terrace.yaml) that it was made with",
             ),
             ApplyError::OwnedAnew { .. } => Self::refused(error.to_string()).hint("plan again: it will stay"),
-            ApplyError::OtherOutputs { .. } => {
+            ApplyError::OtherOutputs { .. } | ApplyError::OtherAccess { .. } => {
                 Self::refused(error.to_string()).hint("plan again, and look at what the new plan says")
             }
             ApplyError::NotRecovered { .. } => {

@@ -6,7 +6,7 @@ mod selection;
 pub(crate) use command::{command, drift_command, quoted};
 pub(crate) use selection::{check_environment, check_words};
 
-use crate::args::{ChoiceArguments, Consent, PlanningArguments};
+use crate::args::{ChoiceArguments, Consent, NOBODY, PlanningArguments};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{Input, given_variables};
@@ -423,7 +423,10 @@ fn access(principals: &[String], components: &BTreeSet<String>) -> Result<Option
     }
     let mut chosen = components.iter();
     match (chosen.next(), chosen.next()) {
-        (Some(component), None) => Ok(Some(Grantees { component: component.clone(), principals: principals.to_vec() })),
+        (Some(component), None) => {
+            let principals = principals.iter().filter(|principal| *principal != NOBODY).cloned().collect();
+            Ok(Some(Grantees { component: component.clone(), principals }))
+        }
         _ => Err(Failure::new("`--acl` says who has access to one component").hint("choose it with `-c COMPONENT`")),
     }
 }

@@ -62,6 +62,9 @@ pub const LOOKUP: &str = "data.";
 /// The component key of shared resources.
 pub const SHARED: &str = "shared";
 
+/// The longest address that is recorded, in bytes: databases find rows by it.
+pub const LONGEST: usize = 1024;
+
 impl Address {
     /// The address of a shared resource.
     #[must_use]
@@ -157,6 +160,20 @@ impl fmt::Display for LocalAddress<'_> {
             Some(key) => write!(f, "{key}"),
             None => Ok(()),
         }
+    }
+}
+
+impl Address {
+    /// True for one that is too long to be recorded.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        let key = match &self.key {
+            Some(InstanceKey::Text(text)) => text.len(),
+            Some(InstanceKey::Index(_) | InstanceKey::All) | None => 0,
+        };
+        // Written down, a character of a key becomes ten at the most.
+        let shortest = self.component.len() + self.ty.len() + self.name.len() + key;
+        shortest > LONGEST / 16 && self.to_string().len() > LONGEST
     }
 }
 

@@ -32,7 +32,7 @@ use outputs::OutputsNow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use terrace_provider::{Map, ProviderSchema};
+use terrace_provider::{Map, ProviderSchema, wrap::stoppable};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -130,6 +130,14 @@ pub enum ApplyError {
         /// Rows that the plan stands on and that are others, too.
         rows: Vec<Moved>,
     },
+    /// Others have access to a component that the plan works on.
+    #[error("who has access to `{component}` of {stack} changed since the plan was made")]
+    OtherAccess {
+        /// The stack.
+        stack: StackId,
+        /// The component.
+        component: String,
+    },
     /// The plan's steps cannot be ordered.
     #[error("the steps of this plan form a loop")]
     Loop,
@@ -161,7 +169,7 @@ impl Applier {
             },
         )
         .await?;
-        let result = self.apply_under(plan, operation, &components, &held).await;
+        let result = stoppable(self.cancel.clone(), self.apply_under(plan, operation, &components, &held)).await;
         let released = held.release().await;
         let report = result?;
         released?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::address::StackId;
 use terrace_engine::compile::{CompiledStack, Compiler};
-use terrace_engine::descriptor::{self, Descriptor};
+use terrace_engine::descriptor::{self, Descriptor, FrontEnd};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
@@ -56,11 +56,11 @@ impl<'a> Described<'a> {
     /// When it is wrong, for that purpose.
     pub(crate) fn read(worlds: &'a Worlds, request: &ProvisioningRequest, purpose: Purpose) -> Result<Self, Refusal> {
         let mut sources = Sources::default();
-        let descriptor = parse(&mut sources, request)?;
+        let descriptor = parse(worlds, &mut sources, request)?;
         let world = world_of(worlds, &descriptor)?;
         // Once more among the texts of the blueprints, so that both can be pointed into.
         let mut sources = world.sources.clone();
-        let descriptor = parse(&mut sources, request)?;
+        let descriptor = parse(worlds, &mut sources, request)?;
         let components = scope(&descriptor, request)?;
         let compiler = Compiler {
             sources: &sources,
@@ -86,7 +86,7 @@ impl<'a> Described<'a> {
     /// # Errors
     /// When that cannot be told.
     pub(crate) fn place(worlds: &Worlds, request: &ProvisioningRequest) -> Result<AboutWhat, Refusal> {
-        let descriptor = parse(&mut Sources::default(), request)?;
+        let descriptor = parse(worlds, &mut Sources::default(), request)?;
         let world = world_of(worlds, &descriptor)?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default() })
@@ -166,13 +166,19 @@ pub(crate) fn environment_of(stack: &StackId) -> &str {
 }
 
 /// The one descriptor of a request.
-fn parse(sources: &mut Sources, request: &ProvisioningRequest) -> Result<Descriptor, Refusal> {
+fn parse(worlds: &Worlds, sources: &mut Sources, request: &ProvisioningRequest) -> Result<Descriptor, Refusal> {
     let id = sources.add(NAME, request.descriptor.as_str());
     let (descriptors, found) = descriptor::read(sources, &[id], &Budget::default());
     if has_errors(&found) {
         return Err(Refusal::descriptor(&found, sources));
     }
     match <[Descriptor; 1]>::try_from(descriptors) {
+        Ok([descriptor]) if descriptor.front_end == FrontEnd::Stack && !worlds.takes_stacks() => Err(Refusal::field(
+            NAME,
+            "the descriptor is a plain stack, which could declare anything: this server takes data products",
+            "send a data product, or say `server: {stacks: true}` in terrace.yaml where every caller may run any command \
+             that the server may",
+        )),
         Ok([descriptor]) => Ok(descriptor),
         Err(several) => {
             let problem = format!("the descriptor describes {} stacks", several.len());

@@ -1,4 +1,4 @@
-//! The engine behind HTTP: Witboost's API for specific provisioners.
+//! The engine behind HTTP: Witboost's API for specific provisioners, and a native one.
 //!
 //! Every call that changes anything is a request in the store before it is answered; workers claim requests, one at a
 //! time for each component, in whichever process. What was being worked on when a process died is claimed again.
@@ -6,7 +6,7 @@
 //! Read in this order: [`worlds`] (what the engine gets, by environment), [`auth`] (who may call what), `witboost` (the
 //! calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a body to what
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
-//! `logbook` (what is told of it meanwhile).
+//! `keeping` (its claim) and `logbook` (what is told of it) beside it.
 #![forbid(unsafe_code)]
 
 mod answer;
@@ -14,6 +14,7 @@ pub mod api;
 pub mod auth;
 mod described;
 mod drifting;
+mod keeping;
 mod logbook;
 mod metrics;
 mod operate;

@@ -38,6 +38,11 @@ impl Logbook {
         self.write(vec![line(self.operation, level, phase, message)]).await;
     }
 
+    /// Writes several lines at once.
+    pub(crate) async fn lines(&self, level: &str, phase: &str, messages: impl Iterator<Item = &str>) {
+        self.write(messages.map(|message| line(self.operation, level, phase, message)).collect()).await;
+    }
+
     /// Takes the events of what is applied, and writes what they say, in their order.
     pub(crate) fn follow(&self, steps: Steps) -> (Arc<dyn Events>, Following) {
         let (lines, received) = unbounded_channel();

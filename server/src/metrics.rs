@@ -1,6 +1,7 @@
 //! The figures of the server, by their names. Those of provider calls are counted where the calls are made.
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -58,19 +59,8 @@ pub(crate) fn drifted(stack: &str, resources: usize) {
 /// An operation ended.
 pub(crate) fn ended(kind: &str, status: OperationStatus, began: Instant) {
     let kind = kind.to_owned();
-    counter!(OPERATIONS, "kind" => kind.clone(), "status" => word(status)).increment(1);
+    counter!(OPERATIONS, "kind" => kind.clone(), "status" => status.word()).increment(1);
     histogram!(OPERATION_SECONDS, "kind" => kind).record(began.elapsed().as_secs_f64());
-}
-
-fn word(status: OperationStatus) -> &'static str {
-    match status {
-        OperationStatus::Queued => "queued",
-        OperationStatus::Running => "running",
-        OperationStatus::Completed => "completed",
-        OperationStatus::Failed => "failed",
-        OperationStatus::Interrupted => "interrupted",
-        OperationStatus::Superseded => "superseded",
-    }
 }
 
 /// Steps of an operation were applied, or failed.
@@ -79,11 +69,18 @@ pub(crate) fn steps(done: usize, failed: usize) {
     counter!(STEPS, "result" => "failed").increment(failed as u64);
 }
 
+/// A method by its name; a caller may make up others, and each name is kept for good.
+fn method(method: &Method) -> &'static str {
+    let known = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD, Method::OPTIONS, Method::PATCH];
+    let words = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"];
+    known.iter().zip(words).find(|(known, _)| *known == method).map_or("other", |(_, word)| word)
+}
+
 /// Counts a call.
 pub(crate) async fn count(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let method = request.method().to_string();
+    let method = method(request.method());
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
     histogram!(HTTP_SECONDS, "path" => path, "method" => method, "status" => status)

@@ -78,7 +78,11 @@ async fn look(shared: &Shared) -> Readiness {
 async fn check<T, E: std::fmt::Display>(name: String, work: impl Future<Output = Result<T, E>>) -> Check {
     let problem = match timeout(PATIENCE, work).await {
         Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(error.to_string()),
+        Ok(Err(error)) => {
+            // It may name hosts and users, and anybody may ask.
+            tracing::warn!(check = name, %error, "not ready");
+            Some("it cannot be reached: the log says why".to_owned())
+        }
         Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
     };
     Check { name, problem }

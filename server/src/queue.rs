@@ -4,13 +4,17 @@ use crate::answer::Refusal;
 use crate::auth::Caller;
 use crate::described::AboutWhat;
 use crate::drifting::{self, Found};
+use crate::keeping::{Keeper, TERM};
 use crate::metrics;
 use crate::run;
 use crate::serve::Shared;
 use crate::witboost::{Info, ProvisioningRequest, ReverseProvisioningRequest, ValidationResult};
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
@@ -23,10 +27,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long a claim lasts unless it is kept.
-const TERM: Duration = Duration::from_secs(30);
-/// How often it is.
-const KEEP: Duration = Duration::from_secs(10);
 /// How often a worker looks for what another process queued.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -46,6 +46,9 @@ pub(crate) enum Asked {
         request: ProvisioningRequest,
         /// Who is to have access, sorted.
         principals: Vec<String>,
+        /// Who is thought to have, where nothing is to be done when others have.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Expected>,
     },
     /// To say what would be done about a descriptor.
     Plan {
@@ -119,7 +122,9 @@ impl Asked {
             Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => {
                 format!("{} {}", request.remove_data, meant(&request.descriptor))
             }
-            Self::Access { request, principals } => format!("{principals:?} {}", meant(&request.descriptor)),
+            Self::Access { request, principals, expected } => {
+                format!("{principals:?} {expected:?} {}", meant(&request.descriptor))
+            }
             Self::Plan { request, destroy } => {
                 format!("{destroy} {} {}", request.remove_data, meant(&request.descriptor))
             }
@@ -134,6 +139,13 @@ impl Asked {
         };
         sha256(format!("{} {asked}", self.word()))
     }
+}
+
+/// Who is thought to have access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Expected {
+    /// `None` where nobody ever said.
+    pub(crate) principals: Option<Vec<String>>,
 }
 
 /// Marks a body that is sealed.
@@ -256,28 +268,37 @@ async fn rest(shared: &Shared) {
     }
 }
 
+/// Works on a request to its end. Where the process lost a claim and has it again, what it did before ends first: it would
+/// not keep itself out.
 async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
     let (cancel, began) = (CancellationToken::new(), Instant::now());
-    let working = run::carry_out(shared, claim, &cancel);
-    tokio::pin!(working);
-    let mut interval = tokio::time::interval(KEEP);
-    interval.tick().await;
-    let end = loop {
-        tokio::select! {
-            end = &mut working => break end,
-            _ = interval.tick() => {
-                if let Err(error) = shared.store.keep(claim, TERM).await {
-                    // What was done so far is recorded; whoever has it now goes on from there.
-                    tracing::warn!(operation = %claim.operation, %error, "the claim on a request is lost");
-                    cancel.cancel();
-                }
-            }
-        }
-    };
+    let _keeper = Keeper::of(shared, claim, &cancel);
+    let mine = shared.at_work.of(claim.operation);
+    let _alone = mine.lock().await;
+    let working = AssertUnwindSafe(run::carry_out(shared, claim, &cancel)).catch_unwind();
+    let end = working.await.unwrap_or_else(|_| run::broke_off(claim.operation));
     match shared.store.finish(claim, &end).await {
         Ok(()) => metrics::ended(&claim.kind, end.status, began),
         Err(error) => {
             tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
         }
+    }
+}
+
+/// What this process works on.
+#[derive(Default)]
+pub(crate) struct AtWork(Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>);
+
+impl AtWork {
+    /// The lock of an operation: one worker has it at a time.
+    fn of(&self, operation: Uuid) -> Arc<tokio::sync::Mutex<()>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = all.get(&operation).and_then(Weak::upgrade) {
+            return lock;
+        }
+        let lock = Arc::default();
+        all.insert(operation, Arc::downgrade(&lock));
+        lock
     }
 }

@@ -3,15 +3,17 @@
 use crate::answer::{Refusal, told};
 use crate::described::{Described, Purpose};
 use crate::drifting;
+use crate::keeping::is_to_stop;
 use crate::logbook::Logbook;
 use crate::metrics;
-use crate::queue::{Asked, Outcome, PlanMade};
+use crate::queue::{Asked, Expected, Outcome, PlanMade};
 use crate::reversing;
 use crate::serve::Shared;
 use crate::witboost::{AclInfo, Info, ProvisioningRequest, ValidationResult};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use terrace_engine::apply::{Applier, Report};
+use terrace_engine::apply::lease::LeaseError;
+use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::event::{Events, NoEvents};
 use terrace_engine::expression::{Template, TemplateKind};
 use terrace_engine::plan::access::Grantees;
@@ -25,6 +27,7 @@ use terrace_engine::render::{self, human};
 use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, Selection, ServerStore, StateStore};
 use terrace_provider::Value;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// How often a plan is made anew when others were quicker.
 const MOST_PLANS: usize = 4;
@@ -80,11 +83,21 @@ struct Run<'a> {
 pub(crate) async fn carry_out(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> RequestEnd {
     let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
     let run = Run { shared, claim, cancel, log };
-    if shared.store.is_cancel_requested(claim.operation).await.unwrap_or(false) && claim.next_step == 0 {
-        let summary = "stopped before it began".to_owned();
-        return ended(OperationStatus::Interrupted, summary, &Outcome::default());
+    if is_to_stop(shared, claim.operation).await {
+        cancel.cancel();
+        if claim.next_step == 0 {
+            return stopped("stopped before it began");
+        }
     }
-    match run.perform().await {
+    // What only looks is no use to anybody who does not want it any more.
+    let performed = match ["provision", "unprovision", "updateacl", "apply"].contains(&claim.kind.as_str()) {
+        true => run.perform().await,
+        false => tokio::select! {
+            performed = run.perform() => performed,
+            () = cancel.cancelled() => return stopped("stopped"),
+        },
+    };
+    match performed {
         Ok((status, summary, outcome)) => ended(status, summary, &outcome),
         Err(Failure(problems)) => {
             for problem in &problems {
@@ -97,9 +110,27 @@ pub(crate) async fn carry_out(shared: &Arc<Shared>, claim: &RequestClaim, cancel
     }
 }
 
+fn stopped(summary: &str) -> RequestEnd {
+    ended(OperationStatus::Interrupted, summary.to_owned(), &Outcome::default())
+}
+
+/// How an apply ends that was stopped before its first step.
+fn not_begun() -> (OperationStatus, String, Outcome) {
+    (OperationStatus::Interrupted, "stopped before it was applied".to_owned(), Outcome::default())
+}
+
+/// How a request ends whose work panicked: it is no use to begin it again.
+pub(crate) fn broke_off(operation: Uuid) -> RequestEnd {
+    tracing::error!(%operation, "the work on a request broke off: this is a bug of terrace");
+    let summary = format!("this is a bug of terrace: its log says more of {operation}");
+    ended(OperationStatus::Failed, summary.clone(), &Outcome { result: summary, ..Outcome::default() })
+}
+
 fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> RequestEnd {
     // Texts and maps with texts as keys are always JSON.
-    RequestEnd { status, summary, result: serde_json::to_string(outcome).unwrap_or_else(|_| "{}".to_owned()) }
+    let result = serde_json::to_string(outcome).unwrap_or_else(|_| "{}".to_owned());
+    // A plan is applied later, by what was asked.
+    RequestEnd { status, summary, result, keeps_body: outcome.plan.is_some() }
 }
 
 impl Run<'_> {
@@ -118,9 +149,15 @@ impl Run<'_> {
                 let described = Described::read(&self.shared.worlds, &request, Purpose::Remove)?;
                 self.apply(&described, &Wanted::Gone { with_data: request.remove_data }).await
             }
-            Asked::Access { request, principals } => {
+            Asked::Access { request, principals, expected } => {
                 let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
                 let component = described.components.first().cloned().unwrap_or_default();
+                if let Some(Expected { principals: expected }) = expected {
+                    let rows = self.shared.store.components(&described.stack).await?;
+                    if rows.into_iter().find(|row| row.key == component).and_then(|row| row.principals) != expected {
+                        return Err(Failure(vec!["somebody else has changed who has access: look again".to_owned()]));
+                    }
+                }
                 self.apply(&described, &Wanted::Granted(Grantees { component, principals })).await
             }
             Asked::Plan { request, destroy } => {
@@ -237,11 +274,14 @@ impl Run<'_> {
                 let outdated = "the plan is outdated: what it would do now is something else; plan again";
                 return Err(Failure(vec![outdated.to_owned()]));
             }
-            if !computed.plan.has_changes() && !computed.plan.has_other_components() {
+            if !computed.plan.has_work() {
                 let outcome = Outcome { info: Some(self.info(described).await?), ..Outcome::default() };
                 return Ok((OperationStatus::Completed, "nothing to do".to_owned(), outcome));
             }
             let can_plan_again = plans < MOST_PLANS;
+            if self.cancel.is_cancelled() {
+                return Ok(not_begun());
+            }
             let (events, following) = self.log.follow(Steps::of_plan(&computed.plan));
             let applier = self.applier(described, can_plan_again, events).await?;
             let applied = applier.apply(&computed.plan, self.claim.operation).await;
@@ -249,10 +289,24 @@ impl Run<'_> {
             match applied {
                 Ok(report) => {
                     metrics::steps(report.done.len(), report.failed.len());
+                    for check in &report.failed_checks {
+                        self.log.line("WARNING", "apply", &check.to_string()).await;
+                    }
+                    // All its owners left at the same moment: the last one has to be found out once more.
+                    if can_plan_again && !report.still_owned.is_empty() && digest.is_none() {
+                        self.log.line("INFO", "plan", "all owners of a shared object left: planning again").await;
+                        continue;
+                    }
                     return self.conclude(described, &report).await;
                 }
                 Err(error) if can_plan_again && error.is_outdated() => {
                     self.log.line("INFO", "plan", &format!("{error}: planning again")).await;
+                }
+                Err(ApplyError::Lease(LeaseError::Interrupted)) => return Ok(not_begun()),
+                // Whoever began it still held its lease a moment ago, and is gone.
+                Err(error @ ApplyError::NotRecovered { .. }) if can_plan_again => {
+                    self.log.line("INFO", "recover", &error.to_string()).await;
+                    self.recover(described).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -316,7 +370,8 @@ impl Run<'_> {
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         let failed = report.failed.iter().map(|it| format!("{}:{}: {}", it.stack, it.address, it.reason()));
         let blocked = report.blocked.iter().map(|it| format!("{}:{}: {}", it.stack, it.address, it.because));
-        let result = failed.chain(blocked).collect::<Vec<_>>().join("\n");
+        let owned = report.still_owned.iter().map(|it| format!("{} is still there: all its owners left", it.address));
+        let result = failed.chain(blocked).chain(owned).collect::<Vec<_>>().join("\n");
         let info = Some(self.info(described).await?);
         Ok((report.status(), report.summary(), Outcome { result, info, ..Outcome::default() }))
     }
@@ -354,10 +409,8 @@ impl Run<'_> {
     }
 
     async fn log_plan(&self, plan: &Plan) {
-        let view = view(human::Detail::Compact);
-        for line in human::plan(plan, &view).lines().filter(|line| !line.trim().is_empty()) {
-            self.log.line("INFO", "plan", line).await;
-        }
+        let text = human::plan(plan, &view(human::Detail::Compact));
+        self.log.lines("INFO", "plan", text.lines().filter(|line| !line.trim().is_empty())).await;
     }
 }
 

@@ -2,13 +2,14 @@
 
 use crate::auth::Auth;
 use crate::operate::{self, LastReadiness};
-use crate::queue;
+use crate::queue::{self, AtWork};
 use crate::worlds::Worlds;
 use crate::{api, drifting, metrics, witboost};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{ServerStore, StateStore};
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) settings: ServerSettings,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) readiness: LastReadiness,
+    pub(crate) at_work: AtWork,
     /// Wakes a worker.
     pub(crate) wake: Notify,
     /// Nothing new is begun.
@@ -94,9 +96,17 @@ impl Server {
         let Self { worlds, store, nothing, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
         let metrics = metrics::collect()?;
-        let (wake, readiness) = (Notify::new(), LastReadiness::default());
-        let stop_too = stop.clone();
-        let shared = Arc::new(Shared { worlds, store, nothing, settings, metrics, readiness, wake, stop: stop_too });
+        let shared = Arc::new(Shared {
+            worlds,
+            store,
+            nothing,
+            settings,
+            metrics,
+            readiness: LastReadiness::default(),
+            at_work: AtWork::default(),
+            wake: Notify::new(),
+            stop: stop.clone(),
+        });
         let routes = routes(&shared);
         // Planning keeps a processor busy: it has threads of its own, so that calls are answered meanwhile.
         let runtime = tokio::runtime::Handle::current();
@@ -109,22 +119,36 @@ impl Server {
         let scanning = every.map(|every| tokio::spawn(drifting::schedule(Arc::clone(&shared), every)));
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let ended = stop.clone();
-        axum::serve(listener, routes.with_state(Arc::clone(&shared)))
-            .with_graceful_shutdown(async move { ended.cancelled().await })
-            .await?;
+        let serving = axum::serve(listener, routes.with_state(Arc::clone(&shared)))
+            .with_graceful_shutdown(async move { ended.cancelled().await });
+        let mut serving = std::pin::pin!(serving.into_future());
+        // Without being told to it ends only when it cannot go on.
+        let served = tokio::select! {
+            served = &mut serving => Some(served),
+            () = stop.cancelled() => None,
+        };
         pruning.abort();
         scanning.inspect(|scanning| scanning.abort());
         let all = async {
+            // Callers that take their time to ask, or to read, are waited for as long as what runs.
+            let served = match served {
+                Some(served) => served,
+                None => serving.await,
+            };
             for worker in working {
                 if let Err(error) = worker.await {
                     tracing::error!(%error, "a worker broke off");
                 }
             }
+            served
         };
-        if tokio::time::timeout(drain, all).await.is_err() {
-            tracing::warn!("not all that runs was done in time: the next start takes it up");
+        match tokio::time::timeout(drain, all).await {
+            Ok(served) => Ok(served?),
+            Err(_) => {
+                tracing::warn!("not all that runs was done in time: the next start takes it up");
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 

@@ -32,28 +32,37 @@ pub struct World {
 
 /// The environments that a server works in.
 #[derive(Clone)]
-pub struct Worlds(Arc<BTreeMap<String, World>>);
+pub struct Worlds {
+    worlds: Arc<BTreeMap<String, World>>,
+    /// A caller may declare any resource of any provider, not only what blueprints make of data products.
+    takes_stacks: bool,
+}
 
 impl Worlds {
-    /// Those environments.
+    /// Those environments; `takes_stacks` where callers are trusted with every resource of every provider.
     #[must_use]
-    pub fn new(worlds: BTreeMap<String, World>) -> Self {
-        Self(Arc::new(worlds))
+    pub fn new(worlds: BTreeMap<String, World>, takes_stacks: bool) -> Self {
+        Self { worlds: Arc::new(worlds), takes_stacks }
+    }
+
+    /// Whether callers may send plain stacks.
+    pub(crate) const fn takes_stacks(&self) -> bool {
+        self.takes_stacks
     }
 
     /// The world of an environment.
     pub(crate) fn get(&self, environment: &str) -> Option<&World> {
-        self.0.get(environment)
+        self.worlds.get(environment)
     }
 
     /// The names of all, sorted.
     pub(crate) fn names(&self) -> Vec<&str> {
-        self.0.keys().map(String::as_str).collect()
+        self.worlds.keys().map(String::as_str).collect()
     }
 
     /// What requests are sealed with: there is one key for all environments.
     pub(crate) fn seal(&self) -> Option<&Seal> {
-        self.0.values().next().map(|world| &*world.seal)
+        self.worlds.values().next().map(|world| &*world.seal)
     }
 
     /// The only one, where there is but one.

@@ -180,7 +180,10 @@ impl State {
         let versions = self.versions.iter().map(|((stack, ..), _)| stack);
         let components = self.components.iter().map(|((stack, _), _)| stack);
         let owners = self.owners.iter().map(|(owner, _)| &owner.stack);
-        let mut stacks: Vec<StackId> = versions.chain(components).chain(owners).cloned().collect();
+        let gone = self.component_versions.iter().map(|((stack, _), _)| stack);
+        let open = self.open_steps.iter().map(|(_, open)| &open.intent.row.stack);
+        let all = versions.chain(components).chain(owners).chain(gone).chain(open);
+        let mut stacks: Vec<StackId> = all.cloned().collect();
         stacks.sort();
         stacks.dedup();
         stacks

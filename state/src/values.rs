@@ -2,13 +2,16 @@
 
 use serde::Serialize;
 use std::fmt::Display;
-use terrace_engine::address::{Address, StackId};
+use terrace_engine::address::{Address, LONGEST, StackId};
 use terrace_engine::store::{Row, RowStatus, StepResult};
 
 /// An address as it is written down: one that would not be read back as it was is refused, while that is still an error of
 /// the caller and not yet an unreadable state.
 pub(crate) fn address(address: &Address) -> Result<String, String> {
     let text = address.to_string();
+    if text.len() > LONGEST {
+        return Err(format!("an address of {} bytes cannot be recorded: {LONGEST} are the most", text.len()));
+    }
     if text.parse().is_ok_and(|read: Address| read == *address) {
         Ok(text)
     } else {

@@ -11,14 +11,17 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{
-    Acquired, Intent, LeaseRequest, NewOperation, OperationFilter, Record, Selection, StateStore, StepAction,
+    Acquired, Intent, LeaseRequest, NewOperation, NewRequest, OperationFilter, Record, Selection, ServerStore,
+    StateStore, StepAction,
 };
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
 const VARIABLE: &str = "TERRACE_STATE_TEST_HOLDER";
+/// The operation of the other process is one that a server was asked for.
+const ASKED: &str = "TERRACE_STATE_TEST_ASKED";
 
-async fn open(path: &Path) -> Arc<dyn StateStore> {
+async fn open(path: &Path) -> Arc<dyn ServerStore> {
     terrace_state::open(&StoreUrl::Sqlite(path.to_owned()), Access::ReadWrite).await.unwrap()
 }
 
@@ -48,10 +51,11 @@ async fn open_step(store: &dyn StateStore) -> (bool, bool) {
 }
 
 /// Runs this program as a process that takes a lease and commits until it is killed.
-fn start_holder(path: &Path) -> Child {
+fn start_holder(path: &Path, is_asked: bool) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::holder", "--nocapture"])
         .env(VARIABLE, path)
+        .envs(is_asked.then_some((ASKED, "1")))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -65,7 +69,15 @@ async fn holder() {
     let store = open(Path::new(&path)).await;
     let operation = Uuid::now_v7();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
-    store.begin(&new).await.unwrap();
+    match std::env::var_os(ASKED) {
+        None => store.begin(&new).await.unwrap(),
+        Some(_) => {
+            let (component, digest, body) = (String::new(), String::new(), String::new());
+            let asked = NewRequest { operation: new, component, digest, body, idempotency: None };
+            store.enqueue(&asked, 10).await.unwrap();
+            store.claim("test", Duration::from_secs(3600)).await.unwrap().unwrap();
+        }
+    }
     let Acquired::Granted(leases) = store.acquire(&request(operation)).await.unwrap() else { return };
     store.commit(&leases, vec![Record::Intent(Box::new(intent(operation)))]).await.unwrap();
     for number in 0.. {
@@ -81,7 +93,7 @@ async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path).await;
-    let mut child = start_holder(&path);
+    let mut child = start_holder(&path, false);
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut lines =
         lines.filter_map(|line| line.strip_prefix("committed ").and_then(|text| text.parse::<usize>().ok()));
@@ -104,6 +116,25 @@ async fn a_killed_process_loses_its_lease_at_once_and_no_commit() {
     if cfg!(target_os = "linux") {
         let Acquired::Granted(leases) = taken else { return assert!(rows.is_empty(), "the lease is still held") };
         assert_eq!(leases.first().unwrap().fence, 2);
+        assert_eq!(open_step(&*store).await, (true, true));
+    }
+}
+
+/// Who goes on with what a dead server was asked need not wait for calls that ended with it.
+#[tokio::test]
+async fn what_is_claimed_from_a_killed_process_is_known_to_have_ended_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open(&path).await;
+    let mut child = start_holder(&path, true);
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.into_iter().any(|line| line.starts_with("committed 1")));
+    assert!(store.claim("other", Duration::from_secs(60)).await.unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    if cfg!(target_os = "linux") {
+        let claim = store.claim("other", Duration::from_secs(60)).await.unwrap().unwrap();
+        assert_eq!(claim.fence, 2);
         assert_eq!(open_step(&*store).await, (true, true));
     }
 }

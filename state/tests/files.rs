@@ -128,6 +128,8 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
         .execute_batch(
             "DROP INDEX operation_of_stack; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
              ALTER TABLE component DROP COLUMN principals;
+             ALTER TABLE intent DROP COLUMN boot; ALTER TABLE intent DROP COLUMN pid_namespace;
+             ALTER TABLE intent DROP COLUMN pid; ALTER TABLE intent DROP COLUMN process_started;
              ALTER TABLE intent DROP COLUMN deposes; ALTER TABLE intent DROP COLUMN provider_version;
              ALTER TABLE version DROP COLUMN provider_version; ALTER TABLE operation DROP COLUMN cancelled_by;
              ALTER TABLE operation ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0;

@@ -2,6 +2,8 @@
 
 use crate::{Project, Ran, Running, until};
 use serde_json::{Value as Json, json};
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// A server, and where it is.
@@ -83,6 +85,28 @@ impl Served {
             status: response.status().as_u16(),
             body: response.body_mut().read_to_string().expect("a text"),
         }
+    }
+
+    /// What names a thing as it is now (`ETag`).
+    ///
+    /// # Panics
+    /// When the server does not say.
+    #[must_use]
+    pub fn etag(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.address);
+        let response = ureq::get(url).call().unwrap_or_else(|error| panic!("{path}: {error}"));
+        response.headers()["etag"].to_str().expect("a text").to_owned()
+    }
+
+    /// Connects to it, and sends the beginning of a call.
+    ///
+    /// # Panics
+    /// When it takes no connections.
+    #[must_use]
+    pub fn begin(&self, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.write_all(text.as_bytes()).expect("it reads");
+        stream
     }
 
     /// Sends a descriptor.

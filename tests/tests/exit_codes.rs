@@ -56,7 +56,7 @@ fn a_wrong_command_line_exits_with_1_and_suggests_the_right_one() {
     --- stderr
     error: unrecognized subcommand 'aply'
 
-      tip: a similar subcommand exists: 'apply'
+      tip: some similar subcommands exist: 'acl', 'apply'
 
     Usage: terrace [OPTIONS] <COMMAND>
 

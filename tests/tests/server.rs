@@ -138,6 +138,12 @@ fn what_is_wrong_is_refused_with_its_field_and_changes_nothing() {
     let told = answer.json();
     assert_eq!((answer.status, told["inputErrorField"].as_str()), (400, Some("descriptor.environment")), "{answer:?}");
     assert_eq!(told["moreInfo"]["solutions"][0], "configured are: test");
+    // It could declare a command, or read any file.
+    let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: a}\nresources: []\n";
+    for path in ["/v1/provision", "/v1/unprovision", "/v2/validate", "/api/v1/plans"] {
+        let answer = server.send(path, PRODUCT, stack);
+        assert!(answer.status == 400 && answer.body.contains("this server takes data products"), "{path}: {answer:?}");
+    }
     let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");
     let answer = server.send("/v1/provision", PRODUCT, &misspelt);
     assert_eq!(answer.status, 400, "{answer:?}");
@@ -286,4 +292,52 @@ fn the_whole_set_of_who_has_access_is_granted_and_kept() {
     for wrong in ["{}", "{\"refs\": 1}", "{\"refs\": [\" \"], \"provisionInfo\": {\"request\": \"\"}}"] {
         assert_eq!(served.call("POST", "/v1/updateacl", wrong).status, 400, "{wrong}");
     }
+}
+
+#[test]
+fn who_has_access_is_set_by_the_first_of_two_who_saw_the_same_set() {
+    let (project, product) = with_port();
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &["--workers", "1"]);
+    let text = meaning_port(&product);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    let path = "/api/v1/stacks/finance.cash.0@test/components/port/acl";
+    let tag = server.etag(path);
+    // Nothing else is worked on meanwhile.
+    let busy = server.ask("/v1/provision", &meaning("a", &["a"]));
+    until("it runs", || project.has("started-a"));
+    let set = |name: &str| {
+        let body = serde_json::json!({"principals": [name], "descriptor": text}).to_string();
+        let answer = server.call_with("PUT", path, body, &[("if-match", &tag)]);
+        assert_eq!(answer.status, 202, "{answer:?}");
+        answer.json()["operation"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (set("user:ada"), set("user:bob"));
+    project.open_gate("gate-a");
+    assert_eq!(server.ended(&busy)["status"], "COMPLETED");
+    assert_eq!(server.ended(&first)["status"], "COMPLETED");
+    let late = server.ended(&second);
+    assert_eq!(late["status"], "FAILED");
+    assert!(late["result"].as_str().unwrap().contains("somebody else has changed who has access"), "{late}");
+    assert_eq!(granted(&project), ["user_ada"]);
+}
+
+#[test]
+fn what_was_only_found_is_recorded() {
+    let (project, product) = with_port();
+    let blueprint = project.read("blueprints/port.yaml");
+    project.write("blueprints/port.yaml", blueprint.replace("content: x", "content: '${{ component.specific.name }}'"));
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &meaning_port(&product)))["status"], "COMPLETED");
+    // Somebody made by hand what is described next.
+    project.write("port/data.txt", "gate");
+    let changed = meaning_port(&product).replace("specific: {name: port}", "specific: {name: gate}");
+    assert_eq!(server.ended(&server.ask("/v1/provision", &changed))["status"], "COMPLETED");
+    project.run(["drift", "--all", "--env", "test"]).done();
+}
+
+/// The same product, of which the port is meant.
+fn meaning_port(product: &str) -> String {
+    let product = product.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:port\n")
 }

@@ -35,7 +35,10 @@ fn ended(server: &Served, operation: &str) -> Json {
 #[test]
 fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     let project = Project::new();
-    project.write("terrace.yaml", "encryption: {key: BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=}\n");
+    project.write(
+        "terrace.yaml",
+        "encryption: {key: BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=}\nserver: {stacks: true}\n",
+    );
     let server = Served::start(&project, &[]);
     let made = plan(&server, &stack("one"), "application/json");
     assert_eq!(made.status, 200, "{made:?}");
@@ -121,6 +124,7 @@ fn what_is_recorded_is_shown_a_page_at_a_time_and_without_secrets() {
 #[test]
 fn what_is_not_there_or_wrong_is_a_problem() {
     let project = Project::new();
+    project.write("terrace.yaml", "server: {stacks: true}\n");
     let server = Served::start(&project, &[]);
     let nowhere = "018f0000-0000-7000-8000-000000000000";
     for (method, path, status) in [

@@ -34,6 +34,26 @@ fn a_server_says_that_it_lives_whether_it_can_work_and_what_it_did() {
 }
 
 #[test]
+fn callers_make_up_no_figures_of_their_own() {
+    let server = Served::start(&Project::new(), &[]);
+    for method in ["A1", "A2"] {
+        assert_eq!(server.call(method, "/health", "").status, 405);
+    }
+    let figures = server.call("GET", "/metrics", "").body;
+    let line = "terrace_http_request_seconds_count{path=\"/health\",method=\"other\",status=\"405\"} 2";
+    assert!(figures.contains(line) && !figures.contains("A1"), "{figures}");
+}
+
+#[test]
+fn a_caller_who_never_comes_to_an_end_keeps_no_server_from_ending() {
+    let server = Served::start(&Project::new(), &["--drain", "1s"]);
+    let half = server.begin("POST /v1/validate HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n{");
+    let ran = server.stop();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    drop(half);
+}
+
+#[test]
 fn a_server_is_ready_as_long_as_its_state_answers() {
     let cluster = Cluster::alone();
     let url = tokio::runtime::Runtime::new().unwrap().block_on(cluster.database());

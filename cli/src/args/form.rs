@@ -1,7 +1,7 @@
 //! Which commands answer programs, and how: so that failures are told in the same form.
 
 use super::{
-    BlueprintsCommand, Command, DriftFormat, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat,
+    AclCommand, BlueprintsCommand, Command, DriftFormat, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat,
     ProvidersCommand, StacksCommand, StateCommand,
 };
 use crate::report::Form;
@@ -12,6 +12,8 @@ impl Command {
         let is_json = match self {
             Self::Apply(arguments) => return arguments.run.format.is_json().then_some(Form::Stream),
             Self::Destroy(arguments) => return arguments.run.format.is_json().then_some(Form::Stream),
+            Self::Acl(AclCommand::Set(arguments)) => return arguments.run.format.is_json().then_some(Form::Stream),
+            Self::Acl(AclCommand::Show(arguments)) => arguments.format.is_json(),
             Self::Plan(arguments) => match arguments.format {
                 PlanFormat::JsonStream => return Some(Form::Stream),
                 PlanFormat::Json => true,

@@ -29,8 +29,8 @@ pub struct PlanningArguments {
     /// Make this object anew; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub replace: Vec<String>,
-    /// Only who has access to the component of `-c`: all of them, such as `user:ada`; may be repeated. All else is left as
-    /// it is
+    /// Only who has access to the component of `-c`: all of them, such as `user:ada`; may be repeated; `--acl=` for
+    /// nobody. All else is left as it is
     #[arg(long = "acl", value_name = "PRINCIPAL", conflicts_with_all = ["targets", "excludes", "replace", "refresh_only"])]
     pub principals: Vec<String>,
     /// Leave what cannot be planned yet for another apply: resources whose `forEach`, `when` or provider is known only
@@ -44,6 +44,9 @@ pub struct PlanningArguments {
     #[arg(long)]
     pub plaintext_secrets: bool,
 }
+
+/// What `--acl` is given where nobody is to have access.
+pub(crate) const NOBODY: &str = "";
 
 /// What may become of data.
 #[derive(Debug, Clone, Default, Args)]

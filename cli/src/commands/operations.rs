@@ -12,9 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::apply::doubt_begins;
-use terrace_engine::store::{
-    LogLine, OperationFilter, OperationRow, OperationStatus, StateStore, StepAction, StepResult, StepRow,
-};
+use terrace_engine::store::{LogLine, OperationFilter, OperationRow, StateStore, StepAction, StepResult, StepRow};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -113,7 +111,7 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
             .hint("`terrace recover` finds out what became of its steps"));
     }
     if !store.request_cancel(id, &settings.actor).await? {
-        return Err(Failure::new(format!("operation `{id}` does not run any more: it is {}", status(&operation))));
+        return Err(Failure::new(format!("operation `{id}` does not run any more: it is {}", operation.standing())));
     }
     context.ui.print(&format!("operation {id} is asked to stop: it ends what it has begun\n"))?;
     Ok(Exit::Done)
@@ -159,28 +157,16 @@ fn line(operation: &OperationRow) -> String {
         operation.id,
         operation.started_at,
         operation.kind,
-        status(operation),
+        operation.standing(),
         operation.actor,
         harmless(&summary)
     )
 }
 
-fn status(operation: &OperationRow) -> &'static str {
-    match operation.status {
-        OperationStatus::Queued => "queued",
-        OperationStatus::Running if operation.is_abandoned => "abandoned",
-        OperationStatus::Running => "running",
-        OperationStatus::Completed => "completed",
-        OperationStatus::Failed => "failed",
-        OperationStatus::Interrupted => "interrupted",
-        OperationStatus::Superseded => "superseded",
-    }
-}
-
 fn to_json(operation: &OperationRow) -> Json {
     json!({
         "operation": operation.id, "kind": operation.kind, "stacks": operation.stacks, "actor": operation.actor,
-        "status": status(operation), "started_at": operation.started_at, "ended_at": operation.ended_at,
+        "status": operation.standing(), "started_at": operation.started_at, "ended_at": operation.ended_at,
         "summary": operation.summary, "cancelled_by": operation.cancelled_by,
     })
 }

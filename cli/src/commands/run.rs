@@ -250,9 +250,11 @@ impl Run<'_> {
         plan: &Plan,
         plans_again: bool,
     ) -> Result<Applied, Failure> {
-        let has_refreshed = plan.changes().any(|(_, change)| change.has_refreshed());
-        let is_recorded = plan.has_other_components() || (has_refreshed && !self.is_saved);
-        let has_nothing = !plan.has_changes() && !is_recorded;
+        // What a saved plan only found may be another thing by now.
+        let has_nothing = match self.is_saved {
+            true => !plan.has_changes() && !plan.has_other_components(),
+            false => !plan.has_work(),
+        };
         if has_nothing && !self.is_saved {
             return Ok(Applied::Ended(Exit::Done));
         }

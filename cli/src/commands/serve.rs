@@ -108,5 +108,5 @@ fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure>
         };
         all.insert(name.to_owned(), world);
     }
-    Ok(Worlds::new(all))
+    Ok(Worlds::new(all, settings.configuration.server.takes_stacks))
 }

@@ -33,6 +33,8 @@ pub struct ServerConfiguration {
     pub drift_every: Option<Duration>,
     /// The longest body, in bytes.
     pub body_limit: Option<usize>,
+    /// Callers may send plain stacks, which can declare every resource of every provider.
+    pub takes_stacks: bool,
 }
 
 /// The most requests that are worked on at once.
@@ -82,6 +84,7 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     }
     server.drain = read(&mut fields, "drain", "a duration, such as `20s`", |text| duration::parse(text).ok());
     server.retention = read(&mut fields, "retention", "a number of days, such as `90d`", |text| age(text).ok());
+    server.takes_stacks = fields.is_true("stacks");
     server.body_limit = read(&mut fields, "bodyLimit", "a size, such as `10MB`", bytes);
     fields.finish();
     server

@@ -6,7 +6,7 @@ use crate::address::{Address, StackId};
 use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
 use crate::record;
 use crate::seal::{Present, Seal};
-use crate::store::{ComponentRead, Generation, Moved, Selection, moved_in_words};
+use crate::store::{ComponentRead, ComponentRow, Generation, Moved, Selection, moved_in_words};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Map, Value};
 
@@ -46,6 +46,11 @@ struct Recorded {
     unknown: BTreeSet<String>,
 }
 
+/// Whether others have access to a component than when the plan was made: it would record who had.
+fn has_other_access(component: &ComponentPlan, now: &ComponentRow) -> bool {
+    component.part == Part::Planned && now.principals != component.recorded_principals
+}
+
 impl Applier {
     /// Refuses a plan when outputs that it stands on are others now. Components that it does not write to do not count; one
     /// that writes nothing stands on all of them.
@@ -59,9 +64,11 @@ impl Applier {
             component.part != Part::Untouched && written.is_none_or(|written| written.contains(&name()))
         };
         let mut wanted: BTreeMap<&StackId, BTreeSet<String>> = BTreeMap::new();
+        let mut own: BTreeMap<(&StackId, &str), &ComponentPlan> = BTreeMap::new();
         for stack in &plan.stacks {
             for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
                 wanted.entry(&stack.stack).or_default().insert(component.key.clone());
+                own.insert((&stack.stack, component.key.as_str()), component);
             }
             for read in &stack.output_reads {
                 wanted.entry(&read.stack).or_default().insert(read.of.clone());
@@ -73,6 +80,9 @@ impl Applier {
             // Versions first: what is recorded in between is told by them.
             outputs_now.reads.extend(self.store.component_reads(stack, &keys).await?);
             for row in self.store.components(stack).await?.into_iter().filter(|row| keys.contains(&row.key)) {
+                if own.get(&(stack, row.key.as_str())).is_some_and(|component| has_other_access(component, &row)) {
+                    return Err(ApplyError::OtherAccess { stack: stack.clone(), component: row.key });
+                }
                 // What cannot be opened is not what the plan carries.
                 let opened = record::open_outputs_apart(&row.outputs, &*self.seal);
                 let recorded = opened.map(|(outputs, closed)| Recorded {

@@ -125,6 +125,7 @@ impl ApplyError {
             self,
             Self::OwnedAnew { .. }
                 | Self::OtherOutputs { .. }
+                | Self::OtherAccess { .. }
                 | Self::Store(StoreError::Stale(_) | StoreError::OtherOutputs(_))
         )
     }
@@ -145,7 +146,8 @@ impl Report {
     /// How the operation ended.
     #[must_use]
     pub fn status(&self) -> OperationStatus {
-        match (self.is_interrupted, self.failed.is_empty() && self.blocked.is_empty()) {
+        let is_whole = self.failed.is_empty() && self.blocked.is_empty() && self.still_owned.is_empty();
+        match (self.is_interrupted, is_whole) {
             (true, _) => OperationStatus::Interrupted,
             (false, true) => OperationStatus::Completed,
             (false, false) => OperationStatus::Failed,

@@ -359,6 +359,7 @@ impl Planner<'_> {
         removed_data::count(self, &mut stacks).await;
         stacks.iter_mut().for_each(|stack| removed_data::emptied_before(self.registry, stack));
         storable::check(self, &stacks, &mut diagnostics);
+        storable::check_addresses(&stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         adopted::check(self, &stacks, &mut diagnostics).await?;
         looked_up::check(self.registry, &stacks, looking, &mut diagnostics);

@@ -132,6 +132,13 @@ impl Plan {
     pub fn has_other_components(&self) -> bool {
         self.stacks.iter().any(StackPlan::has_other_components)
     }
+
+    /// True when applying it would do anything, or record anything: also what was only found, or comes after another one.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        let has_refreshed = || self.changes().any(|(_, change)| change.has_refreshed());
+        self.has_changes() || self.has_other_components() || has_refreshed()
+    }
 }
 
 impl ComponentPlan {

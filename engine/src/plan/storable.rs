@@ -1,13 +1,32 @@
-//! New sensitive values need a state key to be stored: an attribute without one is told once, wherever it is declared.
+//! What cannot be stored: addresses that are too long, and new sensitive values without a state key. An attribute that
+//! would need one is told once, wherever it is declared.
 
-use super::StackPlan;
 use super::compute::Planner;
+use super::{Change, StackPlan};
 use crate::action::Action;
-use crate::address::{Address, StackId};
+use crate::address::{Address, LONGEST, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::source::Place;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Value;
+
+/// Reports the resources whose addresses are too long to be recorded.
+pub(crate) fn check_addresses(stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
+    let made = |change: &&Change| change.action != Action::NoOp && change.after.is_some();
+    for change in stacks.iter().flat_map(|stack| stack.changes.iter().filter(made)) {
+        if change.address.is_too_long() {
+            let Address { component, ty, name, .. } = &change.address;
+            let block = Address { component: component.clone(), ty: ty.clone(), name: name.clone(), key: None };
+            let message = format!("an instance of {block} has an address of more than {LONGEST} bytes");
+            let hint = "choose shorter keys with `key:`, or a shorter share key";
+            let diagnostic = Diagnostic::error("address_too_long", message).hint(hint);
+            diagnostics.push(match &change.place {
+                Some(place) => diagnostic.at_place(place.clone()),
+                None => diagnostic,
+            });
+        }
+    }
+}
 
 /// Reports the sensitive attributes that could not be stored.
 pub(crate) fn check(planner: &Planner<'_>, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {

@@ -82,6 +82,38 @@ pub enum OperationStatus {
     Superseded,
 }
 
+impl OperationStatus {
+    /// All of them, by name.
+    pub const WORDS: [(&'static str, Self); 6] = [
+        ("queued", Self::Queued),
+        ("running", Self::Running),
+        ("completed", Self::Completed),
+        ("failed", Self::Failed),
+        ("interrupted", Self::Interrupted),
+        ("superseded", Self::Superseded),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, status)| *status == self).map_or("", |(word, _)| word)
+    }
+}
+
+impl OperationRow {
+    /// What an operation is called that runs nowhere and never ended.
+    pub const ABANDONED: &'static str = "abandoned";
+
+    /// How it stands, in a word.
+    #[must_use]
+    pub fn standing(&self) -> &'static str {
+        match self.status {
+            OperationStatus::Running if self.is_abandoned => Self::ABANDONED,
+            status => status.word(),
+        }
+    }
+}
+
 /// One step of an operation as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepRow {

@@ -84,7 +84,7 @@ pub struct RequestClaim {
 pub struct RequestRow {
     /// The component that it is about; empty for all of the stack.
     pub component: String,
-    /// What is asked.
+    /// What is asked; empty once it has ended, where nobody needs it later.
     pub body: String,
     /// What came of it, as JSON of who worked on it; `None` before it ended.
     pub result: Option<String>,
@@ -99,4 +99,6 @@ pub struct RequestEnd {
     pub summary: String,
     /// What came of it, as JSON.
     pub result: String,
+    /// What was asked is needed later. It may hold secrets, and is forgotten otherwise.
+    pub keeps_body: bool,
 }

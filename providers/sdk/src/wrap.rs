@@ -9,7 +9,7 @@ mod gate;
 mod limits;
 mod redacting;
 
-pub use deadline::{Latest, within};
+pub use deadline::{Latest, stoppable, within};
 pub use limits::{Limits, Rate, TypeLimits};
 
 use crate::plan::{PlannedChange, ProposedChange};
@@ -29,7 +29,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 /// The figure of how long calls take, in seconds: by `instance`, `type`, `call` and `result`.
 pub const CALL_SECONDS: &str = "terrace_provider_call_seconds";
@@ -46,8 +45,8 @@ pub async fn guarded(
     // Innermost, so that trace lines hold what everybody may read.
     let session = redacting::redacting(provider, settings).await?;
     let instance = settings.instance.clone();
-    let (gates, stop) = (Arc::new(Gates::new(&limits)), Arc::default());
-    Ok(Arc::new(Guarded { instance, session, gates, limits, stop, admitted: AtomicUsize::new(0) }))
+    let gates = Arc::new(Gates::new(&limits));
+    Ok(Arc::new(Guarded { instance, session, gates, limits, admitted: AtomicUsize::new(0) }))
 }
 
 /// A session within the limits of its instance.
@@ -56,8 +55,6 @@ pub struct Guarded {
     session: Arc<dyn Session>,
     gates: Arc<Gates>,
     limits: Limits,
-    /// What stops the operation that changed something last.
-    stop: Arc<Mutex<CancellationToken>>,
     /// So many calls that come next have their tokens.
     admitted: AtomicUsize,
 }
@@ -87,7 +84,6 @@ impl Guarded {
             session: Arc::clone(&self.session),
             gates: Arc::clone(&self.gates),
             limits: self.limits.clone(),
-            stop: Arc::clone(&self.stop),
             admitted: AtomicUsize::new(calls),
         })
     }
@@ -110,14 +106,13 @@ impl Guarded {
             }
         };
         let Some(call) = change else {
-            let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let stop = deadline::stop();
             return tokio::select! {
                 biased;
                 permit = permit => permit.map(Some),
                 () = stop.cancelled() => Ok(None),
             };
         };
-        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = call.cancel.clone();
         let last = began.checked_add(patience(call));
         // A time beyond all clocks is no limit.
         let too_late = async {

@@ -6,7 +6,7 @@ use super::sent::Sent;
 use super::stacks::known;
 use crate::auth::Caller;
 use crate::described::{Described, Purpose};
-use crate::queue::Asked;
+use crate::queue::{Asked, Expected};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
@@ -48,7 +48,9 @@ pub(super) async fn show(
     Ok(([(header::ETAG, tag(principals.as_ref()))], Json(Access { principals })).into_response())
 }
 
-/// Lets in those who are to have access, and nobody else. With `If-Match` only where the set is still that one.
+/// Lets in those who are to have access, and nobody else.
+///
+/// With `If-Match` only where the set is still that one, also when the operation's turn comes: it fails otherwise.
 #[utoipa::path(put, path = "/stacks/{stack}/components/{component}/acl", tag = "access", request_body = NewAccess,
     params(("stack" = String, Path), ("component" = String, Path), ("If-Match" = Option<String>, Header)),
     responses((status = 202, body = Begun), (status = 400, body = Problem), (status = 404, body = Problem),
@@ -68,11 +70,11 @@ pub(super) async fn set(
     principals.dedup();
     let stack = known(&shared, &stack).await?;
     let there = recorded(&shared, &stack, &component).await?;
-    if let Some(expected) = headers.get(header::IF_MATCH)
-        && *expected != tag(there.as_ref())
-    {
+    let expected = headers.get(header::IF_MATCH);
+    if expected.is_some_and(|expected| *expected != tag(there.as_ref())) {
         return Err(Problem::changed("somebody else has changed who has access: look again"));
     }
+    let expected = expected.map(|_| Expected { principals: there });
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data: false, latest_enriched_descriptor: None };
     let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
@@ -81,7 +83,7 @@ pub(super) async fn set(
     if place.stack != stack || place.component != component {
         return Err(Problem::wrong(format!("the descriptor is not about `{component}` of `{stack}` alone")));
     }
-    let operation = shared.ask(&caller, &Asked::Access { request, principals }, place).await?;
+    let operation = shared.ask(&caller, &Asked::Access { request, principals, expected }, place).await?;
     Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
 }
 

@@ -107,6 +107,12 @@ pub(super) async fn list(
         Some(Ok(stack)) => Some(stack),
         Some(Err(_)) => return Err(Problem::wrong("`stack` is no name of a stack: they are named `name@environment`")),
     };
+    if let Some(status) = filter.status.as_deref()
+        && !standings().any(|known| known == status)
+    {
+        let known = standings().collect::<Vec<_>>().join(", ");
+        return Err(Problem::wrong(format!("`{status}` is no status of operations: {known}")));
+    }
     let before = match filter.after {
         None => None,
         Some(after) => Some(found(&shared, &after).await?.0.id),
@@ -206,7 +212,13 @@ impl Following {
         for new in new {
             self.waiting.push_back(Event::default().event("log").json_data(line(new)).ok()?);
         }
-        self.has_ended = !matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
+        let is_over = !matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
+        // One that was asked for ends with its answer: until then it may be planned again, or go on after a recovery.
+        self.has_ended = is_over
+            && match self.shared.store.request(self.id).await.ok()? {
+                Some(request) => request.result.is_some(),
+                None => true,
+            };
         if self.has_ended {
             self.waiting.push_back(Event::default().event("end").json_data(operation(row)).ok()?);
         }
@@ -233,6 +245,11 @@ pub(super) async fn cancel(
     }
 }
 
+/// How operations can stand.
+fn standings() -> impl Iterator<Item = &'static str> {
+    OperationStatus::WORDS.iter().map(|(word, _)| *word).chain([OperationRow::ABANDONED])
+}
+
 async fn found(shared: &Shared, id: &str) -> Result<(OperationRow, Vec<StepRow>), Problem> {
     let unknown = || Problem::not_found(format!("there is no operation `{id}`"));
     let id: Uuid = id.parse().map_err(|_| unknown())?;
@@ -240,15 +257,7 @@ async fn found(shared: &Shared, id: &str) -> Result<(OperationRow, Vec<StepRow>)
 }
 
 pub(super) fn operation(row: OperationRow) -> Operation {
-    let status = match row.status {
-        OperationStatus::Queued => "queued",
-        OperationStatus::Running if row.is_abandoned => "abandoned",
-        OperationStatus::Running => "running",
-        OperationStatus::Completed => "completed",
-        OperationStatus::Failed => "failed",
-        OperationStatus::Interrupted => "interrupted",
-        OperationStatus::Superseded => "superseded",
-    };
+    let status = row.standing();
     Operation {
         id: row.id,
         kind: row.kind,

@@ -22,15 +22,16 @@ use uuid::Uuid;
 
 /// How long a plan is waited for before it is answered that it is still being made.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is looked whether another process has made it.
-const LOOK: Duration = Duration::from_millis(20);
+/// How long it is waited at first before it is looked whether another process has made it: longer each time.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(500);
 /// What stands for the stack that plans are queued by: they wait for nothing that changes their stack.
 const QUEUE: &str = "plans";
 
 /// What to plan.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct NewPlan {
-    /// A stack or a data product, as YAML or JSON. One that names a component is about that alone.
+    /// A data product, as YAML or JSON; a stack where the server takes stacks. One that names a component is about that alone.
     pub(crate) descriptor: String,
     /// Plan its removal.
     #[serde(default)]
@@ -85,13 +86,16 @@ pub(super) async fn create(
     let place = Described::read(&shared.worlds, &request, purpose)?.place_of();
     let queue = StackId::new(QUEUE, environment_of(&place.stack));
     let id = shared.ask_beside(&caller, &Asked::Plan { request, destroy }, vec![queue, place.stack]).await?;
-    let begun = Instant::now();
+    let (begun, mut pause) = (Instant::now(), FIRST_LOOK);
     loop {
         let (_, row) = found(&shared, id).await?;
-        if row.result.is_some() || begun.elapsed() > PATIENCE {
+        if row.result.is_some() || begun.elapsed() > PATIENCE || shared.stop.is_cancelled() {
             return Ok(answer(id, &row, &headers));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_LOOK),
+            () = shared.stop.cancelled() => {}
+        }
     }
 }
 

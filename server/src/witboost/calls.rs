@@ -114,7 +114,7 @@ pub(crate) async fn update_acl(
     let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
     described.takes_access()?;
     let place = described.place_of();
-    let token = shared.ask(&caller, &Asked::Access { request, principals: refs }, place).await?;
+    let token = shared.ask(&caller, &Asked::Access { request, principals: refs, expected: None }, place).await?;
     Ok(accepted(&headers, token))
 }
 

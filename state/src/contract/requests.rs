@@ -45,7 +45,7 @@ impl Fixture {
 
 fn completed() -> RequestEnd {
     let (status, summary) = (OperationStatus::Completed, "1 added".to_owned());
-    RequestEnd { status, summary, result: r#"{"info":{}}"#.to_owned() }
+    RequestEnd { status, summary, result: r#"{"info":{}}"#.to_owned(), keeps_body: false }
 }
 
 fn is_lost<T>(result: &Result<T, StoreError>, operation: Uuid) -> bool {
@@ -67,7 +67,7 @@ pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
     let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
     fixture.store.commit(&[], vec![end]).await.unwrap();
     assert_eq!(fixture.store.request(operation).await.unwrap().unwrap().result, None);
-    fixture.store.finish(&claim, &completed()).await.unwrap();
+    fixture.store.finish(&claim, &RequestEnd { keeps_body: true, ..completed() }).await.unwrap();
     let (operation_row, _) = fixture.store.operation(operation).await.unwrap().unwrap();
     assert_eq!(operation_row.status, OperationStatus::Completed);
     assert_eq!((operation_row.kind.as_str(), operation_row.summary.as_str()), ("provision", "1 added"));
@@ -78,6 +78,11 @@ pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
     assert!(fixture.claim().await.is_none(), "it has ended");
     assert!(is_lost(&fixture.store.finish(&claim, &completed()).await, operation), "once");
     assert!(fixture.store.request(Uuid::now_v7()).await.unwrap().is_none());
+    // What was asked is forgotten where nobody needs it.
+    let forgotten = fixture.ask("api", "b").await;
+    let claim = fixture.claim().await.unwrap();
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    assert_eq!(fixture.store.request(forgotten).await.unwrap().unwrap().body, "");
 }
 
 /// As long as the newest of its component has not ended.

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StackRead, StepAction, StepResult, StoreError,
-    Write,
+    ComponentRow, NewOperation, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StackRead, StepAction,
+    StepResult, StoreError, Write,
 };
+use uuid::Uuid;
 
 fn component(key: &str) -> ComponentRow {
     ComponentRow {
@@ -74,6 +75,10 @@ pub async fn only_stacks_of_which_something_is_recorded_are_listed(fixture: Fixt
 
 /// A stack whose last row is gone has a history, which leads back.
 pub async fn a_stack_stays_known_when_its_last_row_goes(fixture: Fixture) {
+    // Of one that was only asked about nothing is recorded.
+    let (id, stacks) = (Uuid::now_v7(), vec![StackId::new("other", "local")]);
+    let asked = NewOperation { id, kind: "plan".to_owned(), stacks, actor: "test".to_owned() };
+    fixture.store.begin(&asked).await.unwrap();
     assert!(fixture.store.known_stacks().await.unwrap().is_empty());
     fixture.write(vec![put(row("local_value.a"), 0)]).await.unwrap();
     fixture.write(vec![delete("local_value.a", 1)]).await.unwrap();

@@ -129,6 +129,9 @@ impl State {
         let mut request = self.claimed(claim)?;
         request.row.result = Some(end.result.clone());
         request.expires = None;
+        if !end.keeps_body {
+            request.row.body.clear();
+        }
         self.requests.insert(claim.operation, request);
         self.end(claim.operation, end.status, &end.summary, now)
     }

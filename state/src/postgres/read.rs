@@ -45,7 +45,19 @@ pub(super) async fn stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
 
 /// The stacks of which anything was ever recorded.
 pub(super) async fn known_stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
-    session.list("SELECT name, environment FROM stack ORDER BY name, environment", &[], |columns| columns.stack()).await
+    session
+        .list(
+            "SELECT name, environment FROM stack
+               WHERE EXISTS (SELECT 1 FROM version WHERE version.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM component_version WHERE component_version.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM component WHERE component.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM intent WHERE intent.stack = stack.id)
+                  OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
+               ORDER BY name, environment",
+            &[],
+            |columns| columns.stack(),
+        )
+        .await
 }
 
 /// The rows of a stack, sorted by address and deposed key.

@@ -134,8 +134,9 @@ pub(super) async fn finish(
     end: &RequestEnd,
 ) -> Result<(), Failure> {
     let operation = held(session, claim).await?;
-    let sql = "UPDATE request SET result = $2, holder = NULL, expires = NULL WHERE operation = $1";
-    session.execute(sql, &[&operation, &columns::text(&end.result)]).await?;
+    let sql = "UPDATE request SET result = $2, holder = NULL, expires = NULL, body = CASE WHEN $3 THEN body ELSE '' END
+               WHERE operation = $1";
+    session.execute(sql, &[&operation, &columns::text(&end.result), &end.keeps_body]).await?;
     let sql = "UPDATE operation SET status = $2, summary = $3, ended_at = $4 WHERE sequence = $1";
     let (status, now) = (columns::word(&end.status)?, columns::time(context.now(session).await?));
     session.execute(sql, &[&operation, &status, &columns::text(&end.summary), &now]).await?;

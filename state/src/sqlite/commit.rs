@@ -162,9 +162,10 @@ impl Commit<'_> {
         let sql = "INSERT INTO intent (operation, step, stack, component, address, deposed, action, lease,
                                        prior_generation, deposes, timeout, settle, started_at, status, provider,
                                        provider_version, schema_version, identity, attributes, private, dependencies,
-                                       lifecycle)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-                           ?22)";
+                                       lifecycle, boot, pid_namespace, pid, process_started)
+                   SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                          ?22, boot, pid_namespace, pid, process_started
+                   FROM operation WHERE sequence = ?1";
         self.transaction.prepare_cached(sql)?.execute(params![
             operation,
             intent.step,

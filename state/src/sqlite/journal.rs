@@ -28,8 +28,9 @@ pub(super) fn open_intents(
     let now = context.clock.now();
     let sql = concat!(
         "SELECT operation.id, intent.step, intent.action, intent.lease, intent.prior_generation, intent.deposes,
-                intent.timeout, intent.settle, intent.started_at, operation.boot, operation.pid_namespace,
-                operation.pid, operation.process_started, intent.address, intent.deposed, ",
+                intent.timeout, intent.settle, intent.started_at, coalesce(intent.boot, operation.boot),
+                coalesce(intent.pid_namespace, operation.pid_namespace), coalesce(intent.pid, operation.pid),
+                coalesce(intent.process_started, operation.process_started), intent.address, intent.deposed, ",
         content_columns!("intent"),
         " FROM intent JOIN operation ON operation.sequence = intent.operation WHERE intent.stack = ?1
           ORDER BY intent.id"

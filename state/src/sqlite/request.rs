@@ -166,8 +166,11 @@ pub(super) fn finish(
 ) -> Result<(), Failure> {
     let operation = held(transaction, claim)?;
     transaction
-        .prepare_cached("UPDATE request SET result = ?2, holder = NULL, expires = NULL WHERE operation = ?1")?
-        .execute((operation, &end.result))?;
+        .prepare_cached(
+            "UPDATE request SET result = ?2, holder = NULL, expires = NULL, body = CASE WHEN ?3 THEN body ELSE '' END
+             WHERE operation = ?1",
+        )?
+        .execute((operation, &end.result, end.keeps_body))?;
     let now = context.clock.now().as_microsecond();
     transaction
         .prepare_cached("UPDATE operation SET status = ?2, summary = ?3, ended_at = ?4 WHERE sequence = ?1")?

@@ -1,6 +1,6 @@
 //! `terrace operations logs`: an operation as it went, and goes on.
 
-use super::{find, result, status, unknown, word};
+use super::{find, result, unknown, word};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
@@ -108,7 +108,7 @@ fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
         }
     }
     let summary = if operation.summary.is_empty() { String::new() } else { format!(": {}", operation.summary) };
-    lines.extend(operation.ended_at.map(|at| line(at, "INFO", format!("{}{summary}", status(operation)))));
+    lines.extend(operation.ended_at.map(|at| line(at, "INFO", format!("{}{summary}", operation.standing()))));
     lines
 }
 

@@ -1,9 +1,11 @@
-//! How long calls that change nothing are waited for, and what they failed with until then.
+//! How long calls that change nothing are waited for, and what they failed with until then; and whether anybody waits for
+//! more than what is under way.
 
 use crate::ProviderError;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// The errors of the latest attempts of what is waited for, by the address of the object; without one for what is about
 /// no object that is recorded.
@@ -26,6 +28,18 @@ impl Latest {
 
 tokio::task_local! {
     static LATEST: Arc<Mutex<Latest>>;
+    static STOP: CancellationToken;
+}
+
+/// Works until it is done, whatever is stopped: calls that only look do not wait for their turn any more from then on.
+/// There is nothing left but to find out what happened.
+pub async fn stoppable<T>(stop: CancellationToken, work: impl Future<Output = T>) -> T {
+    STOP.scope(stop, work).await
+}
+
+/// What stops the work that makes a call; nothing does where nobody said.
+pub(super) fn stop() -> CancellationToken {
+    STOP.try_with(Clone::clone).unwrap_or_default()
 }
 
 /// Waits for calls of a guarded session at most that long.

@@ -349,8 +349,13 @@ async fn once_the_user_stops_nobody_waits_to_find_out_what_happened() {
         prior: None,
         lost_call: None,
     };
-    assert_eq!(bench.session.find(&ty("w_a"), &attempt).await.unwrap(), Found::Absent);
+    let ty = ty("w_a");
+    let find = || bench.session.find(&ty, &attempt);
+    assert_eq!(stoppable(call.cancel.clone(), find()).await.unwrap(), Found::Absent);
     assert_eq!(bench.began(), [0, TAKES.as_millis()]);
+    // Whoever was not stopped keeps to the limits.
+    assert_eq!(find().await.unwrap(), Found::Absent);
+    assert!(bench.began()[2] >= 100_000, "{:?}", bench.began());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,55 @@
+//! `terrace acl`: who has access to a component, and who is to have.
+
+use super::{Context, apply};
+use crate::args::{AclCommand, AclShowArguments};
+use crate::failure::{Exit, Failure};
+use crate::signals::Signals;
+use crate::stacks;
+use crate::wiring::store;
+use serde_json::json;
+use terrace_engine::diagnostic::closest;
+use terrace_engine::store::ComponentRow;
+use terrace_state::Access;
+
+/// Shows or sets who has access.
+///
+/// # Errors
+/// When there is no such component, or what is asked cannot be applied.
+pub(super) async fn run(context: &Context<'_>, command: AclCommand, signals: &Signals) -> Result<Exit, Failure> {
+    match command {
+        AclCommand::Show(arguments) => show(context, &arguments).await,
+        AclCommand::Set(arguments) => apply::run(context, &arguments.into_apply(), signals).await,
+    }
+}
+
+async fn show(context: &Context<'_>, arguments: &AclShowArguments) -> Result<Exit, Failure> {
+    let settings = context.settings(None)?;
+    let store = store(&settings, Access::ReadOnly).await?;
+    let stack = stacks::current(&settings, store.as_ref()).await?;
+    let components = store.components(&stack).await?;
+    let wanted = arguments.component.as_str();
+    let Some(component) = components.iter().find(|component| component.key == wanted) else {
+        return Err(unknown(wanted, &stack.to_string(), &components));
+    };
+    if arguments.format.is_json() {
+        let principals = &component.principals;
+        context.ui.print_json(&json!({"stack": stack, "component": wanted, "principals": principals}))?;
+        return Ok(Exit::Done);
+    }
+    let nobody = match &component.principals {
+        Some(_) => format!("nobody has access to `{wanted}`"),
+        None => format!("it was never said who has access to `{wanted}`"),
+    };
+    let lines = component.principals.iter().flatten().map(|principal| format!("{principal}\n"));
+    context.ui.print_list(&lines.collect::<String>(), &nobody)?;
+    Ok(Exit::Done)
+}
+
+fn unknown(wanted: &str, stack: &str, components: &[ComponentRow]) -> Failure {
+    let keys = || components.iter().map(|component| component.key.as_str()).filter(|key| !key.is_empty());
+    let failure = Failure::new(format!("no component `{wanted}` is recorded of {stack}"));
+    match closest(wanted, keys()) {
+        Some(best) => failure.hint(format!("did you mean `{best}`?")),
+        None => failure.hint(format!("recorded are: {}", keys().collect::<Vec<_>>().join(", "))),
+    }
+}

@@ -1,0 +1,70 @@
+//! What happens beside a request that is worked on: its claim is kept, and whether it is to stop is looked for.
+
+use crate::serve::Shared;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::store::{RequestClaim, StoreError};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long a claim lasts unless it is kept.
+pub(crate) const TERM: Duration = Duration::from_secs(30);
+/// How often it is.
+const KEEP: Duration = Duration::from_secs(10);
+/// How often it is looked whether somebody asked to stop.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Keeps a claim until it is dropped.
+pub(crate) struct Keeper(JoinHandle<()>);
+
+impl Keeper {
+    /// Keeps a claim in a task of its own: a store that is slow to answer holds nobody up. `cancel` is set when somebody
+    /// asks to stop, and when the claim is lost: what was done so far is recorded, and whoever has it now goes on.
+    pub(crate) fn of(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> Self {
+        let (shared, claim, cancel) = (Arc::clone(shared), claim.clone(), cancel.clone());
+        Self(tokio::spawn(async move {
+            let mut kept = Instant::now();
+            while !cancel.is_cancelled() {
+                tokio::time::sleep(LOOK).await;
+                if is_to_stop(&shared, claim.operation).await {
+                    cancel.cancel();
+                }
+                if kept.elapsed() < KEEP {
+                    continue;
+                }
+                let begun = Instant::now();
+                match shared.store.keep(&claim, TERM).await {
+                    Ok(()) => kept = begun,
+                    Err(error) => {
+                        tracing::warn!(operation = %claim.operation, %error, "the claim on a request is not kept");
+                        // Nobody else has it before its term is over.
+                        if matches!(error, StoreError::ClaimLost(_)) || kept.elapsed() >= TERM {
+                            cancel.cancel();
+                        }
+                    }
+                }
+            }
+            // What was begun is waited for: the claim is kept until then.
+            loop {
+                tokio::time::sleep(KEEP).await;
+                if matches!(shared.store.keep(&claim, TERM).await, Err(StoreError::ClaimLost(_))) {
+                    return;
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Whether somebody asked an operation to stop.
+pub(crate) async fn is_to_stop(shared: &Shared, operation: Uuid) -> bool {
+    // A store that does not answer now is asked again.
+    shared.store.is_cancel_requested(operation).await.unwrap_or(false)
+}
