@@ -49,7 +49,7 @@ pub struct CommandLine {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Where state is kept: `sqlite:PATH` [env: TERRACE_STATE]
+    /// Where state is kept: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [env: TERRACE_STATE]
     #[arg(long, global = true, value_name = "URL")]
     pub state: Option<String>,
     /// The environment [env: TERRACE_ENV] [default: the descriptor's, else `local`]

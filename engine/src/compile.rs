@@ -128,6 +128,14 @@ pub struct Access {
     pub begin: usize,
 }
 
+impl CompiledComponent {
+    /// What exists for who has access.
+    pub(crate) fn grants(&self) -> impl Iterator<Item = &ResourceDeclaration> {
+        let begin = self.access.as_ref().map(|access| access.begin);
+        begin.into_iter().flat_map(|begin| self.declarations.resources.iter().skip(begin))
+    }
+}
+
 /// A component ready to be planned.
 #[derive(Debug, Clone)]
 pub struct CompiledComponent {

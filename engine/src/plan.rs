@@ -78,6 +78,7 @@ pub use others::{OtherOutputs, StackNeed};
 pub use output_reads::OutputRead;
 pub(crate) use output_reads::{outputs_in_words, owner_in_words};
 pub use owner::{OwnerAction, OwnerChange, SharedName};
+pub use removed_data::DataLossNote;
 pub use shared::SharedDeclaration;
 
 /// The ordered changes of one or more stacks, and what they were computed from.
@@ -214,6 +215,8 @@ pub struct ComponentPlan {
     pub principals: Option<Vec<String>>,
     /// Who had, as recorded.
     pub recorded_principals: Option<Vec<String>>,
+    /// The resources, by type and name, that exist for who has access.
+    pub grants: Vec<(String, String)>,
 }
 
 /// What a plan does about a component.
@@ -306,20 +309,6 @@ pub enum CheckStatus {
     Fail,
     /// It cannot be decided, which fails it.
     Error,
-}
-
-/// Data that a change destroys.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct DataLossNote {
-    /// What goes, in words.
-    pub reasons: Vec<String>,
-    /// How much: `3 rows`; absent when nothing is there to be lost.
-    pub amount: Option<String>,
-    /// It was consented to.
-    pub is_allowed: bool,
-    /// Why consent alone does not do, and what does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only_empty: Option<String>,
 }
 
 /// An object before a change.

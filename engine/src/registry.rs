@@ -129,7 +129,7 @@ impl Registry {
         let known = self.schemas().flat_map(|schema| &schema.resources).map(|ty| ty.name);
         let hint = did_you_mean(name, known).unwrap_or_else(|| {
             let providers: Vec<_> = self.schemas().map(|schema| schema.name).collect();
-            format!("`terrace providers list` shows the types of {}", providers.join(", "))
+            format!("`terrace providers schema NAME` shows the types of one: {}", providers.join(", "))
         });
         Diagnostic::error("unknown_type", format!("there is no resource type `{name}`")).hint(hint)
     }

@@ -64,6 +64,14 @@ async fn the_whole_set_is_granted_and_who_is_not_in_it_any_more_goes_last() {
     assert_eq!(set(&mut story, &["user:b", "user:a", "user:a"]).await, ["create user:a", "create user:b"]);
     assert_eq!(recorded(&story).await.unwrap(), ["user:a", "user:b"]);
     assert_eq!(set(&mut story, &["user:c", "user:b"]).await, ["create user:c", "delete user:a"]);
+    // Nobody is sent away as long as somebody could not be let in.
+    story.options.access = grantees(&["user:b", "user:d"]);
+    story.options.components = ["port".to_owned()].into();
+    story.fault("create user:d", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.apply_once(&product(1)).await;
+    assert_eq!((report.failed.len(), report.blocked.len()), (1, 1), "{report:?}");
+    assert!(story.log().iter().all(|call| !call.starts_with("delete")));
+    assert_eq!(set(&mut story, &["user:c", "user:b"]).await, [] as [&str; 0]);
     assert_eq!(story.remote_value("view", "val").to_json_text(), "1", "all else is left as it is");
     // A later provision keeps them.
     story.apply(&product(2)).await;
@@ -82,6 +90,21 @@ async fn access_to_what_is_not_there_is_refused() {
     assert!(told.contains("`view` of `port` is not recorded"), "{told}");
     assert!(told.contains("`schema` of `port` is not recorded"), "{told}");
     assert!(told.contains("provision `port` first"), "{told}");
+    // Also where the grants need nothing of it.
+    let alone = PORT.replace("'${{ resources.view.id + \" in \" + resources.schema.key }}'", "1");
+    let mut story = Story { blueprints: vec![alone.leak()], ..Story::new() };
+    story.options.access = grantees(&["user:a"]);
+    story.options.components = ["port".to_owned()].into();
+    let told = story.errors(&product(1)).await;
+    assert!(told.contains("nobody can be let in to `port` before it is there"), "{told}");
+    // What has no `acl` takes nobody.
+    let without = PORT.split("acl:").next().unwrap();
+    let mut story = Story { blueprints: vec![without.to_owned().leak()], ..Story::new() };
+    story.apply(&product(1)).await;
+    story.options.access = grantees(&["user:a"]);
+    story.options.components = ["port".to_owned()].into();
+    let told = story.errors(&product(1)).await;
+    assert!(told.contains("its blueprint, port 1.0.0, has no `acl`"), "{told}");
 }
 
 #[tokio::test]

@@ -228,7 +228,9 @@ impl Shared {
         let (id, idempotency) = (Uuid::now_v7(), caller.key(&stacks));
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
         let body = asked.to_body(self.worlds.seal())?;
-        let request = NewRequest { operation, component, digest: asked.digest(), body, idempotency };
+        // Many stacks are looked at at once; whoever wants something done does not wait for that.
+        let can_wait = matches!(asked, Asked::Drift { .. });
+        let request = NewRequest { operation, component, digest: asked.digest(), body, idempotency, can_wait };
         match self.store.enqueue(&request, self.settings.most_waiting).await? {
             Enqueued::Queued => {
                 self.wake.notify_one();
@@ -256,6 +258,16 @@ pub(crate) async fn work(shared: Arc<Shared>) {
                 rest(&shared).await;
             }
         }
+    }
+}
+
+/// Wakes a worker whenever another process queued a request.
+pub(crate) async fn listen(shared: Arc<Shared>) {
+    loop {
+        if let Err(error) = shared.store.listen(&|| shared.wake.notify_one()).await {
+            tracing::warn!(%error, "it is not heard now when others queue a request: it is looked for");
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 

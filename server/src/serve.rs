@@ -110,14 +110,16 @@ impl Server {
         let routes = routes(&shared);
         // Planning keeps a processor busy: it has threads of its own, so that calls are answered meanwhile.
         let runtime = tokio::runtime::Handle::current();
+        let abandon = CancellationToken::new();
         let start = |_| {
-            let (runtime, shared) = (runtime.clone(), Arc::clone(&shared));
-            tokio::task::spawn_blocking(move || runtime.block_on(queue::work(shared)))
+            let (runtime, shared, abandon) = (runtime.clone(), Arc::clone(&shared), abandon.clone());
+            tokio::task::spawn_blocking(move || runtime.block_on(abandon.run_until_cancelled(queue::work(shared))))
         };
-        let working: Vec<_> = (0..workers).map(start).collect();
+        let mut working: Vec<_> = (0..workers).map(start).collect();
         let every = shared.settings.drift_every;
         let scanning = every.map(|every| tokio::spawn(drifting::schedule(Arc::clone(&shared), every)));
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
+        let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
         let ended = stop.clone();
         let serving = axum::serve(listener, routes.with_state(Arc::clone(&shared)))
             .with_graceful_shutdown(async move { ended.cancelled().await });
@@ -128,6 +130,7 @@ impl Server {
             () = stop.cancelled() => None,
         };
         pruning.abort();
+        listening.abort();
         scanning.inspect(|scanning| scanning.abort());
         let all = async {
             // Callers that take their time to ask, or to read, are waited for as long as what runs.
@@ -135,7 +138,7 @@ impl Server {
                 Some(served) => served,
                 None => serving.await,
             };
-            for worker in working {
+            for worker in &mut working {
                 if let Err(error) = worker.await {
                     tracing::error!(%error, "a worker broke off");
                 }
@@ -146,6 +149,10 @@ impl Server {
             Ok(served) => Ok(served?),
             Err(_) => {
                 tracing::warn!("not all that runs was done in time: the next start takes it up");
+                // It ends before what it runs in does.
+                abandon.cancel();
+                let left = working.into_iter().filter(|worker| !worker.is_finished());
+                futures_util::future::join_all(left).await;
                 Ok(())
             }
         }

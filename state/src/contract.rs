@@ -121,6 +121,7 @@ macro_rules! store_contract {
             requests::the_same_request_is_queued_once
             requests::requests_of_a_component_run_in_order
             requests::a_claim_that_is_not_kept_is_taken_over
+            requests::what_can_wait_goes_last
             requests::so_many_requests_wait_and_no_more
             requests::a_request_of_a_known_key_is_the_one_that_had_it_first
             requests::requests_that_ended_are_pruned

@@ -23,6 +23,7 @@ mod connection;
 mod error;
 mod journal;
 mod lease;
+mod listen;
 mod lock;
 mod migrate;
 mod prune;
@@ -138,6 +139,7 @@ impl Context {
 /// A database, and the thread that talks to it.
 struct Server {
     url: String,
+    driver: connection::Driver,
     pool: Pool,
     context: Context,
     runtime: Option<Runtime>,
@@ -155,7 +157,8 @@ impl Drop for Server {
 impl Server {
     fn new(url: &PostgresUrl, clock: &Arc<dyn Clock>) -> Result<Self, StoreError> {
         let refuse = |reason| StoreError::Unavailable { doing: "opened", reason };
-        let pool = connection::pool(url).map_err(refuse)?;
+        let driver = connection::driver(url).map_err(refuse)?;
+        let pool = connection::pool(&driver).map_err(refuse)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("state-postgres")
@@ -163,7 +166,7 @@ impl Server {
             .build()
             .map_err(|error| refuse(format!("no thread for it: {error}")))?;
         let clock = (!clock.is_of_the_machine()).then(|| Arc::clone(clock));
-        Ok(Self { url: url.to_string(), pool, context: Context { clock }, runtime: Some(runtime) })
+        Ok(Self { url: url.to_string(), driver, pool, context: Context { clock }, runtime: Some(runtime) })
     }
 
     /// Does a piece of work on the store's own thread, to its end.
@@ -419,6 +422,12 @@ impl RequestQueue for PostgresStore {
 
     async fn waiting(&self) -> Result<usize, StoreError> {
         self.read(|session, _| Box::pin(request::waiting(session))).await
+    }
+
+    async fn listen(&self, wake: &(dyn Fn() + Send + Sync)) -> Result<(), StoreError> {
+        let (config, connector) = &self.server.driver;
+        let heard = listen::listen(config, connector.clone(), wake).await;
+        heard.map_err(|failure| failure.into_store_error("read", &self.server.url))
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {

@@ -73,7 +73,7 @@ async fn holder() {
         None => store.begin(&new).await.unwrap(),
         Some(_) => {
             let (component, digest, body) = (String::new(), String::new(), String::new());
-            let asked = NewRequest { operation: new, component, digest, body, idempotency: None };
+            let asked = NewRequest { operation: new, component, digest, body, idempotency: None, can_wait: false };
             store.enqueue(&asked, 10).await.unwrap();
             store.claim("test", Duration::from_secs(3600)).await.unwrap().unwrap();
         }
@@ -127,8 +127,8 @@ async fn what_is_claimed_from_a_killed_process_is_known_to_have_ended_with_it() 
     let path = folder.path().join("state.db");
     let store = open(&path).await;
     let mut child = start_holder(&path, true);
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.into_iter().any(|line| line.starts_with("committed 1")));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("committed 1")));
     assert!(store.claim("other", Duration::from_secs(60)).await.unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
@@ -137,4 +137,6 @@ async fn what_is_claimed_from_a_killed_process_is_known_to_have_ended_with_it() 
         assert_eq!(claim.fence, 2);
         assert_eq!(open_step(&*store).await, (true, true));
     }
+    // As long as it lived somebody read what it said.
+    drop(lines);
 }

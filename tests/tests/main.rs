@@ -54,6 +54,7 @@ mod server; // what a coordinator asks is done once, whatever becomes of the ser
 mod server_access; // who may call what: every path, for callers of every scope
 mod server_api; // the native API: plans, what is recorded, operations, access
 mod server_bodies; // bodies and paths that no call can be read from
+mod server_field; // descriptors from the field, sent to every call
 mod server_operate; // health, readiness and figures
 mod server_replicas; // several servers on one state
 mod server_reverse; // reverse provisioning: a catalog learns what is there

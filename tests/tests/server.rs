@@ -141,7 +141,7 @@ fn what_is_wrong_is_refused_with_its_field_and_changes_nothing() {
     // It could declare a command, or read any file.
     let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: a}\nresources: []\n";
     for path in ["/v1/provision", "/v1/unprovision", "/v2/validate", "/api/v1/plans"] {
-        let answer = server.send(path, PRODUCT, stack);
+        let answer = server.call("POST", path, &serde_json::json!({"descriptor": stack}).to_string());
         assert!(answer.status == 400 && answer.body.contains("this server takes data products"), "{path}: {answer:?}");
     }
     let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use terrace_tests::{Project, Ran, shared};
 
-fn descriptors() -> Vec<PathBuf> {
+pub(crate) fn descriptors() -> Vec<PathBuf> {
     let Some(folder) = shared("witboost/descriptors") else { return Vec::new() };
     let mut found: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// What can be asked of `terrace acl`.
 #[derive(Debug, Subcommand)]
 pub enum AclCommand {
-    /// Who has access to a component, as recorded
+    /// Who is to have access to a component, as it was said last
     #[command(after_help = "Example:\n  terrace acl show orders --stack finance.cash.0@production")]
     Show(AclShowArguments),
     /// Let in those who are named, and nobody else

@@ -4,6 +4,7 @@
 use super::compute::{PlanFailure, Planner};
 use crate::compile::{Access, CompiledComponent, CompiledStack};
 use crate::descriptor::Declarations;
+use crate::diagnostic::Diagnostic;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,16 +30,23 @@ impl Planner<'_> {
     pub(super) async fn with_access<'s>(
         &self,
         stacks: &'s [CompiledStack],
+        refused: &mut Vec<Diagnostic>,
     ) -> Result<Cow<'s, [CompiledStack]>, PlanFailure> {
         let mut granted = Cow::Borrowed(stacks);
         for (at, stack) in stacks.iter().enumerate() {
-            if stack.components.iter().all(|component| component.acl.resources.is_empty()) {
+            let asked = self.options.access.as_ref();
+            let asked = asked.filter(|asked| stack.components.iter().any(|component| component.key == asked.component));
+            if asked.is_none() && stack.components.iter().all(|component| component.acl.resources.is_empty()) {
                 continue;
             }
-            let recorded = self.store.components(&stack.stack).await?.into_iter();
+            let recorded = self.store.components(&stack.stack).await?;
+            if let Some(asked) = asked {
+                let is_recorded = recorded.iter().any(|row| row.key == asked.component);
+                refused.extend(takes_nobody(stack, &asked.component, is_recorded));
+            }
             let mut known: BTreeMap<String, Vec<String>> =
-                recorded.filter_map(|row| Some((row.key, row.principals?))).collect();
-            if let Some(Grantees { component, principals }) = &self.options.access {
+                recorded.into_iter().filter_map(|row| Some((row.key, row.principals?))).collect();
+            if let Some(Grantees { component, principals }) = asked {
                 let mut principals = principals.clone();
                 principals.sort();
                 principals.dedup();
@@ -53,6 +61,23 @@ impl Planner<'_> {
         }
         Ok(granted)
     }
+}
+
+/// Why nobody can be let in to a component.
+fn takes_nobody(stack: &CompiledStack, key: &str, is_recorded: bool) -> Option<Diagnostic> {
+    let component = stack.components.iter().find(|component| component.key == key)?;
+    let (message, hint) = match (component.acl.resources.is_empty(), is_recorded) {
+        (false, true) => return None,
+        (false, false) => {
+            (format!("nobody can be let in to `{key}` before it is there"), format!("provision `{key}` first"))
+        }
+        (true, _) => {
+            let blueprint = component.blueprint.as_deref().unwrap_or("none");
+            let message = format!("nobody can be let in to `{key}`: its blueprint, {blueprint}, has no `acl`");
+            (message, "say with `acl` of the blueprint what grants access".to_owned())
+        }
+    };
+    Some(Diagnostic::error("takes_no_access", message).hint(hint))
 }
 
 /// Puts the resources of `acl` after the others.

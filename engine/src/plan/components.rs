@@ -146,6 +146,7 @@ pub(super) fn compiled_components(
                 .map(|access| access.principals.clone())
                 .or_else(|| principals(component)),
             recorded_principals: principals(component),
+            grants: component.grants().map(|it| (it.ty.value.clone(), it.name.value.clone())).collect(),
             part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
             is_deferred: false,
             recorded_outputs: match is_chosen(&component.key) {
@@ -170,6 +171,7 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
         recorded_outputs: recorded.outputs.clone(),
         principals: recorded.row.principals.clone(),
         recorded_principals: recorded.row.principals.clone(),
+        grants: Vec::new(),
     }
 }
 

@@ -236,6 +236,7 @@ impl<'a> Writing<'a> {
                 blueprint: component.blueprint.clone(),
                 principals: component.principals.clone(),
                 recorded_principals: component.recorded_principals.clone(),
+                grants: component.grants.clone(),
                 part: component.part,
                 is_deferred: component.is_deferred,
                 recorded_outputs: encode_map(&component.recorded_outputs, self.seal.values())?,

@@ -2,13 +2,27 @@
 
 use super::compute::Planner;
 use super::resource::lost_data;
-use super::{Change, DataLossNote, StackPlan, row_stack};
+use super::{Change, StackPlan, row_stack};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::record;
 use crate::registry::Registry;
 use futures_util::{StreamExt, stream};
 use std::collections::HashSet;
+
+/// Data that a change destroys.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DataLossNote {
+    /// What goes, in words.
+    pub reasons: Vec<String>,
+    /// How much: `3 rows`; absent when nothing is there to be lost.
+    pub amount: Option<String>,
+    /// It was consented to.
+    pub is_allowed: bool,
+    /// Why consent alone does not do, and what does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_empty: Option<String>,
+}
 
 /// How many objects are counted at once; the limits of their instances hold besides.
 const AT_ONCE: usize = 16;

@@ -286,6 +286,7 @@ impl Planner<'_> {
                 blueprint: row.blueprint,
                 principals: row.principals,
                 recorded_principals: now.and_then(|now| now.row.principals.clone()),
+                grants: Vec::new(),
                 is_deferred: false,
                 part: Part::Planned,
                 recorded_outputs: Attributes::default(),

@@ -25,8 +25,10 @@ impl Planner<'_> {
     /// # Errors
     /// When the store cannot be read or what it holds cannot be opened.
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
-        let stacks = &*self.with_access(stacks).await?;
+        let mut refused = Vec::new();
+        let stacks = &*self.with_access(stacks, &mut refused).await?;
         let mut draft = Draft::of(self, stacks);
+        draft.diagnostics.extend(refused);
         let mut declared = Declared::of(stacks);
         let planned = self.plan_in_order(stacks, &mut declared, &mut draft).await?;
         let (mut plans, mut letting_go) = (Vec::new(), Vec::new());

@@ -9,11 +9,13 @@
 //! - the same between components of which one reads outputs, or looks at objects, of another stack;
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
+//! - what takes access away comes after all that grants it (`grants`);
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
 //!   as does one that an earlier replacement left over (`deposed`).
 
 mod blocks;
 mod deposed;
+mod grants;
 mod loops;
 mod reading;
 
@@ -88,6 +90,7 @@ impl Steps {
         steps.order_stacks(stacks, &nodes);
         for (stack, nodes) in stacks.iter().zip(&nodes) {
             steps.order_stack(stack, nodes, &loops(stack));
+            steps.grant_first(stack, nodes);
         }
         steps.keep_until_replaceable(stacks, &nodes);
         steps

@@ -9,10 +9,11 @@ use uuid::Uuid;
 /// What a server asks of a store beside what the engine does.
 #[async_trait]
 pub trait RequestQueue: Send + Sync {
-    /// Queues a request, unless one of its idempotency key was, the newest one of its component that has not ended asks the same, or `most` wait already.
+    /// Queues a request, unless one of its idempotency key was, the newest one of its component that has not ended asks the
+    /// same, or `most` wait already.
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
-    /// Takes the oldest request that nobody works on, and before which no other one of its component has to run: one that
+    /// Takes the oldest request that nobody works on, one that can wait only where no other does, and before which no other one of its component has to run: one that
     /// waits, or one whose worker is known to be dead or has not kept its claim.
     async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
 
@@ -22,8 +23,15 @@ pub trait RequestQueue: Send + Sync {
     /// Ends a request. Fails with [`StoreError::ClaimLost`] when it was taken over.
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError>;
 
-    /// How many requests wait for their first worker.
+    /// How many requests that cannot wait do, for their first worker.
     async fn waiting(&self) -> Result<usize, StoreError>;
+
+    /// Calls `wake` whenever any process queued a request, as long as that can be told; where it never can, this waits
+    /// for ever. Who claims looks now and then all the same.
+    async fn listen(&self, wake: &(dyn Fn() + Send + Sync)) -> Result<(), StoreError> {
+        let _ = wake;
+        std::future::pending().await
+    }
 
     /// A request as it stands; `None` when no operation of that id was one.
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError>;
@@ -47,6 +55,8 @@ pub struct NewRequest {
     pub body: String,
     /// The key by which who asks knows the request again, whatever became of it.
     pub idempotency: Option<String>,
+    /// It goes after all that cannot wait, and is not counted among them.
+    pub can_wait: bool,
 }
 
 /// What came of queuing.

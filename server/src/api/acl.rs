@@ -28,6 +28,7 @@ pub(crate) struct Access {
 
 /// Who is to have access.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct NewAccess {
     /// All of them: `user:NAME`, `group:NAME`.
     pub(crate) principals: Vec<String>,

@@ -40,6 +40,7 @@ pub(crate) struct Drift {
 
 /// What to look at.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct NewScan {
     /// `name@environment`; all stacks when left out.
     pub(crate) stack: Option<String>,

@@ -30,6 +30,7 @@ const QUEUE: &str = "plans";
 
 /// What to plan.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct NewPlan {
     /// A data product, as YAML or JSON; a stack where the server takes stacks. One that names a component is about that alone.
     pub(crate) descriptor: String,

@@ -23,6 +23,8 @@ use uuid::Uuid;
 
 /// What a body with a descriptor looks like.
 const PROVISIONING: &str = "send JSON with `descriptor`, the descriptor as a string of YAML";
+/// What a body that says who has access looks like.
+const ACCESS: &str = "send JSON with `refs`, all who are to have access, and `provisionInfo.request`, the descriptor";
 /// What a body that asks for values of a catalog looks like.
 const REVERSE: &str = "send JSON with `useCaseTemplateId`, `environment`, `params` and `catalogInfo`";
 
@@ -99,7 +101,7 @@ pub(crate) async fn update_acl(
     headers: HeaderMap,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let UpdateAclRequest { mut refs, provision_info } = body(sent, PROVISIONING)?;
+    let UpdateAclRequest { mut refs, provision_info } = body(sent, ACCESS)?;
     if refs.iter().any(|principal| principal.trim().is_empty()) {
         return Err(Refusal::field("refs", "a principal has no name", "send `user:NAME` or `group:NAME`"));
     }

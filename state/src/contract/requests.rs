@@ -20,6 +20,7 @@ fn asking(component: &str, what: &str) -> NewRequest {
         digest: what.to_owned(),
         body: format!("{{\"{what}\":1}}"),
         idempotency: None,
+        can_wait: false,
     }
 }
 
@@ -130,6 +131,17 @@ pub async fn requests_of_a_component_run_in_order(fixture: Fixture) {
         assert_eq!(claim.operation, expected);
         fixture.store.finish(&claim, &completed()).await.unwrap();
     }
+}
+
+/// It is not counted, and goes when nothing else is to be done.
+pub async fn what_can_wait_goes_last(fixture: Fixture) {
+    let waits = NewRequest { can_wait: true, ..asking("api", "a") };
+    assert_eq!(fixture.store.enqueue(&waits, 1).await.unwrap(), Enqueued::Queued);
+    assert_eq!(fixture.store.waiting().await.unwrap(), 0);
+    let asked = asking("db", "a");
+    assert_eq!(fixture.store.enqueue(&asked, 1).await.unwrap(), Enqueued::Queued, "there is room for it");
+    let order = [fixture.claim().await.unwrap().operation, fixture.claim().await.unwrap().operation];
+    assert_eq!(order, [asked.operation.id, waits.operation.id]);
 }
 
 /// With a higher fence; who lost it ends nothing any more, and step numbers go on.

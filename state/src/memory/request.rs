@@ -16,6 +16,7 @@ pub(super) struct Request {
     idempotency: Option<String>,
     row: RequestRow,
     fence: u64,
+    can_wait: bool,
     /// When the claim ends, once there is one.
     expires: Option<Timestamp>,
 }
@@ -59,6 +60,7 @@ impl State {
             digest: new.digest.clone(),
             idempotency: new.idempotency.clone(),
             row,
+            can_wait: new.can_wait,
             fence: 0,
             expires: None,
         };
@@ -68,8 +70,9 @@ impl State {
 
     /// How many requests wait for their first worker.
     pub(super) fn waiting(&self) -> usize {
-        let is_waiting = |operation: &&Operation| operation.row.status == OperationStatus::Queued;
-        self.operations.iter().map(|(_, operation)| operation).filter(is_waiting).count()
+        let is_queued = |operation: &Operation| operation.row.status == OperationStatus::Queued;
+        let of_requests = self.requests.iter().filter(|(_, request)| !request.can_wait);
+        of_requests.filter(|(id, _)| self.operations.get(id).is_some_and(is_queued)).count()
     }
 
     /// The requests that have not ended, oldest first.
@@ -88,7 +91,10 @@ impl State {
             request.expires.is_none() && !earlier.any(|(_, earlier)| earlier.is_about_the_same(request))
         };
         let left = open.iter().find(is_left);
-        let next = || open.iter().enumerate().find(|(at, (_, request))| is_next(*at, request)).map(|(_, next)| next);
+        let next = || {
+            let next = open.iter().enumerate().filter(|(at, (_, request))| is_next(*at, request));
+            next.min_by_key(|(at, (_, request))| (request.can_wait, *at)).map(|(_, next)| next)
+        };
         let (id, request) = left.or_else(next)?;
         let (id, mut request) = (*id, (*request).clone());
         request.fence += 1;

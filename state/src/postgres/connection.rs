@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How many calls can be at work at once; more wait for their turn.
 const CONNECTIONS: usize = 8;
@@ -28,11 +29,14 @@ const SETUP: &str = "SET synchronous_commit = on; SET lock_timeout = '15s';
 /// Parameters of a statement.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// The connections to a database; none is made yet.
+/// How a connection is made.
+pub(super) type Driver = (Config, MakeRustlsConnect);
+
+/// How connections to a database are made.
 ///
 /// # Errors
 /// When the URL does not say where to, in words.
-pub(super) fn pool(url: &PostgresUrl) -> Result<Pool, String> {
+pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
     let (mut config, connector) = understood(url)?;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(PATIENCE);
@@ -44,9 +48,17 @@ pub(super) fn pool(url: &PostgresUrl) -> Result<Pool, String> {
         config.application_name("terrace");
     }
     config.keepalives_idle(Duration::from_secs(30));
+    Ok((config, connector))
+}
+
+/// The connections to a database; none is made yet.
+///
+/// # Errors
+/// In words.
+pub(super) fn pool((config, connector): &Driver) -> Result<Pool, String> {
     let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let timeouts = Timeouts { wait: Some(TURN), create: Some(2 * PATIENCE), recycle: Some(PATIENCE) };
-    Pool::builder(Manager::from_config(config, connector, settings))
+    Pool::builder(Manager::from_config(config.clone(), connector.clone(), settings))
         .max_size(CONNECTIONS)
         .runtime(Runtime::Tokio1)
         .timeouts(timeouts)
@@ -59,7 +71,7 @@ pub(super) fn pool(url: &PostgresUrl) -> Result<Pool, String> {
 
 /// What a URL says to the driver and of encryption. Its text is not repeated: a part of a password that was not escaped
 /// may be taken for anything.
-fn understood(url: &PostgresUrl) -> Result<(Config, tokio_postgres_rustls::MakeRustlsConnect), String> {
+fn understood(url: &PostgresUrl) -> Result<Driver, String> {
     let given = url.expose();
     let (place, query) = parts(given);
     let (mut rest, mut mode, mut roots) = (Vec::new(), None, None);

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0003_principals.sql"),
     include_str!("../../migrations/postgres/0004_idempotency.sql"),
     include_str!("../../migrations/postgres/0005_operation_of_stack.sql"),
+    include_str!("../../migrations/postgres/0006_can_wait.sql"),
 ];
 
 /// The newest format that this build knows.

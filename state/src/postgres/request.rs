@@ -5,6 +5,7 @@
 use super::columns;
 use super::connection::Session;
 use super::error::Failure;
+use super::listen::CHANNEL;
 use super::{Context, commit, lock};
 use crate::clock::later;
 use std::collections::BTreeSet;
@@ -47,18 +48,20 @@ pub(super) async fn enqueue(
         return Ok(Enqueued::Full);
     }
     let operation = commit::record(session, context, &request.operation, OperationStatus::Queued).await?;
-    let sql = "INSERT INTO request (operation, stack, component, digest, body, idempotency)
-               VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql = "INSERT INTO request (operation, stack, component, digest, body, idempotency, can_wait)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let (digest, body) = (columns::text(&request.digest), columns::text(&request.body));
     let key = request.idempotency.as_deref().map(columns::text);
-    session.execute(sql, &[&operation, &stack, &component, &digest, &body, &key]).await?;
+    session.execute(sql, &[&operation, &stack, &component, &digest, &body, &key, &request.can_wait]).await?;
+    // Heard by all once this is committed.
+    session.query("SELECT pg_notify($1, '')", &[&CHANNEL]).await?;
     Ok(Enqueued::Queued)
 }
 
 /// How many requests wait for their first worker.
 pub(super) async fn waiting(session: &Session) -> Result<usize, Failure> {
     let sql = "SELECT count(*) FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE result IS NULL AND status = $1";
+               WHERE result IS NULL AND status = $1 AND NOT can_wait";
     let queued = columns::word(&OperationStatus::Queued)?;
     Ok(session.first(sql, &[&queued], |columns| columns.count()).await?.unwrap_or_default())
 }
@@ -78,7 +81,7 @@ pub(super) async fn claim(
                    WHERE earlier.result IS NULL AND earlier.operation < request.operation
                      AND earlier.stack = request.stack
                      AND (earlier.component = request.component OR earlier.component = '' OR request.component = ''))))
-               ORDER BY expires IS NULL, operation LIMIT 1 FOR UPDATE SKIP LOCKED";
+               ORDER BY expires IS NULL, can_wait, operation LIMIT 1 FOR UPDATE SKIP LOCKED";
     let next: Option<i64> = session.first(sql, &[&columns::time(now)], |columns| columns.take()).await?;
     let Some(operation) = next else { return Ok(None) };
     let sql = "UPDATE request SET fence = fence + 1, holder = $2, expires = $3 WHERE operation = $1";

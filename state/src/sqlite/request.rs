@@ -48,15 +48,16 @@ pub(super) fn enqueue(
         return Ok(Enqueued::Full);
     }
     let operation = commit::record(transaction, context, &request.operation, OperationStatus::Queued)?;
-    let sql = "INSERT INTO request (operation, stack, component, digest, body, idempotency)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO request (operation, stack, component, digest, body, idempotency, can_wait)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     transaction.prepare_cached(sql)?.execute(params![
         operation,
         stack,
         request.component,
         request.digest,
         request.body,
-        request.idempotency
+        request.idempotency,
+        request.can_wait
     ])?;
     Ok(Enqueued::Queued)
 }
@@ -64,7 +65,7 @@ pub(super) fn enqueue(
 /// How many requests wait for their first worker.
 pub(super) fn waiting(connection: &Connection) -> Result<usize, Failure> {
     let sql = "SELECT count(*) FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE result IS NULL AND status = ?1";
+               WHERE result IS NULL AND status = ?1 AND NOT can_wait";
     let queued = columns::word(&OperationStatus::Queued)?;
     Ok(connection.prepare_cached(sql)?.query_row([&queued], |row| Columns::of(row).count())?)
 }
@@ -93,7 +94,7 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
     }
     let sql = format!(
         "SELECT operation FROM request WHERE result IS NULL AND expires IS NULL AND {IS_FIRST}
-         ORDER BY operation LIMIT 1"
+         ORDER BY can_wait, operation LIMIT 1"
     );
     Ok(transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?)
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, ServerStore, StoreError, Write,
+    Acquired, Enqueued, NewOperation, NewRequest, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, ServerStore,
+    StoreError, Write,
 };
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use tokio::task::JoinHandle;
@@ -265,4 +266,25 @@ async fn a_deadlock_that_another_program_causes_is_tried_again() {
     committing.await.unwrap().unwrap();
     assert_eq!(deadlocks(&url).await, 1);
     assert_eq!(store.rows(&two, &Selection::All).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_is_heard_of_by_every_server_until_its_connection_breaks() {
+    let url = Cluster::shared().database().await;
+    let (here, there) = (writer(&url).await, writer(&url).await);
+    let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let listening = tokio::spawn(async move { there.listen(&|| tell.send(()).unwrap()).await });
+    // It listens.
+    heard.recv().await.unwrap();
+    let (id, stacks) = (Uuid::now_v7(), vec![demo()]);
+    let operation = NewOperation { id, kind: "provision".to_owned(), stacks, actor: "jane".to_owned() };
+    let (component, digest, body) = (String::new(), String::new(), String::new());
+    let asked = NewRequest { operation, component, digest, body, idempotency: None, can_wait: false };
+    assert_eq!(here.enqueue(&asked, 10).await.unwrap(), Enqueued::Queued);
+    heard.recv().await.unwrap();
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE query LIKE 'LISTEN %' AND datname = current_database()";
+    assert_eq!(one::<i64>(&connect(&url).await, cut).await, 1);
+    let error = listening.await.unwrap().unwrap_err().to_string();
+    assert!(error.starts_with("state cannot be read: ") && !error.contains(PASSWORD), "{error}");
 }

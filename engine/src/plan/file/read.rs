@@ -82,6 +82,7 @@ impl<'a> Reading<'a> {
                 blueprint: json.blueprint,
                 principals: json.principals,
                 recorded_principals: json.recorded_principals,
+                grants: json.grants,
                 part: json.part,
                 is_deferred: json.is_deferred,
             })

@@ -88,6 +88,8 @@ pub(super) struct ComponentJson {
     pub(super) principals: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) recorded_principals: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) grants: Vec<(String, String)>,
     pub(super) part: Part,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_deferred: bool,

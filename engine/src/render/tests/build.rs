@@ -207,6 +207,7 @@ pub(super) fn component(key: &str) -> ComponentPlan {
         recorded_outputs: Attributes::default(),
         principals: None,
         recorded_principals: None,
+        grants: Vec::new(),
     }
 }
 

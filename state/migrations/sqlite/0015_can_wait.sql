@@ -1,0 +1,2 @@
+-- What goes after all that cannot wait: looking for drift.
+ALTER TABLE request ADD COLUMN can_wait INTEGER NOT NULL DEFAULT 0;
