@@ -17,11 +17,10 @@
 {{- end }}
 
 {{- define "terrace.image" -}}
-{{- $repository := required "image.repository is needed: name the image that was built of deploy/Dockerfile" .Values.image.repository -}}
 {{- if .Values.image.digest -}}
-{{ $repository }}@{{ .Values.image.digest }}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
-{{ $repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}
 {{- end }}
 
@@ -74,6 +73,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- include "terrace.seconds" (default "20s" $server.drain) -}}
 {{- end }}
 
+{{/* The port of the pod. */}}
+{{- define "terrace.port" -}}
+{{- regexFind "[0-9]+$" (include "terrace.configuration" . | fromYaml).server.bind -}}
+{{- end }}
+
 {{- define "terrace.gracePeriod" -}}
 {{- $least := add (include "terrace.drain" .) (int .Values.preStopSleepSeconds) -}}
 {{- if kindIs "invalid" .Values.terminationGracePeriodSeconds -}}
@@ -101,7 +105,8 @@ postgres://{{ $user }}:${{ "{{" }} {{ $password }} {{ "}}" }}@{{ $postgresql.hos
 
 {{/* terrace.yaml. */}}
 {{- define "terrace.configuration" -}}
-{{- $configuration := dict "server" (deepCopy .Values.server) -}}
+{{- $server := merge (deepCopy .Values.server) (dict "bind" "0.0.0.0:8091") -}}
+{{- $configuration := dict "server" $server -}}
 {{- with .Values.environments }}{{ $_ := set $configuration "environments" (deepCopy .) }}{{ end -}}
 {{- with .Values.identities }}{{ $_ := set $configuration "identities" (deepCopy .) }}{{ end -}}
 {{- $previous := list -}}

@@ -3,6 +3,10 @@
 {{- $configuration := include "terrace.configuration" . | fromYaml -}}
 {{- $postgresql := .Values.state.postgresql -}}
 
+{{- if not .Values.image.repository -}}
+{{- fail "image.repository is needed: name the image that was built of deploy/Dockerfile" -}}
+{{- end -}}
+
 {{- /* Who is let in. */ -}}
 {{- $auth := default dict $configuration.server.auth -}}
 {{- if not $auth.mode -}}
@@ -19,8 +23,8 @@
 {{- if and (include "terrace.isMany" .) (not $postgresql.enabled) -}}
 {{- fail "several replicas need a state that all of them write: set state.postgresql.enabled, or replicaCount: 1 and autoscaling.enabled: false, for SQLite is one process's own" -}}
 {{- end -}}
-{{- if and $postgresql.enabled (eq (toString .Values.persistence.enabled) "true") -}}
-{{- fail "persistence.enabled and state.postgresql.enabled are both set: with PostgreSQL there is nothing to keep in a volume; leave one of them out" -}}
+{{- if and $postgresql.enabled (or (eq (toString .Values.persistence.enabled) "true") .Values.persistence.existingClaim) -}}
+{{- fail "persistence and state.postgresql.enabled are both set: with PostgreSQL there is nothing to keep in a volume; leave one of them out" -}}
 {{- end -}}
 {{- if $postgresql.enabled -}}
 {{- if and $postgresql.urlSecret $postgresql.host -}}
