@@ -35,6 +35,11 @@
 {{- fail "state.postgresql.passwordSecret is needed beside host: {name: …, key: …} of a Secret" -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $key := dict "password" "passwordSecret" "sslmode" "sslMode" -}}
+{{- if hasKey $postgresql.parameters $name -}}
+{{- fail (printf "state.postgresql.parameters has %s: say it under state.postgresql.%s" $name $key) -}}
+{{- end -}}
+{{- end -}}
 {{- if or (hasKey .Values.configOverride "state") (hasKey .Values.configOverride "encryption") -}}
 {{- fail "configOverride has state or encryption: the chart has to know them; say it under `state` of the values" -}}
 {{- end -}}
