@@ -1,0 +1,107 @@
+{{/* What would not work, or not as it looks: each is refused with what to do. */}}
+{{- define "terrace.refusals" -}}
+{{- $configuration := include "terrace.configuration" . | fromYaml -}}
+{{- $postgresql := .Values.state.postgresql -}}
+
+{{- if not .Values.image.repository -}}
+{{- fail "image.repository is needed: name the image that was built of deploy/Dockerfile" -}}
+{{- end -}}
+
+{{- /* Who is let in. */ -}}
+{{- $auth := default dict $configuration.server.auth -}}
+{{- if not $auth.mode -}}
+{{- fail "server.auth does not say who is let in: give `mode: token` with `tokens`, or `mode: none` behind a proxy that authenticates callers" -}}
+{{- end -}}
+{{- if and (eq $auth.mode "token") (not $auth.tokens) -}}
+{{- fail "server.auth lets nobody in: it has no `tokens`; add `{name: …, sha256: …, scopes: [apply]}`" -}}
+{{- end -}}
+{{- if regexMatch "^(127\\.|\\[::1\\])" $configuration.server.bind -}}
+{{- fail (printf "server.bind: %s is reached from within the pod alone, not by probes and the service; write 0.0.0.0:8091" $configuration.server.bind) -}}
+{{- end -}}
+
+{{- /* Where the state is. */ -}}
+{{- if and (include "terrace.isMany" .) (not $postgresql.enabled) -}}
+{{- fail "several replicas need a state that all of them write: set state.postgresql.enabled, or replicaCount: 1 and autoscaling.enabled: false, for SQLite is one process's own" -}}
+{{- end -}}
+{{- if and $postgresql.enabled (or (eq (toString .Values.persistence.enabled) "true") .Values.persistence.existingClaim) -}}
+{{- fail "persistence and state.postgresql.enabled are both set: with PostgreSQL there is nothing to keep in a volume; leave one of them out" -}}
+{{- end -}}
+{{- if $postgresql.enabled -}}
+{{- if and $postgresql.urlSecret $postgresql.host -}}
+{{- fail "state.postgresql has urlSecret and host: give the whole URL or its parts" -}}
+{{- else if not (or $postgresql.urlSecret $postgresql.host) -}}
+{{- fail "state.postgresql does not say where the database is: give urlSecret, or host and passwordSecret" -}}
+{{- else if and $postgresql.host (not $postgresql.passwordSecret) -}}
+{{- fail "state.postgresql.passwordSecret is needed beside host: {name: …, key: …} of a Secret" -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $key := dict "password" "passwordSecret" "sslmode" "sslMode" -}}
+{{- if hasKey $postgresql.parameters $name -}}
+{{- fail (printf "state.postgresql.parameters has %s: say it under state.postgresql.%s" $name $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if or (hasKey .Values.configOverride "state") (hasKey .Values.configOverride "encryption") -}}
+{{- fail "configOverride has state or encryption: the chart has to know them; say it under `state` of the values" -}}
+{{- end -}}
+{{- $reserved := list "TERRACE_STATE" "TERRACE_STATE_KEY" "TERRACE_STATE_PASSWORD" -}}
+{{- range keys .Values.env -}}
+{{- if has . $reserved }}{{ fail (printf "env has %s: the chart has to know it; say it under `state` of the values" .) }}{{ end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if has .name $reserved }}{{ fail (printf "extraEnv has %s: the chart has to know it; say it under `state` of the values" .name) }}{{ end -}}
+{{- end -}}
+
+{{- /* Files of one pod are not there for the others. */ -}}
+{{- if include "terrace.isMany" . -}}
+{{- if not $configuration.environments -}}
+{{- fail "several replicas, and no environments: that is the environment `local`, which makes files in one pod; name environments without `overlay: embedded`" -}}
+{{- end -}}
+{{- range $name, $environment := $configuration.environments -}}
+{{- if eq (toString (get (default dict $environment) "overlay")) "embedded" -}}
+{{- fail (printf "several replicas, and environments.%s has `overlay: embedded`: it makes files in one pod, which the others do not have" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Secrets are named, not written. */ -}}
+{{- include "terrace.noSecrets" (dict "at" "environments" "value" (default dict $configuration.environments)) -}}
+{{- range $name, $_ := .Values.env -}}
+{{- if regexMatch "(SECRET|PASSWORD|PASSPHRASE|TOKEN|KEY)$" $name -}}
+{{- fail (printf "env.%s looks like a secret: take it from a Secret, under `extraEnv` with `valueFrom: {secretKeyRef: …}`" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.customRootCA.configMap .Values.customRootCA.secret -}}
+{{- fail "customRootCA has configMap and secret: give one of them" -}}
+{{- end -}}
+
+{{- /* How it ends. */ -}}
+{{- $least := add (include "terrace.drain" .) (int .Values.preStopSleepSeconds) -}}
+{{- if le (int (include "terrace.gracePeriod" .)) (int $least) -}}
+{{- fail (printf "terminationGracePeriodSeconds: %v ends the server before it has drained; give more than %d, which is server.drain and preStopSleepSeconds" .Values.terminationGracePeriodSeconds $least) -}}
+{{- end -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- if not (or (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable)) -}}
+{{- fail "podDisruptionBudget has minAvailable and maxUnavailable: Kubernetes takes one of them" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- fail "ingress.enabled, and ingress.hosts names none: add `{host: …}`" -}}
+{{- end -}}
+{{- end }}
+
+{{/* A `{secret: …}` has to be an expression: a dict of `at`, the place, and `value`. */}}
+{{- define "terrace.noSecrets" -}}
+{{- $at := .at -}}
+{{- if kindIs "map" .value -}}
+{{- range $key, $value := .value -}}
+{{- if and (eq $key "secret") (kindIs "string" $value) (not (contains "${{" $value)) -}}
+{{- fail (printf "%s.secret is written out: take it from a Secret with `{secret: \"${{ env.NAME }}\"}` and NAME under `extraEnv`" $at) -}}
+{{- end -}}
+{{- include "terrace.noSecrets" (dict "at" (printf "%s.%s" $at $key) "value" $value) -}}
+{{- end -}}
+{{- else if kindIs "slice" .value -}}
+{{- range $index, $value := .value -}}
+{{- include "terrace.noSecrets" (dict "at" (printf "%s[%d]" $at $index) "value" $value) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
