@@ -1,6 +1,6 @@
 //! The state file goes while terrace works: what was recorded is saved, and goes on from there.
 
-use terrace_tests::Project;
+use terrace_tests::{Project, until};
 
 /// A thing whose making does something to the state first.
 fn project(to_the_state: &str) -> Project {
@@ -57,11 +57,21 @@ fn what_ends_after_the_state_was_lost_is_saved_too() {
         "resources:\n  - type: local_command\n    name: gone\n    config: {create: [sh, gone.sh]}\n  \
          - type: local_command\n    name: late\n    config: {create: [sh, late.sh]}\n",
     );
-    // It is lost once both run, and `late` ends when it is known to be lost.
-    project.write("gone.sh", "until test -e running; do sleep 0.05; done\nrm .terrace/state.db\necho '{}'\n");
+    // `late` ends when it is known that the state is lost.
+    project.make_gate("gate");
+    project.write("gone.sh", "read line < gate\nrm .terrace/state.db\necho '{}'\n");
     let wait = "until ls .terrace/state.db.saved-*Z-*[0-9]; do sleep 0.05; done >&2";
-    project.write("late.sh", format!("touch running\n{wait}\necho made >> log\necho '{{}}'\n"));
-    let ran = project.apply().with_code(1);
+    project.write("late.sh", format!("{wait}\necho made >> log\necho '{{}}'\n"));
+    let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    // A program whose process cannot be recorded any more is stopped.
+    let recorded = || {
+        let state = rusqlite::Connection::open(project.path(".terrace/state.db"));
+        let sql = "SELECT count(*) FROM intent WHERE length(private) > 0";
+        state.and_then(|state| state.query_row(sql, [], |row| row.get::<_, i64>(0))).is_ok_and(|count| count == 2)
+    };
+    until("both processes are recorded", recorded);
+    project.open_gate("gate");
+    let ran = running.finish().with_code(1);
     ran.says("was deleted or replaced while it was in use");
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
     std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
