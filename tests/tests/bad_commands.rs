@@ -72,7 +72,7 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
 
     error: demo@local:local_command.bad: `create` printed nothing on its standard output: expected one JSON object
 
-    hint: print messages for people on standard error
+    hint: print what is there now, `{}` at least
     ");
     snapshot!(failed("[sh, -c, 'echo [1]']", ""), @"
     exit: 3

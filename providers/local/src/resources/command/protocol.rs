@@ -48,7 +48,7 @@ impl Printed {
     /// # Errors
     /// When it is anything else.
     pub(super) fn object(&self, program: &str) -> Result<Value, ProviderError> {
-        match self.parse(program, "one JSON object")? {
+        match self.parse(program, "one JSON object", "print what is there now, `{}` at least")? {
             object @ serde_json::Value::Object(_) => self.exact(program, object),
             other => Err(unexpected(program, kind(&other), "one JSON object")),
         }
@@ -59,7 +59,7 @@ impl Printed {
     /// # Errors
     /// When it is anything else.
     pub(super) fn answer(&self, program: &str) -> Result<Answer, ProviderError> {
-        match self.parse(program, "one JSON object or `null`")? {
+        match self.parse(program, "one JSON object or `null`", "print `null` where the object is not there")? {
             serde_json::Value::Null => Ok(Answer::Absent),
             object @ serde_json::Value::Object(_) => self.exact(program, object).map(Answer::Object),
             other => Err(unexpected(program, kind(&other), "one JSON object or `null`")),
@@ -80,9 +80,9 @@ impl Printed {
         Ok(value)
     }
 
-    fn parse(&self, program: &str, expected: &str) -> Result<serde_json::Value, ProviderError> {
+    fn parse(&self, program: &str, expected: &str, instead: &str) -> Result<serde_json::Value, ProviderError> {
         if self.0.iter().all(u8::is_ascii_whitespace) {
-            return Err(unexpected(program, "nothing", expected));
+            return Err(not_printed(program, "nothing", expected).solution(instead));
         }
         // The text itself is not quoted: it may hold what must not be shown.
         serde_json::from_slice(&self.0)
@@ -102,6 +102,9 @@ fn kind(json: &serde_json::Value) -> &'static str {
 }
 
 fn unexpected(program: &str, what: &str, expected: &str) -> ProviderError {
+    not_printed(program, what, expected).solution("print messages for people on standard error")
+}
+
+fn not_printed(program: &str, what: &str, expected: &str) -> ProviderError {
     invalid(program, format!("`{program}` printed {what} on its standard output: expected {expected}"))
-        .solution("print messages for people on standard error")
 }
