@@ -6,6 +6,7 @@ mod drift;
 mod form;
 mod lists;
 mod planning;
+mod reverse;
 mod serve;
 mod state;
 
@@ -21,6 +22,7 @@ pub use planning::{
     ApplyArguments, Consent, DataArguments, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments,
     RunArguments,
 };
+pub use reverse::ReverseArguments;
 pub use serve::ServeArguments;
 pub(crate) use state::age;
 pub use state::{
@@ -197,6 +199,11 @@ pub enum Command {
     /// Who has access to a component
     #[command(subcommand)]
     Acl(AclCommand),
+    /// What is there, as values for a catalog's component
+    #[command(
+        after_help = "Examples:\n  terrace reverse orders --param database=SALES --param schema=ORDERS_1 --param 'tables=[ORDERS]'\n  terrace reverse urn:dmb:utm:snowflake-storage-template:0.0.0 --param … --write updates.yaml"
+    )]
+    Reverse(ReverseArguments),
     /// Answer calls over HTTP: Witboost's coordinator, and the native API
     #[command(
         after_help = "Examples:\n  terrace serve\n  terrace serve --bind 127.0.0.1:8091 --state sqlite:/var/lib/terrace/state.db"

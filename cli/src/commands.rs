@@ -20,6 +20,7 @@ mod output;
 mod plan;
 mod providers;
 mod recover;
+mod reverse;
 mod run;
 mod serve;
 mod show;
@@ -117,6 +118,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Show(arguments) => show::run(context, &arguments).await,
         Command::Output(arguments) => output::run(context, &arguments).await,
         Command::Acl(command) => acl::run(context, command, signals).await,
+        Command::Reverse(arguments) => reverse::run(context, &arguments).await,
         Command::Serve(arguments) => serve::run(context, &arguments, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,

@@ -27,7 +27,7 @@ use terrace_provider::wrap::Limits;
 pub(crate) use limits::LIMITS;
 pub use read::EMBEDDED;
 pub(crate) use read::RESERVED_SETTINGS;
-pub use server::ServerConfiguration;
+pub use server::{LogConfiguration, ServerConfiguration};
 pub(crate) use server::{MOST_PARALLEL, MOST_WORKERS};
 
 /// The file's name.

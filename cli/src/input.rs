@@ -264,7 +264,7 @@ pub(crate) fn given_variables(choice: &ChoiceArguments, variables: &Variables, u
         given.values.insert(name.to_owned(), Given::text(value, by));
     }
     for path in &choice.variable_files {
-        for (name, value) in variable_file(path, ui)? {
+        for (name, value) in map_of(path, "--var-file", "a `name: value` for each variable", ui)? {
             given.asked.push(name.clone());
             let by = format!("`{}`", path.display());
             given.values.insert(name, Given { value: GivenValue::Value(value), by });
@@ -290,12 +290,15 @@ pub(crate) struct Values {
     pub(crate) asked: Vec<String>,
 }
 
-fn variable_file(path: &Path, ui: &Ui) -> Result<Vec<(String, Value)>, Failure> {
+/// The map that a file holds: what an option takes.
+///
+/// # Errors
+/// When the file cannot be read, which is reported, or holds something else.
+pub(crate) fn map_of(path: &Path, option: &str, what: &str, ui: &Ui) -> Result<Vec<(String, Value)>, Failure> {
     let mut sources = Sources::default();
     let missing = |mut diagnostic: Diagnostic| {
         if diagnostic.code == MISSING {
-            diagnostic.hint =
-                Some("`--var-file` takes a YAML or JSON file with a `name: value` for each variable".to_owned());
+            diagnostic.hint = Some(format!("`{option}` takes a YAML or JSON file with {what}"));
         }
         diagnostic
     };
@@ -310,8 +313,9 @@ fn variable_file(path: &Path, ui: &Ui) -> Result<Vec<(String, Value)>, Failure> 
         Failure::told(Exit::Error)
     })?;
     let Some(entries) = node.as_map() else {
-        return Err(Failure::new(format!("`{}` is no map of variables", path.display()))
-            .hint("write `name: value` in each line"));
+        return Err(
+            Failure::new(format!("`{}` is no map: {what}", path.display())).hint("write `name: value` in each line")
+        );
     };
     Ok(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_value())).collect())
 }

@@ -22,6 +22,8 @@ mod report;
 pub mod settings;
 mod signals;
 mod stacks;
+#[cfg_attr(not(feature = "otlp"), path = "untold.rs")]
+mod telemetry;
 mod ui;
 pub mod variables;
 mod version;
@@ -103,7 +105,9 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
     let ui = Ui::new(&command_line.global, &variables);
     let context = Context { global: &command_line.global, variables: &variables, ui: &ui, providers };
     let form = command_line.command.form();
-    let result = prepare(&command_line.global, &variables, &ui)
+    // The server's log is as its configuration says, which is to be read first.
+    let has_own_log = matches!(command_line.command, args::Command::Serve(_));
+    let result = prepare(&command_line.global, &variables, &ui, has_own_log)
         .and_then(|()| providers.check())
         .and_then(|()| commands::run(&context, command_line.command));
     match result {
@@ -118,11 +122,11 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
 }
 
 /// Changes the folder and opens the log, before anything else looks at either.
-fn prepare(global: &args::Global, variables: &Variables, ui: &Ui) -> Result<(), Failure> {
+fn prepare(global: &args::Global, variables: &Variables, ui: &Ui, has_own_log: bool) -> Result<(), Failure> {
     if let Some(folder) = &global.chdir {
         std::env::set_current_dir(folder).map_err(|error| no_folder(folder, &error))?;
     }
-    logging::start(global, variables, ui)
+    if has_own_log { Ok(()) } else { logging::start(global, variables, ui) }
 }
 
 /// Why it is not possible to change to a folder.

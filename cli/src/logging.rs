@@ -1,16 +1,22 @@
 //! The log: to standard error, or to the file that `TERRACE_LOG_FILE` names.
 
 use crate::args::Global;
+use crate::commands::Context;
+use crate::configuration::LogConfiguration;
 use crate::failure::Failure;
 use crate::report::report;
+use crate::telemetry::BoxedLayer;
 use crate::ui::Ui;
 use crate::variables::Variables;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::source::Sources;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 /// Opens the log.
 ///
@@ -21,26 +27,84 @@ pub(crate) fn start(global: &Global, variables: &Variables, ui: &Ui) -> Result<(
         report(ui, &Sources::default(), &[warning]);
     }
     let Some(directives) = directives(global, variables.get("TERRACE_LOG")) else { return Ok(()) };
-    let filter = EnvFilter::try_new(&directives).map_err(|error| {
-        Failure::new(format!("`TERRACE_LOG` cannot be understood: {error}"))
-            .hint("write `error`, `warn`, `info`, `debug` or `trace`")
-    })?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(&directives)?);
     // A second log in one process is one of tests: the first one stays.
     let _ = match variables.get("TERRACE_LOG_FILE") {
-        Some(path) => {
-            let file = OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-                Failure::new(format!("the log `{path}` cannot be written: {error}"))
-                    .hint("give `TERRACE_LOG_FILE` the path of a file in a folder that is there")
-            })?;
-            subscriber.with_ansi(false).with_writer(Arc::new(file)).try_init()
-        }
+        Some(path) => subscriber.with_ansi(false).with_writer(Arc::new(open(path)?)).try_init(),
         None => {
             let is_colored = std::io::stderr().is_terminal() && variables.get("NO_COLOR").is_none();
             subscriber.with_ansi(is_colored).with_writer(std::io::stderr).try_init()
         }
     };
     Ok(())
+}
+
+/// What the server logs, as long as it does.
+pub(crate) struct ServerLog(reload::Handle<EnvFilter, Layered>);
+
+/// What is below the filter.
+type Layered = tracing_subscriber::layer::Layered<Vec<BoxedLayer>, Registry>;
+
+/// Opens the log of the server: to standard error, as text or as JSON, and to whom else these layers tell.
+///
+/// # Errors
+/// When the log file cannot be written, or the levels cannot be understood.
+pub(crate) fn serve(
+    context: &Context<'_>,
+    configured: &LogConfiguration,
+    mut layers: Vec<BoxedLayer>,
+) -> Result<ServerLog, Failure> {
+    if let Some(warning) = context.variables.get("TERRACE_LOG").and_then(slip) {
+        report(context.ui, &Sources::default(), &[warning]);
+    }
+    let file = context.variables.get("TERRACE_LOG_FILE").map(open).transpose()?;
+    let is_colored = file.is_none() && std::io::stderr().is_terminal() && context.variables.get("NO_COLOR").is_none();
+    let writer = match file {
+        Some(file) => BoxMakeWriter::new(Arc::new(file)),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
+    let told = tracing_subscriber::fmt::layer().with_ansi(is_colored).with_writer(writer);
+    layers.push(if configured.is_json { told.json().boxed() } else { told.boxed() });
+    let (filter, handle) = reload::Layer::new(server_filter(context, configured)?);
+    // A second log in one process is one of tests: the first one stays.
+    let _ = tracing_subscriber::registry().with(layers).with(filter).try_init();
+    Ok(ServerLog(handle))
+}
+
+impl ServerLog {
+    /// Goes on with the levels of a configuration that was read again.
+    ///
+    /// # Errors
+    /// When they cannot be understood.
+    pub(crate) fn reload(&self, context: &Context<'_>, configured: &LogConfiguration) -> Result<(), Failure> {
+        let filter = server_filter(context, configured)?;
+        self.0.reload(filter).map_err(|error| Failure::new(format!("the log stays as it is: {error}")))
+    }
+}
+
+fn server_filter(context: &Context<'_>, configured: &LogConfiguration) -> Result<EnvFilter, Failure> {
+    let asked = directives(context.global, context.variables.get("TERRACE_LOG"));
+    let asked = asked.or_else(|| directives(context.global, configured.level.as_deref()));
+    filter(&asked.unwrap_or_else(|| of_level("info")))
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(directives).map_err(|error| {
+        Failure::new(format!("`TERRACE_LOG` cannot be understood: {error}"))
+            .hint("write `error`, `warn`, `info`, `debug` or `trace`")
+    })
+}
+
+/// Whether a text says what is to be logged.
+pub(crate) fn is_level(text: &str) -> bool {
+    EnvFilter::try_new(text).is_ok() && slip(text).is_none()
+}
+
+fn open(path: &str) -> Result<File, Failure> {
+    OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
+        Failure::new(format!("the log `{path}` cannot be written: {error}"))
+            .hint("give `TERRACE_LOG_FILE` the path of a file in a folder that is there")
+    })
 }
 
 /// The levels that a log can have.
@@ -62,12 +126,13 @@ fn slip(directives: &str) -> Option<Diagnostic> {
     )
 }
 
+/// A level alone is about terrace: libraries stay quiet until they are named.
+fn of_level(level: &str) -> String {
+    format!("warn,terrace={level}")
+}
+
 /// What is logged; nothing is unless somebody asks.
 fn directives(global: &Global, variable: Option<&str>) -> Option<String> {
-    // A level alone is about terrace: libraries stay quiet until they are named.
-    let of_level = |level: &str| {
-        format!("warn,terrace={level},terrace_engine={level},terrace_provider={level},terrace_state={level}")
-    };
     match (global.verbose, variable) {
         (0, Some(level @ ("error" | "warn" | "info" | "debug" | "trace"))) => Some(of_level(level)),
         (0, Some(directives)) => Some(directives.to_owned()),
@@ -102,8 +167,8 @@ mod tests {
 
     #[test]
     fn the_flag_goes_before_the_variable() {
-        assert!(directives(&verbose(2), Some("error")).unwrap().contains("terrace_engine=trace"));
-        assert!(directives(&verbose(0), Some("debug")).unwrap().contains("terrace_engine=debug"));
+        assert_eq!(directives(&verbose(2), Some("error")).as_deref(), Some("warn,terrace=trace"));
+        assert_eq!(directives(&verbose(0), Some("debug")).as_deref(), Some("warn,terrace=debug"));
         assert_eq!(directives(&verbose(0), Some("hyper=info")).as_deref(), Some("hyper=info"));
     }
 }

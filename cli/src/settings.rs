@@ -94,8 +94,7 @@ impl Settings {
         anchor: Option<&Path>,
         ui: &Ui,
     ) -> Result<(Self, bool), Failure> {
-        let working_folder = std::env::current_dir()
-            .map_err(|error| Failure::new(format!("the working directory cannot be told: {error}")))?;
+        let working_folder = working_folder()?;
         let near = anchor.map_or(working_folder.clone(), |path| folder_of(path, &working_folder));
         let file = match &global.config {
             Some(path) => Some(working_folder.join(path)),
@@ -138,6 +137,14 @@ impl Settings {
         Ok((settings, is_right))
     }
 
+    /// Another state than the one in force, as a flag or a variable names it.
+    ///
+    /// # Errors
+    /// When the text is no place of a state.
+    pub(crate) fn other_state(text: &str, origin: &str) -> Result<StoreUrl, Failure> {
+        Ok(supported(text, origin)?.relative_to(&working_folder()?))
+    }
+
     /// The environment to work in: that of flag or variable, else the descriptor's, else `local`.
     ///
     /// # Errors
@@ -174,6 +181,10 @@ impl Settings {
             }
         }
     }
+}
+
+fn working_folder() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| Failure::new(format!("the working directory cannot be told: {error}")))
 }
 
 /// Where a state is. Of what is none only the part before `://` is repeated, for a password may follow.

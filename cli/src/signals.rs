@@ -1,13 +1,17 @@
 //! SIGINT, SIGTERM and SIGHUP (a terminal that was closed): what runs is waited for and recorded, the second one leaves at once.
+//! A server reads its settings again instead when it gets SIGHUP.
 
 use crate::ui::Ui;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// What Ctrl-C sends.
 const INTERRUPT: &str = "SIGINT (Ctrl-C)";
+/// What the end of a terminal sends.
+const HANGUP: &str = "SIGHUP";
 
 /// How long the command has to let go of what it was waiting for; one that computes is not waited for.
 const LETTING_GO: Duration = Duration::from_millis(50);
@@ -23,6 +27,8 @@ pub(crate) struct Signals {
     /// programs that only look end, too.
     pub(crate) leaving: CancellationToken,
     is_changing: Arc<AtomicBool>,
+    /// Told of SIGHUP instead, by those who ask for it.
+    again: Arc<OnceLock<Arc<Notify>>>,
 }
 
 impl Signals {
@@ -33,6 +39,7 @@ impl Signals {
             stopped_by: Arc::default(),
             leaving: CancellationToken::new(),
             is_changing: Arc::default(),
+            again: Arc::default(),
         };
         tokio::spawn(signals.clone().run(ui.clone()));
         signals
@@ -44,14 +51,29 @@ impl Signals {
         self.is_changing.store(true, Ordering::SeqCst);
     }
 
+    /// From here on SIGHUP asks for nothing but this.
+    pub(crate) fn on_hangup(&self) -> Arc<Notify> {
+        Arc::clone(self.again.get_or_init(Arc::default))
+    }
+
     /// Nothing is being changed any more, until it begins again.
     pub(crate) fn end_changes(&self) {
         self.is_changing.store(false, Ordering::SeqCst);
     }
 
+    /// The next signal that asks to stop.
+    async fn next(&self, received: &mut Received) -> &'static str {
+        loop {
+            match (received.one().await, self.again.get()) {
+                (HANGUP, Some(again)) => again.notify_one(),
+                (signal, _) => return signal,
+            }
+        }
+    }
+
     async fn run(self, ui: Ui) {
         let Some(mut received) = Received::new() else { return };
-        let signal = received.one().await;
+        let signal = self.next(&mut received).await;
         if !self.is_changing.load(Ordering::SeqCst) {
             ui.tell("interrupted, nothing was changed");
             self.leaving.cancel();
@@ -61,7 +83,7 @@ impl Signals {
         self.stopped_by.get_or_init(|| signal);
         self.cancel.cancel();
         ui.tell("interrupted: nothing new is begun, what runs is waited for and recorded; once more to leave at once");
-        received.one().await;
+        self.next(&mut received).await;
         ui.tell("left at once: `terrace recover` finds out what became of what was running");
         leave();
     }
@@ -103,7 +125,7 @@ impl Received {
         tokio::select! {
             _ = self.interrupt.recv() => INTERRUPT,
             _ = self.terminate.recv() => "SIGTERM",
-            _ = hangup => "SIGHUP",
+            _ = hangup => HANGUP,
         }
     }
 }

@@ -113,11 +113,10 @@ impl World {
 /// # Errors
 /// When it cannot be opened.
 pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn StateStore>, Failure> {
-    if missing_folder(settings).is_some() && access == Access::ReadOnly {
+    if missing_folder(&settings.state).is_some() && access == Access::ReadOnly {
         return Ok(open(&settings.state, access).await?);
     }
-    ready_folder(settings)?;
-    check_folder(&settings.state)?;
+    ready_place(&settings.state)?;
     Ok(open(&settings.state, access).await?)
 }
 
@@ -126,22 +125,24 @@ pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn
 /// # Errors
 /// When it cannot be opened.
 pub(crate) async fn server_store(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
-    ready_folder(settings)?;
-    check_folder(&settings.state)?;
+    ready_place(&settings.state)?;
     Ok(open(&settings.state, Access::ReadWrite).await?)
 }
 
-/// Makes the folder of the default state.
-fn ready_folder(settings: &Settings) -> Result<(), Failure> {
-    let Some(folder) = missing_folder(settings) else { return Ok(()) };
+/// Makes the folder of the default state; that of another one has to be there.
+///
+/// # Errors
+/// When it cannot be made, or is not there.
+pub(crate) fn ready_place(state: &StoreUrl) -> Result<(), Failure> {
+    let Some(folder) = missing_folder(state) else { return check_folder(state) };
     std::fs::create_dir_all(folder)
         .map_err(|error| Failure::new(format!("the folder `{}` cannot be made: {error}", folder.display())))
 }
 
 /// The folder of the default state, where it is not there. That of a state that a person named has to be there; the
 /// default one comes with the first change.
-fn missing_folder(settings: &Settings) -> Option<&Path> {
-    let StoreUrl::Sqlite(path) = &settings.state else { return None };
+fn missing_folder(state: &StoreUrl) -> Option<&Path> {
+    let StoreUrl::Sqlite(path) = state else { return None };
     path.parent().filter(|folder| path.ends_with(DEFAULT_STATE) && !folder.exists())
 }
 

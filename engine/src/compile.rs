@@ -8,6 +8,9 @@ mod locals;
 mod specific;
 pub(crate) mod transitions;
 mod variables;
+mod wrapped;
+
+pub(crate) use wrapped::FIELD as WRAPPED;
 
 pub use imports::CompiledImport;
 pub use transitions::CompiledTransitions;
@@ -128,14 +131,6 @@ pub struct Access {
     pub begin: usize,
 }
 
-impl CompiledComponent {
-    /// What exists for who has access.
-    pub(crate) fn grants(&self) -> impl Iterator<Item = &ResourceDeclaration> {
-        let begin = self.access.as_ref().map(|access| access.begin);
-        begin.into_iter().flat_map(|begin| self.declarations.resources.iter().skip(begin))
-    }
-}
-
 /// A component ready to be planned.
 #[derive(Debug, Clone)]
 pub struct CompiledComponent {
@@ -162,6 +157,24 @@ pub struct CompiledComponent {
 }
 
 impl CompiledComponent {
+    /// Whether anything lets others in.
+    ///
+    /// # Errors
+    /// When its blueprint has no `acl`: why nobody can be, in words.
+    pub fn takes_access(&self) -> Result<(), String> {
+        if !self.acl.resources.is_empty() {
+            return Ok(());
+        }
+        let blueprint = self.blueprint.as_deref().unwrap_or("no blueprint");
+        Err(format!("nobody can be let in to `{}`: its blueprint, {blueprint}, has no `acl`", self.key))
+    }
+
+    /// What exists for who has access.
+    pub(crate) fn grants(&self) -> impl Iterator<Item = &ResourceDeclaration> {
+        let begin = self.access.as_ref().map(|access| access.begin);
+        begin.into_iter().flat_map(|begin| self.declarations.resources.iter().skip(begin))
+    }
+
     /// True when it has lookups.
     pub(crate) fn looks_up(&self) -> bool {
         !self.declarations.data.is_empty()
@@ -315,6 +328,9 @@ impl Compiler<'_> {
             }
             Ok(Value::Map(mut entries)) => {
                 entries.insert("key".to_owned(), Value::from(component.key.as_str()));
+                if wrapped::is_read(blueprint) {
+                    entries.insert(WRAPPED.to_owned(), wrapped::descriptor(descriptor, component));
+                }
                 Value::Map(entries)
             }
             Ok(other) => other,

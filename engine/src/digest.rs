@@ -19,18 +19,32 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
 /// # Errors
 /// When it cannot be written as JSON.
 pub fn sha256_of_json(value: &impl Serialize) -> serde_json::Result<String> {
-    let mut text = BufWriter::new(Hashing(Sha256::new()));
+    let mut text = BufWriter::new(Hashing::default());
     serde_json::to_writer(&mut text, value)?;
     let hash = text.into_inner().map_err(|error| serde_json::Error::io(error.into_error()))?;
-    Ok(encode_string(&hash.0.finalize()))
+    Ok(hash.finish())
 }
 
-/// Takes what is written into the digest.
-struct Hashing(Sha256);
+/// A digest of what comes piece by piece.
+#[derive(Debug, Default)]
+pub struct Hashing(Sha256);
+
+impl Hashing {
+    /// Adds a piece.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all pieces as if they were one, as of [`sha256`].
+    #[must_use]
+    pub fn finish(self) -> String {
+        encode_string(&self.0.finalize())
+    }
+}
 
 impl Write for Hashing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
+        self.add(bytes);
         Ok(bytes.len())
     }
 

@@ -38,7 +38,7 @@ pub struct Reversing<'a> {
     pub environment: &'a Environment,
 }
 
-/// The blueprint that answers for a template, and how.
+/// The blueprint that answers for a template, or is called so, and how.
 ///
 /// # Errors
 /// When there is none, or it does not say how: in words, and those templates that can.
@@ -55,7 +55,7 @@ pub fn choose<'l>(
         true => "no blueprint has `reverse`".to_owned(),
         false => format!("these can be asked: {}", able.join(", ")),
     };
-    match library.of_template(template, templates) {
+    match library.of_template(template, templates).or_else(|| library.get(template)) {
         None => Err((format!("no blueprint is for the template `{template}`"), hint)),
         Some(blueprint) => match &blueprint.reverse {
             Some(reverse) => Ok((blueprint, reverse)),

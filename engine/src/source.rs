@@ -47,7 +47,8 @@ impl std::fmt::Display for Place {
 /// All texts of one run, so that a diagnostic can show the line it speaks of.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    all: Vec<Entry>,
+    /// Shared: whoever copies them copies no text.
+    all: Vec<Arc<Entry>>,
 }
 
 #[derive(Debug, Clone)]
@@ -67,19 +68,19 @@ impl Sources {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| to_u32(at + 1));
         let lines = std::iter::once(0).chain(starts).collect();
         let id = SourceId(to_u32(self.all.len()));
-        self.all.push(Entry {
+        self.all.push(Arc::new(Entry {
             source: Source { name: name.into(), text },
             lines,
             hidden: Vec::new(),
             is_built_in: false,
-        });
+        }));
         id
     }
 
     /// Adds a text that terrace brings along: nobody has it as a file.
     pub fn add_built_in(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
         let id = self.add(name, text);
-        if let Some(entry) = self.all.last_mut() {
+        if let Some(entry) = self.all.last_mut().map(Arc::make_mut) {
             entry.is_built_in = true;
         }
         id
@@ -91,9 +92,16 @@ impl Sources {
         self.all.get(id.0 as usize).is_some_and(|entry| entry.is_built_in)
     }
 
+    /// These texts, the first of them taken from elsewhere: what was read there keeps its places.
+    #[must_use]
+    pub fn with_first_of(&self, other: &Self) -> Self {
+        let all = other.all.iter().take(1).chain(self.all.iter().skip(1));
+        Self { all: all.cloned().collect() }
+    }
+
     /// Says that a range of bytes holds what may not be shown: places in it can be named and not be quoted.
     pub fn hide(&mut self, id: SourceId, bytes: Range<usize>) {
-        if let Some(entry) = self.all.get_mut(id.0 as usize) {
+        if let Some(entry) = self.all.get_mut(id.0 as usize).map(Arc::make_mut) {
             entry.hidden.push(to_u32(bytes.start)..to_u32(bytes.end));
         }
     }

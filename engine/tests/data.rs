@@ -70,6 +70,30 @@ async fn a_removal_of_data_says_how_much_goes_and_removes_no_more() {
 }
 
 #[tokio::test]
+async fn what_spares_its_data_is_removed_and_told_whether_that_goes_too() {
+    let mut story = Story::new();
+    let told = |key: &str| stack(&format!("- {{type: world_told, name: t, config: {{key: {key}}}}}"));
+    story.apply(&told("t")).await;
+    story.log();
+    let plan = story.plan_destroy().await;
+    assert_eq!(summary(&plan), "- world_told.t (destroy)\n");
+    assert!(plan.changes().all(|(_, change)| change.data_loss.is_none()));
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), ["delete t"]);
+    story.apply(&told("t")).await;
+    story.options.remove_data = true;
+    story.log();
+    // The data of what is made anew stays, whatever else is removed.
+    story.apply(&told("u")).await;
+    assert_eq!(story.log(), ["delete t", "create u"]);
+    let plan = story.plan_destroy().await;
+    let loss = plan.changes().next().unwrap().1.data_loss.clone().unwrap();
+    assert_eq!((loss.amount.as_deref(), loss.is_allowed), (Some("3 rows"), true));
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), ["delete u with data"]);
+}
+
+#[tokio::test]
 async fn a_removal_by_edit_retains_too() {
     let story = Story::new();
     story.apply(&table("t", "full")).await;

@@ -28,6 +28,21 @@ const SLOW: &str = "  x:\n    resources:
       - {type: world_thing, name: b, dependsOn: [a], config: {key: b}}\n";
 
 #[tokio::test]
+async fn an_update_of_what_cannot_be_read_is_what_can_be_found_of_it() {
+    for (fault, again) in [(Fault::HangAfter, &[] as &[&str]), (Fault::HangBefore, &["update a"])] {
+        let story = Story::new();
+        story.apply(&one("world_told", "1")).await;
+        crash_while(&story, &one("world_told", "2"), "update a", fault).await;
+        story.end_processes().await;
+        let recovered = story.recover().await;
+        assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
+        story.log();
+        story.apply(&one("world_told", "2")).await;
+        assert_eq!(story.log(), again);
+    }
+}
+
+#[tokio::test]
 async fn a_step_in_doubt_blocks_its_component_and_no_other() {
     let story = Story::new();
     let text = two("  x:\n    resources:\n      - {type: world_slow, name: a, config: {key: a}}\n");

@@ -185,6 +185,16 @@ async fn names_that_lead_nowhere_are_told_with_what_there_is() {
     -: only a part is planned: what was not named is left as it is
       hint: plan without `--target` and `--exclude` to see what else there is to do
     ");
+    insta::assert_snapshot!(errors(excluding(&story, &["world_thing.e[\"X\"]"])).await, @r#"
+    -: `--exclude world_thing.e["X"]` names no resource
+      hint: did you mean `world_thing.e["x"]`?
+    -: only a part is planned: what was not named is left as it is
+      hint: plan without `--target` and `--exclude` to see what else there is to do
+    "#);
+    // One that is declared and was never made can be left out.
+    let more = abc().replace("[x, y]", "[x, y, z]");
+    let (left_out, _) = planned(&excluding(&story, &["world_thing.e[\"z\"]"]), &more).await;
+    assert_eq!(left_out, "");
     insta::assert_snapshot!(errors(replacing(&story, &["world_thing.e", "world_thing.q"])).await, @r#"
     -: `--replace world_thing.e` names all instances of a resource
       hint: name instances: `world_thing.e["x"]`, `world_thing.e["y"]`

@@ -5,9 +5,11 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::borrow::Cow;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::source::Sources;
 use terrace_engine::store::StoreError;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Why a call is not carried out.
@@ -21,23 +23,30 @@ pub(crate) enum Refusal {
     Busy,
     /// Another call was made with that idempotency key: 422.
     KeyTaken,
-    /// Nobody knows who calls: 401.
-    Unknown,
+    /// Nobody knows who calls, and why not: 401.
+    Unknown(Cow<'static, str>),
     /// Who calls may not do that: 403.
     Forbidden {
         /// Whose token it is.
         name: String,
-        /// What the token is for.
-        has: Scope,
+        /// What the token is for, if for anything.
+        has: Option<Scope>,
         /// What was asked.
         asked: Scope,
     },
+    /// There is nothing at that path: 404.
+    NoPath,
+    /// There is something at that path, and not for that method: 405.
+    NoMethod,
+    /// Not now, and why: 503.
+    Unavailable(String),
     /// The server cannot: 500, `SystemError`, with a number that its log has.
     Broken(String),
 }
 
 /// What is wrong with what was sent.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = RequestValidationError)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Invalid {
     errors: Vec<String>,
@@ -48,15 +57,16 @@ pub(crate) struct Invalid {
 }
 
 /// Further facts of an error.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct MoreInfo {
     problems: Vec<String>,
     solutions: Vec<String>,
 }
 
-#[derive(Serialize)]
+/// What the server cannot, or does not take.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct SystemError {
+pub(crate) struct SystemError {
     error: String,
     user_message: String,
     more_info: MoreInfo,
@@ -111,11 +121,18 @@ impl Refusal {
             Self::Invalid(invalid) => invalid.errors.clone(),
             Self::Busy => vec!["too many operations wait".to_owned()],
             Self::KeyTaken => vec![KEY_TAKEN.to_owned()],
-            Self::Unknown => vec![UNKNOWN.to_owned()],
+            Self::NoPath => vec![NO_PATH.to_owned()],
+            Self::NoMethod => vec![NO_METHOD.to_owned()],
+            Self::Unknown(why) => vec![unknown(why)],
             Self::Forbidden { name, has, asked } => vec![forbidden(name, *has, *asked)],
-            Self::TooLong(error) | Self::Broken(error) => vec![error.clone()],
+            Self::TooLong(error) | Self::Unavailable(error) | Self::Broken(error) => vec![error.clone()],
         }
     }
+}
+
+/// A mistake in the server ended a call; where it is was logged as it happened.
+pub(crate) fn broken_off() -> Refusal {
+    Refusal::Broken("a panic".to_owned())
 }
 
 /// The errors among what is to be said, each with its place.
@@ -139,15 +156,17 @@ impl IntoResponse for Refusal {
         match self {
             Self::Invalid(invalid) => (StatusCode::BAD_REQUEST, Json(invalid)).into_response(),
             Self::TooLong(error) => (StatusCode::PAYLOAD_TOO_LARGE, Json(system_error(error))).into_response(),
-            Self::Busy => {
-                let body = system_error("too many operations wait: try again later".to_owned());
-                (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")], Json(body)).into_response()
+            Self::Busy => unavailable("too many operations wait: try again later".to_owned()),
+            Self::Unavailable(error) => unavailable(error),
+            Self::NoPath => (StatusCode::NOT_FOUND, Json(system_error(NO_PATH.to_owned()))).into_response(),
+            Self::NoMethod => {
+                (StatusCode::METHOD_NOT_ALLOWED, Json(system_error(NO_METHOD.to_owned()))).into_response()
             }
             Self::KeyTaken => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Json(system_error(KEY_TAKEN.to_owned()))).into_response()
             }
-            Self::Unknown => {
-                let body = system_error(UNKNOWN.to_owned());
+            Self::Unknown(why) => {
+                let body = system_error(unknown(&why));
                 (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], Json(body)).into_response()
             }
             Self::Forbidden { name, has, asked } => {
@@ -163,13 +182,32 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Why a set of who has access is not the one to start from.
+pub(crate) const OTHER_ACCESS: &str = "somebody else has changed who has access: look again";
+
 const KEY_TAKEN: &str = "another call was made with that `Idempotency-Key`: send a new one for each";
 
-const UNKNOWN: &str = "who calls is not known: send `Authorization: Bearer TOKEN` with a token of this server";
+/// Where callers read what there is.
+const NO_PATH: &str = "there is nothing at this path: `/docs` lists what there is";
+const NO_METHOD: &str = "this path does not take that method: `Allow` says which it takes";
 
-fn forbidden(name: &str, has: Scope, asked: Scope) -> String {
-    let (has, asked) = (has.word(), asked.word());
-    format!("the token of `{name}` has the scope `{has}`, and this call needs `{asked}`")
+/// Why somebody is not known who showed no token, or none of this server.
+pub(crate) const NO_TOKEN: &str = "send `Authorization: Bearer TOKEN` with a token of this server";
+
+fn unknown(why: &str) -> String {
+    format!("who calls is not known: {why}")
+}
+
+fn forbidden(name: &str, has: Option<Scope>, asked: Scope) -> String {
+    let asked = asked.word();
+    match has {
+        Some(has) => format!("the token of `{name}` has the scope `{}`, and this call needs `{asked}`", has.word()),
+        None => format!("the token of `{name}` has no role of this server, and this call needs the scope `{asked}`"),
+    }
+}
+
+fn unavailable(error: String) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], Json(system_error(error))).into_response()
 }
 
 fn system_error(error: String) -> SystemError {

@@ -12,16 +12,17 @@ mod problem;
 mod sent;
 mod stacks;
 
+use crate::answer::{Refusal, broken_off};
 use crate::auth::{Scope, guarded};
+use crate::docs::describe_errors;
 use crate::serve::Shared;
+use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use problem::Problem;
 use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::{Content, OpenApi as Description, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::OpenApi as Description;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -73,50 +74,30 @@ pub fn description() -> Description {
     // One path may be in several parts: its calls are put together.
     let all = parts.reduce(Description::merge_from).unwrap_or_default();
     let mut description = Head::openapi().nest(BASE, all);
-    for item in description.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-        operations.into_iter().filter_map(Option::as_mut).for_each(describe_errors);
-    }
-    description
-}
-
-/// Errors look alike everywhere; some can come from any call.
-fn describe_errors(operation: &mut Operation) {
     let anywhere = [
         ("400", "what was sent is wrong"),
         ("401", "who calls is not known"),
         ("403", "who calls may not do that"),
         ("413", "what was sent is too long"),
         ("500", "the server cannot"),
+        ("503", "the server cannot now"),
     ];
-    let responses = &mut operation.responses.responses;
-    for (status, told) in anywhere {
-        let response = || RefOr::T(ResponseBuilder::new().description(told).build());
-        responses.entry(status.to_owned()).or_insert_with(response);
-    }
-    let problem = || Content::new(Some(Ref::from_schema_name("Problem")));
-    for (status, response) in responses {
-        if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response) {
-            response.content = [("application/problem+json".to_owned(), RefOr::T(problem()))].into_iter().collect();
-        }
-    }
+    describe_errors(&mut description, &anywhere, "application/problem+json", |_| "Problem");
+    description
 }
 
-/// The API, and its description at `/api/v1/openapi.json`.
+/// The API.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    let description = Arc::new(description());
-    let mut all = Router::new().route("/openapi.json", get(move || describe(Arc::clone(&description))));
+    let mut all = Router::new();
     for (scope, part) in parts() {
         let (routes, _) = part.split_for_parts();
-        all = all.merge(guarded(shared, scope, routes, |refusal| Problem::from(refusal).into_response()));
+        all = all.merge(guarded(shared, scope, routes, refused));
     }
-    Router::new().nest(BASE, all.fallback(nothing))
+    let all = all.fallback(|| async { refused(Refusal::NoPath) });
+    let all = all.method_not_allowed_fallback(|| async { refused(Refusal::NoMethod) });
+    Router::new().nest(BASE, all.layer(CatchPanicLayer::custom(|_| refused(broken_off()))))
 }
 
-async fn describe(description: Arc<Description>) -> Response {
-    Json(description.as_ref()).into_response()
-}
-
-async fn nothing() -> Problem {
-    Problem::not_found("there is no such path: `/api/v1/openapi.json` lists those that there are")
+fn refused(refusal: Refusal) -> Response {
+    Problem::from(refusal).into_response()
 }

@@ -1,16 +1,23 @@
 //! Who may call what: callers show a token, a token has scopes, each path asks for one.
 
-use crate::answer::Refusal;
+mod keys;
+mod oidc;
+mod signature;
+
+use crate::answer::{NO_TOKEN, Refusal};
+use crate::heads::readable;
 use crate::serve::Shared;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use percent_encoding::percent_decode_str;
+use oidc::Issuer;
+pub use oidc::Oidc;
 use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
+use tokio::time::timeout;
 
 /// What a caller may do. Each may also do what stands before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +52,8 @@ pub enum Auth {
     Anybody,
     /// Who shows one of these tokens (RFC 6750).
     Tokens(Vec<Token>),
+    /// Who shows a token that this issuer signed.
+    Oidc(Oidc),
 }
 
 /// A token that is let in. The token itself is known to its owner alone.
@@ -84,26 +93,56 @@ impl Caller {
     }
 }
 
-impl Auth {
+/// Who is let in, while the server runs.
+pub(crate) enum Admission {
+    Anybody,
+    Tokens(Vec<Token>),
+    Oidc(Box<Issuer>),
+}
+
+impl Admission {
+    /// Who is let in by these settings.
+    ///
+    /// # Errors
+    /// When keys could not be fetched from anywhere.
+    pub(crate) fn new(auth: Auth) -> Result<Self, String> {
+        Ok(match auth {
+            Auth::Anybody => Self::Anybody,
+            Auth::Tokens(tokens) => Self::Tokens(tokens),
+            Auth::Oidc(oidc) => Self::Oidc(Box::new(Issuer::new(oidc)?)),
+        })
+    }
+
     /// Who calls with these headers.
     ///
     /// # Errors
     /// When they are not let in, or may not do this.
-    fn admit(&self, headers: &HeaderMap, asked: Scope) -> Result<Caller, Refusal> {
-        let Self::Tokens(tokens) = self else { return Ok(Caller::default()) };
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, token) = shown.and_then(|shown| shown.trim().split_once(' ')).ok_or(Refusal::Unknown)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Refusal::Unknown);
-        }
-        // Digests are compared: how long that takes tells nothing of the token.
-        let digest = sha256(token.trim());
-        let known = tokens.iter().find(|token| token.sha256 == digest).ok_or(Refusal::Unknown)?;
-        match known.scope >= asked {
-            true => Ok(Caller { name: Some(known.name.clone()), key: None }),
-            false => Err(Refusal::Forbidden { name: known.name.clone(), has: known.scope, asked }),
+    async fn admit(&self, headers: &HeaderMap, asked: Scope) -> Result<Caller, Refusal> {
+        let (name, has) = match self {
+            Self::Anybody => return Ok(Caller::default()),
+            Self::Tokens(tokens) => {
+                // Digests are compared: how long that takes tells nothing of the token.
+                let digest = sha256(shown(headers)?);
+                let known = tokens.iter().find(|token| token.sha256 == digest);
+                let known = known.ok_or(Refusal::Unknown(NO_TOKEN.into()))?;
+                (known.name.clone(), Some(known.scope))
+            }
+            Self::Oidc(issuer) => issuer.admit(shown(headers)?).await?,
+        };
+        match has >= Some(asked) {
+            true => Ok(Caller { name: Some(name), key: None }),
+            false => Err(Refusal::Forbidden { name, has, asked }),
         }
     }
+}
+
+/// The token that a caller shows (RFC 6750).
+fn shown(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|shown| shown.trim().split_once(' '));
+    let (_, token) =
+        shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).ok_or(Refusal::Unknown(NO_TOKEN.into()))?;
+    Ok(token.trim())
 }
 
 /// How a call is answered that is refused.
@@ -119,21 +158,6 @@ pub(crate) fn guarded(
     routes.route_layer(middleware::from_fn_with_state((Arc::clone(shared), scope, refuse), guard))
 }
 
-/// Whether a call can be read, as far as its head tells: who waits for `100 Continue` need not send a body in vain.
-fn readable(request: &Request, limit: usize) -> Result<(), Refusal> {
-    if percent_decode_str(request.uri().path()).decode_utf8().is_err() {
-        return Err(Refusal::whole("the path is not UTF-8", "encode names as UTF-8, then by percent"));
-    }
-    let length: Option<usize> =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    match length {
-        Some(length) if length > limit => {
-            Err(Refusal::TooLong(format!("the body has {length} bytes, and {limit} are taken at most")))
-        }
-        _ => Ok(()),
-    }
-}
-
 async fn guard(
     State((shared, scope, refuse)): State<(Arc<Shared>, Scope, Refuse)>,
     mut request: Request,
@@ -142,12 +166,17 @@ async fn guard(
     if let Err(refusal) = readable(&request, shared.settings.body_limit) {
         return refuse(refusal);
     }
-    match shared.settings.auth.admit(request.headers(), scope) {
+    match shared.admission.admit(request.headers(), scope).await {
         Ok(caller) => {
             let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
             let caller = Caller { key: key.map(str::to_owned), ..caller };
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let limit = shared.settings.timeout;
+            let late = |_| format!("it took longer than {} s: try again later", limit.as_secs_f64());
+            timeout(limit, next.run(request))
+                .await
+                .map_err(late)
+                .unwrap_or_else(|why| refuse(Refusal::Unavailable(why)))
         }
         Err(refusal) => refuse(refusal),
     }

@@ -4,9 +4,11 @@ use crate::answer::Refusal;
 use crate::witboost::ProvisioningRequest;
 use crate::worlds::{World, Worlds};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::address::StackId;
-use terrace_engine::compile::{CompiledStack, Compiler};
+use terrace_engine::compile::{CompiledStack, Compiler, Given, GivenValue, chosen, undeclared};
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
@@ -18,7 +20,7 @@ use terrace_engine::yaml::Budget;
 use uuid::Uuid;
 
 /// How people know the text of a request.
-const NAME: &str = "descriptor";
+pub(crate) const NAME: &str = "descriptor";
 
 /// What is to be done with a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,24 @@ pub(crate) enum Purpose {
     Make,
     /// It is to go: whatever is wrong but its name does not count.
     Remove,
+}
+
+/// What a caller says beside the descriptor.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Beside {
+    /// The environment, whatever the descriptor says.
+    pub(crate) environment: Option<String>,
+    /// The components to act on, by key; none for those that the descriptor says.
+    pub(crate) components: Vec<String>,
+    /// Values of variables.
+    pub(crate) variables: Map<String, Json>,
+}
+
+impl Beside {
+    /// All of it in one text, for a digest: values may be secret.
+    pub(crate) fn meant(&self) -> String {
+        json!([self.environment, self.components, self.variables]).to_string()
+    }
 }
 
 /// What a request is about.
@@ -55,20 +75,40 @@ impl<'a> Described<'a> {
     /// # Errors
     /// When it is wrong, for that purpose.
     pub(crate) fn read(worlds: &'a Worlds, request: &ProvisioningRequest, purpose: Purpose) -> Result<Self, Refusal> {
+        Self::read_beside(worlds, request, &Beside::default(), purpose)
+    }
+
+    /// Reads a descriptor, and what is said beside it.
+    ///
+    /// # Errors
+    /// When it is wrong, for that purpose.
+    pub(crate) fn read_beside(
+        worlds: &'a Worlds,
+        request: &ProvisioningRequest,
+        beside: &Beside,
+        purpose: Purpose,
+    ) -> Result<Self, Refusal> {
         let mut sources = Sources::default();
         let descriptor = parse(worlds, &mut sources, request)?;
-        let world = world_of(worlds, &descriptor)?;
-        // Once more among the texts of the blueprints, so that both can be pointed into.
-        let mut sources = world.sources.clone();
-        let descriptor = parse(worlds, &mut sources, request)?;
-        let components = scope(&descriptor, request)?;
+        let world = match &beside.environment {
+            Some(name) => environment(worlds, Some(name), "environment")?,
+            None => world_of(worlds, &descriptor)?,
+        };
+        // Among the texts of the blueprints, so that both can be pointed into.
+        let sources = world.sources.with_first_of(&sources);
+        let components = match beside.components.is_empty() {
+            true => scope(&descriptor, request)?,
+            false => chosen(&descriptor, &beside.components.iter().cloned().collect())
+                .map_err(|found| one("components", found))?,
+        };
+        let variables = given(&descriptor, &beside.variables)?;
         let compiler = Compiler {
             sources: &sources,
             functions: &world.functions,
             environment: &world.environment,
             library: &world.library,
             templates: &world.templates,
-            variables: &BTreeMap::new(),
+            variables: &variables,
         };
         let (compiled, warnings) = compiler.compile(&descriptor, &components);
         let is_right = compiled.is_some() && !has_errors(&warnings);
@@ -107,12 +147,7 @@ impl<'a> Described<'a> {
         let Some(component) = components.into_iter().find(|component| self.components.contains(&component.key)) else {
             return Ok(());
         };
-        if !component.acl.resources.is_empty() {
-            return Ok(());
-        }
-        let key = &component.key;
-        let blueprint = component.blueprint.as_deref().unwrap_or("no blueprint");
-        let problem = format!("nobody can be let in to `{key}`: its blueprint, {blueprint}, has no `acl`");
+        let Err(problem) = component.takes_access() else { return Ok(()) };
         let with_acl = self.world.library.iter().filter(|blueprint| !blueprint.acl.resources.is_empty());
         let names: Vec<&str> = with_acl.map(|blueprint| blueprint.name.value.as_str()).collect();
         let solution = match names.is_empty() {
@@ -206,6 +241,27 @@ pub(crate) fn environment<'a>(worlds: &'a Worlds, named: Option<&str>, field: &s
         Refusal::field(field, problem, configured())
     };
     worlds.get(name).ok_or_else(unknown)
+}
+
+/// What is wrong with a field that has no place in the descriptor.
+fn one(field: &str, found: Vec<Diagnostic>) -> Refusal {
+    match found.into_iter().next() {
+        Some(Diagnostic { message, hint, .. }) => Refusal::field(field, message, hint.unwrap_or_default()),
+        None => Refusal::whole(format!("`{field}` cannot be understood"), ""),
+    }
+}
+
+/// The values that a caller gives for variables.
+fn given(descriptor: &Descriptor, values: &Map<String, Json>) -> Result<BTreeMap<String, Given>, Refusal> {
+    let wrong = undeclared(values.keys().map(String::as_str), std::slice::from_ref(descriptor));
+    if !wrong.is_empty() {
+        return Err(one("variables", wrong));
+    }
+    let given = |(name, value): (&String, &Json)| {
+        let given = Given { value: GivenValue::Value(value.clone().into()), by: format!("`variables.{name}`") };
+        (name.clone(), given)
+    };
+    Ok(values.iter().map(given).collect())
 }
 
 /// The components to act on. The text decides, not what kind it is said to be.

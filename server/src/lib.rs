@@ -3,7 +3,8 @@
 //! Every call that changes anything is a request in the store before it is answered; workers claim requests, one at a
 //! time for each component, in whichever process. What was being worked on when a process died is claimed again.
 //!
-//! Read in this order: [`worlds`] (what the engine gets, by environment), [`auth`] (who may call what), `witboost` (the
+//! Read in this order: [`worlds`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how calls
+//! come in), [`auth`] (who may call what; `heads`: what can be read at all), `witboost` (the
 //! calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a body to what
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
 //! `keeping` (its claim) and `logbook` (what is told of it) beside it.
@@ -13,15 +14,22 @@ mod answer;
 pub mod api;
 pub mod auth;
 mod described;
+mod docs;
 mod drifting;
+mod heads;
+pub mod http;
 mod keeping;
+mod listen;
 mod logbook;
 mod metrics;
 mod operate;
 mod queue;
 mod reversing;
+pub mod routes;
 mod run;
 mod serve;
+pub mod tls;
+pub mod webhook;
 mod witboost;
 pub mod worlds;
 

@@ -1,5 +1,6 @@
 //! What those ask who operate the server: whether it lives, whether it can work, and its figures.
 
+use crate::auth::Admission;
 use crate::metrics;
 use crate::serve::Shared;
 use axum::extract::State;
@@ -65,6 +66,9 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 async fn look(shared: &Shared) -> Readiness {
     // A question that the store cannot answer from memory.
     let mut checks = vec![check("state".to_owned(), shared.store.waiting()).await];
+    if let Admission::Oidc(issuer) = &shared.admission {
+        checks.push(check("issuer of tokens".to_owned(), issuer.check()).await);
+    }
     for name in shared.worlds.names() {
         let Some(world) = shared.worlds.get(name) else { continue };
         for instance in world.registry.instance_names() {

@@ -2,7 +2,7 @@
 
 use crate::answer::Refusal;
 use crate::auth::Caller;
-use crate::described::AboutWhat;
+use crate::described::{AboutWhat, Beside};
 use crate::drifting::{self, Found};
 use crate::keeping::{Keeper, TERM};
 use crate::metrics;
@@ -25,13 +25,14 @@ use terrace_engine::yaml::{self, Budget};
 use terrace_provider::value::wire::Sealing;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// How often a worker looks for what another process queued.
 const POLL: Duration = Duration::from_secs(2);
 
 /// A request as it is queued.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Asked {
     /// To make what is described.
@@ -56,6 +57,9 @@ pub(crate) enum Asked {
         request: ProvisioningRequest,
         /// About its removal.
         destroy: bool,
+        /// What the descriptor does not say.
+        #[serde(default)]
+        beside: Beside,
     },
     /// To do what a plan says.
     Apply {
@@ -65,6 +69,9 @@ pub(crate) enum Asked {
         destroy: bool,
         /// The digest of the plan.
         digest: String,
+        /// What the descriptor does not say.
+        #[serde(default)]
+        beside: Beside,
     },
     /// To look for drift.
     Drift {
@@ -102,6 +109,14 @@ impl Asked {
         serde_json::from_slice(&text).map_err(|error| broken(&error))
     }
 
+    /// Whether it is done by looking alone: nothing is left half-done where it is cut off.
+    pub(crate) const fn only_looks(&self) -> bool {
+        match self {
+            Self::Provision(_) | Self::Unprovision(_) | Self::Access { .. } | Self::Apply { .. } => false,
+            Self::Validate(_) | Self::Plan { .. } | Self::Drift { .. } | Self::Reverse(_) => true,
+        }
+    }
+
     /// What the operation is called.
     const fn word(&self) -> &'static str {
         match self {
@@ -125,11 +140,11 @@ impl Asked {
             Self::Access { request, principals, expected } => {
                 format!("{principals:?} {expected:?} {}", meant(&request.descriptor))
             }
-            Self::Plan { request, destroy } => {
-                format!("{destroy} {} {}", request.remove_data, meant(&request.descriptor))
+            Self::Plan { request, destroy, beside } => {
+                format!("{destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
             }
-            Self::Apply { request, destroy, digest } => {
-                format!("{digest} {destroy} {} {}", request.remove_data, meant(&request.descriptor))
+            Self::Apply { request, destroy, digest, beside } => {
+                format!("{digest} {destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
             }
             Self::Drift { stack } => stack.clone(),
             Self::Reverse(question) => {
@@ -271,11 +286,19 @@ pub(crate) async fn listen(shared: Arc<Shared>) {
     }
 }
 
-/// Waits until there may be something to do.
+/// Waits until there may be something to do. One of those that wait looks from time to time, for all of them: whoever finds
+/// something wakes the next one.
 async fn rest(shared: &Shared) {
+    let looks = shared.looking.try_lock();
+    let pause = async {
+        match &looks {
+            Ok(_) => tokio::time::sleep(POLL).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
     tokio::select! {
         () = shared.wake.notified() => {}
-        () = tokio::time::sleep(POLL) => {}
+        () = pause => {}
         () = shared.stop.cancelled() => {}
     }
 }
@@ -287,10 +310,15 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
     let _keeper = Keeper::of(shared, claim, &cancel);
     let mine = shared.at_work.of(claim.operation);
     let _alone = mine.lock().await;
+    let span = tracing::info_span!("operation", id = %claim.operation, kind = claim.kind);
     let working = AssertUnwindSafe(run::carry_out(shared, claim, &cancel)).catch_unwind();
-    let end = working.await.unwrap_or_else(|_| run::broke_off(claim.operation));
+    let end = working.instrument(span.clone()).await.unwrap_or_else(|_| run::broke_off(claim.operation));
     match shared.store.finish(claim, &end).await {
-        Ok(()) => metrics::ended(&claim.kind, end.status, began),
+        Ok(()) => {
+            let _within = span.enter();
+            tracing::info!(status = end.status.word(), seconds = began.elapsed().as_secs_f64(), "ended");
+            metrics::ended(&claim.kind, end.status, began);
+        }
         Err(error) => {
             tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
         }

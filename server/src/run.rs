@@ -1,6 +1,6 @@
 //! One request from its claim to its end: what was cut off is recovered, then it is planned and applied.
 
-use crate::answer::{Refusal, told};
+use crate::answer::{OTHER_ACCESS, Refusal, told};
 use crate::described::{Described, Purpose};
 use crate::drifting;
 use crate::keeping::is_to_stop;
@@ -89,13 +89,13 @@ pub(crate) async fn carry_out(shared: &Arc<Shared>, claim: &RequestClaim, cancel
             return stopped("stopped before it began");
         }
     }
-    // What only looks is no use to anybody who does not want it any more.
-    let performed = match ["provision", "unprovision", "updateacl", "apply"].contains(&claim.kind.as_str()) {
-        true => run.perform().await,
-        false => tokio::select! {
-            performed = run.perform() => performed,
+    let performed = match Asked::of_body(&claim.body, shared.worlds.seal()) {
+        Err(refusal) => Err(refusal.into()),
+        Ok(asked) if asked.only_looks() => tokio::select! {
+            performed = run.perform(asked) => performed,
             () = cancel.cancelled() => return stopped("stopped"),
         },
+        Ok(asked) => run.perform(asked).await,
     };
     match performed {
         Ok((status, summary, outcome)) => ended(status, summary, &outcome),
@@ -134,8 +134,8 @@ fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> Request
 }
 
 impl Run<'_> {
-    async fn perform(&self) -> Result<(OperationStatus, String, Outcome), Failure> {
-        match Asked::of_body(&self.claim.body, self.shared.worlds.seal())? {
+    async fn perform(&self, asked: Asked) -> Result<(OperationStatus, String, Outcome), Failure> {
+        match asked {
             Asked::Validate(request) => match Described::read(&self.shared.worlds, &request, Purpose::Make) {
                 Ok(described) => self.validate(&described).await,
                 Err(refusal @ Refusal::Invalid(_)) => Ok(invalid(refusal.problems())),
@@ -155,23 +155,26 @@ impl Run<'_> {
                 if let Some(Expected { principals: expected }) = expected {
                     let rows = self.shared.store.components(&described.stack).await?;
                     if rows.into_iter().find(|row| row.key == component).and_then(|row| row.principals) != expected {
-                        return Err(Failure(vec!["somebody else has changed who has access: look again".to_owned()]));
+                        return Err(Failure(vec![OTHER_ACCESS.to_owned()]));
                     }
                 }
                 self.apply(&described, &Wanted::Granted(Grantees { component, principals })).await
             }
-            Asked::Plan { request, destroy } => {
+            Asked::Plan { request, destroy, beside } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read(&self.shared.worlds, &request, wanted.purpose())?;
+                let described = Described::read_beside(&self.shared.worlds, &request, &beside, wanted.purpose())?;
                 self.show(&described, &wanted).await
             }
-            Asked::Apply { request, destroy, digest } => {
+            Asked::Apply { request, destroy, digest, beside } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read(&self.shared.worlds, &request, wanted.purpose())?;
+                let described = Described::read_beside(&self.shared.worlds, &request, &beside, wanted.purpose())?;
                 self.apply_only(&described, &wanted, Some(&digest)).await
             }
             Asked::Drift { stack } => {
                 let found = drifting::look(self.shared, self.store().as_ref(), &stack).await?;
+                if let (Some(webhook), false) = (&self.shared.settings.webhook, found.drifted.is_empty()) {
+                    tokio::spawn(webhook.clone().tell(self.claim.operation, stack, found.clone()));
+                }
                 let summary = match found.drifted.len() {
                     0 => "no drift".to_owned(),
                     count => format!("{count} differ from what is recorded"),

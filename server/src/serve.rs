@@ -1,25 +1,22 @@
 //! The server: its routes, its workers, and how it ends.
 
-use crate::auth::Auth;
-use crate::operate::{self, LastReadiness};
+use crate::auth::{Admission, Auth};
+use crate::listen::listen;
+use crate::operate::LastReadiness;
 use crate::queue::{self, AtWork};
+use crate::routes::routes;
+use crate::tls::{Certificate, CertificateError};
+use crate::webhook::Webhook;
 use crate::worlds::Worlds;
-use crate::{api, drifting, metrics, witboost};
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use crate::{drifting, metrics};
+use axum_server::Handle;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
-use std::future::IntoFuture;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{ServerStore, StateStore};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
-
-/// Where coordinators look for the API besides `/`.
-const BASE: &str = "/datamesh.specificprovisioner";
 
 /// How a server works.
 #[derive(Debug, Clone)]
@@ -38,10 +35,16 @@ pub struct ServerSettings {
     pub drain: Duration,
     /// How long requests that ended are kept.
     pub retention: Duration,
+    /// How long one call may take; what it began in the store goes on.
+    pub timeout: Duration,
+    /// The certificate that calls are taken with; without one they are not encrypted.
+    pub certificate: Option<Certificate>,
     /// The longest body, in bytes.
     pub body_limit: usize,
     /// How often drift is looked for; never when nothing is said.
     pub drift_every: Option<Duration>,
+    /// Who is told of drift.
+    pub webhook: Option<Webhook>,
     /// Who is let in.
     pub auth: Auth,
     /// Who works, for people: `terrace@host (pid 4711)`.
@@ -66,6 +69,12 @@ pub enum ServeError {
     /// Connections cannot be taken.
     #[error("connections cannot be taken: {0}")]
     Listen(#[from] std::io::Error),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Nothing can be fetched by HTTP.
+    #[error("nothing can be fetched by HTTP: {0}")]
+    Client(String),
     /// Figures cannot be collected: something else in the process does.
     #[error("figures cannot be collected: {0}")]
     Metrics(#[from] BuildError),
@@ -77,11 +86,14 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn ServerStore>,
     pub(crate) nothing: Arc<dyn StateStore>,
     pub(crate) settings: ServerSettings,
+    pub(crate) admission: Admission,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) readiness: LastReadiness,
     pub(crate) at_work: AtWork,
     /// Wakes a worker.
     pub(crate) wake: Notify,
+    /// Held by the worker that looks for requests while there are none.
+    pub(crate) looking: tokio::sync::Mutex<()>,
     /// Nothing new is begun.
     pub(crate) stop: CancellationToken,
 }
@@ -100,11 +112,13 @@ impl Server {
             worlds,
             store,
             nothing,
+            admission: Admission::new(settings.auth.clone()).map_err(ServeError::Client)?,
             settings,
             metrics,
             readiness: LastReadiness::default(),
             at_work: AtWork::default(),
             wake: Notify::new(),
+            looking: tokio::sync::Mutex::default(),
             stop: stop.clone(),
         });
         let routes = routes(&shared);
@@ -120,14 +134,17 @@ impl Server {
         let scanning = every.map(|every| tokio::spawn(drifting::schedule(Arc::clone(&shared), every)));
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
-        let ended = stop.clone();
-        let serving = axum::serve(listener, routes.with_state(Arc::clone(&shared)))
-            .with_graceful_shutdown(async move { ended.cancelled().await });
-        let mut serving = std::pin::pin!(serving.into_future());
+        let handle = Handle::new();
+        let certificate = shared.settings.certificate.clone();
+        let mut serving =
+            std::pin::pin!(listen(listener, certificate, &handle, routes.with_state(Arc::clone(&shared))));
         // Without being told to it ends only when it cannot go on.
         let served = tokio::select! {
             served = &mut serving => Some(served),
-            () = stop.cancelled() => None,
+            () = stop.cancelled() => {
+                handle.graceful_shutdown(None);
+                None
+            }
         };
         pruning.abort();
         listening.abort();
@@ -171,21 +188,4 @@ async fn prune(shared: Arc<Shared>) {
             tracing::warn!(%error, "what is old cannot be removed now");
         }
     }
-}
-
-/// The API at `/`, at its base path and under each prefix.
-fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    let settings = &shared.settings;
-    let mut routes = Router::new()
-        .merge(operate::router())
-        .merge(api::router(shared))
-        .merge(witboost::router(shared))
-        .nest(BASE, witboost::router(shared));
-    for prefix in &settings.prefixes {
-        routes = routes.nest(prefix, witboost::router(shared));
-    }
-    routes
-        .layer(from_fn(metrics::count))
-        .layer(CatchPanicLayer::new())
-        .layer(DefaultBodyLimit::max(settings.body_limit))
 }

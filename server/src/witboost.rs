@@ -3,30 +3,73 @@
 mod bodies;
 mod calls;
 
-use crate::answer::Refusal;
+use crate::answer::{Invalid, Refusal, SystemError};
 use crate::auth::{Scope, guarded};
+use crate::docs::describe_errors;
 use crate::serve::Shared;
 use axum::Router;
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, post};
 pub(crate) use bodies::{AclInfo, Info, ProvisioningRequest, ReverseProvisioningRequest, ValidationResult};
 use std::sync::Arc;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Description;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// What holds for all of it.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Specific provisioner",
+        version = "2.5.0",
+        description = "What a coordinator of Witboost calls. The same paths are under `/datamesh.specificprovisioner` and \
+                       under the prefixes that are configured.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(Invalid, SystemError))
+)]
+struct Head;
+
+/// The routes by the scope that they need, and their description.
+fn parts() -> [(Scope, OpenApiRouter<Arc<Shared>>); 3] {
+    let reading = OpenApiRouter::new()
+        .routes(routes!(calls::validation_status))
+        .routes(routes!(calls::status))
+        .routes(routes!(calls::reverse_status));
+    let planning = OpenApiRouter::new()
+        .routes(routes!(calls::validate))
+        .routes(routes!(calls::validate_later))
+        .routes(routes!(calls::reverse));
+    let applying = OpenApiRouter::new()
+        .routes(routes!(calls::provision))
+        .routes(routes!(calls::terminate))
+        .routes(routes!(calls::unprovision))
+        .routes(routes!(calls::update_acl));
+    [(Scope::Read, reading), (Scope::Plan, planning), (Scope::Apply, applying)]
+}
 
 /// The paths of the API, as they are under any prefix.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    let reading = Router::new()
-        .route("/v2/validate/{token}/status", get(calls::validation_status))
-        .route("/v1/provision/{token}/status", get(calls::status))
-        .route("/v1/reverse-provisioning/{token}/status", get(calls::reverse_status));
-    let planning = Router::new()
-        .route("/v1/validate", post(calls::validate))
-        .route("/v2/validate", post(calls::validate_later))
-        .route("/v1/reverse-provisioning", post(calls::reverse));
-    let applying = Router::new()
-        .route("/v1/provision", post(calls::provision))
-        .route("/v1/provision/{token}", delete(calls::terminate))
-        .route("/v1/unprovision", post(calls::unprovision))
-        .route("/v1/updateacl", post(calls::update_acl));
-    let guarded = |scope, routes| guarded(shared, scope, routes, Refusal::into_response);
-    guarded(Scope::Read, reading).merge(guarded(Scope::Plan, planning)).merge(guarded(Scope::Apply, applying))
+    parts().into_iter().fold(Router::new(), |all, (scope, part)| {
+        let (routes, _) = part.split_for_parts();
+        all.merge(guarded(shared, scope, routes, Refusal::into_response))
+    })
+}
+
+/// The description of the API: OpenAPI 3.1.
+pub(crate) fn description() -> Description {
+    let parts = parts().into_iter().map(|(_, part)| part.into_openapi());
+    let mut description = parts.fold(Head::openapi(), Description::merge_from);
+    let anywhere = [
+        ("400", "what was sent is wrong"),
+        ("401", "who calls is not known"),
+        ("403", "who calls may not do that"),
+        ("413", "what was sent is too long"),
+        ("422", "another call was made with that idempotency key"),
+        ("500", "the server cannot"),
+        ("503", "the server cannot now"),
+    ];
+    let schema_of = |status: &str| if status == "400" { "RequestValidationError" } else { "SystemError" };
+    describe_errors(&mut description, &anywhere, "application/json", schema_of);
+    description
 }

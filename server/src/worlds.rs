@@ -1,5 +1,6 @@
 //! What the engine works with, by environment; put together by whoever knows configuration and providers.
 
+use crate::described::NAME;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use terrace_engine::blueprint::Library;
@@ -24,10 +25,18 @@ pub struct World {
     pub templates: Templates,
     /// The blueprints.
     pub library: Library,
-    /// The texts of the blueprints: what is wrong points into them.
+    /// The texts of the blueprints, behind that of [`sources`]: what is wrong points into them.
     pub sources: Sources,
     /// Changes may destroy data without being asked for each time.
     pub is_data_loss_allowed: bool,
+}
+
+/// The texts of a world, before any of its blueprints is read: the first one stands for the descriptors that come.
+#[must_use]
+pub fn sources() -> Sources {
+    let mut sources = Sources::default();
+    sources.add(NAME, "");
+    sources
 }
 
 /// The environments that a server works in.

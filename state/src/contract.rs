@@ -52,6 +52,7 @@ macro_rules! store_contract {
             rows::an_update_raises_the_generation
             rows::generations_go_on_after_a_deletion
             rows::a_stale_write_refuses_the_whole_commit
+            rows::an_address_that_is_too_long_is_refused
             rows::a_refused_commit_leaves_no_trace_of_any_record
             rows::selections_pick_components_and_addresses
             rows::rows_are_sorted_by_address

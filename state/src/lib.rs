@@ -20,6 +20,7 @@ mod memory;
 mod postgres;
 mod process;
 mod sqlite;
+pub mod transfer;
 mod url;
 mod values;
 
@@ -93,6 +94,19 @@ pub async fn damage(url: &StoreUrl) -> Result<Option<String>, StoreError> {
     }
 }
 
+/// Which state there is, and whether an operation or a stack was ever recorded in it; none where none was made yet. Nothing
+/// is made or changed, whatever the format.
+async fn glance(url: &StoreUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
+    match url {
+        StoreUrl::Sqlite(path) => sqlite::glance(path),
+        StoreUrl::SqliteMemory => Ok(None),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => postgres::glance(url).await,
+        #[cfg(not(feature = "postgres"))]
+        StoreUrl::Postgres(_) => Err(no_postgres()),
+    }
+}
+
 #[cfg(not(feature = "postgres"))]
 fn no_postgres() -> StoreError {
     let reason = "this build has no support for PostgreSQL; use `sqlite:PATH`".to_owned();
@@ -137,6 +151,9 @@ fn needs_migration(format: u32, newest: u32, url: &str) -> StoreError {
     );
     StoreError::Unavailable { doing: "read", reason }
 }
+
+/// True where something was recorded, in every format.
+const IS_USED: &str = "SELECT EXISTS (SELECT 1 FROM stack) OR EXISTS (SELECT 1 FROM operation)";
 
 /// What is recorded of a component without outputs.
 const NO_OUTPUTS: &str = "{}";

@@ -13,6 +13,9 @@
 //! All of this runs on a thread of its own, so that a lease is renewed whatever the caller's threads are busy with, and a
 //! commit that nobody waits for any more is not cut off.
 //!
+//! A server that goes and comes back is waited for ([`server`]): what it had not committed is done again, and what it may
+//! have committed is looked for.
+//!
 //! Read [`commit`] for what a transaction does, [`batch`], [`rows`], [`write`] and [`read`] for rows, [`lease`] for who may
 //! write.
 
@@ -30,7 +33,9 @@ mod prune;
 mod read;
 mod request;
 mod rows;
+mod server;
 mod tls;
+mod transfer;
 mod write;
 
 use crate::clock::Clock;
@@ -38,14 +43,10 @@ use crate::sqlite::SqliteStore;
 use crate::url::PostgresUrl;
 use crate::{Access, only_read};
 use async_trait::async_trait;
-use backon::{BackoffBuilder, ExponentialBuilder};
-use connection::{Purpose, Session};
-use deadpool_postgres::Pool;
+use connection::Session;
 use error::Failure;
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
@@ -55,13 +56,12 @@ use terrace_engine::store::{
     RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore,
     StepRow, StoreError, StoreIdentity,
 };
-use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 pub(crate) use migrate::FORMAT;
+pub(crate) use transfer::side;
 
-/// How often a transaction is tried again that another one was in the way of.
-const AGAIN: usize = 8;
+use server::{ABSENCE, Context, Doubt, Server};
 
 /// Opens the store of a database.
 pub(crate) async fn open(
@@ -77,7 +77,7 @@ pub(crate) async fn open(
     }
     let shown = server.url.clone();
     let found = server
-        .read("opened", move |session, _| {
+        .read("opened", Duration::ZERO, move |session, _| {
             Box::pin(async move {
                 match migrate::inspect(session, &shown).await? {
                     FORMAT => Ok(Some(migrate::identity(session).await?)),
@@ -100,7 +100,30 @@ pub(crate) async fn open(
 pub(crate) async fn format_of(url: &PostgresUrl) -> Result<u32, StoreError> {
     let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
     let shown = server.url.clone();
-    server.read("opened", move |session, _| Box::pin(async move { migrate::inspect(session, &shown).await })).await
+    server
+        .read("opened", Duration::ZERO, move |session, _| {
+            Box::pin(async move { migrate::inspect(session, &shown).await })
+        })
+        .await
+}
+
+/// Which state a database has, and whether something was recorded in it; none where there is no store yet.
+pub(crate) async fn glance(url: &PostgresUrl) -> Result<Option<(Uuid, bool)>, StoreError> {
+    let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
+    let shown = server.url.clone();
+    server
+        .read("opened", Duration::ZERO, move |session, _| {
+            Box::pin(async move {
+                match migrate::inspect(session, &shown).await? {
+                    0 => Ok(None),
+                    _ => {
+                        let is_used = session.first(crate::IS_USED, &[], |columns| columns.take()).await?;
+                        Ok(Some((migrate::identity(session).await?, is_used.unwrap_or_default())))
+                    }
+                }
+            })
+        })
+        .await
 }
 
 /// What is wrong with what is recorded, if anything is.
@@ -108,7 +131,7 @@ pub(crate) async fn damage(url: &PostgresUrl) -> Result<Option<String>, StoreErr
     let server = Server::new(url, &(Arc::new(crate::SystemClock) as Arc<dyn Clock>))?;
     let shown = server.url.clone();
     server
-        .read("read", move |session, _| {
+        .read("read", Duration::ZERO, move |session, _| {
             Box::pin(async move {
                 match migrate::inspect(session, &shown).await? {
                     0 => Ok(None),
@@ -117,108 +140,6 @@ pub(crate) async fn damage(url: &PostgresUrl) -> Result<Option<String>, StoreErr
             })
         })
         .await
-}
-
-/// What every piece of work needs to know beside its connection.
-#[derive(Clone)]
-struct Context {
-    /// None where the database tells the time.
-    clock: Option<Arc<dyn Clock>>,
-}
-
-impl Context {
-    async fn now(&self, session: &Session) -> Result<Timestamp, Failure> {
-        if let Some(clock) = &self.clock {
-            return Ok(clock.now());
-        }
-        let told = session.first("SELECT clock_timestamp()", &[], |columns| columns.time()).await?;
-        told.ok_or_else(|| Failure::Unreadable("the database does not tell the time".to_owned()))
-    }
-}
-
-/// A database, and the thread that talks to it.
-struct Server {
-    url: String,
-    driver: connection::Driver,
-    pool: Pool,
-    context: Context,
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Server {
-    /// The last one to hold a store may be a task, which must not wait for a thread.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl Server {
-    fn new(url: &PostgresUrl, clock: &Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let refuse = |reason| StoreError::Unavailable { doing: "opened", reason };
-        let driver = connection::driver(url).map_err(refuse)?;
-        let pool = connection::pool(&driver).map_err(refuse)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("state-postgres")
-            .enable_all()
-            .build()
-            .map_err(|error| refuse(format!("no thread for it: {error}")))?;
-        let clock = (!clock.is_of_the_machine()).then(|| Arc::clone(clock));
-        Ok(Self { url: url.to_string(), driver, pool, context: Context { clock }, runtime: Some(runtime) })
-    }
-
-    /// Does a piece of work on the store's own thread, to its end.
-    async fn run<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        W: Future<Output = Result<T, Failure>> + Send + 'static,
-    {
-        let stopped = || StoreError::Unavailable { doing, reason: "its thread has stopped".to_owned() };
-        let done = self.runtime.as_ref().ok_or_else(stopped)?.spawn(work).await.map_err(|_| stopped())?;
-        done.map_err(|failure| failure.into_store_error(doing, &self.url))
-    }
-
-    async fn read<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + 'static,
-    {
-        let (pool, context) = (self.pool.clone(), self.context.clone());
-        self.run(doing, async move {
-            let session = Session::begin(&pool, Purpose::Read).await?;
-            let done = work(&session, &context).await;
-            session.end(done).await
-        })
-        .await
-    }
-
-    /// Whoever waits for locks in an order of their own may make the server end one of the two: that one begins anew.
-    async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + 'static,
-    {
-        let (pool, context) = (self.pool.clone(), self.context.clone());
-        self.run("written", async move {
-            let mut pauses = ExponentialBuilder::default()
-                .with_min_delay(Duration::from_millis(10))
-                .with_max_delay(Duration::from_secs(1))
-                .with_max_times(AGAIN)
-                .with_jitter()
-                .build();
-            loop {
-                let session = Session::begin(&pool, Purpose::Write).await?;
-                let done = work(&session, &context).await;
-                match (session.end(done).await, pauses.next()) {
-                    (Err(failure), Some(pause)) if failure.is_transient() => tokio::time::sleep(pause).await,
-                    (done, _) => return done,
-                }
-            }
-        })
-        .await
-    }
 }
 
 /// A store in a PostgreSQL database.
@@ -232,13 +153,13 @@ impl PostgresStore {
     async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
     {
-        self.server.read("read", work).await
+        self.server.read("read", ABSENCE, work).await
     }
 
     /// Writes with what was given, which is kept for another try.
-    async fn write<A, T, W>(&self, given: A, work: W) -> Result<T, StoreError>
+    async fn write<A, T, W>(&self, doubt: Doubt, given: A, work: W) -> Result<T, StoreError>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
@@ -253,7 +174,7 @@ impl PostgresStore {
         }
         let given = Arc::new(given);
         self.server
-            .write(move |session, context| {
+            .write(doubt, move |session, context| {
                 let (given, work) = (Arc::clone(&given), work.clone());
                 Box::pin(async move { work(session, context, &given).await })
             })
@@ -318,12 +239,14 @@ impl StateStore for PostgresStore {
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
-        self.write(request.clone(), |session, context, request| Box::pin(lease::acquire(session, context, request)))
-            .await
+        self.write(Doubt::Repeat, request.clone(), |session, context, request| {
+            Box::pin(lease::acquire(session, context, request))
+        })
+        .await
     }
 
     async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
-        self.write((leases.to_vec(), term), |session, context, (leases, term)| {
+        self.write(Doubt::Repeat, (leases.to_vec(), term), |session, context, (leases, term)| {
             Box::pin(lease::renew(session, context, leases, *term))
         })
         .await
@@ -331,7 +254,7 @@ impl StateStore for PostgresStore {
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         let ids: Vec<String> = leases.iter().map(|lease| lease.id.clone()).collect();
-        self.write(ids, |session, _, ids| Box::pin(lease::free(session, ids))).await.map(|_| ())
+        self.write(Doubt::Repeat, ids, |session, _, ids| Box::pin(lease::free(session, ids))).await.map(|_| ())
     }
 
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
@@ -340,18 +263,18 @@ impl StateStore for PostgresStore {
     }
 
     async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
-        self.write(vec![id.to_owned()], |session, _, ids| Box::pin(lease::free(session, ids))).await
+        self.write(Doubt::Tell, vec![id.to_owned()], |session, _, ids| Box::pin(lease::free(session, ids))).await
     }
 
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        self.write(operation.clone(), |session, context, operation| {
+        self.write(Doubt::Repeat, operation.clone(), |session, context, operation| {
             Box::pin(commit::begin(session, context, operation))
         })
         .await
     }
 
     async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
-        self.write((leases.to_vec(), records), |session, context, (leases, records)| {
+        self.write(Doubt::Repeat, (leases.to_vec(), records), |session, context, (leases, records)| {
             Box::pin(commit::commit(session, context, leases, records))
         })
         .await
@@ -371,7 +294,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
-        self.write((operation, by.to_owned()), |session, _, (operation, by)| {
+        self.write(Doubt::Repeat, (operation, by.to_owned()), |session, _, (operation, by)| {
             Box::pin(journal::request_cancel(session, *operation, by))
         })
         .await
@@ -382,7 +305,8 @@ impl StateStore for PostgresStore {
     }
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
-        self.write(keep, |session, context, keep| Box::pin(prune::older_than(session, context, *keep))).await
+        self.write(Doubt::Tell, keep, |session, context, keep| Box::pin(prune::older_than(session, context, *keep)))
+            .await
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
@@ -393,28 +317,28 @@ impl StateStore for PostgresStore {
 #[async_trait]
 impl RequestQueue for PostgresStore {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
-        self.write((request.clone(), most), |session, context, (request, most)| {
+        self.write(Doubt::Repeat, (request.clone(), most), |session, context, (request, most)| {
             Box::pin(request::enqueue(session, context, request, *most))
         })
         .await
     }
 
     async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
-        self.write((holder.to_owned(), term), |session, context, (holder, term)| {
+        self.write(Doubt::Tell, (holder.to_owned(), term), |session, context, (holder, term)| {
             Box::pin(request::claim(session, context, holder, *term))
         })
         .await
     }
 
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
-        self.write((claim.clone(), term), |session, context, (claim, term)| {
+        self.write(Doubt::Repeat, (claim.clone(), term), |session, context, (claim, term)| {
             Box::pin(request::keep(session, context, claim, *term))
         })
         .await
     }
 
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {
-        self.write((claim.clone(), end.clone()), |session, context, (claim, end)| {
+        self.write(Doubt::Repeat, (claim.clone(), end.clone()), |session, context, (claim, end)| {
             Box::pin(request::finish(session, context, claim, end))
         })
         .await

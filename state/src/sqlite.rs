@@ -18,6 +18,7 @@ mod place;
 mod prune;
 mod read;
 mod request;
+mod transfer;
 mod worker;
 mod write;
 
@@ -44,6 +45,7 @@ use uuid::Uuid;
 use worker::Workers;
 
 pub(crate) use migrate::FORMAT;
+pub(crate) use transfer::side;
 
 /// The format of a file; 0 where there is no store yet.
 pub(crate) fn format_of(path: &Path) -> Result<u32, StoreError> {
@@ -52,6 +54,21 @@ pub(crate) fn format_of(path: &Path) -> Result<u32, StoreError> {
         Found::Nothing => Ok(0),
         Found::File => migrate::inspect(&connection::reader(path, &url)?, &url),
     }
+}
+
+/// Which state a file is, and whether something was recorded in it; none where there is no store yet.
+pub(crate) fn glance(path: &Path) -> Result<Option<(Uuid, bool)>, StoreError> {
+    let url = StoreUrl::Sqlite(path.to_owned()).to_string();
+    let Found::File = connection::look_at(path, Access::ReadOnly)? else { return Ok(None) };
+    let connection = connection::reader(path, &url)?;
+    if migrate::inspect(&connection, &url)? == 0 {
+        return Ok(None);
+    }
+    let look = || {
+        let is_used = connection.query_row(crate::IS_USED, [], |row| row.get(0))?;
+        Ok((connection::identity(&connection)?, is_used))
+    };
+    look().map(Some).map_err(|failure: Failure| failure.into_store_error("opened", &connection))
 }
 
 /// What is wrong with a file, if anything is.

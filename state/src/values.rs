@@ -71,6 +71,15 @@ pub(crate) fn blank() -> Row {
     }
 }
 
+/// The stacks of which anything was ever recorded: those that were only asked about are rows, too.
+pub(crate) const KNOWN_STACKS: &str = "SELECT name, environment FROM stack
+     WHERE EXISTS (SELECT 1 FROM version WHERE version.stack = stack.id)
+        OR EXISTS (SELECT 1 FROM component_version WHERE component_version.stack = stack.id)
+        OR EXISTS (SELECT 1 FROM component WHERE component.stack = stack.id)
+        OR EXISTS (SELECT 1 FROM intent WHERE intent.stack = stack.id)
+        OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
+     ORDER BY name, environment";
+
 /// The content columns of `version` and `intent`, in the order in which each store's `read::content` takes them.
 macro_rules! content_columns {
     ($table:literal) => {

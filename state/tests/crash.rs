@@ -2,7 +2,7 @@
 //!
 //! The other process is this very test program, started again with a variable that tells it what to do.
 
-use crate::{demo, put, row};
+use crate::{demo, intent, put, row};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write as _};
@@ -11,8 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{
-    Acquired, Intent, LeaseRequest, NewOperation, NewRequest, OperationFilter, Record, Selection, ServerStore,
-    StateStore, StepAction,
+    Acquired, LeaseRequest, NewOperation, NewRequest, OperationFilter, Record, Selection, ServerStore, StateStore,
 };
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
@@ -28,19 +27,6 @@ async fn open(path: &Path) -> Arc<dyn ServerStore> {
 fn request(operation: Uuid) -> LeaseRequest {
     let components = BTreeSet::from([(demo(), String::new())]);
     LeaseRequest { components, operation, holder: "test".to_owned(), term: Duration::from_secs(3600) }
-}
-
-fn intent(operation: Uuid) -> Intent {
-    Intent {
-        operation,
-        step: 1,
-        action: StepAction::Create,
-        row: row("local_value.open"),
-        prior_generation: 0,
-        deposes: false,
-        timeout: Duration::from_secs(600),
-        settle: Duration::ZERO,
-    }
 }
 
 /// How the one open step stands: orphaned, its holder gone.
@@ -79,7 +65,7 @@ async fn holder() {
         }
     }
     let Acquired::Granted(leases) = store.acquire(&request(operation)).await.unwrap() else { return };
-    store.commit(&leases, vec![Record::Intent(Box::new(intent(operation)))]).await.unwrap();
+    store.commit(&leases, vec![Record::Intent(Box::new(intent(operation, 1, row("local_value.open"))))]).await.unwrap();
     for number in 0.. {
         store.commit(&leases, vec![put(row(&format!("local_value.a[{number}]")))]).await.unwrap();
         let mut stdout = std::io::stdout().lock();

@@ -8,9 +8,11 @@ mod memory; // the contract over the store in memory
 #[cfg(feature = "postgres")]
 mod postgres; // the contract over PostgreSQL, and what only a server can show
 mod sqlite; // the contract over SQLite, in a file and in memory
+mod transfer; // a whole state that moves to another database and back
 
+use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{Record, Row, RowStatus, Write};
+use terrace_engine::store::{Intent, Record, Row, RowStatus, StepAction, Write};
 use uuid::Uuid;
 
 fn demo() -> StackId {
@@ -34,6 +36,20 @@ fn row(address: &str) -> Row {
         lifecycle: "{}".to_owned(),
         updated_at: jiff::Timestamp::UNIX_EPOCH,
         operation: Uuid::nil(),
+    }
+}
+
+/// What is to be created.
+fn intent(operation: Uuid, step: u32, row: Row) -> Intent {
+    Intent {
+        operation,
+        step,
+        action: StepAction::Create,
+        row,
+        prior_generation: 0,
+        deposes: false,
+        timeout: Duration::from_secs(600),
+        settle: Duration::ZERO,
     }
 }
 

@@ -1,13 +1,13 @@
 //! The contract over PostgreSQL, and what only a server can show.
 
-use crate::{demo, put, row};
+use crate::{demo, intent, put, row};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::Address;
 use terrace_engine::store::{
-    Acquired, ComponentRow, Intent, LeaseRequest, NewOperation, OperationStatus, Record, Row, Selection, ServerStore,
+    Acquired, ComponentRow, LeaseRequest, NewOperation, OperationStatus, Record, Row, Selection, ServerStore,
     StepAction, StepResult, StoreError, Write,
 };
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
@@ -235,18 +235,8 @@ async fn thousands_of_records_are_one_commit_of_few_statements() {
             Row { dependencies: needed.into_iter().collect(), ..row(&format!("local_value.a[{number}]")) }
         })
         .collect();
-    let intents = rows.iter().zip(0..).map(|(row, step)| {
-        Record::Intent(Box::new(Intent {
-            operation,
-            step,
-            action: StepAction::Create,
-            row: row.clone(),
-            prior_generation: 0,
-            deposes: false,
-            timeout: Duration::from_secs(60),
-            settle: Duration::ZERO,
-        }))
-    });
+    let intents =
+        rows.iter().zip(0..).map(|(row, step)| Record::Intent(Box::new(intent(operation, step, row.clone()))));
     let outcomes = rows.iter().zip(0..).map(|(row, step)| Record::Outcome {
         operation,
         step,

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this crate is tests: what fails here fails a test")]
 
 mod forge;
+mod peer;
 mod project;
 mod ran;
 mod running;
@@ -9,6 +10,7 @@ pub mod served;
 mod terminal;
 
 pub use forge::{Forge, Kind};
+pub use peer::Peer;
 pub use project::Project;
 pub use ran::Ran;
 pub use running::{Running, until};

@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Served {
     running: Running,
-    address: String,
+    url: String,
 }
 
 /// What a call was answered with.
@@ -42,13 +42,41 @@ impl Served {
     /// When it does not start.
     #[must_use]
     pub fn start(project: &Project, more: &[&str]) -> Self {
+        Self::start_with(project, more, &[])
+    }
+
+    /// The same with environment variables.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with(project: &Project, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let words = ["serve", "--bind", "127.0.0.1:0"].into_iter().chain(more.iter().copied());
-        let running = project.start(project.command(words));
-        running.until_told("serving on http://");
+        let mut command = project.command(words);
+        command.envs(variables.iter().copied());
+        let running = project.start(command);
+        running.until_told("serving on ");
         let told = running.told();
-        let (_, rest) = told.split_once("serving on http://").expect("it says where");
-        let address = rest.split(',').next().expect("a line").to_owned();
-        Self { running, address }
+        let (_, rest) = told.split_once("serving on ").expect("it says where");
+        let url = rest.split(',').next().expect("a line").to_owned();
+        Self { running, url }
+    }
+
+    /// Where it is: `http://127.0.0.1:4711`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What it told until now.
+    #[must_use]
+    pub fn told(&self) -> String {
+        self.running.told()
+    }
+
+    /// Tells it to read its configuration again (SIGHUP).
+    pub fn hang_up(&self) {
+        self.running.hang_up();
     }
 
     /// Makes a call.
@@ -74,7 +102,7 @@ impl Served {
             .into();
         let request = ureq::http::Request::builder()
             .method(method)
-            .uri(format!("http://{}{path}", self.address))
+            .uri(format!("{}{path}", self.url))
             .header("content-type", "application/json");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(body.as_ref().to_owned()).expect("a request");
@@ -93,7 +121,7 @@ impl Served {
     /// When the server does not say.
     #[must_use]
     pub fn etag(&self, path: &str) -> String {
-        let url = format!("http://{}{path}", self.address);
+        let url = format!("{}{path}", self.url);
         let response = ureq::get(url).call().unwrap_or_else(|error| panic!("{path}: {error}"));
         response.headers()["etag"].to_str().expect("a text").to_owned()
     }
@@ -104,7 +132,7 @@ impl Served {
     /// When it takes no connections.
     #[must_use]
     pub fn begin(&self, text: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).expect("it listens");
         stream.write_all(text.as_bytes()).expect("it reads");
         stream
     }

@@ -12,6 +12,7 @@ fn who_has_access_is_planned_and_granted_alone() {
          - type: local_file\n      name: acl\n      adopt: ifExists\n      config: {path: acl.txt, content: \
          '${{ acl.principals.join(\"\\n\") + \"\\n\" + resources.data.sha256 }}'}\n",
     );
+    project.run(["blueprints", "check"]).done();
     project.run(["apply", "stack.yaml", "--acl", "user:ada", "--auto-approve"]).with_code(1).says("choose it with `-c");
     let early = project.run(["apply", "stack.yaml", "-c", "port", "--acl", "user:ada", "--auto-approve"]).with_code(1);
     early.says("nobody can be let in before it is there").says("provision `port` first");

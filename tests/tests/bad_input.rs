@@ -302,3 +302,20 @@ resources:
     assert_eq!(told("validate"), plan);
     assert!(plan.len() > 3, "{plan:?}");
 }
+
+#[test]
+fn instances_whose_addresses_are_too_long_are_told_once_with_their_declaration() {
+    let key = |last: char| format!("{}{last}", "k".repeat(1100));
+    let project = Project::with_stack(&format!(
+        "resources:\n  - {{type: local_value, name: a, forEach: [{}, {}, short], config: {{input: 1}}}}\n",
+        key('1'),
+        key('2')
+    ));
+    for command in [&["plan", "stack.yaml"][..], &["apply", "stack.yaml", "--auto-approve"]] {
+        let ran = project.run(command.iter().copied()).with_code(1);
+        ran.says("2 instances of local_value.a: an address has more than 1024 bytes").says("stack.yaml:5:31");
+        ran.says("choose shorter keys with `key:`");
+        assert_eq!(ran.stderr.matches("1024 bytes").count(), 1, "{}", ran.stderr);
+    }
+    assert!(!project.has(".terrace"));
+}

@@ -318,7 +318,7 @@ fn a_new_blueprint_begins_as_any_resource_type_or_any_other_blueprint() {
     origins.extend(names(["blueprints", "list", "--json"], "name"));
     assert!(origins.len() > 15, "{origins:?}");
     for origin in &origins {
-        let name = format!("my-{}", origin.replace('_', "-"));
+        let name = format!("my-{}", origin.replace('_', "-type-"));
         let ran = project.run(["blueprints", "new", &name, "--from", origin, "-q"]).done();
         assert_eq!(ran.stderr, "", "the sample of {origin} does not fit");
     }

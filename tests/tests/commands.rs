@@ -248,6 +248,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     --- stdout
     local 0.1.0  Values, files, directories and commands of this machine.
     sqlite 0.1.0  Tables, views and indexes in SQLite database files.
+    witboost 0.1.0  Components that a specific provisioner of Witboost makes.
     ");
     let schema = project.run(["providers", "schema", "local"]).done().stdout;
     for ty in ["local_value", "local_file", "local_directory", "local_command"] {

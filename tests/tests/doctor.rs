@@ -35,6 +35,7 @@ fn a_bare_folder_is_healthy_and_stays_bare() {
     ok    state key: there is one
     ok    provider local of local: it connects
     ok    provider sqlite of local: it connects
+    ok    provider witboost of local: it connects
     ok    blueprints of local: [n] are right
     ");
 }
@@ -72,6 +73,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     ok    state key: there is one
     ok    provider local of local: it connects
     ok    provider sqlite of local: it connects
+    ok    provider witboost of local: it connects
     ok    blueprints of local: [n] are right
     warn  blueprints of local: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
           make one `match` more specific, or name the blueprint under `templates` of the environment
@@ -80,6 +82,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     ok    provider local of outside: it connects
     fail  provider sqlite of outside: it does not connect: the folder `/etc` lies outside the project folder
           name a folder within the project folder
+    ok    provider witboost of outside: it connects
     ok    blueprints of outside: [n] are right
     warn  blueprints of outside: `one` (blueprints/one.yaml) and `two` (blueprints/two.yaml) match some components equally well
           make one `match` more specific, or name the blueprint under `templates` of the environment
@@ -126,6 +129,7 @@ fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_a
           correct the configuration, and ask again
     ok    provider local of a: it connects
     ok    provider sqlite of a: it connects
+    ok    provider witboost of a: it connects
     ok    blueprints of a: [n] are right
     --- stderr
     expression_failed

@@ -12,14 +12,30 @@ fn project(to_the_state: &str) -> Project {
     );
     project.write(
         "make.sh",
-        format!("cat > request\n{to_the_state}\necho made >> log\necho '{{\"id\": \"thing\"}}' | tee object\n"),
+        format!("cat > request\nread line < gate\n{to_the_state}\necho made >> log\necho '{{\"id\": \"thing\"}}' | tee object\n"),
     );
+    project.make_gate("gate");
     project
+}
+
+/// Waits until the processes of so many programs are recorded: one that cannot be recorded any more is stopped.
+fn until_recorded(project: &Project, programs: i64) {
+    let recorded = || {
+        let state = rusqlite::Connection::open(project.path(".terrace/state.db"));
+        let sql = "SELECT count(*) FROM intent WHERE length(private) > 0";
+        state
+            .and_then(|state| state.query_row(sql, [], |row| row.get::<_, i64>(0)))
+            .is_ok_and(|count| count == programs)
+    };
+    until("the processes are recorded", recorded);
 }
 
 /// Applies until the state is noticed to be gone, puts what was saved in its place, and goes on.
 fn goes_on_from_what_was_saved(project: &Project) {
-    let ran = project.apply().with_code(1);
+    let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    until_recorded(project, 1);
+    project.open_gate("gate");
+    let ran = running.finish().with_code(1);
     ran.says("was deleted or replaced while it was in use").says("put it in its place, then `terrace recover`");
     assert!(!project.has("last.txt"), "nothing new begins");
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
@@ -63,13 +79,7 @@ fn what_ends_after_the_state_was_lost_is_saved_too() {
     let wait = "until ls .terrace/state.db.saved-*Z-*[0-9]; do sleep 0.05; done >&2";
     project.write("late.sh", format!("{wait}\necho made >> log\necho '{{}}'\n"));
     let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    // A program whose process cannot be recorded any more is stopped.
-    let recorded = || {
-        let state = rusqlite::Connection::open(project.path(".terrace/state.db"));
-        let sql = "SELECT count(*) FROM intent WHERE length(private) > 0";
-        state.and_then(|state| state.query_row(sql, [], |row| row.get::<_, i64>(0))).is_ok_and(|count| count == 2)
-    };
-    until("both processes are recorded", recorded);
+    until_recorded(&project, 2);
     project.open_gate("gate");
     let ran = running.finish().with_code(1);
     ran.says("was deleted or replaced while it was in use");

@@ -55,13 +55,19 @@ mod server_access; // who may call what: every path, for callers of every scope
 mod server_api; // the native API: plans, what is recorded, operations, access
 mod server_bodies; // bodies and paths that no call can be read from
 mod server_field; // descriptors from the field, sent to every call
+mod server_listening;
+mod server_oidc;
 mod server_operate; // health, readiness and figures
+mod server_outage; // a database that goes while servers work
 mod server_replicas; // several servers on one state
 mod server_reverse; // reverse provisioning: a catalog learns what is there
+mod server_telemetry;
+mod server_webhook;
 mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice
 mod slips; // slips of the fingers and habits from other tools
 mod stacks; // variables, forEach, when, components, outputs, several stacks
+mod state_migrate; // a whole state moves to another database, and back
 mod state_surgery; // mv, rm, export, import
 mod targets; // plans of a part, and plans that only record
 mod tidy; // what holds for the sources themselves
@@ -69,6 +75,7 @@ mod transitions; // moved, forget, imports
 mod unread; // standard output that nobody reads any more
 mod unreadable; // files and folders that are not there, or are something else
 mod witboost; // descriptors from the field
+mod witboost_provider; // an existing provisioner as a provider
 
 /// A test file that is not listed above would never run.
 #[test]

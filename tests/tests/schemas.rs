@@ -50,6 +50,7 @@ fn every_command_keeps_to_its_schema() {
         ("stateShow", &["state", "show", "local_file.a"]),
         ("show", &["show"]),
         ("stateHistory", &["state", "history", "local_file.a"]),
+        ("stateMigrate", &["state", "migrate", "--to", "sqlite:new.db"]),
         ("stacks", &["stacks", "list"]),
         ("operations", &["operations", "list"]),
         ("operationShow", &["operations", "show", &operation]),

@@ -336,6 +336,39 @@ fn what_was_only_found_is_recorded() {
     project.run(["drift", "--all", "--env", "test"]).done();
 }
 
+/// Each thinks that the other one still needs it, for as long as both plan.
+#[test]
+fn what_all_left_at_the_same_moment_goes_all_the_same() {
+    let project = project();
+    project.write(
+        "blueprints/port.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: port, version: 1.0.0}\nmatch: {kind: outputport}\n\
+         specific: {type: object}\nresources:\n  - type: local_file\n    name: common\n    shared: common\n    \
+         lifecycle: {onLastRelease: delete}\n    config: {path: common.txt, content: x}\n  - type: local_command\n    \
+         name: own\n    config:\n      create: [sh, -c, 'cat > /dev/null; echo \"{}\"']\n      \
+         delete: [sh, gone.sh, '${{ component.specific.name }}']\n",
+    );
+    project.write("gone.sh", "cat > /dev/null\ntouch leaving-$1\nread line < gate-$1\n");
+    let server = Served::start(&project, &[]);
+    let all = product(&["a", "b"]).replace("kind: workload", "kind: outputport");
+    assert_eq!(server.ended(&server.ask("/v1/provision", &all))["status"], "COMPLETED");
+    assert!(project.has("common.txt"));
+    let leave = |name: &str| {
+        project.make_gate(&format!("gate-{name}"));
+        let one = meaning(name, &["a", "b"]).replace("kind: workload", "kind: outputport");
+        let token = server.ask("/v1/unprovision", &one);
+        until("it leaves", || project.has(&format!("leaving-{name}")));
+        token
+    };
+    let tokens = [leave("a"), leave("b")];
+    ["gate-a", "gate-b"].iter().for_each(|gate| project.open_gate(gate));
+    let ended = tokens.map(|token| server.ended(&token));
+    assert!(ended.iter().all(|status| status["status"] == "COMPLETED"), "{ended:?}");
+    let told: String = ended.iter().map(messages).collect();
+    assert!(told.contains("all owners of a shared object left: planning again"), "{told}");
+    assert!(!project.has("common.txt"), "{told}");
+}
+
 /// The same product, of which the port is meant.
 fn meaning_port(product: &str) -> String {
     let product = product.lines().map(|line| format!("  {line}\n")).collect::<String>();

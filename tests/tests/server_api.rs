@@ -195,3 +195,35 @@ fn the_api_describes_itself() {
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
     insta::assert_json_snapshot!("openapi", description);
 }
+
+#[test]
+fn a_plan_takes_what_the_descriptor_does_not_say() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {stacks: true}\nenvironments: {test: {}, production: {}}\n");
+    let server = Served::start(&project, &[]);
+    let descriptor = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: site}\nvariables:\n  text: {type: string}\n\
+                      resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: '${{ vars.text }}'}}\n";
+    let ask = |more: Json| {
+        let mut body = json!({"descriptor": descriptor});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.call("POST", "/api/v1/plans", &body.to_string())
+    };
+    let made = ask(json!({"environment": "test", "variables": {"text": "hello"}})).json();
+    assert_eq!(made["status"], "made", "{made}");
+    let applied = server.call("POST", &format!("/api/v1/plans/{}/apply", made["id"].as_str().unwrap()), "").json();
+    let path = format!("/api/v1/operations/{}", applied["operation"].as_str().unwrap());
+    until("it ends", || server.call("GET", &path, "").json()["status"] == "completed");
+    assert_eq!(project.read("a.txt"), "hello");
+    assert!(server.call("GET", "/api/v1/stacks", "").body.contains("site@test"));
+    for (more, problem) in [
+        (json!({"environment": "tset"}), "the environment `tset` is not configured"),
+        (json!({"variables": {"text": "a"}}), "the descriptor names no environment"),
+        (json!({"environment": "test", "variables": {"txet": "a"}}), "there is no variable `txet`"),
+        (json!({"environment": "test", "variables": {"text": [1]}}), "text"),
+        (json!({"environment": "test", "variables": {"text": "a"}, "components": ["b"]}), "no component `b`"),
+    ] {
+        let answer = ask(more);
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(problem), "{answer:?}");
+    }
+}

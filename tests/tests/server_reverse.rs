@@ -95,3 +95,45 @@ fn what_cannot_be_asked_is_refused_at_once() {
     }
     assert!(server.call("GET", "/v1/reverse-provisioning/x/status", "").status == 400);
 }
+
+#[test]
+fn the_command_line_asks_the_same_by_template_blueprint_or_component() {
+    let project = project();
+    let params = ["--param", "database=SALES", "--param", "schema=ORDERS_1", "--param", "tables=[orders]"];
+    let asked = |word: &str, more: &[&str]| {
+        project.run(["reverse", word].into_iter().chain(params).chain(more.iter().copied()))
+    };
+    let told = asked(STORAGE, &["--json"]).done().stdout;
+    let json: Json = serde_json::from_str(&told).unwrap();
+    assert_eq!(json["spec.mesh.specific.tables"][0]["schema"][0]["name"], "ID", "{json}");
+    let text = asked("snowflake-storage", &[]).done().stdout;
+    insta::assert_snapshot!("the_updates_of_a_catalog", text);
+    // A component that was applied knows its blueprint.
+    project.write(
+        "product.yaml",
+        "id: urn:dmb:dp:sales:shop:0\nname: Shop\ndomain: sales\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
+         specific: {}\ncomponents:\n- {id: 'urn:dmb:cmp:sales:shop:0:store', name: Store, kind: storage, version: 0.0.0, \
+         useCaseTemplateId: 'urn:dmb:utm:snowflake-storage-template:0.0.0', infrastructureTemplateId: 'urn:dmb:itm:a:0', \
+         specific: {tables: [{tableName: T, schema: [{name: ID, dataType: NUMBER}]}]}}\n",
+    );
+    project.run(["apply", "product.yaml", "--auto-approve"]).done();
+    let stack = ["--stack", "sales.shop.0@local"];
+    let of_component = project.run(["reverse", "store"].into_iter().chain(params).chain(stack));
+    assert_eq!(of_component.done().stdout, text);
+    asked(STORAGE, &["--write", "updates.yaml"]).done();
+    assert_eq!(project.read("updates.yaml"), text);
+}
+
+#[test]
+fn what_the_command_line_cannot_ask_is_told_with_what_it_can() {
+    let project = project();
+    let refused = |words: &[&str]| project.run(std::iter::once("reverse").chain(words.iter().copied())).with_code(1);
+    refused(&["nothing"]).says("no component `nothing` is recorded of theirs@local").says("these can be asked: ");
+    refused(&["urn:dmb:utm:nothing"]).says("no blueprint is for the template `urn:dmb:utm:nothing`");
+    refused(&[STORAGE]).says("is a required property").says("--param NAME=VALUE");
+    refused(&[STORAGE, "--param", "schema"]).says("`--param schema` is no name with a value");
+    refused(&[STORAGE, "--param", "schema=[a"]).says("the value of `--param schema` is no YAML");
+    refused(&[STORAGE, "--catalog-info", "none.yaml"])
+        .says("there is no file `none.yaml`")
+        .says("`--catalog-info` takes");
+}

@@ -140,7 +140,16 @@ fn crates_depend_in_the_allowed_direction_only() {
 #[test]
 fn every_crate_forbids_unsafe_code_and_follows_the_lints() {
     assert!(text(Path::new("Cargo.toml")).contains("unsafe_code = \"forbid\""));
-    for path in ["cli", "engine", "state", "providers/sdk", "providers/local", "providers/sqlite", "tests"] {
+    for path in [
+        "cli",
+        "engine",
+        "state",
+        "providers/sdk",
+        "providers/local",
+        "providers/sqlite",
+        "providers/witboost",
+        "tests",
+    ] {
         let manifest = text(&Path::new(path).join("Cargo.toml"));
         assert!(manifest.contains("[lints]\nworkspace = true"), "{path} follows lints of its own");
     }
@@ -185,9 +194,14 @@ fn every_command_that_the_readmes_show_exists() {
 
 #[test]
 fn every_page_that_a_page_names_exists() {
-    for page in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "providers/local/README.md", "providers/sqlite/README.md"]
-    {
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "providers/local/README.md",
+        "providers/sqlite/README.md",
+        "providers/witboost/README.md",
+    ] {
         let text = text(Path::new(page));
         let folder = repository().join(page).parent().unwrap().to_owned();
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

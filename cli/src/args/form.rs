@@ -19,6 +19,7 @@ impl Command {
                 PlanFormat::Json => true,
                 PlanFormat::Human | PlanFormat::Markdown => arguments.json,
             },
+            Self::Reverse(arguments) => arguments.format.is_json(),
             Self::Validate(arguments) => arguments.format.is_json(),
             Self::Drift(arguments) => arguments.form() == DriftFormat::Json,
             Self::Show(arguments) => arguments.format.is_json(),
@@ -36,6 +37,7 @@ impl Command {
             Self::State(command) => match command {
                 StateCommand::List { format, .. }
                 | StateCommand::Show { format, .. }
+                | StateCommand::Migrate { format, .. }
                 | StateCommand::History { format, .. } => format.is_json(),
                 StateCommand::Rollback(arguments) => {
                     return arguments.run.format.is_json().then_some(Form::Stream);

@@ -79,6 +79,18 @@ pub enum StateCommand {
         after_help = "Example:\n  TERRACE_STATE_KEY=$NEW terrace state rekey    (the old key in `encryption.previous`)"
     )]
     Rekey,
+    /// Copy the whole state to an empty place: from a file to PostgreSQL, or back
+    #[command(
+        after_help = "Examples:\n  terrace state migrate --to postgres://terrace@db.example.com/terrace\n  terrace --state postgres://terrace@db.example.com/terrace state migrate --to sqlite:.terrace/state.db"
+    )]
+    Migrate {
+        /// Where to: `sqlite:PATH` or `postgres://USER@HOST/DATABASE` [env: TERRACE_MIGRATE_TO]
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+        /// The form of the result.
+        #[command(flatten)]
+        format: FormatArguments,
+    },
     /// Write the state as JSON; what is sealed stays sealed
     Export {
         /// Only this stack, `name@environment`

@@ -50,6 +50,7 @@ fn unknown(wanted: &str, stack: &str, components: &[ComponentRow]) -> Failure {
     let failure = Failure::new(format!("no component `{wanted}` is recorded of {stack}"));
     match closest(wanted, keys()) {
         Some(best) => failure.hint(format!("did you mean `{best}`?")),
+        None if keys().next().is_none() => failure.hint("`--stack` names another stack; `terrace stacks` lists them"),
         None => failure.hint(format!("recorded are: {}", keys().collect::<Vec<_>>().join(", "))),
     }
 }

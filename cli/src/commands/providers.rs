@@ -117,7 +117,7 @@ fn to_json(schema: &ProviderSchema) -> Json {
         "settings": object_to_json(&schema.settings),
         "resources": schema.resources.iter().map(|ty| json!({
             "type": ty.name, "doc": ty.doc, "schema_version": ty.schema_version, "identity": ty.identity,
-            "holds_data": ty.holds_data, "attributes": object_to_json(&ty.attributes),
+            "holds_data": ty.holds_data, "spares_data": ty.spares_data, "attributes": object_to_json(&ty.attributes),
         })).collect::<Vec<_>>(),
         "lookups": schema.lookups.iter().map(|lookup| json!({
             "name": lookup.name, "doc": lookup.doc, "arguments": object_to_json(&lookup.arguments),

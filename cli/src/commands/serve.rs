@@ -3,20 +3,22 @@
 use super::Context;
 use crate::args::ServeArguments;
 use crate::failure::{Exit, Failure};
+use crate::logging::{self, ServerLog};
 use crate::report::report;
 use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::wiring::{World, library, server_store};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::diagnostic::has_errors;
-use terrace_engine::source::Sources;
+use terrace_server::tls::Certificate;
 use terrace_server::worlds::Worlds;
 use terrace_server::{Server, ServerSettings};
 use terrace_state::MemoryStore;
-use tokio::net::TcpListener;
 
 /// Serves until it is told to stop.
 ///
@@ -24,12 +26,15 @@ use tokio::net::TcpListener;
 /// When an environment cannot be put together, the state cannot be opened, or connections cannot be taken.
 pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signals: &Signals) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
+    let telemetry = Telemetry::start(context.variables)?;
+    let log = logging::serve(context, &settings.configuration.server.log, telemetry.layers())?;
     let configured = &settings.configuration.server;
     let bind = arguments.bind.or(configured.bind).unwrap_or(BIND);
     check_address(bind, configured.auth.is_some())?;
     let worlds = worlds(context, &settings)?;
     let store = server_store(&settings).await?;
-    let listener = TcpListener::bind(bind).await.map_err(|error| {
+    let certificate = certificate(&settings)?;
+    let listener = TcpListener::bind(bind).map_err(|error| {
         Failure::new(format!("connections to {bind} cannot be taken: {error}"))
             .hint("choose another address with `--bind`")
     })?;
@@ -47,15 +52,54 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             drain: arguments.drain.or(configured.drain).unwrap_or(DRAIN),
             retention: configured.retention.unwrap_or(RETENTION),
             body_limit: configured.body_limit.unwrap_or(BODY_LIMIT),
+            timeout: configured.timeout.unwrap_or(TIMEOUT),
+            certificate: certificate.clone(),
+            webhook: configured.webhook.clone(),
             drift_every: configured.drift_every,
             auth: configured.auth.clone().unwrap_or_default(),
             actor: settings.actor.clone(),
         },
     };
     signals.begin_changes();
-    context.ui.tell(&format!("serving on http://{address}, state {}", settings.state));
-    server.serve(listener, signals.cancel.clone()).await.map_err(|error| Failure::new(error.to_string()))?;
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
+    let serving = server.serve(listener, signals.cancel.clone());
+    let again = signals.on_hangup();
+    let reading = async {
+        loop {
+            again.notified().await;
+            read_again(context, &log);
+            certificate.as_ref().inspect(|certificate| certificate.again.notify_one());
+        }
+    };
+    let served = tokio::select! {
+        served = serving => served,
+        () = reading => Ok(()),
+    };
+    telemetry.end().await;
+    served.map_err(|error| Failure::new(error.to_string()))?;
     Ok(Exit::Done)
+}
+
+/// What can change while the server runs: levels of the log, and the certificate.
+fn read_again(context: &Context<'_>, log: &ServerLog) {
+    let read = context.settings(None).and_then(|settings| log.reload(context, &settings.configuration.server.log));
+    match read {
+        Ok(()) => tracing::info!("the configuration was read again: levels of the log and the certificate"),
+        Err(failure) => context.ui.fail(&failure),
+    }
+}
+
+/// The certificate of the configuration, read once to see that it can be.
+fn certificate(settings: &Settings) -> Result<Option<Certificate>, Failure> {
+    let Some((chain, key)) = &settings.configuration.server.tls else { return Ok(None) };
+    let place = |path: &Path| settings.project_folder.join(path);
+    let certificate = Certificate { chain: place(chain), key: place(key), again: Arc::default() };
+    certificate.read().map_err(|error| {
+        Failure::new(error.to_string())
+            .hint("`server.tls` names two files of PEM: `cert` with the chain, `key` with its key")
+    })?;
+    Ok(Some(certificate))
 }
 
 /// Where connections are taken by default: by this machine alone.
@@ -68,6 +112,8 @@ const PARALLELISM: u16 = 10;
 const QUEUE: u32 = 10_000;
 /// How long what runs is waited for by default when the server ends.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How long one call may take by default.
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests that ended are kept by default.
 const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The longest body by default, in bytes: ten times the longest descriptor that was ever seen.
@@ -89,7 +135,7 @@ fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure>
     for name in settings.configuration.environment_names() {
         let environment = settings.environment(Some(Asked::word(name)), context.ui)?;
         let world = World::new(settings, environment, false, context.ui)?;
-        let mut sources = Sources::default();
+        let mut sources = terrace_server::worlds::sources();
         let (library, diagnostics) =
             library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
         report(context.ui, &sources, &diagnostics);

@@ -1,14 +1,21 @@
 //! `server` of terrace.yaml: how `terrace serve` is reached, whom it lets in, and how much it takes on.
 
+mod auth;
+
+use super::expand::revealed;
 use super::limits::whole;
 use crate::args::age;
+use auth::auth;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::duration;
 use terrace_engine::yaml::Node;
-use terrace_server::auth::{Auth, Scope, Token};
+use terrace_server::auth::Auth;
+use terrace_server::routes::check_prefix;
+use terrace_server::webhook::Webhook;
 
 /// What the file says of the server; what it does not say has a default.
 #[derive(Debug, Clone, Default)]
@@ -31,10 +38,27 @@ pub struct ServerConfiguration {
     pub retention: Option<Duration>,
     /// How often drift is looked for.
     pub drift_every: Option<Duration>,
+    /// Who is told of drift.
+    pub webhook: Option<Webhook>,
+    /// How long one call may take.
+    pub timeout: Option<Duration>,
+    /// The certificate and its key, as PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// What is logged, and how.
+    pub log: LogConfiguration,
     /// The longest body, in bytes.
     pub body_limit: Option<usize>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
     pub takes_stacks: bool,
+}
+
+/// What the server logs.
+#[derive(Debug, Clone, Default)]
+pub struct LogConfiguration {
+    /// A level, or levels of parts, as in `TERRACE_LOG`.
+    pub level: Option<String>,
+    /// One JSON object a line.
+    pub is_json: bool,
 }
 
 /// The most requests that are worked on at once.
@@ -49,14 +73,17 @@ const LEAST_EVERY: Duration = Duration::from_secs(60);
 pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerConfiguration {
     let mut server = ServerConfiguration::default();
     let Some(mut fields) = Fields::open(node, "`server`", diagnostics) else { return server };
-    fields.not_supported_yet(&["tls"]);
     server.bind =
         read(&mut fields, "bind", "an address with its port, such as `127.0.0.1:8091`", |text| text.parse().ok());
     for prefix in fields.texts("prefixes") {
-        match is_prefix(&prefix.value) {
-            true => server.prefixes.push(prefix.value),
-            false => fields.diagnostics.push(
-                Diagnostic::error("illegal_prefix", format!("`{}` is no prefix of paths", prefix.value))
+        let checked = match server.prefixes.contains(&prefix.value) {
+            true => Err("it stands there twice".to_owned()),
+            false => check_prefix(&prefix.value),
+        };
+        match checked {
+            Ok(()) => server.prefixes.push(prefix.value),
+            Err(why) => fields.diagnostics.push(
+                Diagnostic::error("illegal_prefix", format!("`{}` is no prefix of paths: {why}", prefix.value))
                     .at(prefix.span)
                     .hint("write `/` and a name of letters, digits, `-`, `_` and `.`: `/snowflake-provisioner`"),
             ),
@@ -80,10 +107,30 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         server.drift_every = read(&mut drift, "every", "a duration of at least a minute, such as `1h`", |text| {
             duration::parse(text).ok().filter(is_longer)
         });
+        if let Some(entry) = drift.optional("webhook") {
+            server.webhook = webhook(&entry.value, drift.diagnostics);
+        }
         drift.finish();
     }
     server.drain = read(&mut fields, "drain", "a duration, such as `20s`", |text| duration::parse(text).ok());
     server.retention = read(&mut fields, "retention", "a number of days, such as `90d`", |text| age(text).ok());
+    server.timeout = read(&mut fields, "timeout", "a duration of at least a second, such as `60s`", |text| {
+        duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(1))
+    });
+    if let Some(entry) = fields.optional("tls")
+        && let Some(mut tls) = Fields::open(&entry.value, "`tls`", fields.diagnostics)
+    {
+        let (chain, key) = (tls.required_text("cert"), tls.required_text("key"));
+        server.tls = chain.zip(key).map(|(chain, key)| (chain.value.into(), key.value.into()));
+        tls.finish();
+    }
+    if let Some(entry) = fields.optional("log")
+        && let Some(mut log) = Fields::open(&entry.value, "`log`", fields.diagnostics)
+    {
+        server.log.level = read(&mut log, "level", "a level, such as `info`, or `warn,terrace_engine=debug`", level);
+        server.log.is_json = log.word("format", &[("text", false), ("json", true)]).unwrap_or_default();
+        log.finish();
+    }
     server.takes_stacks = fields.is_true("stacks");
     server.body_limit = read(&mut fields, "bodyLimit", "a size, such as `10MB`", bytes);
     fields.finish();
@@ -109,13 +156,6 @@ fn small(fields: &mut Fields<'_, '_>, name: &'static str, most: u16) -> Option<u
     whole(fields, name, 1, i64::from(most)).and_then(|count| u16::try_from(count).ok())
 }
 
-fn is_prefix(text: &str) -> bool {
-    let is_part = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    text.strip_prefix('/').is_some_and(|path| path.split('/').all(is_part))
-}
-
 /// So many bytes: `10MB`, `512KB`.
 fn bytes(text: &str) -> Option<usize> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
@@ -127,60 +167,37 @@ fn bytes(text: &str) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(factor)
 }
 
-/// Who is let in.
-fn auth(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Auth> {
-    let mut fields = Fields::open(node, "`auth`", diagnostics)?;
-    let mode = fields.required("mode").and_then(|_| fields.word("mode", &[("none", false), ("token", true)]));
-    let mut tokens = Vec::new();
-    if mode == Some(true) {
-        for node in fields.list("tokens") {
-            tokens.extend(token(node, fields.diagnostics));
-        }
-        if fields.optional("tokens").is_none() {
-            fields.diagnostics.push(
-                Diagnostic::error("missing_field", "`auth` lets nobody in: it has no `tokens`")
-                    .at(fields.span())
-                    .hint("add `tokens: [{name: ci, sha256: …, scopes: [apply]}]`"),
-            );
-        }
-    }
-    fields.finish();
-    mode.map(|by_token| if by_token { Auth::Tokens(tokens) } else { Auth::Anybody })
+/// What can be logged by.
+fn level(text: &str) -> Option<String> {
+    crate::logging::is_level(text).then(|| text.to_owned())
 }
 
-fn token(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Token> {
-    let mut fields = Fields::open(node, "a token", diagnostics)?;
-    let name = fields.required_text("name");
-    let digest = fields.required_text("sha256");
-    let scopes = fields.texts("scopes");
-    let mut largest = None;
-    for scope in &scopes {
-        match Scope::WORDS.iter().find(|(word, _)| *word == scope.value) {
-            Some((_, scope)) => largest = largest.max(Some(*scope)),
-            None => fields.diagnostics.push(
-                Diagnostic::error("unknown_scope", format!("there is no scope `{}`", scope.value))
-                    .at(scope.span)
-                    .hint("scopes are `read`, `plan`, `apply` and `admin`; each has what stands before it"),
-            ),
+fn webhook(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Webhook> {
+    let mut fields = Fields::open(node, "`webhook`", diagnostics)?;
+    let url = fields.required_text("url");
+    let secret = fields.required("secret").and_then(|entry| match revealed(&entry.value).as_text() {
+        Some(secret) if !secret.is_empty() => Some(secret.to_owned()),
+        _ => {
+            // What stands there may be the secret itself.
+            fields.diagnostics.push(
+                Diagnostic::error("wrong_type", "`secret` is no text")
+                    .at(entry.value.span)
+                    .hint("write `secret: \"${{ env.TERRACE_WEBHOOK_SECRET }}\"`"),
+            );
+            None
+        }
+    });
+    fields.finish();
+    let (url, secret) = (url?, secret?);
+    match Webhook::new(&url.value, secret) {
+        Ok(webhook) => Some(webhook),
+        Err(why) => {
+            diagnostics.push(
+                Diagnostic::error("illegal_url", format!("`url` cannot be called: {why}"))
+                    .at(url.span)
+                    .hint("write an address such as `https://hooks.example.com/terrace`"),
+            );
+            None
         }
     }
-    if scopes.is_empty() {
-        fields.diagnostics.push(
-            Diagnostic::error("missing_field", "a token has no `scopes`")
-                .at(fields.span())
-                .hint("say what it is for: `scopes: [apply]`"),
-        );
-    }
-    let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if let Some(digest) = digest.as_ref().filter(|digest| !is_digest(&digest.value)) {
-        // What stands there may be the token itself.
-        fields.diagnostics.push(
-            Diagnostic::error("illegal_digest", "`sha256` is no SHA-256 in hexadecimal digits")
-                .at(digest.span)
-                .hint("`printf %s \"$TOKEN\" | sha256sum` prints it"),
-        );
-    }
-    fields.finish();
-    let (name, digest) = (name?, digest?);
-    Some(Token { name: name.value, sha256: digest.value.to_ascii_lowercase(), scope: largest? })
 }

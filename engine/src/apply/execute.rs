@@ -92,6 +92,8 @@ async fn call_provider(
         operation: operation.to_string(),
         step: step.to_string(),
         timeout,
+        removes_data: prepared.action == StepAction::Delete
+            && change.data_loss.as_ref().is_some_and(|loss| loss.is_allowed),
         cancel: applier.cancel.clone(),
         progress,
     };
@@ -189,6 +191,7 @@ async fn state_only(applier: &Applier, prepared: &Prepared, ty: &ResourceType, o
         operation: operation.to_string(),
         step: String::new(),
         timeout: change.timeouts.create,
+        removes_data: false,
         cancel: applier.cancel.clone(),
         progress: Arc::new(terrace_provider::call::NoProgress),
     };

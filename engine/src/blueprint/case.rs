@@ -6,6 +6,7 @@
 
 use super::check::sample;
 use super::expectation::Expected;
+use super::matching::Templates;
 use super::read::Files;
 use crate::decode::{Fields, expect_text, wrong_type};
 use crate::descriptor::stack::{API_VERSION, check_api_version};
@@ -21,6 +22,8 @@ use terrace_provider::Value;
 pub struct TestFile {
     /// The overlay to test in, when it is not the environment's.
     pub overlay: Option<String>,
+    /// Blueprints by template id, as an environment maps them; they go before the environment's own.
+    pub templates: Templates,
     /// The cases, in the order written.
     pub cases: Vec<Case>,
 }
@@ -82,10 +85,14 @@ fn read_file(
         );
     }
     let overlay = fields.text("overlay").map(|text| text.value);
+    let mut templates = Templates::default();
+    for entry in fields.map("templates") {
+        templates.extend(expect_text(entry, fields.diagnostics).map(|name| (entry.key.clone(), name.value)));
+    }
     let cases = fields.list("cases").iter();
     let cases = cases.filter_map(|case| read_case(case, sources, files, environment, fields.diagnostics)).collect();
     fields.finish();
-    Some(TestFile { overlay, cases })
+    Some(TestFile { overlay, templates, cases })
 }
 
 fn read_case(

@@ -39,9 +39,7 @@ pub fn check(blueprint: &Blueprint, registry: &Registry, functions: &Functions) 
     checker.diagnostics.extend(blueprint.specific.as_ref().and_then(|schema| schema.check()));
     checker.checks();
     checker.declarations(&blueprint.declarations, None);
-    let principals = Value::List(vec![Value::from("user:jane.roe_example.com"), Value::from("group:analysts")]);
-    let acl: Value = [("principals".to_owned(), principals)].into_iter().collect();
-    checker.declarations(&blueprint.acl, Some(acl));
+    checker.access();
     checker.diagnostics.extend(blueprint.reverse.iter().flat_map(|reverse| reverse.check(registry)));
     checker.diagnostics
 }
@@ -64,6 +62,25 @@ struct Repeated {
 }
 
 impl Checker<'_> {
+    /// Resources of `acl` live beside the others and may read them: they are checked together, and what is wrong with the
+    /// others was said already.
+    fn access(&mut self) {
+        if self.blueprint.acl.resources.is_empty() {
+            return;
+        }
+        let principals = Value::List(vec![Value::from("user:jane.roe_example.com"), Value::from("group:analysts")]);
+        let acl: Value = [("principals".to_owned(), principals)].into_iter().collect();
+        let mut all = Declarations::clone(&self.blueprint.declarations);
+        all.outputs.clear();
+        all.resources.extend(self.blueprint.acl.resources.iter().cloned());
+        let mut known = std::mem::take(&mut self.diagnostics);
+        self.declarations(&all, Some(acl));
+        let found = std::mem::take(&mut self.diagnostics);
+        let new: Vec<Diagnostic> = found.into_iter().filter(|found| !known.contains(found)).collect();
+        known.extend(new);
+        self.diagnostics = known;
+    }
+
     fn checks(&mut self) {
         let facts = self.facts(None);
         for check in &self.blueprint.checks {

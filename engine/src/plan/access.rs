@@ -42,7 +42,8 @@ impl Planner<'_> {
             let recorded = self.store.components(&stack.stack).await?;
             if let Some(asked) = asked {
                 let is_recorded = recorded.iter().any(|row| row.key == asked.component);
-                refused.extend(takes_nobody(stack, &asked.component, is_recorded));
+                let component = stack.components.iter().find(|component| component.key == asked.component);
+                refused.extend(component.and_then(|component| takes_nobody(component, is_recorded)));
             }
             let mut known: BTreeMap<String, Vec<String>> =
                 recorded.into_iter().filter_map(|row| Some((row.key, row.principals?))).collect();
@@ -64,20 +65,16 @@ impl Planner<'_> {
 }
 
 /// Why nobody can be let in to a component.
-fn takes_nobody(stack: &CompiledStack, key: &str, is_recorded: bool) -> Option<Diagnostic> {
-    let component = stack.components.iter().find(|component| component.key == key)?;
-    let (message, hint) = match (component.acl.resources.is_empty(), is_recorded) {
-        (false, true) => return None,
-        (false, false) => {
-            (format!("nobody can be let in to `{key}` before it is there"), format!("provision `{key}` first"))
-        }
-        (true, _) => {
-            let blueprint = component.blueprint.as_deref().unwrap_or("none");
-            let message = format!("nobody can be let in to `{key}`: its blueprint, {blueprint}, has no `acl`");
-            (message, "say with `acl` of the blueprint what grants access".to_owned())
-        }
+fn takes_nobody(component: &CompiledComponent, is_recorded: bool) -> Option<Diagnostic> {
+    let (message, hint) = match (component.takes_access(), is_recorded) {
+        (Ok(()), true) => return None,
+        (Ok(()), false) => (
+            format!("nobody can be let in to `{}` before it is there", component.key),
+            format!("provision `{}` first", component.key),
+        ),
+        (Err(message), _) => (message, "say with `acl` of the blueprint what grants access".to_owned()),
     };
-    Some(Diagnostic::error("takes_no_access", message).hint(hint))
+    Some(Diagnostic::error("takes_no_access", message).at(component.span).hint(hint))
 }
 
 /// Puts the resources of `acl` after the others.

@@ -89,7 +89,7 @@ impl Named {
         }
         for (stack, exclude) in &options.excludes {
             let is_instance =
-                matches!(exclude, Selector::Resource(address) if self.is_instance(stack.as_ref(), address));
+                matches!(exclude, Selector::Resource(address) if self.may_be_instance(stack.as_ref(), address));
             if !is_instance && !self.declares(stack.as_ref(), exclude) && !self.has(stack.as_ref(), exclude) {
                 diagnostics.push(self.unknown("--exclude", stack.as_ref(), &exclude.to_string()));
             }
@@ -155,9 +155,12 @@ impl Named {
         self.blocks.iter().any(|(of, block)| stack.is_none_or(|stack| stack == of) && selector.covers(block))
     }
 
-    /// True for any instance of a resource that is declared: what is left out was not expanded.
-    fn is_instance(&self, stack: Option<&StackId>, address: &Address) -> bool {
-        self.blocks.iter().any(|(of, block)| stack.is_none_or(|stack| stack == of) && is_same_block(address, block))
+    /// True for any instance of a declared resource of which no instance is known: what is left out as a whole was not
+    /// expanded.
+    fn may_be_instance(&self, stack: Option<&StackId>, address: &Address) -> bool {
+        let is_block =
+            |(of, known): &(StackId, Address)| stack.is_none_or(|stack| stack == of) && is_same_block(address, known);
+        self.blocks.iter().any(is_block) && !self.known.iter().any(is_block)
     }
 
     fn has(&self, stack: Option<&StackId>, selector: &Selector) -> bool {

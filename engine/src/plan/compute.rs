@@ -244,6 +244,7 @@ impl Planner<'_> {
             Walk::new(self, compiled, choice, loaded, shared, looking, others, &recorded_components, &faults);
         walk.run(&order, diagnostics).await?;
         let walked = walk.finish(diagnostics).await?;
+        named.record(stack, walked.passed_over.iter());
         reads.extend(walked.reads);
         reads.extend(found.reads);
         found.needs.extend(looking.take_needs());

@@ -62,13 +62,15 @@ pub fn emptied<'p>(registry: &Registry, removed: impl Iterator<Item = &'p Change
 }
 
 async fn show(planner: &Planner<'_>, stack: &StackId, change: &mut Change) {
-    let Some((_, ty)) = planner.registry.resource_type(&change.address.ty).filter(|(_, ty)| ty.holds_data) else {
+    let Some((_, ty)) = planner.registry.resource_type(&change.address.ty) else { return };
+    if !(ty.holds_data || ty.spares_data && planner.options.remove_data) {
         return;
-    };
+    }
     let Some(prior) = &change.prior else { return };
     let stack = row_stack(stack, &change.address);
     let recorded = record::recorded(&stack, &change.address, prior);
-    let reasons = vec!["the object is deleted".to_owned()];
+    let reason = if ty.holds_data { "the object is deleted" } else { "the object is deleted with its data" };
+    let reasons = vec![reason.to_owned()];
     let loss = lost_data(planner, (&stack, &change.address), &change.provider, ty, &recorded, reasons).await;
     // What would stay otherwise goes with the consent of who asked for its removal.
     change.data_loss = Some(DataLossNote { is_allowed: true, ..loss });

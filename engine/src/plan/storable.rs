@@ -6,25 +6,30 @@ use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, LONGEST, StackId};
 use crate::diagnostic::Diagnostic;
+use crate::render::text::counted;
 use crate::source::Place;
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Value;
 
 /// Reports the resources whose addresses are too long to be recorded.
 pub(crate) fn check_addresses(stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
-    let made = |change: &&Change| change.action != Action::NoOp && change.after.is_some();
-    for change in stacks.iter().flat_map(|stack| stack.changes.iter().filter(made)) {
-        if change.address.is_too_long() {
-            let Address { component, ty, name, .. } = &change.address;
-            let block = Address { component: component.clone(), ty: ty.clone(), name: name.clone(), key: None };
-            let message = format!("an instance of {block} has an address of more than {LONGEST} bytes");
-            let hint = "choose shorter keys with `key:`, or a shorter share key";
-            let diagnostic = Diagnostic::error("address_too_long", message).hint(hint);
-            diagnostics.push(match &change.place {
-                Some(place) => diagnostic.at_place(place.clone()),
-                None => diagnostic,
-            });
-        }
+    let is_told =
+        |change: &&Change| change.action != Action::NoOp && change.after.is_some() && change.address.is_too_long();
+    let mut blocks: BTreeMap<(&str, &str, &str), (&Change, usize)> = BTreeMap::new();
+    for change in stacks.iter().flat_map(|stack| stack.changes.iter().filter(is_told)) {
+        let Address { component, ty, name, .. } = &change.address;
+        blocks.entry((component, ty, name)).or_insert((change, 0)).1 += 1;
+    }
+    for (change, count) in blocks.into_values() {
+        let block = Address { key: None, ..change.address.clone() };
+        let instances = counted(count, "instances");
+        let message = format!("{instances} of {block}: an address has more than {LONGEST} bytes");
+        let hint = "choose shorter keys with `key:`, or a shorter share key";
+        let diagnostic = Diagnostic::error("address_too_long", message).hint(hint);
+        diagnostics.push(match &change.place {
+            Some(place) => diagnostic.at_place(place.clone()),
+            None => diagnostic,
+        });
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct Walked {
     pub(crate) deferring: BTreeMap<String, bool>,
     /// Where rows are recorded that nothing is done about because of what is deferred.
     pub(crate) left: Vec<Address>,
+    /// Declared instances that the plan is not about.
+    pub(crate) passed_over: Vec<Address>,
 }
 
 pub(crate) struct Walk<'a, 'p> {
@@ -94,6 +96,7 @@ pub(crate) struct Walk<'a, 'p> {
     recorded_order: BTreeMap<String, Vec<String>>,
     /// Where rows are recorded that nothing is done about because of what is deferred.
     left: Vec<Address>,
+    passed_over: Vec<Address>,
 }
 
 /// What the walk knows of one component.
@@ -114,12 +117,6 @@ struct ComponentPart<'a> {
     shared: HashMap<String, BTreeMap<Option<InstanceKey>, Address>>,
     /// Declarations that could not be planned, by name: what is recorded of them is not to go.
     failed: HashSet<String>,
-}
-
-/// One instance of a declaration.
-struct Instance {
-    key: Option<InstanceKey>,
-    each: Option<Value>,
 }
 
 impl<'a, 'p> Walk<'a, 'p> {
@@ -193,6 +190,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             deferrals: deferral::Deferrals::default(),
             recorded_order: if planner.options.allow_deferral { order_of(recorded) } else { BTreeMap::new() },
             left: Vec::new(),
+            passed_over: Vec::new(),
         }
     }
 
@@ -268,6 +266,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             let Some(part) = part else { return Ok(None) };
             let own = Address { key: instance.key.clone(), ..block_address(part, declaration) };
             if !self.choice.covers(&own) {
+                self.passed_over.push(own);
                 continue;
             }
             let scope = self.scope(part, instance.each.as_ref());

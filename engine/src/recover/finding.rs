@@ -112,6 +112,8 @@ pub(crate) async fn look_into(
                 None if recorded.is_none() && intent.prior_generation == 0 && is_as_planned => {
                     object(&opened.prior.attributes, found)
                 }
+                // Nothing but `find` can tell of it: no reading says anything else.
+                None if !ty.readable && is_as_planned => object(&opened.prior.attributes, found),
                 None => too_early("the object is not known to be as it was to be").unwrap_or(Finding::Unchanged),
                 Some(prior) => {
                     let before = record::recorded(&intent.row.stack, address, prior);

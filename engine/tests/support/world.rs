@@ -88,7 +88,7 @@ impl Remote {
 }
 
 /// `world_thing`: `key` replaces, `val` updates, `id` is computed, `secret` is sensitive, `echo` repeats `val`.
-/// `world_data`: the same, and holds data.
+/// `world_data`: the same, and holds data. `world_told`: the same, cannot be read, and is deleted without its data.
 pub struct World {
     schema: ProviderSchema,
     remote: Arc<Mutex<Remote>>,
@@ -126,11 +126,17 @@ impl World {
             state_only: true,
             ..ResourceType::new("world_note", "A thing that lives in state only.", &[], attributes())
         };
+        let told = ResourceType {
+            settle: Duration::ZERO,
+            readable: false,
+            spares_data: true,
+            ..ResourceType::new("world_told", "A thing that nobody can read.", &["key"], attributes())
+        };
         let schema = ProviderSchema {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, slow, note],
+            resources: vec![thing, data, slow, note, told],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",
@@ -363,9 +369,10 @@ impl Session for Connected {
         made.ok_or_else(|| ProviderError::bug("nothing was made"))
     }
 
-    async fn delete(&self, _ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = key(&prior.identity);
-        self.act(call, format!("delete {name}"), |remote| {
+        let with_data = if ty.spares_data && call.removes_data { " with data" } else { "" };
+        self.act(call, format!("delete {name}{with_data}"), |remote| {
             remote.objects.remove(&name);
             None
         })

@@ -78,6 +78,7 @@ impl Local {
             operation: self.folder.path().display().to_string(),
             step: "step-1".to_owned(),
             timeout: Duration::from_secs(60),
+            removes_data: false,
             cancel: Default::default(),
             progress: Arc::new(Reports::default()),
         }

@@ -1,7 +1,6 @@
 //! The provider from outside: through the provider trait, with real files and real processes.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "helpers of tests fail like tests; clippy recognises test functions only"

@@ -17,6 +17,8 @@ pub struct Call {
     pub step: String,
     /// How long the call may take from now on.
     pub timeout: Duration,
+    /// A delete may take the data along, too: somebody asked for that. False for every other call.
+    pub removes_data: bool,
     /// Set when the user wants to stop: polling may end early, a write is never abandoned.
     pub cancel: CancellationToken,
     /// Where to report.

@@ -40,6 +40,23 @@ pub fn lookup_table(schema: &ProviderSchema) -> String {
     schema.lookups.iter().map(lookup).collect::<Vec<_>>().join("\n")
 }
 
+/// A README with the tables of the schema between its marks (`<!-- settings -->`, `<!-- end of settings -->`, and so on for
+/// `resources` and `lookups`); nothing where it lacks one of them.
+#[must_use]
+pub fn with_tables(readme: &str, schema: &ProviderSchema) -> Option<String> {
+    let tables = [
+        ("settings", settings_table(schema)),
+        ("resources", resource_table(schema)),
+        ("lookups", lookup_table(schema)),
+    ];
+    tables.iter().try_fold(readme.to_owned(), |text, (name, table)| {
+        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+        let (before, rest) = text.split_once(&begin)?;
+        let (_, after) = rest.split_once(&end)?;
+        Some(format!("{before}{begin}{table}{end}{after}"))
+    })
+}
+
 fn attribute_table(what: &str, object: &Object) -> String {
     let mut text = format!("| {what} | type | | meaning |\n|---|---|---|---|\n");
     for attribute in &object.0 {
@@ -52,6 +69,7 @@ fn attribute_table(what: &str, object: &Object) -> String {
 fn traits(ty: &ResourceType) -> String {
     let all = [
         (ty.holds_data, "holds data"),
+        (ty.spares_data, "deleted without its data"),
         (ty.state_only, "in state only"),
         (!ty.readable, "never refreshed"),
         (!ty.updatable, "every change replaces"),

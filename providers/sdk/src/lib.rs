@@ -6,7 +6,8 @@
 //!
 //! Read in this order: [`schema`] (what a type looks like), [`value`] (what travels), [`provider`] (what is called),
 //! [`plan`] (what a provider that overrides nothing gets), [`error`] (how to say that something went wrong), [`docs`]
-//! (the tables of a provider's README). The feature `conformance` adds the suite of behaviours that every provider shows.
+//! (the tables of a provider's README). The feature `conformance` adds the suite of behaviours that every provider shows, `http` the
+//! client of those whose technology is called by HTTP.
 #![forbid(unsafe_code)]
 
 pub mod call;
@@ -14,6 +15,8 @@ pub mod call;
 pub mod conformance;
 pub mod docs;
 pub mod error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod path;
 pub mod plan;
 pub mod provider;

@@ -91,6 +91,9 @@ pub struct ResourceType {
     pub identity_space: &'static str,
     /// Objects hold data that a person would miss: removing one is `retain` unless the removal of data is asked for.
     pub holds_data: bool,
+    /// Deleting an object leaves its data where it is unless [`crate::Call::removes_data`] says otherwise: a removal is
+    /// called for whether or not the data may go, unlike that of what `holds_data`.
+    pub spares_data: bool,
     /// What keeps an object that is not empty from being deleted: an attribute, its value that does, and the one that
     /// deletes the object with all it holds.
     pub only_empty: Option<[&'static str; 3]>,
@@ -121,6 +124,7 @@ impl ResourceType {
             identity,
             identity_space: name,
             holds_data: false,
+            spares_data: false,
             only_empty: None,
             state_only: false,
             readable: true,

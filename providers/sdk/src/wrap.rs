@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// The figure of how long calls take, in seconds: by `instance`, `type`, `call` and `result`.
 pub const CALL_SECONDS: &str = "terrace_provider_call_seconds";
@@ -174,7 +175,8 @@ impl Guarded {
             let _permit = self.enter(ty, change, began).await?;
             tracing::trace!(instance = %self.instance, ty, what, address = object, "call");
             let begun = Instant::now();
-            let result = call().await;
+            let span = tracing::info_span!("provider call", instance = %self.instance, ty, what, address = object);
+            let result = call().instrument(span).await;
             let outcome = result.as_ref().err().map_or("ok", |error| error.kind.code());
             let (instance, of_type) = (self.instance.clone(), ty.to_owned());
             histogram!(CALL_SECONDS, "instance" => instance, "type" => of_type, "call" => what, "result" => outcome)

@@ -4,6 +4,7 @@ use super::plans::Begun;
 use super::problem::Problem;
 use super::sent::Sent;
 use super::stacks::known;
+use crate::answer::OTHER_ACCESS;
 use crate::auth::Caller;
 use crate::described::{Described, Purpose};
 use crate::queue::{Asked, Expected};
@@ -73,7 +74,7 @@ pub(super) async fn set(
     let there = recorded(&shared, &stack, &component).await?;
     let expected = headers.get(header::IF_MATCH);
     if expected.is_some_and(|expected| *expected != tag(there.as_ref())) {
-        return Err(Problem::changed("somebody else has changed who has access: look again"));
+        return Err(Problem::changed(OTHER_ACCESS));
     }
     let expected = expected.map(|_| Expected { principals: there });
     let request =

@@ -3,7 +3,7 @@
 use super::problem::Problem;
 use super::sent::Sent;
 use crate::auth::Caller;
-use crate::described::{Described, Purpose, environment_of};
+use crate::described::{Beside, Described, Purpose, environment_of};
 use crate::queue::{Asked, Outcome, PlanMade};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
@@ -40,6 +40,16 @@ pub(crate) struct NewPlan {
     /// Data goes, too.
     #[serde(default)]
     pub(crate) remove_data: bool,
+    /// Where it is for; goes before what the descriptor says.
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    /// The components that it is about, by key; all of them when left out.
+    #[serde(default)]
+    pub(crate) components: Vec<String>,
+    /// Values of variables of a stack, by name.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub(crate) variables: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A plan.
@@ -80,17 +90,20 @@ pub(super) async fn create(
     headers: HeaderMap,
     Sent(asked): Sent<NewPlan>,
 ) -> Result<Response, Problem> {
-    let NewPlan { descriptor, destroy, remove_data } = asked;
+    let NewPlan { descriptor, destroy, remove_data, environment, components, variables } = asked;
+    let beside = Beside { environment, components, variables };
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let place = Described::read(&shared.worlds, &request, purpose)?.place_of();
+    let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
     let queue = StackId::new(QUEUE, environment_of(&place.stack));
-    let id = shared.ask_beside(&caller, &Asked::Plan { request, destroy }, vec![queue, place.stack]).await?;
+    let id = shared.ask_beside(&caller, &Asked::Plan { request, destroy, beside }, vec![queue, place.stack]).await?;
+    // The call is to be answered before its own time is over.
+    let patience = PATIENCE.min(shared.settings.timeout / 2);
     let (begun, mut pause) = (Instant::now(), FIRST_LOOK);
     loop {
         let (_, row) = found(&shared, id).await?;
-        if row.result.is_some() || begun.elapsed() > PATIENCE || shared.stop.is_cancelled() {
+        if row.result.is_some() || begun.elapsed() > patience || shared.stop.is_cancelled() {
             return Ok(answer(id, &row, &headers));
         }
         tokio::select! {
@@ -126,7 +139,7 @@ pub(super) async fn apply(
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
     let (_, row) = found(&shared, id).await?;
-    let Asked::Plan { request, destroy } = Asked::of_body(&row.body, shared.worlds.seal())? else {
+    let Asked::Plan { request, destroy, beside } = Asked::of_body(&row.body, shared.worlds.seal())? else {
         return Err(unknown(id));
     };
     let made = Outcome::of(&row).and_then(|outcome| outcome.plan);
@@ -134,8 +147,8 @@ pub(super) async fn apply(
         return Err(Problem::conflict("the plan is not made, or has errors: there is nothing to apply"));
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let place = Described::read(&shared.worlds, &request, purpose)?.place_of();
-    let operation = shared.ask(&caller, &Asked::Apply { request, destroy, digest }, place).await?;
+    let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
+    let operation = shared.ask(&caller, &Asked::Apply { request, destroy, digest, beside }, place).await?;
     Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
 }
 

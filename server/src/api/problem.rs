@@ -73,9 +73,12 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many operations wait: try again later"),
             Refusal::TooLong(error) => Self::too_long(error),
+            refusal @ Refusal::NoPath => Self::not_found(refusal.problems().join("")),
+            refusal @ Refusal::NoMethod => Self::new(StatusCode::METHOD_NOT_ALLOWED, refusal.problems().join("")),
+            Refusal::Unavailable(error) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error),
             refusal @ Refusal::KeyTaken => Self::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.problems().join("")),
             Refusal::Broken(error) => Self::broken(error),
-            refusal @ Refusal::Unknown => Self::new(StatusCode::UNAUTHORIZED, refusal.problems().join("")),
+            refusal @ Refusal::Unknown(_) => Self::new(StatusCode::UNAUTHORIZED, refusal.problems().join("")),
             refusal @ Refusal::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, refusal.problems().join("")),
             refusal @ Refusal::Invalid(_) => {
                 let errors = refusal.problems();

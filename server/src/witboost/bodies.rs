@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use terrace_engine::store::{LogLine, OperationStatus};
+use utoipa::ToSchema;
 
 /// A descriptor and what to do with it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProvisioningRequest {
     /// What kind of descriptor it is said to be; the text itself decides.
@@ -22,7 +23,7 @@ pub(crate) struct ProvisioningRequest {
 }
 
 /// Who is to have access: all of them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateAclRequest {
     /// All of them.
@@ -32,14 +33,14 @@ pub(crate) struct UpdateAclRequest {
 }
 
 /// What was provisioned.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct ProvisionInfo {
     /// The descriptor that it was provisioned with, as YAML (of which JSON is a part).
     pub(crate) request: String,
 }
 
 /// What is to be looked up, for a catalog's component.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReverseProvisioningRequest {
     /// The template of the component: its blueprint says how.
@@ -55,7 +56,7 @@ pub(crate) struct ReverseProvisioningRequest {
 }
 
 /// How reverse provisioning stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReverseProvisioningStatus {
     pub(crate) status: Status,
     /// Values by dotted paths into the catalog's component.
@@ -64,7 +65,7 @@ pub(crate) struct ReverseProvisioningStatus {
 }
 
 /// Whether a descriptor is valid.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ValidationResult {
     pub(crate) valid: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,7 +75,7 @@ pub(crate) struct ValidationResult {
     pub(crate) plan: Option<Json>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ValidationError {
     pub(crate) errors: Vec<String>,
 }
@@ -88,7 +89,7 @@ impl ValidationResult {
 }
 
 /// How a request stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Status {
     Running,
@@ -112,7 +113,7 @@ impl Status {
 }
 
 /// How provisioning, unprovisioning or granting stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ProvisioningStatus {
     pub(crate) status: Status,
     /// Deprecated and required.
@@ -123,21 +124,21 @@ pub(crate) struct ProvisioningStatus {
 }
 
 /// How a validation stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ValidationStatus {
     pub(crate) status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) info: Option<ValidationInfo>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ValidationInfo {
     pub(crate) public_info: ValidationResult,
 }
 
 /// What is told of what was provisioned.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Info {
     pub(crate) public_info: Map<String, Json>,
@@ -147,7 +148,7 @@ pub(crate) struct Info {
 }
 
 /// Somebody who has access.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AclInfo {
     pub(crate) identity: String,
     /// True where that cannot be taken away.
@@ -155,7 +156,7 @@ pub(crate) struct AclInfo {
 }
 
 /// A line of a log.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Log {
     timestamp: String,
     level: String,

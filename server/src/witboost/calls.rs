@@ -42,6 +42,8 @@ fn body<T: DeserializeOwned>(sent: Sent, solution: &str) -> Result<T, Refusal> {
 }
 
 /// `POST /v1/validate`: what can be told without state and network.
+#[utoipa::path(post, path = "/v1/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
+    responses((status = 200, body = ValidationResult)))]
 pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = body(sent, PROVISIONING)?;
     let runtime = tokio::runtime::Handle::current();
@@ -61,6 +63,8 @@ async fn errors_of(shared: &Shared, request: &ProvisioningRequest) -> Result<Vec
 }
 
 /// `POST /v2/validate`.
+#[utoipa::path(post, path = "/v2/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
+    responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn validate_later(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -75,6 +79,8 @@ pub(crate) async fn validate_later(
 }
 
 /// `POST /v1/provision`.
+#[utoipa::path(post, path = "/v1/provision", tag = "specific provisioner", request_body = ProvisioningRequest,
+    responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn provision(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -85,6 +91,8 @@ pub(crate) async fn provision(
 }
 
 /// `POST /v1/unprovision`.
+#[utoipa::path(post, path = "/v1/unprovision", tag = "specific provisioner", request_body = ProvisioningRequest,
+    responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn unprovision(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -95,6 +103,8 @@ pub(crate) async fn unprovision(
 }
 
 /// `POST /v1/updateacl`.
+#[utoipa::path(post, path = "/v1/updateacl", tag = "specific provisioner", request_body = UpdateAclRequest,
+    responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn update_acl(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -160,6 +170,8 @@ async fn found(shared: &Shared, token: &str) -> Result<(Uuid, OperationRow, Requ
 }
 
 /// `GET /v1/provision/{token}/status`.
+#[utoipa::path(get, path = "/v1/provision/{token}/status", tag = "specific provisioner", params(("token" = String, Path)),
+    responses((status = 200, body = ProvisioningStatus)))]
 pub(crate) async fn status(
     State(shared): State<Arc<Shared>>,
     Path(token): Path<String>,
@@ -182,6 +194,8 @@ async fn provisioning_status(shared: &Shared, token: &str) -> Result<Provisionin
 }
 
 /// `GET /v2/validate/{token}/status`.
+#[utoipa::path(get, path = "/v2/validate/{token}/status", tag = "specific provisioner", params(("token" = String, Path)),
+    responses((status = 200, body = ValidationStatus)))]
 pub(crate) async fn validation_status(
     State(shared): State<Arc<Shared>>,
     Path(token): Path<String>,
@@ -194,6 +208,8 @@ pub(crate) async fn validation_status(
 }
 
 /// `POST /v1/reverse-provisioning`.
+#[utoipa::path(post, path = "/v1/reverse-provisioning", tag = "specific provisioner", request_body = ReverseProvisioningRequest,
+    responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn reverse(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -207,6 +223,8 @@ pub(crate) async fn reverse(
 }
 
 /// `GET /v1/reverse-provisioning/{token}/status`.
+#[utoipa::path(get, path = "/v1/reverse-provisioning/{token}/status", tag = "specific provisioner", params(("token" = String, Path)),
+    responses((status = 200, body = ReverseProvisioningStatus)))]
 pub(crate) async fn reverse_status(
     State(shared): State<Arc<Shared>>,
     Path(token): Path<String>,
@@ -220,6 +238,9 @@ pub(crate) async fn reverse_status(
 }
 
 /// `DELETE /v1/provision/{token}`.
+#[utoipa::path(delete, path = "/v1/provision/{token}", tag = "specific provisioner", params(("token" = String, Path)),
+    responses((status = 200, description = "it had ended", body = ProvisioningStatus),
+        (status = 202, description = "it is being stopped")))]
 pub(crate) async fn terminate(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,

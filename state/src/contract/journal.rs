@@ -22,6 +22,12 @@ fn end(operation: Uuid, status: OperationStatus) -> Record {
 }
 
 impl Fixture {
+    /// The operations, newest first.
+    async fn operations(&self) -> Vec<Uuid> {
+        let all = self.store.operations(&OperationFilter::newest(usize::MAX)).await.unwrap();
+        all.into_iter().map(|operation| operation.id).collect()
+    }
+
     async fn open(&self, selection: &Selection) -> Vec<OpenIntent> {
         self.store.open_intents(&demo(), selection).await.unwrap()
     }
@@ -326,14 +332,7 @@ pub async fn what_is_old_is_pruned(fixture: Fixture) {
     assert_eq!(pruned, Pruned { versions: 2, operations: 1 });
     let history = fixture.store.history(&demo(), &row("local_value.a").address).await.unwrap();
     assert_eq!(history.iter().map(|entry| entry.generation).collect::<Vec<_>>(), [3, 2]);
-    let ids: Vec<Uuid> = fixture
-        .store
-        .operations(&OperationFilter::newest(9))
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|operation| operation.id)
-        .collect();
+    let ids = fixture.operations().await;
     assert!(ids.contains(&open) && !ids.contains(&first), "{ids:?}");
     // Generations go on where they were.
     fixture.write(vec![put(row("local_value.gone"), 0)]).await.unwrap();
@@ -350,13 +349,6 @@ pub async fn what_was_abandoned_is_pruned_unless_a_step_is_open(fixture: Fixture
     fixture.granted(live, &["web"]).await;
     assert_eq!(fixture.store.prune(TERM * 4).await.unwrap(), Pruned::default(), "it is not old enough");
     assert_eq!(fixture.store.prune(TERM).await.unwrap(), Pruned { versions: 0, operations: 1 });
-    let ids: Vec<Uuid> = fixture
-        .store
-        .operations(&OperationFilter::newest(9))
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|operation| operation.id)
-        .collect();
+    let ids = fixture.operations().await;
     assert_eq!(ids, [live, open]);
 }

@@ -2,7 +2,7 @@
 
 use super::{Fixture, addresses, delete, demo, depending, forget, put, rename, row};
 use std::time::Duration;
-use terrace_engine::address::StackId;
+use terrace_engine::address::{LONGEST, StackId};
 use terrace_engine::store::{HistoryEntry, Record, Row, RowStatus, Selection, StoreError, Write};
 use uuid::Uuid;
 
@@ -61,6 +61,18 @@ pub async fn a_stale_write_refuses_the_whole_commit(fixture: Fixture) {
     }
     assert_eq!(fixture.names(&Selection::All).await, ["local_value.a"]);
     assert_eq!(fixture.generation("local_value.a").await, 1);
+}
+
+/// Databases find rows by it, and not all of them by any: it is refused while nothing is done yet.
+pub async fn an_address_that_is_too_long_is_refused(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let address = |bytes: usize| format!("local_value.a[\"{}\"]", "k".repeat(bytes - "local_value.a[\"\"]".len()));
+    let intent = |bytes: usize| Record::Intent(Box::new(super::intent(operation, 1, row(&address(bytes)))));
+    let error = fixture.store.commit(&[], vec![intent(LONGEST + 1)]).await.unwrap_err().to_string();
+    assert!(error.contains("an address of 1025 bytes cannot be recorded"), "{error}");
+    assert!(fixture.write(vec![put(row(&address(LONGEST + 1)), 0)]).await.is_err());
+    assert!(fixture.store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
+    fixture.write(vec![put(row(&address(LONGEST)), 0)]).await.unwrap();
 }
 
 /// All or nothing is said of rows, steps, logs and plans alike.

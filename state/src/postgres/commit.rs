@@ -21,6 +21,14 @@ pub(super) async fn commit(
     let stacks = lock::for_commit(session, leases, records).await?;
     let checked = lease::check(session, &stacks, leases).await?;
     let operations = lock::operations(session, &operations(records)).await?;
+    // Whoever committed before holds those locks until it is over, one way or the other: from here on it is known.
+    if context.is_repeated {
+        match is_done(session, &operations, records).await? {
+            Some(true) => return Ok(()),
+            Some(false) => {}
+            None => return Err(Failure::Untold),
+        }
+    }
     // Told when everything is locked, however long that took.
     let now = context.now(session).await?;
     if records.iter().any(|record| matches!(record, Record::Intent(_))) {
@@ -33,6 +41,59 @@ pub(super) async fn commit(
         commit.apply(record).await?;
     }
     commit.batch.flush(&commit.target).await
+}
+
+/// Whether the same records were written before, by what only they can have left: a plan is spent once, a step opened and
+/// closed once, and no other process does any of that while the leases are those of the writer. `None` where they leave
+/// nothing that is theirs alone.
+async fn is_done(
+    session: &Session,
+    operations: &HashMap<Uuid, i64>,
+    records: &[Record],
+) -> Result<Option<bool>, Failure> {
+    for record in records {
+        let (operation, step, sql) = match record {
+            Record::SpendPlan { plan, .. } => {
+                return session.exists("SELECT 1 FROM spent_plan WHERE plan = $1", &[plan]).await.map(Some);
+            }
+            Record::Intent(intent) => {
+                (intent.operation, intent.step, "SELECT 1 FROM step WHERE operation = $1 AND step = $2")
+            }
+            Record::Outcome { operation, step, .. } => {
+                let sql = "SELECT 1 FROM step WHERE operation = $1 AND step = $2 AND result IS NOT NULL";
+                (*operation, *step, sql)
+            }
+            Record::Partial { .. } | Record::Write { .. } | Record::Log { .. } | Record::End { .. } => continue,
+        };
+        let number = operations.get(&operation).copied();
+        return session.exists(sql, &[&number, &i64::from(step)]).await.map(Some);
+    }
+    // Written once more the rest is what it is; a line of a log may stand there twice.
+    Ok(records.iter().all(is_same_when_repeated).then_some(false))
+}
+
+/// What leaves the same when it is written once more: a component that is as recorded gets no other version. A row has
+/// another generation then, and is refused.
+const fn is_same_when_repeated(record: &Record) -> bool {
+    match record {
+        Record::Write { write, .. } => match write {
+            Write::Component { .. }
+            | Write::DropComponent { .. }
+            | Write::PutOwner(_)
+            | Write::DropOwner { .. }
+            | Write::Reseal { .. }
+            | Write::ResealComponent { .. }
+            | Write::Follow { .. }
+            | Write::FollowReads { .. } => true,
+            Write::Put { .. }
+            | Write::Delete { .. }
+            | Write::Forget { .. }
+            | Write::Depose { .. }
+            | Write::Move { .. } => false,
+        },
+        Record::Partial { .. } | Record::Log { .. } | Record::End { .. } => true,
+        Record::SpendPlan { .. } | Record::Intent(_) | Record::Outcome { .. } => false,
+    }
 }
 
 /// The operations that have to be there.
@@ -54,6 +115,9 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
                WHERE id = $1 AND result IS NULL";
     let queued: Option<i64> = session.first(sql, &[&operation.id], |columns| columns.take()).await?;
     let Some(sequence) = queued else {
+        if context.is_repeated && session.exists("SELECT 1 FROM operation WHERE id = $1", &[&operation.id]).await? {
+            return Ok(());
+        }
         return record(session, context, operation, OperationStatus::Running).await.map(drop);
     };
     let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;

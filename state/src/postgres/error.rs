@@ -16,6 +16,8 @@ pub(super) enum Failure {
     Pool(PoolError),
     /// The connection went before the server said whether what was committed is.
     InDoubt(Error),
+    /// Whether the same was committed before cannot be told either.
+    Untold,
     /// What is recorded is not what was written.
     Unreadable(String),
     /// The store refuses it.
@@ -59,9 +61,14 @@ impl Failure {
         error.code().is_some_and(|code| in_the_way.contains(code))
     }
 
-    /// True when the connection was gone before anything was asked of the server.
+    /// True when there is no connection to the server any more, or not yet, and nothing was committed.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Postgres(error) if is_gone(error))
+        matches!(self, Self::Postgres(error) | Self::Pool(PoolError::Backend(error)) if is_gone(error))
+    }
+
+    /// True when the connection went before the commit was answered.
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::InDoubt(_))
     }
 
     /// The server's words for what is damaged; the failure, when nothing is.
@@ -89,6 +96,7 @@ impl Failure {
                 "the connection to {url} was lost while it committed, which may have happened or not ({})",
                 chain(&error)
             ),
+            Self::Untold => format!("nobody can tell whether {url} committed it before"),
             Self::Unreadable(reason) => reason,
         };
         StoreError::Unavailable { doing, reason }
@@ -99,6 +107,7 @@ fn is_gone(error: &Error) -> bool {
     let ended = [
         SqlState::ADMIN_SHUTDOWN,
         SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
         SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
         SqlState::CONNECTION_FAILURE,
     ];

@@ -6,8 +6,8 @@ use super::columns::{self, Columns};
 use super::connection::Session;
 use super::error::Failure;
 use super::lock::Stacks;
-use crate::values::blank;
 pub(super) use crate::values::content_columns;
+use crate::values::{self, blank};
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
@@ -45,19 +45,7 @@ pub(super) async fn stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
 
 /// The stacks of which anything was ever recorded.
 pub(super) async fn known_stacks(session: &Session) -> Result<Vec<StackId>, Failure> {
-    session
-        .list(
-            "SELECT name, environment FROM stack
-               WHERE EXISTS (SELECT 1 FROM version WHERE version.stack = stack.id)
-                  OR EXISTS (SELECT 1 FROM component_version WHERE component_version.stack = stack.id)
-                  OR EXISTS (SELECT 1 FROM component WHERE component.stack = stack.id)
-                  OR EXISTS (SELECT 1 FROM intent WHERE intent.stack = stack.id)
-                  OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
-               ORDER BY name, environment",
-            &[],
-            |columns| columns.stack(),
-        )
-        .await
+    session.list(values::KNOWN_STACKS, &[], |columns| columns.stack()).await
 }
 
 /// The rows of a stack, sorted by address and deposed key.

@@ -23,6 +23,9 @@ pub(super) async fn enqueue(
     let Some(of) = request.operation.stacks.first() else {
         return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
     };
+    if context.is_repeated && session.exists("SELECT 1 FROM operation WHERE id = $1", &[&request.operation.id]).await? {
+        return Ok(Enqueued::Queued);
+    }
     if let Some(key) = &request.idempotency {
         let key = columns::text(key);
         // Two that ask with one key at once are one after the other.
@@ -136,10 +139,16 @@ pub(super) async fn finish(
     claim: &RequestClaim,
     end: &RequestEnd,
 ) -> Result<(), Failure> {
+    let ended = "SELECT 1 FROM request JOIN operation ON operation.sequence = request.operation
+                 WHERE id = $1 AND fence = $2 AND result = $3";
+    let (fence, result) = (columns::integer(claim.fence), columns::text(&end.result));
+    if context.is_repeated && session.exists(ended, &[&claim.operation, &fence, &result]).await? {
+        return Ok(());
+    }
     let operation = held(session, claim).await?;
     let sql = "UPDATE request SET result = $2, holder = NULL, expires = NULL, body = CASE WHEN $3 THEN body ELSE '' END
                WHERE operation = $1";
-    session.execute(sql, &[&operation, &columns::text(&end.result), &end.keeps_body]).await?;
+    session.execute(sql, &[&operation, &result, &end.keeps_body]).await?;
     let sql = "UPDATE operation SET status = $2, summary = $3, ended_at = $4 WHERE sequence = $1";
     let (status, now) = (columns::word(&end.status)?, columns::time(context.now(session).await?));
     session.execute(sql, &[&operation, &status, &columns::text(&end.summary), &now]).await?;

@@ -4,6 +4,7 @@
 
 use super::columns::{self, Columns};
 use super::error::Failure;
+use crate::values;
 pub(super) use crate::values::{blank, content_columns};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
@@ -300,15 +301,7 @@ pub(super) fn snapshot(
 
 /// The stacks of which anything was ever recorded.
 pub(super) fn known_stacks(connection: &Connection) -> Result<Vec<StackId>, Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT name, environment FROM stack
-               WHERE EXISTS (SELECT 1 FROM version WHERE version.stack = stack.id)
-                  OR EXISTS (SELECT 1 FROM component_version WHERE component_version.stack = stack.id)
-                  OR EXISTS (SELECT 1 FROM component WHERE component.stack = stack.id)
-                  OR EXISTS (SELECT 1 FROM intent WHERE intent.stack = stack.id)
-                  OR EXISTS (SELECT 1 FROM owner WHERE owner.stack = stack.id)
-               ORDER BY name, environment",
-    )?;
+    let mut statement = connection.prepare_cached(values::KNOWN_STACKS)?;
     let rows = statement.query_map([], |row| Columns::of(row).stack())?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

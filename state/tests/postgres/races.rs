@@ -1,14 +1,14 @@
 //! Several stores on one database, and connections that break.
 
 use super::{one, request, shown, writer};
-use crate::{demo, put, row};
+use crate::{demo, intent, put, row};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, Enqueued, NewOperation, NewRequest, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, ServerStore,
-    StoreError, Write,
+    Acquired, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OwnerRow, OwnersOf, Ownership, Record,
+    RequestEnd, Row, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
 };
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use tokio::task::JoinHandle;
@@ -168,26 +168,129 @@ async fn held(url: &str) -> Held {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_restarts_fails_the_commit_at_work_and_not_the_next() {
+async fn a_server_that_restarts_is_waited_for_and_one_that_stays_away_is_told_of() {
     let cluster = Cluster::alone();
     let url = cluster.database().await;
     let Held { store, other: _other, committing } = held(&url).await;
     cluster.order("restart");
-    let error = committing.await.unwrap().unwrap_err().to_string();
-    assert!(error.starts_with("state cannot be written: "), "{error}");
-    assert!(error.contains("was lost") || error.contains("is starting or stopping"), "{error}");
-    assert!(error.contains(&shown(&url)) && !error.contains(PASSWORD), "{error}");
+    // Nothing of it was committed: it is done again.
+    committing.await.unwrap().unwrap();
     // Also the connections that nobody used meanwhile are no more.
     store.commit(&[], vec![put(row("local_value.after"))]).await.unwrap();
     let rows = store.rows(&demo(), &Selection::All).await.unwrap();
     let names: Vec<String> = rows.iter().map(|row| row.address.to_string()).collect();
-    assert_eq!(names, ["local_value.after", "local_value.before"]);
+    assert_eq!(names, ["local_value.after", "local_value.before", "local_value.during"]);
 
     cluster.order("stop");
-    let error = store.rows(&demo(), &Selection::All).await.unwrap_err().to_string();
+    let reading = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.rows(&demo(), &Selection::All).await })
+    };
+    let error = store.commit(&[], vec![put(row("local_value.never"))]).await.unwrap_err().to_string();
+    assert!(error.starts_with("state cannot be written: ") && error.contains("cannot be reached"), "{error}");
+    assert!(error.contains(&shown(&url)) && !error.contains(PASSWORD), "{error}");
+    let error = reading.await.unwrap().unwrap_err().to_string();
     assert!(error.starts_with("state cannot be read: ") && error.contains("cannot be reached"), "{error}");
     cluster.order("start");
-    assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 2);
+    assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 3);
+}
+
+/// Lets every commit wait for a standby that never comes, from when this returns.
+async fn await_nobody(url: &str, watcher: &tokio_postgres::Client) {
+    watcher.batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await.unwrap();
+    watcher.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    // Known to all once one waits.
+    let other = connect(url).await;
+    let waiting = tokio::spawn(async move {
+        let sql = "CREATE TABLE IF NOT EXISTS probe (); DROP TABLE probe";
+        while other.batch_execute(sql).await.is_ok() {}
+    });
+    cut_what_waits_for_the_standby(watcher).await;
+    waiting.await.unwrap();
+}
+
+async fn await_nobody_no_more(watcher: &tokio_postgres::Client) {
+    watcher.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").await.unwrap();
+    watcher.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+}
+
+/// Does something whose commit happens and is not answered.
+async fn unanswered<T: Send + 'static>(
+    url: &str,
+    watcher: &tokio_postgres::Client,
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> T {
+    await_nobody(url, watcher).await;
+    let working = tokio::spawn(work);
+    cut_what_waits_for_the_standby(watcher).await;
+    await_nobody_no_more(watcher).await;
+    working.await.unwrap().unwrap()
+}
+
+/// Each of these would be refused the second time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
+    let cluster = Cluster::alone();
+    let url = cluster.database().await;
+    let watcher = connect(&url).await;
+    let store = writer(&url).await;
+    let (id, plan) = (Uuid::now_v7(), Uuid::now_v7());
+    let operation = |id| NewOperation { id, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
+    let (one, new) = (Arc::clone(&store), operation(id));
+    unanswered(&url, &watcher, async move { one.begin(&new).await }).await;
+    let row = row("local_value.a");
+    let intent = Record::Intent(Box::new(intent(id, 3, row.clone())));
+    let outcome = Record::Outcome {
+        operation: id,
+        step: 3,
+        stack: demo(),
+        address: row.address.clone(),
+        action: StepAction::Create,
+        result: StepResult::Done,
+        writes: vec![Write::Put { row: Box::new(row), expected: 0 }],
+    };
+    let spend = Record::SpendPlan { plan, reads: Vec::new(), components: Vec::new() };
+    for record in [spend, intent, outcome] {
+        let (one, records) = (Arc::clone(&store), vec![record.clone()]);
+        unanswered(&url, &watcher, async move { one.commit(&[], records).await }).await;
+        assert!(store.commit(&[], vec![record]).await.is_err(), "it was done");
+    }
+    let rows = store.rows(&demo(), &Selection::All).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.generation).collect::<Vec<_>>(), [1]);
+    let component = ComponentRow {
+        key: "api".to_owned(),
+        depends_on: Vec::new(),
+        outputs: "{\"o\":1}".to_owned(),
+        blueprint: None,
+        reads: Vec::new(),
+        principals: None,
+    };
+    let component = Record::Write { operation: id, write: Write::Component { stack: demo(), component } };
+    let end = Record::End { operation: id, status: OperationStatus::Completed, summary: String::new() };
+    let (one, records) = (Arc::clone(&store), vec![component, end]);
+    unanswered(&url, &watcher, async move { one.commit(&[], records).await }).await;
+    assert_eq!(store.snapshot(Some(&demo()), true).await.unwrap()[0].component_history.len(), 1);
+    let (component, digest, body) = (String::new(), String::new(), String::new());
+    let operation = operation(Uuid::now_v7());
+    let asked = NewRequest { operation, component, digest, body, idempotency: None, can_wait: false };
+    let (one, request) = (Arc::clone(&store), asked.clone());
+    let queued = unanswered(&url, &watcher, async move { one.enqueue(&request, 10).await }).await;
+    assert_eq!(queued, Enqueued::Queued);
+    let claim = store.claim("here", Duration::from_secs(60)).await.unwrap().unwrap();
+    assert_eq!(claim.operation, asked.operation.id);
+    let (status, summary, result) = (OperationStatus::Completed, String::new(), "{}".to_owned());
+    let end = RequestEnd { status, summary, result, keeps_body: false };
+    let (one, ended) = (Arc::clone(&store), claim.clone());
+    unanswered(&url, &watcher, async move { one.finish(&ended, &end).await }).await;
+    assert!(store.claim("here", Duration::from_secs(60)).await.unwrap().is_none(), "it is queued once, and has ended");
+}
+
+async fn cut_what_waits_for_the_standby(watcher: &tokio_postgres::Client) {
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let until = Instant::now() + Duration::from_secs(30);
+    while one::<i64>(watcher, cut).await == 0 {
+        assert!(Instant::now() < until, "no commit waits for the standby");
+    }
 }
 
 /// The server has committed, and waits for a standby that never comes when its connection is cut.
@@ -213,11 +316,7 @@ async fn a_commit_whose_connection_breaks_is_told_to_be_in_doubt() {
         })
     };
     let watcher = connect(&url).await;
-    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    let until = Instant::now() + Duration::from_secs(30);
-    while one::<i64>(&watcher, cut).await == 0 {
-        assert!(Instant::now() < until, "no commit waits for the standby");
-    }
+    cut_what_waits_for_the_standby(&watcher).await;
     let (name, told) = committing.await.unwrap();
     let expected = format!(
         "state cannot be written: the connection to {} was lost while it committed, which may have happened or not",

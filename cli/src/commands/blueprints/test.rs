@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_engine::blueprint::case::{self, Case, TestFile};
 use terrace_engine::blueprint::expectation::{accepted, aligned, outcome, yaml};
+use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::blueprint::{Blueprint, Library};
 use terrace_engine::compile::Compiler;
 use terrace_engine::diagnostic::has_errors;
@@ -159,9 +160,13 @@ impl<'a> Bench<'a> {
         if has_errors(&diagnostics) {
             return Err(Failure::told(Exit::Error));
         }
+        let mut templates = file.templates.clone();
+        for (template, blueprint) in &self.world.templates {
+            templates.entry(template.clone()).or_insert_with(|| blueprint.clone());
+        }
         let (mut outcomes, mut differing) = (Vec::new(), Vec::new());
         for case in &file.cases {
-            let became = self.outcome(case, &library)?;
+            let became = self.outcome(case, &library, &templates)?;
             let expected = case.expected.as_ref().map(|expected| &expected.tree);
             if expected == Some(&became) {
                 continue;
@@ -188,7 +193,7 @@ impl<'a> Bench<'a> {
     }
 
     /// What becomes of a case.
-    fn outcome(&self, case: &Case, library: &Library) -> Result<Json, Failure> {
+    fn outcome(&self, case: &Case, library: &Library, templates: &Templates) -> Result<Json, Failure> {
         let mut diagnostics = case.diagnostics.clone();
         let mut environment = self.world.environment.clone();
         if let Some(settings) = &case.settings {
@@ -200,7 +205,7 @@ impl<'a> Bench<'a> {
             functions: &self.world.functions,
             environment: &environment,
             library,
-            templates: &self.world.templates,
+            templates,
             variables: &variables,
         };
         let mut stacks = Vec::new();

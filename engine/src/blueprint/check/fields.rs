@@ -20,9 +20,10 @@ const COMMON: &[&str] = &[
     "specific",
 ];
 
-/// Those of components besides, and the `key`.
+/// Those of components besides, the `key`, and the descriptor that is put together for who reads it.
 const COMPONENT: &[&str] = &[
     "key",
+    "descriptor",
     "dependsOn",
     "readsFrom",
     "platform",

@@ -71,7 +71,20 @@ pub(super) fn component(specific: Value) -> Value {
         _ => Map::default(),
     };
     entries.insert("specific".to_owned(), specific);
+    let id = entries.get("id").cloned().unwrap_or_default();
+    let components = Value::List(vec![Value::Map(entries.clone())]);
+    let product = [("components".to_owned(), components)].into_iter();
+    let product = product.chain(product_fields()).collect();
+    let descriptor = [("dataProduct".to_owned(), product), ("componentIdToProvision".to_owned(), id)];
+    entries.insert(crate::compile::WRAPPED.to_owned(), descriptor.into_iter().collect());
     Value::Map(entries)
+}
+
+fn product_fields() -> impl Iterator<Item = (String, Value)> {
+    match product() {
+        Value::Map(fields) => fields.into_iter(),
+        _ => Map::default().into_iter(),
+    }
 }
 
 /// A data product.

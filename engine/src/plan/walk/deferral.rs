@@ -1,7 +1,8 @@
 //! What is left for another apply, where that is allowed: a declaration whose expansion is not known yet, and whatever
 //! comes after it. The walk comes upon it in order, so that looking one step back is enough.
 
-use super::{ComponentPart, Instance, Walk, block_address};
+use super::expand::Instance;
+use super::{ComponentPart, Walk, block_address};
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
 use crate::descriptor::ResourceDeclaration;

@@ -121,6 +121,7 @@ impl Walk<'_, '_> {
             deferred,
             deferring: self.deferrals.components,
             left: self.left,
+            passed_over: self.passed_over,
         })
     }
 }

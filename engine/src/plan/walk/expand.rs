@@ -2,7 +2,8 @@
 
 use super::super::scope::PlanScope;
 use super::prepare::not_text;
-use super::{ComponentPart, Instance, Walk, block_address};
+use super::{ComponentPart, Walk, block_address};
+use crate::address::InstanceKey;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Template};
@@ -11,6 +12,12 @@ use crate::render::{environment_option, shell_word};
 use crate::repetition::{self, NoItems};
 use std::collections::BTreeSet;
 use terrace_provider::Value;
+
+/// One instance of a declaration.
+pub(super) struct Instance {
+    pub(super) key: Option<InstanceKey>,
+    pub(super) each: Option<Value>,
+}
 
 impl Walk<'_, '_> {
     /// The instances of a declaration; `None` when they cannot be told.

@@ -1,7 +1,8 @@
 //! A single resource that became a `forEach`, or the other way round: where it is plain which instance is the object
 //! that is recorded, that one moves there, and nothing is made or deleted for it.
 
-use super::{ComponentPart, Instance, Walk};
+use super::expand::Instance;
+use super::{ComponentPart, Walk};
 use crate::address::{Address, InstanceKey};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;

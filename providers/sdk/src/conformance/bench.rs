@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The step that creates.
 const CREATE: &str = "create";
+/// The step that deletes.
+pub(super) const DELETE: &str = "delete";
 
 /// One behaviour's view of a session and a fixture. It knows what was made, and removes it at the end.
 pub(super) struct Bench<'a> {
@@ -51,6 +53,7 @@ impl<'a> Bench<'a> {
             operation: self.behaviour.replace(' ', "-"),
             step: step.to_owned(),
             timeout: self.ty.timeouts.create,
+            removes_data: false,
             cancel: CancellationToken::new(),
             progress: Arc::new(NoProgress),
         }
@@ -123,7 +126,7 @@ impl<'a> Bench<'a> {
 
     /// Deletes.
     pub(super) async fn delete(&self, recorded: &Recorded) -> Result<(), String> {
-        let deleted = self.session.delete(self.ty, &self.call("delete"), recorded).await;
+        let deleted = self.session.delete(self.ty, &self.call(DELETE), recorded).await;
         deleted.map_err(|error| failed("delete", &error))
     }
 

@@ -23,6 +23,7 @@ pub struct Fixture {
     pub(super) is_importable: bool,
     pub(super) is_findable: bool,
     pub(super) is_readable: bool,
+    pub(super) is_adoptable: bool,
 }
 
 impl Fixture {
@@ -42,6 +43,7 @@ impl Fixture {
             is_importable: true,
             is_findable: true,
             is_readable: true,
+            is_adoptable: true,
         }
     }
 
@@ -111,6 +113,13 @@ impl Fixture {
     #[must_use]
     pub fn not_findable(mut self) -> Self {
         self.is_findable = false;
+        self
+    }
+
+    /// Only what calls of one's own made can be found again: whether an object is there already cannot be told.
+    #[must_use]
+    pub fn not_adoptable(mut self) -> Self {
+        self.is_adoptable = false;
         self
     }
 

@@ -1,9 +1,9 @@
 //! Behaviours after a crash, and towards objects that others made.
 
-use super::bench::{Bench, failed};
+use super::bench::{Bench, DELETE, failed};
 use super::{Behaviour, Checked, Verdict, contract};
 use crate::plan::PlannedChange;
-use crate::{Attempt, ErrorKind, Found, Planned};
+use crate::{Attempt, ErrorKind, Found, LostCall, Planned};
 
 /// In the order: nothing there, ours there, a stranger's there.
 pub(super) const BEHAVIOURS: &[Behaviour] = &[
@@ -68,7 +68,9 @@ async fn lost_delete(bench: &Bench<'_>) -> Checked {
     }
     let created = bench.create(&bench.fixture.config).await?;
     let attempt = bench.attempt(&PlannedChange::default(), Some(&created), true);
-    let attempt = Attempt { identity: created.identity.clone(), ..attempt };
+    // The call of `delete`: a provider may know its calls by their names.
+    let lost_call = attempt.lost_call.clone().map(|lost| LostCall { step: DELETE.to_owned(), ..lost });
+    let attempt = Attempt { identity: created.identity.clone(), lost_call, ..attempt };
     match find(bench, &attempt).await? {
         Found::Ours(_) => {}
         other => return Err(format!("before the delete took effect, find answers {other:?}")),
@@ -83,6 +85,9 @@ async fn lost_delete(bench: &Bench<'_>) -> Checked {
 async fn strangers_object(bench: &Bench<'_>) -> Checked {
     if let Some(skipped) = reason_to_skip(bench) {
         return Ok(skipped);
+    }
+    if !bench.fixture.is_adoptable {
+        return Ok(Verdict::NotApplicable("whether an object is there already cannot be told"));
     }
     let plan = bench.plan(None, &bench.fixture.config).await?;
     match find(bench, &bench.attempt(&plan, None, false)).await? {

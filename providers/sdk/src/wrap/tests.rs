@@ -155,6 +155,7 @@ fn call(timeout: Duration) -> Call {
         operation: "o".to_owned(),
         step: "1".to_owned(),
         timeout,
+        removes_data: false,
         cancel: CancellationToken::new(),
         progress: Arc::new(NoProgress),
     }

@@ -151,6 +151,7 @@ pub(crate) fn call() -> Call {
         operation: "operation".to_owned(),
         step: "step-1".to_owned(),
         timeout: Duration::from_secs(60),
+        removes_data: false,
         cancel: tokio_util::sync::CancellationToken::new(),
         progress: Arc::new(NoProgress),
     }

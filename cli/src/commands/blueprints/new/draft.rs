@@ -196,7 +196,12 @@ fn object(object: &Object) -> Json {
 
 fn property(attribute: &Attribute) -> Json {
     let mut schema = json!({"description": attribute.doc});
-    if let (Json::Object(schema), Json::Object(ty)) = (&mut schema, type_of(&attribute.ty)) {
+    // The vendor's own JSON may be anything, and is a map wherever it is more than one value.
+    let ty = match (&attribute.ty, attribute.vendor_json) {
+        (AttributeType::Any, true) => json!({"type": "object"}),
+        (ty, _) => type_of(ty),
+    };
+    if let (Json::Object(schema), Json::Object(ty)) = (&mut schema, ty) {
         schema.extend(ty);
         if let Some(default) = &attribute.default {
             schema.insert("default".to_owned(), default.to_json());

@@ -134,6 +134,7 @@ fn call(progress: Arc<dyn Progress>) -> Call {
         operation: "o".to_owned(),
         step: "1".to_owned(),
         timeout: Duration::from_secs(1),
+        removes_data: false,
         cancel: CancellationToken::new(),
         progress,
     }

@@ -1,0 +1,121 @@
+//! `auth` of the server: who is let in.
+
+use terrace_engine::decode::{Fields, expect_text};
+use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
+use terrace_engine::source::Span;
+use terrace_engine::yaml::Node;
+use terrace_server::auth::{Auth, Oidc, Scope, Token};
+use terrace_server::http::check_url;
+
+/// How callers are told from each other.
+#[derive(Clone, Copy)]
+enum Mode {
+    None,
+    Token,
+    Oidc,
+}
+
+/// Who is let in.
+pub(super) fn auth(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Auth> {
+    let mut fields = Fields::open(node, "`auth`", diagnostics)?;
+    let modes = [("none", Mode::None), ("token", Mode::Token), ("oidc", Mode::Oidc)];
+    let mode = fields.required("mode").and_then(|_| fields.word("mode", &modes));
+    let auth = match mode {
+        None => None,
+        Some(Mode::None) => Some(Auth::Anybody),
+        Some(Mode::Token) => Some(Auth::Tokens(tokens(&mut fields))),
+        Some(Mode::Oidc) => oidc(&mut fields).map(Auth::Oidc),
+    };
+    fields.finish();
+    auth
+}
+
+fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    for node in fields.list("tokens") {
+        tokens.extend(token(node, fields.diagnostics));
+    }
+    if fields.optional("tokens").is_none() {
+        fields.diagnostics.push(
+            Diagnostic::error("missing_field", "`auth` lets nobody in: it has no `tokens`")
+                .at(fields.span())
+                .hint("add `tokens: [{name: ci, sha256: …, scopes: [apply]}]`"),
+        );
+    }
+    tokens
+}
+
+fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
+    let (issuer, audience) = (fields.required_text("issuer"), fields.required_text("audience"));
+    let (jwks_url, roles_claim) = (fields.text("jwksUrl"), fields.text("rolesClaim"));
+    for url in issuer.iter().chain(&jwks_url) {
+        if let Err(why) = check_url(&url.value) {
+            fields.diagnostics.push(
+                Diagnostic::error("illegal_url", format!("`{}` cannot be called: {why}", url.value))
+                    .at(url.span)
+                    .hint("write an address such as `https://login.example.com/realms/data`"),
+            );
+        }
+    }
+    let mut roles = Vec::new();
+    for entry in fields.map("roles") {
+        let word = expect_text(entry, fields.diagnostics);
+        roles.extend(
+            word.and_then(|word| scope(&word.value, word.span, fields.diagnostics)).map(|it| (entry.key.clone(), it)),
+        );
+    }
+    if fields.optional("roles").is_none() {
+        roles.extend(Scope::WORDS.iter().map(|(word, scope)| ((*word).to_owned(), *scope)));
+    }
+    Some(Oidc {
+        issuer: issuer?.value,
+        audience: audience?.value,
+        jwks_url: jwks_url.map(|url| url.value),
+        roles_claim: roles_claim.map_or_else(|| "roles".to_owned(), |claim| claim.value),
+        roles,
+    })
+}
+
+/// The scope of that name.
+fn scope(word: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<Scope> {
+    let known = Scope::WORDS.iter().find(|(name, _)| *name == word).map(|(_, scope)| *scope);
+    if known.is_none() {
+        diagnostics.push(
+            Diagnostic::error("unknown_scope", format!("there is no scope `{word}`"))
+                .at(span)
+                .hint("scopes are `read`, `plan`, `apply` and `admin`; each has what stands before it")
+                .maybe_hint(did_you_mean(word, Scope::WORDS.iter().map(|(name, _)| *name))),
+        );
+    }
+    known
+}
+
+fn token(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Token> {
+    let mut fields = Fields::open(node, "a token", diagnostics)?;
+    let name = fields.required_text("name");
+    let digest = fields.required_text("sha256");
+    let scopes = fields.texts("scopes");
+    let mut largest = None;
+    for word in &scopes {
+        largest = largest.max(scope(&word.value, word.span, fields.diagnostics));
+    }
+    if scopes.is_empty() {
+        fields.diagnostics.push(
+            Diagnostic::error("missing_field", "a token has no `scopes`")
+                .at(fields.span())
+                .hint("say what it is for: `scopes: [apply]`"),
+        );
+    }
+    let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(digest) = digest.as_ref().filter(|digest| !is_digest(&digest.value)) {
+        // What stands there may be the token itself.
+        fields.diagnostics.push(
+            Diagnostic::error("illegal_digest", "`sha256` is no SHA-256 in hexadecimal digits")
+                .at(digest.span)
+                .hint("`printf %s \"$TOKEN\" | sha256sum` prints it"),
+        );
+    }
+    fields.finish();
+    let (name, digest) = (name?, digest?);
+    Some(Token { name: name.value, sha256: digest.value.to_ascii_lowercase(), scope: largest? })
+}

@@ -1,0 +1,25 @@
+//! A build without OpenTelemetry: nobody is told.
+
+use crate::failure::Failure;
+use crate::variables::Variables;
+use tracing_subscriber::{Layer, Registry};
+
+/// Nothing.
+#[derive(Default)]
+pub(crate) struct Telemetry;
+
+/// A part of what happens with spans and events.
+pub(crate) type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+impl Telemetry {
+    #[expect(clippy::unnecessary_wraps, reason = "as in a build with it")]
+    pub(crate) fn start(_: &Variables) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    pub(crate) fn layers(&self) -> Vec<BoxedLayer> {
+        Vec::new()
+    }
+
+    pub(crate) async fn end(self) {}
+}

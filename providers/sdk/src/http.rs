@@ -1,0 +1,60 @@
+//! An HTTP client as all that call others by HTTP need it: TLS by ring with the authorities of this machine, no redirects,
+//! and errors in words that repeat no URL.
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder};
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A client that trusts the authorities of a file, or those that this machine knows.
+///
+/// TLS is configured for this client alone: nothing is installed for the whole process. Nobody is sent on to another place:
+/// what changes something is for whom it is meant, and so is a token.
+///
+/// # Errors
+/// When the file holds no certificates, in words that do not name it.
+pub fn builder(authorities: Option<&Path>) -> Result<ClientBuilder, String> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = config.with_root_certificates(roots(authorities)?).with_no_client_auth();
+    let client = Client::builder().tls_backend_preconfigured(config).redirect(Policy::none());
+    Ok(client.user_agent(concat!("terrace/", env!("CARGO_PKG_VERSION"))))
+}
+
+fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = file else {
+        // Where the machine knows none, no `https` is trusted, and the handshake says so.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(roots);
+    };
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())? {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("there is none in it".to_owned()) } else { Ok(roots) }
+}
+
+/// The innermost cause of an error, which says what is wrong; never the URL, which may have a secret in it.
+#[must_use]
+pub fn in_words(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    if let Some(status) = error.status() {
+        return format!("it answers {status}");
+    }
+    let mut cause = error.source();
+    let mut innermost = None;
+    while let Some(error) = cause {
+        innermost = Some(error.to_string());
+        cause = error.source();
+    }
+    innermost.unwrap_or_else(|| "the request failed".to_owned())
+}

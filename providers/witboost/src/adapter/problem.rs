@@ -1,0 +1,96 @@
+//! What an adapter says is wrong: the bodies of 400 and 500, in all their shapes.
+
+use terrace_provider::Value;
+
+/// More of one text is not for people.
+const LONGEST: usize = 2000;
+
+/// What is wrong, and what helps. The input that some adapters repeat is left out: it is the whole descriptor.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// What is wrong, for people.
+    pub(crate) message: Option<String>,
+    /// Each thing that is wrong.
+    pub(crate) problems: Vec<String>,
+    /// What helps.
+    pub(crate) solutions: Vec<String>,
+}
+
+impl Problem {
+    /// Reads the body of an error.
+    pub(crate) fn read(text: &str) -> Self {
+        let Some(body) = Value::from_json_text(text.trim()).filter(|body| body.as_map().is_some()) else {
+            let text = short(text.trim());
+            // The page of a proxy says nothing to anybody.
+            let is_page = text.starts_with('<');
+            return Self { message: (!is_page && !text.is_empty()).then_some(text), ..Self::default() };
+        };
+        let field = body.get("inputErrorField").and_then(Value::as_str).filter(|field| !field.is_empty());
+        let said = ["userMessage", "error", "message", "detail"].map(|name| body.get(name));
+        // `error` is a text, or `{errors: […]}` as in validations.
+        let nested = body.get("error").and_then(|error| error.get("errors"));
+        let more = body.get("moreInfo");
+        let mut problems = texts(body.get("errors"));
+        problems.extend(texts(nested));
+        problems.extend(texts(more.and_then(|more| more.get("problems"))));
+        let mut message = said.into_iter().flatten().filter_map(Value::as_str).map(short).find(|text| !text.is_empty());
+        if message.is_none() && !problems.is_empty() {
+            message = Some(problems.remove(0));
+        }
+        if let (Some(message), Some(field)) = (&mut message, field) {
+            message.push_str(&format!(" (at `{}`)", short(field)));
+        }
+        let mut seen: Vec<String> = message.iter().cloned().collect();
+        problems.retain(|problem| {
+            let is_new = !seen.contains(problem);
+            seen.push(problem.clone());
+            is_new
+        });
+        Self { message, problems, solutions: texts(more.and_then(|more| more.get("solutions"))) }
+    }
+}
+
+/// A text, a list of texts, or what stands for them.
+fn texts(value: Option<&Value>) -> Vec<String> {
+    let text = |value: &Value| match value.as_str() {
+        Some(text) => short(text.trim()),
+        None => short(&value.to_json_text()),
+    };
+    match value {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::List(items)) => items.iter().map(text).filter(|text| !text.is_empty()).collect(),
+        Some(one) => vec![text(one)],
+    }
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> (Option<String>, Vec<String>, Vec<String>) {
+        let Problem { message, problems, solutions } = Problem::read(text);
+        (message, problems, solutions)
+    }
+
+    #[test]
+    fn every_shape_of_an_error_is_understood() {
+        let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let whole = r#"{"errors": ["a", "b"], "userMessage": "it is wrong", "input": "hunter2", "inputErrorField": "x.y",
+                        "moreInfo": {"problems": ["b", "c"], "solutions": ["do d"]}, "new": 1}"#;
+        assert_eq!(told(whole), (Some("it is wrong (at `x.y`)".to_owned()), own(&["a", "b", "c"]), own(&["do d"])));
+        assert_eq!(told(r#"{"errors": ["a", "b"]}"#), (Some("a".to_owned()), own(&["b"]), own(&[])));
+        assert_eq!(told(r#"{"error": "broken"}"#), (Some("broken".to_owned()), own(&[]), own(&[])));
+        let nested = r#"{"error": {"errors": [{"field": 1}]}}"#;
+        assert_eq!(told(nested), (Some(r#"{"field":1}"#.to_owned()), own(&[]), own(&[])));
+        assert_eq!(told("not supported"), (Some("not supported".to_owned()), own(&[]), own(&[])));
+        assert_eq!(told("<html>gateway</html>"), (None, own(&[]), own(&[])));
+        assert_eq!(told(""), (None, own(&[]), own(&[])));
+    }
+}

@@ -1,0 +1,126 @@
+//! The settings of an instance, taken apart.
+
+use crate::endpoint::Endpoint;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
+
+/// How adapters are found and asked. What is secret is not in here: it goes into the client alone.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The instance, for messages.
+    pub(crate) instance: String,
+    /// The adapter of what nothing else says one for.
+    pub(crate) endpoint: Option<String>,
+    /// Adapters by template id.
+    pub(crate) templates: BTreeMap<String, String>,
+    /// The authorities to trust instead of the machine's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// How long one request may take.
+    pub(crate) timeout: Duration,
+    /// How long to wait before the first question about a token.
+    pub(crate) poll_interval: Duration,
+    /// The most between two questions.
+    pub(crate) poll_most: Duration,
+}
+
+impl Config {
+    /// Takes settings apart.
+    ///
+    /// # Errors
+    /// When a value is none that can work.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
+        let values = &settings.values;
+        let text = |name: &str| values.get(name).and_then(Value::as_str).map(str::to_owned);
+        let mut config = Self {
+            instance: settings.instance.clone(),
+            endpoint: text("endpoint"),
+            templates: BTreeMap::new(),
+            ca_file: text("caFile").map(|path| settings.project_folder.join(path)),
+            timeout: seconds(values, "timeout", 60.0)?,
+            poll_interval: seconds(values, "pollInterval", 0.5)?,
+            poll_most: seconds(values, "pollMost", 15.0)?,
+        };
+        if let Some(endpoint) = &config.endpoint {
+            Endpoint::parse(endpoint).map_err(|why| invalid(&["endpoint"], why))?;
+        }
+        for (template, endpoint) in values.get("templates").and_then(Value::as_map).into_iter().flatten() {
+            let endpoint = endpoint.as_str().unwrap_or_default();
+            Endpoint::parse(endpoint).map_err(|why| invalid(&["templates", template], why))?;
+            config.templates.insert(template.clone(), endpoint.to_owned());
+        }
+        Ok(config)
+    }
+
+    /// The adapter of components of one of these templates, as it is written in the settings.
+    pub(crate) fn endpoint_of<'t>(&self, templates: impl Iterator<Item = &'t str> + Clone) -> Option<&str> {
+        let exact = templates.clone().find_map(|template| self.templates.get(template));
+        let any_version = || templates.clone().find_map(|template| self.templates.get(unversioned(template)));
+        exact.or_else(any_version).or(self.endpoint.as_ref()).map(String::as_str)
+    }
+}
+
+fn invalid(path: &[&str], why: String) -> ProviderError {
+    let path = path.iter().fold(Path::default(), |path, key| path.key(key));
+    ProviderError::invalid(Some(path), why).solution("write such as `https://adapters.example.com/airbyte`")
+}
+
+/// A positive number of seconds.
+fn seconds(values: &Attributes, name: &str, usual: f64) -> Result<Duration, ProviderError> {
+    let given = match values.get(name).map(Value::exposed) {
+        Some(Value::Int(number)) => number.to_string().parse().ok(),
+        Some(Value::Number(number)) => number.as_str().parse().ok(),
+        _ => Some(usual),
+    };
+    let wanted = given.filter(|seconds: &f64| *seconds > 0.0).and_then(|it| Duration::try_from_secs_f64(it).ok());
+    wanted.ok_or_else(|| {
+        ProviderError::invalid(Some(Path::attribute(name)), format!("`{name}` is no time to wait"))
+            .solution("write a number of seconds greater than 0")
+    })
+}
+
+/// A template id without its version (`:0.0.0`, `.1`).
+fn unversioned(mut template: &str) -> &str {
+    while let Some((name, version)) = template.rsplit_once([':', '.']) {
+        if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) {
+            break;
+        }
+        template = name;
+    }
+    template
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_found_with_its_version_first() {
+        assert_eq!(unversioned("urn:dmb:utm:note-template:0.0.0"), "urn:dmb:utm:note-template");
+        assert_eq!(unversioned("urn:dmb:utm:hdfs2.1"), "urn:dmb:utm:hdfs2");
+        // As long as a body may be.
+        assert_eq!(unversioned(&format!("urn:a{}", ":1".repeat(5_000_000))), "urn:a");
+        let values: Attributes = [("endpoint".to_owned(), Value::from("http://all"))]
+            .into_iter()
+            .chain([(
+                "templates".to_owned(),
+                [("a", "http://any"), ("a:1.0.0", "http://one")]
+                    .map(|(id, url)| (id.to_owned(), Value::from(url)))
+                    .into_iter()
+                    .collect(),
+            )])
+            .collect();
+        let settings = Settings {
+            instance: "witboost".to_owned(),
+            environment: "local".to_owned(),
+            project_folder: PathBuf::new(),
+            values,
+        };
+        let config = Config::read(&settings).unwrap();
+        let of = |templates: &[&str]| config.endpoint_of(templates.iter().copied()).map(str::to_owned);
+        assert_eq!(of(&["x", "a:1.0.0"]).as_deref(), Some("http://one"));
+        assert_eq!(of(&["a:2.0.0"]).as_deref(), Some("http://any"));
+        assert_eq!(of(&["b"]).as_deref(), Some("http://all"));
+    }
+}

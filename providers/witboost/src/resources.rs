@@ -1,0 +1,58 @@
+//! The resource types: what is sent for each, and what is recorded of it.
+
+pub(crate) mod access;
+pub(crate) mod attributes;
+pub(crate) mod component;
+
+use crate::calls::Request;
+use crate::endpoint::Endpoint;
+use attributes::text;
+use terrace_provider::{Attributes, ProviderError, ResourceType};
+
+/// Which type is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Component,
+    Access,
+}
+
+impl Kind {
+    pub(crate) fn of(ty: &ResourceType) -> Result<Self, ProviderError> {
+        match ty.name {
+            component::NAME => Ok(Self::Component),
+            access::NAME => Ok(Self::Access),
+            other => Err(ProviderError::bug(format!("the witboost provider has no resource type `{other}`"))),
+        }
+    }
+
+    /// What makes or changes an object.
+    pub(crate) fn making(self, planned: &Attributes) -> Result<Request, ProviderError> {
+        match self {
+            Self::Component => component::making(planned),
+            Self::Access => access::making(planned),
+        }
+    }
+
+    /// What removes an object.
+    pub(crate) fn removing(self, recorded: &Attributes, removes_data: bool) -> Result<Request, ProviderError> {
+        match self {
+            Self::Component => component::removing(recorded, removes_data),
+            Self::Access => access::removing(recorded),
+        }
+    }
+
+    /// The attribute that a change is about: it tells whether an object is as it was to be.
+    pub(crate) fn content(self) -> &'static str {
+        match self {
+            Self::Component => "descriptor",
+            Self::Access => "refs",
+        }
+    }
+}
+
+/// The adapter of an object.
+pub(crate) fn endpoint_of(attributes: &Attributes) -> Result<Endpoint, ProviderError> {
+    let endpoint = text(attributes, "endpoint")?;
+    Endpoint::parse(endpoint)
+        .map_err(|why| ProviderError::invalid(Some(terrace_provider::Path::attribute("endpoint")), why))
+}

@@ -1,0 +1,50 @@
+//! `witboost_access`: who has access to a component. An adapter is told all of them at once.
+
+use super::attributes::{IDENTITY, descriptor, place, told};
+use super::component::told_only;
+use super::endpoint_of;
+use crate::adapter::access_request;
+use crate::calls::Request;
+use crate::mark::Asked;
+use terrace_provider::{Attribute, AttributeType, Attributes, Object, ProviderError, ResourceType, Value};
+
+/// Its name.
+pub(crate) const NAME: &str = "witboost_access";
+
+/// The type.
+pub(crate) fn resource_type() -> ResourceType {
+    let mut attributes = place();
+    attributes.extend([
+        Attribute::new("descriptor", AttributeType::Any, "What the component was provisioned with.")
+            .required()
+            .vendor_json(),
+        Attribute::new("refs", AttributeType::list(AttributeType::String), "All who have access, as `user:ada`.")
+            .required(),
+        Attribute::new("after", AttributeType::Any, "Any value; with another one they are let in again."),
+        Attribute::new("result", AttributeType::String, "What provisioning answered, for adapters that ask for it.")
+            .default_value("provisioned"),
+    ]);
+    attributes.extend(told());
+    told_only(ResourceType::new(NAME, "All who have access to a component.", IDENTITY, Object(attributes)))
+}
+
+pub(super) fn making(planned: &Attributes) -> Result<Request, ProviderError> {
+    let refs = planned.get("refs").and_then(Value::as_list).unwrap_or_default();
+    let refs: Vec<String> = refs.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    request(planned, &refs, Asked::Make)
+}
+
+pub(super) fn removing(recorded: &Attributes) -> Result<Request, ProviderError> {
+    request(recorded, &[], Asked::Remove)
+}
+
+fn request(attributes: &Attributes, refs: &[String], asked: Asked) -> Result<Request, ProviderError> {
+    let result = attributes.get("result").and_then(Value::as_str).unwrap_or_default();
+    Ok(Request {
+        endpoint: endpoint_of(attributes)?,
+        path: &["v1", "updateacl"],
+        body: access_request(&descriptor(attributes)?, result, refs),
+        asked,
+        what: "let them in",
+    })
+}

@@ -1,0 +1,184 @@
+//! What both types have: where an object is, what was said of it last, and how it is planned.
+
+use crate::adapter::{State, Status};
+use crate::calls::Ended;
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use terrace_provider::plan::from_schema;
+use terrace_provider::{
+    Attribute, AttributeType, Attributes, Observed, Path, PlannedChange, Private, ProposedChange, ProviderError,
+    ResourceType, Value,
+};
+
+/// What names an object.
+pub(crate) const IDENTITY: &[&str] = &["endpoint", "componentId"];
+/// What every call answers anew.
+const TOLD: [&str; 5] = ["status", "token", "call", "publicInfo", "privateInfo"];
+
+/// Where the component of an object is.
+pub(crate) fn place() -> Vec<Attribute> {
+    vec![
+        Attribute::new(
+            "endpoint",
+            AttributeType::String,
+            "The URL of the adapter; else that of `templates` or `endpoint` of the instance.",
+        )
+        .or_computed()
+        .replaces(),
+        Attribute::new("componentId", AttributeType::String, "The id of the component.").required().replaces(),
+        Attribute::new(
+            "templates",
+            AttributeType::list(AttributeType::String),
+            "Template ids of the component: the first that `templates` of the instance has says which adapter it is.",
+        ),
+    ]
+}
+
+/// What is known of the last call.
+pub(crate) fn told() -> Vec<Attribute> {
+    vec![
+        Attribute::new("id", AttributeType::String, "Adapter and component.").stable(),
+        Attribute::new("status", AttributeType::String, "How the last call ended: `COMPLETED`, or it is made again.")
+            .computed(),
+        Attribute::new("token", AttributeType::String, "The token of the last call, where it had one.").computed(),
+        Attribute::new("call", AttributeType::String, "The last call itself: operation and step of terrace.")
+            .computed(),
+    ]
+}
+
+/// A text that has to be known by now.
+pub(crate) fn text<'a>(attributes: &'a Attributes, name: &str) -> Result<&'a str, ProviderError> {
+    let known = attributes.get(name).and_then(Value::as_str);
+    known.ok_or_else(|| ProviderError::bug(format!("a call without a known `{name}`")))
+}
+
+/// A descriptor as it is sent: text as it is, anything else as JSON, which is YAML whose texts cannot be taken for
+/// numbers, times or truth values.
+pub(crate) fn descriptor(attributes: &Attributes) -> Result<String, ProviderError> {
+    match attributes.get("descriptor").map(Value::exposed) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(value @ Value::Map(_)) if !value.has_unknown() => Ok(value.revealed().to_pretty_json_text()),
+        _ => Err(ProviderError::bug("a call without a known `descriptor`")),
+    }
+}
+
+/// Plans from the schema, with the adapter that the settings say, and again where the last call did not end well.
+pub(crate) fn plan(
+    config: &Config,
+    ty: &ResourceType,
+    change: &ProposedChange<'_>,
+) -> Result<PlannedChange, ProviderError> {
+    let mut wanted = change.config.clone();
+    check_descriptor(&wanted)?;
+    let endpoint = endpoint(config, &wanted)?;
+    wanted.insert("endpoint".to_owned(), endpoint);
+    let mut planned = from_schema(ty, &ProposedChange { config: &wanted, ..change.clone() });
+    let is_replaced = change.must_replace || !planned.replace_paths.is_empty();
+    let status = change.prior.and_then(|prior| prior.text("status"));
+    if change.prior.is_some() && !is_replaced && status != Some(State::Completed.word()) {
+        for name in TOLD.into_iter().filter(|name| ty.attributes.get(name).is_some()) {
+            planned.planned.insert(name.to_owned(), Value::Unknown);
+        }
+    }
+    if let Some(private) = planned.planned.get_mut("privateInfo") {
+        *private = Value::sensitive(std::mem::take(private));
+    }
+    if let Some(id) = id(&planned.planned) {
+        planned.planned.insert("id".to_owned(), id);
+    }
+    Ok(planned)
+}
+
+/// The adapter of an object as it is to be recorded.
+fn endpoint(config: &Config, wanted: &Attributes) -> Result<Value, ProviderError> {
+    let at = || Some(Path::attribute("endpoint"));
+    let given = wanted.get("endpoint").filter(|value| !value.is_null());
+    if let Some(given) = given {
+        if let Some(text) = given.as_str() {
+            Endpoint::parse(text).map_err(|why| ProviderError::invalid(at(), why))?;
+        }
+        return Ok(given.clone());
+    }
+    let templates = wanted.get("templates");
+    if templates.is_some_and(Value::has_unknown) {
+        return Ok(Value::Unknown);
+    }
+    let templates = templates.and_then(Value::as_list).unwrap_or_default();
+    match config.endpoint_of(templates.iter().filter_map(Value::as_str)) {
+        Some(endpoint) => Ok(Value::from(endpoint)),
+        None => {
+            let of = match templates.iter().find_map(Value::as_str) {
+                Some(template) => format!("components of the template `{template}`"),
+                None => "this component".to_owned(),
+            };
+            let message = format!("nothing says which adapter makes {of}");
+            Err(ProviderError::invalid(at(), message).solution(format!(
+                "give `templates: {{TEMPLATE: URL}}` or `endpoint` in `providers.{}` of the environment",
+                config.instance
+            )))
+        }
+    }
+}
+
+/// What is known of a descriptor and cannot work.
+fn check_descriptor(wanted: &Attributes) -> Result<(), ProviderError> {
+    let invalid = |message: String| Err(ProviderError::invalid(Some(Path::attribute("descriptor")), message));
+    let Some(descriptor) = wanted.get("descriptor") else { return Ok(()) };
+    let component = wanted.get("componentId").and_then(Value::as_str);
+    let named = descriptor.get("componentIdToProvision").and_then(Value::as_str);
+    match (descriptor.exposed(), component, named) {
+        (Value::Map(_), Some(component), Some(named)) if component != named => {
+            invalid(format!("the descriptor is for `{named}`, and the resource for `{component}`"))
+        }
+        (Value::Map(_) | Value::String(_) | Value::Unknown | Value::Null, ..) => Ok(()),
+        (other, ..) => invalid(format!("the descriptor is {}: write a map, or a text of YAML", other.kind())),
+    }
+}
+
+fn id(attributes: &Attributes) -> Option<Value> {
+    let part = |name: &str| attributes.get(name).and_then(Value::as_str);
+    let endpoint = Endpoint::parse(part("endpoint")?).ok()?;
+    Some(Value::from(endpoint.id_of(part("componentId")?)).made_of(attributes, IDENTITY))
+}
+
+/// An object of which nothing is known but its name.
+fn named(ty: &ResourceType, attributes: &Attributes) -> Observed {
+    let identity = ty.identity_of(attributes).unwrap_or_default();
+    let mut known = identity.clone();
+    if let Some(id) = id(attributes) {
+        known.insert("id".to_owned(), id);
+    }
+    Observed { identity, attributes: known, private: Private::default() }
+}
+
+/// An object after a call that ended. What was planned and no adapter repeats is left out, so that it is recorded as
+/// planned.
+pub(crate) fn observed(
+    ty: &ResourceType,
+    planned: &Attributes,
+    (operation, step): (&str, &str),
+    ended: &Ended,
+) -> Observed {
+    let Status { state, public_info, private_info, .. } = &ended.status;
+    let mut observed = named(ty, planned);
+    let told = [
+        ("status", Some(Value::from(state.word()))),
+        ("token", ended.token.as_deref().map(Value::from)),
+        ("call", Some(Value::from(format!("{operation}/{step}")))),
+        ("publicInfo", public_info.clone()),
+        ("privateInfo", private_info.clone().map(Value::sensitive)),
+    ];
+    for (name, value) in told {
+        if ty.attributes.get(name).is_some() {
+            observed.attributes.insert(name.to_owned(), value.unwrap_or_default());
+        }
+    }
+    observed
+}
+
+/// An object after a call that did not come to be: it is not known to be as it was to be.
+pub(crate) fn untouched(ty: &ResourceType, attributes: &Attributes, content: &str) -> Observed {
+    let mut observed = named(ty, attributes);
+    observed.attributes.insert(content.to_owned(), Value::Null);
+    observed
+}

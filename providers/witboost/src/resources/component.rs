@@ -1,0 +1,68 @@
+//! `witboost_component`: what an adapter makes of a descriptor.
+
+use super::attributes::{IDENTITY, descriptor, place, told};
+use super::endpoint_of;
+use crate::adapter::provisioning_request;
+use crate::calls::Request;
+use crate::mark::Asked;
+use std::time::Duration;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{Attribute, AttributeType, Attributes, Object, ProviderError, ResourceType};
+
+/// Its name.
+pub(crate) const NAME: &str = "witboost_component";
+
+/// The type.
+pub(crate) fn resource_type() -> ResourceType {
+    let mut attributes = place();
+    attributes.push(
+        Attribute::new("descriptor", AttributeType::Any, "What is sent: a map, or a text of YAML.")
+            .required()
+            .vendor_json(),
+    );
+    attributes.extend(told());
+    attributes.extend([
+        Attribute::new("publicInfo", AttributeType::Any, "What the adapter tells everybody.").computed(),
+        // Marked by each value, not by the schema: what is public has words in common with it (`type: string`), and is no
+        // secret for that.
+        Attribute::new("privateInfo", AttributeType::Any, "What the adapter tells whoever runs it: sensitive.")
+            .computed(),
+    ]);
+    ResourceType {
+        spares_data: true,
+        ..told_only(ResourceType::new(NAME, "A component that an adapter makes.", IDENTITY, Object(attributes)))
+    }
+}
+
+/// A type whose objects are known by what their adapter was told.
+pub(super) fn told_only(ty: ResourceType) -> ResourceType {
+    let long = Duration::from_secs(3600);
+    ResourceType {
+        // An adapter cannot be asked what is there.
+        readable: false,
+        timeouts: Timeouts { create: long, update: long, delete: long, ..Timeouts::default() },
+        // What may still take effect after a call, its token tells; and where there is none, `find` says so.
+        settle: Duration::ZERO,
+        ..ty
+    }
+}
+
+pub(super) fn making(planned: &Attributes) -> Result<Request, ProviderError> {
+    Ok(Request {
+        endpoint: endpoint_of(planned)?,
+        path: &["v1", "provision"],
+        body: provisioning_request(&descriptor(planned)?, false),
+        asked: Asked::Make,
+        what: "provision the component",
+    })
+}
+
+pub(super) fn removing(recorded: &Attributes, removes_data: bool) -> Result<Request, ProviderError> {
+    Ok(Request {
+        endpoint: endpoint_of(recorded)?,
+        path: &["v1", "unprovision"],
+        body: provisioning_request(&descriptor(recorded)?, removes_data),
+        asked: Asked::Remove,
+        what: "unprovision the component",
+    })
+}

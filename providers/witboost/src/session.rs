@@ -1,0 +1,167 @@
+//! The calls of one instance, in terms of the adapter's API.
+
+use crate::adapter::{Client, State, Status};
+use crate::calls::{Calls, Ended, Looked};
+use crate::config::Config;
+use crate::failure;
+use crate::mark::{Asked, Mark, Marks, Reached};
+use crate::resources::attributes::{observed, plan, untouched};
+use crate::resources::{Kind, endpoint_of};
+use crate::validation;
+use async_trait::async_trait;
+use terrace_provider::provider::DryRun;
+use terrace_provider::{
+    Attempt, Attributes, Call, ErrorKind, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError,
+    Recorded, ResourceType, Session, Settings,
+};
+
+/// One instance.
+pub(crate) struct WitboostSession {
+    calls: Calls,
+}
+
+impl WitboostSession {
+    /// Opens an instance; nobody is connected to yet.
+    ///
+    /// # Errors
+    /// When a setting cannot work.
+    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
+        let config = Config::read(settings)?;
+        let client = Client::new(&config, settings)?;
+        Ok(Self { calls: Calls { client, config, marks: Marks::default() } })
+    }
+
+    /// Tells an adapter to make or change an object.
+    ///
+    /// What failed half-way is on record with its status: a component may be there in part. Access that was never given
+    /// is not: all of it is told again next time, and goes with the component.
+    async fn make(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        planned: &Attributes,
+        is_new: bool,
+    ) -> Result<Observed, ProviderError> {
+        let kind = Kind::of(ty)?;
+        let request = kind.making(planned)?;
+        let by = (call.operation.as_str(), call.step.as_str());
+        let (error, ended) = match self.calls.run(call, &request).await {
+            Ok(ended) if ended.status.is_completed() => return Ok(observed(ty, planned, by, &ended)),
+            Ok(ended) => (failure::failed(&request.endpoint, request.what, &ended.status), ended),
+            Err(error) if error.kind == ErrorKind::Failed => {
+                (error, Ended { token: None, status: Status::of(State::Failed) })
+            }
+            Err(error) => return Err(error),
+        };
+        match is_new && kind == Kind::Access {
+            true => Err(error),
+            false => Err(error.with_object(observed(ty, planned, by, &ended))),
+        }
+    }
+
+    /// How far a lost call came, as far as the session or the journal knows.
+    fn mark(&self, attempt: &Attempt) -> Option<Mark> {
+        let lost = attempt.lost_call.as_ref()?;
+        self.calls.marks.of(&attempt.address, lost).or_else(|| Mark::of(&attempt.private, lost))
+    }
+}
+
+#[async_trait]
+impl Session for WitboostSession {
+    /// An adapter cannot be asked what is there: what is recorded is what it was told, and no more is claimed.
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let Recorded { identity, attributes, private, .. } = prior.clone();
+        Ok(Some(Observed { identity, attributes, private }))
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        plan(&self.calls.config, ty, change)
+    }
+
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        self.make(ty, call, &planned.attributes, true).await
+    }
+
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        _prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        self.make(ty, call, &planned.attributes, false).await
+    }
+
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let request = Kind::of(ty)?.removing(&prior.attributes, call.removes_data)?;
+        let Ended { status, .. } = self.calls.run(call, &request).await?;
+        match status.is_completed() {
+            true => Ok(()),
+            false => Err(failure::failed(&request.endpoint, request.what, &status)),
+        }
+    }
+
+    /// What became of a call: its mark says how far it came, and its token how it ended. What was never sent made
+    /// nothing; what was sent and has no token nobody can tell.
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let kind = Kind::of(ty)?;
+        let attributes = match &attempt.prior {
+            Some(prior) if attempt.planned.is_empty() => &prior.attributes,
+            _ => &attempt.planned,
+        };
+        let unchanged = || match &attempt.prior {
+            Some(_) => Found::Ours(untouched(ty, attributes, kind.content())),
+            None => Found::Absent,
+        };
+        // Without a call it is asked whether there is something to be taken over.
+        let Some(lost) = &attempt.lost_call else { return Ok(Found::Unknown) };
+        let by = (lost.operation.as_str(), lost.step.as_str());
+        let Some(mark) = self.mark(attempt) else { return Ok(unchanged()) };
+        let token = match mark.reached {
+            Reached::Sent => return Ok(Found::Unknown),
+            Reached::Refused => return Ok(unchanged()),
+            Reached::Done => match mark.asked {
+                Asked::Make => {
+                    let ended = Ended { token: None, status: Status::of(State::Completed) };
+                    return Ok(Found::Ours(observed(ty, attributes, by, &ended)));
+                }
+                Asked::Remove => return Ok(Found::Absent),
+            },
+            Reached::Token(token) => token,
+        };
+        match self.calls.look(&endpoint_of(attributes)?, &token).await {
+            Looked::Status(status) if !status.state.has_ended() => {
+                Ok(Found::Pending(format!("the adapter says {}", status.state.word())))
+            }
+            Looked::Status(status) => match (mark.asked, status.state) {
+                (Asked::Remove, State::Completed) => Ok(Found::Absent),
+                (Asked::Remove, _) => Ok(unchanged()),
+                // Also what failed: it is recorded with its status, and the next plan tells the adapter again.
+                (Asked::Make, _) => {
+                    Ok(Found::Ours(observed(ty, attributes, by, &Ended { token: Some(token), status })))
+                }
+            },
+            Looked::Unknown(_) => Ok(Found::Unknown),
+            Looked::NotNow(why, retry_after) => {
+                let kind = match retry_after {
+                    Some(_) => ErrorKind::Throttled { retry_after },
+                    None => ErrorKind::Transient,
+                };
+                Err(ProviderError::new(kind, format!("what became of the call cannot be told: {why}")))
+            }
+        }
+    }
+
+    async fn import(&self, ty: &ResourceType, _id: &str) -> Result<Option<Observed>, ProviderError> {
+        let message = format!("a `{}` cannot be imported: an adapter cannot be asked what is there", ty.name);
+        Err(ProviderError::invalid(None, message)
+            .solution("apply it instead: an adapter that is told to provision what is there leaves it as it is"))
+    }
+
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        match Kind::of(ty) {
+            Ok(Kind::Component) => validation::dry_run(&self.calls, planned),
+            _ => None,
+        }
+    }
+}

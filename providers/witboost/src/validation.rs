@@ -1,0 +1,86 @@
+//! What an adapter says of a descriptor before anything is done: the second version of its validation, and the first
+//! where there is no second.
+
+use crate::adapter::{Answer, Problem, Reply, Validity, answer, provisioning_request, validity};
+use crate::calls::{Calls, Pauses};
+use crate::endpoint::Endpoint;
+use crate::resources::attributes::descriptor;
+use crate::resources::endpoint_of;
+use serde_json::Value as Json;
+use terrace_provider::provider::DryRun;
+use terrace_provider::{Attributes, Finding, Path, Severity};
+
+/// Asks, unless something that is to be sent is not known yet.
+pub(crate) fn dry_run<'a>(calls: &'a Calls, planned: &'a Attributes) -> Option<DryRun<'a>> {
+    let is_known = |name: &str| planned.get(name).is_some_and(|value| !value.has_unknown());
+    if !is_known("endpoint") || !is_known("descriptor") {
+        return None;
+    }
+    let (endpoint, descriptor) = (endpoint_of(planned).ok()?, descriptor(planned).ok()?);
+    Some(Box::pin(async move {
+        let body = provisioning_request(&descriptor, false);
+        let second = second(calls, &endpoint, &body).await;
+        let verdict = match second {
+            Some(verdict) => Ok(verdict),
+            None => first(calls, &endpoint, &body).await,
+        };
+        match verdict {
+            Ok(Validity::Invalid(errors)) => errors.iter().map(|error| finding(Severity::Error, error)).collect(),
+            Ok(_) => Vec::new(),
+            Err(why) => {
+                let message = format!("{} was not heard on the descriptor: {why}", endpoint.shown());
+                vec![Finding { hint: None, path: None, ..finding(Severity::Warning, &message) }]
+            }
+        }
+    }))
+}
+
+/// Asks `v2/validate`; nothing where it comes to no verdict.
+async fn second(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Option<Validity> {
+    let reply = calls.client.ask(endpoint.at(&["v2", "validate"]), body).await.ok().filter(is_good)?;
+    let token = match validity(&reply) {
+        Some(verdict @ (Validity::Valid | Validity::Invalid(_))) => return Some(verdict),
+        _ => match answer(&reply)? {
+            Answer::Token(token) => token,
+            Answer::Status(_) => return None,
+        },
+    };
+    let mut pauses = Pauses::new(&calls.config);
+    loop {
+        // Whoever asked waits no longer than for any reading.
+        tokio::time::sleep(pauses.next(None)).await;
+        let reply = calls.client.get(endpoint.at(&["v2", "validate", &token, "status"])).await;
+        match validity(&reply.ok().filter(is_good)?)? {
+            Validity::Running => {}
+            Validity::Broken => return None,
+            verdict => return Some(verdict),
+        }
+    }
+}
+
+/// Asks `v1/validate`; the error is why there is no verdict.
+async fn first(calls: &Calls, endpoint: &Endpoint, body: &Json) -> Result<Validity, String> {
+    let reply = calls.client.ask(endpoint.at(&["v1", "validate"]), body).await;
+    let reply = reply.map_err(|error| error.why().to_owned())?;
+    match validity(&reply).filter(|_| is_good(&reply)) {
+        Some(verdict @ (Validity::Valid | Validity::Invalid(_))) => Ok(verdict),
+        Some(Validity::Running | Validity::Broken) | None => {
+            let said = Problem::read(&reply.text).message.filter(|_| !is_good(&reply));
+            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+            Err(format!("its validation answers HTTP {}{said}", reply.status))
+        }
+    }
+}
+
+fn is_good(reply: &Reply) -> bool {
+    (200..300).contains(&reply.status)
+}
+
+fn finding(severity: Severity, message: &str) -> Finding {
+    Finding {
+        severity,
+        path: Some(Path::attribute("descriptor")),
+        message: message.to_owned(),
+        hint: Some("the adapter says so, to whom the descriptor was shown".to_owned()),
+    }
+}

@@ -1,0 +1,157 @@
+use crate::harness::{ACCESS, COMPONENT, Instance, Reports, access, call, component, made, recorded};
+use crate::stand_in::{Manners, StandIn};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::{Call, ErrorKind, Path, ProviderError, Value};
+
+const ID: &str = "urn:dmb:cmp:d:p:0:a";
+
+fn reported() -> (Arc<Reports>, Call) {
+    let reports = Arc::new(Reports::default());
+    let call = call(&reports);
+    (reports, call)
+}
+
+/// The error of a create that is answered like this.
+async fn refused(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> ProviderError {
+    let stand_in = StandIn::start(Manners::default()).await;
+    stand_in.side().manners.instead.push_back((status, headers.to_vec(), body.to_owned()));
+    let instance = Instance::of(COMPONENT, json!({"token": "hunter2"})).await;
+    let (_, call) = reported();
+    instance.create(&call, &component(stand_in.url(), ID, 1)).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_component_is_made_once_whatever_the_manners_of_its_adapter() {
+    let usual = Manners::default;
+    for (manners, has_token) in [
+        (usual(), true),
+        (Manners { quoted: true, ..usual() }, true),
+        (Manners { sync: true, ..usual() }, false),
+        (Manners { runs: 5, of_tokens: [500, 503].into(), ..usual() }, true),
+    ] {
+        let stand_in = StandIn::start(manners).await;
+        let instance = Instance::of(COMPONENT, json!({})).await;
+        let (reports, call) = reported();
+        let observed = instance.create(&call, &component(stand_in.url(), ID, 1)).await.unwrap();
+        assert_eq!(stand_in.side().taken_log(), [format!("provision {ID}")]);
+        assert_eq!(stand_in.side().components[ID]["dataProduct"]["components"][0]["version"], "1.10");
+        assert_eq!(observed.attributes["status"], "COMPLETED".into());
+        assert_eq!(!observed.attributes["token"].is_null(), has_token);
+        assert_eq!(observed.attributes["publicInfo"].get("bucket").unwrap().get("value"), Some(&"b".into()));
+        assert!(matches!(observed.attributes["privateInfo"], Value::Sensitive(_)));
+        assert!(reports.told.lock().unwrap().contains(&"warning: the bucket is old".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn data_goes_only_where_the_call_says_so() {
+    let stand_in = StandIn::start(Manners::default()).await;
+    let instance = Instance::of(COMPONENT, json!({})).await;
+    for removes_data in [false, true] {
+        let recorded = made(&instance, &stand_in, ID).await;
+        let (_, call) = reported();
+        instance.delete(&Call { removes_data, ..call }, &recorded).await.unwrap();
+        assert_eq!(stand_in.side().taken_log(), [format!("unprovision {ID} {removes_data}")]);
+    }
+}
+
+#[tokio::test]
+async fn all_who_have_access_are_told_at_once_and_nobody_at_the_end() {
+    let stand_in = StandIn::start(Manners::default()).await;
+    let instance = Instance::of(ACCESS, json!({})).await;
+    let config = access(stand_in.url(), ID, &["user:ada", "group:dev"]);
+    let (_, call) = reported();
+    let prior = recorded(&config, instance.create(&call, &config).await.unwrap());
+    let fewer = access(stand_in.url(), ID, &["group:dev"]);
+    instance.update(&call, &prior, &fewer).await.unwrap();
+    assert_eq!(stand_in.side().acl[ID], ["group:dev"]);
+    instance.delete(&call, &prior).await.unwrap();
+    let log = stand_in.side().taken_log();
+    assert_eq!(
+        log,
+        [format!("updateacl {ID} user:ada group:dev"), format!("updateacl {ID} group:dev"), format!("updateacl {ID} ")]
+    );
+}
+
+#[tokio::test]
+async fn work_that_failed_says_why_and_stays_on_record_with_its_status() {
+    for (place, sync) in [("result", false), ("logs", false), ("result", true)] {
+        let stand_in = StandIn::start(Manners { fails_in: Some(place), sync, ..Manners::default() }).await;
+        let instance = Instance::of(COMPONENT, json!({})).await;
+        let (_, call) = reported();
+        let error = instance.create(&call, &component(stand_in.url(), ID, 1)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Failed);
+        assert!(error.message.contains("failed to provision the component: no quota is left"), "{error}");
+        assert_eq!(error.object.unwrap().attributes["status"], "FAILED".into());
+        let instance = Instance::of(ACCESS, json!({})).await;
+        let error = instance.create(&call, &access(stand_in.url(), ID, &["user:ada"])).await.unwrap_err();
+        assert_eq!((error.kind, error.object.is_some()), (ErrorKind::Failed, false), "access that was never given");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_tells_problems_and_solutions_and_not_the_input() {
+    let body = json!({
+        "errors": ["`size` is 0"], "userMessage": "the descriptor is not valid", "input": "secret: xyzzy",
+        "inputErrorField": "specific.size", "moreInfo": {"problems": ["`size` is 0", "no name"], "solutions": ["give a size"]},
+    });
+    let error = refused(400, &[], &body.to_string()).await;
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(Path::attribute("descriptor")) });
+    assert!(error.message.contains("the descriptor is not valid (at `specific.size`)"), "{error}");
+    assert_eq!((error.problems.len(), error.solutions.as_slice()), (2, ["give a size".to_owned()].as_slice()));
+    assert!(!format!("{error:?}").contains("xyzzy"), "{error:?}");
+}
+
+#[tokio::test]
+async fn errors_say_whether_anything_can_have_happened() {
+    let kind = async |status| refused(status, &[], "").await.kind;
+    assert_eq!(kind(401).await, ErrorKind::PermissionDenied);
+    assert_eq!(kind(404).await, ErrorKind::InvalidInput { path: Some(Path::attribute("endpoint")) });
+    assert_eq!(kind(409).await, ErrorKind::Transient);
+    assert_eq!(kind(500).await, ErrorKind::Failed);
+    assert_eq!(kind(502).await, ErrorKind::Ambiguous);
+    assert_eq!(kind(504).await, ErrorKind::Ambiguous);
+    // A token is not a status, and nothing is neither.
+    assert_eq!(kind(202).await, ErrorKind::Ambiguous);
+    assert_eq!(refused(200, &[], r#"{"status": "RUNNING"}"#).await.kind, ErrorKind::Ambiguous);
+    for status in [429, 503] {
+        let error = refused(status, &[("retry-after", "7")], "").await;
+        assert_eq!(error.kind, ErrorKind::Throttled { retry_after: Some(Duration::from_secs(7)) });
+    }
+}
+
+#[tokio::test]
+async fn no_connection_is_nothing_that_happened() {
+    let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let instance = Instance::of(COMPONENT, json!({})).await;
+    let (_, call) = reported();
+    let error = instance.create(&call, &component(&format!("http://{unused}"), ID, 1)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
+    let other = StandIn::start(Manners::default()).await;
+    let url: &'static str = format!("{}/v1/provision", other.url()).leak();
+    let error = refused(307, &[("location", url)], "").await;
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(Path::attribute("endpoint")) });
+    assert!(other.side().log.is_empty());
+}
+
+#[tokio::test]
+async fn secrets_are_sent_and_never_told() {
+    let stand_in = StandIn::start(Manners { bearer: Some("hunter2"), ..Manners::default() }).await;
+    let config = component(stand_in.url(), ID, 1);
+    let (_, call) = reported();
+    let instance = Instance::of(COMPONENT, json!({"token": "hunter2", "headers": {"x-key": "xyzzy"}})).await;
+    instance.create(&call, &config).await.unwrap();
+    let instance = Instance::of(COMPONENT, json!({"token": "hunter3"})).await;
+    let error = instance.create(&call, &config).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    assert!(!format!("{error:?}").contains("hunter"), "{error:?}");
+    // An adapter that repeats what it was sent.
+    let error = refused(400, &[], r#"{"errors": ["`Bearer hunter2` is not known"]}"#).await;
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+}

@@ -1,0 +1,37 @@
+use crate::harness::{ACCESS, COMPONENT, access, component, settings};
+use crate::stand_in::{Manners, StandIn};
+use serde_json::json;
+use terrace_provider::conformance::{Fixture, Suite};
+use terrace_provider_witboost::WitboostProvider;
+
+#[tokio::test]
+async fn the_provider_shows_every_behaviour_with_adapters_of_all_manners() {
+    let usual = Manners::default;
+    for manners in [
+        usual(),
+        Manners { quoted: true, has_v2: false, runs: 0, ..usual() },
+        Manners { sync: true, ..usual() },
+        Manners { of_tokens: [500, 503, 502, 504, 429].into(), ..usual() },
+    ] {
+        let stand_in = StandIn::start(manners).await;
+        let url = stand_in.url();
+        let component_fixture = Fixture::new(COMPONENT, "described", component(url, "urn:dmb:cmp:d:p:0:a", 1))
+            .update(component(url, "urn:dmb:cmp:d:p:0:a", 2))
+            .replace(component(url, "urn:dmb:cmp:d:p:0:b", 1))
+            .conceals(&["privateInfo"])
+            .not_adoptable()
+            .not_importable();
+        let access_fixture =
+            Fixture::new(ACCESS, "of two", access(url, "urn:dmb:cmp:d:p:0:c", &["user:ada", "group:dev"]))
+                .update(access(url, "urn:dmb:cmp:d:p:0:c", &["user:ada"]))
+                .replace(access(url, "urn:dmb:cmp:d:p:0:d", &[]))
+                .not_adoptable()
+                .not_importable();
+        let provider = WitboostProvider::new();
+        let report =
+            Suite::new(&provider, settings(json!({}))).fixture(component_fixture).fixture(access_fixture).run().await;
+        assert!(report.is_clean(), "{report}");
+        assert!(report.shown() > 20, "{report}");
+        assert!(stand_in.side().components.is_empty(), "{:?}", stand_in.side().components);
+    }
+}

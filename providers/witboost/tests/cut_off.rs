@@ -1,0 +1,153 @@
+use crate::harness::{ACCESS, COMPONENT, Instance, Reports, access, call, component, made};
+use crate::stand_in::{Manners, StandIn};
+use serde_json::json;
+use std::sync::Arc;
+use terrace_provider::{ErrorKind, Found};
+
+const ID: &str = "urn:dmb:cmp:d:p:0:a";
+
+/// A call that is dropped once its token is journalled, as by a kill: what the journal has.
+async fn killed(reports: &Arc<Reports>, work: impl Future<Output = ()>) {
+    let token = async {
+        loop {
+            if String::from_utf8_lossy(&reports.private().0).contains("token-") {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = work => panic!("it ended before it was killed"),
+        () = token => {}
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_was_cut_off_is_found_by_its_token_and_not_made_again() {
+    let stand_in = StandIn::start(Manners { runs: 1, ..Manners::default() }).await;
+    let config = component(stand_in.url(), ID, 1);
+    let reports = Arc::new(Reports::default());
+    // It is asked for much later than this test takes.
+    let first = Instance::of(COMPONENT, json!({"pollInterval": 1000, "pollMost": 1000})).await;
+    let call = call(&reports);
+    killed(&reports, async { drop(first.create(&call, &config).await) }).await;
+    drop(first);
+    let second = Instance::of(COMPONENT, json!({})).await;
+    let found = second.find(&reports, &config, None).await.unwrap();
+    assert!(matches!(found, Found::Pending(_)), "{found:?}");
+    let Found::Ours(found) = second.find(&reports, &config, None).await.unwrap() else { panic!("it is there") };
+    assert_eq!(found.attributes["status"], "COMPLETED".into());
+    assert_eq!(stand_in.side().taken_log(), [format!("provision {ID}")]);
+}
+
+#[tokio::test]
+async fn a_delete_that_was_cut_off_is_told_by_its_token() {
+    let stand_in = StandIn::start(Manners { runs: 0, ..Manners::default() }).await;
+    let first = Instance::of(COMPONENT, json!({})).await;
+    let prior = made(&first, &stand_in, ID).await;
+    let reports = Arc::new(Reports::default());
+    let call = call(&reports);
+    let first = Instance::of(COMPONENT, json!({"pollInterval": 1000, "pollMost": 1000})).await;
+    let config = component(stand_in.url(), ID, 1);
+    let never = Reports::default();
+    let found = first.find(&never, &config, Some(prior.clone())).await.unwrap();
+    assert!(matches!(found, Found::Ours(_)), "it was never sent: {found:?}");
+    killed(&reports, async { drop(first.delete(&call, &prior).await) }).await;
+    let second = Instance::of(COMPONENT, json!({})).await;
+    assert_eq!(second.find(&reports, &config, Some(prior)).await.unwrap(), Found::Absent);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_in_doubt_and_a_call_that_was_never_sent_is_not() {
+    let stand_in = StandIn::start(Manners { loses: true, ..Manners::default() }).await;
+    let config = component(stand_in.url(), ID, 1);
+    let reports = Arc::new(Reports::default());
+    let instance = Instance::of(COMPONENT, json!({})).await;
+    assert_eq!(instance.find(&reports, &config, None).await.unwrap(), Found::Absent, "nothing is journalled");
+    let error = instance.create(&call(&reports), &config).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
+    for of in [instance, Instance::of(COMPONENT, json!({})).await] {
+        assert_eq!(of.find(&reports, &config, None).await.unwrap(), Found::Unknown);
+    }
+    assert_eq!(stand_in.side().taken_log(), [format!("provision {ID}")]);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_known_to_have_made_nothing_also_after_a_kill() {
+    let stand_in = StandIn::start(Manners::default()).await;
+    stand_in.side().manners.instead.push_back((503, Vec::new(), String::new()));
+    let config = component(stand_in.url(), ID, 1);
+    let reports = Arc::new(Reports::default());
+    let first = Instance::of(COMPONENT, json!({})).await;
+    let error = first.create(&call(&reports), &config).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Throttled { retry_after: None });
+    let second = Instance::of(COMPONENT, json!({})).await;
+    assert_eq!(second.find(&reports, &config, None).await.unwrap(), Found::Absent);
+}
+
+#[tokio::test]
+async fn an_adapter_that_forgot_its_tokens_cannot_tell() {
+    let stand_in = StandIn::start(Manners { runs: 1000, ..Manners::default() }).await;
+    let config = component(stand_in.url(), ID, 1);
+    let reports = Arc::new(Reports::default());
+    let instance = Instance::of(COMPONENT, json!({})).await;
+    let call = call(&reports);
+    let restart = async {
+        while stand_in.side().asked.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stand_in.side().restart();
+    };
+    let (created, ()) = tokio::join!(instance.create(&call, &config), restart);
+    let error = created.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
+    assert!(error.message.contains("it does not know the token of the call"), "{error}");
+    assert_eq!(instance.find(&reports, &config, None).await.unwrap(), Found::Unknown);
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_waiting_and_the_work_is_found_later() {
+    let stand_in = StandIn::start(Manners { runs: 1, ..Manners::default() }).await;
+    let config = access(stand_in.url(), ID, &["user:ada"]);
+    let reports = Arc::new(Reports::default());
+    let instance = Instance::of(ACCESS, json!({"pollInterval": 1000, "pollMost": 1000})).await;
+    let call = call(&reports);
+    let stop = async {
+        while !String::from_utf8_lossy(&reports.private().0).contains("token-") {
+            tokio::task::yield_now().await;
+        }
+        call.cancel.cancel();
+    };
+    let (created, ()) = tokio::join!(instance.create(&call, &config), stop);
+    assert_eq!(created.unwrap_err().kind, ErrorKind::Ambiguous);
+    assert!(matches!(instance.find(&reports, &config, None).await.unwrap(), Found::Pending(_)));
+    assert!(matches!(instance.find(&reports, &config, None).await.unwrap(), Found::Ours(_)));
+    assert_eq!(stand_in.side().acl[ID], ["user:ada"]);
+}
+
+#[tokio::test]
+async fn work_that_failed_while_nobody_waited_is_recorded_with_its_status() {
+    let stand_in = StandIn::start(Manners { runs: 0, fails_in: Some("result"), ..Manners::default() }).await;
+    let config = component(stand_in.url(), ID, 1);
+    let reports = Arc::new(Reports::default());
+    let first = Instance::of(COMPONENT, json!({"pollInterval": 1000, "pollMost": 1000})).await;
+    let call = call(&reports);
+    killed(&reports, async { drop(first.create(&call, &config).await) }).await;
+    let second = Instance::of(COMPONENT, json!({})).await;
+    let Found::Ours(found) = second.find(&reports, &config, None).await.unwrap() else { panic!("it is known") };
+    assert_eq!(found.attributes["status"], "FAILED".into());
+}
+
+#[tokio::test]
+async fn an_adapter_that_cannot_be_asked_now_is_asked_again() {
+    let stand_in = StandIn::start(Manners { runs: 0, ..Manners::default() }).await;
+    let config = component(stand_in.url(), ID, 1);
+    let reports = Arc::new(Reports::default());
+    let first = Instance::of(COMPONENT, json!({"pollInterval": 1000, "pollMost": 1000})).await;
+    let call = call(&reports);
+    killed(&reports, async { drop(first.create(&call, &config).await) }).await;
+    stand_in.side().manners.of_tokens.push_back(503);
+    let error = first.find(&reports, &config, None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert!(matches!(first.find(&reports, &config, None).await.unwrap(), Found::Ours(_)));
+}

@@ -1,0 +1,322 @@
+//! An adapter that keeps what it is told: strict in what it takes, and of whatever manners a test wants.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Another answer than its own: a status, headers, a body.
+pub(crate) type Instead = (u16, Vec<(&'static str, &'static str)>, String);
+
+/// How it answers.
+#[derive(Clone)]
+pub(crate) struct Manners {
+    /// A token stands in quotes.
+    pub(crate) quoted: bool,
+    /// It works within its answer, and has no tokens.
+    pub(crate) sync: bool,
+    /// So often it says RUNNING.
+    pub(crate) runs: usize,
+    /// Work fails, and this place says why: `result`, or `logs`.
+    pub(crate) fails_in: Option<&'static str>,
+    /// It has the second version of validation.
+    pub(crate) has_v2: bool,
+    /// What is wrong with every descriptor.
+    pub(crate) errors: Vec<&'static str>,
+    /// The next replies to what changes anything.
+    pub(crate) instead: VecDeque<Instead>,
+    /// The next replies about tokens.
+    pub(crate) of_tokens: VecDeque<u16>,
+    /// The next reply to what changes anything is lost, after its effect.
+    pub(crate) loses: bool,
+    /// The one who may ask.
+    pub(crate) bearer: Option<&'static str>,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self {
+            quoted: false,
+            sync: false,
+            runs: 1,
+            fails_in: None,
+            has_v2: true,
+            errors: Vec::new(),
+            instead: VecDeque::new(),
+            of_tokens: VecDeque::new(),
+            loses: false,
+            bearer: None,
+        }
+    }
+}
+
+/// What it is to do, once it has run long enough.
+#[derive(Clone)]
+enum Work {
+    Provision(String, Json),
+    Unprovision(String),
+    UpdateAcl(String, Vec<String>),
+    Validate,
+}
+
+struct Running {
+    work: Work,
+    left: usize,
+}
+
+/// What it has.
+#[derive(Default)]
+pub(crate) struct Side {
+    pub(crate) manners: Manners,
+    /// Descriptors by component.
+    pub(crate) components: BTreeMap<String, Json>,
+    /// Who has access, by component.
+    pub(crate) acl: BTreeMap<String, Vec<String>>,
+    /// The calls that change anything: `provision a`, `unprovision a true`, `updateacl a user:x`.
+    pub(crate) log: Vec<String>,
+    /// What was asked besides.
+    pub(crate) asked: Vec<String>,
+    running: BTreeMap<String, Running>,
+}
+
+impl Side {
+    /// What was called since the last time.
+    pub(crate) fn taken_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// Starts anew: what it has stays, what it was doing is forgotten.
+    pub(crate) fn restart(&mut self) {
+        self.running.clear();
+    }
+
+    fn do_work(&mut self, work: &Work) {
+        match work {
+            Work::Provision(id, descriptor) => drop(self.components.insert(id.clone(), descriptor.clone())),
+            Work::Unprovision(id) => {
+                self.components.remove(id);
+                self.acl.remove(id);
+            }
+            Work::UpdateAcl(id, refs) => drop(self.acl.insert(id.clone(), refs.clone())),
+            Work::Validate => {}
+        }
+    }
+
+    /// The status of work that has run long enough.
+    fn ended(&mut self, work: &Work) -> Json {
+        let log = |level: &str, message: &str| json!({"timestamp": "2026-01-01T00:00:00Z", "level": level, "message": message});
+        if let Work::Validate = work {
+            return json!({"status": "COMPLETED", "info": {"publicInfo": self.verdict()}});
+        }
+        if let Some(place) = self.manners.fails_in {
+            let logs = if place == "logs" { vec![log("ERROR", "no quota is left")] } else { Vec::new() };
+            let result = if place == "result" { "no quota is left" } else { "" };
+            return json!({"status": "FAILED", "result": result, "logs": logs, "more": 1});
+        }
+        self.do_work(work);
+        let info = json!({
+            "publicInfo": {"bucket": {"type": "string", "label": "Bucket", "value": "b"}},
+            "privateInfo": {"password": "hunter2"},
+        });
+        json!({"status": "COMPLETED", "result": "", "info": info, "logs": [log("WARNING", "the bucket is old")]})
+    }
+
+    fn verdict(&self) -> Json {
+        match self.manners.errors.is_empty() {
+            true => json!({"valid": true}),
+            false => json!({"valid": false, "error": {"errors": self.manners.errors}}),
+        }
+    }
+}
+
+/// A running adapter.
+pub(crate) struct StandIn {
+    side: Arc<Mutex<Side>>,
+    url: String,
+}
+
+impl StandIn {
+    pub(crate) async fn start(manners: Manners) -> Self {
+        let side = Arc::new(Mutex::new(Side { manners, ..Side::default() }));
+        let router = Router::new()
+            .route("/base/v1/validate", post(validate))
+            .route("/base/v2/validate", post(validate_later))
+            .route("/base/v2/validate/{token}/status", get(status))
+            .route("/base/v1/provision", post(provision))
+            .route("/base/v1/provision/{token}/status", get(status))
+            .route("/base/v1/unprovision", post(unprovision))
+            .route("/base/v1/updateacl", post(update_acl))
+            .with_state(Arc::clone(&side));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/base", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { side, url }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn side(&self) -> MutexGuard<'_, Side> {
+        self.side.lock().unwrap()
+    }
+}
+
+type Shared = State<Arc<Mutex<Side>>>;
+
+fn refused(field: &str, problem: &str) -> Response {
+    let body = json!({
+        "errors": [problem], "userMessage": "the request is not valid", "input": "the whole descriptor", "inputErrorField": field,
+        "moreInfo": {"problems": [problem], "solutions": ["send what the specification says"]},
+    });
+    (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
+}
+
+/// The object behind a body of provisioning, as the specification has it and no field more.
+fn component_of(body: &Json) -> Result<(String, Json), &'static str> {
+    let body = body.as_object().ok_or("body")?;
+    let known = ["descriptorKind", "descriptor", "removeData"];
+    if body.len() != known.len() || !known.iter().all(|name| body.contains_key(*name)) {
+        return Err("body");
+    }
+    if body["descriptorKind"] != "COMPONENT_DESCRIPTOR" {
+        return Err("descriptorKind");
+    }
+    body["removeData"].as_bool().ok_or("removeData")?;
+    descriptor(&body["descriptor"])
+}
+
+fn descriptor(text: &Json) -> Result<(String, Json), &'static str> {
+    let descriptor: Json = serde_json::from_str(text.as_str().ok_or("descriptor")?).map_err(|_| "descriptor")?;
+    let id = descriptor["componentIdToProvision"].as_str().ok_or("componentIdToProvision")?.to_owned();
+    let components = descriptor["dataProduct"]["components"].as_array().ok_or("dataProduct.components")?;
+    components.iter().find(|component| component["id"] == id.as_str()).ok_or("componentIdToProvision")?;
+    Ok((id, descriptor))
+}
+
+/// Who may not ask, and what is not asked as it should be.
+fn stopped(side: &Side, headers: &HeaderMap) -> Option<Response> {
+    let value = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let bearer = side.manners.bearer.map(|token| format!("Bearer {token}"));
+    if bearer.is_some_and(|bearer| value(header::AUTHORIZATION) != bearer) {
+        return Some(StatusCode::UNAUTHORIZED.into_response());
+    }
+    let is_good =
+        value(header::ACCEPT).contains("application/json") && value(header::CONTENT_TYPE) == "application/json";
+    (!is_good).then(|| StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response())
+}
+
+async fn validate(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut side = side.lock().unwrap();
+    side.asked.push("v1/validate".to_owned());
+    if let Some(stopped) = stopped(&side, &headers) {
+        return stopped;
+    }
+    match component_of(&body) {
+        Ok(_) => axum::Json(side.verdict()).into_response(),
+        Err(field) => axum::Json(json!({"valid": false, "error": {"errors": [field]}})).into_response(),
+    }
+}
+
+async fn validate_later(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut side = side.lock().unwrap();
+    side.asked.push("v2/validate".to_owned());
+    if !side.manners.has_v2 {
+        return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({"error": "not yet implemented"})))
+            .into_response();
+    }
+    if let Some(stopped) = stopped(&side, &headers) {
+        return stopped;
+    }
+    match component_of(&body) {
+        Ok(_) => begun(&mut side, Work::Validate),
+        Err(field) => refused(field, "this is not what it should be"),
+    }
+}
+
+async fn provision(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut side = side.lock().unwrap();
+    match component_of(&body) {
+        Ok((id, descriptor)) => {
+            changed(&mut side, &headers, format!("provision {id}"), Work::Provision(id, descriptor))
+        }
+        Err(field) => refused(field, "this is not what it should be"),
+    }
+}
+
+async fn unprovision(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut side = side.lock().unwrap();
+    match component_of(&body) {
+        Ok((id, _)) => {
+            let text = format!("unprovision {id} {}", body["removeData"]);
+            changed(&mut side, &headers, text, Work::Unprovision(id))
+        }
+        Err(field) => refused(field, "this is not what it should be"),
+    }
+}
+
+async fn update_acl(State(side): Shared, headers: HeaderMap, axum::Json(body): axum::Json<Json>) -> Response {
+    let mut side = side.lock().unwrap();
+    let refs = body["refs"].as_array().map(|refs| refs.iter().map(|it| it.as_str().unwrap().to_owned()).collect());
+    let info = &body["provisionInfo"];
+    match (refs, descriptor(&info["request"]), info["result"].as_str()) {
+        (Some(refs), Ok((id, _)), Some(_)) => {
+            let refs: Vec<String> = refs;
+            let text = format!("updateacl {id} {}", refs.join(" "));
+            changed(&mut side, &headers, text, Work::UpdateAcl(id, refs))
+        }
+        _ => refused("provisionInfo", "this is not what it should be"),
+    }
+}
+
+/// Begins what changes something, and answers as its manners are.
+fn changed(side: &mut Side, headers: &HeaderMap, text: String, work: Work) -> Response {
+    if let Some(stopped) = stopped(side, headers) {
+        return stopped;
+    }
+    if let Some((status, headers, body)) = side.manners.instead.pop_front() {
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(name, value);
+        }
+        return response.body(Body::from(body)).unwrap();
+    }
+    side.log.push(text);
+    if std::mem::take(&mut side.manners.loses) {
+        side.do_work(&work);
+        let broken = futures_util::stream::iter([Err::<String, _>(std::io::Error::other("the line is cut"))]);
+        return (StatusCode::ACCEPTED, Body::from_stream(broken)).into_response();
+    }
+    if side.manners.sync {
+        return axum::Json(side.ended(&work)).into_response();
+    }
+    begun(side, work)
+}
+
+fn begun(side: &mut Side, work: Work) -> Response {
+    let token = format!("token-{}", side.asked.len() + side.log.len());
+    side.running.insert(token.clone(), Running { work, left: side.manners.runs });
+    let body = if side.manners.quoted { format!("\"{token}\"") } else { token };
+    (StatusCode::ACCEPTED, body).into_response()
+}
+
+async fn status(State(side): Shared, Path(token): Path<String>) -> Response {
+    let mut side = side.lock().unwrap();
+    side.asked.push("status".to_owned());
+    if let Some(status) = side.manners.of_tokens.pop_front() {
+        return StatusCode::from_u16(status).unwrap().into_response();
+    }
+    let Some(running) = side.running.get_mut(&token) else { return refused("token", "there is no such token") };
+    if running.left > 0 {
+        running.left -= 1;
+        return axum::Json(json!({"status": "RUNNING", "result": "", "logs": []})).into_response();
+    }
+    let work = running.work.clone();
+    let ended = side.ended(&work);
+    axum::Json(ended).into_response()
+}

@@ -1,0 +1,116 @@
+//! All paths, and what holds for every call: its id, its span in the log, its figures, how long its body may be.
+
+use crate::answer::{Refusal, broken_off};
+use crate::serve::Shared;
+use crate::{api, docs, metrics, operate, witboost};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::trace::TraceLayer;
+use tracing::Span;
+use uuid::Uuid;
+
+/// Where coordinators look for the API besides `/`.
+const BASE: &str = "/datamesh.specificprovisioner";
+/// What paths of the server itself begin with: below these nobody would find a prefix.
+const OWN: [&str; 8] = ["v1", "v2", "api", "docs", "health", "ready", "metrics", "datamesh.specificprovisioner"];
+
+/// Whether a prefix can be served: a path of its own, in names of letters, digits, `-`, `_` and `.`.
+///
+/// # Errors
+/// When it cannot, with the reason.
+pub fn check_prefix(prefix: &str) -> Result<(), String> {
+    let is_name = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    let mut parts = prefix.strip_prefix('/').into_iter().flat_map(|path| path.split('/')).peekable();
+    match parts.peek() {
+        Some(first) if OWN.contains(first) => Err(format!("`/{first}` is the server's own")),
+        None => Err("it is no path".to_owned()),
+        Some(_) => match parts.all(is_name) {
+            true => Ok(()),
+            false => Err("it is no path".to_owned()),
+        },
+    }
+}
+
+/// By which a caller, proxies and this log speak of one call.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken over from a caller, in bytes.
+const LONGEST_ID: usize = 128;
+
+/// The APIs at `/`, Witboost's also at its base path and under each prefix.
+pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let settings = &shared.settings;
+    let mut routes = Router::new()
+        .merge(operate::router())
+        .merge(docs::router())
+        .merge(api::router(shared))
+        .merge(witboost::router(shared))
+        .nest(BASE, witboost::router(shared));
+    for prefix in &settings.prefixes {
+        routes = routes.nest(prefix, witboost::router(shared));
+    }
+    routes
+        .fallback(|| async { Refusal::NoPath })
+        .method_not_allowed_fallback(|| async { Refusal::NoMethod })
+        .layer(from_fn(metrics::count))
+        .layer(CatchPanicLayer::custom(|_| broken_off().into_response()))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(answered).on_failure(()))
+        .layer(from_fn(identify))
+        .layer(DefaultBodyLimit::max(settings.body_limit))
+}
+
+/// Gives a call its id, unless it has one, and tells it in the answer.
+async fn identify(mut request: Request, next: Next) -> Response {
+    let given = request.headers().get(&REQUEST_ID).filter(|id| id.len() <= LONGEST_ID && id.to_str().is_ok());
+    let id = match given {
+        Some(id) => Some(id.clone()),
+        None => HeaderValue::from_str(&Uuid::now_v7().to_string()).ok(),
+    };
+    let Some(id) = id else { return next.run(request).await };
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn span(request: &Request) -> Span {
+    let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let span = tracing::info_span!("call", %id, method = %request.method(), path = request.uri().path());
+    #[cfg(feature = "otlp")]
+    go_on(&span, request.headers());
+    span
+}
+
+/// Makes it a part of the trace that the caller began (W3C Trace Context).
+#[cfg(feature = "otlp")]
+fn go_on(span: &Span, headers: &axum::http::HeaderMap) {
+    use opentelemetry::propagation::Extractor;
+    use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+    struct Heads<'a>(&'a axum::http::HeaderMap);
+
+    impl Extractor for Heads<'_> {
+        fn get(&self, name: &str) -> Option<&str> {
+            self.0.get(name)?.to_str().ok()
+        }
+
+        fn keys(&self) -> Vec<&str> {
+            self.0.keys().map(HeaderName::as_str).collect()
+        }
+    }
+
+    let parent = opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Heads(headers)));
+    // Nothing is traced, then there is nothing to go on with.
+    let _ = span.set_parent(parent);
+}
+
+fn answered(response: &Response, took: Duration, _: &Span) {
+    tracing::debug!(status = response.status().as_u16(), seconds = took.as_secs_f64(), "answered");
+}

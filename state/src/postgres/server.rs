@@ -1,0 +1,216 @@
+//! A database that is asked, and what becomes of a question or a commit when the server goes in the middle of it.
+
+use super::connection::{self, Purpose, Session};
+use super::error::Failure;
+use crate::clock::Clock;
+use crate::url::PostgresUrl;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use terrace_engine::store::StoreError;
+use tokio::runtime::Runtime;
+
+/// How often a transaction is tried again that another one was in the way of.
+const AGAIN: usize = 8;
+
+/// How long a server is waited for that goes while it is in use: one that restarts is back by then, and a lease that could
+/// not be renewed meanwhile has not ended yet.
+pub(super) const ABSENCE: Duration = Duration::from_secs(12);
+
+/// What every piece of work needs to know beside its connection.
+#[derive(Clone)]
+pub(super) struct Context {
+    /// None where the database tells the time.
+    pub(super) clock: Option<Arc<dyn Clock>>,
+    /// The same work may have been done already: the connection broke before its commit was answered.
+    pub(super) is_repeated: bool,
+}
+
+impl Context {
+    /// The time of the store.
+    pub(super) async fn now(&self, session: &Session) -> Result<Timestamp, Failure> {
+        if let Some(clock) = &self.clock {
+            return Ok(clock.now());
+        }
+        let told = session.first("SELECT clock_timestamp()", &[], |columns| columns.time()).await?;
+        told.ok_or_else(|| Failure::Unreadable("the database does not tell the time".to_owned()))
+    }
+}
+
+/// A database, and the thread that talks to it.
+pub(super) struct Server {
+    pub(super) url: String,
+    pub(super) driver: connection::Driver,
+    pub(super) pool: Pool,
+    pub(super) context: Context,
+    /// It was waited for in vain: until it answers again nobody waits any more.
+    is_away: Arc<AtomicBool>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Server {
+    /// The last one to hold a store may be a task, which must not wait for a thread.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Server {
+    /// Nothing is connected yet.
+    pub(super) fn new(url: &PostgresUrl, clock: &Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let refuse = |reason| StoreError::Unavailable { doing: "opened", reason };
+        let driver = connection::driver(url).map_err(refuse)?;
+        let pool = connection::pool(&driver).map_err(refuse)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("state-postgres")
+            .enable_all()
+            .build()
+            .map_err(|error| refuse(format!("no thread for it: {error}")))?;
+        let clock = (!clock.is_of_the_machine()).then(|| Arc::clone(clock));
+        Ok(Self {
+            url: url.to_string(),
+            driver,
+            pool,
+            context: Context { clock, is_repeated: false },
+            is_away: Arc::default(),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Does a piece of work on the store's own thread, to its end.
+    pub(super) async fn run<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let stopped = || StoreError::Unavailable { doing, reason: "its thread has stopped".to_owned() };
+        let done = self.runtime.as_ref().ok_or_else(stopped)?.spawn(work).await.map_err(|_| stopped())?;
+        done.map_err(|failure| failure.into_store_error(doing, &self.url))
+    }
+
+    /// Reads; where the server is away, `absence` says how long it is waited for.
+    pub(super) async fn read<T, W>(&self, doing: &'static str, absence: Duration, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
+    {
+        let (pool, context, is_away) = (self.pool.clone(), self.context.clone(), Arc::clone(&self.is_away));
+        self.run(doing, async move {
+            let mut pauses = Pauses::of(absence, &is_away);
+            loop {
+                let done = match Session::begin(&pool, Purpose::Read).await {
+                    Ok(session) => {
+                        pauses.end_absence();
+                        let done = work.clone()(&session, &context).await;
+                        session.end(done).await
+                    }
+                    Err(failure) => Err(failure),
+                };
+                match done {
+                    Err(failure) if failure.is_gone() && pauses.wait().await => {}
+                    done => return done,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whoever waits for locks in an order of their own may make the server end one of the two: that one begins anew, and so
+    /// does whatever the server left undone when it went. Where it went while it committed nobody knows: what finds out by
+    /// itself whether it was done (`Doubt::Repeat`) is done again, the rest is told.
+    pub(super) async fn write<T, W>(&self, doubt: Doubt, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + 'static,
+    {
+        let (pool, mut context, is_away) = (self.pool.clone(), self.context.clone(), Arc::clone(&self.is_away));
+        self.run("written", async move {
+            let (mut pauses, mut left, mut in_doubt) = (Pauses::of(ABSENCE, &is_away), AGAIN, None);
+            loop {
+                let done = match Session::begin(&pool, Purpose::Write).await {
+                    Ok(session) => {
+                        pauses.end_absence();
+                        let done = work(&session, &context).await;
+                        session.end(done).await
+                    }
+                    Err(failure) => Err(failure),
+                };
+                let failure = match done {
+                    Err(Failure::Untold) => return Err(in_doubt.unwrap_or(Failure::Untold)),
+                    Err(failure) => failure,
+                    done => return done,
+                };
+                let is_in_the_way = failure.is_transient() && left > 0;
+                let is_undone = failure.is_gone() || (failure.is_in_doubt() && doubt == Doubt::Repeat);
+                left -= usize::from(is_in_the_way);
+                if !(is_in_the_way || is_undone) || !pauses.wait().await {
+                    return Err(match (failure, in_doubt) {
+                        (refused @ Failure::Refused(_), _) => refused,
+                        // That it may have happened says more than why nobody could find out.
+                        (failure, in_doubt) => in_doubt.unwrap_or(failure),
+                    });
+                }
+                if failure.is_in_doubt() {
+                    context.is_repeated = true;
+                    in_doubt = Some(failure);
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// What becomes of work whose commit was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It is told that nobody knows.
+    Tell,
+    /// It is done again: done twice it is as done once.
+    Repeat,
+}
+
+/// The time between one try and the next.
+struct Pauses<'a> {
+    until: Instant,
+    next: ExponentialBackoff,
+    is_away: &'a AtomicBool,
+}
+
+impl<'a> Pauses<'a> {
+    fn of(longest: Duration, is_away: &'a AtomicBool) -> Self {
+        let next = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(10))
+            .with_max_delay(Duration::from_millis(500))
+            .without_max_times()
+            .with_jitter();
+        Self { until: Instant::now() + longest, next: next.build(), is_away }
+    }
+
+    /// It answers.
+    fn end_absence(&self) {
+        self.is_away.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits; false when it was tried for long enough, by this call or by another one.
+    async fn wait(&mut self) -> bool {
+        let is_in_time = |_: &Duration| Instant::now() < self.until && !self.is_away.load(Ordering::Relaxed);
+        match self.next.next().filter(is_in_time) {
+            Some(pause) => {
+                tokio::time::sleep(pause).await;
+                true
+            }
+            None => {
+                self.is_away.store(true, Ordering::Relaxed);
+                false
+            }
+        }
+    }
+}

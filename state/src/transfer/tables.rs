@@ -1,0 +1,178 @@
+//! What a state consists of: its tables, in an order in which each refers to earlier ones only.
+//!
+//! One description for every database. The columns that order a table come first and tell its rows apart. A migration that
+//! adds a table or a column has to add it here: a test compares both.
+
+/// A table that moves.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// How many of the columns, from the first on, tell its rows apart.
+    pub(crate) keys: usize,
+    /// Its columns.
+    pub columns: &'static [Column],
+    /// The sequence of PostgreSQL that numbers its first column.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "files number by themselves"))]
+    pub(crate) sequence: Option<&'static str>,
+}
+
+/// A column of a table.
+#[derive(Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub(crate) kind: Kind,
+}
+
+/// What a column holds, whatever a database calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Number,
+    Flag,
+    Time,
+    Text,
+    Id,
+    Bytes,
+}
+
+use Kind::{Bytes, Flag, Id, Number, Text, Time};
+
+const fn table(name: &'static str, keys: usize, columns: &'static [Column], sequence: Option<&'static str>) -> Table {
+    Table { name, keys, columns, sequence }
+}
+
+macro_rules! columns {
+    ($($name:literal $kind:ident),+ $(,)?) => { &[$(Column { name: $name, kind: $kind }),+] };
+}
+
+/// The tables that move.
+pub const TABLES: &[Table] = &[
+    table("store", 1, columns!["singleton" Number, "id" Id, "made_at" Time], None),
+    table("stack", 1, columns!["id" Number, "name" Text, "environment" Text], Some("stack_id_seq")),
+    table(
+        "version",
+        1,
+        columns![
+            "id" Number, "stack" Number, "address" Text, "deposed" Text, "generation" Number, "written_at" Time,
+            "operation" Id, "status" Text, "provider" Text, "provider_version" Text, "schema_version" Number,
+            "identity" Text, "attributes" Text, "private" Bytes, "dependencies" Text, "lifecycle" Text,
+        ],
+        Some("version_id"),
+    ),
+    table(
+        "resource",
+        4,
+        columns![
+            "stack" Number, "component" Text, "address" Text, "deposed" Text, "generation" Number, "version" Number,
+        ],
+        None,
+    ),
+    table(
+        "dependent",
+        5,
+        columns!["stack" Number, "target" Text, "component" Text, "address" Text, "deposed" Text],
+        None,
+    ),
+    table(
+        "component",
+        2,
+        columns![
+            "stack" Number, "key" Text, "depends_on" Text, "outputs" Text, "blueprint" Text, "reads" Text,
+            "principals" Text,
+        ],
+        None,
+    ),
+    table(
+        "component_version",
+        1,
+        columns![
+            "id" Number, "stack" Number, "key" Text, "generation" Number, "written_at" Time, "operation" Id,
+            "depends_on" Text, "outputs" Text, "blueprint" Text, "reads" Text, "principals" Text,
+        ],
+        Some("component_version_id_seq"),
+    ),
+    table(
+        "owner",
+        4,
+        columns!["environment" Text, "address" Text, "stack" Number, "component" Text, "declaration" Text],
+        None,
+    ),
+    table(
+        "operation",
+        1,
+        columns![
+            "sequence" Number, "id" Id, "kind" Text, "actor" Text, "status" Text, "has_held_leases" Flag,
+            "started_at" Time, "ended_at" Time, "summary" Text, "cancelled_by" Text,
+        ],
+        Some("operation_sequence_seq"),
+    ),
+    table("operation_stack", 2, columns!["operation" Number, "position" Number, "stack" Number], None),
+    table(
+        "step",
+        2,
+        columns![
+            "operation" Number, "step" Number, "stack" Number, "address" Text, "action" Text, "result" Text,
+            "message" Text, "started_at" Time, "ended_at" Time,
+        ],
+        None,
+    ),
+    table(
+        "request",
+        1,
+        columns![
+            "operation" Number, "stack" Number, "component" Text, "digest" Text, "body" Text, "result" Text,
+            "fence" Number, "holder" Text, "expires" Time, "idempotency" Text, "can_wait" Flag,
+        ],
+        None,
+    ),
+    table(
+        "log",
+        1,
+        columns!["id" Number, "operation" Number, "at" Time, "level" Text, "phase" Text, "message" Text],
+        Some("log_id_seq"),
+    ),
+    table("spent_plan", 1, columns!["plan" Id, "spent_at" Time], None),
+];
+
+/// The tables of what is at work: nothing is when a state moves. (`terrace_schema` is the format of a database.)
+pub const LEFT_TABLES: &[&str] = &["lease", "intent", "terrace_schema"];
+
+/// The columns that stay: which process of the machine an operation is of, for as long as it runs.
+pub const LEFT_COLUMNS: &[(&str, &str)] =
+    &[("operation", "boot"), ("operation", "pid_namespace"), ("operation", "pid"), ("operation", "process_started")];
+
+/// Why a state cannot move yet: open steps, and whose they are. The same in every database.
+pub(crate) const OPEN_STEPS: &str = "SELECT name, environment, address, operation.id
+    FROM intent JOIN operation ON operation.sequence = intent.operation JOIN stack ON stack.id = intent.stack
+    ORDER BY intent.id";
+
+/// Requests that have not ended.
+pub(crate) const UNENDED_REQUESTS: &str = "SELECT operation.id, kind, name, environment, component, status
+    FROM request JOIN operation ON operation.sequence = request.operation JOIN stack ON stack.id = request.stack
+    WHERE result IS NULL ORDER BY sequence";
+
+/// Operations that have not ended and are no requests, with their numbers and who asked them to stop.
+pub(crate) const UNENDED_OPERATIONS: &str = "SELECT sequence, id, kind, actor, cancelled_by FROM operation
+    WHERE ended_at IS NULL AND sequence NOT IN (SELECT operation FROM request) ORDER BY sequence";
+
+impl Table {
+    /// The names of its columns, each as `write` writes it.
+    pub(crate) fn listed(&self, write: impl Fn(&Column) -> String) -> String {
+        self.columns.iter().map(write).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The names of the columns that order it.
+    pub(crate) fn key(&self) -> String {
+        let names = self.columns.iter().take(self.keys).map(|column| format!("\"{}\"", column.name));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Reads a part of it, in order: those after a key whose values are the parameters, when there is one.
+    pub(crate) fn page(&self, columns: &str, after: Option<&str>, most: usize) -> String {
+        let (name, key) = (self.name, self.key());
+        let condition = after.map_or_else(String::new, |after| format!("WHERE ({key}) > ({after}) "));
+        format!("SELECT {columns} FROM \"{name}\" {condition}ORDER BY {key} LIMIT {most}")
+    }
+}

@@ -1,0 +1,78 @@
+//! Somebody whom the server calls by HTTP: hears everything, and answers as it is told.
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The longest body that is heard.
+const LONGEST: usize = 10_000_000;
+
+/// A call as it came.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// The path, with its query.
+    pub path: String,
+    /// By names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A peer, as long as it is not dropped.
+#[derive(Debug)]
+pub struct Peer {
+    /// Where it is: `http://127.0.0.1:4711`.
+    pub url: String,
+    heard: Arc<Mutex<Vec<Heard>>>,
+    // What it runs in.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Peer {
+    /// Answers each call by its path and the number of calls before it: a status and a body of JSON.
+    ///
+    /// # Panics
+    /// When there is no port to be had.
+    #[must_use]
+    pub fn start(answer: impl Fn(&str, usize) -> (u16, String) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        listener.set_nonblocking(true).expect("a socket");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let heard = Arc::<Mutex<Vec<Heard>>>::default();
+        let (answer, calls) = (Arc::new(answer), Arc::clone(&heard));
+        let routes = axum::Router::new().fallback(move |request: Request| {
+            let (answer, calls) = (Arc::clone(&answer), Arc::clone(&calls));
+            async move {
+                let (parts, body) = request.into_parts();
+                let text = |value: &axum::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+                let call = Heard {
+                    path: parts.uri.to_string(),
+                    headers: parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+                    body: to_bytes(body, LONGEST).await.unwrap_or_default(),
+                };
+                let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+                let (status, body) = answer(&call.path, calls.len());
+                calls.push(call);
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
+                (status, [("content-type", "application/json")], body).into_response()
+            }
+        });
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+            axum::serve(listener, routes).await
+        });
+        Self { url, heard, _runtime: runtime }
+    }
+
+    /// All calls until now.
+    #[must_use]
+    pub fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

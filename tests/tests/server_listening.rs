@@ -1,0 +1,162 @@
+//! How calls come in: by TLS with a certificate that can be renewed, each with an id, and what becomes of those that are
+//! for nobody. What the server says of itself at `/docs`.
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use std::io::Read;
+use terrace_tests::served::Served;
+use terrace_tests::{Project, repository, shared, until};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+/// Writes a new certificate for this machine; answers it.
+fn certify(project: &Project) -> String {
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+    project.write("server.key", signing_key.serialize_pem());
+    project.write("server.pem", cert.pem());
+    cert.pem()
+}
+
+/// Whether a server shows a certificate that this one vouches for.
+fn trusts(server: &Served, certificate: &str) -> bool {
+    let certificate = Certificate::from_pem(certificate.as_bytes()).unwrap();
+    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
+    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+    agent.get(format!("{}/health", server.url())).call().is_ok()
+}
+
+#[test]
+fn a_certificate_is_renewed_while_the_server_runs() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {tls: {cert: server.pem, key: server.key}}\n");
+    let first = certify(&project);
+    let server = Served::start(&project, &[]);
+    assert!(server.url().starts_with("https://"), "{}", server.url());
+    assert!(trusts(&server, &first));
+    let second = certify(&project);
+    assert!(!trusts(&server, &second));
+    server.hang_up();
+    until("the new certificate holds", || trusts(&server, &second));
+    assert!(!trusts(&server, &first));
+    // One that does not fit its key is not taken.
+    let (certificate, key) = (project.read("server.pem"), project.read("server.key"));
+    let _ = certify(&project);
+    project.write("server.pem", &certificate);
+    server.hang_up();
+    until("it is told", || server.told().contains("the old one is kept"));
+    assert!(trusts(&server, &second));
+    project.write("server.key", &key);
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_told_before_anything_is_served() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {tls: {cert: server.pem, key: server.key}}\n");
+    project.run(["serve"]).with_code(1).says("server.pem` holds no certificate");
+    let _ = certify(&project);
+    project.write("server.key", "abc");
+    let ran = project.run(["serve"]).with_code(1);
+    ran.says("server.key` holds no private key").says("`server.tls` names two files of PEM");
+    let key = {
+        certify(&project);
+        project.read("server.key")
+    };
+    let _ = certify(&project);
+    project.write("server.key", key);
+    project.run(["serve"]).with_code(1).says("cannot be used together");
+    project.write("terrace.yaml", "server: {tls: {cert: server.pem}}\n");
+    project.run(["serve"]).with_code(1).says("`key`");
+}
+
+#[test]
+fn a_call_has_an_id_its_own_or_the_callers() {
+    let server = Served::start(&Project::new(), &[]);
+    let id = |given: Option<&str>| {
+        let call = ureq::get(format!("{}/health", server.url()));
+        let call = match given {
+            Some(given) => call.header("x-request-id", given),
+            None => call,
+        };
+        call.call().unwrap().headers()["x-request-id"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(id(Some("mine")), "mine");
+    let (one, other) = (id(None), id(None));
+    assert!(one != other && one.len() == 36, "{one} {other}");
+    assert_ne!(id(Some(&"x".repeat(200))), "x".repeat(200));
+}
+
+#[test]
+fn a_call_that_takes_too_long_is_answered_in_the_form_of_its_api() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {timeout: 1s}\n");
+    let server = Served::start(&project, &[]);
+    for (path, kind) in [("/v1/validate", "application/json"), ("/api/v1/plans", "application/problem+json")] {
+        // Its body never comes to an end; the connection does.
+        let head = "host: a\r\ncontent-type: application/json\r\ncontent-length: 10";
+        let mut half = server.begin(&format!("POST {path} HTTP/1.1\r\n{head}\r\n\r\n{{"));
+        let mut answer = String::new();
+        half.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("it took longer than 1 s"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.to_lowercase().contains(&format!("content-type: {kind}")), "{answer}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_told_in_the_form_of_each_api() {
+    let server = Served::start(&Project::new(), &[]);
+    for (method, path, status) in [
+        ("GET", "/v3/validate", 404),
+        ("GET", "/datamesh.specificprovisioner/x", 404),
+        ("GET", "/", 404),
+        ("GET", "/v1/provision", 405),
+        ("PUT", "/datamesh.specificprovisioner/v1/validate", 405),
+    ] {
+        let answer = server.call(method, path, "");
+        assert_eq!((answer.status, answer.content_type.as_str()), (status, "application/json"), "{path}");
+        assert!(answer.json()["error"].is_string(), "{answer:?}");
+    }
+    for (method, path, status) in [("GET", "/api/v1/x", 404), ("DELETE", "/api/v1/stacks", 405)] {
+        let answer = server.call(method, path, "");
+        assert_eq!((answer.status, answer.content_type.as_str()), (status, "application/problem+json"), "{path}");
+        assert_eq!(answer.json()["status"], status);
+    }
+}
+
+#[test]
+fn the_descriptions_are_read_in_a_browser_without_anything_from_elsewhere() {
+    let server = Served::start(&Project::new(), &[]);
+    let page = server.call("GET", "/docs/", "");
+    assert_eq!((page.status, page.content_type.as_str()), (200, "text/html"));
+    let elsewhere =
+        |text: &str| ["src=\"http", "href=\"http", "src=\"//", "href=\"//"].iter().any(|it| text.contains(it));
+    assert!(!elsewhere(&page.body), "{}", page.body);
+    let named = page.body.split(['"', '\'']).filter_map(|part| part.strip_prefix("./"));
+    let named: Vec<&str> = named.filter(|name| name.ends_with(".js") || name.ends_with(".css")).collect();
+    assert!(!named.is_empty());
+    for name in named {
+        assert_eq!(server.call("GET", &format!("/docs/{name}"), "").status, 200, "{name}");
+    }
+    let settings = server.call("GET", "/docs/swagger-initializer.js", "").body;
+    for url in ["/api/v1/openapi.json", "/docs/specific-provisioner.json"] {
+        assert!(settings.contains(url), "{settings}");
+        assert!(server.call("GET", url, "").json()["openapi"].is_string());
+    }
+    // Pages of this kind ask a server on the internet by default.
+    assert!(settings.contains("\"validatorUrl\": \"none\""), "{settings}");
+}
+
+#[test]
+fn the_description_of_witboosts_api_has_its_paths_and_its_required_fields() {
+    let server = Served::start(&Project::new(), &[]);
+    let ours = server.call("GET", "/docs/specific-provisioner.json", "").json();
+    insta::assert_json_snapshot!("specific_provisioner", ours);
+    let Some(path) = shared("witboost/openapi/specific-provisioner-2.5.0.yaml") else { return };
+    let text = std::fs::read_to_string(repository().join(path)).unwrap();
+    let paths = text.lines().filter_map(|line| line.strip_prefix("  /")).filter_map(|line| line.strip_suffix(':'));
+    let mut paths: Vec<String> = paths.map(|path| format!("/{path}")).collect();
+    let mut found: Vec<String> = ours["paths"].as_object().unwrap().keys().cloned().collect();
+    paths.sort();
+    found.sort();
+    assert_eq!(found, paths);
+}

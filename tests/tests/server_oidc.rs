@@ -1,0 +1,278 @@
+//! Callers whom an OpenID Connect issuer vouches for: which tokens are taken, what their roles allow, and keys that change.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE;
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{self as with, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
+use serde_json::{Value as Json, json};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+use terrace_tests::served::Served;
+use terrace_tests::{Peer, Project};
+
+/// A key of the issuer, by which it signs.
+enum Key {
+    Ec(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
+    Rsa(RsaKeyPair),
+}
+
+impl Key {
+    fn ec() -> Self {
+        let random = SystemRandom::new();
+        let algorithm = &with::ECDSA_P256_SHA256_FIXED_SIGNING;
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        Self::Ec(EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap())
+    }
+
+    fn ed() -> Self {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        Self::Ed(Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap())
+    }
+
+    /// Of tests alone; ring makes none.
+    fn rsa() -> Self {
+        Self::Rsa(RsaKeyPair::from_pkcs8(include_bytes!("../data/issuer.pk8")).unwrap())
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Ec(_) => "ES256",
+            Self::Ed(_) => "EdDSA",
+            Self::Rsa(_) => "RS256",
+        }
+    }
+
+    /// As the issuer shows it (RFC 7517).
+    fn shown(&self, id: &str) -> Json {
+        let text = |bytes: &[u8]| URL_SAFE.encode(bytes);
+        let mut jwk = match self {
+            Self::Ec(key) => {
+                let point = key.public_key().as_ref();
+                json!({"kty": "EC", "crv": "P-256", "x": text(&point[1..33]), "y": text(&point[33..])})
+            }
+            Self::Ed(key) => json!({"kty": "OKP", "crv": "Ed25519", "x": text(key.public_key().as_ref())}),
+            Self::Rsa(key) => {
+                let public = PublicKeyComponents::<Vec<u8>>::from(key.public());
+                json!({"kty": "RSA", "n": text(&public.n), "e": text(&public.e)})
+            }
+        };
+        jwk["kid"] = id.into();
+        jwk["use"] = "sig".into();
+        jwk
+    }
+
+    fn sign(&self, text: &[u8]) -> Vec<u8> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Ec(key) => key.sign(&random, text).unwrap().as_ref().to_vec(),
+            Self::Ed(key) => key.sign(text).as_ref().to_vec(),
+            Self::Rsa(key) => {
+                let mut signature = vec![0; key.public().modulus_len()];
+                key.sign(&with::RSA_PKCS1_SHA256, &random, text, &mut signature).unwrap();
+                signature
+            }
+        }
+    }
+
+    fn token(&self, id: &str, claims: &Json) -> String {
+        signed(&json!({"alg": self.algorithm(), "kid": id, "typ": "JWT"}), claims, |text| self.sign(text))
+    }
+}
+
+fn signed(head: &Json, claims: &Json, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let part = |json: &Json| URL_SAFE.encode(json.to_string());
+    let text = format!("{}.{}", part(head), part(claims));
+    let signature = URL_SAFE.encode(sign(text.as_bytes()));
+    format!("{text}.{signature}")
+}
+
+/// An issuer with these keys, and a server that takes its tokens.
+struct World {
+    issuer: Peer,
+    keys: Arc<Mutex<Vec<Json>>>,
+    /// How often it was asked for them.
+    asked: Arc<AtomicUsize>,
+    server: Served,
+    _project: Project,
+}
+
+impl World {
+    fn new(keys: Vec<Json>, more: &str) -> Self {
+        let keys = Arc::new(Mutex::new(keys));
+        let (shown, asked) = (Arc::clone(&keys), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&asked);
+        let own = Arc::new(Mutex::new(String::new()));
+        let url = Arc::clone(&own);
+        let issuer = Peer::start(move |path, _| match path {
+            "/.well-known/openid-configuration" => {
+                (200, json!({"jwks_uri": format!("{}/keys", url.lock().unwrap())}).to_string())
+            }
+            "/keys" => {
+                count.fetch_add(1, Ordering::SeqCst);
+                (200, json!({"keys": *shown.lock().unwrap()}).to_string())
+            }
+            _ => (404, "{}".to_owned()),
+        });
+        own.lock().unwrap().clone_from(&issuer.url);
+        let project = Project::new();
+        let url = &issuer.url;
+        project.write(
+            "terrace.yaml",
+            format!("server: {{auth: {{mode: oidc, issuer: '{url}', audience: terrace{more}}}}}\n"),
+        );
+        let server = Served::start(&project, &[]);
+        Self { issuer, keys, asked, server, _project: project }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
+    fn claims(&self, more: &Json) -> Json {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut claims =
+            json!({"iss": self.issuer.url, "aud": "terrace", "exp": now + 600, "sub": "ada", "roles": ["plan"]});
+        for (name, value) in more.as_object().unwrap() {
+            match value {
+                Json::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+                value => claims[name] = value.clone(),
+            }
+        }
+        claims
+    }
+
+    /// The status of a call that reads, and of one that changes; with the detail of the second.
+    fn asks(&self, token: &str) -> (u16, u16, String) {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let read = self.server.call_with("GET", "/api/v1/stacks", "", &headers);
+        let change = self.server.call_with("POST", "/api/v1/plans/0/apply", "", &headers);
+        (read.status, change.status, change.json()["detail"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+#[test]
+fn tokens_of_the_issuer_are_taken_whatever_kind_of_key_signed_them() {
+    let keys = [Key::ec(), Key::ed(), Key::rsa()];
+    let world = World::new(keys.iter().map(|key| key.shown(key.algorithm())).collect(), "");
+    for key in &keys {
+        let claims = world.claims(&json!({}));
+        let (read, change, detail) = world.asks(&key.token(key.algorithm(), &claims));
+        assert_eq!((read, change), (200, 403), "{} {detail}", key.algorithm());
+        assert_eq!(detail, "the token of `ada` has the scope `plan`, and this call needs `apply`");
+    }
+    // Their keys were asked for once.
+    assert_eq!(world.issuer.heard().len(), 2);
+}
+
+#[test]
+fn roles_allow_what_the_configuration_says() {
+    let key = Key::ec();
+    let world = World::new(vec![key.shown("1")], ", rolesClaim: realm.roles, roles: {engineers: apply, all: read}");
+    let asks = |roles: Json| {
+        let claims = world.claims(&json!({"roles": null, "realm": {"roles": roles}, "preferred_username": "grace"}));
+        world.asks(&key.token("1", &claims))
+    };
+    // 404: they are let in, and there is no such plan.
+    assert_eq!(asks(json!(["all", "engineers"])).1, 404);
+    assert_eq!(asks(json!("engineers all")).1, 404);
+    let (read, change, detail) = asks(json!(["all"]));
+    assert_eq!((read, change), (200, 403), "{detail}");
+    assert_eq!(detail, "the token of `grace` has the scope `read`, and this call needs `apply`");
+    for none in [json!([]), json!(["apply"]), json!(7), json!({"engineers": true}), Json::Null] {
+        let (read, change, detail) = asks(none);
+        assert_eq!((read, change), (403, 403));
+        assert_eq!(detail, "the token of `grace` has no role of this server, and this call needs the scope `apply`");
+    }
+}
+
+#[test]
+fn what_the_issuer_did_not_sign_for_this_server_is_refused_with_the_reason() {
+    let (key, other) = (Key::ec(), Key::ec());
+    let world = World::new(vec![key.shown("1"), Key::rsa().shown("rsa")], "");
+    let refused = |token: &str, why: &str| {
+        let (read, change, detail) = world.asks(token);
+        assert_eq!((read, change), (401, 401), "{detail}");
+        assert_eq!(detail, format!("who calls is not known: {why}"));
+    };
+    let token = |claims: Json| key.token("1", &world.claims(&claims));
+    refused(&token(json!({"exp": 1_000_000})), "the token has expired");
+    refused(&token(json!({"nbf": 9_000_000_000_u64})), "the token does not hold yet");
+    refused(&token(json!({"aud": "somebody"})), "the token is for somebody else");
+    refused(&token(json!({"iss": "https://somebody.example.com"})), "the token is from somebody else");
+    for claim in ["exp", "iss", "aud"] {
+        refused(&token(json!({claim: null})), "the token lacks `exp`, `iss` or `aud`");
+    }
+    let claims = world.claims(&json!({}));
+    refused(&other.token("1", &claims), "the token was not signed by the issuer");
+    refused("abc", "the token is no JWT");
+    // Nobody signed it, or everybody could have.
+    let none = json!({"alg": "none", "kid": "1"});
+    refused(&signed(&none, &claims, |_| Vec::new()), "the token is no JWT");
+    let secret = json!({"alg": "HS256", "kid": "rsa"});
+    refused(&signed(&secret, &claims, |_| vec![1; 32]), "the token is signed in a way that is not taken");
+    // The key is one of another kind than the token says.
+    let confused = json!({"alg": "ES256", "kid": "rsa"});
+    refused(&signed(&confused, &claims, |text| key.sign(text)), "the token cannot be read");
+    let (read, ..) = world.asks(&key.token("1", &claims));
+    assert_eq!(read, 200);
+}
+
+#[test]
+fn keys_that_the_issuer_changes_are_asked_for_again_and_not_for_every_token() {
+    let (old, new) = (Key::ec(), Key::ec());
+    let world = World::new(vec![], "");
+    let claims = world.claims(&json!({}));
+    let unknown = "who calls is not known: the issuer has no such key as the token was signed with";
+    assert_eq!(world.asks(&old.token("old", &claims)), (401, 401, unknown.to_owned()));
+    let asked = world.issuer.heard().len();
+    for _ in 0..20 {
+        assert_eq!(world.asks(&new.token("made-up", &claims)).0, 401);
+    }
+    assert_eq!(world.issuer.heard().len(), asked, "who makes up keys makes it ask");
+    world.keys.lock().unwrap().push(new.shown("new"));
+    terrace_tests::until("the new key is known", || world.asks(&new.token("new", &claims)).0 == 200);
+}
+
+#[test]
+fn whoever_has_a_known_key_does_not_wait_for_an_issuer_that_hangs() {
+    let (known, new) = (Key::ec(), Key::ec());
+    let world = World::new(vec![known.shown("known")], "");
+    let claims = world.claims(&json!({}));
+    assert_eq!(world.asks(&known.token("known", &claims)).0, 200);
+    let is_answered = AtomicBool::new(false);
+    // The issuer does not answer as long as its keys are held here.
+    let mut keys = world.keys.lock().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            terrace_tests::until("the new key is known", || {
+                let (read, ..) = world.asks(&new.token("new", &claims));
+                is_answered.fetch_or(world.asked.load(Ordering::SeqCst) > 1, Ordering::SeqCst);
+                read == 200
+            });
+        });
+        terrace_tests::until("the issuer is asked again", || world.asked.load(Ordering::SeqCst) > 1);
+        assert_eq!(world.asks(&known.token("known", &claims)).0, 200);
+        assert!(!is_answered.load(Ordering::SeqCst), "it waited for the issuer");
+        keys.push(new.shown("new"));
+        drop(keys);
+    });
+}
+
+#[test]
+fn a_server_whose_issuer_is_away_says_so_and_is_not_ready() {
+    let project = Project::new();
+    let gone = { Peer::start(|_, _| (500, String::new())).url.clone() };
+    project.write("terrace.yaml", format!("server: {{auth: {{mode: oidc, issuer: '{gone}', audience: a}}}}\n"));
+    let server = Served::start(&project, &[]);
+    let ready = server.call("GET", "/ready", "");
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("issuer of tokens"), "{}", ready.body);
+    let token = Key::ec().token("1", &json!({}));
+    let bearer = format!("Bearer {token}");
+    let answer = server.call_with("GET", "/api/v1/stacks", "", &[("authorization", &bearer)]);
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.body.contains("the keys of the issuer cannot be had now"), "{answer:?}");
+    assert_eq!(server.call("GET", "/api/v1/stacks", "").status, 401);
+}

@@ -1,0 +1,119 @@
+//! A database that goes while servers and a command line are at work on it: nothing is lost, and nothing is done twice.
+
+use crate::server::{log, meaning, product, project};
+use serde_json::Value as Json;
+use std::time::Instant;
+use terrace_state::contract::cluster::{Cluster, connect};
+use terrace_tests::served::Served;
+use terrace_tests::{Project, Running, until};
+use tokio::runtime::Runtime;
+
+/// The components whose programs stand at a gate when the database goes.
+const GATED: [&str; 3] = ["c00", "c07", "c13"];
+
+/// Servers and a command line at work.
+struct AtWork {
+    project: Project,
+    servers: [Served; 2],
+    names: Vec<String>,
+    tokens: Vec<String>,
+    apply: Running,
+    runtime: Runtime,
+    url: String,
+}
+
+/// A stack beside the product, applied from the command line.
+const STACK: &str = "resources:\n  - type: local_command\n    name: c\n    config:\n      \
+                     create: [sh, make.sh, byhand]\n      \
+                     find: [sh, -c, 'cat made-byhand 2>/dev/null || echo null']\n  \
+                     - {type: local_value, name: after, config: {input: '${{ resources.c.output.name }}'}}\n";
+
+impl AtWork {
+    fn on(cluster: &Cluster) -> Self {
+        let (project, runtime) = (project(), Runtime::new().unwrap());
+        let url = runtime.block_on(cluster.database());
+        project.write("terrace.yaml", format!("state: '{url}'\nenvironments: {{test: {{}}}}\n"));
+        project.write_stack(STACK);
+        for name in GATED.iter().chain(&["byhand"]) {
+            project.make_gate(&format!("gate-{name}"));
+        }
+        let servers = [(); 2].map(|()| Served::start(&project, &["--workers", "4"]));
+        let names: Vec<String> = (0..20).map(|number| format!("c{number:02}")).collect();
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        let asked = all.iter().zip(servers.iter().cycle());
+        let tokens = asked.map(|(name, server)| server.ask("/v1/provision", &meaning(name, &all))).collect();
+        let apply = project.start(project.command(["apply", "stack.yaml", "--env", "test", "--auto-approve"]));
+        until("those with a gate are being made", || {
+            GATED.iter().chain(&["byhand"]).all(|name| project.has(&format!("started-{name}")))
+        });
+        Self { project, servers, names, tokens, apply, runtime, url }
+    }
+
+    fn open_gates(&self) {
+        for name in GATED.iter().chain(&["byhand"]) {
+            self.project.open_gate(&format!("gate-{name}"));
+        }
+    }
+
+    /// Everything that was asked is done, once.
+    fn finish(self) {
+        let Self { project, servers, names, tokens, apply, .. } = self;
+        for (token, server) in tokens.iter().zip(servers.iter().rev().cycle()) {
+            let status: Json = server.ended(token);
+            assert_eq!(status["status"], "COMPLETED", "{status}");
+        }
+        apply.finish().done();
+        let mut expected = vec!["byhand"];
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        expected.extend(&all);
+        assert_eq!(log(&project), expected, "each is made once");
+        project.write("product.yaml", product(&all));
+        for words in [
+            &["plan", "product.yaml", "--detailed-exitcode"][..],
+            &["plan", "stack.yaml", "--env", "test", "--detailed-exitcode"],
+        ] {
+            project.run(words.iter().copied()).done().says("No changes.");
+        }
+        project.run(["recover", "--env", "test"]).done().says("Nothing to recover.");
+        for server in servers {
+            assert_eq!(server.stop().code, 0);
+        }
+    }
+}
+
+#[test]
+fn a_database_that_restarts_in_the_middle_loses_and_doubles_nothing() {
+    let cluster = Cluster::alone();
+    let work = AtWork::on(&cluster);
+    cluster.order("stop");
+    // What they were called for ends while nobody can record it.
+    work.open_gates();
+    until("they are made", || GATED.iter().chain(&["byhand"]).all(|name| work.project.has(&format!("made-{name}"))));
+    cluster.order("start");
+    work.finish();
+}
+
+#[test]
+fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
+    const CUTS: usize = 12;
+    let cluster = Cluster::alone();
+    let work = AtWork::on(&cluster);
+    work.open_gates();
+    let (url, runtime) = (work.url.clone(), &work.runtime);
+    runtime.block_on(async {
+        let watcher = connect(&url).await;
+        let others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let (mut cuts, begun) = (0, Instant::now());
+        while cuts < CUTS {
+            assert!(begun.elapsed().as_secs() < 60, "nobody is in the middle of anything");
+            let sql = format!("SELECT count(*) FILTER (WHERE state <> 'idle') {others}");
+            // In the middle of something.
+            if watcher.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+                let sql = format!("SELECT count(pg_terminate_backend(pid)) {others}");
+                watcher.query_one(&sql, &[]).await.unwrap();
+                cuts += 1;
+            }
+        }
+    });
+    work.finish();
+}
