@@ -6,6 +6,8 @@
 //! Read in this order: [`args`] (what can be asked), [`settings`] and [`configuration`] (what is in force), `wiring`
 //! (what the engine gets), `commands` (one file each), `ui`, `report` and `progress` (what people see).
 #![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod args;
 mod argv;

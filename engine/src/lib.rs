@@ -1,6 +1,8 @@
 //! The engine: descriptors compile into a resource graph, which is diffed against recorded state into a plan, which is
 //! applied.
 #![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod action;
 pub mod address;

@@ -9,6 +9,8 @@
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
 //! `keeping` (its claim) and `logbook` (what is told of it) beside it.
 #![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod answer;
 pub mod api;

@@ -263,8 +263,9 @@ pub(crate) async fn work(shared: Arc<Shared>) {
     while !shared.stop.is_cancelled() {
         match shared.store.claim(&shared.settings.actor, TERM).await {
             Ok(Some(claim)) => {
-                // There may be more than one worker has hands for.
-                shared.wake.notify_one();
+                if claim.others_wait {
+                    shared.wake.notify_one();
+                }
                 keep_while_working(&shared, &claim).await;
             }
             Ok(None) => rest(&shared).await,

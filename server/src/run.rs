@@ -286,7 +286,7 @@ impl Run<'_> {
                 return Ok(not_begun());
             }
             let (events, following) = self.log.follow(Steps::of_plan(&computed.plan));
-            let applier = self.applier(described, can_plan_again, events).await?;
+            let applier = self.applier(described, plans, can_plan_again, events).await?;
             let applied = applier.apply(&computed.plan, self.claim.operation).await;
             following.end().await;
             match applied {
@@ -343,11 +343,19 @@ impl Run<'_> {
     async fn applier(
         &self,
         described: &Described<'_>,
+        plans: usize,
         plans_again: bool,
         events: Arc<dyn Events>,
     ) -> Result<Applier, Failure> {
-        let steps = self.store().operation(self.claim.operation).await?.map(|(_, steps)| steps).unwrap_or_default();
-        let first_step = steps.iter().map(|step| step.step.saturating_add(1)).max().unwrap_or_default();
+        // What an earlier plan of this very run did has steps, too.
+        let first_step = match plans {
+            1 => self.claim.next_step,
+            _ => {
+                let steps = self.store().operation(self.claim.operation).await?.map(|(_, steps)| steps);
+                let next = steps.iter().flatten().map(|step| step.step.saturating_add(1)).max();
+                next.unwrap_or_default()
+            }
+        };
         let world = described.world;
         Ok(Applier {
             store: self.store(),

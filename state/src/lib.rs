@@ -9,6 +9,8 @@
 //! one transaction does), `sqlite::lease` (who may write). `postgres` is laid out alike. The suite in `contract` shows
 //! the same behaviours of every store.
 #![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 #![allow(clippy::result_large_err, reason = "`StoreError` names rows in full, and no error is on a path that is hot")]
 
 pub mod clock;

@@ -158,6 +158,15 @@ impl PostgresStore {
         self.server.read("read", ABSENCE, work).await
     }
 
+    /// Reads by one statement.
+    async fn look<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
+    {
+        self.server.look("read", ABSENCE, work).await
+    }
+
     /// Writes with what was given, which is kept for another try.
     async fn write<A, T, W>(&self, doubt: Doubt, given: A, work: W) -> Result<T, StoreError>
     where
@@ -189,21 +198,21 @@ impl StateStore for PostgresStore {
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
-        self.read(|session, _| Box::pin(read::stacks(session))).await
+        self.look(|session, _| Box::pin(read::stacks(session))).await
     }
 
     async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError> {
-        self.read(|session, _| Box::pin(read::known_stacks(session))).await
+        self.look(|session, _| Box::pin(read::known_stacks(session))).await
     }
 
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
         let (stack, selection) = (stack.clone(), selection.clone());
-        self.read(move |session, _| Box::pin(async move { read::rows(session, &stack, &selection).await })).await
+        self.look(move |session, _| Box::pin(async move { read::rows(session, &stack, &selection).await })).await
     }
 
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         let stack = stack.clone();
-        self.read(move |session, _| Box::pin(async move { read::components(session, &stack).await })).await
+        self.look(move |session, _| Box::pin(async move { read::components(session, &stack).await })).await
     }
 
     async fn component_reads(
@@ -217,12 +226,12 @@ impl StateStore for PostgresStore {
 
     async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {
         let (environment, of) = (environment.to_owned(), of.clone());
-        self.read(move |session, _| Box::pin(async move { read::owners(session, &environment, &of).await })).await
+        self.look(move |session, _| Box::pin(async move { read::owners(session, &environment, &of).await })).await
     }
 
     async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
         let (stack, selection) = (stack.clone(), selection.clone());
-        self.read(move |session, context| {
+        self.look(move |session, context| {
             Box::pin(async move { journal::open_intents(session, context, &stack, &selection).await })
         })
         .await
@@ -290,7 +299,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
-        self.read(move |session, _| Box::pin(journal::logs(session, id))).await
+        self.look(move |session, _| Box::pin(journal::logs(session, id))).await
     }
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
@@ -301,7 +310,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.read(move |session, _| Box::pin(journal::is_cancel_requested(session, operation))).await
+        self.look(move |session, _| Box::pin(journal::is_cancel_requested(session, operation))).await
     }
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
@@ -310,7 +319,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
-        self.read(move |session, _| Box::pin(journal::is_spent(session, plan))).await
+        self.look(move |session, _| Box::pin(journal::is_spent(session, plan))).await
     }
 }
 
@@ -345,16 +354,16 @@ impl RequestQueue for PostgresStore {
     }
 
     async fn waiting(&self) -> Result<usize, StoreError> {
-        self.read(|session, _| Box::pin(request::waiting(session))).await
+        self.look(|session, _| Box::pin(request::waiting(session))).await
     }
 
     async fn listen(&self, wake: &(dyn Fn() + Send + Sync)) -> Result<(), StoreError> {
         let (config, connector) = &self.server.driver;
-        let heard = listen::listen(config, connector.clone(), wake).await;
+        let heard = listen::listen(config, connector.clone(), &self.server.context.origin, wake).await;
         heard.map_err(|failure| failure.into_store_error("read", &self.server.url))
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
-        self.read(move |session, _| Box::pin(request::request(session, operation))).await
+        self.look(move |session, _| Box::pin(request::request(session, operation))).await
     }
 }

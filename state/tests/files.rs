@@ -126,7 +126,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let older = rusqlite::Connection::open(&path).unwrap();
     older
         .execute_batch(
-            "DROP INDEX operation_of_stack; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
+            "DROP INDEX operation_of_stack; DROP INDEX lease_held; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
              ALTER TABLE component DROP COLUMN principals;
              ALTER TABLE intent DROP COLUMN boot; ALTER TABLE intent DROP COLUMN pid_namespace;
              ALTER TABLE intent DROP COLUMN pid; ALTER TABLE intent DROP COLUMN process_started;

@@ -87,6 +87,8 @@ pub struct RequestClaim {
     pub fence: u64,
     /// The number that its next step may have: those below are taken.
     pub next_step: u32,
+    /// Others wait as well: somebody else may find something, too.
+    pub others_wait: bool,
 }
 
 /// A request as it stands.

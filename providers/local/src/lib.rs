@@ -4,6 +4,8 @@
 //! [`resources`] has one file per type, each of them a [`terrace_provider::Session`] for its own type;
 //! `project` keeps every path inside the project folder.
 #![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod blueprints;
 mod project;

@@ -9,6 +9,8 @@
 //! (the tables of a provider's README). The feature `conformance` adds the suite of behaviours that every provider shows, `http` the
 //! client of those whose technology is called by HTTP.
 #![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod call;
 #[cfg(feature = "conformance")]

@@ -6,6 +6,8 @@
 //!
 //! Read in this order: `schema` (the types), `session` (the calls), `table` with its submodules (most of the work).
 #![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod attributes;
 mod blueprints;

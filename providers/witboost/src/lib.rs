@@ -8,6 +8,8 @@
 //! call from the first byte to its end, with what is journalled of it), `resources` (the types in those terms),
 //! `validation` (what an adapter says before anything is done).
 #![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod adapter;
 mod calls;

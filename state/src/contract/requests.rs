@@ -122,13 +122,14 @@ pub async fn requests_of_a_component_run_in_order(fixture: Fixture) {
     let claims = [fixture.claim().await.unwrap(), fixture.claim().await.unwrap(), fixture.claim().await.unwrap()];
     let claimed: Vec<Uuid> = claims.iter().map(|claim| claim.operation).collect();
     assert_eq!(claimed, [first, other, elsewhere.operation.id]);
+    assert!(claims.iter().all(|claim| claim.others_wait), "whether they can go yet is for their claims to say");
     assert_eq!(fixture.claimed().await, None, "{second} waits for {first}, {whole} for all, {after} for {whole}");
     for claim in claims {
         fixture.store.finish(&claim, &completed()).await.unwrap();
     }
-    for expected in [second, whole, after] {
+    for (expected, others_wait) in [(second, true), (whole, true), (after, false)] {
         let claim = fixture.claim().await.unwrap();
-        assert_eq!(claim.operation, expected);
+        assert_eq!((claim.operation, claim.others_wait), (expected, others_wait));
         fixture.store.finish(&claim, &completed()).await.unwrap();
     }
 }
@@ -176,6 +177,7 @@ pub async fn so_many_requests_wait_and_no_more(fixture: Fixture) {
     assert!(fixture.store.operation(third.operation.id).await.unwrap().is_none(), "nothing of it is recorded");
     assert!(matches!(fixture.store.enqueue(&asking("b", "x"), 2).await.unwrap(), Enqueued::Same(_)));
     let claim = fixture.claim().await.unwrap();
+    assert_eq!(fixture.store.waiting().await.unwrap(), 1);
     let new = NewOperation { id: claim.operation, kind: String::new(), stacks: vec![demo()], actor: String::new() };
     fixture.store.begin(&new).await.unwrap();
     assert_eq!(fixture.store.enqueue(&third, 2).await.unwrap(), Enqueued::Queued);

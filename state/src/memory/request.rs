@@ -1,6 +1,6 @@
 //! The queue of the store in memory.
 
-use super::{Operation, State, refused};
+use super::{State, refused};
 use crate::clock::later;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -70,9 +70,8 @@ impl State {
 
     /// How many requests wait for their first worker.
     pub(super) fn waiting(&self) -> usize {
-        let is_queued = |operation: &Operation| operation.row.status == OperationStatus::Queued;
-        let of_requests = self.requests.iter().filter(|(_, request)| !request.can_wait);
-        of_requests.filter(|(id, _)| self.operations.get(id).is_some_and(is_queued)).count()
+        let waits = |request: &&Request| request.is_open() && request.expires.is_none() && !request.can_wait;
+        self.requests.iter().map(|(_, request)| request).filter(waits).count()
     }
 
     /// The requests that have not ended, oldest first.
@@ -108,6 +107,7 @@ impl State {
             body: request.row.body.clone(),
             fence: request.fence,
             next_step: last.map_or(0, |last| last + 1),
+            others_wait: open.iter().any(|(other, request)| *other != id && request.expires.is_none()),
         };
         self.requests.insert(id, request);
         Some(claim)

@@ -111,10 +111,13 @@ fn operations(records: &[Record]) -> BTreeSet<Uuid> {
 
 /// Records that an operation begins. One that was queued begins as often as somebody works on it.
 pub(super) async fn begin(session: &Session, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
-    let sql = "SELECT operation.sequence FROM operation JOIN request ON request.operation = operation.sequence
+    let sql = "SELECT operation.sequence,
+                      ARRAY(SELECT stack FROM operation_stack WHERE operation = operation.sequence ORDER BY position)
+               FROM operation JOIN request ON request.operation = operation.sequence
                WHERE id = $1 AND result IS NULL";
-    let queued: Option<i64> = session.first(sql, &[&operation.id], |columns| columns.take()).await?;
-    let Some(sequence) = queued else {
+    let queued: Option<(i64, Vec<i64>)> =
+        session.first(sql, &[&operation.id], |columns| Ok((columns.take()?, columns.take()?))).await?;
+    let Some((sequence, before)) = queued else {
         if context.is_repeated && session.exists("SELECT 1 FROM operation WHERE id = $1", &[&operation.id]).await? {
             return Ok(());
         }
@@ -123,8 +126,15 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
     let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
     let sql = "UPDATE operation SET status = $2, ended_at = NULL, summary = '' WHERE sequence = $1";
     session.execute(sql, &[&sequence, &columns::word(&OperationStatus::Running)?]).await?;
+    let numbers = numbers(&stacks, operation)?;
+    if numbers == before {
+        return Ok(());
+    }
     session.execute("DELETE FROM operation_stack WHERE operation = $1", &[&sequence]).await?;
-    add_stacks(session, &stacks, sequence, operation).await
+    let sql = "INSERT INTO operation_stack (operation, stack, position)
+               SELECT $1::bigint, * FROM unnest($2::bigint[]) WITH ORDINALITY";
+    session.execute(sql, &[&sequence, &numbers]).await?;
+    Ok(())
 }
 
 /// Records a new operation; answers its number.
@@ -135,32 +145,27 @@ pub(super) async fn record(
     status: OperationStatus,
 ) -> Result<i64, Failure> {
     let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
-    let now = context.now(session).await?;
+    let numbers = numbers(&stacks, operation)?;
     // Most take their leases first.
-    let sql = "INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
-               VALUES ($1, $2, $3, $4, $5, EXISTS (SELECT 1 FROM lease WHERE operation = $1))
-               ON CONFLICT (id) DO NOTHING RETURNING sequence";
+    let sql = "WITH begun AS (
+                   INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
+                   VALUES ($1, $2, $3, $4, coalesce($5, clock_timestamp()),
+                           EXISTS (SELECT 1 FROM lease WHERE operation = $1 AND id IS NOT NULL))
+                   ON CONFLICT (id) DO NOTHING RETURNING sequence),
+               of_stacks AS (
+                   INSERT INTO operation_stack (operation, stack, position)
+                   SELECT sequence, stack, position FROM begun, unnest($6::bigint[]) WITH ORDINALITY AS of (stack, position))
+               SELECT sequence FROM begun";
     let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
-    let status = columns::word(&status)?;
-    let sequence: Option<i64> = session
-        .first(sql, &[&operation.id, &kind, &actor, &status, &columns::time(now)], |columns| columns.take())
-        .await?;
-    let sequence = sequence.ok_or_else(|| Failure::misuse(crate::begun_twice(operation.id)))?;
-    add_stacks(session, &stacks, sequence, operation).await?;
-    Ok(sequence)
+    let (status, now) = (columns::word(&status)?, context.told());
+    let sequence: Option<i64> =
+        session.first(sql, &[&operation.id, &kind, &actor, &status, &now, &numbers], |columns| columns.take()).await?;
+    sequence.ok_or_else(|| Failure::misuse(crate::begun_twice(operation.id)))
 }
 
-async fn add_stacks(
-    session: &Session,
-    stacks: &lock::Stacks,
-    sequence: i64,
-    operation: &NewOperation,
-) -> Result<(), Failure> {
-    let numbers = operation.stacks.iter().map(|stack| stacks.number(stack)).collect::<Result<Vec<_>, _>>()?;
-    let sql = "INSERT INTO operation_stack (operation, stack, position)
-               SELECT $1::bigint, * FROM unnest($2::bigint[]) WITH ORDINALITY";
-    session.execute(sql, &[&sequence, &numbers]).await?;
-    Ok(())
+/// The numbers of the stacks of an operation, in its order.
+fn numbers(stacks: &lock::Stacks, operation: &NewOperation) -> Result<Vec<i64>, Failure> {
+    operation.stacks.iter().map(|stack| stacks.number(stack)).collect()
 }
 
 struct Commit<'a> {

@@ -122,6 +122,8 @@ fn decoded(value: &str) -> String {
 /// What a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
+    /// To read by one statement, which sees one moment by itself.
+    Look,
     /// To read as of one moment.
     Read,
     /// To write. Each statement sees what was committed before it: locks are what keeps others out.
@@ -129,10 +131,12 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    const fn begin(self) -> &'static str {
+    /// The statement that it begins with.
+    const fn begin(self) -> Option<&'static str> {
         match self {
-            Self::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            Self::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Self::Look => None,
+            Self::Read => Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            Self::Write => Some("BEGIN ISOLATION LEVEL READ COMMITTED"),
         }
     }
 }
@@ -141,6 +145,7 @@ impl Purpose {
 /// it back, and nobody gets a connection in the middle of something.
 pub(super) struct Session {
     client: Option<Object>,
+    purpose: Purpose,
     is_in_vain: AtomicBool,
 }
 
@@ -150,9 +155,12 @@ impl Session {
         let mut stale = 0;
         loop {
             let client = pool.get().await.map_err(unwrapped)?;
-            let begun = client.batch_execute(purpose.begin()).await.map_err(Failure::from);
+            let begun = match purpose.begin() {
+                Some(begin) => client.batch_execute(begin).await.map_err(Failure::from),
+                None => Ok(()),
+            };
             match begun {
-                Ok(()) => return Ok(Self { client: Some(client), is_in_vain: AtomicBool::new(false) }),
+                Ok(()) => return Ok(Self { client: Some(client), purpose, is_in_vain: AtomicBool::new(false) }),
                 Err(failure) => {
                     drop(Object::take(client));
                     if !failure.is_gone() || stale == CONNECTIONS {
@@ -220,8 +228,10 @@ impl Session {
     /// Ends the transaction: what failed is rolled back.
     pub(super) async fn end<T>(mut self, done: Result<T, Failure>) -> Result<T, Failure> {
         let Some(client) = self.client.take() else { return done };
-        let mut session = Self { client: Some(client), is_in_vain: AtomicBool::new(false) };
-        let ended = if done.is_ok() && !self.is_in_vain.load(Ordering::Relaxed) {
+        let mut session = Self { client: Some(client), purpose: self.purpose, is_in_vain: AtomicBool::new(false) };
+        let ended = if self.purpose == Purpose::Look {
+            Ok(())
+        } else if done.is_ok() && !self.is_in_vain.load(Ordering::Relaxed) {
             session.client()?.batch_execute("COMMIT").await.map_err(Failure::of_commit)
         } else {
             session.client()?.batch_execute("ROLLBACK").await.map_err(Failure::from)

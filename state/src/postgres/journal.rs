@@ -16,29 +16,33 @@ use terrace_engine::store::{
 };
 use uuid::Uuid;
 
-/// Intents without an outcome, oldest first.
+/// Intents without an outcome, oldest first; by one statement.
 pub(super) async fn open_intents(
     session: &Session,
     context: &Context,
     of: &StackId,
     selection: &Selection,
 ) -> Result<Vec<OpenIntent>, Failure> {
-    let Some(stack) = read::stack(session, of).await? else { return Ok(Vec::new()) };
-    let now = context.now(session).await?;
-    let live = lease::live(session, now).await?;
     let sql = concat!(
-        "SELECT operation.id, intent.step, intent.action, intent.lease, intent.prior_generation, intent.deposes,
+        "SELECT now,
+                CASE WHEN intent.lease IS NULL
+                     THEN EXISTS (SELECT 1 FROM lease
+                                  WHERE lease.operation = operation.id AND lease.id IS NOT NULL AND expires > now)
+                     ELSE EXISTS (SELECT 1 FROM lease WHERE lease.id = intent.lease AND expires > now) END,
+                operation.id, intent.step, intent.action, intent.prior_generation, intent.deposes,
                 intent.timeout, intent.settle, intent.started_at, intent.address, intent.deposed, ",
         content_columns!("intent"),
-        " FROM intent JOIN operation ON operation.sequence = intent.operation WHERE intent.stack = $1
-          ORDER BY intent.id"
+        " FROM coalesce($3, clock_timestamp()) AS now, intent JOIN operation ON operation.sequence = intent.operation
+          WHERE intent.stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2) ORDER BY intent.id"
     );
+    let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
     let found = session
-        .list(sql, &[&stack], |columns| {
+        .list(sql, &[&name, &environment, &context.told()], |columns| {
+            let now = columns.time()?;
+            let is_worked_on: bool = columns.take()?;
             let operation = columns.uuid()?;
             let step = columns.count()?;
             let action = columns.word()?;
-            let lease = columns.optional_text()?;
             let prior_generation = columns.count()?;
             let deposes = columns.take()?;
             let timeout = columns.duration()?;
@@ -54,10 +58,6 @@ pub(super) async fn open_intents(
                 ..values::blank()
             };
             read::content(columns, &mut row)?;
-            let is_worked_on = match lease {
-                Some(id) => live.leases.contains(&id),
-                None => live.operations.contains(&operation),
-            };
             Ok(OpenIntent {
                 intent: Intent { operation, step, action, row, prior_generation, deposes, timeout, settle },
                 started_at,
@@ -141,7 +141,7 @@ fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, Operati
         stacks: Vec::new(),
         actor,
         status,
-        is_abandoned: status == OperationStatus::Running && has_held_leases && !live.operations.contains(&id),
+        is_abandoned: status == OperationStatus::Running && has_held_leases && !live.contains(&id),
         started_at: columns.time()?,
         ended_at: columns.optional_time()?,
         summary: columns.text()?,

@@ -39,21 +39,19 @@ pub(super) async fn held(session: &Session, now: Timestamp) -> Result<Vec<LeaseI
     Ok(held)
 }
 
-/// Who works: the ids of the live leases and their operations.
-pub(super) struct Live {
-    /// The leases.
-    pub(super) leases: HashSet<String>,
-    /// Their holders.
-    pub(super) operations: HashSet<Uuid>,
+/// Who works: the operations of the live leases.
+pub(super) struct Live(HashSet<Uuid>);
+
+impl Live {
+    /// Whether an operation has a live lease.
+    pub(super) fn contains(&self, operation: &Uuid) -> bool {
+        self.0.contains(operation)
+    }
 }
 
 /// Tells who works.
 pub(super) async fn live(session: &Session, now: Timestamp) -> Result<Live, Failure> {
-    let held = held(session, now).await?;
-    Ok(Live {
-        operations: held.iter().map(|lease| lease.operation).collect(),
-        leases: held.into_iter().map(|lease| lease.id).collect(),
-    })
+    Ok(Live(held(session, now).await?.into_iter().map(|lease| lease.operation).collect()))
 }
 
 /// The row of a lease, held or not.

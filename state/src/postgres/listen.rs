@@ -9,10 +9,11 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// What a request is announced on. Stores in other schemas of the database use it, too: who listens looks for itself.
 pub(super) const CHANNEL: &str = "terrace_request";
 
-/// Tells of requests as long as the connection lasts, which is one of its own.
+/// Tells of requests that others than `origin` queue, as long as the connection lasts, which is one of its own.
 pub(super) async fn listen(
     config: &Config,
     connector: MakeRustlsConnect,
+    origin: &str,
     wake: &(dyn Fn() + Send + Sync),
 ) -> Result<(), Failure> {
     let (client, mut connection) = config.connect(connector).await?;
@@ -25,8 +26,9 @@ pub(super) async fn listen(
     };
     let hearing = async {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
-            if let AsyncMessage::Notification(_) = message? {
-                wake();
+            match message? {
+                AsyncMessage::Notification(notification) if notification.payload() != origin => wake(),
+                _ => {}
             }
         }
         Ok(())

@@ -64,6 +64,12 @@ impl Reach {
         Ok(reach)
     }
 
+    /// True when all that is written to has a lease, so that it is there.
+    fn is_within(&self, leases: &[Lease]) -> bool {
+        let is_leased = |stack: &StackId| leases.iter().any(|lease| lease.stack == *stack);
+        !self.is_everything && self.environments.is_empty() && self.written.iter().all(is_leased)
+    }
+
     fn writes(&mut self, stack: &StackId) {
         if !self.written.contains(stack) {
             self.written.insert(stack.clone());
@@ -109,15 +115,10 @@ impl Reach {
 /// Locks what a commit touches: its stacks and the owners of shared rows.
 pub(super) async fn for_commit(session: &Session, leases: &[Lease], records: &[Record]) -> Result<Stacks, Failure> {
     let reach = Reach::of(leases, records)?;
-    let mut known = made(session, &reach.written).await?;
-    let read = reach.read.difference(&reach.written).cloned().collect();
-    known.0.extend(found(session, &read).await?.0);
-    let numbers: Vec<i64> = known.0.values().copied().collect();
-    let environments: Vec<_> = reach.environments.iter().map(|name| columns::text(name)).collect();
-    let sql = "SELECT name, environment, id FROM stack WHERE id = ANY($1) OR environment = ANY($2) OR $3::boolean
-               ORDER BY id FOR NO KEY UPDATE";
-    let locked = session.list(sql, &[&numbers, &environments, &reach.is_everything], numbered).await?;
-    known.0.extend(locked);
+    let known = match reach.is_within(leases) {
+        true => leased(session, reach.read.union(&reach.written)).await?,
+        false => beyond_leases(session, &reach).await?,
+    };
     if !reach.owned.is_empty() {
         let (environments, addresses): (Vec<_>, Vec<_>) = reach
             .owned
@@ -129,6 +130,34 @@ pub(super) async fn for_commit(session: &Session, leases: &[Lease], records: &[R
                    ORDER BY environment, address, stack, component FOR UPDATE";
         session.query(sql, &[&environments, &addresses]).await?;
     }
+    Ok(known)
+}
+
+/// Locks stacks that are there: nobody has a lease on what is not.
+async fn leased(session: &Session, stacks: impl Iterator<Item = &StackId>) -> Result<Stacks, Failure> {
+    let (names, environments): (Vec<_>, Vec<_>) =
+        stacks.map(|stack| (columns::text(&stack.name), columns::text(&stack.environment))).unzip();
+    if names.is_empty() {
+        return Ok(Stacks::default());
+    }
+    let sql = "SELECT name, environment, id FROM stack
+               WHERE (name, environment) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+               ORDER BY id FOR NO KEY UPDATE";
+    let locked = session.list(sql, &[&names, &environments], numbered).await?;
+    Ok(Stacks(locked.into_iter().collect()))
+}
+
+/// Locks stacks of which some may be new, or whole environments.
+async fn beyond_leases(session: &Session, reach: &Reach) -> Result<Stacks, Failure> {
+    let mut known = made(session, &reach.written).await?;
+    let read = reach.read.difference(&reach.written).cloned().collect();
+    known.0.extend(found(session, &read).await?.0);
+    let numbers: Vec<i64> = known.0.values().copied().collect();
+    let environments: Vec<_> = reach.environments.iter().map(|name| columns::text(name)).collect();
+    let sql = "SELECT name, environment, id FROM stack WHERE id = ANY($1) OR environment = ANY($2) OR $3::boolean
+               ORDER BY id FOR NO KEY UPDATE";
+    let locked = session.list(sql, &[&numbers, &environments, &reach.is_everything], numbered).await?;
+    known.0.extend(locked);
     Ok(known)
 }
 

@@ -1,6 +1,6 @@
 //! Reads what is recorded: rows, components, owners, history.
 //!
-//! Every function here runs inside one transaction, which sees one moment.
+//! Every function here sees one moment: it is one statement, or runs inside one transaction.
 
 use super::columns::{self, Columns};
 use super::connection::Session;
@@ -20,7 +20,8 @@ macro_rules! current_rows {
         concat!(
             "SELECT resource.address, resource.deposed, resource.generation, version.written_at, version.operation, ",
             content_columns!("version"),
-            " FROM resource JOIN version ON version.id = resource.version WHERE resource.stack = $1",
+            " FROM resource JOIN version ON version.id = resource.version
+              WHERE resource.stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2)",
             $condition
         )
     };
@@ -48,15 +49,15 @@ pub(super) async fn known_stacks(session: &Session) -> Result<Vec<StackId>, Fail
     session.list(values::KNOWN_STACKS, &[], |columns| columns.stack()).await
 }
 
-/// The rows of a stack, sorted by address and deposed key.
+/// The rows of a stack, sorted by address and deposed key; by one statement.
 pub(super) async fn rows(session: &Session, of: &StackId, selection: &Selection) -> Result<Vec<Row>, Failure> {
-    let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
+    let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
     let read = |columns: &mut Columns<'_>| current(columns, of);
     let mut found = match selection {
-        Selection::All => session.list(current_rows!(""), &[&number], read).await?,
+        Selection::All => session.list(current_rows!(""), &[&name, &environment], read).await?,
         Selection::Components(components) => {
             let keys: Vec<_> = components.iter().map(|key| columns::text(key)).collect();
-            session.list(current_rows!(" AND component = ANY($2)"), &[&number, &keys], read).await?
+            session.list(current_rows!(" AND component = ANY($3)"), &[&name, &environment, &keys], read).await?
         }
         Selection::Addresses(addresses) => {
             let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -66,8 +67,8 @@ pub(super) async fn rows(session: &Session, of: &StackId, selection: &Selection)
                 .map(|(address, text)| (columns::text(&address.component), columns::text(text)))
                 .unzip();
             let sql =
-                current_rows!(" AND (component, resource.address) IN (SELECT * FROM unnest($2::text[], $3::text[]))");
-            session.list(sql, &[&number, &keys, &texts], read).await?
+                current_rows!(" AND (component, resource.address) IN (SELECT * FROM unnest($3::text[], $4::text[]))");
+            session.list(sql, &[&name, &environment, &keys, &texts], read).await?
         }
     };
     found.sort_by(|a, b| (&a.address, &a.deposed).cmp(&(&b.address, &b.deposed)));
@@ -102,13 +103,12 @@ pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> Result<(), Fa
     Ok(())
 }
 
-/// The components of a stack, sorted by key.
+/// The components of a stack, sorted by key; by one statement.
 pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
-    let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
-    let sql =
-        "SELECT key, depends_on, outputs, blueprint, reads, principals FROM component WHERE stack = $1 ORDER BY key";
+    let sql = "SELECT key, depends_on, outputs, blueprint, reads, principals FROM component
+               WHERE stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2) ORDER BY key";
     session
-        .list(sql, &[&number], |columns| {
+        .list(sql, &[&columns::text(&of.name), &columns::text(&of.environment)], |columns| {
             Ok(ComponentRow {
                 key: columns.text()?,
                 depends_on: columns.list()?,
@@ -121,7 +121,7 @@ pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<Co
         .await
 }
 
-/// The owners of shared rows of an environment, sorted.
+/// The owners of shared rows of an environment, sorted; by one statement.
 pub(super) async fn owners(session: &Session, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, Failure> {
     let select = "SELECT address, name, stack.environment, component, declaration
                   FROM owner JOIN stack ON stack.id = owner.stack WHERE owner.environment = $1";
@@ -137,8 +137,9 @@ pub(super) async fn owners(session: &Session, environment: &str, of: &OwnersOf) 
             session.list(&format!("{select} AND address = ANY($2)"), &[&here, &texts], read).await?
         }
         OwnersOf::Stack(of) => {
-            let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
-            session.list(&format!("{select} AND stack = $2"), &[&here, &number], read).await?
+            let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
+            let sql = format!("{select} AND stack.name = $2 AND stack.environment = $3");
+            session.list(&sql, &[&here, &name, &environment], read).await?
         }
     };
     found.sort_by(|one, other| one.ownership.cmp(&other.ownership));

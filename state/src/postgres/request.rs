@@ -10,6 +10,7 @@ use super::{Context, commit, lock};
 use crate::clock::later;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use terrace_engine::address::StackId;
 use terrace_engine::store::{Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError};
 use uuid::Uuid;
 
@@ -37,36 +38,62 @@ pub(super) async fn enqueue(
             return Ok(if digest == request.digest { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
         }
     }
-    let stack = lock::made(session, &BTreeSet::from([of.clone()])).await?.number(of)?;
-    // Two that ask the same at once are one after the other.
-    session.query("SELECT 1 FROM stack WHERE id = $1 FOR NO KEY UPDATE", &[&stack]).await?;
+    let stack = own(session, of).await?;
     let component = columns::text(&request.component);
-    let sql = "SELECT operation.id, digest FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE stack = $1 AND component = $2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1";
-    let newest = session.first(sql, &[&stack, &component], |columns| Ok((columns.uuid()?, columns.text()?))).await?;
-    if let Some((operation, _)) = newest.filter(|(_, digest)| *digest == request.digest) {
-        return Ok(Enqueued::Same(operation));
+    let most_waiting = i64::try_from(most).unwrap_or(i64::MAX);
+    // They are only counted where the numbers that were given since the oldest one do not rule out that so many wait: a long
+    // queue costs those who come no more than a short one.
+    let sql = "WITH newest AS (
+                   SELECT operation.id, digest
+                   FROM request JOIN operation ON operation.sequence = request.operation
+                   WHERE stack = $1 AND component = $2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1)
+               SELECT (SELECT id FROM newest), (SELECT digest FROM newest),
+                      (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $3
+               FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait";
+    let (newest, digest, may_be_full): (Option<Uuid>, Option<String>, Option<bool>) = session
+        .first(sql, &[&stack, &component, &most_waiting], |columns| {
+            Ok((columns.take()?, columns.optional_text()?, columns.take()?))
+        })
+        .await?
+        .unwrap_or_default();
+    if let Some(newest) = newest.filter(|_| digest.as_ref() == Some(&request.digest)) {
+        return Ok(Enqueued::Same(newest));
     }
-    if waiting(session).await? >= most {
+    if may_be_full == Some(true) && waiting(session).await? >= most {
         return Ok(Enqueued::Full);
     }
     let operation = commit::record(session, context, &request.operation, OperationStatus::Queued).await?;
-    let sql = "INSERT INTO request (operation, stack, component, digest, body, idempotency, can_wait)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    // The others hear of it once this is committed.
+    let sql = "WITH queued AS (
+                   INSERT INTO request (operation, stack, component, digest, body, idempotency, can_wait)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING operation)
+               SELECT pg_notify($8, $9) FROM queued";
     let (digest, body) = (columns::text(&request.digest), columns::text(&request.body));
     let key = request.idempotency.as_deref().map(columns::text);
-    session.execute(sql, &[&operation, &stack, &component, &digest, &body, &key, &request.can_wait]).await?;
-    // Heard by all once this is committed.
-    session.query("SELECT pg_notify($1, '')", &[&CHANNEL]).await?;
+    let origin = &*context.origin;
+    session
+        .query(sql, &[&operation, &stack, &component, &digest, &body, &key, &request.can_wait, &CHANNEL, &origin])
+        .await?;
     Ok(Enqueued::Queued)
+}
+
+/// The number of a stack, which is the caller's alone until the transaction ends: two that ask the same at once are one
+/// after the other.
+async fn own(session: &Session, stack: &StackId) -> Result<i64, Failure> {
+    let sql = "SELECT id FROM stack WHERE name = $1 AND environment = $2 FOR NO KEY UPDATE";
+    let (name, environment) = (columns::text(&stack.name), columns::text(&stack.environment));
+    if let Some(number) = session.first(sql, &[&name, &environment], |columns| columns.take()).await? {
+        return Ok(number);
+    }
+    let number = lock::made(session, &BTreeSet::from([stack.clone()])).await?.number(stack)?;
+    session.query("SELECT 1 FROM stack WHERE id = $1 FOR NO KEY UPDATE", &[&number]).await?;
+    Ok(number)
 }
 
 /// How many requests wait for their first worker.
 pub(super) async fn waiting(session: &Session) -> Result<usize, Failure> {
-    let sql = "SELECT count(*) FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE result IS NULL AND status = $1 AND NOT can_wait";
-    let queued = columns::word(&OperationStatus::Queued)?;
-    Ok(session.first(sql, &[&queued], |columns| columns.count()).await?.unwrap_or_default())
+    let sql = "SELECT count(*) FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait";
+    Ok(session.first(sql, &[], |columns| columns.count()).await?.unwrap_or_default())
 }
 
 /// Takes the next request: what somebody left first, then what waits, and of those about the same the earlier one. One of
@@ -77,24 +104,42 @@ pub(super) async fn claim(
     holder: &str,
     term: Duration,
 ) -> Result<Option<RequestClaim>, Failure> {
-    let now = context.now(session).await?;
-    let sql = "SELECT operation FROM request
-               WHERE result IS NULL AND (expires <= $1 OR (expires IS NULL AND NOT EXISTS (
-                   SELECT 1 FROM request AS earlier
-                   WHERE earlier.result IS NULL AND earlier.operation < request.operation
-                     AND earlier.stack = request.stack
-                     AND (earlier.component = request.component OR earlier.component = '' OR request.component = ''))))
-               ORDER BY expires IS NULL, can_wait, operation LIMIT 1 FOR UPDATE SKIP LOCKED";
-    let next: Option<i64> = session.first(sql, &[&columns::time(now)], |columns| columns.take()).await?;
-    let Some(operation) = next else { return Ok(None) };
-    let sql = "UPDATE request SET fence = fence + 1, holder = $2, expires = $3 WHERE operation = $1";
-    let expires = columns::time(later(now, term));
-    session.execute(sql, &[&operation, &columns::text(holder), &expires]).await?;
-    let sql = "SELECT operation.id, kind, actor, body, fence,
-                      (SELECT coalesce(max(step) + 1, 0) FROM step WHERE step.operation = request.operation)
-               FROM request JOIN operation ON operation.sequence = request.operation WHERE request.operation = $1";
+    // Those that wait are looked through in the order of their index until one is found that is the first of what it is
+    // about: `OFFSET 0` keeps the server from comparing all with all before.
+    let sql = "WITH left_over AS (
+                   SELECT operation FROM request WHERE result IS NULL AND expires <= coalesce($1, statement_timestamp())
+                   ORDER BY expires LIMIT 1 FOR UPDATE SKIP LOCKED),
+               waiting AS (
+                   SELECT operation FROM request
+                   WHERE result IS NULL AND expires IS NULL AND NOT EXISTS (SELECT 1 FROM left_over)
+                     AND NOT EXISTS (
+                         SELECT 1 FROM request AS earlier
+                         WHERE earlier.result IS NULL AND earlier.stack = request.stack
+                           AND earlier.component = request.component AND earlier.operation < request.operation
+                         OFFSET 0)
+                     AND NOT EXISTS (
+                         SELECT 1 FROM request AS earlier
+                         WHERE earlier.result IS NULL AND earlier.stack = request.stack
+                           AND earlier.component = '' AND earlier.operation < request.operation
+                         OFFSET 0)
+                     AND (request.component <> '' OR NOT EXISTS (
+                         SELECT 1 FROM request AS earlier
+                         WHERE earlier.result IS NULL AND earlier.stack = request.stack
+                           AND earlier.operation < request.operation
+                         OFFSET 0))
+                   ORDER BY can_wait, operation LIMIT 1 FOR UPDATE SKIP LOCKED),
+               next AS (SELECT operation FROM left_over UNION ALL SELECT operation FROM waiting)
+               UPDATE request SET fence = fence + 1, holder = $2,
+                                  expires = coalesce($1, statement_timestamp()) + $3::bigint * interval '1 microsecond'
+               FROM next JOIN operation ON operation.sequence = next.operation WHERE request.operation = next.operation
+               RETURNING operation.id, kind, operation.actor, body, fence,
+                         (SELECT coalesce(max(step) + 1, 0) FROM step WHERE step.operation = request.operation),
+                         EXISTS (SELECT 1 FROM request AS other
+                                 WHERE other.result IS NULL AND other.expires IS NULL
+                                   AND other.operation <> request.operation)";
+    let term = i64::try_from(term.as_micros()).unwrap_or(i64::MAX);
     session
-        .first(sql, &[&operation], |columns| {
+        .first(sql, &[&context.told(), &columns::text(holder), &term], |columns| {
             Ok(RequestClaim {
                 operation: columns.uuid()?,
                 kind: columns.text()?,
@@ -102,6 +147,7 @@ pub(super) async fn claim(
                 body: columns.text()?,
                 fence: columns.count()?,
                 next_step: columns.count()?,
+                others_wait: columns.take()?,
             })
         })
         .await
@@ -149,9 +195,10 @@ pub(super) async fn finish(
     let sql = "UPDATE request SET result = $2, holder = NULL, expires = NULL, body = CASE WHEN $3 THEN body ELSE '' END
                WHERE operation = $1";
     session.execute(sql, &[&operation, &result, &end.keeps_body]).await?;
-    let sql = "UPDATE operation SET status = $2, summary = $3, ended_at = $4 WHERE sequence = $1";
-    let (status, now) = (columns::word(&end.status)?, columns::time(context.now(session).await?));
-    session.execute(sql, &[&operation, &status, &columns::text(&end.summary), &now]).await?;
+    let sql = "UPDATE operation SET status = $2, summary = $3, ended_at = coalesce($4, clock_timestamp())
+               WHERE sequence = $1";
+    let status = columns::word(&end.status)?;
+    session.execute(sql, &[&operation, &status, &columns::text(&end.summary), &context.told()]).await?;
     Ok(())
 }
 

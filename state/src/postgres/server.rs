@@ -1,5 +1,6 @@
 //! A database that is asked, and what becomes of a question or a commit when the server goes in the middle of it.
 
+use super::columns;
 use super::connection::{self, Purpose, Session};
 use super::error::Failure;
 use crate::clock::Clock;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use terrace_engine::store::StoreError;
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 /// How often a transaction is tried again that another one was in the way of.
 const AGAIN: usize = 8;
@@ -27,11 +29,19 @@ pub(super) const ABSENCE: Duration = Duration::from_secs(12);
 pub(super) struct Context {
     /// None where the database tells the time.
     pub(super) clock: Option<Arc<dyn Clock>>,
+    /// By which this store knows what it announced itself.
+    pub(super) origin: Arc<str>,
     /// The same work may have been done already: the connection broke before its commit was answered.
     pub(super) is_repeated: bool,
 }
 
 impl Context {
+    /// The time of the store where it is not the database's, for a statement that asks the database otherwise:
+    /// `coalesce($1, clock_timestamp())`.
+    pub(super) fn told(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| columns::time(clock.now()))
+    }
+
     /// The time of the store.
     pub(super) async fn now(&self, session: &Session) -> Result<Timestamp, Failure> {
         if let Some(clock) = &self.clock {
@@ -79,7 +89,7 @@ impl Server {
             url: url.to_string(),
             driver,
             pool,
-            context: Context { clock, is_repeated: false },
+            context: Context { clock, origin: Uuid::now_v7().to_string().into(), is_repeated: false },
             is_away: Arc::default(),
             runtime: Some(runtime),
         })
@@ -102,11 +112,34 @@ impl Server {
         T: Send + 'static,
         W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
     {
+        self.read_for(Purpose::Read, doing, absence, work).await
+    }
+
+    /// Reads by one statement.
+    pub(super) async fn look<T, W>(&self, doing: &'static str, absence: Duration, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
+    {
+        self.read_for(Purpose::Look, doing, absence, work).await
+    }
+
+    async fn read_for<T, W>(
+        &self,
+        purpose: Purpose,
+        doing: &'static str,
+        absence: Duration,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
+    {
         let (pool, context, is_away) = (self.pool.clone(), self.context.clone(), Arc::clone(&self.is_away));
         self.run(doing, async move {
             let mut pauses = Pauses::of(absence, &is_away);
             loop {
-                let done = match Session::begin(&pool, Purpose::Read).await {
+                let done = match Session::begin(&pool, purpose).await {
                     Ok(session) => {
                         pauses.end_absence();
                         let done = work.clone()(&session, &context).await;

@@ -52,7 +52,7 @@ pub(super) fn record(
 ) -> Result<i64, Failure> {
     // Most take their leases first.
     let sql = "INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
-               VALUES (?1, ?2, ?3, ?4, ?5, EXISTS (SELECT 1 FROM lease WHERE operation = ?1))
+               VALUES (?1, ?2, ?3, ?4, ?5, EXISTS (SELECT 1 FROM lease WHERE operation = ?1 AND id IS NOT NULL))
                ON CONFLICT (id) DO NOTHING";
     let inserted = transaction.prepare_cached(sql)?.execute(params![
         operation.id.as_bytes(),

@@ -44,7 +44,7 @@ pub(super) fn enqueue(
     if let Some((operation, _)) = newest.filter(|(_, digest)| *digest == request.digest) {
         return Ok(Enqueued::Same(operation));
     }
-    if waiting(transaction)? >= most {
+    if is_full(transaction, most)? {
         return Ok(Enqueued::Full);
     }
     let operation = commit::record(transaction, context, &request.operation, OperationStatus::Queued)?;
@@ -64,18 +64,32 @@ pub(super) fn enqueue(
 
 /// How many requests wait for their first worker.
 pub(super) fn waiting(connection: &Connection) -> Result<usize, Failure> {
-    let sql = "SELECT count(*) FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE result IS NULL AND status = ?1 AND NOT can_wait";
-    let queued = columns::word(&OperationStatus::Queued)?;
-    Ok(connection.prepare_cached(sql)?.query_row([&queued], |row| Columns::of(row).count())?)
+    let sql = "SELECT count(*) FROM request WHERE result IS NULL AND expires IS NULL AND can_wait = 0";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| Columns::of(row).count())?)
+}
+
+/// Whether so many wait. They are only counted where the numbers that were given since the oldest one do not rule it out: a
+/// long queue costs those who come no more than a short one.
+fn is_full(connection: &Connection, most: usize) -> Result<bool, Failure> {
+    let sql = "SELECT (SELECT max(sequence) FROM operation) - min(operation) + 1 >= ?1
+               FROM request WHERE result IS NULL AND expires IS NULL AND can_wait = 0";
+    let most_waiting = i64::try_from(most).unwrap_or(i64::MAX);
+    let may_be: Option<bool> = connection.prepare_cached(sql)?.query_row([most_waiting], |row| row.get(0))?;
+    Ok(may_be == Some(true) && waiting(connection)? >= most)
 }
 
 /// A request that has not ended and before which none of its component has to run: its number, and whether it waits.
 fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>, Failure> {
     // The earlier one of two that are about the same goes first; one of the whole stack is about all of its components.
-    const IS_FIRST: &str = "NOT EXISTS (SELECT 1 FROM request AS earlier
-        WHERE earlier.result IS NULL AND earlier.operation < request.operation AND earlier.stack = request.stack
-          AND (earlier.component = request.component OR earlier.component = '' OR request.component = ''))";
+    const IS_FIRST: &str = "
+        NOT EXISTS (SELECT 1 FROM request AS earlier
+            WHERE earlier.result IS NULL AND earlier.stack = request.stack AND earlier.component = request.component
+              AND earlier.operation < request.operation)
+        AND NOT EXISTS (SELECT 1 FROM request AS earlier
+            WHERE earlier.result IS NULL AND earlier.stack = request.stack AND earlier.component = ''
+              AND earlier.operation < request.operation)
+        AND (request.component <> '' OR NOT EXISTS (SELECT 1 FROM request AS earlier
+            WHERE earlier.result IS NULL AND earlier.stack = request.stack AND earlier.operation < request.operation))";
     let now = context.clock.now();
     let sql = "SELECT request.operation, expires, boot, pid_namespace, pid, process_started
                FROM request JOIN operation ON operation.sequence = request.operation
@@ -113,7 +127,8 @@ pub(super) fn claim(
         .execute((operation, holder, expires))?;
     commit::set_process(transaction, context, operation)?;
     let sql = "SELECT operation.id, kind, actor, body, fence,
-                      (SELECT coalesce(max(step) + 1, 0) FROM step WHERE step.operation = request.operation)
+                      (SELECT coalesce(max(step) + 1, 0) FROM step WHERE step.operation = request.operation),
+                      EXISTS (SELECT 1 FROM request AS other WHERE other.result IS NULL AND other.expires IS NULL)
                FROM request JOIN operation ON operation.sequence = request.operation WHERE request.operation = ?1";
     let claim = transaction.prepare_cached(sql)?.query_row([operation], |row| {
         let mut columns = Columns::of(row);
@@ -124,6 +139,7 @@ pub(super) fn claim(
             body: columns.take()?,
             fence: columns.count()?,
             next_step: columns.count()?,
+            others_wait: columns.take()?,
         })
     })?;
     Ok(Some(claim))
