@@ -2,6 +2,7 @@
 //! applied.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod action;
 pub mod address;
 pub mod apply;

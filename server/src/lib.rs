@@ -10,6 +10,7 @@
 //! `keeping` (its claim) and `logbook` (what is told of it) beside it.
 #![forbid(unsafe_code)]
 
+mod access;
 mod answer;
 pub mod api;
 pub mod auth;

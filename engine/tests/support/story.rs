@@ -163,6 +163,7 @@ impl Story {
             library: &library,
             templates: &Default::default(),
             variables: &self.variables,
+            latest_enriched: None,
         };
         let mut stacks = Vec::new();
         for descriptor in &descriptors {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0004_idempotency.sql"),
     include_str!("../../migrations/postgres/0005_operation_of_stack.sql"),
     include_str!("../../migrations/postgres/0006_can_wait.sql"),
+    include_str!("../../migrations/postgres/0007_access_fields.sql"),
 ];
 
 /// The newest format that this build knows.
