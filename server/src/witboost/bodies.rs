@@ -17,8 +17,7 @@ pub(crate) struct ProvisioningRequest {
     /// Data goes, too.
     #[serde(default)]
     pub(crate) remove_data: bool,
-    /// The data product as it was provisioned last, with what was told of it, as YAML: `request.latestEnriched` in
-    /// blueprints.
+    /// The data product as it was provisioned last, as YAML: `request.latestEnriched` in blueprints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) latest_enriched_descriptor: Option<String>,
 }

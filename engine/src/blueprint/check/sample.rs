@@ -64,7 +64,7 @@ pub(super) fn component(specific: Value) -> Value {
     let outside = serde_json::json!({
         "id": "urn:dmb:cmp:domain:sample:0:component", "key": "component", "name": "Sample",
         "description": "sample", "kind": "storage", "version": "0.0.0", "platform": "sample", "technology": "sample",
-        "dependsOn": [], "readsFrom": [], "tags": [{"tagFQN": "sample", "source": "Tag"}],
+        "dependsOn": ["urn:dmb:cmp:domain:sample:0:other"], "readsFrom": [], "tags": [{"tagFQN": "sample", "source": "Tag"}],
         "dataContract": {"schema": [column]},
     });
     let mut entries = match Value::from(outside) {
