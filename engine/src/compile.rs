@@ -115,16 +115,19 @@ impl CompiledStack {
         functions: &Functions,
     ) -> Option<Address> {
         let roots = [
-            ("component", component.value.clone()),
-            ("product", self.product.clone()),
-            (REQUEST, self.request.clone()),
             ("environment", Value::from(environment.name.as_str())),
             ("stack", Value::from(self.stack.name.as_str())),
-            ("settings", environment.settings.clone()),
             ("vars", Value::Map(self.variables.clone())),
             ("locals", Value::Map(self.locals.clone())),
         ];
-        let scope = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
+        let facts = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
+        let more = [
+            ("component", &component.value),
+            ("product", &self.product),
+            (REQUEST, &self.request),
+            ("settings", &environment.settings),
+        ];
+        let scope = WithFacts { facts: &facts, more };
         let key = resource.shared.as_ref()?.evaluate(&scope, functions).ok()?;
         Some(Address::shared(&resource.ty.value, key.as_str()?))
     }

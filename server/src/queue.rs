@@ -358,3 +358,18 @@ impl AtWork {
         lock
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, Expected};
+    use terrace_engine::access::{Access, Fields};
+
+    #[test]
+    fn a_request_that_was_queued_before_more_was_said_of_access_is_still_one() {
+        let body = r#"{"kind": "access", "request": {"descriptor": "x"}, "principals": ["user:ada"],
+            "expected": {"principals": null}}"#;
+        let Ok(Asked::Access { access, expected, .. }) = Asked::of_body(body, None) else { panic!("it is no request") };
+        assert_eq!(access, Access::new(vec!["user:ada".to_owned()], Fields::default()));
+        assert_eq!(expected, Some(Expected::of(None)));
+    }
+}
