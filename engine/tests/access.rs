@@ -1,5 +1,6 @@
 //! Who has access to a component: what grants it is planned by what was asked for last, and alone when that changes.
 
+use crate::rollback::rolled_back;
 use crate::support::Story;
 use crate::support::story::summary;
 use crate::support::world::Fault;
@@ -184,6 +185,22 @@ async fn what_is_said_beside_the_principals_reaches_the_grants_and_is_kept() {
     story.options.access = grantees(&["user:a"]);
     story.apply(&product(2)).await;
     assert_eq!(story.remote_value("user:a", "val").to_json_text(), "0");
+}
+
+#[tokio::test]
+async fn what_was_said_of_access_comes_back_with_what_was_recorded_then() {
+    let mut story = with_fields("'${{ acl.fields.?days.orValue(0) }}'");
+    story.apply(&product(1)).await;
+    story.options.access = grantees_with(&["user:a"], r#"{"days": 30}"#);
+    let then = story.apply(&product(1)).await.operation;
+    story.options.access = grantees_with(&["user:b"], r#"{"days": 7}"#);
+    story.apply(&product(1)).await;
+    story.options.access = None;
+    let plan = rolled_back(&story, then).await;
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(recorded_access(&story).await, grantees_with(&["user:a"], r#"{"days": 30}"#).map(|it| it.access));
+    assert_eq!(story.remote_value("user:a", "val").to_json_text(), "30");
+    story.check_second_plan(&product(1)).await;
 }
 
 #[tokio::test]

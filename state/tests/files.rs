@@ -180,7 +180,7 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
                  ALTER TABLE component_version DROP COLUMN access_fields; PRAGMA user_version = 15";
     rusqlite::Connection::open(&path).unwrap().execute_batch(older).unwrap();
     let store = open(&path, Access::ReadWrite).await.unwrap();
-    assert_eq!(store.components(&demo()).await.unwrap(), [component.clone()]);
+    assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     assert_eq!(history.into_iter().map(|entry| entry.component).collect::<Vec<_>>(), [Some(component)]);
 }

@@ -139,7 +139,7 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     connect(&url).await.batch_execute(older).await.unwrap();
     assert!(refusal(&url, Access::ReadOnly).await.contains("has the older format 6"));
     let store = writer(&url).await;
-    assert_eq!(store.components(&demo()).await.unwrap(), [component.clone()]);
+    assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     assert_eq!(history.into_iter().map(|entry| entry.component).collect::<Vec<_>>(), [Some(component)]);
 }
