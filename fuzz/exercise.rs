@@ -81,6 +81,7 @@ pub fn describe(text: &str, registry: &Registry) -> Told {
         library: &library,
         templates: &templates,
         variables: &variables,
+        latest_enriched: None,
     };
     let mut stacks = Vec::new();
     for descriptor in &descriptors {

@@ -1,12 +1,13 @@
 //! From files to a plan: what `validate`, `plan`, `apply`, `destroy` and `graph` have in common.
 
+mod access;
 mod command;
 mod selection;
 
 pub(crate) use command::{command, drift_command, quoted};
 pub(crate) use selection::{check_environment, check_words};
 
-use crate::args::{ChoiceArguments, Consent, NOBODY, PlanningArguments};
+use crate::args::{ChoiceArguments, Consent, PlanningArguments};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::input::{Input, given_variables};
@@ -25,7 +26,6 @@ use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
-use terrace_engine::plan::access::Grantees;
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
 use terrace_engine::render::environment_option;
 use terrace_engine::source::{SourceId, Sources};
@@ -84,6 +84,7 @@ pub(crate) fn compile(
         library: &library,
         templates: &world.templates,
         variables: &given.values,
+        latest_enriched: None,
     };
     let requested: BTreeSet<String> = choice.components.iter().cloned().collect();
     let mut described = Vec::new();
@@ -353,6 +354,7 @@ fn quietly_compiled(
         library: &library,
         templates: &world.templates,
         variables: &given.values,
+        latest_enriched: None,
     };
     let (mut described, mut undescribed) = (Vec::new(), Vec::new());
     for descriptor in &input.descriptors {
@@ -400,7 +402,7 @@ pub(crate) fn options(
             compute::Consent::Addresses(parsed.map_err(|error| Failure::new(format!("--allow-data-loss: {error}")))?)
         }
     };
-    let access = access(&arguments.principals, &components)?;
+    let access = access::access(arguments, &components)?;
     Ok(Options {
         offline: false,
         access,
@@ -414,21 +416,6 @@ pub(crate) fn options(
         allow_deferral: arguments.allow_deferral,
         allow_data_loss,
     })
-}
-
-/// Who is to have access, when that is asked.
-fn access(principals: &[String], components: &BTreeSet<String>) -> Result<Option<Grantees>, Failure> {
-    if principals.is_empty() {
-        return Ok(None);
-    }
-    let mut chosen = components.iter();
-    match (chosen.next(), chosen.next()) {
-        (Some(component), None) => {
-            let principals = principals.iter().filter(|principal| *principal != NOBODY).cloned().collect();
-            Ok(Some(Grantees { component: component.clone(), principals }))
-        }
-        _ => Err(Failure::new("`--acl` says who has access to one component").hint("choose it with `-c COMPONENT`")),
-    }
 }
 
 /// What an option names, each with the stack before it when one is named.

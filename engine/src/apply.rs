@@ -492,7 +492,7 @@ fn component_write(
             outputs,
             blueprint: component.blueprint.clone(),
             reads: component.reads.clone(),
-            principals: component.principals.clone(),
+            access: component.access.clone(),
         },
     })
 }

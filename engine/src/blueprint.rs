@@ -19,7 +19,9 @@ pub mod validate;
 
 use crate::descriptor::transitions::Move;
 use crate::descriptor::{Declarations, Facts, Located};
-use crate::expression::Template;
+use crate::expression::{Reference, Template};
+use crate::graph::templates;
+use crate::lookup::output_templates;
 use crate::source::Span;
 use std::sync::Arc;
 use terrace_provider::Path;
@@ -63,6 +65,18 @@ pub struct Blueprint {
     pub reverse: Option<Reverse>,
     /// Where it begins.
     pub span: Span,
+}
+
+impl Blueprint {
+    /// True when an expression reads what is meant: what is costly to put together is left out for all other blueprints.
+    pub(crate) fn reads(&self, is_meant: impl Fn(&Reference) -> bool) -> bool {
+        let reads = |template: &Template| template.references().any(&is_meant);
+        let of = |declarations: &Declarations| {
+            let blocks = declarations.resources.iter().chain(&declarations.data);
+            blocks.flat_map(templates).chain(declarations.outputs.iter().flat_map(output_templates)).any(reads)
+        };
+        of(&self.declarations) || of(&self.acl) || self.checks.iter().any(|check| reads(&check.assert))
+    }
 }
 
 /// Where a blueprint comes from.

@@ -5,17 +5,20 @@
 pub(crate) mod facts;
 mod imports;
 mod locals;
+mod request;
 mod specific;
 pub(crate) mod transitions;
 mod variables;
 mod wrapped;
 
-pub(crate) use wrapped::FIELD as WRAPPED;
+pub(crate) use request::{LATEST, ROOT as REQUEST};
+pub(crate) use wrapped::{DEPENDENCIES, FIELD as WRAPPED};
 
 pub use imports::CompiledImport;
 pub use transitions::CompiledTransitions;
 pub use variables::undeclared;
 
+use crate::access::Access;
 use crate::address::{Address, StackId};
 use crate::blueprint::matching::Templates;
 use crate::blueprint::{Blueprint, Check, Library};
@@ -27,9 +30,9 @@ use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Functions, ReferenceStep, Scope};
 use crate::graph::component_references;
 use crate::plan::compute::Environment;
-use crate::source::{Sources, Span};
+use crate::source::{SourceId, Sources, Span};
 use crate::yaml::Node;
-use facts::{FactScope, WithFact};
+use facts::{FactScope, WithFacts};
 use indexmap::IndexMap;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,6 +54,8 @@ pub struct Compiler<'a> {
     pub templates: &'a Templates,
     /// Values given for variables, by name.
     pub variables: &'a BTreeMap<String, Given>,
+    /// The text of the data product as it was provisioned last, where one was sent.
+    pub latest_enriched: Option<SourceId>,
 }
 
 /// A value given for a variable.
@@ -88,6 +93,8 @@ pub struct CompiledStack {
     pub components: Vec<CompiledComponent>,
     /// The data product: `product` in expressions.
     pub product: Value,
+    /// What was sent beside the descriptor: `request` in expressions of blueprints.
+    pub request: Value,
     /// The values of the variables: `vars` in expressions.
     pub variables: Map,
     /// The values of the locals: `locals` in expressions.
@@ -108,25 +115,29 @@ impl CompiledStack {
         functions: &Functions,
     ) -> Option<Address> {
         let roots = [
-            ("component", component.value.clone()),
-            ("product", self.product.clone()),
             ("environment", Value::from(environment.name.as_str())),
             ("stack", Value::from(self.stack.name.as_str())),
-            ("settings", environment.settings.clone()),
             ("vars", Value::Map(self.variables.clone())),
             ("locals", Value::Map(self.locals.clone())),
         ];
-        let scope = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
+        let facts = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
+        let more = [
+            ("component", &component.value),
+            ("product", &self.product),
+            (REQUEST, &self.request),
+            ("settings", &environment.settings),
+        ];
+        let scope = WithFacts { facts: &facts, more };
         let key = resource.shared.as_ref()?.evaluate(&scope, functions).ok()?;
         Some(Address::shared(&resource.ty.value, key.as_str()?))
     }
 }
 
-/// Who has access to a component.
+/// What exists because others have access to a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
-    /// All who have, sorted: `user:ada`, `group:readers`.
-    pub principals: Vec<String>,
+pub struct Granted {
+    /// Who has.
+    pub access: Access,
     /// Where the resources of `acl` begin among the declared ones.
     pub begin: usize,
 }
@@ -145,7 +156,7 @@ pub struct CompiledComponent {
     /// What exists because of the principals that have access, as the blueprint says.
     pub acl: Arc<Declarations>,
     /// Who has access, once that is known: the resources of `acl` are among the declarations then.
-    pub access: Option<Access>,
+    pub granted: Option<Granted>,
     /// `component` in expressions: as written, with the schema's defaults and its key.
     pub value: Value,
     /// `name version` of the blueprint that it was compiled with.
@@ -171,7 +182,7 @@ impl CompiledComponent {
 
     /// What exists for who has access.
     pub(crate) fn grants(&self) -> impl Iterator<Item = &ResourceDeclaration> {
-        let begin = self.access.as_ref().map(|access| access.begin);
+        let begin = self.granted.as_ref().map(|granted| granted.begin);
         begin.into_iter().flat_map(|begin| self.declarations.resources.iter().skip(begin))
     }
 
@@ -246,6 +257,14 @@ impl Compiler<'_> {
         let mut diagnostics = Vec::new();
         let variables = variables::resolve(self, descriptor, &mut diagnostics);
         let facts = self.facts(descriptor, &variables, &mut diagnostics);
+        let request = match self.request(descriptor, chosen) {
+            Ok(request) => request,
+            Err(found) => {
+                diagnostics.extend(found);
+                return (None, diagnostics);
+            }
+        };
+        let known = Known { facts: &facts, request: &request };
         let mut components = Vec::with_capacity(descriptor.components.len());
         for component in &descriptor.components {
             let is_chosen = chosen.is_empty() || chosen.contains(&component.key);
@@ -257,7 +276,7 @@ impl Compiler<'_> {
                     ..nothing(component)
                 }),
                 (Body::Blueprint(wanted), true) => {
-                    self.with_blueprint(descriptor, component, wanted, &facts, &mut diagnostics)
+                    self.with_blueprint(descriptor, component, wanted, known, &mut diagnostics)
                 }
             };
             components.extend(compiled);
@@ -273,7 +292,7 @@ impl Compiler<'_> {
         let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
         let locals = facts.roots.get("locals").and_then(Value::as_map).cloned().unwrap_or_default();
         let product = descriptor.product.clone();
-        (Some(CompiledStack { stack, components, product, variables, locals, transitions }), diagnostics)
+        (Some(CompiledStack { stack, components, product, request, variables, locals, transitions }), diagnostics)
     }
 
     /// What is known of a stack before anything is planned.
@@ -296,7 +315,7 @@ impl Compiler<'_> {
         descriptor: &Descriptor,
         component: &Component,
         wanted: &BlueprintUse,
-        facts: &FactScope,
+        known: Known<'_>,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<CompiledComponent> {
         let blueprint = match self.library.choose(&component.key, wanted, component.span, self.templates) {
@@ -309,7 +328,7 @@ impl Compiler<'_> {
         // In a data product everything is the user's text; in a stack `specific` may hold expressions.
         let node = match descriptor.front_end {
             FrontEnd::Witboost => Cow::Borrowed(&wanted.node),
-            FrontEnd::Stack => Cow::Owned(specific::evaluate(self, &wanted.node, facts, diagnostics)?),
+            FrontEnd::Stack => Cow::Owned(specific::evaluate(self, &wanted.node, known.facts, diagnostics)?),
         };
         let found = blueprint.validate(&node, component.span);
         let is_valid = !has_errors(&found);
@@ -328,14 +347,12 @@ impl Compiler<'_> {
             }
             Ok(Value::Map(mut entries)) => {
                 entries.insert("key".to_owned(), Value::from(component.key.as_str()));
-                if wrapped::is_read(blueprint) {
-                    entries.insert(WRAPPED.to_owned(), wrapped::descriptor(descriptor, component));
-                }
+                wrapped::add_what_is_read(&mut entries, blueprint, descriptor, component);
                 Value::Map(entries)
             }
             Ok(other) => other,
         };
-        let scope = WithFact { facts, name: "component", value: &value };
+        let scope = WithFacts { facts: known.facts, more: [("component", &value), (REQUEST, known.request)] };
         for check in &blueprint.checks {
             diagnostics.extend(self.failed_check(check, &scope, component, &node));
         }
@@ -369,6 +386,13 @@ impl Compiler<'_> {
     }
 }
 
+/// What is known of a stack before any of its components is compiled.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    facts: &'a FactScope,
+    request: &'a Value,
+}
+
 /// What a component depends on. A stack's own resources say so by what they read.
 fn dependencies(component: &Component, declarations: &Declarations, descriptor: &Descriptor) -> Vec<Dependency> {
     if !component.key.is_empty() {
@@ -397,7 +421,7 @@ fn nothing(component: &Component) -> CompiledComponent {
         depends_on: component.depends_on.clone(),
         declarations: Arc::default(),
         acl: Arc::default(),
-        access: None,
+        granted: None,
         value: Value::Null,
         blueprint: None,
         moved: Vec::new(),

@@ -1,6 +1,6 @@
 //! What is wrong with what a person wrote: plain values, rendered by whoever shows them.
 
-use crate::source::{Place, Sources, Span};
+use crate::source::{Place, SourceId, Sources, Span};
 use std::collections::HashSet;
 pub use terrace_provider::Severity;
 
@@ -111,6 +111,15 @@ impl Diagnostic {
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+
+    /// The text that the main place is in, where it is at hand.
+    #[must_use]
+    pub fn source(&self) -> Option<SourceId> {
+        match &self.labels.first()?.at {
+            Location::Span(span) => Some(span.source),
+            Location::Place(_) => None,
+        }
     }
 
     /// The main place, for people.

@@ -4,6 +4,7 @@
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
+pub mod access;
 pub mod action;
 pub mod address;
 pub mod apply;

@@ -2,7 +2,7 @@
 //! by the providers' schemas, components and their outputs. It needs neither state nor network, so that a slip is told
 //! when a descriptor or a blueprint is checked, and all of them at once when it is planned.
 
-use crate::compile::{CompiledStack, by_name};
+use crate::compile::{CompiledStack, REQUEST, by_name};
 use crate::descriptor::{Check, CheckTime, Declarations, OutputDeclaration, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Reference, ReferenceStep, Template};
@@ -17,7 +17,7 @@ use terrace_provider::{Path, ResourceType, Step, Value};
 /// The variables of expressions: those that every declaration of a stack may read, then those of blueprints besides, then
 /// what is there where it is known who has access. That others than the resources of `acl` do not ask for the last is checked
 /// with the blueprint.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 13] = [
     "environment",
     "stack",
     "settings",
@@ -29,12 +29,13 @@ const ROOTS: [&str; 12] = [
     "stacks",
     "component",
     "product",
+    REQUEST,
     "acl",
 ];
 /// So many of them every declaration of a stack may read.
 const OF_STACKS: usize = 9;
 /// So many those that a blueprint declares.
-const OF_BLUEPRINTS: usize = 11;
+const OF_BLUEPRINTS: usize = 12;
 
 /// What is wrong with the declarations of a stack.
 #[derive(Debug, Default)]
@@ -68,7 +69,7 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
     let mut faults = Faults::default();
     for (position, component) in stack.components.iter().enumerate().filter(|(_, it)| is_chosen(&it.key)) {
         let lookup = Lookup {
-            roots: roots(match (&component.blueprint, &component.access) {
+            roots: roots(match (&component.blueprint, &component.granted) {
                 (_, Some(_)) => ROOTS.len(),
                 (Some(_), None) => OF_BLUEPRINTS,
                 (None, None) => OF_STACKS,
@@ -196,11 +197,11 @@ impl Lookup<'_> {
     fn unknown_root(&self, root: &str) -> Diagnostic {
         let known = || self.roots.iter().copied().chain(["each"]);
         let hint = did_you_mean(root, known())
-            .filter(|_| !matches!(root, "each" | "component" | "product"))
+            .filter(|_| !matches!(root, "each" | "component" | "product" | REQUEST))
             .unwrap_or_else(|| match root {
                 "each" => "`each` needs `forEach`".to_owned(),
                 "self" => "`self` is known in a check with `when: post` only".to_owned(),
-                "component" | "product" => format!("`{root}` is known in blueprints only"),
+                "component" | "product" | REQUEST => format!("`{root}` is known in blueprints only"),
                 "acl" => "`acl` is known in the resources of `acl:` only".to_owned(),
                 _ => format!("there are: {}", self.roots.join(", ")),
             });

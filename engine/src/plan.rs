@@ -58,6 +58,7 @@ pub use counts::Counts;
 pub use deferral::{DeferralReason, DeferredChange};
 pub(crate) use deposed::deposed_key;
 
+use crate::access::Access;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
@@ -211,10 +212,10 @@ pub struct ComponentPlan {
     pub is_deferred: bool,
     /// Its outputs as recorded, when the plan leaves it alone: others read them.
     pub recorded_outputs: Attributes,
-    /// Who has access to it, sorted; `None` where nobody ever said.
-    pub principals: Option<Vec<String>>,
+    /// Who has access to it; `None` where nobody ever said.
+    pub access: Option<Access>,
     /// Who had, as recorded.
-    pub recorded_principals: Option<Vec<String>>,
+    pub recorded_access: Option<Access>,
     /// The resources, by type and name, that exist for who has access.
     pub grants: Vec<(String, String)>,
 }

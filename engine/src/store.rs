@@ -17,6 +17,7 @@ pub use operation::{LogLine, NewOperation, OperationFilter, OperationRow, Operat
 pub use record::{ComponentRead, Moved, Read, Record, Write};
 pub use request::{Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow, ServerStore};
 
+use crate::access::Access;
 use crate::address::{Address, StackId};
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -205,8 +206,8 @@ pub struct ComponentRow {
     pub blueprint: Option<String>,
     /// The components of other stacks whose outputs it reads, or whose objects it looks at.
     pub reads: Vec<StackRead>,
-    /// Who has access, sorted; `None` where nobody ever said.
-    pub principals: Option<Vec<String>>,
+    /// Who has access; `None` where nobody ever said.
+    pub access: Option<Access>,
 }
 
 /// A component of another stack whose outputs are read, or whose objects are looked at.

@@ -1,8 +1,10 @@
 //! Who has access to a component: what grants it is planned by what was asked for last, and alone when that changes.
 
+use crate::rollback::rolled_back;
 use crate::support::Story;
 use crate::support::story::summary;
 use crate::support::world::Fault;
+use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::StackId;
 use terrace_engine::plan::access::Grantees;
 use terrace_provider::ErrorKind;
@@ -35,13 +37,22 @@ fn story() -> Story {
 }
 
 fn grantees(principals: &[&str]) -> Option<Grantees> {
+    grantees_with(principals, "{}")
+}
+
+fn grantees_with(principals: &[&str], fields: &str) -> Option<Grantees> {
     let principals = principals.iter().map(|principal| (*principal).to_owned()).collect();
-    Some(Grantees { component: "port".to_owned(), principals })
+    let fields: Fields = serde_json::from_str(fields).unwrap();
+    Some(Grantees { component: "port".to_owned(), access: Access::new(principals, fields) })
+}
+
+async fn recorded_access(story: &Story) -> Option<Access> {
+    let rows = story.store.components(&StackId::new("demo", "test")).await.unwrap();
+    rows.into_iter().find(|row| row.key == "port").unwrap().access
 }
 
 async fn recorded(story: &Story) -> Option<Vec<String>> {
-    let rows = story.store.components(&StackId::new("demo", "test")).await.unwrap();
-    rows.into_iter().find(|row| row.key == "port").unwrap().principals
+    recorded_access(story).await.map(|access| access.principals)
 }
 
 /// Grants access, and answers what was called.
@@ -145,4 +156,83 @@ async fn who_has_access_goes_with_the_component() {
     assert_eq!(story.remote().objects.keys().collect::<Vec<_>>(), ["schema"]);
     story.apply(&product(1)).await;
     assert_eq!(recorded(&story).await, None);
+}
+
+/// A port whose grants say for how long, where that was said.
+fn with_fields(grant: &str) -> Story {
+    let port = PORT.replace("'${{ resources.view.id + \" in \" + resources.schema.key }}'", grant);
+    Story { blueprints: vec![port.leak()], ..Story::new() }
+}
+
+#[tokio::test]
+async fn what_is_said_beside_the_principals_reaches_the_grants_and_is_kept() {
+    let mut story = with_fields("'${{ acl.fields.?days.orValue(0) }}'");
+    story.apply(&product(1)).await;
+    story.options.access = grantees_with(&["user:a"], r#"{"why": {"b": 1, "a": 2}, "days": 30}"#);
+    story.apply(&product(1)).await;
+    assert_eq!(story.remote_value("user:a", "val").to_json_text(), "30");
+    // A later plan sees it without being told, also of somebody who has to be let in again.
+    story.options.access = None;
+    story.remote().objects.remove("user:a");
+    story.apply(&product(2)).await;
+    assert_eq!(story.remote_value("user:a", "val").to_json_text(), "30");
+    // It is replaced as a whole, by itself as well.
+    story.log();
+    story.options.access = grantees_with(&["user:a"], r#"{"days": 7}"#);
+    story.apply(&product(2)).await;
+    assert_eq!(story.log(), ["update user:a"]);
+    assert_eq!(recorded_access(&story).await, grantees_with(&["user:a"], r#"{"days": 7}"#).map(|it| it.access));
+    story.options.access = grantees(&["user:a"]);
+    story.apply(&product(2)).await;
+    assert_eq!(story.remote_value("user:a", "val").to_json_text(), "0");
+}
+
+#[tokio::test]
+async fn what_was_said_of_access_comes_back_with_what_was_recorded_then() {
+    let mut story = with_fields("'${{ acl.fields.?days.orValue(0) }}'");
+    story.apply(&product(1)).await;
+    story.options.access = grantees_with(&["user:a"], r#"{"days": 30}"#);
+    let then = story.apply(&product(1)).await.operation;
+    story.options.access = grantees_with(&["user:b"], r#"{"days": 7}"#);
+    story.apply(&product(1)).await;
+    story.options.access = None;
+    let plan = rolled_back(&story, then).await;
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(recorded_access(&story).await, grantees_with(&["user:a"], r#"{"days": 30}"#).map(|it| it.access));
+    assert_eq!(story.remote_value("user:a", "val").to_json_text(), "30");
+    story.check_second_plan(&product(1)).await;
+}
+
+#[tokio::test]
+async fn what_nothing_reads_is_recorded_all_the_same() {
+    let mut story = story();
+    story.apply(&product(1)).await;
+    set(&mut story, &["user:a"]).await;
+    story.options.access = grantees_with(&["user:a"], r#"{"b": 1, "a": 2}"#);
+    let plan = story.plan(&product(1)).await;
+    assert!(!plan.has_changes() && plan.has_work());
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), [] as [&str; 0]);
+    let said = serde_json::to_string(&recorded_access(&story).await.unwrap().fields).unwrap();
+    assert_eq!(said, r#"{"a":2,"b":1}"#);
+    // The same in another order is the same.
+    story.options.access = grantees_with(&["user:a"], r#"{"a": 2, "b": 1}"#);
+    assert!(!story.plan(&product(1)).await.has_work());
+    // Whoever planned before that was said does not take it back.
+    story.options.access = grantees_with(&["user:a"], r#"{"a": 3}"#);
+    let late = story.plan(&product(1)).await;
+    story.options.access = grantees_with(&["user:a"], r#"{"a": 4}"#);
+    story.apply(&product(1)).await;
+    let refused = story.apply_plan(&late).await.unwrap_err().to_string();
+    assert!(refused.contains("who has access to `port`"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_slip_in_what_is_read_of_access_is_told() {
+    let mut story = with_fields("'${{ acl.field.days }}'");
+    story.options.access = None;
+    story.apply(&product(1)).await;
+    story.options.access = grantees(&["user:a"]);
+    let told = story.errors(&product(1)).await;
+    assert!(told.contains("did you mean `fields`?"), "{told}");
 }

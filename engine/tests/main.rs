@@ -35,6 +35,7 @@ mod order; // what is called, in which order, and what a second plan says
 mod others; // what stacks read of each other
 mod properties; // random stacks among random trouble
 mod repetition; // a single resource becomes a `forEach`, and back
+mod request; // what is sent beside a descriptor, and what it says of siblings
 mod results; // what a call leaves on record that fails or does something else
 mod rollback; // back to what was recorded before
 mod secrets; // what is sensitive from now on, or was until now

@@ -92,19 +92,19 @@ impl Refusal {
         }))
     }
 
-    /// The descriptor has these errors.
-    pub(crate) fn descriptor(diagnostics: &[Diagnostic], sources: &Sources) -> Self {
+    /// The text in a field of the body has these errors.
+    pub(crate) fn text(field: &str, diagnostics: &[Diagnostic], sources: &Sources) -> Self {
         let errors = told(diagnostics, sources);
         let user_message = match errors.as_slice() {
             [only] => only.clone(),
-            several => format!("the descriptor has {} errors", several.len()),
+            several => format!("the {field} has {} errors", several.len()),
         };
         let mut solutions: Vec<String> =
             diagnostics.iter().filter(|it| it.is_error()).filter_map(|it| it.hint.clone()).collect();
         solutions.dedup();
         Self::Invalid(Box::new(Invalid {
             user_message,
-            input_error_field: Some("descriptor".to_owned()),
+            input_error_field: Some(field.to_owned()),
             more_info: MoreInfo { problems: errors.clone(), solutions },
             errors,
         }))

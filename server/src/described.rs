@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 /// How people know the text of a request.
 pub(crate) const NAME: &str = "descriptor";
+/// How they know the one that is sent beside it.
+const LATEST: &str = "latestEnrichedDescriptor";
 
 /// What is to be done with a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +97,9 @@ impl<'a> Described<'a> {
             None => world_of(worlds, &descriptor)?,
         };
         // Among the texts of the blueprints, so that both can be pointed into.
-        let sources = world.sources.with_first_of(&sources);
+        let mut sources = world.sources.with_first_of(&sources);
+        let latest = request.latest_enriched_descriptor.as_deref().filter(|text| !text.trim().is_empty());
+        let latest = latest.map(|text| sources.add(LATEST, text));
         let components = match beside.components.is_empty() {
             true => scope(&descriptor, request)?,
             false => chosen(&descriptor, &beside.components.iter().cloned().collect())
@@ -109,11 +113,16 @@ impl<'a> Described<'a> {
             library: &world.library,
             templates: &world.templates,
             variables: &variables,
+            latest_enriched: latest,
         };
         let (compiled, warnings) = compiler.compile(&descriptor, &components);
         let is_right = compiled.is_some() && !has_errors(&warnings);
+        // Also where it is to go: this is no content of a component, but a mistake in the call.
+        if warnings.iter().any(|found| found.is_error() && latest.is_some() && found.source() == latest) {
+            return Err(Refusal::text(LATEST, &warnings, &sources));
+        }
         if purpose == Purpose::Make && !is_right {
-            return Err(Refusal::descriptor(&warnings, &sources));
+            return Err(Refusal::text(NAME, &warnings, &sources));
         }
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         let descriptors = BTreeMap::from([(NAME.to_owned(), sha256(&request.descriptor))]);
@@ -205,7 +214,7 @@ fn parse(worlds: &Worlds, sources: &mut Sources, request: &ProvisioningRequest) 
     let id = sources.add(NAME, request.descriptor.as_str());
     let (descriptors, found) = descriptor::read(sources, &[id], &Budget::default());
     if has_errors(&found) {
-        return Err(Refusal::descriptor(&found, sources));
+        return Err(Refusal::text(NAME, &found, sources));
     }
     match <[Descriptor; 1]>::try_from(descriptors) {
         Ok([descriptor]) if descriptor.front_end == FrontEnd::Stack && !worlds.takes_stacks() => Err(Refusal::field(

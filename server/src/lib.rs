@@ -12,6 +12,7 @@
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
+mod access;
 mod answer;
 pub mod api;
 pub mod auth;

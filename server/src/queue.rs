@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
 use terrace_engine::seal::Seal;
@@ -45,8 +46,9 @@ pub(crate) enum Asked {
     Access {
         /// The component.
         request: ProvisioningRequest,
-        /// Who is to have access, sorted.
-        principals: Vec<String>,
+        /// Who is to have access.
+        #[serde(flatten)]
+        access: Access,
         /// Who is thought to have, where nothing is to be done when others have.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expected: Option<Expected>,
@@ -131,14 +133,15 @@ impl Asked {
         }
     }
 
-    /// Tells what is asked: descriptors that mean the same are the same, however they are written.
+    /// Tells what is asked: descriptors that mean the same are the same, however they are written. What was provisioned last
+    /// asks for nothing.
     fn digest(&self) -> String {
         let asked = match self {
             Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => {
                 format!("{} {}", request.remove_data, meant(&request.descriptor))
             }
-            Self::Access { request, principals, expected } => {
-                format!("{principals:?} {expected:?} {}", meant(&request.descriptor))
+            Self::Access { request, access, expected } => {
+                format!("{access:?} {expected:?} {}", meant(&request.descriptor))
             }
             Self::Plan { request, destroy, beside } => {
                 format!("{destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
@@ -161,6 +164,19 @@ impl Asked {
 pub(crate) struct Expected {
     /// `None` where nobody ever said.
     pub(crate) principals: Option<Vec<String>>,
+    /// What was said beside.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub(crate) fields: Fields,
+}
+
+impl Expected {
+    /// As it is recorded.
+    pub(crate) fn of(access: Option<Access>) -> Self {
+        match access {
+            Some(Access { principals, fields }) => Self { principals: Some(principals), fields },
+            None => Self { principals: None, fields: Fields::default() },
+        }
+    }
 }
 
 /// Marks a body that is sealed.
@@ -341,5 +357,20 @@ impl AtWork {
         let lock = Arc::default();
         all.insert(operation, Arc::downgrade(&lock));
         lock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, Expected};
+    use terrace_engine::access::{Access, Fields};
+
+    #[test]
+    fn a_request_that_was_queued_before_more_was_said_of_access_is_still_one() {
+        let body = r#"{"kind": "access", "request": {"descriptor": "x"}, "principals": ["user:ada"],
+            "expected": {"principals": null}}"#;
+        let Ok(Asked::Access { access, expected, .. }) = Asked::of_body(body, None) else { panic!("it is no request") };
+        assert_eq!(access, Access::new(vec!["user:ada".to_owned()], Fields::default()));
+        assert_eq!(expected, Some(Expected::of(None)));
     }
 }

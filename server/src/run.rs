@@ -149,16 +149,17 @@ impl Run<'_> {
                 let described = Described::read(&self.shared.worlds, &request, Purpose::Remove)?;
                 self.apply(&described, &Wanted::Gone { with_data: request.remove_data }).await
             }
-            Asked::Access { request, principals, expected } => {
+            Asked::Access { request, access, expected } => {
                 let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
                 let component = described.components.first().cloned().unwrap_or_default();
-                if let Some(Expected { principals: expected }) = expected {
+                if let Some(expected) = expected {
                     let rows = self.shared.store.components(&described.stack).await?;
-                    if rows.into_iter().find(|row| row.key == component).and_then(|row| row.principals) != expected {
+                    let row = rows.into_iter().find(|row| row.key == component);
+                    if expected != Expected::of(row.and_then(|row| row.access)) {
                         return Err(Failure(vec![OTHER_ACCESS.to_owned()]));
                     }
                 }
-                self.apply(&described, &Wanted::Granted(Grantees { component, principals })).await
+                self.apply(&described, &Wanted::Granted(Grantees { component, access })).await
             }
             Asked::Plan { request, destroy, beside } => {
                 let wanted = wanted(&request, destroy);
@@ -395,7 +396,7 @@ impl Run<'_> {
             if !(described.components.is_empty() || described.components.contains(&row.key)) {
                 continue;
             }
-            let principals = row.principals.clone().unwrap_or_default().into_iter();
+            let principals = row.access.clone().unwrap_or_default().principals.into_iter();
             info.acl_info.extend(principals.map(|identity| AclInfo { identity, locked: false }));
             let component = compiled.components.iter().find(|component| component.key == row.key);
             let declared = |name: &str| component?.declarations.outputs.iter().find(|output| output.name.value == name);

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
+use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     ComponentRow, Generation, HistoryEntry, OwnerRow, Ownership, Record, Row, RowStatus, StackRead, StackSnapshot,
@@ -107,6 +108,8 @@ struct Component {
     reads: Vec<StackRead>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     principals: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    access_fields: Fields,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -162,8 +165,9 @@ pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportErro
             let row = resource.into_row(&stack)?;
             writes.push(Write::Put { row: Box::new(row), expected: 0 });
         }
-        for Component { key, depends_on, outputs, blueprint, reads, principals } in components {
-            let component = ComponentRow { key, depends_on, outputs, blueprint, reads, principals };
+        for Component { key, depends_on, outputs, blueprint, reads, principals, access_fields: fields } in components {
+            let access = principals.map(|principals| Access { principals, fields });
+            let component = ComponentRow { key, depends_on, outputs, blueprint, reads, access };
             writes.push(Write::Component { stack: stack.clone(), component });
         }
         for Owned { address, component, declaration } in owns {
@@ -180,7 +184,7 @@ pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportErro
 /// The names of the outputs that they disagree about.
 pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<ComponentRow, Vec<String>> {
     let mut merged = recorded.clone();
-    merged.principals = merged.principals.or_else(|| imported.principals.clone());
+    merged.access = merged.access.or_else(|| imported.access.clone());
     merged.blueprint = merged.blueprint.or_else(|| imported.blueprint.clone());
     let new = imported.depends_on.iter().filter(|key| !recorded.depends_on.contains(key));
     merged.depends_on.extend(new.cloned());
@@ -290,8 +294,12 @@ impl Resource {
 
 impl From<ComponentRow> for Component {
     fn from(row: ComponentRow) -> Self {
-        let ComponentRow { key, depends_on, outputs, blueprint, reads, principals } = row;
-        Self { key, depends_on, outputs, blueprint, reads, principals }
+        let ComponentRow { key, depends_on, outputs, blueprint, reads, access } = row;
+        let (principals, access_fields) = match access {
+            Some(Access { principals, fields }) => (Some(principals), fields),
+            None => (None, Fields::default()),
+        };
+        Self { key, depends_on, outputs, blueprint, reads, principals, access_fields }
     }
 }
 

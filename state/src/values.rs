@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::fmt::Display;
+use terrace_engine::access::Access;
 use terrace_engine::address::{Address, LONGEST, StackId};
 use terrace_engine::store::{Row, RowStatus, StepResult};
 
@@ -30,6 +31,14 @@ pub(crate) fn word<T: Serialize>(value: &T) -> Result<String, String> {
 
 fn not_a_word(what: &dyn Display) -> String {
     format!("`{what}` is not one word")
+}
+
+/// Who has access, as two columns: the principals, and what was said beside them if anything was.
+pub(crate) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), String> {
+    let Some(Access { principals, fields }) = access else { return Ok((None, None)) };
+    let principals = serde_json::to_string(principals).map_err(|error| error.to_string())?;
+    let fields = (!fields.is_empty()).then(|| serde_json::to_string(fields)).transpose();
+    Ok((Some(principals), fields.map_err(|error| error.to_string())?))
 }
 
 /// How a step ended, as a word and what there is to say beside it.

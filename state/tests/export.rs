@@ -3,6 +3,7 @@
 use crate::{demo, put, row};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use terrace_engine::access::Access;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StateStore, StoreError, Write,
@@ -21,7 +22,7 @@ async fn filled() -> Arc<dyn StateStore> {
         outputs: "{}".to_owned(),
         blueprint: None,
         reads: Vec::new(),
-        principals: None,
+        access: Some(Access::new(vec!["user:ada".to_owned()], serde_json::from_str(r#"{"days":30}"#).unwrap())),
     };
     let ownership =
         Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".to_owned() };
@@ -93,7 +94,7 @@ fn component(depends_on: &[&str], outputs: &str) -> ComponentRow {
         outputs: outputs.to_owned(),
         blueprint: None,
         reads: Vec::new(),
-        principals: None,
+        access: None,
     }
 }
 

@@ -114,7 +114,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
         outputs: "{}".to_owned(),
         blueprint: None,
         reads: Vec::new(),
-        principals: None,
+        access: None,
     };
     let record = Record::Write { operation: Uuid::now_v7(), write: Write::Component { stack: demo(), component } };
     store.commit(&[], vec![put(row("local_value.a")), record]).await.unwrap();
@@ -127,7 +127,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     older
         .execute_batch(
             "DROP INDEX operation_of_stack; DROP INDEX lease_held; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
-             ALTER TABLE component DROP COLUMN principals;
+             ALTER TABLE component DROP COLUMN principals; ALTER TABLE component DROP COLUMN access_fields;
              ALTER TABLE intent DROP COLUMN boot; ALTER TABLE intent DROP COLUMN pid_namespace;
              ALTER TABLE intent DROP COLUMN pid; ALTER TABLE intent DROP COLUMN process_started;
              ALTER TABLE intent DROP COLUMN deposes; ALTER TABLE intent DROP COLUMN provider_version;
@@ -158,6 +158,33 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
         history.iter().map(|entry| (entry.key.as_str(), entry.at)).collect::<Vec<_>>(),
         [("api", Timestamp::UNIX_EPOCH)]
     );
+}
+
+#[tokio::test]
+async fn who_had_access_before_more_was_said_of_it_still_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = open(&path, Access::ReadWrite).await.unwrap();
+    let component = ComponentRow {
+        key: "api".to_owned(),
+        depends_on: Vec::new(),
+        outputs: "{}".to_owned(),
+        blueprint: None,
+        reads: Vec::new(),
+        access: Some(terrace_engine::access::Access::new(vec!["user:ada".to_owned()], Default::default())),
+    };
+    let write = Write::Component { stack: demo(), component: component.clone() };
+    store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
+    drop(store);
+    let older = "DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
+                 CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
+                 ALTER TABLE component DROP COLUMN access_fields;
+                 ALTER TABLE component_version DROP COLUMN access_fields; PRAGMA user_version = 15";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(older).unwrap();
+    let store = open(&path, Access::ReadWrite).await.unwrap();
+    assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));
+    let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
+    assert_eq!(history.into_iter().map(|entry| entry.component).collect::<Vec<_>>(), [Some(component)]);
 }
 
 #[tokio::test]

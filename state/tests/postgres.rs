@@ -120,6 +120,33 @@ async fn assert_newest(url: &str) {
 }
 
 #[tokio::test]
+async fn who_had_access_before_more_was_said_of_it_still_has() {
+    let url = Cluster::shared().database().await;
+    let store = writer(&url).await;
+    let component = ComponentRow {
+        key: "api".to_owned(),
+        depends_on: Vec::new(),
+        outputs: "{}".to_owned(),
+        blueprint: None,
+        reads: Vec::new(),
+        access: Some(terrace_engine::access::Access::new(vec!["user:ada".to_owned()], Default::default())),
+    };
+    let write = Write::Component { stack: demo(), component: component.clone() };
+    store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
+    drop(store);
+    let older = "DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
+                 CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
+                 ALTER TABLE component DROP COLUMN access_fields;
+                 ALTER TABLE component_version DROP COLUMN access_fields; DELETE FROM terrace_schema WHERE version > 6";
+    connect(&url).await.batch_execute(older).await.unwrap();
+    assert!(refusal(&url, Access::ReadOnly).await.contains("has the older format 6"));
+    let store = writer(&url).await;
+    assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));
+    let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
+    assert_eq!(history.into_iter().map(|entry| entry.component).collect::<Vec<_>>(), [Some(component)]);
+}
+
+#[tokio::test]
 async fn a_newer_format_is_refused() {
     let url = Cluster::shared().database().await;
     drop(writer(&url).await);
@@ -254,7 +281,7 @@ async fn thousands_of_records_are_one_commit_of_few_statements() {
                     outputs: "{}".to_owned(),
                     blueprint: None,
                     reads: Vec::new(),
-                    principals: None,
+                    access: None,
                 },
             },
         ],

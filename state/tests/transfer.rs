@@ -4,6 +4,7 @@ use crate::{demo, intent, put, row};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
+use terrace_engine::access::Access as Granted;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, ComponentRow, LeaseRequest, NewOperation, NewRequest, OperationFilter, OperationStatus, OwnerRow,
@@ -80,9 +81,12 @@ async fn fill(store: &dyn ServerStore) {
         outputs: "{\"o\":1}".to_owned(),
         blueprint: Some("thing 1.0.0".to_owned()),
         reads: vec![StackRead { stack: other(), component: "x".to_owned() }],
-        principals: Some(vec!["user:jane".to_owned()]),
+        access: Some(Granted::new(
+            vec!["user:jane".to_owned()],
+            serde_json::from_str(r#"{"why":"\u0000 ☃"}"#).unwrap(),
+        )),
     };
-    let gone = ComponentRow { key: "gone".to_owned(), principals: None, blueprint: None, ..component.clone() };
+    let gone = ComponentRow { key: "gone".to_owned(), access: None, blueprint: None, ..component.clone() };
     let done = outcome(
         id,
         0,

@@ -33,6 +33,7 @@ fn who_has_access_is_planned_and_granted_alone() {
     assert!(project.read("acl.txt").starts_with("user:cleo\n"));
     let told = project.run(["acl", "show", "port", "--json"]).done().json();
     assert_eq!(told["principals"], serde_json::json!(["user:cleo"]));
+    assert_eq!(told["fields"], serde_json::json!({}));
     // Nobody is somebody else than those of whom nothing was said.
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl="]).done();
     plan.says("- user:cleo");
@@ -49,4 +50,38 @@ fn who_has_access_is_planned_and_granted_alone() {
     project.run(["acl", "set", "stack.yaml", "port", "user:dan", "--auto-approve"]).done();
     project.run(["apply", "saved"]).with_code(4).says("who has access");
     assert!(project.read("acl.txt").contains("user:dan") && !project.has("more.txt"));
+}
+
+#[test]
+fn what_is_said_of_access_is_granted_with_it() {
+    let project = Project::with_stack("components:\n  port: {blueprint: port, specific: {}}\n");
+    project.write(
+        "blueprints/port.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: port, version: 1.0.0}\nspecific: {type: object}\n\
+         resources:\n  - {type: local_file, name: data, config: {path: data.txt, content: x}}\nacl:\n  resources:\n    \
+         - {type: local_file, name: acl, config: {path: acl.txt, content: '${{ json(acl) }}'}}\n",
+    );
+    project.apply().done();
+    let set = ["acl", "set", "stack.yaml", "port", "user:ada", "--auto-approve"];
+    project.run(set.into_iter().chain(["--field", "why=a=b", "--field", "days=30"])).done();
+    let granted = r#"{"fields":{"days":"30","why":"a=b"},"principals":["user:ada"]}"#;
+    assert_eq!(project.read("acl.txt"), granted);
+    project.assert_settled("stack.yaml", &[]);
+    assert_eq!(project.run(["console", "stack.yaml", "-c", "port", "-e", "json(acl)"]).done().json(), granted);
+    let told = project.run(["acl", "show", "port", "--json"]).done().json();
+    assert_eq!(told["fields"], serde_json::json!({"days": "30", "why": "a=b"}));
+    // They go to another state with the principals, and are left behind by who does not say them again.
+    let exported = project.run(["state", "export"]).done().stdout;
+    assert!(exported.contains("\"accessFields\""), "{exported}");
+    let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "user:ada", "--acl-field", "days=7"]).done();
+    plan.says("~ local_file.acl");
+    project.run(set).done();
+    assert_eq!(project.read("acl.txt"), r#"{"fields":{},"principals":["user:ada"]}"#);
+    for (wrong, expected) in
+        [("days", "`days` of the access is no name with a value"), ("=7", "`=7` of the access is no")]
+    {
+        project.run(set.into_iter().chain(["--field", wrong])).with_code(1).says(expected);
+    }
+    project.run(set.into_iter().chain(["--field", "a=1", "--field", "a=2"])).with_code(1).says("is given twice");
+    project.run(["plan", "stack.yaml", "-c", "port", "--acl-field", "days=7"]).with_code(1).says("--acl");
 }

@@ -60,6 +60,7 @@ mod server_oidc;
 mod server_operate; // health, readiness and figures
 mod server_outage; // a database that goes while servers work
 mod server_replicas; // several servers on one state
+mod server_request; // what a coordinator sends beside the descriptor
 mod server_reverse; // reverse provisioning: a catalog learns what is there
 mod server_telemetry;
 mod server_webhook;

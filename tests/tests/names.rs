@@ -220,6 +220,42 @@ fn a_misspelt_field_of_what_every_descriptor_has_is_found_in_a_blueprint() {
 }
 
 #[test]
+fn what_is_sent_beside_a_descriptor_is_known_where_it_can_be_read() {
+    let project = Project::new();
+    let blueprint = |own: &str, grant: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {{name: port, version: 1.0.0}}\nspecific: {{type: \
+             object}}\nresources:\n  - {{type: local_value, name: own, config: {{input: '${{{{ {own} }}}}'}}}}\nacl:\n  \
+             resources:\n    - {{type: local_value, name: grant, config: {{input: '${{{{ {grant} }}}}'}}}}\n"
+        )
+    };
+    let check = |own: &str, grant: &str| {
+        project.write("blueprints/port.yaml", blueprint(own, grant));
+        project.run(["blueprints", "check"])
+    };
+    for own in [
+        "request.latestEnriched",
+        "request.latestEnriched == null ? null : request.latestEnriched.info.publicInfo.host.value",
+        "request.latestEnriched.components.filter(it, it.id == component.id)[0].info.publicInfo.host",
+        "component.dependencies[component.dependsOn[0]].info.publicInfo.host.value",
+        "component.descriptor.dataProduct.components.filter(it, it.id == component.id)[0].info.publicInfo.host",
+    ] {
+        assert_eq!(check(own, "acl.fields.?days.orValue(1)").done().stderr, "", "{own}");
+    }
+    for (own, grant, expected) in [
+        ("request.latest", "acl.fields", "`request` has no field `latest`"),
+        ("request.latestEnriched.nmae", "acl.fields", "a data product has no field `nmae`"),
+        ("component.dependencis", "acl.fields", "a component has no field `dependencis`"),
+        ("reqest.latestEnriched", "acl.fields", "did you mean `request`?"),
+        ("1", "acl.field", "did you mean `fields`?"),
+        ("1", "acl.roles", "it has: principals, fields"),
+        ("acl.fields", "1", "`acl` is known in the resources of `acl:` only"),
+    ] {
+        check(own, grant).with_code(1).says(expected);
+    }
+}
+
+#[test]
 fn an_unknown_function_is_underlined_as_a_whole() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: '${{ 1 + frobnicate(1) + math.gratest(1) }}'}}\n",

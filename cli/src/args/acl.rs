@@ -37,6 +37,9 @@ pub struct AclSetArguments {
     /// All who are to have access, such as `user:ada` [default: nobody]
     #[arg(value_name = "PRINCIPAL")]
     pub principals: Vec<String>,
+    /// What is said of their access beside, as text: `acl.fields` in blueprints; may be repeated
+    #[arg(long = "field", value_name = "NAME=VALUE")]
+    pub fields: Vec<String>,
     /// The value of a variable [env: TERRACE_VAR_name]
     #[arg(long = "var", value_name = "NAME=VALUE")]
     pub variables: Vec<String>,
@@ -55,13 +58,19 @@ impl AclSetArguments {
     /// The same as arguments of `terrace apply`.
     #[must_use]
     pub fn into_apply(self) -> ApplyArguments {
-        let Self { file, component, mut principals, variables, variable_files, plaintext_secrets, run } = self;
+        let Self { file, component, mut principals, fields, variables, variable_files, plaintext_secrets, run } = self;
         if principals.is_empty() {
             principals.push(super::NOBODY.to_owned());
         }
         let choice = ChoiceArguments { components: vec![component], variables, variable_files };
-        let planning =
-            PlanningArguments { choice, refresh: true, principals, plaintext_secrets, ..PlanningArguments::default() };
+        let planning = PlanningArguments {
+            choice,
+            refresh: true,
+            principals,
+            access_fields: fields,
+            plaintext_secrets,
+            ..PlanningArguments::default()
+        };
         ApplyArguments { files: vec![file], planning, plan_digest: None, run }
     }
 }

@@ -33,6 +33,9 @@ pub struct PlanningArguments {
     /// nobody. All else is left as it is
     #[arg(long = "acl", value_name = "PRINCIPAL", conflicts_with_all = ["targets", "excludes", "replace", "refresh_only"])]
     pub principals: Vec<String>,
+    /// What is said of their access beside, as text: `acl.fields` in blueprints; may be repeated
+    #[arg(long = "acl-field", value_name = "NAME=VALUE", requires = "principals")]
+    pub access_fields: Vec<String>,
     /// Leave what cannot be planned yet for another apply: resources whose `forEach`, `when` or provider is known only
     /// after apply, and what comes after them
     #[arg(long, conflicts_with = "refresh_only")]

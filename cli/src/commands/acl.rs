@@ -32,15 +32,17 @@ async fn show(context: &Context<'_>, arguments: &AclShowArguments) -> Result<Exi
         return Err(unknown(wanted, &stack.to_string(), &components));
     };
     if arguments.format.is_json() {
-        let principals = &component.principals;
-        context.ui.print_json(&json!({"stack": stack, "component": wanted, "principals": principals}))?;
+        let fields = component.access.as_ref().map(|access| access.fields.clone()).unwrap_or_default();
+        let principals = component.access.as_ref().map(|access| &access.principals);
+        let told = json!({"stack": stack, "component": wanted, "principals": principals, "fields": fields});
+        context.ui.print_json(&told)?;
         return Ok(Exit::Done);
     }
-    let nobody = match &component.principals {
+    let nobody = match &component.access {
         Some(_) => format!("nobody has access to `{wanted}`"),
         None => format!("it was never said who has access to `{wanted}`"),
     };
-    let lines = component.principals.iter().flatten().map(|principal| format!("{principal}\n"));
+    let lines = component.access.iter().flat_map(|access| &access.principals).map(|principal| format!("{principal}\n"));
     context.ui.print_list(&lines.collect::<String>(), &nobody)?;
     Ok(Exit::Done)
 }

@@ -43,6 +43,7 @@ pub(crate) fn command(
         words.extend(addresses.iter().map(|address| format!("{option}={address}")));
     }
     words.extend(planning.principals.iter().map(|principal| format!("--acl={principal}")));
+    words.extend(planning.access_fields.iter().map(|field| format!("--acl-field={field}")));
     words.extend(planning.data.allow_data_loss.iter().map(|address| match address.as_str() {
         "" => "--allow-data-loss".to_owned(),
         address => format!("--allow-data-loss={address}"),

@@ -48,7 +48,7 @@ struct Recorded {
 
 /// Whether others have access to a component than when the plan was made: it would record who had.
 fn has_other_access(component: &ComponentPlan, now: &ComponentRow) -> bool {
-    component.part == Part::Planned && now.principals != component.recorded_principals
+    component.part == Part::Planned && now.access != component.recorded_access
 }
 
 impl Applier {

@@ -9,7 +9,7 @@ pub(super) mod sample;
 
 use super::Blueprint;
 use crate::address::InstanceKey;
-use crate::compile::CompiledComponent;
+use crate::compile::{CompiledComponent, REQUEST};
 use crate::descriptor::{Declarations, ResourceDeclaration, Trigger};
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors};
 use crate::expression::{Functions, Reference, ReferenceStep, Template};
@@ -26,8 +26,8 @@ use terrace_provider::plan::with_defaults;
 use terrace_provider::{Map, Path, ResourceType, Value};
 
 /// Variables that a blueprint may read wherever it stands.
-const ROOTS: [&str; 9] =
-    ["component", "product", "environment", "stack", "settings", "resources", "data", "components", "stacks"];
+const ROOTS: [&str; 10] =
+    ["component", "product", REQUEST, "environment", "stack", "settings", "resources", "data", "components", "stacks"];
 
 /// The most instances that a sample has; what more a `forEach` makes is unknown.
 const MOST_INSTANCES: usize = 100;
@@ -68,13 +68,11 @@ impl Checker<'_> {
         if self.blueprint.acl.resources.is_empty() {
             return;
         }
-        let principals = Value::List(vec![Value::from("user:jane.roe_example.com"), Value::from("group:analysts")]);
-        let acl: Value = [("principals".to_owned(), principals)].into_iter().collect();
         let mut all = Declarations::clone(&self.blueprint.declarations);
         all.outputs.clear();
         all.resources.extend(self.blueprint.acl.resources.iter().cloned());
         let mut known = std::mem::take(&mut self.diagnostics);
-        self.declarations(&all, Some(acl));
+        self.declarations(&all, Some(sample::access()));
         let found = std::mem::take(&mut self.diagnostics);
         let new: Vec<Diagnostic> = found.into_iter().filter(|found| !known.contains(found)).collect();
         known.extend(new);
@@ -148,7 +146,7 @@ impl Checker<'_> {
             depends_on: Vec::new(),
             declarations: Arc::new(declarations.clone()),
             acl: Arc::default(),
-            access: None,
+            granted: None,
             value: Value::Null,
             blueprint: None,
             moved: Vec::new(),
@@ -366,6 +364,7 @@ impl Checker<'_> {
         let mut roots: Map = [
             ("component", sample::component(specific)),
             ("product", sample::product()),
+            (REQUEST, sample::request()),
             ("environment", Value::from("sample")),
             ("stack", Value::from("domain.sample.0")),
             ("settings", Value::Unknown),

@@ -20,21 +20,18 @@ impl Scope for FactScope {
     }
 }
 
-/// The facts and one more. They are not copied: the facts of a stack are as large as it is.
-pub(super) struct WithFact<'a> {
+/// The facts and more, by name. They are not copied: the facts of a stack are as large as it is.
+pub(super) struct WithFacts<'a, const N: usize> {
     pub(super) facts: &'a FactScope,
-    pub(super) name: &'static str,
-    pub(super) value: &'a Value,
+    pub(super) more: [(&'static str, &'a Value); N],
 }
 
-impl Scope for WithFact<'_> {
+impl<const N: usize> Scope for WithFacts<'_, N> {
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
-        if root == self.name {
-            return descend(self.value, root, steps);
-        }
-        match self.facts.roots.get(root) {
+        let more = self.more.iter().find(|(name, _)| *name == root).map(|(_, value)| *value);
+        match more.or_else(|| self.facts.roots.get(root)) {
             Some(value) => descend(value, root, steps),
-            None => Err(missing(root, there(&self.facts.roots).chain([self.name]))),
+            None => Err(missing(root, there(&self.facts.roots).chain(self.more.iter().map(|(name, _)| *name)))),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Objects that exist and the resources that they are from now on: one for each item of a `forEach`, where there is one.
 
 use super::Compiler;
-use super::facts::{FactScope, WithFact};
+use super::facts::{FactScope, WithFacts};
 use crate::address::Address;
 use crate::descriptor::Located;
 use crate::descriptor::transitions::{Import, read_import_address};
@@ -40,7 +40,7 @@ pub(super) fn compile(
             add(
                 compiler,
                 import,
-                &WithFact { facts: scope, name: "each", value: &item.each },
+                &WithFacts { facts: scope, more: [("each", &item.each)] },
                 &mut compiled,
                 diagnostics,
             );
@@ -58,7 +58,7 @@ fn items(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Item> {
     let key_of = |key: &Template, each: &Value| match key
-        .evaluate(&WithFact { facts, name: "each", value: each }, compiler.functions)
+        .evaluate(&WithFacts { facts, more: [("each", each)] }, compiler.functions)
     {
         Ok(Value::String(text)) => Ok(text),
         Ok(Value::Unknown) => Err(NoItems::Unknown("key")),

@@ -210,6 +210,7 @@ mod tests {
             library: &crate::blueprint::Library::default(),
             templates: &crate::blueprint::matching::Templates::default(),
             variables: &given.collect::<BTreeMap<_, _>>(),
+            latest_enriched: None,
         };
         let mut diagnostics = Vec::new();
         resolve(&compiler, &descriptors[0], &mut diagnostics);

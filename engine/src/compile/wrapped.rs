@@ -1,36 +1,35 @@
 //! The descriptor of one component as whoever makes it elsewhere is sent it: its data product with the component and
-//! those that it depends on, and which of them is meant.
+//! those that it depends on, and which of them is meant; and each of those that it depends on by itself.
 
 use crate::blueprint::Blueprint;
-use crate::descriptor::{Body, Component, Declarations, Descriptor};
-use crate::expression::{ReferenceStep, Template};
-use crate::graph::templates;
+use crate::descriptor::{Body, Component, Dependency, Descriptor, FrontEnd};
+use crate::expression::ReferenceStep;
 use std::collections::HashSet;
 use terrace_provider::{Map, Value};
 
 /// What the field is called that expressions read it by.
 pub(crate) const FIELD: &str = "descriptor";
+/// The field with what the descriptor says of each component that one depends on.
+pub(crate) const DEPENDENCIES: &str = "dependencies";
 
-/// True when something in a blueprint reads the descriptor: for all others it is not put together.
-pub(super) fn is_read(blueprint: &Blueprint) -> bool {
-    let of = |declarations: &Declarations| {
-        let resources = declarations.resources.iter().chain(&declarations.data).flat_map(templates);
-        let mut all = resources.chain(declarations.outputs.iter().map(|output| &output.value));
-        all.any(reads)
+/// Adds the fields that a blueprint reads: for all others they are not put together.
+pub(super) fn add_what_is_read(entries: &mut Map, blueprint: &Blueprint, whole: &Descriptor, component: &Component) {
+    let is_read = |name: &str| {
+        blueprint.reads(|reference| {
+            let is_field = |step: &ReferenceStep| matches!(step, ReferenceStep::Key(key) if key == name);
+            reference.root == "component" && reference.steps.first().is_some_and(is_field)
+        })
     };
-    of(&blueprint.declarations) || of(&blueprint.acl) || blueprint.checks.iter().any(|check| reads(&check.assert))
-}
-
-fn reads(template: &Template) -> bool {
-    let mut references = template.located_references();
-    references.any(|(reference, _)| {
-        reference.root == "component"
-            && matches!(reference.steps.first(), Some(ReferenceStep::Key(name)) if name == FIELD)
-    })
+    if is_read(FIELD) {
+        entries.insert(FIELD.to_owned(), descriptor(whole, component));
+    }
+    if is_read(DEPENDENCIES) {
+        entries.insert(DEPENDENCIES.to_owned(), dependencies(whole, component));
+    }
 }
 
 /// The descriptor; null in a stack, which has no data product.
-pub(super) fn descriptor(descriptor: &Descriptor, component: &Component) -> Value {
+fn descriptor(descriptor: &Descriptor, component: &Component) -> Value {
     let Value::Map(mut product) = descriptor.product.clone() else { return Value::Null };
     let mut wanted = HashSet::from([component.key.as_str()]);
     let mut open = vec![component];
@@ -40,14 +39,30 @@ pub(super) fn descriptor(descriptor: &Descriptor, component: &Component) -> Valu
             open.extend(descriptor.components.iter().find(|other| other.key == key));
         }
     }
-    let written = |component: &Component| match &component.body {
-        Body::Blueprint(wanted) => Some(wanted.node.to_value()),
-        Body::Resources(_) => None,
-    };
     let components = descriptor.components.iter().filter(|component| wanted.contains(component.key.as_str()));
     product.insert("components".to_owned(), Value::List(components.filter_map(written).collect()));
     let mut wrapped = Map::default();
     wrapped.insert("dataProduct".to_owned(), Value::Map(product));
     wrapped.insert("componentIdToProvision".to_owned(), component.id.as_deref().map(Value::from).unwrap_or_default());
     Value::Map(wrapped)
+}
+
+/// What the descriptor says of the components of `dependsOn` that it has, each by its id as it is written there. In a stack
+/// there are none: its components hold expressions that are not evaluated here.
+fn dependencies(descriptor: &Descriptor, component: &Component) -> Value {
+    let all = component.depends_on.iter().filter(|_| descriptor.front_end == FrontEnd::Witboost);
+    let entry = |dependency: &Dependency| {
+        let key = dependency.key.as_deref()?;
+        let other = descriptor.components.iter().find(|other| other.key == key)?;
+        Some((dependency.text.clone(), written(other)?))
+    };
+    all.filter_map(entry).collect()
+}
+
+/// A component as it is written.
+fn written(component: &Component) -> Option<Value> {
+    match &component.body {
+        Body::Blueprint(wanted) => Some(wanted.node.to_value()),
+        Body::Resources(_) => None,
+    }
 }

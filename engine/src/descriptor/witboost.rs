@@ -25,6 +25,11 @@ pub fn read_witboost(node: &Node) -> (Option<Descriptor>, Vec<Diagnostic>) {
     (descriptor, diagnostics)
 }
 
+/// The data product of a text, bare or wrapped.
+pub(crate) fn product_of(node: &Node) -> &Node {
+    entry_ignoring_case(node, "dataProduct").map_or(node, |entry| &entry.value)
+}
+
 fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
     let wrapped = entry_ignoring_case(node, "dataProduct");
     let (product, product_span) = wrapped.map_or((node, heading(node)), |entry| (&entry.value, entry.key_span));

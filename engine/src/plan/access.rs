@@ -2,27 +2,21 @@
 //! has, by what is asked for now or by what was recorded when it was asked for last.
 
 use super::compute::{PlanFailure, Planner};
-use crate::compile::{Access, CompiledComponent, CompiledStack};
+use crate::access::Access;
+use crate::compile::{CompiledComponent, CompiledStack, Granted};
 use crate::descriptor::Declarations;
 use crate::diagnostic::Diagnostic;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use terrace_provider::Value;
 
 /// All who are to have access to a component, in the place of all who have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grantees {
     /// The component.
     pub component: String,
-    /// All of them, in any order: `user:ada`, `group:readers`.
-    pub principals: Vec<String>,
-}
-
-/// `acl` in expressions.
-pub(super) fn value(access: &Access) -> Value {
-    let principals = access.principals.iter().map(|principal| Value::from(principal.as_str())).collect();
-    [("principals".to_owned(), Value::List(principals))].into_iter().collect()
+    /// All of them, and what is said beside.
+    pub access: Access,
 }
 
 impl Planner<'_> {
@@ -45,18 +39,15 @@ impl Planner<'_> {
                 let component = stack.components.iter().find(|component| component.key == asked.component);
                 refused.extend(component.and_then(|component| takes_nobody(component, is_recorded)));
             }
-            let mut known: BTreeMap<String, Vec<String>> =
-                recorded.into_iter().filter_map(|row| Some((row.key, row.principals?))).collect();
-            if let Some(Grantees { component, principals }) = asked {
-                let mut principals = principals.clone();
-                principals.sort();
-                principals.dedup();
-                known.insert(component.clone(), principals);
+            let mut known: BTreeMap<String, Access> =
+                recorded.into_iter().filter_map(|row| Some((row.key, row.access?))).collect();
+            if let Some(Grantees { component, access }) = asked.cloned() {
+                known.insert(component, access);
             }
             let Some(stack) = granted.to_mut().get_mut(at) else { continue };
             for component in &mut stack.components {
-                if let Some(principals) = known.remove(&component.key).filter(|_| !component.acl.resources.is_empty()) {
-                    grant(component, principals);
+                if let Some(access) = known.remove(&component.key).filter(|_| !component.acl.resources.is_empty()) {
+                    grant(component, access);
                 }
             }
         }
@@ -78,10 +69,10 @@ fn takes_nobody(component: &CompiledComponent, is_recorded: bool) -> Option<Diag
 }
 
 /// Puts the resources of `acl` after the others.
-fn grant(component: &mut CompiledComponent, principals: Vec<String>) {
+fn grant(component: &mut CompiledComponent, access: Access) {
     let begin = component.declarations.resources.len();
     let mut declarations = Declarations::clone(&component.declarations);
     declarations.resources.extend(component.acl.resources.iter().cloned());
     component.declarations = Arc::new(declarations);
-    component.access = Some(Access { principals, begin });
+    component.granted = Some(Granted { access, begin });
 }

@@ -121,7 +121,7 @@ impl Choice {
     fn of_access(mut self, components: &[CompiledComponent]) -> Self {
         let of_acl = |block: &Block| {
             let component = components.get(block.component).filter(|component| self.has_component(&component.key));
-            component.and_then(|component| component.access.as_ref()).is_some_and(|acl| block.resource >= acl.begin)
+            component.and_then(|component| component.granted.as_ref()).is_some_and(|it| block.resource >= it.begin)
         };
         let chosen: BTreeSet<Block> = blocks(components).map(|(block, _)| block).filter(of_acl).collect();
         self.needed = graph::reach(components, &chosen, Towards::Dependencies);

@@ -128,7 +128,7 @@ pub(super) fn compiled_components(
     recorded: &BTreeMap<String, RecordedComponent>,
 ) -> Vec<ComponentPlan> {
     let is_chosen = |key: &str| choice.plans_component(key);
-    let principals = |component: &CompiledComponent| recorded.get(&component.key)?.row.principals.clone();
+    let access = |component: &CompiledComponent| recorded.get(&component.key)?.row.access.clone();
     compiled
         .components
         .iter()
@@ -140,12 +140,8 @@ pub(super) fn compiled_components(
             recorded_reads: recorded.get(&component.key).map(|it| it.row.reads.clone()).unwrap_or_default(),
             shared: Vec::new(),
             blueprint: component.blueprint.clone(),
-            principals: component
-                .access
-                .as_ref()
-                .map(|access| access.principals.clone())
-                .or_else(|| principals(component)),
-            recorded_principals: principals(component),
+            access: component.granted.as_ref().map(|granted| granted.access.clone()).or_else(|| access(component)),
+            recorded_access: access(component),
             grants: component.grants().map(|it| (it.ty.value.clone(), it.name.value.clone())).collect(),
             part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
             is_deferred: false,
@@ -169,8 +165,8 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
         part,
         is_deferred: false,
         recorded_outputs: recorded.outputs.clone(),
-        principals: recorded.row.principals.clone(),
-        recorded_principals: recorded.row.principals.clone(),
+        access: recorded.row.access.clone(),
+        recorded_access: recorded.row.access.clone(),
         grants: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use super::compute::{PlanFailure, Planner};
 use super::others::{self, OtherStacks};
 use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use super::walk::{planned_value, roots, urns};
+use crate::access::Access;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::expression::{Functions, Template};
@@ -48,9 +49,11 @@ impl Console {
                 None => of_component.shift_remove(&output.name),
             };
         }
+        let planned = plan.components.iter().find(|planned| component.is_some_and(|it| it.key == planned.key));
+        let access = planned.and_then(|planned| planned.access.as_ref());
         let facts = Facts {
             component: component.map(|component| component.value.clone()),
-            acl: None,
+            acl: access.map(Access::to_value),
             roots: Arc::new(roots(planner.environment, compiled)),
             urns: Arc::new(urns(compiled)),
         };

@@ -152,6 +152,6 @@ impl ComponentPlan {
     #[must_use]
     pub fn is_other(&self) -> bool {
         let is_other = self.depends_on != self.depended_on || self.reads != self.recorded_reads;
-        self.is_planned() && (is_other || self.principals != self.recorded_principals)
+        self.is_planned() && (is_other || self.access != self.recorded_access)
     }
 }

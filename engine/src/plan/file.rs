@@ -35,7 +35,7 @@ use terrace_provider::{Attributes, Private, Value};
 use uuid::Uuid;
 
 /// The version of the file's form. Another one is refused.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 /// How a plan file begins: told apart from a descriptor by this.
 pub const BEGINNING: &str = "{\"terrace_plan\":";
 
@@ -234,8 +234,8 @@ impl<'a> Writing<'a> {
                 recorded_reads: component.recorded_reads.clone(),
                 shared: component.shared.clone(),
                 blueprint: component.blueprint.clone(),
-                principals: component.principals.clone(),
-                recorded_principals: component.recorded_principals.clone(),
+                access: component.access.clone(),
+                recorded_access: component.recorded_access.clone(),
                 grants: component.grants.clone(),
                 part: component.part,
                 is_deferred: component.is_deferred,

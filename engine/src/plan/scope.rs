@@ -2,6 +2,7 @@
 
 use super::others::OtherStacks;
 use crate::address::InstanceKey;
+use crate::compile::REQUEST;
 use crate::compile::facts::there;
 use crate::diagnostic::{did_you_mean, first_of};
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
@@ -203,9 +204,10 @@ pub(crate) fn key_text(key: &InstanceKey) -> String {
 }
 
 fn unknown_root(root: &str, facts: &Facts) -> Missing {
-    // A stack's component is none as a descriptor has it.
+    // A stack's component is none as a descriptor has it, and nobody sends anything beside it.
     let component = facts.component.as_ref().filter(|component| !component.is_null()).map(|_| "component");
-    let known = component.into_iter().chain(there(&facts.roots));
+    let shared = there(&facts.roots).filter(|name| *name != REQUEST || component.is_some());
+    let known = component.into_iter().chain(facts.acl.as_ref().map(|_| "acl")).chain(shared);
     let known: Vec<&str> = known.chain(["resources", "components", "data", "stacks", "each"]).collect();
     Missing {
         message: format!("there is no variable `{root}` here"),

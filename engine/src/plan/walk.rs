@@ -29,7 +29,7 @@ use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope,
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
 use super::{Change, Deferred, DeferredChange, Lookup, PlannedCheck, SharedName};
 use crate::address::{Address, InstanceKey};
-use crate::compile::{CompiledComponent, CompiledStack};
+use crate::compile::{CompiledComponent, CompiledStack, REQUEST};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Visit, names};
@@ -142,7 +142,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 is_chosen: is_chosen(&component.key),
                 facts: Facts {
                     component: Some(component.value.clone()),
-                    acl: component.access.as_ref().map(super::access::value),
+                    acl: component.granted.as_ref().map(|granted| granted.access.to_value()),
                     roots: Arc::clone(&roots),
                     urns: Arc::clone(&urns),
                 },
@@ -487,6 +487,7 @@ pub(super) fn urns(compiled: &CompiledStack) -> HashMap<String, String> {
 pub(super) fn roots(environment: &Environment, compiled: &CompiledStack) -> Map {
     [
         ("product", compiled.product.clone()),
+        (REQUEST, compiled.request.clone()),
         ("environment", Value::from(environment.name.as_str())),
         ("stack", Value::from(compiled.stack.name.as_str())),
         ("settings", environment.settings.clone()),

@@ -53,6 +53,8 @@ pub struct Story {
     pub cancel: CancellationToken,
     /// Texts of blueprints.
     pub blueprints: Vec<&'static str>,
+    /// The data product as it was provisioned last, as it is sent beside a descriptor.
+    pub latest: Option<&'static str>,
 }
 
 /// A key for tests: what is sealed with it is sealed for real.
@@ -76,6 +78,7 @@ impl Story {
             limits: BTreeMap::new(),
             cancel: CancellationToken::new(),
             blueprints: Vec::new(),
+            latest: None,
         }
     }
 
@@ -156,6 +159,7 @@ impl Story {
         let environment = test_environment();
         let (library, found) = self.library(&mut sources);
         diagnostics.extend(found);
+        let latest_enriched = self.latest.map(|text| sources.add("latest.yaml", text));
         let compiler = Compiler {
             sources: &sources,
             functions: &functions,
@@ -163,6 +167,7 @@ impl Story {
             library: &library,
             templates: &Default::default(),
             variables: &self.variables,
+            latest_enriched,
         };
         let mut stacks = Vec::new();
         for descriptor in &descriptors {

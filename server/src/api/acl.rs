@@ -4,6 +4,7 @@ use super::plans::Begun;
 use super::problem::Problem;
 use super::sent::Sent;
 use super::stacks::known;
+use crate::access;
 use crate::answer::OTHER_ACCESS;
 use crate::auth::Caller;
 use crate::described::{Described, Purpose};
@@ -15,7 +16,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json_;
 use std::sync::Arc;
+use terrace_engine::access::{self as engine, Fields};
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
 use utoipa::ToSchema;
@@ -25,6 +28,9 @@ use utoipa::ToSchema;
 pub(crate) struct Access {
     /// All who have, sorted; null where nobody ever said.
     pub(crate) principals: Option<Vec<String>>,
+    /// What was said beside: `acl.fields` in blueprints.
+    #[schema(value_type = Object)]
+    pub(crate) fields: Fields,
 }
 
 /// Who is to have access.
@@ -33,6 +39,10 @@ pub(crate) struct Access {
 pub(crate) struct NewAccess {
     /// All of them: `user:NAME`, `group:NAME`.
     pub(crate) principals: Vec<String>,
+    /// What is said beside, in the place of what was; nothing when left out.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) fields: Option<Json_>,
     /// The descriptor that the component was made by.
     pub(crate) descriptor: String,
 }
@@ -46,8 +56,9 @@ pub(super) async fn show(
     Path((stack, component)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let stack = known(&shared, &stack).await?;
-    let principals = recorded(&shared, &stack, &component).await?;
-    Ok(([(header::ETAG, tag(principals.as_ref()))], Json(Access { principals })).into_response())
+    let there = recorded(&shared, &stack, &component).await?;
+    let tag = [(header::ETAG, tag(&there))];
+    Ok((tag, Json(Access { principals: there.principals, fields: there.fields })).into_response())
 }
 
 /// Lets in those who are to have access, and nobody else.
@@ -64,19 +75,20 @@ pub(super) async fn set(
     headers: HeaderMap,
     Sent(asked): Sent<NewAccess>,
 ) -> Result<Response, Problem> {
-    let NewAccess { mut principals, descriptor } = asked;
+    let NewAccess { principals, fields, descriptor } = asked;
     if principals.iter().any(|principal| principal.trim().is_empty()) {
         return Err(Problem::wrong("a principal has no name"));
     }
-    principals.sort();
-    principals.dedup();
+    let fields =
+        access::fields(fields).map_err(|problem| Problem::wrong(format!("`fields` {problem}; {}", access::FIELDS)))?;
+    let access = engine::Access::new(principals, fields);
     let stack = known(&shared, &stack).await?;
     let there = recorded(&shared, &stack, &component).await?;
     let expected = headers.get(header::IF_MATCH);
-    if expected.is_some_and(|expected| *expected != tag(there.as_ref())) {
+    if expected.is_some_and(|expected| *expected != tag(&there)) {
         return Err(Problem::changed(OTHER_ACCESS));
     }
-    let expected = expected.map(|_| Expected { principals: there });
+    let expected = expected.map(|_| there);
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data: false, latest_enriched_descriptor: None };
     let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
@@ -85,18 +97,18 @@ pub(super) async fn set(
     if place.stack != stack || place.component != component {
         return Err(Problem::wrong(format!("the descriptor is not about `{component}` of `{stack}` alone")));
     }
-    let operation = shared.ask(&caller, &Asked::Access { request, principals, expected }, place).await?;
+    let operation = shared.ask(&caller, &Asked::Access { request, access, expected }, place).await?;
     Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
 }
 
-async fn recorded(shared: &Shared, stack: &StackId, component: &str) -> Result<Option<Vec<String>>, Problem> {
+async fn recorded(shared: &Shared, stack: &StackId, component: &str) -> Result<Expected, Problem> {
     let rows = shared.store.components(stack).await?;
     let row = rows.into_iter().find(|row| row.key == component);
     let row = row.ok_or_else(|| Problem::not_found(format!("nothing is recorded of `{component}` in `{stack}`")))?;
-    Ok(row.principals)
+    Ok(Expected::of(row.access))
 }
 
 /// Names a set.
-fn tag(principals: Option<&Vec<String>>) -> String {
-    format!("\"{}\"", sha256(format!("{principals:?}")))
+fn tag(there: &Expected) -> String {
+    format!("\"{}\"", sha256(format!("{there:?}")))
 }

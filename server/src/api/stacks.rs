@@ -131,7 +131,7 @@ pub(super) async fn components(
             depends_on: row.depends_on,
             blueprint: row.blueprint,
             outputs: outputs.iter().map(|(name, value)| (name.clone(), value.to_json())).collect(),
-            principals: row.principals,
+            principals: row.access.map(|access| access.principals),
         });
     }
     Ok(Json(page.of(found, |component| component.key.clone())?))

@@ -17,7 +17,7 @@ pub(crate) struct ProvisioningRequest {
     /// Data goes, too.
     #[serde(default)]
     pub(crate) remove_data: bool,
-    /// What was provisioned last, as YAML.
+    /// The data product as it was provisioned last, as YAML: `request.latestEnriched` in blueprints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) latest_enriched_descriptor: Option<String>,
 }
@@ -30,6 +30,10 @@ pub(crate) struct UpdateAclRequest {
     pub(crate) refs: Vec<String>,
     /// The component that they have access to.
     pub(crate) provision_info: ProvisionInfo,
+    /// What is said of their access beside: `acl.fields` in blueprints.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) access_control_fields: Option<Json>,
 }
 
 /// What was provisioned.

@@ -4,6 +4,7 @@ use super::bodies::{
     ProvisioningRequest, ProvisioningStatus, ReverseProvisioningRequest, ReverseProvisioningStatus, Status,
     UpdateAclRequest, ValidationInfo, ValidationResult, ValidationStatus,
 };
+use crate::access;
 use crate::answer::{Refusal, told};
 use crate::auth::Caller;
 use crate::described::{Described, Purpose};
@@ -18,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use terrace_engine::access::Access;
 use terrace_engine::store::{OperationRow, RequestRow};
 use uuid::Uuid;
 
@@ -111,12 +113,14 @@ pub(crate) async fn update_acl(
     headers: HeaderMap,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let UpdateAclRequest { mut refs, provision_info } = body(sent, ACCESS)?;
+    let UpdateAclRequest { refs, provision_info, access_control_fields } = body(sent, ACCESS)?;
     if refs.iter().any(|principal| principal.trim().is_empty()) {
         return Err(Refusal::field("refs", "a principal has no name", "send `user:NAME` or `group:NAME`"));
     }
-    refs.sort();
-    refs.dedup();
+    let fields = access::fields(access_control_fields).map_err(|problem| {
+        Refusal::field("accessControlFields", format!("`accessControlFields` {problem}"), access::FIELDS)
+    })?;
+    let access = Access::new(refs, fields);
     let request = ProvisioningRequest {
         descriptor_kind: Some("COMPONENT_DESCRIPTOR".to_owned()),
         descriptor: provision_info.request,
@@ -126,7 +130,7 @@ pub(crate) async fn update_acl(
     let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
     described.takes_access()?;
     let place = described.place_of();
-    let token = shared.ask(&caller, &Asked::Access { request, principals: refs, expected: None }, place).await?;
+    let token = shared.ask(&caller, &Asked::Access { request, access, expected: None }, place).await?;
     Ok(accepted(&headers, token))
 }
 

@@ -3,6 +3,7 @@
 use super::{Fixture, delete, demo, intent, put, row};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use terrace_engine::access::Access;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     ComponentRow, NewOperation, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StackRead, StepAction,
@@ -17,8 +18,13 @@ fn component(key: &str) -> ComponentRow {
         outputs: r#"{"url":"x"}"#.to_owned(),
         blueprint: Some("plain@1.0.0".to_owned()),
         reads: vec![StackRead { stack: StackId::new("other", "local"), component: "db".to_owned() }],
-        principals: Some(vec!["group:readers".to_owned(), "user:ada".to_owned()]),
+        access: Some(access(r#"{"for":{"days":30,"why":"\u0000 ☃"}}"#)),
     }
+}
+
+fn access(fields: &str) -> Access {
+    let principals = vec!["user:ada".to_owned(), "group:readers".to_owned()];
+    Access::new(principals, serde_json::from_str(fields).unwrap())
 }
 
 fn shared(key: &str) -> Address {
@@ -90,12 +96,28 @@ pub async fn a_stack_stays_known_when_its_last_row_goes(fixture: Fixture) {
 pub async fn components_are_recorded_and_forgotten(fixture: Fixture) {
     let record = |component| Write::Component { stack: demo(), component };
     fixture.write(vec![record(component("web")), record(component("api"))]).await.unwrap();
-    let changed = ComponentRow { outputs: "{}".to_owned(), blueprint: None, principals: None, ..component("web") };
+    let changed = ComponentRow { outputs: "{}".to_owned(), blueprint: None, access: None, ..component("web") };
     fixture.write(vec![record(changed.clone())]).await.unwrap();
     assert_eq!(fixture.store.components(&demo()).await.unwrap(), [component("api"), changed.clone()]);
     assert!(fixture.store.components(&StackId::new("demo", "other")).await.unwrap().is_empty());
     fixture.write(vec![Write::DropComponent { stack: demo(), key: "api".to_owned() }]).await.unwrap();
     assert_eq!(fixture.store.components(&demo()).await.unwrap(), [changed]);
+}
+
+/// What is said beside the principals is recorded with them, and a version by itself.
+pub async fn what_is_said_of_access_is_recorded(fixture: Fixture) {
+    let record = |access: &Option<Access>| {
+        let component = ComponentRow { access: access.clone(), ..component("web") };
+        Write::Component { stack: demo(), component }
+    };
+    let said = [None, Some(access("{}")), Some(access(r#"{"a":1}"#)), Some(Access::default()), None];
+    for access in &said {
+        fixture.write(vec![record(access), record(access)]).await.unwrap();
+        assert_eq!(fixture.store.components(&demo()).await.unwrap()[0].access, *access);
+    }
+    let versions = fixture.store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
+    let recorded: Vec<_> = versions.into_iter().map(|entry| entry.component.unwrap().access).collect();
+    assert_eq!(recorded, said);
 }
 
 /// What was recorded of components is there oldest first, until it is old and another one took its place. What stays as it

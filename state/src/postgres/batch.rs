@@ -4,7 +4,7 @@
 //! again, or a write that is done one at a time. Then, and at the end, all of them are written.
 
 use super::columns;
-use super::connection::Session;
+use super::connection::{Parameters, Session};
 use super::error::Failure;
 use super::lock::Stacks;
 use super::rows::{self, Change, Expecting, Name};
@@ -324,40 +324,40 @@ impl<'a> Batch<'a> {
             components().map(|component| component.blueprint.as_deref().map(columns::text)).collect();
         let reads = components().map(|component| columns::list(&component.reads)).collect::<Result<Vec<_>, _>>()?;
         let reads: Vec<_> = reads.iter().map(|list| columns::text(list)).collect();
-        let principals = components()
-            .map(|component| component.principals.as_deref().map(columns::list).transpose())
-            .collect::<Result<Vec<_>, _>>()?;
-        let principals: Vec<_> = principals.iter().map(|list| list.as_deref().map(columns::text)).collect();
+        let access =
+            components().map(|component| columns::access(component.access.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let principals: Vec<_> = access.iter().map(|(list, _)| list.as_deref().map(columns::text)).collect();
+        let fields: Vec<_> = access.iter().map(|(_, fields)| fields.as_deref().map(columns::text)).collect();
         let sql = "WITH given AS (
                        SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                                            $8::text[], $9::uuid[]) WITH ORDINALITY
-                              AS given (stack, key, depends_on, outputs, blueprint, reads, principals, operation,
-                                        position)
+                                            $8::text[], $9::text[], $10::uuid[]) WITH ORDINALITY
+                              AS given (stack, key, depends_on, outputs, blueprint, reads, principals, access_fields,
+                                        operation, position)
                    ), changed AS (
-                       INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals)
-                       SELECT stack, key, depends_on, outputs, blueprint, reads, principals FROM given
+                       INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals,
+                                              access_fields)
+                       SELECT stack, key, depends_on, outputs, blueprint, reads, principals, access_fields FROM given
                        ON CONFLICT (stack, key)
                        DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
                                      blueprint = excluded.blueprint, reads = excluded.reads,
-                                     principals = excluded.principals
+                                     principals = excluded.principals, access_fields = excluded.access_fields
                        WHERE (component.depends_on, component.outputs, component.blueprint, component.reads,
-                              component.principals)
+                              component.principals, component.access_fields)
                              IS DISTINCT FROM
                              (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads,
-                              excluded.principals)
+                              excluded.principals, excluded.access_fields)
                        RETURNING stack, key
                    )
                    INSERT INTO component_version (stack, key, generation, written_at, operation, depends_on, outputs,
-                                                  blueprint, reads, principals)
+                                                  blueprint, reads, principals, access_fields)
                    SELECT stack, key, (SELECT coalesce(max(generation), 0) + 1 FROM component_version AS known
                                        WHERE known.stack = given.stack AND known.key = given.key),
-                          $1::timestamptz, operation, depends_on, outputs, blueprint, reads, principals
+                          $1::timestamptz, operation, depends_on, outputs, blueprint, reads, principals, access_fields
                    FROM given JOIN changed USING (stack, key) ORDER BY position";
         let now = columns::time(target.now);
-        target
-            .session
-            .execute(sql, &[&now, &stacks, &keys, &depends_on, &outputs, &blueprints, &reads, &principals, &operations])
-            .await?;
+        let parameters: Parameters<'_> =
+            &[&now, &stacks, &keys, &depends_on, &outputs, &blueprints, &reads, &principals, &fields, &operations];
+        target.session.execute(sql, parameters).await?;
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
+use terrace_engine::access::Access;
 use terrace_engine::address::{Address, StackId};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -127,8 +128,14 @@ impl<'row> Columns<'row> {
         serde_json::from_str(&unescaped(text)).map_err(|error| self.broken(&error))
     }
 
-    /// A list, or nothing.
-    pub(super) fn optional_list<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, Failure> {
+    /// Who has access: two columns, as [`access`] writes them.
+    pub(super) fn access(&mut self) -> Result<Option<Access>, Failure> {
+        let (principals, fields) = (self.optional()?, self.optional()?);
+        Ok(principals.map(|principals| Access { principals, fields: fields.unwrap_or_default() }))
+    }
+
+    /// What is written as JSON, or nothing.
+    fn optional<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
         let text = self.optional_text()?;
         text.map(|text| serde_json::from_str(&text).map_err(|error| self.broken(&error))).transpose()
     }
@@ -175,6 +182,11 @@ pub(super) fn address(address: &Address) -> Result<String, Failure> {
 /// A list for a column.
 pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
     serde_json::to_string(items).map_err(|error| Failure::misuse(error.to_string()))
+}
+
+/// Who has access, for two columns.
+pub(super) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), Failure> {
+    values::access(access).map_err(Failure::misuse)
 }
 
 /// A word of an enumeration for a column.

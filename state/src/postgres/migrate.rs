@@ -18,7 +18,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0004_idempotency.sql"),
     include_str!("../../migrations/postgres/0005_operation_of_stack.sql"),
     include_str!("../../migrations/postgres/0006_can_wait.sql"),
-    include_str!("../../migrations/postgres/0007_queue.sql"),
+    include_str!("../../migrations/postgres/0007_access_fields.sql"),
+    include_str!("../../migrations/postgres/0008_queue.sql"),
 ];
 
 /// The newest format that this build knows.

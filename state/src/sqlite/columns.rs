@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::str::FromStr;
 use std::time::Duration;
+use terrace_engine::access::Access;
 use terrace_engine::address::{Address, StackId};
 use uuid::Uuid;
 
@@ -87,8 +88,14 @@ impl<'row> Columns<'row> {
         serde_json::from_str(&text).map_err(|error| self.broken(error))
     }
 
-    /// A list, or nothing.
-    pub(super) fn optional_list<T: DeserializeOwned>(&mut self) -> rusqlite::Result<Option<Vec<T>>> {
+    /// Who has access: two columns, as [`access`] writes them.
+    pub(super) fn access(&mut self) -> rusqlite::Result<Option<Access>> {
+        let (principals, fields) = (self.optional()?, self.optional()?);
+        Ok(principals.map(|principals| Access { principals, fields: fields.unwrap_or_default() }))
+    }
+
+    /// What is written as JSON, or nothing.
+    fn optional<T: DeserializeOwned>(&mut self) -> rusqlite::Result<Option<T>> {
         let text: Option<String> = self.take()?;
         text.map(|text| serde_json::from_str(&text).map_err(|error| self.broken(error))).transpose()
     }
@@ -132,6 +139,11 @@ pub(super) fn address(address: &Address) -> Result<String, Failure> {
 /// A list for a column.
 pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
     serde_json::to_string(items).map_err(|error| Failure::misuse(error.to_string()))
+}
+
+/// Who has access, for two columns.
+pub(super) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), Failure> {
+    values::access(access).map_err(Failure::misuse)
 }
 
 /// A word of an enumeration for a column.

@@ -28,7 +28,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0013_operation_of_stack.sql"),
     include_str!("../../migrations/sqlite/0014_process_of_intent.sql"),
     include_str!("../../migrations/sqlite/0015_can_wait.sql"),
-    include_str!("../../migrations/sqlite/0016_queue.sql"),
+    include_str!("../../migrations/sqlite/0016_access_fields.sql"),
+    include_str!("../../migrations/sqlite/0017_queue.sql"),
 ];
 
 /// The newest format that this build knows.

@@ -111,8 +111,8 @@ pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> rusqlite::Res
 /// The components of a stack, sorted by key.
 pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
     let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
-    let sql =
-        "SELECT key, depends_on, outputs, blueprint, reads, principals FROM component WHERE stack = ?1 ORDER BY key";
+    let sql = "SELECT key, depends_on, outputs, blueprint, reads, principals, access_fields
+               FROM component WHERE stack = ?1 ORDER BY key";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([number], |row| {
         let mut columns = Columns::of(row);
@@ -122,7 +122,7 @@ pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<Co
             outputs: columns.take()?,
             blueprint: columns.take()?,
             reads: columns.list()?,
-            principals: columns.optional_list()?,
+            access: columns.access()?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -223,7 +223,8 @@ fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> rusql
 /// The versions of the components of a stack, oldest first.
 fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<ComponentEntry>, Failure> {
     let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
-    let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads, principals
+    let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads, principals,
+                      access_fields
                FROM component_version WHERE stack = ?1 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([number], |row| {
@@ -239,7 +240,7 @@ fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<Compon
                 outputs: columns.take()?,
                 blueprint: columns.take()?,
                 reads: columns.list()?,
-                principals: columns.optional_list()?,
+                access: columns.access()?,
             }),
         };
         Ok(ComponentEntry { key, version, is_first, component, at, operation })

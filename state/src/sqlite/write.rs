@@ -389,28 +389,30 @@ impl Writer<'_> {
 
     fn component(&self, of: &StackId, component: &ComponentRow) -> Result<(), Failure> {
         // What stays as it is makes no version.
-        let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals, access_fields)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                    ON CONFLICT DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
                                              blueprint = excluded.blueprint, reads = excluded.reads,
-                                             principals = excluded.principals
-                   WHERE (depends_on, outputs, blueprint, reads, principals)
+                                             principals = excluded.principals,
+                                             access_fields = excluded.access_fields
+                   WHERE (depends_on, outputs, blueprint, reads, principals, access_fields)
                       IS NOT (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads,
-                              excluded.principals)";
-        let ComponentRow { key, depends_on, outputs, blueprint, reads, principals } = component;
+                              excluded.principals, excluded.access_fields)";
+        let ComponentRow { key, depends_on, outputs, blueprint, reads, access } = component;
         let (depends_on, reads) = (columns::list(depends_on)?, columns::list(reads)?);
-        let principals = principals.as_deref().map(columns::list).transpose()?;
+        let (principals, fields) = columns::access(access.as_ref())?;
         let stack = stack(self.transaction, of)?;
-        let parameters = (stack, key, &depends_on, outputs, blueprint, &reads, &principals);
+        let parameters = (stack, key, &depends_on, outputs, blueprint, &reads, &principals, &fields);
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
             return Ok(());
         }
         let sql = "INSERT INTO component_version (stack, key, generation, written_at, operation, depends_on, outputs,
-                                                  blueprint, reads, principals)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+                                                  blueprint, reads, principals, access_fields)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         let generation = read::component_generation(self.transaction, stack, key)? + 1;
         let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
-        let parameters = (stack, key, generation, at, operation, depends_on, outputs, blueprint, reads, principals);
+        let parameters =
+            (stack, key, generation, at, operation, depends_on, outputs, blueprint, reads, principals, fields);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }

@@ -207,6 +207,7 @@ impl<'a> Bench<'a> {
             library,
             templates,
             variables: &variables,
+            latest_enriched: None,
         };
         let mut stacks = Vec::new();
         if !has_errors(&diagnostics) {

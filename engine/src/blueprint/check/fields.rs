@@ -1,6 +1,7 @@
 //! The fields that every component and every data product may have, whatever their descriptor says beside.
 
-use crate::diagnostic::Diagnostic;
+use crate::compile::{LATEST, REQUEST};
+use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Reference, ReferenceStep};
 use crate::source::Span;
 
@@ -18,12 +19,14 @@ const COMMON: &[&str] = &[
     "useCaseTemplateId",
     "tags",
     "specific",
+    "info",
 ];
 
-/// Those of components besides, the `key`, and the descriptor that is put together for who reads it.
+/// Those of components besides, the `key`, and what is put together of the descriptor for who reads it.
 const COMPONENT: &[&str] = &[
     "key",
     "descriptor",
+    "dependencies",
     "dependsOn",
     "readsFrom",
     "platform",
@@ -60,17 +63,37 @@ const PRODUCT: &[&str] = &[
     "billing",
 ];
 
-/// What is wrong with a path into `component` or `product`: a slip in its first field. Descriptors may have fields of
-/// their own, so only what is one slip of a finger from a known one is taken for that.
+/// What is there of a data product as it was provisioned last, besides: `product` has no components.
+const LATEST_PRODUCT: &[&str] = &["components"];
+
+/// What is wrong with a path into what is described or sent beside it: a slip in its first field.
 pub(super) fn misspelt(reference: &Reference, span: Span) -> Option<Diagnostic> {
-    let (what, known) = match reference.root.as_str() {
-        "component" => ("a component", COMPONENT),
-        "product" => ("a data product", PRODUCT),
-        _ => return None,
-    };
-    let Some(ReferenceStep::Key(name)) = reference.steps.first() else { return None };
-    let mut known = COMMON.iter().chain(known);
-    if known.clone().any(|field| field == name) {
+    let steps = reference.steps.as_slice();
+    match (reference.root.as_str(), steps) {
+        ("component", [ReferenceStep::Key(name), ..]) => slip("a component", name, &[COMPONENT], span),
+        ("product", [ReferenceStep::Key(name), ..]) => slip("a data product", name, &[PRODUCT], span),
+        (REQUEST, [ReferenceStep::Key(latest), ReferenceStep::Key(name), ..]) if latest == LATEST => {
+            slip("a data product", name, &[PRODUCT, LATEST_PRODUCT], span)
+        }
+        (REQUEST, [ReferenceStep::Key(name), ..]) => unknown(REQUEST, name, &[LATEST], span),
+        ("acl", [ReferenceStep::Key(name), ..]) => unknown("acl", name, &["principals", "fields"], span),
+        _ => None,
+    }
+}
+
+/// A field of a variable that has those fields and no others.
+fn unknown(variable: &str, name: &str, known: &[&str], span: Span) -> Option<Diagnostic> {
+    if known.contains(&name) {
+        return None;
+    }
+    let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
+    Some(Diagnostic::error("unknown_field", format!("`{variable}` has no field `{name}`")).at(span).hint(hint))
+}
+
+/// Descriptors may have fields of their own, so only what is one slip of a finger from a known one is taken for that.
+fn slip(what: &str, name: &str, known: &[&[&str]], span: Span) -> Option<Diagnostic> {
+    let mut known = COMMON.iter().chain(known.iter().copied().flatten());
+    if known.clone().any(|field| *field == name) {
         return None;
     }
     let is_slip = |field: &&&str| strsim::osa_distance(name, field) == 1;

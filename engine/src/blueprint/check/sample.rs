@@ -1,5 +1,6 @@
 //! Samples: a value that a JSON Schema describes, and paths looked up in a schema.
 
+use crate::compile::{DEPENDENCIES, LATEST, WRAPPED};
 use serde_json::Value as Json;
 use terrace_provider::{Map, Step, Value};
 
@@ -63,7 +64,7 @@ pub(super) fn component(specific: Value) -> Value {
     let outside = serde_json::json!({
         "id": "urn:dmb:cmp:domain:sample:0:component", "key": "component", "name": "Sample",
         "description": "sample", "kind": "storage", "version": "0.0.0", "platform": "sample", "technology": "sample",
-        "dependsOn": [], "readsFrom": [], "tags": [{"tagFQN": "sample", "source": "Tag"}],
+        "dependsOn": ["urn:dmb:cmp:domain:sample:0:other"], "readsFrom": [], "tags": [{"tagFQN": "sample", "source": "Tag"}],
         "dataContract": {"schema": [column]},
     });
     let mut entries = match Value::from(outside) {
@@ -72,19 +73,35 @@ pub(super) fn component(specific: Value) -> Value {
     };
     entries.insert("specific".to_owned(), specific);
     let id = entries.get("id").cloned().unwrap_or_default();
-    let components = Value::List(vec![Value::Map(entries.clone())]);
-    let product = [("components".to_owned(), components)].into_iter();
-    let product = product.chain(product_fields()).collect();
-    let descriptor = [("dataProduct".to_owned(), product), ("componentIdToProvision".to_owned(), id)];
-    entries.insert(crate::compile::WRAPPED.to_owned(), descriptor.into_iter().collect());
+    let mut product = match product() {
+        Value::Map(fields) => fields,
+        _ => Map::default(),
+    };
+    let mut enriched = entries.clone();
+    enriched.insert("info".to_owned(), Value::Unknown);
+    product.insert("components".to_owned(), Value::List(vec![Value::Map(enriched)]));
+    let descriptor = [("dataProduct".to_owned(), Value::Map(product)), ("componentIdToProvision".to_owned(), id)];
+    entries.insert(WRAPPED.to_owned(), descriptor.into_iter().collect());
+    entries.insert(DEPENDENCIES.to_owned(), Value::Unknown);
     Value::Map(entries)
 }
 
-fn product_fields() -> impl Iterator<Item = (String, Value)> {
-    match product() {
-        Value::Map(fields) => fields.into_iter(),
-        _ => Map::default().into_iter(),
-    }
+/// What is sent beside a descriptor: a data product as it was provisioned last. What its provisioners told, and which
+/// components it had then, can be anything.
+pub(super) fn request() -> Value {
+    let mut latest = match product() {
+        Value::Map(fields) => fields,
+        _ => Map::default(),
+    };
+    latest.extend(["info", "components"].map(|name| (name.to_owned(), Value::Unknown)));
+    [(LATEST.to_owned(), Value::Map(latest))].into_iter().collect()
+}
+
+/// Who has access. What is said beside them can be anything.
+pub(super) fn access() -> Value {
+    let principals = vec![Value::from("user:jane.roe_example.com"), Value::from("group:analysts")];
+    let entries = [("principals", Value::List(principals)), ("fields", Value::Unknown)];
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A data product.

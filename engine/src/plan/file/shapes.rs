@@ -5,6 +5,7 @@ use super::super::{
     SharedName, StackNeed,
 };
 use super::Json;
+use crate::access::Access;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
@@ -85,9 +86,9 @@ pub(super) struct ComponentJson {
     pub(super) shared: Vec<SharedName>,
     pub(super) blueprint: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) principals: Option<Vec<String>>,
+    pub(super) access: Option<Access>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) recorded_principals: Option<Vec<String>>,
+    pub(super) recorded_access: Option<Access>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) grants: Vec<(String, String)>,
     pub(super) part: Part,

@@ -205,8 +205,8 @@ pub(super) fn component(key: &str) -> ComponentPlan {
         part: Part::Planned,
         is_deferred: false,
         recorded_outputs: Attributes::default(),
-        principals: None,
-        recorded_principals: None,
+        access: None,
+        recorded_access: None,
         grants: Vec::new(),
     }
 }

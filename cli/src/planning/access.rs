@@ -1,0 +1,44 @@
+//! Who is to have access, as the command line says it.
+
+use crate::args::{NOBODY, PlanningArguments};
+use crate::failure::Failure;
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeSet;
+use terrace_engine::access::{Access, Fields};
+use terrace_engine::plan::access::Grantees;
+
+/// Who is to have access to the one component that is chosen, when that is asked.
+pub(super) fn access(
+    arguments: &PlanningArguments,
+    components: &BTreeSet<String>,
+) -> Result<Option<Grantees>, Failure> {
+    if arguments.principals.is_empty() {
+        return Ok(None);
+    }
+    let mut chosen = components.iter();
+    match (chosen.next(), chosen.next()) {
+        (Some(component), None) => {
+            let principals = arguments.principals.iter().filter(|principal| *principal != NOBODY).cloned().collect();
+            let access = Access::new(principals, fields(&arguments.access_fields)?);
+            Ok(Some(Grantees { component: component.clone(), access }))
+        }
+        _ => Err(Failure::new("`--acl` says who has access to one component").hint("choose it with `-c COMPONENT`")),
+    }
+}
+
+/// What is said beside them, each as text.
+fn fields(given: &[String]) -> Result<Fields, Failure> {
+    let mut fields = Map::new();
+    for field in given {
+        let Some((name, value)) = field.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(Failure::new(format!("the field `{field}` of the access is no name with a value"))
+                .hint("write it as `NAME=VALUE`"));
+        };
+        if fields.insert(name.to_owned(), Json::from(value)).is_some() {
+            return Err(
+                Failure::new(format!("the field `{name}` of the access is given twice")).hint("give it one value")
+            );
+        }
+    }
+    Ok(Fields::from(fields))
+}

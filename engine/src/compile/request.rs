@@ -1,0 +1,61 @@
+//! What is sent beside a descriptor: `request` in the expressions of blueprints.
+
+use super::Compiler;
+use crate::blueprint::Blueprint;
+use crate::decode::wrong_type;
+use crate::descriptor::witboost::product_of;
+use crate::descriptor::{Body, Component, Descriptor};
+use crate::diagnostic::Diagnostic;
+use crate::source::SourceId;
+use crate::yaml::{Budget, DuplicateKeys, ParseOptions, parse_with};
+use std::collections::BTreeSet;
+use terrace_provider::Value;
+
+/// What the variable is called.
+pub(crate) const ROOT: &str = "request";
+/// Its field: the data product as it was provisioned last, with what provisioners told of it.
+pub(crate) const LATEST: &str = "latestEnriched";
+
+impl Compiler<'_> {
+    /// `request`. A text that no blueprint of a chosen component reads is not parsed: it is as large as a descriptor.
+    ///
+    /// # Errors
+    /// When the text is no data product.
+    pub(super) fn request(&self, whole: &Descriptor, chosen: &BTreeSet<String>) -> Result<Value, Vec<Diagnostic>> {
+        let latest = match self.latest_enriched.filter(|_| self.reads_request(whole, chosen)) {
+            Some(id) => self.latest(id)?,
+            None => Value::Null,
+        };
+        Ok([(LATEST.to_owned(), latest)].into_iter().collect())
+    }
+
+    fn reads_request(&self, whole: &Descriptor, chosen: &BTreeSet<String>) -> bool {
+        let is_chosen = |component: &&Component| chosen.is_empty() || chosen.contains(&component.key);
+        whole.components.iter().filter(is_chosen).any(|component| match &component.body {
+            Body::Blueprint(wanted) => {
+                self.library.choose(&component.key, wanted, component.span, self.templates).is_ok_and(reads)
+            }
+            Body::Resources(_) => false,
+        })
+    }
+
+    /// The data product of a text, bare or wrapped as descriptors are; null where the text says nothing.
+    fn latest(&self, id: SourceId) -> Result<Value, Vec<Diagnostic>> {
+        let Some(source) = self.sources.get(id) else { return Ok(Value::Null) };
+        // Another system wrote it, as it did the descriptor.
+        let options = ParseOptions { budget: Budget::default(), duplicate_keys: DuplicateKeys::WarnWhenEqual };
+        let node = parse_with(id, &source.text, &options)?.node;
+        if node.is_null() {
+            return Ok(Value::Null);
+        }
+        let product = product_of(&node);
+        match product.as_map() {
+            Some(_) => Ok(product.to_value()),
+            None => Err(vec![wrong_type("the data product as it was provisioned last", "a map", product)]),
+        }
+    }
+}
+
+fn reads(blueprint: &Blueprint) -> bool {
+    blueprint.reads(|reference| reference.root == ROOT)
+}
