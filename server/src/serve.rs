@@ -127,7 +127,10 @@ impl Server {
         let abandon = CancellationToken::new();
         let start = |_| {
             let (runtime, shared, abandon) = (runtime.clone(), Arc::clone(&shared), abandon.clone());
-            tokio::task::spawn_blocking(move || runtime.block_on(abandon.run_until_cancelled(queue::work(shared))))
+            tokio::task::spawn_blocking(move || {
+                let_calls_go_first();
+                runtime.block_on(abandon.run_until_cancelled(queue::work(shared)))
+            })
         };
         let mut working: Vec<_> = (0..workers).map(start).collect();
         let every = shared.settings.drift_every;
@@ -173,6 +176,15 @@ impl Server {
                 Ok(())
             }
         }
+    }
+}
+
+/// Gives a worker's thread less of a processor than those that answer calls, where both want it: nobody waits for a plan as
+/// they wait for an answer. On Linux that is a matter of single threads, elsewhere of whole processes.
+fn let_calls_go_first() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(5) {
+        tracing::debug!(%error, "workers have as much of the processors as calls");
     }
 }
 

@@ -43,7 +43,7 @@ use crate::sqlite::SqliteStore;
 use crate::url::PostgresUrl;
 use crate::{Access, only_read};
 use async_trait::async_trait;
-use connection::Session;
+use connection::{Line, Purpose, Session};
 use error::Failure;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeSet;
@@ -164,11 +164,25 @@ impl PostgresStore {
         T: Send + 'static,
         W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
     {
-        self.server.look("read", ABSENCE, work).await
+        self.server.read_as(Line::Work, Purpose::Look, "read", ABSENCE, work).await
     }
 
     /// Writes with what was given, which is kept for another try.
     async fn write<A, T, W>(&self, doubt: Doubt, given: A, work: W) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'s> Fn(&'s Session, &'s Context, &'s A) -> BoxFuture<'s, Result<T, Failure>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.write_as(Line::Work, doubt, given, work).await
+    }
+
+    /// Writes for somebody.
+    async fn write_as<A, T, W>(&self, line: Line, doubt: Doubt, given: A, work: W) -> Result<T, StoreError>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
@@ -183,7 +197,7 @@ impl PostgresStore {
         }
         let given = Arc::new(given);
         self.server
-            .write(doubt, move |session, context| {
+            .write(line, doubt, move |session, context| {
                 let (given, work) = (Arc::clone(&given), work.clone());
                 Box::pin(async move { work(session, context, &given).await })
             })
@@ -295,7 +309,11 @@ impl StateStore for PostgresStore {
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
-        self.read(move |session, context| Box::pin(journal::operation(session, context, id))).await
+        self.server
+            .read_as(Line::Call, Purpose::Read, "read", ABSENCE, move |session, context| {
+                Box::pin(journal::operation(session, context, id))
+            })
+            .await
     }
 
     async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
@@ -303,7 +321,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
-        self.write(Doubt::Repeat, (operation, by.to_owned()), |session, _, (operation, by)| {
+        self.write_as(Line::Call, Doubt::Repeat, (operation, by.to_owned()), |session, _, (operation, by)| {
             Box::pin(journal::request_cancel(session, *operation, by))
         })
         .await
@@ -326,7 +344,7 @@ impl StateStore for PostgresStore {
 #[async_trait]
 impl RequestQueue for PostgresStore {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
-        self.write(Doubt::Repeat, (request.clone(), most), |session, context, (request, most)| {
+        self.write_as(Line::Call, Doubt::Repeat, (request.clone(), most), |session, context, (request, most)| {
             Box::pin(request::enqueue(session, context, request, *most))
         })
         .await
@@ -364,6 +382,10 @@ impl RequestQueue for PostgresStore {
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
-        self.look(move |session, _| Box::pin(request::request(session, operation))).await
+        self.server
+            .read_as(Line::Call, Purpose::Look, "read", ABSENCE, move |session, _| {
+                Box::pin(request::request(session, operation))
+            })
+            .await
     }
 }

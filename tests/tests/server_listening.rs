@@ -53,7 +53,9 @@ fn a_certificate_that_cannot_be_used_is_told_before_anything_is_served() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {tls: {cert: server.pem, key: server.key}}\n");
     project.run(["serve"]).with_code(1).says("server.pem` holds no certificate");
+    project.run(["doctor"]).with_code(1).says("fail  server certificate: `").says("holds no certificate");
     let _ = certify(&project);
+    project.run(["doctor"]).done().says("ok    server certificate: ").says("server.pem, with its key");
     project.write("server.key", "abc");
     let ran = project.run(["serve"]).with_code(1);
     ran.says("server.key` holds no private key").says("`server.tls` names two files of PEM");

@@ -97,7 +97,7 @@ struct World {
     /// How often it was asked for them.
     asked: Arc<AtomicUsize>,
     server: Served,
-    _project: Project,
+    project: Project,
 }
 
 impl World {
@@ -125,7 +125,7 @@ impl World {
             format!("server: {{auth: {{mode: oidc, issuer: '{url}', audience: terrace{more}}}}}\n"),
         );
         let server = Served::start(&project, &[]);
-        Self { issuer, keys, asked, server, _project: project }
+        Self { issuer, keys, asked, server, project }
     }
 
     #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
@@ -164,6 +164,8 @@ fn tokens_of_the_issuer_are_taken_whatever_kind_of_key_signed_them() {
     }
     // Their keys were asked for once.
     assert_eq!(world.issuer.heard().len(), 2);
+    let doctor = world.project.run(["doctor"]).done();
+    doctor.says("warn  issuer of tokens: ").says("answers with its keys, and without encryption");
 }
 
 #[test]
@@ -265,6 +267,7 @@ fn a_server_whose_issuer_is_away_says_so_and_is_not_ready() {
     let project = Project::new();
     let gone = { Peer::start(|_, _| (500, String::new())).url.clone() };
     project.write("terrace.yaml", format!("server: {{auth: {{mode: oidc, issuer: '{gone}', audience: a}}}}\n"));
+    project.run(["doctor"]).with_code(1).says("fail  issuer of tokens: ").says("correct `server.auth`");
     let server = Served::start(&project, &[]);
     let ready = server.call("GET", "/ready", "");
     assert_eq!(ready.status, 503);

@@ -41,7 +41,7 @@ fn a_removal_has_the_options_of_apply_that_mean_something_for_it() {
     };
     let (apply, destroy) = (options("apply"), options("destroy"));
     let left_out: Vec<&str> = apply.keys().map(String::as_str).filter(|name| !destroy.contains_key(*name)).collect();
-    assert_eq!(left_out, ["acl", "allow-deferral", "refresh-only", "replace"]);
+    assert_eq!(left_out, ["acl", "acl-field", "allow-deferral", "refresh-only", "replace"]);
     // What comes along with a removal is what needs the object; everything else is the same.
     let other: Vec<&String> =
         destroy.iter().filter(|(name, help)| apply.get(*name) != Some(help)).map(|it| it.0).collect();

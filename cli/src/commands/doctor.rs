@@ -3,6 +3,7 @@
 //! It goes on after what fails, as far as the rest can be looked at at all, and changes nothing.
 
 mod environment;
+mod server;
 mod state;
 
 use super::{Context, runtime};
@@ -151,6 +152,7 @@ fn look_at(
         if is_right {
             findings.extend(state::look_at(settings).await);
             findings.push(key(settings, context.ui));
+            server::look_at(settings, findings).await;
         } else {
             // Without its values the configuration may mean another state than it would with them.
             findings.push(Finding::warn(

@@ -91,7 +91,7 @@ fn read_again(context: &Context<'_>, log: &ServerLog) {
 }
 
 /// The certificate of the configuration, read once to see that it can be.
-fn certificate(settings: &Settings) -> Result<Option<Certificate>, Failure> {
+pub(super) fn certificate(settings: &Settings) -> Result<Option<Certificate>, Failure> {
     let Some((chain, key)) = &settings.configuration.server.tls else { return Ok(None) };
     let place = |path: &Path| settings.project_folder.join(path);
     let certificate = Certificate { chain: place(chain), key: place(key), again: Arc::default() };

@@ -23,6 +23,16 @@ pub struct Oidc {
     pub roles: Vec<(String, Scope)>,
 }
 
+impl Oidc {
+    /// Whether the keys of the issuer can be had now.
+    ///
+    /// # Errors
+    /// When they cannot, in words.
+    pub async fn check(&self) -> Result<(), String> {
+        Issuer::new(self.clone())?.check().await
+    }
+}
+
 /// The claims by which callers are named, the first that there is.
 const NAMES: [&str; 4] = ["preferred_username", "email", "client_id", "sub"];
 

@@ -12,8 +12,24 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// How many calls can be at work at once; more wait for their turn.
-const CONNECTIONS: usize = 8;
+/// Who waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Who works on something.
+    Work,
+    /// Somebody who called a server: they do not queue behind its workers.
+    Call,
+}
+
+impl Line {
+    /// How many can be at work at once; more wait for their turn.
+    const fn connections(self) -> usize {
+        match self {
+            Self::Work => 6,
+            Self::Call => 3,
+        }
+    }
+}
 
 /// How long a server is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,15 +67,15 @@ pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
     Ok((config, connector))
 }
 
-/// The connections to a database; none is made yet.
+/// The connections of a line to a database; none is made yet.
 ///
 /// # Errors
 /// In words.
-pub(super) fn pool((config, connector): &Driver) -> Result<Pool, String> {
+pub(super) fn pool((config, connector): &Driver, line: Line) -> Result<Pool, String> {
     let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let timeouts = Timeouts { wait: Some(TURN), create: Some(2 * PATIENCE), recycle: Some(PATIENCE) };
     Pool::builder(Manager::from_config(config.clone(), connector.clone(), settings))
-        .max_size(CONNECTIONS)
+        .max_size(line.connections())
         .runtime(Runtime::Tokio1)
         .timeouts(timeouts)
         .post_create(Hook::async_fn(|client, _| {
@@ -163,7 +179,7 @@ impl Session {
                 Ok(()) => return Ok(Self { client: Some(client), purpose, is_in_vain: AtomicBool::new(false) }),
                 Err(failure) => {
                     drop(Object::take(client));
-                    if !failure.is_gone() || stale == CONNECTIONS {
+                    if !failure.is_gone() || stale == pool.status().max_size {
                         return Err(failure);
                     }
                     stale += 1;

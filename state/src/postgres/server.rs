@@ -1,7 +1,7 @@
 //! A database that is asked, and what becomes of a question or a commit when the server goes in the middle of it.
 
 use super::columns;
-use super::connection::{self, Purpose, Session};
+use super::connection::{self, Line, Purpose, Session};
 use super::error::Failure;
 use crate::clock::Clock;
 use crate::url::PostgresUrl;
@@ -57,6 +57,8 @@ pub(super) struct Server {
     pub(super) url: String,
     pub(super) driver: connection::Driver,
     pub(super) pool: Pool,
+    /// The connections of [`Line::Call`].
+    calls: Pool,
     pub(super) context: Context,
     /// It was waited for in vain: until it answers again nobody waits any more.
     is_away: Arc<AtomicBool>,
@@ -77,7 +79,8 @@ impl Server {
     pub(super) fn new(url: &PostgresUrl, clock: &Arc<dyn Clock>) -> Result<Self, StoreError> {
         let refuse = |reason| StoreError::Unavailable { doing: "opened", reason };
         let driver = connection::driver(url).map_err(refuse)?;
-        let pool = connection::pool(&driver).map_err(refuse)?;
+        let pool = connection::pool(&driver, Line::Work).map_err(refuse)?;
+        let calls = connection::pool(&driver, Line::Call).map_err(refuse)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("state-postgres")
@@ -89,6 +92,7 @@ impl Server {
             url: url.to_string(),
             driver,
             pool,
+            calls,
             context: Context { clock, origin: Uuid::now_v7().to_string().into(), is_repeated: false },
             is_away: Arc::default(),
             runtime: Some(runtime),
@@ -106,26 +110,26 @@ impl Server {
         done.map_err(|failure| failure.into_store_error(doing, &self.url))
     }
 
+    const fn pool_of(&self, line: Line) -> &Pool {
+        match line {
+            Line::Work => &self.pool,
+            Line::Call => &self.calls,
+        }
+    }
+
     /// Reads; where the server is away, `absence` says how long it is waited for.
     pub(super) async fn read<T, W>(&self, doing: &'static str, absence: Duration, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
     {
-        self.read_for(Purpose::Read, doing, absence, work).await
+        self.read_as(Line::Work, Purpose::Read, doing, absence, work).await
     }
 
-    /// Reads by one statement.
-    pub(super) async fn look<T, W>(&self, doing: &'static str, absence: Duration, work: W) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
-    {
-        self.read_for(Purpose::Look, doing, absence, work).await
-    }
-
-    async fn read_for<T, W>(
+    /// Reads for somebody, by one statement or by several.
+    pub(super) async fn read_as<T, W>(
         &self,
+        line: Line,
         purpose: Purpose,
         doing: &'static str,
         absence: Duration,
@@ -135,7 +139,7 @@ impl Server {
         T: Send + 'static,
         W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
     {
-        let (pool, context, is_away) = (self.pool.clone(), self.context.clone(), Arc::clone(&self.is_away));
+        let (pool, context, is_away) = (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
         self.run(doing, async move {
             let mut pauses = Pauses::of(absence, &is_away);
             loop {
@@ -159,12 +163,13 @@ impl Server {
     /// Whoever waits for locks in an order of their own may make the server end one of the two: that one begins anew, and so
     /// does whatever the server left undone when it went. Where it went while it committed nobody knows: what finds out by
     /// itself whether it was done (`Doubt::Repeat`) is done again, the rest is told.
-    pub(super) async fn write<T, W>(&self, doubt: Doubt, work: W) -> Result<T, StoreError>
+    pub(super) async fn write<T, W>(&self, line: Line, doubt: Doubt, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + 'static,
     {
-        let (pool, mut context, is_away) = (self.pool.clone(), self.context.clone(), Arc::clone(&self.is_away));
+        let (pool, mut context, is_away) =
+            (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
         self.run("written", async move {
             let (mut pauses, mut left, mut in_doubt) = (Pauses::of(ABSENCE, &is_away), AGAIN, None);
             loop {

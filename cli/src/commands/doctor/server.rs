@@ -1,0 +1,37 @@
+//! What `terrace serve` stands on: who is let in, and by which certificate.
+
+use super::Finding;
+use crate::commands::serve::certificate;
+use crate::settings::Settings;
+use terrace_server::auth::{Auth, Oidc};
+
+/// Looks at what the configuration says of the server; nothing where it says nothing.
+pub(super) async fn look_at(settings: &Settings, findings: &mut Vec<Finding>) {
+    match certificate(settings) {
+        Ok(None) => {}
+        Ok(Some(certificate)) => {
+            let message = format!("{}, with its key", certificate.chain.display());
+            findings.push(Finding::ok("server certificate", message));
+        }
+        Err(failure) => findings.push(Finding::of_failure("server certificate", &failure)),
+    }
+    if let Some(Auth::Oidc(oidc)) = &settings.configuration.server.auth {
+        findings.push(issuer(oidc).await);
+    }
+}
+
+/// Whether tokens can be judged.
+async fn issuer(oidc: &Oidc) -> Finding {
+    const WHAT: &str = "issuer of tokens";
+    let asked = oidc.jwks_url.as_deref().unwrap_or(&oidc.issuer);
+    match oidc.check().await {
+        Err(why) => Finding::fail(WHAT, why, "start it, or correct `server.auth`: nobody is let in without its keys"),
+        // Whoever is in between could answer with keys of their own.
+        Ok(()) if asked.starts_with("http://") => Finding::warn(
+            WHAT,
+            format!("{} answers with its keys, and without encryption", oidc.issuer),
+            "name it by `https://` where it is not on this very machine",
+        ),
+        Ok(()) => Finding::ok(WHAT, format!("{} answers with its keys", oidc.issuer)),
+    }
+}
