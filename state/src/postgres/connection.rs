@@ -22,11 +22,22 @@ pub(super) enum Line {
 }
 
 impl Line {
-    /// How many can be at work at once; more wait for their turn.
+    /// How many can be at work at once; more wait for their turn. Few workers at a time leave the database's processors to
+    /// those who call: a provision asks it for some milliseconds in all, and waits for its provider for the rest.
     const fn connections(self) -> usize {
         match self {
-            Self::Work => 6,
+            Self::Work => 3,
             Self::Call => 3,
+        }
+    }
+
+    /// What its connections begin with beside [`SETUP`].
+    const fn setup(self) -> &'static str {
+        match self {
+            Self::Work => "",
+            // What calls ask are single rows by their keys. The server would plan half of these statements each time, which
+            // takes it longer than to run them; and a plan that it made while the tables were empty would read them whole.
+            Self::Call => "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off",
         }
     }
 }
@@ -78,8 +89,9 @@ pub(super) fn pool((config, connector): &Driver, line: Line) -> Result<Pool, Str
         .max_size(line.connections())
         .runtime(Runtime::Tokio1)
         .timeouts(timeouts)
-        .post_create(Hook::async_fn(|client, _| {
-            Box::pin(async move { client.batch_execute(SETUP).await.map_err(HookError::Backend) })
+        .post_create(Hook::async_fn(move |client, _| {
+            let setup = format!("{SETUP}{}", line.setup());
+            Box::pin(async move { client.batch_execute(&setup).await.map_err(HookError::Backend) })
         }))
         .build()
         .map_err(|error| error.to_string())
