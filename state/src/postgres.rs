@@ -150,39 +150,16 @@ struct PostgresStore {
 }
 
 impl PostgresStore {
-    async fn read<T, W>(&self, work: W) -> Result<T, StoreError>
+    async fn read<T, W>(&self, line: Line, purpose: Purpose, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
     {
-        self.server.read("read", ABSENCE, work).await
-    }
-
-    /// Reads by one statement.
-    async fn look<T, W>(&self, work: W) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
-    {
-        self.server.read_as(Line::Work, Purpose::Look, "read", ABSENCE, work).await
+        self.server.read_as(line, purpose, "read", ABSENCE, work).await
     }
 
     /// Writes with what was given, which is kept for another try.
-    async fn write<A, T, W>(&self, doubt: Doubt, given: A, work: W) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        W: for<'s> Fn(&'s Session, &'s Context, &'s A) -> BoxFuture<'s, Result<T, Failure>>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-    {
-        self.write_as(Line::Work, doubt, given, work).await
-    }
-
-    /// Writes for somebody.
-    async fn write_as<A, T, W>(&self, line: Line, doubt: Doubt, given: A, work: W) -> Result<T, StoreError>
+    async fn write<A, T, W>(&self, line: Line, doubt: Doubt, given: A, work: W) -> Result<T, StoreError>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
@@ -212,21 +189,27 @@ impl StateStore for PostgresStore {
     }
 
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
-        self.look(|session, _| Box::pin(read::stacks(session))).await
+        self.read(Line::Work, Purpose::Look, |session, _| Box::pin(read::stacks(session))).await
     }
 
     async fn known_stacks(&self) -> Result<Vec<StackId>, StoreError> {
-        self.look(|session, _| Box::pin(read::known_stacks(session))).await
+        self.read(Line::Work, Purpose::Look, |session, _| Box::pin(read::known_stacks(session))).await
     }
 
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
         let (stack, selection) = (stack.clone(), selection.clone());
-        self.look(move |session, _| Box::pin(async move { read::rows(session, &stack, &selection).await })).await
+        self.read(Line::Work, Purpose::Look, move |session, _| {
+            Box::pin(async move { read::rows(session, &stack, &selection).await })
+        })
+        .await
     }
 
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         let stack = stack.clone();
-        self.look(move |session, _| Box::pin(async move { read::components(session, &stack).await })).await
+        self.read(Line::Work, Purpose::Look, move |session, _| {
+            Box::pin(async move { read::components(session, &stack).await })
+        })
+        .await
     }
 
     async fn component_reads(
@@ -235,17 +218,23 @@ impl StateStore for PostgresStore {
         components: &BTreeSet<String>,
     ) -> Result<Vec<ComponentRead>, StoreError> {
         let (stack, keys) = (stack.clone(), components.clone());
-        self.read(move |session, _| Box::pin(async move { read::component_reads(session, &stack, &keys).await })).await
+        self.read(Line::Work, Purpose::Read, move |session, _| {
+            Box::pin(async move { read::component_reads(session, &stack, &keys).await })
+        })
+        .await
     }
 
     async fn owners(&self, environment: &str, of: &OwnersOf) -> Result<Vec<OwnerRow>, StoreError> {
         let (environment, of) = (environment.to_owned(), of.clone());
-        self.look(move |session, _| Box::pin(async move { read::owners(session, &environment, &of).await })).await
+        self.read(Line::Work, Purpose::Look, move |session, _| {
+            Box::pin(async move { read::owners(session, &environment, &of).await })
+        })
+        .await
     }
 
     async fn open_intents(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
         let (stack, selection) = (stack.clone(), selection.clone());
-        self.look(move |session, context| {
+        self.read(Line::Work, Purpose::Look, move |session, context| {
             Box::pin(async move { journal::open_intents(session, context, &stack, &selection).await })
         })
         .await
@@ -253,23 +242,27 @@ impl StateStore for PostgresStore {
 
     async fn history(&self, stack: &StackId, address: &Address) -> Result<Vec<HistoryEntry>, StoreError> {
         let (stack, address) = (stack.clone(), address.clone());
-        self.read(move |session, _| Box::pin(async move { read::history(session, &stack, &address).await })).await
+        self.read(Line::Work, Purpose::Read, move |session, _| {
+            Box::pin(async move { read::history(session, &stack, &address).await })
+        })
+        .await
     }
 
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
         let stack = stack.cloned();
-        self.read(move |session, _| Box::pin(read::snapshot(session, stack, with_history))).await
+        self.read(Line::Work, Purpose::Read, move |session, _| Box::pin(read::snapshot(session, stack, with_history)))
+            .await
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
-        self.write(Doubt::Repeat, request.clone(), |session, context, request| {
+        self.write(Line::Work, Doubt::Repeat, request.clone(), |session, context, request| {
             Box::pin(lease::acquire(session, context, request))
         })
         .await
     }
 
     async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
-        self.write(Doubt::Repeat, (leases.to_vec(), term), |session, context, (leases, term)| {
+        self.write(Line::Call, Doubt::Repeat, (leases.to_vec(), term), |session, context, (leases, term)| {
             Box::pin(lease::renew(session, context, leases, *term))
         })
         .await
@@ -277,27 +270,32 @@ impl StateStore for PostgresStore {
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         let ids: Vec<String> = leases.iter().map(|lease| lease.id.clone()).collect();
-        self.write(Doubt::Repeat, ids, |session, _, ids| Box::pin(lease::free(session, ids))).await.map(|_| ())
+        self.write(Line::Work, Doubt::Repeat, ids, |session, _, ids| Box::pin(lease::free(session, ids)))
+            .await
+            .map(|_| ())
     }
 
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
-        self.read(|session, context| Box::pin(async move { lease::held(session, context.now(session).await?).await }))
-            .await
+        self.read(Line::Work, Purpose::Read, |session, context| {
+            Box::pin(async move { lease::held(session, context.now(session).await?).await })
+        })
+        .await
     }
 
     async fn break_lease(&self, id: &str) -> Result<bool, StoreError> {
-        self.write(Doubt::Tell, vec![id.to_owned()], |session, _, ids| Box::pin(lease::free(session, ids))).await
+        self.write(Line::Work, Doubt::Tell, vec![id.to_owned()], |session, _, ids| Box::pin(lease::free(session, ids)))
+            .await
     }
 
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        self.write(Doubt::Repeat, operation.clone(), |session, context, operation| {
+        self.write(Line::Work, Doubt::Repeat, operation.clone(), |session, context, operation| {
             Box::pin(commit::begin(session, context, operation))
         })
         .await
     }
 
     async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
-        self.write(Doubt::Repeat, (leases.to_vec(), records), |session, context, (leases, records)| {
+        self.write(Line::Work, Doubt::Repeat, (leases.to_vec(), records), |session, context, (leases, records)| {
             Box::pin(commit::commit(session, context, leases, records))
         })
         .await
@@ -305,74 +303,79 @@ impl StateStore for PostgresStore {
 
     async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
         let which = which.clone();
-        self.read(move |session, context| Box::pin(journal::operations(session, context, which))).await
+        self.read(Line::Work, Purpose::Read, move |session, context| {
+            Box::pin(journal::operations(session, context, which))
+        })
+        .await
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
-        self.server
-            .read_as(Line::Call, Purpose::Read, "read", ABSENCE, move |session, context| {
-                Box::pin(journal::operation(session, context, id))
-            })
+        self.read(Line::Call, Purpose::Read, move |session, context| Box::pin(journal::operation(session, context, id)))
             .await
     }
 
     async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
-        self.look(move |session, _| Box::pin(journal::logs(session, id))).await
+        self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::logs(session, id))).await
     }
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
-        self.write_as(Line::Call, Doubt::Repeat, (operation, by.to_owned()), |session, _, (operation, by)| {
+        self.write(Line::Call, Doubt::Repeat, (operation, by.to_owned()), |session, _, (operation, by)| {
             Box::pin(journal::request_cancel(session, *operation, by))
         })
         .await
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.look(move |session, _| Box::pin(journal::is_cancel_requested(session, operation))).await
+        self.read(Line::Work, Purpose::Look, move |session, _| {
+            Box::pin(journal::is_cancel_requested(session, operation))
+        })
+        .await
     }
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
-        self.write(Doubt::Tell, keep, |session, context, keep| Box::pin(prune::older_than(session, context, *keep)))
-            .await
+        self.write(Line::Work, Doubt::Tell, keep, |session, context, keep| {
+            Box::pin(prune::older_than(session, context, *keep))
+        })
+        .await
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
-        self.look(move |session, _| Box::pin(journal::is_spent(session, plan))).await
+        self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::is_spent(session, plan))).await
     }
 }
 
 #[async_trait]
 impl RequestQueue for PostgresStore {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
-        self.write_as(Line::Call, Doubt::Repeat, (request.clone(), most), |session, context, (request, most)| {
+        self.write(Line::Call, Doubt::Repeat, (request.clone(), most), |session, context, (request, most)| {
             Box::pin(request::enqueue(session, context, request, *most))
         })
         .await
     }
 
     async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
-        self.write(Doubt::Tell, (holder.to_owned(), term), |session, context, (holder, term)| {
+        self.write(Line::Work, Doubt::Tell, (holder.to_owned(), term), |session, context, (holder, term)| {
             Box::pin(request::claim(session, context, holder, *term))
         })
         .await
     }
 
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
-        self.write(Doubt::Repeat, (claim.clone(), term), |session, context, (claim, term)| {
+        self.write(Line::Call, Doubt::Repeat, (claim.clone(), term), |session, context, (claim, term)| {
             Box::pin(request::keep(session, context, claim, *term))
         })
         .await
     }
 
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {
-        self.write(Doubt::Repeat, (claim.clone(), end.clone()), |session, context, (claim, end)| {
+        self.write(Line::Work, Doubt::Repeat, (claim.clone(), end.clone()), |session, context, (claim, end)| {
             Box::pin(request::finish(session, context, claim, end))
         })
         .await
     }
 
     async fn waiting(&self) -> Result<usize, StoreError> {
-        self.look(|session, _| Box::pin(request::waiting(session))).await
+        self.read(Line::Work, Purpose::Look, |session, _| Box::pin(request::waiting(session))).await
     }
 
     async fn listen(&self, wake: &(dyn Fn() + Send + Sync)) -> Result<(), StoreError> {
@@ -382,10 +385,6 @@ impl RequestQueue for PostgresStore {
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {
-        self.server
-            .read_as(Line::Call, Purpose::Look, "read", ABSENCE, move |session, _| {
-                Box::pin(request::request(session, operation))
-            })
-            .await
+        self.read(Line::Call, Purpose::Look, move |session, _| Box::pin(request::request(session, operation))).await
     }
 }

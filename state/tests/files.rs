@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::store::{ComponentRow, NewOperation, Record, Selection, StoreError, Write};
+use terrace_engine::store::{NewOperation, Record, Selection, StoreError, Write};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
@@ -108,14 +108,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
-    let component = ComponentRow {
-        key: "api".to_owned(),
-        depends_on: Vec::new(),
-        outputs: "{}".to_owned(),
-        blueprint: None,
-        reads: Vec::new(),
-        access: None,
-    };
+    let component = super::api(None);
     let record = Record::Write { operation: Uuid::now_v7(), write: Write::Component { stack: demo(), component } };
     store.commit(&[], vec![put(row("local_value.a")), record]).await.unwrap();
     let asked = Uuid::now_v7();
@@ -165,14 +158,7 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
-    let component = ComponentRow {
-        key: "api".to_owned(),
-        depends_on: Vec::new(),
-        outputs: "{}".to_owned(),
-        blueprint: None,
-        reads: Vec::new(),
-        access: Some(terrace_engine::access::Access::new(vec!["user:ada".to_owned()], Default::default())),
-    };
+    let component = super::api(Some("user:ada"));
     let write = Write::Component { stack: demo(), component: component.clone() };
     store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
     drop(store);

@@ -11,8 +11,9 @@ mod sqlite; // the contract over SQLite, in a file and in memory
 mod transfer; // a whole state that moves to another database and back
 
 use std::time::Duration;
+use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::StackId;
-use terrace_engine::store::{Intent, Record, Row, RowStatus, StepAction, Write};
+use terrace_engine::store::{ComponentRow, Intent, Record, Row, RowStatus, StepAction, Write};
 use uuid::Uuid;
 
 fn demo() -> StackId {
@@ -50,6 +51,18 @@ fn intent(operation: Uuid, step: u32, row: Row) -> Intent {
         deposes: false,
         timeout: Duration::from_secs(600),
         settle: Duration::ZERO,
+    }
+}
+
+/// A component without anything but who has access.
+fn api(principal: Option<&str>) -> ComponentRow {
+    ComponentRow {
+        key: "api".to_owned(),
+        depends_on: Vec::new(),
+        outputs: "{}".to_owned(),
+        blueprint: None,
+        reads: Vec::new(),
+        access: principal.map(|principal| Access::new(vec![principal.to_owned()], Fields::default())),
     }
 }
 

@@ -123,14 +123,7 @@ async fn assert_newest(url: &str) {
 async fn who_had_access_before_more_was_said_of_it_still_has() {
     let url = Cluster::shared().database().await;
     let store = writer(&url).await;
-    let component = ComponentRow {
-        key: "api".to_owned(),
-        depends_on: Vec::new(),
-        outputs: "{}".to_owned(),
-        blueprint: None,
-        reads: Vec::new(),
-        access: Some(terrace_engine::access::Access::new(vec!["user:ada".to_owned()], Default::default())),
-    };
+    let component = super::api(Some("user:ada"));
     let write = Write::Component { stack: demo(), component: component.clone() };
     store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
     drop(store);

@@ -17,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub(super) enum Line {
     /// Who works on something.
     Work,
-    /// Somebody who called a server: they do not queue behind its workers.
+    /// What cannot queue behind that: somebody who called a server, and leases and claims that would end.
     Call,
 }
 
@@ -35,7 +35,7 @@ impl Line {
     const fn setup(self) -> &'static str {
         match self {
             Self::Work => "",
-            // What calls ask are single rows by their keys. The server would plan half of these statements each time, which
+            // These ask for single rows by their keys. The server would plan half of these statements each time, which
             // takes it longer than to run them; and a plan that it made while the tables were empty would read them whole.
             Self::Call => "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off",
         }
