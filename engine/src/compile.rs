@@ -5,7 +5,7 @@
 pub(crate) mod facts;
 mod imports;
 mod locals;
-mod request;
+pub(crate) mod request;
 mod specific;
 pub(crate) mod transitions;
 mod variables;
@@ -178,6 +178,15 @@ impl CompiledComponent {
         }
         let blueprint = self.blueprint.as_deref().unwrap_or("no blueprint");
         Err(format!("nobody can be let in to `{}`: its blueprint, {blueprint}, has no `acl`", self.key))
+    }
+
+    /// Those have access: the resources of `acl` are among the others from now on, after them.
+    pub(crate) fn grant(&mut self, access: Access) {
+        let begin = self.declarations.resources.len();
+        let mut declarations = Declarations::clone(&self.declarations);
+        declarations.resources.extend(self.acl.resources.iter().cloned());
+        self.declarations = Arc::new(declarations);
+        self.granted = Some(Granted { access, begin });
     }
 
     /// What exists for who has access.

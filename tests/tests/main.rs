@@ -11,6 +11,7 @@ mod bad_commands; // programs that hang, that print too much, that print no JSON
 mod bad_declarations; // descriptors that declare what cannot be: a place, a hint, and nothing changed
 mod bad_input; // files that are no descriptors: missing, empty, foreign, hostile
 mod bad_state; // states, plans and folders that are damaged, foreign or held
+mod blueprint_cases; // what a case of a blueprint's test says beside its component
 mod blueprints; // new blueprints, their checks and their tests
 mod checks; // checks of resources and stacks
 mod commands; // every command that looks into what was done

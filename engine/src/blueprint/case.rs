@@ -4,10 +4,13 @@
 //! in a stack, or a whole descriptor; [`super::expectation`] says what a case is compared with. The blueprint is chosen
 //! as for any descriptor, so that a case tests `match`, too.
 
+mod beside;
+
 use super::check::sample;
 use super::expectation::Expected;
 use super::matching::Templates;
 use super::read::Files;
+use crate::access::Access;
 use crate::decode::{Fields, expect_text, wrong_type};
 use crate::descriptor::stack::{API_VERSION, check_api_version};
 use crate::descriptor::{self, Descriptor, Located};
@@ -41,6 +44,10 @@ pub struct Case {
     pub chosen: BTreeSet<String>,
     /// `settings` in expressions, when they are not the environment's.
     pub settings: Option<Value>,
+    /// Who has access to the component, where anybody has.
+    pub access: Option<Located<Access>>,
+    /// The data product as it was provisioned last, where one is sent.
+    pub latest_enriched: Option<SourceId>,
     /// What should become of it; nothing while nobody said it.
     pub expected: Option<Expected>,
     /// Where the case begins: at its first key.
@@ -107,6 +114,9 @@ fn read_case(
     let (component, whole) = (fields.optional("component"), fields.optional("descriptor"));
     let product = fields.optional("product");
     let settings = fields.optional("settings").map(|entry| entry.value.to_value());
+    let access = fields.optional("acl").and_then(|entry| beside::access(entry, fields.diagnostics));
+    let request = fields.optional("request");
+    let latest_enriched = request.and_then(|entry| beside::latest_enriched(entry, sources, fields.diagnostics));
     let expected = fields.optional("expect").and_then(|entry| Expected::read(entry, fields.diagnostics));
     let read = match (component, whole) {
         (Some(component), None) => Some(read_component(component, product, environment, sources, fields.diagnostics)),
@@ -131,7 +141,8 @@ fn read_case(
     };
     fields.finish();
     let Read { descriptors, diagnostics, chosen } = read?;
-    Some(Case { name: name?, descriptors, diagnostics, chosen, settings, expected, span: heading(node) })
+    let (name, span) = (name?, heading(node));
+    Some(Case { name, descriptors, diagnostics, chosen, settings, access, latest_enriched, expected, span })
 }
 
 /// The first key of a map: a whole block is no place to look at.

@@ -3,12 +3,10 @@
 
 use super::compute::{PlanFailure, Planner};
 use crate::access::Access;
-use crate::compile::{CompiledComponent, CompiledStack, Granted};
-use crate::descriptor::Declarations;
+use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// All who are to have access to a component, in the place of all who have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +45,7 @@ impl Planner<'_> {
             let Some(stack) = granted.to_mut().get_mut(at) else { continue };
             for component in &mut stack.components {
                 if let Some(access) = known.remove(&component.key).filter(|_| !component.acl.resources.is_empty()) {
-                    grant(component, access);
+                    component.grant(access);
                 }
             }
         }
@@ -66,13 +64,4 @@ fn takes_nobody(component: &CompiledComponent, is_recorded: bool) -> Option<Diag
         (Err(message), _) => (message, "say with `acl` of the blueprint what grants access".to_owned()),
     };
     Some(Diagnostic::error("takes_no_access", message).at(component.span).hint(hint))
-}
-
-/// Puts the resources of `acl` after the others.
-fn grant(component: &mut CompiledComponent, access: Access) {
-    let begin = component.declarations.resources.len();
-    let mut declarations = Declarations::clone(&component.declarations);
-    declarations.resources.extend(component.acl.resources.iter().cloned());
-    component.declarations = Arc::new(declarations);
-    component.granted = Some(Granted { access, begin });
 }

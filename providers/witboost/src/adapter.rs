@@ -16,11 +16,11 @@ pub(crate) fn provisioning_request(descriptor: &str, removes_data: bool) -> Json
     json!({"descriptorKind": "COMPONENT_DESCRIPTOR", "descriptor": descriptor, "removeData": removes_data})
 }
 
-/// The body that says who has access: all of them.
-pub(crate) fn access_request(descriptor: &str, result: &str, refs: &[String]) -> Json {
+/// The body that says who has access: all of them, and what is said beside.
+pub(crate) fn access_request(descriptor: &str, result: &str, refs: &[String], fields: Json) -> Json {
     json!({
         "refs": refs,
         "provisionInfo": {"request": descriptor, "result": result},
-        "accessControlFields": {},
+        "accessControlFields": fields,
     })
 }

@@ -64,14 +64,19 @@ async fn all_who_have_access_are_told_at_once_and_nobody_at_the_end() {
     let config = access(stand_in.url(), ID, &["user:ada", "group:dev"]);
     let (_, call) = reported();
     let prior = recorded(&config, instance.create(&call, &config).await.unwrap());
-    let fewer = access(stand_in.url(), ID, &["group:dev"]);
+    let mut fewer = access(stand_in.url(), ID, &["group:dev"]);
+    fewer.insert("fields".to_owned(), [("until".to_owned(), Value::from("2027"))].into_iter().collect());
     instance.update(&call, &prior, &fewer).await.unwrap();
     assert_eq!(stand_in.side().acl[ID], ["group:dev"]);
     instance.delete(&call, &prior).await.unwrap();
     let log = stand_in.side().taken_log();
     assert_eq!(
         log,
-        [format!("updateacl {ID} user:ada group:dev"), format!("updateacl {ID} group:dev"), format!("updateacl {ID} ")]
+        [
+            format!("updateacl {ID} user:ada group:dev"),
+            format!("updateacl {ID} group:dev {{\"until\":\"2027\"}}"),
+            format!("updateacl {ID} ")
+        ]
     );
 }
 

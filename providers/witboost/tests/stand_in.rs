@@ -267,7 +267,11 @@ async fn update_acl(State(side): Shared, headers: HeaderMap, axum::Json(body): a
     match (refs, descriptor(&info["request"]), info["result"].as_str()) {
         (Some(refs), Ok((id, _)), Some(_)) => {
             let refs: Vec<String> = refs;
-            let text = format!("updateacl {id} {}", refs.join(" "));
+            let fields = match &body["accessControlFields"] {
+                Json::Object(fields) if fields.is_empty() => String::new(),
+                fields => format!(" {fields}"),
+            };
+            let text = format!("updateacl {id} {}{fields}", refs.join(" "));
             changed(&mut side, &headers, text, Work::UpdateAcl(id, refs))
         }
         _ => refused("provisionInfo", "this is not what it should be"),

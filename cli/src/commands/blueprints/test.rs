@@ -207,7 +207,7 @@ impl<'a> Bench<'a> {
             library,
             templates,
             variables: &variables,
-            latest_enriched: None,
+            latest_enriched: case.latest_enriched,
         };
         let mut stacks = Vec::new();
         if !has_errors(&diagnostics) {
@@ -216,6 +216,7 @@ impl<'a> Bench<'a> {
                 diagnostics.extend(found);
                 stacks.extend(compiled);
             }
+            diagnostics.extend(case.grant(&mut stacks).err());
         }
         if has_errors(&diagnostics) {
             return Ok(outcome(None, &self.world.registry, &diagnostics));

@@ -6,6 +6,7 @@ use super::endpoint_of;
 use crate::adapter::access_request;
 use crate::calls::Request;
 use crate::mark::Asked;
+use serde_json::{Value as Json, json};
 use terrace_provider::{Attribute, AttributeType, Attributes, Object, ProviderError, ResourceType, Value};
 
 /// Its name.
@@ -20,6 +21,8 @@ pub(crate) fn resource_type() -> ResourceType {
             .vendor_json(),
         Attribute::new("refs", AttributeType::list(AttributeType::String), "All who have access, as `user:ada`.")
             .required(),
+        Attribute::new("fields", AttributeType::map(AttributeType::Any), "What is said beside them, by name.")
+            .vendor_json(),
         Attribute::new("after", AttributeType::Any, "Any value; with another one they are let in again."),
         Attribute::new("result", AttributeType::String, "What provisioning answered, for adapters that ask for it.")
             .default_value("provisioned"),
@@ -31,19 +34,24 @@ pub(crate) fn resource_type() -> ResourceType {
 pub(super) fn making(planned: &Attributes) -> Result<Request, ProviderError> {
     let refs = planned.get("refs").and_then(Value::as_list).unwrap_or_default();
     let refs: Vec<String> = refs.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    request(planned, &refs, Asked::Make)
+    let fields = match planned.get("fields").map(Value::exposed) {
+        Some(fields @ Value::Map(_)) if !fields.has_unknown() => fields.revealed().to_json(),
+        Some(Value::Null) | None => json!({}),
+        Some(_) => return Err(ProviderError::bug("a call without known `fields`")),
+    };
+    request(planned, &refs, fields, Asked::Make)
 }
 
 pub(super) fn removing(recorded: &Attributes) -> Result<Request, ProviderError> {
-    request(recorded, &[], Asked::Remove)
+    request(recorded, &[], json!({}), Asked::Remove)
 }
 
-fn request(attributes: &Attributes, refs: &[String], asked: Asked) -> Result<Request, ProviderError> {
+fn request(attributes: &Attributes, refs: &[String], fields: Json, asked: Asked) -> Result<Request, ProviderError> {
     let result = attributes.get("result").and_then(Value::as_str).unwrap_or_default();
     Ok(Request {
         endpoint: endpoint_of(attributes)?,
         path: &["v1", "updateacl"],
-        body: access_request(&descriptor(attributes)?, result, refs),
+        body: access_request(&descriptor(attributes)?, result, refs, fields),
         asked,
         what: "let them in",
     })

@@ -1,0 +1,62 @@
+//! What a case says beside its component: who has access to it, and what a coordinator sends with the descriptor.
+
+use super::Case;
+use crate::access::Access;
+use crate::compile::request::{self, LATEST};
+use crate::compile::{CompiledComponent, CompiledStack};
+use crate::decode::{Fields, wrong_type};
+use crate::descriptor::Located;
+use crate::diagnostic::Diagnostic;
+use crate::source::{SourceId, Sources};
+use crate::yaml::Entry;
+
+/// Reads `acl`: all who have access, and what is said beside.
+pub(super) fn access(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<Located<Access>> {
+    let mut fields = Fields::open(&entry.value, "`acl` of a case", diagnostics)?;
+    let principals = fields.texts("principals").into_iter().map(|principal| principal.value).collect();
+    let said: serde_json::Map<_, _> =
+        fields.map("fields").iter().map(|field| (field.key.clone(), field.value.to_json())).collect();
+    fields.finish();
+    Some(Located { value: Access::new(principals, said.into()), span: entry.key_span })
+}
+
+/// Reads `request`: the data product as it was provisioned last becomes a text of its own, as one is sent.
+pub(super) fn latest_enriched(
+    entry: &Entry,
+    sources: &mut Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<SourceId> {
+    let mut fields = Fields::open(&entry.value, "`request` of a case", diagnostics)?;
+    let latest = fields.optional(LATEST);
+    fields.finish();
+    let latest = &latest?.value;
+    if latest.as_map().is_none() {
+        diagnostics.push(wrong_type("the data product as it was provisioned last", "a map", latest));
+        return None;
+    }
+    Some(sources.add(format!("{}.{LATEST}", request::ROOT), latest.to_json().to_string()))
+}
+
+impl Case {
+    /// Lets those in to the component of the case of whom it says that they have access.
+    ///
+    /// # Errors
+    /// When the case does not say which component it is, or its blueprint lets nobody in.
+    pub fn grant(&self, stacks: &mut [CompiledStack]) -> Result<(), Diagnostic> {
+        let Some(access) = &self.access else { return Ok(()) };
+        let is_chosen = |component: &&mut CompiledComponent| {
+            let names = [Some(component.key.as_str()), component.id.as_deref()];
+            self.chosen.is_empty() || self.chosen.iter().any(|chosen| names.contains(&Some(chosen.as_str())))
+        };
+        let mut components = stacks.iter_mut().flat_map(|stack| &mut stack.components).filter(is_chosen);
+        let (Some(component), None) = (components.next(), components.next()) else {
+            let message = "`acl` says who has access to one component";
+            return Err(Diagnostic::error("wrong_value", message)
+                .at(access.span)
+                .hint("say which with `component: KEY` beside `descriptor`"));
+        };
+        component.takes_access().map_err(|message| Diagnostic::error("takes_no_access", message).at(access.span))?;
+        component.grant(access.value.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! What a case of a blueprint's test says beside the component: who has access, what is sent with the descriptor.
+
+use terrace_tests::{Project, Ran};
+
+const DOOR: &str = r#"apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: door, version: 1.0.0}
+match: {kind: outputport, technology: doors}
+resources:
+  - type: local_file
+    name: door
+    config: {path: door.txt, content: "${{ request.latestEnriched == null ? 'new' : request.latestEnriched.info.publicInfo.colour.value }}"}
+acl:
+  resources:
+    - type: local_file
+      name: list
+      config: {path: list.txt, content: "${{ acl.principals.join(' ') + ' until ' + acl.fields.until }}"}
+"#;
+
+const WALL: &str = "apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: wall, version: 1.0.0}
+match: {kind: workload, technology: walls}
+resources: [{type: local_file, name: wall, config: {path: wall.txt, content: ''}}]
+";
+
+const HEAD: &str = "apiVersion: terrace.dev/v1\nkind: BlueprintTest\ncases:\n";
+
+fn tested(cases: &str) -> Ran {
+    let project = Project::new();
+    project.write("blueprints/door.yaml", DOOR);
+    project.write("blueprints/wall.yaml", WALL);
+    project.write("blueprints/door.test.yaml", format!("{HEAD}{cases}"));
+    project.run(["blueprints", "test"])
+}
+
+#[test]
+fn a_case_says_who_has_access_and_what_was_provisioned_last() {
+    let ran = tested(
+        "  - name: nobody
+    component: {kind: outputport, technology: doors}
+    expect:
+      resources:
+        component/local_file.door: {path: door.txt, content: new, mode: '0644', sensitive: false, makeParents: true}
+  - name: two and a colour
+    component: {kind: outputport, technology: doors}
+    acl: {principals: [user:b, user:a], fields: {until: '2027'}}
+    request: {latestEnriched: {info: {publicInfo: {colour: {value: red}}}}}
+    expect:
+      resources:
+        component/local_file.door: {path: door.txt, content: red, mode: '0644', sensitive: false, makeParents: true}
+        component/local_file.list:
+          {path: list.txt, content: user:a user:b until 2027, mode: '0644', sensitive: false, makeParents: true}
+",
+    );
+    assert_eq!(ran.done().stdout, "2 tests passed\n");
+}
+
+#[test]
+fn what_cannot_be_said_beside_a_component_is_refused_at_its_place() {
+    let ran = tested(
+        "  - name: wrong
+    component: {kind: outputport, technology: doors}
+    acl: {principals: user:a, fiels: {}}
+    request: {latestEnriched: none, removeData: true}
+",
+    );
+    let ran = ran.with_code(1);
+    for told in [
+        "`principals` is text: expected a list",
+        "door.test.yaml:6:23]",
+        "`acl` of a case has no field `fiels`",
+        "did you mean `fields`?",
+        "`request` of a case has no field `removeData`",
+        "the data product as it was provisioned last is text: expected a map",
+        "door.test.yaml:7:31]",
+    ] {
+        ran.says(told);
+    }
+}
+
+#[test]
+fn access_is_to_one_component_that_takes_it() {
+    let ran = tested(
+        "  - name: of one that takes nobody
+    component: {blueprint: wall, specific: {}}
+    acl: {principals: [user:a]}
+    expect: {errors: ['nobody can be let in to `component`: its blueprint, wall 1.0.0, has no `acl`']}
+  - name: of two
+    descriptor:
+      apiVersion: terrace.dev/v1
+      kind: Stack
+      metadata: {name: s}
+      components: {a: {blueprint: wall, specific: {}}, b: {blueprint: wall, specific: {}}}
+    acl: {principals: [user:a]}
+    expect: {errors: ['`acl` says who has access to one component']}
+",
+    );
+    assert_eq!(ran.done().stdout, "2 tests passed\n");
+}
