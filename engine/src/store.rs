@@ -99,8 +99,8 @@ pub trait StateStore: Send + Sync {
     /// One operation with its steps.
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError>;
 
-    /// The log of an operation, oldest first.
-    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError>;
+    /// The log of an operation, oldest first, after so many lines.
+    async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError>;
 
     /// Asks an operation to stop, wherever it runs; false when none of that id is at work. Who asked first is recorded.
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError>;

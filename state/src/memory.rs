@@ -353,8 +353,8 @@ impl StateStore for MemoryStore {
         Ok(Some((state.seen(operation, now), steps)))
     }
 
-    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
-        Ok(self.state().logs.range((id, 0)..=(id, u64::MAX)).map(|(_, line)| line.clone()).collect())
+    async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
+        Ok(self.state().logs.range((id, 0)..=(id, u64::MAX)).skip(after).map(|(_, line)| line.clone()).collect())
     }
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {

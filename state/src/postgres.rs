@@ -46,6 +46,8 @@ use async_trait::async_trait;
 use connection::{Line, Purpose, Session};
 use error::Failure;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use prune::Part;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -314,8 +316,8 @@ impl StateStore for PostgresStore {
             .await
     }
 
-    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
-        self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::logs(session, id))).await
+    async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
+        self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::logs(session, id, after))).await
     }
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
@@ -326,17 +328,33 @@ impl StateStore for PostgresStore {
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.read(Line::Work, Purpose::Look, move |session, _| {
+        self.read(Line::Call, Purpose::Look, move |session, _| {
             Box::pin(journal::is_cancel_requested(session, operation))
         })
         .await
     }
 
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError> {
-        self.write(Line::Work, Doubt::Tell, keep, |session, context, keep| {
-            Box::pin(prune::older_than(session, context, *keep))
-        })
-        .await
+        let now = self.read(Line::Work, Purpose::Look, |session, context| Box::pin(context.now(session))).await?;
+        let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let mut pruned = Pruned::default();
+        for part in [Part::Versions, Part::ComponentVersions, Part::Operations] {
+            let mut after = Some(i64::MIN);
+            while let Some(from) = after {
+                let batch = self
+                    .write(Line::Work, Doubt::Repeat, (part, from), move |session, context, (part, from)| {
+                        Box::pin(prune::batch(session, context, *part, *from, moment))
+                    })
+                    .await?;
+                match part {
+                    Part::Versions => pruned.versions += batch.removed,
+                    Part::Operations => pruned.operations += batch.removed,
+                    Part::ComponentVersions => {}
+                }
+                after = batch.next;
+            }
+        }
+        Ok(pruned)
     }
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {

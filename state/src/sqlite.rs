@@ -334,8 +334,8 @@ impl StateStore for SqliteStore {
         self.read(move |connection, context| journal::operation(connection, context, id)).await
     }
 
-    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
-        self.read(move |connection, _| journal::logs(connection, id)).await
+    async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
+        self.read(move |connection, _| journal::logs(connection, id, after)).await
     }
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {

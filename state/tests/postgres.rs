@@ -127,7 +127,7 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     let write = Write::Component { stack: demo(), component: component.clone() };
     store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
     drop(store);
-    let older = "DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
+    let older = "ALTER TABLE lease DROP COLUMN origin; DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
                  CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
                  ALTER TABLE component DROP COLUMN access_fields;
                  ALTER TABLE component_version DROP COLUMN access_fields; DELETE FROM terrace_schema WHERE version > 6";

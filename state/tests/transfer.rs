@@ -393,7 +393,7 @@ mod postgres {
         assert_eq!(operations, old.operations(&all).await.unwrap());
         for row in &operations {
             assert_eq!(new.operation(row.id).await.unwrap(), old.operation(row.id).await.unwrap());
-            assert_eq!(new.logs(row.id).await.unwrap(), old.logs(row.id).await.unwrap());
+            assert_eq!(new.logs(row.id, 0).await.unwrap(), old.logs(row.id, 0).await.unwrap());
             assert_eq!(new.request(row.id).await.unwrap(), old.request(row.id).await.unwrap());
         }
         assert_eq!(terrace_state::damage(&database).await.unwrap(), None);

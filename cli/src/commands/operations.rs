@@ -52,7 +52,7 @@ pub(super) async fn show(context: &Context<'_>, word: &str, is_json: bool) -> Re
     let (operation, mut steps) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
     // As they happened: what is open ends last.
     steps.sort_by_key(|step| (step.started_at, step.ended_at.unwrap_or(Timestamp::MAX), step.step));
-    let errors = Errors::of(store.logs(id).await?, &steps);
+    let errors = Errors::of(store.logs(id, 0).await?, &steps);
     if is_json {
         let mut json = to_json(&operation);
         if let Some(entries) = json.as_object_mut() {

@@ -182,8 +182,8 @@ impl StateStore for TroubledStore {
         self.inner.operation(id).await
     }
 
-    async fn logs(&self, id: Uuid) -> Result<Vec<LogLine>, StoreError> {
-        self.inner.logs(id).await
+    async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError> {
+        self.inner.logs(id, after).await
     }
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {

@@ -282,10 +282,12 @@ pub async fn a_log_keeps_its_order(fixture: Fixture) {
     let lines = vec![line(operation, "b"), line(other, "x"), line(operation, "a")];
     fixture.commit_under(&[], lines).await;
     fixture.commit_under(&[], vec![line(operation, "c")]).await;
-    let logs = fixture.store.logs(operation).await.unwrap();
+    let logs = fixture.store.logs(operation, 0).await.unwrap();
     assert_eq!(logs.iter().map(|line| line.message.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
     assert_eq!((logs[0].level.as_str(), logs[0].phase.as_str()), ("INFO", "apply"));
     assert_eq!(logs[0].at, super::start_of_time());
+    assert_eq!(fixture.store.logs(operation, 1).await.unwrap(), logs[1..]);
+    assert!(fixture.store.logs(operation, 3).await.unwrap().is_empty());
 }
 
 /// A journal of nothing is a mistake of the writer.

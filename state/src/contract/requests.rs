@@ -105,6 +105,11 @@ pub async fn the_same_request_is_queued_once(fixture: Fixture) {
     assert!(first < second && second < third);
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(third));
+    // What is about to stop does nothing for whoever asks after that.
+    assert!(fixture.store.request_cancel(third, "jane").await.unwrap());
+    let fourth = fixture.ask("api", "a").await;
+    assert!(fourth > third);
+    assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(fourth));
 }
 
 /// Those of others go meanwhile; one of the whole stack is about all of its components.

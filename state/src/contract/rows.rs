@@ -93,7 +93,7 @@ pub async fn a_refused_commit_leaves_no_trace_of_any_record(fixture: Fixture) {
     assert!(fixture.store.commit(&[], records.into()).await.is_err());
     assert!(!fixture.store.is_spent(plan).await.unwrap());
     assert!(fixture.store.open_intents(&demo(), &Selection::All).await.unwrap().is_empty());
-    assert!(fixture.store.logs(operation).await.unwrap().is_empty());
+    assert!(fixture.store.logs(operation, 0).await.unwrap().is_empty());
     assert!(fixture.store.history(&demo(), &super::address("local_value.b")).await.unwrap().is_empty());
     let (_, steps) = fixture.store.operation(operation).await.unwrap().unwrap();
     assert!(steps.is_empty());

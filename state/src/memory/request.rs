@@ -47,7 +47,10 @@ impl State {
         }
         let of_component = |request: &Request| request.stack == stack && request.row.component == new.component;
         let newest = self.open_requests().into_iter().rfind(|(_, request)| of_component(request));
-        if let Some((operation, _)) = newest.filter(|(_, request)| request.digest == new.digest) {
+        let is_to_stop =
+            |id: &Uuid| self.operations.get(id).is_some_and(|operation| operation.row.cancelled_by.is_some());
+        let is_same = |(id, request): &(Uuid, &Request)| request.digest == new.digest && !is_to_stop(id);
+        if let Some((operation, _)) = newest.filter(is_same) {
             return Ok(Enqueued::Same(operation));
         }
         if self.waiting() >= most {

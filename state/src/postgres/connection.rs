@@ -17,7 +17,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub(super) enum Line {
     /// Who works on something.
     Work,
-    /// What cannot queue behind that: somebody who called a server, and leases and claims that would end.
+    /// What cannot queue behind that: somebody who called a server, leases and claims that would end, and whether somebody
+    /// wants it to stop.
     Call,
 }
 

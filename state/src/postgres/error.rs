@@ -57,7 +57,8 @@ impl Failure {
     /// True when nothing happened but that another transaction was in the way.
     pub(super) fn is_transient(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
-        let in_the_way = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+        let in_the_way =
+            [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
         error.code().is_some_and(|code| in_the_way.contains(code))
     }
 

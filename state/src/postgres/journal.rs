@@ -111,6 +111,18 @@ pub(super) async fn abandoned(session: &Session, now: Timestamp, moment: Timesta
     Ok(found.into_iter().filter(|(_, row)| row.is_abandoned).map(|(sequence, _)| sequence).collect())
 }
 
+/// The next operations after the one of that number, oldest first, without their stacks.
+pub(super) async fn operations_after(
+    session: &Session,
+    context: &Context,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, OperationRow)>, Failure> {
+    let live = lease::live(session, context.now(session).await?).await?;
+    let sql = format!("{OPERATION} WHERE sequence > $1 ORDER BY sequence LIMIT $2");
+    session.list(&sql, &[&after, &limit], |columns| operation_row(columns, &live)).await
+}
+
 /// One operation with its steps.
 pub(super) async fn operation(
     session: &Session,
@@ -186,12 +198,13 @@ async fn steps(session: &Session, operation: i64) -> Result<Vec<StepRow>, Failur
         .await
 }
 
-/// The log of an operation, oldest first.
-pub(super) async fn logs(session: &Session, id: Uuid) -> Result<Vec<LogLine>, Failure> {
+/// The log of an operation, oldest first, after so many lines.
+pub(super) async fn logs(session: &Session, id: Uuid, after: usize) -> Result<Vec<LogLine>, Failure> {
     let sql = "SELECT at, level, phase, message FROM log JOIN operation ON operation.sequence = log.operation
-               WHERE operation.id = $1 ORDER BY log.id";
+               WHERE operation.id = $1 ORDER BY log.id OFFSET $2";
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
     session
-        .list(sql, &[&id], |columns| {
+        .list(sql, &[&id, &after], |columns| {
             Ok(LogLine {
                 at: columns.time()?,
                 level: columns.text()?,

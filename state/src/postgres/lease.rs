@@ -60,6 +60,7 @@ struct Found {
     id: Option<String>,
     operation: Option<Uuid>,
     holder: Option<String>,
+    origin: Option<String>,
     since: Option<Timestamp>,
     expires: Option<Timestamp>,
 }
@@ -72,6 +73,7 @@ impl Found {
             id: columns.optional_text()?,
             operation: columns.take()?,
             holder: columns.optional_text()?,
+            origin: columns.take()?,
             since: columns.optional_time()?,
             expires: columns.optional_time()?,
         };
@@ -110,12 +112,12 @@ async fn locked(
         keys.iter().map(|(stack, component)| (*stack, columns::text(component))).unzip();
     let sql = match lock {
         Lock::Share => {
-            "SELECT stack, component, fence, id, operation, holder, since, expires FROM lease
+            "SELECT stack, component, fence, id, operation, holder, origin, since, expires FROM lease
              WHERE (stack, component) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))
              ORDER BY stack, component FOR SHARE OF lease"
         }
         Lock::Update => {
-            "SELECT stack, component, fence, id, operation, holder, since, expires FROM lease
+            "SELECT stack, component, fence, id, operation, holder, origin, since, expires FROM lease
              WHERE (stack, component) IN (SELECT * FROM unnest($1::bigint[], $2::text[]))
              ORDER BY stack, component FOR UPDATE OF lease"
         }
@@ -148,8 +150,8 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
             .get(&(number, component.clone()))
             .ok_or_else(|| Failure::Unreadable(format!("the lease on `{component}` of {stack} has no row")))?;
         match row.live((stack, component), now) {
-            // An operation that another process took up again is not its own.
-            Some(lease) if lease.operation == request.operation && lease.holder == request.holder => {
+            // An operation that another process took up again is not its own, whatever that one calls itself.
+            Some(lease) if lease.operation == request.operation && row.origin.as_deref() == Some(&*context.origin) => {
                 granted.push((stack, component, Some(lease.id), row.fence))
             }
             Some(lease) => held.push(lease),
@@ -169,7 +171,7 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
             fence,
         })
         .collect();
-    grant(session, &stacks, request, &leases, now).await?;
+    grant(session, context, &stacks, request, &leases, now).await?;
     session.execute("UPDATE operation SET has_held_leases = true WHERE id = $1", &[&request.operation]).await?;
     Ok(Acquired::Granted(leases))
 }
@@ -177,6 +179,7 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
 /// Writes who holds the leases from now on; one that was held by the same operation is kept for another term.
 async fn grant(
     session: &Session,
+    context: &Context,
     stacks: &lock::Stacks,
     request: &LeaseRequest,
     leases: &[Lease],
@@ -187,12 +190,13 @@ async fn grant(
     let fences: Vec<_> = leases.iter().map(|lease| columns::integer(lease.fence)).collect();
     let ids: Vec<_> = leases.iter().map(|lease| lease.id.as_str()).collect();
     let sql = "UPDATE lease SET since = CASE WHEN lease.id = given.id THEN lease.since ELSE $7 END, expires = $8,
-                                fence = given.fence, id = given.id, holder = $5, operation = $6
+                                fence = given.fence, id = given.id, holder = $5, operation = $6, origin = $9
                FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS given (stack, component, fence, id)
                WHERE lease.stack = given.stack AND lease.component = given.component";
     let (holder, now, expires) =
         (columns::text(&request.holder), columns::time(now), columns::time(later(now, request.term)));
-    session.execute(sql, &[&numbers, &components, &fences, &ids, &holder, &request.operation, &now, &expires]).await?;
+    let (operation, origin) = (&request.operation, &*context.origin);
+    session.execute(sql, &[&numbers, &components, &fences, &ids, &holder, operation, &now, &expires, &origin]).await?;
     Ok(())
 }
 
@@ -255,7 +259,7 @@ pub(super) async fn free(session: &Session, ids: &[String]) -> Result<bool, Fail
     let ids: Vec<_> = ids.iter().map(|id| columns::text(id)).collect();
     let sql = "SELECT 1 FROM lease WHERE id = ANY($1) ORDER BY stack, component FOR UPDATE";
     session.query(sql, &[&ids]).await?;
-    let sql = "UPDATE lease SET id = NULL, holder = NULL, operation = NULL, since = NULL, expires = NULL
+    let sql = "UPDATE lease SET id = NULL, holder = NULL, origin = NULL, operation = NULL, since = NULL, expires = NULL
                WHERE id = ANY($1)";
     Ok(session.execute(sql, &[&ids]).await? > 0)
 }

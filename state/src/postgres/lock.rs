@@ -161,12 +161,6 @@ async fn beyond_leases(session: &Session, reach: &Reach) -> Result<Stacks, Failu
     Ok(known)
 }
 
-/// Locks everything that is recorded.
-pub(super) async fn everything(session: &Session) -> Result<(), Failure> {
-    session.query("SELECT id FROM stack ORDER BY id FOR NO KEY UPDATE", &[]).await?;
-    Ok(())
-}
-
 /// Locks operations, which have numbers when they were begun.
 pub(super) async fn operations(session: &Session, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, i64>, Failure> {
     if ids.is_empty() {

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0006_can_wait.sql"),
     include_str!("../../migrations/postgres/0007_access_fields.sql"),
     include_str!("../../migrations/postgres/0008_queue.sql"),
+    include_str!("../../migrations/postgres/0009_origin.sql"),
 ];
 
 /// The newest format that this build knows.

@@ -1,47 +1,109 @@
 //! Removes what is old: versions that are not current, operations that are over with their steps and logs.
+//!
+//! It goes batch by batch, oldest first, each in a transaction of its own that locks what it removes from: nobody who works
+//! waits for all of it.
 
 use super::connection::Session;
 use super::error::Failure;
-use super::{Context, columns, journal, lock};
+use super::{Context, columns, journal};
 use jiff::Timestamp;
-use std::time::Duration;
-use terrace_engine::store::Pruned;
 
-/// Removes what was written, or ended, longer ago than that; of operations that were abandoned nobody knows the end, so that
-/// their beginning counts. The newest version of every address stays, for generations count on from it; so does what was
-/// current at that moment, for operations that stay on record can be gone back to, and so do operations with an open step.
-pub(super) async fn older_than(session: &Session, context: &Context, keep: Duration) -> Result<Pruned, Failure> {
-    lock::everything(session).await?;
-    let now = context.now(session).await?;
-    let moment = columns::time(now.checked_sub(keep).unwrap_or(Timestamp::MIN));
-    let versions = session
-        .execute(
-            "DELETE FROM version WHERE written_at < $1
-                AND NOT EXISTS (SELECT 1 FROM resource WHERE resource.version = version.id)
-                AND generation < (SELECT max(generation) FROM version AS newest
-                                  WHERE newest.stack = version.stack AND newest.address = version.address)
-                AND (deposed <> ''
-                     OR coalesce((SELECT next.written_at < $1 FROM version AS next
-                                  WHERE next.stack = version.stack AND next.address = version.address
-                                    AND next.deposed = '' AND next.generation > version.generation
-                                  ORDER BY next.generation LIMIT 1), true))",
-            &[&moment],
-        )
-        .await?;
-    session
-        .execute(
-            "DELETE FROM component_version WHERE written_at < $1
-                AND (SELECT next.written_at FROM component_version AS next
-                     WHERE next.stack = component_version.stack AND next.key = component_version.key
-                       AND next.generation > component_version.generation
-                     ORDER BY next.generation LIMIT 1) < $1",
-            &[&moment],
-        )
-        .await?;
-    let mut old: Vec<i64> = session
-        .list("SELECT sequence FROM operation WHERE ended_at < $1", &[&moment], |columns| columns.take())
-        .await?;
-    old.extend(journal::abandoned(session, now, moment).await?);
+/// How many rows are looked at in one transaction.
+const BATCH: i64 = 2000;
+
+/// A table from which something is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Versions,
+    ComponentVersions,
+    Operations,
+}
+
+/// What came of a batch.
+pub(super) struct Batch {
+    /// After which row the next one begins; nothing where the rest is not old.
+    pub(super) next: Option<i64>,
+    /// How many were removed.
+    pub(super) removed: usize,
+}
+
+/// The newest version of every address stays, for generations count on from it; so does what was current at the moment
+/// (`$1`), for operations that stay on record can be gone back to.
+const OLD_VERSIONS: &str = "
+    version WHERE id = ANY($2) AND written_at < $1
+      AND NOT EXISTS (SELECT 1 FROM resource WHERE resource.stack = version.stack
+                         AND resource.address = version.address AND resource.version = version.id)
+      AND generation < (SELECT max(generation) FROM version AS newest
+                        WHERE newest.stack = version.stack AND newest.address = version.address)
+      AND (deposed <> ''
+           OR coalesce((SELECT next.written_at < $1 FROM version AS next
+                        WHERE next.stack = version.stack AND next.address = version.address
+                          AND next.deposed = '' AND next.generation > version.generation
+                        ORDER BY next.generation LIMIT 1), true))";
+
+const OLD_COMPONENT_VERSIONS: &str = "
+    component_version WHERE id = ANY($2) AND written_at < $1
+      AND (SELECT next.written_at FROM component_version AS next
+           WHERE next.stack = component_version.stack AND next.key = component_version.key
+             AND next.generation > component_version.generation
+           ORDER BY next.generation LIMIT 1) < $1";
+
+/// Removes what is older than a moment among the next rows of a table.
+pub(super) async fn batch(
+    session: &Session,
+    context: &Context,
+    part: Part,
+    after: i64,
+    moment: Timestamp,
+) -> Result<Batch, Failure> {
+    match part {
+        Part::Versions => versions(session, ("version", OLD_VERSIONS), after, moment).await,
+        Part::ComponentVersions => {
+            versions(session, ("component_version", OLD_COMPONENT_VERSIONS), after, moment).await
+        }
+        Part::Operations => operations(session, context, after, moment).await,
+    }
+}
+
+async fn versions(
+    session: &Session,
+    (table, old): (&str, &str),
+    after: i64,
+    moment: Timestamp,
+) -> Result<Batch, Failure> {
+    let sql = format!("SELECT id, written_at FROM {table} WHERE id > $1 ORDER BY id LIMIT $2");
+    let rows: Vec<(i64, Timestamp)> =
+        session.list(&sql, &[&after, &BATCH], |columns| Ok((columns.take()?, columns.time()?))).await?;
+    let written_before: Vec<i64> = rows.iter().filter(|(_, at)| *at < moment).map(|(id, _)| *id).collect();
+    // They were written one after the other.
+    let next = rows.last().map(|(id, _)| *id).filter(|_| !written_before.is_empty());
+    let moment = columns::time(moment);
+    let sql = format!("SELECT stack FROM {old}");
+    let stacks: Vec<i64> = match written_before.is_empty() {
+        true => Vec::new(),
+        false => session.list(&sql, &[&moment, &written_before], |columns| columns.take()).await?,
+    };
+    if stacks.is_empty() {
+        return Ok(Batch { next, removed: 0 });
+    }
+    let sql = "SELECT 1 FROM stack WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
+    session.query(sql, &[&stacks]).await?;
+    let removed = session.execute(&format!("DELETE FROM {old}"), &[&moment, &written_before]).await?;
+    Ok(Batch { next, removed: count(removed) })
+}
+
+/// Of operations that were abandoned nobody knows the end, so that their beginning counts; those with an open step stay.
+async fn operations(session: &Session, context: &Context, after: i64, moment: Timestamp) -> Result<Batch, Failure> {
+    let rows = journal::operations_after(session, context, after, BATCH).await?;
+    let began_before = rows.iter().any(|(_, row)| row.started_at < moment);
+    let next = rows.last().map(|(sequence, _)| *sequence).filter(|_| began_before);
+    let is_old = |row: &terrace_engine::store::OperationRow| {
+        row.ended_at.is_some_and(|at| at < moment) || (row.is_abandoned && row.started_at < moment)
+    };
+    let old: Vec<i64> = rows.iter().filter(|(_, row)| is_old(row)).map(|(sequence, _)| *sequence).collect();
+    if old.is_empty() {
+        return Ok(Batch { next, removed: 0 });
+    }
     let sql = "SELECT sequence FROM operation
                WHERE sequence = ANY($1) AND NOT EXISTS (SELECT 1 FROM intent WHERE intent.operation = sequence)
                  AND NOT EXISTS (SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL)
@@ -50,7 +112,10 @@ pub(super) async fn older_than(session: &Session, context: &Context, keep: Durat
     for table in ["log", "step", "request", "operation_stack"] {
         session.execute(&format!("DELETE FROM {table} WHERE operation = ANY($1)"), &[&old]).await?;
     }
-    let operations = session.execute("DELETE FROM operation WHERE sequence = ANY($1)", &[&old]).await?;
-    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
-    Ok(Pruned { versions: count(versions), operations: count(operations) })
+    let removed = session.execute("DELETE FROM operation WHERE sequence = ANY($1)", &[&old]).await?;
+    Ok(Batch { next, removed: count(removed) })
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

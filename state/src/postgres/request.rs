@@ -44,10 +44,10 @@ pub(super) async fn enqueue(
     // They are only counted where the numbers that were given since the oldest one do not rule out that so many wait: a long
     // queue costs those who come no more than a short one.
     let sql = "WITH newest AS (
-                   SELECT operation.id, digest
+                   SELECT operation.id, digest, cancelled_by
                    FROM request JOIN operation ON operation.sequence = request.operation
                    WHERE stack = $1 AND component = $2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1)
-               SELECT (SELECT id FROM newest), (SELECT digest FROM newest),
+               SELECT (SELECT id FROM newest WHERE cancelled_by IS NULL), (SELECT digest FROM newest),
                       (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $3
                FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait";
     let (newest, digest, may_be_full): (Option<Uuid>, Option<String>, Option<bool>) = session

@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 /// How often a transaction is tried again that another one was in the way of.
 const AGAIN: usize = 8;
+/// How long somebody who is in the way is given, at most.
+const TURN: Duration = Duration::from_millis(500);
 
 /// How long a server is waited for that goes while it is in use: one that restarts is back by then, and a lease that could
 /// not be renewed meanwhile has not ended yet.
@@ -189,7 +191,11 @@ impl Server {
                 let is_in_the_way = failure.is_transient() && left > 0;
                 let is_undone = failure.is_gone() || (failure.is_in_doubt() && doubt == Doubt::Repeat);
                 left -= usize::from(is_in_the_way);
-                if !(is_in_the_way || is_undone) || !pauses.wait().await {
+                let is_tried_again = match is_in_the_way {
+                    true => pauses.step_aside().await,
+                    false => is_undone && pauses.wait().await,
+                };
+                if !is_tried_again {
                     return Err(match (failure, in_doubt) {
                         (refused @ Failure::Refused(_), _) => refused,
                         // That it may have happened says more than why nobody could find out.
@@ -235,6 +241,12 @@ impl<'a> Pauses<'a> {
     /// It answers.
     fn end_absence(&self) {
         self.is_away.store(false, Ordering::Relaxed);
+    }
+
+    /// Lets somebody else go first who is in the way; true, for the server is there.
+    async fn step_aside(&mut self) -> bool {
+        tokio::time::sleep(self.next.next().unwrap_or(TURN)).await;
+        true
     }
 
     /// Waits; false when it was tried for long enough, by this call or by another one.

@@ -228,12 +228,13 @@ fn result(columns: &mut Columns<'_>) -> rusqlite::Result<Option<StepResult>> {
     Ok(word.map(|word| values::step_result(&word, message.unwrap_or_default())))
 }
 
-/// The log of an operation, oldest first.
-pub(super) fn logs(connection: &Connection, id: Uuid) -> Result<Vec<LogLine>, Failure> {
+/// The log of an operation, oldest first, after so many lines.
+pub(super) fn logs(connection: &Connection, id: Uuid, after: usize) -> Result<Vec<LogLine>, Failure> {
     let sql = "SELECT at, level, phase, message FROM log JOIN operation ON operation.sequence = log.operation
-               WHERE operation.id = ?1 ORDER BY log.id";
+               WHERE operation.id = ?1 ORDER BY log.id LIMIT -1 OFFSET ?2";
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![id.as_bytes()], |row| {
+    let rows = statement.query_map(params![id.as_bytes(), after], |row| {
         let mut columns = Columns::of(row);
         Ok(LogLine { at: columns.time()?, level: columns.take()?, phase: columns.take()?, message: columns.take()? })
     })?;

@@ -32,16 +32,18 @@ pub(super) fn enqueue(
         }
     }
     let stack = write::stack(transaction, of)?;
-    let sql = "SELECT operation.id, digest FROM request JOIN operation ON operation.sequence = request.operation
+    let sql = "SELECT operation.id, digest, cancelled_by IS NOT NULL
+               FROM request JOIN operation ON operation.sequence = request.operation
                WHERE stack = ?1 AND component = ?2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1";
-    let newest: Option<(Uuid, String)> = transaction
+    let newest: Option<(Uuid, String, bool)> = transaction
         .prepare_cached(sql)?
         .query_row((stack, &request.component), |row| {
             let mut columns = Columns::of(row);
-            Ok((columns.uuid()?, columns.take()?))
+            Ok((columns.uuid()?, columns.take()?, columns.take()?))
         })
         .optional()?;
-    if let Some((operation, _)) = newest.filter(|(_, digest)| *digest == request.digest) {
+    let is_same = |(_, digest, is_to_stop): &(_, String, _)| *digest == request.digest && !is_to_stop;
+    if let Some((operation, ..)) = newest.filter(is_same) {
         return Ok(Enqueued::Same(operation));
     }
     if is_full(transaction, most)? {

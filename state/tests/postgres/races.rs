@@ -54,6 +54,19 @@ async fn of_those_who_race_for_leases_one_gets_all_of_them() {
     assert_eq!(deadlocks(&url).await, 0);
 }
 
+#[tokio::test]
+async fn whoever_is_called_alike_elsewhere_has_not_the_same_leases() {
+    let url = Cluster::shared().database().await;
+    // As a container that was started again: the same name, the same process number.
+    let (before, after) = (writer(&url).await, writer(&url).await);
+    let asked = request(Uuid::now_v7(), &["api"]);
+    let Acquired::Granted(leases) = before.acquire(&asked).await.unwrap() else { panic!("nobody had it") };
+    assert!(matches!(after.acquire(&asked).await.unwrap(), Acquired::Held(_)), "who took it may still work");
+    assert_eq!(before.acquire(&asked).await.unwrap(), Acquired::Granted(leases.clone()), "it is its own");
+    before.release(&leases).await.unwrap();
+    assert!(matches!(after.acquire(&asked).await.unwrap(), Acquired::Granted(_)));
+}
+
 async fn deadlocks(url: &str) -> i64 {
     one(&connect(url).await, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await
 }

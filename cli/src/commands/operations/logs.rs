@@ -54,7 +54,7 @@ async fn read(store: &dyn StateStore, id: Uuid) -> Result<Option<(OperationRow, 
     let Some((operation, steps)) = store.operation(id).await? else { return Ok(None) };
     let mut lines = timeline(&operation, &steps);
     // After the operation: nothing is missing of one that has ended.
-    lines.extend(store.logs(id).await?);
+    lines.extend(store.logs(id, 0).await?);
     // One transaction has one time: what ended in it made room for what it started.
     lines.sort_by_key(|line| (line.at, line.message.ends_with(STARTED)));
     Ok(Some((operation, lines)))
