@@ -74,16 +74,21 @@ pub struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Resolves the orphaned steps of a stack and of the shared resources of its environment, under the leases of
-    /// their components. Steps of live operations are left alone.
+    /// Resolves the orphaned steps of a stack and of shared resources of its environment, under the leases of their
+    /// components. Steps of live operations are left alone.
     ///
     /// # Errors
     /// When leases cannot be had or the store fails.
-    pub async fn run(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Recovered>, LeaseError> {
+    pub async fn run(
+        &self,
+        stack: &StackId,
+        selection: &Selection,
+        shared: &Selection,
+    ) -> Result<Vec<Recovered>, LeaseError> {
         let mut recovered = self.run_one(stack, selection).await?;
-        let shared = StackId::shared(&stack.environment);
-        if *stack != shared {
-            recovered.extend(self.run_one(&shared, &Selection::All).await?);
+        let environment = StackId::shared(&stack.environment);
+        if *stack != environment {
+            recovered.extend(self.run_one(&environment, shared).await?);
         }
         Ok(recovered)
     }

@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
         /// What was asked.
         asked: Scope,
     },
+    /// A browser calls for somebody who may not know of it, and how that is seen: 403.
+    Foreign(&'static str),
     /// There is nothing at that path: 404.
     NoPath,
     /// There is something at that path, and not for that method: 405.
@@ -125,6 +127,7 @@ impl Refusal {
             Self::NoMethod => vec![NO_METHOD.to_owned()],
             Self::Unknown(why) => vec![unknown(why)],
             Self::Forbidden { name, has, asked } => vec![forbidden(name, *has, *asked)],
+            Self::Foreign(how) => vec![foreign(how)],
             Self::TooLong(error) | Self::Unavailable(error) | Self::Broken(error) => vec![error.clone()],
         }
     }
@@ -172,6 +175,7 @@ impl IntoResponse for Refusal {
             Self::Forbidden { name, has, asked } => {
                 (StatusCode::FORBIDDEN, Json(system_error(forbidden(&name, has, asked)))).into_response()
             }
+            Self::Foreign(how) => (StatusCode::FORBIDDEN, Json(system_error(foreign(how)))).into_response(),
             Self::Broken(error) => {
                 let incident = Uuid::now_v7();
                 tracing::error!(%incident, error, "a call failed");
@@ -204,6 +208,10 @@ fn forbidden(name: &str, has: Option<Scope>, asked: Scope) -> String {
         Some(has) => format!("the token of `{name}` has the scope `{}`, and this call needs `{asked}`", has.word()),
         None => format!("the token of `{name}` has no role of this server, and this call needs the scope `{asked}`"),
     }
+}
+
+fn foreign(how: &str) -> String {
+    format!("{how}, and this server asks for no token: call it yourself, or configure `server.auth`")
 }
 
 fn unavailable(error: String) -> Response {

@@ -2,6 +2,7 @@
 
 mod keys;
 mod oidc;
+mod pages;
 mod signature;
 
 use crate::answer::{NO_TOKEN, Refusal};
@@ -47,8 +48,10 @@ impl Scope {
 /// Who is let in.
 #[derive(Debug, Clone, Default)]
 pub enum Auth {
-    /// Everybody who can reach the server.
+    /// Everybody on this machine, for nobody said otherwise.
     #[default]
+    ThisMachine,
+    /// Everybody who can reach the server.
     Anybody,
     /// Who shows one of these tokens (RFC 6750).
     Tokens(Vec<Token>),
@@ -95,6 +98,7 @@ impl Caller {
 
 /// Who is let in, while the server runs.
 pub(crate) enum Admission {
+    ThisMachine,
     Anybody,
     Tokens(Vec<Token>),
     Oidc(Box<Issuer>),
@@ -107,10 +111,27 @@ impl Admission {
     /// When keys could not be fetched from anywhere.
     pub(crate) fn new(auth: Auth) -> Result<Self, String> {
         Ok(match auth {
+            Auth::ThisMachine => Self::ThisMachine,
             Auth::Anybody => Self::Anybody,
             Auth::Tokens(tokens) => Self::Tokens(tokens),
             Auth::Oidc(oidc) => Self::Oidc(Box::new(Issuer::new(oidc)?)),
         })
+    }
+
+    /// Refuses calls that may be made for somebody who does not know of them.
+    ///
+    /// # Errors
+    /// With what tells so.
+    fn check_site(&self, request: &Request) -> Result<(), Refusal> {
+        match self {
+            Self::ThisMachine | Self::Anybody if pages::is_of_another_site(request) => {
+                Err(Refusal::Foreign("a page of another site sends it"))
+            }
+            Self::ThisMachine if !pages::is_to_this_machine(request) => {
+                Err(Refusal::Foreign("it is sent to a name that is not this machine's own"))
+            }
+            Self::ThisMachine | Self::Anybody | Self::Tokens(_) | Self::Oidc(_) => Ok(()),
+        }
     }
 
     /// Who calls with these headers.
@@ -119,7 +140,7 @@ impl Admission {
     /// When they are not let in, or may not do this.
     async fn admit(&self, headers: &HeaderMap, asked: Scope) -> Result<Caller, Refusal> {
         let (name, has) = match self {
-            Self::Anybody => return Ok(Caller::default()),
+            Self::ThisMachine | Self::Anybody => return Ok(Caller::default()),
             Self::Tokens(tokens) => {
                 // Digests are compared: how long that takes tells nothing of the token.
                 let digest = sha256(shown(headers)?);
@@ -163,7 +184,8 @@ async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let Err(refusal) = readable(&request, shared.settings.body_limit) {
+    let checked = readable(&request, shared.settings.body_limit);
+    if let Err(refusal) = checked.and_then(|()| shared.admission.check_site(&request)) {
         return refuse(refusal);
     }
     match shared.admission.admit(request.headers(), scope).await {

@@ -17,49 +17,65 @@ const KEEP: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Keeps a claim until it is dropped.
-pub(crate) struct Keeper(JoinHandle<()>);
+pub(crate) struct Keeper {
+    task: JoinHandle<()>,
+    /// Set when the claim was lost, or may be: whoever claims it next goes on.
+    lost: CancellationToken,
+}
 
 impl Keeper {
     /// Keeps a claim in a task of its own: a store that is slow to answer holds nobody up. `cancel` is set when somebody
     /// asks to stop, and when the claim is lost: what was done so far is recorded, and whoever has it now goes on.
     pub(crate) fn of(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> Self {
-        let (shared, claim, cancel) = (Arc::clone(shared), claim.clone(), cancel.clone());
-        Self(tokio::spawn(async move {
-            let mut kept = Instant::now();
-            while !cancel.is_cancelled() {
-                tokio::time::sleep(LOOK).await;
-                if is_to_stop(&shared, claim.operation).await {
+        let lost = CancellationToken::new();
+        let (shared, claim, cancel, gone) = (Arc::clone(shared), claim.clone(), cancel.clone(), lost.clone());
+        let task = tokio::spawn(async move {
+            // What was begun is waited for: the claim is kept until then, also by one who is to stop.
+            tokio::join!(keep(&shared, &claim, &cancel, &gone), look(&shared, claim.operation, &cancel));
+        });
+        Self { task, lost }
+    }
+
+    /// Whether somebody else may work on the request now, or will soon.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+}
+
+/// Keeps a claim as long as that is possible.
+async fn keep(shared: &Shared, claim: &RequestClaim, cancel: &CancellationToken, lost: &CancellationToken) {
+    let mut kept = Instant::now();
+    loop {
+        tokio::time::sleep(KEEP).await;
+        let begun = Instant::now();
+        match shared.store.keep(claim, TERM).await {
+            Ok(()) => kept = begun,
+            Err(error) => {
+                tracing::warn!(operation = %claim.operation, %error, "the claim on a request is not kept");
+                // Nobody else has it before its term is over.
+                if matches!(error, StoreError::ClaimLost(_)) || kept.elapsed() >= TERM {
+                    lost.cancel();
                     cancel.cancel();
-                }
-                if kept.elapsed() < KEEP {
-                    continue;
-                }
-                let begun = Instant::now();
-                match shared.store.keep(&claim, TERM).await {
-                    Ok(()) => kept = begun,
-                    Err(error) => {
-                        tracing::warn!(operation = %claim.operation, %error, "the claim on a request is not kept");
-                        // Nobody else has it before its term is over.
-                        if matches!(error, StoreError::ClaimLost(_)) || kept.elapsed() >= TERM {
-                            cancel.cancel();
-                        }
-                    }
-                }
-            }
-            // What was begun is waited for: the claim is kept until then.
-            loop {
-                tokio::time::sleep(KEEP).await;
-                if matches!(shared.store.keep(&claim, TERM).await, Err(StoreError::ClaimLost(_))) {
                     return;
                 }
             }
-        }))
+        }
+    }
+}
+
+/// Looks whether somebody asks to stop.
+async fn look(shared: &Shared, operation: Uuid, cancel: &CancellationToken) {
+    while !cancel.is_cancelled() {
+        tokio::time::sleep(LOOK).await;
+        if is_to_stop(shared, operation).await {
+            cancel.cancel();
+        }
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

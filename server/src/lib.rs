@@ -15,6 +15,7 @@
 mod access;
 mod answer;
 pub mod api;
+mod approved;
 pub mod auth;
 mod described;
 mod docs;

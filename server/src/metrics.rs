@@ -6,6 +6,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
+use std::time::Duration;
 use terrace_engine::store::OperationStatus;
 use terrace_provider::wrap::CALL_SECONDS;
 use tokio::time::Instant;
@@ -18,15 +20,22 @@ const QUEUE: &str = "terrace_queue_requests";
 const LEASES: &str = "terrace_leases";
 const DRIFT: &str = "terrace_drifted_resources";
 
+/// The least time that figures of drift hold: scans take some time, too.
+const LEAST: Duration = Duration::from_secs(600);
+
 /// Bounds of what takes milliseconds to minutes, in seconds.
 const BOUNDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
 
 /// Collects figures from here on, those of the whole process.
 ///
+/// What a scan found holds until the next but one is due, by whichever server that is made.
+///
 /// # Errors
 /// When something else collects them already.
-pub(crate) fn collect() -> Result<PrometheusHandle, BuildError> {
+pub(crate) fn collect(drift_every: Option<Duration>) -> Result<PrometheusHandle, BuildError> {
+    let holds = drift_every.map(|every| every.saturating_mul(2).max(LEAST));
     let handle = PrometheusBuilder::new()
+        .idle_timeout(MetricKindMask::GAUGE, holds)
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BOUNDS)?
         .install_recorder()?;
     describe_histogram!(HTTP_SECONDS, "How long calls took, by path, method and status.");

@@ -1,6 +1,7 @@
 //! Who works on what: requests wait in the store, workers claim them and keep their claims while they work.
 
 use crate::answer::Refusal;
+use crate::approved::Approved;
 use crate::auth::Caller;
 use crate::described::{AboutWhat, Beside};
 use crate::drifting::{self, Found};
@@ -21,7 +22,7 @@ use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Enqueued, NewOperation, NewRequest, RequestClaim, RequestRow};
+use terrace_engine::store::{Enqueued, NewOperation, NewRequest, OperationStatus, RequestClaim, RequestRow};
 use terrace_engine::yaml::{self, Budget};
 use terrace_provider::value::wire::Sealing;
 use tokio::time::Instant;
@@ -69,8 +70,9 @@ pub(crate) enum Asked {
         request: ProvisioningRequest,
         /// It is to go.
         destroy: bool,
-        /// The digest of the plan.
-        digest: String,
+        /// The plan.
+        #[serde(flatten)]
+        approved: Approved,
         /// What the descriptor does not say.
         #[serde(default)]
         beside: Beside,
@@ -146,7 +148,7 @@ impl Asked {
             Self::Plan { request, destroy, beside } => {
                 format!("{destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
             }
-            Self::Apply { request, destroy, digest, beside } => {
+            Self::Apply { request, destroy, approved: Approved { digest, .. }, beside } => {
                 format!("{digest} {destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
             }
             Self::Drift { stack } => stack.clone(),
@@ -217,7 +219,8 @@ pub(crate) struct Outcome {
 /// A plan in all forms that it is shown in, without anything that is sensitive.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PlanMade {
-    pub(crate) digest: String,
+    #[serde(flatten)]
+    pub(crate) approved: Approved,
     /// It has no errors, and loses no data that nobody consented to.
     pub(crate) is_applicable: bool,
     pub(crate) json: Json,
@@ -324,12 +327,17 @@ async fn rest(shared: &Shared) {
 /// not keep itself out.
 async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
     let (cancel, began) = (CancellationToken::new(), Instant::now());
-    let _keeper = Keeper::of(shared, claim, &cancel);
+    let keeper = Keeper::of(shared, claim, &cancel);
     let mine = shared.at_work.of(claim.operation);
     let _alone = mine.lock().await;
     let span = tracing::info_span!("operation", id = %claim.operation, kind = claim.kind);
     let working = AssertUnwindSafe(run::carry_out(shared, claim, &cancel)).catch_unwind();
-    let end = working.instrument(span.clone()).await.unwrap_or_else(|_| run::broke_off(claim.operation));
+    let end = working.instrument(span.clone()).await.unwrap_or_else(|_| Some(run::broke_off(claim.operation)));
+    // That nobody could go on says nothing of what was asked.
+    let Some(end) = end.filter(|end| end.status == OperationStatus::Completed || !keeper.is_lost()) else {
+        tracing::warn!(operation = %claim.operation, "a request is left to whoever claims it next");
+        return;
+    };
     match shared.store.finish(claim, &end).await {
         Ok(()) => {
             let _within = span.enter();

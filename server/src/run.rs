@@ -1,6 +1,9 @@
 //! One request from its claim to its end: what was cut off is recovered, then it is planned and applied.
 
+mod failure;
+
 use crate::answer::{OTHER_ACCESS, Refusal, told};
+use crate::approved::Approved;
 use crate::described::{Described, Purpose};
 use crate::drifting;
 use crate::keeping::is_to_stop;
@@ -10,9 +13,11 @@ use crate::queue::{Asked, Expected, Outcome, PlanMade};
 use crate::reversing;
 use crate::serve::Shared;
 use crate::witboost::{AclInfo, Info, ProvisioningRequest, ValidationResult};
+use failure::Failure;
 use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use terrace_engine::apply::lease::LeaseError;
+use terrace_engine::address::{Address, StackId};
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::event::{Events, NoEvents};
 use terrace_engine::expression::{Template, TemplateKind};
@@ -32,20 +37,8 @@ use uuid::Uuid;
 /// How often a plan is made anew when others were quicker.
 const MOST_PLANS: usize = 4;
 
-/// How a request failed, in the lines of its log.
-struct Failure(Vec<String>);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(vec![error.to_string()])
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self(refusal.problems())
-    }
-}
+/// How often a request is taken up again that the store kept from its end.
+const MOST_CLAIMS: u64 = 8;
 
 /// What is to come of a descriptor.
 enum Wanted {
@@ -79,44 +72,48 @@ struct Run<'a> {
     log: Logbook,
 }
 
-/// Works on a request; answers how it ended.
-pub(crate) async fn carry_out(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> RequestEnd {
+/// Works on a request; answers how it ended, but where somebody is to take it up once more.
+pub(crate) async fn carry_out(
+    shared: &Arc<Shared>,
+    claim: &RequestClaim,
+    cancel: &CancellationToken,
+) -> Option<RequestEnd> {
     let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
     let run = Run { shared, claim, cancel, log };
     if is_to_stop(shared, claim.operation).await {
         cancel.cancel();
         if claim.next_step == 0 {
-            return stopped("stopped before it began");
+            return Some(stopped("stopped before it began"));
         }
     }
     let performed = match Asked::of_body(&claim.body, shared.worlds.seal()) {
         Err(refusal) => Err(refusal.into()),
         Ok(asked) if asked.only_looks() => tokio::select! {
             performed = run.perform(asked) => performed,
-            () = cancel.cancelled() => return stopped("stopped"),
+            () = cancel.cancelled() => return Some(stopped("stopped")),
         },
         Ok(asked) => run.perform(asked).await,
     };
-    match performed {
-        Ok((status, summary, outcome)) => ended(status, summary, &outcome),
-        Err(Failure(problems)) => {
-            for problem in &problems {
-                run.log.line("ERROR", "plan", problem).await;
-            }
-            let result = problems.join("\n");
-            let summary = problems.into_iter().next().unwrap_or_default();
-            ended(OperationStatus::Failed, summary, &Outcome { result, ..Outcome::default() })
+    let problems = match performed {
+        Ok((status, summary, outcome)) => return Some(ended(status, summary, &outcome)),
+        Err(Failure::Stopped) => return Some(stopped("stopped before it was applied")),
+        Err(Failure::Store(problem)) if claim.fence < MOST_CLAIMS => {
+            tracing::warn!(operation = %claim.operation, error = problem, "a request cannot be worked on now");
+            return None;
         }
+        Err(Failure::Store(problem)) => vec![problem],
+        Err(Failure::Told(problems)) => problems,
+    };
+    for problem in &problems {
+        run.log.line("ERROR", "plan", problem).await;
     }
+    let result = problems.join("\n");
+    let summary = problems.into_iter().next().unwrap_or_default();
+    Some(ended(OperationStatus::Failed, summary, &Outcome { result, ..Outcome::default() }))
 }
 
 fn stopped(summary: &str) -> RequestEnd {
     ended(OperationStatus::Interrupted, summary.to_owned(), &Outcome::default())
-}
-
-/// How an apply ends that was stopped before its first step.
-fn not_begun() -> (OperationStatus, String, Outcome) {
-    (OperationStatus::Interrupted, "stopped before it was applied".to_owned(), Outcome::default())
 }
 
 /// How a request ends whose work panicked: it is no use to begin it again.
@@ -152,11 +149,12 @@ impl Run<'_> {
             Asked::Access { request, access, expected } => {
                 let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
                 let component = described.components.first().cloned().unwrap_or_default();
-                if let Some(expected) = expected {
+                // An operation that is taken up again has written them itself.
+                if let Some(expected) = expected.filter(|_| self.claim.next_step == 0) {
                     let rows = self.shared.store.components(&described.stack).await?;
                     let row = rows.into_iter().find(|row| row.key == component);
                     if expected != Expected::of(row.and_then(|row| row.access)) {
-                        return Err(Failure(vec![OTHER_ACCESS.to_owned()]));
+                        return Err(Failure::Told(vec![OTHER_ACCESS.to_owned()]));
                     }
                 }
                 self.apply(&described, &Wanted::Granted(Grantees { component, access })).await
@@ -166,10 +164,10 @@ impl Run<'_> {
                 let described = Described::read_beside(&self.shared.worlds, &request, &beside, wanted.purpose())?;
                 self.show(&described, &wanted).await
             }
-            Asked::Apply { request, destroy, digest, beside } => {
+            Asked::Apply { request, destroy, approved, beside } => {
                 let wanted = wanted(&request, destroy);
                 let described = Described::read_beside(&self.shared.worlds, &request, &beside, wanted.purpose())?;
-                self.apply_only(&described, &wanted, Some(&digest)).await
+                self.apply_only(&described, &wanted, Some(&approved)).await
             }
             Asked::Drift { stack } => {
                 let found = drifting::look(self.shared, self.store().as_ref(), &stack).await?;
@@ -192,7 +190,8 @@ impl Run<'_> {
 
     /// What is wrong, or what would be done.
     async fn validate(&self, described: &Described<'_>) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let found = described.validate(self.shared.nothing.as_ref()).await.map_err(|it| Failure(it.problems()))?;
+        let found =
+            described.validate(self.shared.nothing.as_ref()).await.map_err(|it| Failure::Told(it.problems()))?;
         let errors = told(&found, &described.sources);
         if !errors.is_empty() {
             return Ok(invalid(errors));
@@ -243,7 +242,7 @@ impl Run<'_> {
             json: render::json::plan(plan, &digest),
             markdown: render::markdown::plan(plan, &markdown),
             text: human::plan(plan, &view(human::Detail::default())),
-            digest,
+            approved: Approved::new(digest, plan),
         };
         let result = told(&computed.diagnostics, &described.sources).join("\n");
         let outcome = Outcome { plan: Some(made), result, ..Outcome::default() };
@@ -258,25 +257,26 @@ impl Run<'_> {
         self.apply_only(described, wanted, None).await
     }
 
-    /// Applies what is planned; with a digest only where that is the plan's.
+    /// Applies what is planned; where a plan was approved, only that, or what is left of it.
     async fn apply_only(
         &self,
         described: &Described<'_>,
         wanted: &Wanted,
-        digest: Option<&str>,
+        approved: Option<&Approved>,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        self.recover(described).await?;
+        self.recover(described, BTreeSet::new()).await?;
         for plans in 1.. {
             let computed = self.plan(described, wanted).await?;
             self.log_plan(&computed.plan).await;
             if computed.plan.is_errored {
-                return Err(Failure(told(&computed.diagnostics, &described.sources)));
+                return Err(Failure::Told(told(&computed.diagnostics, &described.sources)));
             }
-            if let Some(digest) = digest
-                && file::digest(&computed.plan, &described.world.seal)? != digest
+            if let Some(approved) = approved
+                && file::digest(&computed.plan, &described.world.seal)? != approved.digest
+                && !(self.claim.next_step > 0 && approved.leaves(&computed.plan))
             {
                 let outdated = "the plan is outdated: what it would do now is something else; plan again";
-                return Err(Failure(vec![outdated.to_owned()]));
+                return Err(Failure::Told(vec![outdated.to_owned()]));
             }
             if !computed.plan.has_work() {
                 let outcome = Outcome { info: Some(self.info(described).await?), ..Outcome::default() };
@@ -284,7 +284,7 @@ impl Run<'_> {
             }
             let can_plan_again = plans < MOST_PLANS;
             if self.cancel.is_cancelled() {
-                return Ok(not_begun());
+                return Err(Failure::Stopped);
             }
             let (events, following) = self.log.follow(Steps::of_plan(&computed.plan));
             let applier = self.applier(described, plans, can_plan_again, events).await?;
@@ -297,7 +297,7 @@ impl Run<'_> {
                         self.log.line("WARNING", "apply", &check.to_string()).await;
                     }
                     // All its owners left at the same moment: the last one has to be found out once more.
-                    if can_plan_again && !report.still_owned.is_empty() && digest.is_none() {
+                    if can_plan_again && !report.still_owned.is_empty() && approved.is_none() {
                         self.log.line("INFO", "plan", "all owners of a shared object left: planning again").await;
                         continue;
                     }
@@ -306,21 +306,26 @@ impl Run<'_> {
                 Err(error) if can_plan_again && error.is_outdated() => {
                     self.log.line("INFO", "plan", &format!("{error}: planning again")).await;
                 }
-                Err(ApplyError::Lease(LeaseError::Interrupted)) => return Ok(not_begun()),
                 // Whoever began it still held its lease a moment ago, and is gone.
                 Err(error @ ApplyError::NotRecovered { .. }) if can_plan_again => {
                     self.log.line("INFO", "recover", &error.to_string()).await;
-                    self.recover(described).await?;
+                    self.recover(described, shared_in(&computed.plan)).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Failure(vec!["others were quicker each time".to_owned()]))
+        Err(Failure::Told(vec!["others were quicker each time".to_owned()]))
     }
 
-    /// Finds out what became of what was cut off before.
-    async fn recover(&self, described: &Described<'_>) -> Result<(), Failure> {
+    /// Finds out what became of what was cut off before; of what the environment shares only what this operation began, and
+    /// those: nobody waits for what others left.
+    async fn recover(&self, described: &Described<'_>, mut shared: BTreeSet<Address>) -> Result<(), Failure> {
         let store = self.store();
+        if self.claim.next_step > 0 {
+            let open = store.open_intents(&StackId::shared(&described.stack.environment), &Selection::All).await?;
+            let own = open.into_iter().filter(|open| open.intent.operation == self.claim.operation);
+            shared.extend(own.map(|open| open.intent.row.address));
+        }
         let selection = match described.components.is_empty() {
             true => Selection::All,
             false => Selection::Components(described.components.clone()),
@@ -334,7 +339,7 @@ impl Run<'_> {
             patience: self.shared.settings.patience,
             actor: &self.shared.settings.actor,
         };
-        for step in recovery.run(&described.stack, &selection).await? {
+        for step in recovery.run(&described.stack, &selection, &Selection::Addresses(shared)).await? {
             let level = if step.is_in_doubt { "WARNING" } else { "INFO" };
             self.log.line(level, "recover", &format!("{}: {}", step.address, step.found)).await;
         }
@@ -424,6 +429,11 @@ impl Run<'_> {
         let text = human::plan(plan, &view(human::Detail::Compact));
         self.log.lines("INFO", "plan", text.lines().filter(|line| !line.trim().is_empty())).await;
     }
+}
+
+/// What the environment shares of what a plan works on.
+fn shared_in(plan: &Plan) -> BTreeSet<Address> {
+    plan.changes().map(|(_, change)| &change.address).filter(|address| address.is_shared()).cloned().collect()
 }
 
 /// A text that needs no values to be known.

@@ -107,7 +107,7 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
         let Self { worlds, store, nothing, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
-        let metrics = metrics::collect()?;
+        let metrics = metrics::collect(settings.drift_every)?;
         let shared = Arc::new(Shared {
             worlds,
             store,

@@ -47,21 +47,22 @@ impl Webhook {
             "data": {"operation": operation, "stack": stack, "drifted": found.drifted, "unread": found.unread},
         })
         .to_string();
-        let told = self.send(operation, at, body).await;
+        let told = self.send(operation, body).await;
         counter!("terrace_webhooks_total", "result" => if told.is_ok() { "taken" } else { "failed" }).increment(1);
         if let Err(error) = told {
             tracing::warn!(%operation, stack, error, "nobody was told of drift");
         }
     }
 
-    async fn send(&self, id: Uuid, at: Timestamp, body: String) -> Result<(), String> {
+    async fn send(&self, id: Uuid, body: String) -> Result<(), String> {
         let client = client(PATIENCE)?;
-        let at = at.as_second();
-        let signature = self.signature(&format!("{id}.{at}.{body}"));
         let attempt = || async {
+            // Of each attempt: who takes it may refuse what was signed long ago.
+            let at = Timestamp::now().as_second();
+            let signature = self.signature(&format!("{id}.{at}.{body}"));
             let call = client.post(self.url.clone()).header("content-type", "application/json");
             let call = call.header("webhook-id", id.to_string()).header("webhook-timestamp", at);
-            let answer = call.header("webhook-signature", &signature).body(body.clone()).send().await;
+            let answer = call.header("webhook-signature", signature).body(body.clone()).send().await;
             match answer {
                 Err(error) => Err((in_words(&error), true)),
                 Ok(answer) if answer.status().is_success() => Ok(()),

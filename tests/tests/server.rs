@@ -323,6 +323,39 @@ fn who_has_access_is_set_by_the_first_of_two_who_saw_the_same_set() {
 }
 
 #[test]
+fn the_set_that_was_to_be_changed_is_changed_to_the_end_after_a_restart() {
+    let (project, product) = with_port();
+    let port = project.read("blueprints/port.yaml");
+    let (before, _) = port.split_once("    - type: local_file\n").unwrap();
+    let grant = "    - type: local_command\n      name: grant\n      forEach: ${{ acl.principals }}\n      config:\n        \
+                 create: [sh, make.sh, '${{ normalize(each.value) }}']\n        \
+                 find: [sh, -c, 'cat made-$0 2>/dev/null || echo null', '${{ normalize(each.value) }}']\n";
+    project.write("blueprints/port.yaml", format!("{before}{grant}"));
+    let server = Served::start(&project, &[]);
+    let text = meaning_port(&product);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    let path = "/api/v1/stacks/finance.cash.0@test/components/port/acl";
+    let tag = server.etag(path);
+    project.make_gate("gate-user_ada");
+    let body = serde_json::json!({"principals": ["user:ada"], "descriptor": text}).to_string();
+    for (matches, status) in [("\"another\"", 412), ("\"another\", *", 202)] {
+        let answer = server.call_with("PUT", path, &body, &[("if-match", matches)]);
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    until("access is being granted", || project.has("started-user_ada"));
+    server.kill();
+    drop(server);
+    project.open_gate("gate-user_ada");
+    until("the program that outlived it has ended", || project.has("made-user_ada"));
+    let server = Served::start(&project, &[]);
+    let operations = server.call("GET", "/api/v1/operations?kind=updateacl", "").json();
+    let operation = operations["items"][0]["id"].as_str().unwrap();
+    assert_eq!(server.ended(operation)["status"], "COMPLETED");
+    assert_ne!(server.etag(path), tag);
+    assert_eq!(log(&project), ["user_ada"]);
+}
+
+#[test]
 fn what_was_only_found_is_recorded() {
     let (project, product) = with_port();
     let blueprint = project.read("blueprints/port.yaml");

@@ -137,6 +137,37 @@ fn operations_name_who_asked_for_them() {
 }
 
 #[test]
+fn a_page_of_another_site_calls_in_vain_where_nobody_shows_a_token() {
+    let project = Project::new();
+    let server = Served::start(&project, &[]);
+    let status = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        server.call_with(method, path, r#"{"descriptor": "id: a"}"#, headers).status
+    };
+    let own = ("sec-fetch-site", "same-origin");
+    let other = ("origin", "https://pages.example.com");
+    for path in ["/v1/validate", "/v1/provision", "/api/v1/plans"] {
+        assert_ne!(status("POST", path, &[]), 403, "{path}");
+        assert_ne!(status("POST", path, &[own, ("content-type", "application/json")]), 403, "{path}");
+        for headers in [[("sec-fetch-site", "cross-site")], [("sec-fetch-site", "same-site")], [other]] {
+            assert_eq!(status("POST", path, &headers), 403, "{path} {headers:?}");
+        }
+        assert_eq!(status("POST", path, &[own, ("host", "pages.example.com:8091")]), 403, "{path}");
+    }
+    let told = server.call_with("GET", "/api/v1/stacks", "", &[("host", "pages.example.com")]);
+    assert_eq!(told.status, 403);
+    assert!(told.json()["detail"].as_str().unwrap().contains("configure `server.auth`"), "{told:?}");
+    assert_eq!(server.call("GET", "/api/v1/stacks", "").status, 200);
+    // Who asks for a token needs no other sign; who lets everybody in says so, and is called by many names.
+    let (_project, server) = self::server();
+    assert_eq!(server.call_with("GET", "/health", "", &[("host", "a.example.com")]).status, 200);
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {auth: {mode: none}}\n");
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.call_with("GET", "/api/v1/stacks", "", &[("host", "a.example.com")]).status, 200);
+    assert_eq!(server.call_with("POST", "/v1/validate", "{}", &[other]).status, 403);
+}
+
+#[test]
 fn nobody_listens_to_other_machines_without_being_told_whom_to_let_in() {
     let project = Project::new();
     let told = project.run(["serve", "--bind", "0.0.0.0:0"]).with_code(1).stderr;

@@ -81,6 +81,33 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
 }
 
 #[test]
+fn what_is_left_of_an_approved_plan_is_applied_after_a_restart() {
+    let project = super::server::project();
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &[]);
+    let descriptor = super::server::product(&["a", "b"]);
+    let made = plan(&server, &descriptor, "application/json").json();
+    let path = format!("/api/v1/plans/{}/apply", made["id"].as_str().unwrap());
+    let operation = server.call("POST", &path, "").json()["operation"].as_str().unwrap().to_owned();
+    until("both are being made", || project.has("started-a") && project.has("made-b"));
+    server.kill();
+    drop(server);
+    project.open_gate("gate-a");
+    until("the program that outlived it has ended", || project.has("made-a"));
+    let server = Served::start(&project, &[]);
+    assert_eq!(ended(&server, &operation)["status"], "completed");
+    assert_eq!(super::server::log(&project), ["a", "b"], "each is made once");
+    // Who was cut off while it followed goes on after what it has.
+    let path = format!("/api/v1/operations/{operation}/events");
+    let events = server.call("GET", &path, "");
+    let lines = events.body.matches("event: log").count();
+    assert!(lines > 1 && events.body.contains(&format!("id: {lines}\n")), "{events:?}");
+    let last = (lines - 1).to_string();
+    let rest = server.call_with("GET", &path, "", &[("last-event-id", &last)]);
+    assert_eq!((rest.body.matches("event: log").count(), rest.body.matches("event: end").count()), (1, 1), "{rest:?}");
+}
+
+#[test]
 fn what_is_recorded_is_shown_a_page_at_a_time_and_without_secrets() {
     let project = Project::new();
     project.write("stack.yaml", stack("one"));

@@ -94,7 +94,7 @@ fn a_call_that_takes_too_long_is_answered_in_the_form_of_its_api() {
     let server = Served::start(&project, &[]);
     for (path, kind) in [("/v1/validate", "application/json"), ("/api/v1/plans", "application/problem+json")] {
         // Its body never comes to an end; the connection does.
-        let head = "host: a\r\ncontent-type: application/json\r\ncontent-length: 10";
+        let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 10";
         let mut half = server.begin(&format!("POST {path} HTTP/1.1\r\n{head}\r\n\r\n{{"));
         let mut answer = String::new();
         half.read_to_string(&mut answer).unwrap();

@@ -56,7 +56,7 @@ pub(super) async fn run(
     };
     let mut recovered = Vec::new();
     for stack in &wanted {
-        recovered.extend(recovery.run(stack, &Selection::All).await?);
+        recovered.extend(recovery.run(stack, &Selection::All, &Selection::All).await?);
         if signals.cancel.is_cancelled() {
             return Err(Failure::told(Exit::Interrupted));
         }

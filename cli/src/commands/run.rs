@@ -70,7 +70,7 @@ pub(super) async fn recover_first(
         patience: run.settings.patience,
         actor: &run.settings.actor,
     };
-    recovery.run(stack, &selection).await?;
+    recovery.run(stack, &selection, &Selection::All).await?;
     if run.signals.cancel.is_cancelled() {
         return Err(Failure::told(Exit::Interrupted));
     }

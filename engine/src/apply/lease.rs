@@ -6,7 +6,7 @@ use crate::store::{
     Acquired, Lease, LeaseInfo, LeaseRequest, Record, StateStore, StoreError, Write, component_in_words,
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -52,12 +52,14 @@ pub struct Claim<'a> {
     pub events: &'a dyn Events,
 }
 
-/// The leases that are held now, and the store that they are of. What is written and what is given back waits for each
-/// other, so that nothing is ever written under a lease that was given back.
+/// The leases that are held now, and the store that they are of.
 #[derive(Clone)]
 pub(crate) struct Leases {
     store: Arc<dyn StateStore>,
-    held: Arc<tokio::sync::Mutex<HashMap<Place, Lease>>>,
+    held: Arc<Mutex<HashMap<Place, Lease>>>,
+    /// What is written and what is given back waits for each other, so that nothing is ever written under a lease that was
+    /// given back. Who renews them waits for neither: a store that writes for long must not cost a lease.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What a lease is on: a component of a stack, or a shared row.
@@ -67,40 +69,64 @@ impl Leases {
     /// Writes records under the leases: the store looks at those that the records need, for each commit of a run with
     /// many components would look at all of them.
     pub(crate) async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
-        let held = self.held.lock().await;
-        let needed: Vec<Lease> = match places_of(&records) {
-            Some(places) => places.iter().filter_map(|place| held.get(place)).cloned().collect(),
-            None => held.values().cloned().collect(),
+        let _turn = self.turn.lock().await;
+        let needed = match places_of(&records) {
+            Some(places) => self.of(&places)?,
+            None => self.now(),
         };
         self.store.commit(&needed, records).await
     }
 
+    fn locked(&self) -> MutexGuard<'_, HashMap<Place, Lease>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that are held now.
+    fn now(&self) -> Vec<Lease> {
+        self.locked().values().cloned().collect()
+    }
+
+    /// Those on some places, all of which have to be held.
+    fn of(&self, places: &HashSet<Place>) -> Result<Vec<Lease>, StoreError> {
+        let held = self.locked();
+        let lost =
+            |(stack, component): &Place| StoreError::LeaseLost { stack: stack.clone(), component: component.clone() };
+        places.iter().map(|place| held.get(place).cloned().ok_or_else(|| lost(place))).collect()
+    }
+
     /// Gives back some of the leases before the others.
     pub(crate) async fn give_back(&self, stack: &StackId, component: &str) -> Result<(), StoreError> {
-        let mut held = self.held.lock().await;
-        match held.remove(&(stack.clone(), component.to_owned())) {
+        let _turn = self.turn.lock().await;
+        let lease = self.locked().remove(&(stack.clone(), component.to_owned()));
+        match lease {
             Some(lease) => self.store.release(&[lease]).await,
             None => Ok(()),
         }
     }
 
     async fn renew(&self) -> Result<(), StoreError> {
-        let held = self.held.lock().await;
-        let leases: Vec<Lease> = held.values().cloned().collect();
-        self.store.renew(&leases, TERM).await
+        loop {
+            let leases = self.now();
+            match self.store.renew(&leases, TERM).await {
+                // One that was given back meanwhile is not lost.
+                Err(StoreError::LeaseLost { .. }) if self.now().len() < leases.len() => {}
+                renewed => return renewed,
+            }
+        }
     }
 
     /// Stops the operation when somebody asked for that, from wherever.
     async fn notice_cancel(&self, operation: Uuid, cancel: &CancellationToken) {
         // A store that does not answer now is asked again.
-        if !cancel.is_cancelled() && self.store.is_cancel_requested(operation).await.unwrap_or(false) {
+        let asked = tokio::time::timeout(RENEWAL / 2, self.store.is_cancel_requested(operation));
+        if !cancel.is_cancelled() && matches!(asked.await, Ok(Ok(true))) {
             cancel.cancel();
         }
     }
 
     async fn release(&self) -> Result<(), StoreError> {
-        let mut held = self.held.lock().await;
-        let leases: Vec<Lease> = std::mem::take(&mut *held).into_values().collect();
+        let _turn = self.turn.lock().await;
+        let leases: Vec<Lease> = std::mem::take(&mut *self.locked()).into_values().collect();
         self.store.release(&leases).await
     }
 }
@@ -208,7 +234,7 @@ impl Held {
         let first = leases.first().cloned();
         let leases = leases.into_iter().map(|lease| ((lease.stack.clone(), lease.component.clone()), lease)).collect();
         Self {
-            leases: Leases { store, held: Arc::new(tokio::sync::Mutex::new(leases)) },
+            leases: Leases { store, held: Arc::new(Mutex::new(leases)), turn: Arc::default() },
             first,
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -270,24 +296,23 @@ impl Held {
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(PULSE) => {}
                     }
-                    leases.notice_cancel(operation, &cancel).await;
-                    if renewed_at.elapsed() < RENEWAL {
-                        continue;
-                    }
-                    let asked_at = Instant::now();
-                    renewed_at = asked_at;
-                    let result = leases.renew().await;
-                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                    match result {
-                        Ok(()) => kept.since = asked_at,
-                        Err(error @ StoreError::LeaseLost { .. }) => {
-                            kept.error = Some(error);
-                            lost.cancel();
-                            return;
+                    if renewed_at.elapsed() >= RENEWAL {
+                        let asked_at = Instant::now();
+                        renewed_at = asked_at;
+                        let result = leases.renew().await;
+                        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                        match result {
+                            Ok(()) => kept.since = asked_at,
+                            Err(error @ StoreError::LeaseLost { .. }) => {
+                                kept.error = Some(error);
+                                lost.cancel();
+                                return;
+                            }
+                            // A store that cannot be reached for a moment may be reached again before the term is over.
+                            Err(error) => tracing::warn!(%error, "leases could not be renewed"),
                         }
-                        // A store that cannot be reached for a moment may be reached again before the term is over.
-                        Err(error) => tracing::warn!(%error, "leases could not be renewed"),
                     }
+                    leases.notice_cancel(operation, &cancel).await;
                 }
             });
         };

@@ -302,7 +302,7 @@ impl Story {
                 patience: Duration::ZERO,
                 actor: "a test",
             };
-            recovered.extend(recovery.run(stack, &Selection::All).await.unwrap());
+            recovered.extend(recovery.run(stack, &Selection::All, &Selection::All).await.unwrap());
         }
         recovered
     }

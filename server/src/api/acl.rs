@@ -12,11 +12,11 @@ use crate::queue::{Asked, Expected};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json_;
+use serde_json::{Value as Json_, json};
 use std::sync::Arc;
 use terrace_engine::access::{self as engine, Fields};
 use terrace_engine::address::StackId;
@@ -85,7 +85,7 @@ pub(super) async fn set(
     let stack = known(&shared, &stack).await?;
     let there = recorded(&shared, &stack, &component).await?;
     let expected = headers.get(header::IF_MATCH);
-    if expected.is_some_and(|expected| *expected != tag(&there)) {
+    if expected.is_some_and(|expected| !names(expected, &tag(&there))) {
         return Err(Problem::changed(OTHER_ACCESS));
     }
     let expected = expected.map(|_| there);
@@ -110,5 +110,12 @@ async fn recorded(shared: &Shared, stack: &StackId, component: &str) -> Result<E
 
 /// Names a set.
 fn tag(there: &Expected) -> String {
-    format!("\"{}\"", sha256(format!("{there:?}")))
+    let Expected { principals, fields } = there;
+    format!("\"{}\"", sha256(json!([principals, fields]).to_string()))
+}
+
+/// Whether `If-Match` holds for what has that tag (RFC 9110 §13.1.1).
+fn names(expected: &HeaderValue, tag: &str) -> bool {
+    let expected = expected.to_str().unwrap_or_default();
+    expected.split(',').map(str::trim).any(|one| one == "*" || one == tag)
 }

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use crate::auth::Caller;
 use crate::serve::Shared;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::{Extension, Json};
 use futures_util::{Stream, stream};
@@ -15,7 +15,9 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::store::{LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow};
+use terrace_engine::store::{
+    LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow, StoreError,
+};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -143,7 +145,10 @@ pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
 ) -> Result<Json<Operation>, Problem> {
-    let (row, steps) = found(&shared, &id).await?;
+    let (mut row, steps) = found(&shared, &id).await?;
+    if row.ended_at.is_some() && !has_ended(&shared, &row).await? {
+        row = OperationRow { status: OperationStatus::Running, ended_at: None, summary: String::new(), ..row };
+    }
     Ok(Json(Operation { steps: Some(steps.into_iter().map(step).collect()), ..operation(row) }))
 }
 
@@ -155,18 +160,23 @@ pub(super) async fn logs(
     Path(id): Path<String>,
 ) -> Result<Json<Vec<Line>>, Problem> {
     let (row, _) = found(&shared, &id).await?;
-    Ok(Json(shared.store.logs(row.id).await?.into_iter().map(line).collect()))
+    Ok(Json(shared.store.logs(row.id, 0).await?.into_iter().map(line).collect()))
 }
 
 /// The log of an operation as it grows: server-sent events `log`, and `end` with the operation once it has ended.
-#[utoipa::path(get, path = "/operations/{id}/events", tag = "operations", params(("id" = Uuid, Path)),
+///
+/// Who was cut off goes on after the `id` of the last event.
+#[utoipa::path(get, path = "/operations/{id}/events", tag = "operations",
+    params(("id" = Uuid, Path), ("Last-Event-ID" = Option<usize>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 404, body = Problem)))]
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let (row, _) = found(&shared, &id).await?;
-    let following = Following { shared, id: row.id, told: 0, waiting: VecDeque::new(), has_ended: false };
+    let told = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok()).unwrap_or_default();
+    let following = Following { shared, id: row.id, told, waiting: VecDeque::new(), has_ended: false };
     let events = stream::unfold(following, |mut following| async {
         let event = following.next().await?;
         Some((Ok(event), following))
@@ -204,22 +214,23 @@ impl Following {
 
     /// Takes up what is new; `None` where nothing can be told any more.
     async fn look(&mut self) -> Option<()> {
-        // The operation first: what it logged before it ended is there then.
-        let (row, _) = self.shared.store.operation(self.id).await.ok()??;
-        let lines = self.shared.store.logs(self.id).await.ok()?;
-        let new = lines.into_iter().skip(self.told).collect::<Vec<_>>();
-        self.told += new.len();
-        for new in new {
-            self.waiting.push_back(Event::default().event("log").json_data(line(new)).ok()?);
+        let store = &self.shared.store;
+        // Whether it has ended first: what it logged before is there then.
+        let runs = store.request(self.id).await.ok()?.is_some_and(|request| request.result.is_none());
+        let ended = match runs {
+            true => None,
+            false => {
+                let (row, _) = store.operation(self.id).await.ok()??;
+                has_ended(&self.shared, &row).await.ok()?.then_some(row)
+            }
+        };
+        for new in store.logs(self.id, self.told).await.ok()? {
+            self.told += 1;
+            let event = Event::default().event("log").id(self.told.to_string());
+            self.waiting.push_back(event.json_data(line(new)).ok()?);
         }
-        let is_over = !matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
-        // One that was asked for ends with its answer: until then it may be planned again, or go on after a recovery.
-        self.has_ended = is_over
-            && match self.shared.store.request(self.id).await.ok()? {
-                Some(request) => request.result.is_some(),
-                None => true,
-            };
-        if self.has_ended {
+        if let Some(row) = ended {
+            self.has_ended = true;
             self.waiting.push_back(Event::default().event("end").json_data(operation(row)).ok()?);
         }
         Some(())
@@ -248,6 +259,15 @@ pub(super) async fn cancel(
 /// How operations can stand.
 fn standings() -> impl Iterator<Item = &'static str> {
     OperationStatus::WORDS.iter().map(|(word, _)| *word).chain([OperationRow::ABANDONED])
+}
+
+/// Whether nothing more becomes of an operation.
+async fn has_ended(shared: &Shared, row: &OperationRow) -> Result<bool, StoreError> {
+    if matches!(row.status, OperationStatus::Queued | OperationStatus::Running) {
+        return Ok(false);
+    }
+    // One that was asked for ends with its answer: until then it may be planned again, or go on after a recovery.
+    Ok(shared.store.request(row.id).await?.is_none_or(|request| request.result.is_some()))
 }
 
 async fn found(shared: &Shared, id: &str) -> Result<(OperationRow, Vec<StepRow>), Problem> {

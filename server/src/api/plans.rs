@@ -143,12 +143,12 @@ pub(super) async fn apply(
         return Err(unknown(id));
     };
     let made = Outcome::of(&row).and_then(|outcome| outcome.plan);
-    let Some(PlanMade { digest, .. }) = made.filter(|made| made.is_applicable) else {
+    let Some(PlanMade { approved, .. }) = made.filter(|made| made.is_applicable) else {
         return Err(Problem::conflict("the plan is not made, or has errors: there is nothing to apply"));
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
     let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
-    let operation = shared.ask(&caller, &Asked::Apply { request, destroy, digest, beside }, place).await?;
+    let operation = shared.ask(&caller, &Asked::Apply { request, destroy, approved, beside }, place).await?;
     Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
 }
 
@@ -179,7 +179,7 @@ fn answer(id: Uuid, row: &RequestRow, headers: &HeaderMap) -> Response {
             (location, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], made.text).into_response()
         }
         Some(made) => {
-            let (digest, plan) = (Some(made.digest), Some(made.json));
+            let (digest, plan) = (Some(made.approved.digest), Some(made.json));
             (location, Json(PlanAnswer { id, status: "made", problem: outcome.result, digest, plan })).into_response()
         }
         None => {

@@ -79,7 +79,9 @@ impl From<Refusal> for Problem {
             refusal @ Refusal::KeyTaken => Self::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.problems().join("")),
             Refusal::Broken(error) => Self::broken(error),
             refusal @ Refusal::Unknown(_) => Self::new(StatusCode::UNAUTHORIZED, refusal.problems().join("")),
-            refusal @ Refusal::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, refusal.problems().join("")),
+            refusal @ (Refusal::Forbidden { .. } | Refusal::Foreign(_)) => {
+                Self::new(StatusCode::FORBIDDEN, refusal.problems().join(""))
+            }
             refusal @ Refusal::Invalid(_) => {
                 let errors = refusal.problems();
                 let detail = match errors.as_slice() {

@@ -90,13 +90,14 @@ impl Keys {
     /// Fetches them unless they came a short while ago.
     ///
     /// # Errors
-    /// When they cannot be had.
+    /// When they cannot be had, and none came before.
     pub(super) async fn refresh(&self) -> Result<(), String> {
         if !self.read().is_old() {
             return Ok(());
         }
         let _one = self.asking.lock().await;
-        self.fetch().await
+        let fetched = self.fetch().await;
+        if self.read().keys.is_some() { Ok(()) } else { fetched }
     }
 
     /// The key, if it came, and whether all that came is old.

@@ -114,6 +114,14 @@ impl Status {
             (true, _, _) => Self::Failed,
         }
     }
+
+    /// That of a question, which cannot be terminated by this API.
+    pub(crate) fn of_question(status: OperationStatus, has_ended: bool) -> Self {
+        match Self::of(status, has_ended, false) {
+            Self::Terminated => Self::Failed,
+            other => other,
+        }
+    }
 }
 
 /// How provisioning, unprovisioning or granting stands.

@@ -161,15 +161,19 @@ fn accepted(headers: &HeaderMap, token: Uuid) -> Response {
     }
 }
 
-/// The operation and the request of a token.
-async fn found(shared: &Shared, token: &str) -> Result<(Uuid, OperationRow, RequestRow), Refusal> {
+/// The operations of which provisioning tells the status.
+const PROVISIONING_KINDS: &[&str] = &["provision", "unprovision", "updateacl"];
+
+/// The operation and the request of a token that a call of these kinds was answered with.
+async fn found(shared: &Shared, token: &str, kinds: &[&str]) -> Result<(Uuid, OperationRow, RequestRow), Refusal> {
     let unknown = || {
         let problem = format!("there is no operation of the token `{token}`");
         Refusal::field("token", problem, "ask with the token that the call was answered with")
     };
     let id: Uuid = token.parse().map_err(|_| unknown())?;
     let request = shared.store.request(id).await?.ok_or_else(unknown)?;
-    let (operation, _) = shared.store.operation(id).await?.ok_or_else(unknown)?;
+    let operation = shared.store.operation(id).await?.map(|(operation, _)| operation);
+    let operation = operation.filter(|operation| kinds.contains(&operation.kind.as_str())).ok_or_else(unknown)?;
     Ok((id, operation, request))
 }
 
@@ -184,10 +188,10 @@ pub(crate) async fn status(
 }
 
 async fn provisioning_status(shared: &Shared, token: &str) -> Result<ProvisioningStatus, Refusal> {
-    let (id, operation, request) = found(shared, token).await?;
+    let (id, operation, request) = found(shared, token, PROVISIONING_KINDS).await?;
     let outcome = Outcome::of(&request);
     let status = Status::of(operation.status, outcome.is_some(), operation.cancelled_by.is_some());
-    let logs = shared.store.logs(id).await?;
+    let logs = shared.store.logs(id, 0).await?;
     let outcome = outcome.unwrap_or_default();
     Ok(ProvisioningStatus {
         status,
@@ -204,9 +208,9 @@ pub(crate) async fn validation_status(
     State(shared): State<Arc<Shared>>,
     Path(token): Path<String>,
 ) -> Result<Json<ValidationStatus>, Refusal> {
-    let (_, operation, request) = found(&shared, &token).await?;
+    let (_, operation, request) = found(&shared, &token, &["validate"]).await?;
     let outcome = Outcome::of(&request);
-    let status = Status::of(operation.status, outcome.is_some(), false);
+    let status = Status::of_question(operation.status, outcome.is_some());
     let validation = outcome.and_then(|outcome| outcome.validation);
     Ok(Json(ValidationStatus { status, info: validation.map(|public_info| ValidationInfo { public_info }) }))
 }
@@ -233,11 +237,11 @@ pub(crate) async fn reverse_status(
     State(shared): State<Arc<Shared>>,
     Path(token): Path<String>,
 ) -> Result<Json<ReverseProvisioningStatus>, Refusal> {
-    let (id, operation, request) = found(&shared, &token).await?;
+    let (id, operation, request) = found(&shared, &token, &["reverse-provisioning"]).await?;
     let outcome = Outcome::of(&request);
-    let status = Status::of(operation.status, outcome.is_some(), false);
+    let status = Status::of_question(operation.status, outcome.is_some());
     let updates = outcome.map(|outcome| outcome.updates).unwrap_or_default();
-    let logs = shared.store.logs(id).await?.into_iter().map(Into::into).collect();
+    let logs = shared.store.logs(id, 0).await?.into_iter().map(Into::into).collect();
     Ok(Json(ReverseProvisioningStatus { status, updates, logs }))
 }
 
@@ -250,7 +254,7 @@ pub(crate) async fn terminate(
     Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Response, Refusal> {
-    let (id, _, request) = found(&shared, &token).await?;
+    let (id, _, request) = found(&shared, &token, PROVISIONING_KINDS).await?;
     if request.result.is_none() && shared.store.request_cancel(id, &caller.named("anonymous")).await? {
         shared.wake.notify_waiters();
         return Ok(StatusCode::ACCEPTED.into_response());

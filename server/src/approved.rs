@@ -1,0 +1,40 @@
+//! What somebody looked at before it was to be done: a plan is made again when it is applied, and again where the process
+//! that applied it ended.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use terrace_engine::action::Action;
+use terrace_engine::plan::Plan;
+
+/// The digest of a plan and what it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Approved {
+    pub(crate) digest: String,
+    /// The word of each action, by stack and address.
+    #[serde(default)]
+    changes: BTreeMap<String, String>,
+}
+
+impl Approved {
+    pub(crate) fn new(digest: String, plan: &Plan) -> Self {
+        Self { digest, changes: changes(plan).map(|(of, action)| (of, action.word().to_owned())).collect() }
+    }
+
+    /// Whether a plan is what is left of it: it works on nothing else, and takes nothing away but where it was to, or where a
+    /// half-made object is to be made anew.
+    pub(crate) fn leaves(&self, plan: &Plan) -> bool {
+        let takes_away = |word: &str| TAKING_AWAY.iter().any(|action| action.word() == word);
+        changes(plan).all(|(of, action)| {
+            self.changes.get(&of).is_some_and(|approved| {
+                !takes_away(action.word()) || takes_away(approved) || approved == Action::Create.word()
+            })
+        })
+    }
+}
+
+const TAKING_AWAY: [Action; 3] = [Action::Delete, Action::Replace, Action::ReplaceCreateFirst];
+
+fn changes(plan: &Plan) -> impl Iterator<Item = (String, Action)> {
+    let planned = plan.changes().filter(|(_, change)| !matches!(change.action, Action::NoOp | Action::Read));
+    planned.map(|(of, change)| (format!("{}:{}", change.stack(&of.stack), change.address), change.action))
+}

@@ -1,0 +1,86 @@
+//! Calls that a page of the web makes through somebody's browser: where nobody shows a token, whoever reads a page would
+//! call with it.
+
+use axum::extract::Request;
+use axum::http::{Method, Uri, header};
+use std::net::IpAddr;
+
+/// Whether a browser sends it for a page of another site (Fetch Metadata, and RFC 6454 where a browser has none).
+pub(super) fn is_of_another_site(request: &Request) -> bool {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return false;
+    }
+    if let Some(site) = text(request, "sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    match text(request, header::ORIGIN.as_str()) {
+        None => false,
+        Some(origin) => origin.split_once("://").map(|(_, authority)| authority) != authority(request),
+    }
+}
+
+/// Whether it was sent to this machine under a name of its own: a page can have its own name lead here.
+pub(super) fn is_to_this_machine(request: &Request) -> bool {
+    let Some(uri) = authority(request).map(str::parse::<Uri>) else { return true };
+    let Ok(uri) = uri else { return false };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The name and the port that were called.
+fn authority(request: &Request) -> Option<&str> {
+    text(request, header::HOST.as_str()).or_else(|| request.uri().authority().map(|authority| authority.as_str()))
+}
+
+fn text<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
+    request.headers().get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    fn call(method: Method, headers: &[(&str, &str)]) -> Request {
+        let call =
+            headers.iter().fold(Request::builder().method(method), |call, (name, value)| call.header(*name, *value));
+        call.body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn what_a_page_of_another_site_sends_is_known() {
+        for (is_other, headers) in [
+            (false, &[("host", "localhost:8091")][..]),
+            (false, &[("host", "localhost:8091"), ("origin", "http://localhost:8091")]),
+            (false, &[("sec-fetch-site", "same-origin"), ("origin", "https://behind.a.proxy")]),
+            (false, &[("sec-fetch-site", "none")]),
+            (true, &[("sec-fetch-site", "cross-site")]),
+            (true, &[("sec-fetch-site", "same-site"), ("origin", "http://localhost:3000")]),
+            (true, &[("host", "localhost:8091"), ("origin", "http://localhost:3000")]),
+            (true, &[("host", "localhost:8091"), ("origin", "null")]),
+        ] {
+            assert_eq!(is_of_another_site(&call(Method::POST, headers)), is_other, "{headers:?}");
+            assert!(!is_of_another_site(&call(Method::GET, headers)), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn this_machine_has_few_names() {
+        for (is_here, host) in [
+            (true, "localhost:8091"),
+            (true, "LOCALHOST"),
+            (true, "127.0.0.1:8091"),
+            (true, "127.1.2.3"),
+            (true, "[::1]:8091"),
+            (false, "example.com:8091"),
+            (false, "localhost.example.com"),
+            (false, "10.0.0.1"),
+            (false, "a b"),
+            (false, ""),
+        ] {
+            assert_eq!(is_to_this_machine(&call(Method::GET, &[("host", host)])), is_here, "{host:?}");
+        }
+        assert!(is_to_this_machine(&call(Method::GET, &[])), "no browser leaves it out");
+    }
+}

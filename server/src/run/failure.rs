@@ -1,0 +1,53 @@
+//! Why a request did not come to its end, and whether that says anything of what was asked.
+
+use crate::answer::Refusal;
+use std::any::Any;
+use terrace_engine::apply::ApplyError;
+use terrace_engine::apply::lease::LeaseError;
+use terrace_engine::plan::compute::PlanFailure;
+use terrace_engine::store::StoreError;
+
+/// Why a request did not come to its end.
+pub(super) enum Failure {
+    /// It failed, in the lines of its log.
+    Told(Vec<String>),
+    /// The store could not be asked or written: who takes it up once more may be luckier.
+    Store(String),
+    /// Somebody asked to stop before it was applied.
+    Stopped,
+}
+
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let any: &dyn Any = &error;
+        let of_leases = |error: &LeaseError| match error {
+            LeaseError::Store(error) => Some(error.clone()),
+            LeaseError::Interrupted | LeaseError::Held(_) => None,
+        };
+        let applying = any.downcast_ref::<ApplyError>();
+        let leases = any.downcast_ref::<LeaseError>().or(match applying {
+            Some(ApplyError::Lease(error)) => Some(error),
+            _ => None,
+        });
+        if let Some(LeaseError::Interrupted) = leases {
+            return Self::Stopped;
+        }
+        let store =
+            any.downcast_ref::<StoreError>().cloned().or_else(|| leases.and_then(of_leases)).or_else(|| {
+                match (applying, any.downcast_ref::<PlanFailure>()) {
+                    (Some(ApplyError::Store(error)), _) | (_, Some(PlanFailure::Store(error))) => Some(error.clone()),
+                    _ => None,
+                }
+            });
+        match store {
+            Some(StoreError::Unavailable { .. }) => Self::Store(error.to_string()),
+            _ => Self::Told(vec![error.to_string()]),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Told(refusal.problems())
+    }
+}
