@@ -58,19 +58,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end }}
 
-{{/* A duration such as 1h30m in whole seconds, rounded up. */}}
-{{- define "terrace.seconds" -}}
+{{/* A duration such as 1h30m in milliseconds, rounded up. */}}
+{{- define "terrace.milliseconds" -}}
 {{- $milliseconds := 0 -}}
 {{- range $part := regexFindAll "[0-9.]+(h|ms|m|s)" . -1 -}}
 {{- $factor := get (dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1) (regexFind "[a-z]+$" $part) -}}
 {{- $milliseconds = addf $milliseconds (mulf (float64 (regexFind "^[0-9.]+" $part)) $factor) -}}
 {{- end -}}
-{{- divf $milliseconds 1000 | ceil | int -}}
+{{- $milliseconds | ceil | int64 -}}
 {{- end }}
 
+{{/* `server.drain` in whole seconds, rounded up. */}}
 {{- define "terrace.drain" -}}
 {{- $server := (include "terrace.configuration" . | fromYaml).server -}}
-{{- include "terrace.seconds" (default "20s" $server.drain) -}}
+{{- divf (include "terrace.milliseconds" (default "20s" $server.drain)) 1000 | ceil | int -}}
 {{- end }}
 
 {{/* The port of the pod. */}}
