@@ -74,6 +74,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- divf (include "terrace.milliseconds" (default "20s" $server.drain)) 1000 | ceil | int -}}
 {{- end }}
 
+{{/* "true" where calls come by TLS. */}}
+{{- define "terrace.isTls" -}}
+{{- if (include "terrace.configuration" . | fromYaml).server.tls -}}true{{- end -}}
+{{- end }}
+
+{{/* A probe that calls as the server is to be called: a dict of `context` and `probe`. */}}
+{{- define "terrace.probe" -}}
+{{- $probe := deepCopy .probe -}}
+{{- if and $probe.httpGet (include "terrace.isTls" .context) -}}
+{{- $_ := set $probe "httpGet" (merge $probe.httpGet (dict "scheme" "HTTPS")) -}}
+{{- end -}}
+{{- toYaml $probe -}}
+{{- end }}
+
 {{/* The port of the pod. */}}
 {{- define "terrace.port" -}}
 {{- regexFind "[0-9]+$" (include "terrace.configuration" . | fromYaml).server.bind -}}
@@ -107,6 +121,10 @@ postgres://{{ $user }}:${{ "{{" }} {{ $password }} {{ "}}" }}@{{ $postgresql.hos
 {{/* terrace.yaml. */}}
 {{- define "terrace.configuration" -}}
 {{- $server := merge (deepCopy .Values.server) (dict "bind" "0.0.0.0:8091") -}}
+{{- if .Values.tls.secret -}}
+{{- $folder := "/etc/terrace/certificate" -}}
+{{- $_ := set $server "tls" (dict "cert" (printf "%s/%s" $folder .Values.tls.cert) "key" (printf "%s/%s" $folder .Values.tls.key)) -}}
+{{- end -}}
 {{- $configuration := dict "server" $server -}}
 {{- with .Values.environments }}{{ $_ := set $configuration "environments" (deepCopy .) }}{{ end -}}
 {{- with .Values.identities }}{{ $_ := set $configuration "identities" (deepCopy .) }}{{ end -}}
@@ -247,6 +265,9 @@ volumeMounts:
   {{- if or .Values.customRootCA.configMap .Values.customRootCA.secret }}
   - {name: authorities, mountPath: /etc/terrace/authorities, readOnly: true}
   {{- end }}
+  {{- if .Values.tls.secret }}
+  - {name: certificate, mountPath: /etc/terrace/certificate, readOnly: true}
+  {{- end }}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -283,6 +304,14 @@ volumeMounts:
 {{- else if .secret }}
 - name: authorities
   secret: {secretName: {{ .secret }}, items: [{key: {{ .key | quote }}, path: {{ .key | quote }}}]}
+{{- end }}
+{{- end }}
+{{- with $values.tls }}
+{{- if .secret }}
+- name: certificate
+  secret:
+    secretName: {{ .secret | quote }}
+    items: [{key: {{ .cert | quote }}, path: {{ .cert | quote }}}, {key: {{ .key | quote }}, path: {{ .key | quote }}}]
 {{- end }}
 {{- end }}
 {{- with $values.extraVolumes }}

@@ -43,6 +43,10 @@
 {{- end -}}
 {{- end -}}
 
+{{- if and .Values.tls.secret .Values.server.tls -}}
+{{- fail "tls.secret and server.tls are both set: tls.secret names the files of its Secret by itself; leave one of them out" -}}
+{{- end -}}
+
 {{- /* Where the state is. */ -}}
 {{- if and (include "terrace.isMany" .) (not $postgresql.enabled) -}}
 {{- fail "several replicas need a state that all of them write: set state.postgresql.enabled, or replicaCount: 1 and autoscaling.enabled: false, for SQLite is one process's own" -}}
