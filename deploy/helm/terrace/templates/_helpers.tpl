@@ -162,7 +162,9 @@ blueprint.{{ . | replace "/" "__" }}
 {{- end }}
 
 {{- define "terrace.environment" -}}
-- {name: TERRACE_LOG, value: {{ .Values.logging.level | quote }}}
+{{- with .Values.logging.level }}
+- {name: TERRACE_LOG, value: {{ . | quote }}}
+{{- end }}
 {{- with .Values.state }}
 {{- if and .postgresql.enabled .postgresql.urlSecret }}
 {{ include "terrace.secretVariable" (dict "name" "TERRACE_STATE" "secret" .postgresql.urlSecret) }}
@@ -245,8 +247,10 @@ workingDir: /var/lib/terrace
 securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with include "terrace.environment" . | trim }}
 env:
-  {{- include "terrace.environment" . | nindent 2 }}
+  {{- . | nindent 2 }}
+{{- end }}
 {{- with .Values.envFrom }}
 envFrom:
   {{- toYaml . | nindent 2 }}
