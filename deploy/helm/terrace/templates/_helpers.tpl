@@ -58,19 +58,34 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end }}
 
-{{/* A duration such as 1h30m in whole seconds, rounded up. */}}
-{{- define "terrace.seconds" -}}
+{{/* A duration such as 1h30m in milliseconds, rounded up. */}}
+{{- define "terrace.milliseconds" -}}
 {{- $milliseconds := 0 -}}
 {{- range $part := regexFindAll "[0-9.]+(h|ms|m|s)" . -1 -}}
 {{- $factor := get (dict "h" 3600000 "m" 60000 "s" 1000 "ms" 1) (regexFind "[a-z]+$" $part) -}}
 {{- $milliseconds = addf $milliseconds (mulf (float64 (regexFind "^[0-9.]+" $part)) $factor) -}}
 {{- end -}}
-{{- divf $milliseconds 1000 | ceil | int -}}
+{{- $milliseconds | ceil | int64 -}}
 {{- end }}
 
+{{/* `server.drain` in whole seconds, rounded up. */}}
 {{- define "terrace.drain" -}}
 {{- $server := (include "terrace.configuration" . | fromYaml).server -}}
-{{- include "terrace.seconds" (default "20s" $server.drain) -}}
+{{- divf (include "terrace.milliseconds" (default "20s" $server.drain)) 1000 | ceil | int -}}
+{{- end }}
+
+{{/* "true" where calls come by TLS. */}}
+{{- define "terrace.isTls" -}}
+{{- if (include "terrace.configuration" . | fromYaml).server.tls -}}true{{- end -}}
+{{- end }}
+
+{{/* A probe that calls as the server is to be called: a dict of `context` and `probe`. */}}
+{{- define "terrace.probe" -}}
+{{- $probe := deepCopy .probe -}}
+{{- if and $probe.httpGet (include "terrace.isTls" .context) -}}
+{{- $_ := set $probe "httpGet" (merge $probe.httpGet (dict "scheme" "HTTPS")) -}}
+{{- end -}}
+{{- toYaml $probe -}}
 {{- end }}
 
 {{/* The port of the pod. */}}
@@ -106,6 +121,10 @@ postgres://{{ $user }}:${{ "{{" }} {{ $password }} {{ "}}" }}@{{ $postgresql.hos
 {{/* terrace.yaml. */}}
 {{- define "terrace.configuration" -}}
 {{- $server := merge (deepCopy .Values.server) (dict "bind" "0.0.0.0:8091") -}}
+{{- if .Values.tls.secret -}}
+{{- $folder := "/etc/terrace/certificate" -}}
+{{- $_ := set $server "tls" (dict "cert" (printf "%s/%s" $folder .Values.tls.cert) "key" (printf "%s/%s" $folder .Values.tls.key)) -}}
+{{- end -}}
 {{- $configuration := dict "server" $server -}}
 {{- with .Values.environments }}{{ $_ := set $configuration "environments" (deepCopy .) }}{{ end -}}
 {{- with .Values.identities }}{{ $_ := set $configuration "identities" (deepCopy .) }}{{ end -}}
@@ -143,7 +162,9 @@ blueprint.{{ . | replace "/" "__" }}
 {{- end }}
 
 {{- define "terrace.environment" -}}
-- {name: TERRACE_LOG, value: {{ .Values.logging.level | quote }}}
+{{- with .Values.logging.level }}
+- {name: TERRACE_LOG, value: {{ . | quote }}}
+{{- end }}
 {{- with .Values.state }}
 {{- if and .postgresql.enabled .postgresql.urlSecret }}
 {{ include "terrace.secretVariable" (dict "name" "TERRACE_STATE" "secret" .postgresql.urlSecret) }}
@@ -226,8 +247,10 @@ workingDir: /var/lib/terrace
 securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with include "terrace.environment" . | trim }}
 env:
-  {{- include "terrace.environment" . | nindent 2 }}
+  {{- . | nindent 2 }}
+{{- end }}
 {{- with .Values.envFrom }}
 envFrom:
   {{- toYaml . | nindent 2 }}
@@ -245,6 +268,9 @@ volumeMounts:
   {{- end }}
   {{- if or .Values.customRootCA.configMap .Values.customRootCA.secret }}
   - {name: authorities, mountPath: /etc/terrace/authorities, readOnly: true}
+  {{- end }}
+  {{- if .Values.tls.secret }}
+  - {name: certificate, mountPath: /etc/terrace/certificate, readOnly: true}
   {{- end }}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
@@ -282,6 +308,14 @@ volumeMounts:
 {{- else if .secret }}
 - name: authorities
   secret: {secretName: {{ .secret }}, items: [{key: {{ .key | quote }}, path: {{ .key | quote }}}]}
+{{- end }}
+{{- end }}
+{{- with $values.tls }}
+{{- if .secret }}
+- name: certificate
+  secret:
+    secretName: {{ .secret | quote }}
+    items: [{key: {{ .cert | quote }}, path: {{ .cert | quote }}}, {key: {{ .key | quote }}, path: {{ .key | quote }}}]
 {{- end }}
 {{- end }}
 {{- with $values.extraVolumes }}

@@ -10,13 +10,41 @@
 {{- /* Who is let in. */ -}}
 {{- $auth := default dict $configuration.server.auth -}}
 {{- if not $auth.mode -}}
-{{- fail "server.auth does not say who is let in: give `mode: token` with `tokens`, or `mode: none` behind a proxy that authenticates callers" -}}
+{{- fail "server.auth does not say who is let in: give `mode: token` with `tokens`, `mode: oidc` with `issuer` and `audience`, or `mode: none` behind a proxy that authenticates callers" -}}
 {{- end -}}
 {{- if and (eq $auth.mode "token") (not $auth.tokens) -}}
 {{- fail "server.auth lets nobody in: it has no `tokens`; add `{name: …, sha256: …, scopes: [apply]}`" -}}
 {{- end -}}
 {{- if regexMatch "^(127\\.|\\[::1\\])" $configuration.server.bind -}}
 {{- fail (printf "server.bind: %s is reached from within the pod alone, not by probes and the service; write 0.0.0.0:8091" $configuration.server.bind) -}}
+{{- end -}}
+
+{{- /* What the server refuses, and the schema cannot tell. */ -}}
+{{- $server := $configuration.server -}}
+{{- $every := (default dict $server.drift).every -}}
+{{- $durations := list (list "drain" $server.drain 0 "") (list "retention" $server.retention 0 "") -}}
+{{- $durations = append $durations (list "timeout" $server.timeout 1000 "at least a second and ") -}}
+{{- $durations = append $durations (list "drift.every" $every 60000 "at least a minute and ") -}}
+{{- range $durations -}}
+{{- $text := toString (default "" (index . 1)) -}}
+{{- if and (regexMatch "(h|m|s)$" $text) (not (contains "${{" $text)) -}}
+{{- $milliseconds := int64 (include "terrace.milliseconds" $text) -}}
+{{- if or (lt $milliseconds (int64 (index . 2))) (gt $milliseconds (int64 31536000000)) -}}
+{{- fail (printf "server.%s: %s is no duration that works; give %sat most a year (8760h)" (index . 0) $text (index . 3)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $level := toString (default "" (default dict $server.log).level) -}}
+{{- $levels := "((?i:error|warn|info|debug|trace|off)|[0-9]{1,2})" -}}
+{{- $part := printf `^ *(%s|terrace[^=\[]*|[^=\[]*::[^=\[]*|.*\[.*\].*|[^=\[]+=%s?)? *$` $levels $levels -}}
+{{- range ternary list (splitList "," $level) (contains "${{" $level) -}}
+{{- if not (regexMatch $part .) -}}
+{{- fail (printf "server.log.level: `%s` is no level; write error, warn, info, debug or trace, and part=level for a part of the program" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{- if and .Values.tls.secret .Values.server.tls -}}
+{{- fail "tls.secret and server.tls are both set: tls.secret names the files of its Secret by itself; leave one of them out" -}}
 {{- end -}}
 
 {{- /* Where the state is. */ -}}
@@ -64,6 +92,7 @@
 {{- end -}}
 
 {{- /* Secrets are named, not written. */ -}}
+{{- include "terrace.noSecrets" (dict "at" "server" "value" $configuration.server) -}}
 {{- include "terrace.noSecrets" (dict "at" "environments" "value" (default dict $configuration.environments)) -}}
 {{- range $name, $_ := .Values.env -}}
 {{- if regexMatch "(SECRET|PASSWORD|PASSPHRASE|TOKEN|KEY)$" $name -}}
