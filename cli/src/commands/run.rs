@@ -252,7 +252,7 @@ impl Run<'_> {
     ) -> Result<Applied, Failure> {
         // What a saved plan only found may be another thing by now.
         let has_nothing = match self.is_saved {
-            true => !plan.has_changes() && !plan.has_other_components(),
+            true => !plan.has_changes() && !plan.has_other_order(),
             false => !plan.has_work(),
         };
         if has_nothing && !self.is_saved {

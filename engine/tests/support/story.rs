@@ -340,6 +340,8 @@ impl Story {
         let before = self.remote().log.len();
         let plan = self.plan(text).await;
         assert!(!plan.has_changes(), "a second plan is empty:\n{}", summary(&plan));
+        let is_other = plan.changes().find(|(_, change)| change.has_other_dependencies());
+        assert!(is_other.is_none(), "a second plan records no other order: {is_other:?}");
         assert_eq!(self.remote().log.len(), before, "planning changes nothing");
     }
 
