@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict};
-use terrace_engine::store::{OperationFilter, Selection, StateStore};
+use terrace_engine::store::{Selection, StateStore};
 
 /// Recovers stacks.
 ///
@@ -138,11 +138,8 @@ async fn stacks_to_look_into(
         wanted.insert(stack);
     }
     if words.is_empty() {
+        // Those with an open step are among them, also where a first apply was cut off that left no row.
         wanted.extend(store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment));
-        // A first apply that was cut off left steps, and no row yet.
-        let operations = store.operations(&OperationFilter::newest(usize::MAX)).await?;
-        let of_operations = operations.into_iter().flat_map(|operation| operation.stacks);
-        wanted.extend(of_operations.filter(|stack| stack.environment == *environment));
     }
     Ok(wanted)
 }
