@@ -418,14 +418,19 @@ impl Change {
         self.is_kept() && self.after.as_ref().is_some_and(|after| !after.newly_sensitive.is_empty())
     }
 
+    /// True when the object stays as it is and comes after other resources than is recorded.
+    #[must_use]
+    pub fn has_other_dependencies(&self) -> bool {
+        self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.dependencies != self.depends_on)
+    }
+
     /// True when the row has to be written though nothing is done: refreshed, with another lifecycle or more that is
     /// sensitive, or made after other resources than recorded. Were those not written, rows of different times could
     /// depend on each other in a loop.
     #[must_use]
     pub fn is_recorded_anew(&self) -> bool {
-        let has_other_dependencies =
-            self.is_kept() && self.prior.as_ref().is_some_and(|prior| prior.dependencies != self.depends_on);
-        self.has_refreshed() || self.has_other_lifecycle() || self.is_newly_sensitive() || has_other_dependencies
+        let is_other = self.has_other_lifecycle() || self.has_other_dependencies();
+        self.has_refreshed() || is_other || self.is_newly_sensitive()
     }
 
     fn is_kept(&self) -> bool {

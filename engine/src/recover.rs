@@ -11,7 +11,6 @@ use crate::apply::lease::{Claim, Held, LeaseError};
 use crate::event::{Event, Events};
 use crate::plan::compute::PlanFailure;
 use crate::plan::ours::{Managed, Manager};
-use crate::plan::row_stack;
 use crate::registry::Registry;
 use crate::render::text::counted;
 use crate::seal::Seal;
@@ -21,6 +20,7 @@ use crate::store::{
 };
 use crate::upgrade::upgraded;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::Observed;
@@ -33,10 +33,47 @@ pub use finding::Finding;
 use finding::settles_in;
 pub(crate) use finding::{in_present_form, look_into};
 
+/// A step that was cut off. An address alone is not one: beside the present object deposed ones may have open steps.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CutOff {
+    /// The stack of its row.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// The deposed object; `None` for the present one.
+    pub deposed: Option<String>,
+    /// The operation that it is of.
+    pub operation: Uuid,
+    /// Its number within the operation.
+    pub step: u32,
+}
+
+impl CutOff {
+    fn of(intent: &Intent) -> Self {
+        let Intent { operation, step, row: Row { stack, address, deposed, .. }, .. } = intent;
+        let (stack, address, deposed) = (stack.clone(), address.clone(), deposed.clone());
+        Self { stack, address, deposed, operation: *operation, step: *step }
+    }
+
+    fn is(&self, open: &OpenIntent) -> bool {
+        (open.intent.operation, open.intent.step) == (self.operation, self.step)
+    }
+}
+
+/// Prints the object that it was about.
+impl fmt::Display for CutOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.stack, self.address)?;
+        self.deposed.as_ref().map_or(Ok(()), |key| write!(f, " (deposed {key})"))
+    }
+}
+
 /// What recovery did about one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
-    /// The resource with its stack.
+    /// The step.
+    pub step: CutOff,
+    /// Its object in words: the resource with its stack, and the key of a deposed one.
     pub address: String,
     /// What was found, in words.
     pub found: String,
@@ -137,23 +174,20 @@ impl Recovery<'_> {
         Ok(ends)
     }
 
-    /// Closes a step that nobody can tell about as a person says; false when there is no such step.
+    /// Closes a step that nobody can tell about as a person says; false when it is not open any more.
     ///
     /// # Errors
     /// When leases cannot be had or the store fails.
-    pub async fn decide(&self, stack: &StackId, address: &Address, verdict: Verdict) -> Result<bool, LeaseError> {
-        let stack = row_stack(stack, address);
-        let selection = Selection::Addresses(BTreeSet::from([address.clone()]));
-        let orphaned = self.orphaned(&stack, &selection).await?;
-        if orphaned.is_empty() {
-            return Ok(false);
-        }
-        let (held, operation) = self.begin(&stack, &orphaned).await?;
+    pub async fn decide(&self, step: &CutOff, verdict: Verdict) -> Result<bool, LeaseError> {
+        let CutOff { stack, address, .. } = step;
+        let Some(open) = self.still_open(step).await? else { return Ok(false) };
+        let (held, operation) = self.begin(stack, &[open]).await?;
         let result = async {
             // Another one may have been quicker: what is still open counts.
-            let open = self.orphaned(&stack, &selection).await?.pop();
+            let open = self.still_open(step).await?;
             let is_decided = open.is_some();
-            let mut summary = format!("{address}: nothing was in doubt any more");
+            let named = step.deposed.as_ref().map(|key| format!(" (deposed {key})")).unwrap_or_default();
+            let mut summary = format!("{address}{named}: nothing was in doubt any more");
             if let Some(open) = open {
                 let found = match verdict {
                     Verdict::Absent => "a person said that there is no such object",
@@ -166,7 +200,7 @@ impl Recovery<'_> {
                         .tainted()?
                         .ok_or_else(|| StoreError::Occupied { stack: stack.clone(), address: address.clone() })?,
                 };
-                summary = format!("{address}: {found}");
+                summary = format!("{address}{named}: {found}");
                 held.commit(vec![closing(&open.intent, found, writes)]).await?;
                 let ends = self.endings(BTreeSet::from([open.intent.operation])).await?;
                 held.commit(ends).await?;
@@ -179,6 +213,12 @@ impl Recovery<'_> {
         let is_decided = result?;
         released?;
         Ok(is_decided)
+    }
+
+    /// The intent of a step, as long as nobody knows what became of it.
+    async fn still_open(&self, step: &CutOff) -> Result<Option<OpenIntent>, StoreError> {
+        let selection = Selection::Addresses(BTreeSet::from([step.address.clone()]));
+        Ok(self.orphaned(&step.stack, &selection).await?.into_iter().find(|open| step.is(open)))
     }
 
     /// Takes the leases of the components of steps, and begins an operation under them.
@@ -215,12 +255,13 @@ impl Recovery<'_> {
 
     /// Finds out what became of one step, waiting while its call may still take effect, and records it.
     async fn resolve(&self, held: &Held, open: OpenIntent, begun: Instant) -> Result<Recovered, StoreError> {
-        let address = format!("{}:{}", open.intent.row.stack, open.intent.row.address);
+        let step = CutOff::of(&open.intent);
+        let address = step.to_string();
         let mut told = String::new();
         let may_take_effect = settles_in(&open).is_some();
         let mut open = match in_present_form(self.registry, self.seal, open).await {
             Ok(open) => open,
-            Err(found) => return Ok(Recovered { address, found, is_in_doubt: true, was_open: may_take_effect }),
+            Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open: may_take_effect }),
         };
         // As it is now, under the lease, whatever was done to the row since the step was begun.
         let row = match self.row(&open.intent).await? {
@@ -228,7 +269,7 @@ impl Recovery<'_> {
                 Ok(row) => Some(row),
                 Err(outdated) => {
                     let found = format!("what is recorded of it was {outdated}");
-                    return Ok(Recovered { address, found, is_in_doubt: true, was_open: may_take_effect });
+                    return Ok(Recovered { step, address, found, is_in_doubt: true, was_open: may_take_effect });
                 }
             },
             None => None,
@@ -261,16 +302,16 @@ impl Recovery<'_> {
         };
         let (found, writes) = match finding {
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {
-                return Ok(Recovered { address, found: reason, is_in_doubt: true, was_open });
+                return Ok(Recovered { step, address, found: reason, is_in_doubt: true, was_open });
             }
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
             Finding::Object { attributes, observed, is_as_planned } => {
                 match self.elsewhere(&open.intent, &writes, &observed).await? {
-                    Err(found) => return Ok(Recovered { address, found, is_in_doubt: true, was_open }),
+                    Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open }),
                     Ok(Some(by)) => {
                         let found = format!("it took effect, and the object is recorded as {by} by now");
-                        return self.close(held, &open.intent, address, found, Vec::new(), was_open).await;
+                        return self.close(held, &open.intent, found, Vec::new(), was_open).await;
                     }
                     Ok(None) => {}
                 }
@@ -282,12 +323,12 @@ impl Recovery<'_> {
                     Some(writes) => ("it is recorded as it is now".to_owned(), writes),
                     None => {
                         let found = "it took effect, and another object is recorded there by now".to_owned();
-                        return Ok(Recovered { address, found, is_in_doubt: true, was_open });
+                        return Ok(Recovered { step, address, found, is_in_doubt: true, was_open });
                     }
                 }
             }
         };
-        self.close(held, &open.intent, address, found, writes, was_open).await
+        self.close(held, &open.intent, found, writes, was_open).await
     }
 
     /// Records what was found out.
@@ -295,14 +336,15 @@ impl Recovery<'_> {
         &self,
         held: &Held,
         intent: &Intent,
-        address: String,
         found: String,
         writes: Vec<Write>,
         was_open: bool,
     ) -> Result<Recovered, StoreError> {
+        let step = CutOff::of(intent);
+        let address = step.to_string();
         held.commit(vec![closing(intent, &found, writes)]).await?;
         self.events.take(Event::Recovering { message: format!("{address}: {found}") });
-        Ok(Recovered { address, found, is_in_doubt: false, was_open })
+        Ok(Recovered { step, address, found, is_in_doubt: false, was_open })
     }
 
     /// The resource that what a step made or took over is recorded as by now, `None` where it is to be recorded; or why
@@ -335,11 +377,10 @@ impl Recovery<'_> {
 
     /// Whether the process that made a call has ended meanwhile.
     async fn is_holder_gone(&self, open: &OpenIntent) -> Result<bool, StoreError> {
-        let Intent { operation, step, row, .. } = &open.intent;
-        let selection = Selection::Addresses(BTreeSet::from([row.address.clone()]));
-        let now = self.store.open_intents(&row.stack, &selection).await?;
-        let is_same = |open: &OpenIntent| (open.intent.operation, open.intent.step) == (*operation, *step);
-        Ok(now.iter().any(|open| is_same(open) && open.is_holder_gone))
+        let step = CutOff::of(&open.intent);
+        let selection = Selection::Addresses(BTreeSet::from([step.address.clone()]));
+        let now = self.store.open_intents(&step.stack, &selection).await?;
+        Ok(now.iter().any(|open| step.is(open) && open.is_holder_gone))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::address::{Address, StackId};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -95,6 +96,12 @@ pub trait StateStore: Send + Sync {
 
     /// Operations, newest first.
     async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError>;
+
+    /// Operations that have not ended, newest first: those at work, and those that were abandoned.
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError>;
+
+    /// The ids of operations within bounds, sorted, and no more than `limit`: so those are found that begin in some way.
+    async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError>;
 
     /// One operation with its steps.
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError>;

@@ -69,6 +69,53 @@ async fn a_removal_of_data_says_how_much_goes_and_removes_no_more() {
     assert_eq!(story.log(), ["delete t"]);
 }
 
+/// Removes a table by a saved plan that showed `shown`, once it holds `then`: what failed, and what was called.
+async fn removed_later(shown: &str, then: &str) -> (Vec<String>, Vec<String>) {
+    let mut story = Story::new();
+    story.apply(&table("t", shown)).await;
+    story.options.remove_data = true;
+    let plan = story.plan_destroy().await;
+    story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), then.into());
+    story.log();
+    let report = Applier { looks_again: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
+    (report.failed.into_iter().map(|failed| failed.error).collect(), story.log())
+}
+
+#[tokio::test]
+async fn consent_is_for_as_much_data_as_was_shown_however_it_is_said() {
+    let (failed, called) = removed_later("2 tables with 5 rows", "2 tables with 500 rows").await;
+    assert_eq!(
+        failed,
+        [
+            "the object came to hold 2 tables with 500 rows (the plan showed 2 tables with 5 rows) since the plan was made, so \
+          nothing was called"
+        ]
+    );
+    assert!(called.is_empty());
+    let (failed, called) = removed_later("2 tables with 5 rows", "3 tables with 4 rows").await;
+    assert_eq!((failed.len(), called), (0, vec!["delete t".to_owned()]));
+    let (failed, called) = removed_later("empty", "1 rows").await;
+    assert_eq!((failed.len(), called.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_cannot_be_counted_any_more_may_be_more_than_was_consented_to() {
+    let (failed, called) = removed_later("2 rows", "uncountable").await;
+    assert_eq!(
+        failed,
+        [
+            "it cannot be told any more how much the object holds (the plan showed 2 rows) since the plan was made, so nothing \
+          was called"
+        ]
+    );
+    assert!(called.is_empty());
+    // Who saw that nobody knows how much it is has consented to all of it.
+    for then in ["uncountable", "2 rows"] {
+        let (failed, called) = removed_later("uncountable", then).await;
+        assert_eq!((failed.len(), called), (0, vec!["delete t".to_owned()]));
+    }
+}
+
 #[tokio::test]
 async fn what_spares_its_data_is_removed_and_told_whether_that_goes_too() {
     let mut story = Story::new();

@@ -421,3 +421,21 @@ async fn what_went_round_when_it_was_recorded_is_made_again_by_a_rollback() {
     log.sort();
     assert_eq!(log, ["create y", "update a"]);
 }
+
+#[tokio::test]
+async fn a_dependency_that_is_all_that_changed_is_work_until_it_is_recorded() {
+    let text = |after: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, config: {{key: a}}}}\n\
+             - {{type: world_thing, name: b, dependsOn: [{after}], config: {{key: b}}}}"
+        ))
+    };
+    let story = Story::new();
+    story.apply(&text("")).await;
+    for after in ["a", ""] {
+        let plan = story.plan(&text(after)).await;
+        assert!(!plan.has_changes() && plan.has_work(), "{}", summary(&plan));
+        story.apply_plan(&plan).await.unwrap();
+        assert!(!story.plan(&text(after)).await.has_work());
+    }
+}

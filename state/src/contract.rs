@@ -109,6 +109,8 @@ macro_rules! store_contract {
             journal::an_operation_may_have_its_leases_before_it_begins
             journal::operations_are_listed_newest_first
             journal::operations_are_listed_as_they_are_asked_for
+            journal::operations_that_have_not_ended_are_told
+            journal::operations_are_found_by_how_their_ids_begin
             journal::a_log_keeps_its_order
             journal::an_operation_that_never_began_writes_nothing
             journal::a_running_operation_is_asked_to_stop

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use request::Request;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use table::Table;
@@ -344,6 +345,20 @@ impl StateStore for MemoryStore {
         let mut operations: Vec<&Operation> = all.filter(is_asked).collect();
         operations.sort_by_key(|operation| std::cmp::Reverse(operation.number));
         Ok(operations.into_iter().take(*limit).map(|operation| state.seen(operation, now)).collect())
+    }
+
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        let (state, now) = (self.state(), self.clock.now());
+        let all = state.operations.iter().map(|(_, operation)| operation);
+        let mut unended: Vec<&Operation> = all.filter(|operation| operation.row.ended_at.is_none()).collect();
+        unended.sort_by_key(|operation| std::cmp::Reverse(operation.number));
+        Ok(unended.into_iter().map(|operation| state.seen(operation, now)).collect())
+    }
+
+    async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
+        let state = self.state();
+        let ids: BTreeSet<Uuid> = state.operations.iter().map(|(id, _)| *id).filter(|id| within.contains(id)).collect();
+        Ok(ids.into_iter().take(limit).collect())
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {

@@ -49,6 +49,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use prune::Part;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
@@ -309,6 +310,15 @@ impl StateStore for PostgresStore {
             Box::pin(journal::operations(session, context, which))
         })
         .await
+    }
+
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        self.read(Line::Work, Purpose::Read, |session, context| Box::pin(journal::unended(session, context))).await
+    }
+
+    async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
+        self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::ids(session, within.clone(), limit)))
+            .await
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {

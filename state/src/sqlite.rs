@@ -31,6 +31,7 @@ use error::Failure;
 use place::Place;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -328,6 +329,14 @@ impl StateStore for SqliteStore {
     async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
         let which = which.clone();
         self.read(move |connection, context| journal::operations(connection, context, &which)).await
+    }
+
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        self.read(|connection, context| journal::unended(connection, context)).await
+    }
+
+    async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
+        self.read(move |connection, _| journal::ids(connection, &within, limit)).await
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {

@@ -197,3 +197,44 @@ fn doctor_names_what_was_cut_off_until_it_is_recovered() {
     let doctor = project.run(["doctor"]).done();
     assert!(!doctor.stdout.contains("operations:"), "{doctor}");
 }
+
+/// The deposed object of an address and the one that took its place, whose removals were cut off together.
+fn both_cut_off() -> Project {
+    let text = |value: &str| {
+        format!(
+            "resources:\n  - type: local_command\n    name: thing\n    lifecycle: {{createBeforeDestroy: true}}\n    \
+             config:\n      create: [sh, -c, 'cat > /dev/null; echo \"{{}}\"']\n      delete: [sh, delete.sh]\n      \
+             environment: {{VALUE: {value}}}\n"
+        )
+    };
+    let project = Project::with_stack(&text("one"));
+    // Each waits for the other one to have begun.
+    let script = "cat > /dev/null; [ -e hangs ] || exit 1; touch begun-$VALUE\n\
+                  for i in $(seq 2000); do [ -e begun-one ] && [ -e begun-two ] && break; sleep 0.01; done\n\
+                  kill -9 $PPID\n";
+    project.write("delete.sh", script);
+    project.apply().done();
+    project.write_stack(&text("two"));
+    project.apply().with_code(3);
+    project.write("hangs", "");
+    assert_eq!(project.run(["destroy", "stack.yaml", "--auto-approve"]).code, -1);
+    assert!(project.has("begun-one") && project.has("begun-two"), "both were being removed");
+    project
+}
+
+#[test]
+fn two_steps_of_one_address_are_told_and_answered_each_by_itself() {
+    let project = both_cut_off();
+    let asked = project.run(["recover"]).with_code(1);
+    asked.says("2 steps are still in doubt");
+    let lines: Vec<&str> = asked.stdout.lines().filter_map(|line| line.split_once(": ")).map(|it| it.0).collect();
+    let deposed = lines.iter().find(|line| line.contains("(deposed ")).unwrap();
+    assert!(lines.contains(&"demo@local:local_command.thing"), "{asked}");
+    // Without a key it is about what is there now.
+    let tainted = project.run(["recover", "--tainted", "local_command.thing"]).with_code(1);
+    tainted.says("demo@local:local_command.thing: recorded as half-made").says("1 step is still in doubt");
+    let left = project.run(["state", "list"]).done().stdout;
+    assert!(left.contains("local_command.thing (tainted)"), "{left}");
+    project.run(["recover", "--absent", deposed]).done().says(&format!("{deposed}: nothing is kept"));
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing (tainted)\n");
+}

@@ -202,3 +202,22 @@ fn a_database_that_its_tables_leave_first_needs_consent_alone() {
     kept.says("sqlite_database.db");
     assert!(!kept.stdout.contains("ifEmpty"), "{kept}");
 }
+
+/// What is counted first is not what there may be more of.
+#[test]
+fn a_database_that_came_to_hold_more_rows_outlives_the_plan_that_removes_it() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: sqlite_database, name: db, config: {path: shop.db, onDelete: recursive}}\n",
+    );
+    project.apply().done();
+    sql(&project, "CREATE TABLE T (A); INSERT INTO T VALUES (1)");
+    project
+        .run(["plan", "stack.yaml", "--destroy", "--remove-data", "--out", "plan"])
+        .done()
+        .says("1 table with 1 row");
+    sql(&project, "INSERT INTO T VALUES (2), (3)");
+    let refused = project.run(["apply", "plan"]).with_code(3);
+    refused.says("the object came to hold 1 table with 3 rows (the plan showed 1 table with 1 row)");
+    let rows = rusqlite::Connection::open(project.path("shop.db")).unwrap();
+    assert_eq!(rows.query_row("SELECT count(*) FROM T", [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+}

@@ -45,7 +45,9 @@ mod postgres_state; // a state on a server: the same commands, and no password a
 mod progress; // what is seen on a terminal while a plan is applied
 mod provider_limits; // how much an instance of a provider may be asked at once
 mod provider_outside; // a provider that is no part of the workspace
+mod pruning; // what is old is removed, or that fails, or is stopped
 mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
+mod recorded_order; // what comes after what
 mod replacements; // what is replaced goes only when its successor can come
 mod rollback; // resources as they were, from the history alone
 mod saved_plans; // a plan in a file is applied once, and only to what it was made from

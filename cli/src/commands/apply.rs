@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
         let computed = project.plan(state.as_ref(), planning).await?;
         run.show(&computed.plan, &project.sources, &computed.diagnostics)?;
         run.consent(&computed.plan, QUESTION)?;
-        if is_new && computed.plan.has_changes() {
+        if is_new && run.has_work(&computed.plan) {
             state = store(&project.settings, Access::ReadWrite).await?;
         }
         match run.try_apply(Arc::clone(&state), &computed.plan, run.can_plan_again(plans)).await? {

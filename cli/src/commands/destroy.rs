@@ -42,7 +42,7 @@ pub(super) async fn run(
         let computed = removal.plan(state.as_ref(), planning).await?;
         run.show(&computed.plan, &removal.sources, &computed.diagnostics)?;
         run.consent(&computed.plan, QUESTION)?;
-        if is_new && computed.plan.has_changes() {
+        if is_new && run.has_work(&computed.plan) {
             state = store(&removal.settings, Access::ReadWrite).await?;
         }
         match run.try_apply(Arc::clone(&state), &computed.plan, run.can_plan_again(plans)).await? {

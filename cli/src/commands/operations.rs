@@ -11,6 +11,7 @@ use crate::wiring::{recorded, store};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use terrace_engine::apply::doubt_begins;
 use terrace_engine::store::{LogLine, OperationFilter, OperationRow, StateStore, StepAction, StepResult, StepRow};
 use terrace_state::Access;
@@ -130,15 +131,20 @@ pub(super) async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Fai
         return Err(Failure::new(format!("`{word}` is no operation: expected an id, or how one begins"))
             .hint("`terrace operations list` names them"));
     }
-    let beginning = word.to_lowercase();
-    let all = store.operations(&OperationFilter::newest(usize::MAX)).await?;
-    let ids = all.into_iter().map(|operation| operation.id).filter(|id| id.to_string().starts_with(&beginning));
-    match ids.collect::<Vec<_>>().as_slice() {
+    let Some(within) = beginning_with(word) else { return Err(unknown(word)) };
+    match store.operation_ids(within, 2).await?.as_slice() {
         [only] => Ok(*only),
         [] => Err(unknown(word)),
         [first, second, ..] => Err(Failure::new(format!("several operations begin with `{word}`"))
             .hint(format!("write more of the id: `{first}` or `{second}`"))),
     }
+}
+
+/// The ids that begin so; `None` where none can.
+fn beginning_with(word: &str) -> Option<RangeInclusive<Uuid>> {
+    let filled = |with: Uuid| format!("{word}{}", with.to_string().get(word.len()..)?).parse().ok();
+    let (first, last): (Uuid, Uuid) = (filled(Uuid::nil())?, filled(Uuid::max())?);
+    Some(first..=last)
 }
 
 /// There is no such operation, or not any more.

@@ -15,16 +15,8 @@ use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::recover::{Recovered, Recovery, Verdict};
-use terrace_engine::store::{OperationFilter, Selection, StateStore};
-
-/// A step that is in doubt after all that terrace can find out.
-struct Doubt {
-    stack: StackId,
-    address: Address,
-    /// Why it cannot be told.
-    reason: String,
-}
+use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict};
+use terrace_engine::store::{Selection, StateStore};
 
 /// Recovers stacks.
 ///
@@ -63,7 +55,7 @@ pub(super) async fn run(
     }
     // Shared resources are looked into with each stack of their environment.
     let mut seen = BTreeSet::new();
-    recovered.retain(|step| seen.insert(step.address.clone()));
+    recovered.retain(|found| seen.insert(found.step.clone()));
     let is_json = arguments.format.is_json();
     if !is_json {
         let lines = recovered.iter().map(|step| format!("{}: {}\n", step.address, harmless(&step.found)));
@@ -74,26 +66,25 @@ pub(super) async fn run(
     }
     check_answers(&answers, &recovered)?;
     let (mut left, mut decided) = (Vec::new(), BTreeMap::new());
-    for doubt in recovered.iter().filter(|step| step.is_in_doubt).filter_map(doubt) {
-        let verdict = match answers.iter().find(|(text, _)| is_meant(text, &doubt)) {
+    for doubt in recovered.iter().filter(|found| found.is_in_doubt) {
+        let verdict = match answers.iter().find(|(text, _)| is_meant(text, doubt, &recovered)) {
             Some((_, verdict)) => Some(*verdict),
-            None => ask(context, &doubt)?,
+            None => ask(context, doubt)?,
         };
         let Some(verdict) = verdict else {
             left.push(doubt);
             continue;
         };
-        let is_decided = recovery.decide(&doubt.stack, &doubt.address, verdict).await?;
+        let is_decided = recovery.decide(&doubt.step, verdict).await?;
         let outcome = match (is_decided, verdict) {
             (false, _) => "is not in doubt any more",
             (true, Verdict::Absent) => "nothing is kept",
             (true, Verdict::Tainted) => "recorded as half-made, the next apply replaces it",
         };
-        let address = format!("{}:{}", doubt.stack, doubt.address);
         if !is_json {
-            context.ui.print(&format!("{address}: {outcome}\n"))?;
+            context.ui.print(&format!("{}: {outcome}\n", doubt.address))?;
         }
-        decided.insert(address, outcome);
+        decided.insert(&doubt.step, outcome);
     }
     let failure = (!left.is_empty()).then(|| still_in_doubt(&left));
     if is_json {
@@ -108,11 +99,12 @@ pub(super) async fn run(
 }
 
 /// What became of a step: what was found, and what somebody said where that left it in doubt.
-fn to_json(step: &Recovered, decided: &BTreeMap<String, &str>) -> Json {
-    let decision = decided.get(&step.address);
+fn to_json(recovered: &Recovered, decided: &BTreeMap<&CutOff, &str>) -> Json {
+    let CutOff { stack, address, deposed, operation, step } = &recovered.step;
+    let decision = decided.get(&recovered.step);
     json!({
-        "address": step.address, "found": step.found, "in_doubt": step.is_in_doubt && decision.is_none(),
-        "decision": decision,
+        "address": format!("{stack}:{address}"), "deposed": deposed, "operation": operation, "step": step,
+        "found": recovered.found, "in_doubt": recovered.is_in_doubt && decision.is_none(), "decision": decision,
     })
 }
 
@@ -146,11 +138,8 @@ async fn stacks_to_look_into(
         wanted.insert(stack);
     }
     if words.is_empty() {
+        // Those with an open step are among them, also where a first apply was cut off that left no row.
         wanted.extend(store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment));
-        // A first apply that was cut off left steps, and no row yet.
-        let operations = store.operations(&OperationFilter::newest(usize::MAX)).await?;
-        let of_operations = operations.into_iter().flat_map(|operation| operation.stacks);
-        wanted.extend(of_operations.filter(|stack| stack.environment == *environment));
     }
     Ok(wanted)
 }
@@ -165,7 +154,8 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
             .hint("look at the object: pass `--absent` when it is not there, `--tainted` when it is"));
     }
     for text in arguments.absent.iter().chain(&arguments.tainted) {
-        let address = stacks::split(text).map_or(text.as_str(), |(_, address)| address);
+        let (resource, _) = split_deposed(text);
+        let address = stacks::split(resource).map_or(resource, |(_, address)| address);
         address.parse::<Address>().map_err(|error| Failure::new(error.to_string()))?;
     }
     Ok([answered(&arguments.absent, Verdict::Absent), answered(&arguments.tainted, Verdict::Tainted)].concat())
@@ -174,8 +164,7 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
 /// An answer to what nobody asks is a slip. One to what was found out meanwhile is none: the finding counts.
 fn check_answers(answers: &[(String, Verdict)], recovered: &[Recovered]) -> Result<(), Failure> {
     for (text, _) in answers {
-        let meant: Vec<&Recovered> =
-            recovered.iter().filter(|step| doubt(step).is_some_and(|doubt| is_meant(text, &doubt))).collect();
+        let meant: Vec<&Recovered> = recovered.iter().filter(|found| is_meant(text, found, recovered)).collect();
         match meant.as_slice() {
             [step] if step.was_open => {
                 return Err(Failure::refused(format!(
@@ -196,7 +185,9 @@ fn check_answers(answers: &[(String, Verdict)], recovered: &[Recovered]) -> Resu
             }
             several => {
                 let names: Vec<&str> = several.iter().map(|step| step.address.as_str()).collect();
-                return Err(Failure::new(format!("several stacks have a step of `{text}`"))
+                let stacks: BTreeSet<&StackId> = several.iter().map(|found| &found.step.stack).collect();
+                let whose = if stacks.len() > 1 { "several stacks have a step" } else { "there are several steps" };
+                return Err(Failure::new(format!("{whose} of `{text}`"))
                     .hint(format!("name one of them: {}", names.join(", "))));
             }
         }
@@ -204,33 +195,46 @@ fn check_answers(answers: &[(String, Verdict)], recovered: &[Recovered]) -> Resu
     Ok(())
 }
 
-fn doubt(step: &Recovered) -> Option<Doubt> {
-    let (stack, address) = stacks::split(&step.address)?;
-    Some(Doubt { stack: stack.parse().ok()?, address: address.parse().ok()?, reason: step.found.clone() })
+/// True when an answer is about a step. Without the key of a deposed object it is about the present one, where that has a
+/// step, too.
+fn is_meant(text: &str, found: &Recovered, all: &[Recovered]) -> bool {
+    let (resource, key) = split_deposed(text);
+    let is_of = |step: &CutOff| match stacks::split(resource) {
+        Some((stack, address)) => step.stack.to_string() == stack && is_address(address, step),
+        None => is_address(resource, step),
+    };
+    let step = &found.step;
+    let is_beside = || {
+        let of_stack = all.iter().map(|other| &other.step).filter(|other| other.stack == step.stack && is_of(other));
+        of_stack.into_iter().any(|other| other.deposed.is_none())
+    };
+    is_of(step)
+        && match key {
+            Some(key) => step.deposed.as_deref() == Some(key),
+            None => step.deposed.is_none() || !is_beside(),
+        }
 }
 
-fn is_meant(text: &str, doubt: &Doubt) -> bool {
-    match stacks::split(text) {
-        Some((stack, address)) => doubt.stack.to_string() == stack && is_address(address, doubt),
-        None => is_address(text, doubt),
-    }
+/// The resource of an answer, and the key of the deposed object that it is about.
+fn split_deposed(text: &str) -> (&str, Option<&str>) {
+    let split = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (deposed "));
+    split.map_or((text, None), |(resource, key)| (resource, Some(key)))
 }
 
-fn is_address(text: &str, doubt: &Doubt) -> bool {
-    text.parse::<Address>().is_ok_and(|address| address == doubt.address)
+fn is_address(text: &str, step: &CutOff) -> bool {
+    text.parse::<Address>().is_ok_and(|address| address == step.address)
 }
 
 /// Asks what became of a step; `None` when nobody says it.
-fn ask(context: &Context<'_>, doubt: &Doubt) -> Result<Option<Verdict>, Failure> {
+fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Failure> {
     if !context.ui.can_ask() {
         return Ok(None);
     }
     let question = format!(
-        "{}:{}: {}\n  did the call take effect?\n    [a]bsent   nothing is kept\n    [t]ainted  recorded as half-made, \
+        "{}: {}\n  did the call take effect?\n    [a]bsent   nothing is kept\n    [t]ainted  recorded as half-made, \
          the next apply replaces it\n    [s]kip     it stays in doubt",
-        doubt.stack,
         doubt.address,
-        harmless(&doubt.reason)
+        harmless(&doubt.found)
     );
     Ok(match context.ui.choose(&question, &["absent", "tainted", "skip"])? {
         Some("absent") => Some(Verdict::Absent),
@@ -239,12 +243,12 @@ fn ask(context: &Context<'_>, doubt: &Doubt) -> Result<Option<Verdict>, Failure>
     })
 }
 
-fn still_in_doubt(left: &[Doubt]) -> Failure {
+fn still_in_doubt(left: &[&Recovered]) -> Failure {
     let message = match left {
         [_] => "1 step is still in doubt".to_owned(),
         several => format!("{} steps are still in doubt", several.len()),
     };
-    let address = left.first().map(|doubt| quoted(&format!("{}:{}", doubt.stack, doubt.address))).unwrap_or_default();
+    let address = left.first().map(|doubt| quoted(&doubt.address)).unwrap_or_default();
     Failure::new(message)
         .hint("try again later, or look at the objects and say what became of them")
         .hint(format!("`terrace recover --absent {address}`: the call had no effect, nothing is kept"))
@@ -255,9 +259,19 @@ fn still_in_doubt(left: &[Doubt]) -> Failure {
 mod tests {
     use super::*;
     use crate::args::FormatArguments;
+    use uuid::Uuid;
 
     fn step(address: &str, is_in_doubt: bool) -> Recovered {
+        let (resource, key) = split_deposed(address);
+        let (stack, resource) = stacks::split(resource).unwrap();
         Recovered {
+            step: CutOff {
+                stack: stack.parse().unwrap(),
+                address: resource.parse().unwrap(),
+                deposed: key.map(str::to_owned),
+                operation: Uuid::nil(),
+                step: 0,
+            },
             address: address.to_owned(),
             found: "the provider cannot tell".to_owned(),
             is_in_doubt,
@@ -290,6 +304,22 @@ mod tests {
         let several = checked("local_file.x", &steps).unwrap_err();
         assert_eq!(several.hints, ["name one of them: a@local:local_file.x, b@local:local_file.x"]);
         assert!(checked("local_file.x", &[]).is_err());
+    }
+
+    #[test]
+    fn an_answer_without_a_key_is_about_the_present_object_where_that_has_a_step() {
+        let (present, deposed) = ("a@local:local_file.x", "a@local:local_file.x (deposed 0badcafe)");
+        let steps = [step(deposed, true), step(present, true)];
+        let meant = |text: &str, steps: &[Recovered]| -> Vec<String> {
+            steps.iter().filter(|it| is_meant(text, it, steps)).map(|it| it.address.clone()).collect()
+        };
+        assert_eq!(meant("local_file.x", &steps), [present]);
+        assert_eq!(meant("local_file.x (deposed 0badcafe)", &steps), [deposed]);
+        assert_eq!(meant(deposed, &steps), [deposed]);
+        assert_eq!(meant("local_file.x (deposed another)", &steps), [] as [&str; 0]);
+        assert_eq!(meant("local_file.x", &steps[..1]), [deposed]);
+        let several = [step(deposed, true), step("a@local:local_file.x (deposed 1badcafe)", true)];
+        assert!(checked("local_file.x", &several).unwrap_err().message.unwrap().starts_with("there are several steps"));
     }
 
     #[test]
@@ -329,8 +359,7 @@ mod tests {
 
     #[test]
     fn what_is_left_in_doubt_names_the_way_out() {
-        let left: Vec<Doubt> = [step("a@local:local_file.x", true)].iter().filter_map(doubt).collect();
-        let failure = still_in_doubt(&left);
+        let failure = still_in_doubt(&[&step("a@local:local_file.x", true)]);
         assert_eq!(failure.exit, Exit::Error);
         assert!(failure.hints[1].contains("terrace recover --absent a@local:local_file.x`"));
     }

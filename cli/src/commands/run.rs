@@ -37,6 +37,10 @@ pub(super) const MOST_PLANS: usize = 4;
 /// How often programs are told that a step still runs.
 const TICK: Duration = Duration::from_secs(1);
 
+/// What is said where nobody can say yes and there is nothing to ask, and something to record all the same.
+const NOT_RECORDED: &str =
+    "not recorded: what was found, and what comes after what; pass `--auto-approve` to record it";
+
 /// One run of `apply` or `destroy`.
 pub(super) struct Run<'a> {
     pub(super) context: &'a Context<'a>,
@@ -90,6 +94,16 @@ impl Run<'_> {
     /// True when consent is there or can be asked for.
     pub(super) fn can_proceed(&self) -> bool {
         self.is_consented() || self.context.ui.can_ask()
+    }
+
+    /// True when applying a plan does or records anything. Where nobody can say yes nothing is recorded, not even what
+    /// nobody is asked about.
+    pub(super) fn has_work(&self, plan: &Plan) -> bool {
+        match self.is_saved {
+            // What a saved plan only found may be another thing by now.
+            true => plan.has_changes() || plan.has_other_order(),
+            false => self.can_proceed() && plan.has_work(),
+        }
     }
 
     /// True when nobody has to be asked any more.
@@ -250,12 +264,11 @@ impl Run<'_> {
         plan: &Plan,
         plans_again: bool,
     ) -> Result<Applied, Failure> {
-        // What a saved plan only found may be another thing by now.
-        let has_nothing = match self.is_saved {
-            true => !plan.has_changes() && !plan.has_other_components(),
-            false => !plan.has_work(),
-        };
+        let has_nothing = !self.has_work(plan);
         if has_nothing && !self.is_saved {
+            if plan.has_work() {
+                self.context.ui.say(NOT_RECORDED);
+            }
             return Ok(Applied::Ended(Exit::Done));
         }
         let ui = self.context.ui;

@@ -23,7 +23,7 @@ use crate::wiring::{is_missing, recorded, store};
 use std::path::Path;
 use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{NewOperation, OperationStatus, Record};
+use terrace_engine::store::{NewOperation, OperationStatus, Pruned, Record};
 use terrace_state::{Access, export};
 use uuid::Uuid;
 
@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
         StateCommand::Rm { addresses } => surgery::remove(context, signals, &addresses).await,
         StateCommand::Rollback(arguments) => rollback::run(context, &arguments, signals).await,
         StateCommand::Rekey => surgery::rekey(context, signals).await,
-        StateCommand::Prune { keep, auto_approve } => prune(context, keep, auto_approve).await,
+        StateCommand::Prune { keep, auto_approve } => prune(context, signals, keep, auto_approve).await,
         StateCommand::Migrate { to, format } => migrate::run(context, signals, to.as_deref(), format.is_json()).await,
         StateCommand::Export { stack, history, out } => {
             write_export(context, stack.as_deref(), history, out.as_deref()).await
@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
 }
 
 /// Removes what is older; what is current stays, so no lease is needed.
-async fn prune(context: &Context<'_>, keep: Duration, auto_approve: bool) -> Result<Exit, Failure> {
+async fn prune(context: &Context<'_>, signals: &Signals, keep: Duration, auto_approve: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     if is_missing(&settings.state) {
         context.ui.print("nothing is recorded: there is nothing to remove\n")?;
@@ -75,11 +75,20 @@ async fn prune(context: &Context<'_>, keep: Duration, auto_approve: bool) -> Res
         stacks: Vec::new(),
         actor: settings.actor.clone(),
     };
+    signals.begin_changes();
     store.begin(&operation).await?;
-    let pruned = store.prune(keep).await?;
-    let summary = format!("versions removed: {}, operations removed: {}", pruned.versions, pruned.operations);
-    let (status, summary) = (OperationStatus::Completed, summary);
-    store.commit(&[], vec![Record::End { operation: operation.id, status, summary: summary.clone() }]).await?;
+    let pruned = store.prune(keep).await;
+    let (status, summary) = match &pruned {
+        Ok(Pruned { versions, operations }) => {
+            (OperationStatus::Completed, format!("versions removed: {versions}, operations removed: {operations}"))
+        }
+        Err(error) => (OperationStatus::Failed, error.to_string()),
+    };
+    let ended =
+        store.commit(&[], vec![Record::End { operation: operation.id, status, summary: summary.clone() }]).await;
+    // The first error is the one to tell.
+    pruned?;
+    ended?;
     context.ui.print(&format!("{summary}\n"))?;
     Ok(Exit::Done)
 }

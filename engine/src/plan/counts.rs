@@ -133,11 +133,18 @@ impl Plan {
         self.stacks.iter().any(StackPlan::has_other_components)
     }
 
+    /// True when what components or resources come after is another one than is recorded. That is no change of
+    /// anything, but their removal goes by it.
+    #[must_use]
+    pub fn has_other_order(&self) -> bool {
+        self.has_other_components() || self.changes().any(|(_, change)| change.has_other_dependencies())
+    }
+
     /// True when applying it would do anything, or record anything: also what was only found, or comes after another one.
     #[must_use]
     pub fn has_work(&self) -> bool {
         let has_refreshed = || self.changes().any(|(_, change)| change.has_refreshed());
-        self.has_changes() || self.has_other_components() || has_refreshed()
+        self.has_changes() || self.has_other_order() || has_refreshed()
     }
 }
 

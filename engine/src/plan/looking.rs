@@ -6,9 +6,9 @@
 
 use super::names::{ObjectKey, keys_of, owned};
 use super::others::StackNeed;
-use super::{Change, Part, StackPlan};
+use super::{Change, Part, SharedName, StackPlan};
 use crate::action::Action;
-use crate::address::{Address, StackId};
+use crate::address::{Address, InstanceKey, StackId};
 use crate::compile::CompiledStack;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Readers};
@@ -314,6 +314,78 @@ impl Looking {
         false
     }
 
+    /// Lets what reads lookups come after what they look at where that stays as it is, too: one day it is removed before
+    /// that. What is not in the plan stays recorded.
+    pub(super) fn record_order(&self, declared: &mut Declared<'_>, is_partial: bool, plans: &mut [StackPlan]) {
+        let mut shared: HashMap<(String, Address), BTreeSet<Address>> = HashMap::new();
+        for plan in plans.iter_mut() {
+            let after = self.after_lookups(declared, plan);
+            for component in plan.components.iter().filter(|_| !after.is_empty()) {
+                for SharedName { name, address, .. } in &component.shared {
+                    let found = after.get(&(component.key.clone(), name.clone())).into_iter().flatten().cloned();
+                    let key = (plan.stack.environment.clone(), address.clone());
+                    shared.entry(key).or_default().extend(found);
+                }
+            }
+            let planned = if is_partial { addresses(&plan.changes) } else { HashSet::new() };
+            let named = |address: &Address| (address.component.clone(), address.name.clone());
+            for change in plan.changes.iter_mut().filter(|it| !after.is_empty() && it.is_standing()) {
+                let Some(found) = after.get(&named(&change.address)) else { continue };
+                let recorded = change.prior.iter().filter(|_| is_partial).flat_map(|prior| &prior.dependencies);
+                let outside = recorded.filter(|address| !planned.contains(address)).cloned();
+                let all: BTreeSet<Address> = outside.chain(found.iter().cloned()).collect();
+                change.come_after(all);
+            }
+        }
+        for plan in plans.iter_mut().filter(|_| !shared.is_empty()) {
+            let environment = plan.stack.environment.clone();
+            for change in plan.changes.iter_mut().filter(|change| change.address.is_shared() && change.is_standing()) {
+                if let Some(found) = shared.get(&(environment.clone(), change.address.clone())) {
+                    change.come_after(found.clone());
+                }
+            }
+        }
+    }
+
+    /// What the readers of lookups of a stack come after, by component and name: what stays as it is and is looked at, be
+    /// it by lookups that those read.
+    fn after_lookups(
+        &self,
+        declared: &mut Declared<'_>,
+        plan: &StackPlan,
+    ) -> HashMap<(String, String), BTreeSet<Address>> {
+        let mut found: HashMap<(&str, &str), BTreeSet<Address>> = HashMap::new();
+        for asked in self.asked_by(&plan.stack).iter().filter(|asked| !asked.is_planned) {
+            for made in self.objects_of(asked).filter(|made| made.is_of(&plan.stack) && !made.is_changed) {
+                if !self.is_read_by(declared, asked, made) {
+                    let name = (asked.component.as_str(), asked.address.name.as_str());
+                    found.entry(name).or_default().insert(made.address.clone());
+                }
+            }
+        }
+        let count = |found: &HashMap<_, BTreeSet<Address>>| found.values().map(BTreeSet::len).sum::<usize>();
+        let mut before = 0;
+        while before < count(&found) {
+            before = count(&found);
+            for lookup in plan.lookups.iter().filter(|lookup| !lookup.reads.is_empty()) {
+                let component = lookup.address.component.as_str();
+                let read = lookup.reads.iter().filter_map(|name| found.get(&(component, name.as_str())));
+                let read: Vec<Address> = read.flatten().cloned().collect();
+                found.entry((component, lookup.address.name.as_str())).or_default().extend(read);
+            }
+        }
+        let mut after: HashMap<(String, String), BTreeSet<Address>> = HashMap::new();
+        for lookup in &plan.lookups {
+            let component = &lookup.address.component;
+            let looked_at = found.get(&(component.as_str(), lookup.address.name.as_str()));
+            for reader in &lookup.needed_by {
+                let reader = after.entry((component.clone(), reader.clone())).or_default();
+                reader.extend(looked_at.into_iter().flatten().cloned());
+            }
+        }
+        after
+    }
+
     /// Records with components whose objects they look at: those go after them. What is not in the plan stays recorded
     /// as long as anything is looked up.
     pub(super) fn record_reads(&self, stacks: &[CompiledStack], is_partial: bool, plans: &mut [StackPlan]) {
@@ -340,4 +412,24 @@ impl Looking {
             }
         }
     }
+}
+
+impl Change {
+    /// True when it is of an object that is described and there once the plan is applied.
+    fn is_standing(&self) -> bool {
+        self.after.is_some() && self.deposed.is_none()
+    }
+
+    /// Comes after these, too.
+    fn come_after(&mut self, found: BTreeSet<Address>) {
+        let mut all: BTreeSet<Address> = std::mem::take(&mut self.depends_on).into_iter().collect();
+        all.extend(found);
+        self.depends_on = all.into_iter().collect();
+    }
+}
+
+/// How dependencies name what a plan is about: each by itself, or with its block.
+fn addresses(changes: &[Change]) -> HashSet<Address> {
+    let whole = |address: &Address| Address { key: Some(InstanceKey::All), ..address.clone() };
+    changes.iter().flat_map(|change| [change.address.clone(), whole(&change.address)]).collect()
 }

@@ -17,11 +17,36 @@ pub struct DataLossNote {
     pub reasons: Vec<String>,
     /// How much: `3 rows`; absent when nothing is there to be lost.
     pub amount: Option<String>,
+    /// How much in numbers, where that was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
     /// It was consented to.
     pub is_allowed: bool,
     /// Why consent alone does not do, and what does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_empty: Option<String>,
+}
+
+/// How much goes where nobody can count it.
+pub(crate) const UNKNOWN_AMOUNT: &str = "an unknown amount of data";
+
+impl DataLossNote {
+    /// True when data goes and it could not be told how much: whoever consents to that consents to all there is.
+    #[must_use]
+    pub fn is_uncounted(&self) -> bool {
+        self.count.is_none() && self.amount.as_deref() == Some(UNKNOWN_AMOUNT)
+    }
+
+    /// True when this much is no more than was shown.
+    #[must_use]
+    pub fn covers(&self, count: u64, text: &str) -> bool {
+        match (&self.amount, self.count) {
+            (None, _) => false,
+            (Some(_), Some(shown)) => count <= shown,
+            // A plan that was saved without a number says it in words alone.
+            (Some(shown), None) => self.is_uncounted() || shown == text,
+        }
+    }
 }
 
 /// How many objects are counted at once; the limits of their instances hold besides.

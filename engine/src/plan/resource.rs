@@ -3,6 +3,7 @@
 use super::compute::{PlanFailure, Planner};
 use super::ours::{Managed, WhyNot};
 use super::refresh::LoadedRow;
+use super::removed_data::UNKNOWN_AMOUNT;
 use super::{After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, ours};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -457,11 +458,11 @@ pub(crate) async fn lost_data(
         Ok(session) => deadline::reading(ty.timeouts.read, session.count_data(ty, recorded)).await,
         Err(error) => Err(error),
     };
-    let amount = match counted {
-        Ok(DataAmount::Empty) => None,
-        Ok(DataAmount::Some(amount)) => Some(amount),
-        Ok(DataAmount::Unknown) | Err(_) => Some("an unknown amount of data".to_owned()),
+    let (amount, count) = match counted {
+        Ok(DataAmount::Empty) => (None, None),
+        Ok(DataAmount::Some { count, text }) => (Some(text), Some(count)),
+        Ok(DataAmount::Unknown) | Err(_) => (Some(UNKNOWN_AMOUNT.to_owned()), None),
     };
     let is_allowed = planner.options.allow_data_loss.covers(stack, address);
-    DataLossNote { reasons, amount, is_allowed, only_empty: None }
+    DataLossNote { reasons, amount, count, is_allowed, only_empty: None }
 }

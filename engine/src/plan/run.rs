@@ -41,6 +41,7 @@ impl Planner<'_> {
         }
         draft.looking.record_reads(stacks, self.options.is_partial(), &mut plans);
         self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
+        draft.looking.record_order(&mut declared, self.options.is_partial(), &mut plans);
         draft.named.check(self, &plans, &mut draft.diagnostics);
         replacement::order(self.registry, &mut plans, &mut draft.diagnostics);
         let mode = if self.options.refresh_only { Mode::RefreshOnly } else { Mode::Apply };

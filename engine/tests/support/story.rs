@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use terrace_engine::action::Action;
-use terrace_engine::address::StackId;
+use terrace_engine::address::{Address, StackId};
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::blueprint::{self, Library};
 use terrace_engine::compile::{CompiledStack, Compiler, Given};
@@ -18,11 +18,11 @@ use terrace_engine::expression::Functions;
 use terrace_engine::plan::compute::{Computed, Environment, Options, Planner};
 use terrace_engine::plan::rollback::Wished;
 use terrace_engine::plan::{Origin, Plan, file};
-use terrace_engine::recover::{Recovered, Recovery, Verdict};
+use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict};
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Selection, StateStore};
+use terrace_engine::store::{Intent, Selection, StateStore};
 use terrace_engine::yaml::Budget;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attributes, Provider, Settings};
@@ -307,8 +307,18 @@ impl Story {
         recovered
     }
 
-    /// Closes a step in doubt as a person says.
+    /// Closes the step in doubt of a present object as a person says.
     pub async fn decide(&self, address: &str, verdict: Verdict) -> bool {
+        let (stack, address) = (StackId::new("demo", "test"), address.parse::<Address>().unwrap());
+        let selection = Selection::Addresses([address.clone()].into());
+        let open = self.store.open_intents(&stack, &selection).await.unwrap();
+        let Some(open) = open.into_iter().find(|open| open.intent.row.deposed.is_none()) else { return false };
+        let Intent { operation, step, .. } = open.intent;
+        self.decide_step(&CutOff { stack, address, deposed: None, operation, step }, verdict).await
+    }
+
+    /// Closes a step in doubt as a person says.
+    pub async fn decide_step(&self, step: &CutOff, verdict: Verdict) -> bool {
         let registry = self.registry();
         let recovery = Recovery {
             store: &self.store,
@@ -319,7 +329,7 @@ impl Story {
             patience: Duration::ZERO,
             actor: "a test",
         };
-        recovery.decide(&StackId::new("demo", "test"), &address.parse().unwrap(), verdict).await.unwrap()
+        recovery.decide(step, verdict).await.unwrap()
     }
 
     /// Plans and applies a descriptor; nothing may fail, and a second plan has to be empty.
@@ -340,6 +350,8 @@ impl Story {
         let before = self.remote().log.len();
         let plan = self.plan(text).await;
         assert!(!plan.has_changes(), "a second plan is empty:\n{}", summary(&plan));
+        let is_other = plan.changes().find(|(_, change)| change.has_other_dependencies());
+        assert!(is_other.is_none(), "a second plan records no other order: {is_other:?}");
         assert_eq!(self.remote().log.len(), before, "planning changes nothing");
     }
 

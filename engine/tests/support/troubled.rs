@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use std::collections::{BTreeSet, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -176,6 +177,14 @@ impl StateStore for TroubledStore {
 
     async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {
         self.inner.operations(which).await
+    }
+
+    async fn unended_operations(&self) -> Result<Vec<OperationRow>, StoreError> {
+        self.inner.unended_operations().await
+    }
+
+    async fn operation_ids(&self, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
+        self.inner.operation_ids(within, limit).await
     }
 
     async fn operation(&self, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {

@@ -429,8 +429,12 @@ impl Session for Connected {
         let object = remote.objects.get(&key(&prior.identity));
         Ok(match object.and_then(|object| object.get("val")) {
             Some(Value::String(text)) if text == "empty" => DataAmount::Empty,
-            Some(Value::String(text)) if text.ends_with(" rows") => DataAmount::Some(text.clone()),
-            _ => DataAmount::Some("3 rows".to_owned()),
+            Some(Value::String(text)) if text == "uncountable" => DataAmount::Unknown,
+            Some(Value::String(text)) if text.ends_with(" rows") => {
+                let count = text.rsplit(' ').nth(1).unwrap().parse().unwrap();
+                DataAmount::Some { count, text: text.clone() }
+            }
+            _ => DataAmount::Some { count: 3, text: "3 rows".to_owned() },
         })
     }
 }

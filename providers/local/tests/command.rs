@@ -232,6 +232,21 @@ async fn a_process_left_in_the_background_holds_nobody_up() {
     assert!(std::process::Command::new("kill").arg(pid.trim()).status().unwrap().success());
 }
 
+/// It prints now and then, or without a pause.
+#[tokio::test]
+async fn a_process_that_goes_on_printing_in_the_background_holds_nobody_up() {
+    let local = commands().await;
+    for service in ["while echo up; do sleep 0.05; done", "yes up"] {
+        let script = format!("({service}) >&2 & echo $! > child; echo '{{\"id\": \"up\"}}'");
+        let config = attributes(json!({"create": sh(&script)}));
+        let call = local.call();
+        let created = tokio::time::timeout(Duration::from_secs(20), local.create_values(&config, &call)).await;
+        // It may have ended by itself: nobody reads any more what it prints.
+        drop(std::process::Command::new("kill").arg(local.content("child").trim()).output());
+        assert_eq!(created.expect("it is waited for").unwrap().text("id"), Some("up"));
+    }
+}
+
 #[tokio::test]
 async fn a_program_need_not_read_its_input() {
     let local = commands().await;

@@ -23,7 +23,7 @@ async fn a_folder_that_holds_something_is_spared() {
     local.write("a/one", "");
     local.write("a/two", "");
     let amount = local.session.count_data(&local.ty, &created).await.unwrap();
-    assert_eq!(amount, DataAmount::Some("2 entries".to_owned()));
+    assert_eq!(amount, DataAmount::Some { count: 2, text: "2 entries".to_owned() });
     let error = local.delete(&created).await.unwrap_err();
     expect_invalid(&error, "onDelete", "it holds 2 entries");
     assert_eq!(local.names(), ["a"]);

@@ -216,8 +216,14 @@ pub enum Found {
 pub enum DataAmount {
     /// None: a destructive change loses nothing.
     Empty,
-    /// This much, in words: `3 rows`.
-    Some(String),
+    /// This much.
+    Some {
+        /// How many rows, entries or records: consent to the loss of this many does not cover more. Where counting ends
+        /// at a bound, one more than that.
+        count: u64,
+        /// The same in words, with whatever else tells people how much it is: `2 tables with 3 rows`.
+        text: String,
+    },
     /// It cannot be counted, which counts as data.
     Unknown,
 }

@@ -73,18 +73,18 @@ pub(crate) fn count_data(file: &File) -> Result<DataAmount, ProviderError> {
     let failed = |error: rusqlite::Error| from_sqlite(&file.path, &error);
     let connection = file.open(Access::Read)?;
     let tables = tables(&connection).map_err(failed)?;
-    let mut rows = 0_i64;
+    let mut rows = 0_u64;
     for table in &tables {
         let count = format!("SELECT count(*) FROM {}", quote(table));
-        rows = rows.saturating_add(connection.query_row(&count, [], |row| row.get(0)).map_err(failed)?);
+        let of_table: i64 = connection.query_row(&count, [], |row| row.get(0)).map_err(failed)?;
+        rows = rows.saturating_add(of_table.unsigned_abs());
     }
     Ok(match rows {
         0 => DataAmount::Empty,
-        rows => DataAmount::Some(format!(
-            "{} with {}",
-            counted(tables.len() as u64, "table"),
-            counted(rows.unsigned_abs(), "row")
-        )),
+        count => DataAmount::Some {
+            count,
+            text: format!("{} with {}", counted(tables.len() as u64, "table"), counted(count, "row")),
+        },
     })
 }
 

@@ -217,7 +217,7 @@ impl Target {
                 let rows = table::row_count(&connection, &self.name).map_err(|error| self.failed(&error))?;
                 Ok(match rows {
                     None | Some(0) => DataAmount::Empty,
-                    Some(rows) => DataAmount::Some(database::counted(rows, "row")),
+                    Some(count) => DataAmount::Some { count, text: database::counted(count, "row") },
                 })
             }
             Kind::Table | Kind::View | Kind::Index => Ok(DataAmount::Empty),

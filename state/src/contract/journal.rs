@@ -270,6 +270,31 @@ pub async fn operations_are_listed_as_they_are_asked_for(fixture: Fixture) {
     }
 }
 
+/// Newest first, with what they are about; who is gone did not end them.
+pub async fn operations_that_have_not_ended_are_told(fixture: Fixture) {
+    let (ended, gone, working) = (fixture.begin().await, fixture.begin().await, fixture.begin().await);
+    let end = |operation| Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
+    fixture.store.commit(&[], vec![end(ended)]).await.unwrap();
+    let told = fixture.store.unended_operations().await.unwrap();
+    assert_eq!(told.iter().map(|row| row.id).collect::<Vec<_>>(), [working, gone]);
+    assert_eq!(told, fixture.store.operations(&OperationFilter::newest(2)).await.unwrap());
+}
+
+/// Sorted, bounds included, and no more than are asked for.
+pub async fn operations_are_found_by_how_their_ids_begin(fixture: Fixture) {
+    let ids = [0x0192_0000_u128, 0x0192_00ff, 0x0193_0000].map(|beginning| Uuid::from_u128(beginning << 96 | 7));
+    for id in ids {
+        let (kind, actor) = ("apply".to_owned(), "jane".to_owned());
+        fixture.store.begin(&NewOperation { id, kind, stacks: vec![demo()], actor }).await.unwrap();
+    }
+    let within = |first: Uuid, last: Uuid, limit| fixture.store.operation_ids(first..=last, limit);
+    let (first, last) = (Uuid::from_u128(0x0192 << 112), Uuid::from_u128((0x0193 << 112) - 1));
+    assert_eq!(within(first, last, 9).await.unwrap(), ids[..2]);
+    assert_eq!(within(first, last, 1).await.unwrap(), ids[..1]);
+    assert_eq!(within(ids[1], ids[2], 9).await.unwrap(), ids[1..]);
+    assert!(within(Uuid::nil(), first, 9).await.unwrap().is_empty());
+}
+
 /// Lines of one moment keep the order in which they were written.
 pub async fn a_log_keeps_its_order(fixture: Fixture) {
     let (operation, other) = (fixture.begin().await, fixture.begin().await);

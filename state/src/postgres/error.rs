@@ -1,7 +1,7 @@
 //! What went wrong, in words that a person can act on. No password is in them: the server and the driver repeat none, and
 //! of the URL nothing is shown but user, host and database.
 
-use deadpool_postgres::PoolError;
+use deadpool_postgres::{PoolError, TimeoutType};
 use std::error::Error as _;
 use terrace_engine::store::StoreError;
 use tokio_postgres::Error;
@@ -91,6 +91,10 @@ impl Failure {
         let reason = match self {
             Self::Refused(error) => return error,
             Self::Postgres(error) | Self::Pool(PoolError::Backend(error)) => in_words(&error, url),
+            // The server has not been asked yet.
+            Self::Pool(PoolError::Timeout(TimeoutType::Wait)) => {
+                format!("all connections of this process to {url} were busy for too long")
+            }
             Self::Pool(PoolError::Timeout(_)) => format!("{url} does not answer in time"),
             Self::Pool(error) => error.to_string(),
             Self::InDoubt(error) => format!(
@@ -163,4 +167,21 @@ fn in_words(error: &Error, url: &str) -> String {
         None => format!("{url} cannot be reached"),
     };
     format!("{advice} ({told})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_connections_of_its_own_does_not_say_that_the_server_is_slow() {
+        let told = |timeout| {
+            Failure::from(PoolError::Timeout(timeout)).into_store_error("read", "postgres://server/db").to_string()
+        };
+        let busy = told(TimeoutType::Wait);
+        assert!(busy.contains("all connections of this process to postgres://server/db were busy"), "{busy}");
+        for timeout in [TimeoutType::Create, TimeoutType::Recycle] {
+            assert!(told(timeout).contains("does not answer in time"));
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::clock::elapsed;
 use crate::values;
 use jiff::Timestamp;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
     Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepRow,
@@ -101,6 +102,21 @@ pub(super) async fn operations(
     );
     let found = session.list(&sql, &[&stack, &kind, &before, &limit], |columns| operation_row(columns, &live)).await?;
     with_stacks(session, found).await
+}
+
+/// Operations that have not ended, newest first.
+pub(super) async fn unended(session: &Session, context: &Context) -> Result<Vec<OperationRow>, Failure> {
+    let live = lease::live(session, context.now(session).await?).await?;
+    let sql = format!("{OPERATION} WHERE ended_at IS NULL ORDER BY sequence DESC");
+    let found = session.list(&sql, &[], |columns| operation_row(columns, &live)).await?;
+    with_stacks(session, found).await
+}
+
+/// The ids of operations within bounds, sorted.
+pub(super) async fn ids(session: &Session, within: RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, Failure> {
+    let sql = "SELECT id FROM operation WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    session.list(sql, &[within.start(), within.end(), &limit], |columns| columns.uuid()).await
 }
 
 /// The numbers of the operations that began before a moment, never ended and have nobody left who works on them.

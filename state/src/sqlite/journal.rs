@@ -10,6 +10,7 @@ use crate::process::Process;
 use crate::values;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use std::ops::RangeInclusive;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
     Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepResult, StepRow,
@@ -117,8 +118,25 @@ pub(super) fn operations(
     }
     sql.push_str(" ORDER BY sequence DESC LIMIT ?");
     values.push(&limit);
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(&*values, |row| operation_row(&mut Columns::of(row), context, &live))?;
+    listed(connection, context, &live, &sql, &values)
+}
+
+/// Operations that have not ended, newest first.
+pub(super) fn unended(connection: &Connection, context: &Context) -> Result<Vec<OperationRow>, Failure> {
+    let live = lease::live(connection, context)?;
+    let sql = format!("{OPERATION} WHERE ended_at IS NULL ORDER BY sequence DESC");
+    listed(connection, context, &live, &sql, &[])
+}
+
+fn listed(
+    connection: &Connection,
+    context: &Context,
+    live: &Live,
+    sql: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<OperationRow>, Failure> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(values, |row| operation_row(&mut Columns::of(row), context, live))?;
     let mut found = Vec::new();
     for row in rows {
         let (sequence, mut row) = row?;
@@ -126,6 +144,16 @@ pub(super) fn operations(
         found.push(row);
     }
     Ok(found)
+}
+
+/// The ids of operations within bounds, sorted.
+pub(super) fn ids(connection: &Connection, within: &RangeInclusive<Uuid>, limit: usize) -> Result<Vec<Uuid>, Failure> {
+    let sql = "SELECT id FROM operation WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(sql)?;
+    let bounds = params![within.start().as_bytes(), within.end().as_bytes(), limit];
+    let rows = statement.query_map(bounds, |row| Columns::of(row).uuid())?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The numbers of the operations that began before a moment, never ended and have nobody left who works on them.

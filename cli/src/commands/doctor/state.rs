@@ -8,7 +8,7 @@ use rustix::fs::{Access as FileAccess, access, statvfs};
 use std::collections::BTreeSet;
 use std::path::Path;
 use terrace_engine::address::{SHARED, StackId};
-use terrace_engine::store::{OperationFilter, OperationStatus, Selection, StateStore, StoreError};
+use terrace_engine::store::{Selection, StateStore, StoreError};
 use terrace_state::{Access, StoreUrl, damage, format_of, newest_format};
 use uuid::Uuid;
 
@@ -110,7 +110,7 @@ async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
 /// How many stacks there are, and what operations left behind that did not end.
 async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreError> {
     let mut findings = Vec::new();
-    let operations = store.operations(&OperationFilter::newest(usize::MAX)).await?;
+    let operations = store.unended_operations().await?;
     for operation in operations.iter().filter(|operation| operation.is_abandoned) {
         findings.push(Finding::warn(
             OPERATIONS,
@@ -119,14 +119,10 @@ async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreErr
         ));
     }
     // What runs has open steps, and those of an operation whose process is gone are told with it.
-    let runs = |operation: Uuid| {
-        operations.iter().any(|other| other.id == operation && other.status == OperationStatus::Running)
-    };
-    let recorded = store.stacks().await?;
-    let count = recorded.len();
-    // A first apply that left a step in doubt may have left no row.
-    let stacks: BTreeSet<StackId> =
-        operations.iter().flat_map(|operation| operation.stacks.iter().cloned()).chain(recorded).collect();
+    let runs = |operation: Uuid| operations.iter().any(|other| other.id == operation);
+    // Those with an open step are among them.
+    let stacks = store.stacks().await?;
+    let count = stacks.len();
     for stack in stacks {
         let open = store.open_intents(&stack, &Selection::All).await?;
         let doubted = open.iter().filter(|open| !runs(open.intent.operation));

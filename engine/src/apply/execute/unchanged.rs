@@ -5,6 +5,7 @@ use super::super::Applier;
 use super::Prepared;
 use crate::deadline;
 use crate::diff::changed_attributes;
+use crate::plan::removed_data::UNKNOWN_AMOUNT;
 use crate::plan::{Change, DataLossNote};
 use crate::record;
 use crate::store::StepAction;
@@ -38,7 +39,7 @@ impl Looks {
             return Self::None;
         }
         match &change.data_loss {
-            Some(loss) if loss.is_allowed && applier.looks_again => Self::Consented,
+            Some(loss) if loss.is_allowed && applier.looks_again && !loss.is_uncounted() => Self::Consented,
             Some(loss) if loss.is_allowed => Self::None,
             loss => Self::Unchanged {
                 reads: prepared.action == StepAction::Update && ty.readable && change.prior.is_some(),
@@ -110,7 +111,7 @@ async fn still_empty(
 ) -> Result<(), ProviderError> {
     match deadline::reading(timeout, session.count_data(ty, recorded)).await? {
         DataAmount::Empty => Ok(()),
-        DataAmount::Some(amount) => Err(moved(&format!("the object came to hold {amount}"))),
+        DataAmount::Some { text, .. } => Err(moved(&format!("the object came to hold {text}"))),
         DataAmount::Unknown => Err(moved("it cannot be told any more whether the object holds data")),
     }
 }
@@ -123,18 +124,16 @@ async fn no_more(
     timeout: Duration,
     loss: &DataLossNote,
 ) -> Result<(), ProviderError> {
-    let DataAmount::Some(now) = deadline::reading(timeout, session.count_data(ty, recorded)).await? else {
-        return Ok(());
-    };
     let shown = loss.amount.as_deref().unwrap_or("none");
-    let number = |amount: &str| amount.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
-    let has_grown = match (number(&now), number(shown)) {
-        (Some(now), Some(shown)) => now > shown,
-        _ => now != shown,
-    };
-    match has_grown {
-        true => Err(moved(&format!("the object came to hold {now} (the plan showed {shown})"))),
-        false => Ok(()),
+    match deadline::reading(timeout, session.count_data(ty, recorded)).await? {
+        DataAmount::Empty => Ok(()),
+        DataAmount::Some { count, text } if loss.covers(count, &text) => Ok(()),
+        DataAmount::Some { text, .. } => {
+            Err(moved(&format!("the object came to hold {text} (the plan showed {shown})")))
+        }
+        DataAmount::Unknown => {
+            Err(moved(&format!("it cannot be told any more how much the object holds (the plan showed {shown})")))
+        }
     }
 }
 
@@ -158,8 +157,8 @@ pub(super) async fn unseen_loss(
     }
     let amount = match deadline::reading(change.timeouts.read, session.count_data(ty, recorded)).await {
         Ok(DataAmount::Empty) => return None,
-        Ok(DataAmount::Some(amount)) => amount,
-        Ok(DataAmount::Unknown) | Err(_) => "an unknown amount of data".to_owned(),
+        Ok(DataAmount::Some { text, .. }) => text,
+        Ok(DataAmount::Unknown) | Err(_) => UNKNOWN_AMOUNT.to_owned(),
     };
     Some(format!(
         "{amount} would be lost, which the plan did not show: {}; plan again: what it waited for is known now",

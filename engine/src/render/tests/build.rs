@@ -113,7 +113,8 @@ impl Change {
 
     pub(super) fn loses(mut self, reason: &str, amount: Option<&str>, is_allowed: bool) -> Self {
         let amount = amount.map(ToOwned::to_owned);
-        self.data_loss = Some(DataLossNote { reasons: vec![reason.to_owned()], amount, is_allowed, only_empty: None });
+        let reasons = vec![reason.to_owned()];
+        self.data_loss = Some(DataLossNote { reasons, amount, count: None, is_allowed, only_empty: None });
         self
     }
 

@@ -127,7 +127,7 @@ impl Session for Directories {
                 let Some((place, _)) = open(project, &path)? else { return Ok(DataAmount::Empty) };
                 Ok(match count_entries(&place, &path)? {
                     0 => DataAmount::Empty,
-                    count => DataAmount::Some(entries(count)),
+                    count => DataAmount::Some { count: count as u64, text: entries(count) },
                 })
             })
             .await

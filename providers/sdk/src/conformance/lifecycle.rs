@@ -140,13 +140,14 @@ async fn data_is_counted(bench: &Bench<'_>) -> Checked {
     let created = bench.create(&bench.fixture.config).await?;
     let count =
         async || bench.session.count_data(bench.ty, &created).await.map_err(|error| failed("count_data", &error));
-    if let DataAmount::Some(amount) = count().await? {
-        return Err(format!("a new object is said to hold {amount}"));
+    if let DataAmount::Some { text, .. } = count().await? {
+        return Err(format!("a new object is said to hold {text}"));
     }
     let Some(fill) = &bench.fixture.fill else { return Ok(Verdict::Shown) };
     fill(created.clone()).await;
     match count().await? {
         DataAmount::Empty => Err("an object that holds data is said to be empty".to_owned()),
-        DataAmount::Some(_) | DataAmount::Unknown => Ok(Verdict::Shown),
+        DataAmount::Some { count: 0, text } => Err(format!("an object that holds {text} is counted as nothing")),
+        DataAmount::Some { .. } | DataAmount::Unknown => Ok(Verdict::Shown),
     }
 }

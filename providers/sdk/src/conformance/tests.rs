@@ -188,7 +188,9 @@ impl Session for ShelfSession {
     async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let rows = self.look(&name_of(&prior.attributes)).and_then(|thing| thing.attributes.get("rows")?.as_int());
         Ok(match rows {
-            Some(rows) if rows > 0 && !self.has(Fault::CountSeesNothing) => DataAmount::Some(format!("{rows} rows")),
+            Some(rows) if rows > 0 && !self.has(Fault::CountSeesNothing) => {
+                DataAmount::Some { count: rows.unsigned_abs(), text: format!("{rows} rows") }
+            }
             _ => DataAmount::Empty,
         })
     }

@@ -49,7 +49,8 @@ async fn a_database_with_tables_goes_only_when_asked() {
         "data/D/s.db",
         "PRAGMA journal_mode=WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1), (2); CREATE TABLE u (a)",
     );
-    assert_eq!(world.count("sqlite_database", &database).await, DataAmount::Some("2 tables with 2 rows".to_owned()));
+    let held = DataAmount::Some { count: 2, text: "2 tables with 2 rows".to_owned() };
+    assert_eq!(world.count("sqlite_database", &database).await, held);
     let error = world.delete("sqlite_database", &database).await.unwrap_err();
     assert!(error.message.contains("still has 2 tables"), "{error}");
 

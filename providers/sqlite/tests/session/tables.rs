@@ -179,7 +179,7 @@ async fn a_table_with_what_terrace_does_not_manage_is_not_rebuilt() {
 async fn rows_are_counted_and_go_with_the_table() {
     let world = World::new().await;
     let table = with_rows(&world).await;
-    assert_eq!(world.count("sqlite_table", &table).await, DataAmount::Some("2 rows".to_owned()));
+    assert_eq!(world.count("sqlite_table", &table).await, DataAmount::Some { count: 2, text: "2 rows".to_owned() });
     world.execute("d.db", "DELETE FROM T");
     assert_eq!(world.count("sqlite_table", &table).await, DataAmount::Empty);
     world.delete("sqlite_table", &table).await.unwrap();

@@ -13,13 +13,17 @@ use std::time::Duration;
 use terrace_provider::{Call, ErrorKind, Partial, ProviderError};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::time::{Instant, timeout_at};
 
 /// How long a program that is told to end may take before it is killed.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// How long the pipes of a program that ended are watched: a process that it left behind may hold them open for ever,
-/// while all that the program itself wrote is in them already.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long the pipes of a program that ended are watched: a process that it left behind may hold them open for ever, or
+/// go on printing, while all that the program itself wrote is in them already.
+const AFTERWARDS: Duration = Duration::from_millis(200);
+
+/// How many reads take in what two full pipes hold, at least.
+const FULL_PIPES: usize = 64;
 
 /// The most that a program may print on its standard output.
 const LARGEST_OUTPUT: usize = 16 << 20;
@@ -158,13 +162,7 @@ impl Job {
             }
         };
         match &end {
-            End::Exited(_) => {
-                while streams.is_open() && streams.printed.len() <= LARGEST_OUTPUT {
-                    if tokio::time::timeout(QUIET, streams.listen()).await.is_err() {
-                        break;
-                    }
-                }
-            }
+            End::Exited(_) => streams.drain().await,
             End::TimedOut | End::PrintedTooMuch => self.stop(&mut child).await,
         }
         self.outcome(end, streams, failed)
@@ -279,6 +277,20 @@ impl Streams {
 
     fn is_open(&self) -> bool {
         self.stdout.is_some() || self.stderr.is_some()
+    }
+
+    /// Takes in what there is once the program ended. After the time for that only what lies in the pipes counts: where
+    /// the machine is busy, that may be all that the program wrote.
+    async fn drain(&mut self) {
+        let end = Instant::now() + AFTERWARDS;
+        let mut late = 0;
+        while self.is_open() && self.printed.len() <= LARGEST_OUTPUT && late < FULL_PIPES {
+            // What is there already is read also when the time is over.
+            if timeout_at(end, self.listen()).await.is_err() {
+                break;
+            }
+            late += usize::from(Instant::now() >= end);
+        }
     }
 
     /// Takes in what comes next on either pipe. Cancelling it loses nothing.

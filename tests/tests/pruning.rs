@@ -1,0 +1,47 @@
+//! Removing what is old of the history is an operation like any other: what stops it, or fails, is said and recorded.
+
+use terrace_tests::{Project, until};
+
+/// A state with something old, and what its database does when that is removed.
+fn with_trigger(action: &str) -> Project {
+    let stack = |content: &str| {
+        format!("resources:\n  - {{type: local_file, name: a, config: {{path: a.txt, content: {content}}}}}\n")
+    };
+    let project = Project::with_stack(&stack("one"));
+    project.apply().done();
+    project.write_stack(&stack("two"));
+    project.apply().done();
+    let endless =
+        "CREATE VIEW endless AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n";
+    let trigger = format!("{endless}; CREATE TRIGGER pruned BEFORE DELETE ON version BEGIN {action}; END");
+    rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap().execute_batch(&trigger).unwrap();
+    project
+}
+
+const PRUNE: [&str; 5] = ["state", "prune", "--keep", "0s", "--auto-approve"];
+
+/// How the newest operation stands.
+fn newest(project: &Project) -> String {
+    project.run(["operations", "list"]).done().stdout.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn pruning_that_fails_has_ended() {
+    let project = with_trigger("SELECT RAISE(ABORT, 'it is kept')");
+    project.run(PRUNE).with_code(1).says("it is kept");
+    let told = newest(&project);
+    assert!(told.contains("state prune  failed") && told.contains("it is kept"), "{told}");
+}
+
+#[test]
+fn an_interrupt_while_something_is_pruned_does_not_say_that_nothing_was() {
+    let project = with_trigger("SELECT count(*) FROM endless");
+    let running = project.start(project.command(PRUNE));
+    until("it is being pruned", || newest(&project).contains("state prune  running"));
+    running.interrupt();
+    running.until_told("interrupted");
+    running.interrupt();
+    let ran = running.finish().with_code(130);
+    assert!(!ran.stderr.contains("nothing was changed"), "{ran}");
+    ran.says("what runs is waited for");
+}

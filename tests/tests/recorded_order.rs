@@ -1,0 +1,86 @@
+//! What comes after what is recorded, also where nothing else changes: removals go by it.
+
+use terrace_tests::Project;
+
+/// Programs that note what they remove; `b` comes after what is given.
+fn pair(after: &str) -> String {
+    let thing = |name: &str, after: &str| {
+        format!(
+            "  - type: local_command\n    name: {name}\n    dependsOn: [{after}]\n    config:\n      \
+             create: [sh, -c, 'cat > /dev/null; echo \"{{}}\"']\n      \
+             delete: [sh, -c, 'cat > /dev/null; echo {name} >> removed']\n"
+        )
+    };
+    format!("resources:\n{}{}", thing("a", ""), thing("b", after))
+}
+
+/// What removes everything, one at a time: in order of what is recorded, and of names where that says nothing.
+fn removed(project: &Project) -> String {
+    project.run(["destroy", "stack.yaml", "--auto-approve", "--parallelism", "1"]).done();
+    project.read("removed")
+}
+
+#[test]
+fn a_dependency_that_is_all_that_changed_is_recorded_and_orders_the_removal() {
+    let project = Project::with_stack(&pair(""));
+    project.apply().done();
+    project.write_stack(&pair("a"));
+    project.apply().done().says("No changes.");
+    project.assert_settled("stack.yaml", &[]);
+    assert_eq!(removed(&project), "b\na\n");
+}
+
+#[test]
+fn a_saved_plan_records_a_dependency_that_is_all_that_changed() {
+    let project = Project::with_stack(&pair(""));
+    project.apply().done();
+    project.write_stack(&pair("a"));
+    project.apply_saved().done().says("Nothing to do: the saved plan has no changes.");
+    assert_eq!(removed(&project), "b\na\n");
+}
+
+/// Two components without anything; `b` comes after what is given.
+fn components(after: &str) -> String {
+    format!("components:\n  a: {{resources: []}}\n  b: {{dependsOn: [{after}], resources: []}}\n")
+}
+
+#[test]
+fn an_order_that_is_all_that_changed_is_recorded_once_somebody_can_say_yes() {
+    let project = Project::with_stack(&components(""));
+    project.apply().done();
+    project.write_stack(&components("a"));
+    let before = project.recorded();
+    project.run(["apply", "stack.yaml"]).done().says("No changes.").says("`--auto-approve`");
+    assert_eq!(project.recorded(), before, "nobody could say yes");
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done().says("No changes.");
+    assert_ne!(project.recorded(), before);
+    let quiet = project.run(["apply", "stack.yaml"]).done();
+    assert!(!quiet.stderr.contains("--auto-approve"), "{quiet}");
+}
+
+#[test]
+fn what_is_only_found_is_recorded_once_somebody_can_say_yes() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: a, lifecycle: {ignoreChanges: [content]}, config: {path: a.txt, content: \
+         one}}\n",
+    );
+    project.apply().done();
+    project.write("a.txt", "two");
+    let before = project.recorded();
+    project.run(["apply", "stack.yaml"]).done();
+    assert_eq!(project.recorded(), before);
+    project.apply().done();
+    assert_ne!(project.recorded(), before);
+}
+
+#[test]
+fn a_new_state_is_made_for_an_order_alone() {
+    let project = Project::with_stack(&components("a"));
+    project.run(["apply", "stack.yaml"]).done();
+    assert!(!project.has(".terrace/state.db"));
+    project.apply().done();
+    let recorded = project.recorded();
+    project.apply().done();
+    assert_eq!(project.recorded(), recorded, "there is nothing left to record");
+    project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+}
