@@ -7,6 +7,7 @@ use crate::support::world::Fault;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::recover::Verdict;
 use terrace_engine::store::{OperationFilter, OperationStatus, Record, Row, RowStatus, Selection, Write};
+use terrace_provider::ErrorKind;
 use uuid::Uuid;
 
 const NOTHING: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources: []\n";
@@ -170,4 +171,32 @@ async fn an_operation_that_was_cut_off_ends_with_the_last_of_its_steps() {
     assert_eq!(running().await, 1, "a step of it is in doubt");
     story.decide("world_slow.b", Verdict::Absent).await;
     assert_eq!(running().await, 0);
+}
+
+#[tokio::test]
+async fn a_person_decides_of_the_present_and_of_the_deposed_object_each_by_itself() {
+    for order in [[true, false], [false, true]] {
+        let story = Story::new();
+        let text = |key: &str| {
+            stack(&format!(
+                "- {{type: world_slow, name: a, lifecycle: {{createBeforeDestroy: true}}, config: {{key: {key}}}}}"
+            ))
+        };
+        story.apply(&text("one")).await;
+        story.fault("delete one", Fault::Before(ErrorKind::PermissionDenied));
+        assert_eq!(story.apply_once(&text("two")).await.failed.len(), 1);
+        story.fault("delete one", Fault::HangBefore);
+        crash_while(&story, &stack(""), "delete two", Fault::HangBefore).await;
+        story.end_processes().await;
+        let recovered = story.recover().await;
+        assert_eq!(recovered.len(), 2, "{recovered:?}");
+        assert_ne!(recovered[0].address, recovered[1].address, "each is told by itself");
+        for is_deposed in order {
+            let step = recovered.iter().map(|it| &it.step).find(|step| step.deposed.is_some() == is_deposed).unwrap();
+            let verdict = if is_deposed { Verdict::Absent } else { Verdict::Tainted };
+            assert!(story.decide_step(step, verdict).await);
+            assert!(!story.decide_step(step, verdict).await, "there is nothing left to decide");
+        }
+        assert_eq!(story.rows().await, ["world_slow.a (Tainted)"]);
+    }
 }

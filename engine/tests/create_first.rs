@@ -435,31 +435,6 @@ async fn a_deletion_in_doubt_is_that_of_the_deposed_object_and_holds_up_its_comp
 }
 
 #[tokio::test]
-async fn a_person_decides_of_the_present_and_of_the_deposed_object_each_by_itself() {
-    use terrace_engine::recover::Verdict;
-    for order in [[true, false], [false, true]] {
-        let story = Story::new();
-        let text = |key: &str| stack(&format!("- {{type: world_slow, name: a, {FIRST}config: {{key: {key}}}}}"));
-        story.apply(&text("one")).await;
-        story.fault("delete one", Fault::Before(ErrorKind::PermissionDenied));
-        assert_eq!(story.apply_once(&text("two")).await.failed.len(), 1);
-        story.fault("delete one", Fault::HangBefore);
-        crash_while(&story, &stack(""), "delete two", Fault::HangBefore).await;
-        story.end_processes().await;
-        let recovered = story.recover().await;
-        assert_eq!(recovered.len(), 2, "{recovered:?}");
-        assert_ne!(recovered[0].address, recovered[1].address, "each is told by itself");
-        for is_deposed in order {
-            let step = recovered.iter().map(|it| &it.step).find(|step| step.deposed.is_some() == is_deposed).unwrap();
-            let verdict = if is_deposed { Verdict::Absent } else { Verdict::Tainted };
-            assert!(story.decide_step(step, verdict).await);
-            assert!(!story.decide_step(step, verdict).await, "there is nothing left to decide");
-        }
-        assert_eq!(story.rows().await, ["world_slow.a (Tainted)"]);
-    }
-}
-
-#[tokio::test]
 async fn what_is_left_over_moves_along_with_its_successor_and_is_let_go_of_with_it() {
     let story = left_over().await;
     let moved = pair("two").replace("name: a,", "name: c,").replace("resources.a.id", "resources.c.id");
