@@ -1,6 +1,6 @@
 //! Databases. They are made and dropped outside of transactions; their object id is the mark of the call that made them.
 
-use crate::attributes::{optional_text, put};
+use crate::attributes::{has_unknown, optional_text, put};
 use crate::error::Failure;
 use crate::identifier::{literal, quote};
 use crate::kind::Target;
@@ -8,16 +8,32 @@ use crate::mark::CallName;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, query};
-use terrace_provider::{Attributes, DataAmount, Map, Path, ProviderError};
+use terrace_provider::{Attributes, DataAmount, Map, Path, PlannedChange, ProposedChange, ProviderError};
 
 /// The first version that takes an object id: <https://www.postgresql.org/docs/15/sql-createdatabase.html>.
 const WITH_OBJECT_ID: i32 = 150_000;
+
+/// Plans a database: an encoding that is not spoken of any more, or is spelled another way, is no other database.
+///
+/// # Errors
+/// `InvalidInput` at the attribute that cannot be.
+pub(crate) fn plan(change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
+    if has_unknown(change.config) {
+        return Ok(());
+    }
+    check_planned(&planned.planned)?;
+    let of = |attributes: &Attributes| optional_text(attributes, "encoding").map(|encoding| plain(&encoding));
+    let old = change.prior.and_then(|prior| of(&prior.attributes));
+    let is_other = old.zip(of(&planned.planned)).is_some_and(|(old, new)| old != new);
+    planned.replace_paths.retain(|path| is_other || path.first_key() != Some("encoding"));
+    Ok(())
+}
 
 /// Refuses what the server could not hold.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
-pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
+fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
     crate::namespace::check_planned(attributes)?;
     let encoding = optional_text(attributes, "encoding").unwrap_or_default();
     if encoding.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
@@ -45,11 +61,9 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
                 put(&mut attributes, name, row.get(column));
             }
         }
-        if wanted.is_managed("encoding") {
-            let server: String = row.get(3);
-            let configured = wanted.text("encoding").filter(|configured| plain(configured) == plain(&server));
-            put(&mut attributes, "encoding", Some(configured.as_deref().unwrap_or(&server)));
-        }
+        let server: String = row.get(3);
+        let configured = wanted.text("encoding").filter(|configured| plain(configured) == plain(&server));
+        put(&mut attributes, "encoding", Some(configured.as_deref().unwrap_or(&server)));
         *answer = Some(Seen { mark: Some(row.get(4)), ..Seen::plain(attributes, wanted) });
     }
     Ok(answers)

@@ -76,7 +76,7 @@ SELECT json_build_object(
       'grantee', CASE WHEN g.grantee = 0 THEN '' ELSE pg_get_userbyid(g.grantee) END,
       'privilege', g.privilege_type, 'grantable', g.is_grantable, 'column', g.name)), '[]'::json)
     FROM (
-      SELECT x.grantee, x.privilege_type, x.is_grantable, NULL::name AS name FROM aclexplode(c.relacl) x
+      SELECT x.grantee, x.privilege_type, x.is_grantable, NULL::name AS name FROM aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) x
       UNION ALL
       SELECT x.grantee, x.privilege_type, x.is_grantable, a.attname
       FROM pg_attribute a, aclexplode(a.attacl) x
@@ -185,13 +185,13 @@ pub(crate) async fn restore(
 ) -> Result<(), Failure> {
     for view in saved {
         work.run(&Script::of(view.create())).await.map_err(|failure| view.cannot_return(failure))?;
-        if view.has_grants {
-            let client = work.client().await?;
-            let grantees = "SELECT DISTINCT CASE WHEN x.grantee = 0 THEN '' ELSE pg_get_userbyid(x.grantee)::text END
-                            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
-                              aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) x
-                            WHERE n.nspname = $1 AND c.relname = $2";
-            let rows = query(client, grantees, &[&view.schema, &view.name]).await?;
+        let client = work.client().await?;
+        let grantees = "SELECT DISTINCT CASE WHEN x.grantee = 0 THEN '' ELSE pg_get_userbyid(x.grantee)::text END
+                        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) x
+                        WHERE n.nspname = $1 AND c.relname = $2";
+        let rows = query(client, grantees, &[&view.schema, &view.name]).await?;
+        // What defaults of privileges gave counts as well as what is to be given.
+        if view.has_grants || !rows.is_empty() {
             let present: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
             work.run(&Script::of(view.regrant(&present))).await?;
         }

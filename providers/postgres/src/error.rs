@@ -3,6 +3,7 @@
 //! Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>. What the server tells of rows is left out: data
 //! does not belong into logs.
 
+use crate::identifier::quote;
 use crate::rights::Operation;
 use crate::server::Server;
 use deadpool_postgres::{HookError, PoolError};
@@ -16,6 +17,8 @@ use tokio_postgres::error::{DbError, SqlState};
 pub(crate) enum Failure {
     /// The server said no, or could not be asked; the attribute at fault, where that is known.
     Server { error: Error, at: Option<Path> },
+    /// The server does not let us in, or cannot be reached.
+    Connecting(Error),
     /// The connection went before the server said whether what was asked for is done.
     InDoubt(Error),
     /// There is no connection to be had in time.
@@ -61,7 +64,7 @@ impl Failure {
 
     pub(crate) fn of_pool(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => Self::Connecting(error),
             PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => {
                 Self::Busy("all its connections are at work: give the instance more `connections`")
             }
@@ -72,7 +75,15 @@ impl Failure {
     /// The server's code.
     pub(crate) fn code(&self) -> Option<&SqlState> {
         match self {
-            Self::Server { error, .. } => error.code(),
+            Self::Server { error, .. } | Self::Connecting(error) => error.code(),
+            _ => None,
+        }
+    }
+
+    /// The message of an error that the server gives no place for.
+    pub(crate) fn unplaced(&self) -> Option<&str> {
+        match self {
+            Self::Server { error, at: None } => error.as_db_error().map(DbError::message),
             _ => None,
         }
     }
@@ -123,8 +134,16 @@ impl Failure {
                 ProviderError::new(ErrorKind::Ambiguous, message)
                     .solution("apply again: what became of it is looked up first")
             }
+            Self::Connecting(error) => match error.as_db_error() {
+                Some(told) => {
+                    let (database, user) = (quote(&doing.database), quote(&doing.server.config.user()));
+                    let right = format!("GRANT CONNECT ON DATABASE {database} TO {user}");
+                    refused(told, None, &what, &right, doing)
+                }
+                None => unreachable_server(&error, &what, doing),
+            },
             Self::Server { error, at } => match error.as_db_error() {
-                Some(told) => refused(told, at, &what, doing),
+                Some(told) => refused(told, at, &what, &doing.right, doing),
                 None => unreachable_server(&error, &what, doing),
             },
         }
@@ -136,13 +155,14 @@ fn unreachable_server(error: &Error, what: &str, doing: &Doing<'_>) -> ProviderE
     let place = doing.server.config.place();
     let instance = &doing.server.config.instance;
     let told = chain(error);
-    if is_gone(error) && !told.starts_with("error connecting") {
+    // A host that no name server knows, or a certificate that is refused, will be so the next time too.
+    let lasting = ["lookup", "certificate", "invalid configuration", "password missing"];
+    let is_lasting = lasting.iter().any(|word| told.contains(word));
+    if !is_lasting && is_gone(error) && !told.starts_with("error connecting") {
         let message = format!("{what}: the connection to {place} was lost ({told})");
         return ProviderError::new(ErrorKind::Transient, message).solution("see that the server runs, and apply again");
     }
-    // A host that no name server knows, or a certificate that is refused, will be so the next time too.
-    let is_lasting = ["lookup", "certificate", "invalid configuration", "password missing"];
-    let kind = match is_lasting.iter().any(|word| told.contains(word)) {
+    let kind = match is_lasting {
         true => ErrorKind::InvalidInput { path: None },
         false => ErrorKind::Transient,
     };
@@ -152,7 +172,7 @@ fn unreachable_server(error: &Error, what: &str, doing: &Doing<'_>) -> ProviderE
 }
 
 /// What the server says, and what helps.
-fn refused(told: &DbError, at: Option<Path>, what: &str, doing: &Doing<'_>) -> ProviderError {
+fn refused(told: &DbError, at: Option<Path>, what: &str, right: &str, doing: &Doing<'_>) -> ProviderError {
     let code = told.code();
     let place = doing.server.config.place();
     let invalid = || ErrorKind::InvalidInput { path: at.clone() };
@@ -172,7 +192,7 @@ fn refused(told: &DbError, at: Option<Path>, what: &str, doing: &Doing<'_>) -> P
                 doing.database
             )),
         ),
-        "42501" => (ErrorKind::PermissionDenied, Some(format!("let somebody who may run `{};`", doing.right))),
+        "42501" => (ErrorKind::PermissionDenied, Some(format!("let somebody who may run `{right};`"))),
         "25006" => (
             ErrorKind::PermissionDenied,
             Some("name the primary server, and a user whose transactions may write".to_owned()),

@@ -5,6 +5,7 @@ use crate::error::{Failure, closest};
 use crate::expression;
 use crate::identifier::{check, qualified, quote, quote_all};
 use crate::kind::Target;
+use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, query};
@@ -85,6 +86,22 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         *answer = Some(Seen { attributes, mark: None, memory });
     }
     Ok(answers)
+}
+
+/// Remembers the server's words for the condition of an index that was made as it was planned.
+pub(crate) async fn learn(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+    memory: &mut Memory,
+) -> Result<(), Failure> {
+    let Some(configured) = optional_text(planned, "where") else { return Ok(()) };
+    let wanted = Wanted::anything(target.clone());
+    let seen = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
+    if let Some(server) = seen.and_then(|seen| optional_text(&seen.attributes, "where")) {
+        memory.learn(&configured, &server);
+    }
+    Ok(())
 }
 
 /// The statement that makes the planned index.

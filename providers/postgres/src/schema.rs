@@ -63,6 +63,8 @@ fn settings() -> Object {
 }
 
 fn database() -> ResourceType {
+    let encoding = text("encoding", "The encoding, such as `UTF8`. Left out: that of the server's template.");
+    let encoding = Attribute { stable: true, ..encoding.replaces().or_computed() };
     let ty = ResourceType::new(
         "postgres_database",
         "A database of the server.",
@@ -71,7 +73,7 @@ fn database() -> ResourceType {
             name("The database's name."),
             text("owner", "The role that owns it. Left out: not managed."),
             text("comment", "A comment. Left out: not managed."),
-            text("encoding", "The encoding, such as `UTF8`. Left out: that of the server's template.").replaces(),
+            encoding,
             id(),
         ]),
     );

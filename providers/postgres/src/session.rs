@@ -105,7 +105,7 @@ impl Session for PostgresSession {
             Kind::Table => return table::plan(change, planned),
             Kind::Index => return index::plan(change, planned),
             Kind::View | Kind::MaterializedView => view::check_planned(&planned.planned)?,
-            Kind::Database if is_known => database::check_planned(&planned.planned)?,
+            Kind::Database => database::plan(change, &mut planned)?,
             Kind::Schema if is_known => namespace::check_planned(&planned.planned)?,
             Kind::Role if is_known => role::check_planned(&planned.planned)?,
             Kind::Grant if is_known => grant::check_planned(&planned.planned)?,
@@ -141,7 +141,7 @@ impl Session for PostgresSession {
         let wanted = Wanted::anything(target.clone());
         match self.observe(std::slice::from_ref(&wanted)).await {
             Ok(seen) => Ok(seen.into_iter().flatten().next().map(|seen| observed(ty, &target, seen, None))),
-            Err(failure) if failure.is_no_database() => Ok(None),
+            Err(failure) if failure.is_no_database() && target.database().is_some() => Ok(None),
             Err(failure) => Err(self.cannot_read(failure, &target)),
         }
     }

@@ -241,12 +241,16 @@ pub(crate) async fn create(
     }
     script.push(&format!("COMMENT ON TYPE {} IS {};\n", target.sql(), literal(mark)));
     work.run(&script).await?;
-    remember(work, target, planned, memory).await
+    learn(work.look().await?, target, planned, memory).await
 }
 
-/// Remembers the server's words for the query that has just been sent.
-async fn remember(work: &Work, target: &Target, planned: &Attributes, memory: &mut Memory) -> Result<(), Failure> {
-    let client = work.look().await?;
+/// Remembers the server's words for a view that was made as it was planned.
+pub(crate) async fn learn(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+    memory: &mut Memory,
+) -> Result<(), Failure> {
     let Some(present) = read(client, target.kind, &[target]).await?.into_iter().flatten().next() else { return Ok(()) };
     match body(planned)? {
         Body::Definition(definition) => memory.learn(&definition, &present.definition),
@@ -299,7 +303,7 @@ pub(crate) async fn update(
         let how = if flag(planned, "withData") { "" } else { " WITH NO DATA" };
         work.execute(&format!("REFRESH MATERIALIZED VIEW {}{how}", target.sql())).await?;
     }
-    remember(work, target, planned, memory).await
+    learn(work.look().await?, target, planned, memory).await
 }
 
 /// Tries what keeps everything: it works where the columns that are there stay.

@@ -29,7 +29,7 @@ async fn a_table_with_everything_reads_back_as_it_was_planned() {
         r#", "comment": "all of it", "primaryKey": {"name": "the_key", "columns": ["id"]},
            "unique": [{"columns": ["Label", "price"]}, {"name": "u2", "columns": ["counted"]}],
            "foreignKeys": [{"columns": ["a", "b"], "references": {"table": "other", "columns": ["a", "b"]}, "onDelete": "cascade"}],
-           "checks": [{"expression": "price >= 0"}, {"name": "c2", "expression": "\"Label\" <> '' AND price < 1e6"}]"#,
+           "checks": [{"expression": "price >= 0"}, {"name": "c2", "expression": "\"Label\" <> '' AND price < 1000000"}]"#,
     );
     let made = world.settled("postgres_table", &everything).await;
     assert_eq!(made.attributes.get("fullName"), Some(&"s.t".into()));
@@ -223,29 +223,26 @@ async fn drift_of_everything_that_is_managed_is_seen_and_nothing_else() {
         r#", "primaryKey": {"columns": ["a"]}, "unique": [{"columns": ["b"]}], "checks": [{"name": "c", "expression": "a > 0"}], "comment": "t""#,
     );
     for (sql, attribute) in [
-        ("ALTER TABLE s.t ADD COLUMN c int", Some("columns")),
-        ("ALTER TABLE s.t DROP COLUMN b", Some("columns")),
-        ("ALTER TABLE s.t ALTER COLUMN b TYPE varchar(9)", Some("columns")),
-        ("ALTER TABLE s.t ALTER COLUMN b SET NOT NULL", Some("columns")),
-        ("ALTER TABLE s.t ALTER COLUMN a SET DEFAULT 2", Some("columns")),
-        ("ALTER TABLE s.t ALTER COLUMN b SET DEFAULT 'x'", Some("columns")),
-        (
-            "ALTER TABLE s.t ALTER COLUMN a DROP DEFAULT, ALTER COLUMN a ADD GENERATED ALWAYS AS IDENTITY",
-            Some("columns"),
-        ),
-        ("COMMENT ON COLUMN s.t.a IS 'other'", Some("columns")),
-        ("ALTER TABLE s.t DROP CONSTRAINT t_pkey", Some("primaryKey")),
-        ("ALTER TABLE s.t ADD UNIQUE (a, b)", Some("unique")),
-        ("ALTER TABLE s.t DROP CONSTRAINT c, ADD CONSTRAINT c CHECK (a > 1)", Some("checks")),
-        ("ALTER TABLE s.t ADD FOREIGN KEY (b) REFERENCES s.t (b)", Some("foreignKeys")),
-        ("COMMENT ON TABLE s.t IS NULL", Some("comment")),
+        ("ALTER TABLE s.t ADD COLUMN c int", "columns"),
+        ("ALTER TABLE s.t DROP COLUMN b", "columns unique"),
+        ("ALTER TABLE s.t ALTER COLUMN b TYPE varchar(9)", "columns"),
+        ("ALTER TABLE s.t ALTER COLUMN b SET NOT NULL", "columns"),
+        ("ALTER TABLE s.t ALTER COLUMN a SET DEFAULT 2", "columns"),
+        ("ALTER TABLE s.t ALTER COLUMN b SET DEFAULT 'x'", "columns"),
+        ("ALTER TABLE s.t ALTER COLUMN a DROP DEFAULT, ALTER COLUMN a ADD GENERATED ALWAYS AS IDENTITY", "columns"),
+        ("COMMENT ON COLUMN s.t.a IS 'other'", "columns"),
+        ("ALTER TABLE s.t DROP CONSTRAINT t_pkey", "primaryKey"),
+        ("ALTER TABLE s.t ADD UNIQUE (a, b)", "unique"),
+        ("ALTER TABLE s.t DROP CONSTRAINT c, ADD CONSTRAINT c CHECK (a > 1)", "checks"),
+        ("ALTER TABLE s.t ADD FOREIGN KEY (b) REFERENCES s.t (b)", "foreignKeys"),
+        ("COMMENT ON TABLE s.t IS NULL", "comment"),
         (
             "DROP TABLE s.t; CREATE TABLE s.t (a int PRIMARY KEY DEFAULT 1 CONSTRAINT c CHECK (a > 0), b text UNIQUE); COMMENT ON TABLE s.t IS 't'; COMMENT ON COLUMN s.t.a IS 'c'",
-            Some("oid"),
+            "oid",
         ),
         (
             "CREATE INDEX ON s.t (b); COMMENT ON COLUMN s.t.b IS 'new'; GRANT SELECT ON s.t TO PUBLIC; ALTER TABLE s.t SET (fillfactor = 70); ANALYZE s.t",
-            None,
+            "",
         ),
     ] {
         let made = world.settled("postgres_table", &config).await;
@@ -258,8 +255,8 @@ async fn drift_of_everything_that_is_managed_is_seen_and_nothing_else() {
             .map(|(name, _)| name.as_str())
             .chain(made.attributes.keys().filter(|name| !read.attributes.contains_key(*name)).map(String::as_str))
             .collect();
-        assert_eq!(differs, attribute.into_iter().collect::<Vec<_>>(), "{sql}");
-        if attribute.is_some_and(|name| name != "oid") {
+        assert_eq!(differs, attribute.split_whitespace().collect::<Vec<_>>(), "{sql}");
+        if !["", "oid"].contains(&attribute) {
             // Mended in place.
             world.resettled("postgres_table", &read, &config).await;
         }

@@ -40,6 +40,19 @@ impl World {
         Self { session, ..self }
     }
 
+    /// A call of an operation of the test's own: tests share a server.
+    pub(crate) fn call(&self, step: &str) -> Call {
+        Call {
+            address: "demo@local:a".to_owned(),
+            operation: self.database.clone(),
+            step: step.to_owned(),
+            timeout: Duration::from_secs(60),
+            removes_data: false,
+            cancel: tokio_util::sync::CancellationToken::new(),
+            progress: Arc::new(NoProgress),
+        }
+    }
+
     pub(crate) fn provider(&self) -> &PostgresProvider {
         &self.provider
     }
@@ -82,7 +95,7 @@ impl World {
     }
 
     pub(crate) async fn create(&self, ty: &str, config: &str) -> Result<Observed, ProviderError> {
-        self.create_by(ty, &self.attributes(config), &call("step-1")).await
+        self.create_by(ty, &self.attributes(config), &self.call("step-1")).await
     }
 
     pub(crate) async fn create_by(
@@ -102,7 +115,7 @@ impl World {
         let plan = self.plan(ty, Some(prior), config).await?;
         assert!(plan.replace_paths.is_empty(), "{:?}", plan.replace_paths);
         let planned = Planned { attributes: plan.planned, private: plan.private };
-        let observed = self.session.update(self.ty(ty), &call("step-2"), &recorded(prior), &planned).await?;
+        let observed = self.session.update(self.ty(ty), &self.call("step-2"), &recorded(prior), &planned).await?;
         self.agrees(ty, &planned.attributes, &observed);
         Ok(observed)
     }
@@ -138,7 +151,7 @@ impl World {
     }
 
     pub(crate) async fn delete(&self, ty: &str, prior: &Observed) -> Result<(), ProviderError> {
-        self.session.delete(self.ty(ty), &call("step-3"), &recorded(prior)).await
+        self.session.delete(self.ty(ty), &self.call("step-3"), &recorded(prior)).await
     }
 
     pub(crate) async fn import(&self, ty: &str, id: &str) -> Option<Observed> {
@@ -167,7 +180,7 @@ impl World {
             private,
             prior: None,
             lost_call: step.map(|step| LostCall {
-                operation: "operation".to_owned(),
+                operation: self.database.clone(),
                 step: step.to_owned(),
                 timeout: Duration::from_secs(1),
                 age: Duration::from_secs(2),
@@ -215,18 +228,6 @@ pub(crate) fn settings(values: &[(&str, &str)]) -> Settings {
         environment: "local".to_owned(),
         project_folder: std::env::temp_dir(),
         values: values.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect(),
-    }
-}
-
-pub(crate) fn call(step: &str) -> Call {
-    Call {
-        address: "demo@local:a".to_owned(),
-        operation: "operation".to_owned(),
-        step: step.to_owned(),
-        timeout: Duration::from_secs(60),
-        removes_data: false,
-        cancel: tokio_util::sync::CancellationToken::new(),
-        progress: Arc::new(NoProgress),
     }
 }
 

@@ -13,7 +13,8 @@ use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, query};
 use crate::{database, grant, identifier, index, membership, namespace, role, table, view};
 use terrace_provider::{
-    Attributes, Call, ErrorKind, Observed, Partial, Planned, Private, ProviderError, Recorded, ResourceType,
+    Attributes, Call, ErrorKind, Observed, Partial, Path, Planned, Private, ProviderError, Recorded, ResourceType,
+    Value,
 };
 
 impl PostgresSession {
@@ -32,7 +33,7 @@ impl PostgresSession {
         };
         match made {
             Ok(seen) => Ok(observed(ty, &target, seen, Some(planned))),
-            Err(failure) => Err(self.explain(failure, &target, planned).await),
+            Err(failure) => Err(self.explain(failure, Operation::Create, &target, planned).await),
         }
     }
 
@@ -46,7 +47,10 @@ impl PostgresSession {
                 Kind::View | Kind::MaterializedView => {
                     view::create(&work, target, planned, &name.mark(), &mut memory).await?;
                 }
-                Kind::Index => work.run(&index::creation(target, planned)?).await?,
+                Kind::Index => {
+                    work.run(&index::creation(target, planned)?).await?;
+                    index::learn(work.look().await?, target, planned, &mut memory).await?;
+                }
                 Kind::Schema => namespace::create(&work, target, planned).await?,
                 Kind::Role => role::create(&work, target, planned).await?,
                 Kind::Membership => {
@@ -83,12 +87,7 @@ impl PostgresSession {
     ) -> Result<Seen, Failure> {
         let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory: memory.clone() };
         let client = work.look().await?;
-        let mut seen = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
-        if target.kind == Kind::Index
-            && let Some(seen) = &mut seen
-        {
-            learn_condition(client, target, planned, seen).await?;
-        }
+        let seen = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
         let seen = seen.ok_or_else(|| Failure::bug(format!("{} is not there after it was made", target.shown())))?;
         memory.clone_from(&seen.memory);
         Ok(seen)
@@ -141,8 +140,7 @@ impl PostgresSession {
         };
         if let Err(failure) = self.run_outside(client, &name, call, target.schema(), &scripts).await {
             // A concurrent creation that fails leaves an index that nobody can use.
-            let left = self.observe(std::slice::from_ref(&wanted)).await.ok();
-            let left = left.and_then(|seen| seen.into_iter().flatten().next());
+            let left = self.left_by(target, planned).await.ok().flatten();
             return Err(match (target.kind, left) {
                 (Kind::Index, Some(left)) if !failure.is_already_there() => {
                     let error = self.failed(failure, Operation::Create, target, planned);
@@ -152,14 +150,19 @@ impl PostgresSession {
                 _ => failure,
             });
         }
-        let client = self.server.client(target.database()).await?;
-        let mut seen = observe(&client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
-        if target.kind == Kind::Index
-            && let Some(seen) = &mut seen
-        {
-            learn_condition(&client, target, planned, seen).await?;
-        }
+        let seen = self.left_by(target, planned).await?;
         seen.ok_or_else(|| Failure::bug(format!("{} is not there after it was made", target.shown())))
+    }
+
+    /// What a creation outside of a transaction left when it failed.
+    async fn left_by(&self, target: &Target, planned: &Attributes) -> Result<Option<Seen>, Failure> {
+        let client = self.server.client(target.database()).await?;
+        let mut memory = Memory::default();
+        if target.kind == Kind::Index {
+            index::learn(&client, target, planned, &mut memory).await?;
+        }
+        let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory };
+        Ok(observe(&client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next())
     }
 
     /// Runs statements one by one, on a connection that shows meanwhile which call it works for.
@@ -209,7 +212,7 @@ impl PostgresSession {
         match self.change_inside(&target, call, both, &prior.private).await {
             Ok(seen) => Ok(observed(ty, &target, seen, Some(&planned.attributes))),
             Err(failure) if failure.is_about_the_missing() || failure.is_already_there() => {
-                Err(self.explain(failure, &target, &planned.attributes).await)
+                Err(self.explain(failure, Operation::Update, &target, &planned.attributes).await)
             }
             Err(failure) => Err(self.failed(failure, Operation::Update, &target, &planned.attributes)),
         }
@@ -303,7 +306,13 @@ impl PostgresSession {
     }
 
     /// The error of a creation, with what a look at the server adds to it.
-    async fn explain(&self, failure: Failure, target: &Target, planned: &Attributes) -> ProviderError {
+    async fn explain(
+        &self,
+        failure: Failure,
+        operation: Operation,
+        target: &Target,
+        planned: &Attributes,
+    ) -> ProviderError {
         if failure.is_already_there() {
             let wanted = Wanted::anything(target.clone());
             let present = self.observe(std::slice::from_ref(&wanted)).await;
@@ -322,9 +331,27 @@ impl PostgresSession {
             if let Ok(Some(error)) = told {
                 return error;
             }
+            let mut path = failure.unplaced().and_then(|told| named_in(told, planned));
+            if target.kind == Kind::Table && failure.unplaced().is_some() {
+                path = table::missing(&client, target, planned).await.ok().flatten().or(path);
+            }
+            if let Some(path) = path {
+                let error = self.failed(failure, operation, target, planned);
+                return ProviderError { kind: ErrorKind::InvalidInput { path: Some(path) }, ..error };
+            }
         }
-        self.failed(failure, Operation::Create, target, planned)
+        self.failed(failure, operation, target, planned)
     }
+}
+
+/// The attribute whose value a message has in quotes.
+fn named_in(message: &str, planned: &Attributes) -> Option<Path> {
+    let is_named = |(name, value): &(&String, &Value)| {
+        let Some(text) = value.as_str().filter(|_| name.as_str() != "database") else { return false };
+        let whole = identifier::parts(text).map(|parts| parts.join("."));
+        std::iter::once(text).chain(whole.as_deref()).any(|text| message.contains(&format!("\"{text}\"")))
+    };
+    planned.iter().find(is_named).map(|(name, _)| Path::attribute(name))
 }
 
 /// True for what PostgreSQL does outside of transactions only.
@@ -347,28 +374,4 @@ async fn refuse_existing(work: &Work, target: &Target) -> Result<(), Failure> {
         true => Err(already_there(target).into()),
         false => Ok(()),
     }
-}
-
-/// Remembers the server's words for the condition of an index that has just been made.
-async fn learn_condition(
-    client: &Client,
-    target: &Target,
-    planned: &Attributes,
-    seen: &mut Seen,
-) -> Result<(), Failure> {
-    let (Some(configured), Some(server)) = (
-        crate::attributes::optional_text(planned, "where"),
-        crate::attributes::optional_text(&seen.attributes, "where"),
-    ) else {
-        return Ok(());
-    };
-    if configured == server {
-        return Ok(());
-    }
-    seen.memory.learn(&configured, &server);
-    let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory: seen.memory.clone() };
-    if let Some(again) = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next() {
-        *seen = again;
-    }
-    Ok(())
 }

@@ -1,13 +1,13 @@
 //! What became of a call that was lost, and whether there is something to be taken over.
 
-use super::{PostgresSession, observed};
+use super::{PostgresSession, observed, reading};
 use crate::error::Failure;
 use crate::kind::{Kind, Target};
 use crate::mark::CallName;
 use crate::private::Memory;
 use crate::seen::{Seen, Wanted};
-use crate::server::query;
-use crate::{grant, membership};
+use crate::server::{Client, query};
+use crate::{grant, index, membership, table, view};
 use terrace_provider::{Attempt, Attributes, Found, ProviderError, ResourceType};
 
 /// What the server says of a transaction.
@@ -53,6 +53,13 @@ impl PostgresSession {
             (Some(call), None) => self.made_by(target, &seen, call, attempt).await?,
             (None, _) => Became::RolledBack,
         };
+        if let (Became::Committed, None) = (&is_ours, &attempt.prior) {
+            // What is there is what the server made of what was planned.
+            let client = self.server.client(target.database()).await?;
+            let wanted = Wanted { memory: learned(&client, target, like).await?, ..wanted };
+            let again = reading::observe(&client, std::slice::from_ref(&wanted)).await?;
+            seen = again.into_iter().flatten().next().unwrap_or(seen);
+        }
         Ok(match is_ours {
             Became::Committed => Found::Ours(observed(ty, target, seen, Some(like))),
             Became::RolledBack => {
@@ -127,9 +134,26 @@ impl PostgresSession {
             Kind::Grant => {
                 let client = self.server.client(target.database()).await?;
                 seen.memory.preexisting = grant::preexisting(&client, target, like).await?;
+                // What is not wanted and was there before is not ours to see.
+                let memory = seen.memory.clone();
+                let wanted = Wanted { target: target.clone(), like: Some(like.clone()), memory };
+                let again = reading::observe(&client, std::slice::from_ref(&wanted)).await?;
+                *seen = again.into_iter().flatten().next().unwrap_or_else(|| seen.clone());
             }
             _ => {}
         }
         Ok(())
     }
+}
+
+/// The server's words for what was made as it was planned.
+async fn learned(client: &Client, target: &Target, planned: &Attributes) -> Result<Memory, Failure> {
+    let mut memory = Memory::default();
+    match target.kind {
+        Kind::Table => table::learn(client, target, planned, &mut memory).await?,
+        Kind::View | Kind::MaterializedView => view::learn(client, target, planned, &mut memory).await?,
+        Kind::Index => index::learn(client, target, planned, &mut memory).await?,
+        _ => {}
+    }
+    Ok(memory)
 }

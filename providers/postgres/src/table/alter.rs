@@ -147,6 +147,10 @@ impl Builder<'_> {
             self.changes.columns.push(script);
             self.changes.altered.push(present.number);
         }
+        if column.identity.is_none() && !present.identity.is_empty() {
+            let script = self.alter_table(&path.key("identity"), &change_column("DROP IDENTITY"));
+            self.changes.rest.push(script);
+        }
         let default = path.key("default");
         match &column.default {
             Some(wanted) => {
@@ -195,7 +199,6 @@ impl Builder<'_> {
                 let word = ddl::identity_word(wanted);
                 push(format!("ALTER TABLE {} ALTER COLUMN {name} SET GENERATED {word}", self.own));
             }
-            (None, Some(_)) => push(format!("ALTER TABLE {} ALTER COLUMN {name} DROP IDENTITY", self.own)),
             (Some(wanted), None) => {
                 let word = ddl::identity_word(wanted);
                 let own = &self.own;

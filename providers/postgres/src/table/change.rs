@@ -4,16 +4,16 @@
 use super::alter::{Changes, changes};
 use super::check;
 use super::ddl;
-use super::like::learn;
+use super::like::learn_words;
 use super::model::Table;
-use super::present::{Present, read};
+use super::present::{Present, column_names, read};
 use crate::dependents::{self, Saved};
 use crate::error::Failure;
 use crate::identifier::{qualified, quote};
 use crate::kind::Target;
 use crate::private::Memory;
 use crate::script::Script;
-use crate::server::{Client, Work};
+use crate::server::{Client, Work, query};
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
 
 /// Makes the planned table, and remembers the server's words for it.
@@ -27,7 +27,7 @@ pub(crate) async fn create(
     let table = Table::of(planned);
     check::table(&table)?;
     work.run(&ddl::create(&table, mark)).await?;
-    remember(work, target, &table, memory).await
+    learn(work.look().await?, target, planned, memory).await
 }
 
 /// Turns the table that is there into the planned one; `report` hears what a person should know of.
@@ -48,7 +48,30 @@ pub(crate) async fn update(
     if !changes.is_empty() {
         apply(work, target, &present, &changes, report).await?;
     }
-    remember(work, target, &wanted, memory).await
+    learn(work.look().await?, target, planned, memory).await
+}
+
+/// Which attribute names something that is not there, where the server does not say it.
+pub(crate) async fn missing(client: &Client, target: &Target, planned: &Attributes) -> Result<Option<Path>, Failure> {
+    let schema = "SELECT FROM pg_namespace WHERE nspname = $1";
+    if query(client, schema, &[&target.name(1)]).await?.is_empty() {
+        return Ok(Some(Path::attribute("schema")));
+    }
+    let table = Table::of(planned);
+    for (index, key) in table.foreign_keys.iter().enumerate() {
+        let other = (key.schema.as_deref().unwrap_or(&table.schema), key.table.as_str());
+        let path = Path::attribute("foreignKeys").index(index).key("references");
+        match column_names(client, other.0, other.1).await? {
+            _ if other == (table.schema.as_str(), table.name.as_str()) => {}
+            None => return Ok(Some(path.key("table"))),
+            Some(columns) => {
+                if let Some(at) = key.references.iter().position(|name| !columns.contains(name)) {
+                    return Ok(Some(path.key("columns").index(at)));
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Drops the table; one that is gone already is no error.
@@ -70,10 +93,15 @@ async fn present(work: &Work, target: &Target) -> Result<Present, Failure> {
     })
 }
 
-async fn remember(work: &Work, target: &Target, wanted: &Table, memory: &mut Memory) -> Result<(), Failure> {
-    let client = work.look().await?;
+/// Remembers the server's words for a table that was made as it was planned.
+pub(crate) async fn learn(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+    memory: &mut Memory,
+) -> Result<(), Failure> {
     if let Some(present) = read(client, std::slice::from_ref(target)).await?.into_iter().flatten().next() {
-        learn(&present, wanted, memory);
+        learn_words(&present, &Table::of(planned), memory);
     }
     Ok(())
 }

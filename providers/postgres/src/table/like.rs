@@ -27,7 +27,7 @@ fn seen(present: Present, wanted: &Wanted) -> Seen {
 }
 
 /// Remembers the server's words for what has just been made as it was wanted.
-pub(super) fn learn(present: &Present, wanted: &Table, memory: &mut Memory) {
+pub(super) fn learn_words(present: &Present, wanted: &Table, memory: &mut Memory) {
     for column in &wanted.columns {
         let Some(present) = present.column(&column.name) else { continue };
         if canonical(&column.ty) != present.ty {
