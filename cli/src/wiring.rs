@@ -51,7 +51,8 @@ impl World {
         ui: &Ui,
     ) -> Result<Self, Failure> {
         let providers = &settings.providers;
-        let (instances, diagnostics) = providers::instances(providers, &configuration, &settings.project_folder);
+        let (instances, diagnostics) =
+            providers::instances(providers, &configuration, &settings.project_folder, &settings.variables);
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {
             return Err(Failure::told(Exit::Error));

@@ -41,6 +41,7 @@ mod once_wrong; // what was wrong once
 mod operations;
 mod outputs; // what is sensitive is said to be
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
+mod postgres_provider; // a storage area and its port in PostgreSQL
 mod postgres_state; // a state on a server: the same commands, and no password anywhere
 mod progress; // what is seen on a terminal while a plan is applied
 mod provider_limits; // how much an instance of a provider may be asked at once

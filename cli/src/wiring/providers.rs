@@ -2,6 +2,7 @@
 
 use crate::configuration::{Environment, Instance, LIMITS, RESERVED_SETTINGS};
 use crate::failure::Failure;
+use crate::variables::Variables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path as FilePath;
@@ -11,8 +12,9 @@ use terrace_engine::plan::typecheck;
 use terrace_engine::source::Span;
 use terrace_engine::yaml::Node;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{Attributes, Path, Provider, ProviderSchema, Settings, Step};
+use terrace_provider::{Attribute, AttributeType, Attributes, Path, Provider, ProviderSchema, Settings, Step, Value};
 use terrace_provider_local::LocalProvider;
+use terrace_provider_postgres::PostgresProvider;
 use terrace_provider_sqlite::SqliteProvider;
 use terrace_provider_witboost::WitboostProvider;
 
@@ -24,7 +26,12 @@ impl Providers {
     /// Those that terrace itself brings.
     #[must_use]
     pub fn built_in() -> Self {
-        Self(vec![Arc::new(LocalProvider::new()), Arc::new(SqliteProvider::new()), Arc::new(WitboostProvider::new())])
+        Self(vec![
+            Arc::new(LocalProvider::new()),
+            Arc::new(PostgresProvider::new()),
+            Arc::new(SqliteProvider::new()),
+            Arc::new(WitboostProvider::new()),
+        ])
     }
 
     /// These and one more.
@@ -94,6 +101,7 @@ pub(super) fn instances(
     providers: &Providers,
     environment: &Environment,
     project_folder: &FilePath,
+    variables: &Variables,
 ) -> (Instances, Vec<Diagnostic>) {
     let (mut instances, mut limits, mut diagnostics) = (Vec::new(), BTreeMap::new(), Vec::new());
     let settings = |instance: &str, values| Settings {
@@ -111,14 +119,20 @@ pub(super) fn instances(
         check(configured, schema, &mut diagnostics);
         check_limits(configured, schema, &mut diagnostics);
         limits.insert(configured.name.clone(), configured.limits.clone());
-        let values = with_defaults(schema, configured.settings.clone());
+        let mut values = configured.settings.clone();
+        if configured.name == schema.name {
+            diagnostics.extend(with_variables(schema, &mut values, variables));
+        }
+        let values = with_defaults(schema, values);
         instances.push((configured.provider.clone(), settings(&configured.name, values)));
     }
     for schema in providers.schemas() {
         let is_configured = instances.iter().any(|(_, settings)| settings.instance == schema.name);
         let needs_settings = schema.settings.0.iter().any(|attribute| attribute.required);
         if !is_configured && !needs_settings {
-            let values = with_defaults(schema, Attributes::default());
+            let mut values = Attributes::default();
+            diagnostics.extend(with_variables(schema, &mut values, variables));
+            let values = with_defaults(schema, values);
             instances.push((schema.name.to_owned(), settings(schema.name, values)));
         }
     }
@@ -161,6 +175,33 @@ fn place_of(node: &Node, path: &Path) -> Option<Span> {
     node.find_entry(path).map(|entry| entry.key_span).or_else(|| node.find(path).map(|node| node.span))
 }
 
+/// Takes what the configuration does not say from the variables that everybody of the field knows, such as `PGHOST`.
+fn with_variables(schema: &ProviderSchema, values: &mut Attributes, variables: &Variables) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    let is_open = |attribute: &&Attribute| !values.contains_key(attribute.name);
+    let open: Vec<&Attribute> = schema.settings.0.iter().filter(is_open).collect();
+    for attribute in open {
+        let Some((name, text)) = attribute.variable.and_then(|name| Some((name, variables.get(name)?))) else {
+            continue;
+        };
+        let value = match attribute.ty {
+            AttributeType::Int => text.trim().parse().ok().map(Value::Int),
+            _ => Some(Value::from(text)),
+        };
+        match value {
+            Some(value) => drop(values.insert(attribute.name.to_owned(), value)),
+            None => diagnostics.push(
+                Diagnostic::error(
+                    "wrong_variable",
+                    format!("the variable `{name}` is not a {}", attribute.ty.describe()),
+                )
+                .hint(format!("it stands for `{}` of `providers.{}`", attribute.name, schema.name)),
+            ),
+        }
+    }
+    diagnostics
+}
+
 fn with_defaults(schema: &ProviderSchema, mut values: Attributes) -> Attributes {
     for attribute in &schema.settings.0 {
         if let Some(default) = &attribute.default
@@ -189,16 +230,31 @@ mod tests {
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let (environment, diagnostics) = configuration.environment("local", &variables);
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
-        let (instances, diagnostics) = instances(&Providers::built_in(), &environment.unwrap(), FilePath::new("/p"));
+        let (instances, diagnostics) =
+            instances(&Providers::built_in(), &environment.unwrap(), FilePath::new("/p"), &variables);
         let name = |(provider, settings): (String, Settings)| format!("{}: {provider}", settings.instance);
         (instances.settings.into_iter().map(name).collect(), diagnostics)
     }
 
     #[test]
     fn providers_without_required_settings_are_always_there() {
-        assert_eq!(instances_of("").0, ["local: local", "sqlite: sqlite", "witboost: witboost"]);
+        assert_eq!(instances_of("").0, ["local: local", "postgres: postgres", "sqlite: sqlite", "witboost: witboost"]);
         let text = "environments: {local: {providers: {sqlite: {}, lake: {type: sqlite}}}}";
-        assert_eq!(instances_of(text).0, ["sqlite: sqlite", "lake: sqlite", "local: local", "witboost: witboost"]);
+        let all = ["sqlite: sqlite", "lake: sqlite", "local: local", "postgres: postgres", "witboost: witboost"];
+        assert_eq!(instances_of(text).0, all);
+    }
+
+    #[test]
+    fn well_known_variables_stand_for_settings_that_are_not_written() {
+        let variables: Variables = [("PGHOST", "db"), ("PGPORT", "6000")].into_iter().collect();
+        let schema = PostgresProvider::new().schema().clone();
+        let mut values: Attributes = [("host".to_owned(), "other".into())].into_iter().collect();
+        assert_eq!(with_variables(&schema, &mut values, &variables), []);
+        assert_eq!(values.get("host"), Some(&"other".into()));
+        assert_eq!(values.get("port"), Some(&Value::Int(6000)));
+        let wrong: Variables = [("PGPORT", "many")].into_iter().collect();
+        let told = with_variables(&schema, &mut Attributes::default(), &wrong);
+        assert_eq!(told.first().map(|it| it.message.as_str()), Some("the variable `PGPORT` is not a whole number"));
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn duties(attribute: &Attribute) -> String {
         (attribute.vendor_json, "vendor JSON"),
     ];
     words.extend(all.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word.to_owned()));
+    words.extend(attribute.variable.map(|name| format!("or `{name}`")));
     words.join(", ")
 }
 

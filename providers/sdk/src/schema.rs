@@ -221,6 +221,8 @@ pub struct Attribute {
     pub vendor_json: bool,
     /// A computed value that survives an update (an id): known in the plan of an update.
     pub stable: bool,
+    /// The environment variable that a setting is taken from where the configuration does not say it.
+    pub variable: Option<&'static str>,
 }
 
 impl Attribute {
@@ -240,6 +242,7 @@ impl Attribute {
             replaces: false,
             vendor_json: false,
             stable: false,
+            variable: None,
         }
     }
 
@@ -298,6 +301,14 @@ impl Attribute {
     #[must_use]
     pub fn default_value(mut self, value: impl Into<Value>) -> Self {
         self.default = Some(value.into());
+        self
+    }
+
+    /// Of a setting: taken from this well-known environment variable where the configuration does not say it, by the
+    /// instance that is called as its provider.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str) -> Self {
+        self.variable = Some(name);
         self
     }
 

@@ -1,0 +1,229 @@
+//! The settings of an instance, taken apart: which server, who asks, and how it is encrypted.
+
+use crate::tls;
+use std::path::PathBuf;
+use std::time::Duration;
+use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How long a server is waited for, in seconds, unless it is said.
+pub(crate) const TIMEOUT: i64 = 10;
+/// How many connections to one database there are at most, unless it is said.
+pub(crate) const CONNECTIONS: i64 = 8;
+/// How long a statement waits for a lock, in seconds, unless it is said.
+pub(crate) const LOCK_TIMEOUT: i64 = 5;
+/// Where databases and roles are looked after, unless it is said.
+pub(crate) const DATABASE: &str = "postgres";
+
+/// What an instance is. The password is in the driver's configuration alone.
+pub(crate) struct Config {
+    /// The instance, for messages.
+    pub(crate) instance: String,
+    /// Who and where, with the password.
+    pub(crate) driver: tokio_postgres::Config,
+    /// How connections are encrypted.
+    pub(crate) connector: MakeRustlsConnect,
+    /// The database for what belongs to no database: databases themselves and roles.
+    pub(crate) database: String,
+    /// Connections to one database.
+    pub(crate) connections: usize,
+    /// How long a server is waited for.
+    pub(crate) timeout: Duration,
+    /// How long a statement waits for a lock.
+    pub(crate) lock_timeout: Duration,
+}
+
+impl Config {
+    /// Takes settings apart. Nothing is asked of the server.
+    ///
+    /// # Errors
+    /// When a value is none that can work; no message repeats a password.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
+        let values = &settings.values;
+        let given = |name: &str| values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let (mut driver, from_url) = match given("url") {
+            Some(url) => understood(url)?,
+            None => (tokio_postgres::Config::new(), FromUrl::default()),
+        };
+        if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
+            driver.host(given("host").unwrap_or("localhost"));
+        }
+        if driver.get_ports().is_empty()
+            && let Some(port) = values.get("port").and_then(Value::as_int)
+        {
+            driver.port(u16::try_from(port).map_err(|_| invalid("port", format!("`{port}` is no port")))?);
+        }
+        if driver.get_user().is_none()
+            && let Some(user) = given("user")
+        {
+            driver.user(user);
+        }
+        if driver.get_password().is_none()
+            && let Some(password) = given("password")
+        {
+            driver.password(password);
+        }
+        let database = driver.get_dbname().or_else(|| given("database")).unwrap_or(DATABASE).to_owned();
+        let roots = from_url.roots.or_else(|| given("caFile").map(str::to_owned)).map(|file| tls::roots(&file));
+        let roots = roots.map(|file| file.map(|file| settings.project_folder.join(file)));
+        let mode = from_url.mode.or_else(|| given("sslMode").map(str::to_owned));
+        let connector = encrypted(&mut driver, mode.as_deref(), roots)?;
+        let timeout = seconds(values, "timeout", TIMEOUT)?;
+        driver.connect_timeout(timeout);
+        driver.tcp_user_timeout(3 * timeout);
+        driver.keepalives_idle(Duration::from_secs(30));
+        driver.application_name("terrace");
+        let connections = values.get("connections").and_then(Value::as_int).unwrap_or(CONNECTIONS);
+        Ok(Self {
+            instance: settings.instance.clone(),
+            driver,
+            connector,
+            database,
+            connections: usize::try_from(connections)
+                .ok()
+                .filter(|connections| *connections > 0)
+                .ok_or_else(|| invalid("connections", format!("`{connections}` is no number of connections")))?,
+            timeout,
+            lock_timeout: seconds(values, "lockTimeout", LOCK_TIMEOUT)?,
+        })
+    }
+
+    /// Who asks, for messages and statements to run.
+    pub(crate) fn user(&self) -> String {
+        self.driver.get_user().map_or_else(|| "the user".to_owned(), str::to_owned)
+    }
+
+    /// The server, for messages: `jane@db.example.com:5432`.
+    pub(crate) fn place(&self) -> String {
+        use tokio_postgres::config::Host;
+        let host = match self.driver.get_hosts().first() {
+            Some(Host::Tcp(host)) => host.clone(),
+            Some(Host::Unix(folder)) => folder.display().to_string(),
+            None => self.driver.get_hostaddrs().first().map(ToString::to_string).unwrap_or_default(),
+        };
+        let user = self.driver.get_user().map(|user| format!("{user}@")).unwrap_or_default();
+        let port = self.driver.get_ports().first().copied().unwrap_or(5432);
+        format!("{user}{host}:{port}")
+    }
+}
+
+/// What a URL says that the driver does not understand.
+#[derive(Default)]
+struct FromUrl {
+    mode: Option<String>,
+    roots: Option<String>,
+}
+
+/// What a URL says. Its text is not repeated: a part of a password that was not escaped may be taken for anything.
+fn understood(url: &str) -> Result<(tokio_postgres::Config, FromUrl), ProviderError> {
+    let refuse = |why: String| {
+        invalid("url", format!("`url` is not understood: {why}")).solution(
+            "write `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full`, with `@`, `:` and `/` of a \
+                       password percent-encoded",
+        )
+    };
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(refuse("it does not begin with `postgres://`".to_owned()));
+    }
+    let credentials = url.find('@').unwrap_or(0);
+    let question = url.get(credentials..).and_then(|rest| rest.find('?')).map(|at| credentials + at);
+    let (place, query) = question.and_then(|at| url.split_at_checked(at)).unwrap_or((url, ""));
+    let (mut rest, mut found) = (Vec::new(), FromUrl::default());
+    for parameter in query.trim_start_matches('?').split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("sslmode", word)) => found.mode = Some(word.to_owned()),
+            Some(("sslrootcert", file)) => found.roots = Some(decoded(file)),
+            _ => rest.push(parameter),
+        }
+    }
+    let text = if rest.is_empty() { place.to_owned() } else { format!("{place}?{}", rest.join("&")) };
+    let config = text.parse::<tokio_postgres::Config>().map_err(|error| {
+        refuse(match (std::error::Error::source(&error), url.matches('@').count()) {
+            (Some(source), 0 | 1) => source.to_string(),
+            _ => "more than one `@`: one of a user or a password is written as `%40`".to_owned(),
+        })
+    })?;
+    Ok((config, found))
+}
+
+/// A parameter's value as it was before it was written into a URL.
+fn decoded(value: &str) -> String {
+    let config = format!("postgres:///?application_name={value}").parse::<tokio_postgres::Config>();
+    config.ok().and_then(|config| config.get_application_name().map(str::to_owned)).unwrap_or_else(|| value.to_owned())
+}
+
+fn encrypted(
+    driver: &mut tokio_postgres::Config,
+    mode: Option<&str>,
+    roots: Option<Option<PathBuf>>,
+) -> Result<MakeRustlsConnect, ProviderError> {
+    use tokio_postgres::config::SslMode;
+    let word = mode.unwrap_or("prefer");
+    let Some((mode, verify)) = tls::mode(word) else {
+        let known = "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`";
+        return Err(invalid("sslMode", format!("`{word}` is no mode of encryption")).solution(format!("write {known}")));
+    };
+    // As `psql` does: whoever names authorities wants one of them.
+    let verify = match (mode, verify, &roots) {
+        ("require", tls::Verify::Nothing, Some(_)) => tls::Verify::Authority,
+        _ => verify,
+    };
+    driver.ssl_mode(match mode {
+        "disable" => SslMode::Disable,
+        "prefer" => SslMode::Prefer,
+        _ => SslMode::Require,
+    });
+    tls::connector(verify, roots.flatten().as_deref()).map_err(|error| invalid("caFile", error))
+}
+
+fn seconds(values: &Attributes, name: &str, usual: i64) -> Result<Duration, ProviderError> {
+    let given = values.get(name).and_then(Value::as_int).unwrap_or(usual);
+    u64::try_from(given).ok().filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(
+        || invalid(name, format!("`{given}` is no time to wait")).solution("write a number of seconds from 1 to 86400"),
+    )
+}
+
+fn invalid(name: &str, why: String) -> ProviderError {
+    ProviderError::invalid(Some(Path::attribute(name)), why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[(&str, Value)]) -> Result<Config, ProviderError> {
+        Config::read(&Settings {
+            instance: "postgres".to_owned(),
+            environment: "local".to_owned(),
+            project_folder: PathBuf::from("/p"),
+            values: values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        })
+    }
+
+    #[test]
+    fn a_url_goes_before_single_keys() {
+        let config = read(&[
+            ("url", "postgres://jane@db:6000/sales?sslmode=require".into()),
+            ("host", "other".into()),
+            ("password", "hunter2".into()),
+        ]);
+        let config = config.ok().unwrap();
+        assert_eq!((config.place().as_str(), config.database.as_str()), ("jane@db:6000", "sales"));
+        assert_eq!(config.driver.get_password(), Some(b"hunter2".as_slice()));
+        let config = read(&[("host", "db".into()), ("port", Value::Int(6000))]).ok().unwrap();
+        assert_eq!((config.place(), config.database.as_str()), (format!("{}db:6000", ""), "postgres"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_a_password() {
+        let refusal = |name: &str, value: Value| read(&[(name, value)]).err().unwrap().to_string();
+        assert!(refusal("url", "mysql://x".into()).contains("postgres://"));
+        let told = refusal("url", "postgres://me:hunter2@host/db?colour=blue".into());
+        assert!(told.contains("unknown option `colour`") && !told.contains("hunter2"), "{told}");
+        assert!(refusal("sslMode", "maybe".into()).contains("`maybe` is no mode"));
+        assert!(refusal("connections", Value::Int(0)).contains("connections"));
+        assert!(refusal("port", Value::Int(70_000)).contains("70000"));
+        let missing = read(&[("sslMode", "verify-full".into()), ("caFile", "no-such.pem".into())]);
+        assert!(missing.err().unwrap().to_string().contains("/p/no-such.pem"));
+    }
+}

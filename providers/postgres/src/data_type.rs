@@ -1,0 +1,330 @@
+//! Types of columns: the server's name for each spelling, and what a change of type does to the values.
+//!
+//! The names are those of `format_type`: <https://www.postgresql.org/docs/current/datatype.html>. What is no built-in type
+//! is compared as it is written; the server's own words for it are remembered once it was made.
+
+use crate::lexer::{Token, TokenKind, tokens};
+
+/// A type taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DataType {
+    /// The server's name without sizes: `character varying`, `timestamp without time zone`.
+    base: String,
+    /// The sizes: `[10, 2]`.
+    sizes: Vec<i64>,
+    /// `[]` of arrays.
+    is_array: bool,
+    /// `serial` and its like: an integer with a sequence of its own.
+    pub(crate) is_serial: bool,
+}
+
+/// What a change of type does to the values of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TypeChange {
+    /// Both are one type.
+    Same,
+    /// Every value stays what it is.
+    Widening,
+    /// Values may be cut, rounded or refused.
+    Narrowing,
+}
+
+impl DataType {
+    /// Reads a type; `None` when the text is none, or anything beside one.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let tokens = tokens(text);
+        let mut rest = tokens.as_slice();
+        let mut words = Vec::new();
+        let mut sizes = Vec::new();
+        let mut is_array = false;
+        let mut is_qualified = false;
+        while let [first, behind @ ..] = rest {
+            match first.kind {
+                TokenKind::Word if !is_array => words.push(first.text.to_lowercase()),
+                TokenKind::QuotedName if !is_array => words.push(first.text.to_owned()),
+                TokenKind::Symbol if first.is_symbol(".") && !words.is_empty() => {
+                    is_qualified = true;
+                    words.push(".".to_owned());
+                }
+                TokenKind::Symbol if first.is_symbol("(") && sizes.is_empty() && !words.is_empty() => {
+                    let (read, behind) = read_sizes(behind)?;
+                    sizes = read;
+                    rest = behind;
+                    continue;
+                }
+                TokenKind::Symbol if first.is_symbol("[") && !words.is_empty() => {
+                    is_array = true;
+                    rest = match behind {
+                        [close, behind @ ..] if close.is_symbol("]") => behind,
+                        [size, close, behind @ ..] if size.kind == TokenKind::Number && close.is_symbol("]") => behind,
+                        _ => return None,
+                    };
+                    continue;
+                }
+                _ => return None,
+            }
+            rest = behind;
+        }
+        if words.is_empty() || words.last().is_some_and(|last| last == ".") {
+            return None;
+        }
+        let name = if is_qualified { words.concat() } else { words.join(" ") };
+        let name = name.strip_prefix("pg_catalog.").map_or(name.clone(), |name| name.trim_matches('"').to_owned());
+        let plain = Self { base: name, sizes, is_array, is_serial: false };
+        // Two words that are no type of several are not one.
+        let is_known = |ty: &Self| known(&ty.base).is_some() || !ty.base.contains(' ') || ty.base.contains('"');
+        Some(plain.named()).filter(is_known)
+    }
+
+    /// The same with the server's name and its usual sizes.
+    fn named(mut self) -> Self {
+        let Some((name, is_serial)) = known(&self.base) else { return self };
+        self.is_serial = is_serial;
+        if self.base == "float" {
+            // As many bits as are asked for.
+            let bits = self.sizes.first().copied().unwrap_or(53);
+            self.sizes.clear();
+            name_of_float(bits).clone_into(&mut self.base);
+            return self;
+        }
+        name.clone_into(&mut self.base);
+        match (self.base.as_str(), self.sizes.len()) {
+            ("numeric", 1) => self.sizes.push(0),
+            ("character" | "bit", 0) => self.sizes.push(1),
+            _ => {}
+        }
+        self
+    }
+
+    /// The text as `format_type` writes it.
+    pub(crate) fn canonical(&self) -> String {
+        let sizes = match self.sizes.as_slice() {
+            [] => String::new(),
+            sizes => format!("({})", sizes.iter().map(i64::to_string).collect::<Vec<_>>().join(",")),
+        };
+        // The size stands behind the first word where the zone follows.
+        let text = match self.base.split_once(' ') {
+            Some((first @ ("timestamp" | "time"), zone)) => format!("{first}{sizes} {zone}"),
+            _ => format!("{}{sizes}", self.base),
+        };
+        if self.is_array { format!("{text}[]") } else { text }
+    }
+
+    fn size(&self, at: usize) -> Option<i64> {
+        self.sizes.get(at).copied()
+    }
+
+    fn is(&self, base: &str) -> bool {
+        self.base == base && !self.is_array
+    }
+
+    /// The digits before the point that a whole number of this type may have.
+    fn digits(&self) -> Option<i64> {
+        match self.base.as_str() {
+            _ if self.is_array => None,
+            "smallint" => Some(5),
+            "integer" => Some(10),
+            "bigint" => Some(19),
+            _ => None,
+        }
+    }
+
+    /// What becomes of values of this type as values of another.
+    pub(crate) fn change_to(&self, other: &Self) -> TypeChange {
+        if self.canonical() == other.canonical() {
+            return TypeChange::Same;
+        }
+        if self.is_wider(other) { TypeChange::Widening } else { TypeChange::Narrowing }
+    }
+
+    fn is_wider(&self, other: &Self) -> bool {
+        if self.is_array || other.is_array {
+            return false;
+        }
+        if other.is("text") || (other.is("character varying") && other.sizes.is_empty()) {
+            return !self.is("bytea");
+        }
+        let is_text = |ty: &Self| ty.is("character varying") || ty.is("character");
+        if is_text(self) && is_text(other) {
+            let padded = other.is("character") && self.is("character varying");
+            return !padded && matches!((self.size(0), other.size(0)), (Some(old), Some(new)) if new >= old);
+        }
+        if let Some(old) = self.digits() {
+            return match other.digits() {
+                Some(new) => new > old,
+                None if other.is("numeric") => {
+                    other.sizes.is_empty() || other.size(0).zip(other.size(1)).is_some_and(|(p, s)| p - s >= old)
+                }
+                None => other.is("double precision") && old < 16,
+            };
+        }
+        match (self.base.as_str(), other.base.as_str()) {
+            ("numeric", "numeric") => match (self.size(0).zip(self.size(1)), other.size(0).zip(other.size(1))) {
+                (_, None) => true,
+                (Some((p, s)), Some((new_p, new_s))) => new_s >= s && new_p - new_s >= p - s,
+                (None, Some(_)) => false,
+            },
+            ("real", "double precision")
+            | ("date", "timestamp without time zone" | "timestamp with time zone")
+            | ("timestamp without time zone", "timestamp with time zone") => other.sizes.is_empty(),
+            (old, new) if old == new => {
+                // A time of more digits, a longer bit string; no size is the largest.
+                let is_fixed = old == "bit";
+                !is_fixed
+                    && (other.sizes.is_empty() || matches!((self.size(0), other.size(0)), (Some(o), Some(n)) if n >= o))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The server's name of a type as `format_type` writes it; the text itself where it is no type.
+pub(crate) fn canonical(text: &str) -> String {
+    DataType::parse(text).map_or_else(|| text.to_owned(), |ty| ty.canonical())
+}
+
+/// What a change from one spelling to another does.
+pub(crate) fn change(from: &str, to: &str) -> TypeChange {
+    match (DataType::parse(from), DataType::parse(to)) {
+        (Some(from), Some(to)) => from.change_to(&to),
+        _ if from == to => TypeChange::Same,
+        _ => TypeChange::Narrowing,
+    }
+}
+
+fn read_sizes<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(Vec<i64>, &'t [Token<'a>])> {
+    let mut sizes = Vec::new();
+    let mut rest = tokens;
+    loop {
+        let (sign, behind) = match rest {
+            [minus, behind @ ..] if minus.is_symbol("-") => (-1, behind),
+            behind => (1, behind),
+        };
+        let [size, end, behind @ ..] = behind else { return None };
+        if size.kind != TokenKind::Number {
+            return None;
+        }
+        sizes.push(sign * size.text.parse::<i64>().ok()?);
+        rest = behind;
+        if end.is_symbol(")") {
+            return Some((sizes, rest));
+        }
+        if !end.is_symbol(",") {
+            return None;
+        }
+    }
+}
+
+fn name_of_float(bits: i64) -> &'static str {
+    if bits <= 24 { "real" } else { "double precision" }
+}
+
+/// The server's name of a built-in type, and whether it brings a sequence.
+fn known(name: &str) -> Option<(&'static str, bool)> {
+    let plain = |name| Some((name, false));
+    match name {
+        "int2" | "smallint" => plain("smallint"),
+        "int" | "int4" | "integer" => plain("integer"),
+        "int8" | "bigint" => plain("bigint"),
+        "smallserial" | "serial2" => Some(("smallint", true)),
+        "serial" | "serial4" => Some(("integer", true)),
+        "bigserial" | "serial8" => Some(("bigint", true)),
+        "float4" | "real" => plain("real"),
+        "float" | "float8" | "double precision" => plain("double precision"),
+        "decimal" | "dec" | "numeric" => plain("numeric"),
+        "bool" | "boolean" => plain("boolean"),
+        "varchar" | "character varying" | "char varying" | "national character varying" | "nchar varying" => {
+            plain("character varying")
+        }
+        "char" | "character" | "national character" | "nchar" => plain("character"),
+        "timestamp" | "timestamp without time zone" => plain("timestamp without time zone"),
+        "timestamptz" | "timestamp with time zone" => plain("timestamp with time zone"),
+        "time" | "time without time zone" => plain("time without time zone"),
+        "timetz" | "time with time zone" => plain("time with time zone"),
+        "bit" => plain("bit"),
+        "varbit" | "bit varying" => plain("bit varying"),
+        "text" => plain("text"),
+        "bpchar" => plain("bpchar"),
+        "date" => plain("date"),
+        "bytea" => plain("bytea"),
+        "json" => plain("json"),
+        "jsonb" => plain("jsonb"),
+        "uuid" => plain("uuid"),
+        "interval" => plain("interval"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_have_one_name() {
+        for (spelling, name) in [
+            ("INT4", "integer"),
+            ("varchar(20)", "character varying(20)"),
+            ("Numeric(10)", "numeric(10,0)"),
+            ("decimal ( 10 , 2 )", "numeric(10,2)"),
+            ("timestamptz(3)", "timestamp(3) with time zone"),
+            ("timestamp(3) without time zone", "timestamp(3) without time zone"),
+            ("float(24)", "real"),
+            ("float", "double precision"),
+            ("char", "character(1)"),
+            ("int[]", "integer[]"),
+            ("serial", "integer"),
+            ("pg_catalog.int8", "bigint"),
+            ("sales.kind", "sales.kind"),
+            ("\"Kind\"", "\"Kind\""),
+            ("citext", "citext"),
+        ] {
+            assert_eq!(canonical(spelling), name, "{spelling}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_type_is_none() {
+        for text in [
+            "",
+            "int; DROP TABLE t",
+            "int NOT NULL",
+            "int DEFAULT 0",
+            "int)",
+            "varchar(a)",
+            "'int'",
+            "int, b int",
+            "a.",
+        ] {
+            assert_eq!(DataType::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_loses_no_value_is_wider() {
+        use TypeChange::{Narrowing, Same, Widening};
+        for (from, to, expected) in [
+            ("int4", "integer", Same),
+            ("int", "bigint", Widening),
+            ("bigint", "int", Narrowing),
+            ("int", "numeric(12,2)", Widening),
+            ("int", "numeric(11,2)", Narrowing),
+            ("varchar(20)", "varchar(40)", Widening),
+            ("varchar(40)", "varchar(20)", Narrowing),
+            ("varchar", "varchar(20)", Narrowing),
+            ("varchar(20)", "text", Widening),
+            ("numeric(10,2)", "numeric(12,2)", Widening),
+            ("numeric(10,2)", "numeric(12,4)", Widening),
+            ("numeric(10,2)", "numeric(10,4)", Narrowing),
+            ("numeric(10,2)", "numeric", Widening),
+            ("date", "timestamp", Widening),
+            ("timestamptz", "timestamp", Narrowing),
+            ("timestamp(3)", "timestamp", Widening),
+            ("timestamp", "timestamp(3)", Narrowing),
+            ("text", "integer", Narrowing),
+            ("json", "jsonb", Narrowing),
+            ("int[]", "bigint[]", Narrowing),
+        ] {
+            assert_eq!(change(from, to), expected, "{from} to {to}");
+        }
+    }
+}

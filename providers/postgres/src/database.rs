@@ -1,0 +1,112 @@
+//! Databases. They are made and dropped outside of transactions; their object id is the mark of the call that made them.
+
+use crate::attributes::{has_unknown, optional_text, put};
+use crate::error::Failure;
+use crate::identifier::{literal, quote};
+use crate::kind::Target;
+use crate::mark::CallName;
+use crate::script::Script;
+use crate::seen::{Seen, Wanted};
+use crate::server::{Client, query};
+use terrace_provider::{Attributes, DataAmount, Map, Path, PlannedChange, ProposedChange, ProviderError};
+
+/// The first version that takes an object id: <https://www.postgresql.org/docs/15/sql-createdatabase.html>.
+const WITH_OBJECT_ID: i32 = 150_000;
+
+/// Plans a database: an encoding that is not spoken of any more, or is spelled another way, is no other database.
+///
+/// # Errors
+/// `InvalidInput` at the attribute that cannot be.
+pub(crate) fn plan(change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
+    if has_unknown(change.config) {
+        return Ok(());
+    }
+    check_planned(&planned.planned)?;
+    let of = |attributes: &Attributes| optional_text(attributes, "encoding").map(|encoding| plain(&encoding));
+    let old = change.prior.and_then(|prior| of(&prior.attributes));
+    let is_other = old.zip(of(&planned.planned)).is_some_and(|(old, new)| old != new);
+    planned.replace_paths.retain(|path| is_other || path.first_key() != Some("encoding"));
+    Ok(())
+}
+
+/// Refuses what the server could not hold.
+///
+/// # Errors
+/// `InvalidInput` at the attribute.
+fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
+    crate::namespace::check_planned(attributes)?;
+    let encoding = optional_text(attributes, "encoding").unwrap_or_default();
+    if encoding.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        return Ok(());
+    }
+    let message = format!("`{}` is no encoding", encoding.escape_default());
+    Err(ProviderError::invalid(Some(Path::attribute("encoding")), message).solution("write one such as `UTF8`"))
+}
+
+/// Reads databases.
+pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+    let names: Vec<&str> = wanted.iter().map(|wanted| wanted.target.own_name()).collect();
+    let sql = "SELECT w.place, pg_get_userbyid(d.datdba)::text, shobj_description(d.oid, 'pg_database'),
+                      pg_encoding_to_char(d.encoding)::text, d.oid::text
+               FROM unnest($1::text[]::name[]) WITH ORDINALITY AS w(named, place)
+               JOIN pg_database d ON d.datname = w.named";
+    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    for row in query(client, sql, &[&names]).await? {
+        let place: i64 = row.get(0);
+        let Some(at) = usize::try_from(place - 1).ok() else { continue };
+        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
+        let mut attributes = Map::default();
+        for (name, column) in [("owner", 1), ("comment", 2)] {
+            if wanted.is_managed(name) {
+                put(&mut attributes, name, row.get(column));
+            }
+        }
+        let server: String = row.get(3);
+        let configured = wanted.text("encoding").filter(|configured| plain(configured) == plain(&server));
+        put(&mut attributes, "encoding", Some(configured.as_deref().unwrap_or(&server)));
+        *answer = Some(Seen { mark: Some(row.get(4)), ..Seen::plain(attributes, wanted) });
+    }
+    Ok(answers)
+}
+
+/// An encoding as the server compares it.
+fn plain(encoding: &str) -> String {
+    encoding.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
+}
+
+/// The statements that make the planned database, each of its own.
+pub(crate) async fn creation(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+    call: &CallName,
+) -> Result<Vec<Script>, Failure> {
+    check_planned(planned)?;
+    let mut script = Script::of(format!("CREATE DATABASE {}", target.sql()));
+    if let Some(owner) = optional_text(planned, "owner") {
+        script.push_at(&Path::attribute("owner"), &format!(" OWNER {}", quote(&owner)));
+    }
+    if let Some(encoding) = optional_text(planned, "encoding") {
+        // Only the empty template takes any encoding.
+        script.push_at(&Path::attribute("encoding"), &format!(" ENCODING {} TEMPLATE template0", literal(&encoding)));
+    }
+    let version = query(client, "SELECT current_setting('server_version_num')::int4", &[]).await?;
+    if version.first().is_some_and(|row| row.get::<_, i32>(0) >= WITH_OBJECT_ID) {
+        script.push(&format!(" OID {}", call.object_id()));
+    }
+    let comment = optional_text(planned, "comment");
+    let comment = comment.map(|text| format!("COMMENT ON DATABASE {} IS {}", target.sql(), literal(&text)));
+    Ok(std::iter::once(script).chain(comment.map(Script::of)).collect())
+}
+
+/// What is in a database.
+pub(crate) async fn count(client: &Client) -> Result<DataAmount, Failure> {
+    let sql = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
+    let rows = query(client, sql, &[]).await?;
+    Ok(match rows.first().map_or(0, |row| row.get::<_, i64>(0)) {
+        0 => DataAmount::Empty,
+        1 => DataAmount::Some("1 table".to_owned()),
+        tables => DataAmount::Some(format!("{tables} tables")),
+    })
+}

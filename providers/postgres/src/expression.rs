@@ -1,0 +1,152 @@
+//! SQL expressions and queries that a person writes: what keeps them one expression, and when two of them are the same.
+
+use crate::lexer::{Token, TokenKind, tokens};
+use terrace_provider::{Path, ProviderError};
+
+/// Refuses a text that would not stay one expression where it is put: quotes and brackets have to be closed, and there is
+/// neither a semicolon, a comment nor a comma of its own in it.
+///
+/// # Errors
+/// `InvalidInput` at the path.
+pub(crate) fn check(text: &str, what: &str, path: &Path) -> Result<(), ProviderError> {
+    let tokens = tokens(text);
+    let mut depth = 0_i32;
+    let mut is_fine = !tokens.is_empty() && !text.contains('\0');
+    for token in &tokens {
+        depth += depth_of(token);
+        is_fine &= depth >= 0 && !matches!(token.kind, TokenKind::Unclosed | TokenKind::Comment);
+        is_fine &= !token.is_symbol(";") && (depth > 0 || !token.is_symbol(","));
+    }
+    if is_fine && depth == 0 {
+        return Ok(());
+    }
+    Err(ProviderError::invalid(Some(path.clone()), format!("`{}` is no {what}", text.escape_default()))
+        .solution("write one expression of SQL, such as `0`, `'new'`, `now()` or `price > 0`"))
+}
+
+/// The query of a view without the semicolon that it may end in.
+///
+/// # Errors
+/// `InvalidInput` at the path, for what is no single query.
+pub(crate) fn query(text: &str, path: &Path) -> Result<String, ProviderError> {
+    let refuse = |why: &str| {
+        Err(ProviderError::invalid(Some(path.clone()), format!("the definition {why}"))
+            .solution("write one query, such as `SELECT id, name FROM orders`"))
+    };
+    let whole = tokens(text);
+    let code: Vec<&Token<'_>> = whole.iter().filter(|token| token.kind != TokenKind::Comment).collect();
+    let begins = ["SELECT", "WITH", "VALUES", "TABLE"];
+    let first = code.iter().find(|token| !token.is_symbol("("));
+    if text.contains('\0') || !first.is_some_and(|first| begins.iter().any(|word| first.is_word(word))) {
+        return refuse("is no query");
+    }
+    if code.iter().any(|token| token.kind == TokenKind::Unclosed) {
+        return refuse("has a quote or a comment that is not closed");
+    }
+    let Some(last) = code.iter().rposition(|token| !token.is_symbol(";")) else { return refuse("is no query") };
+    if code.iter().take(last).any(|token| token.is_symbol(";")) {
+        return refuse("is more than one statement");
+    }
+    let mut depth = 0_i32;
+    for token in &code {
+        depth += depth_of(token);
+        if depth < 0 {
+            return refuse("closes a bracket that it does not open");
+        }
+    }
+    if depth != 0 {
+        return refuse("has a bracket that is not closed");
+    }
+    // What comes behind goes with the semicolon: what follows the query must not be swallowed by a comment.
+    let end =
+        code.get(last).map_or(0, |token| token.text.as_ptr() as usize + token.text.len() - text.as_ptr() as usize);
+    Ok(text.get(..end).unwrap_or(text).trim_start().to_owned())
+}
+
+fn depth_of(token: &Token<'_>) -> i32 {
+    let opens = token.is_symbol("(") || token.is_symbol("[");
+    let closes = token.is_symbol(")") || token.is_symbol("]");
+    i32::from(opens) - i32::from(closes)
+}
+
+/// True when both are likely to be the same expression: the server adds casts and brackets and folds case. Only asked
+/// where the server's own words for a text are not known.
+pub(crate) fn is_alike(one: &str, other: &str) -> bool {
+    let (one, other) = (tokens(one), tokens(other));
+    let (one, other) = (essence(&one), essence(&other));
+    one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
+}
+
+/// The tokens without casts, brackets and comments.
+fn essence<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t Token<'a>> {
+    let mut kept = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.iter().peekable();
+    while let Some(token) = rest.next() {
+        if token.is_symbol("::") {
+            // A type: its name, qualified or of several words, its sizes, and `[]`.
+            rest.next();
+            while let Some(next) = rest.peek() {
+                let is_more =
+                    ["varying", "precision", "with", "without", "time", "zone"].iter().any(|word| next.is_word(word));
+                if next.is_symbol(".") {
+                    rest.next();
+                } else if !is_more {
+                    break;
+                }
+                rest.next();
+            }
+            for (open, close) in [("(", ")"), ("[", "]")] {
+                if rest.next_if(|next| next.is_symbol(open)).is_some() {
+                    while rest.next().is_some_and(|inner| !inner.is_symbol(close)) {}
+                }
+            }
+        } else if !(token.is_symbol("(") || token.is_symbol(")") || token.kind == TokenKind::Comment) {
+            kept.push(token);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_not_stay_one_expression_is_refused() {
+        let path = Path::attribute("default");
+        for text in ["0", "'it''s'", "now()", "(1 + 2)", "ARRAY[1, 2]", "coalesce(a, b) > 0", "$$;$$"] {
+            assert!(check(text, "default", &path).is_ok(), "{text}");
+        }
+        for text in ["", "1; DROP TABLE t", "1) , (2", "'a", "1 -- x", "1, 2", "(1", "a /* b */", "1\0"] {
+            assert!(check(text, "default", &path).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_one_statement() {
+        let path = Path::attribute("definition");
+        assert_eq!(query(" select a -- all\n from t ; -- end", &path).unwrap(), "select a -- all\n from t");
+        for text in
+            ["DELETE FROM t", "SELECT 1; DROP TABLE t", "SELECT 1) UNION (SELECT 2", "SELECT 'a", ";", "SELECT (1"]
+        {
+            assert!(query(text, &path).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_servers_words_are_alike() {
+        for (one, other) in [
+            ("'new'", "'new'::character varying"),
+            ("price > 0", "(price > (0)::numeric)"),
+            ("NOW()", "now()"),
+            ("a in (1)", "(a in (1))"),
+            ("'{}'", "'{}'::integer[]"),
+            ("'x'", "'x'::s.\"Kind\""),
+            ("\"a\" > 1", "(a > 1)"),
+        ] {
+            assert!(is_alike(one, other), "{one} and {other}");
+        }
+        assert!(!is_alike("'new'", "'old'::text"));
+        assert!(!is_alike("a > 1", "a > 2"));
+    }
+}

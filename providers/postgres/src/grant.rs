@@ -1,0 +1,346 @@
+//! Privileges of one role on one object, or on some columns of it.
+//!
+//! Only what the row says is granted and revoked. What the role had before us is remembered and stays.
+
+use crate::attributes::{flag, list, text, texts};
+use crate::error::{Failure, list as listed};
+use crate::identifier::{check, parts, qualified, quote, quote_all};
+use crate::kind::Target;
+use crate::private::Memory;
+use crate::script::Script;
+use crate::seen::{Seen, Wanted};
+use crate::server::{Client, Work, query};
+use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::{Attributes, Map, Path, ProviderError};
+
+/// What can be granted on what: <https://www.postgresql.org/docs/current/ddl-priv.html>.
+const PRIVILEGES: [(&str, &[&str]); 4] = [
+    ("database", &["CREATE", "CONNECT", "TEMPORARY"]),
+    ("schema", &["CREATE", "USAGE"]),
+    ("table", &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "MAINTAIN"]),
+    ("sequence", &["USAGE", "SELECT", "UPDATE"]),
+];
+
+/// What can be granted on columns.
+const OF_COLUMNS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
+
+/// The names in `object`, as many as its type has.
+///
+/// # Errors
+/// `InvalidInput` at `objectType` or `object`.
+pub(crate) fn object_names(attributes: &Attributes) -> Result<Vec<String>, ProviderError> {
+    let ty = text(attributes, "objectType");
+    if !PRIVILEGES.iter().any(|(known, _)| *known == ty) {
+        let known: Vec<&str> = PRIVILEGES.iter().map(|(known, _)| *known).collect();
+        let message = format!("`{ty}` is no type of object that privileges are granted on");
+        return Err(ProviderError::invalid(Some(Path::attribute("objectType")), message)
+            .solution(format!("it is one of {}", listed(&known))));
+    }
+    let path = Path::attribute("object");
+    let object = text(attributes, "object");
+    let count = if matches!(ty.as_str(), "database" | "schema") { 1 } else { 2 };
+    let Some(names) = parts(&object).filter(|names| names.len() == count) else {
+        let form = if count == 1 { "its name" } else { "`schema.name`" };
+        return Err(ProviderError::invalid(Some(path), format!("`{object}` names no {ty}")).solution(format!(
+            "write {form}, with what has a dot or a double quote in it in double quotes: `\"a.b\"`"
+        )));
+    };
+    for name in &names {
+        check(name, &path)?;
+    }
+    Ok(names)
+}
+
+/// Refuses privileges that there are not on such an object.
+///
+/// # Errors
+/// `InvalidInput` at the attribute.
+pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
+    let names = object_names(attributes)?;
+    let ty = text(attributes, "objectType");
+    let database = text(attributes, "database");
+    if ty == "database" && names.first() != Some(&database) {
+        let message =
+            format!("the grant is on the database `{database}` by `database`, and on another one by `object`");
+        return Err(ProviderError::invalid(Some(Path::attribute("object")), message).solution("name one in both"));
+    }
+    let columns = texts(attributes, "columns");
+    if !columns.is_empty() && ty != "table" {
+        let message = format!("a {ty} has no columns to grant privileges on");
+        return Err(ProviderError::invalid(Some(Path::attribute("columns")), message));
+    }
+    for (index, column) in columns.iter().enumerate() {
+        check(column, &Path::attribute("columns").index(index))?;
+    }
+    let privileges = texts(attributes, "privileges");
+    let path = Path::attribute("privileges");
+    if privileges.is_empty() {
+        return Err(ProviderError::invalid(Some(path), "a grant needs at least one privilege"));
+    }
+    let of_type =
+        PRIVILEGES.iter().find(|(known, _)| *known == ty).map_or(&[] as &[&str], |(_, privileges)| privileges);
+    let known = if columns.is_empty() { of_type } else { &OF_COLUMNS };
+    for (index, privilege) in privileges.iter().enumerate() {
+        let at = path.index(index);
+        if !known.contains(&privilege.as_str()) {
+            let where_to = if columns.is_empty() { format!("a {ty}") } else { "columns".to_owned() };
+            return Err(ProviderError::invalid(Some(at), format!("there is no privilege `{privilege}` on {where_to}"))
+                .solution(format!("there are {}", listed(known))));
+        }
+        if privileges.iter().take(index).any(|other| other == privilege) {
+            return Err(ProviderError::invalid(Some(at), format!("`{privilege}` is named twice")));
+        }
+    }
+    Ok(())
+}
+
+/// The object as `GRANT … ON` takes it.
+pub(crate) fn on(ty: &str, names: &[String]) -> String {
+    match names {
+        [schema, name] => format!("{} {}", ty.to_uppercase(), qualified(schema, name)),
+        names => format!("{} {}", ty.to_uppercase(), quote_all(names)),
+    }
+}
+
+/// What a role holds on an object.
+#[derive(Debug, Default, Clone)]
+struct Held {
+    /// By privilege: whether it may be given on.
+    whole: BTreeMap<String, bool>,
+    /// The same by column.
+    columns: BTreeMap<String, BTreeMap<String, bool>>,
+}
+
+/// All kinds of objects by one query each.
+const READ: [(&str, &str); 4] = [
+    (
+        "database",
+        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text
+      FROM wanted w JOIN pg_database o ON o.datname = w.first,
+        aclexplode(coalesce(o.datacl, acldefault('d', o.datdba))) x WHERE x.grantee = w.grantee",
+    ),
+    (
+        "schema",
+        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text
+      FROM wanted w JOIN pg_namespace o ON o.nspname = w.first,
+        aclexplode(coalesce(o.nspacl, acldefault('n', o.nspowner))) x WHERE x.grantee = w.grantee",
+    ),
+    (
+        "table",
+        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text
+      FROM wanted w JOIN pg_namespace n ON n.nspname = w.first
+      JOIN pg_class o ON o.relnamespace = n.oid AND o.relname = w.second AND o.relkind <> 'S',
+        aclexplode(coalesce(o.relacl, acldefault('r', o.relowner))) x WHERE x.grantee = w.grantee
+      UNION ALL
+      SELECT w.place, x.privilege_type, x.is_grantable, a.attname::text
+      FROM wanted w JOIN pg_namespace n ON n.nspname = w.first
+      JOIN pg_class o ON o.relnamespace = n.oid AND o.relname = w.second AND o.relkind <> 'S'
+      JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped,
+        aclexplode(a.attacl) x WHERE x.grantee = w.grantee",
+    ),
+    (
+        "sequence",
+        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text
+      FROM wanted w JOIN pg_namespace n ON n.nspname = w.first
+      JOIN pg_class o ON o.relnamespace = n.oid AND o.relname = w.second AND o.relkind = 'S',
+        aclexplode(coalesce(o.relacl, acldefault('s', o.relowner))) x WHERE x.grantee = w.grantee",
+    ),
+];
+
+async fn held(client: &Client, targets: &[&Target]) -> Result<Vec<Held>, Failure> {
+    let mut held: Vec<Held> = vec![Held::default(); targets.len()];
+    for (ty, sql) in READ {
+        let of_type: Vec<(i64, &Target)> =
+            (1_i64..).zip(targets.iter().copied()).filter(|(_, target)| target.name(1) == ty).collect();
+        if of_type.is_empty() {
+            continue;
+        }
+        let places: Vec<i64> = of_type.iter().map(|(place, _)| *place).collect();
+        let names: Vec<Vec<String>> = of_type.iter().map(|(_, target)| target.granted()).collect();
+        let part = |at: usize| names.iter().map(|names| names.get(at).cloned()).collect::<Vec<_>>();
+        let roles: Vec<&str> = of_type.iter().map(|(_, target)| target.name(3)).collect();
+        let sql = format!(
+            "WITH wanted AS (
+               SELECT w.place, w.first, w.second, coalesce(r.oid, 0::oid) AS grantee
+               FROM unnest($1::int8[], $2::text[]::name[], $3::text[]::name[], $4::text[]) AS w(place, first, second, role)
+               LEFT JOIN pg_roles r ON r.rolname = w.role AND w.role <> 'PUBLIC'
+               WHERE r.oid IS NOT NULL OR w.role = 'PUBLIC')
+             {sql}"
+        );
+        for row in query(client, &sql, &[&places, &part(0), &part(1), &roles]).await? {
+            let place: i64 = row.get(0);
+            let Some(held) = usize::try_from(place - 1).ok().and_then(|at| held.get_mut(at)) else { continue };
+            let (privilege, grantable, column): (String, bool, Option<String>) = (row.get(1), row.get(2), row.get(3));
+            let privileges = match column {
+                Some(column) => held.columns.entry(column).or_default(),
+                None => &mut held.whole,
+            };
+            *privileges.entry(privilege).or_default() |= grantable;
+        }
+    }
+    Ok(held)
+}
+
+/// Reads grants. One whose role holds nothing is gone.
+pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+    let targets: Vec<&Target> = wanted.iter().map(|wanted| &wanted.target).collect();
+    let held = held(client, &targets).await?;
+    Ok(held.iter().zip(wanted).map(|(held, wanted)| seen(held, wanted)).collect())
+}
+
+fn seen(held: &Held, wanted: &Wanted) -> Option<Seen> {
+    let configured =
+        wanted.like.as_ref().map(|like| (texts(like, "privileges"), texts(like, "columns"), flag(like, "grantOption")));
+    let (like, columns_like, option_like) = configured.unwrap_or_default();
+    let is_of_columns = !columns_like.is_empty() || (wanted.like.is_none() && held.whole.is_empty());
+    // What was there before us is not ours, unless it is what we want.
+    let is_ours = |privilege: &String| like.contains(privilege) || !wanted.memory.preexisting.contains(privilege);
+    let mut columns = Vec::new();
+    let granted: BTreeMap<String, bool> = if is_of_columns {
+        let mut union: BTreeMap<String, bool> = BTreeMap::new();
+        for (privilege, grantable) in held.columns.values().flatten().filter(|(privilege, _)| is_ours(privilege)) {
+            union.entry(privilege.clone()).and_modify(|it| *it &= grantable).or_insert(*grantable);
+        }
+        let has_all = |name: &String| {
+            held.columns
+                .get(name)
+                .is_some_and(|of_column| union.keys().all(|privilege| of_column.contains_key(privilege)))
+        };
+        columns = in_order_of(&columns_like, held.columns.keys().filter(|name| has_all(name)));
+        union
+    } else {
+        held.whole
+            .iter()
+            .filter(|(privilege, _)| is_ours(privilege))
+            .map(|(it, grantable)| (it.clone(), *grantable))
+            .collect()
+    };
+    if granted.is_empty() {
+        return None;
+    }
+    // An option that is held without being asked for on what was there before is not ours either.
+    let has_option = granted.values().all(|grantable| *grantable);
+    let is_borrowed =
+        !option_like && wanted.like.is_some() && granted.keys().all(|it| wanted.memory.preexisting.contains(it));
+    let mut attributes = Map::default();
+    attributes.insert("privileges".to_owned(), list(&in_order_of(&like, granted.keys())));
+    attributes.insert("columns".to_owned(), list(&columns));
+    attributes.insert("grantOption".to_owned(), (has_option && !is_borrowed).into());
+    Some(Seen::plain(attributes, wanted))
+}
+
+/// Those of `like` first, in its order.
+fn in_order_of<'a>(like: &[String], present: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let present: BTreeSet<&String> = present.collect();
+    let known = like.iter().filter(|name| present.contains(name));
+    let others = present.iter().filter(|name| !like.contains(name)).copied();
+    known.chain(others).cloned().collect()
+}
+
+/// What of the planned privileges the role holds already: it stays when the grant goes.
+pub(crate) async fn preexisting(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+) -> Result<BTreeSet<String>, Failure> {
+    let held = held(client, &[target]).await?.into_iter().next().unwrap_or_default();
+    let columns = texts(planned, "columns");
+    let holds = |privilege: &String| match columns.is_empty() {
+        true => held.whole.contains_key(privilege),
+        false => columns.iter().all(|name| held.columns.get(name).is_some_and(|of| of.contains_key(privilege))),
+    };
+    let mut found: BTreeSet<String> = match columns.is_empty() {
+        true => held.whole.keys().cloned().collect(),
+        false => held.columns.values().flat_map(BTreeMap::keys).cloned().collect(),
+    };
+    found.retain(|privilege| holds(privilege) || !texts(planned, "privileges").contains(privilege));
+    Ok(found)
+}
+
+/// True when the role holds all that is planned.
+pub(crate) fn is_whole(planned: &Attributes, preexisting: &BTreeSet<String>) -> bool {
+    texts(planned, "privileges").iter().all(|privilege| preexisting.contains(privilege))
+}
+
+/// Grants what is planned and not held, then revokes what is held and not planned any more.
+pub(crate) async fn put(
+    work: &Work,
+    target: &Target,
+    (prior, planned): (Option<&Attributes>, &Attributes),
+    memory: &Memory,
+) -> Result<(), Failure> {
+    check_planned(planned)?;
+    let (privileges, columns) = (texts(planned, "privileges"), texts(planned, "columns"));
+    let option = flag(planned, "grantOption");
+    work.run(&statement("GRANT", target, &privileges, &columns, if option { " WITH GRANT OPTION" } else { "" }))
+        .await?;
+    let Some(prior) = prior else { return Ok(()) };
+    let (old, old_columns) = (texts(prior, "privileges"), texts(prior, "columns"));
+    let is_stranger = |privilege: &String| memory.preexisting.contains(privilege);
+    if old_columns.is_empty() == columns.is_empty() {
+        let gone: Vec<String> = old.iter().filter(|it| !privileges.contains(it) && !is_stranger(it)).cloned().collect();
+        revoke(work, target, &gone, &old_columns).await?;
+        let gone_columns: Vec<String> = old_columns.iter().filter(|it| !columns.contains(it)).cloned().collect();
+        if !gone_columns.is_empty() {
+            let ours: Vec<String> = old.iter().filter(|it| !is_stranger(it)).cloned().collect();
+            revoke(work, target, &ours, &gone_columns).await?;
+        }
+        // Columns that hold some of the privileges only are not told by the row: what they have too many goes.
+        let held = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
+        for (column, of_column) in held.columns.iter().filter(|_| !columns.is_empty()) {
+            let is_wanted = |it: &&String| columns.contains(column) && privileges.contains(it);
+            let extra: Vec<String> =
+                of_column.keys().filter(|it| !is_wanted(it) && !is_stranger(it)).cloned().collect();
+            revoke(work, target, &extra, std::slice::from_ref(column)).await?;
+        }
+    } else {
+        let ours: Vec<String> = old.iter().filter(|it| !is_stranger(it)).cloned().collect();
+        // Without columns it would take those of the columns along, which were just given.
+        revoke(work, target, &ours, &old_columns).await?;
+        work.run(&statement("GRANT", target, &privileges, &columns, if option { " WITH GRANT OPTION" } else { "" }))
+            .await?;
+    }
+    if flag(prior, "grantOption") && !option {
+        work.run(&statement("REVOKE GRANT OPTION FOR", target, &privileges, &columns, "")).await?;
+    }
+    Ok(())
+}
+
+async fn revoke(work: &Work, target: &Target, privileges: &[String], columns: &[String]) -> Result<(), Failure> {
+    if privileges.is_empty() {
+        return Ok(());
+    }
+    work.run(&statement("REVOKE", target, privileges, columns, "")).await
+}
+
+/// Revokes what is ours; what is gone already, with its object or role or without, is no error.
+pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes, memory: &Memory) -> Result<(), Failure> {
+    let held = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
+    let columns: Vec<String> =
+        texts(prior, "columns").into_iter().filter(|name| held.columns.contains_key(name)).collect();
+    let is_of_columns = !texts(prior, "columns").is_empty();
+    let is_held = |privilege: &String| match is_of_columns {
+        true => columns.iter().any(|name| held.columns.get(name).is_some_and(|of| of.contains_key(privilege))),
+        false => held.whole.contains_key(privilege),
+    };
+    let ours: Vec<String> = texts(prior, "privileges")
+        .into_iter()
+        .filter(|privilege| is_held(privilege) && !memory.preexisting.contains(privilege))
+        .collect();
+    revoke(work, target, &ours, &columns).await
+}
+
+fn statement(verb: &str, target: &Target, privileges: &[String], columns: &[String], end: &str) -> Script {
+    let names = target.granted();
+    let columns = if columns.is_empty() { String::new() } else { format!(" ({})", quote_all(columns)) };
+    let privileges: Vec<String> = privileges.iter().map(|privilege| format!("{privilege}{columns}")).collect();
+    let mut script = Script::of(format!("{verb} "));
+    script.push_at(&Path::attribute("privileges"), &privileges.join(", "));
+    script.push(" ON ");
+    script.push_at(&Path::attribute("object"), &on(target.name(1), &names));
+    script.push(if verb == "GRANT" { " TO " } else { " FROM " });
+    let role = target.name(3);
+    script.push_at(&Path::attribute("role"), &if role == "PUBLIC" { role.to_owned() } else { quote(role) });
+    script.push(end);
+    script
+}

@@ -1,0 +1,157 @@
+//! Indexes: columns of one table. Any change makes another index.
+
+use crate::attributes::{flag, has_unknown, list, optional_text, put, text, texts};
+use crate::error::{Failure, closest};
+use crate::expression;
+use crate::identifier::{check, qualified, quote, quote_all};
+use crate::kind::Target;
+use crate::private::Memory;
+use crate::script::Script;
+use crate::seen::{Seen, Wanted};
+use crate::server::{Client, query};
+use crate::table::{column_names, is_same};
+use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, ProviderError, Value};
+
+/// Plans an index.
+///
+/// # Errors
+/// `InvalidInput` at the attribute that cannot be.
+pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> Result<PlannedChange, ProviderError> {
+    if !has_unknown(change.config) {
+        check_planned(&planned.planned)?;
+    }
+    // What a concurrent creation left when it failed costs time with each write, and is never read.
+    let is_broken = change.prior.is_some_and(|prior| prior.attributes.get("valid") == Some(&Value::Bool(false)));
+    if is_broken {
+        planned.replace_paths.push(Path::attribute("valid"));
+        planned.planned.insert("valid".to_owned(), Value::Unknown);
+    }
+    Ok(planned)
+}
+
+fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
+    check(&text(attributes, "table"), &Path::attribute("table"))?;
+    let columns = texts(attributes, "columns");
+    let path = Path::attribute("columns");
+    if columns.is_empty() {
+        return Err(ProviderError::invalid(Some(path), "an index needs at least one column"));
+    }
+    for (index, column) in columns.iter().enumerate() {
+        check(column, &path.index(index))?;
+    }
+    check(&text(attributes, "method"), &Path::attribute("method"))?;
+    match optional_text(attributes, "where") {
+        Some(condition) => expression::check(&condition, "condition", &Path::attribute("where")),
+        None => Ok(()),
+    }
+}
+
+/// Reads indexes.
+pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+    let schemas: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(1)).collect();
+    let names: Vec<&str> = wanted.iter().map(|wanted| wanted.target.own_name()).collect();
+    let sql = "SELECT w.place, t.relname::text, i.indisunique, i.indisvalid, m.amname::text,
+                      pg_get_expr(i.indpred, i.indrelid),
+                      (SELECT array_agg(coalesce(a.attname::text, pg_get_indexdef(c.oid, k.place::int, true)) ORDER BY k.place)
+                       FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
+                       LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number > 0
+                       WHERE k.place <= i.indnkeyatts)
+               FROM unnest($1::text[]::name[], $2::text[]::name[]) WITH ORDINALITY AS w(in_schema, named, place)
+               JOIN pg_namespace n ON n.nspname = w.in_schema
+               JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.named AND c.relkind IN ('i', 'I')
+               JOIN pg_index i ON i.indexrelid = c.oid
+               JOIN pg_class t ON t.oid = i.indrelid
+               JOIN pg_am m ON m.oid = c.relam";
+    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    for row in query(client, sql, &[&schemas, &names]).await? {
+        let place: i64 = row.get(0);
+        let Some(at) = usize::try_from(place - 1).ok() else { continue };
+        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
+        let mut memory = wanted.memory.clone();
+        let condition: Option<String> = row.get(5);
+        let condition = match (wanted.text("where"), condition) {
+            (Some(configured), Some(server)) if is_same(&configured, &server, &mut memory) => Some(configured),
+            (_, server) => server,
+        };
+        let mut attributes = Map::default();
+        attributes.insert("table".to_owned(), row.get::<_, String>(1).into());
+        attributes.insert("columns".to_owned(), list(&row.get::<_, Vec<String>>(6)));
+        attributes.insert("unique".to_owned(), row.get::<_, bool>(2).into());
+        put(&mut attributes, "where", condition.as_deref());
+        attributes.insert("method".to_owned(), row.get::<_, String>(4).into());
+        // How it was made cannot be told any more.
+        let is_concurrent = wanted.like.as_ref().is_some_and(|like| flag(like, "concurrently"));
+        attributes.insert("concurrently".to_owned(), is_concurrent.into());
+        attributes.insert("valid".to_owned(), row.get::<_, bool>(3).into());
+        *answer = Some(Seen { attributes, mark: None, memory });
+    }
+    Ok(answers)
+}
+
+/// Remembers the server's words for the condition of an index that was made as it was planned.
+pub(crate) async fn learn(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+    memory: &mut Memory,
+) -> Result<(), Failure> {
+    let Some(configured) = optional_text(planned, "where") else { return Ok(()) };
+    let wanted = Wanted::anything(target.clone());
+    let seen = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
+    if let Some(server) = seen.and_then(|seen| optional_text(&seen.attributes, "where")) {
+        memory.learn(&configured, &server);
+    }
+    Ok(())
+}
+
+/// The statement that makes the planned index.
+pub(crate) fn creation(target: &Target, planned: &Attributes) -> Result<Script, ProviderError> {
+    check_planned(planned)?;
+    let unique = if flag(planned, "unique") { "UNIQUE " } else { "" };
+    let how = if flag(planned, "concurrently") { "CONCURRENTLY " } else { "" };
+    let mut script = Script::of(format!("CREATE {unique}INDEX {how}{} ON ", quote(target.own_name())));
+    script.push_at(&Path::attribute("table"), &qualified(target.name(1), &text(planned, "table")));
+    script.push(" USING ");
+    script.push_at(&Path::attribute("method"), &quote(&text(planned, "method")));
+    script.push(" (");
+    for (index, column) in texts(planned, "columns").iter().enumerate() {
+        script.push(if index > 0 { ", " } else { "" });
+        script.push_at(&Path::attribute("columns").index(index), &quote_all([column]));
+    }
+    script.push(")");
+    if let Some(condition) = optional_text(planned, "where") {
+        script.push_at(&Path::attribute("where"), &format!(" WHERE ({condition})"));
+    }
+    Ok(script)
+}
+
+/// The statement that drops it; one that is gone already is no error.
+pub(crate) fn deletion(target: &Target, prior: &Attributes) -> String {
+    let how = if flag(prior, "concurrently") { "CONCURRENTLY " } else { "" };
+    format!("DROP INDEX {how}IF EXISTS {}", target.sql())
+}
+
+/// The error of an index over a column that is not there: with what there is.
+pub(crate) async fn explain(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+) -> Result<Option<ProviderError>, Failure> {
+    let (schema, table) = (target.name(1), text(planned, "table"));
+    let Some(present) = column_names(client, schema, &table).await? else {
+        let message = format!("there is no table `{table}` in the schema `{schema}`");
+        let error = ProviderError::invalid(Some(Path::attribute("table")), message);
+        return Ok(Some(error.solution("create the table first, or let `table` refer to it")));
+    };
+    let columns = texts(planned, "columns");
+    let missing = columns.iter().enumerate().find(|(_, column)| !present.contains(column));
+    Ok(missing.map(|(index, column)| {
+        let path = Path::attribute("columns").index(index);
+        let error = ProviderError::invalid(Some(path), format!("`{table}` has no column `{column}`"))
+            .problem(format!("its columns are {}", crate::error::list(&present)));
+        match closest(column, present.iter().map(String::as_str)) {
+            Some(meant) => error.solution(format!("did you mean `{meant}`?")),
+            None => error,
+        }
+    }))
+}

@@ -1,0 +1,79 @@
+//! Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.
+//!
+//! A call is one transaction wherever PostgreSQL allows it, so that a process that is killed leaves all of a call or
+//! nothing of it. What the server rewrites (types, defaults, conditions, queries) is compared in the server's own words,
+//! which are remembered beside what was configured.
+//!
+//! Read in this order: `schema` (the types), `server` (connections and transactions), `session` (the calls), `table` with
+//! its submodules (most of the work), `dependents` (views that a change goes through).
+#![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
+
+mod attributes;
+mod blueprints;
+mod config;
+mod data_type;
+mod database;
+mod dependents;
+mod error;
+mod expression;
+mod grant;
+mod identifier;
+mod index;
+mod kind;
+mod lexer;
+mod lookup;
+mod mark;
+mod membership;
+mod namespace;
+mod object_id;
+mod principal;
+mod private;
+mod rights;
+mod role;
+pub mod schema;
+mod script;
+mod seen;
+mod server;
+mod session;
+mod sql_type;
+mod table;
+mod tls;
+mod view;
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
+
+/// The provider of PostgreSQL.
+#[derive(Debug)]
+pub struct PostgresProvider {
+    schema: ProviderSchema,
+}
+
+impl PostgresProvider {
+    /// The provider, not connected to anything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { schema: schema::provider() }
+    }
+}
+
+impl Default for PostgresProvider {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Provider for PostgresProvider {
+    fn schema(&self) -> &ProviderSchema {
+        &self.schema
+    }
+
+    async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
+        let server = server::Server::new(config::Config::read(settings)?);
+        Ok(Arc::new(session::PostgresSession::new(server)))
+    }
+}

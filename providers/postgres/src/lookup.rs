@@ -1,0 +1,190 @@
+//! Lookups: how a table or a view looks that somebody else may have made, and who is in a role.
+
+use crate::attributes::{list, put, text, texts};
+use crate::error::Failure;
+use crate::identifier::check;
+use crate::kind::{Kind, Target};
+use crate::schema::{names, text as text_attribute};
+use crate::seen::Wanted;
+use crate::server::{Server, query};
+use crate::sql_type::data_type;
+use crate::table;
+use terrace_provider::{
+    Attribute, AttributeType, Attributes, ErrorKind, Lookup, Map, Object, Path, ProviderError, Value,
+};
+
+const TABLE: &str = "postgres_table";
+const VIEW: &str = "postgres_view";
+const MEMBERS: &str = "postgres_members";
+
+/// What can be looked up.
+pub(crate) fn lookups() -> Vec<Lookup> {
+    let text = text_attribute;
+    let objects = |name, object, doc| Attribute::new(name, AttributeType::list(AttributeType::Object(object)), doc);
+    let number = |name, doc| Attribute::new(name, AttributeType::Int, doc);
+    let arguments = |what| {
+        Object(vec![
+            text("database", "The database.").required(),
+            text("schema", "The schema.").required(),
+            text("name", what).required(),
+        ])
+    };
+    let found = || vec![text("database", "The database."), text("schema", "The schema."), text("name", "The name.")];
+    let nullable = || Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.");
+    let column = Object(vec![
+        text("name", "The column's name."),
+        text("type", "The type as the server writes it."),
+        nullable(),
+        text("default", "The default as SQL."),
+        text("identity", "`always` or `byDefault`."),
+        text("generated", "The expression that it is computed from."),
+        text("comment", "The comment."),
+    ]);
+    let key = || Object(vec![text("name", "The constraint's name."), names("columns", "Its columns.")]);
+    let contract = Object(vec![
+        text("name", "The column's name."),
+        text("dataType", "The type of OpenMetadata."),
+        text("dataTypeDisplay", "The server's type, where OpenMetadata has none for it."),
+        number("dataLength", "The length of a text."),
+        number("precision", "The digits of a number."),
+        number("scale", "The digits behind the point."),
+        text("constraint", "`PRIMARY_KEY`, `UNIQUE` or `NOT_NULL`."),
+        Attribute::new("required", AttributeType::Bool, "A unique column that has to hold a value."),
+        text("description", "The comment."),
+    ]);
+    let table = [
+        objects("columns", column, "The columns, in order."),
+        Attribute::new("primaryKey", AttributeType::Object(key()), "The primary key."),
+        objects("unique", key(), "The unique constraints."),
+        text("comment", "The comment."),
+        objects(
+            "dataContract",
+            contract,
+            "The columns in the form of OpenMetadata; nothing of a table that is only planned.",
+        ),
+    ];
+    let view = [names("columnNames", "The names of the columns that the view shows, in order.")];
+    let member = Object(vec![
+        text("member", "The member."),
+        Attribute::new("admin", AttributeType::Bool, "It may let others in."),
+    ]);
+    vec![
+        Lookup {
+            name: TABLE,
+            doc: "A table as it is.",
+            arguments: arguments("The table's name."),
+            result: Object(found().into_iter().chain(table).collect()),
+            objects: &["postgres_table"],
+        },
+        Lookup {
+            name: VIEW,
+            doc: "The columns of a view, a materialized view or a foreign table as it is.",
+            arguments: arguments("The view's name."),
+            result: Object(found().into_iter().chain(view).collect()),
+            objects: &["postgres_view", "postgres_materialized_view"],
+        },
+        Lookup {
+            name: MEMBERS,
+            doc: "Who is a member of a role, whoever let them in.",
+            arguments: Object(vec![text("role", "The role.").required()]),
+            result: Object(vec![text("role", "The role."), objects("members", member, "Its members, by name.")]),
+            objects: &[],
+        },
+    ]
+}
+
+/// The object that a lookup is about, for messages.
+pub(crate) fn target(lookup: &str, arguments: &Attributes) -> Result<Target, ProviderError> {
+    let (kind, names): (Kind, &[&str]) = match lookup {
+        TABLE => (Kind::Table, &["database", "schema", "name"]),
+        VIEW => (Kind::View, &["database", "schema", "name"]),
+        MEMBERS => (Kind::Role, &["role"]),
+        other => return Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
+    };
+    let named = |name: &&str| {
+        let value = text(arguments, name);
+        check(&value, &Path::attribute(name)).map(|()| value)
+    };
+    Ok(Target { kind, names: names.iter().map(named).collect::<Result<_, _>>()? })
+}
+
+/// Answers a lookup.
+///
+/// # Errors
+/// `NotFound` when there is no such object.
+pub(crate) async fn answer(server: &Server, target: &Target, arguments: &Attributes) -> Result<Attributes, Failure> {
+    let client = server.client(target.database()).await?;
+    let missing = || {
+        Failure::from(ProviderError::new(
+            ErrorKind::NotFound,
+            format!("there is no {} `{}`", target.kind.word(), target.full_name()),
+        ))
+    };
+    let mut found = arguments.clone();
+    match target.kind {
+        Kind::Table => {
+            let wanted = Wanted::anything(target.clone());
+            let seen = table::observe(&client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
+            let seen = seen.ok_or_else(missing)?.attributes;
+            found.insert("dataContract".to_owned(), contract(&seen));
+            for name in ["columns", "primaryKey", "unique", "comment"] {
+                found.insert(name.to_owned(), seen.get(name).cloned().unwrap_or_default());
+            }
+        }
+        Kind::View => {
+            let names = table::column_names(&client, target.name(1), target.own_name()).await?;
+            found.insert("columnNames".to_owned(), list(&names.ok_or_else(missing)?));
+        }
+        _ => {
+            let sql = "SELECT r.oid IS NOT NULL, u.rolname::text, bool_or(m.admin_option)
+                       FROM pg_roles r LEFT JOIN pg_auth_members m ON m.roleid = r.oid LEFT JOIN pg_roles u ON u.oid = m.member
+                       WHERE r.rolname = $1 GROUP BY 1, 2 ORDER BY 2";
+            let rows = query(&client, sql, &[&target.own_name()]).await?;
+            if rows.is_empty() {
+                return Err(missing());
+            }
+            let member = |row: &tokio_postgres::Row| {
+                let name: Option<String> = row.get(1);
+                let admin = Value::from(row.get::<_, Option<bool>>(2).unwrap_or_default());
+                name.map(|name| {
+                    [("member".to_owned(), name.into()), ("admin".to_owned(), admin)].into_iter().collect::<Value>()
+                })
+            };
+            let members: Vec<Value> = rows.iter().filter_map(member).collect();
+            found.insert("members".to_owned(), members.into());
+        }
+    }
+    Ok(found)
+}
+
+/// The columns of a table in the form of OpenMetadata.
+fn contract(table: &Attributes) -> Value {
+    let key = table.get("primaryKey").and_then(Value::as_map).map(|key| texts(key, "columns")).unwrap_or_default();
+    let unique: Vec<Vec<String>> =
+        crate::attributes::maps(table, "unique").into_iter().map(|key| texts(key, "columns")).collect();
+    let columns = crate::attributes::maps(table, "columns");
+    columns
+        .into_iter()
+        .map(|column| {
+            let name = text(column, "name");
+            let mut entries = Map::from_iter([("name".to_owned(), Value::from(name.as_str()))]);
+            let ty = crate::data_type::canonical(&text(column, "type"));
+            entries.extend(data_type(&ty));
+            let is_required = column.get("nullable").and_then(Value::as_bool) == Some(false);
+            let is_unique = unique.iter().any(|columns| columns.as_slice() == std::slice::from_ref(&name));
+            let constraint = match (key.contains(&name), is_unique, is_required) {
+                (true, _, _) => Some("PRIMARY_KEY"),
+                (_, true, _) => Some("UNIQUE"),
+                (_, _, true) => Some("NOT_NULL"),
+                _ => None,
+            };
+            put(&mut entries, "constraint", constraint);
+            if constraint == Some("UNIQUE") && is_required {
+                entries.insert("required".to_owned(), true.into());
+            }
+            put(&mut entries, "description", column.get("comment").and_then(Value::as_str));
+            Value::Map(entries)
+        })
+        .collect::<Vec<_>>()
+        .into()
+}

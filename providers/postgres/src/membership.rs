@@ -1,0 +1,69 @@
+//! Memberships of roles in roles.
+
+use crate::attributes::flag;
+use crate::error::Failure;
+use crate::identifier::quote;
+use crate::kind::Target;
+use crate::private::Memory;
+use crate::script::Script;
+use crate::seen::{Seen, Wanted};
+use crate::server::{Client, Work, query};
+use terrace_provider::{Attributes, Map, Path};
+
+/// What stands for a membership that was there before us.
+const MEMBER: &str = "MEMBER";
+
+/// Reads memberships.
+pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+    let roles: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(0)).collect();
+    let members: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(1)).collect();
+    // There may be one of each grantor.
+    let sql = "SELECT w.place, bool_or(m.admin_option)
+               FROM unnest($1::text[]::name[], $2::text[]::name[]) WITH ORDINALITY AS w(in_role, who, place)
+               JOIN pg_roles r ON r.rolname = w.in_role
+               JOIN pg_roles u ON u.rolname = w.who
+               JOIN pg_auth_members m ON m.roleid = r.oid AND m.member = u.oid
+               GROUP BY w.place";
+    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    for row in query(client, sql, &[&roles, &members]).await? {
+        let place: i64 = row.get(0);
+        let Some(at) = usize::try_from(place - 1).ok() else { continue };
+        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
+        let attributes = Map::from_iter([("admin".to_owned(), row.get::<_, bool>(1).into())]);
+        *answer = Some(Seen::plain(attributes, wanted));
+    }
+    Ok(answers)
+}
+
+/// Remembers that it was there before: what is taken over so stays when its row goes.
+pub(crate) fn preexists(memory: &mut Memory) {
+    memory.preexisting.insert(MEMBER.to_owned());
+}
+
+/// Lets the member in, or changes whether it may let others in.
+pub(crate) async fn put(work: &Work, target: &Target, planned: &Attributes, is_new: bool) -> Result<(), Failure> {
+    let (role, member) = (quote(target.name(0)), quote(target.name(1)));
+    let mut script = Script::default();
+    match (flag(planned, "admin"), is_new) {
+        (false, false) => script.push("REVOKE ADMIN OPTION FOR "),
+        _ => script.push("GRANT "),
+    }
+    script.push_at(&Path::attribute("role"), &role);
+    script.push(if flag(planned, "admin") || is_new { " TO " } else { " FROM " });
+    script.push_at(&Path::attribute("member"), &member);
+    if flag(planned, "admin") {
+        script.push(" WITH ADMIN OPTION");
+    }
+    work.run(&script).await
+}
+
+/// Lets the member out, unless it was in before us or is out already.
+pub(crate) async fn delete(work: &Work, target: &Target, memory: &Memory) -> Result<(), Failure> {
+    let client = work.look().await?;
+    let wanted = Wanted::anything(target.clone());
+    let is_there = observe(client, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some);
+    if !is_there || memory.preexisting.contains(MEMBER) {
+        return Ok(());
+    }
+    work.execute(&format!("REVOKE {} FROM {}", quote(target.name(0)), quote(target.name(1)))).await
+}

@@ -1,0 +1,77 @@
+//! Schemas.
+
+use crate::attributes::{optional_text, put};
+use crate::error::Failure;
+use crate::identifier::{check_comment, literal_or_null, quote};
+use crate::kind::Target;
+use crate::script::Script;
+use crate::seen::{Seen, Wanted};
+use crate::server::{Client, Work, query};
+use terrace_provider::{Attributes, Map, Path, ProviderError};
+
+/// Refuses what the server could not hold.
+///
+/// # Errors
+/// `InvalidInput` at the attribute.
+pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
+    check_comment(optional_text(attributes, "comment").as_deref(), &Path::attribute("comment"))?;
+    match optional_text(attributes, "owner") {
+        Some(owner) => crate::identifier::check(&owner, &Path::attribute("owner")),
+        None => Ok(()),
+    }
+}
+
+/// Reads schemas.
+pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+    let names: Vec<&str> = wanted.iter().map(|wanted| wanted.target.own_name()).collect();
+    let sql = "SELECT w.place, pg_get_userbyid(n.nspowner)::text, obj_description(n.oid, 'pg_namespace')
+               FROM unnest($1::text[]::name[]) WITH ORDINALITY AS w(named, place)
+               JOIN pg_namespace n ON n.nspname = w.named";
+    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    for row in query(client, sql, &[&names]).await? {
+        let place: i64 = row.get(0);
+        let Some(at) = usize::try_from(place - 1).ok() else { continue };
+        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
+        let mut attributes = Map::default();
+        for (name, column) in [("owner", 1), ("comment", 2)] {
+            if wanted.is_managed(name) {
+                put(&mut attributes, name, row.get(column));
+            }
+        }
+        *answer = Some(Seen::plain(attributes, wanted));
+    }
+    Ok(answers)
+}
+
+/// Makes the planned schema.
+pub(crate) async fn create(work: &Work, target: &Target, planned: &Attributes) -> Result<(), Failure> {
+    check_planned(planned)?;
+    let mut script = Script::of(format!("CREATE SCHEMA {}", target.sql()));
+    if let Some(owner) = optional_text(planned, "owner") {
+        script.push_at(&Path::attribute("owner"), &format!(" AUTHORIZATION {}", quote(&owner)));
+    }
+    script.push(";\n");
+    if let Some(comment) = optional_text(planned, "comment") {
+        script.push(&format!("COMMENT ON SCHEMA {} IS {};\n", target.sql(), literal_or_null(Some(&comment))));
+    }
+    work.run(&script).await
+}
+
+/// Changes owner and comment of a schema or a database.
+pub(crate) async fn update(
+    work: &Work,
+    target: &Target,
+    (prior, planned): (&Attributes, &Attributes),
+) -> Result<(), Failure> {
+    check_planned(planned)?;
+    let (word, own) = (target.kind.word().to_uppercase(), target.sql());
+    let (owner, comment) = (optional_text(planned, "owner"), optional_text(planned, "comment"));
+    if let Some(owner) = owner.filter(|owner| optional_text(prior, "owner").as_ref() != Some(owner)) {
+        let text = format!("ALTER {word} {own} OWNER TO {}", quote(&owner));
+        work.run(&Script::about(&Path::attribute("owner"), text)).await?;
+    }
+    if comment != optional_text(prior, "comment") {
+        work.execute(&format!("COMMENT ON {word} {own} IS {}", literal_or_null(comment.as_deref()))).await?;
+    }
+    Ok(())
+}

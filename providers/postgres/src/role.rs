@@ -1,0 +1,85 @@
+//! Roles. A password is sent as a verifier, which tells it neither to the server's log nor to anybody on the way.
+
+use crate::attributes::{flag, optional_text, put};
+use crate::error::Failure;
+use crate::identifier::{check_comment, literal, literal_or_null};
+use crate::kind::Target;
+use crate::script::Script;
+use crate::seen::{Seen, Wanted};
+use crate::server::{Client, Work, query};
+use terrace_provider::{Attributes, Map, Path, ProviderError};
+
+/// Refuses what the server could not hold.
+///
+/// # Errors
+/// `InvalidInput` at the attribute.
+pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
+    let name = optional_text(attributes, "name").unwrap_or_default();
+    if ["public", "none"].contains(&name.as_str()) {
+        let message =
+            format!("`{name}` cannot be used: it stands for {}", if name == "none" { "nobody" } else { "everybody" });
+        return Err(ProviderError::invalid(Some(Path::attribute("name")), message).solution("choose another name"));
+    }
+    check_comment(optional_text(attributes, "comment").as_deref(), &Path::attribute("comment"))
+}
+
+/// Reads roles.
+pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+    let names: Vec<&str> = wanted.iter().map(|wanted| wanted.target.own_name()).collect();
+    let sql = "SELECT w.place, r.rolcanlogin, r.rolinherit, shobj_description(r.oid, 'pg_authid')
+               FROM unnest($1::text[]::name[]) WITH ORDINALITY AS w(named, place)
+               JOIN pg_roles r ON r.rolname = w.named";
+    let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
+    for row in query(client, sql, &[&names]).await? {
+        let place: i64 = row.get(0);
+        let Some(at) = usize::try_from(place - 1).ok() else { continue };
+        let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
+        let mut attributes = Map::default();
+        attributes.insert("login".to_owned(), row.get::<_, bool>(1).into());
+        attributes.insert("inherit".to_owned(), row.get::<_, bool>(2).into());
+        if wanted.is_managed("comment") {
+            put(&mut attributes, "comment", row.get(3));
+        }
+        *answer = Some(Seen::plain(attributes, wanted));
+    }
+    Ok(answers)
+}
+
+/// What a role may do, as `CREATE ROLE` and `ALTER ROLE` take it.
+fn options(planned: &Attributes) -> String {
+    let word = |name: &str, word: &str| if flag(planned, name) { word.to_owned() } else { format!("NO{word}") };
+    let mut text = format!("{} {}", word("login", "LOGIN"), word("inherit", "INHERIT"));
+    if let Some(password) = optional_text(planned, "password") {
+        let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
+        text.push_str(&format!(" PASSWORD {}", literal(&verifier)));
+    }
+    text
+}
+
+/// Makes the planned role.
+pub(crate) async fn create(work: &Work, target: &Target, planned: &Attributes) -> Result<(), Failure> {
+    check_planned(planned)?;
+    let mut script = Script::of(format!("CREATE ROLE {} {};\n", target.sql(), options(planned)));
+    if let Some(comment) = optional_text(planned, "comment") {
+        script.push(&format!("COMMENT ON ROLE {} IS {};\n", target.sql(), literal(&comment)));
+    }
+    work.run(&script).await
+}
+
+/// Changes what the role may do, its password and its comment.
+pub(crate) async fn update(
+    work: &Work,
+    target: &Target,
+    (prior, planned): (&Attributes, &Attributes),
+) -> Result<(), Failure> {
+    check_planned(planned)?;
+    let forgets = prior.contains_key("password") && optional_text(planned, "password").is_none();
+    let password = if forgets { " PASSWORD NULL" } else { "" };
+    work.execute(&format!("ALTER ROLE {} {}{password}", target.sql(), options(planned))).await?;
+    let comment = optional_text(planned, "comment");
+    if comment != optional_text(prior, "comment") {
+        let text = literal_or_null(comment.as_deref());
+        work.execute(&format!("COMMENT ON ROLE {} IS {text}", target.sql())).await?;
+    }
+    Ok(())
+}

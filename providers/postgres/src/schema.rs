@@ -1,0 +1,138 @@
+//! What the provider declares: its settings, its nine resource types and its lookups.
+
+mod access;
+mod tables;
+
+use crate::blueprints::BLUEPRINTS;
+use crate::config::{CONNECTIONS, DATABASE, LOCK_TIMEOUT, TIMEOUT};
+use crate::lookup::lookups;
+use crate::principal::principal;
+use crate::sql_type::sql_type;
+use std::time::Duration;
+use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Value};
+
+/// Everything that is known of this provider without connecting to it.
+#[must_use]
+pub fn provider() -> ProviderSchema {
+    ProviderSchema {
+        name: "postgres",
+        version: env!("CARGO_PKG_VERSION"),
+        doc: "Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.",
+        settings: settings(),
+        resources: vec![
+            database(),
+            schema(),
+            tables::table(),
+            tables::view(),
+            tables::materialized_view(),
+            tables::index(),
+            access::role(),
+            access::membership(),
+            access::grant(),
+        ],
+        lookups: lookups(),
+        blueprints: BLUEPRINTS.to_vec(),
+        sql_type: Some(sql_type),
+        identity: Some(principal),
+    }
+}
+
+fn settings() -> Object {
+    let number = |name, doc| Attribute::new(name, AttributeType::Int, doc);
+    Object(vec![
+        text("url", "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`; goes before the keys below.").sensitive(),
+        text("host", "The server, or the folder of its socket. Left out: `localhost`.").variable("PGHOST"),
+        number("port", "The port. Left out: 5432.").variable("PGPORT"),
+        text("database", "The database in which databases and roles are looked after.")
+            .default_value(DATABASE)
+            .variable("PGDATABASE"),
+        text("user", "Who asks. Left out: the user of the operating system.").variable("PGUSER"),
+        text("password", "The user's password.").sensitive().variable("PGPASSWORD"),
+        text(
+            "sslMode",
+            "`disable`, `prefer` (the default), `require`, `verify-ca` or `verify-full`, as `sslmode` of psql.",
+        )
+        .variable("PGSSLMODE"),
+        text("caFile", "Certificates of the authorities to trust instead of the machine's, as PEM.")
+            .variable("PGSSLROOTCERT"),
+        number("timeout", "How many seconds the server is waited for.").default_value(TIMEOUT),
+        number("connections", "How many connections to one database there are at most.").default_value(CONNECTIONS),
+        number("lockTimeout", "How many seconds a statement waits for a lock; then the call is tried again.")
+            .default_value(LOCK_TIMEOUT),
+    ])
+}
+
+fn database() -> ResourceType {
+    let encoding = text("encoding", "The encoding, such as `UTF8`. Left out: that of the server's template.");
+    let encoding = Attribute { stable: true, ..encoding.replaces().or_computed() };
+    let ty = ResourceType::new(
+        "postgres_database",
+        "A database of the server.",
+        &["name"],
+        Object(vec![
+            name("The database's name."),
+            text("owner", "The role that owns it. Left out: not managed."),
+            text("comment", "A comment. Left out: not managed."),
+            encoding,
+            id(),
+        ]),
+    );
+    ResourceType { holds_data: true, ..settled(ty) }
+}
+
+fn schema() -> ResourceType {
+    settled(ResourceType::new(
+        "postgres_schema",
+        "A schema in a database.",
+        &["database", "name"],
+        Object(vec![
+            in_database(),
+            name("The schema's name."),
+            text("owner", "The role that owns it. Left out: not managed."),
+            text("comment", "A comment. Left out: not managed."),
+            full_name("The schema's name, for `object` of a `postgres_grant`."),
+            id(),
+        ]),
+    ))
+}
+
+pub(crate) fn text(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::String, doc)
+}
+
+pub(crate) fn names(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::list(AttributeType::String), doc)
+}
+
+fn flag(name: &'static str, doc: &'static str, default: bool) -> Attribute {
+    Attribute::new(name, AttributeType::Bool, doc).default_value(default)
+}
+
+fn name(doc: &'static str) -> Attribute {
+    text("name", doc).required().replaces()
+}
+
+fn in_database() -> Attribute {
+    text("database", "The database.").required().replaces()
+}
+
+fn in_schema() -> Attribute {
+    text("schema", "The schema.").required().replaces()
+}
+
+fn id() -> Attribute {
+    text("id", "The id for `terrace import`.").stable()
+}
+
+fn full_name(doc: &'static str) -> Attribute {
+    text("fullName", doc).stable()
+}
+
+fn empty() -> Value {
+    Value::List(Vec::new())
+}
+
+/// What becomes of a call is known once its connection has ended, which is looked for.
+fn settled(ty: ResourceType) -> ResourceType {
+    ResourceType { settle: Duration::ZERO, ..ty }
+}

@@ -1,0 +1,59 @@
+//! Roles, memberships and grants.
+
+use super::{empty, flag, id, name, names, settled, text};
+use terrace_provider::{Object, ResourceType};
+
+pub(super) fn role() -> ResourceType {
+    settled(ResourceType::new(
+        "postgres_role",
+        "A role of the server: a user or a group.",
+        &["name"],
+        Object(vec![
+            name("The role's name."),
+            flag("login", "It may log in: it is a user.", false),
+            flag("inherit", "It has the privileges of the roles that it is a member of.", true),
+            text("password", "Its password. It is not read back, and is sent as a verifier that does not tell it.")
+                .write_only(),
+            text("comment", "A comment. Left out: not managed."),
+            id(),
+        ]),
+    ))
+}
+
+pub(super) fn membership() -> ResourceType {
+    settled(ResourceType::new(
+        "postgres_membership",
+        "The membership of a role in another one.",
+        &["role", "member"],
+        Object(vec![
+            text("role", "The role whose privileges are given.").required().replaces(),
+            text("member", "The role that gets them.").required().replaces(),
+            flag("admin", "The member may let others in.", false),
+            id(),
+        ]),
+    ))
+}
+
+pub(super) fn grant() -> ResourceType {
+    settled(ResourceType::new(
+        "postgres_grant",
+        "Privileges of one role on one object.",
+        &["database", "objectType", "object", "role"],
+        Object(vec![
+            text("database", "The database.").required().replaces(),
+            text("objectType", "`database`, `schema`, `table` (views too) or `sequence`.").required().replaces(),
+            text(
+                "object",
+                "The object: `schema.name`, or the name of the database or schema. What has a dot or a double quote in \
+                 it is written in double quotes; `fullName` of what is referred to is written so.",
+            )
+            .required()
+            .replaces(),
+            text("role", "Who gets them; `PUBLIC` is everybody.").required().replaces(),
+            names("privileges", "The privileges, in capitals: `SELECT`, `USAGE`.").required(),
+            names("columns", "On these columns of a table only.").default_value(empty()),
+            flag("grantOption", "The role may give them to others.", false),
+            id(),
+        ]),
+    ))
+}

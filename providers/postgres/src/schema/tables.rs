@@ -1,0 +1,151 @@
+//! Tables, views and indexes.
+
+use super::{empty, flag, full_name, id, in_database, in_schema, name, names, settled, text};
+use terrace_provider::{Attribute, AttributeType, Object, ResourceType};
+
+const IDENTITY: &[&str] = &["database", "schema", "name"];
+
+pub(super) fn table() -> ResourceType {
+    let objects = |name, object, doc| Attribute::new(name, AttributeType::list(AttributeType::Object(object)), doc);
+    let key = || {
+        Object(vec![
+            text("name", "The constraint's name. Left out: the server chooses one."),
+            names("columns", "The columns, in order.").required(),
+        ])
+    };
+    let column = Object(vec![
+        text("name", "The column's name.").required(),
+        text("type", "The type, such as `character varying(20)`, `numeric(10,2)` or `timestamptz`.").required(),
+        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
+        text("default", "The default as one expression of SQL."),
+        text("identity", "`always` or `byDefault`: the column counts up by itself."),
+        text("generated", "An expression of SQL: the column is computed from others and stored."),
+        text("comment", "A comment."),
+        text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
+    ]);
+    let references = Object(vec![
+        text("schema", "The schema of the other table. Left out: the table's own."),
+        text("table", "The other table.").required(),
+        names("columns", "Its columns, in the order of ours.").required(),
+    ]);
+    let action = |name, doc| text(name, doc).default_value("noAction");
+    let foreign_key = Object(vec![
+        text("name", "The constraint's name. Left out: the server chooses one."),
+        names("columns", "The columns, in order.").required(),
+        Attribute::new("references", AttributeType::Object(references), "What they refer to.").required(),
+        action("onDelete", "`noAction`, `restrict`, `cascade`, `setNull` or `setDefault`."),
+        action("onUpdate", "The same, when the other row's key changes."),
+    ]);
+    let check = Object(vec![
+        text("name", "The constraint's name. Left out: the server chooses one."),
+        text("expression", "A condition of SQL that every row meets.").required(),
+    ]);
+    let partitioning = Object(vec![
+        text("strategy", "`range`, `list` or `hash`.").required(),
+        names("columns", "The columns, in order.").required(),
+    ]);
+    let partition = Object(vec![
+        text("name", "The partition's name, in the same schema.").required(),
+        text("bounds", "`DEFAULT`, or what follows `FOR VALUES`: `FROM ('2026-01-01') TO ('2027-01-01')`.").required(),
+    ]);
+    let ty = ResourceType::new(
+        "postgres_table",
+        "A table in a schema.",
+        IDENTITY,
+        Object(vec![
+            in_database(),
+            in_schema(),
+            name("The table's name."),
+            objects("columns", column, "The columns. Their order counts when the table is made, not afterwards.")
+                .required(),
+            Attribute::new("primaryKey", AttributeType::Object(key()), "The primary key."),
+            objects("unique", key(), "The unique constraints.").default_value(empty()),
+            objects("foreignKeys", foreign_key, "The foreign keys.").default_value(empty()),
+            objects("checks", check, "The check constraints.").default_value(empty()),
+            Attribute::new(
+                "partitionBy",
+                AttributeType::Object(partitioning),
+                "How its rows are spread over partitions.",
+            )
+            .replaces(),
+            objects("partitions", partition, "Its partitions. Left out: not managed."),
+            text("comment", "A comment. Left out: not managed."),
+            Attribute::new("oid", AttributeType::Int, "The server's own number for it; another one is another table.")
+                .stable(),
+            full_name("`schema.name`, for `object` of a `postgres_grant`."),
+            id(),
+        ]),
+    );
+    ResourceType { holds_data: true, ..relation(ty) }
+}
+
+pub(super) fn view() -> ResourceType {
+    relation(ResourceType::new("postgres_view", "A view in a schema.", IDENTITY, of_query(false)))
+}
+
+pub(super) fn materialized_view() -> ResourceType {
+    relation(ResourceType::new(
+        "postgres_materialized_view",
+        "A materialized view in a schema: the rows of a query, kept until they are refreshed.",
+        IDENTITY,
+        of_query(true),
+    ))
+}
+
+fn of_query(is_materialized: bool) -> Object {
+    let source = Object(vec![
+        text("schema", "The schema of what is read.").required(),
+        text("name", "The table or view that is read.").required(),
+    ]);
+    let mut attributes = vec![
+        in_database(),
+        in_schema(),
+        name("The view's name."),
+        Attribute::new("source", AttributeType::Object(source), "What the view reads."),
+        names(
+            "columns",
+            "The columns of the source that the view shows; none means all that it has when the view is made.",
+        )
+        .default_value(empty()),
+        text("definition", "The query, instead of `source` and `columns`."),
+    ];
+    if is_materialized {
+        attributes.push(flag("withData", "It is filled when it is made.", true));
+    }
+    attributes.extend([
+        text("comment", "A comment. Left out: not managed."),
+        full_name("`schema.name`, for `object` of a `postgres_grant`."),
+        id(),
+    ]);
+    Object(attributes)
+}
+
+pub(super) fn index() -> ResourceType {
+    let ty = ResourceType::new(
+        "postgres_index",
+        "An index on columns of a table or a materialized view.",
+        IDENTITY,
+        Object(vec![
+            in_database(),
+            in_schema(),
+            name("The index's name."),
+            text("table", "The table, in the same schema.").required().replaces(),
+            names("columns", "The columns, in order.").required().replaces(),
+            flag("unique", "No two rows have the same values in the columns.", false).replaces(),
+            text("where", "A condition of SQL: only rows that meet it are in the index.").replaces(),
+            text("method", "`btree`, `hash`, `gin`, `gist`, `brin` or another method of the server.")
+                .default_value("btree")
+                .replaces(),
+            flag("concurrently", "It is made while others write, and outside of a transaction.", false),
+            Attribute::new("valid", AttributeType::Bool, "False for what a concurrent creation that failed left.")
+                .computed(),
+            id(),
+        ]),
+    );
+    relation(ty)
+}
+
+/// Tables, views and indexes of a schema share their names.
+fn relation(ty: ResourceType) -> ResourceType {
+    ResourceType { identity_space: "relation", ..settled(ty) }
+}

@@ -1,0 +1,173 @@
+//! The session: which function answers which call of which type, in which transaction, and how errors are told.
+
+mod changes;
+mod finding;
+mod reading;
+
+use crate::error::{Doing, Failure};
+use crate::kind::{Kind, Target};
+use crate::mark::Marks;
+use crate::rights::{Operation, statement};
+use crate::seen::{Seen, Wanted};
+use crate::server::Server;
+use crate::{database, grant, index, lookup, namespace, role, table, view};
+use async_trait::async_trait;
+use terrace_provider::plan::from_schema;
+use terrace_provider::provider::{Batch, DryRun};
+use terrace_provider::{
+    Attempt, Attributes, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError,
+    Recorded, ResourceType, Session, Value,
+};
+
+/// One configured instance: a server, as one user.
+pub(crate) struct PostgresSession {
+    server: Server,
+    marks: Marks,
+}
+
+impl PostgresSession {
+    pub(crate) fn new(server: Server) -> Self {
+        Self { server, marks: Marks::default() }
+    }
+
+    /// What is being done, for errors.
+    fn doing(&self, operation: Operation, target: &Target, attributes: &Attributes) -> Doing<'_> {
+        Doing {
+            server: &self.server,
+            operation,
+            object: target.shown(),
+            database: target.database().unwrap_or(&self.server.config.database).to_owned(),
+            right: statement(operation, target, attributes, &self.server.config.user()),
+        }
+    }
+
+    fn failed(
+        &self,
+        failure: Failure,
+        operation: Operation,
+        target: &Target,
+        attributes: &Attributes,
+    ) -> ProviderError {
+        failure.into_error(&self.doing(operation, target, attributes))
+    }
+
+    fn cannot_read(&self, failure: Failure, target: &Target) -> ProviderError {
+        self.failed(failure, Operation::Read, target, &Attributes::default())
+    }
+
+    /// The object that a row is about.
+    fn recorded(ty: &ResourceType, prior: &Recorded) -> Result<Target, ProviderError> {
+        Target::of(ty, if prior.identity.is_empty() { &prior.attributes } else { &prior.identity })
+    }
+}
+
+/// An object as it goes back to the engine.
+fn observed(ty: &ResourceType, target: &Target, seen: Seen, beside: Option<&Attributes>) -> Observed {
+    let empty = Attributes::default();
+    let mut attributes = target.own_attributes(ty, beside.unwrap_or(&empty));
+    let mut all = Attributes::default();
+    // In the order of the schema.
+    for attribute in &ty.attributes.0 {
+        let value = seen.attributes.get(attribute.name).cloned().or_else(|| attributes.shift_remove(attribute.name));
+        if let Some(value) = value {
+            all.insert(attribute.name.to_owned(), value);
+        }
+    }
+    let memory = seen.memory.settled();
+    Observed { identity: target.identity(ty), attributes: all, private: memory.to_private() }
+}
+
+#[async_trait]
+impl Session for PostgresSession {
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let mut answers = self.read_all(ty, std::slice::from_ref(prior)).await;
+        answers.pop().unwrap_or(Ok(None))
+    }
+
+    fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
+        Some(Box::pin(self.read_all(ty, priors)))
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let mut planned = from_schema(ty, change);
+        let kind = Kind::of(ty)?;
+        if ty.identity_of(&planned.planned).is_some() {
+            let target = Target::of(ty, &planned.planned)?;
+            planned.planned.extend(
+                target
+                    .own_attributes(ty, &planned.planned)
+                    .into_iter()
+                    .filter(|(name, _)| !ty.identity.contains(&name.as_str())),
+            );
+        }
+        let is_known = !change.config.values().any(Value::has_unknown);
+        match kind {
+            Kind::Table => return table::plan(change, planned),
+            Kind::Index => return index::plan(change, planned),
+            Kind::View | Kind::MaterializedView => view::check_planned(&planned.planned)?,
+            Kind::Database => database::plan(change, &mut planned)?,
+            Kind::Schema if is_known => namespace::check_planned(&planned.planned)?,
+            Kind::Role if is_known => role::check_planned(&planned.planned)?,
+            Kind::Grant if is_known => grant::check_planned(&planned.planned)?,
+            _ => {}
+        }
+        Ok(planned)
+    }
+
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        self.make(ty, call, planned).await
+    }
+
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        self.change(ty, call, prior, planned).await
+    }
+
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        self.remove(ty, call, prior).await
+    }
+
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        self.found(ty, attempt).await
+    }
+
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let target = Target::of_id(ty, id)?;
+        let wanted = Wanted::anything(target.clone());
+        match self.observe(std::slice::from_ref(&wanted)).await {
+            Ok(seen) => Ok(seen.into_iter().flatten().next().map(|seen| observed(ty, &target, seen, None))),
+            Err(failure) if failure.is_no_database() && target.database().is_some() => Ok(None),
+            Err(failure) => Err(self.cannot_read(failure, &target)),
+        }
+    }
+
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        // Only of a table that is there the number is known: nothing depends on a new one.
+        let is_change = planned.get("oid").is_some_and(|oid| !oid.is_unknown());
+        let is_table = ty.name == "postgres_table";
+        (is_change && is_table).then(|| Box::pin(self.views_in_the_way(ty, planned)) as DryRun<'a>)
+    }
+
+    async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        let target = lookup::target(name, arguments)?;
+        lookup::answer(&self.server, &target, arguments).await.map_err(|failure| self.cannot_read(failure, &target))
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        let target = Self::recorded(ty, prior)?;
+        match self.count(&target).await {
+            Ok(amount) => Ok(amount),
+            Err(failure) if failure.is_no_database() => Ok(DataAmount::Empty),
+            // Whoever may not look may still be asked for consent.
+            Err(failure) if failure.code() == Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE) => {
+                Ok(DataAmount::Unknown)
+            }
+            Err(failure) => Err(self.cannot_read(failure, &target)),
+        }
+    }
+}

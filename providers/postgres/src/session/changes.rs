@@ -1,0 +1,377 @@
+//! Calls that change something: each one transaction, but for what PostgreSQL does outside of any.
+
+use super::reading::observe;
+use super::{PostgresSession, observed};
+use crate::attributes::flag;
+use crate::error::Failure;
+use crate::kind::{Kind, Target};
+use crate::mark::{Begun, CallName};
+use crate::private::Memory;
+use crate::rights::Operation;
+use crate::script::Script;
+use crate::seen::{Seen, Wanted};
+use crate::server::{Client, Work, query};
+use crate::{database, grant, identifier, index, membership, namespace, role, table, view};
+use terrace_provider::{
+    Attributes, Call, ErrorKind, Observed, Partial, Path, Planned, Private, ProviderError, Recorded, ResourceType,
+    Value,
+};
+
+impl PostgresSession {
+    /// Creates an object.
+    pub(super) async fn make(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let planned = &planned.attributes;
+        let target = Target::of(ty, planned)?;
+        let made = match is_outside(&target, planned) {
+            true => self.make_outside(ty, &target, call, planned).await,
+            false => self.make_inside(&target, call, planned).await,
+        };
+        match made {
+            Ok(seen) => Ok(observed(ty, &target, seen, Some(planned))),
+            Err(failure) => Err(self.explain(failure, Operation::Create, &target, planned).await),
+        }
+    }
+
+    async fn make_inside(&self, target: &Target, call: &Call, planned: &Attributes) -> Result<Seen, Failure> {
+        let name = CallName::of(call);
+        let work = self.server.work(target.database(), &name, call.timeout, target.schema()).await?;
+        let mut memory = Memory::default();
+        let made = async {
+            match target.kind {
+                Kind::Table => table::create(&work, target, planned, &name.mark(), &mut memory).await?,
+                Kind::View | Kind::MaterializedView => {
+                    view::create(&work, target, planned, &name.mark(), &mut memory).await?;
+                }
+                Kind::Index => {
+                    work.run(&index::creation(target, planned)?).await?;
+                    index::learn(work.look().await?, target, planned, &mut memory).await?;
+                }
+                Kind::Schema => namespace::create(&work, target, planned).await?,
+                Kind::Role => role::create(&work, target, planned).await?,
+                Kind::Membership => {
+                    refuse_existing(&work, target).await?;
+                    membership::put(&work, target, planned, true).await?;
+                }
+                Kind::Grant => {
+                    grant::check_planned(planned)?;
+                    memory.preexisting = grant::preexisting(work.look().await?, target, planned).await?;
+                    if grant::is_whole(planned, &memory.preexisting) {
+                        return Err(already_there(target).into());
+                    }
+                    grant::put(&work, target, (None, planned), &memory).await?;
+                }
+                Kind::Database => return Err(Failure::bug("a database is not made in a transaction")),
+            }
+            let seen = self.look_at(&work, target, planned, &mut memory).await?;
+            if !target.kind.has_row_type() {
+                self.journal(&work, call, &name, &memory).await?;
+            }
+            Ok(seen)
+        };
+        let made = made.await;
+        self.end(work, made).await
+    }
+
+    /// The object at the end of a transaction.
+    async fn look_at(
+        &self,
+        work: &Work,
+        target: &Target,
+        planned: &Attributes,
+        memory: &mut Memory,
+    ) -> Result<Seen, Failure> {
+        let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory: memory.clone() };
+        let client = work.look().await?;
+        let seen = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
+        let seen = seen.ok_or_else(|| Failure::bug(format!("{} is not there after it was made", target.shown())))?;
+        memory.clone_from(&seen.memory);
+        Ok(seen)
+    }
+
+    /// Records which transaction a call is, before it can take effect.
+    async fn journal(&self, work: &Work, call: &Call, name: &CallName, memory: &Memory) -> Result<(), Failure> {
+        let rows = query(work.client().await?, "SELECT pg_current_xact_id()::text", &[]).await?;
+        let transaction = rows.first().map(|row| row.get::<_, String>(0));
+        self.begin(call, Begun { call: name.clone(), transaction }, memory).await
+    }
+
+    async fn begin(&self, call: &Call, begun: Begun, memory: &Memory) -> Result<(), Failure> {
+        let private = memory.beginning(begun.clone()).to_private();
+        call.progress.partial(Partial { private: Some(private), ..Partial::default() }).await?;
+        self.marks.put(begun);
+        Ok(())
+    }
+
+    async fn end<T>(&self, work: Work, done: Result<T, Failure>) -> Result<T, Failure> {
+        match done {
+            Ok(done) => work.commit().await.map(|()| done),
+            Err(failure) => {
+                work.roll_back().await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Creates what cannot be made in a transaction.
+    async fn make_outside(
+        &self,
+        ty: &ResourceType,
+        target: &Target,
+        call: &Call,
+        planned: &Attributes,
+    ) -> Result<Seen, Failure> {
+        let name = CallName::of(call);
+        let client = self.server.client(target.database()).await?;
+        let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory: Memory::default() };
+        if observe(&client, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some) {
+            return Err(already_there(target).into());
+        }
+        let scripts = match target.kind {
+            Kind::Database => database::creation(&client, target, planned, &name).await?,
+            _ => {
+                self.begin(call, Begun { call: name.clone(), transaction: None }, &Memory::default()).await?;
+                vec![index::creation(target, planned)?]
+            }
+        };
+        if let Err(failure) = self.run_outside(client, &name, call, target.schema(), &scripts).await {
+            // A concurrent creation that fails leaves an index that nobody can use.
+            let left = self.left_by(target, planned).await.ok().flatten();
+            return Err(match (target.kind, left) {
+                (Kind::Index, Some(left)) if !failure.is_already_there() => {
+                    let error = self.failed(failure, Operation::Create, target, planned);
+                    let error = error.with_object(observed(ty, target, left, Some(planned)));
+                    ProviderError { kind: ErrorKind::Failed, ..error }.into()
+                }
+                _ => failure,
+            });
+        }
+        let seen = self.left_by(target, planned).await?;
+        seen.ok_or_else(|| Failure::bug(format!("{} is not there after it was made", target.shown())))
+    }
+
+    /// What a creation outside of a transaction left when it failed.
+    async fn left_by(&self, target: &Target, planned: &Attributes) -> Result<Option<Seen>, Failure> {
+        let client = self.server.client(target.database()).await?;
+        let mut memory = Memory::default();
+        if target.kind == Kind::Index {
+            index::learn(&client, target, planned, &mut memory).await?;
+        }
+        let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory };
+        Ok(observe(&client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next())
+    }
+
+    /// Runs statements one by one, on a connection that shows meanwhile which call it works for.
+    async fn run_outside(
+        &self,
+        client: Client,
+        name: &CallName,
+        call: &Call,
+        schema: Option<&str>,
+        scripts: &[Script],
+    ) -> Result<(), Failure> {
+        let path = schema.map(|schema| format!("; SET search_path = {}, public, pg_temp", identifier::quote(schema)));
+        let begin = format!(
+            "SET application_name = {}; SET statement_timeout = {}{}",
+            identifier::literal(&name.application()),
+            call.timeout.as_millis().clamp(1, 2_147_483_647),
+            path.unwrap_or_default()
+        );
+        let client = deadpool_postgres::Object::take(client);
+        client.batch_execute(&begin).await?;
+        for script in scripts {
+            client.batch_execute(script.text()).await.map_err(|error| match Failure::of_commit(error) {
+                Failure::Server { error, .. } => {
+                    let position = error.as_db_error().and_then(|told| told.position());
+                    let position = match position {
+                        Some(tokio_postgres::error::ErrorPosition::Original(at)) => usize::try_from(*at).ok(),
+                        _ => None,
+                    };
+                    Failure::Server { at: script.place(position), error }
+                }
+                failure => failure,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Changes an object.
+    pub(super) async fn change(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let target = Self::recorded(ty, prior)?;
+        let both = (&prior.attributes, &planned.attributes);
+        match self.change_inside(&target, call, both, &prior.private).await {
+            Ok(seen) => Ok(observed(ty, &target, seen, Some(&planned.attributes))),
+            Err(failure) if failure.is_about_the_missing() || failure.is_already_there() => {
+                Err(self.explain(failure, Operation::Update, &target, &planned.attributes).await)
+            }
+            Err(failure) => Err(self.failed(failure, Operation::Update, &target, &planned.attributes)),
+        }
+    }
+
+    async fn change_inside(
+        &self,
+        target: &Target,
+        call: &Call,
+        both: (&Attributes, &Attributes),
+        private: &Private,
+    ) -> Result<Seen, Failure> {
+        let (name, planned) = (CallName::of(call), both.1);
+        let work = self.server.work(target.database(), &name, call.timeout, target.schema()).await?;
+        let mut memory = Memory::read(private).settled();
+        let report = |text: &str| call.progress.message(text);
+        let changed = async {
+            match target.kind {
+                Kind::Table => table::update(&work, target, both, &mut memory, &report).await?,
+                Kind::View | Kind::MaterializedView => view::update(&work, target, both, &mut memory, &report).await?,
+                // How the next one is made is all that can differ.
+                Kind::Index => {}
+                Kind::Schema | Kind::Database => namespace::update(&work, target, both).await?,
+                Kind::Role => role::update(&work, target, both).await?,
+                Kind::Membership => membership::put(&work, target, planned, false).await?,
+                Kind::Grant => grant::put(&work, target, (Some(both.0), planned), &memory).await?,
+            }
+            self.look_at(&work, target, planned, &mut memory).await
+        };
+        let changed = changed.await;
+        self.end(work, changed).await
+    }
+
+    /// Deletes an object.
+    pub(super) async fn remove(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let target = Self::recorded(ty, prior)?;
+        let removed = match is_outside(&target, &prior.attributes) {
+            true => self.remove_outside(&target, call, &prior.attributes).await,
+            false => self.remove_inside(&target, call, prior).await,
+        };
+        match removed {
+            Ok(()) => Ok(()),
+            Err(failure) if failure.is_no_database() && target.database().is_some() => Ok(()),
+            Err(failure) => Err(self.failed(failure, Operation::Delete, &target, &prior.attributes)),
+        }
+    }
+
+    async fn remove_inside(&self, target: &Target, call: &Call, prior: &Recorded) -> Result<(), Failure> {
+        let work = self.server.work(target.database(), &CallName::of(call), call.timeout, None).await?;
+        let memory = Memory::read(&prior.private);
+        let removed = async {
+            match target.kind {
+                Kind::Table => table::delete(&work, target).await,
+                Kind::View | Kind::MaterializedView => view::delete(&work, target).await,
+                Kind::Index => {
+                    // Of a schema that is gone there is none, either.
+                    let wanted = Wanted::anything(target.clone());
+                    let client = work.look().await?;
+                    match observe(client, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some) {
+                        true => work.execute(&index::deletion(target, &prior.attributes)).await,
+                        false => Ok(()),
+                    }
+                }
+                Kind::Schema | Kind::Role => {
+                    let word = target.kind.word().to_uppercase();
+                    work.execute(&format!("DROP {word} IF EXISTS {}", target.sql())).await
+                }
+                Kind::Membership => membership::delete(&work, target, &memory).await,
+                Kind::Grant => grant::delete(&work, target, &prior.attributes, &memory).await,
+                Kind::Database => Err(Failure::bug("a database is not dropped in a transaction")),
+            }
+        };
+        let removed = removed.await;
+        self.end(work, removed).await
+    }
+
+    async fn remove_outside(&self, target: &Target, call: &Call, prior: &Attributes) -> Result<(), Failure> {
+        let client = self.server.client(target.database()).await?;
+        let wanted = Wanted::anything(target.clone());
+        if observe(&client, std::slice::from_ref(&wanted)).await?.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let script = match target.kind {
+            Kind::Database => {
+                self.server.leave(target.own_name());
+                Script::of(format!("DROP DATABASE IF EXISTS {}", target.sql()))
+            }
+            _ => Script::of(index::deletion(target, prior)),
+        };
+        self.run_outside(client, &CallName::of(call), call, None, std::slice::from_ref(&script)).await
+    }
+
+    /// The error of a creation, with what a look at the server adds to it.
+    async fn explain(
+        &self,
+        failure: Failure,
+        operation: Operation,
+        target: &Target,
+        planned: &Attributes,
+    ) -> ProviderError {
+        if failure.is_already_there() {
+            let wanted = Wanted::anything(target.clone());
+            let present = self.observe(std::slice::from_ref(&wanted)).await;
+            if present.is_ok_and(|seen| seen.iter().any(Option::is_some)) {
+                return already_there(target);
+            }
+        }
+        if failure.is_about_the_missing()
+            && let Ok(client) = self.server.client(target.database()).await
+        {
+            let told = match target.kind {
+                Kind::View | Kind::MaterializedView => view::explain(&client, planned).await,
+                Kind::Index => index::explain(&client, target, planned).await,
+                _ => Ok(None),
+            };
+            if let Ok(Some(error)) = told {
+                return error;
+            }
+            let mut path = failure.unplaced().and_then(|told| named_in(told, planned));
+            if target.kind == Kind::Table && failure.unplaced().is_some() {
+                path = table::missing(&client, target, planned).await.ok().flatten().or(path);
+            }
+            if let Some(path) = path {
+                let error = self.failed(failure, operation, target, planned);
+                return ProviderError { kind: ErrorKind::InvalidInput { path: Some(path) }, ..error };
+            }
+        }
+        self.failed(failure, operation, target, planned)
+    }
+}
+
+/// The attribute whose value a message has in quotes.
+fn named_in(message: &str, planned: &Attributes) -> Option<Path> {
+    let is_named = |(name, value): &(&String, &Value)| {
+        let Some(text) = value.as_str().filter(|_| name.as_str() != "database") else { return false };
+        let whole = identifier::parts(text).map(|parts| parts.join("."));
+        std::iter::once(text).chain(whole.as_deref()).any(|text| message.contains(&format!("\"{text}\"")))
+    };
+    planned.iter().find(is_named).map(|(name, _)| Path::attribute(name))
+}
+
+/// True for what PostgreSQL does outside of transactions only.
+fn is_outside(target: &Target, attributes: &Attributes) -> bool {
+    match target.kind {
+        Kind::Database => true,
+        Kind::Index => flag(attributes, "concurrently"),
+        _ => false,
+    }
+}
+
+fn already_there(target: &Target) -> ProviderError {
+    let kind = ErrorKind::AlreadyExists { import_id: Some(target.id()) };
+    ProviderError::new(kind, format!("{} is there already", target.shown()))
+}
+
+async fn refuse_existing(work: &Work, target: &Target) -> Result<(), Failure> {
+    let wanted = Wanted::anything(target.clone());
+    match observe(work.look().await?, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some) {
+        true => Err(already_there(target).into()),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,159 @@
+//! What became of a call that was lost, and whether there is something to be taken over.
+
+use super::{PostgresSession, observed, reading};
+use crate::error::Failure;
+use crate::kind::{Kind, Target};
+use crate::mark::CallName;
+use crate::private::Memory;
+use crate::seen::{Seen, Wanted};
+use crate::server::{Client, query};
+use crate::{grant, index, membership, table, view};
+use terrace_provider::{Attempt, Attributes, Found, ProviderError, ResourceType};
+
+/// What the server says of a transaction.
+enum Became {
+    Committed,
+    RolledBack,
+    Running,
+    Untold,
+}
+
+impl PostgresSession {
+    pub(super) async fn found(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&attempt.planned));
+        let Some(identity) = identity else { return Ok(Found::Unknown) };
+        let target = Target::of(ty, &identity)?;
+        match self.look_for(ty, &target, attempt).await {
+            Ok(found) => Ok(found),
+            Err(failure) if failure.is_no_database() && target.database().is_some() => Ok(Found::Absent),
+            Err(failure) => Err(self.cannot_read(failure, &target)),
+        }
+    }
+
+    async fn look_for(&self, ty: &ResourceType, target: &Target, attempt: &Attempt) -> Result<Found, Failure> {
+        let lost = CallName::lost(attempt);
+        // Asked first: whoever has ended by then has had its effect.
+        if let Some(call) = &lost
+            && self.is_running(call).await?
+        {
+            return Ok(Found::Pending("its connection to the server is still at work".to_owned()));
+        }
+        let like: &Attributes = match &attempt.prior {
+            Some(prior) if attempt.planned.is_empty() => &prior.attributes,
+            _ => &attempt.planned,
+        };
+        let private = attempt.prior.as_ref().map_or(&attempt.private, |prior| &prior.private);
+        let memory = Memory::read(private).settled();
+        let wanted = Wanted { target: target.clone(), like: Some(like.clone()), memory };
+        let Some(mut seen) = self.observe(std::slice::from_ref(&wanted)).await?.into_iter().flatten().next() else {
+            return Ok(Found::Absent);
+        };
+        let is_ours = match (&lost, &attempt.prior) {
+            (Some(_), Some(_)) => Became::Committed,
+            (Some(call), None) => self.made_by(target, &seen, call, attempt).await?,
+            (None, _) => Became::RolledBack,
+        };
+        if let (Became::Committed, None) = (&is_ours, &attempt.prior) {
+            // What is there is what the server made of what was planned.
+            let client = self.server.client(target.database()).await?;
+            let wanted = Wanted { memory: learned(&client, target, like).await?, ..wanted };
+            let again = reading::observe(&client, std::slice::from_ref(&wanted)).await?;
+            seen = again.into_iter().flatten().next().unwrap_or(seen);
+        }
+        Ok(match is_ours {
+            Became::Committed => Found::Ours(observed(ty, target, seen, Some(like))),
+            Became::RolledBack => {
+                self.respect(target, &mut seen, like).await?;
+                Found::Strangers(observed(ty, target, seen, Some(like)))
+            }
+            Became::Running => Found::Pending("its transaction is still open".to_owned()),
+            Became::Untold => Found::Unknown,
+        })
+    }
+
+    /// Whether the call that was lost made what is there.
+    async fn made_by(
+        &self,
+        target: &Target,
+        seen: &Seen,
+        call: &CallName,
+        attempt: &Attempt,
+    ) -> Result<Became, Failure> {
+        let is = |mark: String| match seen.mark.as_ref() == Some(&mark) {
+            true => Became::Committed,
+            false => Became::RolledBack,
+        };
+        if target.kind.has_row_type() {
+            return Ok(is(call.mark()));
+        }
+        if target.kind == Kind::Database {
+            return Ok(is(call.object_id().to_string()));
+        }
+        let journalled = Memory::read(&attempt.private).begun.filter(|begun| begun.call == *call);
+        match self.marks.of(call).or(journalled) {
+            // It never came as far as to take effect.
+            None => Ok(Became::RolledBack),
+            Some(begun) => match begun.transaction {
+                Some(transaction) => self.became(&transaction).await,
+                // Nothing was there before it began.
+                None => Ok(Became::Committed),
+            },
+        }
+    }
+
+    async fn became(&self, transaction: &str) -> Result<Became, Failure> {
+        let client = self.server.client(None).await?;
+        let sql = "SELECT pg_xact_status($1::text::xid8)";
+        let rows = match query(&client, sql, &[&transaction]).await {
+            Ok(rows) => rows,
+            // A server that was restored from a backup has not come so far yet.
+            Err(Failure::Server { error, .. }) if error.as_db_error().is_some() => return Ok(Became::Untold),
+            Err(failure) => return Err(failure),
+        };
+        let status: Option<String> = rows.first().and_then(|row| row.get(0));
+        Ok(match status.as_deref() {
+            Some("committed") => Became::Committed,
+            Some("aborted") => Became::RolledBack,
+            Some(_) => Became::Running,
+            None => Became::Untold,
+        })
+    }
+
+    /// True while a connection works on a call.
+    async fn is_running(&self, call: &CallName) -> Result<bool, Failure> {
+        let client = self.server.client(None).await?;
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+        let rows = query(&client, sql, &[&call.application()]).await?;
+        Ok(rows.first().is_some_and(|row| row.get::<_, i64>(0) > 0))
+    }
+
+    /// What somebody else granted stays when what is taken over goes.
+    async fn respect(&self, target: &Target, seen: &mut Seen, like: &Attributes) -> Result<(), Failure> {
+        match target.kind {
+            Kind::Membership => membership::preexists(&mut seen.memory),
+            Kind::Grant => {
+                let client = self.server.client(target.database()).await?;
+                seen.memory.preexisting = grant::preexisting(&client, target, like).await?;
+                // What is not wanted and was there before is not ours to see.
+                let memory = seen.memory.clone();
+                let wanted = Wanted { target: target.clone(), like: Some(like.clone()), memory };
+                let again = reading::observe(&client, std::slice::from_ref(&wanted)).await?;
+                *seen = again.into_iter().flatten().next().unwrap_or_else(|| seen.clone());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The server's words for what was made as it was planned.
+async fn learned(client: &Client, target: &Target, planned: &Attributes) -> Result<Memory, Failure> {
+    let mut memory = Memory::default();
+    match target.kind {
+        Kind::Table => table::learn(client, target, planned, &mut memory).await?,
+        Kind::View | Kind::MaterializedView => view::learn(client, target, planned, &mut memory).await?,
+        Kind::Index => index::learn(client, target, planned, &mut memory).await?,
+        _ => {}
+    }
+    Ok(memory)
+}

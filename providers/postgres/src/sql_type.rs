@@ -1,0 +1,301 @@
+//! `sqlType("postgres", column)`: which type a column of a data contract gets, and which one of a contract a column has.
+//!
+//! Types are written as the server writes them.
+
+use crate::data_type::DataType;
+use crate::error::closest;
+use terrace_provider::{Map, Value};
+
+/// The type of a data contract that only `dataTypeDisplay` tells.
+const UNKNOWN: &str = "UNKNOWN";
+
+/// How a type of a data contract is declared.
+#[derive(Debug, Clone, Copy)]
+enum Declared {
+    /// As this text.
+    As(&'static str),
+    /// As this text with the length, when there is one that limits anything; else `text`.
+    Text(&'static str),
+    /// As `numeric` with precision and scale.
+    Decimal,
+}
+
+/// A length at or beyond which a text is not limited: Snowflake's largest, which stands for "no limit" there.
+const UNLIMITED: i64 = 16_777_216;
+
+/// OpenMetadata's column types, Snowflake's own among them.
+const DATA_TYPES: [(&str, Declared); 72] = {
+    use Declared::{As, Decimal, Text};
+    [
+        ("AGGREGATEFUNCTION", As("text")),
+        ("ARRAY", As("jsonb")),
+        ("BIGINT", As("bigint")),
+        ("BINARY", As("bytea")),
+        ("BIT", As("bit varying")),
+        ("BITMAP", As("bytea")),
+        ("BLOB", As("bytea")),
+        ("BOOL", As("boolean")),
+        ("BOOLEAN", As("boolean")),
+        ("BYTEA", As("bytea")),
+        ("BYTEINT", As("smallint")),
+        ("BYTES", As("bytea")),
+        ("CHAR", Text("character")),
+        ("CHARACTER", Text("character")),
+        ("CIDR", As("cidr")),
+        ("CLOB", As("text")),
+        ("DATE", As("date")),
+        ("DATETIME", As("timestamp without time zone")),
+        ("DECIMAL", Decimal),
+        ("DOUBLE", As("double precision")),
+        ("ENUM", As("text")),
+        ("FIXED", Decimal),
+        ("FLOAT", As("double precision")),
+        ("GEOGRAPHY", As("text")),
+        ("GEOMETRY", As("text")),
+        ("HLLSKETCH", As("bytea")),
+        ("IMAGE", As("bytea")),
+        ("INET", As("inet")),
+        ("INT", As("integer")),
+        ("INTEGER", As("integer")),
+        ("INTERVAL", As("interval")),
+        ("IPV4", As("inet")),
+        ("IPV6", As("inet")),
+        ("JSON", As("jsonb")),
+        ("LONG", As("bigint")),
+        ("LONGBLOB", As("bytea")),
+        ("LOWCARDINALITY", As("text")),
+        ("MACADDR", As("macaddr")),
+        ("MAP", As("jsonb")),
+        ("MEDIUMBLOB", As("bytea")),
+        ("MEDIUMTEXT", As("text")),
+        ("MONEY", Decimal),
+        ("NTEXT", As("text")),
+        ("NULL", As("text")),
+        ("NUMBER", Decimal),
+        ("NUMERIC", Decimal),
+        ("OBJECT", As("jsonb")),
+        ("POINT", As("point")),
+        ("POLYGON", As("polygon")),
+        ("REAL", As("real")),
+        ("RECORD", As("jsonb")),
+        ("SET", As("text")),
+        ("SMALLINT", As("smallint")),
+        ("STRING", Text("character varying")),
+        ("STRUCT", As("jsonb")),
+        ("SUPER", As("jsonb")),
+        ("TEXT", Text("character varying")),
+        ("TIME", As("time without time zone")),
+        ("TIMESTAMP", As("timestamp without time zone")),
+        ("TIMESTAMPZ", As("timestamp with time zone")),
+        ("TIMESTAMP_LTZ", As("timestamp with time zone")),
+        ("TIMESTAMP_NTZ", As("timestamp without time zone")),
+        ("TIMESTAMP_TZ", As("timestamp with time zone")),
+        ("TINYINT", As("smallint")),
+        ("TSVECTOR", As("tsvector")),
+        ("UNION", As("jsonb")),
+        ("UUID", As("uuid")),
+        ("VARBINARY", As("bytea")),
+        ("VARCHAR", Text("character varying")),
+        ("VARIANT", As("jsonb")),
+        ("XML", As("xml")),
+        ("YEAR", As("smallint")),
+    ]
+};
+
+/// The logical types of the Open Data Contract Standard.
+const LOGICAL_TYPES: [(&str, Declared); 9] = {
+    use Declared::{As, Decimal, Text};
+    [
+        ("string", Text("character varying")),
+        ("date", As("date")),
+        ("number", Decimal),
+        ("integer", As("integer")),
+        ("object", As("jsonb")),
+        ("array", As("jsonb")),
+        ("boolean", As("boolean")),
+        ("timestamp", As("timestamp without time zone")),
+        ("time", As("time without time zone")),
+    ]
+};
+
+/// The declared type of a column that has `dataType` (with `dataLength`, `precision`, `scale`) or `logicalType`.
+///
+/// # Errors
+/// When the column has neither, or a type that is not known: the text names the close ones.
+pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
+    let given = |key: &str| column.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if let (Some(UNKNOWN), Some(display)) = (given("dataType"), given("dataTypeDisplay")) {
+        return match DataType::parse(display) {
+            Some(ty) => Ok(ty.canonical()),
+            None => Err(format!("`{display}` is no type of PostgreSQL")),
+        };
+    }
+    let (name, types) = match (given("dataType"), given("logicalType")) {
+        (Some(name), _) => (name, DATA_TYPES.as_slice()),
+        (None, Some(name)) => (name, LOGICAL_TYPES.as_slice()),
+        (None, None) => return Err("the column has no `dataType` and no `logicalType`".to_owned()),
+    };
+    let Some((_, declared)) = types.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim())) else {
+        return Err(unknown(name, types));
+    };
+    let size = |key: &str| column.get(key).and_then(size);
+    Ok(match declared {
+        Declared::As(text) => (*text).to_owned(),
+        Declared::Text(text) => match size("dataLength").filter(|length| (1..UNLIMITED).contains(length)) {
+            Some(length) => format!("{text}({length})"),
+            None => "text".to_owned(),
+        },
+        Declared::Decimal => match (size("precision"), size("scale")) {
+            (Some(precision), Some(scale)) => format!("numeric({precision},{scale})"),
+            (Some(precision), None) => format!("numeric({precision},0)"),
+            // Snowflake's own precision, when only the scale is said.
+            (None, Some(scale)) => format!("numeric(38,{scale})"),
+            (None, None) => "numeric".to_owned(),
+        },
+    })
+}
+
+/// A size, which some descriptors write as text.
+fn size(value: &Value) -> Option<i64> {
+    value.as_int().or_else(|| value.as_str()?.trim().parse().ok()).filter(|size| *size >= 0)
+}
+
+fn unknown(name: &str, types: &[(&'static str, Declared)]) -> String {
+    let mut message = format!("`{name}` is no column type that is known");
+    let names = || types.iter().map(|(known, _)| *known);
+    match closest(name, names()) {
+        Some(meant) => message.push_str(&format!("; did you mean `{meant}`?")),
+        None => message.push_str(&format!("; there are {}", names().collect::<Vec<_>>().join(", "))),
+    }
+    message
+}
+
+/// A type as a data contract of OpenMetadata says it: `dataType`, and `dataLength` or `precision` and `scale`; what that
+/// cannot say is `UNKNOWN`, with the server's words as `dataTypeDisplay`.
+pub(crate) fn data_type(server: &str) -> Map {
+    let (name, sizes) = server.split_once('(').unwrap_or((server, ""));
+    let sizes: Vec<Value> =
+        sizes.trim_end_matches(')').split(',').filter_map(|size| size.parse().ok()).map(Value::Int).collect();
+    let (word, keys): (&str, &[&str]) = match name {
+        "character varying" => ("VARCHAR", &["dataLength"]),
+        "character" => ("CHAR", &["dataLength"]),
+        "numeric" => ("NUMERIC", &["precision", "scale"]),
+        "integer" => ("INT", &[]),
+        "double precision" => ("DOUBLE", &[]),
+        "timestamp without time zone" => ("TIMESTAMP", &[]),
+        "timestamp with time zone" => ("TIMESTAMPZ", &[]),
+        "time without time zone" => ("TIME", &[]),
+        "jsonb" => ("JSON", &[]),
+        name => (&*name.to_uppercase(), &[]),
+    };
+    let mut data_type = Map::from_iter([("dataType".to_owned(), word.into())]);
+    data_type.extend(keys.iter().zip(sizes).map(|(key, size)| ((*key).to_owned(), size)));
+    if sql_type(&data_type).is_ok_and(|read_back| read_back == server) {
+        return data_type;
+    }
+    [("dataType", UNKNOWN), ("dataTypeDisplay", server)]
+        .map(|(key, text)| (key.to_owned(), text.into()))
+        .into_iter()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(entries: &[(&str, Value)]) -> Result<String, String> {
+        sql_type(&entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
+    }
+
+    #[test]
+    fn sizes_stay_visible() {
+        let number = [("dataType", "NUMBER".into()), ("precision", Value::Int(38)), ("scale", Value::Int(0))];
+        assert_eq!(declared(&number).as_deref(), Ok("numeric(38,0)"));
+        assert_eq!(
+            declared(&[("dataType", "decimal".into()), ("precision", "10".into())]).as_deref(),
+            Ok("numeric(10,0)")
+        );
+        assert_eq!(
+            declared(&[("dataType", "VARCHAR".into()), ("dataLength", Value::Int(20))]).as_deref(),
+            Ok("character varying(20)")
+        );
+        assert_eq!(
+            declared(&[("dataType", "TEXT".into()), ("dataLength", Value::Int(16_777_216))]).as_deref(),
+            Ok("text")
+        );
+        assert_eq!(declared(&[("dataType", "TEXT".into()), ("dataLength", Value::Null)]).as_deref(), Ok("text"));
+    }
+
+    /// The types that are declared alike in one row each, with what sizes make of them.
+    fn table(field: &str, types: &[(&'static str, Declared)]) -> String {
+        let sizes: [&[(&str, i64)]; 5] =
+            [&[], &[("dataLength", 20)], &[("precision", 10)], &[("precision", 10), ("scale", 2)], &[("scale", 2)]];
+        let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
+        for (name, _) in types {
+            let with = |sizes: &[(&str, i64)]| {
+                let sizes = sizes.iter().map(|(name, size)| (*name, Value::Int(*size)));
+                declared(&std::iter::once((field, Value::from(*name))).chain(sizes).collect::<Vec<_>>()).unwrap()
+            };
+            let plain = with(&[]);
+            let mut cell = format!("`{plain}`");
+            for given in sizes.iter().filter(|given| with(given) != plain) {
+                let given_text: Vec<String> = given.iter().map(|(name, size)| format!("{name}: {size}")).collect();
+                cell.push_str(&format!("; `{}` gives `{}`", given_text.join(", "), with(given)));
+            }
+            match rows.iter_mut().find(|(other, _)| *other == cell) {
+                Some((_, names)) => names.push(name),
+                None => rows.push((cell, vec![name])),
+            }
+        }
+        let row = |(cell, names): &(String, Vec<&str>)| format!("| `{}` | {cell} |\n", names.join("`, `"));
+        format!("| `{field}` | declared |\n|---|---|\n{}", rows.iter().map(row).collect::<String>())
+    }
+
+    /// Run with `UPDATE_README=1` to write the tables anew.
+    #[test]
+    fn the_readme_shows_every_type() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (begin, end) = ("<!-- types -->\n", "<!-- end of types -->");
+        let (before, rest) = readme.split_once(begin).expect("the README has the marks");
+        let (_, after) = rest.split_once(end).expect("the README has the marks");
+        let (data, logical) = (table("dataType", &DATA_TYPES), table("logicalType", &LOGICAL_TYPES));
+        let written = format!("{before}{begin}{data}\n{logical}{end}{after}");
+        if std::env::var_os("UPDATE_README").is_some() {
+            std::fs::write(path, &written).unwrap();
+        } else {
+            assert!(readme == written, "the README is not up to date: run the test with UPDATE_README=1");
+        }
+    }
+
+    #[test]
+    fn every_type_is_as_the_server_writes_it() {
+        for (name, _) in DATA_TYPES {
+            let text = declared(&[("dataType", name.into())]).unwrap();
+            assert_eq!(crate::data_type::canonical(&text), text, "{name}");
+        }
+        for (name, _) in LOGICAL_TYPES {
+            assert!(declared(&[("logicalType", name.into())]).is_ok(), "{name}");
+        }
+        assert!(DATA_TYPES.is_sorted_by_key(|(name, _)| name), "sorted, so that none is there twice");
+    }
+
+    #[test]
+    fn what_is_read_back_is_declared_the_same() {
+        let types = ["character varying(20)", "numeric(10,2)", "numeric", "text", "bigint", "timestamp with time zone"];
+        for ty in
+            types.into_iter().chain(["jsonb", "json", "uuid", "timestamp(3) with time zone", "integer[]", "bit(3)"])
+        {
+            assert_eq!(sql_type(&data_type(ty)).as_deref(), Ok(ty));
+        }
+        assert_eq!(data_type("numeric(10,2)").get("scale"), Some(&Value::Int(2)));
+        assert_eq!(data_type("integer[]").get("dataType"), Some(&"UNKNOWN".into()));
+    }
+
+    #[test]
+    fn unknown_types_name_the_close_ones() {
+        assert!(declared(&[("dataType", "VARCHR".into())]).unwrap_err().contains("did you mean `VARCHAR`?"));
+        assert!(declared(&[("logicalType", "qqq".into())]).unwrap_err().contains("timestamp"));
+        assert!(declared(&[("name", "x".into())]).unwrap_err().contains("no `dataType`"));
+    }
+}

@@ -1,0 +1,38 @@
+//! Tables: the model that configuration and the server's catalogs are both turned into.
+
+mod alter;
+mod change;
+mod check;
+mod ddl;
+mod like;
+mod model;
+mod plan;
+mod present;
+
+pub(crate) use change::{create, delete, dependents_of_change, learn, missing, update};
+pub(crate) use like::{is_same, observe};
+pub(crate) use plan::plan;
+pub(crate) use present::{column_names, read};
+
+use crate::error::Failure;
+use crate::kind::Target;
+use crate::server::Client;
+use terrace_provider::DataAmount;
+
+/// Beyond so many rows they are not counted one by one.
+const COUNTED: i64 = 10_000;
+
+/// How many rows a table has.
+pub(crate) async fn count(client: &Client, target: &Target) -> Result<DataAmount, Failure> {
+    if read(client, std::slice::from_ref(target)).await?.into_iter().flatten().next().is_none() {
+        return Ok(DataAmount::Empty);
+    }
+    let sql = format!("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS rows", target.sql(), COUNTED + 1);
+    let rows = client.query(&sql, &[]).await?;
+    Ok(match rows.first().map_or(0, |row| row.get::<_, i64>(0)) {
+        0 => DataAmount::Empty,
+        1 => DataAmount::Some("1 row".to_owned()),
+        rows if rows > COUNTED => DataAmount::Some(format!("more than {COUNTED} rows")),
+        rows => DataAmount::Some(format!("{rows} rows")),
+    })
+}

@@ -1,0 +1,334 @@
+//! What has to be done to turn a table into another one, statement by statement.
+
+use super::ddl;
+use super::like::{is_same, is_same_type};
+use super::model::{Column, Table};
+use super::present::{Present, PresentColumn, PresentConstraint};
+use crate::data_type::{DataType, TypeChange, change};
+use crate::error::Failure;
+use crate::identifier::{literal, literal_or_null, qualified, quote};
+use crate::private::Memory;
+use crate::script::Script;
+use terrace_provider::{Path, ProviderError};
+
+/// The statements of a change, in their order, and the columns that views would be in the way of.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Before anything else.
+    pub(super) drop_constraints: Vec<Script>,
+    /// Under views that are dropped for a while.
+    pub(super) columns: Vec<Script>,
+    /// With columns as they are to be.
+    pub(super) rest: Vec<Script>,
+    /// The numbers of columns whose type changes, or which are made anew, with their names.
+    pub(super) altered: Vec<i16>,
+    /// The columns that go.
+    pub(super) dropped: Vec<(i16, String)>,
+}
+
+impl Changes {
+    /// True when nothing is to be done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.drop_constraints.is_empty() && self.columns.is_empty() && self.rest.is_empty()
+    }
+}
+
+struct Builder<'a> {
+    present: &'a Present,
+    wanted: &'a Table,
+    /// How it was before, for what is not managed any more.
+    prior: &'a Table,
+    own: String,
+    changes: Changes,
+}
+
+/// The changes from what is there to what is wanted; columns were renamed before.
+///
+/// # Errors
+/// `InvalidInput` for what the server cannot do in place.
+pub(super) fn changes(
+    present: &Present,
+    wanted: &Table,
+    prior: &Table,
+    memory: &mut Memory,
+) -> Result<Changes, Failure> {
+    let own = qualified(&wanted.schema, &wanted.name);
+    let mut builder = Builder { present, wanted, prior, own, changes: Changes::default() };
+    builder.constraints(memory);
+    builder.dropped_columns();
+    for (index, column) in wanted.columns.iter().enumerate() {
+        let path = Path::attribute("columns").index(index);
+        match present.column(&column.name) {
+            None => builder.add(column, &path),
+            Some(present) => builder.alter(column, present, &path, memory)?,
+        }
+    }
+    builder.partitions(memory);
+    builder.comment();
+    Ok(builder.changes)
+}
+
+impl Builder<'_> {
+    fn alter_table(&self, path: &Path, what: &str) -> Script {
+        Script::about(path, format!("ALTER TABLE {} {what}", self.own))
+    }
+
+    fn dropped_columns(&mut self) {
+        let is_gone = |column: &&PresentColumn| self.wanted.column(&column.name).is_none();
+        let mut gone: Vec<&PresentColumn> = self.present.columns.iter().filter(is_gone).collect();
+        // What is computed from others goes before those.
+        gone.sort_by_key(|column| column.generated.is_none());
+        for column in gone {
+            let path = Path::attribute("columns");
+            let script = self.alter_table(&path, &format!("DROP COLUMN {}", quote(&column.name)));
+            self.changes.columns.push(script);
+            self.changes.dropped.push((column.number, column.name.clone()));
+        }
+    }
+
+    fn add(&mut self, column: &Column, path: &Path) {
+        let mut script = Script::about(path, format!("ALTER TABLE {} ADD COLUMN ", self.own));
+        ddl::column_definition(&mut script, column, path);
+        self.changes.columns.push(script);
+        if column.comment.is_some() {
+            self.changes.rest.push(Script::about(path, ddl::comment_on_column(self.wanted, column)));
+        }
+    }
+
+    fn alter(
+        &mut self,
+        column: &Column,
+        present: &PresentColumn,
+        path: &Path,
+        memory: &mut Memory,
+    ) -> Result<(), Failure> {
+        let name = quote(&column.name);
+        let change_column = |what: &str| format!("ALTER COLUMN {name} {what}");
+        let is_serial = DataType::parse(&column.ty).is_some_and(|ty| ty.is_serial);
+        if is_serial && !present.has_sequence {
+            let message = format!("the column `{}` cannot become `{}` afterwards", column.name, column.ty);
+            return Err(ProviderError::invalid(Some(path.key("type")), message)
+                .solution("make it count up with `identity: byDefault`")
+                .into());
+        }
+        let mut has_default = present.default.is_some() && !(is_serial && present.has_sequence);
+        let is_generated_anew = match (&column.generated, &present.generated) {
+            (Some(wanted), Some(present)) => !is_same(wanted, present, memory),
+            (Some(_), None) => true,
+            (None, Some(_)) => {
+                let script = self.alter_table(&path.key("generated"), &change_column("DROP EXPRESSION"));
+                self.changes.columns.push(script);
+                false
+            }
+            (None, None) => false,
+        };
+        if is_generated_anew {
+            let script = self.alter_table(&path.key("generated"), &format!("DROP COLUMN {name}"));
+            self.changes.columns.push(script);
+            self.changes.altered.push(present.number);
+            self.add(column, path);
+            return Ok(());
+        }
+        if !is_same_type(&column.ty, &present.ty, memory) {
+            let ty = path.key("type");
+            // A default of the old type may be none of the new one. Numbers of a sequence always are.
+            if has_default && !present.has_sequence {
+                let script = self.alter_table(&ty, &change_column("DROP DEFAULT"));
+                self.changes.columns.push(script);
+                has_default = false;
+            }
+            // A cast that somebody asks for may cut and round what one in passing refuses.
+            let plain = plain_type(&column.ty);
+            let using = match change(&present.ty, &plain) {
+                TypeChange::Narrowing => format!(" USING {name}::{plain}"),
+                TypeChange::Same | TypeChange::Widening => String::new(),
+            };
+            let script = self.alter_table(&ty, &change_column(&format!("TYPE {plain}{using}")));
+            self.changes.columns.push(script);
+            self.changes.altered.push(present.number);
+        }
+        if column.identity.is_none() && !present.identity.is_empty() {
+            let script = self.alter_table(&path.key("identity"), &change_column("DROP IDENTITY"));
+            self.changes.rest.push(script);
+        }
+        let default = path.key("default");
+        match &column.default {
+            Some(wanted) => {
+                let is_set = has_default && present.default.as_deref().is_some_and(|it| is_same(wanted, it, memory));
+                if !is_set {
+                    let script = self.alter_table(&default, &change_column(&format!("SET DEFAULT ({wanted})")));
+                    self.changes.rest.push(script);
+                }
+            }
+            None if has_default => {
+                let script = self.alter_table(&default, &change_column("DROP DEFAULT"));
+                self.changes.rest.push(script);
+            }
+            None => {}
+        }
+        self.identity(column, present, path);
+        let is_forced = is_serial || column.identity.is_some() || self.is_in_primary_key(&column.name);
+        let nullable = match (column.is_nullable, present.not_null) {
+            (false, false) => Some("SET NOT NULL"),
+            (true, true) if !is_forced => Some("DROP NOT NULL"),
+            _ => None,
+        };
+        if let Some(what) = nullable {
+            let script = self.alter_table(&path.key("nullable"), &change_column(what));
+            self.changes.rest.push(script);
+        }
+        let was_managed = column.former(&self.prior.columns).is_some_and(|prior| prior.comment.is_some());
+        if column.comment != present.comment && (column.comment.is_some() || was_managed) {
+            let comment = ddl::comment_on_column(self.wanted, column);
+            self.changes.rest.push(Script::about(&path.key("comment"), comment));
+        }
+        Ok(())
+    }
+
+    fn identity(&mut self, column: &Column, present: &PresentColumn, path: &Path) {
+        let path = path.key("identity");
+        let name = quote(&column.name);
+        let is = match present.identity.as_str() {
+            "a" => Some("always"),
+            "d" => Some("byDefault"),
+            _ => None,
+        };
+        let mut push = |what: String| self.changes.rest.push(Script::about(&path, what));
+        match (column.identity.as_deref(), is) {
+            (Some(wanted), Some(is)) if wanted != is => {
+                let word = ddl::identity_word(wanted);
+                push(format!("ALTER TABLE {} ALTER COLUMN {name} SET GENERATED {word}", self.own));
+            }
+            (Some(wanted), None) => {
+                let word = ddl::identity_word(wanted);
+                let own = &self.own;
+                if !present.not_null {
+                    push(format!("ALTER TABLE {own} ALTER COLUMN {name} SET NOT NULL"));
+                }
+                push(format!("ALTER TABLE {own} ALTER COLUMN {name} ADD GENERATED {word} AS IDENTITY"));
+                // It goes on after the numbers that are there.
+                push(format!(
+                    "SELECT setval(pg_get_serial_sequence({}, {}), (SELECT coalesce(max({name}), 0) + 1 FROM {own}), false)",
+                    literal(own),
+                    literal(&column.name)
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    fn is_in_primary_key(&self, name: &str) -> bool {
+        self.wanted.primary_key.as_ref().is_some_and(|key| key.columns.iter().any(|column| column == name))
+    }
+
+    /// Constraints that are to go go first, new ones come last; one that has another name only is renamed.
+    fn constraints(&mut self, memory: &mut Memory) {
+        let mut wanted: Vec<(&'static str, Option<String>, String, String, Path)> = Vec::new();
+        if let Some(key) = &self.wanted.primary_key {
+            let text = format!("{:?}", key.columns);
+            wanted.push(("p", key.name.clone(), text, ddl::primary_key(key), Path::attribute("primaryKey")));
+        }
+        for (index, key) in self.wanted.unique.iter().enumerate() {
+            let text = format!("{:?}", key.columns);
+            wanted.push(("u", key.name.clone(), text, ddl::unique(key), Path::attribute("unique").index(index)));
+        }
+        for (index, key) in self.wanted.foreign_keys.iter().enumerate() {
+            let unnamed = super::model::ForeignKey { name: None, ..key.clone() };
+            let text = ddl::foreign_key(&unnamed, &self.wanted.schema);
+            let sql = ddl::foreign_key(key, &self.wanted.schema);
+            wanted.push(("f", key.name.clone(), text, sql, Path::attribute("foreignKeys").index(index)));
+        }
+        for (index, check) in self.wanted.checks.iter().enumerate() {
+            let path = Path::attribute("checks").index(index).key("expression");
+            wanted.push(("c", check.name.clone(), check.expression.clone(), ddl::check(check), path));
+        }
+        let schema = self.wanted.schema.clone();
+        let mut free: Vec<&PresentConstraint> = self.present.constraints.iter().collect();
+        let mut missing = Vec::new();
+        for (kind, name, text, sql, path) in wanted {
+            let is_content = |it: &PresentConstraint, memory: &mut Memory| {
+                it.kind == kind && is_same_content(it, &text, &schema, memory)
+            };
+            let exact =
+                free.iter().position(|it| name.as_ref().is_none_or(|name| *name == it.name) && is_content(it, memory));
+            if let Some(at) = exact {
+                free.remove(at);
+                continue;
+            }
+            let renamed = free.iter().position(|it| is_content(it, memory));
+            match (renamed, name) {
+                (Some(at), Some(name)) => {
+                    let was = free.remove(at);
+                    let what = format!("RENAME CONSTRAINT {} TO {}", quote(&was.name), quote(&name));
+                    let script = self.alter_table(&path, &what);
+                    self.changes.rest.push(script);
+                }
+                _ => missing.push(self.alter_table(&path, &format!("ADD {sql}"))),
+            }
+        }
+        // Those that refer to keys go before those.
+        free.sort_by_key(|it| it.kind == "p" || it.kind == "u");
+        for gone in free {
+            let attribute = match gone.kind.as_str() {
+                "p" => "primaryKey",
+                "u" => "unique",
+                "f" => "foreignKeys",
+                _ => "checks",
+            };
+            let what = format!("DROP CONSTRAINT {}", quote(&gone.name));
+            let script = self.alter_table(&Path::attribute(attribute), &what);
+            self.changes.drop_constraints.push(script);
+        }
+        self.changes.rest.extend(missing);
+    }
+
+    fn partitions(&mut self, memory: &mut Memory) {
+        let Some(wanted) = &self.wanted.partitions else { return };
+        let present = &self.present.partitions;
+        for gone in present.iter().filter(|it| !wanted.iter().any(|wanted| wanted.name == it.name)) {
+            let name = qualified(&self.wanted.schema, &gone.name);
+            self.changes.rest.push(Script::about(&Path::attribute("partitions"), format!("DROP TABLE {name}")));
+        }
+        for (index, partition) in wanted.iter().enumerate() {
+            let path = Path::attribute("partitions").index(index).key("bounds");
+            let name = qualified(&self.wanted.schema, &partition.name);
+            match present.iter().find(|it| it.name == partition.name) {
+                None => self.changes.rest.push(Script::about(&path, ddl::partition(self.wanted, partition))),
+                Some(it) if is_same(&partition.bounds, &it.bounds, memory) => {}
+                Some(_) => {
+                    let detach = self.alter_table(&path, &format!("DETACH PARTITION {name}"));
+                    let what = format!("ATTACH PARTITION {name} {}", ddl::bounds(partition));
+                    let attach = self.alter_table(&path, &what);
+                    self.changes.rest.extend([detach, attach]);
+                }
+            }
+        }
+    }
+
+    fn comment(&mut self) {
+        let comment = &self.wanted.comment;
+        if *comment != self.present.comment && (comment.is_some() || self.prior.comment.is_some()) {
+            let text = format!("COMMENT ON TABLE {} IS {}", self.own, literal_or_null(comment.as_deref()));
+            self.changes.rest.push(Script::about(&Path::attribute("comment"), text));
+        }
+    }
+}
+
+fn is_same_content(present: &PresentConstraint, text: &str, schema: &str, memory: &mut Memory) -> bool {
+    match present.kind.as_str() {
+        "p" | "u" => format!("{:?}", present.columns) == text,
+        "f" => {
+            let found = super::like::foreign_key(present, schema);
+            ddl::foreign_key(&super::model::ForeignKey { name: None, ..found }, schema) == text
+        }
+        _ => present.expression.as_deref().is_some_and(|expression| is_same(text, expression, memory)),
+    }
+}
+
+/// The type without the sequence that `serial` brings.
+fn plain_type(ty: &str) -> String {
+    match DataType::parse(ty) {
+        Some(parsed) if parsed.is_serial => parsed.canonical(),
+        _ => ty.to_owned(),
+    }
+}

@@ -1,0 +1,248 @@
+//! A table as it is configured, and as it is answered.
+
+use crate::attributes::{list, maps, optional_text, put, text, texts};
+use terrace_provider::{Attributes, Map, Value};
+
+/// A table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Table {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) primary_key: Option<Key>,
+    pub(crate) unique: Vec<Key>,
+    pub(crate) foreign_keys: Vec<ForeignKey>,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) partition_by: Option<Partitioning>,
+    /// `None` where they are not managed.
+    pub(crate) partitions: Option<Vec<Partition>>,
+    pub(crate) comment: Option<String>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) ty: String,
+    pub(crate) is_nullable: bool,
+    pub(crate) default: Option<String>,
+    /// `always` or `byDefault`.
+    pub(crate) identity: Option<String>,
+    pub(crate) generated: Option<String>,
+    pub(crate) comment: Option<String>,
+    /// The name that the column had before, in the configuration only.
+    pub(crate) previous_name: Option<String>,
+}
+
+/// A primary key or a unique constraint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Key {
+    pub(crate) name: Option<String>,
+    pub(crate) columns: Vec<String>,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ForeignKey {
+    pub(crate) name: Option<String>,
+    pub(crate) columns: Vec<String>,
+    /// The schema of the other table; its own where none is said.
+    pub(crate) schema: Option<String>,
+    pub(crate) table: String,
+    pub(crate) references: Vec<String>,
+    pub(crate) on_delete: String,
+    pub(crate) on_update: String,
+}
+
+/// A check constraint.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Check {
+    pub(crate) name: Option<String>,
+    pub(crate) expression: String,
+}
+
+/// How rows are spread over partitions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Partitioning {
+    pub(crate) strategy: String,
+    pub(crate) columns: Vec<String>,
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Partition {
+    pub(crate) name: String,
+    pub(crate) bounds: String,
+}
+
+impl Table {
+    /// Reads attributes, checked or not.
+    pub(crate) fn of(attributes: &Attributes) -> Self {
+        let item = |name: &str| attributes.get(name).and_then(Value::as_map);
+        Self {
+            schema: text(attributes, "schema"),
+            name: text(attributes, "name"),
+            columns: columns_of(attributes),
+            primary_key: item("primaryKey").map(Key::of),
+            unique: maps(attributes, "unique").into_iter().map(Key::of).collect(),
+            foreign_keys: maps(attributes, "foreignKeys").into_iter().map(ForeignKey::of).collect(),
+            checks: maps(attributes, "checks").into_iter().map(Check::of).collect(),
+            partition_by: item("partitionBy").map(Partitioning::of),
+            partitions: attributes
+                .get("partitions")
+                .filter(|value| !value.is_null())
+                .map(|_| maps(attributes, "partitions").into_iter().map(Partition::of).collect()),
+            comment: optional_text(attributes, "comment"),
+        }
+    }
+
+    /// The column of that name.
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The attributes, in the order of the schema, without those that are made of the table's name.
+    pub(crate) fn to_attributes(&self) -> Attributes {
+        let mut attributes = Map::default();
+        let mut insert = |name: &str, value: Value| drop(attributes.insert(name.to_owned(), value));
+        insert("columns", self.columns.iter().map(Column::to_value).collect::<Vec<_>>().into());
+        if let Some(key) = &self.primary_key {
+            insert("primaryKey", key.to_value());
+        }
+        insert("unique", self.unique.iter().map(Key::to_value).collect::<Vec<_>>().into());
+        insert("foreignKeys", self.foreign_keys.iter().map(ForeignKey::to_value).collect::<Vec<_>>().into());
+        insert("checks", self.checks.iter().map(Check::to_value).collect::<Vec<_>>().into());
+        if let Some(partitioning) = &self.partition_by {
+            let mut entries = Map::default();
+            entries.insert("strategy".to_owned(), partitioning.strategy.as_str().into());
+            entries.insert("columns".to_owned(), list(&partitioning.columns));
+            insert("partitionBy", entries.into());
+        }
+        if let Some(partitions) = &self.partitions {
+            insert("partitions", partitions.iter().map(Partition::to_value).collect::<Vec<_>>().into());
+        }
+        if let Some(comment) = &self.comment {
+            insert("comment", comment.as_str().into());
+        }
+        attributes
+    }
+}
+
+/// The columns alone, where other attributes may be unknown.
+pub(crate) fn columns_of(attributes: &Attributes) -> Vec<Column> {
+    maps(attributes, "columns").into_iter().map(Column::of).collect()
+}
+
+impl Column {
+    fn of(entries: &Map) -> Self {
+        Self {
+            name: text(entries, "name"),
+            ty: text(entries, "type"),
+            is_nullable: entries.get("nullable").and_then(Value::as_bool).unwrap_or(true),
+            default: optional_text(entries, "default"),
+            identity: optional_text(entries, "identity"),
+            generated: optional_text(entries, "generated"),
+            comment: optional_text(entries, "comment"),
+            previous_name: optional_text(entries, "previousName"),
+        }
+    }
+
+    /// The column that this one was before, of the given older ones.
+    pub(crate) fn former<'a>(&self, old: &'a [Self]) -> Option<&'a Self> {
+        let of_name = |name: &str| old.iter().find(|column| column.name == name);
+        of_name(&self.name).or_else(|| of_name(self.previous_name.as_deref()?))
+    }
+
+    fn to_value(&self) -> Value {
+        let mut entries = Map::default();
+        entries.insert("name".to_owned(), self.name.as_str().into());
+        entries.insert("type".to_owned(), self.ty.as_str().into());
+        entries.insert("nullable".to_owned(), self.is_nullable.into());
+        for (key, text) in [
+            ("default", &self.default),
+            ("identity", &self.identity),
+            ("generated", &self.generated),
+            ("comment", &self.comment),
+            ("previousName", &self.previous_name),
+        ] {
+            put(&mut entries, key, text.as_deref());
+        }
+        entries.into()
+    }
+}
+
+impl Key {
+    fn of(entries: &Map) -> Self {
+        Self { name: optional_text(entries, "name"), columns: texts(entries, "columns") }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut entries = Map::default();
+        put(&mut entries, "name", self.name.as_deref());
+        entries.insert("columns".to_owned(), list(&self.columns));
+        entries.into()
+    }
+}
+
+impl ForeignKey {
+    fn of(entries: &Map) -> Self {
+        let empty = Map::default();
+        let references = entries.get("references").and_then(Value::as_map).unwrap_or(&empty);
+        let action = |name| optional_text(entries, name).unwrap_or_else(|| "noAction".to_owned());
+        Self {
+            name: optional_text(entries, "name"),
+            columns: texts(entries, "columns"),
+            schema: optional_text(references, "schema"),
+            table: text(references, "table"),
+            references: texts(references, "columns"),
+            on_delete: action("onDelete"),
+            on_update: action("onUpdate"),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut references = Map::default();
+        put(&mut references, "schema", self.schema.as_deref());
+        references.insert("table".to_owned(), self.table.as_str().into());
+        references.insert("columns".to_owned(), list(&self.references));
+        let mut entries = Map::default();
+        put(&mut entries, "name", self.name.as_deref());
+        entries.insert("columns".to_owned(), list(&self.columns));
+        entries.insert("references".to_owned(), references.into());
+        entries.insert("onDelete".to_owned(), self.on_delete.as_str().into());
+        entries.insert("onUpdate".to_owned(), self.on_update.as_str().into());
+        entries.into()
+    }
+}
+
+impl Check {
+    fn of(entries: &Map) -> Self {
+        Self { name: optional_text(entries, "name"), expression: text(entries, "expression") }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut entries = Map::default();
+        put(&mut entries, "name", self.name.as_deref());
+        entries.insert("expression".to_owned(), self.expression.as_str().into());
+        entries.into()
+    }
+}
+
+impl Partitioning {
+    fn of(entries: &Map) -> Self {
+        Self { strategy: text(entries, "strategy"), columns: texts(entries, "columns") }
+    }
+}
+
+impl Partition {
+    fn of(entries: &Map) -> Self {
+        Self { name: text(entries, "name"), bounds: text(entries, "bounds") }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut entries = Map::default();
+        entries.insert("name".to_owned(), self.name.as_str().into());
+        entries.insert("bounds".to_owned(), self.bounds.as_str().into());
+        entries.into()
+    }
+}

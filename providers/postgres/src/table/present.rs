@@ -1,0 +1,173 @@
+//! Tables as the server's catalogs have them, many at once by one query.
+
+use crate::error::Failure;
+use crate::kind::Target;
+use crate::server::{Client, query};
+use serde::Deserialize;
+
+/// A table as it is. Types, defaults and conditions are in the server's words.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Present {
+    pub(crate) oid: i64,
+    pub(crate) comment: Option<String>,
+    pub(crate) mark: Option<String>,
+    pub(crate) columns: Vec<PresentColumn>,
+    pub(crate) constraints: Vec<PresentConstraint>,
+    pub(crate) partition_by: Option<PresentPartitioning>,
+    pub(crate) partitions: Vec<PresentPartition>,
+}
+
+/// A column as it is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PresentColumn {
+    pub(crate) number: i16,
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) ty: String,
+    pub(crate) not_null: bool,
+    pub(crate) default: Option<String>,
+    pub(crate) generated: Option<String>,
+    /// `a`, `d` or nothing.
+    pub(crate) identity: String,
+    pub(crate) comment: Option<String>,
+    /// Its default takes numbers from a sequence that goes with the column.
+    pub(crate) has_sequence: bool,
+}
+
+/// A constraint as it is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PresentConstraint {
+    pub(crate) name: String,
+    /// `p`, `u`, `f` or `c`.
+    pub(crate) kind: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) expression: Option<String>,
+    pub(crate) schema: Option<String>,
+    pub(crate) table: Option<String>,
+    pub(crate) references: Vec<String>,
+    pub(crate) on_delete: String,
+    pub(crate) on_update: String,
+}
+
+/// How its rows are spread.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct PresentPartitioning {
+    /// `r`, `l` or `h`.
+    pub(crate) strategy: String,
+    /// Nothing where it is an expression.
+    pub(crate) columns: Vec<Option<String>>,
+}
+
+/// A partition as it is.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct PresentPartition {
+    pub(crate) name: String,
+    pub(crate) bounds: String,
+}
+
+impl Present {
+    /// The constraints of a kind.
+    pub(crate) fn constraints(&self, kind: &'static str) -> impl Iterator<Item = &PresentConstraint> {
+        self.constraints.iter().filter(move |constraint| constraint.kind == kind)
+    }
+
+    /// The column of that name.
+    pub(crate) fn column(&self, name: &str) -> Option<&PresentColumn> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// All that is read of tables, by one query: each is one text of JSON.
+const READ: &str = "
+WITH found AS MATERIALIZED (
+  SELECT w.place, c.oid, c.reltype, c.relkind
+  FROM unnest($1::text[]::name[], $2::text[]::name[]) WITH ORDINALITY AS w(in_schema, named, place)
+  JOIN pg_namespace n ON n.nspname = w.in_schema
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.named AND c.relkind IN ('r', 'p')
+)
+SELECT f.place, json_build_object(
+  'oid', f.oid::bigint,
+  'comment', (SELECT description FROM pg_description
+              WHERE objoid = f.oid AND classoid = 'pg_class'::regclass AND objsubid = 0),
+  'mark', (SELECT description FROM pg_description
+           WHERE objoid = f.reltype AND classoid = 'pg_type'::regclass AND objsubid = 0),
+  'columns', (
+    SELECT coalesce(json_agg(json_build_object(
+      'number', a.attnum, 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
+      'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+      'generated', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+      'identity', a.attidentity,
+      'comment', (SELECT description FROM pg_description
+                  WHERE objoid = f.oid AND classoid = 'pg_class'::regclass AND objsubid = a.attnum),
+      'hasSequence', CASE WHEN d.adbin IS NULL OR a.attgenerated <> '' THEN false ELSE EXISTS (
+        SELECT FROM pg_depend p JOIN pg_class s ON s.oid = p.objid AND s.relkind = 'S'
+        WHERE p.classid = 'pg_class'::regclass AND p.refclassid = 'pg_class'::regclass AND p.refobjid = f.oid
+          AND p.refobjsubid = a.attnum AND p.deptype = 'a') END
+    ) ORDER BY a.attnum), '[]'::json)
+    FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attrelid = f.oid AND a.attnum > 0 AND NOT a.attisdropped),
+  'constraints', (
+    SELECT coalesce(json_agg(json_build_object(
+      'name', k.conname, 'kind', k.contype,
+      'columns', (SELECT coalesce(json_agg(a.attname ORDER BY u.place), '[]'::json)
+                  FROM unnest(k.conkey) WITH ORDINALITY AS u(number, place)
+                  JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number),
+      'expression', CASE WHEN k.contype = 'c' THEN pg_get_expr(k.conbin, k.conrelid) END,
+      'schema', (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                 WHERE c.oid = k.confrelid),
+      'table', (SELECT c.relname FROM pg_class c WHERE c.oid = k.confrelid),
+      'references', (SELECT coalesce(json_agg(a.attname ORDER BY u.place), '[]'::json)
+                     FROM unnest(k.confkey) WITH ORDINALITY AS u(number, place)
+                     JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number),
+      'onDelete', k.confdeltype, 'onUpdate', k.confupdtype
+    ) ORDER BY k.oid), '[]'::json)
+    FROM pg_constraint k
+    WHERE k.conrelid = f.oid AND k.contype IN ('p', 'u', 'f', 'c') AND k.conparentid = 0),
+  'partitionBy', (
+    SELECT json_build_object('strategy', p.partstrat, 'columns', (
+      SELECT json_agg(a.attname ORDER BY u.place)
+      FROM unnest(p.partattrs::int2[]) WITH ORDINALITY AS u(number, place)
+      LEFT JOIN pg_attribute a ON a.attrelid = f.oid AND a.attnum = u.number AND u.number > 0))
+    FROM pg_partitioned_table p WHERE p.partrelid = f.oid),
+  'partitions', (
+    SELECT coalesce(json_agg(json_build_object('name', c.relname, 'bounds', pg_get_expr(c.relpartbound, c.oid))
+                             ORDER BY c.oid), '[]'::json)
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = f.oid AND f.relkind = 'p')
+)::text
+FROM found f";
+
+/// Reads tables; nothing where there is none of that name.
+pub(crate) async fn read(client: &Client, targets: &[Target]) -> Result<Vec<Option<Present>>, Failure> {
+    let schemas: Vec<&str> = targets.iter().map(|target| target.name(1)).collect();
+    let names: Vec<&str> = targets.iter().map(Target::own_name).collect();
+    let mut answers: Vec<Option<Present>> = vec![None; targets.len()];
+    for row in query(client, READ, &[&schemas, &names]).await? {
+        let (place, text): (i64, String) = (row.get(0), row.get(1));
+        let mut present: Present = serde_json::from_str(&text)
+            .map_err(|error| Failure::bug(format!("a table as the server describes it is not understood: {error}")))?;
+        for partition in &mut present.partitions {
+            if let Some(bounds) = partition.bounds.strip_prefix("FOR VALUES ") {
+                partition.bounds = bounds.to_owned();
+            }
+        }
+        let answer = usize::try_from(place - 1).ok().and_then(|place| answers.get_mut(place));
+        if let Some(answer) = answer {
+            *answer = Some(present);
+        }
+    }
+    Ok(answers)
+}
+
+/// The columns of a table, a view or anything else that is read like one; nothing where there is none.
+pub(crate) async fn column_names(client: &Client, schema: &str, name: &str) -> Result<Option<Vec<String>>, Failure> {
+    let sql = "SELECT (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
+                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
+    let rows = query(client, sql, &[&schema, &name]).await?;
+    Ok(rows.first().map(|row| row.get::<_, Option<Vec<String>>>(0).unwrap_or_default()))
+}

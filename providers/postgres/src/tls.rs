@@ -1,0 +1,138 @@
+//! Encrypted connections, by `sslmode` and `sslrootcert` as `psql` knows them.
+//!
+//! `prefer` (the default) and `require` encrypt and look at no certificate, `verify-ca` and `verify-full` want one of a
+//! known authority: those of the file `sslrootcert`, or of the machine. `verify-full` wants the name of the host in it, too.
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// What is asked of the certificate of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verify {
+    /// Nothing.
+    Nothing,
+    /// That a known authority signed it.
+    Authority,
+    /// That, and that it is for this host.
+    Full,
+}
+
+/// What makes connections encrypted.
+///
+/// # Errors
+/// When the certificates of the authorities cannot be read, in words.
+pub(crate) fn connector(verify: Verify, roots: Option<&Path>) -> Result<MakeRustlsConnect, String> {
+    let provider = Arc::new(ring::default_provider());
+    let authorities = match verify {
+        Verify::Nothing => None,
+        Verify::Authority | Verify::Full => {
+            let roots = Arc::new(authorities(roots)?);
+            let known = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+            Some(known.map_err(|error| format!("no certificate can be verified: {error}"))?)
+        }
+    };
+    let verifier = Verifier { provider: Arc::clone(&provider), authorities, verify };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+/// The authorities of a file, or those that the machine knows.
+fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    match file {
+        Some(path) => {
+            let refuse = |error: &dyn std::fmt::Display| format!("the certificates of {}: {error}", path.display());
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refuse(&error))? {
+                roots.add(certificate.map_err(|error| refuse(&error))?).map_err(|error| refuse(&error))?;
+            }
+            if roots.is_empty() {
+                return Err(refuse(&"there is no certificate in it"));
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err("this machine knows no authority: name a file of certificates with `caFile`".to_owned());
+            }
+        }
+    }
+    Ok(roots)
+}
+
+/// The value of `sslmode`, with what it means for the driver; nothing for one that is none.
+pub(crate) fn mode(word: &str) -> Option<(&'static str, Verify)> {
+    Some(match word {
+        "disable" => ("disable", Verify::Nothing),
+        "allow" | "prefer" => ("prefer", Verify::Nothing),
+        "require" => ("require", Verify::Nothing),
+        "verify-ca" => ("require", Verify::Authority),
+        "verify-full" => ("require", Verify::Full),
+        _ => return None,
+    })
+}
+
+/// The file of `sslrootcert`; nothing stands for the authorities of the machine.
+pub(crate) fn roots(value: &str) -> Option<PathBuf> {
+    (value != "system").then(|| PathBuf::from(value))
+}
+
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    verify: Verify,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        host: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
+        // The name is looked at after all else.
+        match authorities.verify_server_cert(certificate, intermediates, host, ocsp, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if self.verify == Verify::Authority => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,331 @@
+//! Views and materialized views: columns of one source, or a query of the user's own.
+//!
+//! The server keeps a view as its parsed query and writes it out anew when it is asked. What has the form of columns of one
+//! source is answered as such, anything else as its definition.
+
+mod explain;
+mod source;
+
+pub(crate) use explain::explain;
+pub(crate) use source::source_of;
+
+use crate::attributes::{flag, has_unknown, list, optional_text, put, text, texts};
+use crate::dependents;
+use crate::error::Failure;
+use crate::expression;
+use crate::identifier::{check, check_comment, full_name, literal, literal_or_null, qualified, quote_all};
+use crate::kind::{Kind, Target};
+use crate::private::Memory;
+use crate::script::Script;
+use crate::seen::{Seen, Wanted};
+use crate::server::{Client, Work, query};
+use crate::table::is_same;
+use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
+use tokio_postgres::error::SqlState;
+
+/// What a view shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// Columns of a table or view; none means all.
+    Source(source::Source),
+    /// Whatever the query says.
+    Definition(String),
+}
+
+/// A view as it is.
+struct Present {
+    oid: i64,
+    definition: String,
+    comment: Option<String>,
+    mark: Option<String>,
+}
+
+/// What is configured.
+///
+/// # Errors
+/// `InvalidInput` when neither or both of `source` and `definition` are given, or one of them cannot be.
+fn body(attributes: &Attributes) -> Result<Body, ProviderError> {
+    let columns = texts(attributes, "columns");
+    let source = attributes.get("source").and_then(Value::as_map);
+    match (source, optional_text(attributes, "definition")) {
+        (Some(source), None) => {
+            let source = source::Source { schema: text(source, "schema"), name: text(source, "name"), columns };
+            let path = Path::attribute("source");
+            check(&source.schema, &path.key("schema"))?;
+            check(&source.name, &path.key("name"))?;
+            for (index, column) in source.columns.iter().enumerate() {
+                let path = Path::attribute("columns").index(index);
+                check(column, &path)?;
+                if source.columns.iter().take(index).any(|other| other == column) {
+                    return Err(ProviderError::invalid(Some(path), format!("`{column}` is named twice")));
+                }
+            }
+            Ok(Body::Source(source))
+        }
+        (None, Some(definition)) if columns.is_empty() => {
+            Ok(Body::Definition(expression::query(&definition, &Path::attribute("definition"))?))
+        }
+        (None, Some(_)) => {
+            let message = "`columns` goes with `source`; a `definition` names its columns itself";
+            Err(ProviderError::invalid(Some(Path::attribute("columns")), message))
+        }
+        (given, _) => {
+            let message = if given.is_some() {
+                "a view has either a `source` or a `definition`, not both"
+            } else {
+                "a view needs a `source` or a `definition`"
+            };
+            Err(ProviderError::invalid(Some(Path::attribute("definition")), message))
+        }
+    }
+}
+
+/// Refuses what the server could not hold.
+///
+/// # Errors
+/// `InvalidInput` at the attribute.
+pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
+    let configured: Attributes = attributes
+        .iter()
+        .filter(|(name, _)| *name != "id" && *name != "fullName")
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect();
+    check_comment(optional_text(attributes, "comment").as_deref(), &Path::attribute("comment"))?;
+    if has_unknown(&configured) { Ok(()) } else { body(attributes).map(drop) }
+}
+
+/// What stands for "all columns of the source" in what is remembered.
+fn all_columns(source: &source::Source) -> String {
+    format!("* of {}", full_name(&[&source.schema, &source.name]))
+}
+
+/// The body as the server has it, in the words of the configuration where both mean the same.
+fn body_like(definition: &str, like: Option<&Body>, memory: &mut Memory) -> Body {
+    let found = source_of(definition);
+    match (like, &found) {
+        (Some(Body::Source(like)), found) if like.columns.is_empty() => {
+            let all = all_columns(like);
+            let is_same_source = found.as_ref().is_some_and(|it| it.schema == like.schema && it.name == like.name);
+            if is_same_source && !memory.has(&all) {
+                memory.learn(&all, definition);
+            }
+            if memory.knows(&all, definition) {
+                return Body::Source(like.clone());
+            }
+        }
+        (Some(Body::Definition(like)), _) if is_same(like, definition, memory) => {
+            return Body::Definition(like.clone());
+        }
+        _ => {}
+    }
+    match found {
+        Some(source) => Body::Source(source),
+        None => Body::Definition(definition.to_owned()),
+    }
+}
+
+fn to_attributes(body: &Body) -> Attributes {
+    let mut attributes = Map::default();
+    match body {
+        Body::Source(source) => {
+            let entries = [("schema", &source.schema), ("name", &source.name)];
+            let entries: Map = entries.into_iter().map(|(key, name)| (key.to_owned(), name.as_str().into())).collect();
+            attributes.insert("source".to_owned(), entries.into());
+            attributes.insert("columns".to_owned(), list(&source.columns));
+        }
+        Body::Definition(definition) => {
+            attributes.insert("columns".to_owned(), Vec::new().into());
+            attributes.insert("definition".to_owned(), definition.as_str().into());
+        }
+    }
+    attributes
+}
+
+/// Reads views of one kind.
+pub(crate) async fn observe(client: &Client, kind: Kind, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
+    let targets: Vec<&Target> = wanted.iter().map(|wanted| &wanted.target).collect();
+    let present = read(client, kind, &targets).await?;
+    Ok(present.into_iter().zip(wanted).map(|(present, wanted)| Some(seen(present?, kind, wanted))).collect())
+}
+
+fn seen(present: Present, kind: Kind, wanted: &Wanted) -> Seen {
+    let mut memory = wanted.memory.clone();
+    let like = wanted.like.as_ref();
+    let configured = like.and_then(|like| body(like).ok());
+    let body = body_like(&present.definition, configured.as_ref(), &mut memory);
+    let mut attributes = to_attributes(&body);
+    // The query keeps neither the semicolon nor the comments that a configured one may end in.
+    if let (Body::Definition(found), Some(Body::Definition(query)), Some(text)) =
+        (&body, &configured, wanted.text("definition"))
+        && found == query
+    {
+        attributes.insert("definition".to_owned(), text.into());
+    }
+    if kind == Kind::MaterializedView {
+        // Whether it was filled since is its readers' affair.
+        let is_filled = like.is_none_or(|like| flag(like, "withData"));
+        attributes.insert("withData".to_owned(), is_filled.into());
+    }
+    if wanted.is_managed("comment") {
+        put(&mut attributes, "comment", present.comment.as_deref());
+    }
+    Seen { attributes, mark: present.mark, memory }
+}
+
+async fn read(client: &Client, kind: Kind, targets: &[&Target]) -> Result<Vec<Option<Present>>, Failure> {
+    let schemas: Vec<&str> = targets.iter().map(|target| target.name(1)).collect();
+    let names: Vec<&str> = targets.iter().map(|target| target.own_name()).collect();
+    let letter = if kind == Kind::View { "v" } else { "m" };
+    let sql = "SELECT w.place, c.oid::bigint, pg_get_viewdef(c.oid), obj_description(c.oid, 'pg_class'),
+                      obj_description(c.reltype, 'pg_type')
+               FROM unnest($1::text[]::name[], $2::text[]::name[]) WITH ORDINALITY AS w(in_schema, named, place)
+               JOIN pg_namespace n ON n.nspname = w.in_schema
+               JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.named AND c.relkind::text = $3";
+    let mut answers: Vec<Option<Present>> = targets.iter().map(|_| None).collect();
+    for row in query(client, sql, &[&schemas, &names, &letter]).await? {
+        let place: i64 = row.get(0);
+        let definition: String = row.get(2);
+        let present = Present {
+            oid: row.get(1),
+            definition: definition.trim().trim_end_matches(';').to_owned(),
+            comment: row.get(3),
+            mark: row.get(4),
+        };
+        if let Some(answer) = usize::try_from(place - 1).ok().and_then(|place| answers.get_mut(place)) {
+            *answer = Some(present);
+        }
+    }
+    Ok(answers)
+}
+
+/// `VIEW` or `MATERIALIZED VIEW`.
+fn word(kind: Kind) -> &'static str {
+    if kind == Kind::View { "VIEW" } else { "MATERIALIZED VIEW" }
+}
+
+/// `CREATE … AS` with the query, whose parts know where they come from.
+fn creation(begin: &str, target: &Target, planned: &Attributes) -> Result<Script, ProviderError> {
+    let mut script = Script::of(format!("{begin} {} {} AS ", word(target.kind), target.sql()));
+    match body(planned)? {
+        Body::Source(source) => {
+            script.push("SELECT ");
+            for (index, column) in source.columns.iter().enumerate() {
+                script.push(if index > 0 { ", " } else { "" });
+                script.push_at(&Path::attribute("columns").index(index), &quote_all([column]));
+            }
+            script.push(if source.columns.is_empty() { "* FROM " } else { " FROM " });
+            script.push_at(&Path::attribute("source").key("name"), &qualified(&source.schema, &source.name));
+        }
+        Body::Definition(definition) => script.push_at(&Path::attribute("definition"), &definition),
+    }
+    // A line comment in the query must not swallow what follows.
+    script.push("\n");
+    if target.kind == Kind::MaterializedView && !flag(planned, "withData") {
+        script.push("WITH NO DATA");
+    }
+    script.push(";\n");
+    Ok(script)
+}
+
+/// Makes the planned view.
+pub(crate) async fn create(
+    work: &Work,
+    target: &Target,
+    planned: &Attributes,
+    mark: &str,
+    memory: &mut Memory,
+) -> Result<(), Failure> {
+    let mut script = creation("CREATE", target, planned)?;
+    if let Some(comment) = optional_text(planned, "comment") {
+        script.push(&format!("COMMENT ON {} {} IS {};\n", word(target.kind), target.sql(), literal(&comment)));
+    }
+    script.push(&format!("COMMENT ON TYPE {} IS {};\n", target.sql(), literal(mark)));
+    work.run(&script).await?;
+    learn(work.look().await?, target, planned, memory).await
+}
+
+/// Remembers the server's words for a view that was made as it was planned.
+pub(crate) async fn learn(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+    memory: &mut Memory,
+) -> Result<(), Failure> {
+    let Some(present) = read(client, target.kind, &[target]).await?.into_iter().flatten().next() else { return Ok(()) };
+    match body(planned)? {
+        Body::Definition(definition) => memory.learn(&definition, &present.definition),
+        Body::Source(source) if source.columns.is_empty() => memory.learn(&all_columns(&source), &present.definition),
+        Body::Source(_) => {}
+    }
+    Ok(())
+}
+
+/// Puts the planned view in the place of the one that is there: in place where only columns come in addition, else anew,
+/// with all that it has and all that depends on it.
+pub(crate) async fn update(
+    work: &Work,
+    target: &Target,
+    (prior, planned): (&Attributes, &Attributes),
+    memory: &mut Memory,
+    report: &(dyn Fn(&str) + Send + Sync),
+) -> Result<(), Failure> {
+    let client = work.look().await?;
+    let Some(present) = read(client, target.kind, &[target]).await?.into_iter().flatten().next() else {
+        let message = format!("{} is not there any more", target.shown());
+        return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be created").into());
+    };
+    let wanted = body(planned)?;
+    if body_like(&present.definition, Some(&wanted), memory) != wanted {
+        let saved = dependents::of_view(client, present.oid).await?;
+        work.speak().await?;
+        if !replaced_in_place(work, target, planned).await? {
+            dependents::drop_all(work, &saved).await?;
+            // Once to see what the server makes of it, and that it can be.
+            let mut unfilled = planned.clone();
+            unfilled.insert("withData".to_owned(), false.into());
+            work.run(&creation("CREATE", target, &unfilled)?).await?;
+            let definition = read(work.look().await?, target.kind, &[target]).await?.into_iter().flatten().next();
+            work.execute(&format!("DROP {} {}", word(target.kind), target.sql())).await?;
+            let definition = definition.map(|present| present.definition).unwrap_or_default();
+            let mut again = saved.clone();
+            if let Some(view) = again.first_mut() {
+                view.become_another(definition);
+            }
+            dependents::restore(work, &again, report).await?;
+        }
+    }
+    let comment = optional_text(planned, "comment");
+    if comment != present.comment && (comment.is_some() || optional_text(prior, "comment").is_some()) {
+        let text = literal_or_null(comment.as_deref());
+        work.execute(&format!("COMMENT ON {} {} IS {text}", word(target.kind), target.sql())).await?;
+    }
+    if target.kind == Kind::MaterializedView && flag(prior, "withData") != flag(planned, "withData") {
+        let how = if flag(planned, "withData") { "" } else { " WITH NO DATA" };
+        work.execute(&format!("REFRESH MATERIALIZED VIEW {}{how}", target.sql())).await?;
+    }
+    learn(work.look().await?, target, planned, memory).await
+}
+
+/// Tries what keeps everything: it works where the columns that are there stay.
+async fn replaced_in_place(work: &Work, target: &Target, planned: &Attributes) -> Result<bool, Failure> {
+    if target.kind == Kind::MaterializedView {
+        return Ok(false);
+    }
+    work.execute("SAVEPOINT before").await?;
+    match work.run(&creation("CREATE OR REPLACE", target, planned)?).await {
+        Ok(()) => Ok(true),
+        Err(failure) if failure.code() == Some(&SqlState::INVALID_TABLE_DEFINITION) => {
+            work.execute("ROLLBACK TO SAVEPOINT before").await?;
+            Ok(false)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Drops the view; one that is gone already is no error.
+pub(crate) async fn delete(work: &Work, target: &Target) -> Result<(), Failure> {
+    if read(work.look().await?, target.kind, &[target]).await?.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    work.execute(&format!("DROP {} {}", word(target.kind), target.sql())).await
+}

@@ -1,0 +1,36 @@
+//! What is there instead of what a view wants to read.
+
+use super::{Body, body};
+use crate::error::{Failure, closest, list};
+use crate::server::{Client, query};
+use crate::table::column_names;
+use terrace_provider::{Attributes, Path, ProviderError};
+
+/// The error of a view whose source, or a column of it, is not there: with what there is. Nothing where that is not why it
+/// failed.
+pub(crate) async fn explain(client: &Client, planned: &Attributes) -> Result<Option<ProviderError>, Failure> {
+    let Ok(Body::Source(source)) = body(planned) else { return Ok(None) };
+    let Some(present) = column_names(client, &source.schema, &source.name).await? else {
+        let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY c.relname";
+        let names: Vec<String> = query(client, sql, &[&source.schema]).await?.iter().map(|row| row.get(0)).collect();
+        let message = format!("there is no table or view `{}` in the schema `{}`", source.name, source.schema);
+        let error = ProviderError::invalid(Some(Path::attribute("source").key("name")), message)
+            .problem(format!("the schema has {}", list(&names)));
+        return Ok(Some(hinted(error, &source.name, &names)));
+    };
+    let missing = source.columns.iter().enumerate().find(|(_, column)| !present.contains(column));
+    Ok(missing.map(|(index, column)| {
+        let path = Path::attribute("columns").index(index);
+        let message = format!("`{}` has no column `{column}`", source.name);
+        let error = ProviderError::invalid(Some(path), message).problem(format!("its columns are {}", list(&present)));
+        hinted(error, column, &present)
+    }))
+}
+
+fn hinted(error: ProviderError, wanted: &str, known: &[String]) -> ProviderError {
+    match closest(wanted, known.iter().map(String::as_str)) {
+        Some(meant) => error.solution(format!("did you mean `{meant}`?")),
+        None => error,
+    }
+}

@@ -1,0 +1,163 @@
+use crate::world::{World, place};
+use terrace_provider::{ErrorKind, Found, Observed};
+
+async fn with_roles() -> World {
+    let world = World::new().await;
+    world.execute("CREATE TABLE s.\"T.x\" (a int, b int, c int); CREATE SEQUENCE s.q; CREATE ROLE \"$db_r\"; CREATE ROLE \"$db_u\"").await;
+    world
+}
+
+fn grant(ty: &str, object: &str, rest: &str) -> String {
+    let object = serde_json::Value::from(object);
+    format!(r#"{{"database": "$db", "objectType": "{ty}", "object": {object}, "role": "$db_r", {rest}}}"#)
+}
+
+async fn privileges(world: &World, on: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END FROM pg_class c, aclexplode(c.relacl) x
+         WHERE c.oid = '{on}'::regclass AND pg_get_userbyid(x.grantee) = '$db_r' ORDER BY 1"
+    );
+    world.query(&sql).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_on_everything_come_change_and_go() {
+    let world = with_roles().await;
+    for (ty, object, first, second) in [
+        ("database", world.database.clone(), "CONNECT", "TEMPORARY"),
+        ("schema", "s".to_owned(), "USAGE", "CREATE"),
+        ("table", "s.\"T.x\"".to_owned(), "SELECT", "UPDATE"),
+        ("sequence", "s.q".to_owned(), "USAGE", "SELECT"),
+    ] {
+        let one = grant(ty, &object, &format!(r#""privileges": ["{first}"]"#));
+        let made = world.settled("postgres_grant", &one).await;
+        assert!(matches!(world.find("postgres_grant", &one, Some("step-1")).await, Found::Ours(_)));
+        assert!(matches!(world.find("postgres_grant", &one, None).await, Found::Strangers(_)));
+        let both = grant(ty, &object, &format!(r#""privileges": ["{second}", "{first}"], "grantOption": true"#));
+        let made = world.resettled("postgres_grant", &made, &both).await;
+        let other = grant(ty, &object, &format!(r#""privileges": ["{second}"]"#));
+        let made = world.resettled("postgres_grant", &made, &other).await;
+        assert_eq!(
+            world.import("postgres_grant", made.attributes["id"].as_str().unwrap()).await.unwrap().attributes,
+            made.attributes
+        );
+        world.delete("postgres_grant", &made).await.unwrap();
+        assert_eq!(world.read("postgres_grant", &made).await, None);
+        world.delete("postgres_grant", &made).await.unwrap();
+    }
+    world.execute("DROP TABLE s.\"T.x\"").await;
+    let one = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT"]"#);
+    assert_eq!(world.find("postgres_grant", &one, None).await, Found::Absent);
+    let error = world.create("postgres_grant", &one).await.unwrap_err();
+    assert_eq!(place(&error), "object", "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_granted_before_stays() {
+    let world = with_roles().await;
+    world.execute("GRANT SELECT, INSERT ON s.\"T.x\" TO \"$db_r\"").await;
+    // Of what is wanted a part is there: it is not ours.
+    let config = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT", "UPDATE"]"#);
+    let made = world.settled("postgres_grant", &config).await;
+    let error = world.create("postgres_grant", &config).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }));
+    world.delete("postgres_grant", &made).await.unwrap();
+    assert_eq!(privileges(&world, "s.\"T.x\"").await, ["INSERT", "SELECT"]);
+    // All of it is there: it is taken over, and not revoked.
+    let config = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT"]"#);
+    let Found::Strangers(found) = world.find("postgres_grant", &config, None).await else { panic!() };
+    world.is_settled("postgres_grant", &found, &config).await;
+    world.delete("postgres_grant", &found).await.unwrap();
+    assert_eq!(privileges(&world, "s.\"T.x\"").await, ["INSERT", "SELECT"]);
+    // A membership likewise.
+    world.execute("GRANT \"$db_r\" TO \"$db_u\"").await;
+    let member = r#"{"role": "$db_r", "member": "$db_u"}"#;
+    let Found::Strangers(found) = world.find("postgres_membership", member, None).await else { panic!() };
+    world.delete("postgres_membership", &found).await.unwrap();
+    assert!(world.read("postgres_membership", &found).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_of_columns_are_kept_apart_from_those_of_the_table() {
+    let world = with_roles().await;
+    let of = |privileges: &str, columns: &str| {
+        grant("table", "s.\"T.x\"", &format!(r#""privileges": [{privileges}], "columns": [{columns}]"#))
+    };
+    let columns = "SELECT string_agg(attname || attacl::text, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 's.\"T.x\"'::regclass AND attacl IS NOT NULL AND attacl <> '{}'";
+    let made: Observed = world.settled("postgres_grant", &of(r#""SELECT""#, r#""b", "a""#)).await;
+    let made = world.resettled("postgres_grant", &made, &of(r#""SELECT", "UPDATE""#, r#""b", "c""#)).await;
+    let expected = "b{$db_r=rw/terrace} c{$db_r=rw/terrace}".replace("$db", &world.database);
+    assert_eq!(world.query(columns).await, [expected]);
+    let whole = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT"]"#);
+    let made = world.resettled("postgres_grant", &made, &whole).await;
+    assert_eq!(world.query(columns).await, ["NULL"]);
+    let made = world.resettled("postgres_grant", &made, &of(r#""SELECT""#, r#""a""#)).await;
+    assert_eq!(privileges(&world, "s.\"T.x\"").await, [] as [&str; 0]);
+    world.execute("GRANT UPDATE (a), SELECT (c) ON s.\"T.x\" TO \"$db_r\"").await;
+    let drifted = world.read("postgres_grant", &made).await.unwrap();
+    assert_ne!(drifted.attributes, made.attributes);
+    let made = world.resettled("postgres_grant", &drifted, &of(r#""SELECT""#, r#""a""#)).await;
+    world.delete("postgres_grant", &made).await.unwrap();
+    assert_eq!(world.query(columns).await, ["NULL"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_cannot_be_is_refused_in_the_plan() {
+    let world = World::new().await;
+    for (config, at) in [
+        (grant("view", "s.t", r#""privileges": ["SELECT"]"#), "objectType"),
+        (grant("table", "t", r#""privileges": ["SELECT"]"#), "object"),
+        (grant("table", "s.t\" TO PUBLIC; --", r#""privileges": ["SELECT"]"#), "object"),
+        (grant("table", "s.t", r#""privileges": ["SELECT, INSERT"]"#), "privileges[0]"),
+        (grant("table", "s.t", r#""privileges": ["USAGE"]"#), "privileges[0]"),
+        (grant("table", "s.t", r#""privileges": []"#), "privileges"),
+        (grant("table", "s.t", r#""privileges": ["DELETE"], "columns": ["a"]"#), "privileges[0]"),
+        (grant("schema", "s", r#""privileges": ["USAGE"], "columns": ["a"]"#), "columns"),
+        (grant("database", "other", r#""privileges": ["CONNECT"]"#), "object"),
+    ] {
+        let planned = world.plan("postgres_grant", None, &config).await;
+        match planned {
+            Err(error) => assert_eq!(place(&error), at, "{config}"),
+            // A name with a quote in the middle is one.
+            Ok(_) => assert!(config.contains("TO PUBLIC"), "{config}"),
+        }
+    }
+    let hostile = grant("table", "s.t\" TO PUBLIC; --", r#""privileges": ["SELECT"]"#);
+    assert!(world.create("postgres_grant", &hostile).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_comes_changes_and_goes_and_its_password_is_told_nowhere() {
+    let world = with_roles().await;
+    let config = r#"{"name": "$db_new", "login": true, "password": "hunter2 'quoted'", "comment": "c"}"#;
+    let made = world.settled("postgres_role", config).await;
+    assert!(!format!("{made:?}").contains("hunter2"));
+    assert!(matches!(world.find("postgres_role", config, Some("step-1")).await, Found::Ours(_)));
+    let verifier = world.query("SELECT rolpassword FROM pg_authid WHERE rolname = '$db_new'").await.join("");
+    assert!(verifier.starts_with("SCRAM-SHA-256$"), "{verifier}");
+    assert!(!world.cluster.log().contains("hunter2"));
+    let url = world
+        .cluster
+        .url("postgres")
+        .replace("terrace:hunter2-of-the-tests", &format!("{}_new:hunter2%20%27quoted%27", world.database));
+    tokio_postgres::connect(&url, tokio_postgres::NoTls).await.map(|_| ()).expect("the password lets in");
+    let made = world.resettled("postgres_role", &made, r#"{"name": "$db_new", "inherit": false}"#).await;
+    let member = r#"{"role": "$db_r", "member": "$db_new"}"#;
+    let membership = world.settled("postgres_membership", member).await;
+    let membership = world
+        .resettled("postgres_membership", &membership, r#"{"role": "$db_r", "member": "$db_new", "admin": true}"#)
+        .await;
+    let membership = world.resettled("postgres_membership", &membership, member).await;
+    let members = world.lookup("postgres_members", r#"{"role": "$db_r"}"#).await.unwrap();
+    assert!(format!("{members:?}").contains("_new\""), "{members:?}");
+    world.delete("postgres_membership", &membership).await.unwrap();
+    assert_eq!(world.read("postgres_membership", &membership).await, None);
+    world.execute("GRANT SELECT ON s.\"T.x\" TO \"$db_new\"").await;
+    let error = world.delete("postgres_role", &made).await.unwrap_err();
+    assert_eq!(error.vendor_code.as_deref(), Some("2BP01"));
+    world.execute("REVOKE ALL ON s.\"T.x\" FROM \"$db_new\"").await;
+    world.delete("postgres_role", &made).await.unwrap();
+    assert_eq!(world.read("postgres_role", &made).await, None);
+    let error = world.create("postgres_membership", member).await.unwrap_err();
+    assert_eq!(error.vendor_code.as_deref(), Some("42704"), "{error:?}");
+}

@@ -1,0 +1,76 @@
+use crate::world::{World, place};
+use terrace_provider::{DataAmount, ErrorKind, Found, Path};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_comes_changes_and_goes() {
+    let world = World::new().await;
+    let config = r#"{"name": "$db it's \"one\"", "comment": "for sales", "encoding": "utf-8"}"#;
+    let made = world.settled("postgres_database", config).await;
+    assert!(matches!(world.find("postgres_database", config, Some("step-1")).await, Found::Ours(_)));
+    assert!(matches!(world.find("postgres_database", config, Some("step-9")).await, Found::Strangers(_)));
+    assert_eq!(world.count("postgres_database", &made).await, DataAmount::Empty);
+    let error = world.create("postgres_database", config).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error:?}");
+    // What is not configured is not managed.
+    let bare = r#"{"name": "$db it's \"one\""}"#;
+    let now = world.resettled("postgres_database", &made, bare).await;
+    world.execute("COMMENT ON DATABASE \"$db it's \"\"one\"\"\" IS 'theirs'").await;
+    world.is_settled("postgres_database", &now, bare).await;
+    let table = r#"{"database": "$db it's \"one\"", "schema": "public", "name": "t", "columns": [{"name": "a", "type": "int"}]}"#;
+    let table = world.settled("postgres_table", table).await;
+    assert_eq!(world.count("postgres_database", &made).await, DataAmount::Some("1 table".to_owned()));
+    world.delete("postgres_database", &now).await.unwrap();
+    assert_eq!(world.read("postgres_database", &now).await, None);
+    assert_eq!(world.read("postgres_table", &table).await, None, "what was in it is gone with it");
+    world.delete("postgres_table", &table).await.unwrap();
+    world.delete("postgres_database", &now).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_comes_changes_and_goes() {
+    let world = World::new().await;
+    world.execute("CREATE ROLE \"$db_owner\"").await;
+    let config = r#"{"database": "$db", "name": "a.b", "owner": "$db_owner", "comment": "c"}"#;
+    let made = world.settled("postgres_schema", config).await;
+    assert_eq!(made.attributes.get("fullName"), Some(&"\"a.b\"".into()));
+    assert!(matches!(world.find("postgres_schema", config, Some("step-1")).await, Found::Ours(_)));
+    assert!(matches!(world.find("postgres_schema", config, Some("step-9")).await, Found::Strangers(_)));
+    world.execute("ALTER SCHEMA \"a.b\" OWNER TO terrace").await;
+    let read = world.read("postgres_schema", &made).await.unwrap();
+    assert_eq!(read.attributes.get("owner"), Some(&"terrace".into()));
+    let now = world.resettled("postgres_schema", &read, config).await;
+    assert_eq!(world.import("postgres_schema", "$db/a.b").await.unwrap().attributes, now.attributes);
+    world.execute("CREATE TABLE \"a.b\".t ()").await;
+    let error = world.delete("postgres_schema", &now).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error:?}");
+    assert_eq!(error.vendor_code.as_deref(), Some("2BP01"));
+    assert!(error.problems.iter().any(|problem| problem.contains("\"a.b\".t")), "{error:?}");
+    world.execute("DROP TABLE \"a.b\".t").await;
+    world.delete("postgres_schema", &now).await.unwrap();
+    assert_eq!(world.read("postgres_schema", &now).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_is_refused_at_its_place() {
+    let world = World::new().await;
+    for (ty, config, at) in [
+        ("postgres_schema", r#"{"database": "$db", "name": "pg_mine"}"#, "name"),
+        ("postgres_schema", r#"{"database": "$db", "name": "s2", "owner": ""}"#, "owner"),
+        ("postgres_database", r#"{"name": "d", "encoding": "UTF8' TEMPLATE x"}"#, "encoding"),
+        ("postgres_role", r#"{"name": "public"}"#, "name"),
+    ] {
+        assert_eq!(place(&world.plan(ty, None, config).await.unwrap_err()), at);
+    }
+    let error = world.create("postgres_database", r#"{"name": "$db x", "encoding": "KLINGON"}"#).await.unwrap_err();
+    assert_eq!(place(&error), "encoding", "{error:?}");
+    let error = world
+        .create("postgres_schema", r#"{"database": "$db", "name": "s2", "owner": "nobody at all"}"#)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(Path::attribute("owner")) }, "{error:?}");
+    let table = r#"{"database": "no_such", "schema": "s", "name": "t", "columns": [{"name": "a", "type": "int"}]}"#;
+    let error = world.create("postgres_table", table).await.unwrap_err();
+    assert_eq!(error.vendor_code.as_deref(), Some("3D000"));
+    let table = r#"{"database": "$db", "schema": "nowhere", "name": "t", "columns": [{"name": "a", "type": "int"}]}"#;
+    assert_eq!(place(&world.create("postgres_table", table).await.unwrap_err()), "schema");
+}

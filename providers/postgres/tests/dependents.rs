@@ -1,0 +1,118 @@
+use crate::world::{World, place, recorded};
+use terrace_provider::{Severity, Value};
+
+const TABLE: &str = r#"{"database": "$db", "schema": "s", "name": "t", "columns": [{"name": "a", "type": "int"}, {"name": "b", "type": "varchar(20)"}, {"name": "c", "type": "int"}]}"#;
+
+/// What there is to know of a relation: its columns, owner, options, privileges, comments, triggers and indexes.
+async fn state(world: &World, name: &str) -> String {
+    let sql = format!(
+        "SELECT concat_ws(' | ', pg_get_userbyid(relowner), reloptions::text,
+           (SELECT string_agg(x::text, ',' ORDER BY x::text) FROM unnest(coalesce(relacl, acldefault('r', relowner))) x),
+           obj_description(oid), obj_description(reltype, 'pg_type'),
+           (SELECT string_agg(attname || attacl::text || coalesce(col_description(c.oid, attnum), ''), ',')
+            FROM pg_attribute WHERE attrelid = c.oid AND attacl IS NOT NULL),
+           (SELECT string_agg(pg_get_expr(adbin, adrelid), ',') FROM pg_attrdef WHERE adrelid = c.oid),
+           (SELECT string_agg(pg_get_triggerdef(oid), ',') FROM pg_trigger WHERE tgrelid = c.oid),
+           (SELECT string_agg(pg_get_indexdef(indexrelid), ',') FROM pg_index WHERE indrelid = c.oid),
+           relispopulated, pg_get_viewdef(oid))
+         FROM pg_class c WHERE oid = '{name}'::regclass"
+    );
+    world.query(&sql).await.join("")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_changes_under_views_that_stay_as_they_are() {
+    let world = World::new().await;
+    let table = world.settled("postgres_table", TABLE).await;
+    let managed = r#"{"database": "$db", "schema": "s", "name": "managed", "source": {"schema": "s", "name": "t"}, "columns": ["b", "a"]}"#;
+    let view = world.settled("postgres_view", managed).await;
+    world
+        .execute(
+            "CREATE ROLE \"$db_owner\"; CREATE ROLE \"$db_reader\"; GRANT CREATE, USAGE ON SCHEMA s TO \"$db_owner\";
+             GRANT SELECT ON s.t TO \"$db_owner\";
+             CREATE SCHEMA other;
+             CREATE VIEW other.v1 WITH (security_barrier = true, check_option = cascaded) AS SELECT b, c FROM s.t WHERE c > 1;
+             CREATE VIEW other.v2 AS SELECT upper(b) AS b FROM other.v1;
+             CREATE VIEW s.joined AS SELECT x.b, y.b AS b2 FROM other.v2 x JOIN s.managed y USING (b);
+             CREATE MATERIALIZED VIEW s.m AS SELECT b, count(*) AS n FROM s.managed GROUP BY b;
+             CREATE UNIQUE INDEX m_key ON s.m (b);
+             CREATE VIEW s.beside AS SELECT a FROM s.t;
+             COMMENT ON VIEW other.v1 IS 'first'; COMMENT ON COLUMN other.v1.c IS 'it''s c';
+             GRANT SELECT ON other.v1 TO \"$db_reader\" WITH GRANT OPTION; GRANT UPDATE (c) ON other.v1 TO PUBLIC;
+             GRANT ALL ON s.m TO \"$db_reader\";
+             ALTER VIEW other.v1 ALTER COLUMN c SET DEFAULT 7;
+             CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+             CREATE TRIGGER g INSTEAD OF INSERT ON other.v2 FOR EACH ROW EXECUTE FUNCTION s.f();
+             ALTER VIEW s.joined OWNER TO \"$db_owner\";
+             ALTER DEFAULT PRIVILEGES IN SCHEMA other GRANT DELETE ON TABLES TO \"$db_reader\"",
+        )
+        .await;
+    let names = ["other.v1", "other.v2", "s.joined", "s.m", "s.managed", "s.beside"];
+    let mut before = Vec::new();
+    for name in names {
+        before.push(state(&world, name).await);
+    }
+    let beside = world.query("SELECT 's.beside'::regclass::oid").await;
+    let wider = TABLE
+        .replace("varchar(20)", "text")
+        .replace(r#""name": "a", "type": "int""#, r#""name": "a", "type": "int", "comment": "more""#);
+
+    // The plan names them, and changes nothing.
+    let plan = world.plan("postgres_table", Some(&table), &wider).await.unwrap();
+    assert_eq!(plan.data_loss, None);
+    let findings = world.session.validate_remote(world.ty("postgres_table"), &plan.planned).unwrap().await;
+    let told: Vec<(Severity, &str)> = findings.iter().map(|it| (it.severity, it.message.as_str())).collect();
+    let expected = "these views are dropped and made again within the change of the table `s.t`: `s.managed`, `other.v1`, `other.v2`, `s.m`, `s.joined`";
+    assert_eq!(told, [(Severity::Note, expected)]);
+    assert_eq!(world.query("SELECT 's.beside'::regclass::oid").await, beside);
+
+    let table = world.resettled("postgres_table", &table, &wider).await;
+    for (name, before) in names.iter().zip(before) {
+        // Of text there is no cast any more, which the server wrote out for the shorter type.
+        let plain = |text: String| text.replace("(v1.b)::text", "v1.b").replace("(x.b = (y.b)::text)", "(x.b = y.b)");
+        assert_eq!(plain(state(&world, name).await), plain(before), "{name}");
+    }
+    assert_eq!(
+        world.query("SELECT 's.beside'::regclass::oid").await,
+        beside,
+        "what does not read the column is left alone"
+    );
+    world.is_settled("postgres_view", &view, managed).await;
+    assert_eq!(world.read("postgres_table", &table).await.map(|it| it.attributes), Some(table.attributes));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_cannot_bear_the_change_stops_it() {
+    let world = World::new().await;
+    let table = world.settled("postgres_table", TABLE).await;
+    world.execute("CREATE VIEW s.v AS SELECT c + 1 AS x FROM s.t").await;
+    let error = world
+        .update("postgres_table", &table, &TABLE.replace(r#""c", "type": "int""#, r#""c", "type": "text""#))
+        .await
+        .unwrap_err();
+    assert!(error.message.contains("`s.v` cannot be made again"), "{error:?}");
+    world.is_settled("postgres_table", &table, TABLE).await;
+    assert_eq!(world.query("SELECT count(*) FROM s.v").await, ["0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_column_leaves_views_of_ours_and_is_stopped_by_others() {
+    let world = World::new().await;
+    let table = world.settled("postgres_table", TABLE).await;
+    let managed = r#"{"database": "$db", "schema": "s", "name": "v", "source": {"schema": "s", "name": "t"}, "columns": ["a", "b"]}"#;
+    let view = world.settled("postgres_view", managed).await;
+    let without = TABLE.replace(r#", {"name": "b", "type": "varchar(20)"}"#, "");
+    let now = world.resettled("postgres_table", &table, &without).await;
+    let seen = world.read("postgres_view", &view).await.unwrap();
+    assert_eq!(seen.attributes.get("columns"), Some(&Value::List(vec!["a".into()])));
+
+    world.execute("CREATE VIEW s.theirs AS SELECT c FROM s.t").await;
+    let less = without.replace(r#", {"name": "c", "type": "int"}"#, "");
+    let plan = world.plan("postgres_table", Some(&now), &less).await.unwrap();
+    let findings = world.session.validate_remote(world.ty("postgres_table"), &plan.planned).unwrap().await;
+    assert_eq!(findings.iter().map(|it| it.severity).collect::<Vec<_>>(), [Severity::Error], "{findings:?}");
+    let error = world.update("postgres_table", &now, &less).await.unwrap_err();
+    assert_eq!(place(&error), "columns");
+    assert_eq!(error.problems, ["they are `s.theirs`"]);
+    assert!(world.session.read(world.ty("postgres_table"), &recorded(&now)).await.unwrap().is_some());
+}

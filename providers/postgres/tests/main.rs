@@ -1,0 +1,18 @@
+//! The provider against a PostgreSQL server that the tests start.
+
+mod world;
+
+mod access; // roles, memberships, grants
+mod batches; // many objects by few queries
+mod conformance; // what every provider shows
+mod crashes; // what became of calls that were lost
+mod databases; // databases and schemas
+mod dependents; // views over columns that change
+mod indexes; // indexes, concurrent ones too
+mod names; // every name that PostgreSQL takes, and those that it does not
+mod readme; // the README against the schema
+mod rights; // who may not, and what is said then
+mod servers; // servers that are not there, or go away
+mod tables; // creating, changing, dropping tables
+mod types; // spellings of types
+mod views; // views and materialized views

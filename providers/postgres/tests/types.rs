@@ -1,0 +1,137 @@
+//! Every spelling of every built-in type: created, read back, planned again without a change; and what the server calls it.
+
+use crate::world::World;
+
+const SPELLINGS: [&str; 75] = [
+    "smallint",
+    "int2",
+    "INTEGER",
+    "int",
+    "int4",
+    "bigint",
+    "int8",
+    "Int8",
+    "pg_catalog.int4",
+    "serial",
+    "serial4",
+    "smallserial",
+    "serial2",
+    "bigserial",
+    "serial8",
+    "real",
+    "float4",
+    "double precision",
+    "DOUBLE   PRECISION",
+    "float8",
+    "float",
+    "float(1)",
+    "float(24)",
+    "float(25)",
+    "float(53)",
+    "numeric",
+    "decimal",
+    "dec",
+    "numeric(10)",
+    "numeric(10,0)",
+    "numeric ( 10 , 2 )",
+    "decimal(38,5)",
+    "numeric(3,-2)",
+    "boolean",
+    "bool",
+    "text",
+    "varchar",
+    "varchar(20)",
+    "character varying",
+    "character varying(20)",
+    "char varying(20)",
+    "char",
+    "character",
+    "char(7)",
+    "character(7)",
+    "bpchar",
+    "nchar(3)",
+    "national character varying(9)",
+    "timestamp",
+    "timestamp(3)",
+    "timestamp without time zone",
+    "timestamp(0) without time zone",
+    "timestamptz",
+    "timestamptz(3)",
+    "timestamp with time zone",
+    "timestamp(6) with time zone",
+    "time",
+    "time(2)",
+    "timetz",
+    "time with time zone",
+    "date",
+    "interval",
+    "bytea",
+    "json",
+    "jsonb",
+    "uuid",
+    "bit",
+    "bit(5)",
+    "varbit",
+    "bit varying(5)",
+    "int[]",
+    "text[]",
+    "numeric(10,2)[]",
+    "integer[3]",
+    "timestamptz[]",
+];
+
+const OTHERS: [&str; 18] = [
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "xml",
+    "point",
+    "tsvector",
+    "int4range",
+    "name",
+    "oid",
+    "regclass",
+    "interval(3)",
+    "s.kind",
+    "kind",
+    "\"Kind 2\"",
+    "s.\"Kind 2\"",
+    "kind[]",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_spelling_reads_back_and_plans_nothing() {
+    let world = World::new().await;
+    world.execute("CREATE TYPE s.kind AS ENUM ('a', 'b'); CREATE DOMAIN s.\"Kind 2\" AS int CHECK (VALUE > 0)").await;
+    for spelling in SPELLINGS.iter().chain(&OTHERS) {
+        let text = serde_json::Value::from(*spelling);
+        let config = format!(
+            r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{{"name": "a", "type": {text}}}]}}"#
+        );
+        let made = world.settled("postgres_table", &config).await;
+        // As it is found by whoever knows no more than the configuration.
+        if !OTHERS.contains(spelling) {
+            let found = world.find("postgres_table", &config, None).await;
+            let terrace_provider::Found::Strangers(found) = found else { panic!("{spelling}") };
+            assert_eq!(found.attributes, made.attributes, "{spelling}");
+        }
+        world.delete("postgres_table", &made).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spelling_of_one_type_changes_nothing_on_the_server() {
+    let world = World::new().await;
+    let config = |ty: &str| {
+        format!(r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{{"name": "a", "type": "{ty}"}}]}}"#)
+    };
+    let made = world.settled("postgres_table", &config("varchar(20)")).await;
+    let before = world.query("SELECT xmin FROM pg_attribute WHERE attrelid = 's.t'::regclass AND attnum = 1").await;
+    world.resettled("postgres_table", &made, &config("character varying(20)")).await;
+    assert_eq!(
+        world.query("SELECT xmin FROM pg_attribute WHERE attrelid = 's.t'::regclass AND attnum = 1").await,
+        before
+    );
+}

@@ -1,0 +1,283 @@
+//! A storage area and an output port in PostgreSQL, from outside: applied, evolved, drifted, shared, told back, removed.
+
+use terrace_state::contract::cluster::Cluster;
+use terrace_tests::{Project, Ran};
+
+/// A database of the test's own, and a project whose environment has its server.
+struct World {
+    project: Project,
+    url: String,
+    database: String,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl World {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let cluster = Cluster::shared();
+        let url = runtime.block_on(cluster.database());
+        let database = url.split('/').nth(3).unwrap().split('?').next().unwrap().to_owned();
+        let project = Project::new();
+        project.write(
+            "terrace.yaml",
+            "environments:\n  production:\n    providers:\n      postgres: {url: {secret: '${{ env.TEST_URL }}'}, database: postgres}\n",
+        );
+        let world = Self { project, url, database, runtime };
+        world.describe(
+            &["{name: id, dataType: BIGINT, constraint: PRIMARY_KEY, description: Its number}", STATUS],
+            "id, status",
+        );
+        world
+    }
+
+    fn describe(&self, columns: &[&str], port: &str) {
+        let columns: String = columns.iter().map(|column| format!("          - {column}\n")).collect();
+        let port: Vec<String> = port.split(", ").map(|name| format!("{{name: {name}, dataType: TEXT}}")).collect();
+        let text = PRODUCT
+            .replace("COLUMNS\n", &columns)
+            .replace("PORT", &port.join(", "))
+            .replace("DATABASE", &self.database);
+        self.project.write("product.yaml", &text);
+    }
+
+    fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+        let ran = self.project.run_with(&[("TEST_URL", &self.url), ("TERRACE_ENV", "production")], arguments);
+        assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "{ran}");
+        ran
+    }
+
+    fn apply(&self) -> Ran {
+        let ran = self.run(["apply", "product.yaml", "--auto-approve"]).done();
+        self.is_settled();
+        ran
+    }
+
+    /// The second plan is empty.
+    fn is_settled(&self) {
+        self.run(["plan", "product.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    }
+
+    fn execute(&self, sql: &str) {
+        let sql = sql.replace("$db", &self.database);
+        self.runtime
+            .block_on(async { Cluster::shared().connect(&self.database).await.batch_execute(&sql).await })
+            .unwrap();
+    }
+
+    fn query(&self, sql: &str) -> Vec<String> {
+        let sql = sql.replace("$db", &self.database);
+        let rows =
+            self.runtime.block_on(async { Cluster::shared().connect(&self.database).await.query(&sql, &[]).await });
+        rows.unwrap().iter().map(|row| row.get::<_, String>(0)).collect()
+    }
+}
+
+const STATUS: &str = "{name: status, dataType: VARCHAR, dataLength: 20, constraint: NOT_NULL}";
+
+const PRODUCT: &str = r#"id: urn:dmb:dp:sales:orders:1
+name: Orders
+domain: Sales
+version: 1.2.0
+kind: dataproduct
+components:
+  - id: urn:dmb:cmp:sales:orders:1:storage
+    name: Storage
+    kind: storage
+    technology: PostgreSQL
+    specific:
+      database: DATABASE
+      schema: orders_1
+      tables:
+        - tableName: Orders
+          description: What was ordered
+          schema:
+COLUMNS
+  - id: urn:dmb:cmp:sales:orders:1:port
+    name: Port
+    kind: outputport
+    technology: PostgreSQL
+    description: For everybody
+    dependsOn: ["urn:dmb:cmp:sales:orders:1:storage"]
+    dataContract: {schema: [PORT]}
+    specific: {database: DATABASE, schema: orders_1, tableName: Orders, viewName: orders_view}
+"#;
+
+/// What may be read, and by whom.
+const READERS: &str = "SELECT DISTINCT m.rolname::text FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid
+     JOIN pg_roles m ON m.oid = a.member WHERE r.rolname = '$db_orders_1_orders_view_access' ORDER BY 1";
+
+#[test]
+fn a_storage_area_and_its_port_live_through_everything() {
+    let world = World::new();
+    let planned = world.run(["plan", "product.yaml"]).done();
+    planned.says("postgres_table.table[\"Orders\"]").says("postgres_view.view").says("0 to change, 0 to destroy");
+    world.apply();
+    assert_eq!(world.query("SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN '!' ELSE '' END, ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'orders_1.\"Orders\"'::regclass AND attnum > 0"), ["id bigint!, status character varying(20)!"]);
+    world.execute("INSERT INTO orders_1.\"Orders\" VALUES (1, 'open')");
+
+    // Who may read.
+    world.execute("CREATE ROLE \"$db.ada@example.com\" LOGIN; CREATE ROLE \"$db_team\"; CREATE ROLE \"$db_stranger\"");
+    let (ada, team) = (format!("user:{}.ada_example.com", world.database), format!("group:{}_team", world.database));
+    world.run(["acl", "set", "product.yaml", "port", &ada, &team, "--auto-approve"]).done();
+    assert_eq!(world.query(READERS).len(), 2);
+    assert_eq!(world.query("SELECT has_table_privilege('$db_team', 'orders_1.orders_view', 'SELECT')::text"), ["true"]);
+    assert_eq!(world.query("SELECT has_table_privilege('$db_team', 'orders_1.\"Orders\"', 'SELECT')::text"), ["false"]);
+    // Somebody whom terrace did not let in stays in.
+    world.execute("GRANT \"$db_orders_1_orders_view_access\" TO \"$db_stranger\"");
+    world.run(["acl", "set", "product.yaml", "port", &team, "--auto-approve"]).done();
+    assert_eq!(world.query(READERS), [format!("{}_stranger", world.database), format!("{}_team", world.database)]);
+    world.is_settled();
+
+    // More columns, a wider one under the view, one renamed.
+    world.describe(
+        &[
+            "{name: id, dataType: BIGINT, constraint: PRIMARY_KEY, description: Its number}",
+            "{name: state, previousName: status, dataType: TEXT, constraint: NOT_NULL}",
+            "{name: price, dataType: NUMERIC, precision: 10, scale: 2, constraint: UNIQUE}",
+        ],
+        "id, state, price",
+    );
+    let planned = world.run(["plan", "product.yaml"]).done();
+    assert!(!planned.stdout.contains("destroys data"), "{planned}");
+    assert!(
+        (planned.stdout.clone() + &planned.stderr).contains("orders_1.orders_view"),
+        "the view is named: {planned}"
+    );
+    world.apply();
+    assert_eq!(world.query("SELECT id || state || coalesce(price, 0) FROM orders_1.orders_view"), ["1open0"]);
+    assert_eq!(world.query(READERS).len(), 2, "nobody lost anything");
+    assert_eq!(world.query("SELECT has_table_privilege('$db_team', 'orders_1.orders_view', 'SELECT')::text"), ["true"]);
+
+    // What others change is seen and mended.
+    world.execute("ALTER TABLE orders_1.\"Orders\" ALTER COLUMN price TYPE numeric(12,2) USING price; COMMENT ON COLUMN orders_1.\"Orders\".id IS 'x'");
+    world.execute("REVOKE SELECT ON orders_1.orders_view FROM \"$db_orders_1_orders_view_access\"");
+    let drift = world.run(["drift", "product.yaml"]);
+    drift.says("postgres_table.table").says("postgres_grant.select");
+    // Back to fewer digits: that may lose some, so it is asked for.
+    world.run(["apply", "product.yaml", "--auto-approve"]).with_code(4).says("destroys data");
+    world.run(["apply", "product.yaml", "--auto-approve", "--allow-data-loss"]).done();
+    world.is_settled();
+
+    // A column goes: refused while it holds data, with the view of ours when it is allowed.
+    world.describe(
+        &[
+            "{name: id, dataType: BIGINT, constraint: PRIMARY_KEY}",
+            "{name: state, dataType: TEXT, constraint: NOT_NULL}",
+        ],
+        "id, state",
+    );
+    world.run(["apply", "product.yaml", "--auto-approve"]).with_code(4).says("column price is dropped");
+    world.run(["apply", "product.yaml", "--auto-approve", "--allow-data-loss"]).done();
+    world.is_settled();
+    assert_eq!(world.query("SELECT id || state FROM orders_1.orders_view"), ["1open"]);
+
+    // Gone without the data, taken up again, gone with it.
+    world.run(["destroy", "product.yaml", "--auto-approve"]).done();
+    assert_eq!(world.query("SELECT count(*)::text FROM orders_1.\"Orders\""), ["1"]);
+    assert_eq!(world.query("SELECT coalesce(to_regclass('orders_1.orders_view')::text, 'gone')"), ["gone"]);
+    world.apply();
+    assert_eq!(world.query("SELECT id || state FROM orders_1.orders_view"), ["1open"]);
+    world.run(["destroy", "product.yaml", "--auto-approve", "--remove-data"]).done();
+    assert_eq!(world.query("SELECT coalesce(to_regclass('orders_1.\"Orders\"')::text, 'gone')"), ["gone"]);
+}
+
+#[test]
+fn a_table_made_by_hand_is_told_back_and_taken_over_without_a_change() {
+    let world = World::new();
+    world.execute(
+        "CREATE SCHEMA orders_1;
+         CREATE TABLE orders_1.\"Orders\" (a integer, b varchar(20), c numeric(10,2) NOT NULL, d timestamptz, e jsonb, f text,
+           g double precision, h boolean UNIQUE NOT NULL, i uuid, j bytea, k date, l integer[], PRIMARY KEY (a, d));
+         COMMENT ON TABLE orders_1.\"Orders\" IS 'made by hand'; COMMENT ON COLUMN orders_1.\"Orders\".b IS 'it''s b'",
+    );
+    let params = format!(r#"{{"database": "{}", "schema": "orders_1", "tables": ["Orders"]}}"#, world.database);
+    world.project.write("params.json", &params);
+    let told = world.run(["reverse", "postgres-storage", "--params", "params.json", "--format", "json"]).done();
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    let tables = told.pointer("/updates/spec.mesh.specific.tables").or_else(|| told.get("spec.mesh.specific.tables"));
+    let tables = tables.unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(tables[0]["schema"].as_array().unwrap().len(), 12);
+    let text = PRODUCT.split("      tables:").next().unwrap().replace("DATABASE", &world.database);
+    world.project.write("product.yaml", &format!("{text}      tables: {tables}\n"));
+    let planned = world.run(["plan", "product.yaml"]).done();
+    planned.says("0 to add, 0 to change, 0 to destroy");
+    assert!(planned.stdout.contains("= storage/postgres_table"), "{planned}");
+    world.apply();
+}
+
+#[test]
+fn bad_input_ends_in_errors_with_their_places() {
+    let world = World::new();
+    let long = "x".repeat(64);
+    for (columns, says, place) in [
+        (format!("{{name: {long}, dataType: INT}}"), "maximum", "product.yaml"),
+        ("{name: a, dataType: NONSENSE}".to_owned(), "`NONSENSE` is no column type", "product.yaml"),
+        (
+            "{name: a, dataType: UNKNOWN, dataTypeDisplay: \"int; DROP TABLE x\"}".to_owned(),
+            "is no type of PostgreSQL",
+            "product.yaml",
+        ),
+    ] {
+        world.describe(&[&columns], "a");
+        let ran = world.run(["plan", "product.yaml"]).with_code(1);
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(all.contains(says) || all.contains("63"), "{ran}");
+        assert!(all.contains(place), "{ran}");
+    }
+    world.describe(&["{name: id, dataType: BIGINT}"], "id, nowhere");
+    let ran = world.run(["apply", "product.yaml", "--auto-approve"]).with_code(1);
+    assert!(
+        format!("{}{}", ran.stdout, ran.stderr).contains("the data contract has a column that the table has not"),
+        "{ran}"
+    );
+    // The wrong password, told without it.
+    world.describe(&["{name: id, dataType: BIGINT}"], "id");
+    let wrong = world.url.replace("hunter2-of-the-tests", "wr0ng-one");
+    let ran = world.project.run_with(&[("TEST_URL", &wrong), ("TERRACE_ENV", "production")], ["plan", "product.yaml"]);
+    assert_eq!(ran.code, 1, "{ran}");
+    let all = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(all.contains("refuses the user or the password") && !all.contains("wr0ng-one"), "{ran}");
+    assert_eq!(world.query("SELECT count(*)::text FROM pg_namespace WHERE nspname = 'orders_1'"), ["0"]);
+}
+
+#[test]
+fn a_stack_of_every_type_comes_and_goes_by_variables_alone() {
+    let world = World::new();
+    let project = Project::new();
+    let folder = world.url.split("host=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    project.write("stack.yaml", &format!(r#"apiVersion: terrace.dev/v1
+kind: Stack
+metadata: {{name: everything}}
+resources:
+  - {{type: postgres_schema, name: s, config: {{database: {db}, name: s}}}}
+  - type: postgres_table
+    name: t
+    config:
+      database: {db}
+      schema: ${{{{ resources.s.name }}}}
+      name: t
+      columns: [{{name: id, type: bigint, nullable: false, identity: always}}, {{name: label, type: varchar(20), default: "'new'"}}]
+      primaryKey: {{columns: [id]}}
+  - {{type: postgres_index, name: i, config: {{database: {db}, schema: s, name: i, table: "${{{{ resources.t.name }}}}", columns: [label], concurrently: true}}}}
+  - {{type: postgres_materialized_view, name: m, config: {{database: {db}, schema: s, name: m, definition: "SELECT count(*) AS n FROM t"}}, dependsOn: [t]}}
+  - {{type: postgres_role, name: r, config: {{name: {db}_reader}}}}
+  - type: postgres_grant
+    name: g
+    config: {{database: {db}, objectType: table, object: "${{{{ resources.t.fullName }}}}", role: "${{{{ resources.r.name }}}}", privileges: [SELECT]}}
+"#, db = world.database));
+    let variables = [
+        ("PGHOST", folder.as_str()),
+        ("PGUSER", "terrace"),
+        ("PGPASSWORD", terrace_state::contract::cluster::PASSWORD),
+        ("PGDATABASE", "postgres"),
+    ];
+    let run = |arguments: &[&str]| project.run_with(&variables, arguments.iter().copied());
+    run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    world.execute("DROP TABLE s.t CASCADE; CREATE TABLE s.t (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, label varchar(20) DEFAULT 'new')");
+    run(&["drift", "stack.yaml"]).says("recreated");
+    run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
+    assert_eq!(world.query("SELECT count(*)::text FROM pg_namespace WHERE nspname = 's'"), ["0"]);
+}
