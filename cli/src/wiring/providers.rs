@@ -12,6 +12,7 @@ use terrace_engine::source::Span;
 use terrace_engine::yaml::Node;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attributes, Path, Provider, ProviderSchema, Settings, Step};
+use terrace_provider_kafka::KafkaProvider;
 use terrace_provider_local::LocalProvider;
 use terrace_provider_sqlite::SqliteProvider;
 use terrace_provider_witboost::WitboostProvider;
@@ -24,7 +25,12 @@ impl Providers {
     /// Those that terrace itself brings.
     #[must_use]
     pub fn built_in() -> Self {
-        Self(vec![Arc::new(LocalProvider::new()), Arc::new(SqliteProvider::new()), Arc::new(WitboostProvider::new())])
+        Self(vec![
+            Arc::new(KafkaProvider::new()),
+            Arc::new(LocalProvider::new()),
+            Arc::new(SqliteProvider::new()),
+            Arc::new(WitboostProvider::new()),
+        ])
     }
 
     /// These and one more.

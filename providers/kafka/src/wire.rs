@@ -46,16 +46,3 @@ pub(crate) enum Unanswered {
     /// The brokers do not know the call: nothing was sent.
     Unsupported(String),
 }
-
-impl Unanswered {
-    /// Why, in words.
-    pub(crate) fn why(&self) -> &str {
-        match self {
-            Self::Unreachable(why)
-            | Self::NotLetIn(why)
-            | Self::Lost(why)
-            | Self::Garbled(why)
-            | Self::Unsupported(why) => why,
-        }
-    }
-}

@@ -2,7 +2,7 @@
 //! application makes its internal topics when it runs. They are removed with it where its data may go.
 
 use super::Instance;
-use crate::attributes::text;
+use crate::attributes::{text, without_nulls};
 use crate::failure::{Asked, Code};
 use crate::object_id;
 use crate::polling::{deadline, until};
@@ -64,7 +64,8 @@ pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<Pla
                 .solution("names of topics begin with it: write `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`"));
         }
     }
-    let mut planned = from_schema(ty, change);
+    let config = without_nulls(change.config, "properties");
+    let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
     complete(&mut planned.planned);
     Ok(planned)
 }

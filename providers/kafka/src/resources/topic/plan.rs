@@ -1,6 +1,7 @@
 //! What a change of a topic would do.
 
 use super::config::wanted;
+use crate::attributes::without_nulls;
 use crate::object_id;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Path, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
@@ -15,6 +16,8 @@ const LONGEST_NAME: usize = 249;
 /// When what is configured can be no topic.
 pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
     check(change)?;
+    let config = without_nulls(change.config, "config");
+    let change = &ProposedChange { config: &config, ..change.clone() };
     let mut planned = from_schema(ty, change);
     let count = |attributes: &terrace_provider::Attributes| attributes.get("partitions").and_then(Value::as_int);
     let before = change.prior.and_then(|prior| count(&prior.attributes));
