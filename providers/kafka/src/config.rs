@@ -153,7 +153,8 @@ fn registry_access(
     timeout: Duration,
 ) -> Result<RegistryAccess, ProviderError> {
     let at = |name: &str| Some(Path::attribute("schemaRegistry").key(name));
-    let url = text(values, "url").ok_or_else(|| ProviderError::invalid(at("url"), "the schema registry has no `url`"))?;
+    let url =
+        text(values, "url").ok_or_else(|| ProviderError::invalid(at("url"), "the schema registry has no `url`"))?;
     let password = text(values, "password").map(|password| Sensitive::new(Value::from(password)));
     let username = text(values, "username").map(str::to_owned);
     if username.is_some() != password.is_some() {

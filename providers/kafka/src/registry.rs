@@ -78,6 +78,9 @@ pub(crate) struct Compatibility {
     pub(crate) is_compatible: bool,
     #[serde(default)]
     pub(crate) messages: Vec<String>,
+    /// Where other registries than Confluent's say why.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
 }
 
 impl Registry {
@@ -159,9 +162,7 @@ impl Registry {
     pub(crate) async fn set_compatibility(&self, subject: &str, level: Option<&str>) -> Result<(), Trouble> {
         let url = self.at(&["config", subject]);
         match level {
-            Some(level) => {
-                self.send(Method::PUT, url, Some(json!({"compatibility": level}))).await.map(|_| ())
-            }
+            Some(level) => self.send(Method::PUT, url, Some(json!({"compatibility": level}))).await.map(|_| ()),
             None => absent_as_none(self.send(Method::DELETE, url, None).await).map(|_| ()),
         }
     }
@@ -208,7 +209,9 @@ impl Registry {
         let mut bytes = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if bytes.len().saturating_add(chunk.len()) <= LONGEST => bytes.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if bytes.len().saturating_add(chunk.len()) <= LONGEST => {
+                    bytes.extend_from_slice(&chunk)
+                }
                 Ok(Some(_)) => return Err(Trouble::Lost(format!("the answer has more than {LONGEST} bytes"))),
                 Ok(None) => break,
                 Err(error) => return Err(Trouble::Lost(in_words(&error))),
@@ -291,8 +294,7 @@ fn body_of(schema: &Schema) -> Json {
             body.insert("schemaType".to_owned(), json!(schema.kind));
         }
         if !schema.references.is_empty() {
-            let reference =
-                |it: &Reference| json!({"name": it.name, "subject": it.subject, "version": it.version});
+            let reference = |it: &Reference| json!({"name": it.name, "subject": it.subject, "version": it.version});
             body.insert("references".to_owned(), schema.references.iter().map(reference).collect());
         }
     }

@@ -38,10 +38,16 @@ fn settings() -> Object {
         text("saslMechanism", "`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`, with SASL."),
         text("username", "Who asks, with SASL. With a Confluent cloud: the API key."),
         text("password", "The password.").sensitive(),
-        text("caFile", "Certificates of the authorities to trust instead of the machine's, as PEM; also for the registry."),
+        text(
+            "caFile",
+            "Certificates of the authorities to trust instead of the machine's, as PEM; also for the registry.",
+        ),
         text("certFile", "Our own certificate with its chain, as PEM, where brokers ask for one."),
         text("keyFile", "The key of our certificate, as PEM."),
-        text("flavor", "`apache` or `confluent`: whether topics have `confluent.…` configuration. Else brokers are asked."),
+        text(
+            "flavor",
+            "`apache` or `confluent`: whether topics have `confluent.…` configuration. Else brokers are asked.",
+        ),
         Attribute::new("schemaRegistry", AttributeType::Object(registry), "The schema registry of `kafka_subject`."),
         Attribute::new("timeout", AttributeType::Float, "How many seconds one request may take.").default_value(30_i64),
     ])

@@ -1,4 +1,4 @@
-use crate::harness::{ACL, Brokers, Instance, STREAMS, TOPIC, attributes, call, settings, unique};
+use crate::harness::{ACL, Brokers, Instance, STREAMS, SUBJECT, TOPIC, attributes, call, settings, unique};
 use serde_json::json;
 use std::sync::Arc;
 use terrace_provider::conformance::{Fixture, Suite};
@@ -43,20 +43,46 @@ async fn the_provider_shows_every_behaviour() {
         }))
     };
     let removing = by_hand(values.clone()).await;
-    let acls = Fixture::new(ACL, "reader", acl("User:ada")).replace(acl("User:grace")).remove(move |recorded: Recorded| {
-        let instance = Arc::clone(&removing);
-        async move { instance.delete(ACL, &recorded).await }
-    });
-    let application = |id: &str, threads: i64| attributes(json!({"applicationId": id, "properties": {"num.stream.threads": threads}}));
+    let acls =
+        Fixture::new(ACL, "reader", acl("User:ada")).replace(acl("User:grace")).remove(move |recorded: Recorded| {
+            let instance = Arc::clone(&removing);
+            async move { instance.delete(ACL, &recorded).await }
+        });
+    let application = |id: &str, threads: i64| {
+        attributes(json!({"applicationId": id, "properties": {"num.stream.threads": threads}}))
+    };
     let streams = Fixture::new(STREAMS, "application", application(&name, 1))
         .update(application(&name, 2))
         .replace(application(&other, 1))
         .not_readable()
         .not_findable()
         .not_importable();
+    let subject = |name: &str, more: &str| {
+        let schema = format!(r#"{{"type": "record", "name": "R", "fields": [{{"name": "a", "type": "int"}}{more}]}}"#);
+        attributes(json!({"subject": format!("{name}-value"), "schema": schema, "compatibility": "BACKWARD"}))
+    };
+    let with_default = r#", {"name": "b", "type": "int", "default": 0}"#;
+    let (tampering, removing) = (by_hand(values.clone()).await, by_hand(values.clone()).await);
+    let subjects = Fixture::new(SUBJECT, "schema", subject(&name, ""))
+        .update(subject(&name, with_default))
+        .replace(subject(&other, ""))
+        .tamper(move |recorded| {
+            let instance = Arc::clone(&tampering);
+            async move {
+                let mut changed = recorded.attributes.clone();
+                changed.insert("compatibility".to_owned(), "NONE".into());
+                let planned = Planned { attributes: changed, ..Planned::default() };
+                let call = call(&Arc::default());
+                instance.session.update(&instance.ty(SUBJECT), &call, &recorded, &planned).await.unwrap();
+            }
+        })
+        .remove(move |recorded: Recorded| {
+            let instance = Arc::clone(&removing);
+            async move { instance.delete(SUBJECT, &recorded).await }
+        });
     let provider = KafkaProvider::new();
-    let report =
-        Suite::new(&provider, settings(values)).fixture(topics).fixture(acls).fixture(streams).run().await;
+    let suite = Suite::new(&provider, settings(values));
+    let report = suite.fixture(topics).fixture(acls).fixture(streams).fixture(subjects).run().await;
     assert!(report.is_clean(), "{report}");
-    assert!(report.shown() > 30, "{report}");
+    assert!(report.shown() > 45, "{report}");
 }

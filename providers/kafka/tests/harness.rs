@@ -1,5 +1,7 @@
 //! An opened instance, and what tests do with it.
 
+use crate::registry::Registry;
+use crate::stand_in::{Side, StandIn};
 use serde_json::{Value as Json, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -53,8 +55,8 @@ pub(crate) fn attributes(json: Json) -> Attributes {
 /// A name that no other test, and no earlier run, has.
 pub(crate) fn unique(what: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
-    format!("{what}.{}-{}", now % 1_000_000_000_000, NEXT.fetch_add(1, Ordering::Relaxed))
+    let run = uuid::Uuid::now_v7().simple().to_string();
+    format!("{what}.{}-{}", &run[..14], NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Settings of an instance.
@@ -105,7 +107,12 @@ impl Instance {
         self.session.plan(&self.ty(ty), &change).await
     }
 
-    pub(crate) async fn try_create(&self, ty: &str, call: &Call, config: &Attributes) -> Result<Observed, ProviderError> {
+    pub(crate) async fn try_create(
+        &self,
+        ty: &str,
+        call: &Call,
+        config: &Attributes,
+    ) -> Result<Observed, ProviderError> {
         let PlannedChange { planned, private, .. } = self.plan(ty, None, config).await?;
         self.session.create(&self.ty(ty), call, &Planned { attributes: planned, private }).await
     }
@@ -176,15 +183,52 @@ pub(crate) fn recorded(config: &Attributes, observed: Observed) -> Recorded {
 
 /// The brokers of a test.
 pub(crate) struct Brokers {
-    pub(crate) bootstrap: String,
+    bootstrap: String,
+    /// The broker of these tests, where no others are said to be there.
+    pub(crate) stand_in: Option<StandIn>,
+    /// The registry of these tests.
+    pub(crate) registry: Registry,
+    /// Another one, where one is said to be there.
+    other_registry: Option<String>,
 }
 
 impl Brokers {
     pub(crate) async fn start() -> Self {
-        Self { bootstrap: std::env::var("TERRACE_TEST_KAFKA").unwrap() }
+        let other_registry = variable("TERRACE_TEST_REGISTRY");
+        match variable("TERRACE_TEST_KAFKA") {
+            Some(bootstrap) => Self { bootstrap, stand_in: None, registry: Registry::start().await, other_registry },
+            None => Self { other_registry, ..Self::standing_in(Side::default()).await },
+        }
+    }
+
+    /// The broker of these tests, whatever others there are.
+    pub(crate) async fn standing_in(side: Side) -> Self {
+        let stand_in = StandIn::start(side).await;
+        let registry = Registry::start().await;
+        Self { bootstrap: stand_in.address.clone(), stand_in: Some(stand_in), registry, other_registry: None }
     }
 
     pub(crate) fn values(&self) -> Json {
-        json!({"bootstrapServers": self.bootstrap})
+        json!({"bootstrapServers": self.bootstrap, "schemaRegistry": {"url": self.other_registry.as_ref().unwrap_or(&self.registry.url)}})
     }
+
+    pub(crate) async fn instance(&self) -> Instance {
+        Instance::of(self.values()).await
+    }
+
+    /// What the broker of these tests keeps.
+    pub(crate) fn side(&self) -> std::sync::MutexGuard<'_, Side> {
+        self.stand_in.as_ref().unwrap().side()
+    }
+}
+
+/// What `tests/servers/kafka` says of the brokers that it started.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.into_string().unwrap())
+}
+
+/// Says what is not shown, and why.
+#[expect(clippy::print_stdout, reason = "whoever runs the tests wants to know")]
+pub(crate) fn skipped(what: &str, why: &str) {
+    println!("skipped: {what}: {why}");
 }

@@ -9,8 +9,17 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
+mod access; // entries of access control lists
 mod conformance; // the behaviours of every provider
+mod connections; // who is let in, and what is told where nobody is
+mod cut_off; // calls whose answers are lost, brokers that are behind
 mod harness; // an opened instance, and what tests do with it
+mod planning; // what is wrong is told before anything is done
+mod readme; // the README's tables are those of the schema
+mod registry; // a schema registry of these tests
+mod stand_in; // a broker of these tests
+mod subjects; // schemas and their versions
+mod topics; // topics that come, change and go
 
 /// A test file that is not listed above would never run.
 #[test]

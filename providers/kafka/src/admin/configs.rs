@@ -98,9 +98,8 @@ impl Admin {
             .with_resource_type(TOPIC)
             .with_resource_name(text(name))
             .with_configs(changes.iter().map(change).collect());
-        let request = IncrementalAlterConfigsRequest::default()
-            .with_resources(vec![resource])
-            .with_validate_only(only_checks);
+        let request =
+            IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(only_checks);
         let is_elsewhere = |code| Code(code) == Code::NOT_CONTROLLER;
         let answer = self
             .cluster

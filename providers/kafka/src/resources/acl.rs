@@ -182,10 +182,7 @@ pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option
 }
 
 /// Reads many by one question about all.
-pub(crate) async fn read_all(
-    instance: &Instance,
-    priors: &[Recorded],
-) -> Vec<Result<Option<Observed>, ProviderError>> {
+pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
     let all: HashSet<Binding> = match instance.admin.acls(&Filter(None)).await {
         Ok(all) => all.into_iter().collect(),
         Err(failure) => {
@@ -236,9 +233,7 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
 }
 
 async fn settled(instance: &Instance, call: &Call, binding: &Binding, is_there: bool) -> Result<(), ProviderError> {
-    let seen = until(call, deadline(call), || async {
-        Ok((instance.has(binding).await? == is_there).then_some(()))
-    });
+    let seen = until(call, deadline(call), || async { Ok((instance.has(binding).await? == is_there).then_some(())) });
     seen.await?.ok_or_else(|| {
         let message = format!("the access of `{}` was changed, and the brokers do not show it yet", binding.principal);
         ProviderError::new(ErrorKind::Ambiguous, message)

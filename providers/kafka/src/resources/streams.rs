@@ -25,9 +25,12 @@ const ENDINGS: [&str; 2] = ["-changelog", "-repartition"];
 pub(crate) fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let attributes = Object(vec![
-        text("applicationId", "The application's id: its consumer group, and the beginning of its internal topics' names.")
-            .required()
-            .replaces(),
+        text(
+            "applicationId",
+            "The application's id: its consumer group, and the beginning of its internal topics' names.",
+        )
+        .required()
+        .replaces(),
         Attribute::new(
             "properties",
             AttributeType::map(AttributeType::Any),
@@ -187,7 +190,9 @@ mod tests {
         for topic in ["app-store-changelog", "app-KSTREAM-AGGREGATE-STATE-STORE-0000000003-repartition"] {
             assert!(is_internal(topic, "app"), "{topic}");
         }
-        for topic in ["app", "app-changelog", "app--changelog-x", "application-x-changelog", "my-app-x-changelog", "app-x"] {
+        for topic in
+            ["app", "app-changelog", "app--changelog-x", "application-x-changelog", "my-app-x-changelog", "app-x"]
+        {
             assert!(!is_internal(topic, "app"), "{topic}");
         }
     }

@@ -42,7 +42,10 @@ pub(crate) fn resource_type() -> ResourceType {
             AttributeType::list(AttributeType::Object(reference)),
             "Schemas of other subjects that this one names.",
         ),
-        text("compatibility", "What the next version has to be to the ones before, as `BACKWARD`; else the registry's own."),
+        text(
+            "compatibility",
+            "What the next version has to be to the ones before, as `BACKWARD`; else the registry's own.",
+        ),
         Attribute::new("schemaId", AttributeType::Int, "The number by which records name the schema.").computed(),
         Attribute::new("version", AttributeType::Int, "The latest version.").computed(),
         text("id", "The subject, for `terrace import`.").stable(),
@@ -78,11 +81,11 @@ pub(crate) fn plan(
             return invalid(name, format!("`{word}` is no `{name}`"), format!("write one of {}", known.join(", ")));
         }
     }
-    if let Some((kind, text)) = given("schemaType").zip(given("schema")) {
-        if let Err(why) = check_text(kind, text) {
-            let message = format!("the schema is none of {kind}: {why}");
-            return invalid("schema", message, "look at its text".to_owned());
-        }
+    if let Some((kind, text)) = given("schemaType").zip(given("schema"))
+        && let Err(why) = check_text(kind, text)
+    {
+        let message = format!("the schema is none of {kind}: {why}");
+        return invalid("schema", message, "look at its text".to_owned());
     }
     if let Some(subject) = given("subject") {
         let id = Value::from(object_id::join([subject])).made_of(&planned.planned, &["subject"]);
@@ -117,18 +120,22 @@ fn schema_of(attributes: &Attributes) -> Result<Schema, ProviderError> {
 fn observed(like: &Attributes, subject: &str, version: &Version, level: Option<String>) -> Observed {
     let Version { schema, id, version } = version;
     let wanted = schema_of(like).ok();
-    let is_same = wanted.as_ref().is_some_and(|wanted| {
-        wanted.kind == schema.kind && means_same(&schema.kind, &wanted.text, &schema.text)
-    });
+    let is_same = wanted
+        .as_ref()
+        .is_some_and(|wanted| wanted.kind == schema.kind && means_same(&schema.kind, &wanted.text, &schema.text));
     let shown = match &wanted {
         Some(wanted) if is_same => wanted.text.as_str(),
         _ => schema.text.as_str(),
     };
     let reference = |it: &Reference| -> Value {
-        [("name", Value::from(it.name.as_str())), ("subject", it.subject.as_str().into()), ("version", it.version.into())]
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        [
+            ("name", Value::from(it.name.as_str())),
+            ("subject", it.subject.as_str().into()),
+            ("version", it.version.into()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
     };
     let references: Vec<Value> = schema.references.iter().map(reference).collect();
     let mut attributes = Attributes::default();
@@ -188,10 +195,16 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
     }
     instance.marks.sent(call).await?;
     let made = async {
-        if let Some(level) = optional_text(attributes, "compatibility") {
-            registry.set_compatibility(subject, Some(level)).await?;
+        let level = optional_text(attributes, "compatibility");
+        if level.is_some() {
+            registry.set_compatibility(subject, level).await?;
         }
-        registry.register(subject, &schema).await
+        registry.register(subject, &schema).await?;
+        // Some registries give a level only to what is there.
+        if level.is_some() && registry.compatibility(subject).await?.as_deref() != level {
+            registry.set_compatibility(subject, level).await?;
+        }
+        Ok(())
     };
     if let Err(trouble) = made.await {
         let error = trouble.failed(&format!("register the subject `{subject}`"), true);
@@ -226,7 +239,8 @@ pub(crate) async fn update(
     let (subject, schema) = (text(attributes, "subject")?, schema_of(attributes)?);
     let registry = registry(instance)?;
     let failed = |trouble: Trouble| trouble.failed(&format!("change the subject `{subject}`"), true);
-    let (before, after) = (optional_text(&prior.attributes, "compatibility"), optional_text(attributes, "compatibility"));
+    let (before, after) =
+        (optional_text(&prior.attributes, "compatibility"), optional_text(attributes, "compatibility"));
     if before != after {
         registry.set_compatibility(subject, after).await.map_err(failed)?;
     }
@@ -278,7 +292,7 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
     };
     match registry.check(subject, &schema).await {
         Ok(Some(answer)) if !answer.is_compatible => {
-            let why: Vec<String> = answer.messages.iter().map(|text| text.chars().take(500).collect()).collect();
+            let why: Vec<String> = answer.messages.iter().chain(&answer.reason).map(|text| text.chars().take(500).collect()).collect();
             let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
             let message = format!("the schema is not compatible with the latest of `{subject}`{why}");
             let hint = "write a schema that readers of the others can read, or apply another `compatibility` first";

@@ -34,13 +34,8 @@ impl Connection {
     pub(super) async fn open(address: &str, access: &Access, deadline: Instant) -> Result<Self, Unanswered> {
         let opened = timeout_at(deadline, async {
             let stream = Stream::open(address, access).await?;
-            let mut connection = Self {
-                stream,
-                address: address.to_owned(),
-                versions: BTreeMap::new(),
-                next: 0,
-                used: Instant::now(),
-            };
+            let mut connection =
+                Self { stream, address: address.to_owned(), versions: BTreeMap::new(), next: 0, used: Instant::now() };
             // Nothing that matters was sent before a connection is there.
             let unsent = |error| match error {
                 Unanswered::Lost(why) => Unanswered::Unreachable(why),
@@ -77,7 +72,10 @@ impl Connection {
                 None => "nothing of it".to_owned(),
             };
             let what = format!("the broker `{}` cannot be asked `{:?}`", self.address, R::KEY);
-            Unanswered::Unsupported(format!("{what}: it knows {knows}, and {} to {} are known here", ours.min, ours.max))
+            Unanswered::Unsupported(format!(
+                "{what}: it knows {knows}, and {} to {} are known here",
+                ours.min, ours.max
+            ))
         })
     }
 
@@ -140,7 +138,9 @@ impl Connection {
             Err(error) => matches!(error, Unanswered::Garbled(_)),
         };
         if is_refused {
-            answer = self.ask_by(&ApiVersionsRequest::default(), 0, deadline).await;
+            let again = self.ask_by(&ApiVersionsRequest::default(), 0, deadline).await;
+            // What is no broker at all said so the first time.
+            answer = again.or(answer);
         }
         let answer = answer?;
         if answer.error_code != 0 {

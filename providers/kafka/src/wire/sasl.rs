@@ -1,8 +1,8 @@
 //! Who asks: SASL PLAIN and SCRAM, as <https://kafka.apache.org/protocol#sasl_handshake> has it.
 
+use super::Unanswered;
 use super::connection::Connection;
 use super::scram::{Client, Hash};
-use super::Unanswered;
 use bytes::Bytes;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::StrBytes;
@@ -112,11 +112,7 @@ async fn exchange(
     }
     // The broker's own words: it never repeats a password.
     let said = answer.error_message.as_deref().unwrap_or("it does not say why");
-    Err(Unanswered::NotLetIn(format!(
-        "`{}` does not let in `{}` ({said})",
-        connection.address(),
-        credentials.username
-    )))
+    Err(Unanswered::NotLetIn(format!("`{}` does not let in `{}` ({said})", connection.address(), credentials.username)))
 }
 
 /// A text that was never used before.

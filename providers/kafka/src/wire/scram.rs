@@ -80,7 +80,10 @@ impl Client {
     pub(super) fn answer(&self, heard: &[u8], password: &str) -> Result<(String, Proof), String> {
         let heard = std::str::from_utf8(heard).map_err(|_| "its first message is no text".to_owned())?;
         let [nonce, salt, iterations] = ["r=", "s=", "i="].map(|name| {
-            heard.split(',').find_map(|part| part.strip_prefix(name)).ok_or_else(|| format!("its first message has no `{name}`"))
+            heard
+                .split(',')
+                .find_map(|part| part.strip_prefix(name))
+                .ok_or_else(|| format!("its first message has no `{name}`"))
         });
         let (nonce, salt, iterations) = (nonce?, salt?, iterations?);
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
@@ -133,8 +136,7 @@ mod tests {
     fn the_example_of_the_specification_comes_out() {
         let client = Client::new(Hash::Sha256, "user", "rOprNGfwEbeRWgbNEkqO");
         assert_eq!(client.first(), "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
-        let heard =
-            b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+        let heard = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
         let (last, proof) = client.answer(heard, "pencil").unwrap();
         assert_eq!(
             last,

@@ -126,7 +126,8 @@ pub(crate) async fn update(
 /// True when everything that was wanted is there.
 fn holds(seen: Option<&Value>, wanted: &Value) -> bool {
     let wanted = wanted.as_map().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    let mut wanted = wanted.map(|(key, value)| seen.and_then(|seen| seen.get(key)).is_some_and(|it| it.is_same_as(value)));
+    let mut wanted =
+        wanted.map(|(key, value)| seen.and_then(|seen| seen.get(key)).is_some_and(|it| it.is_same_as(value)));
     wanted.all(|is_same| is_same)
 }
 
@@ -135,11 +136,7 @@ async fn has_partitions(instance: &Instance, name: &str, total: i64) -> bool {
 }
 
 /// A topic as it is now.
-async fn look(
-    instance: &Instance,
-    name: &str,
-    like: &Attributes,
-) -> Result<Option<(Topic, Observed)>, ProviderError> {
+async fn look(instance: &Instance, name: &str, like: &Attributes) -> Result<Option<(Topic, Observed)>, ProviderError> {
     let failed = |failure| instance.reading(name).failed(failure);
     let Some(topic) = instance.admin.topic(name).await.map_err(failed)? else { return Ok(None) };
     let settings = match configured(like) {
@@ -189,9 +186,8 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
         let is_other = before.is_some() && topic.id.as_deref() != before;
         return Ok(if is_other { Found::Absent } else { Found::Ours(observed) });
     }
-    let is_as_planned = |name: &str, now: i64| {
-        attempt.planned.get(name).and_then(Value::as_int).is_none_or(|planned| planned == now)
-    };
+    let is_as_planned =
+        |name: &str, now: i64| attempt.planned.get(name).and_then(Value::as_int).is_none_or(|planned| planned == now);
     let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_be_ours(attempt, lost))
         && is_as_planned("partitions", topic.partitions)
         && is_as_planned("replicationFactor", topic.replicas);

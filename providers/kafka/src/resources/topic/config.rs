@@ -115,11 +115,7 @@ pub(super) fn closest<'k>(key: &str, known: &'k BTreeSet<String>) -> Option<&'k 
 
 /// The configuration of a topic in the spelling of what was configured, with only the keys of that: a key that the topic
 /// does not have of its own any more is missing.
-pub(super) fn observed(
-    configured: &Map,
-    settings: &BTreeMap<String, Setting>,
-    flavor: Option<Flavor>,
-) -> Map {
+pub(super) fn observed(configured: &Map, settings: &BTreeMap<String, Setting>, flavor: Option<Flavor>) -> Map {
     let knows = |key: &str| settings.contains_key(key);
     let mut observed = Map::default();
     for (key, value) in configured {
