@@ -292,7 +292,8 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
     };
     match registry.check(subject, &schema).await {
         Ok(Some(answer)) if !answer.is_compatible => {
-            let why: Vec<String> = answer.messages.iter().chain(&answer.reason).map(|text| text.chars().take(500).collect()).collect();
+            let why: Vec<String> =
+                answer.messages.iter().chain(&answer.reason).map(|text| text.chars().take(500).collect()).collect();
             let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
             let message = format!("the schema is not compatible with the latest of `{subject}`{why}");
             let hint = "write a schema that readers of the others can read, or apply another `compatibility` first";
