@@ -68,7 +68,7 @@ impl Code {
     }
 
     /// True where another attempt may meet a cluster that is ready, and nothing happened.
-    fn is_passing(self) -> bool {
+    pub(crate) fn is_passing(self) -> bool {
         let passing = [5, 6, 8, 9, 13, 14, 15, 16, 56, 72];
         self == Self::NOT_CONTROLLER || passing.contains(&self.0)
     }

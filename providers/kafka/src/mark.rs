@@ -43,6 +43,12 @@ impl Marks {
         known.unwrap_or(attempt.private.0 == SENT)
     }
 
+    /// True when the request of a lost create is known never to have gone out, so that it made nothing, whatever there is.
+    pub(crate) fn made_nothing(&self, attempt: &Attempt) -> bool {
+        let lost = attempt.lost_call.as_ref().filter(|_| attempt.prior.is_none());
+        lost.is_some_and(|lost| !self.may_be_ours(attempt, lost))
+    }
+
     async fn report(&self, call: &Call, reached: &[u8]) -> Result<(), ProviderError> {
         let private = Some(Private(reached.to_vec()));
         call.progress.partial(Partial { identity: None, private }).await

@@ -2,7 +2,7 @@ use crate::harness::{Brokers, Instance, TOPIC, attributes, call, settings, skipp
 use crate::stand_in::Side;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use terrace_provider::{Provider, ProviderError};
+use terrace_provider::{Found, Private, Provider, ProviderError};
 use terrace_provider_kafka::KafkaProvider;
 use tokio::io::AsyncWriteExt;
 
@@ -48,6 +48,11 @@ async fn where_no_broker_is_nothing_happens() {
     let unreachable = refused(json!({"bootstrapServers": "no-such-host.invalid:9092"})).await;
     assert_eq!(unreachable.kind.code(), "transient");
     assert!(unreachable.message.contains("`no-such-host.invalid:9092` cannot be reached"), "{unreachable}");
+    // Nobody was told anything, so nothing is in doubt.
+    let instance = Instance::of(json!({"bootstrapServers": "127.0.0.1:1"})).await;
+    let (lost, config) = (call(&Arc::default()), attributes(json!({"name": "x"})));
+    instance.try_create(TOPIC, &lost, &config).await.unwrap_err();
+    assert_eq!(instance.find(TOPIC, &lost, Private::default(), &config).await, Found::Absent);
     for (said, told) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it speaks HTTP"),
         (&[0x15, 3, 3, 0, 2, 2, 70][..], "it speaks TLS"),
@@ -155,5 +160,5 @@ async fn brokers_let_in_by_every_mechanism_and_by_tls() {
     });
     let error = refused(limited).await;
     assert_eq!(error.kind.code(), "permission_denied", "{error}");
-    assert!(error.solutions[0].contains("--allow-principal User:limited --operation Create --topic"), "{error:?}");
+    assert!(error.solutions[0].contains("--allow-principal User:limited --operation Describe"), "{error:?}");
 }

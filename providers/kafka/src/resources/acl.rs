@@ -254,7 +254,12 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
     if IDENTITY.iter().any(|name| like.get(*name).and_then(Value::as_str).is_none()) {
         return Ok(Found::Unknown);
     }
-    if !instance.has(&binding(&like)?).await? {
+    let is_there = match instance.has(&binding(&like)?).await {
+        // Whoever cannot be asked was not told anything.
+        Err(_) if instance.marks.made_nothing(attempt) => false,
+        answered => answered?,
+    };
+    if !is_there {
         return Ok(Found::Absent);
     }
     if let Some(prior) = &attempt.prior {

@@ -204,7 +204,7 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
         if level.is_some() && registry.compatibility(subject).await?.as_deref() != level {
             registry.set_compatibility(subject, level).await?;
         }
-        Ok(())
+        Ok::<(), Trouble>(())
     };
     if let Err(trouble) = made.await {
         let error = trouble.failed(&format!("register the subject `{subject}`"), true);
@@ -269,7 +269,12 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
         _ => &attempt.planned,
     };
     let Some(subject) = optional_text(like, "subject") else { return Ok(Found::Unknown) };
-    let Some(observed) = look(instance, subject, like).await? else { return Ok(Found::Absent) };
+    let looked = match look(instance, subject, like).await {
+        // Whoever cannot be asked was not told anything.
+        Err(_) if instance.marks.made_nothing(attempt) => None,
+        looked => looked?,
+    };
+    let Some(observed) = looked else { return Ok(Found::Absent) };
     let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_be_ours(attempt, lost));
     Ok(match attempt.prior.is_some() || is_ours {
         true => Found::Ours(observed),

@@ -180,7 +180,12 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
     let Some(name) = optional_text(like, "name").or_else(|| optional_text(&attempt.identity, "name")) else {
         return Ok(Found::Unknown);
     };
-    let Some((topic, observed)) = look(instance, name, like).await? else { return Ok(Found::Absent) };
+    let looked = match look(instance, name, like).await {
+        // Whoever cannot be asked was not told anything.
+        Err(_) if instance.marks.made_nothing(attempt) => None,
+        looked => looked?,
+    };
+    let Some((topic, observed)) = looked else { return Ok(Found::Absent) };
     if let Some(prior) = &attempt.prior {
         let before = prior.text("topicId").filter(|_| attempt.planned.is_empty());
         let is_other = before.is_some() && topic.id.as_deref() != before;

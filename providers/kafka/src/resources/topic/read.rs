@@ -4,11 +4,16 @@ use super::config;
 use super::plan::{made, made_id};
 use crate::admin::{Setting, Topic};
 use crate::attributes::text;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::object_id;
 use crate::resources::Instance;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 use terrace_provider::{Attributes, DataAmount, Map, Observed, Private, ProviderError, Recorded, Value};
+
+/// How often, and after which pause, brokers are asked again that do not know yet what they lead.
+const PATIENCE: usize = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 
 type Read = Result<Option<Observed>, ProviderError>;
 
@@ -117,7 +122,16 @@ pub(crate) async fn import(instance: &Instance, id: &str) -> Read {
 pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataAmount, ProviderError> {
     let name = text(&prior.attributes, "name")?;
     let failed = |failure| instance.reading(name).failed(failure);
-    Ok(match instance.admin.count_records(name).await.map_err(failed)? {
+    let mut counted = instance.admin.count_records(name).await;
+    // The brokers of a topic that was just made, or moved, take a moment until each knows what it leads.
+    for _ in 0..PATIENCE {
+        if !counted.as_ref().is_err_and(|failure| failure.code().is_some_and(Code::is_passing)) {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        counted = instance.admin.count_records(name).await;
+    }
+    Ok(match counted.map_err(failed)? {
         None | Some(0) => DataAmount::Empty,
         Some(1) => DataAmount::Some("1 record".to_owned()),
         Some(count) => DataAmount::Some(format!("{count} records")),
