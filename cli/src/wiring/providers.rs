@@ -13,6 +13,7 @@ use terrace_engine::source::Span;
 use terrace_engine::yaml::Node;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attribute, AttributeType, Attributes, Path, Provider, ProviderSchema, Settings, Step, Value};
+use terrace_provider_kafka::KafkaProvider;
 use terrace_provider_local::LocalProvider;
 use terrace_provider_postgres::PostgresProvider;
 use terrace_provider_sqlite::SqliteProvider;
@@ -27,6 +28,7 @@ impl Providers {
     #[must_use]
     pub fn built_in() -> Self {
         Self(vec![
+            Arc::new(KafkaProvider::new()),
             Arc::new(LocalProvider::new()),
             Arc::new(PostgresProvider::new()),
             Arc::new(SqliteProvider::new()),

@@ -1,0 +1,110 @@
+//! Access control lists: who may do what with which topics, groups, and the cluster.
+
+use super::topics::{refused, silent};
+use super::{Admin, text};
+use crate::failure::{Code, Failure};
+use kafka_protocol::messages::create_acls_request::AclCreation;
+use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
+use kafka_protocol::messages::{CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest};
+
+/// One entry: all of it names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Binding {
+    pub(crate) resource_type: i8,
+    pub(crate) resource_name: String,
+    pub(crate) pattern_type: i8,
+    pub(crate) principal: String,
+    pub(crate) host: String,
+    pub(crate) operation: i8,
+    pub(crate) permission: i8,
+}
+
+/// Which entries: what is nothing may be anything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter<'a>(pub(crate) Option<&'a Binding>);
+
+/// Anything, for what is a number.
+const ANY: i8 = 1;
+
+impl Admin {
+    /// The entries that fit.
+    ///
+    /// # Errors
+    /// When there is no answer, or they may not be seen.
+    pub(crate) async fn acls(&self, filter: &Filter<'_>) -> Result<Vec<Binding>, Failure> {
+        let number = |of: fn(&Binding) -> i8| filter.0.map_or(ANY, of);
+        let name = |of: fn(&Binding) -> &str| filter.0.map(|binding| text(of(binding)));
+        let request = DescribeAclsRequest::default()
+            .with_resource_type_filter(number(|it| it.resource_type))
+            .with_resource_name_filter(name(|it| &it.resource_name))
+            .with_pattern_type_filter(number(|it| it.pattern_type))
+            .with_principal_filter(name(|it| &it.principal))
+            .with_host_filter(name(|it| &it.host))
+            .with_operation(number(|it| it.operation))
+            .with_permission_type(number(|it| it.permission));
+        let answer = self.cluster.ask(&request).await?;
+        refused(answer.error_code, answer.error_message.as_deref(), answer.throttle_time_ms)?;
+        let bindings = answer.resources.iter().flat_map(|resource| {
+            resource.acls.iter().map(|acl| Binding {
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name.to_string(),
+                pattern_type: resource.pattern_type,
+                principal: acl.principal.to_string(),
+                host: acl.host.to_string(),
+                operation: acl.operation,
+                permission: acl.permission_type,
+            })
+        });
+        Ok(bindings.collect())
+    }
+
+    /// Adds an entry; one that is there already stays as it is.
+    ///
+    /// # Errors
+    /// When it is not added.
+    pub(crate) async fn create_acl(&self, binding: &Binding) -> Result<(), Failure> {
+        let creation = AclCreation::default()
+            .with_resource_type(binding.resource_type)
+            .with_resource_name(text(&binding.resource_name))
+            .with_resource_pattern_type(binding.pattern_type)
+            .with_principal(text(&binding.principal))
+            .with_host(text(&binding.host))
+            .with_operation(binding.operation)
+            .with_permission_type(binding.permission);
+        let request = CreateAclsRequest::default().with_creations(vec![creation]);
+        let is_elsewhere = |code| Code(code) == Code::NOT_CONTROLLER;
+        let answer = self
+            .cluster
+            .ask_controller(&request, |answer| answer.results.iter().any(|it| is_elsewhere(it.error_code)))
+            .await?;
+        let result = answer.results.first().ok_or_else(|| silent("create ACL"))?;
+        refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
+    }
+
+    /// Removes an entry; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// When it is not removed.
+    pub(crate) async fn delete_acl(&self, binding: &Binding) -> Result<(), Failure> {
+        let filter = DeleteAclsFilter::default()
+            .with_resource_type_filter(binding.resource_type)
+            .with_resource_name_filter(Some(text(&binding.resource_name)))
+            .with_pattern_type_filter(binding.pattern_type)
+            .with_principal_filter(Some(text(&binding.principal)))
+            .with_host_filter(Some(text(&binding.host)))
+            .with_operation(binding.operation)
+            .with_permission_type(binding.permission);
+        let request = DeleteAclsRequest::default().with_filters(vec![filter]);
+        let is_elsewhere = |code| Code(code) == Code::NOT_CONTROLLER;
+        let answer = self
+            .cluster
+            .ask_controller(&request, |answer| answer.filter_results.iter().any(|it| is_elsewhere(it.error_code)))
+            .await?;
+        let result = answer.filter_results.first().ok_or_else(|| silent("delete ACL"))?;
+        refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)?;
+        for matching in &result.matching_acls {
+            refused(matching.error_code, matching.error_message.as_deref(), answer.throttle_time_ms)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! The configuration of topics.
+
+use super::topics::{refused, silent};
+use super::{Admin, TOPIC, text};
+use crate::failure::{Code, Failure, Refusal};
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use std::collections::{BTreeMap, HashMap};
+
+/// Where a value comes from that a topic has of its own (`ConfigSource.TOPIC_CONFIG`).
+const OF_TOPIC: i8 = 1;
+/// What is done to a key.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+/// So many topics are asked about at once: an answer has some 4 KB for each.
+const AT_ONCE: usize = 500;
+
+/// The value of a configuration key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The value in force; nothing where it may not be seen.
+    pub(crate) value: Option<String>,
+    /// The topic has it of its own; else it is that of the broker.
+    pub(crate) is_own: bool,
+}
+
+/// The configuration of a topic, with all keys that its brokers know.
+pub(crate) type Settings = BTreeMap<String, Setting>;
+
+impl Admin {
+    /// The configuration of some topics; nothing for one that is not there.
+    ///
+    /// # Errors
+    /// When there is no answer; for a single topic, when it may not be seen.
+    pub(crate) async fn configs(
+        &self,
+        names: &[&str],
+    ) -> Result<HashMap<String, Result<Option<Settings>, Failure>>, Failure> {
+        let mut found = HashMap::new();
+        for names in names.chunks(AT_ONCE) {
+            let resource = |name: &&str| {
+                DescribeConfigsResource::default()
+                    .with_resource_type(TOPIC)
+                    .with_resource_name(text(name))
+                    .with_configuration_keys(None)
+            };
+            let request = DescribeConfigsRequest::default().with_resources(names.iter().map(resource).collect());
+            let answer = self.cluster.ask(&request).await?;
+            for result in &answer.results {
+                let said = result.error_message.as_deref();
+                let settings = match Refusal::of(result.error_code, said, answer.throttle_time_ms) {
+                    Some(refusal) if refusal.code == Code::UNKNOWN_TOPIC => Ok(None),
+                    Some(refusal) => Err(Failure::Refused(refusal)),
+                    None => Ok(Some(
+                        result
+                            .configs
+                            .iter()
+                            .map(|config| {
+                                let value = config.value.as_deref().map(str::to_owned);
+                                let is_own = config.config_source == OF_TOPIC;
+                                (config.name.to_string(), Setting { value, is_own })
+                            })
+                            .collect(),
+                    )),
+                };
+                found.insert(result.resource_name.to_string(), settings);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The configuration of one topic.
+    ///
+    /// # Errors
+    /// When there is no answer, or it may not be seen.
+    pub(crate) async fn config(&self, name: &str) -> Result<Option<Settings>, Failure> {
+        self.configs(&[name]).await?.remove(name).unwrap_or(Ok(None))
+    }
+
+    /// Sets some keys of a topic and gives others back to the broker; all the others stay as they are.
+    ///
+    /// # Errors
+    /// When nothing of it is done.
+    pub(crate) async fn alter_config(
+        &self,
+        name: &str,
+        changes: &BTreeMap<String, Option<String>>,
+        only_checks: bool,
+    ) -> Result<(), Failure> {
+        let change = |(key, value): (&String, &Option<String>)| {
+            AlterableConfig::default()
+                .with_name(text(key))
+                .with_config_operation(if value.is_some() { SET } else { DELETE })
+                .with_value(value.as_deref().map(text))
+        };
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(text(name))
+            .with_configs(changes.iter().map(change).collect());
+        let request =
+            IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(only_checks);
+        let is_elsewhere = |code| Code(code) == Code::NOT_CONTROLLER;
+        let answer = self
+            .cluster
+            .ask_controller(&request, |answer| answer.responses.iter().any(|it| is_elsewhere(it.error_code)))
+            .await?;
+        let result = answer.responses.first().ok_or_else(|| silent("alter"))?;
+        refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
+    }
+}

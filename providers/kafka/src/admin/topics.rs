@@ -1,0 +1,285 @@
+//! Topics: which there are, making and removing them, and how many records they hold.
+
+use super::{Admin, text};
+use crate::failure::{Code, Failure, Refusal};
+use crate::wire::{Unanswered, address_of};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, MetadataRequest,
+    MetadataResponse, TopicName,
+};
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+/// The offset of the first record that is kept, and of the next one that will be.
+const EARLIEST: i64 = -2;
+const LATEST: i64 = -1;
+
+/// A topic as brokers see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Topic {
+    /// Its id, which no other topic of that name has; nothing with brokers before 2.8.
+    pub(crate) id: Option<String>,
+    /// The cluster that it belongs to.
+    pub(crate) cluster: Option<String>,
+    /// How many partitions.
+    pub(crate) partitions: i64,
+    /// On how many brokers each of them is, at least.
+    pub(crate) replicas: i64,
+    /// Every partition has a leader: records can be written and read.
+    pub(crate) is_ready: bool,
+    /// How many brokers there are.
+    pub(crate) brokers: i64,
+}
+
+/// A topic to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewTopic<'a> {
+    pub(crate) name: &'a str,
+    /// The brokers' own number, unless it is given.
+    pub(crate) partitions: Option<i64>,
+    /// The brokers' own number, unless it is given.
+    pub(crate) replicas: Option<i64>,
+    pub(crate) config: &'a BTreeMap<String, String>,
+}
+
+/// What the controller says of a topic that it made, or would make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Created {
+    pub(crate) id: Option<String>,
+    /// All configuration keys that brokers of this version know, unless who asks may not see them.
+    pub(crate) known_keys: Option<Vec<String>>,
+}
+
+impl Admin {
+    /// Topics by name; nothing for a name that none has.
+    ///
+    /// # Errors
+    /// When there is no answer; for a single topic, when it may not be seen.
+    pub(crate) async fn topics(
+        &self,
+        names: &[&str],
+    ) -> Result<HashMap<String, Result<Option<Topic>, Failure>>, Failure> {
+        let metadata = self.metadata(names).await?;
+        let seen = |topic: &MetadataResponseTopic| {
+            let name = topic.name.as_deref().map(ToString::to_string)?;
+            Some((name, seen(topic, &metadata)))
+        };
+        Ok(metadata.topics.iter().filter_map(seen).collect())
+    }
+
+    /// One topic.
+    ///
+    /// # Errors
+    /// When there is no answer, or it may not be seen.
+    pub(crate) async fn topic(&self, name: &str) -> Result<Option<Topic>, Failure> {
+        self.topics(&[name]).await?.remove(name).unwrap_or(Ok(None))
+    }
+
+    /// The names of all topics that who asks may see.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn topic_names(&self) -> Result<Vec<String>, Failure> {
+        let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
+        let metadata = self.cluster.ask(&request).await?;
+        Ok(metadata.topics.iter().filter_map(|topic| Some(topic.name.as_deref()?.to_string())).collect())
+    }
+
+    async fn metadata(&self, names: &[&str]) -> Result<MetadataResponse, Unanswered> {
+        let topic = |name: &&str| MetadataRequestTopic::default().with_name(Some(TopicName(text(name))));
+        let request = MetadataRequest::default()
+            .with_topics(Some(names.iter().map(topic).collect()))
+            .with_allow_auto_topic_creation(false);
+        self.cluster.ask(&request).await
+    }
+
+    /// Makes a topic, or only says whether it could be made so.
+    ///
+    /// # Errors
+    /// When it is not made.
+    pub(crate) async fn create_topic(&self, new: &NewTopic<'_>, only_checks: bool) -> Result<Created, Failure> {
+        let config = |(name, value): (&String, &String)| {
+            CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+        };
+        let number = |given: Option<i64>| given.map_or(-1, |given| i32::try_from(given).unwrap_or(i32::MAX));
+        let topic = CreatableTopic::default()
+            .with_name(TopicName(text(new.name)))
+            .with_num_partitions(number(new.partitions))
+            .with_replication_factor(i16::try_from(number(new.replicas)).unwrap_or(i16::MAX))
+            .with_configs(new.config.iter().map(config).collect());
+        let request = CreateTopicsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(self.patience())
+            .with_validate_only(only_checks);
+        let answer = self
+            .cluster
+            .ask_controller(&request, |answer| answer.topics.iter().any(|topic| is_elsewhere(topic.error_code)))
+            .await?;
+        let topic = answer.topics.first().ok_or_else(|| silent("create"))?;
+        refused(topic.error_code, topic.error_message.as_deref(), answer.throttle_time_ms)?;
+        let keys = topic.configs.as_ref().filter(|_| topic.topic_config_error_code == 0);
+        let keys = keys.map(|configs| configs.iter().map(|config| config.name.to_string()).collect::<Vec<_>>());
+        Ok(Created { id: id_of(topic.topic_id), known_keys: keys.filter(|keys| !keys.is_empty()) })
+    }
+
+    /// Gives a topic more partitions, or only says whether it could have them.
+    ///
+    /// # Errors
+    /// When it does not get them.
+    pub(crate) async fn create_partitions(&self, name: &str, total: i64, only_checks: bool) -> Result<(), Failure> {
+        let topic = CreatePartitionsTopic::default()
+            .with_name(TopicName(text(name)))
+            .with_count(i32::try_from(total).unwrap_or(i32::MAX))
+            .with_assignments(None);
+        let request = CreatePartitionsRequest::default()
+            .with_topics(vec![topic])
+            .with_timeout_ms(self.patience())
+            .with_validate_only(only_checks);
+        let answer = self
+            .cluster
+            .ask_controller(&request, |answer| answer.results.iter().any(|result| is_elsewhere(result.error_code)))
+            .await?;
+        let result = answer.results.first().ok_or_else(|| silent("create partitions"))?;
+        refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
+    }
+
+    /// Removes a topic with all its records: that of an id, where one is given, else whichever has the name.
+    ///
+    /// # Errors
+    /// When it is not removed; one that is gone already is `UNKNOWN_TOPIC` or `UNKNOWN_TOPIC_ID`.
+    pub(crate) async fn delete_topic(&self, name: &str, id: Option<&str>) -> Result<(), Failure> {
+        let by_id = id.and_then(uuid_of);
+        let request = DeleteTopicsRequest::default().with_timeout_ms(self.patience());
+        let request = match by_id {
+            Some(id) => request.with_topics(vec![DeleteTopicState::default().with_name(None).with_topic_id(id)]),
+            None => {
+                let topic = TopicName(text(name));
+                // Versions before ids have a list of names of their own.
+                request
+                    .with_topics(vec![DeleteTopicState::default().with_name(Some(topic.clone()))])
+                    .with_topic_names(vec![topic])
+            }
+        };
+        let answer = self
+            .cluster
+            .ask_controller(&request, |answer| answer.responses.iter().any(|result| is_elsewhere(result.error_code)))
+            .await?;
+        let result = answer.responses.first().ok_or_else(|| silent("delete"))?;
+        refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
+    }
+
+    /// How many offsets a topic has room for between its first and its last record: no fewer than it has records.
+    /// Nothing where it is not there.
+    ///
+    /// # Errors
+    /// When a partition cannot be asked.
+    pub(crate) async fn count_records(&self, name: &str) -> Result<Option<i64>, Failure> {
+        let metadata = self.metadata(&[name]).await?;
+        let Some(topic) = metadata.topics.first() else { return Ok(None) };
+        if seen(topic, &metadata)?.is_none() {
+            return Ok(None);
+        }
+        let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        for partition in &topic.partitions {
+            by_leader.entry(*partition.leader_id).or_default().push(partition.partition_index);
+        }
+        let mut count = 0_i64;
+        for (leader, partitions) in by_leader {
+            let address = address_of(&metadata, leader)
+                .ok_or_else(|| Unanswered::Unreachable(format!("partitions of `{name}` have no leader now")))?;
+            let earliest = self.offsets(&address, name, &partitions, EARLIEST).await?;
+            let latest = self.offsets(&address, name, &partitions, LATEST).await?;
+            count = count.saturating_add(latest.saturating_sub(earliest).max(0));
+        }
+        Ok(Some(count))
+    }
+
+    /// The sum of offsets of some partitions that one broker leads.
+    async fn offsets(&self, address: &str, name: &str, partitions: &[i32], which: i64) -> Result<i64, Failure> {
+        let partition = |index: &i32| {
+            ListOffsetsPartition::default()
+                .with_partition_index(*index)
+                .with_current_leader_epoch(-1)
+                .with_timestamp(which)
+        };
+        let topic = ListOffsetsTopic::default()
+            .with_name(TopicName(text(name)))
+            .with_partitions(partitions.iter().map(partition).collect());
+        let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+        let answer = self.cluster.ask_at(address, &request).await?;
+        let mut sum = 0_i64;
+        let mut told = 0;
+        for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
+            refused(partition.error_code, None, answer.throttle_time_ms)?;
+            sum = sum.saturating_add(partition.offset);
+            told += 1;
+        }
+        if told == partitions.len() { Ok(sum) } else { Err(silent("count").into()) }
+    }
+}
+
+fn seen(topic: &MetadataResponseTopic, metadata: &MetadataResponse) -> Result<Option<Topic>, Failure> {
+    // A topic that was just made may have partitions without leaders, which is no reason not to see it.
+    if let Some(refusal) = Refusal::of(topic.error_code, None, 0).filter(|refusal| refusal.code != Code(5)) {
+        let is_absent = [Code::UNKNOWN_TOPIC, Code::UNKNOWN_TOPIC_ID].contains(&refusal.code);
+        return if is_absent { Ok(None) } else { Err(Failure::Refused(refusal)) };
+    }
+    let replicas = topic.partitions.iter().map(|partition| partition.replica_nodes.len()).min().unwrap_or_default();
+    Ok(Some(Topic {
+        id: id_of(topic.topic_id),
+        cluster: metadata.cluster_id.as_deref().map(str::to_owned),
+        partitions: count(topic.partitions.len()),
+        replicas: count(replicas),
+        brokers: count(metadata.brokers.len()),
+        is_ready: topic.partitions.iter().all(|partition| *partition.leader_id >= 0),
+    }))
+}
+
+fn count(items: usize) -> i64 {
+    i64::try_from(items).unwrap_or(i64::MAX)
+}
+
+fn is_elsewhere(code: i16) -> bool {
+    Code(code) == Code::NOT_CONTROLLER
+}
+
+pub(super) fn refused(code: i16, said: Option<&str>, throttle_ms: i32) -> Result<(), Failure> {
+    Refusal::of(code, said, throttle_ms).map_or(Ok(()), |refusal| Err(Failure::Refused(refusal)))
+}
+
+/// An answer that says nothing of what was asked for.
+pub(super) fn silent(what: &str) -> Unanswered {
+    Unanswered::Garbled(format!("the answer to `{what}` says nothing of what was asked for"))
+}
+
+/// An id as Kafka's own tools write it: 22 letters of base64.
+fn id_of(id: Uuid) -> Option<String> {
+    use base64::Engine as _;
+    (!id.is_nil()).then(|| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(id.as_bytes()))
+}
+
+fn uuid_of(id: &str) -> Option<Uuid> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(id).ok()?;
+    Uuid::from_slice(&bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_as_by_the_tools_of_kafka() {
+        let id = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
+        assert_eq!(id_of(id).as_deref(), Some("EjRWeJq83vASNFZ4mrze8A"));
+        assert_eq!(uuid_of("EjRWeJq83vASNFZ4mrze8A"), Some(id));
+        assert_eq!(id_of(Uuid::nil()), None);
+        assert_eq!(uuid_of("no id"), None);
+    }
+}

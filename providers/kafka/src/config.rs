@@ -1,0 +1,165 @@
+//! The settings of an instance, taken apart.
+
+use crate::wire::{Access, Credentials, Mechanism, Tls, Unusable};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::{Attributes, Path, ProviderError, Sensitive, Settings, Value};
+
+/// Which vendor's brokers they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavor {
+    /// Apache Kafka: no topic has a `confluent.…` configuration.
+    Apache,
+    /// Confluent Platform or Cloud.
+    Confluent,
+}
+
+/// How the schema registry is reached.
+pub(crate) struct RegistryAccess {
+    pub(crate) url: String,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Sensitive>,
+    pub(crate) authorities: Option<PathBuf>,
+    pub(crate) timeout: Duration,
+}
+
+/// The settings of an instance.
+pub(crate) struct Config {
+    pub(crate) access: Access,
+    /// What is set; else the brokers are asked.
+    pub(crate) flavor: Option<Flavor>,
+    pub(crate) registry: Option<RegistryAccess>,
+}
+
+impl Config {
+    /// Takes settings apart. Files are read, nobody is asked.
+    ///
+    /// # Errors
+    /// When they do not work together.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
+        let values = &settings.values;
+        let file = |name: &str| text(values, name).map(|path| settings.project_folder.join(path));
+        let (encrypted, named) = match text(values, "securityProtocol").unwrap_or("PLAINTEXT") {
+            "PLAINTEXT" => (false, false),
+            "SSL" => (true, false),
+            "SASL_PLAINTEXT" => (false, true),
+            "SASL_SSL" => (true, true),
+            other => {
+                let known = "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL";
+                return Err(invalid("securityProtocol", format!("`{other}` is no protocol"), known));
+            }
+        };
+        let authorities = file("caFile");
+        let tls = match encrypted {
+            false => None,
+            true => Some(Arc::new(tls(values, &file, authorities.as_deref())?)),
+        };
+        let credentials = if named { Some(credentials(values)?) } else { None };
+        let timeout = timeout(values)?;
+        let flavor = match text(values, "flavor") {
+            None => None,
+            Some("apache") => Some(Flavor::Apache),
+            Some("confluent") => Some(Flavor::Confluent),
+            Some(other) => return Err(invalid("flavor", format!("`{other}` is no flavor"), "apache or confluent")),
+        };
+        let registry = match values.get("schemaRegistry").and_then(Value::as_map) {
+            None => None,
+            Some(registry) => Some(registry_access(registry, authorities, timeout)?),
+        };
+        Ok(Self { access: Access { bootstrap: bootstrap(values)?, tls, credentials, timeout }, flavor, registry })
+    }
+}
+
+fn text<'a>(values: &'a Attributes, name: &str) -> Option<&'a str> {
+    values.get(name).and_then(Value::as_str)
+}
+
+fn invalid(name: &str, message: String, expected: &str) -> ProviderError {
+    ProviderError::invalid(Some(Path::attribute(name)), message).solution(format!("write {expected}"))
+}
+
+fn bootstrap(values: &Attributes) -> Result<Vec<String>, ProviderError> {
+    let given = text(values, "bootstrapServers").unwrap_or_default();
+    let servers: Vec<String> =
+        given.split(',').map(str::trim).filter(|server| !server.is_empty()).map(str::to_owned).collect();
+    let wrong = |server: &&String| {
+        let port = server.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        !matches!(port, Some(Ok(port)) if port > 0)
+    };
+    let expected = "the addresses of brokers as `host:port`, separated by commas";
+    if servers.is_empty() {
+        return Err(invalid("bootstrapServers", "there is no broker in `bootstrapServers`".to_owned(), expected));
+    }
+    match servers.iter().find(wrong) {
+        Some(server) => Err(invalid("bootstrapServers", format!("`{server}` is no address of a broker"), expected)),
+        None => Ok(servers),
+    }
+}
+
+fn tls(
+    values: &Attributes,
+    file: &dyn Fn(&str) -> Option<PathBuf>,
+    authorities: Option<&std::path::Path>,
+) -> Result<Tls, ProviderError> {
+    let own = match (file("certFile"), file("keyFile")) {
+        (Some(chain), Some(key)) => Some((chain, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(invalid("certFile", "there is a `certFile` without a `keyFile`".to_owned(), "both"));
+        }
+        (None, Some(_)) => {
+            return Err(invalid("keyFile", "there is a `keyFile` without a `certFile`".to_owned(), "both"));
+        }
+    };
+    Tls::new(authorities, own.as_ref().map(|(chain, key)| (chain.as_path(), key.as_path()))).map_err(
+        |Unusable { setting, why }| {
+            let which = text(values, setting).map(|path| format!(" `{path}`")).unwrap_or_default();
+            invalid(setting, format!("`{setting}`{which} cannot be used: {why}"), "the path of a PEM file")
+        },
+    )
+}
+
+fn credentials(values: &Attributes) -> Result<Credentials, ProviderError> {
+    let needed = |name: &str| {
+        let message = format!("`securityProtocol` is one of SASL, and there is no `{name}`");
+        invalid(name, message, "it, or another `securityProtocol`")
+    };
+    let wanted = text(values, "saslMechanism").ok_or_else(|| needed("saslMechanism"))?;
+    let known = Mechanism::ALL.map(|(name, _)| name).join(", ");
+    let mechanism = Mechanism::ALL.into_iter().find(|(name, _)| *name == wanted);
+    let (_, mechanism) =
+        mechanism.ok_or_else(|| invalid("saslMechanism", format!("`{wanted}` is no mechanism known here"), &known))?;
+    let username = text(values, "username").ok_or_else(|| needed("username"))?.to_owned();
+    let password = text(values, "password").ok_or_else(|| needed("password"))?;
+    Ok(Credentials { mechanism, username, password: Sensitive::new(Value::from(password)) })
+}
+
+fn timeout(values: &Attributes) -> Result<Duration, ProviderError> {
+    let given = match values.get("timeout").map(Value::exposed) {
+        Some(Value::Int(number)) => number.to_string().parse().ok(),
+        Some(Value::Number(number)) => number.as_str().parse().ok(),
+        _ => Some(30.0),
+    };
+    let fits = |seconds: &f64| *seconds > 0.0 && *seconds <= 3600.0;
+    let seconds = given.filter(fits).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let expected = "a number of seconds greater than 0, and at most 3600";
+    seconds.ok_or_else(|| invalid("timeout", "`timeout` is no time to wait".to_owned(), expected))
+}
+
+fn registry_access(
+    values: &Attributes,
+    authorities: Option<PathBuf>,
+    timeout: Duration,
+) -> Result<RegistryAccess, ProviderError> {
+    let at = |name: &str| Some(Path::attribute("schemaRegistry").key(name));
+    let url =
+        text(values, "url").ok_or_else(|| ProviderError::invalid(at("url"), "the schema registry has no `url`"))?;
+    let password = text(values, "password").map(|password| Sensitive::new(Value::from(password)));
+    let username = text(values, "username").map(str::to_owned);
+    if username.is_some() != password.is_some() {
+        let message = "the schema registry has one of `username` and `password`, and not the other";
+        return Err(ProviderError::invalid(at("username"), message));
+    }
+    Ok(RegistryAccess { url: url.to_owned(), username, password, authorities, timeout })
+}

@@ -1,0 +1,240 @@
+//! What is told of calls that went wrong, and what terrace does then.
+//!
+//! Codes and names: <https://kafka.apache.org/protocol#protocol_error_codes>.
+
+use crate::wire::Unanswered;
+use kafka_protocol::error::ResponseError;
+use std::time::Duration;
+use terrace_provider::{ErrorKind, Path, ProviderError};
+
+/// A call that came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// There is no answer.
+    Unanswered(Unanswered),
+    /// The answer is a refusal.
+    Refused(Refusal),
+}
+
+/// What a broker says when it does not do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Its code.
+    pub(crate) code: Code,
+    /// Its words.
+    pub(crate) said: Option<String>,
+    /// The pause that it asks for.
+    pub(crate) pause: Duration,
+}
+
+/// An error code of Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code(pub(crate) i16);
+
+impl Code {
+    pub(crate) const UNKNOWN_TOPIC: Self = Self(3);
+    pub(crate) const REQUEST_TIMED_OUT: Self = Self(7);
+    pub(crate) const INVALID_TOPIC: Self = Self(17);
+    pub(crate) const TOPIC_DENIED: Self = Self(29);
+    pub(crate) const GROUP_DENIED: Self = Self(30);
+    pub(crate) const CLUSTER_DENIED: Self = Self(31);
+    pub(crate) const TOPIC_EXISTS: Self = Self(36);
+    pub(crate) const INVALID_PARTITIONS: Self = Self(37);
+    pub(crate) const INVALID_REPLICATION: Self = Self(38);
+    pub(crate) const INVALID_CONFIG: Self = Self(40);
+    pub(crate) const NOT_CONTROLLER: Self = Self(41);
+    pub(crate) const INVALID_REQUEST: Self = Self(42);
+    pub(crate) const POLICY_VIOLATION: Self = Self(44);
+    pub(crate) const SECURITY_DISABLED: Self = Self(54);
+    pub(crate) const REASSIGNMENT: Self = Self(60);
+    pub(crate) const DELETION_DISABLED: Self = Self(73);
+    pub(crate) const QUOTA: Self = Self(89);
+    pub(crate) const UNKNOWN_TOPIC_ID: Self = Self(100);
+
+    /// The name that Kafka gives it, with its number: `36 TOPIC_ALREADY_EXISTS`.
+    pub(crate) fn shown(self) -> String {
+        let error = match ResponseError::try_from_code(self.0) {
+            None | Some(ResponseError::Unknown(_)) => return self.0.to_string(),
+            Some(error) => error,
+        };
+        let mut name = String::new();
+        for letter in format!("{error:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_uppercase());
+        }
+        format!("{} {name}", self.0)
+    }
+
+    /// True where another attempt may meet a cluster that is ready, and nothing happened.
+    pub(crate) fn is_passing(self) -> bool {
+        let passing = [5, 6, 8, 9, 13, 14, 15, 16, 56, 72];
+        self == Self::NOT_CONTROLLER || passing.contains(&self.0)
+    }
+}
+
+impl Refusal {
+    /// Reads the code of an answer; nothing where it is none.
+    pub(crate) fn of(code: i16, said: Option<&str>, throttle_ms: i32) -> Option<Self> {
+        let pause = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or_default());
+        (code != 0).then(|| Self { code: Code(code), said: said.map(str::to_owned), pause })
+    }
+}
+
+impl From<Unanswered> for Failure {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Unanswered(unanswered)
+    }
+}
+
+impl Failure {
+    /// The code, where there is an answer.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.code),
+            Self::Unanswered(_) => None,
+        }
+    }
+}
+
+/// What was asked for, for whoever reads that it failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked<'a> {
+    /// `create the topic `orders``.
+    pub(crate) what: String,
+    /// It changes something.
+    pub(crate) changes: bool,
+    /// What `kafka-acls` would have to be told so that who asks may: `--operation Create --topic orders`.
+    pub(crate) right: String,
+    /// Who asks, where that is known.
+    pub(crate) principal: Option<&'a str>,
+}
+
+impl Asked<'_> {
+    /// The error for a failure.
+    pub(crate) fn failed(&self, failure: Failure) -> ProviderError {
+        match failure {
+            Failure::Unanswered(unanswered) => self.unanswered(&unanswered),
+            Failure::Refused(refusal) => self.refused(&refusal),
+        }
+    }
+
+    fn unanswered(&self, unanswered: &Unanswered) -> ProviderError {
+        let (kind, message) = match unanswered {
+            Unanswered::Unreachable(why) => (ErrorKind::Transient, format!("cannot {}: {why}", self.what)),
+            Unanswered::NotLetIn(why) => (ErrorKind::PermissionDenied, format!("cannot {}: {why}", self.what)),
+            Unanswered::Lost(why) if self.changes => {
+                (ErrorKind::Ambiguous, format!("whether the brokers did {} is not known: {why}", self.what))
+            }
+            Unanswered::Lost(why) => (ErrorKind::Transient, format!("cannot {}: {why}", self.what)),
+            Unanswered::Garbled(why) if self.changes => {
+                (ErrorKind::Ambiguous, format!("whether the brokers did {} is not known: {why}", self.what))
+            }
+            Unanswered::Garbled(why) | Unanswered::Unsupported(why) => {
+                (ErrorKind::Failed, format!("cannot {}: {why}", self.what))
+            }
+        };
+        let error = ProviderError::new(kind, message);
+        match unanswered {
+            Unanswered::Unreachable(_) | Unanswered::Lost(_) | Unanswered::Garbled(_) => error.solution(
+                "look at `bootstrapServers` and `securityProtocol` of the instance, and whether the brokers run",
+            ),
+            Unanswered::NotLetIn(_) => error.solution(
+                "look at `securityProtocol`, `saslMechanism`, `username` and `password` of the instance, and with TLS at \
+                 `caFile`, `certFile` and `keyFile`",
+            ),
+            Unanswered::Unsupported(_) => error.solution("Kafka 2.8 and later can be asked all of it"),
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) -> ProviderError {
+        let at = |name: &str| ErrorKind::InvalidInput { path: Some(Path::attribute(name)) };
+        let code = refusal.code;
+        let kind = match code {
+            Code::UNKNOWN_TOPIC | Code::UNKNOWN_TOPIC_ID => ErrorKind::NotFound,
+            Code::TOPIC_EXISTS => ErrorKind::AlreadyExists { import_id: None },
+            Code::INVALID_TOPIC => at("name"),
+            Code::INVALID_PARTITIONS => at("partitions"),
+            Code::INVALID_REPLICATION => at("replicationFactor"),
+            Code::INVALID_CONFIG => at("config"),
+            Code::POLICY_VIOLATION | Code::INVALID_REQUEST => ErrorKind::InvalidInput { path: None },
+            Code::TOPIC_DENIED | Code::GROUP_DENIED | Code::CLUSTER_DENIED | Code(53 | 58 | 65) => {
+                ErrorKind::PermissionDenied
+            }
+            Code::QUOTA => ErrorKind::Throttled { retry_after: Some(refusal.pause) },
+            Code::REQUEST_TIMED_OUT if self.changes => ErrorKind::Ambiguous,
+            Code::REQUEST_TIMED_OUT | Code::REASSIGNMENT => ErrorKind::Transient,
+            code if code.is_passing() => ErrorKind::Transient,
+            _ => ErrorKind::Failed,
+        };
+        let said = refusal.said.as_deref().filter(|said| !said.is_empty());
+        let said = said.unwrap_or_else(|| usual(code));
+        let verb = if kind == ErrorKind::Ambiguous { "may or may not" } else { "do not" };
+        let mut error = ProviderError::new(kind, format!("the brokers {verb} {}: {said}", self.what));
+        error.vendor_code = Some(code.shown());
+        match code {
+            Code::TOPIC_DENIED | Code::GROUP_DENIED | Code::CLUSTER_DENIED => error.solution(self.needed()),
+            Code::SECURITY_DISABLED => error.solution(
+                "the brokers have no `authorizer.class.name`, so nobody can be let in or kept out: give them one, or \
+                 declare no access",
+            ),
+            Code::POLICY_VIOLATION => error.solution("the brokers have a policy of their own: ask whoever runs them"),
+            Code::DELETION_DISABLED => error.solution("the brokers have `delete.topic.enable=false`"),
+            Code::INVALID_REPLICATION => error.solution("it can be no more than there are brokers"),
+            Code::REASSIGNMENT => error.solution("wait until the replicas of the topic have moved"),
+            _ => error,
+        }
+    }
+
+    fn needed(&self) -> String {
+        let who = self.principal.unwrap_or("User:…");
+        format!("whoever runs the cluster can allow it: `kafka-acls --add --allow-principal {who} {}`", self.right)
+    }
+}
+
+fn usual(code: Code) -> &'static str {
+    match code {
+        Code::TOPIC_DENIED | Code::GROUP_DENIED | Code::CLUSTER_DENIED => "who asks may not",
+        Code::UNKNOWN_TOPIC | Code::UNKNOWN_TOPIC_ID => "there is no such topic",
+        Code::TOPIC_EXISTS => "it is there already",
+        Code::REQUEST_TIMED_OUT => "they did not finish in time",
+        Code::SECURITY_DISABLED => "they decide on no access",
+        _ => "they do not say why",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_the_names_of_kafka() {
+        assert_eq!(Code(36).shown(), "36 TOPIC_ALREADY_EXISTS");
+        assert_eq!(Code(-1).shown(), "-1 UNKNOWN_SERVER_ERROR");
+        assert_eq!(Code(3).shown(), "3 UNKNOWN_TOPIC_OR_PARTITION");
+        assert_eq!(Code(32_000).shown(), "32000");
+    }
+
+    #[test]
+    fn a_refusal_says_which_right_is_missing() {
+        let asked = Asked {
+            what: "create the topic `t`".to_owned(),
+            changes: true,
+            right: "--operation Create --topic t".to_owned(),
+            principal: Some("User:ada"),
+        };
+        let error = asked.failed(Failure::Refused(Refusal::of(29, None, 0).unwrap()));
+        assert_eq!(error.kind, ErrorKind::PermissionDenied);
+        assert_eq!(
+            error.to_string(),
+            "the brokers do not create the topic `t`: who asks may not (29 TOPIC_AUTHORIZATION_FAILED)"
+        );
+        let solution = "whoever runs the cluster can allow it: `kafka-acls --add --allow-principal User:ada \
+                        --operation Create --topic t`";
+        assert_eq!(error.solutions, [solution]);
+        let kind = |changes, failure| Asked { changes, ..asked.clone() }.failed(failure).kind;
+        let lost = || Failure::Unanswered(Unanswered::Lost("x".to_owned()));
+        assert_eq!((kind(true, lost()), kind(false, lost())), (ErrorKind::Ambiguous, ErrorKind::Transient));
+    }
+}

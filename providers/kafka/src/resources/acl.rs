@@ -1,0 +1,287 @@
+//! `kafka_acl`: one entry of an access control list. Nothing of it can be changed: all of it names it.
+
+use super::Instance;
+use crate::admin::{Binding, Filter};
+use crate::attributes::text;
+use crate::failure::Asked;
+use crate::object_id;
+use crate::polling::{deadline, until};
+use std::collections::HashSet;
+use std::time::Duration;
+use terrace_provider::plan::from_schema;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Path, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Value,
+};
+
+/// Its name.
+pub(crate) const NAME: &str = "kafka_acl";
+
+/// What names an entry: all of it.
+const IDENTITY: &[&str] =
+    &["resourceType", "resourceName", "patternType", "principal", "host", "operation", "permission"];
+
+/// The words of Kafka with their numbers (`org.apache.kafka.common.resource.ResourceType` and so on).
+type Words = &'static [(&'static str, i8)];
+const RESOURCE_TYPES: Words =
+    &[("TOPIC", 2), ("GROUP", 3), ("CLUSTER", 4), ("TRANSACTIONAL_ID", 5), ("DELEGATION_TOKEN", 6), ("USER", 7)];
+const PATTERN_TYPES: Words = &[("LITERAL", 3), ("PREFIXED", 4)];
+const OPERATIONS: Words = &[
+    ("ALL", 2),
+    ("READ", 3),
+    ("WRITE", 4),
+    ("CREATE", 5),
+    ("DELETE", 6),
+    ("ALTER", 7),
+    ("DESCRIBE", 8),
+    ("CLUSTER_ACTION", 9),
+    ("DESCRIBE_CONFIGS", 10),
+    ("ALTER_CONFIGS", 11),
+    ("IDEMPOTENT_WRITE", 12),
+    ("CREATE_TOKENS", 13),
+    ("DESCRIBE_TOKENS", 14),
+    ("TWO_PHASE_COMMIT", 15),
+];
+const PERMISSIONS: Words = &[("DENY", 2), ("ALLOW", 3)];
+/// The attributes that are such words.
+const WORDS: [(&str, Words); 4] = [
+    ("resourceType", RESOURCE_TYPES),
+    ("patternType", PATTERN_TYPES),
+    ("operation", OPERATIONS),
+    ("permission", PERMISSIONS),
+];
+/// The one name that a cluster has in entries.
+const CLUSTER: &str = "kafka-cluster";
+
+/// The private bytes of an entry that was there before terrace: it is not removed with its row.
+const PREEXISTING: &[u8] = b"preexisting";
+
+/// The type.
+pub(crate) fn resource_type() -> ResourceType {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    let attributes = Object(vec![
+        text("resourceType", "`TOPIC`, `GROUP`, `CLUSTER`, `TRANSACTIONAL_ID`, `DELEGATION_TOKEN` or `USER`.")
+            .required()
+            .replaces(),
+        text("resourceName", "The name, or its beginning; `*` is any, and a cluster is called `kafka-cluster`.")
+            .required()
+            .replaces(),
+        text("patternType", "`LITERAL`: the name is a whole one; `PREFIXED`: it is a beginning.")
+            .default_value("LITERAL")
+            .replaces(),
+        text("principal", "Who, as `User:ada`; `User:*` is everybody.").required().replaces(),
+        text("host", "The address that they ask from; `*` is any.").default_value("*").replaces(),
+        text("operation", "What they do, as `READ`, `WRITE`, `DESCRIBE` or `ALL`.").required().replaces(),
+        text("permission", "`ALLOW` or `DENY`.").default_value("ALLOW").replaces(),
+        text("id", "All of it, for `terrace import`.").stable(),
+    ]);
+    let wait = Duration::from_secs(60);
+    ResourceType {
+        updatable: false,
+        // Those who are to keep access are let in anew before they are kept out.
+        can_coexist: true,
+        timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
+        ..ResourceType::new(NAME, "An entry of an access control list.", IDENTITY, attributes)
+    }
+}
+
+/// Plans from the schema.
+///
+/// # Errors
+/// When what is configured can be no entry.
+pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+    let mut planned = from_schema(ty, change);
+    check(&planned.planned)?;
+    if let Some(parts) = parts(&planned.planned) {
+        let id = Value::from(object_id::join(parts)).made_of(&planned.planned, IDENTITY);
+        planned.planned.insert("id".to_owned(), id);
+    }
+    Ok(planned)
+}
+
+fn check(planned: &Attributes) -> Result<(), ProviderError> {
+    let given = |name: &str| planned.get(name).and_then(Value::as_str);
+    let invalid = |name: &str, message: String, hint: String| {
+        Err(ProviderError::invalid(Some(Path::attribute(name)), message).solution(hint))
+    };
+    for (name, words) in WORDS {
+        if let Some(word) = given(name).filter(|word| !words.iter().any(|(known, _)| known == word)) {
+            let known = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+            return invalid(name, format!("`{word}` is no `{name}`"), format!("write one of {known}"));
+        }
+    }
+    if let Some(principal) = given("principal")
+        && !principal.split_once(':').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty())
+    {
+        let hint = "write it with its kind, as `User:ada`".to_owned();
+        return invalid("principal", format!("`{principal}` is no principal"), hint);
+    }
+    for name in ["resourceName", "host"] {
+        if given(name).is_some_and(str::is_empty) {
+            return invalid(name, format!("`{name}` is empty"), "`*` is any".to_owned());
+        }
+    }
+    if given("resourceType") == Some("CLUSTER") && given("resourceName").is_some_and(|name| name != CLUSTER) {
+        return invalid("resourceName", "a cluster has another name".to_owned(), format!("write `{CLUSTER}`"));
+    }
+    Ok(())
+}
+
+fn parts(attributes: &Attributes) -> Option<Vec<&str>> {
+    IDENTITY.iter().map(|name| attributes.get(*name).and_then(Value::as_str)).collect()
+}
+
+/// The entry of some attributes.
+fn binding(attributes: &Attributes) -> Result<Binding, ProviderError> {
+    let word = |name: &str, words: Words| {
+        let word = text(attributes, name)?;
+        let number = words.iter().find_map(|(known, number)| (*known == word).then_some(*number));
+        number.ok_or_else(|| ProviderError::bug(format!("a call with `{word}` as `{name}`")))
+    };
+    Ok(Binding {
+        resource_type: word("resourceType", RESOURCE_TYPES)?,
+        resource_name: text(attributes, "resourceName")?.to_owned(),
+        pattern_type: word("patternType", PATTERN_TYPES)?,
+        principal: text(attributes, "principal")?.to_owned(),
+        host: text(attributes, "host")?.to_owned(),
+        operation: word("operation", OPERATIONS)?,
+        permission: word("permission", PERMISSIONS)?,
+    })
+}
+
+fn observed(attributes: &Attributes, private: Private) -> Observed {
+    let named = IDENTITY.iter().filter_map(|name| Some(((*name).to_owned(), attributes.get(*name)?.clone())));
+    let identity: Attributes = named.collect();
+    let mut all = identity.clone();
+    if let Some(parts) = parts(&identity) {
+        all.insert("id".to_owned(), Value::from(object_id::join(parts)).made_of(attributes, IDENTITY));
+    }
+    Observed { identity, attributes: all, private }
+}
+
+impl Instance {
+    fn about_access(&self, changes: bool, what: &str, binding: &Binding) -> Asked<'_> {
+        let operation = if changes { "Alter" } else { "Describe" };
+        let what = format!("{what} of `{}` to `{}`", binding.principal, binding.resource_name);
+        self.asked(changes, what, format!("--operation {operation} --cluster"))
+    }
+
+    async fn has(&self, binding: &Binding) -> Result<bool, ProviderError> {
+        let found = self.admin.acls(&Filter(Some(binding))).await;
+        let found = found.map_err(|failure| self.about_access(false, "look up access", binding).failed(failure))?;
+        Ok(found.contains(binding))
+    }
+}
+
+/// Reads one entry.
+pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+    let binding = binding(&prior.attributes)?;
+    let is_there = instance.has(&binding).await?;
+    Ok(is_there.then(|| observed(&prior.attributes, prior.private.clone())))
+}
+
+/// Reads many by one question about all.
+pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
+    let all: HashSet<Binding> = match instance.admin.acls(&Filter(None)).await {
+        Ok(all) => all.into_iter().collect(),
+        Err(failure) => {
+            let asked = instance.asked(false, "look up access".to_owned(), "--operation Describe --cluster".to_owned());
+            let error = asked.failed(failure);
+            return priors.iter().map(|_| Err(error.clone())).collect();
+        }
+    };
+    let one = |prior: &Recorded| {
+        let is_there = all.contains(&binding(&prior.attributes)?);
+        Ok(is_there.then(|| observed(&prior.attributes, prior.private.clone())))
+    };
+    priors.iter().map(one).collect()
+}
+
+/// Adds an entry, and waits until brokers go by it.
+pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+    let binding = binding(&planned.attributes)?;
+    let observed = observed(&planned.attributes, Private::default());
+    if instance.has(&binding).await? {
+        let import_id = observed.attributes.get("id").and_then(Value::as_str).map(str::to_owned);
+        let message = format!("`{}` has that access to `{}` already", binding.principal, binding.resource_name);
+        return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
+    }
+    instance.marks.sent(call).await?;
+    let asked = instance.about_access(true, "add access", &binding);
+    if let Err(failure) = instance.admin.create_acl(&binding).await {
+        let error = asked.failed(failure);
+        if error.kind != ErrorKind::Ambiguous {
+            instance.marks.refused(call).await;
+        }
+        return Err(error);
+    }
+    settled(instance, call, &binding, true).await?;
+    Ok(observed)
+}
+
+/// Removes an entry, unless it was there before terrace, and waits until brokers do not go by it any more.
+pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+    if prior.private.0 == PREEXISTING {
+        call.progress.message("it was there before terrace, and stays");
+        return Ok(());
+    }
+    let binding = binding(&prior.attributes)?;
+    let asked = instance.about_access(true, "remove access", &binding);
+    instance.admin.delete_acl(&binding).await.map_err(|failure| asked.failed(failure))?;
+    settled(instance, call, &binding, false).await
+}
+
+async fn settled(instance: &Instance, call: &Call, binding: &Binding, is_there: bool) -> Result<(), ProviderError> {
+    let seen = until(call, deadline(call), || async { Ok((instance.has(binding).await? == is_there).then_some(())) });
+    seen.await?.ok_or_else(|| {
+        let message = format!("the access of `{}` was changed, and the brokers do not show it yet", binding.principal);
+        ProviderError::new(ErrorKind::Ambiguous, message)
+    })
+}
+
+/// What became of a call, or whether there is something to take over, which then was there before.
+pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found, ProviderError> {
+    let like = match &attempt.prior {
+        Some(prior) if attempt.planned.is_empty() => &prior.attributes,
+        _ => &attempt.planned,
+    };
+    // Who asks for something to take over says no more than what was configured.
+    let mut like = like.clone();
+    for (name, usual) in [("patternType", "LITERAL"), ("host", "*"), ("permission", "ALLOW")] {
+        like.entry(name.to_owned()).or_insert_with(|| usual.into());
+    }
+    if IDENTITY.iter().any(|name| like.get(*name).and_then(Value::as_str).is_none()) {
+        return Ok(Found::Unknown);
+    }
+    let is_there = match instance.has(&binding(&like)?).await {
+        // Whoever cannot be asked was not told anything.
+        Err(_) if instance.marks.made_nothing(attempt) => false,
+        answered => answered?,
+    };
+    if !is_there {
+        return Ok(Found::Absent);
+    }
+    if let Some(prior) = &attempt.prior {
+        return Ok(Found::Ours(observed(&like, prior.private.clone())));
+    }
+    let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_be_ours(attempt, lost));
+    Ok(match is_ours {
+        true => Found::Ours(observed(&like, Private::default())),
+        false => Found::Strangers(observed(&like, Private(PREEXISTING.to_vec()))),
+    })
+}
+
+/// An entry by its id: all of it.
+pub(crate) async fn import(instance: &Instance, id: &str) -> Result<Option<Observed>, ProviderError> {
+    let wrong = || {
+        ProviderError::invalid(None, format!("`{id}` is no id of an entry"))
+            .solution("write all of it, as `TOPIC/orders/LITERAL/User:ada/*/READ/ALLOW`")
+    };
+    let parts = object_id::split::<7>(id).ok_or_else(wrong)?;
+    let named = IDENTITY.iter().zip(parts).map(|(name, part)| ((*name).to_owned(), Value::from(part)));
+    let attributes: Attributes = named.collect();
+    check(&attributes)?;
+    let is_there = instance.has(&binding(&attributes)?).await?;
+    Ok(is_there.then(|| observed(&attributes, Private::default())))
+}

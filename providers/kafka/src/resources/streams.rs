@@ -1,0 +1,215 @@
+//! `kafka_streams_application`: what a Kafka Streams application leaves in a cluster. Nothing of it is made here: the
+//! application makes its internal topics when it runs. They are removed with it where its data may go.
+
+use super::Instance;
+use crate::attributes::{text, without_nulls};
+use crate::failure::{Asked, Code};
+use crate::object_id;
+use crate::polling::{deadline, until};
+use std::time::Duration;
+use terrace_provider::plan::from_schema;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Path, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Value,
+};
+
+/// Its name.
+pub(crate) const NAME: &str = "kafka_streams_application";
+
+/// How the names of internal topics end
+/// (<https://kafka.apache.org/documentation/streams/developer-guide/manage-topics#internal-topics>).
+const ENDINGS: [&str; 2] = ["-changelog", "-repartition"];
+
+/// The type.
+pub(crate) fn resource_type() -> ResourceType {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    let attributes = Object(vec![
+        text(
+            "applicationId",
+            "The application's id: its consumer group, and the beginning of its internal topics' names.",
+        )
+        .required()
+        .replaces(),
+        Attribute::new(
+            "properties",
+            AttributeType::map(AttributeType::Any),
+            "What the application is configured with, by Kafka's own keys.",
+        )
+        .vendor_json(),
+        text("rendered", "The properties as a file of Java's.").computed(),
+        text("id", "The application's id.").stable(),
+    ]);
+    let wait = Duration::from_secs(300);
+    ResourceType {
+        spares_data: true,
+        timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
+        settle: Duration::ZERO,
+        ..ResourceType::new(
+            NAME,
+            "The internal topics of a Kafka Streams application, which are deleted with its data.",
+            &["applicationId"],
+            attributes,
+        )
+    }
+}
+
+/// Plans from the schema; the properties are rendered as soon as they are known.
+///
+/// # Errors
+/// When the id is none.
+pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+    if let Some(id) = change.config.get("applicationId").and_then(Value::as_str) {
+        let is_legal = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        if id.is_empty() || !id.chars().all(is_legal) {
+            let path = Some(Path::attribute("applicationId"));
+            return Err(ProviderError::invalid(path, format!("`{id}` is no id of an application"))
+                .solution("names of topics begin with it: write `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`"));
+        }
+    }
+    let config = without_nulls(change.config, "properties");
+    let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
+    complete(&mut planned.planned);
+    Ok(planned)
+}
+
+/// Fills in what follows from what is configured.
+fn complete(attributes: &mut Attributes) {
+    if let Some(id) = attributes.get("applicationId").and_then(Value::as_str) {
+        let id = Value::from(object_id::join([id])).made_of(attributes, &["applicationId"]);
+        attributes.insert("id".to_owned(), id);
+    }
+    if !attributes.get("properties").is_some_and(Value::has_unknown) {
+        let rendered = Value::from(rendered(attributes)).made_of(attributes, &["properties"]);
+        attributes.insert("rendered".to_owned(), rendered);
+    }
+}
+
+/// The properties as `java.util.Properties` reads them: nothing in them is taken for anything but itself.
+fn rendered(attributes: &Attributes) -> String {
+    let properties = attributes.get("properties").and_then(Value::as_map).into_iter().flatten();
+    let line = |(key, value): (&String, &Value)| {
+        let text = match value.exposed() {
+            Value::String(text) => text.clone(),
+            Value::Null => return None,
+            other => other.revealed().to_json_text(),
+        };
+        Some(format!("{}={}\n", escaped(key, true), escaped(&text, false)))
+    };
+    properties.filter_map(line).collect()
+}
+
+fn escaped(text: &str, is_key: bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for (at, letter) in text.chars().enumerate() {
+        match letter {
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '\t' => escaped.push_str("\\t"),
+            ' ' if is_key || at == 0 => escaped.push_str("\\ "),
+            '=' | ':' if is_key => escaped.extend(['\\', letter]),
+            '#' | '!' if at == 0 => escaped.extend(['\\', letter]),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// The object as it is recorded; there is nothing of it to be read.
+pub(crate) fn observed(attributes: &Attributes) -> Observed {
+    let mut all = attributes.clone();
+    complete(&mut all);
+    let identity = all.get("applicationId").map(|id| ("applicationId".to_owned(), id.clone()));
+    Observed { identity: identity.into_iter().collect(), attributes: all, private: Private::default() }
+}
+
+/// Records the application: the cluster is told nothing.
+pub(crate) fn create(planned: &Planned) -> Observed {
+    observed(&planned.attributes)
+}
+
+/// Removes the internal topics, where the data may go.
+pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+    let id = text(&prior.attributes, "applicationId")?;
+    if !call.removes_data {
+        return Ok(());
+    }
+    let asked = deleting(instance, id);
+    let names = instance.admin.topic_names().await.map_err(|failure| asked.failed(failure))?;
+    let internal: Vec<&String> = names.iter().filter(|name| is_internal(name, id)).collect();
+    for name in &internal {
+        call.progress.message(&format!("deleting `{name}`"));
+        match instance.admin.delete_topic(name, None).await {
+            Ok(()) => {}
+            Err(failure) if failure.code() == Some(Code::UNKNOWN_TOPIC) => {}
+            Err(failure) => return Err(asked.failed(failure)),
+        }
+    }
+    for name in internal {
+        let gone = until(call, deadline(call), || async {
+            let topic = instance.admin.topic(name).await.map_err(|failure| asked.failed(failure))?;
+            Ok(topic.is_none().then_some(()))
+        });
+        if gone.await?.is_none() {
+            let message = format!("the brokers were told to delete the topic `{name}`, and it is there yet");
+            return Err(ProviderError::new(ErrorKind::Ambiguous, message)
+                .solution("stop the application: as long as it runs it makes its topics anew"));
+        }
+    }
+    Ok(())
+}
+
+fn deleting<'i>(instance: &'i Instance, id: &str) -> Asked<'i> {
+    let right = format!("--operation Delete --operation Describe --topic '{id}-' --resource-pattern-type prefixed");
+    instance.asked(true, format!("delete the internal topics of `{id}`"), right)
+}
+
+/// True for `<id>-<something>-changelog` and `<id>-<something>-repartition`, and nothing else.
+fn is_internal(topic: &str, id: &str) -> bool {
+    let rest = topic.strip_prefix(id).and_then(|rest| rest.strip_prefix('-'));
+    let inner = rest.and_then(|rest| ENDINGS.iter().find_map(|ending| rest.strip_suffix(ending)));
+    inner.is_some_and(|inner| !inner.is_empty())
+}
+
+/// What became of a call: nothing was made, so nothing can be there; what was to be removed is removed again.
+pub(crate) fn find(attempt: &Attempt) -> Found {
+    match &attempt.prior {
+        None => Found::Absent,
+        Some(prior) if attempt.planned.is_empty() => Found::Ours(observed(&prior.attributes)),
+        Some(_) => Found::Ours(observed(&attempt.planned)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_internal_topics_of_the_application_are_such() {
+        for topic in ["app-store-changelog", "app-KSTREAM-AGGREGATE-STATE-STORE-0000000003-repartition"] {
+            assert!(is_internal(topic, "app"), "{topic}");
+        }
+        for topic in
+            ["app", "app-changelog", "app--changelog-x", "application-x-changelog", "my-app-x-changelog", "app-x"]
+        {
+            assert!(!is_internal(topic, "app"), "{topic}");
+        }
+    }
+
+    #[test]
+    fn properties_are_written_so_that_java_reads_what_was_meant() {
+        let properties = [
+            ("state.dir", Value::from("/${java.io.tmpdir}/kafka-streams")),
+            ("num.stream.threads", Value::Int(2)),
+            ("a key", Value::from(" leading\\and\nlines")),
+            ("none", Value::Null),
+        ];
+        let properties: Value = properties.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let attributes: Attributes = [("properties".to_owned(), properties)].into_iter().collect();
+        assert_eq!(
+            rendered(&attributes),
+            "state.dir=/${java.io.tmpdir}/kafka-streams\nnum.stream.threads=2\na\\ key=\\ leading\\\\and\\nlines\n"
+        );
+    }
+}

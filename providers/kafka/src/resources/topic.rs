@@ -1,0 +1,73 @@
+//! `kafka_topic`.
+
+mod change;
+mod config;
+mod dry_run;
+mod plan;
+mod read;
+
+pub(crate) use change::{create, delete, find, update};
+pub(crate) use dry_run::validate;
+pub(crate) use plan::plan;
+pub(crate) use read::{count, import, read, read_all};
+
+use super::Instance;
+use crate::failure::Asked;
+use std::time::Duration;
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{Attribute, AttributeType, Object, ResourceType};
+
+/// Its name.
+pub(crate) const NAME: &str = "kafka_topic";
+
+/// The type.
+pub(crate) fn resource_type() -> ResourceType {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    let number = |name, doc| Attribute::new(name, AttributeType::Int, doc);
+    let attributes = Object(vec![
+        text("name", "The topic's name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`.").required().replaces(),
+        number("partitions", "How many partitions. More are added in place; fewer need a new topic.").or_computed(),
+        number("replicationFactor", "How many brokers hold each partition; else the brokers' own number.")
+            .or_computed()
+            .replaces(),
+        Attribute::new(
+            "config",
+            AttributeType::map(AttributeType::Any),
+            "Configuration by Kafka's own keys, such as `retention.ms`. Keys that are not given are left as they are.",
+        )
+        .vendor_json(),
+        text("topicId", "Kafka's id of the topic: another one is another topic, whose records are others.").stable(),
+        text("clusterId", "Kafka's id of the cluster.").stable(),
+        text("id", "The name, for `terrace import`.").stable(),
+    ]);
+    let wait = Duration::from_secs(120);
+    ResourceType {
+        holds_data: true,
+        timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
+        // Brokers work on a request no longer than it says, which is as long as `timeout` of the instance.
+        settle: Duration::from_secs(30),
+        ..ResourceType::new(NAME, "A topic.", &["name"], attributes)
+    }
+}
+
+impl Instance {
+    fn creating(&self, name: &str) -> Asked<'_> {
+        let right = format!("--operation Create --topic '{name}'");
+        self.asked(true, format!("create the topic `{name}`"), right)
+    }
+
+    fn changing(&self, name: &str) -> Asked<'_> {
+        let right = format!("--operation AlterConfigs --operation DescribeConfigs --operation Alter --topic '{name}'");
+        self.asked(true, format!("change the topic `{name}`"), right)
+    }
+
+    fn deleting(&self, name: &str) -> Asked<'_> {
+        let right = format!("--operation Delete --topic '{name}'");
+        self.asked(true, format!("delete the topic `{name}`"), right)
+    }
+
+    fn reading(&self, name: &str) -> Asked<'_> {
+        let right = format!("--operation Describe --operation DescribeConfigs --topic '{name}'");
+        self.asked(false, format!("describe the topic `{name}`"), right)
+    }
+}

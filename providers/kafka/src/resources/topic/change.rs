@@ -1,0 +1,201 @@
+//! Topics that come, change and go.
+
+use super::config::{Fate, fate, wanted};
+use super::read::{configured, observed, private_of, with_config};
+use crate::admin::{NewTopic, Topic};
+use crate::attributes::{optional_text, text};
+use crate::failure::Code;
+use crate::polling::{deadline, until};
+use crate::resources::Instance;
+use std::collections::BTreeMap;
+use terrace_provider::{
+    Attempt, Attributes, Call, ErrorKind, Found, Observed, Planned, Private, ProviderError, Recorded, Value,
+};
+
+/// Makes a topic with its configuration, and waits until brokers know it.
+pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+    let attributes = &planned.attributes;
+    let name = text(attributes, "name")?;
+    let asked = instance.creating(name);
+    let exists = || {
+        let kind = ErrorKind::AlreadyExists { import_id: Some(crate::object_id::join([name])) };
+        ProviderError::new(kind, format!("there is a topic `{name}` already"))
+    };
+    if instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?.is_some() {
+        return Err(exists());
+    }
+    let config = sendable(instance, name, attributes).await?;
+    let new = new_topic(name, attributes, &config);
+    instance.marks.sent(call).await?;
+    let created = match instance.admin.create_topic(&new, false).await {
+        Ok(created) => created,
+        Err(failure) => {
+            let code = failure.code();
+            let error = if code == Some(Code::TOPIC_EXISTS) { exists() } else { asked.failed(failure) };
+            if error.kind != ErrorKind::Ambiguous {
+                instance.marks.refused(call).await;
+            }
+            return Err(error);
+        }
+    };
+    let is_ours = |topic: &Topic| created.id.is_none() || topic.id == created.id;
+    let seen = until(call, deadline(call), || async {
+        let topic = instance.admin.topic(name).await.map_err(|failure| asked.failed(failure))?;
+        Ok(topic.filter(|topic| topic.is_ready && is_ours(topic)))
+    });
+    let Some(topic) = seen.await? else {
+        let message = format!("the topic `{name}` was made, and the brokers do not know it yet");
+        return Err(ProviderError::new(ErrorKind::Ambiguous, message).solution("look whether all brokers run"));
+    };
+    Ok(with_config(name, attributes, &topic, configured(attributes).cloned()))
+}
+
+pub(super) fn new_topic<'a>(
+    name: &'a str,
+    attributes: &Attributes,
+    config: &'a BTreeMap<String, String>,
+) -> NewTopic<'a> {
+    let number = |name: &str| attributes.get(name).and_then(Value::as_int);
+    NewTopic { name, partitions: number("partitions"), replicas: number("replicationFactor"), config }
+}
+
+/// The configuration without what these brokers do not know and do anyway.
+pub(super) async fn sendable(
+    instance: &Instance,
+    name: &str,
+    attributes: &Attributes,
+) -> Result<BTreeMap<String, String>, ProviderError> {
+    let mut config = wanted(attributes)?;
+    let known = instance.known_keys(name).await;
+    let knows = known.map(|known| move |key: &str| known.contains(key));
+    let knows = knows.as_ref().map(|knows| knows as &dyn Fn(&str) -> bool);
+    // What is unknown is sent: brokers say what is wrong with it.
+    config.retain(|key, value| fate(key, value, knows, instance.flavor) != Fate::LeftOut);
+    Ok(config)
+}
+
+/// Changes what differs, and waits until brokers show it.
+pub(crate) async fn update(
+    instance: &Instance,
+    call: &Call,
+    prior: &Recorded,
+    planned: &Planned,
+) -> Result<Observed, ProviderError> {
+    let attributes = &planned.attributes;
+    let name = text(attributes, "name")?;
+    let asked = instance.changing(name);
+    let (before, after) = (wanted(&prior.attributes)?, sendable(instance, name, attributes).await?);
+    let mut changes: BTreeMap<String, Option<String>> = BTreeMap::new();
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        // What was left out was never there.
+        if instance.known_keys(name).await.is_none_or(|known| known.contains(key)) {
+            changes.insert(key.clone(), None);
+        }
+    }
+    let differs = |(key, value): &(&String, &String)| before.get(*key) != Some(*value);
+    changes.extend(after.iter().filter(differs).map(|(key, value)| (key.clone(), Some(value.clone()))));
+    if !changes.is_empty() {
+        instance.admin.alter_config(name, &changes, false).await.map_err(|failure| asked.failed(failure))?;
+    }
+    let count = |attributes: &Attributes| attributes.get("partitions").and_then(Value::as_int);
+    let partitions = count(attributes).filter(|wanted| count(&prior.attributes).is_none_or(|now| now < *wanted));
+    if let Some(total) = partitions {
+        let added = instance.admin.create_partitions(name, total, false).await;
+        if let Err(failure) = added
+            && !(failure.code() == Some(Code::INVALID_PARTITIONS) && has_partitions(instance, name, total).await)
+        {
+            return Err(asked.failed(failure));
+        }
+    }
+    let shown = until(call, deadline(call), || async {
+        let Some((topic, seen)) = look(instance, name, attributes).await? else {
+            let message = format!("the topic `{name}` is not there any more");
+            return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be made"));
+        };
+        let is_there = topic.is_ready && partitions.is_none_or(|wanted| topic.partitions >= wanted);
+        let config = configured(attributes).map(|config| Value::from(config.clone()));
+        let is_configured = config.is_none_or(|config| holds(seen.attributes.get("config"), &config));
+        Ok((is_there && is_configured).then_some(seen))
+    });
+    shown.await?.ok_or_else(|| {
+        let message = format!("the change of the topic `{name}` was accepted, and the brokers do not show it yet");
+        ProviderError::new(ErrorKind::Ambiguous, message)
+    })
+}
+
+/// True when everything that was wanted is there.
+fn holds(seen: Option<&Value>, wanted: &Value) -> bool {
+    let wanted = wanted.as_map().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let mut wanted =
+        wanted.map(|(key, value)| seen.and_then(|seen| seen.get(key)).is_some_and(|it| it.is_same_as(value)));
+    wanted.all(|is_same| is_same)
+}
+
+async fn has_partitions(instance: &Instance, name: &str, total: i64) -> bool {
+    instance.admin.topic(name).await.is_ok_and(|topic| topic.is_some_and(|topic| topic.partitions == total))
+}
+
+/// A topic as it is now.
+async fn look(instance: &Instance, name: &str, like: &Attributes) -> Result<Option<(Topic, Observed)>, ProviderError> {
+    let failed = |failure| instance.reading(name).failed(failure);
+    let Some(topic) = instance.admin.topic(name).await.map_err(failed)? else { return Ok(None) };
+    let settings = match configured(like) {
+        None => None,
+        Some(_) => match instance.admin.config(name).await.map_err(failed)? {
+            None => return Ok(None),
+            settings => settings,
+        },
+    };
+    let observed = observed(instance, name, like, &topic, settings.as_ref());
+    Ok(Some((topic, observed)))
+}
+
+/// Removes the topic that is recorded, and not another one that has its name by now; and waits until the name is free.
+pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+    let name = text(&prior.attributes, "name")?;
+    let id = optional_text(&prior.attributes, "topicId");
+    let asked = instance.deleting(name);
+    match instance.admin.delete_topic(name, id).await {
+        Ok(()) => {}
+        Err(failure) if matches!(failure.code(), Some(Code::UNKNOWN_TOPIC | Code::UNKNOWN_TOPIC_ID)) => {}
+        Err(failure) => return Err(asked.failed(failure)),
+    }
+    let gone = until(call, deadline(call), || async {
+        let topic = instance.admin.topic(name).await.map_err(|failure| asked.failed(failure))?;
+        let is_gone = topic.is_none_or(|topic| id.is_some() && topic.id.as_deref() != id);
+        Ok(is_gone.then_some(()))
+    });
+    gone.await?.ok_or_else(|| {
+        let message = format!("the brokers were told to delete the topic `{name}`, and it is there yet");
+        ProviderError::new(ErrorKind::Ambiguous, message)
+    })
+}
+
+/// What became of a call, or whether there is something to take over.
+pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found, ProviderError> {
+    let like = match &attempt.prior {
+        Some(prior) if attempt.planned.is_empty() => &prior.attributes,
+        _ => &attempt.planned,
+    };
+    let Some(name) = optional_text(like, "name").or_else(|| optional_text(&attempt.identity, "name")) else {
+        return Ok(Found::Unknown);
+    };
+    let looked = match look(instance, name, like).await {
+        // Whoever cannot be asked was not told anything.
+        Err(_) if instance.marks.made_nothing(attempt) => None,
+        looked => looked?,
+    };
+    let Some((topic, observed)) = looked else { return Ok(Found::Absent) };
+    if let Some(prior) = &attempt.prior {
+        let before = prior.text("topicId").filter(|_| attempt.planned.is_empty());
+        let is_other = before.is_some() && topic.id.as_deref() != before;
+        return Ok(if is_other { Found::Absent } else { Found::Ours(observed) });
+    }
+    let is_as_planned =
+        |name: &str, now: i64| attempt.planned.get(name).and_then(Value::as_int).is_none_or(|planned| planned == now);
+    let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_be_ours(attempt, lost))
+        && is_as_planned("partitions", topic.partitions)
+        && is_as_planned("replicationFactor", topic.replicas);
+    let observed = Observed { private: Private::clone(&private_of(&topic)), ..observed };
+    Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+}

@@ -1,0 +1,154 @@
+//! What brokers say of a topic before anything is done: they are asked to make or to change it, and only to check that.
+
+use super::change::{new_topic, sendable};
+use super::config::{Fate, closest, fate, wanted};
+use crate::admin::NewTopic;
+use crate::attributes::optional_text;
+use crate::failure::{Asked, Code, Failure};
+use crate::resources::Instance;
+use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::{Attributes, ErrorKind, Finding, Path, Severity, Value};
+
+impl Instance {
+    /// The configuration keys that topics of these brokers can have; nothing where who asks may not know them. `name` is
+    /// that of a topic that is there, or may be made.
+    pub(super) async fn known_keys(&self, name: &str) -> Option<&BTreeSet<String>> {
+        let ask = || async {
+            let nothing = BTreeMap::new();
+            let probe = NewTopic { name, partitions: None, replicas: None, config: &nothing };
+            let keys: Option<BTreeSet<String>> = match self.admin.create_topic(&probe, true).await {
+                Ok(created) => created.known_keys.map(|keys| keys.into_iter().collect()),
+                Err(failure) if failure.code() == Some(Code::TOPIC_EXISTS) => {
+                    let settings = self.admin.config(name).await.ok().flatten();
+                    settings.map(|settings| settings.into_keys().collect())
+                }
+                Err(_) => None,
+            };
+            keys.filter(|keys| !keys.is_empty()).ok_or(())
+        };
+        self.known_keys.get_or_try_init(ask).await.ok()
+    }
+}
+
+/// Everything that is wrong with a topic.
+pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<Finding> {
+    let Some(name) = optional_text(planned, "name") else { return Vec::new() };
+    let known = instance.known_keys(name).await;
+    let mut findings = keys(instance, planned, known);
+    let Ok(mut config) = sendable(instance, name, planned).await else { return findings };
+    let (sent, reported) = (config.len(), findings.iter().any(|finding| finding.severity == Severity::Error));
+    // What was found already is not told twice.
+    if let Some(known) = known.filter(|_| reported) {
+        config.retain(|key, _| known.contains(key));
+    }
+    let asked = instance.creating(name);
+    match instance.admin.create_topic(&new_topic(name, planned, &config), true).await {
+        Ok(_) => {}
+        Err(failure) if failure.code() == Some(Code::TOPIC_EXISTS) => {
+            findings.extend(change(instance, name, planned, &config).await);
+        }
+        Err(failure) => findings.push(finding(&asked, failure, &config)),
+    }
+    tracing::trace!(name, sent, "a topic was checked");
+    findings
+}
+
+/// Keys that brokers do not know.
+fn keys(instance: &Instance, planned: &Attributes, known: Option<&BTreeSet<String>>) -> Vec<Finding> {
+    let Ok(config) = wanted(planned) else { return Vec::new() };
+    let knows = known.map(|known| move |key: &str| known.contains(key));
+    let knows = knows.as_ref().map(|knows| knows as &dyn Fn(&str) -> bool);
+    let (mut left_out, mut findings) = (Vec::new(), Vec::new());
+    for (key, value) in &config {
+        match fate(key, value, knows, instance.flavor) {
+            Fate::Sent => {}
+            Fate::LeftOut => left_out.push(format!("`{key}`")),
+            Fate::Unknown => {
+                let closest = known.and_then(|known| closest(key, known));
+                findings.push(Finding {
+                    severity: Severity::Error,
+                    path: Some(Path::attribute("config").key(key)),
+                    message: format!("topics of these brokers have no configuration `{key}`"),
+                    hint: Some(match closest {
+                        Some(closest) => format!("did you mean `{closest}`?"),
+                        None if key.starts_with("confluent.") => {
+                            "only brokers of Confluent know it; leave it out here".to_owned()
+                        }
+                        None => "leave it out; brokers of other versions may know it".to_owned(),
+                    }),
+                });
+            }
+        }
+    }
+    if !left_out.is_empty() {
+        findings.push(Finding {
+            severity: Severity::Warning,
+            path: Some(Path::attribute("config")),
+            message: format!("these brokers do not know {}, which is left out", left_out.join(", ")),
+            hint: Some("it says what they do anyway".to_owned()),
+        });
+    }
+    findings
+}
+
+/// A topic that is there.
+async fn change(
+    instance: &Instance,
+    name: &str,
+    planned: &Attributes,
+    config: &BTreeMap<String, String>,
+) -> Vec<Finding> {
+    let asked = instance.changing(name);
+    let topic = match instance.admin.topic(name).await {
+        Ok(Some(topic)) => topic,
+        Ok(None) => return Vec::new(),
+        Err(failure) => return vec![finding(&instance.reading(name), failure, config)],
+    };
+    let mut findings = Vec::new();
+    let number = |name: &str| planned.get(name).and_then(Value::as_int);
+    // A topic that is to be replaced is gone by the time at which brokers say so.
+    if let Some(replicas) = number("replicationFactor").filter(|replicas| *replicas > topic.brokers) {
+        findings.push(Finding {
+            severity: Severity::Error,
+            path: Some(Path::attribute("replicationFactor")),
+            message: format!("each partition cannot be on {replicas} brokers: there are {}", topic.brokers),
+            hint: Some("it can be no more than there are brokers".to_owned()),
+        });
+    }
+    if !config.is_empty() {
+        let changes = config.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+        if let Err(failure) = instance.admin.alter_config(name, &changes, true).await {
+            findings.push(finding(&asked, failure, config));
+        }
+    }
+    if let Some(partitions) = number("partitions").filter(|partitions| *partitions > topic.partitions)
+        && let Err(failure) = instance.admin.create_partitions(name, partitions, true).await
+    {
+        findings.push(finding(&asked, failure, config));
+    }
+    findings
+}
+
+/// A failure as a finding; one that says nothing about the topic is a warning.
+fn finding(asked: &Asked<'_>, failure: Failure, config: &BTreeMap<String, String>) -> Finding {
+    let said = match &failure {
+        Failure::Refused(refusal) => refusal.said.clone().unwrap_or_default(),
+        Failure::Unanswered(_) => String::new(),
+    };
+    let error = asked.failed(failure);
+    let severity = match &error.kind {
+        kind if kind.is_temporary() => Severity::Warning,
+        ErrorKind::Ambiguous => Severity::Warning,
+        _ => Severity::Error,
+    };
+    let mut path = match &error.kind {
+        ErrorKind::InvalidInput { path } => path.clone(),
+        _ => None,
+    };
+    // Brokers say which key it is in their words only.
+    if path.as_ref().is_some_and(|path| path.first_key() == Some("config")) {
+        let named = config.keys().filter(|key| said.contains(key.as_str())).max_by_key(|key| key.len());
+        path = path.map(|path| named.map_or(path.clone(), |key| path.key(key)));
+    }
+    Finding { severity, path, message: error.to_string(), hint: error.solutions.into_iter().next() }
+}

@@ -1,0 +1,78 @@
+//! What a change of a topic would do.
+
+use super::config::wanted;
+use crate::attributes::without_nulls;
+use crate::object_id;
+use terrace_provider::plan::from_schema;
+use terrace_provider::{Path, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
+
+/// Kafka's limit for names: they become names of folders.
+const LONGEST_NAME: usize = 249;
+
+/// Plans from the schema; with fewer partitions, a new topic; and where the topic is not the one that was made, an update
+/// that says so.
+///
+/// # Errors
+/// When what is configured can be no topic.
+pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+    check(change)?;
+    let config = without_nulls(change.config, "config");
+    let change = &ProposedChange { config: &config, ..change.clone() };
+    let mut planned = from_schema(ty, change);
+    let count = |attributes: &terrace_provider::Attributes| attributes.get("partitions").and_then(Value::as_int);
+    let before = change.prior.and_then(|prior| count(&prior.attributes));
+    if let (Some(before), Some(after)) = (before, count(&planned.planned))
+        && after < before
+    {
+        let mut replace_paths = planned.replace_paths;
+        replace_paths.push(Path::attribute("partitions"));
+        planned = from_schema(ty, &ProposedChange { must_replace: true, ..change.clone() });
+        planned.replace_paths = replace_paths;
+    }
+    if let Some(name) = planned.planned.get("name").and_then(Value::as_str) {
+        let id = Value::from(object_id::join([name])).made_of(&planned.planned, &["name"]);
+        planned.planned.insert("id".to_owned(), id);
+    }
+    let is_kept = planned.replace_paths.is_empty() && !change.must_replace;
+    if let Some(prior) = change.prior.filter(|_| is_kept)
+        && let Some(made) = made_id(&prior.private.0)
+        && prior.text("topicId").is_some_and(|now| now != made)
+    {
+        planned.planned.insert("topicId".to_owned(), Value::Unknown);
+    }
+    Ok(planned)
+}
+
+/// The id of the topic that was made, from the private bytes of its row.
+pub(super) fn made_id(private: &[u8]) -> Option<&str> {
+    std::str::from_utf8(private).ok()?.strip_prefix("topic ")
+}
+
+/// The private bytes of the row of a topic.
+pub(super) fn made(id: Option<&str>) -> terrace_provider::Private {
+    terrace_provider::Private(id.map(|id| format!("topic {id}").into_bytes()).unwrap_or_default())
+}
+
+fn check(change: &ProposedChange<'_>) -> Result<(), ProviderError> {
+    let invalid = |name: &str, message: String, hint: &str| {
+        Err(ProviderError::invalid(Some(Path::attribute(name)), message).solution(hint))
+    };
+    if let Some(name) = change.config.get("name").and_then(Value::as_str) {
+        let is_legal = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        if name.is_empty() || [".", ".."].contains(&name) || !name.chars().all(is_legal) {
+            let hint = "Kafka's topics are named with `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`, and not `.` or `..`";
+            return invalid("name", format!("`{name}` is no name of a topic"), hint);
+        }
+        if name.len() > LONGEST_NAME {
+            let message = format!("the name of the topic has {} characters", name.len());
+            return invalid("name", message, "Kafka takes at most 249");
+        }
+    }
+    for (name, most) in [("partitions", i64::from(i32::MAX)), ("replicationFactor", i64::from(i16::MAX))] {
+        let Some(number) = change.config.get(name).and_then(Value::as_int) else { continue };
+        if !(1..=most).contains(&number) {
+            return invalid(name, format!("a topic cannot have {number} as `{name}`"), "write a number greater than 0");
+        }
+    }
+    wanted(change.config).map(|_| ())
+}

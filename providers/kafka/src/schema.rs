@@ -1,0 +1,73 @@
+//! What the provider declares: how brokers are reached, resource types, lookups, blueprints and who people are.
+
+use crate::blueprints::BLUEPRINTS;
+use crate::resources::{acl, lookup, streams, subject, topic};
+use terrace_provider::{Attribute, AttributeType, Object, Principal, ProviderSchema};
+
+/// Everything that is known of this provider without connecting to it.
+#[must_use]
+pub fn provider() -> ProviderSchema {
+    ProviderSchema {
+        name: "kafka",
+        version: env!("CARGO_PKG_VERSION"),
+        doc: "Topics, access and schemas of Apache Kafka and Confluent clusters.",
+        settings: settings(),
+        resources: vec![
+            topic::resource_type(),
+            acl::resource_type(),
+            subject::resource_type(),
+            streams::resource_type(),
+        ],
+        lookups: lookup::lookups(),
+        blueprints: BLUEPRINTS.to_vec(),
+        sql_type: None,
+        identity: Some(identity),
+    }
+}
+
+fn settings() -> Object {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    let registry = Object(vec![
+        text("url", "Its URL.").required(),
+        text("username", "Who asks, by HTTP Basic."),
+        text("password", "The password.").sensitive(),
+    ]);
+    Object(vec![
+        text("bootstrapServers", "Brokers to begin with: `host:port`, separated by commas.").required(),
+        text("securityProtocol", "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.").default_value("PLAINTEXT"),
+        text("saslMechanism", "`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`, with SASL."),
+        text("username", "Who asks, with SASL. With a Confluent cloud: the API key."),
+        text("password", "The password.").sensitive(),
+        text(
+            "caFile",
+            "Certificates of the authorities to trust instead of the machine's, as PEM; also for the registry.",
+        ),
+        text("certFile", "Our own certificate with its chain, as PEM, where brokers ask for one."),
+        text("keyFile", "The key of our certificate, as PEM."),
+        text(
+            "flavor",
+            "`apache` or `confluent`: whether topics have `confluent.…` configuration. Else brokers are asked.",
+        ),
+        Attribute::new("schemaRegistry", AttributeType::Object(registry), "The schema registry of `kafka_subject`."),
+        Attribute::new("timeout", AttributeType::Float, "How many seconds one request may take.").default_value(30_i64),
+    ])
+}
+
+/// Users by their name as it is written, for brokers take any; groups are unknown to Kafka.
+fn identity(reference: &str) -> Result<Principal, String> {
+    match reference.strip_prefix("user:") {
+        Some(name) if !name.is_empty() => Ok(Principal { kind: "user", name: format!("User:{name}") }),
+        _ => Err(format!("`{reference}` is no user, and Kafka knows no groups: map it in `identities.table`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::identity;
+
+    #[test]
+    fn users_keep_their_name_and_groups_have_none() {
+        assert_eq!(identity("user:jane.roe_example.com").unwrap().name, "User:jane.roe_example.com");
+        assert!(identity("group:dev").is_err() && identity("dev").is_err() && identity("user:").is_err());
+    }
+}

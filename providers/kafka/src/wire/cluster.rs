@@ -1,0 +1,136 @@
+//! Which broker is asked: any, the controller, or the one that leads a partition; over connections that are kept.
+
+use super::connection::Connection;
+use super::{Access, Ask, Unanswered};
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// A connection that was not used for so long is not trusted any more: brokers close them after some minutes.
+const STALE: Duration = Duration::from_secs(60);
+/// Nobody works on more at once.
+const MOST_KEPT: usize = 32;
+
+/// The brokers behind the addresses of an instance.
+pub(crate) struct Cluster {
+    access: Access,
+    /// Connections that nobody uses, by address.
+    idle: Mutex<HashMap<String, Vec<Connection>>>,
+    /// Where the controller is, as far as it is known.
+    controller: Mutex<Option<String>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(access: Access) -> Self {
+        Self { access, idle: Mutex::default(), controller: Mutex::default() }
+    }
+
+    /// Who asks, for messages.
+    pub(crate) fn principal(&self) -> Option<String> {
+        self.access.credentials.as_ref().map(|credentials| format!("User:{}", credentials.username))
+    }
+
+    /// How long one request may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.access.timeout
+    }
+
+    /// Asks whichever broker is there.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn ask<R: Ask>(&self, request: &R) -> Result<R::Answer, Unanswered> {
+        let mut latest = Unanswered::Unreachable("no broker is configured".to_owned());
+        for address in &self.access.bootstrap {
+            match self.ask_at(address, request).await {
+                // Another one may be there, or let us in.
+                Err(error @ (Unanswered::Unreachable(_) | Unanswered::NotLetIn(_))) => latest = error,
+                answered => return answered,
+            }
+        }
+        Err(latest)
+    }
+
+    /// Asks the controller, who alone changes things where brokers do not pass them on. `is_elsewhere` says of an answer
+    /// that the broker is not the controller any more; then the new one is asked, once.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn ask_controller<R: Ask>(
+        &self,
+        request: &R,
+        is_elsewhere: impl Fn(&R::Answer) -> bool,
+    ) -> Result<R::Answer, Unanswered> {
+        let known = self.controller.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let address = match known {
+            Some(address) => address,
+            None => self.find_controller().await?,
+        };
+        let answered = self.ask_at(&address, request).await;
+        let is_gone = matches!(answered, Err(Unanswered::Unreachable(_)));
+        if !is_gone && !answered.as_ref().is_ok_and(&is_elsewhere) {
+            return answered;
+        }
+        let address = self.find_controller().await?;
+        self.ask_at(&address, request).await
+    }
+
+    async fn find_controller(&self) -> Result<String, Unanswered> {
+        let nothing = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
+        let metadata = self.ask(&nothing).await?;
+        let address = address_of(&metadata, *metadata.controller_id)
+            .ok_or_else(|| Unanswered::Unreachable("the cluster has no controller now".to_owned()))?;
+        *self.controller.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.clone());
+        Ok(address)
+    }
+
+    /// Asks the broker at that address.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn ask_at<R: Ask>(&self, address: &str, request: &R) -> Result<R::Answer, Unanswered> {
+        let deadline = Instant::now() + self.access.timeout;
+        let mut connection = match self.kept(address) {
+            Some(connection) => connection,
+            None => {
+                let opened = timeout_at(deadline, Connection::open(address, &self.access, deadline)).await;
+                opened.map_err(|_| Unanswered::Unreachable(format!("`{address}` cannot be reached in time")))??
+            }
+        };
+        let answer = connection.ask(request, deadline).await;
+        if matches!(answer, Ok(_) | Err(Unanswered::Unsupported(_))) {
+            self.keep(connection);
+        }
+        answer
+    }
+
+    fn kept(&self, address: &str) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = idle.get_mut(address)?;
+        while let Some(mut connection) = connections.pop() {
+            if connection.used.elapsed() < STALE && connection.is_open() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = idle.entry(connection.address().to_owned()).or_default();
+        if connections.len() < MOST_KEPT {
+            connections.push(connection);
+        }
+    }
+}
+
+/// The address of a broker.
+pub(crate) fn address_of(metadata: &MetadataResponse, id: i32) -> Option<String> {
+    let broker = metadata.brokers.iter().find(|broker| *broker.node_id == id)?;
+    match broker.host.contains(':') {
+        true => Some(format!("[{}]:{}", &*broker.host, broker.port)),
+        false => Some(format!("{}:{}", &*broker.host, broker.port)),
+    }
+}

@@ -1,0 +1,124 @@
+//! Who asks: SASL PLAIN and SCRAM, as <https://kafka.apache.org/protocol#sasl_handshake> has it.
+
+use super::Unanswered;
+use super::connection::Connection;
+use super::scram::{Client, Hash};
+use bytes::Bytes;
+use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::protocol::StrBytes;
+use std::fmt;
+use terrace_provider::Sensitive;
+use tokio::time::Instant;
+
+/// How a name is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mechanism {
+    /// By the password itself.
+    Plain,
+    /// By a proof that the password is known (RFC 5802), over SHA-256 or SHA-512.
+    Scram(Hash),
+}
+
+impl Mechanism {
+    /// All of them, as settings write them.
+    pub(crate) const ALL: [(&'static str, Self); 3] = [
+        ("PLAIN", Self::Plain),
+        ("SCRAM-SHA-256", Self::Scram(Hash::Sha256)),
+        ("SCRAM-SHA-512", Self::Scram(Hash::Sha512)),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::ALL.into_iter().find_map(|(name, mechanism)| (mechanism == self).then_some(name)).unwrap_or_default()
+    }
+}
+
+/// A name and what proves it.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    pub(crate) mechanism: Mechanism,
+    pub(crate) username: String,
+    /// Text.
+    pub(crate) password: Sensitive,
+}
+
+impl Credentials {
+    fn password(&self) -> &str {
+        self.password.expose().as_str().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by {}", self.username, self.mechanism.name())
+    }
+}
+
+/// Says who asks, and proves it.
+///
+/// # Errors
+/// When the broker does not believe it, or cannot prove that it knows the password, too.
+pub(super) async fn authenticate(
+    connection: &mut Connection,
+    credentials: &Credentials,
+    deadline: Instant,
+) -> Result<(), Unanswered> {
+    let name = credentials.mechanism.name();
+    let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(name));
+    let answer = connection.ask(&handshake, deadline).await.map_err(|error| match error {
+        // What a listener without SASL does with it.
+        Unanswered::Lost(why) => Unanswered::NotLetIn(format!(
+            "{why} when it was asked to let in `{}`: it may be a listener without SASL",
+            credentials.username
+        )),
+        error => error,
+    })?;
+    if answer.error_code != 0 {
+        let known: Vec<&str> = answer.mechanisms.iter().map(|known| &**known).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let why = format!("`{}` does not know the mechanism {name}; it knows {known}", connection.address());
+        return Err(Unanswered::NotLetIn(why));
+    }
+    match credentials.mechanism {
+        Mechanism::Plain => {
+            let message = format!("\0{}\0{}", credentials.username, credentials.password());
+            exchange(connection, credentials, message.into_bytes(), deadline).await?;
+            Ok(())
+        }
+        Mechanism::Scram(hash) => {
+            let refused = |connection: &Connection, why: String| {
+                Unanswered::NotLetIn(format!("`{}` is not who it should be: {why}", connection.address()))
+            };
+            let nonce = nonce().map_err(Unanswered::Unreachable)?;
+            let client = Client::new(hash, &credentials.username, &nonce);
+            let first = exchange(connection, credentials, client.first().into_bytes(), deadline).await?;
+            let (last, proof) =
+                client.answer(&first, credentials.password()).map_err(|why| refused(connection, why))?;
+            let signature = exchange(connection, credentials, last.into_bytes(), deadline).await?;
+            proof.check(&signature).map_err(|why| refused(connection, why))
+        }
+    }
+}
+
+async fn exchange(
+    connection: &mut Connection,
+    credentials: &Credentials,
+    message: Vec<u8>,
+    deadline: Instant,
+) -> Result<Bytes, Unanswered> {
+    let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(message));
+    let answer = connection.ask(&request, deadline).await?;
+    if answer.error_code == 0 {
+        return Ok(answer.auth_bytes);
+    }
+    // The broker's own words: it never repeats a password.
+    let said = answer.error_message.as_deref().unwrap_or("it does not say why");
+    Err(Unanswered::NotLetIn(format!("`{}` does not let in `{}` ({said})", connection.address(), credentials.username)))
+}
+
+/// A text that was never used before.
+fn nonce() -> Result<String, String> {
+    use base64::Engine as _;
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(|error| format!("there is no randomness: {error}"))?;
+    Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
+}

@@ -1,0 +1,83 @@
+//! The bytes under a connection: TCP, or TLS over it.
+
+use super::{Access, Unanswered};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+/// An open stream to a broker.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Opens a stream to `host:port`.
+    ///
+    /// # Errors
+    /// When nobody is there, or one of the two does not trust the other.
+    pub(super) async fn open(address: &str, access: &Access) -> Result<Self, Unanswered> {
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| Unanswered::Unreachable(format!("`{address}` cannot be reached: {error}")))?;
+        // Requests are small and waited for one by one.
+        stream.set_nodelay(true).map_err(|error| Unanswered::Unreachable(error.to_string()))?;
+        let Some(tls) = &access.tls else { return Ok(Self::Plain(stream)) };
+        match tls.connect(host_of(address), stream).await {
+            Ok(stream) => Ok(Self::Encrypted(Box::new(stream))),
+            Err(why) => Err(Unanswered::NotLetIn(format!("no TLS with `{address}`: {why}"))),
+        }
+    }
+}
+
+/// The host of `host:port`, also where it is an IPv6 address in brackets.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Encrypted(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_may_be_an_address() {
+        assert_eq!(host_of("broker-1.example.com:9092"), "broker-1.example.com");
+        assert_eq!(host_of("[::1]:9092"), "::1");
+    }
+}

@@ -1,0 +1,164 @@
+use crate::harness::{Brokers, Instance, TOPIC, attributes, call, settings, skipped, unique, variable};
+use crate::stand_in::Side;
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use terrace_provider::{Found, Private, Provider, ProviderError};
+use terrace_provider_kafka::KafkaProvider;
+use tokio::io::AsyncWriteExt;
+
+fn with(mut values: Json, more: Json) -> Json {
+    values.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    values
+}
+
+async fn refused(values: Json) -> ProviderError {
+    let instance = Instance::of(values).await;
+    instance.try_create(TOPIC, &call(&Arc::default()), &attributes(json!({"name": unique("x")}))).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn whoever_is_not_let_in_is_told_why() {
+    let brokers = Brokers::standing_in(Side { password: Some("hunter2"), ..Side::default() }).await;
+    let login = |mechanism: &str, password: &str| {
+        with(
+            brokers.values(),
+            json!({
+                "securityProtocol": "SASL_PLAINTEXT", "saslMechanism": mechanism, "username": "admin", "password": password,
+            }),
+        )
+    };
+    let error = refused(login("PLAIN", "wrong-password")).await;
+    assert_eq!(error.kind.code(), "permission_denied");
+    assert!(error.message.contains("does not let in `admin` (Authentication failed"), "{error}");
+    assert!(!error.message.contains("wrong-password") && error.solutions[0].contains("`password`"), "{error:?}");
+    let error = refused(login("SCRAM-SHA-256", "hunter2")).await;
+    assert!(error.message.contains("does not know the mechanism SCRAM-SHA-256; it knows PLAIN"), "{error}");
+    // Who says nothing of a name is cut off, without a word.
+    let error = refused(brokers.values()).await;
+    assert_eq!(error.kind.code(), "transient");
+    assert!(
+        error.message.contains("closed the connection") && error.solutions[0].contains("securityProtocol"),
+        "{error}"
+    );
+    assert!(brokers.side().topics.is_empty());
+}
+
+#[tokio::test]
+async fn where_no_broker_is_nothing_happens() {
+    let unreachable = refused(json!({"bootstrapServers": "no-such-host.invalid:9092"})).await;
+    assert_eq!(unreachable.kind.code(), "transient");
+    assert!(unreachable.message.contains("`no-such-host.invalid:9092` cannot be reached"), "{unreachable}");
+    // Nobody was told anything, so nothing is in doubt.
+    let instance = Instance::of(json!({"bootstrapServers": "127.0.0.1:1"})).await;
+    let (lost, config) = (call(&Arc::default()), attributes(json!({"name": "x"})));
+    instance.try_create(TOPIC, &lost, &config).await.unwrap_err();
+    assert_eq!(instance.find(TOPIC, &lost, Private::default(), &config).await, Found::Absent);
+    for (said, told) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it speaks HTTP"),
+        (&[0x15, 3, 3, 0, 2, 2, 70][..], "it speaks TLS"),
+        (&[0xff; 8][..], "a message of 4294967295 bytes"),
+        (&[0, 0, 0, 6, 0, 0, 0, 9, 0, 0][..], "it answers request 9 and not"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                // As often as it is asked.
+                stream.write_all(said).await.unwrap();
+                stream.write_all(said).await.unwrap();
+                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap();
+            }
+        });
+        let error = refused(json!({"bootstrapServers": address, "timeout": 5})).await;
+        assert!(error.message.contains(told), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_gone_is_followed_by_the_next() {
+    let brokers = Brokers::standing_in(Side::default()).await;
+    let own = brokers.values()["bootstrapServers"].as_str().unwrap().to_owned();
+    let values = with(brokers.values(), json!({"bootstrapServers": format!("127.0.0.1:1, {own}")}));
+    Instance::of(values).await.create(TOPIC, json!({"name": "t"})).await;
+    assert!(brokers.side().topics.contains_key("t"));
+}
+
+#[tokio::test]
+async fn settings_that_do_not_work_together_are_told() {
+    let valid = json!({"bootstrapServers": "localhost:9092"});
+    for (more, told) in [
+        (json!({"bootstrapServers": " "}), "there is no broker"),
+        (json!({"bootstrapServers": "localhost"}), "`localhost` is no address of a broker"),
+        (json!({"securityProtocol": "TLS"}), "`TLS` is no protocol"),
+        (json!({"securityProtocol": "SASL_SSL"}), "there is no `saslMechanism`"),
+        (json!({"securityProtocol": "SASL_SSL", "saslMechanism": "GSSAPI"}), "`GSSAPI` is no mechanism"),
+        (json!({"securityProtocol": "SASL_SSL", "saslMechanism": "PLAIN", "username": "a"}), "there is no `password`"),
+        (
+            json!({"securityProtocol": "SSL", "caFile": "no-such-file.pem"}),
+            "`caFile` `no-such-file.pem` cannot be used",
+        ),
+        (json!({"securityProtocol": "SSL", "caFile": "Cargo.toml"}), "there is no certificate in it"),
+        (json!({"securityProtocol": "SSL", "certFile": "a.pem"}), "without a `keyFile`"),
+        (json!({"timeout": 0}), "no time to wait"),
+        (json!({"flavor": "red"}), "`red` is no flavor"),
+        (json!({"schemaRegistry": {"url": "registry"}}), "the URL of the schema registry is none"),
+        (json!({"schemaRegistry": {"url": "http://me:hunter2@registry"}}), "has a user in it"),
+        (json!({"schemaRegistry": {"url": "http://registry", "username": "a"}}), "one of `username` and `password`"),
+    ] {
+        let Err(error) = KafkaProvider::new().connect(&settings(with(valid.clone(), more.clone()))).await else {
+            panic!("{more} is taken");
+        };
+        assert!(error.message.contains(told) && !error.message.contains("hunter2"), "{more}: {error}");
+    }
+}
+
+/// Every way in that a real broker has.
+#[tokio::test]
+async fn brokers_let_in_by_every_mechanism_and_by_tls() {
+    let Some(folder) = variable("TERRACE_TEST_KAFKA_FOLDER") else {
+        return skipped("SCRAM and TLS", "there is no Apache Kafka: `tests/real/kafka` starts one");
+    };
+    let address = |name: &str| variable(&format!("TERRACE_TEST_KAFKA_{name}")).unwrap();
+    let ca = format!("{folder}/ca.pem");
+    let mut ways = Vec::new();
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        let login = json!({"saslMechanism": mechanism, "username": "admin", "password": "admin-secret"});
+        let plain = json!({"bootstrapServers": address("SASL"), "securityProtocol": "SASL_PLAINTEXT"});
+        let encrypted = json!({"bootstrapServers": address("SASLTLS"), "securityProtocol": "SASL_SSL", "caFile": ca});
+        ways.extend([with(plain, login.clone()), with(encrypted, login)]);
+    }
+    let (cert, key) = (format!("{folder}/client.pem"), format!("{folder}/client.key"));
+    let tls = json!({"bootstrapServers": address("TLS"), "securityProtocol": "SSL", "caFile": ca});
+    ways.push(with(tls.clone(), json!({"certFile": cert, "keyFile": key})));
+    for values in ways.clone() {
+        let instance = Instance::of(values).await;
+        let made = instance.create(TOPIC, json!({"name": unique("way"), "partitions": 1})).await;
+        instance.delete(TOPIC, &made).await;
+    }
+    for values in ways.iter().take(6) {
+        let error = refused(with(values.clone(), json!({"password": "wrong-password"}))).await;
+        assert_eq!(error.kind.code(), "permission_denied", "{error}");
+        assert!(
+            error.message.contains("does not let in `admin`") && !error.message.contains("wrong-password"),
+            "{error}"
+        );
+    }
+    // Who has no certificate, and who is not trusted.
+    let error = refused(with(tls, json!({"timeout": 5}))).await;
+    assert!(["permission_denied", "transient"].contains(&error.kind.code()), "{error}");
+    let error = refused(json!({"bootstrapServers": address("TLS"), "securityProtocol": "SSL", "timeout": 5})).await;
+    assert!(error.kind.code() == "permission_denied" && error.message.contains("no TLS with"), "{error}");
+    // Who speaks TLS to a listener without it, and the other way about.
+    let error = refused(json!({"bootstrapServers": address("SASL"), "securityProtocol": "SSL", "timeout": 5})).await;
+    assert!(["permission_denied", "transient"].contains(&error.kind.code()), "{error}");
+    let error = refused(json!({"bootstrapServers": address("TLS"), "timeout": 5})).await;
+    assert!(error.solutions[0].contains("securityProtocol"), "{error:?}");
+    // Somebody who is let in and may do nothing.
+    let limited = json!({
+        "bootstrapServers": address("SASL"), "securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN",
+        "username": "limited", "password": "limited-secret",
+    });
+    let error = refused(limited).await;
+    assert_eq!(error.kind.code(), "permission_denied", "{error}");
+    assert!(error.solutions[0].contains("--allow-principal User:limited --operation Describe"), "{error:?}");
+}

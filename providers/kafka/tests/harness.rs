@@ -1,0 +1,234 @@
+//! An opened instance, and what tests do with it.
+
+use crate::registry::Registry;
+use crate::stand_in::{Side, StandIn};
+use serde_json::{Value as Json, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use terrace_provider::wrap::{Limits, guarded};
+use terrace_provider::{
+    Attempt, Attributes, Call, Finding, Found, LostCall, Observed, Partial, Planned, PlannedChange, Private, Progress,
+    ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Settings, Value, conformance,
+};
+use terrace_provider_kafka::KafkaProvider;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const TOPIC: &str = "kafka_topic";
+pub(crate) const ACL: &str = "kafka_acl";
+pub(crate) const SUBJECT: &str = "kafka_subject";
+pub(crate) const STREAMS: &str = "kafka_streams_application";
+
+/// Keeps what a call reports.
+#[derive(Default)]
+pub(crate) struct Reports {
+    pub(crate) told: Mutex<Vec<String>>,
+    partials: Mutex<Vec<Partial>>,
+}
+
+#[async_trait::async_trait]
+impl Progress for Reports {
+    fn message(&self, text: &str) {
+        self.told.lock().unwrap().push(text.to_owned());
+    }
+
+    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
+        self.partials.lock().unwrap().push(partial);
+        Ok(())
+    }
+}
+
+impl Reports {
+    /// What the journal has of the call.
+    pub(crate) fn private(&self) -> Private {
+        self.partials.lock().unwrap().iter().rev().find_map(|partial| partial.private.clone()).unwrap_or_default()
+    }
+}
+
+pub(crate) fn attributes(json: Json) -> Attributes {
+    match Value::from(json) {
+        Value::Map(entries) => entries,
+        other => panic!("attributes are a map, not {other:?}"),
+    }
+}
+
+/// A name that no other test, and no earlier run, has.
+pub(crate) fn unique(what: &str) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let run = uuid::Uuid::now_v7().simple().to_string();
+    format!("{what}.{}-{}", &run[..14], NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Settings of an instance.
+pub(crate) fn settings(values: Json) -> Settings {
+    let mut settings = conformance::settings(std::path::Path::new("."));
+    settings.values = attributes(values);
+    settings
+}
+
+/// An opened instance.
+pub(crate) struct Instance {
+    pub(crate) session: Arc<dyn Session>,
+    provider: KafkaProvider,
+}
+
+pub(crate) fn call(reports: &Arc<Reports>) -> Call {
+    Call {
+        address: "demo@local:kafka.a".to_owned(),
+        operation: "operation".to_owned(),
+        step: unique("step"),
+        timeout: Duration::from_secs(60),
+        removes_data: false,
+        cancel: CancellationToken::new(),
+        progress: Arc::clone(reports) as Arc<dyn Progress>,
+    }
+}
+
+impl Instance {
+    pub(crate) async fn of(values: Json) -> Self {
+        let provider = KafkaProvider::new();
+        let limits = Limits { retries: 0, ..Limits::default() };
+        let session = guarded(&provider, &settings(values), limits).await.unwrap();
+        Self { session, provider }
+    }
+
+    pub(crate) fn ty(&self, name: &str) -> ResourceType {
+        self.provider.schema().resource(name).unwrap().clone()
+    }
+
+    pub(crate) async fn plan(
+        &self,
+        ty: &str,
+        prior: Option<&Recorded>,
+        config: &Attributes,
+    ) -> Result<PlannedChange, ProviderError> {
+        let address = "demo@local:kafka.a";
+        let change = ProposedChange { address, prior, config, must_replace: false, changed_write_only: &[] };
+        self.session.plan(&self.ty(ty), &change).await
+    }
+
+    pub(crate) async fn try_create(
+        &self,
+        ty: &str,
+        call: &Call,
+        config: &Attributes,
+    ) -> Result<Observed, ProviderError> {
+        let PlannedChange { planned, private, .. } = self.plan(ty, None, config).await?;
+        self.session.create(&self.ty(ty), call, &Planned { attributes: planned, private }).await
+    }
+
+    /// Makes an object, and its row.
+    pub(crate) async fn create(&self, ty: &str, config: Json) -> Recorded {
+        let config = attributes(config);
+        let observed = self.try_create(ty, &call(&Arc::default()), &config).await.unwrap();
+        recorded(&config, observed)
+    }
+
+    /// Changes an object in place, and its row.
+    pub(crate) async fn update(&self, ty: &str, prior: &Recorded, config: Json) -> Result<Recorded, ProviderError> {
+        let config = attributes(config);
+        let PlannedChange { planned, private, replace_paths, .. } = self.plan(ty, Some(prior), &config).await?;
+        assert!(replace_paths.is_empty(), "{replace_paths:?}");
+        let planned = Planned { attributes: planned, private };
+        let observed = self.session.update(&self.ty(ty), &call(&Arc::default()), prior, &planned).await?;
+        Ok(recorded(&config, observed))
+    }
+
+    pub(crate) async fn read(&self, ty: &str, prior: &Recorded) -> Option<Recorded> {
+        let observed = self.session.read(&self.ty(ty), prior).await.unwrap()?;
+        Some(recorded(&prior.attributes, observed))
+    }
+
+    pub(crate) async fn delete(&self, ty: &str, prior: &Recorded) {
+        self.session.delete(&self.ty(ty), &call(&Arc::default()), prior).await.unwrap();
+    }
+
+    /// What becomes of a call whose answer was lost, asked of this session.
+    pub(crate) async fn find(&self, ty: &str, lost: &Call, private: Private, config: &Attributes) -> Found {
+        let planned = self.plan(ty, None, config).await.unwrap().planned;
+        let attempt = Attempt {
+            address: lost.address.clone(),
+            identity: self.ty(ty).identity_of(&planned).unwrap_or_default(),
+            planned,
+            private,
+            prior: None,
+            lost_call: Some(LostCall {
+                operation: lost.operation.clone(),
+                step: lost.step.clone(),
+                timeout: lost.timeout,
+                age: Duration::from_secs(1),
+            }),
+        };
+        self.session.find(&self.ty(ty), &attempt).await.unwrap()
+    }
+
+    pub(crate) async fn findings(&self, ty: &str, config: Json) -> Vec<Finding> {
+        let planned = self.plan(ty, None, &attributes(config)).await.unwrap().planned;
+        self.session.validate_remote(&self.ty(ty), &planned).unwrap().await
+    }
+}
+
+/// As a row has it.
+pub(crate) fn recorded(config: &Attributes, observed: Observed) -> Recorded {
+    let mut attributes = config.clone();
+    attributes.extend(observed.attributes);
+    attributes.retain(|_, value| !value.is_null());
+    Recorded {
+        address: "demo@local:kafka.a".to_owned(),
+        identity: observed.identity,
+        attributes,
+        private: observed.private,
+    }
+}
+
+/// The brokers of a test.
+pub(crate) struct Brokers {
+    bootstrap: String,
+    /// The broker of these tests, where no others are said to be there.
+    pub(crate) stand_in: Option<StandIn>,
+    /// The registry of these tests.
+    pub(crate) registry: Registry,
+    /// Another one, where one is said to be there.
+    other_registry: Option<String>,
+}
+
+impl Brokers {
+    pub(crate) async fn start() -> Self {
+        let other_registry = variable("TERRACE_TEST_REGISTRY");
+        match variable("TERRACE_TEST_KAFKA") {
+            Some(bootstrap) => Self { bootstrap, stand_in: None, registry: Registry::start().await, other_registry },
+            None => Self { other_registry, ..Self::standing_in(Side::default()).await },
+        }
+    }
+
+    /// The broker of these tests, whatever others there are.
+    pub(crate) async fn standing_in(side: Side) -> Self {
+        let stand_in = StandIn::start(side).await;
+        let registry = Registry::start().await;
+        Self { bootstrap: stand_in.address.clone(), stand_in: Some(stand_in), registry, other_registry: None }
+    }
+
+    pub(crate) fn values(&self) -> Json {
+        json!({"bootstrapServers": self.bootstrap, "schemaRegistry": {"url": self.other_registry.as_ref().unwrap_or(&self.registry.url)}})
+    }
+
+    pub(crate) async fn instance(&self) -> Instance {
+        Instance::of(self.values()).await
+    }
+
+    /// What the broker of these tests keeps.
+    pub(crate) fn side(&self) -> std::sync::MutexGuard<'_, Side> {
+        self.stand_in.as_ref().unwrap().side()
+    }
+}
+
+/// What `tests/servers/kafka` says of the brokers that it started.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.into_string().unwrap())
+}
+
+/// Says what is not shown, and why.
+#[expect(clippy::print_stdout, reason = "whoever runs the tests wants to know")]
+pub(crate) fn skipped(what: &str, why: &str) {
+    println!("skipped: {what}: {why}");
+}

@@ -1,0 +1,103 @@
+use crate::harness::{ACL, Brokers, STREAMS, TOPIC, attributes, unique};
+use serde_json::{Value as Json, json};
+use terrace_provider::{ErrorKind, Severity};
+
+#[tokio::test]
+async fn what_can_be_no_topic_is_refused_at_its_place() {
+    let brokers = Brokers::start().await;
+    let instance = brokers.instance().await;
+    let long = "x".repeat(250);
+    let quoted = r#"a"; DROP TABLE x; --"#;
+    for (ty, config, path) in [
+        (TOPIC, json!({"name": "a b"}), "name"),
+        (TOPIC, json!({"name": ".."}), "name"),
+        (TOPIC, json!({"name": long}), "name"),
+        (TOPIC, json!({"name": quoted}), "name"),
+        (TOPIC, json!({"name": "a", "partitions": 0}), "partitions"),
+        (TOPIC, json!({"name": "a", "replicationFactor": -1}), "replicationFactor"),
+        (TOPIC, json!({"name": "a", "config": {"retention.ms": [1]}}), r#"config["retention.ms"]"#),
+        (ACL, acl("TOPC", "User:ada", "READ"), "resourceType"),
+        (ACL, acl("TOPIC", "ada", "READ"), "principal"),
+        (ACL, acl("TOPIC", "User:ada", "read"), "operation"),
+        (ACL, acl("CLUSTER", "User:ada", "CREATE"), "resourceName"),
+        (STREAMS, json!({"applicationId": "a b"}), "applicationId"),
+    ] {
+        let error = instance.plan(ty, None, &attributes(config.clone())).await.unwrap_err();
+        let ErrorKind::InvalidInput { path: Some(at) } = &error.kind else { panic!("{config}: {error}") };
+        assert_eq!(at.to_string(), path, "{config}");
+        assert!(!error.solutions.is_empty(), "{config}: {error}");
+    }
+}
+
+fn acl(resource: &str, principal: &str, operation: &str) -> Json {
+    json!({"resourceType": resource, "resourceName": "orders", "principal": principal, "operation": operation})
+}
+
+#[tokio::test]
+async fn what_brokers_would_refuse_is_told_before() {
+    let brokers = Brokers::start().await;
+    let (instance, name) = (brokers.instance().await, unique("refused"));
+    let wrong = |more: Json| {
+        let mut config = json!({"name": name, "partitions": 1});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config
+    };
+    let cases = [
+        (json!({"replicationFactor": 99}), "replicationFactor", "38 INVALID_REPLICATION_FACTOR"),
+        (json!({"config": {"retention.msx": "1"}}), r#"config["retention.msx"]"#, "have no configuration"),
+        (
+            json!({"config": {"confluent.tier.enable": "true"}}),
+            r#"config["confluent.tier.enable"]"#,
+            "have no configuration",
+        ),
+        (json!({"config": {"retention.ms": "soon"}}), r#"config["retention.ms"]"#, "40 INVALID_CONFIG"),
+    ];
+    for (more, path, says) in cases.clone() {
+        let findings = instance.findings(TOPIC, wrong(more.clone())).await;
+        let errors: Vec<_> = findings.iter().filter(|it| it.severity == Severity::Error).collect();
+        let [error] = errors.as_slice() else { panic!("{more}: {findings:?}") };
+        assert_eq!(error.path.as_ref().unwrap().to_string(), path, "{error:?}");
+        assert!(error.message.contains(says), "{error:?}");
+    }
+    let findings = instance.findings(TOPIC, wrong(json!({"config": {"retention.msx": "1"}}))).await;
+    assert_eq!(findings[0].hint.as_deref(), Some("did you mean `retention.ms`?"));
+    assert!(instance.session.import(&instance.ty(TOPIC), &name).await.unwrap().is_none(), "nothing was made");
+    // The same of a topic that is there.
+    let made = instance.create(TOPIC, json!({"name": name, "partitions": 1})).await;
+    for (more, path, _) in cases {
+        let findings = instance.findings(TOPIC, wrong(more.clone())).await;
+        let errors: Vec<_> = findings.iter().filter(|it| it.severity == Severity::Error).collect();
+        let [error] = errors.as_slice() else { panic!("{more}: {findings:?}") };
+        assert_eq!(error.path.as_ref().unwrap().to_string(), path, "{error:?}");
+    }
+    let read = instance.read(TOPIC, &made).await.unwrap();
+    assert_eq!(read.attributes, made.attributes, "nothing was changed");
+    instance.delete(TOPIC, &made).await;
+}
+
+/// Names of all kinds: those that Kafka takes come and go, the others are refused when planning.
+#[tokio::test]
+async fn names_are_taken_or_refused_before() {
+    let brokers = Brokers::start().await;
+    let instance = brokers.instance().await;
+    let prefix = unique("n");
+    let mut taken = 0;
+    let parts = ["", "-", "_", ".", "A", "\"", "`", "'", "%", "/", "ü", " ", "\\", ";", "\u{0}", "*"];
+    for part in parts {
+        for length in [1, 63, 64, 128, 249 - prefix.len()] {
+            let name = format!("{prefix}{part}{}", "x".repeat(length - part.len().min(length)));
+            let config = attributes(json!({"name": name, "partitions": 1}));
+            let is_legal = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter));
+            match instance.plan(TOPIC, None, &config).await {
+                Ok(_) if is_legal && length < 65 => {
+                    let made = instance.create(TOPIC, json!({"name": name, "partitions": 1})).await;
+                    instance.delete(TOPIC, &made).await;
+                    taken += 1;
+                }
+                Ok(_) => assert!(is_legal, "{name:?} is taken"),
+                Err(error) => assert!(!is_legal && error.kind.code() == "invalid_input", "{name:?}: {error}"),
+            }
+        }
+    }
+    assert_eq!(taken, 15);
+}

@@ -1,0 +1,179 @@
+//! A schema registry of these tests: subjects, versions, levels, by Confluent's interface.
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+type Shared = Arc<Mutex<Subjects>>;
+type Answer = (StatusCode, Json<Value>);
+
+#[derive(Default)]
+pub(crate) struct Subjects {
+    /// The versions of each, as they were sent.
+    pub(crate) versions: BTreeMap<String, Vec<Value>>,
+    /// Those that are only hidden yet.
+    deleted: BTreeMap<String, Vec<Value>>,
+    pub(crate) levels: BTreeMap<String, String>,
+    /// Every call that changes something.
+    pub(crate) writes: usize,
+}
+
+/// A running registry.
+pub(crate) struct Registry {
+    pub(crate) url: String,
+    pub(crate) subjects: Shared,
+}
+
+impl Registry {
+    pub(crate) async fn start() -> Self {
+        let subjects = Shared::default();
+        let routes = Router::new()
+            .route("/subjects/{subject}/versions", get(list).post(register))
+            .route("/subjects/{subject}/versions/latest", get(latest))
+            .route("/subjects/{subject}", delete(remove))
+            .route("/compatibility/subjects/{subject}/versions/latest", post(check))
+            .route("/config/{subject}", get(level).put(set_level).delete(drop_level))
+            .with_state(Arc::clone(&subjects));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { url, subjects }
+    }
+}
+
+fn refused(status: u16, code: i64, message: &str) -> Answer {
+    (StatusCode::from_u16(status).unwrap(), Json(json!({"error_code": code, "message": message})))
+}
+
+fn absent(subject: &str) -> Answer {
+    refused(404, 40401, &format!("Subject '{subject}' not found."))
+}
+
+/// A schema as the registry keeps it: without white space.
+fn kept(body: &Value) -> Result<Value, Answer> {
+    let text = body["schema"].as_str().unwrap();
+    let kind = body.get("schemaType").and_then(Value::as_str).unwrap_or("AVRO");
+    let text = match kind {
+        "PROTOBUF" => text.to_owned(),
+        _ => match serde_json::from_str::<Value>(text) {
+            Ok(schema) => schema.to_string(),
+            Err(_) => return Err(refused(422, 42201, "Invalid schema")),
+        },
+    };
+    let mut kept = json!({"schema": text});
+    if kind != "AVRO" {
+        kept["schemaType"] = json!(kind);
+    }
+    if let Some(references) = body.get("references") {
+        kept["references"] = references.clone();
+    }
+    Ok(kept)
+}
+
+/// Readers of the new cannot read what has a field less, unless the new one has a default for it.
+fn is_compatible(old: &Value, new: &Value) -> bool {
+    let fields = |schema: &Value| {
+        let schema: Value = serde_json::from_str(schema["schema"].as_str().unwrap()).unwrap_or_default();
+        let fields = schema["fields"].as_array().cloned().unwrap_or_default();
+        fields.into_iter().map(|field| (field["name"].to_string(), field)).collect::<BTreeMap<_, _>>()
+    };
+    let old = fields(old);
+    fields(new)
+        .iter()
+        .all(|(name, field)| old.get(name).map_or(field.get("default").is_some(), |old| old["type"] == field["type"]))
+}
+
+async fn list(State(subjects): State<Shared>, Path(subject): Path<String>) -> Answer {
+    match subjects.lock().unwrap().versions.get(&subject) {
+        Some(versions) => (StatusCode::OK, Json(json!((1..=versions.len()).collect::<Vec<_>>()))),
+        None => absent(&subject),
+    }
+}
+
+async fn latest(State(subjects): State<Shared>, Path(subject): Path<String>) -> Answer {
+    let subjects = subjects.lock().unwrap();
+    let Some(versions) = subjects.versions.get(&subject) else { return absent(&subject) };
+    let mut body = versions.last().unwrap().clone();
+    body["subject"] = json!(subject);
+    body["version"] = json!(versions.len());
+    body["id"] = json!(100 + versions.len());
+    (StatusCode::OK, Json(body))
+}
+
+async fn register(State(subjects): State<Shared>, Path(subject): Path<String>, Json(body): Json<Value>) -> Answer {
+    let mut subjects = subjects.lock().unwrap();
+    subjects.writes += 1;
+    let kept = match kept(&body) {
+        Ok(kept) => kept,
+        Err(refused) => return refused,
+    };
+    let is_strict = subjects.levels.get(&subject).is_none_or(|level| level != "NONE");
+    let versions = subjects.versions.entry(subject).or_default();
+    if !versions.contains(&kept) {
+        if is_strict && versions.last().is_some_and(|old| !is_compatible(old, &kept)) {
+            return refused(409, 409, "Schema being registered is incompatible with an earlier schema");
+        }
+        versions.push(kept);
+    }
+    (StatusCode::OK, Json(json!({"id": 100 + versions.len()})))
+}
+
+async fn check(State(subjects): State<Shared>, Path(subject): Path<String>, Json(body): Json<Value>) -> Answer {
+    let subjects = subjects.lock().unwrap();
+    let kept = match kept(&body) {
+        Ok(kept) => kept,
+        Err(refused) => return refused,
+    };
+    let Some(versions) = subjects.versions.get(&subject) else { return absent(&subject) };
+    let is_compatible = is_compatible(versions.last().unwrap(), &kept);
+    let messages = if is_compatible { json!([]) } else { json!(["READER_FIELD_MISSING_DEFAULT_VALUE"]) };
+    (StatusCode::OK, Json(json!({"is_compatible": is_compatible, "messages": messages})))
+}
+
+async fn remove(
+    State(subjects): State<Shared>,
+    Path(subject): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Answer {
+    let mut subjects = subjects.lock().unwrap();
+    subjects.writes += 1;
+    let is_permanent = query.get("permanent").is_some_and(|value| value == "true");
+    match (subjects.versions.remove(&subject), is_permanent) {
+        (Some(versions), true) => {
+            subjects.versions.insert(subject.clone(), versions);
+            refused(404, 40405, "Subject was not deleted first before being permanently deleted")
+        }
+        (Some(versions), false) => {
+            subjects.deleted.insert(subject, versions);
+            (StatusCode::OK, Json(json!([1])))
+        }
+        (None, true) if subjects.deleted.remove(&subject).is_some() => (StatusCode::OK, Json(json!([1]))),
+        (None, false) if subjects.deleted.contains_key(&subject) => refused(404, 40404, "Subject was soft deleted."),
+        (None, _) => absent(&subject),
+    }
+}
+
+async fn level(State(subjects): State<Shared>, Path(subject): Path<String>) -> Answer {
+    match subjects.lock().unwrap().levels.get(&subject) {
+        Some(level) => (StatusCode::OK, Json(json!({"compatibilityLevel": level}))),
+        None => refused(404, 40408, "Subject does not have subject-level compatibility configured"),
+    }
+}
+
+async fn set_level(State(subjects): State<Shared>, Path(subject): Path<String>, Json(body): Json<Value>) -> Answer {
+    let mut subjects = subjects.lock().unwrap();
+    subjects.writes += 1;
+    subjects.levels.insert(subject, body["compatibility"].as_str().unwrap().to_owned());
+    (StatusCode::OK, Json(body))
+}
+
+async fn drop_level(State(subjects): State<Shared>, Path(subject): Path<String>) -> Answer {
+    match subjects.lock().unwrap().levels.remove(&subject) {
+        Some(level) => (StatusCode::OK, Json(json!({"compatibilityLevel": level}))),
+        None => refused(404, 40408, "Subject does not have subject-level compatibility configured"),
+    }
+}

@@ -1,0 +1,78 @@
+//! A broker of these tests: strict about what it is asked, forgetful of what it is told to forget.
+//!
+//! It speaks the protocol by the definitions of the crate `kafka-protocol`, and keeps topics, configuration and access
+//! as Apache Kafka does; what it answers is compared with a real broker by running the same scenarios against both.
+
+mod answers;
+mod side;
+
+pub(crate) use side::{Fault, Side, When};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, RequestHeader, RequestKind, ResponseHeader, ResponseKind};
+use kafka_protocol::protocol::{Encodable, decode_request_header_from_buffer};
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A running broker.
+pub(crate) struct StandIn {
+    pub(crate) address: String,
+    side: Arc<Mutex<Side>>,
+}
+
+impl StandIn {
+    pub(crate) async fn start(side: Side) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let side = Arc::new(Mutex::new(Side { address: address.clone(), ..side }));
+        let shared = Arc::clone(&side);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&shared)));
+            }
+        });
+        Self { address, side }
+    }
+
+    /// What it keeps.
+    pub(crate) fn side(&self) -> MutexGuard<'_, Side> {
+        self.side.lock().unwrap()
+    }
+}
+
+/// Answers the requests of one connection until it ends, or breaks.
+async fn serve(mut stream: TcpStream, side: Arc<Mutex<Side>>) -> Option<()> {
+    let mut user = side.lock().unwrap().password.is_none().then(|| "ANONYMOUS".to_owned());
+    loop {
+        let size = stream.read_i32().await.ok()?;
+        let mut frame = vec![0; usize::try_from(size).ok()?];
+        stream.read_exact(&mut frame).await.ok()?;
+        let mut frame = Bytes::from(frame);
+        let header = decode_request_header_from_buffer(&mut frame).ok()?;
+        let key = ApiKey::try_from(header.request_api_key).ok()?;
+        let request = RequestKind::decode(key, &mut frame, header.request_api_version).unwrap();
+        assert!(frame.is_empty(), "{key:?} has more bytes than it should have");
+        let fault = side.lock().unwrap().begins(key);
+        if fault == Some(When::Before) {
+            return None;
+        }
+        let response = side.lock().unwrap().answer(&mut user, request, header.request_api_version)?;
+        if fault == Some(When::After) {
+            return None;
+        }
+        stream.write_all(&framed(key, &header, &response)).await.ok()?;
+    }
+}
+
+fn framed(key: ApiKey, header: &RequestHeader, response: &ResponseKind) -> Bytes {
+    let version = header.request_api_version;
+    let mut body = BytesMut::new();
+    let answer = ResponseHeader::default().with_correlation_id(header.correlation_id);
+    answer.encode(&mut body, key.response_header_version(version)).unwrap();
+    response.encode(&mut body, version).unwrap();
+    let mut frame = BytesMut::new();
+    frame.put_i32(i32::try_from(body.len()).unwrap());
+    frame.put(body);
+    frame.freeze()
+}

@@ -1,0 +1,420 @@
+//! What the broker answers to each call.
+
+use super::side::{Entry, KEYS, Side, TopicState};
+use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::create_acls_response::AclCreationResult;
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
+use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use kafka_protocol::messages::delete_acls_response::{DeleteAclsFilterResult, DeleteAclsMatchingAcl};
+use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
+use kafka_protocol::messages::describe_acls_response::{AclDescription, DescribeAclsResource};
+use kafka_protocol::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult};
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The one broker there is.
+const BROKERS: i16 = 1;
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+fn number_of(value: &str) -> Option<f64> {
+    value.trim().parse().ok()
+}
+
+impl Side {
+    /// The answer; none closes the connection.
+    pub(super) fn answer(
+        &mut self,
+        user: &mut Option<String>,
+        request: RequestKind,
+        version: i16,
+    ) -> Option<ResponseKind> {
+        let needs_nobody = matches!(
+            request,
+            RequestKind::ApiVersions(_) | RequestKind::SaslHandshake(_) | RequestKind::SaslAuthenticate(_)
+        );
+        if user.is_none() && !needs_nobody {
+            return None;
+        }
+        Some(match request {
+            RequestKind::ApiVersions(_) => ResponseKind::ApiVersions(versions()),
+            RequestKind::SaslHandshake(request) => {
+                self.password?;
+                let code = if *request.mechanism == *"PLAIN" { 0 } else { 33 };
+                let answer = SaslHandshakeResponse::default().with_error_code(code);
+                ResponseKind::SaslHandshake(answer.with_mechanisms(vec![text("PLAIN")]))
+            }
+            RequestKind::SaslAuthenticate(request) => {
+                let expected = format!("\0admin\0{}", self.password?);
+                let is_known = request.auth_bytes == expected.as_bytes();
+                *user = is_known.then(|| "admin".to_owned());
+                let answer = SaslAuthenticateResponse::default().with_error_code(if is_known { 0 } else { 58 });
+                let said = (!is_known).then(|| text("Authentication failed: Invalid username or password"));
+                ResponseKind::SaslAuthenticate(answer.with_error_message(said))
+            }
+            RequestKind::Metadata(request) => ResponseKind::Metadata(self.metadata(&request)),
+            RequestKind::CreateTopics(request) => ResponseKind::CreateTopics(self.create_topics(&request)),
+            RequestKind::CreatePartitions(request) => ResponseKind::CreatePartitions(self.create_partitions(&request)),
+            RequestKind::DeleteTopics(request) => ResponseKind::DeleteTopics(self.delete_topics(&request, version)),
+            RequestKind::DescribeConfigs(request) => ResponseKind::DescribeConfigs(self.describe_configs(&request)),
+            RequestKind::IncrementalAlterConfigs(request) => {
+                ResponseKind::IncrementalAlterConfigs(self.alter_configs(&request))
+            }
+            RequestKind::ListOffsets(request) => ResponseKind::ListOffsets(self.list_offsets(&request)),
+            RequestKind::DescribeAcls(request) => ResponseKind::DescribeAcls(self.describe_acls(&request)),
+            RequestKind::CreateAcls(request) => ResponseKind::CreateAcls(self.create_acls(&request)),
+            RequestKind::DeleteAcls(request) => ResponseKind::DeleteAcls(self.delete_acls(&request)),
+            other => panic!("nobody should ask {other:?}"),
+        })
+    }
+
+    fn metadata(&mut self, request: &MetadataRequest) -> MetadataResponse {
+        assert!(!request.allow_auto_topic_creation, "looking at a topic must not make it");
+        let (host, port) = self.address.rsplit_once(':').unwrap();
+        let broker = MetadataResponseBroker::default()
+            .with_node_id(BrokerId(1))
+            .with_host(text(host))
+            .with_port(port.parse().unwrap());
+        let all = || self.topics.keys().cloned().collect();
+        let wanted: Vec<String> = request
+            .topics
+            .as_ref()
+            .map_or_else(all, |topics| topics.iter().map(|topic| topic.name.as_ref().unwrap().to_string()).collect());
+        let denied = self.is_denied(ApiKey::Metadata);
+        let mut topics = Vec::new();
+        for name in wanted {
+            let answer = MetadataResponseTopic::default().with_name(Some(TopicName(text(&name))));
+            let state = self.topics.get_mut(&name);
+            topics.push(match state {
+                _ if denied => answer.with_error_code(29),
+                Some(state) if state.hidden > 0 => {
+                    state.hidden -= 1;
+                    answer.with_error_code(3)
+                }
+                None => answer.with_error_code(3),
+                Some(state) => {
+                    let replicas = vec![BrokerId(1); usize::try_from(state.replicas).unwrap()];
+                    let partition = |index| {
+                        MetadataResponsePartition::default()
+                            .with_partition_index(index)
+                            .with_leader_id(BrokerId(1))
+                            .with_replica_nodes(replicas.clone())
+                    };
+                    answer.with_topic_id(state.id).with_partitions((0..state.partitions).map(partition).collect())
+                }
+            });
+        }
+        MetadataResponse::default()
+            .with_brokers(vec![broker])
+            .with_cluster_id(Some(text("stand-in")))
+            .with_controller_id(BrokerId(1))
+            .with_topics(topics)
+    }
+
+    /// What is wrong with some configuration; else as the broker keeps it.
+    fn checked(config: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, (i16, String)> {
+        let kept = |(key, value): (&String, &String)| {
+            let wrong = |what: &str| (40, what.to_owned());
+            let (_, usual) = KEYS
+                .iter()
+                .find(|(known, _)| known == key)
+                .ok_or_else(|| wrong(&format!("Unknown topic config name: {key}")))?;
+            let invalid = || wrong(&format!("Invalid value {value} for configuration {key}"));
+            let kept = match *usual {
+                "true" | "false" => value.to_lowercase().parse::<bool>().map_err(|_| invalid())?.to_string(),
+                usual if number_of(usual).is_some() && usual.contains('.') => {
+                    number_of(value).ok_or_else(invalid)?.to_string()
+                }
+                usual if number_of(usual).is_some() => value.trim().parse::<i64>().map_err(|_| invalid())?.to_string(),
+                _ => value.clone(),
+            };
+            Ok((key.clone(), kept))
+        };
+        config.iter().map(kept).collect()
+    }
+
+    fn create_topics(&mut self, request: &CreateTopicsRequest) -> CreateTopicsResponse {
+        let mut results = Vec::new();
+        for topic in &request.topics {
+            let answer = CreatableTopicResult::default().with_name(topic.name.clone());
+            let config = topic.configs.iter().map(|it| (it.name.to_string(), it.value.as_ref().unwrap().to_string()));
+            let config = Self::checked(&config.collect());
+            let name = topic.name.to_string();
+            let (partitions, replicas) = (topic.num_partitions, topic.replication_factor);
+            let refused = if self.is_elsewhere() {
+                Some((41, "not here".to_owned()))
+            } else if self.is_denied(ApiKey::CreateTopics) {
+                Some((29, "Authorization failed.".to_owned()))
+            } else if self.topics.contains_key(&name) {
+                Some((36, format!("Topic '{name}' already exists.")))
+            } else if partitions == 0 || partitions < -1 {
+                Some((37, "Number of partitions was set to an invalid non-positive value.".to_owned()))
+            } else if replicas > BROKERS {
+                Some((38, format!("Unable to replicate the partition {replicas} time(s)")))
+            } else {
+                config.as_ref().err().cloned()
+            };
+            if let Some((code, said)) = refused {
+                results.push(answer.with_error_code(code).with_error_message(Some(text(&said))));
+                continue;
+            }
+            let state = TopicState {
+                id: Uuid::from_u128(0x7000 + self.born),
+                partitions: if partitions == -1 { 1 } else { partitions },
+                replicas: if replicas == -1 { 1 } else { replicas },
+                config: config.unwrap(),
+                records: 0,
+                hidden: self.lag,
+            };
+            let configs = described(&state.config).map(|(name, value, is_own)| {
+                let source = if is_own { 1 } else { 5 };
+                CreatableTopicConfigs::default()
+                    .with_name(text(name))
+                    .with_value(Some(text(&value)))
+                    .with_config_source(source)
+            });
+            let answer = answer.with_configs(Some(configs.collect()));
+            if request.validate_only {
+                results.push(answer);
+                continue;
+            }
+            self.born += 1;
+            results.push(answer.with_topic_id(state.id));
+            self.topics.insert(name, state);
+        }
+        CreateTopicsResponse::default().with_topics(results)
+    }
+
+    fn create_partitions(&mut self, request: &CreatePartitionsRequest) -> CreatePartitionsResponse {
+        let mut results = Vec::new();
+        for topic in &request.topics {
+            let state = self.topics.get_mut(&topic.name.to_string());
+            let code = match state {
+                None => 3,
+                Some(state) if topic.count <= state.partitions => 37,
+                Some(state) => {
+                    if !request.validate_only {
+                        state.partitions = topic.count;
+                    }
+                    0
+                }
+            };
+            results.push(CreatePartitionsTopicResult::default().with_name(topic.name.clone()).with_error_code(code));
+        }
+        CreatePartitionsResponse::default().with_results(results)
+    }
+
+    fn delete_topics(&mut self, request: &DeleteTopicsRequest, version: i16) -> DeleteTopicsResponse {
+        assert!(version >= 6, "topics are deleted by their ids where that can be");
+        let mut results = Vec::new();
+        for topic in &request.topics {
+            let by_name = topic.name.as_ref().map(|name| name.to_string());
+            let by_id =
+                || self.topics.iter().find(|(_, state)| state.id == topic.topic_id).map(|(name, _)| name.clone());
+            let name = by_name.clone().filter(|name| self.topics.contains_key(name)).or_else(by_id);
+            let code = match name {
+                _ if self.is_denied(ApiKey::DeleteTopics) => 29,
+                None => {
+                    if by_name.is_some() {
+                        3
+                    } else {
+                        100
+                    }
+                }
+                Some(name) => {
+                    self.topics.remove(&name);
+                    0
+                }
+            };
+            results.push(DeletableTopicResult::default().with_topic_id(topic.topic_id).with_error_code(code));
+        }
+        DeleteTopicsResponse::default().with_responses(results)
+    }
+
+    fn describe_configs(&self, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
+        let one = |resource: &describe_configs_request::DescribeConfigsResource| {
+            assert_eq!(resource.resource_type, 2);
+            let answer = DescribeConfigsResult::default()
+                .with_resource_type(2)
+                .with_resource_name(resource.resource_name.clone());
+            let Some(state) = self.topics.get(&resource.resource_name.to_string()) else {
+                return answer.with_error_code(3);
+            };
+            let configs = described(&state.config).map(|(name, value, is_own)| {
+                DescribeConfigsResourceResult::default()
+                    .with_name(text(name))
+                    .with_value(Some(text(&value)))
+                    .with_config_source(if is_own { 1 } else { 5 })
+            });
+            answer.with_configs(configs.collect())
+        };
+        DescribeConfigsResponse::default().with_results(request.resources.iter().map(one).collect())
+    }
+
+    fn alter_configs(&mut self, request: &IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse {
+        let mut results = Vec::new();
+        for resource in &request.resources {
+            let answer = AlterConfigsResourceResponse::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name.clone());
+            let Some(state) = self.topics.get_mut(&resource.resource_name.to_string()) else {
+                results.push(answer.with_error_code(3));
+                continue;
+            };
+            let mut config = state.config.clone();
+            for change in &resource.configs {
+                match (change.config_operation, &change.value) {
+                    (0, Some(value)) => config.insert(change.name.to_string(), value.to_string()),
+                    (1, None) => config.remove(&*change.name),
+                    other => panic!("nobody should ask for {other:?}"),
+                };
+            }
+            results.push(match Self::checked(&config) {
+                Err((code, said)) => answer.with_error_code(code).with_error_message(Some(text(&said))),
+                Ok(config) => {
+                    if !request.validate_only {
+                        state.config = config;
+                    }
+                    answer
+                }
+            });
+        }
+        IncrementalAlterConfigsResponse::default().with_responses(results)
+    }
+
+    fn list_offsets(&self, request: &ListOffsetsRequest) -> ListOffsetsResponse {
+        let topic = |topic: &list_offsets_request::ListOffsetsTopic| {
+            let records = self.topics[&topic.name.to_string()].records;
+            let partition = |partition: &list_offsets_request::ListOffsetsPartition| {
+                let end = if partition.partition_index == 0 { records } else { 0 };
+                ListOffsetsPartitionResponse::default()
+                    .with_partition_index(partition.partition_index)
+                    .with_offset(if partition.timestamp == -1 { end } else { 0 })
+            };
+            let partitions = topic.partitions.iter().map(partition).collect();
+            ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions)
+        };
+        ListOffsetsResponse::default().with_topics(request.topics.iter().map(topic).collect())
+    }
+
+    fn describe_acls(&self, request: &DescribeAclsRequest) -> DescribeAclsResponse {
+        let fits = |entry: &&Entry| {
+            let number = |wanted: i8, is: i8| wanted == 1 || wanted == is;
+            let name = |wanted: &Option<StrBytes>, is: &str| wanted.as_ref().is_none_or(|wanted| &**wanted == is);
+            number(request.resource_type_filter, entry.0)
+                && name(&request.resource_name_filter, &entry.1)
+                && number(request.pattern_type_filter, entry.2)
+                && name(&request.principal_filter, &entry.3)
+                && name(&request.host_filter, &entry.4)
+                && number(request.operation, entry.5)
+                && number(request.permission_type, entry.6)
+        };
+        let resource = |entry: &Entry| {
+            let acl = AclDescription::default()
+                .with_principal(text(&entry.3))
+                .with_host(text(&entry.4))
+                .with_operation(entry.5)
+                .with_permission_type(entry.6);
+            DescribeAclsResource::default()
+                .with_resource_type(entry.0)
+                .with_resource_name(text(&entry.1))
+                .with_pattern_type(entry.2)
+                .with_acls(vec![acl])
+        };
+        if self.is_denied(ApiKey::DescribeAcls) {
+            return DescribeAclsResponse::default().with_error_code(31);
+        }
+        DescribeAclsResponse::default().with_resources(self.acls.iter().filter(fits).map(resource).collect())
+    }
+
+    fn create_acls(&mut self, request: &CreateAclsRequest) -> CreateAclsResponse {
+        let mut results = Vec::new();
+        for it in &request.creations {
+            let entry: Entry = (
+                it.resource_type,
+                it.resource_name.to_string(),
+                it.resource_pattern_type,
+                it.principal.to_string(),
+                it.host.to_string(),
+                it.operation,
+                it.permission_type,
+            );
+            let code = if self.is_denied(ApiKey::CreateAcls) { 31 } else { 0 };
+            if code == 0 && !self.acls.contains(&entry) {
+                self.acls.push(entry);
+            }
+            results.push(AclCreationResult::default().with_error_code(code));
+        }
+        CreateAclsResponse::default().with_results(results)
+    }
+
+    fn delete_acls(&mut self, request: &DeleteAclsRequest) -> DeleteAclsResponse {
+        let mut results = Vec::new();
+        for filter in &request.filters {
+            let name = |name: &Option<StrBytes>| name.as_ref().unwrap().to_string();
+            let entry: Entry = (
+                filter.resource_type_filter,
+                name(&filter.resource_name_filter),
+                filter.pattern_type_filter,
+                name(&filter.principal_filter),
+                name(&filter.host_filter),
+                filter.operation,
+                filter.permission_type,
+            );
+            let before = self.acls.len();
+            self.acls.retain(|other| *other != entry);
+            let matching = (self.acls.len() < before).then(|| {
+                DeleteAclsMatchingAcl::default()
+                    .with_resource_type(entry.0)
+                    .with_resource_name(text(&entry.1))
+                    .with_pattern_type(entry.2)
+                    .with_principal(text(&entry.3))
+                    .with_host(text(&entry.4))
+                    .with_operation(entry.5)
+                    .with_permission_type(entry.6)
+            });
+            results.push(DeleteAclsFilterResult::default().with_matching_acls(matching.into_iter().collect()));
+        }
+        DeleteAclsResponse::default().with_filter_results(results)
+    }
+}
+
+/// Every key with its value, and whether the topic has it of its own.
+fn described(own: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static str, String, bool)> {
+    KEYS.iter().map(move |(key, usual)| match own.get(*key) {
+        Some(value) => (*key, value.clone(), true),
+        None => (*key, (*usual).to_owned(), false),
+    })
+}
+
+/// As Apache Kafka 4 has them.
+fn versions() -> ApiVersionsResponse {
+    let known = [
+        (ApiKey::Metadata, 0, 13),
+        (ApiKey::SaslHandshake, 0, 1),
+        (ApiKey::ApiVersions, 0, 4),
+        (ApiKey::CreateTopics, 2, 7),
+        (ApiKey::DeleteTopics, 1, 6),
+        (ApiKey::DescribeAcls, 1, 3),
+        (ApiKey::CreateAcls, 1, 3),
+        (ApiKey::DeleteAcls, 1, 3),
+        (ApiKey::DescribeConfigs, 1, 4),
+        (ApiKey::SaslAuthenticate, 0, 2),
+        (ApiKey::CreatePartitions, 0, 3),
+        (ApiKey::IncrementalAlterConfigs, 0, 1),
+        (ApiKey::ListOffsets, 1, 10),
+    ];
+    let api = |(key, min, max): (ApiKey, i16, i16)| {
+        ApiVersion::default().with_api_key(key as i16).with_min_version(min).with_max_version(max)
+    };
+    ApiVersionsResponse::default().with_api_keys(known.map(api).to_vec())
+}

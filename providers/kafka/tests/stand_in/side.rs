@@ -1,0 +1,92 @@
+//! What the broker keeps, and which call is to fail.
+
+use kafka_protocol::messages::ApiKey;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// The configuration keys that topics have, with their defaults.
+pub(super) const KEYS: &[(&str, &str)] = &[
+    ("cleanup.policy", "delete"),
+    ("compression.type", "producer"),
+    ("flush.ms", "9223372036854775807"),
+    ("min.cleanable.dirty.ratio", "0.5"),
+    ("preallocate", "false"),
+    ("retention.ms", "604800000"),
+];
+
+/// When a call fails: before it has any effect, or after all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Before,
+    After,
+}
+
+/// The one call that fails, counted from 0. What connections need, and what only looks, counts, too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    pub(crate) call: usize,
+    pub(crate) when: When,
+}
+
+/// An entry of an access control list: type, name, pattern, principal, host, operation, permission.
+pub(crate) type Entry = (i8, String, i8, String, String, i8, i8);
+
+#[derive(Debug, Clone)]
+pub(crate) struct TopicState {
+    pub(crate) id: Uuid,
+    pub(crate) partitions: i32,
+    pub(crate) replicas: i16,
+    /// What it has of its own.
+    pub(crate) config: BTreeMap<String, String>,
+    /// So many records in its first partition.
+    pub(crate) records: i64,
+    /// So many answers do not know yet that it is there.
+    pub(crate) hidden: usize,
+}
+
+/// What the broker keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    pub(crate) address: String,
+    /// That of `admin`, which everybody has to give; without one everybody is let in.
+    pub(crate) password: Option<&'static str>,
+    /// Calls that nobody may make.
+    pub(crate) denied: Vec<ApiKey>,
+    /// Who is not the controller for so many calls.
+    pub(crate) elsewhere: usize,
+    /// A new topic is not seen by so many questions.
+    pub(crate) lag: usize,
+    pub(crate) topics: BTreeMap<String, TopicState>,
+    pub(crate) acls: Vec<Entry>,
+    pub(crate) fault: Option<Fault>,
+    /// Every call.
+    pub(crate) log: Vec<ApiKey>,
+    /// So many topics came so far.
+    pub(crate) born: u128,
+}
+
+impl Side {
+    /// Notes a call, and says whether it is the one that fails.
+    pub(super) fn begins(&mut self, key: ApiKey) -> Option<When> {
+        let call = self.log.len();
+        self.log.push(key);
+        self.fault.filter(|fault| fault.call == call).map(|fault| fault.when)
+    }
+
+    /// The log without what connections need.
+    pub(crate) fn asked(&self) -> Vec<ApiKey> {
+        let connecting = [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate];
+        self.log.iter().filter(|key| !connecting.contains(key)).copied().collect()
+    }
+
+    pub(super) fn is_denied(&self, key: ApiKey) -> bool {
+        self.denied.contains(&key)
+    }
+
+    /// True for as many calls as it is said to be true for.
+    pub(super) fn is_elsewhere(&mut self) -> bool {
+        let is_elsewhere = self.elsewhere > 0;
+        self.elsewhere = self.elsewhere.saturating_sub(1);
+        is_elsewhere
+    }
+}
