@@ -146,6 +146,7 @@ fn every_crate_forbids_unsafe_code_and_follows_the_lints() {
         "state",
         "providers/sdk",
         "providers/local",
+        "providers/snowflake",
         "providers/sqlite",
         "providers/witboost",
         "tests",
@@ -199,6 +200,7 @@ fn every_page_that_a_page_names_exists() {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "providers/local/README.md",
+        "providers/snowflake/README.md",
         "providers/sqlite/README.md",
         "providers/witboost/README.md",
     ] {

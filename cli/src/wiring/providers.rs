@@ -13,6 +13,7 @@ use terrace_engine::yaml::Node;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attributes, Path, Provider, ProviderSchema, Settings, Step};
 use terrace_provider_local::LocalProvider;
+use terrace_provider_snowflake::SnowflakeProvider;
 use terrace_provider_sqlite::SqliteProvider;
 use terrace_provider_witboost::WitboostProvider;
 
@@ -24,7 +25,12 @@ impl Providers {
     /// Those that terrace itself brings.
     #[must_use]
     pub fn built_in() -> Self {
-        Self(vec![Arc::new(LocalProvider::new()), Arc::new(SqliteProvider::new()), Arc::new(WitboostProvider::new())])
+        Self(vec![
+            Arc::new(LocalProvider::new()),
+            Arc::new(SnowflakeProvider::new()),
+            Arc::new(SqliteProvider::new()),
+            Arc::new(WitboostProvider::new()),
+        ])
     }
 
     /// These and one more.
@@ -196,9 +202,9 @@ mod tests {
 
     #[test]
     fn providers_without_required_settings_are_always_there() {
-        assert_eq!(instances_of("").0, ["local: local", "sqlite: sqlite", "witboost: witboost"]);
+        assert_eq!(instances_of("").0, ["local: local", "snowflake: snowflake", "sqlite: sqlite", "witboost: witboost"]);
         let text = "environments: {local: {providers: {sqlite: {}, lake: {type: sqlite}}}}";
-        assert_eq!(instances_of(text).0, ["sqlite: sqlite", "lake: sqlite", "local: local", "witboost: witboost"]);
+        assert_eq!(instances_of(text).0, ["sqlite: sqlite", "lake: sqlite", "local: local", "snowflake: snowflake", "witboost: witboost"]);
     }
 
     #[test]
