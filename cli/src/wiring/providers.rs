@@ -202,9 +202,15 @@ mod tests {
 
     #[test]
     fn providers_without_required_settings_are_always_there() {
-        assert_eq!(instances_of("").0, ["local: local", "snowflake: snowflake", "sqlite: sqlite", "witboost: witboost"]);
+        assert_eq!(
+            instances_of("").0,
+            ["local: local", "snowflake: snowflake", "sqlite: sqlite", "witboost: witboost"]
+        );
         let text = "environments: {local: {providers: {sqlite: {}, lake: {type: sqlite}}}}";
-        assert_eq!(instances_of(text).0, ["sqlite: sqlite", "lake: sqlite", "local: local", "snowflake: snowflake", "witboost: witboost"]);
+        assert_eq!(
+            instances_of(text).0,
+            ["sqlite: sqlite", "lake: sqlite", "local: local", "snowflake: snowflake", "witboost: witboost"]
+        );
     }
 
     #[test]

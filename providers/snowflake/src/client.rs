@@ -75,8 +75,9 @@ impl Client {
             None => ProviderError::bug(format!("there is no TLS: {why}")),
         })?;
         let http = http.timeout(config.timeout).connect_timeout(CONNECTS.min(config.timeout)).tcp_keepalive(CONNECTS);
-        let http =
-            http.build().map_err(|error| ProviderError::bug(format!("there is no HTTP client: {}", in_words(&error))))?;
+        let http = http
+            .build()
+            .map_err(|error| ProviderError::bug(format!("there is no HTTP client: {}", in_words(&error))))?;
         Ok(Self {
             http,
             statements: format!("{}/api/v2/statements", config.base),
@@ -147,7 +148,9 @@ impl Client {
             Body::Rows { mut rows, handle, partitions } => {
                 for partition in 1..partitions {
                     let more = self.poll(&handle, Some(partition), request).await?;
-                    let Body::Rows { rows: more, .. } = more.body else { return Err(Failure::unreadable("a partition")) };
+                    let Body::Rows { rows: more, .. } = more.body else {
+                        return Err(Failure::unreadable("a partition"));
+                    };
                     rows.rows.extend(more.rows);
                 }
                 Ok(rows)
@@ -209,7 +212,9 @@ impl Client {
             };
             let reply = self.send(self.at(Method::GET, &path).await?).await;
             let (pause, failure) = match reply {
-                Ok(reply) if reply.is_expired() && attempt == 0 && self.tokens.renew().await => (Some(Duration::ZERO), None),
+                Ok(reply) if reply.is_expired() && attempt == 0 && self.tokens.renew().await => {
+                    (Some(Duration::ZERO), None)
+                }
                 Ok(reply) if reply.is_too_early() || reply.status >= 500 => (reply.retry_after, None),
                 Ok(reply) => return Ok(reply),
                 Err(failure) => (None, Some(failure)),

@@ -97,7 +97,8 @@ impl Config {
             Some(Value::Int(seconds)) => u64::try_from(*seconds).ok().filter(|seconds| *seconds > 0),
             _ => Some(60),
         };
-        let timeout = timeout.map(Duration::from_secs).ok_or_else(|| invalid("timeout", "`timeout` is no time to wait"))?;
+        let timeout =
+            timeout.map(Duration::from_secs).ok_or_else(|| invalid("timeout", "`timeout` is no time to wait"))?;
         Ok(Some(Self {
             base,
             role: given.plain("role"),
@@ -142,7 +143,8 @@ fn base(given: &Given<'_>, account: Option<&str>) -> Result<Option<String>, Prov
     let is_right = account.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if !is_right {
         let error = invalid("account", "an account is written in letters, digits, `-`, `_` and `.`");
-        return Err(error.solution("write such as `myorg-account1` or `ab12345.eu-central-1`, without `.snowflakecomputing.com`"));
+        return Err(error
+            .solution("write such as `myorg-account1` or `ab12345.eu-central-1`, without `.snowflakecomputing.com`"));
     }
     let account = account.strip_suffix(".snowflakecomputing.com").unwrap_or(account);
     // Names of hosts hold no `_`: Snowflake writes `-` for it there.
@@ -152,7 +154,9 @@ fn base(given: &Given<'_>, account: Option<&str>) -> Result<Option<String>, Prov
 fn proof(settings: &Settings, given: &Given<'_>, account: Option<&str>) -> Result<Proof, ProviderError> {
     let in_settings: Vec<&str> = PROOFS.into_iter().filter(|name| settings.values.contains_key(*name)).collect();
     if let [one, other, ..] = in_settings.as_slice() {
-        return Err(invalid(other, format!("`{one}` and `{other}` both say how to sign in")).solution("leave one of them"));
+        return Err(
+            invalid(other, format!("`{one}` and `{other}` both say how to sign in")).solution("leave one of them")
+        );
     }
     if let Some(file) = given.plain("privateKeyFile") {
         let account = account.map(str::to_owned).or_else(|| host_account(&given.plain("host")?));

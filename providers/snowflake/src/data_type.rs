@@ -74,7 +74,6 @@ enum Shape {
     Plain(&'static str),
 }
 
-
 /// Every spelling. What `TIMESTAMP` alone stands for is up to a parameter of the account; it is taken as its default, and
 /// written in full.
 const NAMES: [(&str, Shape); 46] = {
@@ -151,7 +150,8 @@ impl DataType {
             });
         };
         let sizes = sizes(rest).ok_or_else(|| format!("`{}` is no column type of Snowflake", text.escape_default()))?;
-        sized(*shape, &sizes).ok_or_else(|| format!("`{}` has sizes that Snowflake does not take", text.escape_default()))
+        sized(*shape, &sizes)
+            .ok_or_else(|| format!("`{}` has sizes that Snowflake does not take", text.escape_default()))
     }
 
     /// What it takes to make a column of this type one of another.
@@ -160,7 +160,11 @@ impl DataType {
             (old, new) if old == new => TypeChange::Same,
             (Self::Varchar(old), Self::Varchar(new)) if new > old => TypeChange::Widens,
             (Self::Number(old, scale), Self::Number(new, new_scale)) if scale == new_scale => {
-                if new > old { TypeChange::Widens } else { TypeChange::Narrows }
+                if new > old {
+                    TypeChange::Widens
+                } else {
+                    TypeChange::Narrows
+                }
             }
             _ => TypeChange::Impossible,
         }
@@ -237,9 +241,16 @@ mod tests {
             .iter()
             .map(|(name, _)| format!("{name} = {}\n", DataType::parse(name).unwrap()))
             .chain(
-                ["NUMBER(10)", "number ( 10 , 2 )", "varchar(20)", "Double  Precision", "timestamp_ltz(3)", "VECTOR(FLOAT, 3)"]
-                    .iter()
-                    .map(|text| format!("{text} = {}\n", DataType::parse(text).unwrap())),
+                [
+                    "NUMBER(10)",
+                    "number ( 10 , 2 )",
+                    "varchar(20)",
+                    "Double  Precision",
+                    "timestamp_ltz(3)",
+                    "VECTOR(FLOAT, 3)",
+                ]
+                .iter()
+                .map(|text| format!("{text} = {}\n", DataType::parse(text).unwrap())),
             )
             .collect();
         insta::assert_snapshot!(shown);
@@ -253,8 +264,21 @@ mod tests {
     #[test]
     fn what_is_no_type_is_refused() {
         for text in [
-            "", "VARCHR(20)", "NUMBER(39,0)", "NUMBER(10,11)", "INT(3)", "VARCHAR(0)", "DATE(3)", "TIME(10)", "VARCHAR(134217729)",
-            "VARCHAR) ; DROP TABLE x", "NUMBER NOT NULL", "TEXT -- x\n NOT NULL", "NUMBER(1,2,3)", "VECTOR(TEXT, 3)", "\"NUMBER\"",
+            "",
+            "VARCHR(20)",
+            "NUMBER(39,0)",
+            "NUMBER(10,11)",
+            "INT(3)",
+            "VARCHAR(0)",
+            "DATE(3)",
+            "TIME(10)",
+            "VARCHAR(134217729)",
+            "VARCHAR) ; DROP TABLE x",
+            "NUMBER NOT NULL",
+            "TEXT -- x\n NOT NULL",
+            "NUMBER(1,2,3)",
+            "VECTOR(TEXT, 3)",
+            "\"NUMBER\"",
         ] {
             assert!(DataType::parse(text).is_err(), "{text}");
         }

@@ -59,9 +59,7 @@ pub(crate) fn is_missing(failure: &Failure) -> bool {
 pub(crate) fn of_question(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
     match failure {
         // Nothing happened, whatever became of it.
-        Failure::Lost(why) => {
-            ProviderError::new(ErrorKind::Transient, format!("Snowflake does not answer: {why}"))
-        }
+        Failure::Lost(why) => ProviderError::new(ErrorKind::Transient, format!("Snowflake does not answer: {why}")),
         Failure::TimedOut => ProviderError::new(ErrorKind::Transient, "Snowflake takes too long to answer"),
         other => of_change(client, other, need),
     }
@@ -77,23 +75,29 @@ pub(crate) fn of_change(client: &Client, failure: &Failure, need: &Need) -> Prov
             error
         }
         Failure::Unauthorized { code, message } => {
-            let mut error = ProviderError::new(ErrorKind::PermissionDenied, format!("Snowflake does not let terrace in: {message}"));
+            let mut error = ProviderError::new(
+                ErrorKind::PermissionDenied,
+                format!("Snowflake does not let terrace in: {message}"),
+            );
             error.vendor_code = Some(code.clone());
             if client.signs_in_by_password() {
                 error = error.problem("what SNOWFLAKE_PASSWORD holds was sent as a programmatic access token: the SQL API takes no passwords");
                 return error.solution("put a programmatic access token there, or set `privateKeyFile`");
             }
             let what = match code.as_str() {
-                "390144" => "look whether the public key of the user (`DESC USER`, RSA_PUBLIC_KEY_FP) is that of the private key, and whether `account` and `user` are right",
+                "390144" => {
+                    "look whether the public key of the user (`DESC USER`, RSA_PUBLIC_KEY_FP) is that of the private key, and whether `account` and `user` are right"
+                }
                 "390189" => "look at `role`: the user has to have it",
                 "390114" | "390318" => "the token is too old: make another one",
                 _ => "look at `account`, `user` and the way of signing in",
             };
             error.solution(what)
         }
-        Failure::Throttled(pause) => {
-            ProviderError::new(ErrorKind::Throttled { retry_after: *pause }, "Snowflake has too much to do for this user")
-        }
+        Failure::Throttled(pause) => ProviderError::new(
+            ErrorKind::Throttled { retry_after: *pause },
+            "Snowflake has too much to do for this user",
+        ),
         Failure::TimedOut => {
             ProviderError::new(ErrorKind::Failed, format!("Snowflake stopped it: to {doing} took longer than it may"))
                 .solution("give the resource more time (`timeouts`), or look at STATEMENT_TIMEOUT_IN_SECONDS")
@@ -102,19 +106,22 @@ pub(crate) fn of_change(client: &Client, failure: &Failure, need: &Need) -> Prov
             ProviderError::new(ErrorKind::Transient, format!("Snowflake cannot be reached: {why}"))
                 .solution("look at `account` or `host`, and whether this machine may connect to it")
         }
-        Failure::Lost(why) => {
-            ProviderError::new(ErrorKind::Ambiguous, format!("whether Snowflake was told to {doing} is not known: {why}"))
-        }
-        Failure::Refused(why) => {
-            ProviderError::new(ErrorKind::InvalidInput { path: None }, format!("Snowflake does not take the request: {why}"))
-                .solution("look at `account` or `host`: is the SQL API there?")
-        }
+        Failure::Lost(why) => ProviderError::new(
+            ErrorKind::Ambiguous,
+            format!("whether Snowflake was told to {doing} is not known: {why}"),
+        ),
+        Failure::Refused(why) => ProviderError::new(
+            ErrorKind::InvalidInput { path: None },
+            format!("Snowflake does not take the request: {why}"),
+        )
+        .solution("look at `account` or `host`: is the SQL API there?"),
     }
 }
 
 fn of_sql(client: &Client, (code, state, message): (&str, &str, &str), need: &Need, doing: &str) -> ProviderError {
     // What Snowflake puts before every message of its compiler says nothing.
-    let said = message.trim_start_matches("SQL compilation error:").trim_start_matches("SQL access control error:").trim();
+    let said =
+        message.trim_start_matches("SQL compilation error:").trim_start_matches("SQL access control error:").trim();
     let invalid = || ErrorKind::InvalidInput { path: need.path.clone() };
     let with_rights = |error: ProviderError| need.solutions(client.role()).fold(error, ProviderError::solution);
     match code {
@@ -122,7 +129,9 @@ fn of_sql(client: &Client, (code, state, message): (&str, &str, &str), need: &Ne
             let kind = ErrorKind::AlreadyExists { import_id: need.import_id.clone() };
             ProviderError::new(kind, format!("Snowflake cannot {doing}: {said}"))
         }
-        "003001" => with_rights(ProviderError::new(ErrorKind::PermissionDenied, format!("the role may not {doing}: {said}"))),
+        "003001" => {
+            with_rights(ProviderError::new(ErrorKind::PermissionDenied, format!("the role may not {doing}: {said}")))
+        }
         "002003" | "002043" => {
             let error = ProviderError::new(invalid(), format!("Snowflake cannot {doing}: {said}"));
             with_rights(error.problem("Snowflake says the same of what is not there and of what the role may not see"))
@@ -133,7 +142,9 @@ fn of_sql(client: &Client, (code, state, message): (&str, &str, &str), need: &Ne
         "000630" => ProviderError::new(ErrorKind::Failed, format!("to {doing} took longer than it may")),
         _ if state == "0A000" => ProviderError::new(invalid(), format!("this account cannot {doing}: {said}"))
             .solution("tags need the Enterprise edition: `settings.snowflake.tags.enabled: false` leaves them out"),
-        _ if state.starts_with("XX") => ProviderError::new(ErrorKind::Failed, format!("Snowflake failed to {doing}: {said}")),
+        _ if state.starts_with("XX") => {
+            ProviderError::new(ErrorKind::Failed, format!("Snowflake failed to {doing}: {said}"))
+        }
         _ => ProviderError::new(invalid(), format!("Snowflake cannot {doing}: {said}")),
     }
 }

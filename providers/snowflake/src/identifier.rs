@@ -120,7 +120,8 @@ pub(crate) fn check(name: &str, path: &Path) -> Result<(), ProviderError> {
         return refuse(format!("a name has at most {LONGEST} characters in Snowflake, this one has {length}"));
     }
     if name.contains('\0') {
-        let message = format!("the name `{}` holds a NUL character, which Snowflake cannot store", name.escape_default());
+        let message =
+            format!("the name `{}` holds a NUL character, which Snowflake cannot store", name.escape_default());
         return refuse(message);
     }
     Ok(())

@@ -9,7 +9,9 @@ use terrace_provider::Principal;
 /// When it is neither, or nameless.
 pub(crate) fn identity(principal: &str) -> Result<Principal, String> {
     let unmapped = || {
-        format!("`{principal}` is no user and no group that Snowflake could know: write `user:…` or `group:…`, or map it in `identities.table`")
+        format!(
+            "`{principal}` is no user and no group that Snowflake could know: write `user:…` or `group:…`, or map it in `identities.table`"
+        )
     };
     let named = |name: &str| if name.trim().is_empty() { Err(unmapped()) } else { Ok(name.to_uppercase()) };
     match principal.split_once(':') {

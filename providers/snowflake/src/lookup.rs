@@ -86,8 +86,11 @@ async fn table_of(statements: &Statements<'_>, arguments: &Attributes) -> Result
     for name in ["database", "schema", "name"] {
         identifier::check(&text(arguments, name), &Path::attribute(name))?;
     }
-    let identity: Attributes =
-        arguments.iter().filter(|(name, _)| *name != "optional").map(|(name, value)| (name.clone(), value.clone())).collect();
+    let identity: Attributes = arguments
+        .iter()
+        .filter(|(name, _)| *name != "optional")
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     let found = table::observe(statements, &identity, None).await?;
     let empty = || Value::List(Vec::new());
     let attributes = match found {

@@ -15,17 +15,7 @@ pub fn provider() -> ProviderSchema {
         version: env!("CARGO_PKG_VERSION"),
         doc: "Databases, schemas, tables, views, roles, grants and tags in Snowflake.",
         settings: settings(),
-        resources: vec![
-            database(),
-            schema(),
-            table(),
-            view(),
-            role(),
-            role_grant(),
-            grant(),
-            tag(),
-            tag_assignment(),
-        ],
+        resources: vec![database(), schema(), table(), view(), role(), role_grant(), grant(), tag(), tag_assignment()],
         lookups: lookups(),
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: Some(sql_type),
@@ -44,13 +34,25 @@ fn settings() -> Object {
         text("user", "The user, for a key pair (SNOWFLAKE_USER)."),
         text("role", "The role in whose name everything is done; the user's default one (SNOWFLAKE_ROLE)."),
         text("warehouse", "The warehouse on which queries run: tags are read on it (SNOWFLAKE_WAREHOUSE)."),
-        text("privateKeyFile", "The file of a private key, PEM, relative to the project folder (SNOWFLAKE_PRIVATE_KEY_FILE)."),
-        text("privateKeyPassphrase", "What opens it where it is encrypted (SNOWFLAKE_PRIVATE_KEY_PASSPHRASE).").sensitive(),
-        text("token", "A programmatic access token, instead of a key (SNOWFLAKE_TOKEN, or SNOWFLAKE_PASSWORD).").sensitive(),
+        text(
+            "privateKeyFile",
+            "The file of a private key, PEM, relative to the project folder (SNOWFLAKE_PRIVATE_KEY_FILE).",
+        ),
+        text("privateKeyPassphrase", "What opens it where it is encrypted (SNOWFLAKE_PRIVATE_KEY_PASSPHRASE).")
+            .sensitive(),
+        text("token", "A programmatic access token, instead of a key (SNOWFLAKE_TOKEN, or SNOWFLAKE_PASSWORD).")
+            .sensitive(),
         text("oauthToken", "A token of OAuth, instead of a key (SNOWFLAKE_OAUTH_TOKEN).").sensitive(),
-        text("queryTag", "What query tags begin with: `terrace:<stack>/<component>/<operation>` (SNOWFLAKE_QUERY_TAG)."),
-        text("caFile", "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder."),
-        Attribute::new("timeout", AttributeType::Int, "How many seconds one request may go unanswered.").default_value(60_i64),
+        text(
+            "queryTag",
+            "What query tags begin with: `terrace:<stack>/<component>/<operation>` (SNOWFLAKE_QUERY_TAG).",
+        ),
+        text(
+            "caFile",
+            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+        ),
+        Attribute::new("timeout", AttributeType::Int, "How many seconds one request may go unanswered.")
+            .default_value(60_i64),
     ])
 }
 
@@ -71,8 +73,12 @@ fn named(name: &'static str, doc: &'static str) -> Attribute {
 }
 
 fn retention() -> Attribute {
-    Attribute::new("retentionDays", AttributeType::Int, "For how many days what was changed or dropped can be had back.")
-        .or_computed()
+    Attribute::new(
+        "retentionDays",
+        AttributeType::Int,
+        "For how many days what was changed or dropped can be had back.",
+    )
+    .or_computed()
 }
 
 fn transient() -> Attribute {
@@ -119,7 +125,8 @@ fn schema() -> ResourceType {
         full_name(),
         id(),
     ];
-    let ty = ResourceType::new("snowflake_schema", "A schema of a database.", &["database", "name"], Object(attributes));
+    let ty =
+        ResourceType::new("snowflake_schema", "A schema of a database.", &["database", "name"], Object(attributes));
     ResourceType { holds_data: true, ..remote(ty) }
 }
 
@@ -144,15 +151,23 @@ fn table() -> ResourceType {
         Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns.").required(),
         Attribute::new("primaryKey", names(), "The columns of the primary key, which Snowflake does not enforce.")
             .default_value(empty()),
-        Attribute::new("unique", AttributeType::list(names()), "The columns of each unique constraint, not enforced either.")
-            .default_value(empty()),
+        Attribute::new(
+            "unique",
+            AttributeType::list(names()),
+            "The columns of each unique constraint, not enforced either.",
+        )
+        .default_value(empty()),
         comment("A comment."),
         text("createdOn", "When it was made: another one of the same name has another time.").stable(),
         full_name(),
         id(),
     ];
-    let ty =
-        ResourceType::new("snowflake_table", "A table of a schema.", &["database", "schema", "name"], Object(attributes));
+    let ty = ResourceType::new(
+        "snowflake_table",
+        "A table of a schema.",
+        &["database", "schema", "name"],
+        Object(attributes),
+    );
     ResourceType { holds_data: true, ..in_schema(ty) }
 }
 
@@ -178,7 +193,8 @@ fn view() -> ResourceType {
         )
         .default_value(empty()),
         text("statement", "The query, instead of `source` and `columns`."),
-        Attribute::new("secure", AttributeType::Bool, "Its definition is shown to its owner only.").default_value(false),
+        Attribute::new("secure", AttributeType::Bool, "Its definition is shown to its owner only.")
+            .default_value(false),
         comment("A comment."),
         full_name(),
         id(),
@@ -215,8 +231,14 @@ fn role_grant() -> ResourceType {
 fn grant() -> ResourceType {
     let attributes = vec![
         named("role", "The role that gets the privileges."),
-        named("objectType", "What they are on: `account`, `database`, `schema`, `table`, `tag`, `view` or `warehouse`."),
-        named("object", "Its full name: `DB.SCHEMA.VIEW`; a part that holds a dot or a quote stands in double quotes. Empty for `account`."),
+        named(
+            "objectType",
+            "What they are on: `account`, `database`, `schema`, `table`, `tag`, `view` or `warehouse`.",
+        ),
+        named(
+            "object",
+            "Its full name: `DB.SCHEMA.VIEW`; a part that holds a dot or a quote stands in double quotes. Empty for `account`.",
+        ),
         Attribute::new(
             "privileges",
             AttributeType::list(AttributeType::String),

@@ -5,7 +5,9 @@ mod private;
 use crate::attributes::{in_words, text};
 use crate::client::Client;
 use crate::config::{Config, unconfigured};
-use crate::object::{self, Kind, Seen, check_names, container, grant, role, role_grant, table, tag, tag_assignment, view};
+use crate::object::{
+    self, Kind, Seen, check_names, container, grant, role, role_grant, table, tag, tag_assignment, view,
+};
 use crate::statements::Statements;
 use crate::{lookup, object_id};
 use async_trait::async_trait;
@@ -63,7 +65,11 @@ impl Target {
         computed.into_iter().map(as_secret).collect()
     }
 
-    async fn observe(&self, statements: &Statements<'_>, like: Option<&Attributes>) -> Result<Option<Seen>, ProviderError> {
+    async fn observe(
+        &self,
+        statements: &Statements<'_>,
+        like: Option<&Attributes>,
+    ) -> Result<Option<Seen>, ProviderError> {
         let identity = &self.identity;
         match self.kind {
             Kind::Database | Kind::Schema => container::observe(statements, self.kind, identity, like).await,
@@ -89,7 +95,12 @@ impl Target {
     }
 
     /// The object after a call that made or changed it.
-    async fn done(&self, statements: &Statements<'_>, planned: &Attributes, kept: Kept) -> Result<Observed, ProviderError> {
+    async fn done(
+        &self,
+        statements: &Statements<'_>,
+        planned: &Attributes,
+        kept: Kept,
+    ) -> Result<Observed, ProviderError> {
         let seen = self.observe(statements, Some(planned)).await;
         // It is done: what fails now is only the look at it.
         let seen = seen.map_err(|error| match error.kind {
@@ -157,7 +168,12 @@ impl SnowflakeSession {
                 let ErrorKind::InvalidInput { path } = error.kind else { return Err(error) };
                 let message = format!("{}; {}", error.message, error.problems.join("; "));
                 // The table may be changed by the same apply, which then knows.
-                Ok(vec![Finding { severity: Severity::Warning, path, message, hint: error.solutions.into_iter().next() }])
+                Ok(vec![Finding {
+                    severity: Severity::Warning,
+                    path,
+                    message,
+                    hint: error.solutions.into_iter().next(),
+                }])
             }
         }
     }
@@ -357,7 +373,12 @@ impl Session for SnowflakeSession {
         Some(Box::pin(async move {
             self.look_at_source(planned).await.unwrap_or_else(|error| {
                 let message = format!("not checked: {error}");
-                vec![Finding { severity: Severity::Warning, path: None, message, hint: error.solutions.into_iter().next() }]
+                vec![Finding {
+                    severity: Severity::Warning,
+                    path: None,
+                    message,
+                    hint: error.solutions.into_iter().next(),
+                }]
             })
         }))
     }

@@ -164,7 +164,11 @@ mod tests {
     #[test]
     fn sizes_are_kept() {
         let number = |precision: i64, scale: i64| {
-            declared(&[("dataType", "NUMBER".into()), ("precision", Value::Int(precision)), ("scale", Value::Int(scale))])
+            declared(&[
+                ("dataType", "NUMBER".into()),
+                ("precision", Value::Int(precision)),
+                ("scale", Value::Int(scale)),
+            ])
         };
         assert_eq!(number(38, 0).as_deref(), Ok("NUMBER(38,0)"));
         assert_eq!(number(10, 2).as_deref(), Ok("NUMBER(10,2)"));

@@ -89,8 +89,7 @@ impl<'a> Statements<'a> {
     }
 
     async fn execute(&self, sql: &str) -> Result<Rows, crate::client::Failure> {
-        let request =
-            Request { sql, query_tag: &self.query_tag, deadline: self.deadline, cancel: &self.cancel };
+        let request = Request { sql, query_tag: &self.query_tag, deadline: self.deadline, cancel: &self.cancel };
         self.client.execute(&request).await
     }
 }

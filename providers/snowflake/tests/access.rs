@@ -12,20 +12,68 @@ async fn every_missing_right_is_told_as_the_statement_that_grants_it() {
     let view = json!({"database": "D", "schema": "S", "name": "V", "source": {"database": "D", "schema": "S", "name": "BASE"}});
     let tag = json!({"database": "D", "schema": "S", "name": "PII"});
     let cases: [(&str, &str, Json, &str); 9] = [
-        ("REVOKE CREATE DATABASE ON ACCOUNT FROM ROLE TERRACE_ROLE", "snowflake_database", role("X"), "GRANT CREATE DATABASE ON ACCOUNT TO ROLE \"TERRACE_ROLE\""),
-        ("REVOKE CREATE ROLE ON ACCOUNT FROM ROLE TERRACE_ROLE", "snowflake_role", role("X"), "GRANT CREATE ROLE ON ACCOUNT TO ROLE \"TERRACE_ROLE\""),
-        ("REVOKE CREATE SCHEMA ON DATABASE D FROM ROLE TERRACE_ROLE", "snowflake_schema", json!({"database": "D", "name": "X"}), "GRANT CREATE SCHEMA ON DATABASE \"D\" TO ROLE \"TERRACE_ROLE\""),
-        ("REVOKE CREATE TABLE ON SCHEMA D.S FROM ROLE TERRACE_ROLE", "snowflake_table", table, "GRANT CREATE TABLE ON SCHEMA \"D\".\"S\" TO ROLE \"TERRACE_ROLE\""),
-        ("REVOKE CREATE VIEW ON SCHEMA D.S FROM ROLE TERRACE_ROLE", "snowflake_view", view.clone(), "GRANT CREATE VIEW ON SCHEMA \"D\".\"S\" TO ROLE \"TERRACE_ROLE\""),
-        ("REVOKE SELECT ON TABLE D.S.BASE FROM ROLE TERRACE_ROLE", "snowflake_view", view, "GRANT SELECT ON TABLE \"D\".\"S\".\"BASE\" TO ROLE \"TERRACE_ROLE\""),
-        ("REVOKE CREATE TAG ON SCHEMA D.S FROM ROLE TERRACE_ROLE", "snowflake_tag", tag, "GRANT CREATE TAG ON SCHEMA \"D\".\"S\" TO ROLE \"TERRACE_ROLE\""),
-        ("REVOKE APPLY ON TAG D.S.KEPT FROM ROLE TERRACE_ROLE", "snowflake_tag_assignment", json!({"objectType": "table", "object": "D.S.BASE", "tag": "D.S.KEPT", "value": "x"}), "GRANT APPLY ON TAG \"D\".\"S\".\"KEPT\" TO ROLE \"TERRACE_ROLE\""),
-        ("CREATE ROLE FOREIGN_ROLE", "snowflake_role_grant", json!({"role": "FOREIGN_ROLE", "granteeType": "role", "grantee": "TERRACE_ROLE"}), "GRANT MANAGE GRANTS ON ACCOUNT TO ROLE \"TERRACE_ROLE\""),
+        (
+            "REVOKE CREATE DATABASE ON ACCOUNT FROM ROLE TERRACE_ROLE",
+            "snowflake_database",
+            role("X"),
+            "GRANT CREATE DATABASE ON ACCOUNT TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE ROLE ON ACCOUNT FROM ROLE TERRACE_ROLE",
+            "snowflake_role",
+            role("X"),
+            "GRANT CREATE ROLE ON ACCOUNT TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE SCHEMA ON DATABASE D FROM ROLE TERRACE_ROLE",
+            "snowflake_schema",
+            json!({"database": "D", "name": "X"}),
+            "GRANT CREATE SCHEMA ON DATABASE \"D\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE TABLE ON SCHEMA D.S FROM ROLE TERRACE_ROLE",
+            "snowflake_table",
+            table,
+            "GRANT CREATE TABLE ON SCHEMA \"D\".\"S\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE VIEW ON SCHEMA D.S FROM ROLE TERRACE_ROLE",
+            "snowflake_view",
+            view.clone(),
+            "GRANT CREATE VIEW ON SCHEMA \"D\".\"S\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE SELECT ON TABLE D.S.BASE FROM ROLE TERRACE_ROLE",
+            "snowflake_view",
+            view,
+            "GRANT SELECT ON TABLE \"D\".\"S\".\"BASE\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE TAG ON SCHEMA D.S FROM ROLE TERRACE_ROLE",
+            "snowflake_tag",
+            tag,
+            "GRANT CREATE TAG ON SCHEMA \"D\".\"S\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE APPLY ON TAG D.S.KEPT FROM ROLE TERRACE_ROLE",
+            "snowflake_tag_assignment",
+            json!({"objectType": "table", "object": "D.S.BASE", "tag": "D.S.KEPT", "value": "x"}),
+            "GRANT APPLY ON TAG \"D\".\"S\".\"KEPT\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "CREATE ROLE FOREIGN_ROLE",
+            "snowflake_role_grant",
+            json!({"role": "FOREIGN_ROLE", "granteeType": "role", "grantee": "TERRACE_ROLE"}),
+            "GRANT MANAGE GRANTS ON ACCOUNT TO ROLE \"TERRACE_ROLE\"",
+        ),
     ];
     for (revoke, ty, config, expected) in cases {
         let stand_in = StandIn::start();
         for sql in [
-            "CREATE DATABASE D", "CREATE SCHEMA D.S", "CREATE TABLE D.S.BASE (ID INT)", "CREATE TAG D.S.KEPT",
+            "CREATE DATABASE D",
+            "CREATE SCHEMA D.S",
+            "CREATE TABLE D.S.BASE (ID INT)",
+            "CREATE TAG D.S.KEPT",
             "GRANT USAGE, CREATE SCHEMA ON DATABASE D TO ROLE TERRACE_ROLE",
             "GRANT USAGE, CREATE TABLE, CREATE VIEW, CREATE TAG ON SCHEMA D.S TO ROLE TERRACE_ROLE",
             "GRANT SELECT, REFERENCES ON TABLE D.S.BASE TO ROLE TERRACE_ROLE",
@@ -62,12 +110,19 @@ async fn adopted(instance: &Instance, ty: &str, config: &Json) -> Recorded {
 async fn what_was_granted_before_stays_and_what_terrace_granted_goes() {
     let stand_in = StandIn::start();
     stand_in.add_user("JANE");
-    for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S", "CREATE TABLE D.S.T (ID INT)", "CREATE ROLE R",
-        "GRANT SELECT ON TABLE D.S.T TO ROLE R", "GRANT ROLE R TO USER JANE"] {
+    for sql in [
+        "CREATE DATABASE D",
+        "CREATE SCHEMA D.S",
+        "CREATE TABLE D.S.T (ID INT)",
+        "CREATE ROLE R",
+        "GRANT SELECT ON TABLE D.S.T TO ROLE R",
+        "GRANT ROLE R TO USER JANE",
+    ] {
         stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
     }
     let instance = Instance::of(&stand_in).await;
-    let grant = |privileges: Json| json!({"role": "R", "objectType": "table", "object": "D.S.T", "privileges": privileges});
+    let grant =
+        |privileges: Json| json!({"role": "R", "objectType": "table", "object": "D.S.T", "privileges": privileges});
     let config = grant(json!(["SELECT"]));
     let row = adopted(&instance, "snowflake_grant", &config).await;
     instance.assert_settled("snowflake_grant", &row, &config).await;
@@ -99,14 +154,24 @@ async fn grants_that_are_there_are_not_taken_over_silently() {
 #[tokio::test]
 async fn a_view_that_changes_keeps_its_grants_and_its_tags() {
     let stand_in = StandIn::start();
-    for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S", "CREATE TABLE D.S.T (A INT, B INT)", "CREATE ROLE R", "CREATE TAG D.S.PII"] {
+    for sql in [
+        "CREATE DATABASE D",
+        "CREATE SCHEMA D.S",
+        "CREATE TABLE D.S.T (A INT, B INT)",
+        "CREATE ROLE R",
+        "CREATE TAG D.S.PII",
+    ] {
         stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
     }
     let instance = Instance::of(&stand_in).await;
     let view = |columns: Json| json!({"database": "D", "schema": "S", "name": "V", "source": {"database": "D", "schema": "S", "name": "T"}, "columns": columns});
     let made = instance.create("snowflake_view", view(json!([{"name": "A"}, {"name": "B"}]))).await.unwrap();
-    for sql in ["GRANT SELECT ON VIEW D.S.V TO ROLE R", "ALTER VIEW D.S.V SET TAG D.S.PII = 'all'",
-        "ALTER VIEW D.S.V MODIFY COLUMN A SET TAG D.S.PII = 'a'", "ALTER VIEW D.S.V MODIFY COLUMN B SET TAG D.S.PII = 'b'"] {
+    for sql in [
+        "GRANT SELECT ON VIEW D.S.V TO ROLE R",
+        "ALTER VIEW D.S.V SET TAG D.S.PII = 'all'",
+        "ALTER VIEW D.S.V MODIFY COLUMN A SET TAG D.S.PII = 'a'",
+        "ALTER VIEW D.S.V MODIFY COLUMN B SET TAG D.S.PII = 'b'",
+    ] {
         stand_in.sql(sql);
     }
     let about = |stand_in: &StandIn| -> Vec<String> {

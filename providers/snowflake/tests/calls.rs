@@ -96,7 +96,10 @@ async fn statements_are_tagged_and_carried_out_in_the_name_of_the_role() {
     let instance = Instance::of(&stand_in).await;
     instance.create(ROLE, json!({"name": "R"})).await.unwrap();
     let seen = stand_in.take_seen();
-    assert!(seen.iter().all(|it| it.role == "TERRACE_ROLE" && it.query_tag == "terrace:shop@test/area/operation"), "{seen:?}");
+    assert!(
+        seen.iter().all(|it| it.role == "TERRACE_ROLE" && it.query_tag == "terrace:shop@test/area/operation"),
+        "{seen:?}"
+    );
 }
 
 #[tokio::test]

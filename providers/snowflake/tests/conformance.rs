@@ -34,7 +34,7 @@ fn fixture(
 }
 
 fn table(columns: Json) -> Json {
-    json!({"database": "D", "schema": "S", "name": "T", "columns": columns, "primaryKey": ["ID"], "comment": "things"})
+    json!({"database": "D", "schema": "S", "name": "THINGS", "columns": columns, "primaryKey": ["ID"], "comment": "things"})
 }
 
 fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
@@ -42,7 +42,8 @@ fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
     let name = json!({"name": "NAME", "type": "VARCHAR(10)", "comment": "what it is called"});
     let wide = json!({"name": "NAME", "type": "VARCHAR(20)", "comment": "its name"});
     let view = |columns: Json, name: &str| json!({"database": "D", "schema": "S", "name": name, "source": {"database": "D", "schema": "S", "name": "BASE"}, "columns": columns, "comment": "shown"});
-    let make = |ty, config, update, replace, tamper, remove| fixture(stand_in, ty, config, update, replace, tamper, remove);
+    let make =
+        |ty, config, update, replace, tamper, remove| fixture(stand_in, ty, config, update, replace, tamper, remove);
     let table_fixture = make(
         "snowflake_table",
         table(json!([id, name])),
@@ -52,12 +53,12 @@ fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
             other["name"] = "OTHER".into();
             other
         },
-        Some("ALTER TABLE D.S.T ADD COLUMN EXTRA TEXT"),
-        "DROP TABLE D.S.T",
+        Some("ALTER TABLE D.S.THINGS ADD COLUMN EXTRA TEXT"),
+        "DROP TABLE D.S.THINGS",
     );
     let filler = Arc::clone(stand_in);
     let table_fixture = table_fixture.fill(move |_| {
-        filler.sql("INSERT INTO D.S.T VALUES (1, 'a')");
+        filler.sql("INSERT INTO D.S.THINGS VALUES (1, 'a')");
         async {}
     });
     vec![
@@ -105,7 +106,9 @@ fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
         make(
             "snowflake_grant",
             json!({"role": "BASE_ROLE", "objectType": "table", "object": "D.S.BASE", "privileges": ["SELECT"]}),
-            Some(json!({"role": "BASE_ROLE", "objectType": "table", "object": "D.S.BASE", "privileges": ["INSERT", "SELECT"], "grantOption": true})),
+            Some(
+                json!({"role": "BASE_ROLE", "objectType": "table", "object": "D.S.BASE", "privileges": ["INSERT", "SELECT"], "grantOption": true}),
+            ),
             json!({"role": "BASE_ROLE", "objectType": "schema", "object": "D.S", "privileges": ["USAGE"]}),
             Some("GRANT UPDATE ON TABLE D.S.BASE TO ROLE BASE_ROLE"),
             "REVOKE SELECT, INSERT, UPDATE ON TABLE D.S.BASE FROM ROLE BASE_ROLE",
@@ -121,7 +124,9 @@ fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
         make(
             "snowflake_tag_assignment",
             json!({"objectType": "table", "object": "D.S.BASE", "column": "ID", "tag": "D.S.KEPT", "value": "x"}),
-            Some(json!({"objectType": "table", "object": "D.S.BASE", "column": "ID", "tag": "D.S.KEPT", "value": "it's y"})),
+            Some(
+                json!({"objectType": "table", "object": "D.S.BASE", "column": "ID", "tag": "D.S.KEPT", "value": "it's y"}),
+            ),
             json!({"objectType": "table", "object": "D.S.BASE", "column": "", "tag": "D.S.KEPT", "value": "x"}),
             Some("ALTER TABLE D.S.BASE MODIFY COLUMN ID SET TAG D.S.KEPT = 'tampered'"),
             "ALTER TABLE D.S.BASE MODIFY COLUMN ID UNSET TAG D.S.KEPT",
@@ -181,6 +186,7 @@ async fn answers_of_all_manners_make_no_difference() {
     }
     let report = suite.run().await;
     // The other types have no fixtures here.
-    let failed: Vec<String> = report.failures().into_iter().filter(|line| !line.contains("every type has a fixture")).collect();
+    let failed: Vec<String> =
+        report.failures().into_iter().filter(|line| !line.contains("every type has a fixture")).collect();
     assert!(report.shown() > 30 && failed.is_empty(), "{report}");
 }

@@ -145,7 +145,10 @@ impl Instance {
             assert!(plan.replace_paths.is_empty(), "{:?}", plan.replace_paths);
             for (name, value) in &plan.planned {
                 let before = prior.attributes.get(name).cloned().unwrap_or_default();
-                assert!(value.is_same_as(&before) || value.is_null() && before.is_null(), "{name}: {before:?} -> {value:?}");
+                assert!(
+                    value.is_same_as(&before) || value.is_null() && before.is_null(),
+                    "{name}: {before:?} -> {value:?}"
+                );
             }
         }
     }
@@ -153,8 +156,11 @@ impl Instance {
 
 /// As a row has it.
 pub(crate) fn recorded(planned: &Attributes, observed: Observed) -> Recorded {
-    let mut attributes: Attributes =
-        planned.iter().filter(|(_, value)| !value.has_unknown()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut attributes: Attributes = planned
+        .iter()
+        .filter(|(_, value)| !value.has_unknown())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     attributes.extend(observed.attributes);
     attributes.retain(|_, value| !value.is_null());
     Recorded { address: "a".to_owned(), identity: observed.identity, attributes, private: observed.private }

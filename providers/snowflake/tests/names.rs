@@ -6,10 +6,20 @@ use terrace_test_snowflake::StandIn;
 
 /// 256 names: every sign that means something to somebody, in every place, and every length that is a border.
 fn names() -> Vec<String> {
-    let signs = ["\"", "'", "`", ".", "%", "_", "\\", " ", "-", ";", "--", "/*", "$$", "\n", "\t", "ö", "名", "🌍", "A", "a", "1", "$", "(", "\"\"", "%s"];
+    let signs = [
+        "\"", "'", "`", ".", "%", "_", "\\", " ", "-", ";", "--", "/*", "$$", "\n", "\t", "ö", "名", "🌍", "A", "a",
+        "1", "$", "(", "\"\"", "%s",
+    ];
     let mut names: Vec<String> = Vec::new();
     for sign in signs {
-        for name in [sign.to_owned(), format!("A{sign}"), format!("{sign}A"), format!("A{sign}B"), format!("a{sign}{sign}b"), format!("{sign}{sign}{sign}")] {
+        for name in [
+            sign.to_owned(),
+            format!("A{sign}"),
+            format!("{sign}A"),
+            format!("A{sign}B"),
+            format!("a{sign}{sign}b"),
+            format!("{sign}{sign}{sign}"),
+        ] {
             names.push(name);
         }
     }
@@ -49,7 +59,10 @@ async fn every_name_is_made_found_renamed_and_dropped() {
     assert_eq!(names.len(), 256);
     for name in &names {
         let config = table(name, name);
-        let made = instance.create("snowflake_table", config.clone()).await.unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        let made = instance
+            .create("snowflake_table", config.clone())
+            .await
+            .unwrap_or_else(|error| panic!("{name:?}: {error}"));
         instance.assert_settled("snowflake_table", &made, &config).await;
         let id = made.text("id").unwrap();
         let found = instance.session.import(instance.ty("snowflake_table"), id).await.unwrap().expect("it is there");
@@ -57,7 +70,10 @@ async fn every_name_is_made_found_renamed_and_dropped() {
         let other = if name == "RENAMED" { "RENAMED 2" } else { "RENAMED" };
         let mut renamed = table(name, other);
         renamed["columns"][0]["previousName"] = name.as_str().into();
-        let changed = instance.update("snowflake_table", &made, renamed.clone()).await.unwrap_or_else(|error| panic!("{name:?}: {error}"));
+        let changed = instance
+            .update("snowflake_table", &made, renamed.clone())
+            .await
+            .unwrap_or_else(|error| panic!("{name:?}: {error}"));
         instance.assert_settled("snowflake_table", &changed, &renamed).await;
         instance.delete("snowflake_table", &changed).await.unwrap();
     }
@@ -68,7 +84,8 @@ async fn every_name_is_made_found_renamed_and_dropped() {
 async fn names_that_snowflake_refuses_are_refused_when_planning() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
-    for (name, said) in [("x".repeat(256), "at most 255"), (String::new(), "at least one"), ("a\0b".to_owned(), "NUL")] {
+    for (name, said) in [("x".repeat(256), "at most 255"), (String::new(), "at least one"), ("a\0b".to_owned(), "NUL")]
+    {
         for config in [table(&name, "C"), table("T", &name)] {
             let error = instance.plan("snowflake_table", None, &config).await.unwrap_err();
             assert!(error.to_string().contains(said), "{error}");
@@ -99,15 +116,24 @@ async fn statements_in_texts_do_nothing() {
             config["primaryKey"] = json!([evil]);
             config
         }),
-        ("snowflake_view", json!({
-            "database": evil, "schema": evil, "name": format!("{evil} view"), "comment": evil,
-            "source": {"database": evil, "schema": evil, "name": evil}, "columns": [{"name": evil, "comment": evil}],
-        })),
+        (
+            "snowflake_view",
+            json!({
+                "database": evil, "schema": evil, "name": format!("{evil} view"), "comment": evil,
+                "source": {"database": evil, "schema": evil, "name": evil}, "columns": [{"name": evil, "comment": evil}],
+            }),
+        ),
         ("snowflake_role", json!({"name": evil, "comment": evil})),
         ("snowflake_role_grant", json!({"role": evil, "granteeType": "user", "grantee": "EVIL\" ; DROP"})),
         ("snowflake_grant", json!({"role": evil, "objectType": "table", "object": object, "privileges": ["SELECT"]})),
-        ("snowflake_tag", json!({"database": evil, "schema": evil, "name": evil, "allowedValues": [evil], "comment": evil})),
-        ("snowflake_tag_assignment", json!({"objectType": "table", "object": object, "column": evil, "tag": object, "value": evil})),
+        (
+            "snowflake_tag",
+            json!({"database": evil, "schema": evil, "name": evil, "allowedValues": [evil], "comment": evil}),
+        ),
+        (
+            "snowflake_tag_assignment",
+            json!({"objectType": "table", "object": object, "column": evil, "tag": object, "value": evil}),
+        ),
     ] {
         let made = instance.create(ty, config.clone()).await.unwrap_or_else(|error| panic!("{ty}: {error:?}"));
         instance.assert_settled(ty, &made, &config).await;

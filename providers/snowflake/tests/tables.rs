@@ -22,11 +22,53 @@ fn table(columns: Json) -> Json {
 #[tokio::test]
 async fn every_spelling_of_a_type_is_settled_after_one_apply() {
     let spellings = [
-        "NUMBER", "NUMBER(10)", "NUMBER(10,2)", "DECIMAL(12,4)", "DEC", "NUMERIC", "INT", "INTEGER", "BIGINT", "SMALLINT",
-        "TINYINT", "BYTEINT", "FLOAT", "FLOAT4", "FLOAT8", "DOUBLE", "DOUBLE PRECISION", "REAL", "VARCHAR", "VARCHAR(20)",
-        "varchar ( 20 )", "STRING", "TEXT", "text(7)", "CHAR", "CHARACTER(3)", "NCHAR", "NVARCHAR", "NVARCHAR2", "CHAR VARYING(9)",
-        "BINARY", "VARBINARY(8)", "BOOLEAN", "DATE", "TIME", "TIME(3)", "DATETIME", "TIMESTAMP", "TIMESTAMP_NTZ", "TIMESTAMPNTZ(3)",
-        "TIMESTAMP_LTZ", "TIMESTAMP_TZ(0)", "VARIANT", "OBJECT", "ARRAY", "GEOGRAPHY", "GEOMETRY",
+        "NUMBER",
+        "NUMBER(10)",
+        "NUMBER(10,2)",
+        "DECIMAL(12,4)",
+        "DEC",
+        "NUMERIC",
+        "INT",
+        "INTEGER",
+        "BIGINT",
+        "SMALLINT",
+        "TINYINT",
+        "BYTEINT",
+        "FLOAT",
+        "FLOAT4",
+        "FLOAT8",
+        "DOUBLE",
+        "DOUBLE PRECISION",
+        "REAL",
+        "VARCHAR",
+        "VARCHAR(20)",
+        "varchar ( 20 )",
+        "STRING",
+        "TEXT",
+        "text(7)",
+        "CHAR",
+        "CHARACTER(3)",
+        "NCHAR",
+        "NVARCHAR",
+        "NVARCHAR2",
+        "CHAR VARYING(9)",
+        "BINARY",
+        "VARBINARY(8)",
+        "BOOLEAN",
+        "DATE",
+        "TIME",
+        "TIME(3)",
+        "DATETIME",
+        "TIMESTAMP",
+        "TIMESTAMP_NTZ",
+        "TIMESTAMPNTZ(3)",
+        "TIMESTAMP_LTZ",
+        "TIMESTAMP_TZ(0)",
+        "VARIANT",
+        "OBJECT",
+        "ARRAY",
+        "GEOGRAPHY",
+        "GEOMETRY",
     ];
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
@@ -76,7 +118,9 @@ async fn what_snowflake_cannot_change_is_an_error_and_never_a_replacement() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
     let of = |ty: &str| table(json!([{"name": "ID", "type": "INT"}, {"name": "C", "type": ty}]));
-    for (old, new) in [("VARCHAR(20)", "VARCHAR(10)"), ("NUMBER(10,2)", "NUMBER(10,3)"), ("DATE", "TIMESTAMP"), ("FLOAT", "INT")] {
+    for (old, new) in
+        [("VARCHAR(20)", "VARCHAR(10)"), ("NUMBER(10,2)", "NUMBER(10,3)"), ("DATE", "TIMESTAMP"), ("FLOAT", "INT")]
+    {
         let made = instance.create(TABLE, of(old)).await.unwrap();
         let error = instance.plan(TABLE, Some(&made), &of(new)).await.unwrap_err();
         let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
@@ -98,7 +142,10 @@ async fn what_snowflake_cannot_change_is_an_error_and_never_a_replacement() {
 async fn a_renamed_column_without_its_former_name_is_told() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;
-    let made = instance.create(TABLE, table(json!([{"name": "A", "type": "INT"}, {"name": "B", "type": "TEXT"}]))).await.unwrap();
+    let made = instance
+        .create(TABLE, table(json!([{"name": "A", "type": "INT"}, {"name": "B", "type": "TEXT"}])))
+        .await
+        .unwrap();
     let renamed = table(json!([{"name": "A", "type": "INT"}, {"name": "C", "type": "STRING"}]));
     let plan = instance.plan(TABLE, Some(&made), &renamed).await.unwrap();
     assert_eq!(plan.data_loss.unwrap().reasons, ["column B is dropped; if C is its new name, say `previousName: B`"]);

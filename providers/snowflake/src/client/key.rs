@@ -45,7 +45,8 @@ impl Key {
                 let passphrase = passphrase.ok_or("the private key is encrypted: give `privateKeyPassphrase`")?;
                 let encrypted = EncryptedPrivateKeyInfoRef::try_from(der.as_slice())
                     .map_err(|_| "the encrypted private key cannot be read")?;
-                let opened = encrypted.decrypt(passphrase).map_err(|_| "the passphrase does not open the private key")?;
+                let opened =
+                    encrypted.decrypt(passphrase).map_err(|_| "the passphrase does not open the private key")?;
                 KeyPair::from_pkcs8(opened.as_bytes()).map_err(no_key)?
             }
             other => return Err(format!("the private key file holds a `{other}`")),
@@ -72,7 +73,8 @@ impl Key {
     /// The SHA-256 of the public key in the form of X.509, as base64.
     fn fingerprint(&self) -> String {
         // AlgorithmIdentifier {rsaEncryption, NULL} of RFC 8017.
-        const RSA: [u8; 15] = [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
+        const RSA: [u8; 15] =
+            [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
         let bits = der(0x03, &[&[0], self.pair.public_key().as_ref()].concat());
         BASE64_STANDARD.encode(digest(&SHA256, &der(0x30, &[&RSA, bits.as_slice()].concat())))
     }

@@ -92,8 +92,14 @@ pub(super) struct Reply {
 #[derive(Debug)]
 pub(super) enum Body {
     /// The first rows, and in how many partitions they all come.
-    Rows { rows: Rows, handle: String, partitions: usize },
-    Running { handle: String },
+    Rows {
+        rows: Rows,
+        handle: String,
+        partitions: usize,
+    },
+    Running {
+        handle: String,
+    },
     Failed(Failure),
 }
 

@@ -98,7 +98,11 @@ fn days_of(seen: &Seen) -> Option<i64> {
     days(&seen.attributes)
 }
 
-pub(crate) async fn delete(statements: &Statements<'_>, kind: Kind, identity: &Attributes) -> Result<(), ProviderError> {
+pub(crate) async fn delete(
+    statements: &Statements<'_>,
+    kind: Kind,
+    identity: &Attributes,
+) -> Result<(), ProviderError> {
     let (word, name) = (word(kind), qualified(identity));
     let need = Need::to(format!("drop the {} {}", word.to_lowercase(), shown(identity)))
         .right(format!("OWNERSHIP ON {word} {name}"));
@@ -106,7 +110,11 @@ pub(crate) async fn delete(statements: &Statements<'_>, kind: Kind, identity: &A
 }
 
 /// How many tables and views there are.
-pub(crate) async fn count(statements: &Statements<'_>, kind: Kind, identity: &Attributes) -> Result<usize, ProviderError> {
+pub(crate) async fn count(
+    statements: &Statements<'_>,
+    kind: Kind,
+    identity: &Attributes,
+) -> Result<usize, ProviderError> {
     let mut found = 0;
     for what in ["TABLES", "VIEWS"] {
         let sql = format!("SHOW {what} IN {} {}", word(kind), qualified(identity));

@@ -8,15 +8,8 @@ use crate::statements::Statements;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 
 /// Kinds of objects that privileges are on, with how many parts their names have.
-const OBJECT_TYPES: [(&str, usize); 7] = [
-    ("account", 0),
-    ("database", 1),
-    ("schema", 2),
-    ("table", 3),
-    ("tag", 3),
-    ("view", 3),
-    ("warehouse", 1),
-];
+const OBJECT_TYPES: [(&str, usize); 7] =
+    [("account", 0), ("database", 1), ("schema", 2), ("table", 3), ("tag", 3), ("view", 3), ("warehouse", 1)];
 
 /// Refuses what nobody can have privileges on, and privileges that are none.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
@@ -24,7 +17,10 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     if let Some(given) = attributes.get("objectType").and_then(Value::as_str) {
         let Some((_, parts)) = OBJECT_TYPES.iter().find(|(known, _)| *known == given) else {
             let known: Vec<String> = OBJECT_TYPES.iter().map(|(known, _)| (*known).to_owned()).collect();
-            return refuse("objectType", format!("`{given}` is no type of an object: expected one of {}", in_words(&known)));
+            return refuse(
+                "objectType",
+                format!("`{given}` is no type of an object: expected one of {}", in_words(&known)),
+            );
         };
         let object = attributes.get("object").and_then(Value::as_str);
         if let Some(object) = object.filter(|object| !object.is_empty() || *parts > 0) {
@@ -36,10 +32,15 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     }
     for (index, privilege) in texts(attributes, "privileges").iter().enumerate() {
         let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
-        if !privilege.split(' ').all(is_word) || privilege == "ALL" || privilege == "ALL PRIVILEGES" || privilege == "OWNERSHIP" {
+        if !privilege.split(' ').all(is_word)
+            || privilege == "ALL"
+            || privilege == "ALL PRIVILEGES"
+            || privilege == "OWNERSHIP"
+        {
             let message = format!("`{privilege}` is no privilege that can be granted here");
-            return Err(ProviderError::invalid(Some(Path::attribute("privileges").index(index)), message)
-                .solution("write each privilege in capitals, such as `SELECT` or `CREATE TABLE`; ownership is not managed"));
+            return Err(ProviderError::invalid(Some(Path::attribute("privileges").index(index)), message).solution(
+                "write each privilege in capitals, such as `SELECT` or `CREATE TABLE`; ownership is not managed",
+            ));
         }
     }
     match attributes.get("privileges").and_then(Value::as_list) {
@@ -52,7 +53,11 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
 fn on(identity: &Attributes) -> String {
     let object_type = text(identity, "objectType").to_uppercase();
     let parts = split(&text(identity, "object")).unwrap_or_default();
-    if object_type == "ACCOUNT" { object_type } else { format!("{object_type} {}", qualified(parts.iter().map(String::as_str))) }
+    if object_type == "ACCOUNT" {
+        object_type
+    } else {
+        format!("{object_type} {}", qualified(parts.iter().map(String::as_str)))
+    }
 }
 
 pub(crate) async fn observe(
@@ -97,7 +102,8 @@ fn need(doing: &str, identity: &Attributes) -> Need {
 pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
     if let Some(seen) = observe(statements, planned, None).await? {
         let kind = ErrorKind::AlreadyExists { import_id: Some(id.to_owned()) };
-        let message = format!("the role {} has {} on {} already", text(planned, "role"), in_words(&seen.privileges), on(planned));
+        let message =
+            format!("the role {} has {} on {} already", text(planned, "role"), in_words(&seen.privileges), on(planned));
         return Err(ProviderError::new(kind, message));
     }
     give(statements, planned, &texts(planned, "privileges")).await
@@ -116,7 +122,11 @@ async fn take(statements: &Statements<'_>, identity: &Attributes, what: &str) ->
 }
 
 /// Gives what is missing before it takes what is too much.
-pub(crate) async fn update(statements: &Statements<'_>, present: &Seen, planned: &Attributes) -> Result<(), ProviderError> {
+pub(crate) async fn update(
+    statements: &Statements<'_>,
+    present: &Seen,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
     let wanted = texts(planned, "privileges");
     let (had_option, has_option) = (flag(&present.attributes, "grantOption"), flag(planned, "grantOption"));
     let missing: Vec<String> = match has_option && !had_option {
@@ -137,7 +147,11 @@ pub(crate) async fn update(statements: &Statements<'_>, present: &Seen, planned:
 }
 
 /// Takes what is there, but for what was there before.
-pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes, before: &[String]) -> Result<(), ProviderError> {
+pub(crate) async fn delete(
+    statements: &Statements<'_>,
+    identity: &Attributes,
+    before: &[String],
+) -> Result<(), ProviderError> {
     let Some(seen) = observe(statements, identity, None).await? else { return Ok(()) };
     let ours: Vec<String> = seen.privileges.into_iter().filter(|it| !before.contains(it)).collect();
     if ours.is_empty() {

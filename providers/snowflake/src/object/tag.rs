@@ -69,7 +69,11 @@ fn literals(values: &[String]) -> String {
     values.iter().map(|value| literal(value)).collect::<Vec<_>>().join(", ")
 }
 
-pub(crate) async fn update(statements: &Statements<'_>, present: &Seen, planned: &Attributes) -> Result<(), ProviderError> {
+pub(crate) async fn update(
+    statements: &Statements<'_>,
+    present: &Seen,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
     let name = qualified(planned);
     let need = Need::to(format!("change the tag {}", shown(planned))).right(format!("OWNERSHIP ON TAG {name}"));
     let (old, new) = (texts(&present.attributes, "allowedValues"), texts(planned, "allowedValues"));

@@ -58,7 +58,8 @@ async fn references(statements: &Statements<'_>, identity: &Attributes) -> Resul
         parts.push(column);
     }
     let object = literal(&qualified(parts.iter().map(String::as_str)));
-    let sql = format!("SELECT * FROM TABLE({}.INFORMATION_SCHEMA.TAG_REFERENCES({object}, '{domain}'))", quote(&database));
+    let sql =
+        format!("SELECT * FROM TABLE({}.INFORMATION_SCHEMA.TAG_REFERENCES({object}, '{domain}'))", quote(&database));
     match statements.ask_about(&sql).await {
         // An object whose column is not there any more.
         Err(error) if error.vendor_code.as_deref().is_some_and(|code| code.starts_with("000904")) => Ok(None),

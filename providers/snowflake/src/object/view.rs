@@ -87,7 +87,8 @@ pub(crate) async fn observe(
         Some(wanted) if body.is_same_as(&wanted.body, &described) => wanted.body.clone(),
         _ => body,
     };
-    let seen = Seen::of_row(&row).with_comment(row.text("comment"), like).with("secure", row.text("is_secure") == "true");
+    let seen =
+        Seen::of_row(&row).with_comment(row.text("comment"), like).with("secure", row.text("is_secure") == "true");
     let mut attributes = body_attributes(&body, &described, wanted.as_ref());
     attributes.extend(seen.attributes.clone());
     Ok(Some(Seen { attributes, ..seen }))
@@ -115,7 +116,8 @@ fn body_attributes(body: &Body, described: &Rows, wanted: Option<&View>) -> Attr
     match body {
         Body::Source { source, columns } => {
             let names = ["database", "schema", "name"];
-            let source = names.into_iter().zip(source).map(|(name, part)| (name.to_owned(), Value::from(part.as_str())));
+            let source =
+                names.into_iter().zip(source).map(|(name, part)| (name.to_owned(), Value::from(part.as_str())));
             let columns: Vec<Value> = columns.iter().map(column).collect();
             Map::from_iter([
                 ("source".to_owned(), source.collect::<Value>()),
@@ -134,7 +136,9 @@ fn body_attributes(body: &Body, described: &Rows, wanted: Option<&View>) -> Attr
 fn need(doing: &str, planned: &Attributes) -> Need {
     let need = Need::to(format!("{doing} the view {}", shown(planned)));
     match planned.get("source").filter(|source| !source.is_null()).and_then(Value::as_map) {
-        Some(source) => need.right(format!("SELECT ON TABLE {}", qualified(source))).at(Path::attribute("source").key("name")),
+        Some(source) => {
+            need.right(format!("SELECT ON TABLE {}", qualified(source))).at(Path::attribute("source").key("name"))
+        }
         None => need.at(Path::attribute("statement")),
     }
 }
@@ -150,7 +154,11 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
     statements.change(&view.ddl("CREATE VIEW", &qualified(planned)), &need).await
 }
 
-pub(crate) async fn update(statements: &Statements<'_>, present: &Seen, planned: &Attributes) -> Result<(), ProviderError> {
+pub(crate) async fn update(
+    statements: &Statements<'_>,
+    present: &Seen,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
     let (wanted, name) = (View::from_attributes(planned)?, qualified(planned));
     let need = || need("change", planned).right(format!("OWNERSHIP ON VIEW {name}"));
     let is_same_body = View::from_attributes(&present.attributes)
@@ -197,7 +205,9 @@ async fn tags(statements: &Statements<'_>, planned: &Attributes) -> Result<Vec<T
         );
         let rows = match statements.ask_about(&sql).await {
             Ok(rows) => rows.unwrap_or_default(),
-            Err(error) if error.vendor_code.as_deref().is_some_and(|code| code.contains("0A000")) => return Ok(Vec::new()),
+            Err(error) if error.vendor_code.as_deref().is_some_and(|code| code.contains("0A000")) => {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(error),
         };
         for row in rows.iter().filter(|row| row.text("LEVEL") == level) {

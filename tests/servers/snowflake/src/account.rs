@@ -178,11 +178,9 @@ impl Account {
             let about = account.about("", "");
             account.roles.insert(role.to_owned(), about);
         }
-        for (role, to) in [
-            ("SYSADMIN", "ACCOUNTADMIN"),
-            ("SECURITYADMIN", "ACCOUNTADMIN"),
-            ("USERADMIN", "SECURITYADMIN"),
-        ] {
+        for (role, to) in
+            [("SYSADMIN", "ACCOUNTADMIN"), ("SECURITYADMIN", "ACCOUNTADMIN"), ("USERADMIN", "SECURITYADMIN")]
+        {
             let created_on = account.now();
             let to = (Kind::Role, to.to_owned());
             account.role_grants.push(RoleGrant { created_on, role: role.to_owned(), to, by: String::new() });
@@ -305,7 +303,10 @@ impl Account {
         };
         if path.len() != depth {
             // Nothing is selected in a session: there is none.
-            let message = format!("Cannot perform operation. This session does not have a current {}. Call 'USE', or use a qualified name.", if depth - path.len() > 1 { "database" } else { "schema" });
+            let message = format!(
+                "Cannot perform operation. This session does not have a current {}. Call 'USE', or use a qualified name.",
+                if depth - path.len() > 1 { "database" } else { "schema" }
+            );
             return Err(SqlError { code: "090105", state: "22000", message });
         }
         let kind = match kind {
@@ -328,7 +329,11 @@ impl Account {
         if self.owns(role, &key) {
             Ok(key)
         } else {
-            Err(SqlError::privilege(&format!("{} '{}'", kind.word().to_lowercase(), path.last().cloned().unwrap_or_default())))
+            Err(SqlError::privilege(&format!(
+                "{} '{}'",
+                kind.word().to_lowercase(),
+                path.last().cloned().unwrap_or_default()
+            )))
         }
     }
 
@@ -342,7 +347,8 @@ impl Account {
                     && !matches!(other.0, Kind::Warehouse | Kind::Role | Kind::User))
         };
         self.grants.retain(|grant| !is_within(&grant.on));
-        self.references.retain(|reference| !is_within(&reference.object) && !is_within(&(Kind::Tag, reference.tag.clone())));
+        self.references
+            .retain(|reference| !is_within(&reference.object) && !is_within(&(Kind::Tag, reference.tag.clone())));
     }
 }
 
@@ -351,14 +357,22 @@ impl Account {
     pub(crate) fn inventory(&self) -> Vec<String> {
         let mut all: Vec<String> = self.databases.keys().map(|name| format!("database {name}")).collect();
         all.extend(self.schemas.keys().map(|path| format!("schema {}", shown(path))));
-        all.extend(self.relations.iter().map(|(path, (_, it))| format!("{} {}", it.kind().word().to_lowercase(), shown(path))));
+        all.extend(
+            self.relations.iter().map(|(path, (_, it))| format!("{} {}", it.kind().word().to_lowercase(), shown(path))),
+        );
         all.extend(self.tags.keys().map(|path| format!("tag {}", shown(path))));
         all.extend(self.roles.keys().map(|name| format!("role {name}")));
         all.extend(self.role_grants.iter().map(|grant| format!("{} has role {}", grant.to.1, grant.role)));
         let granted = |grant: &Grant| format!("{} has {} on {}", grant.role, grant.privilege, shown(&grant.on.1));
         all.extend(self.grants.iter().map(granted));
         let tagged = |it: &TagReference| {
-            format!("{}.{} is {}={}", shown(&it.object.1), it.column.as_deref().unwrap_or("*"), shown(&it.tag), it.value)
+            format!(
+                "{}.{} is {}={}",
+                shown(&it.object.1),
+                it.column.as_deref().unwrap_or("*"),
+                shown(&it.tag),
+                it.value
+            )
         };
         all.extend(self.references.iter().map(tagged));
         all.sort();

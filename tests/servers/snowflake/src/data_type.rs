@@ -41,7 +41,9 @@ impl DataType {
                 let sizes = sizes(tokens, 2)?;
                 let (precision, scale) = (sizes.first().copied().unwrap_or(38), sizes.get(1).copied().unwrap_or(0));
                 if precision == 0 || precision > 38 || scale > precision.min(37) {
-                    return Err(SqlError::invalid(&format!("Invalid precision/scale ({precision},{scale}) for NUMBER")));
+                    return Err(SqlError::invalid(&format!(
+                        "Invalid precision/scale ({precision},{scale}) for NUMBER"
+                    )));
                 }
                 Self::Number(precision, scale)
             }

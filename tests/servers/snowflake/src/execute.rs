@@ -26,7 +26,11 @@ impl Rows {
     }
 
     pub(crate) fn column_names(&self) -> Vec<String> {
-        if self.names.is_empty() { self.columns.iter().map(|it| (*it).to_owned()).collect() } else { self.names.clone() }
+        if self.names.is_empty() {
+            self.columns.iter().map(|it| (*it).to_owned()).collect()
+        } else {
+            self.names.clone()
+        }
     }
 }
 
@@ -42,7 +46,9 @@ pub(crate) struct Session {
 pub(crate) fn execute(account: &mut Account, session: &Session, statement: Statement) -> Outcome<Rows> {
     let role = session.role.as_str();
     match statement {
-        Statement::CreateContainer(kind, how, path, options) => create::container(account, role, kind, how, path, &options),
+        Statement::CreateContainer(kind, how, path, options) => {
+            create::container(account, role, kind, how, path, &options)
+        }
         Statement::CreateTable(how, path, table) => create::table(account, role, how, path, table),
         Statement::CreateView(how, path, view) => create::view(account, role, how, path, view),
         Statement::CreateRole(how, name, options) => create::role(account, role, how, name, &options),

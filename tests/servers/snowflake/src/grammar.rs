@@ -36,12 +36,27 @@ pub(crate) enum Statement {
     AlterTable(bool, Vec<String>, AlterTable),
     Comment(Kind, bool, Vec<String>, Option<String>, String),
     Drop(Kind, bool, Vec<String>),
-    Grant { privileges: Vec<String>, kind: Kind, path: Vec<String>, role: String, has_option: bool, is_revoke: bool, only_option: bool },
-    GrantRole { role: String, to: (Kind, String), is_revoke: bool },
+    Grant {
+        privileges: Vec<String>,
+        kind: Kind,
+        path: Vec<String>,
+        role: String,
+        has_option: bool,
+        is_revoke: bool,
+        only_option: bool,
+    },
+    GrantRole {
+        role: String,
+        to: (Kind, String),
+        is_revoke: bool,
+    },
     Show(Show),
     Describe(Kind, Vec<String>),
     Query(Query),
-    TagReferences { object: String, domain: String },
+    TagReferences {
+        object: String,
+        domain: String,
+    },
     Count(Vec<String>),
     CurrentRole(&'static str),
     Insert(Vec<String>, Vec<Vec<Option<String>>>),
@@ -66,10 +81,13 @@ fn is_known_elsewhere(statement: &Statement) -> bool {
         Statement::CreateTable(..)
         | Statement::CreateView(..)
         | Statement::Drop(Kind::Table | Kind::View | Kind::Role | Kind::Schema | Kind::Database, ..)
-        | Statement::Grant { .. }
         | Statement::Query(_)
         | Statement::Count(_)
         | Statement::Insert(..) => true,
+        // It knows the privileges of SQL, and those on accounts.
+        Statement::Grant { privileges, kind, .. } => {
+            *kind == Kind::Account || privileges.iter().all(|it| !it.contains(' ') && it != "APPLY")
+        }
         Statement::GrantRole { to: (kind, _), .. } => *kind == Kind::Role,
         Statement::AlterTable(_, _, change) => change.is_known_elsewhere(),
         _ => false,

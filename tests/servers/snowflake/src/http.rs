@@ -26,6 +26,8 @@ use std::time::Instant;
 /// All that a stand-in has.
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    /// By which fakesnow tells accounts apart.
+    pub(crate) name: String,
     account: Mutex<Account>,
     pub(crate) keys: Mutex<Keys>,
     pub(crate) faults: Mutex<Faults>,
@@ -52,6 +54,10 @@ struct Stored {
 }
 
 impl State {
+    pub(crate) fn named(name: String) -> Self {
+        Self { name, ..Self::default() }
+    }
+
     pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,6 +81,12 @@ impl State {
 
     pub(crate) fn most_at_once(&self) -> usize {
         self.most.load(Ordering::SeqCst)
+    }
+
+    /// Sends what an administrator does on, where there is a mirror.
+    pub(crate) fn mirrored(&self, sql: &str) -> Result<(), SqlError> {
+        let mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        mirror.map_or(Ok(()), |url| mirror::compare(&url, &self.name, sql).map(drop))
     }
 
     fn partition(&self) -> Option<usize> {
@@ -135,11 +147,16 @@ fn session_of(state: &State, user: String, body: &Json) -> Result<Session, SqlEr
     let text = |name: &str| body[name].as_str().map(str::to_owned);
     let account = state.account();
     let of_user = |role: &str| {
-        account.role_grants.iter().any(|grant| grant.role == role && grant.to == (crate::account::Kind::User, user.clone()))
+        account
+            .role_grants
+            .iter()
+            .any(|grant| grant.role == role && grant.to == (crate::account::Kind::User, user.clone()))
     };
     let role = text("role").unwrap_or_else(|| "PUBLIC".to_owned());
     if role != "PUBLIC" && !of_user(&role) {
-        let message = format!("Role '{role}' specified in the connect string does not exist or not authorized. Contact your local system administrator, or attempt to login with another role, e.g. PUBLIC.");
+        let message = format!(
+            "Role '{role}' specified in the connect string does not exist or not authorized. Contact your local system administrator, or attempt to login with another role, e.g. PUBLIC."
+        );
         return Err(SqlError { code: "390189", state: "08001", message });
     }
     Ok(Session { user, role, warehouse: text("warehouse") })
@@ -206,8 +223,7 @@ async fn submit(
         }
     };
     let handle = uuid::Uuid::now_v7().to_string();
-    let mut stored =
-        Stored { number: seen.number, handle, sql, session, outcome: None, polls: 0, is_mute: false };
+    let mut stored = Stored { number: seen.number, handle, sql, session, outcome: None, polls: 0, is_mute: false };
     let answer = match fault {
         Some(Fault::LostBefore) => Answer::Lost,
         Some(Fault::TooMany(pause)) => Answer::Throttled(429, pause),
@@ -235,13 +251,19 @@ async fn submit(
 
 /// Carries the statement out.
 fn run(state: &State, stored: &mut Stored) {
-    let outcome = grammar::parse(&stored.sql).and_then(|statement| {
-        execute(&mut state.account(), &stored.session, statement)
-    });
+    let outcome =
+        grammar::parse(&stored.sql).and_then(|statement| execute(&mut state.account(), &stored.session, statement));
     let mirror = state.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone();
     stored.outcome = Some(match (outcome, mirror) {
-        (Ok(rows), Some(url)) => mirror::compare(&url, &stored.sql).map(|()| rows),
-        (outcome, _) => outcome,
+        (Ok(rows), Some(url)) => mirror::compare(&url, &state.name, &stored.sql).map(|seen| {
+            mirror::write_down(&seen, &stored.sql);
+            rows
+        }),
+        (Ok(rows), None) => {
+            mirror::write_down("none", &stored.sql);
+            Ok(rows)
+        }
+        (Err(error), _) => Err(error),
     });
 }
 
@@ -297,6 +319,7 @@ async fn cancel(Shared(state): Shared<Arc<State>>, Path(handle): Path<String>, h
     if stored.outcome.is_none() {
         stored.outcome = Some(Err(SqlError::canceled()));
     }
-    let body = json!({"code": "000604", "sqlState": "57014", "message": "Statement aborted.", "statementHandle": handle});
+    let body =
+        json!({"code": "000604", "sqlState": "57014", "message": "Statement aborted.", "statementHandle": handle});
     (StatusCode::OK, axum::Json(body)).into_response()
 }

@@ -12,6 +12,9 @@ use std::time::Instant;
 /// The one account.
 pub(crate) const ACCOUNT: &str = "TEST";
 
+/// Where a bridge to fakesnow is, for all stand-ins of a process.
+const MIRROR: &str = "TERRACE_FAKESNOW";
+
 /// A statement that came in.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -75,7 +78,7 @@ impl StandIn {
         listener.set_nonblocking(true).expect("a socket");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let state = Arc::new(State::default());
+        let state = Arc::new(State::named(uuid::Uuid::now_v7().to_string()));
         *state.account() = Account::new();
         let routes = router(Arc::clone(&state));
         runtime.spawn(async move {
@@ -84,7 +87,10 @@ impl StandIn {
         });
         let stand_in = Self { url, state, runtime: Some(runtime) };
         stand_in.with_usual_account();
-        stand_in
+        match std::env::var_os(MIRROR).and_then(|url| url.into_string().ok()) {
+            Some(url) => stand_in.with_mirror(&url),
+            None => stand_in,
+        }
     }
 
     fn with_usual_account(&self) {
@@ -147,8 +153,7 @@ impl StandIn {
     /// The code and the message, when it fails.
     pub fn sql_as(&self, role: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
         let mut account = self.state.account();
-        let session =
-            Session { user: "ADMIN".to_owned(), role: role.to_owned(), warehouse: Some("WH".to_owned()) };
+        let session = Session { user: "ADMIN".to_owned(), role: role.to_owned(), warehouse: Some("WH".to_owned()) };
         let done = crate::grammar::parse(sql).and_then(|statement| {
             if role == "ACCOUNTADMIN" {
                 // The administrator of the tests may do everything.
@@ -157,6 +162,8 @@ impl StandIn {
             }
             execute(&mut account, &session, statement)
         });
+        drop(account);
+        let done = done.and_then(|rows| self.state.mirrored(sql).map(|()| rows));
         done.map(|rows| rows.rows).map_err(|error| format!("{} {}", error.code, error.message))
     }
 

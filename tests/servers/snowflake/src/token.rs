@@ -8,7 +8,10 @@ use sqlparser::tokenizer::{Token as Raw, Tokenizer};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Token {
     /// A word as written; a quoted one is exact.
-    Word { text: String, is_quoted: bool },
+    Word {
+        text: String,
+        is_quoted: bool,
+    },
     /// A text between single quotes, unescaped.
     Text(String),
     Number(String),

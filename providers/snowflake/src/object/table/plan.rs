@@ -13,7 +13,9 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
         // Planned again when they are known, before anything is called.
         return Ok(planned);
     }
-    let wanted = match planned.planned.values().any(Value::has_unknown) {
+    let configured = ["primaryKey", "unique", "comment"];
+    let is_unknown = |name: &&str| planned.planned.get(*name).is_some_and(Value::has_unknown);
+    let wanted = match configured.iter().any(|name| is_unknown(&name)) {
         true => Table::columns_of(&planned.planned)?,
         false => Table::from_attributes(&planned.planned)?.columns,
     };
@@ -67,9 +69,8 @@ fn dropped(old: &[Column], new: &[Column]) -> Vec<String> {
             continue;
         }
         // Same type, same position: a person who renamed a column sees exactly this.
-        let likely = new
-            .get(position)
-            .filter(|now| now.former(old).is_none() && crate::data_type::is_same(&now.ty, &column.ty));
+        let likely =
+            new.get(position).filter(|now| now.former(old).is_none() && crate::data_type::is_same(&now.ty, &column.ty));
         reasons.push(match likely {
             Some(now) => format!(
                 "column {} is dropped; if {} is its new name, say `previousName: {}`",

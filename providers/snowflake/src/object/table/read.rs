@@ -101,7 +101,9 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
         one.len() == other.len() && one.iter().all(|key| other.contains(key))
     };
     // The order of what is not enforced means nothing.
-    if table.primary_key.len() == like.primary_key.len() && table.primary_key.iter().all(|name| like.primary_key.contains(name)) {
+    if table.primary_key.len() == like.primary_key.len()
+        && table.primary_key.iter().all(|name| like.primary_key.contains(name))
+    {
         table.primary_key.clone_from(&like.primary_key);
     }
     if has_same(&table.unique, &like.unique) {
@@ -111,7 +113,10 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
 }
 
 /// How many rows a table has, by what Snowflake keeps of it: no warehouse is asked.
-pub(crate) async fn count_rows(statements: &Statements<'_>, identity: &Attributes) -> Result<DataAmount, ProviderError> {
+pub(crate) async fn count_rows(
+    statements: &Statements<'_>,
+    identity: &Attributes,
+) -> Result<DataAmount, ProviderError> {
     let name = text(identity, "name");
     let sql = format!("SHOW TABLES LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
     let Some(rows) = statements.ask_about(&sql).await? else { return Ok(DataAmount::Empty) };

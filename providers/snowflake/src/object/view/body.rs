@@ -45,7 +45,10 @@ impl Body {
                     let place = Path::attribute("columns").index(index).key("name");
                     identifier::check(name, &place)?;
                     if names.iter().any(|known| known == name) {
-                        return Err(ProviderError::invalid(Some(place), format!("the view has a column `{name}` already")));
+                        return Err(ProviderError::invalid(
+                            Some(place),
+                            format!("the view has a column `{name}` already"),
+                        ));
                     }
                     names.push(name.to_owned());
                 }
@@ -89,7 +92,9 @@ impl Body {
             (Self::Source { .. }, Self::Statement(statement)) => {
                 read_query(&meaningful(statement), "", "").as_ref() == Some(self)
             }
-            (Self::Source { source, columns }, Self::Source { source: wanted, columns: names }) if columns.is_empty() => {
+            (Self::Source { source, columns }, Self::Source { source: wanted, columns: names })
+                if columns.is_empty() =>
+            {
                 source == wanted && (names.is_empty() || *names == super::column_names(described))
             }
             (one, other) => one == other,

@@ -89,8 +89,8 @@ fn tags(account: &mut Account, role: &str, key: &Key, options: Options) -> Outco
     let names = options.tags.iter().map(|(tag, _)| tag).chain(&options.tags_off);
     for tag in names {
         let tag_key = account.seen(role, Kind::Tag, tag)?;
-        let may = account.may(role, &tag_key, &["APPLY"])
-            || account.may(role, &(Kind::Account, Vec::new()), &["APPLY TAG"]);
+        let may =
+            account.may(role, &tag_key, &["APPLY"]) || account.may(role, &(Kind::Account, Vec::new()), &["APPLY TAG"]);
         if !may {
             return Err(SqlError::privilege(&format!("tag '{}'", shown(tag))));
         }
@@ -145,7 +145,13 @@ fn column_mut<'a>(account: &'a mut Account, path: &[String], name: &str) -> Outc
     found.ok_or_else(|| SqlError::identifier(name))
 }
 
-pub(super) fn table(account: &mut Account, role: &str, if_exists: bool, path: &[String], change: AlterTable) -> Outcome<Rows> {
+pub(super) fn table(
+    account: &mut Account,
+    role: &str,
+    if_exists: bool,
+    path: &[String],
+    change: AlterTable,
+) -> Outcome<Rows> {
     let Some(key) = owned(account, role, Kind::Table, if_exists, path)? else { return Ok(Rows::status(DONE)) };
     if key.0 != Kind::Table {
         return Err(SqlError::invalid(&format!("'{}' is not a table", shown(path))));
@@ -206,7 +212,10 @@ fn alter(table: &mut Table, change: AlterTable, renamed: &mut dyn FnMut(&str, &s
                     });
                 }
                 if !column.is_nullable && !table.rows.is_empty() {
-                    let message = format!("Non-nullable column '{}' cannot be added to non-empty table unless it has a non-null default value.", column.name);
+                    let message = format!(
+                        "Non-nullable column '{}' cannot be added to non-empty table unless it has a non-null default value.",
+                        column.name
+                    );
                     return Err(SqlError::invalid(&message));
                 }
                 let name = column.name.clone();
@@ -276,13 +285,21 @@ fn column(table: &mut Table, at: usize, change: ColumnChange) -> Outcome<()> {
             let old = &table.columns[at].ty;
             if !old.may_become(&ty) {
                 let message = format!("cannot change column {name} from type {old} to {ty}");
-                return Err(SqlError { code: "002108", state: "22000", message: format!("SQL compilation error:\n{message}") });
+                return Err(SqlError {
+                    code: "002108",
+                    state: "22000",
+                    message: format!("SQL compilation error:\n{message}"),
+                });
             }
             if let crate::data_type::DataType::Number(precision, scale) = ty {
                 let digits = |value: &str| value.trim_start_matches('-').split('.').next().map_or(0, str::len) as u64;
                 let values = table.rows.iter().filter_map(|row| row.get(at)?.as_deref());
                 if values.into_iter().any(|value| digits(value) > precision - scale) {
-                    return Err(SqlError { code: "100039", state: "22003", message: format!("Numeric value in column {name} is out of range for {ty}") });
+                    return Err(SqlError {
+                        code: "100039",
+                        state: "22003",
+                        message: format!("Numeric value in column {name} is out of range for {ty}"),
+                    });
                 }
             }
             table.columns[at].ty = ty;

@@ -34,7 +34,11 @@ fn may_create(account: &Account, role: &str, kind: Kind, path: &[String]) -> Out
     if account.may(role, &key, &[&format!("CREATE {}", kind.word())]) && account.reaches(role, path) {
         return Ok(());
     }
-    Err(SqlError::privilege(&format!("{} '{}'", within.word().to_lowercase(), parent.last().cloned().unwrap_or_default())))
+    Err(SqlError::privilege(&format!(
+        "{} '{}'",
+        within.word().to_lowercase(),
+        parent.last().cloned().unwrap_or_default()
+    )))
 }
 
 fn may_on_account(account: &Account, role: &str, privilege: &str) -> Outcome<()> {
@@ -62,12 +66,15 @@ pub(super) fn container(
         _ => return Err(SqlError::syntax(&path.join("."))),
     }
     let about = account.about(role, options.comment.as_deref().unwrap_or_default());
-    let container = Container { about, retention_days: options.retention_days.unwrap_or(1), is_transient: how.is_transient };
+    let container =
+        Container { about, retention_days: options.retention_days.unwrap_or(1), is_transient: how.is_transient };
     let name = path.last().cloned().unwrap_or_default();
     if kind == Kind::Schema {
         account.schemas.insert(path, container);
     } else {
-        for (schema, comment) in [("PUBLIC", ""), ("INFORMATION_SCHEMA", "Views describing the contents of schemas in this database")] {
+        for (schema, comment) in
+            [("PUBLIC", ""), ("INFORMATION_SCHEMA", "Views describing the contents of schemas in this database")]
+        {
             let about = account.about(role, comment);
             let inner = Container { about, ..container.clone() };
             account.schemas.insert(vec![name.clone(), schema.to_owned()], inner);
@@ -77,7 +84,13 @@ pub(super) fn container(
     Ok(created(kind, &name))
 }
 
-pub(super) fn table(account: &mut Account, role: &str, how: How, path: Vec<String>, wanted: CreateTable) -> Outcome<Rows> {
+pub(super) fn table(
+    account: &mut Account,
+    role: &str,
+    how: How,
+    path: Vec<String>,
+    wanted: CreateTable,
+) -> Outcome<Rows> {
     let is_view = account.relations.get(&path).is_some_and(|(_, it)| it.kind() == Kind::View);
     if is_view {
         return Err(SqlError::exists(&shown(&path)));
@@ -137,7 +150,13 @@ pub(super) fn add_key(table: &mut Table, is_primary: bool, name: Option<String>,
     Ok(())
 }
 
-pub(super) fn view(account: &mut Account, role: &str, how: How, path: Vec<String>, wanted: CreateView) -> Outcome<Rows> {
+pub(super) fn view(
+    account: &mut Account,
+    role: &str,
+    how: How,
+    path: Vec<String>,
+    wanted: CreateView,
+) -> Outcome<Rows> {
     if account.relations.get(&path).is_some_and(|(_, it)| it.kind() == Kind::Table) {
         return Err(SqlError::exists(&shown(&path)));
     }
@@ -151,7 +170,8 @@ pub(super) fn view(account: &mut Account, role: &str, how: How, path: Vec<String
     let (mut columns, reads) = read_source(account, role, &wanted.query)?;
     if !wanted.columns.is_empty() {
         if wanted.columns.len() != columns.len() {
-            let message = format!("Invalid column definition list: {} names for {} columns", wanted.columns.len(), columns.len());
+            let message =
+                format!("Invalid column definition list: {} names for {} columns", wanted.columns.len(), columns.len());
             return Err(SqlError::invalid(&message));
         }
         for (column, (name, comment)) in columns.iter_mut().zip(wanted.columns) {

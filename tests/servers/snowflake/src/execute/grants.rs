@@ -44,8 +44,7 @@ pub(super) fn privileges(account: &mut Account, role: &str, granted: &Granted) -
         return Err(SqlError::privilege(&format!("{} '{name}'", granted.kind.word().to_lowercase())));
     }
     for privilege in &granted.privileges {
-        let is_meant =
-            |grant: &Grant| grant.on == key && grant.privilege == *privilege && grant.role == granted.role;
+        let is_meant = |grant: &Grant| grant.on == key && grant.privilege == *privilege && grant.role == granted.role;
         match (granted.is_revoke, granted.only_option) {
             (true, false) => account.grants.retain(|grant| !is_meant(grant)),
             (true, true) => account.grants.iter_mut().filter(|it| is_meant(it)).for_each(|it| it.has_option = false),

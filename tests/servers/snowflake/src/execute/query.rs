@@ -22,13 +22,16 @@ fn rows(account: &Account, path: &[String], columns: &[String]) -> Vec<Vec<Optio
         Some(Relation::Table(table)) => {
             let at = |name: &String| table.columns.iter().position(|column| column.name == *name);
             let positions: Vec<Option<usize>> = columns.iter().map(at).collect();
-            let pick = |row: &Vec<Option<String>>| positions.iter().map(|at| at.and_then(|at| row[at].clone())).collect();
+            let pick =
+                |row: &Vec<Option<String>>| positions.iter().map(|at| at.and_then(|at| row[at].clone())).collect();
             table.rows.iter().map(pick).collect()
         }
         Some(Relation::View(view)) => {
             let inner: Vec<String> = columns
                 .iter()
-                .filter_map(|name| view.reads.get(view.columns.iter().position(|column| column.name == *name)?).cloned())
+                .filter_map(|name| {
+                    view.reads.get(view.columns.iter().position(|column| column.name == *name)?).cloned()
+                })
                 .collect();
             rows(account, &view.source, &inner)
         }
@@ -129,7 +132,13 @@ pub(super) fn tag_references(account: &Account, session: &Session, object: &str,
         is_container || it.object == key && (it.column == column || it.column.is_none())
     };
     let row = |it: &crate::account::TagReference| {
-        let level = if it.column.is_some() { "COLUMN" } else if it.object.0 == Kind::View { "TABLE" } else { it.object.0.word() };
+        let level = if it.column.is_some() {
+            "COLUMN"
+        } else if it.object.0 == Kind::View {
+            "TABLE"
+        } else {
+            it.object.0.word()
+        };
         let part = |index: usize| path.get(index).cloned();
         let domain = if column.is_some() { "COLUMN" } else { key.0.word() };
         vec![
@@ -146,8 +155,16 @@ pub(super) fn tag_references(account: &Account, session: &Session, object: &str,
         ]
     };
     let names = [
-        "TAG_DATABASE", "TAG_SCHEMA", "TAG_NAME", "TAG_VALUE", "LEVEL", "OBJECT_DATABASE", "OBJECT_SCHEMA", "OBJECT_NAME",
-        "DOMAIN", "COLUMN_NAME",
+        "TAG_DATABASE",
+        "TAG_SCHEMA",
+        "TAG_NAME",
+        "TAG_VALUE",
+        "LEVEL",
+        "OBJECT_DATABASE",
+        "OBJECT_SCHEMA",
+        "OBJECT_NAME",
+        "DOMAIN",
+        "COLUMN_NAME",
     ];
     let rows = account.references.iter().filter(is_meant).map(row).collect();
     Ok(Rows { columns: names.to_vec(), names: Vec::new(), rows })

@@ -36,7 +36,18 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
     let sees = |kind: Kind, path: &[String]| path.starts_with(&scope) && account.seen(role, kind, path).is_ok();
     let (columns, rows): (Vec<&str>, Vec<Row>) = match show.what {
         What::Databases => (
-            vec!["created_on", "name", "is_default", "is_current", "origin", "owner", "comment", "options", "retention_time", "kind"],
+            vec![
+                "created_on",
+                "name",
+                "is_default",
+                "is_current",
+                "origin",
+                "owner",
+                "comment",
+                "options",
+                "retention_time",
+                "kind",
+            ],
             account
                 .databases
                 .iter()
@@ -50,7 +61,17 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
                 .collect(),
         ),
         What::Schemas => (
-            vec!["created_on", "name", "is_default", "is_current", "database_name", "owner", "comment", "options", "retention_time"],
+            vec![
+                "created_on",
+                "name",
+                "is_default",
+                "is_current",
+                "database_name",
+                "owner",
+                "comment",
+                "options",
+                "retention_time",
+            ],
             account
                 .schemas
                 .iter()
@@ -64,14 +85,31 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
         ),
         What::Tables | What::Views => relations(account, show.what, &|kind, path| fits(&path[2]) && sees(kind, path)),
         What::Roles => (
-            vec!["created_on", "name", "is_default", "is_current", "is_inherited", "assigned_to_users", "granted_to_roles", "granted_roles", "owner", "comment"],
+            vec![
+                "created_on",
+                "name",
+                "is_default",
+                "is_current",
+                "is_inherited",
+                "assigned_to_users",
+                "granted_to_roles",
+                "granted_roles",
+                "owner",
+                "comment",
+            ],
             account
                 .roles
                 .iter()
                 .filter(|(name, _)| fits(name))
                 .map(|(name, about)| {
                     let mut row = vec![time(about.created_on), some(name.clone()), some("N"), some("N"), some("N")];
-                    row.extend([some("0"), some("0"), some("0"), some(about.owner.clone()), some(about.comment.clone())]);
+                    row.extend([
+                        some("0"),
+                        some("0"),
+                        some("0"),
+                        some(about.owner.clone()),
+                        some(about.comment.clone()),
+                    ]);
                     row
                 })
                 .collect(),
@@ -85,13 +123,20 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
                 .map(|(path, tag)| {
                     let allowed = (!tag.allowed.is_empty()).then(|| serde_json::json!(tag.allowed).to_string());
                     let mut row = vec![time(tag.about.created_on), some(path[2].clone()), some(path[0].clone())];
-                    row.extend([some(path[1].clone()), some(tag.about.owner.clone()), some(tag.about.comment.clone()), allowed]);
+                    row.extend([
+                        some(path[1].clone()),
+                        some(tag.about.owner.clone()),
+                        some(tag.about.comment.clone()),
+                        allowed,
+                    ]);
                     row
                 })
                 .collect(),
         ),
         What::PrimaryKeys | What::UniqueKeys => keys(account, show.what, &|path| sees(Kind::Table, path)),
-        What::Columns | What::GrantsTo | What::GrantsOf | What::GrantsOn(_) => return Err(SqlError::unsupported("SHOW")),
+        What::Columns | What::GrantsTo | What::GrantsOf | What::GrantsOn(_) => {
+            return Err(SqlError::unsupported("SHOW"));
+        }
     };
     Ok(Rows { columns, names: Vec::new(), rows })
 }
@@ -111,7 +156,11 @@ fn container(name: &str, it: &Container) -> Row {
     ]
 }
 
-fn relations(account: &Account, what: What, is_shown: &dyn Fn(Kind, &[String]) -> bool) -> (Vec<&'static str>, Vec<Row>) {
+fn relations(
+    account: &Account,
+    what: What,
+    is_shown: &dyn Fn(Kind, &[String]) -> bool,
+) -> (Vec<&'static str>, Vec<Row>) {
     let mut rows = Vec::new();
     for (path, (about, relation)) in &account.relations {
         if !is_shown(relation.kind(), path) {
@@ -149,9 +198,32 @@ fn relations(account: &Account, what: What, is_shown: &dyn Fn(Kind, &[String]) -
     }
     let columns = match what {
         What::Tables => {
-            vec!["created_on", "name", "database_name", "schema_name", "kind", "comment", "cluster_by", "rows", "bytes", "owner", "retention_time"]
+            vec![
+                "created_on",
+                "name",
+                "database_name",
+                "schema_name",
+                "kind",
+                "comment",
+                "cluster_by",
+                "rows",
+                "bytes",
+                "owner",
+                "retention_time",
+            ]
         }
-        _ => vec!["created_on", "name", "reserved", "database_name", "schema_name", "owner", "comment", "text", "is_secure", "is_materialized"],
+        _ => vec![
+            "created_on",
+            "name",
+            "reserved",
+            "database_name",
+            "schema_name",
+            "owner",
+            "comment",
+            "text",
+            "is_secure",
+            "is_materialized",
+        ],
     };
     (columns, rows)
 }
@@ -183,7 +255,17 @@ fn keys(account: &Account, what: What, is_shown: &dyn Fn(&[String]) -> bool) -> 
             }
         }
     }
-    let columns = vec!["created_on", "database_name", "schema_name", "table_name", "column_name", "key_sequence", "constraint_name", "rely", "comment"];
+    let columns = vec![
+        "created_on",
+        "database_name",
+        "schema_name",
+        "table_name",
+        "column_name",
+        "key_sequence",
+        "constraint_name",
+        "rely",
+        "comment",
+    ];
     (columns, rows)
 }
 
@@ -248,7 +330,13 @@ fn grants_of(account: &Account, role: &str, show: &Show) -> Outcome<Rows> {
     let wanted = role_of(account, role, show)?;
     let of_it = account.role_grants.iter().filter(|grant| grant.role == wanted);
     let row = |grant: &crate::account::RoleGrant| {
-        vec![time(grant.created_on), some(grant.role.clone()), some(grant.to.0.word()), some(grant.to.1.clone()), some(grant.by.clone())]
+        vec![
+            time(grant.created_on),
+            some(grant.role.clone()),
+            some(grant.to.0.word()),
+            some(grant.to.1.clone()),
+            some(grant.by.clone()),
+        ]
     };
     let columns = vec!["created_on", "role", "granted_to", "grantee_name", "granted_by"];
     Ok(Rows { columns, names: Vec::new(), rows: of_it.map(row).collect() })
@@ -290,7 +378,18 @@ pub(super) fn describe(account: &Account, role: &str, kind: Kind, path: &[String
             None,
         ]
     };
-    let columns =
-        vec!["name", "type", "kind", "null?", "default", "primary key", "unique key", "check", "expression", "comment", "policy name"];
+    let columns = vec![
+        "name",
+        "type",
+        "kind",
+        "null?",
+        "default",
+        "primary key",
+        "unique key",
+        "check",
+        "expression",
+        "comment",
+        "policy name",
+    ];
     Ok(Rows { columns, names: Vec::new(), rows: relation.columns().iter().map(row).collect() })
 }

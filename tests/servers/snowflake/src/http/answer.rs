@@ -43,7 +43,9 @@ impl Answer {
                 });
                 (202, "333334".to_owned(), (StatusCode::ACCEPTED, axum::Json(body)).into_response())
             }
-            Self::Rows(handle, rows, size, partition) => (200, "090001".to_owned(), rows_response(&handle, &rows, size, partition)),
+            Self::Rows(handle, rows, size, partition) => {
+                (200, "090001".to_owned(), rows_response(&handle, &rows, size, partition))
+            }
             Self::Failed(handle, error) => {
                 let body = json!({
                     "code": error.code, "sqlState": error.state, "message": error.message, "statementHandle": handle, "createdOn": 1,
@@ -55,7 +57,9 @@ impl Answer {
                 let status_code = StatusCode::from_u16(status).unwrap();
                 let mut response = refused(status_code, "390505", "Too many requests.");
                 if let Some(pause) = pause {
-                    response.headers_mut().insert(header::RETRY_AFTER, pause.as_secs().max(1).to_string().parse().unwrap());
+                    response
+                        .headers_mut()
+                        .insert(header::RETRY_AFTER, pause.as_secs().max(1).to_string().parse().unwrap());
                 }
                 (status, "390505".to_owned(), response)
             }
@@ -63,7 +67,9 @@ impl Answer {
                 let body = json!({"code": "000630", "sqlState": "57014", "message": "Statement reached its statement or warehouse timeout and was canceled.", "statementHandle": handle});
                 (408, "000630".to_owned(), (StatusCode::REQUEST_TIMEOUT, axum::Json(body)).into_response())
             }
-            Self::Unauthorized(code, message) => (401, code.to_owned(), refused(StatusCode::UNAUTHORIZED, code, &message)),
+            Self::Unauthorized(code, message) => {
+                (401, code.to_owned(), refused(StatusCode::UNAUTHORIZED, code, &message))
+            }
         }
     }
 }
