@@ -67,7 +67,8 @@ impl World {
     }
 
     fn columns(&self, relation: &str) -> Vec<String> {
-        let rows = self.stand_in.sql(&format!("DESCRIBE TABLE DISTRIBUTION.NETWORKSTATUS_0.{relation}"));
+        let what = if relation.ends_with("_VIEW") { "VIEW" } else { "TABLE" };
+        let rows = self.stand_in.sql(&format!("DESCRIBE {what} DISTRIBUTION.NETWORKSTATUS_0.{relation}"));
         let text = |cell: &Option<String>| cell.clone().unwrap_or_default();
         rows.iter().map(|row| format!("{} {} {}", text(&row[0]), text(&row[1]), text(&row[3]))).collect()
     }
@@ -218,10 +219,10 @@ fn unprovisioning_keeps_the_data_unless_it_is_to_go_and_a_later_apply_takes_it_u
 fn a_port_is_checked_against_its_table() {
     // The whole product on an empty account passes; a column that the planned table lacks does not.
     let world = World::with("");
-    world.project.edit(PRODUCT, "        - name: Latency\n", "        - name: Latncy\n");
+    world.project.edit(PRODUCT, "\n        - name: Latency\n", "\n        - name: Latncy\n");
     let plan = world.plan().with_code(1);
-    plan.says("the data contract has columns that the table does not have");
-    world.project.edit(PRODUCT, "        - name: Latncy\n", "        - name: Latency\n");
+    plan.says("the data contract has columns that the table of the storage area does not have");
+    world.project.edit(PRODUCT, "\n        - name: Latncy\n", "\n        - name: Latency\n");
     // Alone, before its storage: a warning now, an error of the step.
     let alone = world.run(["plan", PRODUCT, "-c", PORT]).done();
     alone.says("not checked: DISTRIBUTION.NETWORKSTATUS_0.NETWORK_STATUS is not there yet");
@@ -229,10 +230,18 @@ fn a_port_is_checked_against_its_table() {
     failed.says("NETWORK_STATUS").says("does not exist or not authorized").says("GRANT SELECT ON TABLE");
     world.apply().done();
     world.assert_settled();
-    // Against the table that is there, with both lists.
-    world.project.edit(PRODUCT, "        - name: Latency\n", "        - name: Latncy\n");
-    let plan = world.run(["plan", PRODUCT, "-c", PORT]).with_code(1);
+    // Without the storage area's description, against the table that is there: both lists.
+    world.project.edit(
+        PRODUCT,
+        "      - urn:dmb:cmp:distribution:network-status:0:snowflake-storage-area\n",
+        "      []\n",
+    );
+    world.project.edit(PRODUCT, "\n        - name: Latency\n", "\n        - name: Latncy\n");
+    let plan = world.run(["plan", PRODUCT, "-c", PORT]);
     plan.says("LATNCY").says("LATENCY").says("did you mean `LATENCY`?");
+    let failed = world.run(["apply", PRODUCT, "-c", PORT, "--auto-approve"]).with_code(3);
+    failed.says("invalid identifier 'LATNCY'");
+    assert_eq!(world.columns("NETWORK_STATUS_VIEW").len(), 12, "the view is as it was");
 }
 
 #[test]

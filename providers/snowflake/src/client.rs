@@ -32,6 +32,8 @@ const LONGEST: usize = 256 << 20;
 const CONNECTS: Duration = Duration::from_secs(10);
 /// How often a statement is sent again at most.
 const AGAIN: u32 = 8;
+/// How often one is whose answers are lost: nothing says that another one would not be.
+const AGAIN_AFTER_LOSS: u32 = 4;
 /// The first pause before another request; each is up to twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause, unless more is asked for.
@@ -191,8 +193,9 @@ impl Client {
             };
             let pause = pause.unwrap_or_else(|| usual_pause(attempt));
             attempt += 1;
+            let most = if matches!(failure, Failure::Throttled(_)) { AGAIN } else { AGAIN_AFTER_LOSS };
             // Who wants to stop waits no longer for what did not begin.
-            let is_over = attempt > AGAIN
+            let is_over = attempt > most
                 || Instant::now() + pause >= request.deadline
                 || (request.cancel.is_cancelled() && !may_have_run);
             if is_over {

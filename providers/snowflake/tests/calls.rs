@@ -237,7 +237,13 @@ async fn an_unknown_host_a_wrong_token_and_a_server_that_goes_are_told_apart() {
     let error = other_role.create(ROLE, json!({"name": "R"})).await.unwrap_err();
     assert!(error.solutions[0].contains("`role`"), "{error:?}");
     let instance = Instance::of(&stand_in).await;
+    let address = stand_in.url().trim_start_matches("http://").to_owned();
     drop(stand_in);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while std::net::TcpStream::connect(&address).is_ok() {
+        assert!(Instant::now() < deadline, "the stand-in does not go");
+        tokio::task::yield_now().await;
+    }
     let mut call = instance.call();
     call.timeout = Duration::from_millis(900);
     let planned = instance.plan(ROLE, None, &json!({"name": "R"})).await.unwrap();

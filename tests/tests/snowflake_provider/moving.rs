@@ -63,7 +63,7 @@ fn what_was_made_before_is_taken_over_without_a_change() {
     for sign in ["0 to add", "0 to change", "0 to destroy"] {
         plan.says(sign);
     }
-    plan.says("to adopt");
+    plan.says("25 adopted");
     let _ = world.stand_in.take_seen();
     world.apply().done();
     assert_eq!(world.stand_in.take_writes(), [] as [&str; 0], "nothing was written");

@@ -171,7 +171,7 @@ fn comment(tokens: &mut Tokens) -> Outcome<Statement> {
 
 fn grant(tokens: &mut Tokens, is_revoke: bool) -> Outcome<Statement> {
     let joining = if is_revoke { "FROM" } else { "TO" };
-    if !is_revoke && tokens.take("ROLE") || is_revoke && tokens.take("ROLE") {
+    if tokens.take("ROLE") {
         let role = tokens.identifier()?;
         tokens.expect(joining)?;
         let to = kind(tokens)?;
@@ -181,21 +181,15 @@ fn grant(tokens: &mut Tokens, is_revoke: bool) -> Outcome<Statement> {
         return Ok(Statement::GrantRole { role, to: (to, tokens.identifier()?), is_revoke });
     }
     let only_option = is_revoke && tokens.take("GRANT OPTION FOR");
-    let mut privileges = Vec::new();
-    loop {
-        // A privilege may have several words.
-        let mut words = vec![tokens.identifier()?];
-        while !tokens.take("ON") {
-            if tokens.take_symbol(",") {
-                privileges.push(words.join(" "));
-                words = vec![tokens.identifier()?];
-                continue;
-            }
-            words.push(tokens.identifier()?);
+    // A privilege may have several words.
+    let (mut privileges, mut words) = (Vec::new(), vec![tokens.identifier()?]);
+    while !tokens.take("ON") {
+        if tokens.take_symbol(",") {
+            privileges.push(std::mem::take(&mut words).join(" "));
         }
-        privileges.push(words.join(" "));
-        break;
+        words.push(tokens.identifier()?);
     }
+    privileges.push(words.join(" "));
     let kind = kind(tokens)?;
     let path = if kind == Kind::Account { Vec::new() } else { tokens.path()? };
     tokens.expect(joining)?;

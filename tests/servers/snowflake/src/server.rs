@@ -155,12 +155,11 @@ impl StandIn {
         let mut account = self.state.account();
         let session = Session { user: "ADMIN".to_owned(), role: role.to_owned(), warehouse: Some("WH".to_owned()) };
         let done = crate::grammar::parse(sql).and_then(|statement| {
-            if role == "ACCOUNTADMIN" {
-                // The administrator of the tests may do everything.
-                let all = execute_as_owner(&mut account, &session, sql, statement);
-                return all;
+            // The administrator of the tests may do everything.
+            match role {
+                "ACCOUNTADMIN" => execute_as_owner(&mut account, &session, sql, statement),
+                _ => execute(&mut account, &session, statement),
             }
-            execute(&mut account, &session, statement)
         });
         drop(account);
         let done = done.and_then(|rows| self.state.mirrored(sql).map(|()| rows));
@@ -168,7 +167,6 @@ impl StandIn {
     }
 
     /// What goes wrong from now on.
-    #[must_use]
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         self.state.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -141,7 +141,7 @@ fn options(tokens: &mut Tokens, kind: Kind) -> Outcome<Options> {
     }
     let mut options = Options::default();
     if kind == Kind::Tag && tokens.take("ADD ALLOWED_VALUES") {
-        // What is added stands behind an empty text, what goes behind a text of one space: see `execute`.
+        // The first text says what becomes of the others: see `execute`.
         options.allowed = Some([vec!["+".to_owned()], texts(tokens)?].concat());
         return Ok(options);
     }
