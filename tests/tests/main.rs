@@ -71,6 +71,7 @@ mod server_webhook;
 mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice
 mod slips; // slips of the fingers and habits from other tools
+mod snowflake_provider; // the Network Status product in Snowflake, from its first plan to its end
 mod stacks; // variables, forEach, when, components, outputs, several stacks
 mod state_migrate; // a whole state moves to another database, and back
 mod state_surgery; // mv, rm, export, import

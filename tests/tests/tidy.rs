@@ -148,6 +148,7 @@ fn every_crate_forbids_unsafe_code_and_follows_the_lints() {
         "providers/kafka",
         "providers/local",
         "providers/postgres",
+        "providers/snowflake",
         "providers/sqlite",
         "providers/witboost",
         "tests",
@@ -203,6 +204,7 @@ fn every_page_that_a_page_names_exists() {
         "providers/kafka/README.md",
         "providers/local/README.md",
         "providers/postgres/README.md",
+        "providers/snowflake/README.md",
         "providers/sqlite/README.md",
         "providers/witboost/README.md",
     ] {

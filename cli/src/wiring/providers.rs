@@ -16,6 +16,7 @@ use terrace_provider::{Attribute, AttributeType, Attributes, Path, Provider, Pro
 use terrace_provider_kafka::KafkaProvider;
 use terrace_provider_local::LocalProvider;
 use terrace_provider_postgres::PostgresProvider;
+use terrace_provider_snowflake::SnowflakeProvider;
 use terrace_provider_sqlite::SqliteProvider;
 use terrace_provider_witboost::WitboostProvider;
 
@@ -31,6 +32,7 @@ impl Providers {
             Arc::new(KafkaProvider::new()),
             Arc::new(LocalProvider::new()),
             Arc::new(PostgresProvider::new()),
+            Arc::new(SnowflakeProvider::new()),
             Arc::new(SqliteProvider::new()),
             Arc::new(WitboostProvider::new()),
         ])
@@ -240,9 +242,9 @@ mod tests {
 
     #[test]
     fn providers_without_required_settings_are_always_there() {
-        assert_eq!(instances_of("").0, ["local: local", "postgres: postgres", "sqlite: sqlite", "witboost: witboost"]);
+        assert_eq!(instances_of("").0, ["local: local", "postgres: postgres", "snowflake: snowflake", "sqlite: sqlite", "witboost: witboost"]);
         let text = "environments: {local: {providers: {sqlite: {}, lake: {type: sqlite}}}}";
-        let all = ["sqlite: sqlite", "lake: sqlite", "local: local", "postgres: postgres", "witboost: witboost"];
+        let all = ["sqlite: sqlite", "lake: sqlite", "local: local", "postgres: postgres", "snowflake: snowflake", "witboost: witboost"];
         assert_eq!(instances_of(text).0, all);
     }
 

@@ -9,7 +9,7 @@ macro_rules! embedded {
 }
 
 /// All embedded files.
-pub(crate) const BLUEPRINTS: [EmbeddedFile; 10] = embedded![
+pub(crate) const BLUEPRINTS: [EmbeddedFile; 8] = embedded![
     "outputport.yaml",
     "postgres-outputport.yaml",
     "postgres-storage.yaml",
@@ -17,8 +17,6 @@ pub(crate) const BLUEPRINTS: [EmbeddedFile; 10] = embedded![
     "snowflake-storage.yaml",
     "storage.yaml",
     "specific/outputport.json",
-    "specific/snowflake-outputport.json",
-    "specific/snowflake-storage.json",
     "specific/storage.json",
 ];
 

@@ -1,0 +1,304 @@
+//! The SQL API v2, without a word of terrace: <https://docs.snowflake.com/en/developer-guide/sql-api/reference>.
+//!
+//! One statement goes through as many requests as it takes: sent again under its id while it is too early or the answer was
+//! lost, asked for while it runs, fetched in its partitions once it is done.
+
+mod key;
+mod reply;
+mod token;
+
+pub(crate) use key::Key;
+pub(crate) use reply::{Failure, Row, Rows};
+
+use crate::config::{Config, Proof};
+use jiff::Timestamp;
+use reply::{Body, Reply};
+use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder};
+use secrecy::ExposeSecret;
+use serde_json::json;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use terrace_provider::http::{self, in_words};
+use terrace_provider::{Path, ProviderError};
+use token::Tokens;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// A body that is longer is nothing that Snowflake says at once: it answers in partitions.
+const LONGEST: usize = 256 << 20;
+/// The most time for the connection alone.
+const CONNECTS: Duration = Duration::from_secs(10);
+/// How often a statement is sent again at most.
+const AGAIN: u32 = 8;
+/// How often one is whose answers are lost: nothing says that another one would not be.
+const AGAIN_AFTER_LOSS: u32 = 4;
+/// The first pause before another request; each is up to twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause, unless more is asked for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+
+/// One statement, and until when it is waited for.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) sql: &'a str,
+    /// The session parameter of that name, by which people find the statement in the history.
+    pub(crate) query_tag: &'a str,
+    pub(crate) deadline: Instant,
+    /// Nobody waits any more: it is cancelled where it still runs.
+    pub(crate) cancel: &'a CancellationToken,
+}
+
+/// Sends statements with all that the settings say of them.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    statements: String,
+    role: Option<String>,
+    warehouse: Option<String>,
+    tokens: Tokens,
+    /// How many seconds Snowflake's clock goes before ours.
+    skew: AtomicI64,
+}
+
+impl Client {
+    /// A client; nothing is connected to yet.
+    ///
+    /// # Errors
+    /// When a file of certificates is none.
+    pub(crate) fn new(config: Config) -> Result<Self, ProviderError> {
+        let authorities = config.ca_file.as_deref();
+        let http = http::builder(authorities).map_err(|why| match authorities {
+            Some(path) => {
+                let message = format!("the certificates of `{}` cannot be read: {why}", path.display());
+                ProviderError::invalid(Some(Path::attribute("caFile")), message)
+            }
+            None => ProviderError::bug(format!("there is no TLS: {why}")),
+        })?;
+        let http = http.timeout(config.timeout).connect_timeout(CONNECTS.min(config.timeout)).tcp_keepalive(CONNECTS);
+        let http = http
+            .build()
+            .map_err(|error| ProviderError::bug(format!("there is no HTTP client: {}", in_words(&error))))?;
+        Ok(Self {
+            http,
+            statements: format!("{}/api/v2/statements", config.base),
+            role: config.role,
+            warehouse: config.warehouse,
+            tokens: Tokens::new(config.proof),
+            skew: AtomicI64::new(0),
+        })
+    }
+
+    /// The role in whose name statements are carried out, where it is said.
+    pub(crate) fn role(&self) -> Option<&str> {
+        self.role.as_deref()
+    }
+
+    /// The warehouse, where it is said.
+    pub(crate) fn warehouse(&self) -> Option<&str> {
+        self.warehouse.as_deref()
+    }
+
+    /// The host that is asked.
+    pub(crate) fn host(&self) -> &str {
+        let host = self.statements.split("://").last().unwrap_or_default();
+        host.split('/').next().unwrap_or_default()
+    }
+
+    /// Whether a password stands where a token should.
+    pub(crate) fn signs_in_by_password(&self) -> bool {
+        matches!(self.tokens.proof(), Proof::Token(_, true))
+    }
+
+    /// The time by Snowflake's clock, as far as its answers have told it.
+    pub(crate) fn remote_now(&self) -> Timestamp {
+        let skew = jiff::SignedDuration::from_secs(self.skew.load(Ordering::Relaxed));
+        Timestamp::now().checked_add(skew).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Carries a statement out, once.
+    ///
+    /// # Errors
+    /// What Snowflake says against it, or that nobody knows what became of it.
+    pub(crate) async fn execute(&self, request: &Request<'_>) -> Result<Rows, Failure> {
+        let id = Uuid::now_v7();
+        let mut reply = self.submit(id, request).await?;
+        let mut pause = Duration::from_millis(50);
+        let mut is_cancelled = false;
+        while let Body::Running { handle } = &reply.body {
+            let handle = handle.clone();
+            if request.cancel.is_cancelled() && !is_cancelled {
+                is_cancelled = true;
+                // Whether it comes in time or too late, the statement's own answer says.
+                let _ = self.send(self.at(Method::POST, &format!("/{handle}/cancel")).await?).await;
+                pause = Duration::from_millis(50);
+            } else {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = request.cancel.cancelled(), if !is_cancelled => continue,
+                }
+            }
+            if Instant::now() >= request.deadline {
+                let _ = self.send(self.at(Method::POST, &format!("/{handle}/cancel")).await?).await;
+                return Err(Failure::Lost("it still ran at the end of its time".to_owned()));
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+            reply = self.poll(&handle, None, request).await?;
+        }
+        match reply.body {
+            Body::Rows { mut rows, handle, partitions } => {
+                for partition in 1..partitions {
+                    let more = self.poll(&handle, Some(partition), request).await?;
+                    let Body::Rows { rows: more, .. } = more.body else {
+                        return Err(Failure::unreadable("a partition"));
+                    };
+                    rows.rows.extend(more.rows);
+                }
+                Ok(rows)
+            }
+            Body::Failed(failure) => Err(failure),
+            Body::Running { .. } => Err(Failure::unreadable("a statement")),
+        }
+    }
+
+    /// Sends a statement until there is an answer to it, always under its id.
+    async fn submit(&self, id: Uuid, request: &Request<'_>) -> Result<Reply, Failure> {
+        let (mut attempt, mut renewed, mut may_have_run) = (0_u32, false, false);
+        loop {
+            let reply = self.send(self.statement(id, attempt > 0, request).await?).await;
+            let (pause, failure) = match reply {
+                Ok(reply) if reply.is_expired() && !renewed => {
+                    renewed = self.tokens.renew().await;
+                    if renewed {
+                        continue;
+                    }
+                    return Ok(reply);
+                }
+                Ok(reply) if reply.is_too_early() => {
+                    let failure = Failure::Throttled(reply.retry_after);
+                    (reply.retry_after, failure)
+                }
+                Ok(reply) if reply.status >= 500 => {
+                    may_have_run = true;
+                    (None, Failure::Lost(format!("it answers {}", reply.status)))
+                }
+                Ok(reply) => return Ok(reply),
+                Err(Failure::NotSent(why)) if !may_have_run => (None, Failure::NotSent(why)),
+                Err(Failure::NotSent(why) | Failure::Lost(why)) => {
+                    may_have_run = true;
+                    (None, Failure::Lost(why))
+                }
+                Err(other) => return Err(other),
+            };
+            let pause = pause.unwrap_or_else(|| usual_pause(attempt));
+            attempt += 1;
+            let most = if matches!(failure, Failure::Throttled(_)) { AGAIN } else { AGAIN_AFTER_LOSS };
+            // Who wants to stop waits no longer for what did not begin.
+            let is_over = attempt > most
+                || Instant::now() + pause >= request.deadline
+                || (request.cancel.is_cancelled() && !may_have_run);
+            if is_over {
+                return Err(failure);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Asks for a statement by its handle; questions are asked again.
+    async fn poll(&self, handle: &str, partition: Option<usize>, request: &Request<'_>) -> Result<Reply, Failure> {
+        let mut attempt = 0;
+        loop {
+            let path = match partition {
+                Some(partition) => format!("/{handle}?partition={partition}"),
+                None => format!("/{handle}"),
+            };
+            let reply = self.send(self.at(Method::GET, &path).await?).await;
+            let (pause, failure) = match reply {
+                Ok(reply) if reply.is_expired() && attempt == 0 && self.tokens.renew().await => {
+                    (Some(Duration::ZERO), None)
+                }
+                Ok(reply) if reply.is_too_early() || reply.status >= 500 => (reply.retry_after, None),
+                Ok(reply) => return Ok(reply),
+                Err(failure) => (None, Some(failure)),
+            };
+            let pause = pause.unwrap_or_else(|| usual_pause(attempt));
+            attempt += 1;
+            if attempt > AGAIN || Instant::now() + pause >= request.deadline {
+                let why = failure.map_or_else(|| "too many requests".to_owned(), |failure| failure.in_words());
+                return Err(Failure::Lost(why));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn statement(&self, id: Uuid, is_again: bool, request: &Request<'_>) -> Result<RequestBuilder, Failure> {
+        let left = request.deadline.saturating_duration_since(Instant::now()).as_secs().max(1);
+        let mut body = json!({
+            "statement": request.sql,
+            "timeout": left,
+            "parameters": {"QUERY_TAG": request.query_tag},
+        });
+        if let Some(body) = body.as_object_mut() {
+            for (name, value) in [("role", &self.role), ("warehouse", &self.warehouse)] {
+                if let Some(value) = value {
+                    body.insert(name.to_owned(), value.as_str().into());
+                }
+            }
+        }
+        let retry = if is_again { "&retry=true" } else { "" };
+        let builder = self.at(Method::POST, &format!("?requestId={id}{retry}&async=false&nullable=true")).await?;
+        Ok(builder.json(&body))
+    }
+
+    async fn at(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
+        let (token, kind) = self.tokens.current().await?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+            .map_err(|_| Failure::Refused("the token has characters that cannot be sent".to_owned()))?;
+        bearer.set_sensitive(true);
+        let builder = self.http.request(method, format!("{}{path}", self.statements));
+        let builder = builder.header(AUTHORIZATION, bearer).header(ACCEPT, "application/json");
+        Ok(builder.header("X-Snowflake-Authorization-Token-Type", kind))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Reply, Failure> {
+        let mut response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() || error.is_builder() => return Err(Failure::NotSent(in_words(&error))),
+            Err(error) => return Err(Failure::Lost(in_words(&error))),
+        };
+        let status = response.status().as_u16();
+        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let retry_after = header(RETRY_AFTER).and_then(|text| self.pause(text));
+        if let Some(date) = header(DATE).and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) {
+            let skew = date.timestamp().as_second() - Timestamp::now().as_second();
+            self.skew.store(skew, Ordering::Relaxed);
+        }
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= LONGEST => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {LONGEST} bytes"))),
+                Ok(None) => break,
+                Err(error) => return Err(Failure::Lost(in_words(&error))),
+            }
+        }
+        Reply::read(status, retry_after, &body)
+    }
+
+    /// Seconds, or the time at which to come again.
+    fn pause(&self, text: &str) -> Option<Duration> {
+        if let Ok(seconds) = text.trim().parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+        Some(Duration::try_from(at.duration_since(self.remote_now())).unwrap_or_default())
+    }
+}
+
+/// A pause before the next attempt, of up to twice the one before, so that many that were refused at once do not come again at
+/// once.
+fn usual_pause(attempt: u32) -> Duration {
+    let most = PAUSE.saturating_mul(1 << attempt.min(10)).min(LONGEST_PAUSE);
+    most.mul_f64(0.5 + fastrand::f64() / 2.0)
+}

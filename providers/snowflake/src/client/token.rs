@@ -1,0 +1,56 @@
+//! The token that goes with every request, made anew before it is too old.
+
+use super::key::LIFE;
+use super::reply::Failure;
+use crate::config::Proof;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+
+/// A token of a key is made anew when it has less than this left, in seconds.
+const SPARE: i64 = 5 * 60;
+
+#[derive(Debug)]
+pub(super) struct Tokens {
+    proof: Proof,
+    /// Of a key: the token, and when it was made.
+    made: Mutex<Option<(SecretString, Timestamp)>>,
+}
+
+impl Tokens {
+    pub(super) fn new(proof: Proof) -> Self {
+        Self { proof, made: Mutex::new(None) }
+    }
+
+    pub(super) fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// The token and the word for its kind.
+    pub(super) async fn current(&self) -> Result<(SecretString, &'static str), Failure> {
+        let key = match &self.proof {
+            Proof::Token(token, _) => return Ok((token.clone(), "PROGRAMMATIC_ACCESS_TOKEN")),
+            Proof::OAuth(token) => return Ok((token.clone(), "OAUTH")),
+            Proof::Key(key) => key,
+        };
+        let mut made = self.made.lock().await;
+        let now = Timestamp::now();
+        if let Some((token, at)) = &*made
+            && (0..LIFE - SPARE).contains(&(now.as_second() - at.as_second()))
+        {
+            return Ok((token.clone(), "KEYPAIR_JWT"));
+        }
+        let token = key.token(now).map_err(Failure::Refused)?;
+        *made = Some((token.clone(), now));
+        Ok((token, "KEYPAIR_JWT"))
+    }
+
+    /// Drops the token where another one can be made.
+    pub(super) async fn renew(&self) -> bool {
+        let is_key = matches!(self.proof, Proof::Key(_));
+        if is_key {
+            *self.made.lock().await = None;
+        }
+        is_key
+    }
+}

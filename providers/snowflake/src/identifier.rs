@@ -1,0 +1,169 @@
+//! Names and texts within statements: the one place that writes either, and what Snowflake refuses.
+//!
+//! <https://docs.snowflake.com/en/sql-reference/identifiers-syntax>: a name in double quotes is taken as it is, of at most
+//! 255 characters. <https://docs.snowflake.com/en/sql-reference/data-types-text>: a backslash in single quotes escapes.
+
+use crate::tokenizer::Token;
+use terrace_provider::{Path, ProviderError};
+
+/// The most characters of a name.
+pub(crate) const LONGEST: usize = 255;
+
+/// Writes a name as an SQL identifier: in double quotes, with inner double quotes doubled.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Names joined for a column list: `"A", "B"`.
+pub(crate) fn quote_all<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(quote).collect::<Vec<_>>().join(", ")
+}
+
+/// Names joined by dots: `"DB"."SCHEMA"."TABLE"`.
+pub(crate) fn qualified<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    parts.into_iter().map(quote).collect::<Vec<_>>().join(".")
+}
+
+/// Writes a text as an SQL literal.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// A pattern for `SHOW … LIKE` that fits the name, and perhaps others: case makes no difference to it, `_` fits any character.
+/// What it finds is compared with the name afterwards.
+pub(crate) fn pattern(name: &str) -> String {
+    // A backslash would escape what stands behind it.
+    literal(&name.replace('\\', "_"))
+}
+
+/// The parts of a full name such as `DB.SCHEMA."my table"`. What stands without quotes is taken as it is, unless it is
+/// empty; `None` for what is no full name.
+pub(crate) fn split(text: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let (part, after) = match rest.strip_prefix('"') {
+            Some(inner) => quoted(inner)?,
+            None => {
+                let end = rest.find('.').unwrap_or(rest.len());
+                let (part, after) = rest.split_at_checked(end)?;
+                (part.to_owned(), after)
+            }
+        };
+        if part.is_empty() {
+            return None;
+        }
+        parts.push(part);
+        match after.strip_prefix('.') {
+            Some(more) => rest = more,
+            None if after.is_empty() => return Some(parts),
+            None => return None,
+        }
+    }
+}
+
+/// Up to the closing quote, and what follows it.
+fn quoted(inner: &str) -> Option<(String, &str)> {
+    let mut part = String::new();
+    let mut rest = inner;
+    loop {
+        let (before, after) = rest.split_once('"')?;
+        part.push_str(before);
+        match after.strip_prefix('"') {
+            Some(more) => {
+                part.push('"');
+                rest = more;
+            }
+            None => return Some((part, after)),
+        }
+    }
+}
+
+/// A full name of which each part stands in quotes only where it has to: where it holds a dot or a quote, or begins or ends
+/// with a blank.
+pub(crate) fn joined<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let part = |part: &'a str| {
+        let needs = part.contains(['.', '"']) || part.trim() != part;
+        if needs { quote(part) } else { part.to_owned() }
+    };
+    parts.into_iter().map(part).collect::<Vec<_>>().join(".")
+}
+
+/// Reads names out of a statement that somebody else wrote: `A.b."C d"` names `A`, `B` and `C d`.
+pub(crate) fn read_path(tokens: &[Token<'_>]) -> Option<Vec<String>> {
+    let parts = tokens.split(|token| token.is_symbol('.'));
+    parts
+        .map(|part| match part {
+            [name] => name.name(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The same of a text.
+#[cfg(test)]
+pub(crate) fn read(text: &str) -> Option<Vec<String>> {
+    read_path(&crate::tokenizer::tokens(text))
+}
+
+/// Refuses names that Snowflake cannot hold.
+///
+/// # Errors
+/// `InvalidInput` at the path.
+pub(crate) fn check(name: &str, path: &Path) -> Result<(), ProviderError> {
+    let refuse = |message: String| Err(ProviderError::invalid(Some(path.clone()), message));
+    if name.is_empty() {
+        return refuse("a name must have at least one character".to_owned());
+    }
+    let length = name.chars().count();
+    if length > LONGEST {
+        return refuse(format!("a name has at most {LONGEST} characters in Snowflake, this one has {length}"));
+    }
+    if name.contains('\0') {
+        let message =
+            format!("the name `{}` holds a NUL character, which Snowflake cannot store", name.escape_default());
+        return refuse(message);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_and_texts_are_quoted() {
+        assert_eq!(quote(r#"a"b"#), r#""a""b""#);
+        assert_eq!(qualified(["a", "b c"]), r#""a"."b c""#);
+        assert_eq!(literal(r"it's a \ "), r"'it\'s a \\ '");
+        assert_eq!(pattern(r"a\b"), "'a_b'");
+    }
+
+    #[test]
+    fn full_names_are_read() {
+        let parts = |text| split(text).map(|parts| parts.join("|"));
+        assert_eq!(parts("DB.my schema.V").as_deref(), Some("DB|my schema|V"));
+        assert_eq!(parts(r#""a.b"."c""d""#).as_deref(), Some(r#"a.b|c"d"#));
+        for text in ["", "a.", ".a", "a..b", r#""a"#, r#""a"b"#] {
+            assert_eq!(split(text), None, "{text}");
+        }
+        assert_eq!(read(r#"a."b c".D"#), Some(vec!["A".to_owned(), "b c".to_owned(), "D".to_owned()]));
+    }
+
+    #[test]
+    fn what_snowflake_cannot_hold_is_refused() {
+        let path = Path::attribute("name");
+        for name in ["", "a\0b", &"x".repeat(256)] {
+            assert!(check(name, &path).is_err());
+        }
+        assert!(check(&"ß".repeat(255), &path).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn joined_names_split_into_their_parts(parts in prop::collection::vec("\\PC{1,8}", 1..4)) {
+            prop_assert_eq!(split(&joined(parts.iter().map(String::as_str))), Some(parts));
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Lookups: what somebody else made, and in whose name statements are carried out.
+
+use crate::attributes::{flag, text};
+use crate::failure::Need;
+use crate::identifier;
+use crate::object::{self, table};
+use crate::statements::Statements;
+use terrace_provider::{
+    Attribute, AttributeType, Attributes, ErrorKind, Lookup, Map, Object, Path, ProviderError, Value,
+};
+
+const TABLE: &str = "snowflake_table";
+const CURRENT_ROLE: &str = "snowflake_current_role";
+
+/// What can be looked up.
+pub(crate) fn lookups() -> Vec<Lookup> {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    let names = || AttributeType::list(AttributeType::String);
+    let column = Object(vec![
+        text("name", "The column's name."),
+        text("type", "The type as Snowflake writes it."),
+        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value."),
+        text("comment", "The column's comment."),
+    ]);
+    vec![
+        Lookup {
+            name: TABLE,
+            doc: "A table as it is.",
+            arguments: Object(vec![
+                text("database", "The database.").required(),
+                text("schema", "The schema.").required(),
+                text("name", "The table's name.").required(),
+                Attribute::new(
+                    "optional",
+                    AttributeType::Bool,
+                    "There may be no such table: then it has no columns, instead of an error.",
+                )
+                .default_value(false),
+            ]),
+            result: Object(vec![
+                text("database", "The database."),
+                text("schema", "The schema."),
+                text("name", "The name as asked for."),
+                Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns, in order."),
+                Attribute::new("primaryKey", names(), "The columns of the primary key."),
+                Attribute::new("unique", AttributeType::list(names()), "The columns of each unique constraint."),
+                text("comment", "The table's comment."),
+            ]),
+            objects: &["snowflake_table"],
+        },
+        Lookup {
+            name: CURRENT_ROLE,
+            doc: "The role in whose name an instance works.",
+            arguments: Object(Vec::new()),
+            result: Object(vec![
+                text("name", "The role."),
+                text("host", "The host that is asked: `ab12345.eu-central-1.snowflakecomputing.com`."),
+            ]),
+            objects: &[],
+        },
+    ]
+}
+
+/// Answers a lookup.
+///
+/// # Errors
+/// `NotFound` when there is no such table.
+pub(crate) async fn answer(
+    lookup: &str,
+    statements: &Statements<'_>,
+    arguments: &Attributes,
+) -> Result<Attributes, ProviderError> {
+    match lookup {
+        TABLE => table_of(statements, arguments).await,
+        CURRENT_ROLE => {
+            let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("tell the role")).await?;
+            let role = rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned();
+            let host = statements.host().to_owned();
+            Ok(Map::from_iter([("name".to_owned(), role.into()), ("host".to_owned(), host.into())]))
+        }
+        other => Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
+    }
+}
+
+async fn table_of(statements: &Statements<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+    for name in ["database", "schema", "name"] {
+        identifier::check(&text(arguments, name), &Path::attribute(name))?;
+    }
+    let identity: Attributes = arguments
+        .iter()
+        .filter(|(name, _)| *name != "optional")
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let found = table::observe(statements, &identity, None).await?;
+    let empty = || Value::List(Vec::new());
+    let attributes = match found {
+        Some(seen) => seen.attributes,
+        None if flag(arguments, "optional") => {
+            Map::from_iter(["columns", "primaryKey", "unique"].map(|name| (name.to_owned(), empty())))
+        }
+        None => {
+            let message = format!("there is no table {}, or the role may not see it", object::shown(&identity));
+            return Err(ProviderError::new(ErrorKind::NotFound, message));
+        }
+    };
+    Ok(identity.into_iter().chain(attributes).collect())
+}
+
+/// The columns of a table or a view; `None` where there is none.
+///
+/// # Errors
+/// When it cannot be asked.
+pub(crate) async fn columns_of(
+    statements: &Statements<'_>,
+    source: &[String],
+) -> Result<Option<Vec<String>>, ProviderError> {
+    let name = identifier::qualified(source.iter().map(String::as_str));
+    for what in ["TABLE", "VIEW"] {
+        if let Some(rows) = statements.ask_about(&format!("DESCRIBE {what} {name}")).await? {
+            return Ok(Some(rows.iter().map(|row| row.text("name").to_owned()).collect()));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,125 @@
+//! Databases and schemas.
+
+use super::{Kind, Seen, named, qualified, shown};
+use crate::attributes::{flag, optional_text, text};
+use crate::failure::Need;
+use crate::identifier::{literal, pattern, quote};
+use crate::statements::Statements;
+use std::fmt::Write as _;
+use terrace_provider::{Attributes, Path, ProviderError, Value};
+
+fn word(kind: Kind) -> &'static str {
+    if kind == Kind::Database { "DATABASE" } else { "SCHEMA" }
+}
+
+fn days(attributes: &Attributes) -> Option<i64> {
+    attributes.get("retentionDays").and_then(Value::as_int)
+}
+
+/// Refuses what Snowflake cannot keep.
+pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
+    match days(attributes) {
+        Some(days) if !(0..=90).contains(&days) => {
+            let message = format!("a history is kept for 0 to 90 days, not for {days}");
+            Err(ProviderError::invalid(Some(Path::attribute("retentionDays")), message))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) async fn observe(
+    statements: &Statements<'_>,
+    kind: Kind,
+    identity: &Attributes,
+    like: Option<&Attributes>,
+) -> Result<Option<Seen>, ProviderError> {
+    let name = text(identity, "name");
+    let sql = match kind {
+        Kind::Database => format!("SHOW DATABASES LIKE {}", pattern(&name)),
+        _ => format!("SHOW SCHEMAS LIKE {} IN DATABASE {}", pattern(&name), quote(&text(identity, "database"))),
+    };
+    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(None) };
+    let Some(row) = named(&rows, &name) else { return Ok(None) };
+    let mut seen = Seen::of_row(&row).with_comment(row.text("comment"), like);
+    if let Ok(days) = row.text("retention_time").parse::<i64>() {
+        seen = seen.with("retentionDays", days);
+    }
+    let is_transient = row.text("options").split(',').any(|option| option.trim() == "TRANSIENT");
+    Ok(Some(seen.with("transient", is_transient)))
+}
+
+pub(crate) async fn create(
+    statements: &Statements<'_>,
+    kind: Kind,
+    planned: &Attributes,
+    id: &str,
+) -> Result<(), ProviderError> {
+    let transient = if flag(planned, "transient") { "TRANSIENT " } else { "" };
+    let mut sql = format!("CREATE {transient}{} {}", word(kind), qualified(planned));
+    // Writing to a string cannot fail.
+    if let Some(days) = days(planned) {
+        let _ = write!(sql, " DATA_RETENTION_TIME_IN_DAYS = {days}");
+    }
+    if let Some(comment) = optional_text(planned, "comment") {
+        let _ = write!(sql, " COMMENT = {}", literal(&comment));
+    }
+    let need = Need::to(format!("create the {} {}", word(kind).to_lowercase(), shown(planned))).makes(id);
+    let need = match kind {
+        Kind::Database => need.right("CREATE DATABASE ON ACCOUNT"),
+        _ => {
+            let database = quote(&text(planned, "database"));
+            need.right(format!("USAGE ON DATABASE {database}")).right(format!("CREATE SCHEMA ON DATABASE {database}"))
+        }
+    };
+    statements.change(&sql, &need).await
+}
+
+pub(crate) async fn update(
+    statements: &Statements<'_>,
+    kind: Kind,
+    present: &Seen,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
+    let (word, name) = (word(kind), qualified(planned));
+    let need = Need::to(format!("change the {} {}", word.to_lowercase(), shown(planned)))
+        .right(format!("OWNERSHIP ON {word} {name}"));
+    if let Some(days) = days(planned).filter(|days| days_of(present) != Some(*days)) {
+        statements.change(&format!("ALTER {word} {name} SET DATA_RETENTION_TIME_IN_DAYS = {days}"), &need).await?;
+    }
+    let (old, new) = (optional_text(&present.attributes, "comment"), optional_text(planned, "comment"));
+    if old != new {
+        let comment = literal(&new.unwrap_or_default());
+        statements.change(&format!("COMMENT ON {word} {name} IS {comment}"), &need).await?;
+    }
+    Ok(())
+}
+
+fn days_of(seen: &Seen) -> Option<i64> {
+    days(&seen.attributes)
+}
+
+pub(crate) async fn delete(
+    statements: &Statements<'_>,
+    kind: Kind,
+    identity: &Attributes,
+) -> Result<(), ProviderError> {
+    let (word, name) = (word(kind), qualified(identity));
+    let need = Need::to(format!("drop the {} {}", word.to_lowercase(), shown(identity)))
+        .right(format!("OWNERSHIP ON {word} {name}"));
+    statements.change(&format!("DROP {word} IF EXISTS {name}"), &need).await
+}
+
+/// How many tables and views there are.
+pub(crate) async fn count(
+    statements: &Statements<'_>,
+    kind: Kind,
+    identity: &Attributes,
+) -> Result<usize, ProviderError> {
+    let mut found = 0;
+    for what in ["TABLES", "VIEWS"] {
+        let sql = format!("SHOW {what} IN {} {}", word(kind), qualified(identity));
+        let rows = statements.ask_about(&sql).await?.unwrap_or_default();
+        found += rows.iter().filter(|row| row.get("schema_name") != Some("INFORMATION_SCHEMA")).count();
+    }
+    Ok(found)
+}

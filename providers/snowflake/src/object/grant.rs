@@ -1,0 +1,161 @@
+//! Privileges that roles have on objects.
+
+use super::Seen;
+use crate::attributes::{flag, in_words, list, text, texts};
+use crate::failure::Need;
+use crate::identifier::{qualified, quote, split};
+use crate::statements::Statements;
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
+
+/// Kinds of objects that privileges are on, with how many parts their names have.
+const OBJECT_TYPES: [(&str, usize); 7] =
+    [("account", 0), ("database", 1), ("schema", 2), ("table", 3), ("tag", 3), ("view", 3), ("warehouse", 1)];
+
+/// Refuses what nobody can have privileges on, and privileges that are none.
+pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
+    let refuse = |name: &str, message: String| Err(ProviderError::invalid(Some(Path::attribute(name)), message));
+    if let Some(given) = attributes.get("objectType").and_then(Value::as_str) {
+        let Some((_, parts)) = OBJECT_TYPES.iter().find(|(known, _)| *known == given) else {
+            let known: Vec<String> = OBJECT_TYPES.iter().map(|(known, _)| (*known).to_owned()).collect();
+            return refuse(
+                "objectType",
+                format!("`{given}` is no type of an object: expected one of {}", in_words(&known)),
+            );
+        };
+        let object = attributes.get("object").and_then(Value::as_str);
+        if let Some(object) = object.filter(|object| !object.is_empty() || *parts > 0) {
+            let named = split(object).map_or(0, |parts| parts.len());
+            if named != *parts {
+                return refuse("object", format!("the name of a {given} has {parts} parts, `{object}` has {named}"));
+            }
+        }
+    }
+    for (index, privilege) in texts(attributes, "privileges").iter().enumerate() {
+        let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        if !privilege.split(' ').all(is_word)
+            || privilege == "ALL"
+            || privilege == "ALL PRIVILEGES"
+            || privilege == "OWNERSHIP"
+        {
+            let message = format!("`{privilege}` is no privilege that can be granted here");
+            return Err(ProviderError::invalid(Some(Path::attribute("privileges").index(index)), message).solution(
+                "write each privilege in capitals, such as `SELECT` or `CREATE TABLE`; ownership is not managed",
+            ));
+        }
+    }
+    match attributes.get("privileges").and_then(Value::as_list) {
+        Some([]) => refuse("privileges", "a grant has at least one privilege".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// The object as `GRANT … ON` names it.
+fn on(identity: &Attributes) -> String {
+    let object_type = text(identity, "objectType").to_uppercase();
+    let parts = split(&text(identity, "object")).unwrap_or_default();
+    if object_type == "ACCOUNT" {
+        object_type
+    } else {
+        format!("{object_type} {}", qualified(parts.iter().map(String::as_str)))
+    }
+}
+
+pub(crate) async fn observe(
+    statements: &Statements<'_>,
+    identity: &Attributes,
+    like: Option<&Attributes>,
+) -> Result<Option<Seen>, ProviderError> {
+    let sql = format!("SHOW GRANTS TO ROLE {}", quote(&text(identity, "role")));
+    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(None) };
+    let wanted = text(identity, "objectType");
+    let object = split(&text(identity, "object")).unwrap_or_default();
+    let is_meant = |row: &crate::client::Row<'_>| {
+        let on = row.text("granted_on").to_lowercase();
+        // A view may be called a table here, and the other way round.
+        let is_relation = |ty: &str| ty == "table" || ty == "view";
+        let is_type = on == wanted || (is_relation(&on) && is_relation(&wanted));
+        let is_object = wanted == "account" || split(row.text("name")).is_some_and(|parts| parts == object);
+        is_type && is_object && row.text("privilege") != "OWNERSHIP"
+    };
+    let rows: Vec<_> = rows.iter().filter(is_meant).collect();
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut privileges: Vec<String> = rows.iter().map(|row| row.text("privilege").to_owned()).collect();
+    privileges.sort();
+    privileges.dedup();
+    let wanted = like.map(|like| texts(like, "privileges")).unwrap_or_default();
+    // In the order in which they are wanted, where they are the same.
+    let mut sorted = wanted.clone();
+    sorted.sort();
+    let shown = if sorted == privileges { wanted } else { privileges.clone() };
+    let has_option = rows.iter().all(|row| row.text("grant_option") == "true");
+    let seen = Seen { owner: None, privileges, ..Seen::of_row(first) };
+    Ok(Some(seen.with("privileges", list(&shown)).with("grantOption", has_option)))
+}
+
+fn need(doing: &str, identity: &Attributes) -> Need {
+    let (role, on) = (text(identity, "role"), on(identity));
+    let need = Need::to(format!("{doing} privileges on {on} for the role {role}"));
+    let need = if on == "ACCOUNT" { need } else { need.right(format!("OWNERSHIP ON {on}")) };
+    need.right("MANAGE GRANTS ON ACCOUNT")
+}
+
+pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
+    if let Some(seen) = observe(statements, planned, None).await? {
+        let kind = ErrorKind::AlreadyExists { import_id: Some(id.to_owned()) };
+        let message =
+            format!("the role {} has {} on {} already", text(planned, "role"), in_words(&seen.privileges), on(planned));
+        return Err(ProviderError::new(kind, message));
+    }
+    give(statements, planned, &texts(planned, "privileges")).await
+}
+
+async fn give(statements: &Statements<'_>, planned: &Attributes, privileges: &[String]) -> Result<(), ProviderError> {
+    let option = if flag(planned, "grantOption") { " WITH GRANT OPTION" } else { "" };
+    let role = quote(&text(planned, "role"));
+    let sql = format!("GRANT {} ON {} TO ROLE {role}{option}", privileges.join(", "), on(planned));
+    statements.change(&sql, &need("grant", planned)).await
+}
+
+async fn take(statements: &Statements<'_>, identity: &Attributes, what: &str) -> Result<(), ProviderError> {
+    let sql = format!("REVOKE {what} ON {} FROM ROLE {}", on(identity), quote(&text(identity, "role")));
+    statements.change(&sql, &need("revoke", identity)).await
+}
+
+/// Gives what is missing before it takes what is too much.
+pub(crate) async fn update(
+    statements: &Statements<'_>,
+    present: &Seen,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
+    let wanted = texts(planned, "privileges");
+    let (had_option, has_option) = (flag(&present.attributes, "grantOption"), flag(planned, "grantOption"));
+    let missing: Vec<String> = match has_option && !had_option {
+        true => wanted.clone(),
+        false => wanted.iter().filter(|it| !present.privileges.contains(it)).cloned().collect(),
+    };
+    if !missing.is_empty() {
+        give(statements, planned, &missing).await?;
+    }
+    let extra: Vec<String> = present.privileges.iter().filter(|it| !wanted.contains(it)).cloned().collect();
+    if !extra.is_empty() {
+        take(statements, planned, &extra.join(", ")).await?;
+    }
+    if had_option && !has_option {
+        take(statements, planned, &format!("GRANT OPTION FOR {}", wanted.join(", "))).await?;
+    }
+    Ok(())
+}
+
+/// Takes what is there, but for what was there before.
+pub(crate) async fn delete(
+    statements: &Statements<'_>,
+    identity: &Attributes,
+    before: &[String],
+) -> Result<(), ProviderError> {
+    let Some(seen) = observe(statements, identity, None).await? else { return Ok(()) };
+    let ours: Vec<String> = seen.privileges.into_iter().filter(|it| !before.contains(it)).collect();
+    if ours.is_empty() {
+        return Ok(());
+    }
+    take(statements, identity, &ours.join(", ")).await
+}

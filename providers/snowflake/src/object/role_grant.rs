@@ -1,0 +1,64 @@
+//! Roles that users and roles have.
+
+use super::Seen;
+use crate::attributes::text;
+use crate::failure::Need;
+use crate::identifier::quote;
+use crate::statements::Statements;
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
+
+/// Refuses what cannot have a role.
+pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
+    match attributes.get("granteeType").and_then(Value::as_str) {
+        None | Some("user" | "role") => Ok(()),
+        Some(other) => {
+            let message = format!("`{other}` cannot have a role: expected `user` or `role`");
+            Err(ProviderError::invalid(Some(Path::attribute("granteeType")), message))
+        }
+    }
+}
+
+fn grantee(identity: &Attributes) -> (&'static str, String) {
+    let word = if text(identity, "granteeType") == "user" { "USER" } else { "ROLE" };
+    (word, text(identity, "grantee"))
+}
+
+pub(crate) async fn observe(statements: &Statements<'_>, identity: &Attributes) -> Result<Option<Seen>, ProviderError> {
+    let sql = format!("SHOW GRANTS OF ROLE {}", quote(&text(identity, "role")));
+    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(None) };
+    let (word, name) = grantee(identity);
+    let is_meant = |row: &crate::client::Row<'_>| {
+        row.text("granted_to").eq_ignore_ascii_case(word) && row.get("grantee_name") == Some(name.as_str())
+    };
+    Ok(rows.iter().find(is_meant).map(|row| Seen {
+        owner: None,
+        privileges: vec!["USAGE".to_owned()],
+        ..Seen::of_row(&row)
+    }))
+}
+
+fn need(doing: &str, identity: &Attributes) -> Need {
+    let (role, (_, grantee)) = (text(identity, "role"), grantee(identity));
+    Need::to(format!("{doing} the role {role} {} {grantee}", if doing == "grant" { "to" } else { "from" }))
+        .right(format!("OWNERSHIP ON ROLE {}", quote(&role)))
+        .right("MANAGE GRANTS ON ACCOUNT")
+}
+
+pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
+    let (role, (word, name)) = (text(planned, "role"), grantee(planned));
+    if observe(statements, planned).await?.is_some() {
+        let kind = ErrorKind::AlreadyExists { import_id: Some(id.to_owned()) };
+        return Err(ProviderError::new(kind, format!("{name} has the role {role} already")));
+    }
+    let sql = format!("GRANT ROLE {} TO {word} {}", quote(&role), quote(&name));
+    statements.change(&sql, &need("grant", planned)).await
+}
+
+pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -> Result<(), ProviderError> {
+    if observe(statements, identity).await?.is_none() {
+        return Ok(());
+    }
+    let (word, name) = grantee(identity);
+    let sql = format!("REVOKE ROLE {} FROM {word} {}", quote(&text(identity, "role")), quote(&name));
+    statements.change(&sql, &need("revoke", identity)).await
+}

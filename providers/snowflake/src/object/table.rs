@@ -1,0 +1,169 @@
+//! Tables: the model that configuration and the answers of Snowflake are both turned into.
+
+mod change;
+mod plan;
+mod read;
+
+pub(crate) use change::{create, delete, update};
+pub(crate) use plan::plan;
+pub(crate) use read::{count_rows, observe};
+
+use crate::attributes::{closest, in_words, list, optional_text, texts, texts_of};
+use crate::data_type::DataType;
+use crate::identifier;
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+
+/// A table as it is wanted, or as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Table {
+    pub(crate) columns: Vec<Column>,
+    pub(crate) primary_key: Vec<String>,
+    pub(crate) unique: Vec<Vec<String>>,
+    pub(crate) comment: Option<String>,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) ty: String,
+    pub(crate) is_nullable: bool,
+    pub(crate) comment: Option<String>,
+    /// The name that the column had before, in the configuration only.
+    pub(crate) previous_name: Option<String>,
+}
+
+impl Table {
+    /// Reads configured or planned attributes.
+    ///
+    /// # Errors
+    /// `InvalidInput` at what Snowflake could not hold.
+    pub(crate) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
+        let columns = Self::columns_of(attributes)?;
+        let unique = attributes.get("unique").and_then(Value::as_list).unwrap_or_default();
+        let table = Self {
+            columns,
+            primary_key: texts(attributes, "primaryKey"),
+            unique: unique.iter().map(|columns| texts_of(Some(columns))).collect(),
+            comment: optional_text(attributes, "comment"),
+        };
+        table.check()?;
+        Ok(table)
+    }
+
+    /// Reads the columns alone, where other attributes may be unknown.
+    ///
+    /// # Errors
+    /// `InvalidInput` at the column that Snowflake could not hold.
+    pub(crate) fn columns_of(attributes: &Attributes) -> Result<Vec<Column>, ProviderError> {
+        let path = Path::attribute("columns");
+        let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
+        columns.iter().enumerate().map(|(index, column)| Column::from_value(column, &path.index(index))).collect()
+    }
+
+    /// The column of that name.
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The attributes, without what names the table.
+    pub(crate) fn to_attributes(&self) -> Attributes {
+        let columns: Vec<Value> = self.columns.iter().map(Column::to_value).collect();
+        let unique: Vec<Value> = self.unique.iter().map(|columns| list(columns)).collect();
+        Map::from_iter([
+            ("columns".to_owned(), columns.into()),
+            ("primaryKey".to_owned(), list(&self.primary_key)),
+            ("unique".to_owned(), unique.into()),
+        ])
+    }
+
+    fn check(&self) -> Result<(), ProviderError> {
+        let columns = Path::attribute("columns");
+        let refuse = |path: &Path, message: String| Err(ProviderError::invalid(Some(path.clone()), message));
+        if self.columns.is_empty() {
+            return refuse(&columns, "a table needs at least one column".to_owned());
+        }
+        for (index, column) in self.columns.iter().enumerate() {
+            let place = columns.index(index);
+            if self.columns.iter().take(index).any(|other| other.name == column.name) {
+                return refuse(&place.key("name"), format!("the table has a column `{}` already", column.name));
+            }
+            if let Some(previous) = column.previous_name.as_deref().filter(|previous| self.column(previous).is_some()) {
+                let message = format!("`{previous}` is still a column of the table, so nothing was renamed from it");
+                return refuse(&place.key("previousName"), message);
+            }
+        }
+        self.check_key(&self.primary_key, &Path::attribute("primaryKey"))?;
+        for (index, key) in self.unique.iter().enumerate() {
+            let place = Path::attribute("unique").index(index);
+            if key.is_empty() {
+                return refuse(&place, "a unique constraint needs at least one column".to_owned());
+            }
+            self.check_key(key, &place)?;
+        }
+        Ok(())
+    }
+
+    fn check_key(&self, key: &[String], path: &Path) -> Result<(), ProviderError> {
+        for (index, name) in key.iter().enumerate() {
+            let place = Some(path.index(index));
+            if self.column(name).is_none() {
+                let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
+                let error = ProviderError::invalid(place, format!("the table has no column `{name}`"))
+                    .problem(format!("its columns are {}", in_words(&names)));
+                return Err(match closest(name, names.iter().map(String::as_str)) {
+                    Some(meant) => error.solution(format!("did you mean `{meant}`?")),
+                    None => error,
+                });
+            }
+            if key.iter().take(index).any(|other| other == name) {
+                return Err(ProviderError::invalid(place, format!("`{name}` is named twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Column {
+    /// The column that this one was before, of the given older ones.
+    pub(crate) fn former<'a>(&self, old: &'a [Self]) -> Option<&'a Self> {
+        let of_name = |name: &str| old.iter().find(|column| column.name == name);
+        of_name(&self.name).or_else(|| of_name(self.previous_name.as_deref()?))
+    }
+
+    fn from_value(value: &Value, path: &Path) -> Result<Self, ProviderError> {
+        let empty = Map::default();
+        let entries = value.as_map().unwrap_or(&empty);
+        let column = Self {
+            name: optional_text(entries, "name").unwrap_or_default(),
+            ty: optional_text(entries, "type").unwrap_or_default(),
+            is_nullable: entries.get("nullable").and_then(Value::as_bool).unwrap_or(true),
+            comment: optional_text(entries, "comment"),
+            previous_name: optional_text(entries, "previousName"),
+        };
+        identifier::check(&column.name, &path.key("name"))?;
+        DataType::parse(&column.ty).map_err(|why| {
+            ProviderError::invalid(Some(path.key("type")), why)
+                .solution("write a type as `VARCHAR(20)`, `NUMBER(38,0)` or `TIMESTAMP_NTZ`; `nullable` and keys are attributes of their own")
+        })?;
+        Ok(column)
+    }
+
+    fn to_value(&self) -> Value {
+        let mut entries = Map::default();
+        entries.insert("name".to_owned(), self.name.as_str().into());
+        entries.insert("type".to_owned(), self.ty.as_str().into());
+        entries.insert("nullable".to_owned(), self.is_nullable.into());
+        for (key, text) in [("comment", &self.comment), ("previousName", &self.previous_name)] {
+            if let Some(text) = text {
+                entries.insert(key.to_owned(), text.as_str().into());
+            }
+        }
+        Value::Map(entries)
+    }
+
+    /// The type as Snowflake writes it: a spelling of another kind never reaches a statement.
+    pub(crate) fn sql_type(&self) -> String {
+        DataType::parse(&self.ty).map_or_else(|_| self.ty.clone(), |ty| ty.to_string())
+    }
+}

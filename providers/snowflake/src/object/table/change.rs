@@ -1,0 +1,145 @@
+//! Makes and changes tables. Snowflake's statements about structure take effect one by one: a change that is cut off is
+//! planned again from what it left.
+
+use super::{Column, Table, read};
+use crate::attributes::optional_text;
+use crate::data_type::is_same;
+use crate::failure::Need;
+use crate::identifier::{literal, quote, quote_all};
+use crate::object::{qualified, schema_of, shown};
+use crate::statements::Statements;
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
+
+/// Makes the planned table, by one statement.
+pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
+    let table = Table::from_attributes(planned)?;
+    let mut parts: Vec<String> = table.columns.iter().map(definition).collect();
+    if !table.primary_key.is_empty() {
+        parts.push(format!("PRIMARY KEY ({})", names(&table.primary_key)));
+    }
+    parts.extend(table.unique.iter().map(|key| format!("UNIQUE ({})", names(key))));
+    let comment = table.comment.as_deref().map(|comment| format!(" COMMENT = {}", literal(comment)));
+    let sql = format!("CREATE TABLE {} ({}){}", qualified(planned), parts.join(", "), comment.unwrap_or_default());
+    let database = quote(&optional_text(planned, "database").unwrap_or_default());
+    let need = Need::to(format!("create the table {}", shown(planned)))
+        .right(format!("USAGE ON DATABASE {database}"))
+        .right(format!("USAGE ON SCHEMA {}", schema_of(planned)))
+        .right(format!("CREATE TABLE ON SCHEMA {}", schema_of(planned)))
+        .makes(id);
+    statements.change(&sql, &need).await
+}
+
+fn names(key: &[String]) -> String {
+    quote_all(key.iter().map(String::as_str))
+}
+
+fn definition(column: &Column) -> String {
+    let null = if column.is_nullable { "" } else { " NOT NULL" };
+    let comment = column.comment.as_deref().map(|comment| format!(" COMMENT {}", literal(comment)));
+    format!("{} {}{null}{}", quote(&column.name), column.sql_type(), comment.unwrap_or_default())
+}
+
+/// One change of a table and the attribute that asks for it.
+struct Step {
+    sql: String,
+    path: Path,
+}
+
+/// Turns the table that is there into the planned one.
+pub(crate) async fn update(statements: &Statements<'_>, planned: &Attributes) -> Result<(), ProviderError> {
+    let wanted = Table::from_attributes(planned)?;
+    let seen = read::observe(statements, planned, None).await?.ok_or_else(|| {
+        ProviderError::new(ErrorKind::NotFound, format!("the table {} is not there any more", shown(planned)))
+            .solution("plan again: it will be created")
+    })?;
+    let present = Table {
+        comment: optional_text(&seen.attributes, "comment"),
+        ..Table::from_attributes(&seen.attributes).unwrap_or_default()
+    };
+    let name = qualified(planned);
+    for step in steps(&present, &wanted, &name) {
+        let need = Need::to(format!("change the table {}", shown(planned)))
+            .right(format!("OWNERSHIP ON TABLE {name}"))
+            .at(step.path);
+        statements.change(&step.sql, &need).await?;
+    }
+    Ok(())
+}
+
+/// What it takes, in order: renames first, so that everything after them speaks of the new names; keys go before their
+/// columns and come after them; columns come before others go, for a table has at least one.
+fn steps(present: &Table, wanted: &Table, name: &str) -> Vec<Step> {
+    let (mut present, mut steps) = (present.clone(), Vec::new());
+    let mut step = |sql: String, path: Path| steps.push(Step { sql: format!("ALTER TABLE {name} {sql}"), path });
+    let columns = Path::attribute("columns");
+    for (index, column) in wanted.columns.iter().enumerate() {
+        let former = column.former(&present.columns).filter(|former| former.name != column.name);
+        let Some(former) = former.map(|former| former.name.clone()) else { continue };
+        step(format!("RENAME COLUMN {} TO {}", quote(&former), quote(&column.name)), columns.index(index));
+        rename(&mut present, &former, &column.name);
+    }
+    let key = Path::attribute("primaryKey");
+    let sorted = |key: &[String]| {
+        let mut key = key.to_vec();
+        key.sort();
+        key
+    };
+    let is_other_key = sorted(&present.primary_key) != sorted(&wanted.primary_key);
+    if is_other_key && !present.primary_key.is_empty() {
+        step("DROP PRIMARY KEY".to_owned(), key.clone());
+    }
+    let unique = Path::attribute("unique");
+    for gone in present.unique.iter().filter(|key| !wanted.unique.contains(key)) {
+        step(format!("DROP UNIQUE ({})", names(gone)), unique.clone());
+    }
+    for (index, column) in wanted.columns.iter().enumerate().filter(|(_, it)| present.column(&it.name).is_none()) {
+        step(format!("ADD COLUMN {}", definition(column)), columns.index(index));
+    }
+    for gone in present.columns.iter().filter(|it| wanted.column(&it.name).is_none()) {
+        step(format!("DROP COLUMN {}", quote(&gone.name)), columns.clone());
+    }
+    for (index, column) in wanted.columns.iter().enumerate() {
+        let Some(old) = present.column(&column.name) else { continue };
+        let (quoted, place) = (quote(&column.name), columns.index(index));
+        if !is_same(&old.ty, &column.ty) {
+            step(format!("ALTER COLUMN {quoted} SET DATA TYPE {}", column.sql_type()), place.key("type"));
+        }
+        // Keys see to it themselves that their columns are never null.
+        let is_of_key = wanted.primary_key.contains(&column.name);
+        if old.is_nullable && !column.is_nullable && !is_of_key {
+            step(format!("ALTER COLUMN {quoted} SET NOT NULL"), place.key("nullable"));
+        }
+        if !old.is_nullable && column.is_nullable && !is_of_key {
+            step(format!("ALTER COLUMN {quoted} DROP NOT NULL"), place.key("nullable"));
+        }
+        if old.comment != column.comment {
+            let comment = literal(column.comment.as_deref().unwrap_or_default());
+            step(format!("ALTER COLUMN {quoted} COMMENT {comment}"), place.key("comment"));
+        }
+    }
+    if is_other_key && !wanted.primary_key.is_empty() {
+        step(format!("ADD PRIMARY KEY ({})", names(&wanted.primary_key)), key);
+    }
+    for (index, added) in wanted.unique.iter().enumerate().filter(|(_, key)| !present.unique.contains(key)) {
+        step(format!("ADD UNIQUE ({})", names(added)), unique.index(index));
+    }
+    if present.comment != wanted.comment {
+        let sql = format!("COMMENT ON TABLE {name} IS {}", literal(wanted.comment.as_deref().unwrap_or_default()));
+        steps.push(Step { sql, path: Path::attribute("comment") });
+    }
+    steps
+}
+
+/// Keys follow their columns.
+fn rename(table: &mut Table, from: &str, to: &str) {
+    let columns = table.columns.iter_mut().map(|column| &mut column.name);
+    let keys = table.primary_key.iter_mut().chain(table.unique.iter_mut().flatten());
+    columns.chain(keys).filter(|name| *name == from).for_each(|name| to.clone_into(name));
+}
+
+/// Removes a table.
+pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -> Result<(), ProviderError> {
+    let name = qualified(identity);
+    let need = Need::to(format!("drop the table {}", shown(identity))).right(format!("OWNERSHIP ON TABLE {name}"));
+    statements.change(&format!("DROP TABLE IF EXISTS {name}"), &need).await
+}

@@ -1,0 +1,83 @@
+//! What a change of a table would do: the schema's answer, what Snowflake cannot do in place, and the data that would be lost.
+
+use super::{Column, Table};
+use crate::data_type::{DataType, TypeChange};
+use terrace_provider::{DataLoss, Path, PlannedChange, ProposedChange, ProviderError, Value};
+
+/// Plans a table.
+///
+/// # Errors
+/// `InvalidInput` when the configured table is one that Snowflake cannot hold, or cannot make of the present one.
+pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> Result<PlannedChange, ProviderError> {
+    if planned.planned.get("columns").is_some_and(Value::has_unknown) {
+        // Planned again when they are known, before anything is called.
+        return Ok(planned);
+    }
+    let configured = ["primaryKey", "unique", "comment"];
+    let is_unknown = |name: &&str| planned.planned.get(*name).is_some_and(Value::has_unknown);
+    let wanted = match configured.iter().any(|name| is_unknown(&name)) {
+        true => Table::columns_of(&planned.planned)?,
+        false => Table::from_attributes(&planned.planned)?.columns,
+    };
+    let Some(old) = change.prior.and_then(|prior| Table::columns_of(&prior.attributes).ok()) else {
+        return Ok(planned);
+    };
+    if !planned.replace_paths.is_empty() || change.must_replace {
+        return Ok(planned);
+    }
+    let mut reasons = Vec::new();
+    for (index, column) in wanted.iter().enumerate() {
+        let Some(former) = column.former(&old) else { continue };
+        match change_of(former, column) {
+            TypeChange::Same | TypeChange::Widens => {}
+            TypeChange::Narrows => {
+                reasons.push(format!("column {} is narrowed from {} to {}", column.name, former.ty, column.ty));
+            }
+            TypeChange::Impossible => {
+                let place = Path::attribute("columns").index(index).key("type");
+                let message = format!(
+                    "Snowflake cannot make the column {} of type {} one of type {} in place",
+                    column.name, former.ty, column.ty
+                );
+                return Err(ProviderError::invalid(Some(place), message).solution(
+                    "it needs a new column (copy the values, then drop the old one), or `--replace` for a new, empty table",
+                ));
+            }
+        }
+    }
+    reasons.extend(dropped(&old, &wanted));
+    if !reasons.is_empty() {
+        planned.data_loss = Some(DataLoss { reasons });
+    }
+    Ok(planned)
+}
+
+fn change_of(old: &Column, new: &Column) -> TypeChange {
+    match (DataType::parse(&old.ty), DataType::parse(&new.ty)) {
+        (Ok(old), Ok(new)) => old.change_to(&new),
+        // A type of which terrace does not know anything stays.
+        _ if old.ty == new.ty => TypeChange::Same,
+        _ => TypeChange::Impossible,
+    }
+}
+
+/// The columns that go, in words.
+fn dropped(old: &[Column], new: &[Column]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (position, column) in old.iter().enumerate() {
+        if new.iter().any(|now| now.former(old).is_some_and(|was| was.name == column.name)) {
+            continue;
+        }
+        // Same type, same position: a person who renamed a column sees exactly this.
+        let likely =
+            new.get(position).filter(|now| now.former(old).is_none() && crate::data_type::is_same(&now.ty, &column.ty));
+        reasons.push(match likely {
+            Some(now) => format!(
+                "column {} is dropped; if {} is its new name, say `previousName: {}`",
+                column.name, now.name, column.name
+            ),
+            None => format!("column {} is dropped", column.name),
+        });
+    }
+    reasons
+}

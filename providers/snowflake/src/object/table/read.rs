@@ -1,0 +1,143 @@
+//! Reads a table as Snowflake has it, in the spelling of what it is compared with where both mean the same.
+
+use super::{Column, Table};
+use crate::attributes::text;
+use crate::client::Rows;
+use crate::data_type::is_same;
+use crate::failure::Need;
+use crate::identifier::pattern;
+use crate::object::{Seen, named, qualified, schema_of, shown};
+use crate::statements::Statements;
+use futures_util::future::try_join4;
+use terrace_provider::{Attributes, DataAmount, ProviderError};
+
+/// The table of that identity; `None` when there is none.
+pub(crate) async fn observe(
+    statements: &Statements<'_>,
+    identity: &Attributes,
+    like: Option<&Attributes>,
+) -> Result<Option<Seen>, ProviderError> {
+    let (name, full) = (text(identity, "name"), qualified(identity));
+    let tables = format!("SHOW TABLES LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
+    let (describe, primary, unique) = (
+        format!("DESCRIBE TABLE {full}"),
+        format!("SHOW PRIMARY KEYS IN TABLE {full}"),
+        format!("SHOW UNIQUE KEYS IN TABLE {full}"),
+    );
+    let found = try_join4(
+        statements.ask_about(&tables),
+        statements.ask_about(&describe),
+        statements.ask_about(&primary),
+        statements.ask_about(&unique),
+    );
+    let (Some(tables), Some(described), Some(primary), Some(unique)) = found.await? else { return Ok(None) };
+    let Some(row) = named(&tables, &name) else { return Ok(None) };
+    let mut table = Table {
+        columns: columns(&described),
+        primary_key: keys(&primary).into_iter().next().unwrap_or_default(),
+        unique: keys(&unique),
+        comment: None,
+    };
+    let wanted = like.map(|like| Table::from_attributes(like).unwrap_or_default());
+    if let Some(wanted) = &wanted {
+        table = in_the_spelling_of(table, wanted);
+    }
+    let seen = Seen::of_row(&row).with_comment(row.text("comment"), like);
+    let mut attributes = table.to_attributes();
+    attributes.extend(seen.attributes.clone());
+    Ok(Some(Seen { attributes, ..seen }))
+}
+
+fn columns(described: &Rows) -> Vec<Column> {
+    let column = |row: crate::client::Row<'_>| Column {
+        name: row.text("name").to_owned(),
+        ty: row.text("type").to_owned(),
+        is_nullable: row.text("null?") == "Y",
+        comment: row.get("comment").filter(|comment| !comment.is_empty()).map(str::to_owned),
+        previous_name: None,
+    };
+    described.iter().filter(|row| row.get("kind").is_none_or(|kind| kind == "COLUMN")).map(column).collect()
+}
+
+/// The columns of each key, in order.
+fn keys(rows: &Rows) -> Vec<Vec<String>> {
+    let mut keys: Vec<(String, Vec<(u64, String)>)> = Vec::new();
+    for row in rows.iter() {
+        let name = row.text("constraint_name");
+        let column = (row.text("key_sequence").parse().unwrap_or(0), row.text("column_name").to_owned());
+        match keys.iter_mut().find(|(known, _)| known == name) {
+            Some((_, columns)) => columns.push(column),
+            None => keys.push((name.to_owned(), vec![column])),
+        }
+    }
+    let sorted = |(_, mut columns): (String, Vec<(u64, String)>)| {
+        columns.sort();
+        columns.into_iter().map(|(_, column)| column).collect()
+    };
+    keys.into_iter().map(sorted).collect()
+}
+
+/// The same table, with what only the configuration knows, in its order, and with its spelling where that makes no difference.
+/// Snowflake only adds columns at the end, so that their order is nobody's to manage.
+fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
+    let is_key = |name: &String| table.primary_key.contains(name);
+    for column in &mut table.columns {
+        let Some(known) = like.column(&column.name) else { continue };
+        if is_same(&column.ty, &known.ty) {
+            column.ty.clone_from(&known.ty);
+        }
+        // What is part of the primary key is never null, whatever was said.
+        if is_key(&column.name) && like.primary_key.contains(&column.name) {
+            column.is_nullable = known.is_nullable;
+        }
+        if known.comment.is_none() {
+            column.comment = None;
+        }
+        column.previous_name.clone_from(&known.previous_name);
+    }
+    let position = |column: &Column| like.columns.iter().position(|known| known.name == column.name);
+    table.columns.sort_by_key(|column| position(column).unwrap_or(usize::MAX));
+    let has_same = |one: &[Vec<String>], other: &[Vec<String>]| {
+        one.len() == other.len() && one.iter().all(|key| other.contains(key))
+    };
+    // The order of what is not enforced means nothing.
+    if table.primary_key.len() == like.primary_key.len()
+        && table.primary_key.iter().all(|name| like.primary_key.contains(name))
+    {
+        table.primary_key.clone_from(&like.primary_key);
+    }
+    if has_same(&table.unique, &like.unique) {
+        table.unique.clone_from(&like.unique);
+    }
+    table
+}
+
+/// How many rows a table has, by what Snowflake keeps of it: no warehouse is asked.
+pub(crate) async fn count_rows(
+    statements: &Statements<'_>,
+    identity: &Attributes,
+) -> Result<DataAmount, ProviderError> {
+    let name = text(identity, "name");
+    let sql = format!("SHOW TABLES LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
+    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(DataAmount::Empty) };
+    let Some(row) = named(&rows, &name) else { return Ok(DataAmount::Empty) };
+    if let Ok(count) = row.text("rows").parse::<u64>() {
+        return Ok(amount(count));
+    }
+    if statements.warehouse().is_none() {
+        return Ok(DataAmount::Unknown);
+    }
+    let need = Need::to(format!("count the rows of {}", shown(identity)))
+        .right(format!("SELECT ON TABLE {}", qualified(identity)));
+    let rows = statements.ask(&format!("SELECT COUNT(*) FROM {}", qualified(identity)), &need).await?;
+    let count = rows.iter().next().and_then(|row| row.first()?.parse().ok());
+    Ok(count.map_or(DataAmount::Unknown, amount))
+}
+
+fn amount(rows: u64) -> DataAmount {
+    match rows {
+        0 => DataAmount::Empty,
+        1 => DataAmount::Some("1 row".to_owned()),
+        rows => DataAmount::Some(format!("{rows} rows")),
+    }
+}

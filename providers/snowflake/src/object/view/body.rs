@@ -1,0 +1,228 @@
+//! What a view is made of, written and read back.
+
+use crate::attributes::{closest, in_words, optional_text, text};
+use crate::client::Rows;
+use crate::identifier::{self, qualified, quote_all, read_path};
+use crate::tokenizer::{Token, meaningful, tokens};
+use terrace_provider::{Attributes, Path, ProviderError, Value};
+
+/// Columns of a source, or a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Body {
+    Source {
+        /// Database, schema and name.
+        source: Vec<String>,
+        /// In order; all where there are none.
+        columns: Vec<String>,
+    },
+    Statement(String),
+}
+
+impl Body {
+    pub(super) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
+        let source = attributes.get("source").filter(|source| !source.is_null()).and_then(Value::as_map);
+        let statement = optional_text(attributes, "statement");
+        let refuse = |name: &str, message: &str| Err(ProviderError::invalid(Some(Path::attribute(name)), message));
+        let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
+        match (source, statement) {
+            (Some(_), Some(_)) => refuse("statement", "a view has a `source` or a `statement`, not both"),
+            (None, None) => refuse("source", "a view needs a `source` with `columns`, or a `statement`"),
+            (None, Some(_)) if !columns.is_empty() => {
+                refuse("columns", "a view of a `statement` says its columns there, not in `columns`")
+            }
+            (None, Some(statement)) => checked_statement(&statement).map(Self::Statement),
+            (Some(source), None) => {
+                let path = Path::attribute("source");
+                let mut parts = Vec::new();
+                for name in ["database", "schema", "name"] {
+                    let part = text(source, name);
+                    identifier::check(&part, &path.key(name))?;
+                    parts.push(part);
+                }
+                let mut names: Vec<String> = Vec::new();
+                for (index, column) in columns.iter().enumerate() {
+                    let name = column.get("name").and_then(Value::as_str).unwrap_or_default();
+                    let place = Path::attribute("columns").index(index).key("name");
+                    identifier::check(name, &place)?;
+                    if names.iter().any(|known| known == name) {
+                        return Err(ProviderError::invalid(
+                            Some(place),
+                            format!("the view has a column `{name}` already"),
+                        ));
+                    }
+                    names.push(name.to_owned());
+                }
+                Ok(Self::Source { source: parts, columns: names })
+            }
+        }
+    }
+
+    pub(super) fn to_sql(&self) -> String {
+        match self {
+            Self::Source { source, columns } => {
+                let source = qualified(source.iter().map(String::as_str));
+                if columns.is_empty() {
+                    return format!("SELECT * FROM {source}");
+                }
+                format!("SELECT {} FROM {source}", quote_all(columns.iter().map(String::as_str)))
+            }
+            Self::Statement(statement) => statement.clone(),
+        }
+    }
+
+    /// Reads what stands behind the `AS` of a view's text. Names without database or schema are those of the view.
+    pub(super) fn read(ddl: &str, database: &str, schema: &str) -> Self {
+        let all = tokens(ddl);
+        let mut depth = 0_i32;
+        let behind = all.iter().position(|token| {
+            depth += i32::from(token.is_symbol('(')) - i32::from(token.is_symbol(')'));
+            depth == 0 && token.is_word("AS")
+        });
+        let start = behind.and_then(|at| all.get(at + 1)).map_or(ddl.len(), |first| first.start);
+        let body = ddl.get(start..).unwrap_or_default();
+        let statement = || Self::Statement(body.trim_end().trim_end_matches(';').trim_end().to_owned());
+        read_query(&meaningful(body), database, schema).unwrap_or_else(statement)
+    }
+
+    /// True when both show the same. All columns of a source are those that the view has.
+    pub(super) fn is_same_as(&self, wanted: &Self, described: &Rows) -> bool {
+        match (self, wanted) {
+            (Self::Statement(one), Self::Statement(other)) => is_same_statement(one, other),
+            // A statement of the form that is read as a source.
+            (Self::Source { .. }, Self::Statement(statement)) => {
+                read_query(&meaningful(statement), "", "").as_ref() == Some(self)
+            }
+            (Self::Source { source, columns }, Self::Source { source: wanted, columns: names })
+                if columns.is_empty() =>
+            {
+                source == wanted && (names.is_empty() || *names == super::column_names(described))
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
+fn is_same_statement(one: &str, other: &str) -> bool {
+    let (one, other) = (meaningful(one), meaningful(other));
+    let (one, other) = (without_parentheses(&one), without_parentheses(&other));
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.means_same_as(other))
+}
+
+fn without_parentheses<'t, 'a>(tokens: &'t [Token<'a>]) -> &'t [Token<'a>] {
+    match tokens {
+        [open, inner @ .., close] if open.is_symbol('(') && close.is_symbol(')') => inner,
+        all => all,
+    }
+}
+
+/// Reads `SELECT a, "b" FROM c`, or `SELECT * FROM c`, perhaps in parentheses, and nothing else.
+fn read_query(tokens: &[Token<'_>], database: &str, schema: &str) -> Option<Body> {
+    let (select, rest) = without_parentheses(tokens).split_first()?;
+    let from = rest.iter().position(|token| token.is_word("FROM"))?;
+    let (columns, source) = (rest.get(..from)?, rest.get(from + 1..)?);
+    if !select.is_word("SELECT") {
+        return None;
+    }
+    let mut source = read_path(source)?;
+    for missing in [schema, database].into_iter().skip(source.len().saturating_sub(1)) {
+        source.insert(0, missing.to_owned());
+    }
+    if source.len() != 3 || source.iter().any(String::is_empty) {
+        return None;
+    }
+    if let [all] = columns
+        && all.is_symbol('*')
+    {
+        return Some(Body::Source { source, columns: Vec::new() });
+    }
+    let column = |column: &[Token<'_>]| match column {
+        [name] => name.name(),
+        _ => None,
+    };
+    let columns = columns.split(|token| token.is_symbol(',')).map(column).collect::<Option<Vec<_>>>()?;
+    Some(Body::Source { source, columns })
+}
+
+/// The statement without what may stand behind it. It must be one query.
+fn checked_statement(statement: &str) -> Result<String, ProviderError> {
+    let refuse = |message: &str| ProviderError::invalid(Some(Path::attribute("statement")), message);
+    let meaning = meaningful(statement);
+    let begins = |first: &Token<'_>| first.is_word("SELECT") || first.is_word("WITH") || first.is_symbol('(');
+    if !meaning.first().is_some_and(begins) {
+        return Err(refuse("a view's statement must be one query").solution("begin it with `SELECT` or `WITH`"));
+    }
+    if meaning.iter().any(|token| token.is_symbol(';')) || statement.contains('\0') {
+        return Err(refuse("a view's statement must be one query, and this text goes on behind a `;`"));
+    }
+    let mut depth = 0_i32;
+    let is_balanced = meaning.iter().all(|token| {
+        depth += i32::from(token.is_symbol('(')) - i32::from(token.is_symbol(')'));
+        depth >= 0
+    });
+    if !is_balanced || depth != 0 {
+        return Err(refuse("the parentheses of the statement do not match"));
+    }
+    let end = meaning.last().map_or(0, |last| last.start + last.text.len());
+    Ok(statement.get(..end).unwrap_or(statement).trim_start().to_owned())
+}
+
+/// Looks whether a source has the columns that a view shows of it.
+///
+/// # Errors
+/// `InvalidInput` at the first that it has not, with those that it has.
+pub(crate) fn check_columns(planned: &Attributes, source: &str, present: &[String]) -> Result<(), ProviderError> {
+    let columns = planned.get("columns").and_then(Value::as_list).unwrap_or_default();
+    let names: Vec<String> =
+        columns.iter().filter_map(|column| column.get("name")?.as_str().map(str::to_owned)).collect();
+    for (index, name) in names.iter().enumerate() {
+        if present.contains(name) {
+            continue;
+        }
+        let place = Path::attribute("columns").index(index).key("name");
+        let error = ProviderError::invalid(Some(place), format!("{source} has no column `{name}`"))
+            .problem(format!("its columns are {}", in_words(present)))
+            .problem(format!("the view is to show {}", in_words(&names)));
+        return Err(match closest(name, present.iter().map(String::as_str)) {
+            Some(meant) => error.solution(format!("did you mean `{meant}`?")),
+            None => error,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(columns: &[&str]) -> Body {
+        Body::Source {
+            source: vec!["DB".to_owned(), "S".to_owned(), "T".to_owned()],
+            columns: columns.iter().map(|it| (*it).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn texts_of_views_are_read_whoever_wrote_them() {
+        let read = |ddl: &str| Body::read(ddl, "DB", "S");
+        for ddl in [
+            r#"CREATE VIEW "DB"."S"."V" ("A", "b" COMMENT 'as') AS SELECT "A", "b" FROM "DB"."S"."T""#,
+            "create or replace secure view v(a comment 'x) as (', \"b\") copy grants comment = 'AS' as\n(select a,\n\"b\" from t);",
+            "CREATE VIEW IF NOT EXISTS \"DB\".\"S\".\"V\" AS (SELECT A,\n\"b\" FROM \"DB\".\"S\".\"T\");",
+        ] {
+            assert_eq!(read(ddl), source(&["A", "b"]), "{ddl}");
+        }
+        assert_eq!(read("CREATE VIEW V AS SELECT * FROM S.T -- all\n;"), source(&[]));
+        let other = "SELECT A + 1 AS B FROM T WHERE C = 'x;y'";
+        assert_eq!(read(&format!("CREATE VIEW V AS {other} ;")), Body::Statement(other.to_owned()));
+    }
+
+    #[test]
+    fn a_statement_is_one_query() {
+        assert_eq!(checked_statement(" SELECT 1 ; -- done").unwrap(), "SELECT 1");
+        for statement in ["", "DROP TABLE x", "SELECT 1; DROP TABLE x", "SELECT (1", "SELECT 1) UNION (SELECT 2"] {
+            assert!(checked_statement(statement).is_err(), "{statement}");
+        }
+        assert!(is_same_statement("SELECT a FROM b", "select  A\nfrom B /* x */"));
+        assert!(!is_same_statement("SELECT 'a' FROM b", "SELECT 'A' FROM b"));
+    }
+}

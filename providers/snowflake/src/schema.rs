@@ -1,0 +1,297 @@
+//! What the provider declares: its settings, its resource types and its lookups.
+
+use crate::blueprints::BLUEPRINTS;
+use crate::identity::identity;
+use crate::lookup::lookups;
+use crate::sql_type::sql_type;
+use std::time::Duration;
+use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Timeouts, Value};
+
+/// The schema of the provider.
+#[must_use]
+pub fn provider() -> ProviderSchema {
+    ProviderSchema {
+        name: "snowflake",
+        version: env!("CARGO_PKG_VERSION"),
+        doc: "Databases, schemas, tables, views, roles, grants and tags in Snowflake.",
+        settings: settings(),
+        resources: vec![database(), schema(), table(), view(), role(), role_grant(), grant(), tag(), tag_assignment()],
+        lookups: lookups(),
+        blueprints: BLUEPRINTS.to_vec(),
+        sql_type: Some(sql_type),
+        identity: Some(identity),
+    }
+}
+
+fn text(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::String, doc)
+}
+
+fn settings() -> Object {
+    Object(vec![
+        text("account", "The account: `myorg-account1`, or `ab12345.eu-central-1` (SNOWFLAKE_ACCOUNT)."),
+        text("host", "Its host, where it follows no rule, such as that of a private link (SNOWFLAKE_HOST)."),
+        text("user", "The user, for a key pair (SNOWFLAKE_USER)."),
+        text("role", "The role in whose name everything is done; the user's default one (SNOWFLAKE_ROLE)."),
+        text("warehouse", "The warehouse on which queries run: tags are read on it (SNOWFLAKE_WAREHOUSE)."),
+        text(
+            "privateKeyFile",
+            "The file of a private key, PEM, relative to the project folder (SNOWFLAKE_PRIVATE_KEY_FILE).",
+        ),
+        text("privateKeyPassphrase", "What opens it where it is encrypted (SNOWFLAKE_PRIVATE_KEY_PASSPHRASE).")
+            .sensitive(),
+        text("token", "A programmatic access token, instead of a key (SNOWFLAKE_TOKEN, or SNOWFLAKE_PASSWORD).")
+            .sensitive(),
+        text("oauthToken", "A token of OAuth, instead of a key (SNOWFLAKE_OAUTH_TOKEN).").sensitive(),
+        text(
+            "queryTag",
+            "What query tags begin with: `terrace:<stack>/<component>/<operation>` (SNOWFLAKE_QUERY_TAG).",
+        ),
+        text(
+            "caFile",
+            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+        ),
+        Attribute::new("timeout", AttributeType::Int, "How many seconds one request may go unanswered.")
+            .default_value(60_i64),
+    ])
+}
+
+fn comment(doc: &'static str) -> Attribute {
+    text("comment", doc)
+}
+
+fn id() -> Attribute {
+    text("id", "The id for `terrace import`.").stable()
+}
+
+fn full_name() -> Attribute {
+    text("fullName", "The name with those of its database and schema, as grants and tags take it.").stable()
+}
+
+fn named(name: &'static str, doc: &'static str) -> Attribute {
+    text(name, doc).required().replaces()
+}
+
+fn retention() -> Attribute {
+    Attribute::new(
+        "retentionDays",
+        AttributeType::Int,
+        "For how many days what was changed or dropped can be had back.",
+    )
+    .or_computed()
+}
+
+fn transient() -> Attribute {
+    Attribute::new("transient", AttributeType::Bool, "Nothing is kept for emergencies beyond those days.")
+        .default_value(false)
+        .replaces()
+}
+
+fn empty() -> Value {
+    Value::List(Vec::new())
+}
+
+/// A statement whose answer was lost still takes effect while it runs.
+fn remote(ty: ResourceType) -> ResourceType {
+    let timeouts = Timeouts {
+        create: Duration::from_secs(300),
+        update: Duration::from_secs(300),
+        delete: Duration::from_secs(300),
+        read: Duration::from_secs(60),
+    };
+    ResourceType { settle: Duration::from_secs(30), timeouts, ..ty }
+}
+
+fn database() -> ResourceType {
+    let attributes = vec![
+        named("name", "The database's name, as it is."),
+        comment("A comment."),
+        retention(),
+        transient(),
+        full_name(),
+        id(),
+    ];
+    let ty = ResourceType::new("snowflake_database", "A database.", &["name"], Object(attributes));
+    ResourceType { holds_data: true, ..remote(ty) }
+}
+
+fn schema() -> ResourceType {
+    let attributes = vec![
+        named("database", "The database."),
+        named("name", "The schema's name, as it is."),
+        comment("A comment."),
+        retention(),
+        transient(),
+        full_name(),
+        id(),
+    ];
+    let ty =
+        ResourceType::new("snowflake_schema", "A schema of a database.", &["database", "name"], Object(attributes));
+    ResourceType { holds_data: true, ..remote(ty) }
+}
+
+/// Tables and views of a schema share their names.
+fn in_schema(ty: ResourceType) -> ResourceType {
+    ResourceType { identity_space: "relation", ..remote(ty) }
+}
+
+fn table() -> ResourceType {
+    let names = || AttributeType::list(AttributeType::String);
+    let column = Object(vec![
+        text("name", "The column's name, as it is.").required(),
+        text("type", "The type: `NUMBER(38,0)`, `VARCHAR(20)`, in any spelling.").required(),
+        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
+        text("comment", "A comment; where there is none, comments of the column are nobody's to manage."),
+        text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
+    ]);
+    let attributes = vec![
+        named("database", "The database."),
+        named("schema", "The schema."),
+        named("name", "The table's name, as it is."),
+        Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns.").required(),
+        Attribute::new("primaryKey", names(), "The columns of the primary key, which Snowflake does not enforce.")
+            .default_value(empty()),
+        Attribute::new(
+            "unique",
+            AttributeType::list(names()),
+            "The columns of each unique constraint, not enforced either.",
+        )
+        .default_value(empty()),
+        comment("A comment."),
+        text("createdOn", "When it was made: another one of the same name has another time.").stable(),
+        full_name(),
+        id(),
+    ];
+    let ty = ResourceType::new(
+        "snowflake_table",
+        "A table of a schema.",
+        &["database", "schema", "name"],
+        Object(attributes),
+    );
+    ResourceType { holds_data: true, ..in_schema(ty) }
+}
+
+fn view() -> ResourceType {
+    let source = Object(vec![
+        text("database", "The database.").required(),
+        text("schema", "The schema.").required(),
+        text("name", "The table or view that is read.").required(),
+    ]);
+    let column = Object(vec![
+        text("name", "The column's name, in the source and in the view.").required(),
+        text("comment", "A comment; where there is none, comments of the column are nobody's to manage."),
+    ]);
+    let attributes = vec![
+        named("database", "The database."),
+        named("schema", "The schema."),
+        named("name", "The view's name, as it is."),
+        Attribute::new("source", AttributeType::Object(source), "What the view reads."),
+        Attribute::new(
+            "columns",
+            AttributeType::list(AttributeType::Object(column)),
+            "The columns of the source that the view shows; none means all.",
+        )
+        .default_value(empty()),
+        text("statement", "The query, instead of `source` and `columns`."),
+        Attribute::new("secure", AttributeType::Bool, "Its definition is shown to its owner only.")
+            .default_value(false),
+        comment("A comment."),
+        full_name(),
+        id(),
+    ];
+    in_schema(ResourceType::new(
+        "snowflake_view",
+        "A view of a schema: columns of a source, or a statement.",
+        &["database", "schema", "name"],
+        Object(attributes),
+    ))
+}
+
+fn role() -> ResourceType {
+    let attributes = vec![named("name", "The role's name, as it is."), comment("A comment."), id()];
+    remote(ResourceType::new("snowflake_role", "A role of the account.", &["name"], Object(attributes)))
+}
+
+fn role_grant() -> ResourceType {
+    let attributes = vec![
+        named("role", "The role that is granted."),
+        named("granteeType", "Who gets it: `user` or `role`."),
+        named("grantee", "The name of the user or role, as it is."),
+        id(),
+    ];
+    let ty = ResourceType::new(
+        "snowflake_role_grant",
+        "A role that a user or another role has.",
+        &["role", "granteeType", "grantee"],
+        Object(attributes),
+    );
+    ResourceType { updatable: false, ..remote(ty) }
+}
+
+fn grant() -> ResourceType {
+    let attributes = vec![
+        named("role", "The role that gets the privileges."),
+        named(
+            "objectType",
+            "What they are on: `account`, `database`, `schema`, `table`, `tag`, `view` or `warehouse`.",
+        ),
+        named(
+            "object",
+            "Its full name: `DB.SCHEMA.VIEW`; a part that holds a dot or a quote stands in double quotes. Empty for `account`.",
+        ),
+        Attribute::new(
+            "privileges",
+            AttributeType::list(AttributeType::String),
+            "All that the role has on it, such as `SELECT`; ownership apart.",
+        )
+        .required(),
+        Attribute::new("grantOption", AttributeType::Bool, "The role may pass them on.").default_value(false),
+        id(),
+    ];
+    remote(ResourceType::new(
+        "snowflake_grant",
+        "The privileges that a role has on an object.",
+        &["role", "objectType", "object"],
+        Object(attributes),
+    ))
+}
+
+fn tag() -> ResourceType {
+    let attributes = vec![
+        named("database", "The database."),
+        named("schema", "The schema."),
+        named("name", "The tag's name, as it is."),
+        Attribute::new(
+            "allowedValues",
+            AttributeType::list(AttributeType::String),
+            "The values that it may have; none means any.",
+        )
+        .default_value(empty()),
+        comment("A comment."),
+        full_name(),
+        id(),
+    ];
+    remote(ResourceType::new(
+        "snowflake_tag",
+        "A tag, which objects and columns can have (Enterprise edition).",
+        &["database", "schema", "name"],
+        Object(attributes),
+    ))
+}
+
+fn tag_assignment() -> ResourceType {
+    let attributes = vec![
+        named("objectType", "What has the tag: `database`, `schema`, `table` or `view`."),
+        named("object", "Its full name: `DB.SCHEMA.TABLE`."),
+        text("column", "The column that has it; empty for the object itself.").default_value("").replaces(),
+        named("tag", "The full name of the tag: `DB.SCHEMA.TAG`."),
+        text("value", "The value that the tag has there.").default_value(""),
+        id(),
+    ];
+    remote(ResourceType::new(
+        "snowflake_tag_assignment",
+        "A tag on an object or a column, with its value.",
+        &["objectType", "object", "column", "tag"],
+        Object(attributes),
+    ))
+}

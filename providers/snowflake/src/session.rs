@@ -1,0 +1,400 @@
+//! The session: which function answers which call of which type.
+
+mod private;
+
+use crate::attributes::{in_words, text};
+use crate::client::Client;
+use crate::config::{Config, unconfigured};
+use crate::object::{
+    self, Kind, Seen, check_names, container, grant, role, role_grant, table, tag, tag_assignment, view,
+};
+use crate::statements::Statements;
+use crate::{lookup, object_id};
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use private::Kept;
+use std::collections::BTreeMap;
+use terrace_provider::plan::from_schema;
+use terrace_provider::provider::DryRun;
+use terrace_provider::{
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Map, Observed, Planned, PlannedChange, Private,
+    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+};
+
+/// How far an object may be older than the call that is said to have made it: clocks are told in whole seconds.
+const SLACK: SignedDuration = SignedDuration::from_secs(5);
+
+/// One configured instance: an account, a user and a role.
+pub(crate) struct SnowflakeSession {
+    instance: String,
+    /// Nothing where nothing says which account: such an instance is there and cannot be asked.
+    client: Option<Client>,
+    query_tag: String,
+}
+
+/// The object that attributes name.
+struct Target {
+    kind: Kind,
+    identity: Attributes,
+}
+
+impl Target {
+    fn of(ty: &ResourceType, attributes: &Attributes) -> Result<Self, ProviderError> {
+        let kind = Kind::of(ty)?;
+        check_names(kind, attributes)?;
+        let part = |name: &&str| ((*name).to_owned(), Value::from(text(attributes, name)));
+        Ok(Self { kind, identity: kind.identity().iter().map(part).collect() })
+    }
+
+    fn recorded(ty: &ResourceType, prior: &Recorded) -> Result<Self, ProviderError> {
+        Self::of(ty, if prior.identity.is_empty() { &prior.attributes } else { &prior.identity })
+    }
+
+    fn id(&self) -> String {
+        let parts: Vec<String> = self.kind.identity().iter().map(|name| text(&self.identity, name)).collect();
+        object_id::join(parts.iter().map(String::as_str))
+    }
+
+    /// What is made of the attributes that name it, as secret as they are.
+    fn computed(&self, beside: &Attributes) -> Attributes {
+        let mut computed = Map::from_iter([("id".to_owned(), Value::from(self.id()))]);
+        if self.kind.has_full_name() {
+            computed.insert("fullName".to_owned(), object::shown(&self.identity).into());
+        }
+        let as_secret = |(name, value): (String, Value)| (name, value.made_of(beside, self.kind.identity()));
+        computed.into_iter().map(as_secret).collect()
+    }
+
+    async fn observe(
+        &self,
+        statements: &Statements<'_>,
+        like: Option<&Attributes>,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let identity = &self.identity;
+        match self.kind {
+            Kind::Database | Kind::Schema => container::observe(statements, self.kind, identity, like).await,
+            Kind::Table => table::observe(statements, identity, like).await,
+            Kind::View => view::observe(statements, identity, like).await,
+            Kind::Role => role::observe(statements, identity, like).await,
+            Kind::RoleGrant => role_grant::observe(statements, identity).await,
+            Kind::Grant => grant::observe(statements, identity, like).await,
+            Kind::Tag => tag::observe(statements, identity, like).await,
+            Kind::TagAssignment => tag_assignment::observe(statements, identity).await,
+        }
+    }
+
+    fn observed(&self, seen: &Seen, beside: &Attributes, private: Private) -> Observed {
+        let mut attributes = self.identity.clone();
+        attributes.extend(seen.attributes.clone());
+        if self.kind == Kind::Table {
+            let created_on = seen.created_on.map_or(Value::Null, |at| at.to_string().into());
+            attributes.insert("createdOn".to_owned(), created_on);
+        }
+        attributes.extend(self.computed(beside));
+        Observed { identity: self.identity.clone(), attributes, private }
+    }
+
+    /// The object after a call that made or changed it.
+    async fn done(
+        &self,
+        statements: &Statements<'_>,
+        planned: &Attributes,
+        kept: Kept,
+    ) -> Result<Observed, ProviderError> {
+        let seen = self.observe(statements, Some(planned)).await;
+        // It is done: what fails now is only the look at it.
+        let seen = seen.map_err(|error| match error.kind {
+            ErrorKind::Transient | ErrorKind::Throttled { .. } => ProviderError { kind: ErrorKind::Ambiguous, ..error },
+            _ => error,
+        })?;
+        let seen = seen.ok_or_else(|| {
+            let name = self.id();
+            ProviderError::new(ErrorKind::Failed, format!("`{name}` is not to be seen after it was made or changed"))
+                .solution("let the role of the instance see what it makes")
+        })?;
+        let kept = Kept { created_on: seen.created_on.filter(|_| self.kind == Kind::Table), ..kept };
+        Ok(self.observed(&seen, planned, kept.to_private()))
+    }
+
+    /// Whether an object comes from a call that began when: it is no older than the call, and the role's own.
+    fn is_made_by(&self, statements: &Statements<'_>, seen: &Seen, age: std::time::Duration) -> Option<bool> {
+        if self.kind == Kind::TagAssignment {
+            // Nobody keeps when a tag was set. Setting it again says the same.
+            return Some(true);
+        }
+        let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+        let began = statements.remote_now().checked_sub(age.saturating_add(SLACK)).unwrap_or(Timestamp::MIN);
+        let is_own = match (&seen.owner, statements.role()) {
+            (Some(owner), Some(role)) => owner == role,
+            _ => true,
+        };
+        Some(seen.created_on? >= began && is_own)
+    }
+}
+
+impl SnowflakeSession {
+    pub(crate) fn open(settings: &Settings, variables: &BTreeMap<String, String>) -> Result<Self, ProviderError> {
+        let config = Config::read(settings, variables)?;
+        let query_tag = config.as_ref().map(|config| config.query_tag.clone()).unwrap_or_default();
+        let client = config.map(Client::new).transpose()?;
+        Ok(Self { instance: settings.instance.clone(), client, query_tag })
+    }
+
+    fn client(&self) -> Result<&Client, ProviderError> {
+        self.client.as_ref().ok_or_else(|| unconfigured(&self.instance))
+    }
+
+    fn reading(&self, address: &str) -> Result<Statements<'_>, ProviderError> {
+        Ok(Statements::reading(self.client()?, &self.query_tag, address))
+    }
+
+    fn calling(&self, call: &Call) -> Result<Statements<'_>, ProviderError> {
+        Ok(Statements::of_call(self.client()?, &self.query_tag, call))
+    }
+
+    /// Looks at what a view is to read, as far as it is there.
+    async fn look_at_source(&self, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
+        let Some(source) = view::source_of(planned) else { return Ok(Vec::new()) };
+        let statements = self.reading("")?;
+        let shown = crate::identifier::joined(source.iter().map(String::as_str));
+        let Some(names) = lookup::columns_of(&statements, &source).await? else {
+            let message = format!("not checked: {shown} is not there yet");
+            let hint = "it has to be made before this view: by the same apply, or by the component that declares it";
+            return Ok(vec![Finding { severity: Severity::Warning, path: None, message, hint: Some(hint.to_owned()) }]);
+        };
+        match view::check_columns(planned, &shown, &names) {
+            Ok(()) => Ok(Vec::new()),
+            Err(error) => {
+                let ErrorKind::InvalidInput { path } = error.kind else { return Err(error) };
+                let message = format!("{}; {}", error.message, error.problems.join("; "));
+                // The table may be changed by the same apply, which then knows.
+                Ok(vec![Finding {
+                    severity: Severity::Warning,
+                    path,
+                    message,
+                    hint: error.solutions.into_iter().next(),
+                }])
+            }
+        }
+    }
+}
+
+/// The privileges that were there before, of what grants are read.
+fn before(kind: Kind, seen: &Seen) -> Kept {
+    let is_grant = matches!(kind, Kind::Grant | Kind::RoleGrant);
+    Kept { preexisting: if is_grant { seen.privileges.clone() } else { Vec::new() }, created_on: None }
+}
+
+#[async_trait]
+impl Session for SnowflakeSession {
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let target = Target::recorded(ty, prior)?;
+        let seen = target.observe(&self.reading(&prior.address)?, Some(&prior.attributes)).await?;
+        Ok(seen.map(|seen| target.observed(&seen, &prior.attributes, prior.private.clone())))
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let kind = Kind::of(ty)?;
+        let mut planned = from_schema(ty, change);
+        check_names(kind, &planned.planned)?;
+        if ty.identity_of(&planned.planned).is_some() {
+            let target = Target::of(ty, &planned.planned)?;
+            let computed = target.computed(&planned.planned);
+            planned.planned.extend(computed);
+        }
+        match kind {
+            Kind::Database | Kind::Schema => container::check(&planned.planned)?,
+            Kind::RoleGrant => role_grant::check(&planned.planned)?,
+            Kind::Grant => grant::check(&planned.planned)?,
+            Kind::Tag => tag::check(&planned.planned)?,
+            Kind::TagAssignment => tag_assignment::check(&planned.planned)?,
+            Kind::View => {
+                let parts = ["source", "columns", "statement"];
+                let is_known = |name: &&str| planned.planned.get(*name).is_none_or(|value| !value.has_unknown());
+                if parts.iter().all(|name| is_known(&name)) {
+                    view::View::from_attributes(&planned.planned)?;
+                }
+            }
+            Kind::Table => {
+                let recreated = change.prior.filter(|prior| Kept::of(&prior.private).is_another(prior));
+                planned = table::plan(change, planned)?;
+                if recreated.is_some() && planned.replace_paths.is_empty() {
+                    // Somebody made it anew: that is recorded by a call of its own, so that it is seen.
+                    planned.planned.insert("createdOn".to_owned(), Value::Unknown);
+                }
+            }
+            Kind::Role => {}
+        }
+        Ok(planned)
+    }
+
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let (target, statements) = (Target::of(ty, &planned.attributes)?, self.calling(call)?);
+        let (attributes, id) = (&planned.attributes, target.id());
+        match target.kind {
+            Kind::Database | Kind::Schema => container::create(&statements, target.kind, attributes, &id).await?,
+            Kind::Table => table::create(&statements, attributes, &id).await?,
+            Kind::View => view::create(&statements, attributes, &id).await?,
+            Kind::Role => role::create(&statements, attributes, &id).await?,
+            Kind::RoleGrant => role_grant::create(&statements, attributes, &id).await?,
+            Kind::Grant => grant::create(&statements, attributes, &id).await?,
+            Kind::Tag => tag::create(&statements, attributes, &id).await?,
+            Kind::TagAssignment => tag_assignment::create(&statements, attributes, &id).await?,
+        }
+        target.done(&statements, attributes, Kept::default()).await
+    }
+
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let (target, statements) = (Target::recorded(ty, prior)?, self.calling(call)?);
+        let attributes = &planned.attributes;
+        let kept = Kept::of(&prior.private);
+        if target.kind == Kind::Table {
+            if kept.is_another(prior) {
+                call.progress.message(&format!(
+                    "the table {} was dropped and made anew by somebody: what it held before is gone",
+                    object::shown(&target.identity)
+                ));
+            }
+            table::update(&statements, attributes).await?;
+            return target.done(&statements, attributes, kept).await;
+        }
+        let present = target.observe(&statements, Some(attributes)).await?.ok_or_else(|| {
+            ProviderError::new(ErrorKind::NotFound, format!("`{}` is not there any more", target.id()))
+                .solution("plan again: it will be created")
+        })?;
+        // With the comment that is there, be it wanted or not.
+        let full = target.observe(&statements, None).await?.unwrap_or_else(|| present.clone());
+        match target.kind {
+            Kind::Database | Kind::Schema => container::update(&statements, target.kind, &full, attributes).await?,
+            Kind::View => {
+                let comment = full.attributes.get("comment").cloned().unwrap_or_default();
+                view::update(&statements, &present.with("comment", comment), attributes).await?;
+            }
+            Kind::Role => role::update(&statements, attributes).await?,
+            Kind::Grant => grant::update(&statements, &full, attributes).await?,
+            Kind::Tag => tag::update(&statements, &full, attributes).await?,
+            Kind::TagAssignment => tag_assignment::set(&statements, attributes).await?,
+            Kind::Table | Kind::RoleGrant => {
+                return Err(ProviderError::bug(format!("a {} cannot be updated", ty.name)));
+            }
+        }
+        target.done(&statements, attributes, kept).await
+    }
+
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let (target, statements) = (Target::recorded(ty, prior)?, self.calling(call)?);
+        let (identity, before) = (&target.identity, Kept::of(&prior.private).preexisting);
+        match target.kind {
+            Kind::Database | Kind::Schema => container::delete(&statements, target.kind, identity).await,
+            Kind::Table => table::delete(&statements, identity).await,
+            Kind::View => view::delete(&statements, identity).await,
+            Kind::Role => role::delete(&statements, identity).await,
+            Kind::RoleGrant if !before.is_empty() => {
+                call.progress.message("it was granted before terrace took it over, and stays");
+                Ok(())
+            }
+            Kind::RoleGrant => role_grant::delete(&statements, identity).await,
+            Kind::Grant => {
+                if !before.is_empty() {
+                    let kept = in_words(&before);
+                    call.progress.message(&format!("{kept} was granted before terrace took it over, and stays"));
+                }
+                grant::delete(&statements, identity, &before).await
+            }
+            Kind::Tag => tag::delete(&statements, identity).await,
+            Kind::TagAssignment => tag_assignment::delete(&statements, identity).await,
+        }
+    }
+
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&attempt.planned));
+        let Some(identity) = identity else { return Ok(Found::Unknown) };
+        let (target, statements) = (Target::of(ty, &identity)?, self.reading(&attempt.address)?);
+        let Some(seen) = target.observe(&statements, Some(&attempt.planned)).await? else { return Ok(Found::Absent) };
+        let created_on = seen.created_on.filter(|_| target.kind == Kind::Table);
+        Ok(match (&attempt.lost_call, &attempt.prior) {
+            // Somebody asks whether there is something to adopt: what is there was there before.
+            (None, _) => {
+                let kept = Kept { created_on, ..before(target.kind, &seen) };
+                Found::Strangers(target.observed(&seen, &attempt.planned, kept.to_private()))
+            }
+            // The lost call was to change or delete what was ours before it.
+            (Some(_), Some(prior)) => {
+                let kept = Kept { created_on, ..Kept::of(&prior.private) };
+                Found::Ours(target.observed(&seen, &attempt.planned, kept.to_private()))
+            }
+            (Some(lost), None) => {
+                let kept = Kept { created_on, preexisting: Vec::new() };
+                let observed = target.observed(&seen, &attempt.planned, kept.to_private());
+                match target.is_made_by(&statements, &seen, lost.age) {
+                    Some(true) => Found::Ours(observed),
+                    Some(false) => Found::Strangers(observed),
+                    None => Found::Unknown,
+                }
+            }
+        })
+    }
+
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let kind = Kind::of(ty)?;
+        let Some(parts) = object_id::split(id, kind.identity().len()) else {
+            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name)).solution(format!(
+                "write {}, each percent-encoded where it holds a `/` or a `%`",
+                kind.identity().iter().map(|name| format!("<{name}>")).collect::<Vec<_>>().join("/")
+            )));
+        };
+        let parts = parts.into_iter().map(Value::from);
+        let identity: Attributes = kind.identity().iter().map(|name| (*name).to_owned()).zip(parts).collect();
+        let (target, statements) = (Target::of(ty, &identity)?, self.reading("")?);
+        let seen = target.observe(&statements, None).await?;
+        Ok(seen.map(|seen| {
+            let created_on = seen.created_on.filter(|_| kind == Kind::Table);
+            let kept = Kept { created_on, ..before(kind, &seen) };
+            target.observed(&seen, &Attributes::default(), kept.to_private())
+        }))
+    }
+
+    async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        lookup::answer(name, &self.reading("")?, arguments).await
+    }
+
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        let is_view = ty.name == "snowflake_view" && self.client.is_some();
+        let is_known = ["source", "columns"].iter().all(|name| planned.get(*name).is_none_or(|it| !it.has_unknown()));
+        if !is_view || !is_known {
+            return None;
+        }
+        Some(Box::pin(async move {
+            self.look_at_source(planned).await.unwrap_or_else(|error| {
+                let message = format!("not checked: {error}");
+                vec![Finding {
+                    severity: Severity::Warning,
+                    path: None,
+                    message,
+                    hint: error.solutions.into_iter().next(),
+                }]
+            })
+        }))
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        let (target, statements) = (Target::recorded(ty, prior)?, self.reading(&prior.address)?);
+        match target.kind {
+            Kind::Table => table::count_rows(&statements, &target.identity).await,
+            Kind::Database | Kind::Schema => {
+                Ok(match container::count(&statements, target.kind, &target.identity).await? {
+                    0 => DataAmount::Empty,
+                    1 => DataAmount::Some("1 table or view".to_owned()),
+                    many => DataAmount::Some(format!("{many} tables and views")),
+                })
+            }
+            _ => Ok(DataAmount::Empty),
+        }
+    }
+}

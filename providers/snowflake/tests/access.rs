@@ -1,0 +1,194 @@
+//! Rights: what is missing is said as the statement that grants it; what was granted before stays.
+
+use crate::harness::Instance;
+use serde_json::{Value as Json, json};
+use terrace_provider::{ErrorKind, Found, Recorded};
+use terrace_test_snowflake::StandIn;
+
+#[tokio::test]
+async fn every_missing_right_is_told_as_the_statement_that_grants_it() {
+    let role = |name: &str| json!({"name": name});
+    let table = json!({"database": "D", "schema": "S", "name": "T", "columns": [{"name": "ID", "type": "INT"}]});
+    let view = json!({"database": "D", "schema": "S", "name": "V", "source": {"database": "D", "schema": "S", "name": "BASE"}});
+    let tag = json!({"database": "D", "schema": "S", "name": "PII"});
+    let cases: [(&str, &str, Json, &str); 9] = [
+        (
+            "REVOKE CREATE DATABASE ON ACCOUNT FROM ROLE TERRACE_ROLE",
+            "snowflake_database",
+            role("X"),
+            "GRANT CREATE DATABASE ON ACCOUNT TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE ROLE ON ACCOUNT FROM ROLE TERRACE_ROLE",
+            "snowflake_role",
+            role("X"),
+            "GRANT CREATE ROLE ON ACCOUNT TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE SCHEMA ON DATABASE D FROM ROLE TERRACE_ROLE",
+            "snowflake_schema",
+            json!({"database": "D", "name": "X"}),
+            "GRANT CREATE SCHEMA ON DATABASE \"D\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE TABLE ON SCHEMA D.S FROM ROLE TERRACE_ROLE",
+            "snowflake_table",
+            table,
+            "GRANT CREATE TABLE ON SCHEMA \"D\".\"S\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE VIEW ON SCHEMA D.S FROM ROLE TERRACE_ROLE",
+            "snowflake_view",
+            view.clone(),
+            "GRANT CREATE VIEW ON SCHEMA \"D\".\"S\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE SELECT ON TABLE D.S.BASE FROM ROLE TERRACE_ROLE",
+            "snowflake_view",
+            view,
+            "GRANT SELECT ON TABLE \"D\".\"S\".\"BASE\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE CREATE TAG ON SCHEMA D.S FROM ROLE TERRACE_ROLE",
+            "snowflake_tag",
+            tag,
+            "GRANT CREATE TAG ON SCHEMA \"D\".\"S\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "REVOKE APPLY ON TAG D.S.KEPT FROM ROLE TERRACE_ROLE",
+            "snowflake_tag_assignment",
+            json!({"objectType": "table", "object": "D.S.BASE", "tag": "D.S.KEPT", "value": "x"}),
+            "GRANT APPLY ON TAG \"D\".\"S\".\"KEPT\" TO ROLE \"TERRACE_ROLE\"",
+        ),
+        (
+            "CREATE ROLE FOREIGN_ROLE",
+            "snowflake_role_grant",
+            json!({"role": "FOREIGN_ROLE", "granteeType": "role", "grantee": "TERRACE_ROLE"}),
+            "GRANT MANAGE GRANTS ON ACCOUNT TO ROLE \"TERRACE_ROLE\"",
+        ),
+    ];
+    for (revoke, ty, config, expected) in cases {
+        let stand_in = StandIn::start();
+        for sql in [
+            "CREATE DATABASE D",
+            "CREATE SCHEMA D.S",
+            "CREATE TABLE D.S.BASE (ID INT)",
+            "CREATE TAG D.S.KEPT",
+            "GRANT USAGE, CREATE SCHEMA ON DATABASE D TO ROLE TERRACE_ROLE",
+            "GRANT USAGE, CREATE TABLE, CREATE VIEW, CREATE TAG ON SCHEMA D.S TO ROLE TERRACE_ROLE",
+            "GRANT SELECT, REFERENCES ON TABLE D.S.BASE TO ROLE TERRACE_ROLE",
+            "GRANT APPLY ON TAG D.S.KEPT TO ROLE TERRACE_ROLE",
+        ] {
+            stand_in.sql(sql);
+        }
+        stand_in.sql(revoke);
+        let before = stand_in.inventory();
+        let instance = Instance::of(&stand_in).await;
+        let error = instance.create(ty, config).await.expect_err(revoke);
+        assert!(error.solutions.iter().any(|it| it == expected), "{revoke}: {error:?}");
+        assert_eq!(stand_in.inventory(), before, "{revoke}");
+        if revoke.starts_with("REVOKE") {
+            // With it, it works.
+            stand_in.sql(&expected.replace("\"TERRACE_ROLE\"", "TERRACE_ROLE"));
+        }
+    }
+}
+
+async fn adopted(instance: &Instance, ty: &str, config: &Json) -> Recorded {
+    match instance.find(ty, config, None).await.unwrap() {
+        Found::Strangers(observed) => Recorded {
+            address: "a".to_owned(),
+            identity: observed.identity,
+            attributes: observed.attributes,
+            private: observed.private,
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_was_granted_before_stays_and_what_terrace_granted_goes() {
+    let stand_in = StandIn::start();
+    stand_in.add_user("JANE");
+    for sql in [
+        "CREATE DATABASE D",
+        "CREATE SCHEMA D.S",
+        "CREATE TABLE D.S.T (ID INT)",
+        "CREATE ROLE R",
+        "GRANT SELECT ON TABLE D.S.T TO ROLE R",
+        "GRANT ROLE R TO USER JANE",
+    ] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    let instance = Instance::of(&stand_in).await;
+    let grant =
+        |privileges: Json| json!({"role": "R", "objectType": "table", "object": "D.S.T", "privileges": privileges});
+    let config = grant(json!(["SELECT"]));
+    let row = adopted(&instance, "snowflake_grant", &config).await;
+    instance.assert_settled("snowflake_grant", &row, &config).await;
+    let row = instance.update("snowflake_grant", &row, grant(json!(["SELECT", "INSERT"]))).await.unwrap();
+    let read = instance.read("snowflake_grant", &row).await.unwrap().unwrap();
+    instance.delete("snowflake_grant", &read).await.unwrap();
+    let member = json!({"role": "R", "granteeType": "user", "grantee": "JANE"});
+    let row = adopted(&instance, "snowflake_role_grant", &member).await;
+    instance.delete("snowflake_role_grant", &row).await.unwrap();
+    let inventory = stand_in.inventory();
+    assert!(inventory.contains(&"R has SELECT on D.S.T".to_owned()), "{inventory:?}");
+    assert!(!inventory.contains(&"R has INSERT on D.S.T".to_owned()), "{inventory:?}");
+    assert!(inventory.contains(&"JANE has role R".to_owned()), "{inventory:?}");
+}
+
+#[tokio::test]
+async fn grants_that_are_there_are_not_taken_over_silently() {
+    let stand_in = StandIn::start();
+    for sql in ["CREATE DATABASE D", "CREATE ROLE R", "GRANT USAGE ON DATABASE D TO ROLE R"] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    let instance = Instance::of(&stand_in).await;
+    let config = json!({"role": "R", "objectType": "database", "object": "D", "privileges": ["USAGE", "MONITOR"]});
+    let error = instance.create("snowflake_grant", config).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { import_id: Some(id) } if id == "R/database/D"));
+}
+
+/// A view that is made anew keeps who may read it, and its tags.
+#[tokio::test]
+async fn a_view_that_changes_keeps_its_grants_and_its_tags() {
+    let stand_in = StandIn::start();
+    for sql in [
+        "CREATE DATABASE D",
+        "CREATE SCHEMA D.S",
+        "CREATE TABLE D.S.T (A INT, B INT)",
+        "CREATE ROLE R",
+        "CREATE TAG D.S.PII",
+    ] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    let instance = Instance::of(&stand_in).await;
+    let view = |columns: Json| json!({"database": "D", "schema": "S", "name": "V", "source": {"database": "D", "schema": "S", "name": "T"}, "columns": columns});
+    let made = instance.create("snowflake_view", view(json!([{"name": "A"}, {"name": "B"}]))).await.unwrap();
+    for sql in [
+        "GRANT SELECT ON VIEW D.S.V TO ROLE R",
+        "ALTER VIEW D.S.V SET TAG D.S.PII = 'all'",
+        "ALTER VIEW D.S.V MODIFY COLUMN A SET TAG D.S.PII = 'a'",
+        "ALTER VIEW D.S.V MODIFY COLUMN B SET TAG D.S.PII = 'b'",
+    ] {
+        stand_in.sql(sql);
+    }
+    let about = |stand_in: &StandIn| -> Vec<String> {
+        stand_in.inventory().into_iter().filter(|line| line.contains("D.S.V")).collect()
+    };
+    let before = about(&stand_in);
+    let wider = view(json!([{"name": "A", "comment": "the first"}, {"name": "B"}]));
+    let changed = instance.update("snowflake_view", &made, wider.clone()).await.unwrap();
+    assert_eq!(about(&stand_in), before);
+    instance.assert_settled("snowflake_view", &changed, &wider).await;
+    let narrower = view(json!([{"name": "A", "comment": "the first"}]));
+    let changed = instance.update("snowflake_view", &changed, narrower).await.unwrap();
+    assert_eq!(about(&stand_in).len(), before.len() - 1, "the tag of the column that went");
+    // A comment needs no new view.
+    let _ = stand_in.take_seen();
+    let mut commented = view(json!([{"name": "A", "comment": "the first"}]));
+    commented["comment"] = json!("shown");
+    instance.update("snowflake_view", &changed, commented).await.unwrap();
+    assert_eq!(stand_in.take_writes(), ["COMMENT ON VIEW \"D\".\"S\".\"V\" IS 'shown'"]);
+}

@@ -1,0 +1,253 @@
+//! Requests: sent again under their id, asked for while they run, stopped, slowed down; and who is let in.
+
+use crate::harness::{Instance, attributes, provider, settings};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Found, Provider, Value};
+use terrace_provider_snowflake::SnowflakeProvider;
+use terrace_test_snowflake::{Fault, StandIn};
+
+const ROLE: &str = "snowflake_role";
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_under_the_same_id_and_nothing_is_done_twice() {
+    for fault in [Fault::LostAfter, Fault::LostBefore, Fault::Unavailable, Fault::TooMany(None), Fault::Later(3)] {
+        let stand_in = StandIn::start();
+        let instance = Instance::of(&stand_in).await;
+        stand_in.faults().next.push_back(fault);
+        instance.create(ROLE, json!({"name": "R"})).await.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+        let seen = stand_in.take_seen();
+        let first: Vec<_> = seen.iter().filter(|it| it.sql.starts_with("CREATE ROLE")).collect();
+        assert!(first.iter().all(|it| it.request == first[0].request), "{first:?}");
+        assert_eq!(first.len(), if matches!(fault, Fault::Later(_)) { 1 } else { 2 }, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_is_ambiguous_and_found_again() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    stand_in.faults().by_text.push(("CREATE ROLE".to_owned(), Fault::LostForGood));
+    let config = json!({"name": "R"});
+    let began = Instant::now();
+    let error = instance.create(ROLE, config.clone()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
+    let found = instance.find(ROLE, &config, Some(began.elapsed())).await.unwrap();
+    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+    // To who asks whether there is something to adopt it is a stranger's.
+    assert!(matches!(instance.find(ROLE, &config, None).await.unwrap(), Found::Strangers(_)));
+}
+
+#[tokio::test]
+async fn an_object_of_another_role_is_a_strangers_however_young() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    stand_in.sql("CREATE ROLE R");
+    let found = instance.find(ROLE, &json!({"name": "R"}), Some(Duration::from_secs(60))).await.unwrap();
+    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+}
+
+#[tokio::test]
+async fn who_stops_stops_what_still_runs() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    stand_in.faults().by_text.push(("CREATE ROLE".to_owned(), Fault::Later(1_000_000)));
+    let create = instance.create(ROLE, json!({"name": "R"}));
+    let stop = async {
+        while !stand_in.inventory().is_empty() && stand_in.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        instance.cancel.cancel();
+    };
+    let (created, ()) = tokio::join!(create, stop);
+    let error = created.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Cancelled, "{error}");
+    assert!(!stand_in.inventory().contains(&"role R".to_owned()), "it had no effect");
+}
+
+#[tokio::test]
+async fn too_many_requests_come_again_when_they_are_told_and_not_before() {
+    let stand_in = StandIn::start();
+    let instance = Instance::with(&stand_in, json!({}), Limits { concurrency: 3, ..Limits::default() }).await;
+    let pause = Duration::from_secs(1);
+    for number in 1..=20 {
+        stand_in.faults().by_number.insert(number, Fault::TooMany(Some(pause)));
+    }
+    stand_in.faults().takes = Some(Duration::from_millis(5));
+    let creates = (0..20).map(|number| instance.create(ROLE, json!({"name": format!("R{number}")})));
+    for created in futures_util::future::join_all(creates).await {
+        created.unwrap();
+    }
+    let seen = stand_in.take_seen();
+    let refused: BTreeMap<&str, Instant> =
+        seen.iter().filter(|it| it.status == 429).map(|it| (it.request.as_str(), it.at)).collect();
+    assert_eq!(refused.len(), 20);
+    for again in seen.iter().filter(|it| it.is_again) {
+        assert!(again.at - refused[again.request.as_str()] >= pause, "it came early");
+    }
+    assert!(stand_in.most_at_once() <= 3, "{} at once", stand_in.most_at_once());
+}
+
+#[tokio::test]
+async fn statements_are_tagged_and_carried_out_in_the_name_of_the_role() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    instance.create(ROLE, json!({"name": "R"})).await.unwrap();
+    let seen = stand_in.take_seen();
+    assert!(
+        seen.iter().all(|it| it.role == "TERRACE_ROLE" && it.query_tag == "terrace:shop@test/area/operation"),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn answers_in_partitions_are_put_together() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    for name in ["a", "b", "c"] {
+        stand_in.sql(&format!("CREATE ROLE \"roles {name}\""));
+    }
+    stand_in.faults().rows_of_partition = Some(1);
+    // The pattern fits all of them, and the wanted one comes last.
+    let found = instance.session.import(instance.ty(ROLE), "roles%20c").await.unwrap();
+    assert_eq!(found.unwrap().identity["name"], "roles c".into());
+}
+
+/// A key pair, made by `openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt`.
+fn key() -> (String, Vec<u8>) {
+    let made = std::process::Command::new("openssl").args(["genrsa", "2048"]).output().expect("openssl is there");
+    let pem = String::from_utf8(made.stdout).unwrap();
+    let public = openssl(&["rsa", "-RSAPublicKey_out", "-outform", "DER"], pem.as_bytes());
+    (pem, public)
+}
+
+fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new("openssl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl is there");
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap().stdout
+}
+
+#[tokio::test]
+async fn a_key_pair_lets_in_encrypted_or_not_and_is_made_anew_when_it_expires() {
+    let stand_in = StandIn::start();
+    let (pem, public) = key();
+    stand_in.add_key("TERRACE", &public);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let plain = write("plain.p8", &openssl(&["pkcs8", "-topk8", "-nocrypt"], pem.as_bytes()));
+    let sealed = |cipher| openssl(&["pkcs8", "-topk8", "-v2", cipher, "-passout", "pass:secret words"], pem.as_bytes());
+    let (aes, des) = (write("aes.p8", &sealed("aes-256-cbc")), write("des.p8", &sealed("des3")));
+    let with = |file: &str, more: Value| {
+        let mut settings = settings(
+            &stand_in,
+            json!({"token": null, "account": "test.eu-central-1", "user": "terrace", "privateKeyFile": file}),
+        );
+        settings.values.insert("privateKeyPassphrase".to_owned(), more);
+        settings
+    };
+    for (file, passphrase) in [(&plain, Value::Null), (&aes, "secret words".into()), (&des, "secret words".into())] {
+        let session = provider().connect(&with(file, passphrase)).await.unwrap();
+        let role = session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap();
+        assert_eq!(role["name"], "TERRACE_ROLE".into(), "{file}");
+        stand_in.faults().next.push_back(Fault::Expired);
+        session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap();
+    }
+    for (file, passphrase) in [(&aes, Value::Null), (&aes, "wrong words".into())] {
+        let error = provider().connect(&with(file, passphrase)).await.err().unwrap();
+        let text = format!("{error:?}");
+        assert!(text.contains("privateKeyFile") && !text.contains("wrong words"), "{text}");
+    }
+    // Another key than the user's.
+    let (other, _) = key();
+    let other = write("other.p8", &openssl(&["pkcs8", "-topk8", "-nocrypt"], other.as_bytes()));
+    let session = provider().connect(&with(&other, Value::Null)).await.unwrap();
+    let error = session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    assert_eq!(error.vendor_code.as_deref(), Some("390144"));
+    assert!(error.solutions[0].contains("RSA_PUBLIC_KEY_FP"), "{error:?}");
+}
+
+#[tokio::test]
+async fn variables_of_the_field_are_enough_and_a_password_says_what_it_should_be() {
+    let stand_in = StandIn::start();
+    let connect = async |password: &str| {
+        let variables = [
+            ("SNOWFLAKE_HOST", stand_in.url()),
+            ("SNOWFLAKE_ROLE", "TERRACE_ROLE"),
+            ("SNOWFLAKE_WAREHOUSE", "WH"),
+            ("SNOWFLAKE_PASSWORD", password),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let settings = terrace_provider::conformance::settings(std::path::Path::new("."));
+        SnowflakeProvider::with_variables(variables).connect(&settings).await.unwrap()
+    };
+    let none = attributes(json!({}));
+    connect("secret").await.lookup("snowflake_current_role", &none).await.unwrap();
+    let error = connect("hunter2").await.lookup("snowflake_current_role", &none).await.unwrap_err();
+    let text = format!("{error:?}");
+    assert!(text.contains("programmatic access token") && text.contains("privateKeyFile"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_instance_says_what_to_write() {
+    let settings = terrace_provider::conformance::settings(std::path::Path::new("."));
+    let session = provider().connect(&settings).await.unwrap();
+    let error = session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap_err();
+    assert!(error.to_string().contains("which account"), "{error}");
+    assert!(error.solutions[0].contains("providers.conformance"), "{error:?}");
+    for (values, said) in [
+        (json!({"account": "a/b", "token": "x"}), "letters"),
+        (json!({"host": "http://me:x@host", "token": "x"}), "the host is none"),
+        (json!({"account": "a"}), "how to sign in"),
+        (json!({"account": "a", "token": "x", "oauthToken": "y"}), "both say"),
+        (json!({"account": "a", "privateKeyFile": "none.p8"}), "`user`"),
+        (json!({"account": "a", "user": "u", "privateKeyFile": "none.p8"}), "cannot be read"),
+        (json!({"account": "a", "token": "x", "timeout": 0}), "no time to wait"),
+    ] {
+        let mut settings = settings.clone();
+        settings.values = attributes(values.clone());
+        let error = provider().connect(&settings).await.err().unwrap_or_else(|| panic!("{values}"));
+        assert!(error.to_string().contains(said), "{values}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_host_a_wrong_token_and_a_server_that_goes_are_told_apart() {
+    let stand_in = StandIn::start();
+    let limits = || Limits { retries: 0, ..Limits::default() };
+    let wrong = Instance::with(&stand_in, json!({"token": "wrong"}), limits()).await;
+    let error = wrong.create(ROLE, json!({"name": "R"})).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
+    let other_role = Instance::with(&stand_in, json!({"role": "NOBODY"}), limits()).await;
+    let error = other_role.create(ROLE, json!({"name": "R"})).await.unwrap_err();
+    assert!(error.solutions[0].contains("`role`"), "{error:?}");
+    let instance = Instance::of(&stand_in).await;
+    let address = stand_in.url().trim_start_matches("http://").to_owned();
+    drop(stand_in);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while std::net::TcpStream::connect(&address).is_ok() {
+        assert!(Instant::now() < deadline, "the stand-in does not go");
+        tokio::task::yield_now().await;
+    }
+    let mut call = instance.call();
+    call.timeout = Duration::from_millis(900);
+    let planned = instance.plan(ROLE, None, &json!({"name": "R"})).await.unwrap();
+    let planned = terrace_provider::Planned { attributes: planned.planned, private: planned.private };
+    let error = instance.session.create(instance.ty(ROLE), &call, &planned).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+}

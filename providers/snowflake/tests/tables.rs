@@ -1,0 +1,290 @@
+//! Tables: every spelling of a type, what changes in place and what does not, drift, what is recreated.
+
+use crate::harness::{Instance, attributes};
+use serde_json::{Value as Json, json};
+use terrace_provider::{DataAmount, ErrorKind, Recorded, Value};
+use terrace_test_snowflake::StandIn;
+
+const TABLE: &str = "snowflake_table";
+
+fn prepared() -> StandIn {
+    let stand_in = StandIn::start();
+    for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S"] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    stand_in
+}
+
+fn table(columns: Json) -> Json {
+    json!({"database": "D", "schema": "S", "name": "T", "columns": columns})
+}
+
+#[tokio::test]
+async fn every_spelling_of_a_type_is_settled_after_one_apply() {
+    let spellings = [
+        "NUMBER",
+        "NUMBER(10)",
+        "NUMBER(10,2)",
+        "DECIMAL(12,4)",
+        "DEC",
+        "NUMERIC",
+        "INT",
+        "INTEGER",
+        "BIGINT",
+        "SMALLINT",
+        "TINYINT",
+        "BYTEINT",
+        "FLOAT",
+        "FLOAT4",
+        "FLOAT8",
+        "DOUBLE",
+        "DOUBLE PRECISION",
+        "REAL",
+        "VARCHAR",
+        "VARCHAR(20)",
+        "varchar ( 20 )",
+        "STRING",
+        "TEXT",
+        "text(7)",
+        "CHAR",
+        "CHARACTER(3)",
+        "NCHAR",
+        "NVARCHAR",
+        "NVARCHAR2",
+        "CHAR VARYING(9)",
+        "BINARY",
+        "VARBINARY(8)",
+        "BOOLEAN",
+        "DATE",
+        "TIME",
+        "TIME(3)",
+        "DATETIME",
+        "TIMESTAMP",
+        "TIMESTAMP_NTZ",
+        "TIMESTAMPNTZ(3)",
+        "TIMESTAMP_LTZ",
+        "TIMESTAMP_TZ(0)",
+        "VARIANT",
+        "OBJECT",
+        "ARRAY",
+        "GEOGRAPHY",
+        "GEOMETRY",
+    ];
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    for spelling in spellings {
+        let config = table(json!([{"name": "C", "type": spelling}]));
+        let made = instance.create(TABLE, config.clone()).await.unwrap_or_else(|error| panic!("{spelling}: {error}"));
+        instance.assert_settled(TABLE, &made, &config).await;
+        instance.delete(TABLE, &made).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn tables_change_in_place_where_snowflake_can() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = table(json!([
+        {"name": "ID", "type": "INT", "nullable": false},
+        {"name": "NAME", "type": "VARCHAR(10)"},
+        {"name": "GONE", "type": "DATE"},
+        {"name": "OLD", "type": "NUMBER(5,2)", "comment": "before"},
+    ]));
+    config["primaryKey"] = json!(["ID"]);
+    config["unique"] = json!([["NAME"]]);
+    config["comment"] = json!("it's a table \\ with a 'comment'");
+    let made = instance.create(TABLE, config.clone()).await.unwrap();
+    instance.assert_settled(TABLE, &made, &config).await;
+    stand_in.sql("INSERT INTO D.S.T VALUES (1, 'a', '2026-01-01', '1.5')");
+    let _ = stand_in.take_seen();
+    let mut wanted = table(json!([
+        {"name": "ADDED", "type": "BOOLEAN", "comment": "new"},
+        {"name": "ID", "type": "INT", "nullable": false},
+        {"name": "NAME", "type": "VARCHAR(20)", "nullable": false},
+        {"name": "NEW", "type": "NUMBER(7,2)", "previousName": "OLD", "comment": "after"},
+    ]));
+    wanted["primaryKey"] = json!(["ID", "NAME"]);
+    let plan = instance.plan(TABLE, Some(&made), &wanted).await.unwrap();
+    assert_eq!(plan.data_loss.unwrap().reasons, ["column GONE is dropped"]);
+    let changed = instance.update(TABLE, &made, wanted.clone()).await.unwrap();
+    insta::assert_snapshot!(stand_in.take_writes().join("\n"));
+    instance.assert_settled(TABLE, &changed, &wanted).await;
+    // The values came along.
+    assert_eq!(stand_in.sql("SELECT ID, NAME, NEW FROM D.S.T"), [["1", "a", "1.5"].map(|it| Some(it.to_owned()))]);
+}
+
+#[tokio::test]
+async fn what_snowflake_cannot_change_is_an_error_and_never_a_replacement() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let of = |ty: &str| table(json!([{"name": "ID", "type": "INT"}, {"name": "C", "type": ty}]));
+    for (old, new) in
+        [("VARCHAR(20)", "VARCHAR(10)"), ("NUMBER(10,2)", "NUMBER(10,3)"), ("DATE", "TIMESTAMP"), ("FLOAT", "INT")]
+    {
+        let made = instance.create(TABLE, of(old)).await.unwrap();
+        let error = instance.plan(TABLE, Some(&made), &of(new)).await.unwrap_err();
+        let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+        assert_eq!(path.to_string(), "columns[1].type");
+        assert!(error.solutions[0].contains("--replace"), "{error:?}");
+        instance.delete(TABLE, &made).await.unwrap();
+    }
+    // Digits before the point may go where the values that are there fit.
+    let made = instance.create(TABLE, of("NUMBER(10,0)")).await.unwrap();
+    stand_in.sql("INSERT INTO D.S.T VALUES (1, 12345)");
+    let plan = instance.plan(TABLE, Some(&made), &of("NUMBER(3,0)")).await.unwrap();
+    assert_eq!(plan.data_loss.unwrap().reasons, ["column C is narrowed from NUMBER(10,0) to NUMBER(3,0)"]);
+    let error = instance.update(TABLE, &made, of("NUMBER(3,0)")).await.unwrap_err();
+    assert!(error.to_string().contains("out of range"), "{error}");
+    instance.update(TABLE, &made, of("NUMBER(5,0)")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_renamed_column_without_its_former_name_is_told() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance
+        .create(TABLE, table(json!([{"name": "A", "type": "INT"}, {"name": "B", "type": "TEXT"}])))
+        .await
+        .unwrap();
+    let renamed = table(json!([{"name": "A", "type": "INT"}, {"name": "C", "type": "STRING"}]));
+    let plan = instance.plan(TABLE, Some(&made), &renamed).await.unwrap();
+    assert_eq!(plan.data_loss.unwrap().reasons, ["column B is dropped; if C is its new name, say `previousName: B`"]);
+}
+
+async fn drifted(instance: &Instance, made: &Recorded) -> Vec<String> {
+    let read = instance.read(TABLE, made).await.unwrap().unwrap();
+    let differs = |name: &&String| {
+        let of = |recorded: &Recorded| recorded.attributes.get(*name).cloned().unwrap_or_default();
+        !of(made).is_same_as(&of(&read))
+    };
+    let names: std::collections::BTreeSet<&String> = made.attributes.keys().chain(read.attributes.keys()).collect();
+    names.into_iter().filter(differs).cloned().collect()
+}
+
+#[tokio::test]
+async fn drift_of_every_managed_attribute_is_seen_and_of_no_other() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = table(json!([
+        {"name": "ID", "type": "INT", "nullable": false},
+        {"name": "C", "type": "VARCHAR(10)", "comment": "managed"},
+        {"name": "D", "type": "INT"},
+    ]));
+    config["comment"] = json!("managed");
+    config["unique"] = json!([["C"]]);
+    config["primaryKey"] = json!(["ID"]);
+    let made = instance.create(TABLE, config.clone()).await.unwrap();
+    stand_in.sql("COMMENT ON COLUMN D.S.T.D IS 'nobody asked'");
+    assert_eq!(drifted(&instance, &made).await, [] as [&str; 0]);
+    for (sql, name) in [
+        ("ALTER TABLE D.S.T ADD COLUMN EXTRA INT", "columns"),
+        ("ALTER TABLE D.S.T ALTER COLUMN C SET DATA TYPE VARCHAR(11)", "columns"),
+        ("ALTER TABLE D.S.T ALTER COLUMN C SET NOT NULL", "columns"),
+        ("ALTER TABLE D.S.T ALTER COLUMN C COMMENT 'other'", "columns"),
+        ("ALTER TABLE D.S.T DROP UNIQUE (C)", "unique"),
+        ("ALTER TABLE D.S.T DROP PRIMARY KEY", "primaryKey"),
+        ("COMMENT ON TABLE D.S.T IS ''", "comment"),
+    ] {
+        stand_in.sql(sql);
+        assert_eq!(drifted(&instance, &made).await, [name], "{sql}");
+        let read = instance.read(TABLE, &made).await.unwrap().unwrap();
+        let mended = instance.update(TABLE, &read, config.clone()).await;
+        // A longer text cannot be made shorter again.
+        if sql.contains("VARCHAR(11)") {
+            assert!(mended.is_err());
+            stand_in.sql("DROP TABLE D.S.T");
+            return Box::pin(rest(&stand_in, &instance, config)).await;
+        }
+        assert_eq!(drifted(&instance, &mended.unwrap()).await, [] as [&str; 0], "{sql}");
+    }
+}
+
+async fn rest(stand_in: &StandIn, instance: &Instance, config: Json) {
+    for (sql, name) in [
+        ("ALTER TABLE D.S.T ALTER COLUMN C SET NOT NULL", "columns"),
+        ("ALTER TABLE D.S.T ALTER COLUMN C COMMENT 'other'", "columns"),
+        ("ALTER TABLE D.S.T DROP UNIQUE (C)", "unique"),
+        ("ALTER TABLE D.S.T DROP PRIMARY KEY", "primaryKey"),
+        ("COMMENT ON TABLE D.S.T IS ''", "comment"),
+    ] {
+        let made = instance.create(TABLE, config.clone()).await.unwrap();
+        stand_in.sql(sql);
+        assert_eq!(drifted(instance, &made).await, [name], "{sql}");
+        let read = instance.read(TABLE, &made).await.unwrap().unwrap();
+        let mended = instance.update(TABLE, &read, config.clone()).await.unwrap();
+        assert_eq!(drifted(instance, &mended).await, [] as [&str; 0], "{sql}");
+        instance.delete(TABLE, &mended).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_was_made_anew_is_another_one() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = table(json!([{"name": "ID", "type": "INT"}]));
+    let made = instance.create(TABLE, config.clone()).await.unwrap();
+    stand_in.sql("DROP TABLE D.S.T");
+    stand_in.sql_as("TERRACE_ROLE", "CREATE TABLE D.S.T (ID INT)").unwrap();
+    assert_eq!(drifted(&instance, &made).await, ["createdOn"]);
+    let read = instance.read(TABLE, &made).await.unwrap().unwrap();
+    let plan = instance.plan(TABLE, Some(&read), &config).await.unwrap();
+    assert_eq!(plan.planned.get("createdOn"), Some(&Value::Unknown), "it is no no-op");
+    let taken = instance.update(TABLE, &read, config.clone()).await.unwrap();
+    assert!(instance.reports.0.lock().unwrap()[0].contains("what it held before is gone"));
+    instance.assert_settled(TABLE, &taken, &config).await;
+}
+
+#[tokio::test]
+async fn what_snowflake_could_not_hold_is_refused_at_its_place() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let long = "x".repeat(256);
+    for (columns, place) in [
+        (json!([]), "columns"),
+        (json!([{"name": "", "type": "INT"}]), "columns[0].name"),
+        (json!([{"name": long, "type": "INT"}]), "columns[0].name"),
+        (json!([{"name": "A", "type": "INT"}, {"name": "A", "type": "INT"}]), "columns[1].name"),
+        (json!([{"name": "A", "type": "VARCHR(3)"}]), "columns[0].type"),
+        (json!([{"name": "A", "type": "INT); DROP TABLE X; --"}]), "columns[0].type"),
+        (json!([{"name": "A", "type": "INT", "previousName": "A"}]), "columns[0].previousName"),
+    ] {
+        let error = instance.plan(TABLE, None, &table(columns)).await.unwrap_err();
+        let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+        assert_eq!(path.to_string(), place, "{error}");
+    }
+    let mut config = table(json!([{"name": "AMOUNT", "type": "INT"}]));
+    config["primaryKey"] = json!(["AMUONT"]);
+    let error = instance.plan(TABLE, None, &config).await.unwrap_err();
+    assert_eq!(error.solutions, ["did you mean `AMOUNT`?"]);
+    assert!(stand_in.take_writes().is_empty());
+}
+
+#[tokio::test]
+async fn rows_are_counted_without_a_warehouse() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(TABLE, table(json!([{"name": "ID", "type": "INT"}]))).await.unwrap();
+    let count = async || instance.session.count_data(instance.ty(TABLE), &made).await.unwrap();
+    assert_eq!(count().await, DataAmount::Empty);
+    stand_in.sql("INSERT INTO D.S.T VALUES (1), (2)");
+    assert_eq!(count().await, DataAmount::Some("2 rows".to_owned()));
+}
+
+#[tokio::test]
+async fn lookups_answer_what_is_there() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    instance.create(TABLE, table(json!([{"name": "ID", "type": "INT", "nullable": false}]))).await.unwrap();
+    let ask = async |more: Json| {
+        let mut arguments = attributes(json!({"database": "D", "schema": "S", "name": "T", "optional": false}));
+        arguments.extend(attributes(more));
+        instance.session.lookup(TABLE, &arguments).await
+    };
+    let found = Value::Map(ask(json!({})).await.unwrap()).to_json();
+    assert_eq!(found["columns"], json!([{"name": "ID", "type": "NUMBER(38,0)", "nullable": false}]));
+    assert_eq!(ask(json!({"name": "NONE"})).await.unwrap_err().kind, ErrorKind::NotFound);
+    let none = Value::Map(ask(json!({"name": "NONE", "optional": true})).await.unwrap()).to_json();
+    assert_eq!(none["columns"], json!([]));
+    let role = instance.session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap();
+    assert_eq!(role["name"], "TERRACE_ROLE".into());
+}

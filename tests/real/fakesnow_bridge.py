@@ -1,0 +1,61 @@
+"""A bridge from the stand-in of Snowflake to fakesnow: statements come by HTTP and go on over the driver's protocol.
+
+usage: fakesnow_bridge.py FILE     writes its port to FILE, serves until it is killed
+
+A request has the statement as its body and the name of the account in X-Account: each account is a database of its own.
+The answer is `ok`, `skipped` for what fakesnow is known not to have, or what it says against the statement.
+"""
+
+import re
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import fakesnow
+import snowflake.connector
+
+# What fakesnow 0.12.1 does not know, or takes without doing anything.
+UNKNOWN = re.compile(
+    r"""^\s*(GRANT|REVOKE|USE|DROP\ DATABASE|(CREATE|DROP|ALTER|COMMENT\ ON)\ (ROLE|TAG)|CREATE\ OR\ REPLACE\ (ROLE|TAG)
+    |SHOW\ (ROLES|GRANTS|TAGS)|SELECT\ CURRENT_|ALTER\ (DATABASE|SCHEMA)|ALTER\ VIEW|COMMENT\ ON\ COLUMN)\b
+    |\b(SET|UNSET)\ TAG\b|TAG_REFERENCES|\b(DROP|ADD)\ (PRIMARY\ KEY|UNIQUE)\b|^\s*CREATE\ VIEW.*\bLIMIT\b""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+# DuckDB, below it, keeps indexes for keys.
+LIMITS = ("constraint specified", "Cannot drop column", "depends on it", "index that depends")
+
+
+class Bridge(BaseHTTPRequestHandler):
+    connections = {}
+    arguments = {}
+
+    def do_POST(self):
+        sql = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        answer = self.answer(self.headers.get("X-Account", ""), sql).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def answer(self, account, sql):
+        if UNKNOWN.search(sql):
+            return "skipped"
+        if account not in self.connections:
+            self.connections[account] = snowflake.connector.connect(**self.arguments)
+        try:
+            self.connections[account].cursor().execute(sql).fetchall()
+            return "ok"
+        except Exception as error:
+            said = " ".join(str(error).split())
+            return "skipped" if any(limit in said for limit in LIMITS) else said
+
+    def log_message(self, *_):
+        pass
+
+
+with fakesnow.server() as arguments:
+    parameters = {**arguments.get("session_parameters", {}), "FAKESNOW_DB_PATH": ":isolated:"}
+    Bridge.arguments = {**arguments, "session_parameters": parameters}
+    server = HTTPServer(("127.0.0.1", 0), Bridge)
+    with open(sys.argv[1], "w") as file:
+        file.write(str(server.server_port))
+    server.serve_forever()

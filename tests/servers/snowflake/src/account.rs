@@ -1,0 +1,381 @@
+//! What there is in the account.
+
+use crate::data_type::DataType;
+use crate::error::{Outcome, SqlError};
+use crate::name::shown;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A kind of object, by its word in statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Account,
+    Warehouse,
+    Database,
+    Schema,
+    Table,
+    View,
+    Tag,
+    Role,
+    User,
+}
+
+impl Kind {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Account => "ACCOUNT",
+            Self::Warehouse => "WAREHOUSE",
+            Self::Database => "DATABASE",
+            Self::Schema => "SCHEMA",
+            Self::Table => "TABLE",
+            Self::View => "VIEW",
+            Self::Tag => "TAG",
+            Self::Role => "ROLE",
+            Self::User => "USER",
+        }
+    }
+
+    /// As messages call it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Account => "Account",
+            Self::Warehouse => "Warehouse",
+            Self::Database => "Database",
+            Self::Schema => "Schema",
+            Self::Table | Self::View => "Object",
+            Self::Tag => "Tag",
+            Self::Role => "Role",
+            Self::User => "User",
+        }
+    }
+}
+
+/// What names an object: its kind and the parts of its name. Tables and views share their names.
+pub(crate) type Key = (Kind, Vec<String>);
+
+/// What every object has.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) created_on: Timestamp,
+    pub(crate) owner: String,
+    pub(crate) comment: String,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    pub(crate) about: About,
+    pub(crate) retention_days: u64,
+    pub(crate) is_transient: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) ty: DataType,
+    pub(crate) is_nullable: bool,
+    pub(crate) comment: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Table {
+    pub(crate) columns: Vec<Column>,
+    /// Its name and its columns.
+    pub(crate) primary_key: Option<(String, Vec<String>)>,
+    pub(crate) unique: Vec<(String, Vec<String>)>,
+    /// As texts; NULL is none.
+    pub(crate) rows: Vec<Vec<Option<String>>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    pub(crate) columns: Vec<Column>,
+    pub(crate) source: Vec<String>,
+    /// The columns of the source, in order.
+    pub(crate) reads: Vec<String>,
+    pub(crate) is_secure: bool,
+    pub(crate) text: String,
+}
+
+/// A table or a view.
+#[derive(Debug, Clone)]
+pub(crate) enum Relation {
+    Table(Table),
+    View(View),
+}
+
+impl Relation {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Table(_) => Kind::Table,
+            Self::View(_) => Kind::View,
+        }
+    }
+
+    pub(crate) fn columns(&self) -> &[Column] {
+        match self {
+            Self::Table(table) => &table.columns,
+            Self::View(view) => &view.columns,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Tag {
+    pub(crate) about: About,
+    pub(crate) allowed: Vec<String>,
+}
+
+/// A privilege that a role has.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    pub(crate) created_on: Timestamp,
+    pub(crate) privilege: String,
+    pub(crate) on: Key,
+    pub(crate) role: String,
+    pub(crate) has_option: bool,
+    pub(crate) by: String,
+}
+
+/// A role that a role or a user has.
+#[derive(Debug, Clone)]
+pub(crate) struct RoleGrant {
+    pub(crate) created_on: Timestamp,
+    pub(crate) role: String,
+    pub(crate) to: (Kind, String),
+    pub(crate) by: String,
+}
+
+/// A tag on an object or one of its columns.
+#[derive(Debug, Clone)]
+pub(crate) struct TagReference {
+    pub(crate) tag: Vec<String>,
+    pub(crate) object: Key,
+    pub(crate) column: Option<String>,
+    pub(crate) value: String,
+}
+
+/// Everything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Account {
+    pub(crate) users: BTreeSet<String>,
+    pub(crate) warehouses: BTreeSet<String>,
+    pub(crate) roles: BTreeMap<String, About>,
+    pub(crate) databases: BTreeMap<String, Container>,
+    pub(crate) schemas: BTreeMap<Vec<String>, Container>,
+    pub(crate) relations: BTreeMap<Vec<String>, (About, Relation)>,
+    pub(crate) tags: BTreeMap<Vec<String>, Tag>,
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) role_grants: Vec<RoleGrant>,
+    pub(crate) references: Vec<TagReference>,
+    last: Option<Timestamp>,
+}
+
+impl Account {
+    /// An account as it is on its first day, with its own roles and what they may.
+    pub(crate) fn new() -> Self {
+        let mut account = Self::default();
+        for role in ["ACCOUNTADMIN", "SECURITYADMIN", "USERADMIN", "SYSADMIN", "PUBLIC"] {
+            let about = account.about("", "");
+            account.roles.insert(role.to_owned(), about);
+        }
+        for (role, to) in
+            [("SYSADMIN", "ACCOUNTADMIN"), ("SECURITYADMIN", "ACCOUNTADMIN"), ("USERADMIN", "SECURITYADMIN")]
+        {
+            let created_on = account.now();
+            let to = (Kind::Role, to.to_owned());
+            account.role_grants.push(RoleGrant { created_on, role: role.to_owned(), to, by: String::new() });
+        }
+        for (privilege, role) in [
+            ("CREATE DATABASE", "SYSADMIN"),
+            ("CREATE ROLE", "USERADMIN"),
+            ("MANAGE GRANTS", "SECURITYADMIN"),
+            ("APPLY TAG", "ACCOUNTADMIN"),
+        ] {
+            account.give(privilege, (Kind::Account, Vec::new()), role, "");
+        }
+        account
+    }
+
+    /// A time that no other object has.
+    pub(crate) fn now(&mut self) -> Timestamp {
+        let step = jiff::SignedDuration::from_millis(1);
+        let mut now = Timestamp::now();
+        if let Some(last) = self.last.filter(|last| now < *last + step) {
+            now = last + step;
+        }
+        self.last = Some(now);
+        now
+    }
+
+    pub(crate) fn about(&mut self, owner: &str, comment: &str) -> About {
+        About { created_on: self.now(), owner: owner.to_owned(), comment: comment.to_owned() }
+    }
+
+    /// Gives a role a privilege, unless it has it.
+    pub(crate) fn give(&mut self, privilege: &str, on: Key, role: &str, by: &str) {
+        let has = |grant: &Grant| grant.privilege == privilege && grant.on == on && grant.role == role;
+        if self.grants.iter().any(has) {
+            return;
+        }
+        let (created_on, has_option) = (self.now(), false);
+        self.grants.push(Grant {
+            created_on,
+            privilege: privilege.to_owned(),
+            on,
+            role: role.to_owned(),
+            has_option,
+            by: by.to_owned(),
+        });
+    }
+
+    /// A role and all that it has.
+    pub(crate) fn roles_of(&self, role: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::from([role.to_owned(), "PUBLIC".to_owned()]);
+        loop {
+            let more: Vec<String> = self
+                .role_grants
+                .iter()
+                .filter(|grant| grant.to.0 == Kind::Role && found.contains(&grant.to.1) && !found.contains(&grant.role))
+                .map(|grant| grant.role.clone())
+                .collect();
+            if more.is_empty() {
+                return found;
+            }
+            found.extend(more);
+        }
+    }
+
+    /// Who owns an object; nothing where there is none.
+    pub(crate) fn owner(&self, (kind, path): &Key) -> Option<&str> {
+        let about = match kind {
+            Kind::Database => path.first().and_then(|name| self.databases.get(name)).map(|it| &it.about),
+            Kind::Schema => self.schemas.get(path).map(|it| &it.about),
+            Kind::Table | Kind::View => self.relations.get(path).map(|(about, _)| about),
+            Kind::Tag => self.tags.get(path).map(|it| &it.about),
+            Kind::Role => path.first().and_then(|name| self.roles.get(name)),
+            Kind::Warehouse | Kind::Account | Kind::User => None,
+        };
+        about.map(|about| about.owner.as_str())
+    }
+
+    pub(crate) fn owns(&self, role: &str, key: &Key) -> bool {
+        self.owner(key).is_some_and(|owner| self.roles_of(role).contains(owner))
+    }
+
+    /// Whether a role, or one that it has, has one of the privileges; owners have all.
+    pub(crate) fn may(&self, role: &str, key: &Key, privileges: &[&str]) -> bool {
+        let roles = self.roles_of(role);
+        let is_meant = |grant: &&Grant| {
+            grant.on == *key && roles.contains(&grant.role) && privileges.contains(&grant.privilege.as_str())
+        };
+        self.owns(role, key) || self.grants.iter().any(|grant| is_meant(&grant))
+    }
+
+    /// Whether a role sees an object: any privilege on it does, and the use of what it lies in.
+    fn sees(&self, role: &str, key: &Key) -> bool {
+        let roles = self.roles_of(role);
+        let has_any = self.owns(role, key)
+            || self.grants.iter().any(|grant| grant.on == *key && roles.contains(&grant.role))
+            || self.may(role, &(Kind::Account, Vec::new()), &["MANAGE GRANTS"]);
+        has_any && self.reaches(role, &key.1)
+    }
+
+    /// Whether a role may use the database and the schema that a name is in.
+    pub(crate) fn reaches(&self, role: &str, path: &[String]) -> bool {
+        let manages = self.may(role, &(Kind::Account, Vec::new()), &["MANAGE GRANTS"]);
+        let may_use = |key: Key| {
+            manages
+                || self.owns(role, &key)
+                || self.grants.iter().any(|grant| grant.on == key && self.roles_of(role).contains(&grant.role))
+        };
+        let database = path.len() < 2 || may_use((Kind::Database, vec![path[0].clone()]));
+        let schema = path.len() < 3 || may_use((Kind::Schema, path[..2].to_vec()));
+        database && schema
+    }
+
+    /// The object, as far as the role sees it.
+    pub(crate) fn seen(&self, role: &str, kind: Kind, path: &[String]) -> Outcome<Key> {
+        let missing = || SqlError::missing(kind.title(), &shown(path));
+        let depth = match kind {
+            Kind::Schema => 2,
+            Kind::Table | Kind::View | Kind::Tag => 3,
+            _ => 1,
+        };
+        if path.len() != depth {
+            // Nothing is selected in a session: there is none.
+            let message = format!(
+                "Cannot perform operation. This session does not have a current {}. Call 'USE', or use a qualified name.",
+                if depth - path.len() > 1 { "database" } else { "schema" }
+            );
+            return Err(SqlError { code: "090105", state: "22000", message });
+        }
+        let kind = match kind {
+            Kind::Table | Kind::View => self.relations.get(path).map(|(_, it)| it.kind()).ok_or_else(missing)?,
+            other => other,
+        };
+        let key = (kind, path.to_vec());
+        let is_there = match kind {
+            Kind::Warehouse => self.warehouses.contains(&path[0]),
+            Kind::User => self.users.contains(&path[0]),
+            _ => self.owner(&key).is_some(),
+        };
+        let is_seen = matches!(kind, Kind::Role | Kind::User) || self.sees(role, &key);
+        if is_there && is_seen { Ok(key) } else { Err(missing()) }
+    }
+
+    /// The object, which the role has to own.
+    pub(crate) fn owned(&self, role: &str, kind: Kind, path: &[String]) -> Outcome<Key> {
+        let key = self.seen(role, kind, path)?;
+        if self.owns(role, &key) {
+            Ok(key)
+        } else {
+            Err(SqlError::privilege(&format!(
+                "{} '{}'",
+                kind.word().to_lowercase(),
+                path.last().cloned().unwrap_or_default()
+            )))
+        }
+    }
+
+    /// Takes away what is said of an object, and of all that lies in it.
+    pub(crate) fn forget(&mut self, (kind, path): &Key) {
+        let is_within = |other: &Key| {
+            other == &(*kind, path.clone())
+                || (matches!(kind, Kind::Database | Kind::Schema)
+                    && other.1.len() > path.len()
+                    && other.1.starts_with(path)
+                    && !matches!(other.0, Kind::Warehouse | Kind::Role | Kind::User))
+        };
+        self.grants.retain(|grant| !is_within(&grant.on));
+        self.references
+            .retain(|reference| !is_within(&reference.object) && !is_within(&(Kind::Tag, reference.tag.clone())));
+    }
+}
+
+impl Account {
+    /// Everything by name, sorted.
+    pub(crate) fn inventory(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.databases.keys().map(|name| format!("database {name}")).collect();
+        all.extend(self.schemas.keys().map(|path| format!("schema {}", shown(path))));
+        all.extend(
+            self.relations.iter().map(|(path, (_, it))| format!("{} {}", it.kind().word().to_lowercase(), shown(path))),
+        );
+        all.extend(self.tags.keys().map(|path| format!("tag {}", shown(path))));
+        all.extend(self.roles.keys().map(|name| format!("role {name}")));
+        all.extend(self.role_grants.iter().map(|grant| format!("{} has role {}", grant.to.1, grant.role)));
+        let granted = |grant: &Grant| format!("{} has {} on {}", grant.role, grant.privilege, shown(&grant.on.1));
+        all.extend(self.grants.iter().map(granted));
+        let tagged = |it: &TagReference| {
+            format!(
+                "{}.{} is {}={}",
+                shown(&it.object.1),
+                it.column.as_deref().unwrap_or("*"),
+                shown(&it.tag),
+                it.value
+            )
+        };
+        all.extend(self.references.iter().map(tagged));
+        all.sort();
+        all
+    }
+}

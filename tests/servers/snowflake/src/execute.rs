@@ -1,0 +1,130 @@
+//! What statements do, in the name of a role.
+
+mod alter;
+mod create;
+mod grants;
+mod query;
+mod show;
+
+use crate::account::{Account, Kind};
+use crate::error::Outcome;
+use crate::grammar::Statement;
+
+/// Rows with the names and types of their columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rows {
+    pub(crate) columns: Vec<&'static str>,
+    /// Of queries, whose names are not known here.
+    pub(crate) names: Vec<String>,
+    pub(crate) rows: Vec<Vec<Option<String>>>,
+}
+
+impl Rows {
+    /// The answer of what returns nothing else.
+    fn status(text: &str) -> Self {
+        Self { columns: vec!["status"], names: Vec::new(), rows: vec![vec![Some(text.to_owned())]] }
+    }
+
+    pub(crate) fn column_names(&self) -> Vec<String> {
+        if self.names.is_empty() {
+            self.columns.iter().map(|it| (*it).to_owned()).collect()
+        } else {
+            self.names.clone()
+        }
+    }
+}
+
+/// Who asks, and with what.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) user: String,
+    pub(crate) role: String,
+    pub(crate) warehouse: Option<String>,
+}
+
+/// Carries out one statement.
+pub(crate) fn execute(account: &mut Account, session: &Session, statement: Statement) -> Outcome<Rows> {
+    let role = session.role.as_str();
+    match statement {
+        Statement::CreateContainer(kind, how, path, options) => {
+            create::container(account, role, kind, how, path, &options)
+        }
+        Statement::CreateTable(how, path, table) => create::table(account, role, how, path, table),
+        Statement::CreateView(how, path, view) => create::view(account, role, how, path, view),
+        Statement::CreateRole(how, name, options) => create::role(account, role, how, name, &options),
+        Statement::CreateTag(how, path, options) => create::tag(account, role, how, path, options),
+        Statement::AlterOptions(kind, if_exists, path, options) => {
+            alter::options(account, role, kind, if_exists, &path, options)
+        }
+        Statement::AlterTable(if_exists, path, change) => alter::table(account, role, if_exists, &path, change),
+        Statement::Comment(kind, if_exists, path, column, text) => {
+            alter::comment(account, role, kind, if_exists, &path, column, &text)
+        }
+        Statement::Drop(kind, if_exists, path) => drop_object(account, role, kind, if_exists, &path),
+        Statement::Grant { privileges, kind, path, role: to, has_option, is_revoke, only_option } => {
+            let granted = grants::Granted { privileges, kind, path, role: to, has_option, is_revoke, only_option };
+            grants::privileges(account, role, &granted)
+        }
+        Statement::GrantRole { role: granted, to, is_revoke } => grants::role(account, role, granted, to, is_revoke),
+        Statement::Show(show) => show::show(account, role, &show),
+        Statement::Describe(kind, path) => show::describe(account, role, kind, &path),
+        Statement::Query(query) => query::query(account, session, &query),
+        Statement::Count(path) => query::count(account, session, &path),
+        Statement::TagReferences { object, domain } => query::tag_references(account, session, &object, &domain),
+        Statement::CurrentRole(function) => Ok(query::current(session, function)),
+        Statement::Insert(path, rows) => query::insert(account, session, &path, rows),
+        // There is no session that it could hold for.
+        Statement::Use => Ok(Rows::status("Statement executed successfully.")),
+    }
+}
+
+fn drop_object(account: &mut Account, role: &str, kind: Kind, if_exists: bool, path: &[String]) -> Outcome<Rows> {
+    let name = path.last().cloned().unwrap_or_default();
+    let key = match account.owned(role, kind, path) {
+        Ok(key) => key,
+        Err(error) if if_exists && error.code == "002003" => {
+            return Ok(Rows::status("Drop statement executed successfully."));
+        }
+        Err(error) => return Err(error),
+    };
+    if key.0 != kind {
+        let error = crate::error::SqlError::invalid(&format!(
+            "Object found is of type '{}', not specified type '{}'.",
+            key.0.word(),
+            kind.word()
+        ));
+        return Err(error);
+    }
+    account.forget(&key);
+    match kind {
+        Kind::Database => {
+            account.databases.remove(&name);
+            account.schemas.retain(|path, _| path[0] != name);
+            account.relations.retain(|path, _| path[0] != name);
+            account.tags.retain(|path, _| path[0] != name);
+        }
+        Kind::Schema => {
+            account.schemas.remove(path);
+            account.relations.retain(|other, _| !other.starts_with(path));
+            account.tags.retain(|other, _| !other.starts_with(path));
+        }
+        Kind::Table | Kind::View => drop(account.relations.remove(path)),
+        Kind::Tag => drop(account.tags.remove(path)),
+        Kind::Role => {
+            account.roles.remove(&name);
+            account.grants.retain(|grant| grant.role != name);
+            account.role_grants.retain(|grant| grant.role != name && grant.to != (Kind::Role, name.clone()));
+            // What it owned is its dropper's from now on.
+            let heir = |about: &mut crate::account::About| {
+                if about.owner == name {
+                    about.owner = role.to_owned();
+                }
+            };
+            account.roles.values_mut().for_each(heir);
+            account.relations.values_mut().for_each(|(about, _)| heir(about));
+            account.databases.values_mut().chain(account.schemas.values_mut()).for_each(|it| heir(&mut it.about));
+        }
+        Kind::Account | Kind::Warehouse | Kind::User => return Err(crate::error::SqlError::unsupported("DROP")),
+    }
+    Ok(Rows::status(&format!("{name} successfully dropped.")))
+}

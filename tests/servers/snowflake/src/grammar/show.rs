@@ -1,0 +1,73 @@
+//! `SHOW`.
+
+use crate::account::Kind;
+use crate::error::Outcome;
+use crate::token::Tokens;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Databases,
+    Schemas,
+    Tables,
+    Views,
+    Roles,
+    Tags,
+    Columns,
+    PrimaryKeys,
+    UniqueKeys,
+    GrantsTo,
+    GrantsOf,
+    GrantsOn(Kind),
+}
+
+/// Where to look.
+#[derive(Debug, Clone)]
+pub(crate) enum Scope {
+    Account,
+    In(Kind, Vec<String>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Show {
+    pub(crate) what: What,
+    pub(crate) like: Option<String>,
+    pub(crate) scope: Scope,
+}
+
+pub(super) fn show(tokens: &mut Tokens) -> Outcome<Show> {
+    if tokens.take("GRANTS TO ROLE") {
+        return Ok(Show { what: What::GrantsTo, like: None, scope: Scope::In(Kind::Role, tokens.path()?) });
+    }
+    if tokens.take("GRANTS OF ROLE") {
+        return Ok(Show { what: What::GrantsOf, like: None, scope: Scope::In(Kind::Role, tokens.path()?) });
+    }
+    if tokens.take("GRANTS ON") {
+        let kind = super::kind(tokens)?;
+        return Ok(Show { what: What::GrantsOn(kind), like: None, scope: Scope::In(kind, tokens.path()?) });
+    }
+    let all = [
+        ("DATABASES", What::Databases),
+        ("SCHEMAS", What::Schemas),
+        ("TABLES", What::Tables),
+        ("VIEWS", What::Views),
+        ("ROLES", What::Roles),
+        ("TAGS", What::Tags),
+        ("COLUMNS", What::Columns),
+        ("PRIMARY KEYS", What::PrimaryKeys),
+        ("UNIQUE KEYS", What::UniqueKeys),
+    ];
+    let found = all.into_iter().find(|(words, _)| tokens.take(words));
+    let (_, what) = found.ok_or_else(|| tokens.unexpected())?;
+    let like = if tokens.take("LIKE") { Some(tokens.text()?) } else { None };
+    let scope = if tokens.take("IN") {
+        if tokens.take("ACCOUNT") {
+            Scope::Account
+        } else {
+            let kind = super::kind(tokens)?;
+            Scope::In(kind, tokens.path()?)
+        }
+    } else {
+        Scope::Account
+    };
+    Ok(Show { what, like, scope })
+}

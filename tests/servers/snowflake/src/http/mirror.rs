@@ -1,0 +1,42 @@
+//! The bridge to fakesnow: what it has seen too has to work there.
+
+use crate::error::SqlError;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// Where statements are written down with who has seen them, for the list of docs/testing.md.
+const LOG: &str = "TERRACE_STATEMENTS";
+
+/// Writes down that a statement was seen: by fakesnow (`ok`), or not (`skipped`, `none`).
+pub(super) fn write_down(seen: &str, sql: &str) {
+    let Some(path) = std::env::var_os(LOG) else { return };
+    let line = format!("{seen}\t{}\n", serde_json::json!(sql));
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of statements can be written");
+}
+
+/// Sends a statement on; a difference fails it here, too.
+pub(super) fn compare(url: &str, account: &str, sql: &str) -> Result<String, SqlError> {
+    match sent(url, account, sql) {
+        Ok(answer) if answer == "ok" || answer == "skipped" => Ok(answer),
+        Ok(answer) | Err(answer) => {
+            let message = format!("fakesnow does not agree: {answer}");
+            Err(SqlError { code: "999999", state: "XX000", message })
+        }
+    }
+}
+
+/// One request of HTTP/1.0, whose answer ends with the connection.
+fn sent(url: &str, account: &str, sql: &str) -> Result<String, String> {
+    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(host).map_err(|error| error.to_string())?;
+    let request = format!(
+        "POST / HTTP/1.0\r\nHost: {host}\r\nX-Account: {account}\r\nContent-Length: {}\r\n\r\n{sql}",
+        sql.len()
+    );
+    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(|error| error.to_string())?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or("no answer")?;
+    Ok(body.trim().to_owned())
+}

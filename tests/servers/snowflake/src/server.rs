@@ -1,0 +1,245 @@
+//! A stand-in that runs, and what a test does with it.
+
+use crate::account::Account;
+use crate::auth::Keys;
+use crate::execute::{Session, execute};
+use crate::faults::Faults;
+use crate::http::{State, router};
+use std::net::TcpListener;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// The one account.
+pub(crate) const ACCOUNT: &str = "TEST";
+
+/// Where a bridge to fakesnow is, for all stand-ins of a process.
+const MIRROR: &str = "TERRACE_FAKESNOW";
+
+/// A statement that came in.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Its number, from 1; the same request again has the same.
+    pub number: usize,
+    /// The text.
+    pub sql: String,
+    /// The request's id.
+    pub request: String,
+    /// In whose name.
+    pub role: String,
+    /// The session parameter of that name.
+    pub query_tag: String,
+    /// When it came.
+    pub at: Instant,
+    /// The HTTP status of the answer; 0 where none was sent.
+    pub status: u16,
+    /// The code of the answer.
+    pub code: String,
+    /// The request came before.
+    pub is_again: bool,
+}
+
+impl Seen {
+    /// Whether it could change anything.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        let word = self.sql.split_whitespace().next().unwrap_or_default().to_uppercase();
+        !matches!(word.as_str(), "SHOW" | "DESC" | "DESCRIBE" | "SELECT")
+    }
+}
+
+/// A stand-in, as long as it is not dropped. Its account has the user `TERRACE` with the token `secret`, the warehouse
+/// `WH`, and the role `TERRACE_ROLE` that may make databases and roles.
+#[derive(Debug)]
+pub struct StandIn {
+    url: String,
+    pub(crate) state: Arc<State>,
+    // What it runs in.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl StandIn {
+    /// Starts one on a free port.
+    ///
+    /// # Panics
+    /// When there is none to be had.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_on("127.0.0.1:0")
+    }
+
+    /// Starts one on an address.
+    ///
+    /// # Panics
+    /// When it is taken.
+    #[must_use]
+    pub fn start_on(address: &str) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        listener.set_nonblocking(true).expect("a socket");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let state = Arc::new(State::named(uuid::Uuid::now_v7().to_string()));
+        *state.account() = Account::new();
+        let routes = router(Arc::clone(&state));
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+            axum::serve(listener, routes).await
+        });
+        let stand_in = Self { url, state, runtime: Some(runtime) };
+        stand_in.with_usual_account();
+        match std::env::var_os(MIRROR).and_then(|url| url.into_string().ok()) {
+            Some(url) => stand_in.with_mirror(&url),
+            None => stand_in,
+        }
+    }
+
+    fn with_usual_account(&self) {
+        self.add_user("TERRACE");
+        self.add_token("TERRACE", "PROGRAMMATIC_ACCESS_TOKEN", "secret");
+        self.add_warehouse("WH");
+        for sql in [
+            "CREATE ROLE TERRACE_ROLE",
+            "GRANT CREATE DATABASE ON ACCOUNT TO ROLE TERRACE_ROLE",
+            "GRANT CREATE ROLE ON ACCOUNT TO ROLE TERRACE_ROLE",
+            "GRANT USAGE ON WAREHOUSE WH TO ROLE TERRACE_ROLE WITH GRANT OPTION",
+            "GRANT ROLE TERRACE_ROLE TO USER TERRACE",
+        ] {
+            self.sql(sql);
+        }
+    }
+
+    /// Where it is: `http://127.0.0.1:4711`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Makes a user.
+    pub fn add_user(&self, name: &str) {
+        self.state.account().users.insert(name.to_owned());
+    }
+
+    /// Makes a warehouse.
+    pub fn add_warehouse(&self, name: &str) {
+        self.state.account().warehouses.insert(name.to_owned());
+    }
+
+    /// Lets a user in by a token of a kind.
+    pub fn add_token(&self, user: &str, kind: &str, token: &str) {
+        self.keys().tokens.insert((kind.to_owned(), token.to_owned()), user.to_owned());
+    }
+
+    /// Lets a user in by tokens that are signed with the private key to this public one (PKCS#1 in DER).
+    pub fn add_key(&self, user: &str, public: &[u8]) {
+        self.keys().keys.insert(user.to_owned(), public.to_owned());
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.state.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something behind everybody's back, as the account's administrator; answers with the rows.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn sql(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        self.sql_as("ACCOUNTADMIN", sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The same in the name of another role.
+    ///
+    /// # Errors
+    /// The code and the message, when it fails.
+    pub fn sql_as(&self, role: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>, String> {
+        let mut account = self.state.account();
+        let session = Session { user: "ADMIN".to_owned(), role: role.to_owned(), warehouse: Some("WH".to_owned()) };
+        let done = crate::grammar::parse(sql).and_then(|statement| {
+            // The administrator of the tests may do everything.
+            match role {
+                "ACCOUNTADMIN" => execute_as_owner(&mut account, &session, sql, statement),
+                _ => execute(&mut account, &session, statement),
+            }
+        });
+        drop(account);
+        let done = done.and_then(|rows| self.state.mirrored(sql).map(|()| rows));
+        done.map(|rows| rows.rows).map_err(|error| format!("{} {}", error.code, error.message))
+    }
+
+    /// What goes wrong from now on.
+    pub fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.state.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What came since the last time.
+    #[must_use]
+    pub fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.state.seen())
+    }
+
+    /// The texts of what came since the last time and could change anything, each once.
+    #[must_use]
+    pub fn take_writes(&self) -> Vec<String> {
+        let seen = self.take_seen();
+        seen.into_iter().filter(|it| it.is_write() && !it.is_again).map(|it| it.sql).collect()
+    }
+
+    /// Starts counting anew.
+    pub fn reset_count(&self) {
+        self.state.reset();
+    }
+
+    /// How many statements came since then.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.state.counted()
+    }
+
+    /// The most requests that were answered at once.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.state.most_at_once()
+    }
+
+    /// The names of everything that is there: databases, schemas, tables and views, tags, roles, grants.
+    #[must_use]
+    pub fn inventory(&self) -> Vec<String> {
+        self.state.account().inventory()
+    }
+
+    /// The same, and sends every statement that it accepted on to a bridge to fakesnow; a difference fails that statement.
+    #[must_use]
+    pub fn with_mirror(self, url: &str) -> Self {
+        *self.state.mirror.lock().unwrap_or_else(PoisonError::into_inner) = Some(url.to_owned());
+        self
+    }
+}
+
+/// An administrator of tests owns what it changes.
+fn execute_as_owner(
+    account: &mut Account,
+    session: &Session,
+    sql: &str,
+    statement: crate::grammar::Statement,
+) -> crate::error::Outcome<crate::execute::Rows> {
+    let first = execute(account, session, statement);
+    let Err(error) = first else { return first };
+    // Every role in turn: one of them owns it.
+    let roles: Vec<String> = account.roles.keys().cloned().collect();
+    for role in roles {
+        let session = Session { role, ..session.clone() };
+        if let Ok(rows) = execute(account, &session, crate::grammar::parse(sql)?) {
+            return Ok(rows);
+        }
+    }
+    Err(error)
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        // It may be dropped within another runtime, which does not wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

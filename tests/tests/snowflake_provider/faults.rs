@@ -1,0 +1,71 @@
+//! Each statement of a run fails once before and once after its effect; then the next run ends where a run without faults does.
+
+use super::{PRODUCT, World};
+use terrace_test_snowflake::Fault;
+use terrace_tests::say;
+
+/// Where all statements are to fail, and not those alone that change something: many more runs.
+const ALL: &str = "TERRACE_ALL_FAULTS";
+
+/// The product with fewer columns, so that its runs are short.
+fn world() -> World {
+    let world = World::with("");
+    let text = world.project.read(PRODUCT);
+    let (mut kept, mut columns) = (Vec::new(), 0);
+    for line in text.lines() {
+        let is_column = line.trim_start().starts_with("- name: ") && line.starts_with("        ");
+        let is_end = !line.starts_with("        ");
+        columns = match (is_column, is_end) {
+            (true, _) => columns + 1,
+            (_, true) => 0,
+            _ => columns,
+        };
+        if columns <= 2 {
+            kept.push(line);
+        }
+    }
+    world.project.write(PRODUCT, kept.join("\n"));
+    world
+}
+
+/// Applies with a fault, again where that failed, and looks whether all is as it should be.
+fn run(number: usize, fault: Fault, expected: &[String]) {
+    let world = world();
+    world.stand_in.reset_count();
+    world.stand_in.faults().by_number.insert(number, fault);
+    let ran = world.apply();
+    if ran.code != 0 {
+        world.apply().done();
+    }
+    world.assert_settled();
+    assert_eq!(world.stand_in.inventory(), expected, "statement {number}, {fault:?}");
+}
+
+#[test]
+fn whatever_statement_fails_before_or_after_its_effect_the_next_run_ends_alike() {
+    let calm = world();
+    calm.stand_in.reset_count();
+    let _ = calm.stand_in.take_seen();
+    calm.apply().done();
+    let expected = calm.stand_in.inventory();
+    let seen = calm.stand_in.take_seen();
+    assert_eq!(seen.len(), calm.stand_in.count());
+    let writes: Vec<usize> = seen.iter().filter(|it| it.is_write()).map(|it| it.number).collect();
+    assert!(writes.len() >= 10, "{writes:?}");
+    // The statement fails without an effect; it has one and nobody ever hears of it.
+    for number in &writes {
+        run(*number, Fault::Fails, &expected);
+        run(*number, Fault::LostForGood, &expected);
+    }
+    if std::env::var_os(ALL).is_none() {
+        say(&format!(
+            "skipped: {} statements that only ask did not fail ({ALL}=1 lets them)",
+            seen.len() - writes.len()
+        ));
+        return;
+    }
+    for number in 1..=seen.len() {
+        run(number, Fault::LostBefore, &expected);
+        run(number, Fault::LostAfter, &expected);
+    }
+}
