@@ -242,9 +242,19 @@ mod tests {
 
     #[test]
     fn providers_without_required_settings_are_always_there() {
-        assert_eq!(instances_of("").0, ["local: local", "postgres: postgres", "snowflake: snowflake", "sqlite: sqlite", "witboost: witboost"]);
+        assert_eq!(
+            instances_of("").0,
+            ["local: local", "postgres: postgres", "snowflake: snowflake", "sqlite: sqlite", "witboost: witboost"]
+        );
         let text = "environments: {local: {providers: {sqlite: {}, lake: {type: sqlite}}}}";
-        let all = ["sqlite: sqlite", "lake: sqlite", "local: local", "postgres: postgres", "snowflake: snowflake", "witboost: witboost"];
+        let all = [
+            "sqlite: sqlite",
+            "lake: sqlite",
+            "local: local",
+            "postgres: postgres",
+            "snowflake: snowflake",
+            "witboost: witboost",
+        ];
         assert_eq!(instances_of(text).0, all);
     }
 

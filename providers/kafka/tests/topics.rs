@@ -140,7 +140,7 @@ async fn records_are_counted() {
     let made = instance.create(TOPIC, json!({"name": "t", "partitions": 2})).await;
     brokers.side().topics.get_mut("t").unwrap().records = 12;
     let counted = instance.session.count_data(&instance.ty(TOPIC), &made).await.unwrap();
-    assert_eq!(counted, DataAmount::Some("12 records".to_owned()));
+    assert_eq!(counted, DataAmount::of(12, "record", "records"));
 }
 
 #[tokio::test]

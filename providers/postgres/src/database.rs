@@ -104,9 +104,6 @@ pub(crate) async fn count(client: &Client) -> Result<DataAmount, Failure> {
     let sql = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
     let rows = query(client, sql, &[]).await?;
-    Ok(match rows.first().map_or(0, |row| row.get::<_, i64>(0)) {
-        0 => DataAmount::Empty,
-        1 => DataAmount::Some("1 table".to_owned()),
-        tables => DataAmount::Some(format!("{tables} tables")),
-    })
+    let tables = rows.first().map_or(0, |row| row.get::<_, i64>(0)).unsigned_abs();
+    Ok(DataAmount::of(tables, "table", "tables"))
 }

@@ -20,7 +20,7 @@ use crate::server::Client;
 use terrace_provider::DataAmount;
 
 /// Beyond so many rows they are not counted one by one.
-const COUNTED: i64 = 10_000;
+const COUNTED: u64 = 10_000;
 
 /// How many rows a table has.
 pub(crate) async fn count(client: &Client, target: &Target) -> Result<DataAmount, Failure> {
@@ -29,10 +29,8 @@ pub(crate) async fn count(client: &Client, target: &Target) -> Result<DataAmount
     }
     let sql = format!("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS rows", target.sql(), COUNTED + 1);
     let rows = client.query(&sql, &[]).await?;
-    Ok(match rows.first().map_or(0, |row| row.get::<_, i64>(0)) {
-        0 => DataAmount::Empty,
-        1 => DataAmount::Some("1 row".to_owned()),
-        rows if rows > COUNTED => DataAmount::Some(format!("more than {COUNTED} rows")),
-        rows => DataAmount::Some(format!("{rows} rows")),
+    Ok(match rows.first().map_or(0, |row| row.get::<_, i64>(0)).unsigned_abs() {
+        count if count > COUNTED => DataAmount::Some { count, text: format!("more than {COUNTED} rows") },
+        rows => DataAmount::of(rows, "row", "rows"),
     })
 }

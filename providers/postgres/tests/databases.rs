@@ -18,7 +18,7 @@ async fn a_database_comes_changes_and_goes() {
     world.is_settled("postgres_database", &now, bare).await;
     let table = r#"{"database": "$db it's \"one\"", "schema": "public", "name": "t", "columns": [{"name": "a", "type": "int"}]}"#;
     let table = world.settled("postgres_table", table).await;
-    assert_eq!(world.count("postgres_database", &made).await, DataAmount::Some("1 table".to_owned()));
+    assert_eq!(world.count("postgres_database", &made).await, DataAmount::of(1, "table", "tables"));
     world.delete("postgres_database", &now).await.unwrap();
     assert_eq!(world.read("postgres_database", &now).await, None);
     assert_eq!(world.read("postgres_table", &table).await, None, "what was in it is gone with it");

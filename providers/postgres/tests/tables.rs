@@ -106,7 +106,7 @@ async fn a_narrower_type_is_told_and_cuts_once_it_is_allowed() {
     let wide = r#"{"name": "a", "type": "varchar(20)"}, {"name": "b", "type": "numeric(10,2)"}, {"name": "c", "type": "text"}"#;
     let made = world.settled("postgres_table", &table(wide, "")).await;
     world.execute("INSERT INTO s.t VALUES ('abcdefgh', 1.55, '17')").await;
-    assert_eq!(world.count("postgres_table", &made).await, DataAmount::Some("1 row".to_owned()));
+    assert_eq!(world.count("postgres_table", &made).await, DataAmount::of(1, "row", "rows"));
     let narrow = table(
         r#"{"name": "a", "type": "varchar(4)"}, {"name": "b", "type": "numeric(10,1)"}, {"name": "c", "type": "int"}"#,
         "",

@@ -228,6 +228,18 @@ pub enum DataAmount {
     Unknown,
 }
 
+impl DataAmount {
+    /// So many of what is called like that: `1 row`, `2 rows`.
+    #[must_use]
+    pub fn of(count: u64, one: &str, many: &str) -> Self {
+        match count {
+            0 => Self::Empty,
+            1 => Self::Some { count, text: format!("1 {one}") },
+            _ => Self::Some { count, text: format!("{count} {many}") },
+        }
+    }
+}
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

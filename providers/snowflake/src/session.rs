@@ -388,11 +388,8 @@ impl Session for SnowflakeSession {
         match target.kind {
             Kind::Table => table::count_rows(&statements, &target.identity).await,
             Kind::Database | Kind::Schema => {
-                Ok(match container::count(&statements, target.kind, &target.identity).await? {
-                    0 => DataAmount::Empty,
-                    1 => DataAmount::Some("1 table or view".to_owned()),
-                    many => DataAmount::Some(format!("{many} tables and views")),
-                })
+                let count = container::count(&statements, target.kind, &target.identity).await?;
+                Ok(DataAmount::of(count, "table or view", "tables and views"))
             }
             _ => Ok(DataAmount::Empty),
         }

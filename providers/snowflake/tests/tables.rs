@@ -267,7 +267,7 @@ async fn rows_are_counted_without_a_warehouse() {
     let count = async || instance.session.count_data(instance.ty(TABLE), &made).await.unwrap();
     assert_eq!(count().await, DataAmount::Empty);
     stand_in.sql("INSERT INTO D.S.T VALUES (1), (2)");
-    assert_eq!(count().await, DataAmount::Some("2 rows".to_owned()));
+    assert_eq!(count().await, DataAmount::of(2, "row", "rows"));
 }
 
 #[tokio::test]

@@ -114,12 +114,12 @@ pub(crate) async fn count(
     statements: &Statements<'_>,
     kind: Kind,
     identity: &Attributes,
-) -> Result<usize, ProviderError> {
+) -> Result<u64, ProviderError> {
     let mut found = 0;
     for what in ["TABLES", "VIEWS"] {
         let sql = format!("SHOW {what} IN {} {}", word(kind), qualified(identity));
         let rows = statements.ask_about(&sql).await?.unwrap_or_default();
-        found += rows.iter().filter(|row| row.get("schema_name") != Some("INFORMATION_SCHEMA")).count();
+        found += rows.iter().filter(|row| row.get("schema_name") != Some("INFORMATION_SCHEMA")).count() as u64;
     }
     Ok(found)
 }

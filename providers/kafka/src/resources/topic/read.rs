@@ -131,11 +131,7 @@ pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataA
         tokio::time::sleep(PAUSE).await;
         counted = instance.admin.count_records(name).await;
     }
-    Ok(match counted.map_err(failed)? {
-        None | Some(0) => DataAmount::Empty,
-        Some(1) => DataAmount::Some("1 record".to_owned()),
-        Some(count) => DataAmount::Some(format!("{count} records")),
-    })
+    Ok(DataAmount::of(counted.map_err(failed)?.unwrap_or_default().unsigned_abs(), "record", "records"))
 }
 
 /// The private bytes that a row of this topic has.

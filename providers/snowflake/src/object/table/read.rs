@@ -122,7 +122,7 @@ pub(crate) async fn count_rows(
     let Some(rows) = statements.ask_about(&sql).await? else { return Ok(DataAmount::Empty) };
     let Some(row) = named(&rows, &name) else { return Ok(DataAmount::Empty) };
     if let Ok(count) = row.text("rows").parse::<u64>() {
-        return Ok(amount(count));
+        return Ok(DataAmount::of(count, "row", "rows"));
     }
     if statements.warehouse().is_none() {
         return Ok(DataAmount::Unknown);
@@ -131,13 +131,5 @@ pub(crate) async fn count_rows(
         .right(format!("SELECT ON TABLE {}", qualified(identity)));
     let rows = statements.ask(&format!("SELECT COUNT(*) FROM {}", qualified(identity)), &need).await?;
     let count = rows.iter().next().and_then(|row| row.first()?.parse().ok());
-    Ok(count.map_or(DataAmount::Unknown, amount))
-}
-
-fn amount(rows: u64) -> DataAmount {
-    match rows {
-        0 => DataAmount::Empty,
-        1 => DataAmount::Some("1 row".to_owned()),
-        rows => DataAmount::Some(format!("{rows} rows")),
-    }
+    Ok(count.map_or(DataAmount::Unknown, |rows| DataAmount::of(rows, "row", "rows")))
 }
