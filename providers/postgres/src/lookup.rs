@@ -40,7 +40,8 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         text("generated", "The expression that it is computed from."),
         text("comment", "The comment."),
     ]);
-    let key = || Object(vec![text("name", "The constraint's name."), names("columns", "Its columns.")]);
+    // Names of constraints are the server's choice, which no plan knows.
+    let key = || Object(vec![names("columns", "Its columns.")]);
     let contract = Object(vec![
         text("name", "The column's name."),
         text("dataType", "The type of OpenMetadata."),
@@ -112,7 +113,8 @@ pub(crate) fn target(lookup: &str, arguments: &Attributes) -> Result<Target, Pro
 ///
 /// # Errors
 /// `NotFound` when there is no such object.
-pub(crate) async fn answer(server: &Server, target: &Target, arguments: &Attributes) -> Result<Attributes, Failure> {
+pub(crate) async fn answer(server: &Server, wanted: &Wanted, arguments: &Attributes) -> Result<Attributes, Failure> {
+    let target = &wanted.target;
     let client = server.client(target.database()).await?;
     let missing = || {
         Failure::from(ProviderError::new(
@@ -123,12 +125,11 @@ pub(crate) async fn answer(server: &Server, target: &Target, arguments: &Attribu
     let mut found = arguments.clone();
     match target.kind {
         Kind::Table => {
-            let wanted = Wanted::anything(target.clone());
-            let seen = table::observe(&client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
+            let seen = table::observe(&client, std::slice::from_ref(wanted)).await?.into_iter().flatten().next();
             let seen = seen.ok_or_else(missing)?.attributes;
             found.insert("dataContract".to_owned(), contract(&seen));
             for name in ["columns", "primaryKey", "unique", "comment"] {
-                found.insert(name.to_owned(), seen.get(name).cloned().unwrap_or_default());
+                found.insert(name.to_owned(), seen.get(name).map(in_common).unwrap_or_default());
             }
         }
         Kind::View => {
@@ -155,6 +156,19 @@ pub(crate) async fn answer(server: &Server, target: &Target, arguments: &Attribu
         }
     }
     Ok(found)
+}
+
+/// Columns and keys without what their plan alone says of them, or the server alone.
+fn in_common(value: &Value) -> Value {
+    match value {
+        Value::List(items) => Value::List(items.iter().map(in_common).collect()),
+        Value::Map(entries) => {
+            let is_column = entries.contains_key("type");
+            let is_common = |name: &str| name != "previousName" && (is_column || name != "name");
+            entries.iter().filter(|(name, _)| is_common(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 /// The columns of a table in the form of OpenMetadata.

@@ -7,11 +7,14 @@ mod reading;
 use crate::error::{Doing, Failure};
 use crate::kind::{Kind, Target};
 use crate::mark::Marks;
+use crate::private::Memory;
 use crate::rights::{Operation, statement};
 use crate::seen::{Seen, Wanted};
 use crate::server::Server;
 use crate::{database, grant, index, lookup, namespace, role, table, view};
 use async_trait::async_trait;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
@@ -23,11 +26,16 @@ use terrace_provider::{
 pub(crate) struct PostgresSession {
     server: Server,
     marks: Marks,
+    /// Tables as they were made or changed last, in the words of their plans: lookups of them answer so.
+    recent: Mutex<HashMap<Vec<String>, (Attributes, Memory)>>,
 }
+
+/// Of so many tables the words of their plans are remembered.
+const RECENT: usize = 10_000;
 
 impl PostgresSession {
     pub(crate) fn new(server: Server) -> Self {
-        Self { server, marks: Marks::default() }
+        Self { server, marks: Marks::default(), recent: Mutex::default() }
     }
 
     /// What is being done, for errors.
@@ -38,6 +46,26 @@ impl PostgresSession {
             object: target.shown(),
             database: target.database().unwrap_or(&self.server.config.database).to_owned(),
             right: statement(operation, target, attributes, &self.server.config.user()),
+        }
+    }
+
+    /// Remembers how a table was made or changed.
+    fn remember(&self, target: &Target, seen: &Seen) {
+        if target.kind == Kind::Table {
+            let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+            if recent.len() >= RECENT {
+                recent.clear();
+            }
+            recent.insert(target.names.clone(), (seen.attributes.clone(), seen.memory.clone()));
+        }
+    }
+
+    /// What a lookup asks for: in the words in which it was made, where this session made it.
+    fn looked_up(&self, target: Target) -> Wanted {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(&target.names).cloned();
+        match recent.filter(|_| target.kind == Kind::Table) {
+            Some((like, memory)) => Wanted { target, like: Some(like), memory },
+            None => Wanted::anything(target),
         }
     }
 
@@ -155,7 +183,8 @@ impl Session for PostgresSession {
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
         let target = lookup::target(name, arguments)?;
-        lookup::answer(&self.server, &target, arguments).await.map_err(|failure| self.cannot_read(failure, &target))
+        let wanted = self.looked_up(target.clone());
+        lookup::answer(&self.server, &wanted, arguments).await.map_err(|failure| self.cannot_read(failure, &target))
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

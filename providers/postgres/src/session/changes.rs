@@ -32,7 +32,10 @@ impl PostgresSession {
             false => self.make_inside(&target, call, planned).await,
         };
         match made {
-            Ok(seen) => Ok(observed(ty, &target, seen, Some(planned))),
+            Ok(seen) => {
+                self.remember(&target, &seen);
+                Ok(observed(ty, &target, seen, Some(planned)))
+            }
             Err(failure) => Err(self.explain(failure, Operation::Create, &target, planned).await),
         }
     }
@@ -210,7 +213,10 @@ impl PostgresSession {
         let target = Self::recorded(ty, prior)?;
         let both = (&prior.attributes, &planned.attributes);
         match self.change_inside(&target, call, both, &prior.private).await {
-            Ok(seen) => Ok(observed(ty, &target, seen, Some(&planned.attributes))),
+            Ok(seen) => {
+                self.remember(&target, &seen);
+                Ok(observed(ty, &target, seen, Some(&planned.attributes)))
+            }
             Err(failure) if failure.is_about_the_missing() || failure.is_already_there() => {
                 Err(self.explain(failure, Operation::Update, &target, &planned.attributes).await)
             }

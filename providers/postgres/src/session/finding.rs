@@ -60,6 +60,7 @@ impl PostgresSession {
             let again = reading::observe(&client, std::slice::from_ref(&wanted)).await?;
             seen = again.into_iter().flatten().next().unwrap_or(seen);
         }
+        self.remember(target, &seen);
         Ok(match is_ours {
             Became::Committed => Found::Ours(observed(ty, target, seen, Some(like))),
             Became::RolledBack => {

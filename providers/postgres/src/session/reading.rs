@@ -58,7 +58,8 @@ impl PostgresSession {
             match self.observe(&wanted).await {
                 Ok(seen) => {
                     for ((at, wanted), seen) in places.into_iter().zip(&wanted).zip(seen) {
-                        let answer = seen.map(|seen| observed(ty, &wanted.target, seen, wanted.like.as_ref()));
+                        let answer = seen.inspect(|seen| self.remember(&wanted.target, seen));
+                        let answer = answer.map(|seen| observed(ty, &wanted.target, seen, wanted.like.as_ref()));
                         put(&mut answers, at, Ok(answer));
                     }
                 }
