@@ -210,8 +210,8 @@ impl Session for SnowflakeSession {
             Kind::TagAssignment => tag_assignment::check(&planned.planned)?,
             Kind::View => {
                 let parts = ["source", "columns", "statement"];
-                let is_known = |name: &&str| planned.planned.get(*name).is_none_or(|value| !value.has_unknown());
-                if parts.iter().all(|name| is_known(&name)) {
+                let is_known = |name: &str| planned.planned.get(name).is_none_or(|value| !value.has_unknown());
+                if parts.iter().all(|name| is_known(name)) {
                     view::View::from_attributes(&planned.planned)?;
                 }
             }

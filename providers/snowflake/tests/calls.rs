@@ -117,7 +117,10 @@ async fn answers_in_partitions_are_put_together() {
 
 /// A key pair, made by `openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt`.
 fn key() -> (String, Vec<u8>) {
-    let made = std::process::Command::new("openssl").args(["genrsa", "2048"]).output().expect("openssl is there");
+    let made = std::process::Command::new("openssl")
+        .args(["genrsa", "2048"])
+        .output()
+        .unwrap_or_else(|error| panic!("openssl, which makes the keys of this test: {error}"));
     let pem = String::from_utf8(made.stdout).unwrap();
     let public = openssl(&["rsa", "-RSAPublicKey_out", "-outform", "DER"], pem.as_bytes());
     (pem, public)
@@ -132,7 +135,7 @@ fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .expect("openssl is there");
+        .unwrap_or_else(|error| panic!("openssl, which makes the keys of this test: {error}"));
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap().stdout
 }

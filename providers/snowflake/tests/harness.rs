@@ -139,7 +139,7 @@ impl Instance {
 
     /// The second plan is empty, before and after reading.
     pub(crate) async fn assert_settled(&self, ty: &str, prior: &Recorded, config: &Json) {
-        let read = self.read(ty, prior).await.unwrap().expect("it is there");
+        let read = self.read(ty, prior).await.unwrap().unwrap();
         for prior in [prior, &read] {
             let plan = self.plan(ty, Some(prior), config).await.unwrap();
             assert!(plan.replace_paths.is_empty(), "{:?}", plan.replace_paths);

@@ -14,8 +14,8 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
         return Ok(planned);
     }
     let configured = ["primaryKey", "unique", "comment"];
-    let is_unknown = |name: &&str| planned.planned.get(*name).is_some_and(Value::has_unknown);
-    let wanted = match configured.iter().any(|name| is_unknown(&name)) {
+    let is_unknown = |name: &str| planned.planned.get(name).is_some_and(Value::has_unknown);
+    let wanted = match configured.iter().any(|name| is_unknown(name)) {
         true => Table::columns_of(&planned.planned)?,
         false => Table::from_attributes(&planned.planned)?.columns,
     };
