@@ -46,9 +46,15 @@ pub(crate) fn statement(operation: Operation, target: &Target, attributes: &Attr
         (Kind::Table | Kind::View | Kind::MaterializedView, _) => {
             format!("ALTER {} {object} OWNER TO {user}", target.kind.word().to_uppercase())
         }
-        (Kind::Index, _) => {
+        (Kind::Index, operation) => {
             let table = crate::attributes::text(attributes, "table");
-            format!("ALTER TABLE {} OWNER TO {user}", qualified(target.name(1), &table))
+            let own = format!("ALTER TABLE {} OWNER TO {user}", qualified(target.name(1), &table));
+            match operation {
+                Operation::Create => {
+                    format!("GRANT USAGE, CREATE ON SCHEMA {} TO {user}; {own}", quote(target.name(1)))
+                }
+                _ => own,
+            }
         }
         (Kind::Role, _) => format!("ALTER ROLE {user} CREATEROLE"),
         (Kind::Membership, _) => format!("GRANT {} TO {user} WITH ADMIN OPTION", quote(target.name(0))),

@@ -1,4 +1,11 @@
 //! The provider against a PostgreSQL server that the tests start.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, helpers of tests too"
+)]
 
 mod world;
 

@@ -186,20 +186,10 @@ impl PostgresSession {
         );
         let client = deadpool_postgres::Object::take(client);
         client.batch_execute(&begin).await?;
-        for script in scripts {
-            client.batch_execute(script.text()).await.map_err(|error| match Failure::of_commit(error) {
-                Failure::Server { error, .. } => {
-                    let position = error.as_db_error().and_then(|told| told.position());
-                    let position = match position {
-                        Some(tokio_postgres::error::ErrorPosition::Original(at)) => usize::try_from(*at).ok(),
-                        _ => None,
-                    };
-                    Failure::Server { at: script.place(position), error }
-                }
-                failure => failure,
-            })?;
-        }
-        Ok(())
+        let done = one_by_one(&client, scripts).await;
+        // From here on nobody waits for it any more.
+        client.batch_execute("RESET application_name").await.ok();
+        done
     }
 
     /// Changes an object.
@@ -348,6 +338,24 @@ impl PostgresSession {
         }
         self.failed(failure, operation, target, planned)
     }
+}
+
+/// Runs statements that are none of a transaction: of one whose answer is lost nobody knows whether it took effect.
+async fn one_by_one(client: &deadpool_postgres::ClientWrapper, scripts: &[Script]) -> Result<(), Failure> {
+    for script in scripts {
+        client.batch_execute(script.text()).await.map_err(|error| match Failure::of_commit(error) {
+            Failure::Server { error, .. } => {
+                let position = error.as_db_error().and_then(|told| told.position());
+                let position = match position {
+                    Some(tokio_postgres::error::ErrorPosition::Original(at)) => usize::try_from(*at).ok(),
+                    _ => None,
+                };
+                Failure::Server { at: script.place(position), error }
+            }
+            failure => failure,
+        })?;
+    }
+    Ok(())
 }
 
 /// The attribute whose value a message has in quotes.
