@@ -20,12 +20,16 @@ UNKNOWN = re.compile(
     |\b(SET|UNSET)\ TAG\b|TAG_REFERENCES|\b(DROP|ADD)\ (PRIMARY\ KEY|UNIQUE)\b|^\s*CREATE\ VIEW.*\bLIMIT\b""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-# DuckDB, below it, keeps indexes for keys.
-LIMITS = ("constraint specified", "Cannot drop column", "depends on it", "index that depends")
+# DuckDB, below it, keeps indexes for keys, and has no sizes of bytes.
+LIMITS = ("constraint specified", "Cannot drop column", "depend on it", "depends on it", "type parameters", "Type with name")
+# A table or view of which fakesnow has not seen everything.
+PART = r'(?:"(?:[^"]|"")*"|[A-Za-z_]\w*)'
+NAME = re.compile(rf"{PART}\.{PART}\.{PART}")
 
 
 class Bridge(BaseHTTPRequestHandler):
     connections = {}
+    diverged = set()
     arguments = {}
 
     def do_POST(self):
@@ -37,16 +41,35 @@ class Bridge(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def answer(self, account, sql):
+        found = NAME.search(sql)
+        name = (account, found.group().replace('"', "").upper() if found else "")
         if UNKNOWN.search(sql):
             return "skipped"
+        if name in self.diverged:
+            if sql.upper().startswith("DROP"):
+                self.diverged.discard(name)
+                self.run(account, sql)
+            return "skipped"
+        # It writes comments into a table of its own, without escaping them.
+        if "\\'" in sql:
+            self.diverged.add(name)
+            return "skipped"
+        said = self.run(account, sql)
+        if any(limit in said for limit in LIMITS):
+            self.diverged.add(name)
+            return "skipped"
+        # What is known of a view whose table has changed.
+        is_broken = sql.upper().startswith("DESCRIBE VIEW") and "not found in FROM clause" in said
+        return "skipped" if is_broken else said
+
+    def run(self, account, sql):
         if account not in self.connections:
             self.connections[account] = snowflake.connector.connect(**self.arguments)
         try:
             self.connections[account].cursor().execute(sql).fetchall()
             return "ok"
         except Exception as error:
-            said = " ".join(str(error).split())
-            return "skipped" if any(limit in said for limit in LIMITS) else said
+            return " ".join(str(error).split())
 
     def log_message(self, *_):
         pass

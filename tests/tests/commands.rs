@@ -247,6 +247,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     exit: 0
     --- stdout
     local 0.1.0  Values, files, directories and commands of this machine.
+    snowflake 0.1.0  Databases, schemas, tables, views, roles, grants and tags in Snowflake.
     sqlite 0.1.0  Tables, views and indexes in SQLite database files.
     witboost 0.1.0  Components that a specific provisioner of Witboost makes.
     ");

@@ -42,7 +42,8 @@ fn replay(world: &World) {
         format!("GRANT ROLE {role} TO USER \"NADIA.OKOYE@EXAMPLE.COM\";"),
     ]);
     for sql in statements {
-        world.stand_in.sql_as("TERRACE_ROLE", &sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let done = world.stand_in.sql_as("TERRACE_ROLE", &sql);
+        assert_eq!(done.err(), None, "{sql}");
     }
 }
 

@@ -14,7 +14,7 @@ use crate::failure::Need;
 use crate::identifier::{self, literal, pattern, quote, split};
 use crate::statements::Statements;
 use body::Body;
-use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
 
 /// A view as it is wanted, or as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub(crate) async fn observe(
     let sql = format!("SHOW VIEWS LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
     let Some(rows) = statements.ask_about(&sql).await? else { return Ok(None) };
     let Some(row) = named(&rows, &name) else { return Ok(None) };
-    let described = statements.ask_about(&format!("DESCRIBE VIEW {}", qualified(identity))).await?.unwrap_or_default();
+    let described = describe(statements, identity).await?;
     let wanted = like.and_then(|like| View::from_attributes(like).ok());
     let body = Body::read(row.text("text"), &text(identity, "database"), &text(identity, "schema"));
     let body = match &wanted {
@@ -92,6 +92,16 @@ pub(crate) async fn observe(
     let mut attributes = body_attributes(&body, &described, wanted.as_ref());
     attributes.extend(seen.attributes.clone());
     Ok(Some(Seen { attributes, ..seen }))
+}
+
+/// What is known of the columns of a view. One whose source has changed under it may not be describable any more: it has
+/// none, and is made anew.
+async fn describe(statements: &Statements<'_>, identity: &Attributes) -> Result<Rows, ProviderError> {
+    match statements.ask_about(&format!("DESCRIBE VIEW {}", qualified(identity))).await {
+        Ok(rows) => Ok(rows.unwrap_or_default()),
+        Err(error) if matches!(error.kind, ErrorKind::InvalidInput { .. }) => Ok(Rows::default()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The names of the columns that a view shows.
@@ -193,7 +203,7 @@ async fn tags(statements: &Statements<'_>, planned: &Attributes) -> Result<Vec<T
         return Ok(Vec::new());
     }
     let parts = [text(planned, "database"), text(planned, "schema"), text(planned, "name")];
-    let described = statements.ask_about(&format!("DESCRIBE VIEW {}", qualified(planned))).await?.unwrap_or_default();
+    let described = describe(statements, planned).await?;
     let mut found = Vec::new();
     for column in std::iter::once(None).chain(column_names(&described).into_iter().map(Some)) {
         let path: Vec<&str> = parts.iter().map(String::as_str).chain(column.as_deref()).collect();

@@ -51,7 +51,9 @@ impl Draft {
         let source = sources.get(blueprint.span.source);
         let text = source.map(|source| source.text.to_string()).unwrap_or_default();
         let node = yaml::parse(blueprint.span.source, &text, &Budget::default()).ok();
-        let is_beside = node.as_ref().is_some_and(|node| node.get("specific").is_some_and(|it| it.as_text().is_some()));
+        let is_beside = node
+            .as_ref()
+            .is_some_and(|node| node.get("specific").is_some_and(|it| it.as_text().is_some()) || is_extension(node));
         let changed = node.map(|node| renamed(name, &text, &node, blueprint)).unwrap_or_default();
         Self {
             blueprint: changed,
@@ -61,7 +63,13 @@ impl Draft {
     }
 }
 
-/// The text of a blueprint with another name, version, template and schema file.
+/// Whether a blueprint takes its match and its schema from another one.
+fn is_extension(node: &Node) -> bool {
+    node.get("extends").is_some() && node.get("match").is_none() && node.get("specific").is_none()
+}
+
+/// The text of a blueprint with another name, version, template and schema file. One that extends another stands by itself
+/// then: it would take that one's place otherwise.
 fn renamed(name: &str, text: &str, node: &Node, blueprint: &Blueprint) -> String {
     let matcher = match &blueprint.matcher.kind {
         Some(kind) => format!("{{useCaseTemplateId: {}, kind: {kind}}}", template(name)),
@@ -88,7 +96,14 @@ fn renamed(name: &str, text: &str, node: &Node, blueprint: &Blueprint) -> String
         }
         text.replace_range(start..end, &new);
     }
-    text
+    if !is_extension(node) {
+        return text;
+    }
+    let line = |line: &str| match line.starts_with("extends:") {
+        true => format!("match: {matcher}\nspecific: specific/{name}.json\n"),
+        false => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 fn template(name: &str) -> String {
