@@ -246,7 +246,9 @@ fn providers_and_blueprints_are_listed_and_explained() {
     snapshot!(project.run(["providers", "list"]), @"
     exit: 0
     --- stdout
+    kafka 0.1.0  Topics, access and schemas of Apache Kafka and Confluent clusters.
     local 0.1.0  Values, files, directories and commands of this machine.
+    postgres 0.1.0  Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.
     snowflake 0.1.0  Databases, schemas, tables, views, roles, grants and tags in Snowflake.
     sqlite 0.1.0  Tables, views and indexes in SQLite database files.
     witboost 0.1.0  Components that a specific provisioner of Witboost makes.

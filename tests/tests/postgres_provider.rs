@@ -198,7 +198,7 @@ fn a_table_made_by_hand_is_told_back_and_taken_over_without_a_change() {
     let tables = tables.unwrap_or_else(|| panic!("{told}"));
     assert_eq!(tables[0]["schema"].as_array().unwrap().len(), 12);
     let text = PRODUCT.split("      tables:").next().unwrap().replace("DATABASE", &world.database);
-    world.project.write("product.yaml", &format!("{text}      tables: {tables}\n"));
+    world.project.write("product.yaml", format!("{text}      tables: {tables}\n"));
     let planned = world.run(["plan", "product.yaml"]).done();
     planned.says("0 to add, 0 to change, 0 to destroy");
     assert!(planned.stdout.contains("= postgres_table.table[\"Orders\"]"), "{planned}");
@@ -245,7 +245,7 @@ fn a_stack_of_every_type_comes_and_goes_by_variables_alone() {
     let world = World::new();
     let project = Project::new();
     let folder = world.url.split("host=").nth(1).unwrap().split('&').next().unwrap().to_owned();
-    project.write("stack.yaml", &format!(r#"apiVersion: terrace.dev/v1
+    project.write("stack.yaml", format!(r#"apiVersion: terrace.dev/v1
 kind: Stack
 metadata: {{name: everything}}
 resources:
