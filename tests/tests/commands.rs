@@ -247,6 +247,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     exit: 0
     --- stdout
     local 0.1.0  Values, files, directories and commands of this machine.
+    postgres 0.1.0  Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.
     sqlite 0.1.0  Tables, views and indexes in SQLite database files.
     witboost 0.1.0  Components that a specific provisioner of Witboost makes.
     ");

@@ -34,6 +34,7 @@ fn a_bare_folder_is_healthy_and_stays_bare() {
     ok    disk of the state: […]
     ok    state key: there is one
     ok    provider local of local: it connects
+    ok    provider postgres of local: it connects
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
     ok    blueprints of local: [n] are right
@@ -72,6 +73,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     ok    disk of the state: […]
     ok    state key: there is one
     ok    provider local of local: it connects
+    ok    provider postgres of local: it connects
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
     ok    blueprints of local: [n] are right
@@ -80,6 +82,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     fail  environment production: what is wrong is told above
           correct it, and ask again
     ok    provider local of outside: it connects
+    ok    provider postgres of outside: it connects
     fail  provider sqlite of outside: it does not connect: the folder `/etc` lies outside the project folder
           name a folder within the project folder
     ok    provider witboost of outside: it connects
@@ -128,6 +131,7 @@ fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_a
     warn  state and state key: they were not looked at: what the configuration says of them may be missing
           correct the configuration, and ask again
     ok    provider local of a: it connects
+    ok    provider postgres of a: it connects
     ok    provider sqlite of a: it connects
     ok    provider witboost of a: it connects
     ok    blueprints of a: [n] are right
