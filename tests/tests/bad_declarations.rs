@@ -35,7 +35,7 @@ fn an_unknown_resource_type_gets_the_closest() {
      5 │   - {type: cloud_bucket, name: a, config: {path: a}}
        ·            ────────────
        ╰────
-      help: `terrace providers schema NAME` shows the types of one: local, sqlite, witboost
+      help: `terrace providers schema NAME` shows the types of one: local, postgres, sqlite, witboost
     ");
 }
 
