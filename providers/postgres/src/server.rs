@@ -7,6 +7,7 @@ use crate::mark::CallName;
 use crate::script::Script;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -91,7 +92,12 @@ impl Server {
             timeout.as_millis().clamp(1, 2_147_483_647)
         );
         begin.push_str(&search_path(schema));
-        Ok(Work { client: Some(client), begin: Mutex::new(Some(begin)), schema: schema.map(str::to_owned) })
+        Ok(Work {
+            client: Some(client),
+            begin: Mutex::new(Some(begin)),
+            schema: schema.map(str::to_owned),
+            is_looking: AtomicBool::new(schema.is_none()),
+        })
     }
 }
 
@@ -113,7 +119,12 @@ pub(crate) struct Work {
     /// What it begins with, until that is sent together with the first statement.
     begin: Mutex<Option<String>>,
     schema: Option<String>,
+    /// Names are written out in whole now.
+    is_looking: AtomicBool,
 }
+
+/// From here on names are written out in whole.
+const LOOK: &str = "SET LOCAL search_path = ''";
 
 impl Work {
     fn begun_with(&self) -> Option<String> {
@@ -146,6 +157,14 @@ impl Work {
         })
     }
 
+    /// Runs statements that are the last ones before the result is looked at.
+    pub(crate) async fn run_and_look(&self, mut script: Script) -> Result<(), Failure> {
+        script.push(LOOK);
+        self.run(&script).await?;
+        self.is_looking.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Runs one statement.
     pub(crate) async fn execute(&self, sql: &str) -> Result<(), Failure> {
         self.run(&Script::of(sql)).await
@@ -154,14 +173,19 @@ impl Work {
     /// From here on names are written out in whole: for reading.
     pub(crate) async fn look(&self) -> Result<&Client, Failure> {
         let client = self.client().await?;
-        client.batch_execute("SET LOCAL search_path = ''").await?;
+        if !self.is_looking.swap(true, Ordering::Relaxed) {
+            client.batch_execute(LOOK).await?;
+        }
         Ok(client)
     }
 
     /// From here on names are looked for as a person means them.
     pub(crate) async fn speak(&self) -> Result<(), Failure> {
         let client = self.client().await?;
-        Ok(client.batch_execute(&search_path(self.schema.as_deref())).await?)
+        if self.schema.is_some() && self.is_looking.swap(false, Ordering::Relaxed) {
+            client.batch_execute(&search_path(self.schema.as_deref())).await?;
+        }
+        Ok(())
     }
 
     /// Ends the transaction with its effect.

@@ -10,7 +10,7 @@ mod plan;
 mod present;
 
 pub(crate) use change::{create, delete, dependents_of_change, learn, missing, update};
-pub(crate) use like::{is_same, observe};
+pub(crate) use like::{is_same, made, observe};
 pub(crate) use plan::plan;
 pub(crate) use present::{column_names, read};
 

@@ -46,7 +46,7 @@ impl PostgresSession {
         let mut memory = Memory::default();
         let made = async {
             match target.kind {
-                Kind::Table => table::create(&work, target, planned, &name.mark(), &mut memory).await?,
+                Kind::Table => table::create(&work, planned, &name.mark()).await?,
                 Kind::View | Kind::MaterializedView => {
                     view::create(&work, target, planned, &name.mark(), &mut memory).await?;
                 }
@@ -90,7 +90,10 @@ impl PostgresSession {
     ) -> Result<Seen, Failure> {
         let wanted = Wanted { target: target.clone(), like: Some(planned.clone()), memory: memory.clone() };
         let client = work.look().await?;
-        let seen = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
+        let seen = match target.kind {
+            Kind::Table => table::made(client, &wanted).await?,
+            _ => observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next(),
+        };
         let seen = seen.ok_or_else(|| Failure::bug(format!("{} is not there after it was made", target.shown())))?;
         memory.clone_from(&seen.memory);
         Ok(seen)

@@ -16,18 +16,11 @@ use crate::script::Script;
 use crate::server::{Client, Work, query};
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
 
-/// Makes the planned table, and remembers the server's words for it.
-pub(crate) async fn create(
-    work: &Work,
-    target: &Target,
-    planned: &Attributes,
-    mark: &str,
-    memory: &mut Memory,
-) -> Result<(), Failure> {
+/// Makes the planned table.
+pub(crate) async fn create(work: &Work, planned: &Attributes, mark: &str) -> Result<(), Failure> {
     let table = Table::of(planned);
     check::table(&table)?;
-    work.run(&ddl::create(&table, mark)).await?;
-    learn(work.look().await?, target, planned, memory).await
+    work.run_and_look(ddl::create(&table, mark)).await
 }
 
 /// Turns the table that is there into the planned one; `report` hears what a person should know of.
@@ -48,7 +41,7 @@ pub(crate) async fn update(
     if !changes.is_empty() {
         apply(work, target, &present, &changes, report).await?;
     }
-    learn(work.look().await?, target, planned, memory).await
+    Ok(())
 }
 
 /// Which attribute names something that is not there, where the server does not say it.

@@ -17,6 +17,18 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
     Ok(present.into_iter().zip(wanted).map(|(present, wanted)| Some(seen(present?, wanted))).collect())
 }
 
+/// Reads a table that has just been made as it is wanted: what the server made of that is remembered.
+pub(crate) async fn made(client: &Client, wanted: &Wanted) -> Result<Option<Seen>, Failure> {
+    let present = read(client, std::slice::from_ref(&wanted.target)).await?.into_iter().flatten().next();
+    Ok(present.map(|present| {
+        let mut wanted = wanted.clone();
+        if let Some(like) = &wanted.like {
+            learn_words(&present, &Table::of(like), &mut wanted.memory);
+        }
+        seen(present, &wanted)
+    }))
+}
+
 fn seen(present: Present, wanted: &Wanted) -> Seen {
     let mut memory = wanted.memory.clone();
     let like = wanted.like.as_ref().map(Table::of);
