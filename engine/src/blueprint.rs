@@ -7,6 +7,7 @@
 
 pub mod case;
 pub mod check;
+pub(crate) mod checks;
 pub mod defaults;
 pub mod expectation;
 mod explain;
@@ -24,8 +25,8 @@ use crate::graph::templates;
 use crate::lookup::output_templates;
 use crate::source::Span;
 use std::sync::Arc;
-use terrace_provider::Path;
 
+pub use checks::Check;
 pub use library::Library;
 pub use read::{Files, read};
 pub use reverse::Reverse;
@@ -75,7 +76,7 @@ impl Blueprint {
             let blocks = declarations.resources.iter().chain(&declarations.data);
             blocks.flat_map(templates).chain(declarations.outputs.iter().flat_map(output_templates)).any(reads)
         };
-        of(&self.declarations) || of(&self.acl) || self.checks.iter().any(|check| reads(&check.assert))
+        of(&self.declarations) || of(&self.acl) || self.checks.iter().flat_map(Check::templates).any(reads)
     }
 }
 
@@ -86,17 +87,6 @@ pub struct Origin {
     pub file: String,
     /// It is a provider's own, which a project's blueprint of the same name overrides.
     pub is_built_in: bool,
-}
-
-/// A condition that a component must meet.
-#[derive(Debug, Clone)]
-pub struct Check {
-    /// The condition.
-    pub assert: Template,
-    /// What to say when it is false.
-    pub error: String,
-    /// The path in the component that is to blame.
-    pub at: Option<Located<Path>>,
 }
 
 #[cfg(test)]

@@ -21,17 +21,16 @@ pub use variables::undeclared;
 use crate::access::Access;
 use crate::address::{Address, StackId};
 use crate::blueprint::matching::Templates;
-use crate::blueprint::{Blueprint, Check, Library};
+use crate::blueprint::{Blueprint, Library};
 use crate::descriptor::transitions::Move;
 use crate::descriptor::{
     BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, FrontEnd, ResourceDeclaration,
 };
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
-use crate::expression::{Functions, ReferenceStep, Scope};
+use crate::expression::{Functions, ReferenceStep};
 use crate::graph::component_references;
 use crate::plan::compute::Environment;
 use crate::source::{SourceId, Sources, Span};
-use crate::yaml::Node;
 use facts::{FactScope, WithFacts};
 use indexmap::IndexMap;
 use std::borrow::Cow;
@@ -363,7 +362,7 @@ impl Compiler<'_> {
         };
         let scope = WithFacts { facts: known.facts, more: [("component", &value), (REQUEST, known.request)] };
         for check in &blueprint.checks {
-            diagnostics.extend(self.failed_check(check, &scope, component, &node));
+            diagnostics.extend(check.decide(&scope, self.functions, &node, component.span));
         }
         Some(CompiledComponent {
             declarations: Arc::clone(&blueprint.declarations),
@@ -372,25 +371,6 @@ impl Compiler<'_> {
             blueprint: Some(blueprint_name(blueprint)),
             moved: blueprint.moved.iter().map(|one| one.within(&component.key)).collect(),
             ..nothing(component)
-        })
-    }
-
-    /// What a check has to say. An error in its evaluation is a failed check: the component is not as it expects.
-    fn failed_check(&self, check: &Check, scope: &dyn Scope, component: &Component, node: &Node) -> Option<Diagnostic> {
-        let why = match check.assert.evaluate(scope, self.functions) {
-            Ok(Value::Bool(true)) => return None,
-            Ok(_) => None,
-            Err(found) => found.into_iter().next().map(|diagnostic| diagnostic.message),
-        };
-        let at = check.at.as_ref();
-        let span = at
-            .and_then(|at| node.find_entry(&at.value).map(|entry| entry.key_span))
-            .or_else(|| at.and_then(|at| node.find(&at.value).map(|node| node.span)))
-            .unwrap_or(component.span);
-        let diagnostic = Diagnostic::error("check_failed", check.error.clone()).at(span);
-        Some(match why {
-            Some(why) => diagnostic.hint(format!("the check could not be decided: {why}")),
-            None => diagnostic,
         })
     }
 }

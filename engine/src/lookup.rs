@@ -115,9 +115,9 @@ pub(crate) fn output_templates(output: &OutputDeclaration) -> impl Iterator<Item
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Here<'t> {
     /// `each`.
-    has_each: bool,
+    pub(crate) has_each: bool,
     /// `self`: a resource of that type.
-    own: Option<&'t ResourceType>,
+    pub(crate) own: Option<&'t ResourceType>,
 }
 
 /// What the expressions of some declarations may name.

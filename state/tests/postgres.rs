@@ -55,7 +55,7 @@ fn shown(url: &str) -> String {
 }
 
 async fn one<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &tokio_postgres::Client, sql: &str) -> T {
-    client.query_one(sql, &[]).await.unwrap().get(0)
+    client.query_one(sql, &[]).await.unwrap().try_get(0).unwrap()
 }
 
 fn request(operation: Uuid, keys: &[&str]) -> LeaseRequest {

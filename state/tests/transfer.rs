@@ -371,7 +371,7 @@ mod postgres {
                    WHERE table_schema = 'public'";
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for row in connect(&url).await.query(sql, &[]).await.unwrap() {
-            found.entry(row.get(0)).or_default().insert(row.get(1));
+            found.entry(row.try_get(0).unwrap()).or_default().insert(row.try_get(1).unwrap());
         }
         assert_described(found);
     }
@@ -425,7 +425,7 @@ mod postgres {
         let store = writer(&url.parse().unwrap()).await;
         store.begin(&operation("apply")).await.unwrap();
         let numbers = connect(&url).await.query_one("SELECT min(sequence) FROM operation", &[]).await.unwrap();
-        assert_eq!(numbers.get::<_, i64>(0), 1);
+        assert_eq!(numbers.try_get::<_, i64>(0).unwrap(), 1);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -472,7 +472,7 @@ mod postgres {
     async fn until_one(client: &tokio_postgres::Client, how: &str) {
         let until = std::time::Instant::now() + Duration::from_secs(30);
         let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {how} AND datname = current_database()");
-        while client.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        while client.query_one(&sql, &[]).await.unwrap().try_get::<_, i64>(0).unwrap() == 0 {
             assert!(std::time::Instant::now() < until, "nobody: {how}");
         }
     }

@@ -221,7 +221,8 @@ fn a_port_is_checked_against_its_table() {
     let world = World::with("");
     world.project.edit(PRODUCT, "\n        - name: Latency\n", "\n        - name: Latncy\n");
     let plan = world.plan().with_code(1);
-    plan.says("the data contract has columns that the table of the storage area does not have");
+    plan.says("the table `NETWORK_STATUS` of the storage area has no column `Latncy`");
+    plan.says("- name: Latncy").says("the table has").says("the data contract has");
     world.project.edit(PRODUCT, "\n        - name: Latncy\n", "\n        - name: Latency\n");
     // Alone, before its storage: a warning now, an error of the step.
     let alone = world.run(["plan", PRODUCT, "-c", PORT]).done();

@@ -8,6 +8,7 @@ mod fields;
 pub(super) mod sample;
 
 use super::Blueprint;
+use super::checks::each;
 use crate::address::InstanceKey;
 use crate::compile::{CompiledComponent, REQUEST};
 use crate::descriptor::{Declarations, ResourceDeclaration, Trigger};
@@ -83,15 +84,22 @@ impl Checker<'_> {
         let facts = self.facts(None);
         for check in &self.blueprint.checks {
             let nothing = Declarations::default();
-            self.look_up(&nothing, &ROOTS, |lookup, diagnostics| {
-                lookup.template(&check.assert, Here::default(), diagnostics)
-            });
-            self.descriptor_paths(&check.assert);
-            if let Some(at) = &check.at {
-                self.specific_path(&at.value, at.span);
+            let here = Here { has_each: check.for_each.is_some(), ..Here::default() };
+            for template in check.templates() {
+                self.look_up(&nothing, &ROOTS, |lookup, diagnostics| lookup.template(template, here, diagnostics));
+                self.descriptor_paths(template);
             }
-            let scope = scope(&facts, None);
-            self.evaluate(&check.assert, &scope);
+            if let Some((path, span)) = check.fixed_path() {
+                self.specific_path(&path, span);
+            }
+            let plain = scope(&facts, None);
+            let items = check.for_each.as_ref().map(|template| self.evaluate(template, &plain));
+            let first = match items {
+                Some(Some(Value::List(items))) => items.into_iter().next().map(|it| each(Value::Int(0), it)),
+                Some(_) => Some(each(Value::Unknown, Value::Unknown)),
+                None => None,
+            };
+            self.evaluate(&check.assert, &scope(&facts, first.as_ref()));
         }
     }
 

@@ -1,10 +1,8 @@
 //! One file to one blueprint.
 
-use super::{Blueprint, Check, Origin, SpecificSchema, reverse};
+use super::{Blueprint, Origin, SpecificSchema, checks, reverse};
 use crate::decode::{Fields, wrong_type};
-use crate::descriptor::declaration::{
-    check_names, compile, read_blueprint_outputs, read_lookups, read_resources, required_words,
-};
+use crate::descriptor::declaration::{check_names, read_blueprint_outputs, read_lookups, read_resources};
 use crate::descriptor::stack::check_api_version;
 use crate::descriptor::transitions::read_own_moves;
 use crate::descriptor::{Declarations, Facts, Located};
@@ -12,7 +10,6 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{SourceId, Sources};
 use crate::yaml::{self, Budget, Entry, Node};
 use std::sync::Arc;
-use terrace_provider::Path;
 
 /// Answers the text of a file by its path relative to the blueprint; `None` when there is none.
 pub type Files<'f> = dyn Fn(&str) -> Option<String> + 'f;
@@ -54,7 +51,7 @@ fn read_node(
     let specific =
         fields.optional("specific").and_then(|entry| read_schema(entry, "specific", files, fields.diagnostics));
     let checks = fields.list("checks").iter();
-    let checks = checks.filter_map(|item| read_check(item, sources, fields.diagnostics)).collect();
+    let checks = checks.filter_map(|item| checks::read(item, sources, fields.diagnostics)).collect();
     let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
     let moved = read_own_moves(fields.list("moved"), fields.diagnostics);
     let data = read_lookups(fields.list("data"), sources, fields.diagnostics);
@@ -157,22 +154,6 @@ pub(super) fn read_schema(
         },
     };
     Some(Arc::new(SpecificSchema::new(what, schema, node.span)))
-}
-
-fn read_check(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Check> {
-    let mut fields = Fields::open(node, "a check", diagnostics)?;
-    let assert = fields.required("assert").map(|entry| compile(&entry.value, sources, fields.diagnostics));
-    let error = required_words(&mut fields, "error");
-    let at = fields.text("at").and_then(|text| match text.value.parse::<Path>() {
-        Ok(path) => Some(Located { value: path, span: text.span }),
-        Err(error) => {
-            let diagnostic = Diagnostic::error("wrong_value", error.to_string()).at(text.span);
-            fields.diagnostics.push(diagnostic.hint("write a path in the component: `specific.tables[0].name`"));
-            None
-        }
-    });
-    fields.finish();
-    Some(Check { assert: assert?, error: error?, at })
 }
 
 fn read_acl(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Declarations {

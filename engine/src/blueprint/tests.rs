@@ -108,7 +108,7 @@ fn a_blueprint_is_read_whole() {
     assert_eq!(blueprint.name.value, "snowflake-storage");
     assert_eq!(blueprint.version, "1.0.0");
     assert_eq!(blueprint.matcher.kind.as_deref(), Some("storage"));
-    assert_eq!(blueprint.checks[0].at.as_ref().unwrap().value.to_string(), "specific.tables");
+    assert_eq!(blueprint.checks[0].fixed_path().unwrap().0.to_string(), "specific.tables");
     assert_eq!(blueprint.declarations.resources.len(), 2);
     assert!(blueprint.declarations.resources[0].shared.is_some());
     assert_eq!(blueprint.acl.resources[0].name.value, "grant");

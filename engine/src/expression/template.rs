@@ -120,6 +120,15 @@ impl Template {
         self.expressions().flat_map(|expression| expression.references.iter())
     }
 
+    /// The text that it is, where there is no expression in it.
+    #[must_use]
+    pub fn fixed_text(&self) -> Option<&str> {
+        match &self.kind {
+            TemplateKind::Literal(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     /// True when there is no expression in it.
     #[must_use]
     pub fn is_literal(&self) -> bool {

@@ -7,7 +7,7 @@ use crate::kind::Target;
 use crate::mark::CallName;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, query};
+use crate::server::{Client, column, first, query};
 use terrace_provider::{Attributes, DataAmount, Map, Path, PlannedChange, ProposedChange, ProviderError};
 
 /// The first version that takes an object id: <https://www.postgresql.org/docs/15/sql-createdatabase.html>.
@@ -52,19 +52,19 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
                JOIN pg_database d ON d.datname = w.named";
     let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
     for row in query(client, sql, &[&names]).await? {
-        let place: i64 = row.get(0);
+        let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
         let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
         let mut attributes = Map::default();
-        for (name, column) in [("owner", 1), ("comment", 2)] {
+        for (name, at) in [("owner", 1), ("comment", 2)] {
             if wanted.is_managed(name) {
-                put(&mut attributes, name, row.get(column));
+                put(&mut attributes, name, column(&row, at)?);
             }
         }
-        let server: String = row.get(3);
+        let server: String = column(&row, 3)?;
         let configured = wanted.text("encoding").filter(|configured| plain(configured) == plain(&server));
         put(&mut attributes, "encoding", Some(configured.as_deref().unwrap_or(&server)));
-        *answer = Some(Seen { mark: Some(row.get(4)), ..Seen::plain(attributes, wanted) });
+        *answer = Some(Seen { mark: Some(column(&row, 4)?), ..Seen::plain(attributes, wanted) });
     }
     Ok(answers)
 }
@@ -91,7 +91,7 @@ pub(crate) async fn creation(
         script.push_at(&Path::attribute("encoding"), &format!(" ENCODING {} TEMPLATE template0", literal(&encoding)));
     }
     let version = query(client, "SELECT current_setting('server_version_num')::int4", &[]).await?;
-    if version.first().is_some_and(|row| row.get::<_, i32>(0) >= WITH_OBJECT_ID) {
+    if first::<i32>(&version)?.is_some_and(|version| version >= WITH_OBJECT_ID) {
         script.push(&format!(" OID {}", call.object_id()));
     }
     let comment = optional_text(planned, "comment");
@@ -104,6 +104,6 @@ pub(crate) async fn count(client: &Client) -> Result<DataAmount, Failure> {
     let sql = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
     let rows = query(client, sql, &[]).await?;
-    let tables = rows.first().map_or(0, |row| row.get::<_, i64>(0)).unsigned_abs();
+    let tables = first::<i64>(&rows)?.unwrap_or_default().unsigned_abs();
     Ok(DataAmount::of(tables, "table", "tables"))
 }

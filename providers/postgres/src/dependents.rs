@@ -6,7 +6,7 @@
 use crate::error::Failure;
 use crate::identifier::{full_name, literal, qualified, quote, quote_all};
 use crate::script::Script;
-use crate::server::{Client, Work, query};
+use crate::server::{Client, Work, column, query};
 use crate::view::source_of;
 use serde::Deserialize;
 use terrace_provider::{Path, ProviderError};
@@ -109,7 +109,7 @@ async fn read(
     let rows = query(client, READ, &[&oid, &columns, &with_itself, &dropped]).await?;
     rows.iter()
         .map(|row| {
-            serde_json::from_str(row.get(0))
+            serde_json::from_str(column(row, 0)?)
                 .map_err(|error| Failure::bug(format!("a view as the server describes it is not understood: {error}")))
         })
         .collect()
@@ -192,7 +192,7 @@ pub(crate) async fn restore(
         let rows = query(client, grantees, &[&view.schema, &view.name]).await?;
         // What defaults of privileges gave counts as well as what is to be given.
         if view.has_grants || !rows.is_empty() {
-            let present: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+            let present = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>, _>>()?;
             work.run(&Script::of(view.regrant(&present))).await?;
         }
         if view.uses_dropped {

@@ -9,7 +9,7 @@ use crate::kind::Target;
 use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, Work, query};
+use crate::server::{Client, Work, column, query};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Attributes, Map, Path, ProviderError};
 
@@ -168,9 +168,10 @@ async fn held(client: &Client, targets: &[&Target]) -> Result<Vec<Held>, Failure
              {sql}"
         );
         for row in query(client, &sql, &[&places, &part(0), &part(1), &roles]).await? {
-            let place: i64 = row.get(0);
+            let place: i64 = column(&row, 0)?;
             let Some(held) = usize::try_from(place - 1).ok().and_then(|at| held.get_mut(at)) else { continue };
-            let (privilege, grantable, column): (String, bool, Option<String>) = (row.get(1), row.get(2), row.get(3));
+            let (privilege, grantable, column): (String, bool, Option<String>) =
+                (column(&row, 1)?, column(&row, 2)?, column(&row, 3)?);
             let privileges = match column {
                 Some(column) => held.columns.entry(column).or_default(),
                 None => &mut held.whole,

@@ -8,7 +8,7 @@ use crate::kind::Target;
 use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, query};
+use crate::server::{Client, column, query};
 use crate::table::{column_names, is_same};
 use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, ProviderError, Value};
 
@@ -64,25 +64,25 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
                JOIN pg_am m ON m.oid = c.relam";
     let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
     for row in query(client, sql, &[&schemas, &names]).await? {
-        let place: i64 = row.get(0);
+        let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
         let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
         let mut memory = wanted.memory.clone();
-        let condition: Option<String> = row.get(5);
+        let condition: Option<String> = column(&row, 5)?;
         let condition = match (wanted.text("where"), condition) {
             (Some(configured), Some(server)) if is_same(&configured, &server, &mut memory) => Some(configured),
             (_, server) => server,
         };
         let mut attributes = Map::default();
-        attributes.insert("table".to_owned(), row.get::<_, String>(1).into());
-        attributes.insert("columns".to_owned(), list(&row.get::<_, Vec<String>>(6)));
-        attributes.insert("unique".to_owned(), row.get::<_, bool>(2).into());
+        attributes.insert("table".to_owned(), column::<String>(&row, 1)?.into());
+        attributes.insert("columns".to_owned(), list(&column::<Vec<String>>(&row, 6)?));
+        attributes.insert("unique".to_owned(), column::<bool>(&row, 2)?.into());
         put(&mut attributes, "where", condition.as_deref());
-        attributes.insert("method".to_owned(), row.get::<_, String>(4).into());
+        attributes.insert("method".to_owned(), column::<String>(&row, 4)?.into());
         // How it was made cannot be told any more.
         let is_concurrent = wanted.like.as_ref().is_some_and(|like| flag(like, "concurrently"));
         attributes.insert("concurrently".to_owned(), is_concurrent.into());
-        attributes.insert("valid".to_owned(), row.get::<_, bool>(3).into());
+        attributes.insert("valid".to_owned(), column::<bool>(&row, 3)?.into());
         *answer = Some(Seen { attributes, mark: None, memory });
     }
     Ok(answers)

@@ -6,7 +6,7 @@ use crate::identifier::check;
 use crate::kind::{Kind, Target};
 use crate::schema::{names, text as text_attribute};
 use crate::seen::Wanted;
-use crate::server::{Server, query};
+use crate::server::{Server, column, query};
 use crate::sql_type::data_type;
 use crate::table;
 use terrace_provider::{
@@ -144,14 +144,13 @@ pub(crate) async fn answer(server: &Server, wanted: &Wanted, arguments: &Attribu
             if rows.is_empty() {
                 return Err(missing());
             }
-            let member = |row: &tokio_postgres::Row| {
-                let name: Option<String> = row.get(1);
-                let admin = Value::from(row.get::<_, Option<bool>>(2).unwrap_or_default());
-                name.map(|name| {
-                    [("member".to_owned(), name.into()), ("admin".to_owned(), admin)].into_iter().collect::<Value>()
-                })
-            };
-            let members: Vec<Value> = rows.iter().filter_map(member).collect();
+            let mut members: Vec<Value> = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let Some(name) = column::<Option<String>>(row, 1)? else { continue };
+                let admin = column::<Option<bool>>(row, 2)?.unwrap_or_default();
+                let member = [("member".to_owned(), name.into()), ("admin".to_owned(), admin.into())];
+                members.push(member.into_iter().collect());
+            }
             found.insert("members".to_owned(), members.into());
         }
     }

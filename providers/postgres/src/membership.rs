@@ -7,7 +7,7 @@ use crate::kind::Target;
 use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, Work, query};
+use crate::server::{Client, Work, column, query};
 use terrace_provider::{Attributes, Map, Path};
 
 /// What stands for a membership that was there before us.
@@ -26,10 +26,10 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
                GROUP BY w.place";
     let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
     for row in query(client, sql, &[&roles, &members]).await? {
-        let place: i64 = row.get(0);
+        let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
         let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
-        let attributes = Map::from_iter([("admin".to_owned(), row.get::<_, bool>(1).into())]);
+        let attributes = Map::from_iter([("admin".to_owned(), column::<bool>(&row, 1)?.into())]);
         *answer = Some(Seen::plain(attributes, wanted));
     }
     Ok(answers)

@@ -6,7 +6,7 @@ use crate::identifier::{check_comment, literal_or_null, quote};
 use crate::kind::Target;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, Work, query};
+use crate::server::{Client, Work, column, query};
 use terrace_provider::{Attributes, Map, Path, ProviderError};
 
 /// Refuses what the server could not hold.
@@ -29,13 +29,13 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
                JOIN pg_namespace n ON n.nspname = w.named";
     let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
     for row in query(client, sql, &[&names]).await? {
-        let place: i64 = row.get(0);
+        let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
         let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
         let mut attributes = Map::default();
-        for (name, column) in [("owner", 1), ("comment", 2)] {
+        for (name, at) in [("owner", 1), ("comment", 2)] {
             if wanted.is_managed(name) {
-                put(&mut attributes, name, row.get(column));
+                put(&mut attributes, name, column(&row, at)?);
             }
         }
         *answer = Some(Seen::plain(attributes, wanted));

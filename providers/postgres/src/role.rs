@@ -6,7 +6,7 @@ use crate::identifier::{check_comment, literal, literal_or_null};
 use crate::kind::Target;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, Work, query};
+use crate::server::{Client, Work, column, query};
 use terrace_provider::{Attributes, Map, Path, ProviderError};
 
 /// Refuses what the server could not hold.
@@ -31,14 +31,14 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
                JOIN pg_roles r ON r.rolname = w.named";
     let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
     for row in query(client, sql, &[&names]).await? {
-        let place: i64 = row.get(0);
+        let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
         let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
         let mut attributes = Map::default();
-        attributes.insert("login".to_owned(), row.get::<_, bool>(1).into());
-        attributes.insert("inherit".to_owned(), row.get::<_, bool>(2).into());
+        attributes.insert("login".to_owned(), column::<bool>(&row, 1)?.into());
+        attributes.insert("inherit".to_owned(), column::<bool>(&row, 2)?.into());
         if wanted.is_managed("comment") {
-            put(&mut attributes, "comment", row.get(3));
+            put(&mut attributes, "comment", column(&row, 3)?);
         }
         *answer = Some(Seen::plain(attributes, wanted));
     }

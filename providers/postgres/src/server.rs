@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{FromSql, FromSqlOwned, ToSql};
 
 /// A connection of a pool.
 pub(crate) type Client = Object;
@@ -110,6 +110,22 @@ fn search_path(schema: Option<&str>) -> String {
 pub(crate) async fn query(client: &Client, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
     let statement = client.prepare_cached(sql).await?;
     Ok(client.query(&statement, parameters).await?)
+}
+
+/// A value of a row.
+///
+/// # Errors
+/// When the server answers what we do not expect there: a server that only speaks the protocol, say.
+pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, Failure> {
+    row.try_get(at).map_err(|error| Failure::bug(format!("an answer of the server is not understood: {error}")))
+}
+
+/// The first value of the first row, if there is one.
+///
+/// # Errors
+/// As [`column`].
+pub(crate) fn first<T: FromSqlOwned>(rows: &[Row]) -> Result<Option<T>, Failure> {
+    rows.first().map(|row| column(row, 0)).transpose()
 }
 
 /// A transaction on a connection of its own. One that is dropped before its end ends with its connection: the server rolls

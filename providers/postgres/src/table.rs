@@ -16,7 +16,7 @@ pub(crate) use present::{column_names, read};
 
 use crate::error::Failure;
 use crate::kind::Target;
-use crate::server::Client;
+use crate::server::{Client, first};
 use terrace_provider::DataAmount;
 
 /// Beyond so many rows they are not counted one by one.
@@ -29,7 +29,7 @@ pub(crate) async fn count(client: &Client, target: &Target) -> Result<DataAmount
     }
     let sql = format!("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS rows", target.sql(), COUNTED + 1);
     let rows = client.query(&sql, &[]).await?;
-    Ok(match rows.first().map_or(0, |row| row.get::<_, i64>(0)).unsigned_abs() {
+    Ok(match first::<i64>(&rows)?.unwrap_or_default().unsigned_abs() {
         count if count > COUNTED => DataAmount::Some { count, text: format!("more than {COUNTED} rows") },
         rows => DataAmount::of(rows, "row", "rows"),
     })

@@ -18,7 +18,7 @@ use crate::kind::{Kind, Target};
 use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, Work, query};
+use crate::server::{Client, Work, column, query};
 use crate::table::is_same;
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
 use tokio_postgres::error::SqlState;
@@ -183,13 +183,13 @@ async fn read(client: &Client, kind: Kind, targets: &[&Target]) -> Result<Vec<Op
                JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.named AND c.relkind::text = $3";
     let mut answers: Vec<Option<Present>> = targets.iter().map(|_| None).collect();
     for row in query(client, sql, &[&schemas, &names, &letter]).await? {
-        let place: i64 = row.get(0);
-        let definition: String = row.get(2);
+        let place: i64 = column(&row, 0)?;
+        let definition: String = column(&row, 2)?;
         let present = Present {
-            oid: row.get(1),
+            oid: column(&row, 1)?,
             definition: definition.trim().trim_end_matches(';').to_owned(),
-            comment: row.get(3),
-            mark: row.get(4),
+            comment: column(&row, 3)?,
+            mark: column(&row, 4)?,
         };
         if let Some(answer) = usize::try_from(place - 1).ok().and_then(|place| answers.get_mut(place)) {
             *answer = Some(present);

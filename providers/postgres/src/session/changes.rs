@@ -10,7 +10,7 @@ use crate::private::Memory;
 use crate::rights::Operation;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, Work, query};
+use crate::server::{Client, Work, first, query};
 use crate::{database, grant, identifier, index, membership, namespace, role, table, view};
 use terrace_provider::{
     Attributes, Call, ErrorKind, Observed, Partial, Path, Planned, Private, ProviderError, Recorded, ResourceType,
@@ -102,7 +102,7 @@ impl PostgresSession {
     /// Records which transaction a call is, before it can take effect.
     async fn journal(&self, work: &Work, call: &Call, name: &CallName, memory: &Memory) -> Result<(), Failure> {
         let rows = query(work.client().await?, "SELECT pg_current_xact_id()::text", &[]).await?;
-        let transaction = rows.first().map(|row| row.get::<_, String>(0));
+        let transaction = first(&rows)?;
         self.begin(call, Begun { call: name.clone(), transaction }, memory).await
     }
 

@@ -6,7 +6,7 @@ use crate::kind::{Kind, Target};
 use crate::mark::CallName;
 use crate::private::Memory;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, query};
+use crate::server::{Client, first, query};
 use crate::{grant, index, membership, table, view};
 use terrace_provider::{Attempt, Attributes, Found, ProviderError, ResourceType};
 
@@ -111,7 +111,7 @@ impl PostgresSession {
             Err(Failure::Server { error, .. }) if error.as_db_error().is_some() => return Ok(Became::Untold),
             Err(failure) => return Err(failure),
         };
-        let status: Option<String> = rows.first().and_then(|row| row.get(0));
+        let status: Option<String> = first::<Option<String>>(&rows)?.flatten();
         Ok(match status.as_deref() {
             Some("committed") => Became::Committed,
             Some("aborted") => Became::RolledBack,
@@ -125,7 +125,7 @@ impl PostgresSession {
         let client = self.server.client(None).await?;
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
         let rows = query(&client, sql, &[&call.application()]).await?;
-        Ok(rows.first().is_some_and(|row| row.get::<_, i64>(0) > 0))
+        Ok(first::<i64>(&rows)?.is_some_and(|count| count > 0))
     }
 
     /// What somebody else granted stays when what is taken over goes.

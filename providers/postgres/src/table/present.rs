@@ -2,7 +2,7 @@
 
 use crate::error::Failure;
 use crate::kind::Target;
-use crate::server::{Client, query};
+use crate::server::{Client, column, first, query};
 use serde::Deserialize;
 
 /// A table as it is. Types, defaults and conditions are in the server's words.
@@ -146,7 +146,7 @@ pub(crate) async fn read(client: &Client, targets: &[Target]) -> Result<Vec<Opti
     let names: Vec<&str> = targets.iter().map(Target::own_name).collect();
     let mut answers: Vec<Option<Present>> = vec![None; targets.len()];
     for row in query(client, READ, &[&schemas, &names]).await? {
-        let (place, text): (i64, String) = (row.get(0), row.get(1));
+        let (place, text): (i64, String) = (column(&row, 0)?, column(&row, 1)?);
         let mut present: Present = serde_json::from_str(&text)
             .map_err(|error| Failure::bug(format!("a table as the server describes it is not understood: {error}")))?;
         for partition in &mut present.partitions {
@@ -169,5 +169,5 @@ pub(crate) async fn column_names(client: &Client, schema: &str, name: &str) -> R
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
     let rows = query(client, sql, &[&schema, &name]).await?;
-    Ok(rows.first().map(|row| row.get::<_, Option<Vec<String>>>(0).unwrap_or_default()))
+    Ok(first::<Option<Vec<String>>>(&rows)?.map(Option::unwrap_or_default))
 }

@@ -2,7 +2,7 @@
 
 use super::{Body, body};
 use crate::error::{Failure, closest, list};
-use crate::server::{Client, query};
+use crate::server::{Client, column, query};
 use crate::table::column_names;
 use terrace_provider::{Attributes, Path, ProviderError};
 
@@ -13,7 +13,8 @@ pub(crate) async fn explain(client: &Client, planned: &Attributes) -> Result<Opt
     let Some(present) = column_names(client, &source.schema, &source.name).await? else {
         let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY c.relname";
-        let names: Vec<String> = query(client, sql, &[&source.schema]).await?.iter().map(|row| row.get(0)).collect();
+        let rows = query(client, sql, &[&source.schema]).await?;
+        let names = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>, _>>()?;
         let message = format!("there is no table or view `{}` in the schema `{}`", source.name, source.schema);
         let error = ProviderError::invalid(Some(Path::attribute("source").key("name")), message)
             .problem(format!("the schema has {}", list(&names)));

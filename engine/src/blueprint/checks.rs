@@ -1,0 +1,146 @@
+//! Conditions that a schema cannot say: read from a blueprint, decided over a component.
+
+use crate::decode::{Fields, expect_text};
+use crate::descriptor::declaration::compile;
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Functions, Missing, ReferenceStep, Scope, Template, descend};
+use crate::plan::checks::undecided;
+use crate::source::{Sources, Span};
+use crate::yaml::{Entry, Node};
+use std::borrow::Cow;
+use terrace_provider::{Path, Value};
+
+/// A condition that a component must meet.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// What it is decided for, one by one, as `each`; once where it is not given.
+    pub for_each: Option<Template>,
+    /// The condition.
+    pub assert: Template,
+    /// What to say when it is false.
+    pub error: Template,
+    /// What to do about it.
+    pub hint: Option<Template>,
+    /// The path in the component that is to blame.
+    pub at: Option<Template>,
+}
+
+impl Check {
+    /// Everything in it that is evaluated.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
+        let texts = [&self.for_each, &self.hint, &self.at].into_iter().flatten();
+        [&self.assert, &self.error].into_iter().chain(texts)
+    }
+
+    /// The path to blame, where it is the same for all.
+    pub(crate) fn fixed_path(&self) -> Option<(Path, Span)> {
+        let at = self.at.as_ref()?;
+        Some((at.fixed_text()?.parse().ok()?, at.span))
+    }
+
+    /// What it has to say of a component, which begins at `span`. An error in its evaluation is a failed check: the
+    /// component is not as it expects.
+    pub(crate) fn decide(
+        &self,
+        scope: &dyn Scope,
+        functions: &Functions,
+        component: &Node,
+        span: Span,
+    ) -> Vec<Diagnostic> {
+        let failed = |scope: &dyn Scope| {
+            let why = match self.assert.evaluate(scope, functions) {
+                Ok(Value::Bool(true)) => return None,
+                Ok(_) => None,
+                Err(found) => found.into_iter().next().map(|diagnostic| undecided(&diagnostic.message)),
+            };
+            Some(self.tell(why, scope, functions, component, span))
+        };
+        let Some(for_each) = &self.for_each else { return failed(scope).into_iter().collect() };
+        match for_each.evaluate(scope, functions) {
+            Ok(Value::List(items)) => {
+                let items = (0_i64..).zip(items).map(|(position, value)| each(Value::Int(position), value));
+                items.filter_map(|each| failed(&WithEach { scope, each: &each })).collect()
+            }
+            Ok(Value::Map(entries)) => {
+                let items = entries.into_iter().map(|(key, value)| each(Value::String(key), value));
+                items.filter_map(|each| failed(&WithEach { scope, each: &each })).collect()
+            }
+            Ok(Value::Null) => Vec::new(),
+            Ok(other) => vec![
+                Diagnostic::error(
+                    "wrong_type",
+                    format!("`forEach` has to be a map or a list, and is {}", other.kind()),
+                )
+                .at(for_each.span)
+                .hint("a check is decided for each entry of a map or a list"),
+            ],
+            Err(found) => found,
+        }
+    }
+
+    fn tell(
+        &self,
+        why: Option<String>,
+        scope: &dyn Scope,
+        functions: &Functions,
+        component: &Node,
+        span: Span,
+    ) -> Diagnostic {
+        let text = |template: &Template| match template.evaluate(scope, functions) {
+            Ok(Value::String(text)) => Some(text),
+            // A message that reads a secret, or what is not there, says nothing of it.
+            _ => None,
+        };
+        let path = self.at.as_ref().and_then(&text).and_then(|path| path.parse::<Path>().ok());
+        let place = path.and_then(|path| {
+            let entry = component.find_entry(&path).map(|entry| entry.key_span);
+            entry.or_else(|| component.find(&path).map(|node| node.span))
+        });
+        let error = text(&self.error).unwrap_or_else(|| "the component is not as its blueprint expects".to_owned());
+        let hint = why.or_else(|| self.hint.as_ref().and_then(text));
+        Diagnostic::error("check_failed", error).at(place.unwrap_or(span)).maybe_hint(hint)
+    }
+}
+
+/// `each` of an entry: its name, or its position in a list, and its value.
+pub(super) fn each(key: Value, value: Value) -> Value {
+    [("key".to_owned(), key), ("value".to_owned(), value)].into_iter().collect()
+}
+
+/// A scope that knows `each` too.
+struct WithEach<'a> {
+    scope: &'a dyn Scope,
+    each: &'a Value,
+}
+
+impl Scope for WithEach<'_> {
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        if root == "each" { descend(self.each, root, steps) } else { self.scope.resolve(root, steps) }
+    }
+}
+
+/// Reads a check.
+pub(super) fn read(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Check> {
+    let mut fields = Fields::open(node, "a check", diagnostics)?;
+    let for_each = fields.optional("forEach").map(|entry| compile(&entry.value, sources, fields.diagnostics));
+    let assert = fields.required("assert").map(|entry| compile(&entry.value, sources, fields.diagnostics));
+    let error = fields.required("error").and_then(|entry| text(entry, sources, fields.diagnostics));
+    let hint = fields.optional("hint").and_then(|entry| text(entry, sources, fields.diagnostics));
+    let at = fields.optional("at").and_then(|entry| text(entry, sources, fields.diagnostics));
+    let fixed = at.as_ref().and_then(Template::fixed_text);
+    if let (Some(Err(error)), Some(at)) = (fixed.map(str::parse::<Path>), &at) {
+        let diagnostic = Diagnostic::error("wrong_value", error.to_string()).at(at.span);
+        fields.diagnostics.push(diagnostic.hint("write a path in the component: `specific.tables[0].name`"));
+    }
+    fields.finish();
+    Some(Check { for_each, assert: assert?, error: error?, hint, at })
+}
+
+/// A text, which may hold expressions.
+fn text(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Option<Template> {
+    expect_text(entry, diagnostics)?;
+    Some(compile(&entry.value, sources, diagnostics))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+use super::*;
+use crate::compile::facts::FactScope;
+use crate::testing::told;
+use crate::yaml::{self, Budget};
+
+const COMPONENT: &str = "\
+limit: 2
+columns:
+  - {name: id}
+  - {name: nmae}
+owners: {ada: 1, bo: 7}
+";
+
+/// What checks say of the component, and what was wrong with reading them.
+fn decided(checks: &str) -> String {
+    let mut sources = Sources::default();
+    let id = sources.add("blueprint.yaml", checks);
+    let list = yaml::parse(id, checks, &Budget::default()).unwrap();
+    let mut diagnostics = Vec::new();
+    let checks: Vec<Check> =
+        list.as_list().unwrap().iter().filter_map(|node| read(node, &sources, &mut diagnostics)).collect();
+    let id = sources.add("component.yaml", COMPONENT);
+    let component = yaml::parse(id, COMPONENT, &Budget::default()).unwrap();
+    let roots = [
+        ("component".to_owned(), component.to_value()),
+        ("secret".to_owned(), Value::sensitive(Value::from("hunter2"))),
+    ];
+    let scope = FactScope { roots: roots.into_iter().collect() };
+    let functions = Functions::default();
+    let whole = Span::new(id, 0, 5);
+    diagnostics.extend(checks.iter().flat_map(|check| check.decide(&scope, &functions, &component, whole)));
+    told(&diagnostics, &sources)
+}
+
+#[test]
+fn each_entry_that_fails_is_told_at_its_place_with_what_to_do() {
+    insta::assert_snapshot!(decided(
+        "\
+- forEach: ${{ component.columns }}
+  assert: ${{ each.value.name in ['id', 'name'] }}
+  error: there is no column `${{ each.value.name }}`
+  hint: there are ${{ ['id', 'name'].join(', ') }}
+  at: columns[${{ each.key }}].name
+- forEach: ${{ component.owners }}
+  assert: ${{ each.value <= component.limit }}
+  error: ${{ each.key }} has too many
+  at: owners.${{ each.key }}
+- {forEach: '${{ null }}', assert: false, error: nothing is decided for nothing}
+"
+    ));
+}
+
+#[test]
+fn what_cannot_be_decided_or_said_is_told_all_the_same() {
+    let text = decided(
+        "\
+- {assert: '${{ component.nothing > 1 }}', error: the size is wrong, hint: another, at: limit}
+- {forEach: 7, assert: true, error: e}
+- {assert: false, error: 'the password is ${{ secret }}', at: 'columns[${{ component.limit + 5 }}].name'}
+",
+    );
+    assert!(!text.contains("hunter2"));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_check_is_read_with_places() {
+    insta::assert_snapshot!(decided(
+        "- {assert: true, error: [], at: 'a..b'}\n- {assert: true, error: e, at: 'a..b'}\n- {asert: true}\n"
+    ));
+}
