@@ -196,7 +196,8 @@ fn access_is_granted_before_it_is_taken_and_kept_by_later_applies() {
     assert_eq!(members().len(), 4);
     world.assert_settled();
     // Whom nobody can map drops out, the others go on.
-    set(&["urn:x:y", "user:joe_example.com"]).done();
+    let ran = set(&["urn:x:y", "user:joe_example.com"]).done();
+    ran.says("`urn:x:y` gets no access to").says("identities.table");
     assert_eq!(members(), ["JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "SYSADMIN"]);
 }
 

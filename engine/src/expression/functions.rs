@@ -19,10 +19,11 @@ use crate::digest::sha256;
 use cel::common::types::{DYN_TYPE, Type};
 use cel::common::value::CowVal;
 use cel::{Context, DeclarationError, Env, ExecutionError, FunctionContext, extensions};
+use naming::Identities;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use terrace_provider::{IdentityRule, SqlType, Value};
+use terrace_provider::{IdentityRule, Principal, SqlType, Value};
 
 /// The words before the dot in names like `math.greatest`: they begin no path where they are called on.
 pub(super) const NAMESPACES: [&str; 4] = ["lists", "math", "optional", "strings"];
@@ -68,6 +69,7 @@ type Boxed =
 /// What expressions can call, with what the providers and the configuration say.
 pub struct Functions {
     root: Arc<Context<'static, 'static>>,
+    identities: Arc<Identities>,
     /// What the large values of the stack may still hold that they are for; `None` for what is not kept: each value has a
     /// limit of its own then, and all of them have none.
     left: Option<AtomicU64>,
@@ -105,7 +107,19 @@ impl Functions {
 
     /// The same functions for values that may hold so many items together.
     pub(super) fn within(&self, total: u64) -> Self {
-        Self { root: Arc::clone(&self.root), left: Some(AtomicU64::new(total)) }
+        Self {
+            root: Arc::clone(&self.root),
+            identities: Arc::clone(&self.identities),
+            left: Some(AtomicU64::new(total)),
+        }
+    }
+
+    /// Whom a principal is to a provider.
+    ///
+    /// # Errors
+    /// Why the provider cannot name it.
+    pub(crate) fn identity(&self, reference: &str, provider: &str) -> Result<Principal, String> {
+        self.identities.of(reference, provider)
     }
 
     /// How large one more value may be.
@@ -129,7 +143,7 @@ impl Functions {
 }
 
 /// Functions that more are added to.
-struct Registering(Context<'static, 'static>);
+struct Registering(Context<'static, 'static>, Arc<Identities>);
 
 impl Registering {
     /// All that there are, with what the providers and the configuration say.
@@ -138,7 +152,8 @@ impl Registering {
         identities: BTreeMap<String, IdentityRule>,
         identity_table: IdentityTable,
     ) -> Self {
-        let mut functions = Self(Context::with_env(Arc::clone(environment())));
+        let identities = Arc::new(Identities { rules: identities, table: identity_table });
+        let mut functions = Self(Context::with_env(Arc::clone(environment())), identities);
         functions.add("lower", |arguments| one_text(arguments).map(|text| text.to_lowercase().into()));
         functions.add("upper", |arguments| one_text(arguments).map(|text| text.to_uppercase().into()));
         functions.add("normalize", |arguments| one_text(arguments).map(|text| naming::normalize(text).into()));
@@ -151,9 +166,18 @@ impl Registering {
         functions.add("cron", |arguments| cron::from_quartz(one_text(arguments)?).map(Value::from));
         functions.add("file", |_| Err("files are read in terrace.yaml only".to_owned()));
         functions.add("sqlType", move |arguments| sql_type(&sql_types, arguments));
+        let known = Arc::clone(&functions.1);
         functions.add("identity", move |arguments| {
             let [principal, provider] = two(arguments)?;
-            naming::identity(text(principal)?, text(provider)?, &identities, &identity_table)
+            known.identity(text(principal)?, text(provider)?)
+        });
+        let known = Arc::clone(&functions.1);
+        functions.add("identities", move |arguments| {
+            let [principals, provider] = two(arguments)?;
+            let Value::List(principals) = principals else {
+                return Err(format!("expected a list, found {}", principals.kind()));
+            };
+            known.known(principals, text(provider)?)
         });
         // No overloads: to find one, CEL would ask for the type of what may be unknown.
         functions.register(budget::HELD, Box::new(|call| budget::held(std::mem::take(&mut call.args))));
@@ -162,7 +186,7 @@ impl Registering {
     }
 
     fn done(self) -> Functions {
-        Functions { root: Arc::new(self.0), left: None }
+        Functions { root: Arc::new(self.0), identities: self.1, left: None }
     }
 
     fn add(

@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All who are to have access to a component, in the place of all who have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +45,27 @@ impl Planner<'_> {
             let Some(stack) = granted.to_mut().get_mut(at) else { continue };
             for component in &mut stack.components {
                 if let Some(access) = known.remove(&component.key).filter(|_| !component.acl.resources.is_empty()) {
+                    refused.extend(self.unknown_principals(component, &access));
                     component.grant(access);
                 }
             }
         }
         Ok(granted)
+    }
+
+    /// Warnings of those that a provider of the component's grants cannot name: they get no access, the others do.
+    fn unknown_principals(&self, component: &CompiledComponent, access: &Access) -> Vec<Diagnostic> {
+        let types = component.acl.resources.iter().map(|declaration| &declaration.ty.value);
+        let providers = types.filter_map(|ty| Some(self.registry.resource_type(ty)?.0.name));
+        let providers: BTreeSet<&str> = providers.collect();
+        let warn = |principal: &String, provider: &str| {
+            let why = self.functions.identity(principal, provider).err()?;
+            let message = format!("`{principal}` gets no access to `{}`: {why}", component.key);
+            let hint = format!("say by `identities.table` of the configuration who that is in {provider}");
+            Some(Diagnostic::warning("unknown_principal", message).at(component.span).hint(hint))
+        };
+        let pairs = providers.iter().flat_map(|provider| access.principals.iter().map(move |one| (one, *provider)));
+        pairs.filter_map(|(principal, provider)| warn(principal, provider)).collect()
     }
 }
 

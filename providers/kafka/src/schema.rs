@@ -57,7 +57,7 @@ fn settings() -> Object {
 fn identity(reference: &str) -> Result<Principal, String> {
     match reference.strip_prefix("user:") {
         Some(name) if !name.is_empty() => Ok(Principal { kind: "user", name: format!("User:{name}") }),
-        _ => Err(format!("`{reference}` is no user, and Kafka knows no groups: map it in `identities.table`")),
+        _ => Err(format!("`{reference}` is no user, and Kafka knows no groups")),
     }
 }
 

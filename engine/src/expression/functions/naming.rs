@@ -1,6 +1,6 @@
 //! Names: safe identifiers, the parts of URNs, principals.
 
-use super::{IdentityTable, technology};
+use super::{IdentityTable, technology, text};
 use std::collections::BTreeMap;
 use terrace_provider::{IdentityRule, Principal, Value};
 
@@ -48,21 +48,43 @@ pub(super) fn urn(text: &str) -> Result<Value, String> {
     Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-/// A principal as the provider names it: what the configuration says, else by the provider's rule, else itself.
-pub(super) fn identity(
-    reference: &str,
-    provider: &str,
-    rules: &BTreeMap<String, IdentityRule>,
-    table: &IdentityTable,
-) -> Result<Value, String> {
-    let technology = technology(provider);
-    let mapped = table.get(reference).and_then(|names| names.get(provider).or_else(|| names.get(technology)));
-    let kind = if reference.starts_with("user:") { "user" } else { "group" };
-    let principal = match (mapped, rules.get(technology)) {
-        (Some(name), _) => Principal { kind, name: name.clone() },
-        (None, Some(rule)) => rule(reference)?,
-        (None, None) => Principal { kind, name: reference.to_owned() },
-    };
-    let entries = [("kind", Value::from(principal.kind)), ("name", principal.name.into())];
-    Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+/// Whom principals are to the providers.
+pub(super) struct Identities {
+    /// The providers' rules, by name.
+    pub(super) rules: BTreeMap<String, IdentityRule>,
+    /// What the configuration says itself.
+    pub(super) table: IdentityTable,
+}
+
+impl Identities {
+    /// A principal as the provider names it: what the configuration says, else by the provider's rule, else itself.
+    pub(super) fn of(&self, reference: &str, provider: &str) -> Result<Principal, String> {
+        let technology = technology(provider);
+        let named = self.table.get(reference);
+        let mapped = named.and_then(|names| names.get(provider).or_else(|| names.get(technology)));
+        let kind = if reference.starts_with("user:") { "user" } else { "group" };
+        match (mapped, self.rules.get(technology)) {
+            (Some(name), _) => Ok(Principal { kind, name: name.clone() }),
+            (None, Some(rule)) => rule(reference),
+            (None, None) => Ok(Principal { kind, name: reference.to_owned() }),
+        }
+    }
+
+    /// The same for expressions.
+    pub(super) fn identity(&self, reference: &str, provider: &str) -> Result<Value, String> {
+        let principal = self.of(reference, provider)?;
+        let entries = [("kind", Value::from(principal.kind)), ("name", principal.name.into())];
+        Ok(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
+    /// Those that the provider knows. Who drops out is told by the plan.
+    pub(super) fn known(&self, references: &[Value], provider: &str) -> Result<Value, String> {
+        let mut known = Vec::with_capacity(references.len());
+        for reference in references {
+            if self.of(text(reference)?, provider).is_ok() {
+                known.push(reference.clone());
+            }
+        }
+        Ok(Value::List(known))
+    }
 }

@@ -49,6 +49,11 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
         "identity(principal, provider) -> {kind, name}",
         "a principal as the provider names it; the configuration's `identities.table` goes first",
     ),
+    both(
+        "identities",
+        "identities(principals, provider) -> list",
+        "those of the principals that the provider knows; a plan warns of the others",
+    ),
     both("json", "json(value) -> text", "the value as compact JSON, keys sorted"),
     both("lower", "lower(text) -> text", "lower case, of all scripts"),
     both(

@@ -78,6 +78,13 @@ fn own_functions_do_what_their_documentation_says() {
         ("identity('dev', 'snowflake')", "`identity`: `dev` cannot be mapped"),
         ("identity('group:dev', 'kafka')", "{\"kind\": \"group\", \"name\": \"group:dev\"}"),
         ("identity('dev', 'kafka').kind", "\"group\""),
+        (
+            "identities(['user:joe', 'dev', 'user:jane.roe_example.com'], 'snowflake')",
+            "[\"user:joe\", \"user:jane.roe_example.com\"]",
+        ),
+        ("['dev'].identities('kafka')", "[\"dev\"]"),
+        ("identities('dev', 'kafka')", "`identities`: expected a list, found text"),
+        ("identities([1], 'kafka')", "`identities`: expected text, found a whole number"),
         ("lower(1)", "`lower`: expected text, found a whole number"),
         ("lower('a', 'b')", "`lower`: expected 1 argument, found 2"),
     ] {
