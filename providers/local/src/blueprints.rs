@@ -1,28 +1,32 @@
 //! The blueprints of the embedded environment whose components become managed files, compiled in.
 
-use terrace_provider::EmbeddedFile;
+use terrace_provider::{EmbeddedFile, embedded_blueprints};
 
-macro_rules! embedded {
-    ($($path:literal),* $(,)?) => {
-        vec![$(EmbeddedFile { path: $path, text: include_str!(concat!("../blueprints/", $path)) }),*]
-    };
-}
+/// All embedded files.
+pub(crate) const BLUEPRINTS: [EmbeddedFile; 13] = embedded_blueprints![
+    "confluent-kafka-outputport.yaml",
+    "confluent-kafka-streams-workload.yaml",
+    "confluent-kafka-topic.yaml",
+    "databricks-dlt.yaml",
+    "databricks-job.yaml",
+    "databricks-outputport.yaml",
+    "databricks-workflow.yaml",
+    "databricks-workload.yaml",
+    "specific/databricks-dlt.json",
+    "specific/databricks-job.json",
+    "specific/databricks-outputport.json",
+    "specific/databricks-workflow.json",
+    "specific/databricks-workload.json",
+];
 
-/// All embedded files, by their path within the crate's `blueprints` folder.
-pub(crate) fn embedded() -> Vec<EmbeddedFile> {
-    embedded![
-        "confluent-kafka-outputport.yaml",
-        "confluent-kafka-streams-workload.yaml",
-        "confluent-kafka-topic.yaml",
-        "databricks-dlt.yaml",
-        "databricks-job.yaml",
-        "databricks-outputport.yaml",
-        "databricks-workflow.yaml",
-        "databricks-workload.yaml",
-        "specific/databricks-dlt.json",
-        "specific/databricks-job.json",
-        "specific/databricks-outputport.json",
-        "specific/databricks-workflow.json",
-        "specific/databricks-workload.json",
-    ]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_embedded_with_its_schema() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
+        let faults = terrace_provider::embedded::faults(&folder, &BLUEPRINTS).unwrap();
+        assert_eq!(faults, [] as [&str; 0]);
+    }
 }

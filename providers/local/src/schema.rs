@@ -19,7 +19,7 @@ pub fn provider() -> ProviderSchema {
             command::resource_type(),
         ],
         lookups: vec![file::lookup()],
-        blueprints: blueprints::embedded(),
+        blueprints: blueprints::BLUEPRINTS.to_vec(),
         sql_type: None,
         identity: None,
     }

@@ -1,15 +1,9 @@
 //! The blueprints whose components become schemas, tables and views of PostgreSQL, compiled in.
 
-use terrace_provider::EmbeddedFile;
-
-macro_rules! embedded {
-    ($($path:literal),* $(,)?) => {
-        [$(EmbeddedFile { path: $path, text: include_str!(concat!("../blueprints/", $path)) }),*]
-    };
-}
+use terrace_provider::{EmbeddedFile, embedded_blueprints};
 
 /// All embedded files.
-pub(crate) const BLUEPRINTS: [EmbeddedFile; 4] = embedded![
+pub(crate) const BLUEPRINTS: [EmbeddedFile; 4] = embedded_blueprints![
     "postgres-outputport.yaml",
     "postgres-storage.yaml",
     "specific/postgres-outputport.json",
@@ -19,34 +13,11 @@ pub(crate) const BLUEPRINTS: [EmbeddedFile; 4] = embedded![
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
-    fn every_file_of_the_folder_is_embedded() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
-        let mut present = Vec::new();
-        for part in ["", "specific"] {
-            for entry in std::fs::read_dir(folder.join(part)).unwrap() {
-                let path = entry.unwrap().path();
-                let is_test = path.to_str().is_some_and(|path| path.ends_with(".test.yaml"));
-                if path.is_file() && !is_test {
-                    present.push(path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned());
-                }
-            }
-        }
-        present.sort();
-        let mut embedded: Vec<String> = BLUEPRINTS.iter().map(|file| file.path.to_owned()).collect();
-        embedded.sort();
-        assert_eq!(embedded, present);
-    }
-
-    #[test]
-    fn every_blueprint_names_a_schema_that_is_there() {
-        for blueprint in BLUEPRINTS.iter().filter(|file| file.path.ends_with(".yaml")) {
-            let schema = blueprint.text.lines().find_map(|line| line.strip_prefix("specific: ")).unwrap();
-            let schema = BLUEPRINTS.iter().find(|file| file.path == schema).unwrap();
-            let parsed: serde_json::Value = serde_json::from_str(schema.text).unwrap();
-            assert_eq!(parsed["$schema"], "https://json-schema.org/draft/2020-12/schema");
-        }
+    fn every_file_of_the_folder_is_embedded_with_its_schema() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
+        let faults = terrace_provider::embedded::faults(&folder, &BLUEPRINTS).unwrap();
+        assert_eq!(faults, [] as [&str; 0]);
     }
 }

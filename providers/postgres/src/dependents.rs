@@ -148,7 +148,7 @@ pub(crate) async fn of_columns(
         return Ok(saved);
     }
     let columns: Vec<&str> = dropped.iter().map(|(_, name)| name.as_str()).collect();
-    let message = format!("a column of {} cannot be dropped: views read it", crate::error::list(&columns));
+    let message = format!("a column of {} cannot be dropped: views read it", terrace_provider::names::listed(&columns));
     Err(ProviderError::invalid(Some(Path::attribute("columns")), message)
         .problem(format!("they are {}", stuck.join(", ")))
         .solution("change those views first, so that they do without it")

@@ -3,7 +3,7 @@
 //! Only what the row says is granted and revoked. What the role had before us is remembered and stays.
 
 use crate::attributes::{flag, list, text, texts};
-use crate::error::{Failure, list as listed};
+use crate::error::Failure;
 use crate::identifier::{check, parts, qualified, quote, quote_all};
 use crate::kind::Target;
 use crate::private::Memory;
@@ -11,6 +11,7 @@ use crate::script::Script;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, query};
 use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Map, Path, ProviderError};
 
 /// What can be granted on what: <https://www.postgresql.org/docs/current/ddl-priv.html>.

@@ -1,7 +1,7 @@
 //! Indexes: columns of one table. Any change makes another index.
 
 use crate::attributes::{flag, has_unknown, list, optional_text, put, text, texts};
-use crate::error::{Failure, closest};
+use crate::error::Failure;
 use crate::expression;
 use crate::identifier::{check, qualified, quote, quote_all};
 use crate::kind::Target;
@@ -10,6 +10,7 @@ use crate::script::Script;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, column, query};
 use crate::table::{column_names, is_same};
+use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, ProviderError, Value};
 
 /// Plans an index.
@@ -148,7 +149,7 @@ pub(crate) async fn explain(
     Ok(missing.map(|(index, column)| {
         let path = Path::attribute("columns").index(index);
         let error = ProviderError::invalid(Some(path), format!("`{table}` has no column `{column}`"))
-            .problem(format!("its columns are {}", crate::error::list(&present)));
+            .problem(format!("its columns are {}", listed(&present)));
         match closest(column, present.iter().map(String::as_str)) {
             Some(meant) => error.solution(format!("did you mean `{meant}`?")),
             None => error,

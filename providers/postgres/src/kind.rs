@@ -2,8 +2,7 @@
 
 use crate::attributes::text;
 use crate::identifier::{check, check_own, full_name, parts, qualified, quote};
-use crate::object_id;
-use terrace_provider::{Attributes, Map, Path, ProviderError, ResourceType, Value};
+use terrace_provider::{Attributes, Map, Path, ProviderError, ResourceType, Value, object_id};
 
 /// The resource types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +90,8 @@ impl Target {
     /// # Errors
     /// When the id is none.
     pub(crate) fn of_id(ty: &ResourceType, id: &str) -> Result<Self, ProviderError> {
-        let Some(names) = object_id::split(id, ty.identity.len()) else {
+        let names = object_id::split(id, ty.identity.len());
+        let Some(names) = names.filter(|names| !names.iter().any(String::is_empty)) else {
             let form = ty.identity.iter().map(|name| format!("<{name}>")).collect::<Vec<_>>().join("/");
             return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name))
                 .solution(format!("write `{form}`, with `/` and `%` within a name percent-encoded")));

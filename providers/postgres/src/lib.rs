@@ -27,7 +27,6 @@ mod lookup;
 mod mark;
 mod membership;
 mod namespace;
-mod object_id;
 mod principal;
 mod private;
 mod rights;

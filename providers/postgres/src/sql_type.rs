@@ -3,7 +3,7 @@
 //! Types are written as the server writes them.
 
 use crate::data_type::DataType;
-use crate::error::closest;
+use terrace_provider::column_type::{self, given};
 use terrace_provider::{Map, Value};
 
 /// The type of a data contract that only `dataTypeDisplay` tells.
@@ -123,22 +123,14 @@ const LOGICAL_TYPES: [(&str, Declared); 9] = {
 /// # Errors
 /// When the column has neither, or a type that is not known: the text names the close ones.
 pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
-    let given = |key: &str| column.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    if let (Some(UNKNOWN), Some(display)) = (given("dataType"), given("dataTypeDisplay")) {
+    if let (Some(UNKNOWN), Some(display)) = (given(column, "dataType"), given(column, "dataTypeDisplay")) {
         return match DataType::parse(display) {
             Some(ty) => Ok(ty.canonical()),
             None => Err(format!("`{display}` is no type of PostgreSQL")),
         };
     }
-    let (name, types) = match (given("dataType"), given("logicalType")) {
-        (Some(name), _) => (name, DATA_TYPES.as_slice()),
-        (None, Some(name)) => (name, LOGICAL_TYPES.as_slice()),
-        (None, None) => return Err("the column has no `dataType` and no `logicalType`".to_owned()),
-    };
-    let Some((_, declared)) = types.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim())) else {
-        return Err(unknown(name, types));
-    };
-    let size = |key: &str| column.get(key).and_then(size);
+    let declared = column_type::declared(column, &DATA_TYPES, &LOGICAL_TYPES)?;
+    let size = |key: &str| column_type::size(column, key);
     Ok(match declared {
         Declared::As(text) => (*text).to_owned(),
         Declared::Text(text) => match size("dataLength").filter(|length| (1..UNLIMITED).contains(length)) {
@@ -153,21 +145,6 @@ pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
             (None, None) => "numeric".to_owned(),
         },
     })
-}
-
-/// A size, which some descriptors write as text.
-fn size(value: &Value) -> Option<i64> {
-    value.as_int().or_else(|| value.as_str()?.trim().parse().ok()).filter(|size| *size >= 0)
-}
-
-fn unknown(name: &str, types: &[(&'static str, Declared)]) -> String {
-    let mut message = format!("`{name}` is no column type that is known");
-    let names = || types.iter().map(|(known, _)| *known);
-    match closest(name, names()) {
-        Some(meant) => message.push_str(&format!("; did you mean `{meant}`?")),
-        None => message.push_str(&format!("; there are {}", names().collect::<Vec<_>>().join(", "))),
-    }
-    message
 }
 
 /// A type as a data contract of OpenMetadata says it: `dataType`, and `dataLength` or `precision` and `scale`; what that
@@ -226,41 +203,20 @@ mod tests {
         assert_eq!(declared(&[("dataType", "TEXT".into()), ("dataLength", Value::Null)]).as_deref(), Ok("text"));
     }
 
-    /// The types that are declared alike in one row each, with what sizes make of them.
-    fn table(field: &str, types: &[(&'static str, Declared)]) -> String {
-        let sizes: [&[(&str, i64)]; 5] =
-            [&[], &[("dataLength", 20)], &[("precision", 10)], &[("precision", 10), ("scale", 2)], &[("scale", 2)]];
-        let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
-        for (name, _) in types {
-            let with = |sizes: &[(&str, i64)]| {
-                let sizes = sizes.iter().map(|(name, size)| (*name, Value::Int(*size)));
-                declared(&std::iter::once((field, Value::from(*name))).chain(sizes).collect::<Vec<_>>()).unwrap()
-            };
-            let plain = with(&[]);
-            let mut cell = format!("`{plain}`");
-            for given in sizes.iter().filter(|given| with(given) != plain) {
-                let given_text: Vec<String> = given.iter().map(|(name, size)| format!("{name}: {size}")).collect();
-                cell.push_str(&format!("; `{}` gives `{}`", given_text.join(", "), with(given)));
-            }
-            match rows.iter_mut().find(|(other, _)| *other == cell) {
-                Some((_, names)) => names.push(name),
-                None => rows.push((cell, vec![name])),
-            }
-        }
-        let row = |(cell, names): &(String, Vec<&str>)| format!("| `{}` | {cell} |\n", names.join("`, `"));
-        format!("| `{field}` | declared |\n|---|---|\n{}", rows.iter().map(row).collect::<String>())
-    }
-
     /// Run with `UPDATE_README=1` to write the tables anew.
     #[test]
     fn the_readme_shows_every_type() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
         let readme = std::fs::read_to_string(path).unwrap();
-        let (begin, end) = ("<!-- types -->\n", "<!-- end of types -->");
-        let (before, rest) = readme.split_once(begin).expect("the README has the marks");
-        let (_, after) = rest.split_once(end).expect("the README has the marks");
-        let (data, logical) = (table("dataType", &DATA_TYPES), table("logicalType", &LOGICAL_TYPES));
-        let written = format!("{before}{begin}{data}\n{logical}{end}{after}");
+        let table = |field, types: &[(&'static str, Declared)]| column_type::table(field, types, sql_type).unwrap();
+        let tables = format!(
+            "{}
+{}",
+            table("dataType", &DATA_TYPES),
+            table("logicalType", &LOGICAL_TYPES)
+        );
+        let written =
+            terrace_provider::docs::with_section(&readme, "types", &tables).expect("the README has the marks");
         if std::env::var_os("UPDATE_README").is_some() {
             std::fs::write(path, &written).unwrap();
         } else {
@@ -290,12 +246,5 @@ mod tests {
         }
         assert_eq!(data_type("numeric(10,2)").get("scale"), Some(&Value::Int(2)));
         assert_eq!(data_type("integer[]").get("dataType"), Some(&"UNKNOWN".into()));
-    }
-
-    #[test]
-    fn unknown_types_name_the_close_ones() {
-        assert!(declared(&[("dataType", "VARCHR".into())]).unwrap_err().contains("did you mean `VARCHAR`?"));
-        assert!(declared(&[("logicalType", "qqq".into())]).unwrap_err().contains("timestamp"));
-        assert!(declared(&[("name", "x".into())]).unwrap_err().contains("no `dataType`"));
     }
 }

@@ -49,12 +49,16 @@ pub fn with_tables(readme: &str, schema: &ProviderSchema) -> Option<String> {
         ("resources", resource_table(schema)),
         ("lookups", lookup_table(schema)),
     ];
-    tables.iter().try_fold(readme.to_owned(), |text, (name, table)| {
-        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
-        let (before, rest) = text.split_once(&begin)?;
-        let (_, after) = rest.split_once(&end)?;
-        Some(format!("{before}{begin}{table}{end}{after}"))
-    })
+    tables.iter().try_fold(readme.to_owned(), |text, (name, table)| with_section(&text, name, table))
+}
+
+/// A README with that text between the marks of a section; nothing where it lacks one of them.
+#[must_use]
+pub fn with_section(readme: &str, name: &str, text: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+    let (before, rest) = readme.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{text}{end}{after}"))
 }
 
 fn attribute_table(what: &str, object: &Object) -> String {

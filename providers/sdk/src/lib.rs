@@ -6,19 +6,23 @@
 //!
 //! Read in this order: [`schema`] (what a type looks like), [`value`] (what travels), [`provider`] (what is called),
 //! [`plan`] (what a provider that overrides nothing gets), [`error`] (how to say that something went wrong), [`docs`]
-//! (the tables of a provider's README). The feature `conformance` adds the suite of behaviours that every provider shows, `http` the
+//! (the tables of a provider's README). [`names`], [`object_id`], [`column_type`] and [`embedded`] are what several need. The feature `conformance` adds the suite of behaviours that every provider shows, `http` the
 //! client of those whose technology is called by HTTP.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod call;
+pub mod column_type;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod docs;
+pub mod embedded;
 pub mod error;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod names;
+pub mod object_id;
 pub mod path;
 pub mod plan;
 pub mod provider;

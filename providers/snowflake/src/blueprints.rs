@@ -1,17 +1,23 @@
 //! The blueprints of storage areas and output ports, compiled in.
 
-use terrace_provider::EmbeddedFile;
-
-macro_rules! embedded {
-    ($($path:literal),* $(,)?) => {
-        [$(EmbeddedFile { path: $path, text: include_str!(concat!("../blueprints/", $path)) }),*]
-    };
-}
+use terrace_provider::{EmbeddedFile, embedded_blueprints};
 
 /// All embedded files.
-pub(crate) const BLUEPRINTS: [EmbeddedFile; 4] = embedded![
+pub(crate) const BLUEPRINTS: [EmbeddedFile; 4] = embedded_blueprints![
     "snowflake-outputport.yaml",
     "snowflake-storage.yaml",
     "specific/snowflake-outputport.json",
     "specific/snowflake-storage.json",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_embedded_with_its_schema() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
+        let faults = terrace_provider::embedded::faults(&folder, &BLUEPRINTS).unwrap();
+        assert_eq!(faults, [] as [&str; 0]);
+    }
+}

@@ -3,9 +3,9 @@
 //! Names and synonyms: <https://docs.snowflake.com/en/sql-reference/intro-summary-data-types>. What may be changed in place:
 //! <https://docs.snowflake.com/en/sql-reference/sql/alter-table-column>.
 
-use crate::attributes::closest;
 use crate::tokenizer::{Token, TokenKind, meaningful};
 use std::fmt;
+use terrace_provider::names::closest;
 
 /// The length of a text that says none.
 const USUAL_LENGTH: u64 = 16_777_216;

@@ -20,7 +20,6 @@ mod identifier;
 mod identity;
 mod lookup;
 mod object;
-mod object_id;
 pub mod schema;
 mod session;
 mod sql_type;

@@ -2,18 +2,20 @@
 
 mod private;
 
-use crate::attributes::{in_words, text};
+use crate::attributes::text;
 use crate::client::Client;
 use crate::config::{Config, unconfigured};
+use crate::lookup;
 use crate::object::{
     self, Kind, Seen, check_names, container, grant, role, role_grant, table, tag, tag_assignment, view,
 };
 use crate::statements::Statements;
-use crate::{lookup, object_id};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use private::Kept;
 use std::collections::BTreeMap;
+use terrace_provider::names::listed;
+use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::DryRun;
 use terrace_provider::{
@@ -52,7 +54,7 @@ impl Target {
 
     fn id(&self) -> String {
         let parts: Vec<String> = self.kind.identity().iter().map(|name| text(&self.identity, name)).collect();
-        object_id::join(parts.iter().map(String::as_str))
+        object_id::join(parts)
     }
 
     /// What is made of the attributes that name it, as secret as they are.
@@ -302,7 +304,7 @@ impl Session for SnowflakeSession {
             Kind::RoleGrant => role_grant::delete(&statements, identity).await,
             Kind::Grant => {
                 if !before.is_empty() {
-                    let kept = in_words(&before);
+                    let kept = listed(&before);
                     call.progress.message(&format!("{kept} was granted before terrace took it over, and stays"));
                 }
                 grant::delete(&statements, identity, &before).await

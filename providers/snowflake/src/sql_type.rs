@@ -1,8 +1,7 @@
 //! `sqlType("snowflake", column)`: which type a column of a data contract gets.
 
-use crate::attributes::closest;
 use crate::data_type::DataType;
-use terrace_provider::{Map, Value};
+use terrace_provider::{Map, column_type};
 
 /// How a type of a data contract is made one of Snowflake's.
 #[derive(Debug, Clone, Copy)]
@@ -111,16 +110,8 @@ const LOGICAL_TYPES: [(&str, Declared); 9] = {
 /// When the column has neither, a type that is not known (the text names the close ones), or sizes that Snowflake does not
 /// take.
 pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
-    let given = |key: &str| column.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let (name, types) = match (given("dataType"), given("logicalType")) {
-        (Some(name), _) => (name, DATA_TYPES.as_slice()),
-        (None, Some(name)) => (name, LOGICAL_TYPES.as_slice()),
-        (None, None) => return Err("the column has no `dataType` and no `logicalType`".to_owned()),
-    };
-    let Some((_, declared)) = types.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.trim())) else {
-        return Err(unknown(name, types));
-    };
-    let size = |key: &str| column.get(key).and_then(size);
+    let declared = column_type::declared(column, &DATA_TYPES, &LOGICAL_TYPES)?;
+    let size = |key: &str| column_type::size(column, key);
     let length = |what: &str| match size("dataLength").filter(|length| *length > 0) {
         Some(length) => format!("{what}({length})"),
         None => what.to_owned(),
@@ -138,24 +129,10 @@ pub(crate) fn sql_type(column: &Map) -> Result<String, String> {
     DataType::parse(&text).map(|ty| ty.to_string())
 }
 
-/// A size, which some descriptors write as text.
-fn size(value: &Value) -> Option<i64> {
-    value.as_int().or_else(|| value.as_str()?.trim().parse().ok()).filter(|size| *size >= 0)
-}
-
-fn unknown(name: &str, types: &[(&'static str, Declared)]) -> String {
-    let mut message = format!("`{name}` is no column type that is known");
-    let names = || types.iter().map(|(known, _)| *known);
-    match closest(name, names()) {
-        Some(meant) => message.push_str(&format!("; did you mean `{meant}`?")),
-        None => message.push_str(&format!("; there are {}", names().collect::<Vec<_>>().join(", "))),
-    }
-    message
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terrace_provider::Value;
 
     fn declared(entries: &[(&str, Value)]) -> Result<String, String> {
         sql_type(&entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
@@ -189,12 +166,5 @@ mod tests {
             assert!(declared(&[("logicalType", name.into())]).is_ok(), "{name}");
         }
         assert!(DATA_TYPES.is_sorted_by_key(|(name, _)| name), "sorted, so that none is there twice");
-    }
-
-    #[test]
-    fn unknown_types_name_the_close_ones() {
-        assert!(declared(&[("dataType", "VARCHR".into())]).unwrap_err().contains("did you mean `VARCHAR`?"));
-        assert!(declared(&[("logicalType", "qqq".into())]).unwrap_err().contains("timestamp"));
-        assert!(declared(&[("name", "x".into())]).unwrap_err().contains("no `dataType`"));
     }
 }

@@ -104,7 +104,7 @@ fn close_down(file: &File, is_recursive: bool) -> Result<(), ProviderError> {
     if !tables.is_empty() && !is_recursive {
         let message = format!("`{}` still has {}", file.path, counted(tables.len() as u64, "table"));
         return Err(ProviderError::new(ErrorKind::InvalidInput { path: None }, message)
-            .problem(format!("it has {}", crate::error::list(&tables)))
+            .problem(format!("it has {}", terrace_provider::names::listed(&tables)))
             .solution("remove the tables first, or set `onDelete: recursive` on the database and apply that"));
     }
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
@@ -121,7 +121,7 @@ fn remove(file: &File, suffix: &str) -> Result<(), ProviderError> {
 }
 
 fn already_there(file: &File) -> ProviderError {
-    let import_id = Some(crate::object_id::join([file.path.as_str()]));
+    let import_id = Some(terrace_provider::object_id::join([file.path.as_str()]));
     ProviderError::new(ErrorKind::AlreadyExists { import_id }, format!("there is a file `{}` already", file.path))
 }
 

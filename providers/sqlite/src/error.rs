@@ -87,25 +87,3 @@ pub(crate) fn from_io(path: &str, doing: &str, error: &std::io::Error) -> Provid
     };
     ProviderError::new(kind, format!("{doing} `{path}` failed: {error}"))
 }
-
-/// The names that are most like the one that is missing, or all when they are few: for "the table has …".
-pub(crate) fn list(names: &[String]) -> String {
-    const MOST: usize = 40;
-    let shown: Vec<String> = names.iter().take(MOST).map(|name| format!("`{name}`")).collect();
-    match names.len().saturating_sub(MOST) {
-        0 if shown.is_empty() => "none".to_owned(),
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-/// The name that a person probably meant.
-pub(crate) fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wanted = wanted.to_lowercase();
-    names
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, name)| name)
-}

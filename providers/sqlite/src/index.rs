@@ -1,12 +1,13 @@
 //! Indexes: columns of one table, unique or not. Any change makes another index.
 
 use crate::attributes::{text, texts};
-use crate::error::{Failure, closest, list};
+use crate::error::Failure;
 use crate::identifier::{self, is_same, quote, quote_all};
 use crate::mark::Mark;
 use crate::object::{Seen, definition};
 use crate::table::{column_names, heading, index_columns, read_comments};
 use rusqlite::{Connection, ErrorCode};
+use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// Refuses what SQLite could not hold.
@@ -60,7 +61,7 @@ pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark)
         if !present.iter().any(|name| is_same(name, column)) {
             let place = Path::attribute("columns").index(index);
             let error = ProviderError::invalid(Some(place), format!("`{table}` has no column `{column}`"))
-                .problem(format!("its columns are {}", list(&present)));
+                .problem(format!("its columns are {}", listed(&present)));
             return Err(match closest(column, present.iter().map(String::as_str)) {
                 Some(meant) => error.solution(format!("did you mean `{meant}`?")),
                 None => error,

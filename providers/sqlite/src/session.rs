@@ -9,6 +9,7 @@ use crate::{database, identifier, index, lookup, object_id, table, view};
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, PoisonError};
+use terrace_provider::object_id as ids;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Map, Observed, Path, Planned, PlannedChange, Private,
@@ -74,8 +75,8 @@ struct Target {
 impl Target {
     fn id(&self) -> String {
         match self.kind {
-            Kind::Database => object_id::join([self.file.path.as_str()]),
-            _ => object_id::join([self.file.path.as_str(), self.name.as_str()]),
+            Kind::Database => ids::join([self.file.path.as_str()]),
+            _ => ids::join([self.file.path.as_str(), self.name.as_str()]),
         }
     }
 
@@ -325,7 +326,7 @@ impl Session for SqliteSession {
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         let identity = if Kind::of(ty)? == Kind::Database {
-            object_id::decode(id).map(|path| Map::from_iter([("path".to_owned(), path.into())]))
+            ids::decode(id).map(|path| Map::from_iter([("path".to_owned(), path.into())]))
         } else {
             object_id::split(id).map(|(path, name)| {
                 Map::from_iter([("path".to_owned(), path.into()), ("name".to_owned(), name.into())])

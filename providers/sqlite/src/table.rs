@@ -12,9 +12,9 @@ pub(crate) use read::{column_names, index_columns, observe, row_count};
 
 use crate::attributes::{optional_text, texts, texts_of};
 use crate::declared_type::DeclaredType;
-use crate::error::{closest, list};
 use crate::identifier;
 use crate::tokenizer::{Token, TokenKind, tokens};
+use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// SQLite's default limit of columns in a table.
@@ -133,7 +133,7 @@ impl Table {
             if self.column(name).is_none() {
                 let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
                 let error = ProviderError::invalid(place, format!("the table has no column `{name}`"))
-                    .problem(format!("its columns are {}", list(&names)));
+                    .problem(format!("its columns are {}", listed(&names)));
                 return Err(match closest(name, names.iter().map(String::as_str)) {
                     Some(meant) => error.solution(format!("did you mean `{meant}`?")),
                     None => error,

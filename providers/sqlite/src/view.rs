@@ -4,13 +4,14 @@
 //! that we write is a source with columns, anything else is a statement.
 
 use crate::attributes::{optional_text, text, texts};
-use crate::error::{Failure, closest, list};
+use crate::error::Failure;
 use crate::identifier::{self, is_same, quote, quote_all};
 use crate::mark::Mark;
 use crate::object::{Seen, definition, readable_names};
 use crate::table::{check_comment, column_names, heading, read_comments};
 use crate::tokenizer::{Token, TokenKind, tokens};
 use rusqlite::Connection;
+use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// A view as it is wanted, or as it is.
@@ -157,7 +158,7 @@ fn check_source(connection: &Connection, source: &str, columns: &[String]) -> Re
             Some(Path::attribute("source").key("name")),
             format!("there is no table or view `{source}`"),
         )
-        .problem(format!("the database has {}", list(&tables)));
+        .problem(format!("the database has {}", listed(&tables)));
         return Err(hinted(error, source, &tables).into());
     }
     let present = column_names(connection, source)?;
@@ -167,7 +168,7 @@ fn check_source(connection: &Connection, source: &str, columns: &[String]) -> Re
                 Some(Path::attribute("columns").index(index)),
                 format!("`{source}` has no column `{column}`"),
             )
-            .problem(format!("its columns are {}", list(&present)));
+            .problem(format!("its columns are {}", listed(&present)));
             return Err(hinted(error, column, &present).into());
         }
     }
@@ -188,7 +189,7 @@ fn unreadable(connection: &Connection, view: &View, error: &rusqlite::Error) -> 
     );
     if let Some(missing) = reason.strip_prefix("no such table: ") {
         let missing = missing.strip_prefix("main.").unwrap_or(missing);
-        let answer = answer.problem(format!("the database has {}", list(&others)));
+        let answer = answer.problem(format!("the database has {}", listed(&others)));
         return Ok(hinted(answer, missing, &others));
     }
     let Some(missing) = reason.strip_prefix("no such column: ") else { return Ok(answer) };
@@ -198,7 +199,7 @@ fn unreadable(connection: &Connection, view: &View, error: &rusqlite::Error) -> 
     let mut columns = Vec::new();
     for table in others.iter().filter(|table| named.iter().any(|name| is_same(name, table))) {
         let names = column_names(connection, table)?;
-        answer = answer.problem(format!("`{table}` has {}", list(&names)));
+        answer = answer.problem(format!("`{table}` has {}", listed(&names)));
         columns.extend(names);
     }
     let column = missing.rsplit('.').next().unwrap_or(missing).trim_matches('"');

@@ -2,9 +2,9 @@
 
 use super::model::{Column, ForeignKey, Partition, Table};
 use crate::data_type::DataType;
-use crate::error::{closest, list};
 use crate::expression;
 use crate::identifier::{check, check_comment};
+use terrace_provider::names::{closest, listed};
 use terrace_provider::{Path, ProviderError};
 
 /// The server's limit: <https://www.postgresql.org/docs/current/limits.html>.
@@ -144,7 +144,7 @@ fn columns_of(table: &Table, names: &[String], path: &Path) -> Checked {
         if table.column(name).is_none() {
             let known: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
             let error = ProviderError::invalid(Some(place), format!("the table has no column `{name}`"))
-                .problem(format!("its columns are {}", list(&known)));
+                .problem(format!("its columns are {}", listed(&known)));
             return Err(match closest(name, known) {
                 Some(meant) => error.solution(format!("did you mean `{meant}`?")),
                 None => error,
@@ -175,7 +175,7 @@ fn foreign_key(table: &Table, key: &ForeignKey, path: &Path) -> Checked {
     for (name, action) in [("onDelete", &key.on_delete), ("onUpdate", &key.on_update)] {
         if !ACTIONS.iter().any(|(known, _)| known == action) {
             let known: Vec<&str> = ACTIONS.iter().map(|(known, _)| *known).collect();
-            return refuse(&path.key(name), format!("`{action}` is none of {}", list(&known)));
+            return refuse(&path.key(name), format!("`{action}` is none of {}", listed(&known)));
         }
     }
     Ok(())

@@ -1,9 +1,10 @@
 //! What is there instead of what a view wants to read.
 
 use super::{Body, body};
-use crate::error::{Failure, closest, list};
+use crate::error::Failure;
 use crate::server::{Client, column, query};
 use crate::table::column_names;
+use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Path, ProviderError};
 
 /// The error of a view whose source, or a column of it, is not there: with what there is. Nothing where that is not why it
@@ -17,14 +18,15 @@ pub(crate) async fn explain(client: &Client, planned: &Attributes) -> Result<Opt
         let names = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>, _>>()?;
         let message = format!("there is no table or view `{}` in the schema `{}`", source.name, source.schema);
         let error = ProviderError::invalid(Some(Path::attribute("source").key("name")), message)
-            .problem(format!("the schema has {}", list(&names)));
+            .problem(format!("the schema has {}", listed(&names)));
         return Ok(Some(hinted(error, &source.name, &names)));
     };
     let missing = source.columns.iter().enumerate().find(|(_, column)| !present.contains(column));
     Ok(missing.map(|(index, column)| {
         let path = Path::attribute("columns").index(index);
         let message = format!("`{}` has no column `{column}`", source.name);
-        let error = ProviderError::invalid(Some(path), message).problem(format!("its columns are {}", list(&present)));
+        let error =
+            ProviderError::invalid(Some(path), message).problem(format!("its columns are {}", listed(&present)));
         hinted(error, column, &present)
     }))
 }

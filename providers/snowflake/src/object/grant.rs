@@ -1,10 +1,11 @@
 //! Privileges that roles have on objects.
 
 use super::Seen;
-use crate::attributes::{flag, in_words, list, text, texts};
+use crate::attributes::{flag, list, text, texts};
 use crate::failure::Need;
 use crate::identifier::{qualified, quote, split};
 use crate::statements::Statements;
+use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 
 /// Kinds of objects that privileges are on, with how many parts their names have.
@@ -19,7 +20,7 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
             let known: Vec<String> = OBJECT_TYPES.iter().map(|(known, _)| (*known).to_owned()).collect();
             return refuse(
                 "objectType",
-                format!("`{given}` is no type of an object: expected one of {}", in_words(&known)),
+                format!("`{given}` is no type of an object: expected one of {}", listed(&known)),
             );
         };
         let object = attributes.get("object").and_then(Value::as_str);
@@ -103,7 +104,7 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
     if let Some(seen) = observe(statements, planned, None).await? {
         let kind = ErrorKind::AlreadyExists { import_id: Some(id.to_owned()) };
         let message =
-            format!("the role {} has {} on {} already", text(planned, "role"), in_words(&seen.privileges), on(planned));
+            format!("the role {} has {} on {} already", text(planned, "role"), listed(&seen.privileges), on(planned));
         return Err(ProviderError::new(kind, message));
     }
     give(statements, planned, &texts(planned, "privileges")).await

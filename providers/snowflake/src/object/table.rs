@@ -8,9 +8,10 @@ pub(crate) use change::{create, delete, update};
 pub(crate) use plan::plan;
 pub(crate) use read::{count_rows, observe};
 
-use crate::attributes::{closest, in_words, list, optional_text, texts, texts_of};
+use crate::attributes::{list, optional_text, texts, texts_of};
 use crate::data_type::DataType;
 use crate::identifier;
+use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// A table as it is wanted, or as it is.
@@ -110,7 +111,7 @@ impl Table {
             if self.column(name).is_none() {
                 let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
                 let error = ProviderError::invalid(place, format!("the table has no column `{name}`"))
-                    .problem(format!("its columns are {}", in_words(&names)));
+                    .problem(format!("its columns are {}", listed(&names)));
                 return Err(match closest(name, names.iter().map(String::as_str)) {
                     Some(meant) => error.solution(format!("did you mean `{meant}`?")),
                     None => error,

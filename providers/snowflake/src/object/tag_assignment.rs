@@ -2,11 +2,12 @@
 //! ACCOUNT_USAGE is up to two hours old). <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
 
 use super::{Seen, tag};
-use crate::attributes::{in_words, text};
+use crate::attributes::text;
 use crate::client::Rows;
 use crate::failure::Need;
 use crate::identifier::{literal, qualified, quote, split};
 use crate::statements::Statements;
+use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 
 /// What tags are on here, with how many parts names have.
@@ -19,7 +20,7 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     if let Some(given) = known("objectType") {
         let Some((_, parts)) = OBJECT_TYPES.iter().find(|(known, _)| *known == given) else {
             let known: Vec<String> = OBJECT_TYPES.iter().map(|(known, _)| (*known).to_owned()).collect();
-            return refuse("objectType", format!("`{given}` has no tags: expected one of {}", in_words(&known)));
+            return refuse("objectType", format!("`{given}` has no tags: expected one of {}", listed(&known)));
         };
         if known("column").is_some_and(|column| !column.is_empty()) && *parts < 3 {
             return refuse("column", format!("a {given} has no columns"));

@@ -5,11 +5,12 @@
 use super::read::{has_same_keys, is_same_key, is_same_sql, read};
 use super::{Column, Comments, Table, ddl};
 use crate::declared_type;
-use crate::error::{Failure, list};
+use crate::error::Failure;
 use crate::identifier::{is_same, quote, quote_all};
 use crate::mark::Mark;
 use crate::object::{exists, is_readable};
 use rusqlite::{Connection, ErrorCode};
+use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
 
 /// Makes the planned table.
@@ -191,7 +192,7 @@ fn violated(
         .collect();
     Ok(ProviderError::invalid(Some(Path::attribute("primaryKey")), message)
         .problem(error.to_string().replace(&interim.name, &present.name))
-        .problem(format!("its keys are to be {}", list(&keys)))
+        .problem(format!("its keys are to be {}", listed(&keys)))
         .solution("remove the rows that are there twice first"))
 }
 

@@ -1,9 +1,10 @@
 //! What a view is made of, written and read back.
 
-use crate::attributes::{closest, in_words, optional_text, text};
+use crate::attributes::{optional_text, text};
 use crate::client::Rows;
 use crate::identifier::{self, qualified, quote_all, read_path};
 use crate::tokenizer::{Token, meaningful, tokens};
+use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 
 /// Columns of a source, or a query.
@@ -180,8 +181,8 @@ pub(crate) fn check_columns(planned: &Attributes, source: &str, present: &[Strin
         }
         let place = Path::attribute("columns").index(index).key("name");
         let error = ProviderError::invalid(Some(place), format!("{source} has no column `{name}`"))
-            .problem(format!("its columns are {}", in_words(present)))
-            .problem(format!("the view is to show {}", in_words(&names)));
+            .problem(format!("its columns are {}", listed(present)))
+            .problem(format!("the view is to show {}", listed(&names)));
         return Err(match closest(name, present.iter().map(String::as_str)) {
             Some(meant) => error.solution(format!("did you mean `{meant}`?")),
             None => error,
