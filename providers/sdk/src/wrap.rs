@@ -270,7 +270,19 @@ impl Session for Guarded {
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        self.ask("create", ty.name, &About::Change(call), || self.session.create(ty, call, planned)).await
+        let attempts = AtomicUsize::new(0);
+        let create = || {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            self.session.create(ty, call, planned)
+        };
+        let answer = self.ask("create", ty.name, &About::Change(call), create).await;
+        answer.map_err(|error| match error.kind {
+            // It may be there by an attempt whose error only seemed to say that it did not happen: `find` tells.
+            ErrorKind::AlreadyExists { .. } if attempts.into_inner() > 1 => {
+                ProviderError { kind: ErrorKind::Ambiguous, ..error }
+            }
+            _ => error,
+        })
     }
 
     async fn update(

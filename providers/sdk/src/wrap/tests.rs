@@ -54,7 +54,12 @@ impl Watching {
         for name in [ty, "all"] {
             *seen.running.get_mut(name).unwrap() -= 1;
         }
-        if self.fails { Err(ProviderError::new(ErrorKind::Transient, "busy")) } else { Ok(()) }
+        // It was made by the first attempt, which does not know of it.
+        let attempts = seen.began.iter().filter(|(_, began)| began == ty).count();
+        if ty == "w_made" && attempts > 1 {
+            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it is there already"));
+        }
+        if self.fails || ty == "w_made" { Err(ProviderError::new(ErrorKind::Transient, "busy")) } else { Ok(()) }
     }
 }
 
@@ -115,7 +120,11 @@ struct Bench {
 impl Bench {
     async fn open(limits: Limits, takes: Duration, fails: bool) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let schema = ProviderSchema { name: "w", resources: vec![ty("w_a"), ty("w_b")], ..ProviderSchema::default() };
+        let schema = ProviderSchema {
+            name: "w",
+            resources: vec![ty("w_a"), ty("w_b"), ty("w_made")],
+            ..ProviderSchema::default()
+        };
         let provider = Watched { schema, opened: Instant::now(), seen: Arc::clone(&seen), takes, fails };
         let settings = Settings {
             instance: "w".to_owned(),
@@ -284,6 +293,16 @@ async fn a_type_has_retries_of_its_own() {
     let seen = bench.seen.lock().unwrap();
     let of = |name: &str| seen.began.iter().filter(|(_, ty)| ty == name).count();
     assert_eq!((of("w_a"), of("w_b")), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_there_after_an_attempt_that_failed_may_be_ours() {
+    let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, TAKES, false).await;
+    let answers = bench.create(&[("w_made", 1)], &patient()).await;
+    assert_eq!(answers[0].as_ref().unwrap_err().kind, ErrorKind::Ambiguous);
+    // Where it is there before the first attempt, it is not.
+    let answers = bench.create(&[("w_made", 1)], &patient()).await;
+    assert_eq!(answers[0].as_ref().unwrap_err().kind, ErrorKind::AlreadyExists { import_id: None });
 }
 
 #[tokio::test(start_paused = true)]
