@@ -89,3 +89,18 @@ fn what_ends_after_the_state_was_lost_is_saved_too() {
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.read("log"), "made\n");
 }
+
+#[test]
+fn a_destroy_without_a_state_looks_for_what_only_a_program_knows() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: thing\n    config:\n      \
+         create: [sh, -c, 'cat > request; echo \"{\\\"id\\\": \\\"thing\\\"}\" | tee object']\n      \
+         find: [sh, -c, 'cat object 2>/dev/null || echo null']\n      delete: [rm, object]\n",
+    );
+    project.apply().done();
+    std::fs::remove_dir_all(project.path(".terrace")).unwrap();
+    let destroy = ["destroy", "stack.yaml", "--auto-approve"];
+    project.run(destroy).done().says("- local_command.thing   is there, and is not recorded").says("1 destroyed");
+    assert!(!project.has("object"));
+    project.run(destroy).done().says("No changes.");
+}

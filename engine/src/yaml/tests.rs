@@ -291,3 +291,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_tab_is_told_where_it_is() {
+    let texts = [
+        ("a:\n\tb: 1\n", 3),
+        ("a: 1\n\tb: 1\n", 5),
+        ("a:\n  - b: c\n    d: e\n\tf: {}\n", 20),
+        ("a:\n  b: c\n  \td: e\n", 12),
+        ("a: |\n\tx\n", 5),
+        ("a:\n\t- b\n", 3),
+    ];
+    for (text, tab) in texts {
+        assert_eq!(text.as_bytes()[tab], b'\t');
+        let found = errors(text);
+        assert_eq!(found.len(), 1);
+        let [Diagnostic { message, labels, .. }] = found.as_slice() else { panic!("{text:?}: {found:?}") };
+        assert_eq!(message, "a tab where YAML allows only spaces", "{text:?}");
+        let crate::diagnostic::Location::Span(span) = labels[0].at else { panic!("{text:?}") };
+        assert_eq!(span.start as usize, tab, "{text:?}");
+    }
+}
