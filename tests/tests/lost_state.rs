@@ -39,6 +39,10 @@ fn goes_on_from_what_was_saved(project: &Project) {
     ran.says("was deleted or replaced while it was in use").says("put it in its place, then `terrace recover`");
     assert!(!project.has("last.txt"), "nothing new begins");
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
+    if !project.has(".terrace/state.db") {
+        project.run(["state", "list"]).done().says("is what was saved of one that was lost there");
+    }
+    project.run(["doctor"]).says("was saved of a state that was lost here");
     std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
     project.run(["recover"]).done();
     project.apply().done();

@@ -59,7 +59,8 @@ fn paths_that_are_no_text_are_refused() {
 
 #[test]
 fn a_body_is_an_object_and_no_list_of_its_values() {
-    let server = Served::start(&project(), &[]);
+    let project = project();
+    let server = Served::start(&project, &[]);
     let descriptor = product(&["a"]);
     let listed = json!(["DATAPRODUCT_DESCRIPTOR", descriptor, false, null]);
     for path in ["/v1/validate", "/v2/validate", "/v1/provision", "/v1/unprovision"] {
@@ -74,12 +75,13 @@ fn a_body_is_an_object_and_no_list_of_its_values() {
         assert!(answer.body.contains("a JSON object"), "{answer:?}");
     }
     let answer = server.call("POST", NATIVE, &json!({"descriptor": descriptor}).to_string());
-    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", server.told());
 }
 
 #[test]
 fn a_kind_of_descriptor_that_there_is_not_is_refused_by_its_field() {
-    let server = Served::start(&project(), &[]);
+    let project = project();
+    let server = Served::start(&project, &[]);
     for descriptor in [product(&["a"]), meaning("a", &["a"])] {
         let answer = server.send("/v1/provision", "NOPE", &descriptor);
         assert_eq!((answer.status, &answer.json()["inputErrorField"]), (400, &json!("descriptorKind")), "{answer:?}");

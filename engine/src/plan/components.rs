@@ -194,17 +194,14 @@ pub(super) fn not_deployed(
 ) -> Vec<Diagnostic> {
     let is_missing = |key: &String| !choice.plans_component(key) && !recorded.contains_key(key);
     let chosen = compiled.components.iter().filter(|component| choice.plans_component(&component.key));
-    let missing = chosen.flat_map(|component| {
-        let keys = component.depends_on.iter().filter_map(|dependency| dependency.key.as_ref());
-        keys.filter(|key| is_missing(key)).map(|key| (&component.key, key))
+    let dependencies = chosen.flat_map(|component| component.depends_on.iter().map(move |on| (&component.key, on)));
+    let told = dependencies.filter_map(|(component, dependency)| {
+        let missing = dependency.key.as_ref().filter(|key| is_missing(key))?;
+        let message = format!("`{component}` depends on `{missing}`, which is not deployed");
+        let note = Diagnostic::note("dependency_not_deployed", message).at(dependency.span);
+        Some(note.hint(format!("apply it first, or in one run: add `-c {missing}`")))
     });
-    missing
-        .map(|(component, missing)| {
-            let message = format!("`{component}` depends on `{missing}`, which is not deployed");
-            Diagnostic::note("dependency_not_deployed", message)
-                .hint(format!("apply it first, or in one run: add `-c {missing}`"))
-        })
-        .collect()
+    told.collect()
 }
 
 fn stays(removed: &str, left: &[&str]) -> Diagnostic {
