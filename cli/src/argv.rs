@@ -40,6 +40,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("query", "there is no such command here; `terrace drift FILE` looks at what is recorded"),
 ];
 
+const WHOLE: &str =
+    "drift looks at whole stacks; `terrace plan FILE -c COMPONENT --refresh-only` looks at one component";
 const REMOVAL: &str = "it has no effect on a removal: leave it out";
 /// Options of some commands that others have no use for, or have under another name.
 const MISPLACED: &[(&str, &str, &str)] = &[
@@ -48,6 +50,8 @@ const MISPLACED: &[(&str, &str, &str)] = &[
     ("destroy", "--force", "`--auto-approve` removes without asking"),
     ("apply", "--force", "`--auto-approve` applies without asking"),
     ("destroy", "--refresh-only", "`terrace apply --refresh-only FILE` records what is found"),
+    ("drift", "-c", WHOLE),
+    ("drift", "--component", WHOLE),
     (
         "drift",
         "--var",

@@ -36,9 +36,10 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::ui::Ui;
 use crate::variables::Variables;
-use crate::wiring::Providers;
+use crate::wiring::{Providers, is_missing};
 use state::Mark;
 use std::path::Path;
+use terrace_state::{StoreUrl, saved_beside};
 use tokio::runtime::Runtime;
 
 /// What `terrace help terraform` says.
@@ -59,7 +60,17 @@ impl Context<'_> {
     /// # Errors
     /// When the configuration is wrong.
     pub(crate) fn settings(&self, anchor: Option<&Path>) -> Result<Settings, Failure> {
-        Settings::resolve(self.global, self.variables, self.providers, anchor, self.ui)
+        let settings = Settings::resolve(self.global, self.variables, self.providers, anchor, self.ui)?;
+        if let (StoreUrl::Sqlite(path), true) = (&settings.state, is_missing(&settings.state))
+            && let Some(saved) = saved_beside(path)
+        {
+            let (saved, state) = (saved.display(), path.display());
+            self.ui.tell(&format!(
+                "warning: the state `{state}` is not there, and `{saved}` is what was saved of one that was lost there: put \
+                 it in its place, then `terrace recover`"
+            ));
+        }
+        Ok(settings)
     }
 }
 

@@ -171,7 +171,8 @@ impl From<WireError> for Failure {
 
 fn hint_of(error: &WireError) -> &'static str {
     match error {
-        WireError::NoKey | WireError::CannotOpen(_) => KEY_HINT,
+        WireError::NoKey => NO_KEY_HINT,
+        WireError::CannotOpen(_) => KEY_HINT,
         WireError::Damaged(_) => {
             "what is stored there is not what terrace writes: `terrace doctor` looks at the whole state"
         }
@@ -192,6 +193,8 @@ impl From<ProviderError> for Failure {
         error.solutions.into_iter().fold(Self::new(message), Self::hint)
     }
 }
+
+const NO_KEY_HINT: &str = "make a key with `terrace init --state-key`; `plan`, `apply` and `destroy` write it in the clear with `--plaintext-secrets`";
 
 const KEY_HINT: &str = "sensitive values are sealed with the state key: give it in `TERRACE_STATE_KEY`, or in \
                         `encryption:` of terrace.yaml; older keys stand in `encryption.previous`";

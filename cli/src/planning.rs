@@ -41,6 +41,8 @@ pub(crate) struct Project {
     pub(crate) origin: Origin,
     /// The stacks, each with the components that were chosen.
     pub(crate) stacks: Vec<Described>,
+    /// What was said of them, and reported.
+    said: Vec<Diagnostic>,
 }
 
 /// One described stack.
@@ -105,7 +107,8 @@ pub(crate) fn compile(
             origin.blueprints.insert(blueprint.clone(), digest);
         }
     }
-    Ok(Project { settings, world, sources: input.sources, origin, stacks: described })
+    let said = input.diagnostics.into_iter().chain(diagnostics).collect();
+    Ok(Project { settings, world, sources: input.sources, origin, stacks: described, said })
 }
 
 /// The descriptors to act on, with their components. A component that is asked for has to be in one of them, and
@@ -185,7 +188,9 @@ impl Project {
         let options = options(arguments, &self.world, components)?;
         let planner = planner(store, &self.world, &self.sources, &options);
         let stacks: Vec<CompiledStack> = self.stacks.iter().map(|described| described.compiled.clone()).collect();
-        Ok(planner.plan(&stacks, self.origin.clone()).await?)
+        let mut computed = planner.plan(&stacks, self.origin.clone()).await?;
+        computed.plan.note_before(&self.said, &self.sources);
+        Ok(computed)
     }
 
     /// What a plan has to say that asks neither state nor network: checks that can be decided, values that a provider
@@ -405,6 +410,7 @@ pub(crate) fn options(
     let access = access::access(arguments, &components)?;
     Ok(Options {
         offline: false,
+        by_address: false,
         access,
         components,
         targets: named("--target", &arguments.targets)?,

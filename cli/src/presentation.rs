@@ -74,13 +74,13 @@ fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
 /// When standard output cannot be written.
 pub(crate) fn drifted(ui: &Ui, drift: &markdown::Drift<'_>, format: DriftFormat) -> Result<(), Failure> {
     match format {
-        DriftFormat::Human if !drift.is_whole && drift.items.is_empty() => Ok(()),
+        DriftFormat::Human if drift.uncertainty.is_some() && drift.items.is_empty() => Ok(()),
         DriftFormat::Human => ui.print(&drift::human(drift.stacks, drift.items)),
         DriftFormat::Markdown => ui.print(&markdown::drift(drift)),
         DriftFormat::Json => {
             let mut json = drift::json(drift.items);
             if let Some(entries) = json.as_object_mut() {
-                entries.insert("errored".to_owned(), (!drift.is_whole).into());
+                entries.insert("errored".to_owned(), drift.uncertainty.is_some().into());
                 entries.insert("diagnostics".to_owned(), remembered(ui));
             }
             ui.print_json(&json)

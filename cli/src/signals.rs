@@ -75,18 +75,24 @@ impl Signals {
         let Some(mut received) = Received::new() else { return };
         let signal = self.next(&mut received).await;
         if !self.is_changing.load(Ordering::SeqCst) {
-            ui.tell("interrupted, nothing was changed");
+            ui.tell(&format!("{}, nothing was changed", told(signal)));
             self.leaving.cancel();
             tokio::time::sleep(LETTING_GO).await;
             leave();
         }
         self.stopped_by.get_or_init(|| signal);
         self.cancel.cancel();
-        ui.tell("interrupted: nothing new is begun, what runs is waited for and recorded; once more to leave at once");
+        let what = "nothing new is begun, what runs is waited for and recorded; once more to leave at once";
+        ui.tell(&format!("{}: {what}", told(signal)));
         self.next(&mut received).await;
         ui.tell("left at once: `terrace recover` finds out what became of what was running");
         leave();
     }
+}
+
+/// How it is said that a signal ends what runs: nobody pressed a key for those that supervisors send.
+fn told(signal: &str) -> String {
+    if signal == INTERRUPT { "interrupted".to_owned() } else { format!("stopped by {signal}") }
 }
 
 /// Ends the process: the journal covers what was running.

@@ -159,8 +159,18 @@ pub(crate) async fn locate(
     let address = match address {
         Ok(address) => address,
         Err(error) => {
-            let hint = similar(text, &addresses(&stack, store).await?);
-            return Err(hint.into_iter().fold(wrong(error), Failure::hint));
+            let all = addresses(&stack, store).await?;
+            let failure = similar(text, &all).into_iter().fold(wrong(error), Failure::hint);
+            let named = split(text).map_or(text, |(_, address)| address).trim_end_matches('/');
+            let is_component =
+                all.iter().any(|address| address.strip_prefix(named).is_some_and(|it| it.starts_with('/')));
+            return Err(match is_component {
+                true => failure.hint(format!(
+                    "`{named}` is a component; as a whole it moves with `moved: [{{from: {named}/, to: OTHER/}}]` in its \
+                     descriptor"
+                )),
+                false => failure,
+            });
         }
     };
     let stack = if address.is_shared() { StackId::shared(&stack.environment) } else { stack };

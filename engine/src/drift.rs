@@ -1,16 +1,20 @@
 //! What differs from what is recorded, without any change of a descriptor. Nothing is written.
 //!
 //! This is the reading half of planning on its own: rows are loaded and their objects read; what a plan would have
-//! taken in silently is told here. Rows whose last step is in doubt are left to plans and recovery.
+//! taken in silently is told here. Rows whose last step is in doubt are left to plans and recovery: that there are some
+//! is an error, for what is recorded of them is not what was done.
 
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::diff::differences;
 use crate::plan::compute::{Options, PlanFailure, Planner};
 use crate::plan::refresh::{self, LoadedRow};
-use crate::store::{OwnersOf, RowStatus, Selection};
+use crate::store::{Intent, OwnersOf, RowStatus, Selection};
 use std::collections::BTreeSet;
 use terrace_provider::{Path, Value};
+
+/// The error on a step that was cut off.
+const IN_DOUBT: &str = "in_doubt";
 
 /// One resource that is not as recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +86,9 @@ pub async fn detect(
     for (stack, selection) in [(stack, Some(selection.clone())), (&environment, shared)] {
         let Some(selection) = selection else { continue };
         let loaded = refresh::load(&planner, stack, &selection, &mut diagnostics).await?;
+        diagnostics.retain(|diagnostic| diagnostic.code != refresh::INTERRUPTED);
+        let open = planner.store.open_intents(stack, &selection).await?;
+        diagnostics.extend(open.iter().filter(|open| open.is_orphaned).map(|open| in_doubt(stack, &open.intent)));
         let current = loaded.rows.into_iter().filter(|(address, _)| !loaded.in_doubt.contains_key(address));
         let deposed = loaded.deposed.into_iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
         let rows = current.map(|(address, row)| ((address, None), row));
@@ -92,6 +99,27 @@ pub async fn detect(
         items.extend(found);
     }
     Ok((items, diagnostics))
+}
+
+/// Why it cannot be told whether there is (more) drift; `None` when all could be looked at.
+#[must_use]
+pub fn uncertainty(diagnostics: &[Diagnostic]) -> Option<&'static str> {
+    let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).peekable();
+    errors.peek()?;
+    Some(match errors.all(|error| error.code == IN_DOUBT) {
+        true => "an operation was cut off, and what became of its steps is not recorded",
+        false => "not everything could be read",
+    })
+}
+
+/// What is recorded of an object whose last step was cut off says nothing about the object.
+fn in_doubt(stack: &StackId, intent: &Intent) -> Diagnostic {
+    let (operation, address) = (intent.operation, &intent.row.address);
+    let deposed = intent.row.deposed.as_ref().map(|key| format!(" (deposed object {key})")).unwrap_or_default();
+    let message = format!("{address}{deposed} is in doubt: operation {operation} was cut off while it worked on it");
+    Diagnostic::error(IN_DOUBT, message)
+        .about(format!("{stack}:{address}"))
+        .hint("`terrace recover` finds out what became of it, and records that")
 }
 
 /// The shared rows that belong to the chosen part of a stack; `None` when there are none.

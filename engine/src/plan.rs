@@ -27,6 +27,7 @@ mod lookup;
 mod mode;
 mod moved;
 mod names;
+mod note;
 mod observed;
 mod options;
 mod orphans;
@@ -38,6 +39,7 @@ mod owner;
 mod reads;
 pub(crate) mod refresh;
 pub mod removed_data;
+mod renamed;
 mod replacement;
 pub(crate) mod resource;
 pub mod rollback;
@@ -62,9 +64,8 @@ use crate::access::Access;
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
-use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Captured, Template};
-use crate::source::{Place, Sources};
+use crate::source::Place;
 use crate::store::{Generation, Ownership, Read, RowStatus, StackRead};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -75,6 +76,7 @@ use uuid::Uuid;
 
 pub use lookup::{Lookup, ReadReason};
 pub use mode::Mode;
+pub use note::Note;
 pub use others::{OtherOutputs, StackNeed};
 pub use output_reads::OutputRead;
 pub(crate) use output_reads::{outputs_in_words, owner_in_words};
@@ -126,38 +128,6 @@ pub struct Origin {
     pub providers: BTreeMap<String, String>,
     /// Digest of the settings of each of these instances, without secrets.
     pub settings: BTreeMap<String, String>,
-}
-
-/// A diagnostic as a plan carries it: without the text it came from.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Note {
-    /// How bad it is.
-    pub severity: Severity,
-    /// The stable word.
-    pub code: String,
-    /// What.
-    pub message: String,
-    /// Where.
-    pub place: Option<Place>,
-    /// What to do.
-    pub hint: Option<String>,
-    /// The resource it is about.
-    pub address: Option<String>,
-}
-
-impl Note {
-    /// What is left of a diagnostic where its text is not at hand any more.
-    #[must_use]
-    pub fn of(diagnostic: &Diagnostic, sources: &Sources) -> Self {
-        Self {
-            severity: diagnostic.severity,
-            code: diagnostic.code.to_owned(),
-            message: diagnostic.message.clone(),
-            place: diagnostic.place(sources),
-            hint: diagnostic.hint.clone(),
-            address: diagnostic.address.clone(),
-        }
-    }
 }
 
 /// The plan of one stack.

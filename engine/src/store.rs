@@ -13,7 +13,9 @@ mod request;
 pub use error::StoreError;
 pub(crate) use error::component_in_words;
 pub(crate) use error::moved_in_words;
-pub use operation::{LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, StepResult, StepRow};
+pub use operation::{
+    LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, PLANS, SCANS, StepResult, StepRow,
+};
 pub use record::{ComponentRead, Moved, Read, Record, Write};
 pub use request::{Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow, ServerStore};
 

@@ -139,6 +139,8 @@ async fn what_a_component_that_is_not_deployed_would_make_is_missed_by_name() {
         area:\n    resources:\n      - {type: world_thing, name: table, config: {key: table}}\n";
     story.options.components = keys(&["port"]);
     insta::assert_snapshot!(story.errors(text).await, @"
+    stack.yaml:6:17: `port` depends on `area`, which is not deployed
+      hint: apply it first, or in one run: add `-c area`
     stack.yaml:8:35: port/data.world_thing.table has no answer: there is no thing `table`
       hint: `area`, which this component depends on, is not deployed: deploy it first, or in one run
     ");

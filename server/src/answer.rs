@@ -7,8 +7,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::borrow::Cow;
 use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::plan::Note;
 use terrace_engine::source::Sources;
 use terrace_engine::store::StoreError;
+use terrace_provider::Severity;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -96,7 +98,7 @@ impl Refusal {
 
     /// The text in a field of the body has these errors.
     pub(crate) fn text(field: &str, diagnostics: &[Diagnostic], sources: &Sources) -> Self {
-        let errors = told(diagnostics, sources);
+        let errors = errors(diagnostics, sources);
         let user_message = match errors.as_slice() {
             [only] => only.clone(),
             several => format!("the {field} has {} errors", several.len()),
@@ -138,14 +140,44 @@ pub(crate) fn broken_off() -> Refusal {
     Refusal::Broken("a panic".to_owned())
 }
 
+/// What is to be said, each with its place.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) errors: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Told {
+    pub(crate) fn of(diagnostics: &[Diagnostic], sources: &Sources) -> Self {
+        Self {
+            errors: told(diagnostics, Severity::Error, sources),
+            warnings: told(diagnostics, Severity::Warning, sources),
+        }
+    }
+}
+
+/// The warnings of a plan, each with its place.
+pub(crate) fn warnings(notes: &[Note]) -> Vec<String> {
+    let warnings = notes.iter().filter(|note| note.severity == Severity::Warning);
+    let line = |note: &Note| match &note.place {
+        Some(place) => format!("{place}: {}", note.message),
+        None => note.message.clone(),
+    };
+    warnings.map(line).collect()
+}
+
 /// The errors among what is to be said, each with its place.
-pub(crate) fn told(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
-    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+pub(crate) fn errors(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
+    told(diagnostics, Severity::Error, sources)
+}
+
+fn told(diagnostics: &[Diagnostic], severity: Severity, sources: &Sources) -> Vec<String> {
+    let chosen = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity);
     let line = |diagnostic: &Diagnostic| match diagnostic.place(sources) {
         Some(place) => format!("{place}: {}", diagnostic.message),
         None => diagnostic.message.clone(),
     };
-    errors.map(line).collect()
+    chosen.map(line).collect()
 }
 
 impl From<StoreError> for Refusal {

@@ -68,7 +68,8 @@ pub(crate) struct Described<'a> {
     /// What it says; nothing where it is to go and cannot be compiled.
     pub(crate) compiled: Option<CompiledStack>,
     pub(crate) origin: Origin,
-    warnings: Vec<Diagnostic>,
+    /// What is to be said of it that is no mistake, or none that matters where it is to go.
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 impl<'a> Described<'a> {
@@ -91,7 +92,7 @@ impl<'a> Described<'a> {
         purpose: Purpose,
     ) -> Result<Self, Refusal> {
         let mut sources = Sources::default();
-        let descriptor = parse(worlds, &mut sources, request)?;
+        let (descriptor, mut warnings) = parse(worlds, &mut sources, request)?;
         let world = match &beside.environment {
             Some(name) => environment(worlds, Some(name), "environment")?,
             None => world_of(worlds, &descriptor)?,
@@ -115,7 +116,8 @@ impl<'a> Described<'a> {
             variables: &variables,
             latest_enriched: latest,
         };
-        let (compiled, warnings) = compiler.compile(&descriptor, &components);
+        let (compiled, found) = compiler.compile(&descriptor, &components);
+        warnings.extend(found);
         let is_right = compiled.is_some() && !has_errors(&warnings);
         // Also where it is to go: this is no content of a component, but a mistake in the call.
         if warnings.iter().any(|found| found.is_error() && latest.is_some() && found.source() == latest) {
@@ -135,7 +137,7 @@ impl<'a> Described<'a> {
     /// # Errors
     /// When that cannot be told.
     pub(crate) fn place(worlds: &Worlds, request: &ProvisioningRequest) -> Result<AboutWhat, Refusal> {
-        let descriptor = parse(worlds, &mut Sources::default(), request)?;
+        let (descriptor, _) = parse(worlds, &mut Sources::default(), request)?;
         let world = world_of(worlds, &descriptor)?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default() })
@@ -199,7 +201,7 @@ impl<'a> Described<'a> {
             options,
             now: Timestamp::now(),
             id: Uuid::now_v7(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: self.world.version,
         }
     }
 }
@@ -209,8 +211,12 @@ pub(crate) fn environment_of(stack: &StackId) -> &str {
     stack.environment.as_str()
 }
 
-/// The one descriptor of a request.
-fn parse(worlds: &Worlds, sources: &mut Sources, request: &ProvisioningRequest) -> Result<Descriptor, Refusal> {
+/// The one descriptor of a request, and what is to be said of it.
+fn parse(
+    worlds: &Worlds,
+    sources: &mut Sources,
+    request: &ProvisioningRequest,
+) -> Result<(Descriptor, Vec<Diagnostic>), Refusal> {
     let id = sources.add(NAME, request.descriptor.as_str());
     let (descriptors, found) = descriptor::read(sources, &[id], &Budget::default());
     if has_errors(&found) {
@@ -223,7 +229,7 @@ fn parse(worlds: &Worlds, sources: &mut Sources, request: &ProvisioningRequest) 
             "send a data product, or say `server: {stacks: true}` in terrace.yaml where every caller may run any command \
              that the server may",
         )),
-        Ok([descriptor]) => Ok(descriptor),
+        Ok([descriptor]) => Ok((descriptor, found)),
         Err(several) => {
             let problem = format!("the descriptor describes {} stacks", several.len());
             Err(Refusal::field(NAME, problem, "send one data product"))
@@ -273,8 +279,15 @@ fn given(descriptor: &Descriptor, values: &Map<String, Json>) -> Result<BTreeMap
     Ok(values.iter().map(given).collect())
 }
 
-/// The components to act on. The text decides, not what kind it is said to be.
+/// What descriptors may be said to be.
+const KINDS: [&str; 3] = ["COMPONENT_DESCRIPTOR", "DATAPRODUCT_DESCRIPTOR", "DATAPRODUCT_DESCRIPTOR_WITH_RESULTS"];
+
+/// The components to act on. The text decides, not what kind it is said to be; but it is said to be one that there is.
 fn scope(descriptor: &Descriptor, request: &ProvisioningRequest) -> Result<BTreeSet<String>, Refusal> {
+    if let Some(kind) = request.descriptor_kind.as_deref().filter(|kind| !KINDS.contains(kind)) {
+        let problem = format!("`{kind}` is no kind of descriptor");
+        return Err(Refusal::field("descriptorKind", problem, format!("there are {}", KINDS.join(", "))));
+    }
     match (&descriptor.target, request.descriptor_kind.as_deref()) {
         (Some(target), _) => Ok(BTreeSet::from([target.clone()])),
         (None, Some("COMPONENT_DESCRIPTOR")) => Err(Refusal::field(

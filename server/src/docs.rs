@@ -2,7 +2,7 @@
 
 use crate::serve::Shared;
 use crate::{api, witboost};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use std::sync::Arc;
@@ -21,6 +21,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
     let pages = SwaggerUi::new("/docs").config(Config::new(described).validator_url("none"));
     Router::new()
         .route(NATIVE, told(api::description()))
+        .route("/", get(|| async { Redirect::temporary("/docs/") }))
         .route(WITBOOST, told(witboost::description()))
         .merge(Router::from(pages))
 }

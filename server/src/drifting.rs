@@ -1,6 +1,6 @@
 //! Drift: scans as requests like any other, on a schedule too, and what the newest ones found.
 
-use crate::answer::{Refusal, told};
+use crate::answer::{Refusal, errors};
 use crate::auth::Caller;
 use crate::metrics;
 use crate::queue::{Asked, Outcome};
@@ -14,13 +14,11 @@ use terrace_engine::address::{SHARED, StackId};
 use terrace_engine::drift::detect;
 use terrace_engine::plan::compute::{Options, Planner};
 use terrace_engine::render::drift::json;
-use terrace_engine::store::{OperationFilter, OperationRow, Selection, StateStore, StoreError};
+use terrace_engine::store::{OperationFilter, OperationRow, SCANS, Selection, StateStore, StoreError};
 use uuid::Uuid;
 
 /// What the operations are called.
 pub(crate) const KIND: &str = "drift";
-/// What stands for the stack that scans are queued by: they wait for nothing that changes theirs.
-const QUEUE: &str = "drift";
 /// What a scan found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Found {
@@ -41,7 +39,7 @@ pub(crate) struct Scan {
 impl Shared {
     /// Queues a scan of a stack.
     pub(crate) async fn scan(&self, caller: &Caller, stack: &StackId) -> Result<Uuid, Refusal> {
-        let queue = StackId::new(QUEUE, stack.environment.as_str());
+        let queue = StackId::new(SCANS, stack.environment.as_str());
         self.ask_beside(caller, &Asked::Drift { stack: stack.to_string() }, vec![queue, stack.clone()]).await
     }
 
@@ -82,13 +80,13 @@ pub(crate) async fn look(shared: &Shared, store: &dyn StateStore, stack: &str) -
         options: &options,
         now: Timestamp::now(),
         id: Uuid::now_v7(),
-        version: env!("CARGO_PKG_VERSION"),
+        version: world.version,
     };
     let (items, diagnostics) =
         detect(&planner, &stack, &Selection::All).await.map_err(|error| Refusal::Broken(error.to_string()))?;
     metrics::drifted(&stack.to_string(), items.len());
     let drifted = json(&items).get("drifted").and_then(Json::as_array).cloned().unwrap_or_default();
-    Ok(Found { drifted, unread: told(&diagnostics, &world.sources) })
+    Ok(Found { drifted, unread: errors(&diagnostics, &world.sources) })
 }
 
 /// Scans all stacks again and again. Where several servers do, each scan is made by one of them.

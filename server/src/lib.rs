@@ -4,7 +4,7 @@
 //! time for each component, in whichever process. What was being worked on when a process died is claimed again.
 //!
 //! Read in this order: [`worlds`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how calls
-//! come in), [`auth`] (who may call what; `heads`: what can be read at all), `witboost` (the
+//! come in), [`auth`] (who may call what; `heads`: what can be read at all; `object`: what bodies are), `witboost` (the
 //! calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a body to what
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
 //! `keeping` (its claim) and `logbook` (what is told of it) beside it.
@@ -26,6 +26,7 @@ mod keeping;
 mod listen;
 mod logbook;
 mod metrics;
+mod object;
 mod operate;
 mod queue;
 mod reversing;

@@ -76,6 +76,9 @@ pub(crate) enum Asked {
         /// What the descriptor does not say.
         #[serde(default)]
         beside: Beside,
+        /// The operation that made the plan.
+        #[serde(default)]
+        plan: Option<Uuid>,
     },
     /// To look for drift.
     Drift {
@@ -148,7 +151,7 @@ impl Asked {
             Self::Plan { request, destroy, beside } => {
                 format!("{destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
             }
-            Self::Apply { request, destroy, approved: Approved { digest, .. }, beside } => {
+            Self::Apply { request, destroy, approved: Approved { digest, .. }, beside, .. } => {
                 format!("{digest} {destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
             }
             Self::Drift { stack } => stack.clone(),
@@ -208,6 +211,9 @@ pub(crate) struct Outcome {
     /// A plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) plan: Option<PlanMade>,
+    /// The plan that was to be applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) applied: Option<Uuid>,
     /// What differs from what is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) drift: Option<Found>,

@@ -1,6 +1,6 @@
 //! Reverse provisioning: from a call's body to the blueprint that answers.
 
-use crate::answer::{Refusal, told};
+use crate::answer::{Refusal, errors};
 use crate::described::{AboutWhat, environment};
 use crate::witboost::ReverseProvisioningRequest;
 use crate::worlds::{World, Worlds};
@@ -47,7 +47,7 @@ pub(crate) async fn updates(
     };
     match reversing.updates(reverse, asked).await {
         Ok(updates) => Ok(updates.iter().map(|(path, value)| (path.clone(), value.to_json())).collect()),
-        Err(diagnostics) => Err(Refusal::problems_of(told(&diagnostics, &world.sources))),
+        Err(diagnostics) => Err(Refusal::problems_of(errors(&diagnostics, &world.sources))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod failure;
 
-use crate::answer::{OTHER_ACCESS, Refusal, told};
+use crate::answer::{OTHER_ACCESS, Refusal, Told, errors, warnings};
 use crate::approved::Approved;
 use crate::described::{Described, Purpose};
 use crate::drifting;
@@ -135,7 +135,9 @@ impl Run<'_> {
         match asked {
             Asked::Validate(request) => match Described::read(&self.shared.worlds, &request, Purpose::Make) {
                 Ok(described) => self.validate(&described).await,
-                Err(refusal @ Refusal::Invalid(_)) => Ok(invalid(refusal.problems())),
+                Err(refusal @ Refusal::Invalid(_)) => {
+                    Ok(invalid(Told { errors: refusal.problems(), warnings: Vec::new() }))
+                }
                 Err(refusal) => Err(refusal.into()),
             },
             Asked::Provision(request) => {
@@ -164,10 +166,11 @@ impl Run<'_> {
                 let described = Described::read_beside(&self.shared.worlds, &request, &beside, wanted.purpose())?;
                 self.show(&described, &wanted).await
             }
-            Asked::Apply { request, destroy, approved, beside } => {
+            Asked::Apply { request, destroy, approved, beside, plan } => {
                 let wanted = wanted(&request, destroy);
                 let described = Described::read_beside(&self.shared.worlds, &request, &beside, wanted.purpose())?;
-                self.apply_only(&described, &wanted, Some(&approved)).await
+                let (status, summary, outcome) = self.apply_only(&described, &wanted, Some(&approved)).await?;
+                Ok((status, summary, Outcome { applied: plan, ..outcome }))
             }
             Asked::Drift { stack } => {
                 let found = drifting::look(self.shared, self.store().as_ref(), &stack).await?;
@@ -192,13 +195,15 @@ impl Run<'_> {
     async fn validate(&self, described: &Described<'_>) -> Result<(OperationStatus, String, Outcome), Failure> {
         let found =
             described.validate(self.shared.nothing.as_ref()).await.map_err(|it| Failure::Told(it.problems()))?;
-        let errors = told(&found, &described.sources);
-        if !errors.is_empty() {
-            return Ok(invalid(errors));
+        let told = Told::of(&found, &described.sources);
+        if !told.errors.is_empty() {
+            return Ok(invalid(told));
         }
         let computed = self.plan(described, &Wanted::Made).await?;
-        let errors = told(&computed.diagnostics, &described.sources);
-        let validation = ValidationResult::of(errors, Some(summary_of(&computed.plan)));
+        let errors = errors(&computed.diagnostics, &described.sources);
+        let told = Told { errors, warnings: warnings(&computed.plan.notes) };
+        self.log.lines("WARNING", "validate", told.warnings.iter().map(String::as_str)).await;
+        let validation = ValidationResult::of(told, Some(summary_of(&computed.plan)));
         let outcome = Outcome { validation: Some(validation), ..Outcome::default() };
         Ok((OperationStatus::Completed, "validated".to_owned(), outcome))
     }
@@ -213,12 +218,14 @@ impl Run<'_> {
         let store = self.store();
         let planner = described.planner(store.as_ref(), &options);
         let (compiled, origin) = (described.compiled.as_slice(), described.origin.clone());
-        Ok(match wanted {
+        let mut computed = match wanted {
             Wanted::Gone { .. } => {
                 planner.plan_destroy_described(std::slice::from_ref(&described.stack), compiled, origin).await?
             }
             Wanted::Made | Wanted::Granted(_) => planner.plan(compiled, origin).await?,
-        })
+        };
+        computed.plan.note_before(&described.warnings, &described.sources);
+        Ok(computed)
     }
 
     /// A plan as people and programs see it.
@@ -230,7 +237,7 @@ impl Run<'_> {
         let computed = self.plan(described, wanted).await?;
         let plan = &computed.plan;
         let digest = file::digest(plan, &described.world.seal)?;
-        let command = format!("terrace operations show {}", self.claim.operation);
+        let command = format!("GET /api/v1/plans/{}", self.claim.operation);
         let markdown = Markdown {
             max_chars: Markdown::DEFAULT_CHARS,
             max_bytes: Markdown::DEFAULT_BYTES,
@@ -244,7 +251,7 @@ impl Run<'_> {
             text: human::plan(plan, &view(human::Detail::default())),
             approved: Approved::new(digest, plan),
         };
-        let result = told(&computed.diagnostics, &described.sources).join("\n");
+        let result = errors(&computed.diagnostics, &described.sources).join("\n");
         let outcome = Outcome { plan: Some(made), result, ..Outcome::default() };
         Ok((OperationStatus::Completed, "planned".to_owned(), outcome))
     }
@@ -269,7 +276,7 @@ impl Run<'_> {
             let computed = self.plan(described, wanted).await?;
             self.log_plan(&computed.plan).await;
             if computed.plan.is_errored {
-                return Err(Failure::Told(told(&computed.diagnostics, &described.sources)));
+                return Err(Failure::Told(errors(&computed.diagnostics, &described.sources)));
             }
             if let Some(approved) = approved
                 && file::digest(&computed.plan, &described.world.seal)? != approved.digest
@@ -428,6 +435,7 @@ impl Run<'_> {
     async fn log_plan(&self, plan: &Plan) {
         let text = human::plan(plan, &view(human::Detail::Compact));
         self.log.lines("INFO", "plan", text.lines().filter(|line| !line.trim().is_empty())).await;
+        self.log.lines("WARNING", "plan", warnings(&plan.notes).iter().map(String::as_str)).await;
     }
 }
 
@@ -453,8 +461,8 @@ fn entry(label: &str, value: &Value, display: &str) -> Json {
     json!({"type": display, "label": label, "value": shown})
 }
 
-fn invalid(errors: Vec<String>) -> (OperationStatus, String, Outcome) {
-    let validation = Some(ValidationResult::of(errors, None));
+fn invalid(told: Told) -> (OperationStatus, String, Outcome) {
+    let validation = Some(ValidationResult::of(told, None));
     (OperationStatus::Completed, "not valid".to_owned(), Outcome { validation, ..Outcome::default() })
 }
 

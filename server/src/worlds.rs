@@ -27,6 +27,8 @@ pub struct World {
     pub library: Library,
     /// The texts of the blueprints, behind that of [`sources`]: what is wrong points into them.
     pub sources: Sources,
+    /// The version of terrace that plans say made them.
+    pub version: &'static str,
     /// Changes may destroy data without being asked for each time.
     pub is_data_loss_allowed: bool,
 }

@@ -31,6 +31,7 @@ pub use memory::MemoryStore;
 pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 
 use sqlite::SqliteStore;
+pub use sqlite::saved_beside;
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{Lease, Row, Selection, ServerStore, StoreError};

@@ -29,6 +29,7 @@ use async_trait::async_trait;
 use connection::Found;
 use error::Failure;
 use place::Place;
+pub use place::saved_beside;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

@@ -1,5 +1,6 @@
 //! What a scheduled job posts of drift.
 
+use crate::crash::{apply_killed, project as with_a_program, stack};
 use terrace_tests::{Project, snapshot};
 
 const FILES: &str = r#"resources:
@@ -90,4 +91,44 @@ fn the_only_stack_of_the_state_needs_no_name() {
         .says("`--all` looks at all of them");
     project.run(["drift", "--stack", "other@local"]).with_code(1).says("`terrace drift other@local`");
     project.run(["destroy", "--force", "other.yaml"]).with_code(1).says("`--auto-approve` removes without asking");
+}
+
+#[test]
+fn nothing_is_said_to_be_as_recorded_while_a_step_is_in_doubt() {
+    let project = with_a_program();
+    project.apply().done();
+    project.write_stack(&stack("two"));
+    apply_killed(&project, "after update");
+    snapshot!(project.run(["drift", "stack.yaml"]), @"
+    exit: 1
+    --- stderr
+    in_doubt
+
+      × demo@local:local_command.thing: local_command.thing is in doubt: operation [uuid]
+      │ was cut off while it worked on it
+      help: `terrace recover` finds out what became of it, and records that
+
+    error: whether there is drift cannot be told: an operation was cut off, and what became of its steps is not recorded
+    ");
+    let markdown = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
+    markdown.says("**Whether there is drift cannot be told: an operation was cut off").says("`terrace recover`");
+    let json = project.run(["drift", "--all", "--json"]).with_code(1).json();
+    assert_eq!(json["errored"], true);
+    assert_eq!(json["diagnostics"][0]["code"], "in_doubt");
+    assert_eq!(json["diagnostics"][0]["address"], "demo@local:local_command.thing");
+    project.run(["recover"]).done();
+    project.run(["drift"]).done().says("No drift.");
+}
+
+#[test]
+fn a_creation_that_was_cut_off_is_no_absence_of_drift() {
+    let (project, apply) = Project::at_the_gate(
+        "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
+         create: [sh, -c, 'touch started; read line < gate; echo \"{}\"']\n",
+    );
+    apply.kill();
+    assert_eq!(apply.finish().code, -1);
+    let said = project.run(["drift"]).with_code(1);
+    said.says("local_command.slow is in doubt: operation ").says("`terrace recover`");
+    project.open_gate("gate");
 }

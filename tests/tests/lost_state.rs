@@ -39,6 +39,10 @@ fn goes_on_from_what_was_saved(project: &Project) {
     ran.says("was deleted or replaced while it was in use").says("put it in its place, then `terrace recover`");
     assert!(!project.has("last.txt"), "nothing new begins");
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
+    if !project.has(".terrace/state.db") {
+        project.run(["state", "list"]).done().says("is what was saved of one that was lost there");
+    }
+    project.run(["doctor"]).says("was saved of a state that was lost here");
     std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
     project.run(["recover"]).done();
     project.apply().done();
@@ -88,4 +92,19 @@ fn what_ends_after_the_state_was_lost_is_saved_too() {
     assert_eq!(project.run(["state", "list"]).done().stdout.lines().count(), 2);
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.read("log"), "made\n");
+}
+
+#[test]
+fn a_destroy_without_a_state_looks_for_what_only_a_program_knows() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: thing\n    config:\n      \
+         create: [sh, -c, 'cat > request; echo \"{\\\"id\\\": \\\"thing\\\"}\" | tee object']\n      \
+         find: [sh, -c, 'cat object 2>/dev/null || echo null']\n      delete: [rm, object]\n",
+    );
+    project.apply().done();
+    std::fs::remove_dir_all(project.path(".terrace")).unwrap();
+    let destroy = ["destroy", "stack.yaml", "--auto-approve"];
+    project.run(destroy).done().says("- local_command.thing   is there, and is not recorded").says("1 destroyed");
+    assert!(!project.has("object"));
+    project.run(destroy).done().says("No changes.");
 }

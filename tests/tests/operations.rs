@@ -129,7 +129,7 @@ fn an_operation_that_a_signal_stopped_says_which() {
     ] {
         let (project, running) = Project::at_the_gate(GATED);
         stop(&running);
-        running.until_told("interrupted");
+        running.until_told("nothing new is begun");
         project.open_gate("gate");
         running.finish().with_code(130);
         let operation = newest(&project);

@@ -153,6 +153,34 @@ fn removing_what_others_depend_on_is_told() {
 }
 
 #[test]
+fn removing_retained_data_that_others_depend_on_is_told() {
+    let project = Project::with_stack(
+        "components:\n  base: {resources: [{type: sqlite_table, name: t, config: {path: shop.db, name: T, columns: [{name: A, type: TEXT}]}}]}\n  \
+         top: {dependsOn: [base], resources: [{type: local_file, name: b, config: {path: out/b, content: one}}]}\n",
+    );
+    project.apply().done();
+    let first = project.run(["destroy", "stack.yaml", "-c", "base", "--auto-approve"]).done();
+    first.says("`top` depends on `base`, which is removed, and will stay");
+    assert_eq!(project.run(["state", "list"]).done().stdout.lines().count(), 2, "the data was not retained");
+    let later = project.run(["plan", "--destroy", "stack.yaml", "-c", "base", "--remove-data"]).done();
+    later.says("- sqlite_table.t").says("`top` depends on `base`, which is removed, and will stay");
+}
+
+#[test]
+fn warnings_of_a_descriptor_are_part_of_its_plan_in_every_form() {
+    let project = crate::server::project();
+    let product = crate::server::product(&["a"]);
+    project.write("product.yaml", product.replace("dependsOn: []", "dependsOn: ['urn:dmb:cmp:sales:x:0:y']"));
+    let warning = "lies outside this data product";
+    let human = project.run(["plan", "product.yaml"]).done();
+    assert_eq!(human.stderr.matches(warning).count(), 1, "{human}");
+    let json = project.run(["plan", "product.yaml", "--format", "json"]).done().json();
+    assert_eq!(json["terrace"]["diagnostics"][0]["code"], "outside_dependency", "{json}");
+    let markdown = project.run(["plan", "product.yaml", "--format", "markdown"]).done();
+    assert!(markdown.stdout.contains(warning), "{markdown}");
+}
+
+#[test]
 fn long_texts_are_shown_from_where_they_differ() {
     let project = Project::with_stack(&format!(
         "variables: {{tail: {{type: string, default: one}}}}\n\

@@ -297,6 +297,10 @@ fn a_damaged_plan_is_an_error_wherever_the_damage_is() {
 
     hint: plan again with this terrace
     ");
+    for end in ["x", "}", "{}", "\0"] {
+        project.write("plan", format!("{text}{end}"));
+        project.run(["apply", "plan"]).with_code(1).says("the plan file is damaged: something stands after its end");
+    }
     // Every tenth part cut off: never a panic, never a change.
     for part in 0..10 {
         project.write("plan", &text[..text.len() * part / 10]);

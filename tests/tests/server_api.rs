@@ -48,6 +48,10 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     assert_eq!(get(&server, &format!("/plans/{id}")), made);
     let markdown = plan(&server, &stack("one"), "text/markdown");
     assert!(markdown.content_type.starts_with("text/markdown") && markdown.body.contains("2 to add"), "{markdown:?}");
+    let command = format!("The full plan: `GET /api/v1/plans/{}`", last_plan(&project));
+    assert!(markdown.body.contains(&command), "{markdown:?}");
+    let version = project.run(["version", "--format", "json"]).done().json()["version"].clone();
+    assert_eq!(made["plan"]["terrace_version"], version, "a plan of the server says another version");
     let text = plan(&server, &stack("one"), "text/plain");
     assert!(text.body.contains("+ local_file.page"), "{text:?}");
     assert!(!project.has("page.html"), "a plan changes nothing");
@@ -59,6 +63,10 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     let steps: Vec<&Json> = operation["steps"].as_array().unwrap().iter().map(|step| &step["status"]).collect();
     assert_eq!(steps, ["done", "done"]);
     assert_eq!(project.read("page.html"), "one");
+    let plan_now = get(&server, &format!("/plans/{id}"));
+    assert_eq!((&plan_now["status"], &plan_now["operation"]), (&json!("applied"), &operation["id"]), "{plan_now}");
+    assert_eq!(get(&server, "/operations?kind=plan")["items"][0]["stacks"], json!(["site@local"]));
+    assert!(!project.run(["operations", "list"]).done().stdout.contains("plans@"));
     for file in ["state.db", "state.db-wal"] {
         let bytes = std::fs::read(project.path(&format!(".terrace/{file}"))).unwrap_or_default();
         assert!(!bytes.windows(6).any(|bytes| bytes == b"hidden"), "{file} has what the descriptor calls sensitive");
@@ -78,6 +86,44 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     let operation = ended(&server, again.json()["operation"].as_str().unwrap());
     assert_eq!(operation["status"], "failed", "{operation}");
     assert!(operation["summary"].as_str().unwrap().contains("the plan is outdated"), "{operation}");
+    assert_eq!(get(&server, &format!("/plans/{id}"))["status"], "applied", "it stays applied");
+}
+
+/// The newest plan that was asked for.
+fn last_plan(project: &Project) -> String {
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    let mut plans = listed.as_array().unwrap().iter().filter(|operation| operation["kind"] == "plan");
+    plans.next().unwrap()["operation"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_root_leads_to_what_there_is_to_read() {
+    let server = Served::start(&Project::new(), &[]);
+    let root = server.call("GET", "/", "");
+    assert_eq!(root.status, 200, "{root:?}");
+    assert!(root.content_type.starts_with("text/html") && root.body.contains("swagger-ui"), "{root:?}");
+}
+
+#[test]
+fn warnings_of_a_descriptor_are_told_with_its_plans_and_verdicts() {
+    let project = super::server::project();
+    let server = Served::start(&project, &[]);
+    let descriptor = super::server::product(&["a"]).replace("dependsOn: []", "dependsOn: ['urn:dmb:cmp:sales:x:0:y']");
+    let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` lies outside this data product";
+    let is_warned = |told: &Json| told["warnings"][0].as_str().is_some_and(|told| told.ends_with(warning));
+    let verdict = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &descriptor).json();
+    assert!(verdict["valid"] == true && is_warned(&verdict), "{verdict}");
+    let token = server.ask("/v2/validate", &descriptor);
+    let verdict = server.ended_at(&format!("/v2/validate/{token}/status"));
+    assert!(is_warned(&verdict["info"]["publicInfo"]), "{verdict}");
+    let made = plan(&server, &descriptor, "application/json").json();
+    let told = &made["plan"]["terrace"]["diagnostics"][0];
+    assert_eq!((&told["code"], &told["severity"]), (&json!("outside_dependency"), &json!("warning")), "{made}");
+    let markdown = plan(&server, &descriptor, "text/markdown");
+    assert!(markdown.body.contains("lies outside this data product"), "{markdown:?}");
+    let status = server.ended(&server.ask("/v1/provision", &descriptor));
+    let logged = status["logs"].as_array().unwrap().iter().find(|line| line["level"] == "WARNING").unwrap();
+    assert!(logged["message"].as_str().unwrap().ends_with(warning), "{status}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Bodies and paths that no call can be read from: each is refused in the shape of its API, and nothing is begun.
 
-use crate::server::{product, project};
+use crate::server::{meaning, product, project};
 use serde_json::json;
 use terrace_tests::served::{Answer, Served, request};
 
@@ -54,5 +54,41 @@ fn paths_that_are_no_text_are_refused() {
     let server = Served::start(&project(), &[]);
     for path in ["/v1/provision/%ff/status", "/v2/validate/%c3%28/status", "/api/v1/stacks/%ff/resources"] {
         is_refused(&server.call("GET", path, ""), path, 400);
+    }
+}
+
+#[test]
+fn a_body_is_an_object_and_no_list_of_its_values() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let descriptor = product(&["a"]);
+    let listed = json!(["DATAPRODUCT_DESCRIPTOR", descriptor, false, null]);
+    for path in ["/v1/validate", "/v2/validate", "/v1/provision", "/v1/unprovision"] {
+        is_refused(&server.call("POST", path, &listed.to_string()), path, 400);
+    }
+    let native = json!([descriptor, false, false, null, [], {}]);
+    let access = json!({"refs": [], "provisionInfo": [descriptor]});
+    let reverse = json!(["urn:dmb:utm:thing:0.0.0", "test", {}, {}]);
+    for (path, body) in [(NATIVE, native), ("/v1/updateacl", access), ("/v1/reverse-provisioning", reverse)] {
+        let answer = server.call("POST", path, &body.to_string());
+        is_refused(&answer, path, 400);
+        assert!(answer.body.contains("a JSON object"), "{answer:?}");
+    }
+    let answer = server.call("POST", NATIVE, &json!({"descriptor": descriptor}).to_string());
+    assert_eq!(answer.status, 200, "{answer:?}\n{}", server.told());
+}
+
+#[test]
+fn a_kind_of_descriptor_that_there_is_not_is_refused_by_its_field() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    for descriptor in [product(&["a"]), meaning("a", &["a"])] {
+        let answer = server.send("/v1/provision", "NOPE", &descriptor);
+        assert_eq!((answer.status, &answer.json()["inputErrorField"]), (400, &json!("descriptorKind")), "{answer:?}");
+        let kinds = "COMPONENT_DESCRIPTOR, DATAPRODUCT_DESCRIPTOR, DATAPRODUCT_DESCRIPTOR_WITH_RESULTS";
+        assert!(answer.body.contains(kinds), "{answer:?}");
+        // Its answer to what is wrong with a request is a verdict.
+        let verdict = server.send("/v1/validate", "NOPE", &descriptor);
+        assert_eq!((verdict.status, &verdict.json()["valid"]), (200, &json!(false)), "{verdict:?}");
     }
 }

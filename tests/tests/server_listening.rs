@@ -110,7 +110,6 @@ fn what_is_not_there_is_told_in_the_form_of_each_api() {
     for (method, path, status) in [
         ("GET", "/v3/validate", 404),
         ("GET", "/datamesh.specificprovisioner/x", 404),
-        ("GET", "/", 404),
         ("GET", "/v1/provision", 405),
         ("PUT", "/datamesh.specificprovisioner/v1/validate", 405),
     ] {

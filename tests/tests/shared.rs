@@ -132,13 +132,13 @@ fn a_product_that_declares_the_database_differently_is_told_by_whom_it_is_owned(
     stack two@local  (embedded environment: SQLite and files under .terrace/local)
 
       shared
-      -/+ sqlite_database["warehouse"]   must be replaced: path "warehouse.db" → "other.db"   ! destroys data
+      -/+ sqlite_database["warehouse"]   must be replaced: path "warehouse.db" → "other.db"
           ! the object is deleted and made anew: it is empty or gone already, so no data is lost
           ~ path = "warehouse.db" → "other.db"  # forces replacement
           ~ id   = "warehouse.db" → "other.db"
           (1 unchanged attribute hidden)
 
-      -/+ sqlite_table.table   must be replaced: path "warehouse.db" → "other.db"   ! destroys data
+      -/+ sqlite_table.table   must be replaced: path "warehouse.db" → "other.db"
           ! the object is deleted and made anew: it is empty or gone already, so no data is lost
           ~ path = "warehouse.db" → "other.db"  # forces replacement
           ~ id   = "warehouse.db/two" → "other.db/two"

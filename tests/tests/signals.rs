@@ -37,10 +37,15 @@ fn the_log_of_a_running_operation_is_followed_until_it_ends() {
 
 #[test]
 fn one_interrupt_waits_for_what_runs_records_it_and_exits_with_130() {
-    for stop in [Running::interrupt, Running::terminate, Running::hang_up] {
+    let signals = [
+        (Running::interrupt as fn(&Running), "interrupted: nothing new is begun"),
+        (Running::terminate, "stopped by SIGTERM: nothing new is begun"),
+        (Running::hang_up, "stopped by SIGHUP: nothing new is begun"),
+    ];
+    for (stop, told) in signals {
         let (project, running) = Project::at_the_gate(GATED);
         stop(&running);
-        running.until_told("interrupted");
+        running.until_told(told);
         project.open_gate("gate");
         let ran = running.finish().with_code(130);
         ran.says("local_file.after: not begun");

@@ -355,3 +355,21 @@ fn lines_of_an_apply_of_several_stacks_name_the_stack() {
     let told = project.run(["destroy", "one.yaml", "--auto-approve"]).done().stderr;
     assert!(told.contains("\nlocal_file.a: deleted"), "{told}");
 }
+
+#[test]
+fn a_stack_that_was_renamed_is_told_whose_its_objects_are_before_it_fails_on_each() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: x}}\n  \
+         - {type: local_file, name: b, config: {path: b.txt, content: x}}\n",
+    );
+    project.apply().done();
+    project.edit("stack.yaml", "name: demo", "name: renamed");
+    let refused = project.run(["plan", "stack.yaml"]).with_code(1);
+    refused.says("renamed@local would make what demo@local has: `local_file.a`, `local_file.b`");
+    refused.says("keep the name `demo`").says("stack.yaml:5");
+    project.apply().with_code(1).says("recorded_elsewhere");
+    // One of the same blueprint has other objects under the same addresses.
+    project.edit("stack.yaml", "a.txt", "c.txt");
+    project.edit("stack.yaml", "b.txt", "d.txt");
+    project.apply().done();
+}

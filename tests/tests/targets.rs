@@ -275,3 +275,33 @@ fn a_plan_of_a_part_says_so_also_where_nothing_changes() {
     let target = project.run(["plan", "stack.yaml", "--target", "local_value.a"]).done();
     assert!(target.stdout.contains("\nOnly what was named was looked at: the rest may differ.\n"), "{target}");
 }
+
+#[test]
+fn a_component_alone_says_what_it_depends_on_and_is_not_deployed() {
+    let project = Project::with_stack(
+        "components:\n  base: {resources: [{type: local_value, name: v, config: {input: one}}]}\n  \
+         top: {dependsOn: [base], resources: [{type: local_value, name: w, config: {input: two}}]}\n",
+    );
+    let told = "`top` depends on `base`, which is not deployed";
+    let alone = project.run(["plan", "stack.yaml", "-c", "top"]).done();
+    alone.says(told).says("add `-c base`");
+    let both = project.run(["plan", "stack.yaml", "-c", "top", "-c", "base"]).done();
+    assert!(!both.stderr.contains("not deployed"), "{both}");
+    project.run(["apply", "stack.yaml", "-c", "base", "--auto-approve"]).done();
+    let after = project.run(["plan", "stack.yaml", "-c", "top"]).done();
+    assert!(!after.stderr.contains("not deployed"), "{after}");
+    project.run(["apply", "stack.yaml", "-c", "top", "--auto-approve"]).done();
+    project.assert_settled("stack.yaml", &["-c", "top"]);
+}
+
+#[test]
+fn options_and_addresses_that_name_a_component_where_none_is_taken_are_explained() {
+    let project =
+        Project::with_stack("components: {api: {resources: [{type: local_value, name: v, config: {input: one}}]}}\n");
+    project.apply().done();
+    project.run(["drift", "-c", "api"]).with_code(1).says("`terrace drift` has no option `-c`").says("--refresh-only");
+    for component in ["api", "api/"] {
+        let refused = project.run(["state", "mv", component, "other/"]).with_code(1);
+        refused.says("`api` is a component").says("`moved: [{from: api/, to: OTHER/}]`");
+    }
+}

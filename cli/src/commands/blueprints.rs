@@ -121,7 +121,9 @@ fn unknown(name: &str, library: &Library) -> Failure {
     let failure = Failure::new(format!("there is no blueprint `{name}` in this environment"));
     match closest(name, library.iter().map(|blueprint| blueprint.name.value.as_str())) {
         Some(best) => failure.hint(format!("did you mean `{best}`?")),
-        None => failure.hint("`terrace blueprints list` names them"),
+        None => failure.hint(
+            "`terrace blueprints list` names them: those of the providers, and of the project's folder `blueprints/`",
+        ),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::stacks;
 use crate::wiring::{World, store};
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
-use terrace_engine::diagnostic::{did_you_mean, has_errors};
-use terrace_engine::drift::{detect, ignoring};
+use terrace_engine::diagnostic::did_you_mean;
+use terrace_engine::drift::{detect, ignoring, uncertainty};
 use terrace_engine::plan::Note;
 use terrace_engine::plan::compute::Options;
 use terrace_engine::render::markdown::Drift;
@@ -64,20 +64,20 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
     items.retain(|item| seen.insert((item.stack.clone(), item.address.clone())));
     let items = ignoring(items, &arguments.ignore);
     report(context.ui, &sources, &diagnostics);
-    let is_whole = !has_errors(&diagnostics);
+    let uncertainty = uncertainty(&diagnostics);
     let notes: Vec<Note> = diagnostics.iter().map(|diagnostic| Note::of(diagnostic, &sources)).collect();
     let drift = Drift {
         stacks: &stacks,
         items: &items,
         notes: &notes,
-        is_whole,
+        uncertainty,
         max_chars: arguments.max_chars as usize,
         command: &drift_command(context.global, &settings, arguments),
     };
     presentation::drifted(context.ui, &drift, arguments.form())?;
-    if !is_whole {
+    if let Some(why) = uncertainty {
         let what = if items.is_empty() { "whether there is drift" } else { "whether there is more drift" };
-        return Err(Failure::new(format!("{what} cannot be told: not everything could be read")));
+        return Err(Failure::new(format!("{what} cannot be told: {why}")));
     }
     Ok(if items.is_empty() { Exit::Done } else { Exit::Changes })
 }

@@ -153,7 +153,7 @@ pub(super) fn unknown(word: &str) -> Failure {
 }
 
 fn line(operation: &OperationRow) -> String {
-    let stacks = operation.stacks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let stacks = operation.about().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let asked = operation.cancelled_by.as_ref().map(|by| format!("asked to stop by {by}"));
     let told: Vec<String> =
         Some(operation.summary.clone()).filter(|it| !it.is_empty()).into_iter().chain(asked).collect();
@@ -171,7 +171,7 @@ fn line(operation: &OperationRow) -> String {
 
 fn to_json(operation: &OperationRow) -> Json {
     json!({
-        "operation": operation.id, "kind": operation.kind, "stacks": operation.stacks, "actor": operation.actor,
+        "operation": operation.id, "kind": operation.kind, "stacks": operation.about(), "actor": operation.actor,
         "status": operation.standing(), "started_at": operation.started_at, "ended_at": operation.ended_at,
         "summary": operation.summary, "cancelled_by": operation.cancelled_by,
     })

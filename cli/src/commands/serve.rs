@@ -8,6 +8,7 @@ use crate::report::report;
 use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
+use crate::version::VERSION;
 use crate::wiring::{World, library, server_store};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
@@ -150,6 +151,7 @@ fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure>
             templates: world.templates,
             library,
             sources,
+            version: VERSION,
             is_data_loss_allowed: world.is_data_loss_allowed,
         };
         all.insert(name.to_owned(), world);

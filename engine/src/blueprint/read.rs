@@ -185,6 +185,9 @@ fn check_all_names(declarations: &Declarations, acl: &Declarations, diagnostics:
 pub(super) fn unknown(name: &Located<String>, known: &[&str], what: &str) -> Diagnostic {
     Diagnostic::error("unknown_blueprint", format!("{what} `{}`, which is no blueprint here", name.value))
         .at(name.span)
-        .hint(format!("the blueprints are {}", crate::decode::listed(known.iter().copied())))
+        .hint(format!(
+            "the blueprints, those of the project's `blueprints/` among them, are {}",
+            crate::decode::listed(known.iter().copied())
+        ))
         .maybe_hint(did_you_mean(&name.value, known.iter().copied()))
 }

@@ -171,18 +171,37 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
     }
 }
 
-/// Says which components stay without those that they depend on.
+/// Says which components stay without those that they depend on. Of one whose data alone was left nothing else is
+/// recorded.
 pub(super) fn left_behind(
     recorded: &BTreeMap<String, RecordedComponent>,
     is_removed: &dyn Fn(&str) -> bool,
 ) -> Vec<Diagnostic> {
     let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (key, component) in recorded.iter().filter(|(key, _)| !is_removed(key)) {
-        for on in component.row.depends_on.iter().filter(|on| recorded.contains_key(*on) && is_removed(on)) {
+        for on in component.row.depends_on.iter().filter(|on| is_removed(on)) {
             left.entry(on).or_default().push(key);
         }
     }
     left.into_iter().map(|(removed, left)| stays(removed, &left)).collect()
+}
+
+/// Says which chosen components depend on some that are neither chosen nor deployed: what they need may not be there.
+pub(super) fn not_deployed(
+    choice: &Choice,
+    compiled: &CompiledStack,
+    recorded: &BTreeMap<String, RecordedComponent>,
+) -> Vec<Diagnostic> {
+    let is_missing = |key: &String| !choice.plans_component(key) && !recorded.contains_key(key);
+    let chosen = compiled.components.iter().filter(|component| choice.plans_component(&component.key));
+    let dependencies = chosen.flat_map(|component| component.depends_on.iter().map(move |on| (&component.key, on)));
+    let told = dependencies.filter_map(|(component, dependency)| {
+        let missing = dependency.key.as_ref().filter(|key| is_missing(key))?;
+        let message = format!("`{component}` depends on `{missing}`, which is not deployed");
+        let note = Diagnostic::note("dependency_not_deployed", message).at(dependency.span);
+        Some(note.hint(format!("apply it first, or in one run: add `-c {missing}`")))
+    });
+    told.collect()
 }
 
 fn stays(removed: &str, left: &[&str]) -> Diagnostic {

@@ -2,7 +2,9 @@
 
 use super::asked::Named;
 use super::choice::{Choice, LettingGo};
-use super::components::{compiled_components, follow_components, left_behind, order_of, recorded_component};
+use super::components::{
+    compiled_components, follow_components, left_behind, not_deployed, order_of, recorded_component,
+};
 use super::looking::Looking;
 pub use super::options::{Consent, Options};
 use super::seen::SeenRows;
@@ -10,7 +12,7 @@ use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
     Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, adopted, doubt, looked_up, moved, orphans,
-    others, output_reads, outputs, reads, refresh, removed_data, storable, twins,
+    others, output_reads, outputs, reads, refresh, removed_data, renamed, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -237,6 +239,9 @@ impl Planner<'_> {
         reads.extend(self.reads_of_others(compiled).await?);
         shared.load(self, stack).await?;
         let mut components = compiled_components(&choice, compiled, &recorded_components);
+        if !self.options.offline && !self.options.components.is_empty() {
+            diagnostics.extend(not_deployed(&choice, compiled, &recorded_components));
+        }
         let is_partial = !choice.is_whole();
         let lets_go = LettingGo::of_descriptor(&choice);
         let others = &found.others;
@@ -363,6 +368,7 @@ impl Planner<'_> {
         storable::check_addresses(&stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         adopted::check(self, &stacks, &mut diagnostics).await?;
+        renamed::check(self, &stacks, &mut diagnostics).await?;
         looked_up::check(self.registry, &stacks, looking, &mut diagnostics);
         remove_repeated(&mut diagnostics);
         // In the order of the text; what has no place comes last.

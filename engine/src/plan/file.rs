@@ -94,12 +94,23 @@ pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
     }
     let rest = rest.strip_prefix("\"digest\":\"").ok_or_else(|| damaged("it has no digest"))?;
     let (digest, rest) = rest.split_once("\",\"plan\":").ok_or_else(|| damaged("it has no plan"))?;
-    let body = rest.strip_suffix('}').ok_or_else(|| damaged("it is cut off"))?;
-    if sha256(body) != digest {
-        return Err(damaged("its digest does not fit"));
-    }
+    let body = rest.strip_suffix('}').filter(|body| sha256(body) == digest).ok_or_else(|| damaged(fault(rest)))?;
     let json: PlanJson<'_> = serde_json::from_str(body).map_err(|error| FileError::Damaged(error.to_string()))?;
     Reading::plan(json, seal)
+}
+
+/// What is wrong with what follows the digest: the plan, and the bracket that closes the file.
+fn fault(rest: &str) -> &'static str {
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
+    let first = values.next();
+    let after = rest.get(values.byte_offset()..).unwrap_or_default().trim_start();
+    match (first, after.strip_prefix('}')) {
+        (Some(Err(error)), _) if error.is_eof() => "it is cut off",
+        (None | Some(Ok(_)), None) if after.is_empty() => "it is cut off",
+        (Some(Ok(_)), Some("")) => "its digest does not fit",
+        (Some(Ok(_)), _) => "something stands after its end",
+        _ => "it is no JSON any more",
+    }
 }
 
 /// The digest of what a plan would do: two plans of the same digest do the same. Its id and time are left

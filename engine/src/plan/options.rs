@@ -22,6 +22,8 @@ pub struct Options {
     pub refresh: bool,
     /// Ask nothing of the remote side: what only it could say is unknown. The plan is for its diagnostics.
     pub offline: bool,
+    /// Ask for objects that have no name but their address, too, before they are made.
+    pub by_address: bool,
     /// Only record what is found; do nothing about it.
     pub refresh_only: bool,
     /// Remove data too.
@@ -42,6 +44,7 @@ impl Default for Options {
             access: None,
             refresh: true,
             offline: false,
+            by_address: false,
             refresh_only: false,
             remove_data: false,
             allow_deferral: false,

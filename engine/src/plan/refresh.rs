@@ -25,6 +25,11 @@ use terrace_provider::{Observed, Path, ProviderError, Recorded, ResourceType, Se
 /// How many objects one batch reads: a provider that hangs costs the patience for as many, not for a whole stack.
 const CHUNK: usize = 256;
 
+/// The error on an object that does not answer.
+const CANNOT_READ: &str = "cannot_read";
+/// The note on a step that a crash left open, of which it could be found what became of it.
+pub(crate) const INTERRUPTED: &str = "interrupted_step";
+
 /// The recorded part of a stack.
 #[derive(Default, Clone)]
 pub(crate) struct Loaded {
@@ -315,12 +320,14 @@ impl LoadedRow {
 }
 
 fn cannot_read(stack: &StackId, address: &Address, error: &ProviderError) -> Diagnostic {
-    let mut diagnostic = Diagnostic::error("cannot_read", format!("{address} cannot be read: {error}"))
-        .about(format!("{stack}:{address}"));
-    if let Some(solution) = error.solutions.first() {
-        diagnostic = diagnostic.hint(solution.clone());
-    }
-    diagnostic
+    let without = "`plan`, `apply` and `destroy` go by what is recorded with `--refresh=false`";
+    let hint = match error.solutions.first() {
+        Some(solution) => format!("{solution}; {without}"),
+        None => without.to_owned(),
+    };
+    Diagnostic::error(CANNOT_READ, format!("{address} cannot be read: {error}"))
+        .about(format!("{stack}:{address}"))
+        .hint(hint)
 }
 
 /// Shows what the next apply would record of steps that a crash left open; steps of a live holder are only noted.
@@ -362,12 +369,12 @@ async fn apply_open_intents(
             Finding::Object { attributes, observed, is_as_planned } => {
                 if let Some(by) = elsewhere(planner, &managed, &open.intent, loaded.row(&key), &observed).await? {
                     let what = format!("it took effect, and the object is recorded as {by} by now");
-                    diagnostics.push(interrupted(stack, &address, &what));
+                    diagnostics.push(interrupted(stack, &open.intent, &what));
                     continue;
                 }
                 diagnostics.push(interrupted(
                     stack,
-                    &address,
+                    &open.intent,
                     match is_as_planned {
                         true => "it took effect, which the next apply records first",
                         false => "the object is not as it was to be, and is recorded as it is by the next apply",
@@ -390,13 +397,13 @@ async fn apply_open_intents(
                 }
             }
             Finding::Nothing => {
-                diagnostics.push(interrupted(stack, &address, "it did not take effect"));
+                diagnostics.push(interrupted(stack, &open.intent, "it did not take effect"));
                 // The object that was to be replaced was not touched yet.
                 if let Some(row) = loaded.row_mut(&key).filter(|_| !open.intent.deposes) {
                     row.is_gone = true;
                 }
             }
-            Finding::Unchanged => diagnostics.push(interrupted(stack, &address, "it did not take effect")),
+            Finding::Unchanged => diagnostics.push(interrupted(stack, &open.intent, "it did not take effect")),
             Finding::InDoubt(reason) | Finding::TooEarly(reason) if key.1.is_some() => {
                 if let Some(deposed) = loaded.deposed.get_mut(&(address, key.1.unwrap_or_default())) {
                     deposed.in_doubt = Some(reason);
@@ -429,8 +436,9 @@ async fn elsewhere(
     managed.by(planner, &intent.row.address.ty, &intent.row.provider, &observed.identity).await
 }
 
-fn interrupted(stack: &StackId, address: &Address, what: &str) -> Diagnostic {
-    Diagnostic::note("interrupted_step", format!("an operation was cut off while it worked on {address}: {what}"))
+fn interrupted(stack: &StackId, intent: &Intent, what: &str) -> Diagnostic {
+    let (operation, address) = (intent.operation, &intent.row.address);
+    Diagnostic::note(INTERRUPTED, format!("operation {operation} was cut off while it worked on {address}: {what}"))
         .about(format!("{stack}:{address}"))
 }
 

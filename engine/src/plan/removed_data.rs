@@ -31,6 +31,12 @@ pub struct DataLossNote {
 pub(crate) const UNKNOWN_AMOUNT: &str = "an unknown amount of data";
 
 impl DataLossNote {
+    /// True when there is data that goes.
+    #[must_use]
+    pub const fn destroys(&self) -> bool {
+        self.amount.is_some()
+    }
+
     /// True when data goes and it could not be told how much: whoever consents to that consents to all there is.
     #[must_use]
     pub fn is_uncounted(&self) -> bool {

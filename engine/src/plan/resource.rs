@@ -19,7 +19,6 @@ use crate::registry::Registry;
 use crate::source::{Place, Span};
 use crate::store::RowStatus;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
     Attempt, Attributes, DataAmount, ErrorKind, Finding, Found, Observed, Path, PlannedChange, ProposedChange,
@@ -92,8 +91,7 @@ pub(crate) async fn plan(
         prior = Some(found);
         is_adopted = true;
     } else if prior.is_none() && wanted.adopt != Adopt::Never && can_ask {
-        prior =
-            find_existing(session, wanted.ty, &address_text, &wanted.config, wanted.timeouts.read, diagnostics).await;
+        prior = find_existing(planner, session, &wanted, &address_text, diagnostics).await;
         is_adopted = prior.is_some();
     }
     if let Some(found) = prior.as_ref().filter(|_| is_adopted && wanted.adopt == Adopt::IfOurs)
@@ -308,15 +306,19 @@ async fn remote_findings(session: &dyn Session, ty: &ResourceType, planned: &Att
 
 /// The object of that identity, when there is one that nobody recorded.
 async fn find_existing(
+    planner: &Planner<'_>,
     session: &dyn Session,
-    ty: &ResourceType,
+    wanted: &Wanted<'_>,
     address: &str,
-    config: &Attributes,
-    timeout: Duration,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Prior> {
-    // What has no name of its own cannot be recognised: nothing would be everything.
-    let identity = ty.identity_of(config).filter(|identity| !identity.is_empty())?;
+    let Wanted { ty, config, timeouts, .. } = wanted;
+    let identity = ty.identity_of(config)?;
+    // What has no name of its own cannot be recognised: nothing would be everything. Only its address tells it.
+    let is_known = !config.values().any(Value::has_unknown);
+    if identity.is_empty() && !(planner.options.by_address && is_known && !ty.state_only) {
+        return None;
+    }
     let attempt = Attempt {
         address: address.to_owned(),
         identity,
@@ -325,7 +327,7 @@ async fn find_existing(
         prior: None,
         lost_call: None,
     };
-    match deadline::reading(timeout, session.find(ty, &attempt)).await {
+    match deadline::reading(timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
         Ok(Found::Absent | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {

@@ -7,7 +7,7 @@ use super::compute::{Draft, PlanFailure, Planner};
 use super::options::Options;
 use super::ours::{Managed, is_named_by_rule};
 use super::resource::protected;
-use super::{Change, Origin, Prior, adopted};
+use super::{Change, Origin, Prior, adopted, renamed};
 use crate::action::{Action, Reason};
 use crate::address::StackId;
 use crate::compile::{CompiledComponent, CompiledStack};
@@ -39,11 +39,12 @@ impl Planner<'_> {
         for component in &mut wanted.components {
             component.declarations = Arc::new(taking_over(&component.declarations));
         }
-        let options = Options { components: unknown, refresh: false, ..Options::default() };
+        let options = Options { components: unknown, refresh: false, by_address: true, ..Options::default() };
         let looking = Planner { options: &options, ..*self };
         let found = looking.plan(std::slice::from_ref(&wanted), Origin::default()).await?;
         // What is recorded elsewhere is told below: it stays.
-        let is_fault = |diagnostic: &&Diagnostic| diagnostic.is_error() && diagnostic.code != adopted::RECORDED;
+        let stays = [adopted::RECORDED, renamed::RECORDED];
+        let is_fault = |diagnostic: &&Diagnostic| diagnostic.is_error() && !stays.contains(&diagnostic.code);
         if let Some(Diagnostic { message: why, .. }) = found.diagnostics.iter().find(is_fault) {
             diagnostics.push(Diagnostic::warning(
                 "not_looked_for",

@@ -166,7 +166,7 @@ impl Screen {
     fn change(&mut self, plan: &Plan, change: &Change, head: &str, column: usize) {
         let sign = headline::sign(change);
         let note = headline::note(change, plan.mode);
-        let danger = change.data_loss.as_ref().map(|_| DESTROYS_DATA);
+        let danger = change.data_loss.as_ref().filter(|loss| loss.destroys()).map(|_| DESTROYS_DATA);
         let mut room = self.options.width.saturating_sub(2);
         if let Some(danger) = danger {
             room = room.saturating_sub(danger.chars().count() + GAP);

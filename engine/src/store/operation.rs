@@ -64,6 +64,26 @@ pub struct OperationRow {
     pub cancelled_by: Option<String>,
 }
 
+/// The pseudo-stack of an environment that plans wait by, for they change no stack: it stands before the one that such an
+/// operation is about.
+pub const PLANS: &str = "plans";
+/// The same for looking for drift.
+pub const SCANS: &str = "drift";
+
+impl OperationRow {
+    /// The stacks that it is about: what it waits by is nobody's stack.
+    #[must_use]
+    pub fn about(&self) -> &[StackId] {
+        match self.stacks.as_slice() {
+            [queue, about @ ..] if !about.is_empty() => match (self.kind.as_str(), queue.name.as_str()) {
+                ("plan", PLANS) | ("drift", SCANS) => about,
+                _ => &self.stacks,
+            },
+            all => all,
+        }
+    }
+}
+
 /// How an operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -9,6 +9,7 @@ use granit_parser::{ErrorKind, ScanError};
 pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budget: &Budget) -> Diagnostic {
     let at = error.marker().byte_offset().unwrap_or_default().min(text.len());
     let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let at = if is_about_tab(error.kind()) { tab_at(text, at).unwrap_or(at) } else { at };
     let line = line_around(text, at);
     let span =
         Span::new(source, at, at + text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8));
@@ -28,6 +29,31 @@ pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budg
         return diagnostic.hint("indent with spaces: YAML does not allow tabs there");
     }
     diagnostic.hint(hint)
+}
+
+const fn is_about_tab(kind: &ErrorKind) -> bool {
+    use ErrorKind as Kind;
+    matches!(
+        kind,
+        Kind::TabNotAllowed
+            | Kind::TabInBlockIndentation
+            | Kind::TabInIndentation
+            | Kind::TabAtBlockScalarStart
+            | Kind::TabInPlainScalar
+    )
+}
+
+/// Where the tab is that the parser stumbled over: in the indentation of the line that it had come to, or else the next one,
+/// for it often stops at the end of what came before.
+fn tab_at(text: &str, at: usize) -> Option<usize> {
+    let begin = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let rest = text.get(begin..)?;
+    let content = rest.trim_start_matches([' ', '\t']);
+    let indent = rest.get(..rest.len() - content.len())?;
+    match indent.find('\t') {
+        Some(tab) => Some(begin + tab),
+        None => text.get(at..)?.find('\t').map(|tab| at + tab),
+    }
 }
 
 /// The line that an offset lies in; at the start of a line, or past the last one, the line before counts too, because
@@ -62,11 +88,7 @@ fn is_printable(character: char) -> bool {
 fn explain(kind: &ErrorKind) -> (String, &'static str) {
     use ErrorKind as Kind;
     let (message, hint) = match kind {
-        Kind::TabNotAllowed
-        | Kind::TabInBlockIndentation
-        | Kind::TabInIndentation
-        | Kind::TabAtBlockScalarStart
-        | Kind::TabInPlainScalar => ("a tab where YAML allows only spaces", "indent with spaces"),
+        kind if is_about_tab(kind) => ("a tab where YAML allows only spaces", "indent with spaces"),
         Kind::UnknownAnchor => (
             "this alias has no anchor",
             "define it earlier in the file as `&name`; text that begins with `*` goes in quotes",

@@ -291,3 +291,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_tab_is_told_where_it_is() {
+    let texts = [
+        "a:\n\tb: 1\n",
+        "a: 1\n\tb: 1\n",
+        "a:\n  - b: c\n    d: e\n\tf: {}\n",
+        "a:\n  b: c\n  \td: e\n",
+        "a: |\n\tx\n",
+        "a:\n\t- b\n",
+    ];
+    for text in texts {
+        let tab = text.find('\t').unwrap();
+        let found = errors(text);
+        assert_eq!(found.len(), 1);
+        let [Diagnostic { message, labels, .. }] = found.as_slice() else { panic!("{text:?}: {found:?}") };
+        assert_eq!(message, "a tab where YAML allows only spaces", "{text:?}");
+        let crate::diagnostic::Location::Span(span) = labels[0].at else { panic!("{text:?}") };
+        assert_eq!(span.start as usize, tab, "{text:?}");
+    }
+}

@@ -278,10 +278,11 @@ async fn found(shared: &Shared, id: &str) -> Result<(OperationRow, Vec<StepRow>)
 
 pub(super) fn operation(row: OperationRow) -> Operation {
     let status = row.standing();
+    let stacks = row.about().iter().map(ToString::to_string).collect();
     Operation {
         id: row.id,
         kind: row.kind,
-        stacks: row.stacks.iter().map(ToString::to_string).collect(),
+        stacks,
         actor: row.actor,
         status: status.to_owned(),
         started_at: row.started_at,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{OperationRow, RequestRow};
+use terrace_engine::store::{OperationFilter, OperationRow, OperationStatus, PLANS, RequestRow};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -25,8 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it is waited at first before it is looked whether another process has made it: longer each time.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_millis(500);
-/// What stands for the stack that plans are queued by: they wait for nothing that changes their stack.
-const QUEUE: &str = "plans";
 
 /// What to plan.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -57,8 +55,11 @@ pub(crate) struct NewPlan {
 pub(crate) struct PlanAnswer {
     /// Names it.
     pub(crate) id: Uuid,
-    /// `running`, `made` or `failed`.
+    /// `running`, `made`, `applying`, `applied` or `failed`; `made` again where applying it failed.
     pub(crate) status: &'static str,
+    /// The newest operation that applies it, or did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) operation: Option<Uuid>,
     /// Why it failed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) problem: String,
@@ -96,7 +97,7 @@ pub(super) async fn create(
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
     let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
-    let queue = StackId::new(QUEUE, environment_of(&place.stack));
+    let queue = StackId::new(PLANS, environment_of(&place.stack));
     let id = shared.ask_beside(&caller, &Asked::Plan { request, destroy, beside }, vec![queue, place.stack]).await?;
     // The call is to be answered before its own time is over.
     let patience = PATIENCE.min(shared.settings.timeout / 2);
@@ -104,7 +105,7 @@ pub(super) async fn create(
     loop {
         let (_, row) = found(&shared, id).await?;
         if row.result.is_some() || begun.elapsed() > patience || shared.stop.is_cancelled() {
-            return Ok(answer(id, &row, &headers));
+            return Ok(answer(id, &row, None, &headers));
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_LOOK),
@@ -122,8 +123,9 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
-    let (_, row) = found(&shared, id).await?;
-    Ok(answer(id, &row, &headers))
+    let (operation, row) = found(&shared, id).await?;
+    let applied = applied(&shared, &operation).await?;
+    Ok(answer(id, &row, applied.as_ref(), &headers))
 }
 
 /// Does what a plan says, and nothing else: when something has changed since, the operation fails and says so.
@@ -148,7 +150,8 @@ pub(super) async fn apply(
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
     let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
-    let operation = shared.ask(&caller, &Asked::Apply { request, destroy, approved, beside }, place).await?;
+    let asked = Asked::Apply { request, destroy, approved, beside, plan: Some(id) };
+    let operation = shared.ask(&caller, &asked, place).await?;
     Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
 }
 
@@ -163,11 +166,60 @@ async fn found(shared: &Shared, id: Uuid) -> Result<(OperationRow, RequestRow), 
     if operation.kind != "plan" { Err(unknown(id)) } else { Ok((operation, request)) }
 }
 
+/// So many operations are looked through at once.
+const PAGE: usize = 50;
+
+/// The operation that applied a plan, or else the newest one that was to: what ended says which plan that was, what has not
+/// was asked for it.
+async fn applied(shared: &Shared, plan: &OperationRow) -> Result<Option<OperationRow>, Problem> {
+    let stack = plan.about().first().cloned();
+    let mut newest = None;
+    let mut which = OperationFilter { kind: Some("apply".to_owned()), stack, ..OperationFilter::newest(PAGE) };
+    loop {
+        let rows = shared.store.operations(&which).await?;
+        let is_last = rows.len() < PAGE;
+        // Ids say when they were given.
+        for row in rows {
+            if row.id < plan.id {
+                return Ok(newest);
+            }
+            which.before = Some(row.id);
+            // What is applied from a command line was asked of nobody.
+            let Some(request) = shared.store.request(row.id).await? else { continue };
+            let of = match Outcome::of(&request) {
+                Some(outcome) => outcome.applied,
+                None => match Asked::of_body(&request.body, shared.worlds.seal())? {
+                    Asked::Apply { plan, .. } => plan,
+                    _ => None,
+                },
+            };
+            if of == Some(plan.id) && row.status == OperationStatus::Completed {
+                return Ok(Some(row));
+            }
+            newest = newest.or((of == Some(plan.id)).then_some(row));
+        }
+        if is_last {
+            return Ok(newest);
+        }
+    }
+}
+
+/// How a plan stands that was made.
+const fn status(applied: Option<&OperationRow>) -> &'static str {
+    match applied {
+        None => "made",
+        Some(OperationRow { status: OperationStatus::Completed, .. }) => "applied",
+        Some(OperationRow { status: OperationStatus::Queued | OperationStatus::Running, .. }) => "applying",
+        Some(_) => "made",
+    }
+}
+
 /// The plan in the form that is accepted.
-fn answer(id: Uuid, row: &RequestRow, headers: &HeaderMap) -> Response {
+fn answer(id: Uuid, row: &RequestRow, applied: Option<&OperationRow>, headers: &HeaderMap) -> Response {
+    let operation = applied.map(|operation| operation.id);
     let location = [(header::LOCATION, format!("/api/v1/plans/{id}"))];
     let Some(outcome) = Outcome::of(row) else {
-        let running = PlanAnswer { id, status: "running", problem: String::new(), digest: None, plan: None };
+        let running = PlanAnswer { id, status: "running", operation, problem: String::new(), digest: None, plan: None };
         return (StatusCode::ACCEPTED, location, Json(running)).into_response();
     };
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -180,10 +232,13 @@ fn answer(id: Uuid, row: &RequestRow, headers: &HeaderMap) -> Response {
         }
         Some(made) => {
             let (digest, plan) = (Some(made.approved.digest), Some(made.json));
-            (location, Json(PlanAnswer { id, status: "made", problem: outcome.result, digest, plan })).into_response()
+            let status = status(applied);
+            let made = PlanAnswer { id, status, operation, problem: outcome.result, digest, plan };
+            (location, Json(made)).into_response()
         }
         None => {
-            let failed = PlanAnswer { id, status: "failed", problem: outcome.result, digest: None, plan: None };
+            let failed =
+                PlanAnswer { id, status: "failed", operation, problem: outcome.result, digest: None, plan: None };
             (location, Json(failed)).into_response()
         }
     }

@@ -1,6 +1,7 @@
 //! Bodies that calls come with.
 
 use super::problem::Problem;
+use crate::object::Object;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request};
@@ -18,6 +19,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_long(error.body_text()),
             _ => Problem::wrong(error.body_text()),
         };
-        Json::from_request(request, state).await.map(|Json(body)| Self(body)).map_err(told)
+        Json::from_request(request, state).await.map(|Json(Object(body))| Self(body)).map_err(told)
     }
 }

@@ -1,5 +1,7 @@
 //! The bodies, field by field as in the specification.
 
+use crate::answer::Told;
+use crate::object::within;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use terrace_engine::store::{LogLine, OperationStatus};
@@ -29,6 +31,7 @@ pub(crate) struct UpdateAclRequest {
     /// All of them.
     pub(crate) refs: Vec<String>,
     /// The component that they have access to.
+    #[serde(deserialize_with = "within")]
     pub(crate) provision_info: ProvisionInfo,
     /// What is said of their access beside: `acl.fields` in blueprints.
     #[serde(default)]
@@ -77,6 +80,9 @@ pub(crate) struct ValidationResult {
     /// What would be done; an addition of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) plan: Option<Json>,
+    /// What is no error and should be known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -86,9 +92,9 @@ pub(crate) struct ValidationError {
 
 impl ValidationResult {
     /// Valid when there is no error.
-    pub(crate) fn of(errors: Vec<String>, plan: Option<Json>) -> Self {
+    pub(crate) fn of(Told { errors, warnings }: Told, plan: Option<Json>) -> Self {
         let is_valid = errors.is_empty();
-        Self { valid: is_valid, error: (!is_valid).then_some(ValidationError { errors }), plan }
+        Self { valid: is_valid, error: (!is_valid).then_some(ValidationError { errors }), plan, warnings }
     }
 }
 

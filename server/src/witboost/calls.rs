@@ -5,9 +5,10 @@ use super::bodies::{
     UpdateAclRequest, ValidationInfo, ValidationResult, ValidationStatus,
 };
 use crate::access;
-use crate::answer::{Refusal, told};
+use crate::answer::{Refusal, Told};
 use crate::auth::Caller;
 use crate::described::{Described, Purpose};
+use crate::object::Object;
 use crate::queue::{Asked, Outcome};
 use crate::reversing;
 use crate::serve::Shared;
@@ -40,6 +41,7 @@ fn body<T: DeserializeOwned>(sent: Sent, solution: &str) -> Result<T, Refusal> {
         _ => Refusal::whole(error.body_text(), solution),
     })?;
     serde_json::from_slice(&bytes)
+        .map(|Object(body)| body)
         .map_err(|error| Refusal::whole(format!("the body is not what was expected: {error}"), solution))
 }
 
@@ -50,17 +52,17 @@ pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> R
     let request: ProvisioningRequest = body(sent, PROVISIONING)?;
     let runtime = tokio::runtime::Handle::current();
     // It keeps a processor busy for a while.
-    let validation = tokio::task::spawn_blocking(move || runtime.block_on(errors_of(&shared, &request)));
-    let errors = validation.await.map_err(|error| Refusal::Broken(error.to_string()))??;
-    Ok(Json(ValidationResult::of(errors, None)).into_response())
+    let validation = tokio::task::spawn_blocking(move || runtime.block_on(told_of(&shared, &request)));
+    let told = validation.await.map_err(|error| Refusal::Broken(error.to_string()))??;
+    Ok(Json(ValidationResult::of(told, None)).into_response())
 }
 
-/// What is wrong with a descriptor.
-async fn errors_of(shared: &Shared, request: &ProvisioningRequest) -> Result<Vec<String>, Refusal> {
+/// What is to be said of a descriptor.
+async fn told_of(shared: &Shared, request: &ProvisioningRequest) -> Result<Told, Refusal> {
     match Described::read(&shared.worlds, request, Purpose::Make) {
-        Ok(described) => Ok(told(&described.validate(shared.nothing.as_ref()).await?, &described.sources)),
+        Ok(described) => Ok(Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources)),
         Err(Refusal::Broken(error)) => Err(Refusal::Broken(error)),
-        Err(refusal) => Ok(refusal.problems()),
+        Err(refusal) => Ok(Told { errors: refusal.problems(), warnings: Vec::new() }),
     }
 }
 

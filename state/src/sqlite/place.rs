@@ -8,6 +8,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 use terrace_engine::store::StoreError;
 
+/// What follows the name of a state in those of what was saved of it; then comes when.
+const SAVED: &str = ".saved-";
+
+/// What was saved last of a state whose file was lost while it was in use; who puts it back leaves none.
+#[must_use]
+pub fn saved_beside(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let begin = format!("{}{SAVED}", path.file_name()?.to_str()?);
+    let entries = fs::read_dir(path.parent()?).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_saved = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with(&begin) && !name.ends_with(UNFINISHED)
+    };
+    // The names of later ones come later.
+    entries.filter(is_saved).max()
+}
+
+/// How the name of what is still being saved ends.
+const UNFINISHED: &str = ".new";
+
 /// Where the open file of a state was found.
 pub(super) struct Place {
     path: PathBuf,
@@ -31,7 +51,7 @@ impl Place {
         Self {
             file: file_at(&path).ok().flatten(),
             logs: logs.into_iter().filter_map(with_id).collect(),
-            saved: with_suffix(&path, &format!(".saved-{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), std::process::id())),
+            saved: with_suffix(&path, &format!("{SAVED}{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), std::process::id())),
             path,
         }
     }
@@ -67,7 +87,7 @@ impl Place {
             fs::create_dir_all(folder).map_err(told)?;
         }
         // What was saved before stays until there is something newer.
-        let unfinished = with_suffix(&self.saved, ".new");
+        let unfinished = with_suffix(&self.saved, UNFINISHED);
         let text = unfinished.to_str().ok_or("its name is not UTF-8")?;
         if unfinished.exists() {
             fs::remove_file(&unfinished).map_err(told)?;

@@ -37,7 +37,9 @@ fn an_object_in_the_clear_that_somebody_changed_is_destroyed_without_a_key() {
 fn a_saved_destruction_of_what_is_in_the_clear_takes_the_consent_when_it_is_saved() {
     let project = project();
     let words = ["plan", "stack.yaml", "--destroy", "--out", "plan"];
-    run(&project, &words).with_code(1).says("a sensitive value cannot be stored without a state key");
+    let refused = run(&project, &words).with_code(1);
+    refused.says("a sensitive value cannot be stored without a state key");
+    refused.says("`terrace init --state-key`").says("`--plaintext-secrets`");
     assert!(!project.has("plan"));
     run(&project, &[&words[..], &["--plaintext-secrets"]].concat()).done();
     run(&project, &["apply", "plan"]).done();

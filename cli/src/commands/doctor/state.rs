@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use terrace_engine::address::{SHARED, StackId};
 use terrace_engine::store::{Selection, StateStore, StoreError};
-use terrace_state::{Access, StoreUrl, damage, format_of, newest_format};
+use terrace_state::{Access, StoreUrl, damage, format_of, newest_format, saved_beside};
 use uuid::Uuid;
 
 const WHAT: &str = "state";
@@ -26,7 +26,25 @@ pub(super) async fn look_at(settings: &Settings) -> Vec<Finding> {
     let near = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
     findings.extend(permissions(path, near));
     findings.extend(disk(near));
+    findings.extend(saved(path));
     findings
+}
+
+/// What was saved of a state whose file was lost, and is not put in its place.
+fn saved(path: &Path) -> Option<Finding> {
+    let saved = saved_beside(path)?;
+    let told = format!("`{}` was saved of a state that was lost here while it was in use", saved.display());
+    Some(Finding::warn(
+        WHAT,
+        told,
+        match path.exists() {
+            true => {
+                "where what is recorded since is not needed, put it in the state's place, then `terrace recover`; \
+                     else remove it"
+            }
+            false => "put it in the state's place, then `terrace recover`",
+        },
+    ))
 }
 
 /// Whether the file is there, and what is in it.

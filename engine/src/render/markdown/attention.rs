@@ -39,7 +39,8 @@ fn line(plan: &Plan, stack: &StackPlan, change: &Change) -> String {
         line.push_str(&format!(" {}", prose(&note, LONGEST)));
     }
     if let Some(loss) = &change.data_loss {
-        line.push_str(&format!(" **{DESTROYS_DATA}** ({})", prose(&headline::loss(loss), LONGEST)));
+        let danger = if loss.destroys() { format!(" **{DESTROYS_DATA}**") } else { String::new() };
+        line.push_str(&format!("{danger} ({})", prose(&headline::loss(loss), LONGEST)));
         if let Some(why) = loss.only_empty.as_ref().filter(|_| !loss.is_allowed) {
             line.push_str(&format!("; consent is not enough: {}", prose(why, LONGEST)));
         }
@@ -53,7 +54,9 @@ fn rest(plan: &Plan, changes: &[(&StackPlan, &Change)], page: &mut Page, budget:
     let mut groups: BTreeMap<(String, &str, bool), usize> = BTreeMap::new();
     for (stack, change) in changes {
         let name = qualified(plan, &change.stack(&stack.stack), &group(change));
-        *groups.entry((name, headline::sign(change), change.data_loss.is_some())).or_default() += 1;
+        *groups
+            .entry((name, headline::sign(change), change.data_loss.as_ref().is_some_and(|loss| loss.destroys())))
+            .or_default() += 1;
     }
     let counts: Vec<usize> = groups.values().copied().collect();
     let lines = groups.iter().map(|((name, sign, loses_data), count)| {

@@ -23,8 +23,8 @@ pub struct Drift<'a> {
     pub items: &'a [DriftItem],
     /// What else is to be told: errors say what could not be read.
     pub notes: &'a [Note],
-    /// False when not everything could be read.
-    pub is_whole: bool,
+    /// Why it cannot be told whether there is more; `None` when all could be looked at.
+    pub uncertainty: Option<&'a str>,
     /// At most that many characters, counted in UTF-16; less than [`Markdown::LEAST_CHARS`] counts as that.
     pub max_chars: usize,
     /// The command that shows all of it: `terrace drift --all`.
@@ -101,14 +101,14 @@ fn head(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
         stacks => format!("### terrace drift: {}\n\n", named(stacks.iter())),
     });
     if drift.items.is_empty() {
-        page.push(match drift.is_whole {
-            true => nothing_found(drift.stacks),
-            false => "**Whether there is drift cannot be told: not everything could be read.**\n",
+        page.push(&match drift.uncertainty {
+            None => nothing_found(drift.stacks).to_owned(),
+            Some(why) => format!("**Whether there is drift cannot be told: {why}.**\n"),
         });
     } else {
         page.push(&format!("{}\n({})\n", verdict(drift.items.len()), Counts::of(drift.items).words()));
-        if !drift.is_whole {
-            page.push("\n**Whether there is more drift cannot be told: not everything could be read.**\n");
+        if let Some(why) = drift.uncertainty {
+            page.push(&format!("\n**Whether there is more drift cannot be told: {why}.**\n"));
         }
     }
     page.push("\n");

@@ -61,8 +61,8 @@ impl Entry {
         let deposed = change.deposed.as_ref().map(|key| format!(" (deposed object {key})")).unwrap_or_default();
         let gap = if note.is_empty() { "" } else { "   " };
         let danger = match &change.data_loss {
-            Some(_) => format!("   {}", headline::DESTROYS_DATA),
-            None => String::new(),
+            Some(loss) if loss.destroys() => format!("   {}", headline::DESTROYS_DATA),
+            _ => String::new(),
         };
         let text = format!("{}{}{gap}{note}", visible(&change.address.local().to_string()), visible(&deposed));
         Self {

@@ -32,8 +32,9 @@ fn text(value: &str) -> Option<Value> {
 
 fn comment(stacks: &[&str], items: &[DriftItem], notes: &[Note], max_chars: usize) -> String {
     let stacks: Vec<StackId> = stacks.iter().map(|name| StackId::new(*name, "local")).collect();
-    let is_whole = !notes.iter().any(|note| note.severity == Severity::Error);
-    let said = render(&Drift { stacks: &stacks, items, notes, is_whole, max_chars, command: "terrace drift --all" });
+    let is_wrong = notes.iter().any(|note| note.severity == Severity::Error);
+    let uncertainty = is_wrong.then_some("not everything could be read");
+    let said = render(&Drift { stacks: &stacks, items, notes, uncertainty, max_chars, command: "terrace drift --all" });
     assert_balanced(&said);
     assert!(said.encode_utf16().count() <= max_chars.max(4_000));
     said

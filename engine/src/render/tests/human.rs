@@ -115,7 +115,7 @@ fn lines_keep_to_the_width() {
         .before(json!({"text": "short", "list": [wide, wide], "forced": "a"}))
         .after(json!({"text": wide, "list": [wide], "forced": wide, "map": {"key": wide}}))
         .replaces("forced")
-        .loses(&wide, None, true);
+        .loses(&wide, Some("3 rows"), true);
     let text = render(&of(vec![long]), &Human { width: 60, ..Human::default() });
     assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
     assert!(text.contains("…  # forces replacement"), "{text}");
