@@ -20,6 +20,7 @@ mod planning; // what is wrong is told before anything is done
 mod readme; // the README's tables are those of the schema
 mod registry; // a schema registry of these tests
 mod stand_in; // a broker of these tests
+mod streams; // what streams applications leave
 mod subjects; // schemas and their versions
 mod topics; // topics that come, change and go
 

@@ -50,6 +50,12 @@ async fn what_brokers_would_refuse_is_told_before() {
             r#"config["confluent.tier.enable"]"#,
             "have no configuration",
         ),
+        // Retired by Apache Kafka 4.0, and not what its brokers do anyway.
+        (
+            json!({"config": {"message.downconversion.enable": "false"}}),
+            r#"config["message.downconversion.enable"]"#,
+            "have no configuration",
+        ),
         (json!({"config": {"retention.ms": "soon"}}), r#"config["retention.ms"]"#, "40 INVALID_CONFIG"),
     ];
     for (more, path, says) in cases.clone() {
