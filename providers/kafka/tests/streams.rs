@@ -1,13 +1,14 @@
 //! What streams applications leave in a cluster.
 
-use crate::harness::{ACL, Brokers, Instance, Reports, STREAMS, TOPIC, attributes, call, unique};
+use crate::harness::{ACL, Brokers, Instance, Reports, STREAMS, TOPIC, attributes, call, recorded, unique};
 use serde_json::json;
 use std::sync::Arc;
 use terrace_provider::{Attempt, Attributes, Call, Found, Private};
 
 /// What somebody finds who looks for something to take over.
 async fn sought(instance: &Instance, config: &Attributes) -> Found {
-    let planned = instance.plan(STREAMS, None, config).await.unwrap().planned;
+    // It says no more than what was configured.
+    let planned = config.clone();
     let attempt = Attempt {
         address: "demo@local:kafka.a".to_owned(),
         identity: instance.ty(STREAMS).identity_of(&planned).unwrap(),
@@ -24,7 +25,7 @@ async fn an_application_that_left_anything_is_there() {
     let brokers = Brokers::start().await;
     let instance = brokers.instance().await;
     let id = unique("app");
-    let config = attributes(json!({"applicationId": id, "properties": {"num.stream.threads": 2}}));
+    let config = attributes(json!({"applicationId": id, "properties": {"num.stream.threads": 2, "retries": null}}));
     assert!(matches!(sought(&instance, &config).await, Found::Absent));
     let others = json!({"resourceType": "GROUP", "resourceName": id, "patternType": "PREFIXED", "principal": "User:ada", "operation": "READ"});
     let others = instance.create(ACL, others).await;
@@ -33,6 +34,8 @@ async fn an_application_that_left_anything_is_there() {
     let entry = instance.create(ACL, entry).await;
     let Found::Strangers(found) = sought(&instance, &config).await else { panic!() };
     assert_eq!(found.attributes["rendered"].as_str(), Some("num.stream.threads=2\n"));
+    let plan = instance.plan(STREAMS, Some(&recorded(&config, found.clone())), &config).await.unwrap();
+    assert_eq!(plan.planned, found.attributes);
     instance.delete(ACL, &entry).await;
     instance.delete(ACL, &others).await;
     let topic = instance.create(TOPIC, json!({"name": format!("{id}-store-changelog"), "partitions": 1})).await;

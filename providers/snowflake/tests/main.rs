@@ -7,6 +7,7 @@
 )]
 
 mod access; // what a role may, and what was granted before
+mod batches; // many tables by a few statements
 mod calls; // requests: again, later, stopped, slowed down; who is let in
 mod conformance; // the behaviours of every provider
 mod harness; // an opened instance, and what tests do with it

@@ -187,7 +187,8 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
         Some(_) => Found::Ours(observed(&attempt.planned)),
         None if attempt.lost_call.is_some() => Found::Absent,
         None => match is_there(instance, text(&attempt.planned, "applicationId")?).await? {
-            true => Found::Strangers(observed(&attempt.planned)),
+            // Who looks for something says what was configured, and null is not given.
+            true => Found::Strangers(observed(&without_nulls(&attempt.planned, "properties"))),
             false => Found::Absent,
         },
     })
