@@ -19,6 +19,7 @@ mod names; // names of all sorts
 mod planning; // what is wrong is told before anything is done
 mod readme; // the README's tables are those of the schema
 mod registry; // a schema registry of these tests
+mod rights; // what each thing needs, against a broker that decides on access
 mod stand_in; // a broker of these tests
 mod streams; // what streams applications leave
 mod subjects; // schemas and their versions
