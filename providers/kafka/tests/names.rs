@@ -21,7 +21,7 @@ fn names(begin: &str) -> Vec<String> {
         for _ in 0..=seed % 7 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // Every other name is of what topics may be called.
-            let of = if found.len() % 2 == 0 { 6 } else { pieces.len() };
+            let of = if found.len().is_multiple_of(2) { 6 } else { pieces.len() };
             name.push_str(pieces[(seed >> 33) % of]);
         }
         if !found.contains(&name) {
