@@ -3,9 +3,11 @@
 pub(crate) mod blueprints;
 pub(crate) mod key;
 mod providers;
+mod question;
 
 pub(crate) use blueprints::library;
 pub use providers::Providers;
+pub(crate) use question::Question;
 
 use crate::configuration::Environment;
 use crate::failure::{Exit, Failure};

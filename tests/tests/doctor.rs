@@ -34,8 +34,8 @@ fn a_bare_folder_is_healthy_and_stays_bare() {
     ok    disk of the state: […]
     ok    state key: there is one
     ok    provider local of local: it connects
-    ok    provider postgres of local: it connects
-    ok    provider snowflake of local: it connects
+    ok    provider postgres of local: it is not configured, so nobody was asked
+    ok    provider snowflake of local: it is not configured, so nobody was asked
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
     ok    blueprints of local: [n] are right
@@ -74,8 +74,8 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     ok    disk of the state: […]
     ok    state key: there is one
     ok    provider local of local: it connects
-    ok    provider postgres of local: it connects
-    ok    provider snowflake of local: it connects
+    ok    provider postgres of local: it is not configured, so nobody was asked
+    ok    provider snowflake of local: it is not configured, so nobody was asked
     ok    provider sqlite of local: it connects
     ok    provider witboost of local: it connects
     ok    blueprints of local: [n] are right
@@ -84,8 +84,8 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     fail  environment production: what is wrong is told above
           correct it, and ask again
     ok    provider local of outside: it connects
-    ok    provider postgres of outside: it connects
-    ok    provider snowflake of outside: it connects
+    ok    provider postgres of outside: it is not configured, so nobody was asked
+    ok    provider snowflake of outside: it is not configured, so nobody was asked
     fail  provider sqlite of outside: it does not connect: the folder `/etc` lies outside the project folder
           name a folder within the project folder
     ok    provider witboost of outside: it connects
@@ -134,8 +134,8 @@ fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_a
     warn  state and state key: they were not looked at: what the configuration says of them may be missing
           correct the configuration, and ask again
     ok    provider local of a: it connects
-    ok    provider postgres of a: it connects
-    ok    provider snowflake of a: it connects
+    ok    provider postgres of a: it is not configured, so nobody was asked
+    ok    provider snowflake of a: it is not configured, so nobody was asked
     ok    provider sqlite of a: it connects
     ok    provider witboost of a: it connects
     ok    blueprints of a: [n] are right
@@ -229,4 +229,42 @@ resources:
     project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.three` has no instance [3]");
     project.write("blueprints/pages.yaml", blueprint.replace("some[7].id", "some.id"));
     project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.some` has no instance [\"id\"]");
+}
+
+/// What is configured is asked: a session that opens without a word says nothing of who is there.
+#[test]
+fn servers_that_are_configured_are_asked() {
+    let project = Project::new();
+    let stand_in = terrace_test_snowflake::StandIn::start();
+    let url = stand_in.url();
+    project.write(
+        "terrace.yaml",
+        format!(
+            "environments:\n  there: {{providers: {{snowflake: {{host: '{url}', role: TERRACE_ROLE, token: {{secret: secret}}}}}}}}\n  \
+             wrong: {{providers: {{snowflake: {{host: '{url}', role: TERRACE_ROLE, token: {{secret: hunter2}}}}}}}}\n  \
+             gone: {{providers: {{snowflake: {{host: 'http://127.0.0.1:1', token: {{secret: hunter2}}}}, \
+             postgres: {{host: 127.0.0.1, port: 1, user: ada, password: {{secret: hunter2}}}}, \
+             kafka: {{bootstrapServers: '127.0.0.1:1'}}}}}}\n"
+        ),
+    );
+    let before = stand_in.inventory();
+    doctor(&project, &["--env", "there"]).done().says("ok    provider snowflake of there: it answers");
+    let wrong = doctor(&project, &["--env", "wrong"]).with_code(1);
+    wrong.says("fail  provider snowflake of wrong: it does not answer");
+    let gone = doctor(&project, &["--env", "gone"]).with_code(1);
+    for provider in ["snowflake", "postgres", "kafka"] {
+        gone.says(&format!("fail  provider {provider} of gone: it does not"));
+    }
+    gone.says("look at `bootstrapServers`");
+    for ran in [&wrong, &gone] {
+        assert!(!ran.to_string().contains("hunter2"), "{ran}");
+    }
+    // Variables configure, too.
+    let bare = Project::new();
+    let there = [("SNOWFLAKE_HOST", url), ("SNOWFLAKE_ROLE", "TERRACE_ROLE"), ("SNOWFLAKE_TOKEN", "secret")];
+    bare.run_with(&there, ["doctor"]).done().says("provider snowflake of local: it answers");
+    bare.run_with(&[("PGHOST", "127.0.0.1"), ("PGPORT", "1")], ["doctor"])
+        .with_code(1)
+        .says("fail  provider postgres of local: it does not");
+    assert_eq!(stand_in.inventory(), before, "looking changed something");
 }

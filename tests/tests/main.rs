@@ -45,6 +45,7 @@ mod postgres_provider; // a storage area and its port in PostgreSQL
 mod postgres_state; // a state on a server: the same commands, and no password anywhere
 mod progress; // what is seen on a terminal while a plan is applied
 mod provider_limits; // how much an instance of a provider may be asked at once
+mod provider_mistakes; // mistakes about PostgreSQL and Snowflake, each at its place
 mod provider_outside; // a provider that is no part of the workspace
 mod pruning; // what is old is removed, or that fails, or is stopped
 mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge

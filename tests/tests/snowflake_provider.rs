@@ -92,6 +92,40 @@ fn the_network_status_is_made_with_all_that_its_descriptor_says() {
     assert_eq!(view[5][9].as_deref(), Some("Round trip in milliseconds"));
 }
 
+/// The commands of the example's README, against an account as its variables say it.
+#[test]
+fn the_example_does_what_its_readme_says() {
+    let stand_in = StandIn::start();
+    stand_in.add_user("ADA.LOVELACE@EXAMPLE.COM");
+    let before = stand_in.inventory();
+    let project = Project::new();
+    let folder = terrace_tests::repository().join("examples/snowflake");
+    for file in ["data-product.yaml", "terrace.yaml"] {
+        project.write(file, std::fs::read_to_string(folder.join(file)).unwrap());
+    }
+    let url = stand_in.url();
+    let variables = [
+        ("SNOWFLAKE_HOST", url),
+        ("SNOWFLAKE_ROLE", "TERRACE_ROLE"),
+        ("SNOWFLAKE_WAREHOUSE", "WH"),
+        ("SNOWFLAKE_TOKEN", "secret"),
+    ];
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let commands = readme.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut most = 0;
+    for command in commands.lines() {
+        let words = command.split('#').next().unwrap().split_whitespace().skip(1);
+        project.run_with(&variables, words).done();
+        most = most.max(stand_in.inventory().len());
+    }
+    // Schema and database are nobody's alone, and stay.
+    let left: Vec<String> = stand_in.inventory().into_iter().filter(|line| !before.contains(line)).collect();
+    let expected = ["database SHOP_EXAMPLE", "schema SHOP_EXAMPLE.INFORMATION_SCHEMA"];
+    assert_eq!(left[..2], expected);
+    assert_eq!(left[2..], ["schema SHOP_EXAMPLE.ORDERS_0", "schema SHOP_EXAMPLE.PUBLIC"]);
+    assert!(most > before.len() + left.len() + 4, "little was made");
+}
+
 #[test]
 fn columns_are_added_widened_and_renamed_in_place() {
     let world = World::with("");

@@ -11,6 +11,7 @@ use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::plan::typecheck;
 use terrace_engine::source::Span;
 use terrace_engine::yaml::Node;
+use terrace_provider::plan::with_defaults;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attribute, AttributeType, Attributes, Path, Provider, ProviderSchema, Settings, Step, Value};
 use terrace_provider_kafka::KafkaProvider;
@@ -127,7 +128,7 @@ pub(super) fn instances(
         if configured.name == schema.name {
             diagnostics.extend(with_variables(schema, &mut values, variables));
         }
-        let values = with_defaults(schema, values);
+        let values = with_defaults(&schema.settings, &values);
         instances.push((configured.provider.clone(), settings(&configured.name, values)));
     }
     for schema in providers.schemas() {
@@ -136,7 +137,7 @@ pub(super) fn instances(
         if !is_configured && !needs_settings {
             let mut values = Attributes::default();
             diagnostics.extend(with_variables(schema, &mut values, variables));
-            let values = with_defaults(schema, values);
+            let values = with_defaults(&schema.settings, &values);
             instances.push((schema.name.to_owned(), settings(schema.name, values)));
         }
     }
@@ -206,22 +207,6 @@ fn with_variables(schema: &ProviderSchema, values: &mut Attributes, variables: &
     diagnostics
 }
 
-fn with_defaults(schema: &ProviderSchema, mut values: Attributes) -> Attributes {
-    for attribute in &schema.settings.0 {
-        if let Some(default) = &attribute.default
-            && !values.contains_key(attribute.name)
-        {
-            values.insert(attribute.name.to_owned(), default.clone());
-        }
-        if attribute.sensitive
-            && let Some(value) = values.get_mut(attribute.name)
-        {
-            *value = terrace_provider::Value::sensitive(std::mem::take(value));
-        }
-    }
-    values
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,6 +254,23 @@ mod tests {
         let wrong: Variables = [("PGPORT", "many")].into_iter().collect();
         let told = with_variables(&schema, &mut Attributes::default(), &wrong);
         assert_eq!(told.first().map(|it| it.message.as_str()), Some("the variable `PGPORT` is not a whole number"));
+    }
+
+    #[test]
+    fn secrets_within_settings_are_sensitive_at_every_depth() {
+        let text = "environments: {local: {providers: {kafka: {bootstrapServers: 'b:1', password: hunter2,
+                    schemaRegistry: {url: 'http://r', username: ada, password: hunter3}}}}}";
+        let variables = Variables::default();
+        let (configuration, _) = Configuration::parse("terrace.yaml", text, FilePath::new("/p"), &variables);
+        let environment = configuration.environment("local", &variables).0.unwrap();
+        let found = instances(&Providers::built_in(), &environment, FilePath::new("/p"), &variables);
+        assert_eq!(found.1, []);
+        let (_, settings) = found.0.settings.iter().find(|(provider, _)| provider == "kafka").unwrap();
+        let registry = settings.values["schemaRegistry"].as_map().unwrap();
+        assert!(matches!(settings.values["password"], Value::Sensitive(_)));
+        assert!(matches!(registry["password"], Value::Sensitive(_)), "{registry:?}");
+        assert_eq!(registry["username"], "ada".into());
+        assert!(!format!("{settings:?}").contains("hunter"));
     }
 
     #[test]

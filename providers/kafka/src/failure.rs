@@ -168,7 +168,8 @@ impl Asked<'_> {
             code if code.is_passing() => ErrorKind::Transient,
             _ => ErrorKind::Failed,
         };
-        let said = refusal.said.as_deref().filter(|said| !said.is_empty());
+        // Some brokers tell how they keep the request, which helps nobody.
+        let said = refusal.said.as_deref().filter(|said| !said.is_empty() && !said.starts_with("Request "));
         let said = said.unwrap_or_else(|| usual(code));
         let verb = if kind == ErrorKind::Ambiguous { "may or may not" } else { "do not" };
         let mut error = ProviderError::new(kind, format!("the brokers {verb} {}: {said}", self.what));
@@ -233,6 +234,9 @@ mod tests {
         let solution = "whoever runs the cluster can allow it: `kafka-acls --add --allow-principal User:ada \
                         --operation Create --topic t`";
         assert_eq!(error.solutions, [solution]);
+        let internal = Some("Request Request(processor=4, connectionId=127.0.0.1) needs DESCRIBE permission.");
+        let error = asked.failed(Failure::Refused(Refusal::of(31, internal, 0).unwrap()));
+        assert!(error.to_string().ends_with(": who asks may not (31 CLUSTER_AUTHORIZATION_FAILED)"), "{error}");
         let kind = |changes, failure| Asked { changes, ..asked.clone() }.failed(failure).kind;
         let lost = || Failure::Unanswered(Unanswered::Lost("x".to_owned()));
         assert_eq!((kind(true, lost()), kind(false, lost())), (ErrorKind::Ambiguous, ErrorKind::Transient));

@@ -120,7 +120,7 @@ impl Session for KafkaSession {
             Kind::Topic => topic::find(&self.instance, attempt).await,
             Kind::Acl => acl::find(&self.instance, attempt).await,
             Kind::Subject => subject::find(&self.instance, attempt).await,
-            Kind::Streams => Ok(streams::find(attempt)),
+            Kind::Streams => streams::find(&self.instance, attempt).await,
         }
     }
 

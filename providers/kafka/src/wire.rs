@@ -6,6 +6,7 @@
 mod ask;
 mod cluster;
 mod connection;
+mod counted;
 mod sasl;
 mod scram;
 mod stream;

@@ -58,6 +58,8 @@ async fn where_no_broker_is_nothing_happens() {
         (&[0x15, 3, 3, 0, 2, 2, 70][..], "it speaks TLS"),
         (&[0xff; 8][..], "a message of 4294967295 bytes"),
         (&[0, 0, 0, 6, 0, 0, 0, 9, 0, 0][..], "it answers request 9 and not"),
+        // Four billion things in an answer of eleven bytes: no room is made for them.
+        (&[0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 15][..], "things follow"),
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

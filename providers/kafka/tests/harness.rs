@@ -86,8 +86,11 @@ pub(crate) fn call(reports: &Arc<Reports>) -> Call {
 
 impl Instance {
     pub(crate) async fn of(values: Json) -> Self {
+        Self::with(values, Limits { retries: 0, ..Limits::default() }).await
+    }
+
+    pub(crate) async fn with(values: Json, limits: Limits) -> Self {
         let provider = KafkaProvider::new();
-        let limits = Limits { retries: 0, ..Limits::default() };
         let session = guarded(&provider, &settings(values), limits).await.unwrap();
         Self { session, provider }
     }

@@ -14,10 +14,14 @@ mod conformance; // the behaviours of every provider
 mod connections; // who is let in, and what is told where nobody is
 mod cut_off; // calls whose answers are lost, brokers that are behind
 mod harness; // an opened instance, and what tests do with it
+mod limits; // how many calls come at once, and how soon again
+mod names; // names of all sorts
 mod planning; // what is wrong is told before anything is done
 mod readme; // the README's tables are those of the schema
 mod registry; // a schema registry of these tests
+mod rights; // what each thing needs, against a broker that decides on access
 mod stand_in; // a broker of these tests
+mod streams; // what streams applications leave
 mod subjects; // schemas and their versions
 mod topics; // topics that come, change and go
 

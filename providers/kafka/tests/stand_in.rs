@@ -12,6 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, RequestKind, ResponseHeader, ResponseKind};
 use kafka_protocol::protocol::{Encodable, decode_request_header_from_buffer};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -57,11 +58,27 @@ async fn serve(mut stream: TcpStream, side: Arc<Mutex<Side>>) -> Option<()> {
         if fault == Some(When::Before) {
             return None;
         }
-        let response = side.lock().unwrap().answer(&mut user, request, header.request_api_version)?;
+        gathered(&side).await;
+        let response = side.lock().unwrap().answer(&mut user, request, header.request_api_version);
+        side.lock().unwrap().at_once -= 1;
+        let response = response?;
         if fault == Some(When::After) {
             return None;
         }
         stream.write_all(&framed(key, &header, &response)).await.ok()?;
+    }
+}
+
+/// Waits until as many calls are worked on as it is said, or a moment.
+async fn gathered(side: &Mutex<Side>) {
+    side.lock().unwrap().enters();
+    let deadline = Instant::now() + Duration::from_millis(20);
+    let is_alone = || {
+        let side = side.lock().unwrap();
+        side.at_once < side.gather
+    };
+    while is_alone() && Instant::now() < deadline {
+        tokio::task::yield_now().await;
     }
 }
 

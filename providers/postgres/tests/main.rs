@@ -15,7 +15,9 @@ mod conformance; // what every provider shows
 mod crashes; // what became of calls that were lost
 mod databases; // databases and schemas
 mod dependents; // views over columns that change
+mod hostile; // SQL in every text
 mod indexes; // indexes, concurrent ones too
+mod limits; // how many calls come at once
 mod names; // every name that PostgreSQL takes, and those that it does not
 mod readme; // the README against the schema
 mod rights; // who may not, and what is said then

@@ -103,7 +103,8 @@ pub(crate) fn of_change(client: &Client, failure: &Failure, need: &Need) -> Prov
                 .solution("give the resource more time (`timeouts`), or look at STATEMENT_TIMEOUT_IN_SECONDS")
         }
         Failure::NotSent(why) => {
-            ProviderError::new(ErrorKind::Transient, format!("Snowflake cannot be reached: {why}"))
+            let message = format!("Snowflake cannot be reached at `{}`: {why}", client.host());
+            ProviderError::new(ErrorKind::Transient, message)
                 .solution("look at `account` or `host`, and whether this machine may connect to it")
         }
         Failure::Lost(why) => ProviderError::new(

@@ -1,5 +1,6 @@
 //! The session: which function answers which call of which type.
 
+mod batch;
 mod private;
 
 use crate::attributes::text;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use terrace_provider::names::listed;
 use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
-use terrace_provider::provider::DryRun;
+use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Map, Observed, Planned, PlannedChange, Private,
     ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
@@ -193,6 +194,11 @@ impl Session for SnowflakeSession {
         let target = Target::recorded(ty, prior)?;
         let seen = target.observe(&self.reading(&prior.address)?, Some(&prior.attributes)).await?;
         Ok(seen.map(|seen| target.observed(&seen, &prior.attributes, prior.private.clone())))
+    }
+
+    fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
+        let is_worth_it = Kind::of(ty).ok()? == Kind::Table && priors.len() >= batch::FEW;
+        is_worth_it.then(|| Box::pin(batch::tables(self, ty, priors)) as Batch<'a>)
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {

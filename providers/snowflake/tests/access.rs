@@ -1,6 +1,6 @@
 //! Rights: what is missing is said as the statement that grants it; what was granted before stays.
 
-use crate::harness::Instance;
+use crate::harness::{Instance, attributes, recorded};
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, Found, Recorded};
 use terrace_test_snowflake::StandIn;
@@ -84,14 +84,65 @@ async fn every_missing_right_is_told_as_the_statement_that_grants_it() {
         stand_in.sql(revoke);
         let before = stand_in.inventory();
         let instance = Instance::of(&stand_in).await;
-        let error = instance.create(ty, config).await.expect_err(revoke);
+        let error = instance.create(ty, config.clone()).await.expect_err(revoke);
         assert!(error.solutions.iter().any(|it| it == expected), "{revoke}: {error:?}");
         assert_eq!(stand_in.inventory(), before, "{revoke}");
-        if revoke.starts_with("REVOKE") {
-            // With it, it works.
-            stand_in.sql(&expected.replace("\"TERRACE_ROLE\"", "TERRACE_ROLE"));
+        // With it, it works.
+        stand_in.sql(expected);
+        instance.create(ty, config).await.unwrap_or_else(|error| panic!("{expected}: {error:?}"));
+    }
+}
+
+/// What another role made is changed and dropped by that one, and it is said how that becomes ours.
+#[tokio::test]
+async fn what_others_own_is_neither_changed_nor_dropped() {
+    let stand_in = StandIn::start();
+    for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S", "CREATE ROLE R", "GRANT CREATE DATABASE ON ACCOUNT TO ROLE R"]
+    {
+        stand_in.sql(sql);
+    }
+    for sql in [
+        "CREATE TABLE D.S.T (ID NUMBER(38,0))",
+        "CREATE VIEW D.S.V AS SELECT ID FROM D.S.T",
+        "CREATE TAG D.S.PII",
+        "GRANT USAGE ON DATABASE D TO ROLE TERRACE_ROLE",
+        "GRANT USAGE ON SCHEMA D.S TO ROLE TERRACE_ROLE",
+        "GRANT SELECT ON TABLE D.S.T TO ROLE TERRACE_ROLE",
+        "GRANT SELECT ON VIEW D.S.V TO ROLE TERRACE_ROLE",
+        "GRANT APPLY ON TAG D.S.PII TO ROLE TERRACE_ROLE",
+    ] {
+        stand_in.sql(sql);
+    }
+    let before = stand_in.inventory();
+    let instance = Instance::of(&stand_in).await;
+    let of = |name: &str, more: Json| {
+        let mut config = json!({"database": "D", "schema": "S", "name": name});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config
+    };
+    for (ty, id, config, owned) in [
+        ("snowflake_database", "D", json!({"name": "D", "comment": "mine"}), "DATABASE \"D\""),
+        ("snowflake_schema", "D/S", json!({"database": "D", "name": "S", "comment": "mine"}), "SCHEMA \"D\".\"S\""),
+        (
+            "snowflake_table",
+            "D/S/T",
+            of("T", json!({"columns": [{"name": "ID", "type": "NUMBER(38,0)"}, {"name": "X", "type": "DATE"}]})),
+            "TABLE \"D\".\"S\".\"T\"",
+        ),
+        ("snowflake_tag", "D/S/PII", of("PII", json!({"comment": "mine"})), "TAG \"D\".\"S\".\"PII\""),
+        ("snowflake_role", "R", json!({"name": "R", "comment": "mine"}), "ROLE \"R\""),
+    ] {
+        let imported = instance.session.import(instance.ty(ty), id).await.unwrap().unwrap_or_else(|| panic!("{id}"));
+        let prior = recorded(&attributes(json!({})), imported);
+        let right = format!("GRANT OWNERSHIP ON {owned} TO ROLE \"TERRACE_ROLE\"");
+        for error in
+            [instance.update(ty, &prior, config).await.unwrap_err(), instance.delete(ty, &prior).await.unwrap_err()]
+        {
+            assert_eq!(error.kind.code(), "permission_denied", "{ty}: {error:?}");
+            assert!(error.solutions.iter().any(|it| it.starts_with(&right)), "{ty}: {error:?}");
         }
     }
+    assert_eq!(stand_in.inventory(), before);
 }
 
 async fn adopted(instance: &Instance, ty: &str, config: &Json) -> Recorded {

@@ -254,3 +254,35 @@ async fn an_unknown_host_a_wrong_token_and_a_server_that_goes_are_told_apart() {
     let error = instance.session.create(instance.ty(ROLE), &call, &planned).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Transient, "{error}");
 }
+
+/// Something else at the address, which answers anything with what is no answer.
+#[tokio::test]
+async fn what_is_no_snowflake_is_told_and_changes_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let stand_in = StandIn::start();
+    for (answer, kind) in [
+        ("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>", "ambiguous"),
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "invalid_input"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", "ambiguous"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let _ = stream.read(&mut [0; 4096]).await;
+                    stream.write_all(answer.as_bytes()).await
+                });
+            }
+        });
+        let limits = Limits { retries: 0, ..Limits::default() };
+        let instance = Instance::with(&stand_in, json!({"host": host}), limits).await;
+        let mut call = instance.call();
+        call.timeout = Duration::from_millis(900);
+        let planned = instance.plan(ROLE, None, &json!({"name": "R"})).await.unwrap();
+        let planned = terrace_provider::Planned { attributes: planned.planned, private: planned.private };
+        let error = instance.session.create(instance.ty(ROLE), &call, &planned).await.unwrap_err();
+        assert_eq!(error.kind.code(), kind, "{answer}: {error:?}");
+        assert!(!error.solutions.is_empty() || error.kind == ErrorKind::Ambiguous, "{answer}: {error:?}");
+    }
+}

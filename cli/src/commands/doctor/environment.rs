@@ -4,7 +4,7 @@ use super::Finding;
 use crate::commands::Context;
 use crate::report::report;
 use crate::settings::{Asked, Settings};
-use crate::wiring::{World, library};
+use crate::wiring::{Question, World, library};
 use std::time::Duration;
 use terrace_engine::blueprint::Library;
 use terrace_engine::blueprint::check::check;
@@ -27,20 +27,34 @@ pub(super) async fn look_at(context: &Context<'_>, settings: &Settings, name: &s
         }
     };
     for instance in world.registry.instance_names() {
-        findings.push(provider(&world, name, instance).await);
+        findings.push(provider(context, &world, name, instance).await);
     }
     blueprints(context, settings, &world, name, findings);
 }
 
-async fn provider(world: &World, environment: &str, instance: &str) -> Finding {
+async fn provider(context: &Context<'_>, world: &World, environment: &str, instance: &str) -> Finding {
     let what = format!("provider {instance} of {environment}");
-    match tokio::time::timeout(PATIENCE, world.registry.session(instance)).await {
-        Ok(Ok(_)) => Finding::ok(what, "it connects"),
-        Ok(Err(error)) => {
+    let question = world.registry.instance(instance).and_then(Question::of);
+    if question.as_ref().is_some_and(|it| !it.is_configured(world, context.variables, instance)) {
+        return Finding::ok(what, "it is not configured, so nobody was asked");
+    }
+    let asked = async {
+        let session = world.registry.session(instance).await.map_err(|error| ("connect", error))?;
+        let Some(Question { ty, id, .. }) = question else { return Ok("it connects") };
+        // A session may be opened without a word to anybody.
+        session.import(&ty, id).await.map(|_| "it answers").map_err(|error| ("answer", error))
+    };
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(told)) => Finding::ok(what, told),
+        Ok(Err((failed, error))) => {
             let mend = error.solutions.first().cloned();
             let mend =
                 mend.unwrap_or_else(|| format!("correct `providers.{instance}` of the environment `{environment}`"));
-            Finding::fail(what, format!("it does not connect: {error}"), mend)
+            // Whoever is told that much is let in, and may have all the rights that its own objects need.
+            match error.vendor_code.as_deref().is_some_and(|code| code.ends_with("AUTHORIZATION_FAILED")) {
+                true => Finding::warn(what, format!("it answers, and does not tell everything: {error}"), mend),
+                false => Finding::fail(what, format!("it does not {failed}: {error}"), mend),
+            }
         }
         Err(_) => Finding::fail(
             what,

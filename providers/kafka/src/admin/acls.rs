@@ -19,12 +19,21 @@ pub(crate) struct Binding {
     pub(crate) permission: i8,
 }
 
-/// Which entries: what is nothing may be anything.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Filter<'a>(pub(crate) Option<&'a Binding>);
+/// Which entries.
+#[derive(Debug, Clone)]
+pub(crate) enum Filter<'a> {
+    All,
+    /// One, by all of it.
+    Exactly(&'a Binding),
+    /// Those about the consumer group of that name, whoever has them.
+    OfGroup(&'a str),
+}
 
 /// Anything, for what is a number.
 const ANY: i8 = 1;
+/// A group, and a name that is a whole one.
+const GROUP: i8 = 3;
+const LITERAL: i8 = 3;
 
 impl Admin {
     /// The entries that fit.
@@ -32,16 +41,29 @@ impl Admin {
     /// # Errors
     /// When there is no answer, or they may not be seen.
     pub(crate) async fn acls(&self, filter: &Filter<'_>) -> Result<Vec<Binding>, Failure> {
-        let number = |of: fn(&Binding) -> i8| filter.0.map_or(ANY, of);
-        let name = |of: fn(&Binding) -> &str| filter.0.map(|binding| text(of(binding)));
         let request = DescribeAclsRequest::default()
-            .with_resource_type_filter(number(|it| it.resource_type))
-            .with_resource_name_filter(name(|it| &it.resource_name))
-            .with_pattern_type_filter(number(|it| it.pattern_type))
-            .with_principal_filter(name(|it| &it.principal))
-            .with_host_filter(name(|it| &it.host))
-            .with_operation(number(|it| it.operation))
-            .with_permission_type(number(|it| it.permission));
+            .with_resource_type_filter(ANY)
+            .with_resource_name_filter(None)
+            .with_pattern_type_filter(ANY)
+            .with_principal_filter(None)
+            .with_host_filter(None)
+            .with_operation(ANY)
+            .with_permission_type(ANY);
+        let request = match filter {
+            Filter::All => request,
+            Filter::OfGroup(name) => request
+                .with_resource_type_filter(GROUP)
+                .with_resource_name_filter(Some(text(name)))
+                .with_pattern_type_filter(LITERAL),
+            Filter::Exactly(it) => request
+                .with_resource_type_filter(it.resource_type)
+                .with_resource_name_filter(Some(text(&it.resource_name)))
+                .with_pattern_type_filter(it.pattern_type)
+                .with_principal_filter(Some(text(&it.principal)))
+                .with_host_filter(Some(text(&it.host)))
+                .with_operation(it.operation)
+                .with_permission_type(it.permission),
+        };
         let answer = self.cluster.ask(&request).await?;
         refused(answer.error_code, answer.error_message.as_deref(), answer.throttle_time_ms)?;
         let bindings = answer.resources.iter().flat_map(|resource| {

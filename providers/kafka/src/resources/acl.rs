@@ -168,7 +168,7 @@ impl Instance {
     }
 
     async fn has(&self, binding: &Binding) -> Result<bool, ProviderError> {
-        let found = self.admin.acls(&Filter(Some(binding))).await;
+        let found = self.admin.acls(&Filter::Exactly(binding)).await;
         let found = found.map_err(|failure| self.about_access(false, "look up access", binding).failed(failure))?;
         Ok(found.contains(binding))
     }
@@ -183,7 +183,7 @@ pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option
 
 /// Reads many by one question about all.
 pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
-    let all: HashSet<Binding> = match instance.admin.acls(&Filter(None)).await {
+    let all: HashSet<Binding> = match instance.admin.acls(&Filter::All).await {
         Ok(all) => all.into_iter().collect(),
         Err(failure) => {
             let asked = instance.asked(false, "look up access".to_owned(), "--operation Describe --cluster".to_owned());

@@ -2,6 +2,7 @@
 //! application makes its internal topics when it runs. They are removed with it where its data may go.
 
 use super::Instance;
+use crate::admin::Filter;
 use crate::attributes::{text, without_nulls};
 use crate::failure::{Asked, Code};
 use crate::object_id;
@@ -110,7 +111,13 @@ fn escaped(text: &str, is_key: bool) -> String {
             ' ' if is_key || at == 0 => escaped.push_str("\\ "),
             '=' | ':' if is_key => escaped.extend(['\\', letter]),
             '#' | '!' if at == 0 => escaped.extend(['\\', letter]),
-            letter => escaped.push(letter),
+            ' '..='~' => escaped.push(letter),
+            // Java reads a file of properties as Latin-1, and anything else by its units of UTF-16.
+            letter => {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    escaped.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
         }
     }
     escaped
@@ -172,12 +179,36 @@ fn is_internal(topic: &str, id: &str) -> bool {
     inner.is_some_and(|inner| !inner.is_empty())
 }
 
-/// What became of a call: nothing was made, so nothing can be there; what was to be removed is removed again.
-pub(crate) fn find(attempt: &Attempt) -> Found {
-    match &attempt.prior {
-        None => Found::Absent,
+/// What became of a call: nothing was made, so nothing can be there; what was to be removed is removed again. Who looks for
+/// something to take over finds an application that left anything in the cluster.
+pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found, ProviderError> {
+    Ok(match &attempt.prior {
         Some(prior) if attempt.planned.is_empty() => Found::Ours(observed(&prior.attributes)),
         Some(_) => Found::Ours(observed(&attempt.planned)),
+        None if attempt.lost_call.is_some() => Found::Absent,
+        None => match is_there(instance, text(&attempt.planned, "applicationId")?).await? {
+            // Who looks for something says what was configured, and null is not given.
+            true => Found::Strangers(observed(&without_nulls(&attempt.planned, "properties"))),
+            false => Found::Absent,
+        },
+    })
+}
+
+/// True where somebody was let into the application's consumer group, or it has made internal topics.
+async fn is_there(instance: &Instance, id: &str) -> Result<bool, ProviderError> {
+    let failed = |failure| {
+        let right = "--operation Describe --cluster".to_owned();
+        instance.asked(false, format!("look for the application `{id}`"), right).failed(failure)
+    };
+    let topics = instance.admin.topic_names().await.map_err(failed)?;
+    if topics.iter().any(|topic| is_internal(topic, id)) {
+        return Ok(true);
+    }
+    match instance.admin.acls(&Filter::OfGroup(id)).await {
+        Ok(entries) => Ok(!entries.is_empty()),
+        // Brokers that decide on no access have none.
+        Err(failure) if failure.code() == Some(Code::SECURITY_DISABLED) => Ok(false),
+        Err(failure) => Err(failed(failure)),
     }
 }
 
@@ -204,12 +235,14 @@ mod tests {
             ("num.stream.threads", Value::Int(2)),
             ("a key", Value::from(" leading\\and\nlines")),
             ("none", Value::Null),
+            ("größe", Value::from("🦀\u{c}x ")),
         ];
         let properties: Value = properties.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let attributes: Attributes = [("properties".to_owned(), properties)].into_iter().collect();
         assert_eq!(
             rendered(&attributes),
-            "state.dir=/${java.io.tmpdir}/kafka-streams\nnum.stream.threads=2\na\\ key=\\ leading\\\\and\\nlines\n"
+            "state.dir=/${java.io.tmpdir}/kafka-streams\nnum.stream.threads=2\na\\ key=\\ leading\\\\and\\nlines\n\
+             gr\\u00f6\\u00dfe=\\ud83e\\udd80\\u000cx \n"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! One connection to one broker: a request, its answer, and what a broker can be asked.
 
+use super::counted::{Answer, Counts};
 use super::sasl;
 use super::stream::Stream;
 use super::{Access, Ask, Unanswered};
@@ -13,6 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// An answer that is longer is nothing that a broker says to what is asked here.
 const LONGEST: usize = 64 << 20;
+/// The header of a request whose answer counts by variable-length numbers.
+const FLEXIBLE: i16 = 2;
 /// The error code of a broker that does not know a version.
 const UNSUPPORTED_VERSION: i16 = 35;
 
@@ -88,7 +91,7 @@ impl Connection {
             self.stream.flush().await?;
             self.receive().await
         };
-        let mut answer = match timeout_at(deadline, exchange).await {
+        let answer = match timeout_at(deadline, exchange).await {
             Ok(Ok(Ok(answer))) => answer,
             Ok(Ok(Err(why))) => return Err(self.garbled(&why)),
             Ok(Err(error)) => return Err(self.lost(&error)),
@@ -98,13 +101,16 @@ impl Connection {
             }
         };
         self.used = Instant::now();
-        let header = ResponseHeader::decode(&mut answer, R::Answer::header_version(version))
-            .map_err(|error| self.garbled(&error.to_string()))?;
+        let is_flexible = R::header_version(version) >= FLEXIBLE;
+        let mut answer = Answer::new(answer, if is_flexible { Counts::Compact } else { Counts::Fixed });
+        let header = ResponseHeader::decode(&mut answer, R::Answer::header_version(version));
+        let header = header.map_err(|error| self.garbled(&answer.refused().unwrap_or_else(|| error.to_string())))?;
         if header.correlation_id != correlation {
             let why = format!("it answers request {} and not {correlation}", header.correlation_id);
             return Err(self.garbled(&why));
         }
-        R::Answer::decode(&mut answer, version).map_err(|error| self.garbled(&error.to_string()))
+        let body = R::Answer::decode(&mut answer, version);
+        body.map_err(|error| self.garbled(&answer.refused().unwrap_or_else(|| error.to_string())))
     }
 
     /// Reads one frame; the inner error says what is wrong with it.

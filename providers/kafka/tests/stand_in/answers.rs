@@ -158,6 +158,8 @@ impl Side {
                 Some((36, format!("Topic '{name}' already exists.")))
             } else if partitions == 0 || partitions < -1 {
                 Some((37, "Number of partitions was set to an invalid non-positive value.".to_owned()))
+            } else if !request.validate_only && self.is_throttled(&name) {
+                Some((89, "The throttling quota has been exceeded.".to_owned()))
             } else if replicas > BROKERS {
                 Some((38, format!("Unable to replicate the partition {replicas} time(s)")))
             } else {
@@ -191,7 +193,11 @@ impl Side {
             results.push(answer.with_topic_id(state.id));
             self.topics.insert(name, state);
         }
-        CreateTopicsResponse::default().with_topics(results)
+        let throttled = results.iter().any(|result| result.error_code == 89);
+        let pause = self.pause.filter(|_| throttled).unwrap_or_default();
+        CreateTopicsResponse::default()
+            .with_topics(results)
+            .with_throttle_time_ms(i32::try_from(pause.as_millis()).unwrap())
     }
 
     fn create_partitions(&mut self, request: &CreatePartitionsRequest) -> CreatePartitionsResponse {

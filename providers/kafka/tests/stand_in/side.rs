@@ -2,6 +2,7 @@
 
 use kafka_protocol::messages::ApiKey;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// The configuration keys that topics have, with their defaults.
@@ -63,6 +64,17 @@ pub(crate) struct Side {
     pub(crate) log: Vec<ApiKey>,
     /// So many topics came so far.
     pub(crate) born: u128,
+    /// A quota: each topic is refused once, with this pause.
+    pub(crate) pause: Option<Duration>,
+    /// When each topic was refused for the quota.
+    pub(crate) throttled: BTreeMap<String, Instant>,
+    /// Topics that were asked for again before their pause was over.
+    pub(crate) early: Vec<String>,
+    /// Calls wait for so many others at once, for a moment.
+    pub(crate) gather: usize,
+    /// So many calls are worked on, and were at most.
+    pub(crate) at_once: usize,
+    pub(crate) most_at_once: usize,
 }
 
 impl Side {
@@ -81,6 +93,29 @@ impl Side {
 
     pub(super) fn is_denied(&self, key: ApiKey) -> bool {
         self.denied.contains(&key)
+    }
+
+    /// A call that is worked on from now on.
+    pub(super) fn enters(&mut self) {
+        self.at_once += 1;
+        self.most_at_once = self.most_at_once.max(self.at_once);
+    }
+
+    /// Whether a topic has to wait, which it has to once.
+    pub(super) fn is_throttled(&mut self, name: &str) -> bool {
+        let Some(pause) = self.pause else { return false };
+        match self.throttled.get(name) {
+            None => {
+                self.throttled.insert(name.to_owned(), Instant::now());
+                true
+            }
+            Some(at) => {
+                if at.elapsed() < pause {
+                    self.early.push(name.to_owned());
+                }
+                false
+            }
+        }
     }
 
     /// True for as many calls as it is said to be true for.

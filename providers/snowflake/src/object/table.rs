@@ -1,9 +1,11 @@
 //! Tables: the model that configuration and the answers of Snowflake are both turned into.
 
+mod batch;
 mod change;
 mod plan;
 mod read;
 
+pub(crate) use batch::Schema;
 pub(crate) use change::{create, delete, update};
 pub(crate) use plan::plan;
 pub(crate) use read::{count_rows, observe};

@@ -4,6 +4,7 @@
 
 use crate::error::{Outcome, SqlError};
 use crate::token::{Token, Tokens};
+use serde_json::{Value, json};
 use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,23 @@ impl fmt::Display for DataType {
 }
 
 impl DataType {
+    /// As `SHOW COLUMNS` writes it. <https://docs.snowflake.com/en/sql-reference/sql/show-columns>
+    pub(crate) fn in_json(&self) -> Value {
+        match self {
+            Self::Number(precision, scale) => json!({"type": "FIXED", "precision": precision, "scale": scale}),
+            Self::Varchar(length) => {
+                json!({"type": "TEXT", "length": length, "byteLength": length * 4, "fixed": false})
+            }
+            Self::Binary(length) => json!({"type": "BINARY", "length": length, "byteLength": length, "fixed": true}),
+            Self::Time(digits) => json!({"type": "TIME", "precision": 0, "scale": digits}),
+            Self::Timestamp(kind, digits) => {
+                json!({"type": format!("TIMESTAMP_{kind}"), "precision": 0, "scale": digits})
+            }
+            Self::Plain("FLOAT") => json!({"type": "REAL"}),
+            Self::Plain(name) => json!({"type": name}),
+        }
+    }
+
     /// Reads a type; what follows it stays.
     pub(crate) fn read(tokens: &mut Tokens) -> Outcome<Self> {
         let unknown = tokens.unexpected();

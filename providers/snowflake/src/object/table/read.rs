@@ -2,13 +2,12 @@
 
 use super::{Column, Table};
 use crate::attributes::text;
-use crate::client::Rows;
+use crate::client::{Row, Rows};
 use crate::data_type::is_same;
 use crate::failure::Need;
 use crate::identifier::pattern;
 use crate::object::{Seen, named, qualified, schema_of, shown};
 use crate::statements::Statements;
-use futures_util::future::try_join4;
 use terrace_provider::{Attributes, DataAmount, ProviderError};
 
 /// The table of that identity; `None` when there is none.
@@ -24,32 +23,37 @@ pub(crate) async fn observe(
         format!("SHOW PRIMARY KEYS IN TABLE {full}"),
         format!("SHOW UNIQUE KEYS IN TABLE {full}"),
     );
-    let found = try_join4(
-        statements.ask_about(&tables),
-        statements.ask_about(&describe),
-        statements.ask_about(&primary),
-        statements.ask_about(&unique),
-    );
-    let (Some(tables), Some(described), Some(primary), Some(unique)) = found.await? else { return Ok(None) };
+    // One after the other: how many are asked at once is for the limits of the instance to say.
+    let Some(tables) = statements.ask_about(&tables).await? else { return Ok(None) };
     let Some(row) = named(&tables, &name) else { return Ok(None) };
-    let mut table = Table {
-        columns: columns(&described),
-        primary_key: keys(&primary).into_iter().next().unwrap_or_default(),
-        unique: keys(&unique),
-        comment: None,
-    };
+    let Some(described) = statements.ask_about(&describe).await? else { return Ok(None) };
+    let Some(primary) = statements.ask_about(&primary).await? else { return Ok(None) };
+    let Some(unique) = statements.ask_about(&unique).await? else { return Ok(None) };
+    Ok(Some(seen(&row, columns(&described), keys(&primary), keys(&unique), like)))
+}
+
+/// A table of what is said of it in four places.
+pub(super) fn seen(
+    row: &Row<'_>,
+    columns: Vec<Column>,
+    primary: Vec<Vec<String>>,
+    unique: Vec<Vec<String>>,
+    like: Option<&Attributes>,
+) -> Seen {
+    let primary_key = primary.into_iter().next().unwrap_or_default();
+    let mut table = Table { columns, primary_key, unique, comment: None };
     let wanted = like.map(|like| Table::from_attributes(like).unwrap_or_default());
     if let Some(wanted) = &wanted {
         table = in_the_spelling_of(table, wanted);
     }
-    let seen = Seen::of_row(&row).with_comment(row.text("comment"), like);
+    let seen = Seen::of_row(row).with_comment(row.text("comment"), like);
     let mut attributes = table.to_attributes();
     attributes.extend(seen.attributes.clone());
-    Ok(Some(Seen { attributes, ..seen }))
+    Seen { attributes, ..seen }
 }
 
-fn columns(described: &Rows) -> Vec<Column> {
-    let column = |row: crate::client::Row<'_>| Column {
+pub(super) fn columns(described: &Rows) -> Vec<Column> {
+    let column = |row: Row<'_>| Column {
         name: row.text("name").to_owned(),
         ty: row.text("type").to_owned(),
         is_nullable: row.text("null?") == "Y",
@@ -60,7 +64,7 @@ fn columns(described: &Rows) -> Vec<Column> {
 }
 
 /// The columns of each key, in order.
-fn keys(rows: &Rows) -> Vec<Vec<String>> {
+pub(super) fn keys(rows: &Rows) -> Vec<Vec<String>> {
     let mut keys: Vec<(String, Vec<(u64, String)>)> = Vec::new();
     for row in rows.iter() {
         let name = row.text("constraint_name");

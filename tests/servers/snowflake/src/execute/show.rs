@@ -9,6 +9,9 @@ use jiff::Timestamp;
 
 type Row = Vec<Option<String>>;
 
+/// So many things are told of at most.
+const MOST_SHOWN: usize = 10_000;
+
 fn some(text: impl Into<String>) -> Option<String> {
     Some(text.into())
 }
@@ -134,11 +137,52 @@ pub(super) fn show(account: &Account, role: &str, show: &Show) -> Outcome<Rows> 
                 .collect(),
         ),
         What::PrimaryKeys | What::UniqueKeys => keys(account, show.what, &|path| sees(Kind::Table, path)),
-        What::Columns | What::GrantsTo | What::GrantsOf | What::GrantsOn(_) => {
+        What::Columns => columns(account, &|kind, path| sees(kind, path)),
+        What::GrantsTo | What::GrantsOf | What::GrantsOn(_) => {
             return Err(SqlError::unsupported("SHOW"));
         }
     };
+    // More are not told. <https://docs.snowflake.com/en/sql-reference/sql/show-columns>
+    let rows = rows.into_iter().take(MOST_SHOWN).collect();
     Ok(Rows { columns, names: Vec::new(), rows })
+}
+
+/// Columns of tables and views. <https://docs.snowflake.com/en/sql-reference/sql/show-columns>
+fn columns(account: &Account, is_shown: &dyn Fn(Kind, &[String]) -> bool) -> (Vec<&'static str>, Vec<Row>) {
+    let mut rows = Vec::new();
+    for (path, (_, relation)) in account.relations.iter().filter(|(path, (_, it))| is_shown(it.kind(), path)) {
+        for column in relation.columns() {
+            let mut ty = column.ty.in_json();
+            ty["nullable"] = column.is_nullable.into();
+            rows.push(vec![
+                some(&path[2]),
+                some(&path[1]),
+                some(column.name.clone()),
+                some(ty.to_string()),
+                some(column.is_nullable.to_string()),
+                some(""),
+                some("COLUMN"),
+                some(""),
+                column.comment.clone(),
+                some(&path[0]),
+                some(""),
+            ]);
+        }
+    }
+    let names = vec![
+        "table_name",
+        "schema_name",
+        "column_name",
+        "data_type",
+        "null?",
+        "default",
+        "kind",
+        "expression",
+        "comment",
+        "database_name",
+        "autoincrement",
+    ];
+    (names, rows)
 }
 
 fn container(name: &str, it: &Container) -> Row {

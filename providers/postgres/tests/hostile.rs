@@ -1,0 +1,107 @@
+//! SQL in every text of every type: it is a name, a comment, a refused expression, and never a statement of its own.
+
+use crate::world::{World, recorded};
+use serde_json::{Value as Json, json};
+
+/// Ends what it may stand in, and then does something else.
+const HOSTILE: [&str; 7] = [
+    "x'; DROP TABLE s.keep; --",
+    "x\"; DROP TABLE s.keep; --",
+    "0); DROP TABLE s.keep; --",
+    "0; DROP TABLE s.keep",
+    "$x$; DROP TABLE s.keep; --$x$",
+    "/* x */ 1; DROP TABLE s.keep; /*",
+    "E'\\'; DROP TABLE s.keep; --'",
+];
+
+/// The same configuration once for each text in it, with another text in its place, and where that is.
+fn variants(config: &Json, text: &str) -> Vec<(String, Json)> {
+    fn paths(value: &Json, at: &str, found: &mut Vec<String>) {
+        match value {
+            Json::String(_) => found.push(at.to_owned()),
+            Json::Array(items) => {
+                items.iter().enumerate().for_each(|(index, it)| paths(it, &format!("{at}/{index}"), found))
+            }
+            Json::Object(entries) => entries.iter().for_each(|(key, it)| paths(it, &format!("{at}/{key}"), found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    paths(config, "", &mut found);
+    let with = |path: String| {
+        let mut config = config.clone();
+        *config.pointer_mut(&path).unwrap() = text.into();
+        (path, config)
+    };
+    // The database says where to ask, and is no part of a statement there.
+    found.into_iter().filter(|path| path != "/database").map(with).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_becomes_a_statement() {
+    let world = World::new().await;
+    world
+        .execute("CREATE TABLE s.keep (a int PRIMARY KEY, b text); CREATE ROLE \"$db_r\"; CREATE ROLE \"$db_m\"; CREATE SEQUENCE s.counter")
+        .await;
+    let column = json!({"name": "c", "type": "int", "default": "1", "comment": "x"});
+    let types = [
+        ("postgres_schema", json!({"database": "$db", "name": "h", "comment": "x"})),
+        (
+            "postgres_table",
+            json!({
+                "database": "$db", "schema": "s", "name": "h", "comment": "x", "columns": [column, {"name": "g", "type": "int", "generated": "c + 1"}],
+                "primaryKey": {"name": "p", "columns": ["c"]}, "unique": [{"name": "u", "columns": ["g"]}],
+                "checks": [{"name": "k", "expression": "c > 0"}],
+                "foreignKeys": [{"name": "f", "columns": ["c"], "references": {"schema": "s", "table": "keep", "columns": ["a"]}}],
+            }),
+        ),
+        (
+            "postgres_view",
+            json!({"database": "$db", "schema": "s", "name": "h", "source": {"schema": "s", "name": "keep"}, "columns": ["a"], "comment": "x"}),
+        ),
+        ("postgres_view", json!({"database": "$db", "schema": "s", "name": "h", "definition": "SELECT a FROM s.keep"})),
+        (
+            "postgres_materialized_view",
+            json!({"database": "$db", "schema": "s", "name": "h", "definition": "SELECT a FROM s.keep", "comment": "x"}),
+        ),
+        (
+            "postgres_index",
+            json!({"database": "$db", "schema": "s", "name": "h", "table": "keep", "columns": ["b"], "where": "a > 0", "method": "btree"}),
+        ),
+        ("postgres_role", json!({"name": "$db_h", "comment": "x", "password": "x"})),
+        ("postgres_membership", json!({"role": "$db_r", "member": "$db_m"})),
+        (
+            "postgres_grant",
+            json!({"database": "$db", "objectType": "table", "object": "s.keep", "role": "$db_r", "privileges": ["SELECT"], "columns": ["a"]}),
+        ),
+        ("postgres_database", json!({"name": "$db_h", "comment": "x", "encoding": "UTF8"})),
+    ];
+    let (mut made, mut refused) = (0, 0);
+    for (ty, config) in types {
+        for text in HOSTILE {
+            for (path, config) in variants(&config, text) {
+                let told = format!("{ty}{path}: {text}");
+                let attributes = world.attributes(&config.to_string());
+                match world.create_by(ty, &attributes, &world.call("step-1")).await {
+                    Ok(observed) => {
+                        made += 1;
+                        world.session.delete(world.ty(ty), &world.call("step-2"), &recorded(&observed)).await.unwrap();
+                    }
+                    Err(error) => {
+                        refused += 1;
+                        let kind = error.kind.code();
+                        assert!(["invalid_input", "not_found", "failed"].contains(&kind), "{told}: {error:?}");
+                    }
+                }
+                assert_eq!(
+                    world.query("SELECT count(*) FROM pg_tables WHERE tablename = 'keep'").await,
+                    ["1"],
+                    "{told}"
+                );
+                let left = world.query("SELECT relname FROM pg_class WHERE relnamespace = 's'::regnamespace AND relkind IN ('r', 'v', 'm') AND relname <> 'keep'").await;
+                assert_eq!(left, Vec::<String>::new(), "{told}");
+            }
+        }
+    }
+    assert!(made > 50 && refused > 50, "{made} made, {refused} refused");
+}

@@ -1,0 +1,117 @@
+//! SQL in every text of every type: it is a name, a comment, a refused query, and never a statement of its own.
+
+use crate::harness::Instance;
+use serde_json::{Value as Json, json};
+use terrace_test_snowflake::StandIn;
+
+/// Ends what it may stand in, and then does something else.
+const HOSTILE: [&str; 7] = [
+    "x'; DROP TABLE D.S.KEEP; --",
+    "x\"; DROP TABLE D.S.KEEP; --",
+    "0); DROP TABLE D.S.KEEP; --",
+    "SELECT 1; DROP TABLE D.S.KEEP",
+    "$$; DROP TABLE D.S.KEEP; --$$",
+    "/* x */ SELECT 1; DROP TABLE D.S.KEEP; /*",
+    "x\\'; DROP TABLE D.S.KEEP; --",
+];
+
+/// The same configuration once for each text in it, with another text in its place, and where that is.
+fn variants(config: &Json, text: &str) -> Vec<(String, Json)> {
+    fn paths(value: &Json, at: &str, found: &mut Vec<String>) {
+        match value {
+            Json::String(_) => found.push(at.to_owned()),
+            Json::Array(items) => {
+                items.iter().enumerate().for_each(|(index, it)| paths(it, &format!("{at}/{index}"), found));
+            }
+            Json::Object(entries) => entries.iter().for_each(|(key, it)| paths(it, &format!("{at}/{key}"), found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    paths(config, "", &mut found);
+    let with = |path: String| {
+        let mut config = config.clone();
+        *config.pointer_mut(&path).unwrap() = text.into();
+        (path, config)
+    };
+    found.into_iter().map(with).collect()
+}
+
+#[tokio::test]
+async fn no_text_becomes_a_statement() {
+    let stand_in = StandIn::start();
+    stand_in.add_user("JANE");
+    for sql in [
+        "CREATE DATABASE D",
+        "CREATE SCHEMA D.S",
+        "CREATE TABLE D.S.KEEP (ID INT, NAME TEXT)",
+        "CREATE TAG D.S.PII",
+        "CREATE ROLE R",
+        "CREATE ROLE O",
+    ] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    let before = stand_in.inventory();
+    let instance = Instance::of(&stand_in).await;
+    let types = [
+        ("snowflake_database", json!({"name": "H", "comment": "x"})),
+        ("snowflake_schema", json!({"database": "D", "name": "H", "comment": "x"})),
+        (
+            "snowflake_table",
+            json!({
+                "database": "D", "schema": "S", "name": "H", "comment": "x", "primaryKey": ["C"], "unique": [["G"]],
+                "columns": [{"name": "C", "type": "VARCHAR(20)", "comment": "x"}, {"name": "G", "type": "INT"}],
+            }),
+        ),
+        (
+            "snowflake_view",
+            json!({
+                "database": "D", "schema": "S", "name": "H", "comment": "x", "columns": [{"name": "ID", "comment": "x"}],
+                "source": {"database": "D", "schema": "S", "name": "KEEP"},
+            }),
+        ),
+        (
+            "snowflake_view",
+            json!({"database": "D", "schema": "S", "name": "H", "statement": "SELECT ID FROM D.S.KEEP"}),
+        ),
+        ("snowflake_role", json!({"name": "H", "comment": "x"})),
+        ("snowflake_role_grant", json!({"role": "R", "granteeType": "user", "grantee": "JANE"})),
+        (
+            "snowflake_grant",
+            json!({"role": "R", "objectType": "table", "object": "D.S.KEEP", "privileges": ["SELECT"]}),
+        ),
+        ("snowflake_tag", json!({"database": "D", "schema": "S", "name": "H", "comment": "x", "allowedValues": ["x"]})),
+        (
+            "snowflake_tag_assignment",
+            json!({"objectType": "table", "object": "D.S.KEEP", "column": "ID", "tag": "D.S.PII", "value": "x"}),
+        ),
+    ];
+    let (mut made, mut refused) = (0, 0);
+    for (ty, config) in types {
+        for text in HOSTILE {
+            for (path, config) in variants(&config, text) {
+                let told = format!("{ty}{path}: {text}");
+                let _ = stand_in.take_seen();
+                match instance.create(ty, config).await {
+                    Ok(row) => {
+                        made += 1;
+                        for sql in stand_in.take_writes() {
+                            assert!(!sql.starts_with("DROP"), "{told}: {sql}");
+                        }
+                        instance.delete(ty, &row).await.unwrap_or_else(|error| panic!("{told}: {error:?}"));
+                    }
+                    Err(error) => {
+                        refused += 1;
+                        let kind = error.kind.code();
+                        assert!(
+                            ["invalid_input", "not_found", "permission_denied"].contains(&kind),
+                            "{told}: {error:?}"
+                        );
+                    }
+                }
+                assert_eq!(stand_in.inventory(), before, "{told}");
+            }
+        }
+    }
+    assert!(made > 50 && refused > 50, "{made} made, {refused} refused");
+}
