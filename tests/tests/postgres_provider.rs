@@ -68,7 +68,7 @@ impl World {
         let sql = sql.replace("$db", &self.database);
         let rows =
             self.runtime.block_on(async { Cluster::shared().connect(&self.database).await.query(&sql, &[]).await });
-        rows.unwrap().iter().map(|row| row.get::<_, String>(0)).collect()
+        rows.unwrap().iter().map(|row| row.try_get::<_, String>(0).unwrap()).collect()
     }
 }
 

@@ -62,7 +62,7 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
         .unwrap();
     let there = || {
         let sql = "SELECT count(*) FROM pg_class WHERE relnamespace = 's'::regnamespace";
-        runtime.block_on(client.query_one(sql, &[])).unwrap().get::<_, i64>(0)
+        runtime.block_on(client.query_one(sql, &[])).unwrap().try_get::<_, i64>(0).unwrap()
     };
     let right = format!("url: '{url}'");
     let table = |name: &str, column: &str, more: &str| {

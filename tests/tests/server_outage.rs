@@ -108,7 +108,7 @@ fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
             assert!(begun.elapsed().as_secs() < 60, "nobody is in the middle of anything");
             let sql = format!("SELECT count(*) FILTER (WHERE state <> 'idle') {others}");
             // In the middle of something.
-            if watcher.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+            if watcher.query_one(&sql, &[]).await.unwrap().try_get::<_, i64>(0).unwrap() > 0 {
                 let sql = format!("SELECT count(pg_terminate_backend(pid)) {others}");
                 watcher.query_one(&sql, &[]).await.unwrap();
                 cuts += 1;

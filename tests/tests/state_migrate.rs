@@ -205,7 +205,7 @@ fn a_request_that_waits_keeps_the_state_where_it_is() {
 const LOCK: &str = "SELECT pg_advisory_lock(4711)";
 
 async fn count(client: &Client, sql: &str) -> i64 {
-    client.query_one(sql, &[]).await.unwrap().get(0)
+    client.query_one(sql, &[]).await.unwrap().try_get(0).unwrap()
 }
 
 /// Kills a copy that stands still.
