@@ -186,9 +186,9 @@ fn a_tab_as_indentation_is_pointed_at() {
     yaml_syntax
 
       × a tab where YAML allows only spaces
-       ╭─[stack.yaml:5:2]
+       ╭─[stack.yaml:5:1]
      5 │     - {type: local_value, name: a}
-       ·     ─
+       · ────
        ╰────
       help: indent with spaces: YAML does not allow tabs there
     ");
