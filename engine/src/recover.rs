@@ -258,8 +258,11 @@ impl Recovery<'_> {
         let step = CutOff::of(&open.intent);
         let address = step.to_string();
         let mut told = String::new();
+        // Steps are looked into one after the other, and all get older meanwhile.
+        let listed = open.age;
+        let mut open = OpenIntent { age: listed.saturating_add(begun.elapsed()), ..open };
         let may_take_effect = settles_in(&open).is_some();
-        let mut open = match in_present_form(self.registry, self.seal, open).await {
+        open = match in_present_form(self.registry, self.seal, open).await {
             Ok(open) => open,
             Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open: may_take_effect }),
         };
@@ -296,9 +299,8 @@ impl Recovery<'_> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.cancel.cancelled() => {}
             }
-            let age = open.age.saturating_add(pause);
             open.is_holder_gone = self.is_holder_gone(&open).await?;
-            open.age = age;
+            open.age = listed.saturating_add(begun.elapsed());
         };
         let (found, writes) = match finding {
             Finding::InDoubt(reason) | Finding::TooEarly(reason) => {

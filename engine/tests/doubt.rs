@@ -256,6 +256,22 @@ async fn a_call_that_settles_late_stays_open_when_its_reply_was_lost() {
 }
 
 #[tokio::test]
+async fn lost_calls_get_older_together() {
+    let story = Story::new();
+    let calls = ["create a", "create b", "create c"];
+    calls.iter().for_each(|call| story.fault(call, Fault::Before(ErrorKind::Ambiguous)));
+    let things = ["a", "b", "c"].map(|key| format!("- {{type: world_slow, name: {key}, config: {{key: {key}}}}}"));
+    let report = story.apply_once(&stack(&things.join("\n  "))).await;
+    assert_eq!(report.failed.len(), 3, "{report:?}");
+    tokio::time::pause();
+    // A call may take 600 s, and settles within 30 more: time for one wait, not for three.
+    let recovered = story.recover_within(std::time::Duration::from_secs(700)).await;
+    assert_eq!(recovered.len(), 3);
+    assert!(recovered.iter().all(|step| step.was_open && !step.is_in_doubt), "{recovered:?}");
+    tokio::time::resume();
+}
+
+#[tokio::test]
 async fn a_read_that_never_answers_ends_at_its_deadline() {
     let story = Story::new();
     story.apply(&one("world_thing", "1")).await;

@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const RECORDED: &str = "recorded_elsewhere";
 /// So many addresses are asked for of each other stack.
 const PROBES: usize = 4;
+/// Among more stacks than these nobody is looked for: each create then tells at its step that its object is there.
+const MOST_STACKS: usize = 500;
 /// So many stacks are asked at once.
 const AT_ONCE: usize = 16;
 
@@ -34,15 +36,18 @@ pub(super) async fn check(
         .map(|stack| (stack, stack.changes.iter().filter_map(|it| made(planner.registry, it)).collect()))
         .filter(|(_, made): &(_, BTreeMap<_, _>)| !made.is_empty())
         .collect();
-    if created.is_empty() || planner.options.offline {
+    if planner.options.offline {
         return Ok(());
     }
-    let recorded = planner.store.stacks().await?;
     for (stack, made) in created {
-        if recorded.contains(&stack.stack) {
+        if !planner.store.components(&stack.stack).await?.is_empty() {
             continue;
         }
+        let recorded = planner.store.stacks().await?;
         let is_other = |other: &&StackId| other.environment == stack.stack.environment && other.name != SHARED;
+        if recorded.contains(&stack.stack) || recorded.iter().filter(is_other).count() > MOST_STACKS {
+            continue;
+        }
         let probes: BTreeSet<Address> = made.keys().take(PROBES).map(|address| (*address).clone()).collect();
         let asked = recorded.iter().filter(is_other).map(async |other| {
             let found = shared_with(planner, other, probes.clone(), &made).await?;

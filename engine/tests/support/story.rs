@@ -290,6 +290,11 @@ impl Story {
     }
 
     pub async fn recover(&self) -> Vec<Recovered> {
+        self.recover_within(Duration::ZERO).await
+    }
+
+    /// The same, waiting that long for calls that may still take effect.
+    pub async fn recover_within(&self, patience: Duration) -> Vec<Recovered> {
         let registry = self.registry();
         let mut recovered = Vec::new();
         for stack in &self.store.stacks().await.unwrap() {
@@ -299,7 +304,7 @@ impl Story {
                 seal: &self.seal,
                 events: &NoEvents,
                 cancel: &self.cancel,
-                patience: Duration::ZERO,
+                patience,
                 actor: "a test",
             };
             recovered.extend(recovery.run(stack, &Selection::All, &Selection::All).await.unwrap());
