@@ -129,6 +129,8 @@ pub enum Reason {
     Imported,
     /// It was not recorded at the time that is gone back to.
     RolledBack,
+    /// It was there before, and is somebody else's.
+    Borrowed,
 }
 
 impl Reason {
@@ -158,6 +160,7 @@ impl Reason {
             Self::NoMoveTarget => "moved to an address that is not declared",
             Self::Imported => "is imported",
             Self::RolledBack => "is not in what was recorded then",
+            Self::Borrowed => "was there before, and stays",
         }
     }
 

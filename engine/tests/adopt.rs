@@ -274,3 +274,26 @@ async fn what_no_rule_names_is_not_removed_as_ours() {
         assert_eq!(story.remote().objects.is_empty(), is_removed, "{text} {val}: {}", summary(&plan));
     }
 }
+
+#[tokio::test]
+async fn what_was_there_before_is_let_go_of_and_what_is_ours_goes() {
+    let story = Story::new();
+    let things = "- {type: world_borrowed, name: a, config: {key: a, val: 7}}\n  \
+                  - {type: world_borrowed, name: b, config: {key: b, val: 1}}";
+    story.apply(&stack(things)).await;
+    story.log();
+    let nothing = stack("").replace("resources:", "resources: []");
+    let plan = story.plan(&nothing).await;
+    insta::assert_snapshot!(summary(&plan), @"
+    . world_borrowed.a (was there before, and stays)
+    - world_borrowed.b (is not declared any more)
+    ");
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(story.log(), ["delete b"]);
+    assert_eq!(story.remote().objects.keys().collect::<Vec<_>>(), ["a"]);
+    assert!(story.rows().await.is_empty());
+    assert!(!story.plan(&nothing).await.has_changes());
+    // The same where nothing is recorded of it.
+    let plan = story.plan_destroy_of(&stack(things)).await;
+    assert_eq!(summary(&plan), "");
+}

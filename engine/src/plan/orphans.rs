@@ -77,13 +77,19 @@ pub(crate) fn remove(
     if is_retained && keeps_data {
         return Ok(None);
     }
-    let action = if keeps_data { Action::Retain } else { Action::Delete };
+    let is_borrowed = (ty.is_borrowed)(&row.opened.prior.attributes, &row.opened.prior.private);
+    let action = match (keeps_data, is_borrowed) {
+        (true, _) => Action::Retain,
+        (false, true) => Action::Forget,
+        (false, false) => Action::Delete,
+    };
     if action == Action::Delete && !row.is_gone && is_protected(&lifecycle, Some(&row.opened.prior)) {
         diagnostics.push(protected(&format!("{stack}:{address}"), None, "deleted"));
     }
     let reason = match (is_retained, row.is_gone) {
         (true, _) => Reason::RemoveData,
         (_, true) => Reason::Gone,
+        _ if action == Action::Forget => Reason::Borrowed,
         _ => reason,
     };
     let action = match (&in_doubt, row.is_gone) {

@@ -134,6 +134,9 @@ impl Planner<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Change> {
         let (_, ty) = self.registry.resource_type(&change.address.ty)?;
+        if (ty.is_borrowed)(&prior.attributes, &prior.private) {
+            return None;
+        }
         let action = if ty.holds_data && !self.options.remove_data { Action::Retain } else { Action::Delete };
         if action == Action::Delete && change.lifecycle.prevent_destroy {
             diagnostics.push(protected(&format!("{stack}:{}", change.address), None, "deleted"));

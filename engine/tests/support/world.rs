@@ -126,6 +126,16 @@ impl World {
             state_only: true,
             ..ResourceType::new("world_note", "A thing that lives in state only.", &[], attributes())
         };
+        let borrowed = ResourceType {
+            settle: Duration::ZERO,
+            is_borrowed: |attributes, _| attributes.get("val").is_some_and(|val| *val == Value::Int(7)),
+            ..ResourceType::new(
+                "world_borrowed",
+                "A thing that was there before where `val` is 7.",
+                &["key"],
+                attributes(),
+            )
+        };
         let told = ResourceType {
             settle: Duration::ZERO,
             readable: false,
@@ -136,7 +146,7 @@ impl World {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, slow, note, told],
+            resources: vec![thing, data, slow, note, told, borrowed],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",

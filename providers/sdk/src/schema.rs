@@ -2,7 +2,7 @@
 //!
 //! The planner works from these; a provider overrides planning only where they cannot say it.
 
-use crate::{Map, Value};
+use crate::{Map, Private, Value};
 use std::time::Duration;
 
 /// Everything the engine knows of a provider without connecting to it.
@@ -107,6 +107,9 @@ pub struct ResourceType {
     pub can_coexist: bool,
     /// How long a call may take.
     pub timeouts: Timeouts,
+    /// Tells by the recorded attributes and the provider's bytes that an object was there before and is somebody else's: a
+    /// removal lets go of it, without a call. [`crate::Session::delete`] is asked only where a part of it is ours.
+    pub is_borrowed: fn(&Map, &Private) -> bool,
     /// How long a call whose reply was lost may still take effect. Zero says that it cannot once the call has ended,
     /// or the process that made it has.
     pub settle: Duration,
@@ -131,6 +134,7 @@ impl ResourceType {
             updatable: true,
             can_coexist: false,
             timeouts: Timeouts::default(),
+            is_borrowed: |_, _| false,
             settle: Duration::from_secs(30),
         }
     }

@@ -106,7 +106,10 @@ pub(crate) fn prepare_removal(
 /// Whether the row of an object goes that is not there any more. The journal tells that from what is let go of, and stays:
 /// what has its name one day is another object.
 fn is_of_gone(change: &Change) -> bool {
-    let is_let_go = matches!(change.reason, Some(Reason::Forgotten | Reason::KeptAtLastRelease | Reason::RolledBack));
+    let is_let_go = matches!(
+        change.reason,
+        Some(Reason::Forgotten | Reason::KeptAtLastRelease | Reason::RolledBack | Reason::Borrowed)
+    );
     change.action == Action::Forget && !is_let_go
 }
 
