@@ -1,6 +1,6 @@
 //! A stack that has another name now: nothing is recorded of it, and what it would make is recorded as another stack's.
 //!
-//! Each create of such a plan would fail, one after the other. Of every other stack only a few addresses are asked for, so
+//! Each create of such a plan would fail, one after the other, for the objects are there. Of every other stack only a few addresses are asked for, so
 //! that a new stack costs no reading of the whole state.
 
 use super::compute::{PlanFailure, Planner};
@@ -8,11 +8,12 @@ use super::key::identity_key;
 use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, SHARED, StackId};
+use crate::deadline;
 use crate::diagnostic::{Diagnostic, first_of};
 use crate::record;
 use crate::registry::Registry;
 use crate::render::shell_word;
-use crate::store::{RowStatus, Selection};
+use crate::store::{Row, RowStatus, Selection};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,14 +51,19 @@ pub(super) async fn check(
         }
         let probes: BTreeSet<Address> = made.keys().take(PROBES).map(|address| (*address).clone()).collect();
         let asked = recorded.iter().filter(is_other).map(async |other| {
-            let found = shared_with(planner, other, probes.clone(), &made).await?;
-            Ok::<_, PlanFailure>((!found.is_empty()).then_some(other))
+            for row in shared_with(planner, other, probes.clone(), &made).await? {
+                if is_there(planner, other, row).await? {
+                    return Ok::<_, PlanFailure>(Some(other));
+                }
+            }
+            Ok(None)
         });
         let asked = stream::iter(asked).buffered(AT_ONCE);
         let owners: Vec<&StackId> = asked.try_filter_map(|other| async move { Ok(other) }).try_collect().await?;
         for owner in owners {
             let all = made.keys().map(|address| (*address).clone()).collect();
-            let addresses = shared_with(planner, owner, all, &made).await?;
+            let rows = shared_with(planner, owner, all, &made).await?;
+            let addresses: Vec<Address> = rows.into_iter().map(|row| row.address).collect();
             diagnostics.extend(told(stack, owner, &addresses, &made));
         }
     }
@@ -78,13 +84,13 @@ fn made<'a>(registry: &Registry, change: &'a Change) -> Option<(&'a Address, Mad
     Some((&change.address, Made { change, identity: identity_key(&identity) }))
 }
 
-/// The addresses, of those, under which another stack records the very objects that are to be made.
+/// The rows at those addresses by which another stack records the objects of these names.
 async fn shared_with(
     planner: &Planner<'_>,
     other: &StackId,
     addresses: BTreeSet<Address>,
     made: &BTreeMap<&Address, Made<'_>>,
-) -> Result<Vec<Address>, PlanFailure> {
+) -> Result<Vec<Row>, PlanFailure> {
     let mut same = Vec::new();
     for row in planner.store.rows(other, &Selection::Addresses(addresses)).await? {
         // Data that a component left behind is taken over by whoever asks for it.
@@ -95,10 +101,27 @@ async fn shared_with(
         let identity = identity_key(&record::open_attributes(&row.identity, planner.seal).map_err(sealed)?);
         let is_same = |it: &&Made<'_>| it.identity == identity && it.change.provider == row.provider;
         if made.get(&row.address).filter(is_same).is_some() {
-            same.push(row.address);
+            same.push(row);
         }
     }
     Ok(same)
+}
+
+/// Whether a recorded object can be seen from here. One name may mean several objects: a path is one within the folder of a
+/// project, and projects may share a state.
+async fn is_there(planner: &Planner<'_>, stack: &StackId, row: Row) -> Result<bool, PlanFailure> {
+    let address = row.address.clone();
+    let known = planner.registry.resource_type(&address.ty);
+    let Some((_, ty)) = known.filter(|(_, ty)| ty.readable && ty.schema_version == row.schema_version) else {
+        return Ok(false);
+    };
+    let Ok(session) = planner.registry.session(&row.provider).await else { return Ok(false) };
+    let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error };
+    let opened = record::open(row, planner.seal).map_err(sealed)?;
+    let recorded = record::recorded(stack, &address, &opened.prior);
+    // Who cannot be asked says nothing here: the creates themselves will tell.
+    let found = deadline::reading(ty.timeouts.read, session.read(ty, &recorded)).await;
+    Ok(found.is_ok_and(|object| object.is_some()))
 }
 
 fn told(
