@@ -1,6 +1,6 @@
 //! Roles. A password is sent as a verifier, which tells it neither to the server's log nor to anybody on the way.
 
-use crate::attributes::{flag, optional_text, put};
+use crate::attributes::{flag, optional_text, tell};
 use crate::error::Failure;
 use crate::identifier::{check_comment, literal, literal_or_null};
 use crate::kind::Target;
@@ -38,7 +38,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         attributes.insert("login".to_owned(), column::<bool>(&row, 1)?.into());
         attributes.insert("inherit".to_owned(), column::<bool>(&row, 2)?.into());
         if wanted.is_managed("comment") {
-            put(&mut attributes, "comment", column(&row, 3)?);
+            tell(&mut attributes, "comment", column(&row, 3)?);
         }
         *answer = Some(Seen::plain(attributes, wanted));
     }

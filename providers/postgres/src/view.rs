@@ -9,7 +9,7 @@ mod source;
 pub(crate) use explain::explain;
 pub(crate) use source::source_of;
 
-use crate::attributes::{flag, has_unknown, list, optional_text, put, text, texts};
+use crate::attributes::{flag, has_unknown, list, optional_text, tell, text, texts};
 use crate::dependents;
 use crate::error::Failure;
 use crate::expression;
@@ -132,8 +132,10 @@ fn to_attributes(body: &Body) -> Attributes {
             let entries: Map = entries.into_iter().map(|(key, name)| (key.to_owned(), name.as_str().into())).collect();
             attributes.insert("source".to_owned(), entries.into());
             attributes.insert("columns".to_owned(), list(&source.columns));
+            attributes.insert("definition".to_owned(), Value::Null);
         }
         Body::Definition(definition) => {
+            attributes.insert("source".to_owned(), Value::Null);
             attributes.insert("columns".to_owned(), Vec::new().into());
             attributes.insert("definition".to_owned(), definition.as_str().into());
         }
@@ -167,7 +169,7 @@ fn seen(present: Present, kind: Kind, wanted: &Wanted) -> Seen {
         attributes.insert("withData".to_owned(), is_filled.into());
     }
     if wanted.is_managed("comment") {
-        put(&mut attributes, "comment", present.comment.as_deref());
+        tell(&mut attributes, "comment", present.comment.as_deref());
     }
     Seen { attributes, mark: present.mark, memory }
 }
