@@ -1,6 +1,6 @@
 //! The bytes that travel with a row: the server's words for what was configured, and what was there before us.
 
-use crate::mark::Begun;
+use crate::mark::{Begun, CallName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use terrace_provider::Private;
@@ -42,6 +42,11 @@ impl Memory {
     /// The same with the call that is about to take effect: what the journal keeps.
     pub(crate) fn beginning(&self, begun: Begun) -> Self {
         Self { begun: Some(begun), ..self.clone() }
+    }
+
+    /// True for what was journalled of a call.
+    pub(crate) fn is_of(&self, call: &CallName) -> bool {
+        self.begun.as_ref().is_some_and(|begun| begun.call == *call)
     }
 
     /// Remembers what the server made of a configured text, where that is another one.

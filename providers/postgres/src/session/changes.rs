@@ -107,9 +107,10 @@ impl PostgresSession {
     }
 
     async fn begin(&self, call: &Call, begun: Begun, memory: &Memory) -> Result<(), Failure> {
-        let private = memory.beginning(begun.clone()).to_private();
-        call.progress.partial(Partial { private: Some(private), ..Partial::default() }).await?;
-        self.marks.put(begun);
+        let beginning = memory.beginning(begun);
+        let private = Some(beginning.to_private());
+        call.progress.partial(Partial { private, ..Partial::default() }).await?;
+        self.marks.put(beginning);
         Ok(())
     }
 
