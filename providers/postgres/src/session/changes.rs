@@ -251,7 +251,12 @@ impl PostgresSession {
                 Kind::Membership => membership::put(&work, target, planned, false).await?,
                 Kind::Grant => grant::put(&work, target, (Some(both.0), planned), &memory).await?,
             }
-            self.look_at(&work, target, planned, &mut memory).await
+            let seen = self.look_at(&work, target, planned, &mut memory).await?;
+            // It may have got its name while the change waited for a lock.
+            if let (Kind::Table, Some(oid)) = (target.kind, seen.attributes.get("oid").and_then(Value::as_int)) {
+                table::is_the_one(oid, target, both.0)?;
+            }
+            Ok(seen)
         };
         let changed = changed.await;
         self.end(work, changed).await
@@ -276,7 +281,7 @@ impl PostgresSession {
         let memory = Memory::read(&prior.private);
         let removed = async {
             match target.kind {
-                Kind::Table => table::delete(&work, target).await,
+                Kind::Table => table::delete(&work, target, &prior.attributes).await,
                 Kind::View | Kind::MaterializedView => view::delete(&work, target).await,
                 Kind::Index => {
                     // Of a schema that is gone there is none, either.
