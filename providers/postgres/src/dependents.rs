@@ -212,6 +212,14 @@ impl Saved {
         self.definition = definition;
     }
 
+    /// Its options as `CREATE VIEW` takes them.
+    pub(crate) fn with_options(&self) -> String {
+        match self.options.is_empty() {
+            true => String::new(),
+            false => format!(" WITH ({})", self.options.join(", ")),
+        }
+    }
+
     fn word(&self) -> &'static str {
         if self.is_materialized { "MATERIALIZED VIEW" } else { "VIEW" }
     }
@@ -226,10 +234,7 @@ impl Saved {
 
     fn create(&self) -> String {
         let own = self.sql();
-        let options = match self.options.is_empty() {
-            true => String::new(),
-            false => format!(" WITH ({})", self.options.join(", ")),
-        };
+        let options = self.with_options();
         let data = if self.is_materialized && !self.is_populated { " WITH NO DATA" } else { "" };
         let query = self.definition.trim().trim_end_matches(';');
         let mut text = format!("CREATE {} {own}{options} AS {query}{data};\n", self.word());

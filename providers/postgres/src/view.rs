@@ -205,9 +205,10 @@ fn word(kind: Kind) -> &'static str {
     if kind == Kind::View { "VIEW" } else { "MATERIALIZED VIEW" }
 }
 
-/// `CREATE … AS` with the query, whose parts know where they come from.
-fn creation(begin: &str, target: &Target, planned: &Attributes) -> Result<Script, ProviderError> {
-    let mut script = Script::of(format!("{begin} {} {} AS ", word(target.kind), target.sql()));
+/// `CREATE … AS` with the query, whose parts know where they come from. A view that is replaced loses the options that are
+/// not said again.
+fn creation(begin: &str, target: &Target, options: &str, planned: &Attributes) -> Result<Script, ProviderError> {
+    let mut script = Script::of(format!("{begin} {} {}{options} AS ", word(target.kind), target.sql()));
     match body(planned)? {
         Body::Source(source) => {
             script.push("SELECT ");
@@ -237,7 +238,7 @@ pub(crate) async fn create(
     mark: &str,
     memory: &mut Memory,
 ) -> Result<(), Failure> {
-    let mut script = creation("CREATE", target, planned)?;
+    let mut script = creation("CREATE", target, "", planned)?;
     if let Some(comment) = optional_text(planned, "comment") {
         script.push(&format!("COMMENT ON {} {} IS {};\n", word(target.kind), target.sql(), literal(&comment)));
     }
@@ -280,12 +281,13 @@ pub(crate) async fn update(
     if body_like(&present.definition, Some(&wanted), memory) != wanted {
         let saved = dependents::of_view(client, present.oid).await?;
         work.speak().await?;
-        if !replaced_in_place(work, target, planned).await? {
+        let options = saved.first().map(dependents::Saved::with_options).unwrap_or_default();
+        if !replaced_in_place(work, target, &options, planned).await? {
             dependents::drop_all(work, &saved).await?;
             // Once to see what the server makes of it, and that it can be.
             let mut unfilled = planned.clone();
             unfilled.insert("withData".to_owned(), false.into());
-            work.run(&creation("CREATE", target, &unfilled)?).await?;
+            work.run(&creation("CREATE", target, "", &unfilled)?).await?;
             let definition = read(work.look().await?, target.kind, &[target]).await?.into_iter().flatten().next();
             work.execute(&format!("DROP {} {}", word(target.kind), target.sql())).await?;
             let definition = definition.map(|present| present.definition).unwrap_or_default();
@@ -309,12 +311,12 @@ pub(crate) async fn update(
 }
 
 /// Tries what keeps everything: it works where the columns that are there stay.
-async fn replaced_in_place(work: &Work, target: &Target, planned: &Attributes) -> Result<bool, Failure> {
+async fn replaced_in_place(work: &Work, target: &Target, options: &str, planned: &Attributes) -> Result<bool, Failure> {
     if target.kind == Kind::MaterializedView {
         return Ok(false);
     }
     work.execute("SAVEPOINT before").await?;
-    match work.run(&creation("CREATE OR REPLACE", target, planned)?).await {
+    match work.run(&creation("CREATE OR REPLACE", target, options, planned)?).await {
         Ok(()) => Ok(true),
         Err(failure) if failure.code() == Some(&SqlState::INVALID_TABLE_DEFINITION) => {
             work.execute("ROLLBACK TO SAVEPOINT before").await?;
