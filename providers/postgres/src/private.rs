@@ -15,6 +15,9 @@ pub(crate) struct Memory {
     /// Privileges that were there before our grant: they are not revoked with it.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) preexisting: BTreeSet<String>,
+    /// The password that the role has goes: in a plan only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) forgets_password: bool,
     /// The call that is about to take effect, in the journal only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) begun: Option<Begun>,
@@ -34,9 +37,9 @@ impl Memory {
         Private(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// The same without a call that is under way: what a row keeps.
+    /// The same without what is to be done or under way: what a row keeps.
     pub(crate) fn settled(self) -> Self {
-        Self { begun: None, ..self }
+        Self { begun: None, forgets_password: false, ..self }
     }
 
     /// The same with the call that is about to take effect: what the journal keeps.

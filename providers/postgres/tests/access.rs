@@ -102,6 +102,23 @@ async fn grants_of_columns_are_kept_apart_from_those_of_the_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_taken_out_lets_nobody_in() {
+    let world = World::new().await;
+    let with = world.settled("postgres_role", r#"{"name": "$db_in", "login": true, "password": "hunter2"}"#).await;
+    let stored = "SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = '$db_in'";
+    // What is left alone stays.
+    let without = r#"{"name": "$db_in", "login": true}"#;
+    let same = world.resettled("postgres_role", &with, without).await;
+    assert_eq!(world.query(stored).await, ["f"], "somebody else may have set it");
+    let now = world.update_with("postgres_role", &same, without, &["password".to_owned()]).await.unwrap();
+    assert_eq!(world.query(stored).await, ["t"]);
+    world.is_settled("postgres_role", &now, without).await;
+    world.execute("ALTER ROLE \"$db_in\" PASSWORD 'theirs'").await;
+    world.resettled("postgres_role", &now, r#"{"name": "$db_in", "login": true, "comment": "c"}"#).await;
+    assert_eq!(world.query(stored).await, ["f"], "it is forgotten once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_cannot_be_is_refused_in_the_plan() {
     let world = World::new().await;
     for (config, at) in [

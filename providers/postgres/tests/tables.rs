@@ -347,7 +347,8 @@ async fn a_table_that_is_swapped_while_its_lock_is_waited_for_stays() {
         let planned = Planned { attributes: plan.planned, private: plan.private };
         let other = world.cluster.connect(&world.database).await;
         other.batch_execute("BEGIN; ALTER TABLE s.t RENAME TO old; CREATE TABLE s.t (id bigint)").await.unwrap();
-        let (session, ty, call) = (Arc::clone(&world.session), world.ty("postgres_table").clone(), world.call("step-3"));
+        let (session, ty, call) =
+            (Arc::clone(&world.session), world.ty("postgres_table").clone(), world.call("step-3"));
         let prior = recorded(&made);
         let running = tokio::spawn(async move {
             match is_dropped {

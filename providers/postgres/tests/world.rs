@@ -112,7 +112,26 @@ impl World {
     }
 
     pub(crate) async fn update(&self, ty: &str, prior: &Observed, config: &str) -> Result<Observed, ProviderError> {
-        let plan = self.plan(ty, Some(prior), config).await?;
+        self.update_with(ty, prior, config, &[]).await
+    }
+
+    /// The same where write-only attributes are other ones than before.
+    pub(crate) async fn update_with(
+        &self,
+        ty: &str,
+        prior: &Observed,
+        config: &str,
+        changed_write_only: &[String],
+    ) -> Result<Observed, ProviderError> {
+        let (before, config) = (recorded(prior), self.attributes(config));
+        let change = ProposedChange {
+            address: "a",
+            prior: Some(&before),
+            config: &config,
+            must_replace: false,
+            changed_write_only,
+        };
+        let plan = self.session.plan(self.ty(ty), &change).await?;
         assert!(plan.replace_paths.is_empty(), "{:?}", plan.replace_paths);
         let planned = Planned { attributes: plan.planned, private: plan.private };
         let observed = self.session.update(self.ty(ty), &self.call("step-2"), &recorded(prior), &planned).await?;

@@ -13,8 +13,7 @@ use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, first, query};
 use crate::{database, grant, identifier, index, membership, namespace, role, table, view};
 use terrace_provider::{
-    Attributes, Call, ErrorKind, Observed, Partial, Path, Planned, Private, ProviderError, Recorded, ResourceType,
-    Value,
+    Attributes, Call, ErrorKind, Observed, Partial, Path, Planned, ProviderError, Recorded, ResourceType, Value,
 };
 
 impl PostgresSession {
@@ -216,8 +215,7 @@ impl PostgresSession {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         let target = Self::recorded(ty, prior)?;
-        let both = (&prior.attributes, &planned.attributes);
-        match self.change_inside(&target, call, both, &prior.private).await {
+        match self.change_inside(&target, call, prior, planned).await {
             Ok(seen) => {
                 self.remember(&target, &seen);
                 Ok(observed(ty, &target, seen, Some(&planned.attributes)))
@@ -233,12 +231,13 @@ impl PostgresSession {
         &self,
         target: &Target,
         call: &Call,
-        both: (&Attributes, &Attributes),
-        private: &Private,
+        prior: &Recorded,
+        wanted: &Planned,
     ) -> Result<Seen, Failure> {
-        let (name, planned) = (CallName::of(call), both.1);
+        let (name, planned) = (CallName::of(call), &wanted.attributes);
+        let both = (&prior.attributes, planned);
         let work = self.server.work(target.database(), &name, call.timeout, target.schema()).await?;
-        let mut memory = Memory::read(private).settled();
+        let mut memory = Memory::read(&prior.private).settled();
         let report = |text: &str| call.progress.message(text);
         let changed = async {
             match target.kind {
@@ -247,7 +246,10 @@ impl PostgresSession {
                 // How the next one is made is all that can differ.
                 Kind::Index => {}
                 Kind::Schema | Kind::Database => namespace::update(&work, target, both).await?,
-                Kind::Role => role::update(&work, target, both).await?,
+                Kind::Role => {
+                    let forgets_password = Memory::read(&wanted.private).forgets_password;
+                    role::update(&work, target, both, forgets_password).await?;
+                }
                 Kind::Membership => membership::put(&work, target, planned, false).await?,
                 Kind::Grant => grant::put(&work, target, (Some(both.0), planned), &memory).await?,
             }
