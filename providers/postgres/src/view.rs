@@ -283,6 +283,7 @@ pub(crate) async fn update(
         work.speak().await?;
         let options = saved.first().map(dependents::Saved::with_options).unwrap_or_default();
         if !replaced_in_place(work, target, &options, planned).await? {
+            dependents::refuse_lost(&saved, "definition")?;
             dependents::drop_all(work, &saved).await?;
             // Once to see what the server makes of it, and that it can be.
             let mut unfilled = planned.clone();

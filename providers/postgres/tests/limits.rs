@@ -39,7 +39,7 @@ async fn no_more_calls_come_at_once_than_the_instance_may_make() {
         while seen < 50 {
             assert!(Instant::now() < deadline, "never were there three");
             let row = client.query_one(sql, &[]).await.unwrap();
-            let (waiting, busy): (i64, i64) = (row.get(0), row.get(1));
+            let (waiting, busy): (i64, i64) = (row.try_get(0).unwrap(), row.try_get(1).unwrap());
             most = most.max(busy - 1);
             seen += usize::from(waiting == 3);
         }
