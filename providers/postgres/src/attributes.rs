@@ -41,6 +41,11 @@ pub(crate) fn put(attributes: &mut Map, name: &str, text: Option<&str>) {
     }
 }
 
+/// Answers an attribute that is managed: what is not there is said to be gone, which is not the same as not being told.
+pub(crate) fn tell(attributes: &mut Map, name: &str, text: Option<&str>) {
+    attributes.insert(name.to_owned(), text.map_or(Value::Null, Value::from));
+}
+
 /// True when anything within is not known yet.
 pub(crate) fn has_unknown(attributes: &Map) -> bool {
     attributes.values().any(Value::has_unknown)

@@ -37,22 +37,30 @@ impl DataType {
         let mut words = Vec::new();
         let mut sizes = Vec::new();
         let mut is_array = false;
-        let mut is_qualified = false;
+        // One name, with dots or in quotes, is all there is then: what follows would be no part of the type.
+        let mut is_name = false;
         while let [first, behind @ ..] = rest {
+            let is_open = words.last().is_none_or(|last| last == ".");
             match first.kind {
-                TokenKind::Word if !is_array => words.push(first.text.to_lowercase()),
-                TokenKind::QuotedName if !is_array => words.push(first.text.to_owned()),
-                TokenKind::Symbol if first.is_symbol(".") && !words.is_empty() => {
-                    is_qualified = true;
+                TokenKind::Word if is_open || !(is_name || is_array) => words.push(first.text.to_lowercase()),
+                TokenKind::QuotedName if is_open => {
+                    is_name = true;
+                    words.push(first.text.to_owned());
+                }
+                TokenKind::Symbol if first.is_symbol(".") && !is_open => {
+                    if !(is_name || words.len() == 1) || is_array || !sizes.is_empty() {
+                        return None;
+                    }
+                    is_name = true;
                     words.push(".".to_owned());
                 }
-                TokenKind::Symbol if first.is_symbol("(") && sizes.is_empty() && !words.is_empty() => {
+                TokenKind::Symbol if first.is_symbol("(") && sizes.is_empty() && !is_open => {
                     let (read, behind) = read_sizes(behind)?;
                     sizes = read;
                     rest = behind;
                     continue;
                 }
-                TokenKind::Symbol if first.is_symbol("[") && !words.is_empty() => {
+                TokenKind::Symbol if first.is_symbol("[") && !is_open => {
                     is_array = true;
                     rest = match behind {
                         [close, behind @ ..] if close.is_symbol("]") => behind,
@@ -68,11 +76,11 @@ impl DataType {
         if words.is_empty() || words.last().is_some_and(|last| last == ".") {
             return None;
         }
-        let name = if is_qualified { words.concat() } else { words.join(" ") };
+        let name = if is_name { words.concat() } else { words.join(" ") };
         let name = name.strip_prefix("pg_catalog.").map_or(name.clone(), |name| name.trim_matches('"').to_owned());
         let plain = Self { base: name, sizes, is_array, is_serial: false };
         // Two words that are no type of several are not one.
-        let is_known = |ty: &Self| known(&ty.base).is_some() || !ty.base.contains(' ') || ty.base.contains('"');
+        let is_known = |ty: &Self| known(&ty.base).is_some() || !ty.base.contains(' ') || is_name;
         Some(plain.named()).filter(is_known)
     }
 
@@ -164,9 +172,8 @@ impl DataType {
                 (Some((p, s)), Some((new_p, new_s))) => new_s >= s && new_p - new_s >= p - s,
                 (None, Some(_)) => false,
             },
-            ("real", "double precision")
-            | ("date", "timestamp without time zone" | "timestamp with time zone")
-            | ("timestamp without time zone", "timestamp with time zone") => other.sizes.is_empty(),
+            // Which moment a time without a zone is nobody knows but its author.
+            ("real", "double precision") | ("date", "timestamp without time zone") => other.sizes.is_empty(),
             (old, new) if old == new => {
                 // A time of more digits, a longer bit string; no size is the largest.
                 let is_fixed = old == "bit";
@@ -276,6 +283,8 @@ mod tests {
             ("pg_catalog.int8", "bigint"),
             ("sales.kind", "sales.kind"),
             ("\"Kind\"", "\"Kind\""),
+            ("\"Sales\" . \"Kind\"[]", "\"Sales\".\"Kind\"[]"),
+            ("sales.\"of days\"(3)", "sales.\"of days\"(3)"),
             ("citext", "citext"),
         ] {
             assert_eq!(canonical(spelling), name, "{spelling}");
@@ -294,6 +303,18 @@ mod tests {
             "'int'",
             "int, b int",
             "a.",
+            "a..b",
+            ".a",
+            "int REFERENCES \"other\"",
+            "int COLLATE \"C\"",
+            "\"Kind\" UNIQUE",
+            "\"Kind\" \"other\"",
+            "sales.kind UNIQUE",
+            "sales.kind REFERENCES \"other\"",
+            "sales kind.x",
+            "sales.kind(3) UNIQUE",
+            "varchar(20) \"x\"",
+            "(3)",
         ] {
             assert_eq!(DataType::parse(text), None, "{text}");
         }
@@ -318,6 +339,8 @@ mod tests {
             ("numeric(10,2)", "numeric", Widening),
             ("date", "timestamp", Widening),
             ("timestamptz", "timestamp", Narrowing),
+            ("timestamp", "timestamptz", Narrowing),
+            ("date", "timestamptz", Narrowing),
             ("timestamp(3)", "timestamp", Widening),
             ("timestamp", "timestamp(3)", Narrowing),
             ("text", "integer", Narrowing),

@@ -1,6 +1,6 @@
 //! Databases. They are made and dropped outside of transactions; their object id is the mark of the call that made them.
 
-use crate::attributes::{has_unknown, optional_text, put};
+use crate::attributes::{has_unknown, optional_text, put, tell};
 use crate::error::Failure;
 use crate::identifier::{literal, quote};
 use crate::kind::Target;
@@ -58,7 +58,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         let mut attributes = Map::default();
         for (name, at) in [("owner", 1), ("comment", 2)] {
             if wanted.is_managed(name) {
-                put(&mut attributes, name, column(&row, at)?);
+                tell(&mut attributes, name, column(&row, at)?);
             }
         }
         let server: String = column(&row, 3)?;

@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Connecting(Error),
     /// The connection went before the server said whether what was asked for is done.
     InDoubt(Error),
+    /// An object may be there, which cannot be looked at.
+    Unseen(Box<Failure>),
     /// There is no connection to be had in time.
     Busy(&'static str),
     /// We said no.
@@ -60,6 +62,11 @@ impl Failure {
     pub(crate) fn of_commit(error: Error) -> Self {
         let is_refused = error.as_db_error().is_some() && !is_gone(&error);
         if is_refused { Self::Server { error, at: None } } else { Self::InDoubt(error) }
+    }
+
+    /// The failure of what came after an object was made, or may have been.
+    pub(crate) fn of_what_may_be_there(self) -> Self {
+        Self::Unseen(Box::new(self))
     }
 
     pub(crate) fn of_pool(error: PoolError) -> Self {
@@ -132,6 +139,12 @@ impl Failure {
                     chain(&error)
                 );
                 ProviderError::new(ErrorKind::Ambiguous, message)
+                    .solution("apply again: what became of it is looked up first")
+            }
+            Self::Unseen(failure) => {
+                let error = failure.into_error(doing);
+                let message = format!("what became of {} is not known: {}", doing.object, error.message);
+                ProviderError { kind: ErrorKind::Ambiguous, message, ..error }
                     .solution("apply again: what became of it is looked up first")
             }
             Self::Connecting(error) => match error.as_db_error() {

@@ -2,6 +2,8 @@
 //!
 //! Only what the row says is granted and revoked. What the role had before us is remembered and stays.
 
+mod revoke;
+
 use crate::attributes::{flag, list, text, texts};
 use crate::error::Failure;
 use crate::identifier::{check, parts, qualified, quote, quote_all};
@@ -10,6 +12,7 @@ use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, query};
+use revoke::{Take, revoke, take_back};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Map, Path, ProviderError};
@@ -110,30 +113,41 @@ struct Held {
     whole: BTreeMap<String, bool>,
     /// The same by column.
     columns: BTreeMap<String, BTreeMap<String, bool>>,
+    /// The same one by one, with who gave it.
+    grants: Vec<HeldGrant>,
+}
+
+/// A privilege that a role has of somebody.
+#[derive(Debug, Clone)]
+struct HeldGrant {
+    privilege: String,
+    is_grantable: bool,
+    column: Option<String>,
+    grantor: String,
 }
 
 /// All kinds of objects by one query each.
 const READ: [(&str, &str); 4] = [
     (
         "database",
-        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text
+        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text, pg_get_userbyid(x.grantor)::text
       FROM wanted w JOIN pg_database o ON o.datname = w.first,
         aclexplode(coalesce(o.datacl, acldefault('d', o.datdba))) x WHERE x.grantee = w.grantee",
     ),
     (
         "schema",
-        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text
+        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text, pg_get_userbyid(x.grantor)::text
       FROM wanted w JOIN pg_namespace o ON o.nspname = w.first,
         aclexplode(coalesce(o.nspacl, acldefault('n', o.nspowner))) x WHERE x.grantee = w.grantee",
     ),
     (
         "table",
-        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text
+        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text, pg_get_userbyid(x.grantor)::text
       FROM wanted w JOIN pg_namespace n ON n.nspname = w.first
       JOIN pg_class o ON o.relnamespace = n.oid AND o.relname = w.second AND o.relkind <> 'S',
         aclexplode(coalesce(o.relacl, acldefault('r', o.relowner))) x WHERE x.grantee = w.grantee
       UNION ALL
-      SELECT w.place, x.privilege_type, x.is_grantable, a.attname::text
+      SELECT w.place, x.privilege_type, x.is_grantable, a.attname::text, pg_get_userbyid(x.grantor)::text
       FROM wanted w JOIN pg_namespace n ON n.nspname = w.first
       JOIN pg_class o ON o.relnamespace = n.oid AND o.relname = w.second AND o.relkind <> 'S'
       JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped,
@@ -141,7 +155,7 @@ const READ: [(&str, &str); 4] = [
     ),
     (
         "sequence",
-        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text
+        "SELECT w.place, x.privilege_type, x.is_grantable, NULL::text, pg_get_userbyid(x.grantor)::text
       FROM wanted w JOIN pg_namespace n ON n.nspname = w.first
       JOIN pg_class o ON o.relnamespace = n.oid AND o.relname = w.second AND o.relkind = 'S',
         aclexplode(coalesce(o.relacl, acldefault('s', o.relowner))) x WHERE x.grantee = w.grantee",
@@ -173,6 +187,13 @@ async fn held(client: &Client, targets: &[&Target]) -> Result<Vec<Held>, Failure
             let Some(held) = usize::try_from(place - 1).ok().and_then(|at| held.get_mut(at)) else { continue };
             let (privilege, grantable, column): (String, bool, Option<String>) =
                 (column(&row, 1)?, column(&row, 2)?, column(&row, 3)?);
+            let grantor = crate::server::column(&row, 4)?;
+            held.grants.push(HeldGrant {
+                privilege: privilege.clone(),
+                is_grantable: grantable,
+                column: column.clone(),
+                grantor,
+            });
             let privileges = match column {
                 Some(column) => held.columns.entry(column).or_default(),
                 None => &mut held.whole,
@@ -281,38 +302,29 @@ pub(crate) async fn put(
     let is_stranger = |privilege: &String| memory.preexisting.contains(privilege);
     if old_columns.is_empty() == columns.is_empty() {
         let gone: Vec<String> = old.iter().filter(|it| !privileges.contains(it) && !is_stranger(it)).cloned().collect();
-        revoke(work, target, &gone, &old_columns).await?;
+        revoke(work, target, Take::Privileges, &gone, &old_columns).await?;
         let gone_columns: Vec<String> = old_columns.iter().filter(|it| !columns.contains(it)).cloned().collect();
         if !gone_columns.is_empty() {
             let ours: Vec<String> = old.iter().filter(|it| !is_stranger(it)).cloned().collect();
-            revoke(work, target, &ours, &gone_columns).await?;
-        }
-        // Columns that hold some of the privileges only are not told by the row: what they have too many goes.
-        let held = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
-        for (column, of_column) in held.columns.iter().filter(|_| !columns.is_empty()) {
-            let is_wanted = |it: &&String| columns.contains(column) && privileges.contains(it);
-            let extra: Vec<String> =
-                of_column.keys().filter(|it| !is_wanted(it) && !is_stranger(it)).cloned().collect();
-            revoke(work, target, &extra, std::slice::from_ref(column)).await?;
+            revoke(work, target, Take::Privileges, &ours, &gone_columns).await?;
         }
     } else {
         let ours: Vec<String> = old.iter().filter(|it| !is_stranger(it)).cloned().collect();
-        // Without columns it would take those of the columns along, which were just given.
-        revoke(work, target, &ours, &old_columns).await?;
-        work.run(&statement("GRANT", target, &privileges, &columns, if option { " WITH GRANT OPTION" } else { "" }))
-            .await?;
+        revoke(work, target, Take::Privileges, &ours, &old_columns).await?;
+    }
+    // Columns that hold some of the privileges only are not told by the row: what they have too many goes.
+    let held = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
+    for (column, of_column) in held.columns.iter().filter(|_| !columns.is_empty()) {
+        let is_wanted = |it: &&String| columns.contains(column) && privileges.contains(it);
+        let extra: Vec<String> = of_column.keys().filter(|it| !is_wanted(it) && !is_stranger(it)).cloned().collect();
+        revoke(work, target, Take::Privileges, &extra, std::slice::from_ref(column)).await?;
     }
     if flag(prior, "grantOption") && !option {
-        work.run(&statement("REVOKE GRANT OPTION FOR", target, &privileges, &columns, "")).await?;
+        let (theirs, ours): (Vec<String>, Vec<String>) = privileges.into_iter().partition(is_stranger);
+        revoke(work, target, Take::Option, &ours, &columns).await?;
+        take_back(work, target, Take::Option, &theirs, &columns).await?;
     }
     Ok(())
-}
-
-async fn revoke(work: &Work, target: &Target, privileges: &[String], columns: &[String]) -> Result<(), Failure> {
-    if privileges.is_empty() {
-        return Ok(());
-    }
-    work.run(&statement("REVOKE", target, privileges, columns, "")).await
 }
 
 /// Revokes what is ours; what is gone already, with its object or role or without, is no error.
@@ -329,7 +341,7 @@ pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes, mem
         .into_iter()
         .filter(|privilege| is_held(privilege) && !memory.preexisting.contains(privilege))
         .collect();
-    revoke(work, target, &ours, &columns).await
+    revoke(work, target, Take::Privileges, &ours, &columns).await
 }
 
 fn statement(verb: &str, target: &Target, privileges: &[String], columns: &[String], end: &str) -> Script {

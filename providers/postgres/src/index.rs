@@ -1,6 +1,6 @@
 //! Indexes: columns of one table. Any change makes another index.
 
-use crate::attributes::{flag, has_unknown, list, optional_text, put, text, texts};
+use crate::attributes::{flag, has_unknown, list, optional_text, tell, text, texts};
 use crate::error::Failure;
 use crate::expression;
 use crate::identifier::{check, qualified, quote, quote_all};
@@ -78,7 +78,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         attributes.insert("table".to_owned(), column::<String>(&row, 1)?.into());
         attributes.insert("columns".to_owned(), list(&column::<Vec<String>>(&row, 6)?));
         attributes.insert("unique".to_owned(), column::<bool>(&row, 2)?.into());
-        put(&mut attributes, "where", condition.as_deref());
+        tell(&mut attributes, "where", condition.as_deref());
         attributes.insert("method".to_owned(), column::<String>(&row, 4)?.into());
         // How it was made cannot be told any more.
         let is_concurrent = wanted.like.as_ref().is_some_and(|like| flag(like, "concurrently"));

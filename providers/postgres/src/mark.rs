@@ -7,6 +7,7 @@
 //! - Of everything else the number of the transaction is journalled before it is committed: the server knows what became
 //!   of it (`pg_xact_status`).
 
+use crate::private::Memory;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -69,22 +70,22 @@ pub(crate) struct Begun {
 
 /// The latest calls of a session: as long as it lives it knows more than the journal.
 #[derive(Debug, Default)]
-pub(crate) struct Marks(Mutex<VecDeque<Begun>>);
+pub(crate) struct Marks(Mutex<VecDeque<Memory>>);
 
 impl Marks {
-    /// Remembers a call that is about to take effect.
-    pub(crate) fn put(&self, begun: Begun) {
+    /// Remembers a call that is about to take effect, as it is journalled.
+    pub(crate) fn put(&self, beginning: Memory) {
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.push_back(begun);
+        marks.push_back(beginning);
         if marks.len() > REMEMBERED {
             marks.pop_front();
         }
     }
 
     /// What was remembered of a call.
-    pub(crate) fn of(&self, call: &CallName) -> Option<Begun> {
+    pub(crate) fn of(&self, call: &CallName) -> Option<Memory> {
         let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.iter().rev().find(|begun| begun.call == *call).cloned()
+        marks.iter().rev().find(|beginning| beginning.is_of(call)).cloned()
     }
 }
 

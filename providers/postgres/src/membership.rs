@@ -7,8 +7,8 @@ use crate::kind::Target;
 use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, Work, column, query};
-use terrace_provider::{Attributes, Map, Path};
+use crate::server::{Client, Work, column, first, query};
+use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError};
 
 /// What stands for a membership that was there before us.
 const MEMBER: &str = "MEMBER";
@@ -54,7 +54,27 @@ pub(crate) async fn put(work: &Work, target: &Target, planned: &Attributes, is_n
     if flag(planned, "admin") {
         script.push(" WITH ADMIN OPTION");
     }
-    work.run(&script).await
+    work.run(&script).await?;
+    match flag(planned, "admin") || is_new {
+        true => Ok(()),
+        false => is_taken(work, target, "ADMIN OPTION FOR ").await,
+    }
+}
+
+/// Looks whether what was revoked is gone: from version 16 on it is taken from one grantor only.
+async fn is_taken(work: &Work, target: &Target, what: &str) -> Result<(), Failure> {
+    let sql = "SELECT pg_get_userbyid(m.grantor)::text FROM pg_auth_members m
+               JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
+               WHERE r.rolname = $1 AND u.rolname = $2 AND (m.admin_option OR $3) ORDER BY 1";
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&target.name(0), &target.name(1), &what.is_empty()];
+    let rows = query(work.look().await?, sql, &parameters).await?;
+    let Some(grantor) = first::<String>(&rows)? else { return Ok(()) };
+    let message = format!("{} cannot be revoked: `{grantor}` granted it", target.shown());
+    let (role, member) = (quote(target.name(0)), quote(target.name(1)));
+    Err(ProviderError::new(ErrorKind::PermissionDenied, message)
+        .solution(format!("let `{grantor}` run `REVOKE {what}{role} FROM {member};`"))
+        .into())
 }
 
 /// Lets the member out, unless it was in before us or is out already.
@@ -65,5 +85,6 @@ pub(crate) async fn delete(work: &Work, target: &Target, memory: &Memory) -> Res
     if !is_there || memory.preexisting.contains(MEMBER) {
         return Ok(());
     }
-    work.execute(&format!("REVOKE {} FROM {}", quote(target.name(0)), quote(target.name(1)))).await
+    work.execute(&format!("REVOKE {} FROM {}", quote(target.name(0)), quote(target.name(1)))).await?;
+    is_taken(work, target, "").await
 }

@@ -1,6 +1,6 @@
 //! Schemas.
 
-use crate::attributes::{optional_text, put};
+use crate::attributes::{optional_text, tell};
 use crate::error::Failure;
 use crate::identifier::{check_comment, literal_or_null, quote};
 use crate::kind::Target;
@@ -35,7 +35,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         let mut attributes = Map::default();
         for (name, at) in [("owner", 1), ("comment", 2)] {
             if wanted.is_managed(name) {
-                put(&mut attributes, name, column(&row, at)?);
+                tell(&mut attributes, name, column(&row, at)?);
             }
         }
         *answer = Some(Seen::plain(attributes, wanted));

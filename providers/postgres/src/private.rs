@@ -1,6 +1,6 @@
 //! The bytes that travel with a row: the server's words for what was configured, and what was there before us.
 
-use crate::mark::Begun;
+use crate::mark::{Begun, CallName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use terrace_provider::Private;
@@ -15,6 +15,9 @@ pub(crate) struct Memory {
     /// Privileges that were there before our grant: they are not revoked with it.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) preexisting: BTreeSet<String>,
+    /// The password that the role has goes: in a plan only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) forgets_password: bool,
     /// The call that is about to take effect, in the journal only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) begun: Option<Begun>,
@@ -34,14 +37,19 @@ impl Memory {
         Private(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// The same without a call that is under way: what a row keeps.
+    /// The same without what is to be done or under way: what a row keeps.
     pub(crate) fn settled(self) -> Self {
-        Self { begun: None, ..self }
+        Self { begun: None, forgets_password: false, ..self }
     }
 
     /// The same with the call that is about to take effect: what the journal keeps.
     pub(crate) fn beginning(&self, begun: Begun) -> Self {
         Self { begun: Some(begun), ..self.clone() }
+    }
+
+    /// True for what was journalled of a call.
+    pub(crate) fn is_of(&self, call: &CallName) -> bool {
+        self.begun.as_ref().is_some_and(|begun| begun.call == *call)
     }
 
     /// Remembers what the server made of a configured text, where that is another one.

@@ -1,19 +1,37 @@
 //! Roles. A password is sent as a verifier, which tells it neither to the server's log nor to anybody on the way.
 
-use crate::attributes::{flag, optional_text, put};
+use crate::attributes::{flag, has_unknown, optional_text, tell};
 use crate::error::Failure;
 use crate::identifier::{check_comment, literal, literal_or_null};
 use crate::kind::Target;
+use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, query};
-use terrace_provider::{Attributes, Map, Path, ProviderError};
+use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, ProviderError, Value};
+
+/// Plans a role: a password that is not configured any more goes.
+///
+/// # Errors
+/// `InvalidInput` at the attribute that cannot be.
+pub(crate) fn plan(change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
+    if !has_unknown(change.config) {
+        check_planned(&planned.planned)?;
+    }
+    let is_gone = change.config.get("password").is_none_or(Value::is_null);
+    if change.prior.is_some() && is_gone && change.changed_write_only.iter().any(|name| name == "password") {
+        let mut memory = Memory::read(&planned.private);
+        memory.forgets_password = true;
+        planned.private = memory.to_private();
+    }
+    Ok(())
+}
 
 /// Refuses what the server could not hold.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute.
-pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
+fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
     let name = optional_text(attributes, "name").unwrap_or_default();
     if ["public", "none"].contains(&name.as_str()) {
         let message =
@@ -38,7 +56,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         attributes.insert("login".to_owned(), column::<bool>(&row, 1)?.into());
         attributes.insert("inherit".to_owned(), column::<bool>(&row, 2)?.into());
         if wanted.is_managed("comment") {
-            put(&mut attributes, "comment", column(&row, 3)?);
+            tell(&mut attributes, "comment", column(&row, 3)?);
         }
         *answer = Some(Seen::plain(attributes, wanted));
     }
@@ -71,10 +89,10 @@ pub(crate) async fn update(
     work: &Work,
     target: &Target,
     (prior, planned): (&Attributes, &Attributes),
+    forgets_password: bool,
 ) -> Result<(), Failure> {
     check_planned(planned)?;
-    let forgets = prior.contains_key("password") && optional_text(planned, "password").is_none();
-    let password = if forgets { " PASSWORD NULL" } else { "" };
+    let password = if forgets_password { " PASSWORD NULL" } else { "" };
     work.execute(&format!("ALTER ROLE {} {}{password}", target.sql(), options(planned))).await?;
     let comment = optional_text(planned, "comment");
     if comment != optional_text(prior, "comment") {

@@ -135,7 +135,7 @@ impl Session for PostgresSession {
             Kind::View | Kind::MaterializedView => view::check_planned(&planned.planned)?,
             Kind::Database => database::plan(change, &mut planned)?,
             Kind::Schema if is_known => namespace::check_planned(&planned.planned)?,
-            Kind::Role if is_known => role::check_planned(&planned.planned)?,
+            Kind::Role => role::plan(change, &mut planned)?,
             Kind::Grant if is_known => grant::check_planned(&planned.planned)?,
             _ => {}
         }

@@ -9,7 +9,7 @@ mod model;
 mod plan;
 mod present;
 
-pub(crate) use change::{create, delete, dependents_of_change, learn, missing, update};
+pub(crate) use change::{create, delete, dependents_of_change, is_the_one, learn, missing, update};
 pub(crate) use like::{is_same, made, observe};
 pub(crate) use plan::plan;
 pub(crate) use present::{column_names, read};

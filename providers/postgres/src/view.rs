@@ -9,7 +9,7 @@ mod source;
 pub(crate) use explain::explain;
 pub(crate) use source::source_of;
 
-use crate::attributes::{flag, has_unknown, list, optional_text, put, text, texts};
+use crate::attributes::{flag, has_unknown, list, optional_text, tell, text, texts};
 use crate::dependents;
 use crate::error::Failure;
 use crate::expression;
@@ -132,8 +132,10 @@ fn to_attributes(body: &Body) -> Attributes {
             let entries: Map = entries.into_iter().map(|(key, name)| (key.to_owned(), name.as_str().into())).collect();
             attributes.insert("source".to_owned(), entries.into());
             attributes.insert("columns".to_owned(), list(&source.columns));
+            attributes.insert("definition".to_owned(), Value::Null);
         }
         Body::Definition(definition) => {
+            attributes.insert("source".to_owned(), Value::Null);
             attributes.insert("columns".to_owned(), Vec::new().into());
             attributes.insert("definition".to_owned(), definition.as_str().into());
         }
@@ -167,7 +169,7 @@ fn seen(present: Present, kind: Kind, wanted: &Wanted) -> Seen {
         attributes.insert("withData".to_owned(), is_filled.into());
     }
     if wanted.is_managed("comment") {
-        put(&mut attributes, "comment", present.comment.as_deref());
+        tell(&mut attributes, "comment", present.comment.as_deref());
     }
     Seen { attributes, mark: present.mark, memory }
 }
@@ -203,9 +205,10 @@ fn word(kind: Kind) -> &'static str {
     if kind == Kind::View { "VIEW" } else { "MATERIALIZED VIEW" }
 }
 
-/// `CREATE … AS` with the query, whose parts know where they come from.
-fn creation(begin: &str, target: &Target, planned: &Attributes) -> Result<Script, ProviderError> {
-    let mut script = Script::of(format!("{begin} {} {} AS ", word(target.kind), target.sql()));
+/// `CREATE … AS` with the query, whose parts know where they come from. A view that is replaced loses the options that are
+/// not said again.
+fn creation(begin: &str, target: &Target, options: &str, planned: &Attributes) -> Result<Script, ProviderError> {
+    let mut script = Script::of(format!("{begin} {} {}{options} AS ", word(target.kind), target.sql()));
     match body(planned)? {
         Body::Source(source) => {
             script.push("SELECT ");
@@ -235,7 +238,7 @@ pub(crate) async fn create(
     mark: &str,
     memory: &mut Memory,
 ) -> Result<(), Failure> {
-    let mut script = creation("CREATE", target, planned)?;
+    let mut script = creation("CREATE", target, "", planned)?;
     if let Some(comment) = optional_text(planned, "comment") {
         script.push(&format!("COMMENT ON {} {} IS {};\n", word(target.kind), target.sql(), literal(&comment)));
     }
@@ -278,12 +281,14 @@ pub(crate) async fn update(
     if body_like(&present.definition, Some(&wanted), memory) != wanted {
         let saved = dependents::of_view(client, present.oid).await?;
         work.speak().await?;
-        if !replaced_in_place(work, target, planned).await? {
+        let options = saved.first().map(dependents::Saved::with_options).unwrap_or_default();
+        if !replaced_in_place(work, target, &options, planned).await? {
+            dependents::refuse_lost(&saved, "definition")?;
             dependents::drop_all(work, &saved).await?;
             // Once to see what the server makes of it, and that it can be.
             let mut unfilled = planned.clone();
             unfilled.insert("withData".to_owned(), false.into());
-            work.run(&creation("CREATE", target, &unfilled)?).await?;
+            work.run(&creation("CREATE", target, "", &unfilled)?).await?;
             let definition = read(work.look().await?, target.kind, &[target]).await?.into_iter().flatten().next();
             work.execute(&format!("DROP {} {}", word(target.kind), target.sql())).await?;
             let definition = definition.map(|present| present.definition).unwrap_or_default();
@@ -307,12 +312,12 @@ pub(crate) async fn update(
 }
 
 /// Tries what keeps everything: it works where the columns that are there stay.
-async fn replaced_in_place(work: &Work, target: &Target, planned: &Attributes) -> Result<bool, Failure> {
+async fn replaced_in_place(work: &Work, target: &Target, options: &str, planned: &Attributes) -> Result<bool, Failure> {
     if target.kind == Kind::MaterializedView {
         return Ok(false);
     }
     work.execute("SAVEPOINT before").await?;
-    match work.run(&creation("CREATE OR REPLACE", target, planned)?).await {
+    match work.run(&creation("CREATE OR REPLACE", target, options, planned)?).await {
         Ok(()) => Ok(true),
         Err(failure) if failure.code() == Some(&SqlState::INVALID_TABLE_DEFINITION) => {
             work.execute("ROLLBACK TO SAVEPOINT before").await?;

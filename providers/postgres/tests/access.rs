@@ -101,6 +101,96 @@ async fn grants_of_columns_are_kept_apart_from_those_of_the_table() {
     assert_eq!(world.query(columns).await, ["NULL"]);
 }
 
+/// The privileges of columns that the role has.
+const OF_COLUMNS: &str = "SELECT a.attname || ' ' || x.privilege_type || CASE WHEN x.is_grantable THEN '*' ELSE '' END
+     FROM pg_attribute a, aclexplode(a.attacl) x
+     WHERE a.attrelid = 's.\"T.x\"'::regclass AND pg_get_userbyid(x.grantee) = '$db_r' ORDER BY 1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_gave_of_columns_stays_when_the_table_is_revoked() {
+    let world = with_roles().await;
+    let one = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT", "UPDATE"], "grantOption": true"#);
+    let made = world.settled("postgres_grant", &one).await;
+    world.execute("GRANT SELECT (a), INSERT (b) ON s.\"T.x\" TO \"$db_r\"; GRANT SELECT (b) ON s.\"T.x\" TO \"$db_r\" WITH GRANT OPTION").await;
+    let theirs = ["a SELECT", "b INSERT", "b SELECT*"];
+    // A privilege goes, then the option, then all.
+    let less = grant("table", "s.\"T.x\"", r#""privileges": ["UPDATE"], "grantOption": true"#);
+    let made = world.resettled("postgres_grant", &made, &less).await;
+    assert_eq!(world.query(OF_COLUMNS).await, theirs);
+    let other = grant("table", "s.\"T.x\"", r#""privileges": ["UPDATE", "SELECT"], "grantOption": true"#);
+    let made = world.resettled("postgres_grant", &made, &other).await;
+    let plain = other.replace("true", "false");
+    let made = world.resettled("postgres_grant", &made, &plain).await;
+    assert_eq!(world.query(OF_COLUMNS).await, theirs);
+    world.delete("postgres_grant", &made).await.unwrap();
+    assert_eq!(privileges(&world, "s.\"T.x\"").await, [] as [&str; 0]);
+    assert_eq!(world.query(OF_COLUMNS).await, theirs);
+    // A grant of columns is all that the role has on columns.
+    let made =
+        world.settled("postgres_grant", &grant("table", "s.\"T.x\"", r#""privileges": ["SELECT", "DELETE"]"#)).await;
+    let columns = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT"], "columns": ["a"]"#);
+    world.resettled("postgres_grant", &made, &columns).await;
+    assert_eq!(world.query(OF_COLUMNS).await, ["a SELECT"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_revoked_is_told_with_who_can() {
+    let world = with_roles().await;
+    world
+        .execute("GRANT USAGE ON SCHEMA s TO \"$db_u\"; GRANT SELECT ON s.\"T.x\" TO \"$db_u\" WITH GRANT OPTION")
+        .await;
+    let both = grant("table", "s.\"T.x\"", r#""privileges": ["SELECT", "UPDATE"]"#);
+    let made = world.settled("postgres_grant", &both).await;
+    world.execute("SET ROLE \"$db_u\"; GRANT SELECT ON s.\"T.x\" TO \"$db_r\"; RESET ROLE").await;
+    let expected = "REVOKE SELECT ON TABLE \"s\".\"T.x\" FROM \"$db_r\"".replace("$db", &world.database);
+    let told = |error: terrace_provider::ProviderError| {
+        assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error:?}");
+        let (who, what) = (format!("`{}_u`", world.database), format!("`{expected};`"));
+        assert!(error.message.contains(&who) && error.solutions[0].contains(&what), "{error:?}");
+    };
+    told(world.delete("postgres_grant", &made).await.unwrap_err());
+    let less = grant("table", "s.\"T.x\"", r#""privileges": ["UPDATE"]"#);
+    told(world.update("postgres_grant", &made, &less).await.unwrap_err());
+    assert_eq!(privileges(&world, "s.\"T.x\"").await, ["SELECT", "SELECT", "UPDATE"], "nothing was changed");
+    world.execute(&format!("SET ROLE \"$db_u\"; {expected}; RESET ROLE")).await;
+    let made = world.resettled("postgres_grant", &made, &less).await;
+    world.delete("postgres_grant", &made).await.unwrap();
+    assert_eq!(world.read("postgres_grant", &made).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_that_has_no_effect_is_an_error() {
+    let world = with_roles().await;
+    let made = world.settled("postgres_grant", &grant("table", "s.\"T.x\"", r#""privileges": ["SELECT"]"#)).await;
+    let session = crate::rights::limited(&world).await;
+    // Who holds a privilege without its option is only warned by the server.
+    world
+        .execute("GRANT CONNECT ON DATABASE \"$db\" TO \"$db_limited\"; GRANT USAGE ON SCHEMA s TO \"$db_limited\"; GRANT SELECT ON s.\"T.x\" TO \"$db_limited\"")
+        .await;
+    let ty = world.ty("postgres_grant");
+    let error = session.delete(ty, &world.call("step-3"), &crate::world::recorded(&made)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error:?}");
+    assert!(error.message.contains("`terrace`"), "{error:?}");
+    assert_eq!(privileges(&world, "s.\"T.x\"").await, ["SELECT"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_taken_out_lets_nobody_in() {
+    let world = World::new().await;
+    let with = world.settled("postgres_role", r#"{"name": "$db_in", "login": true, "password": "hunter2"}"#).await;
+    let stored = "SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = '$db_in'";
+    // What is left alone stays.
+    let without = r#"{"name": "$db_in", "login": true}"#;
+    let same = world.resettled("postgres_role", &with, without).await;
+    assert_eq!(world.query(stored).await, ["f"], "somebody else may have set it");
+    let now = world.update_with("postgres_role", &same, without, &["password".to_owned()]).await.unwrap();
+    assert_eq!(world.query(stored).await, ["t"]);
+    world.is_settled("postgres_role", &now, without).await;
+    world.execute("ALTER ROLE \"$db_in\" PASSWORD 'theirs'").await;
+    world.resettled("postgres_role", &now, r#"{"name": "$db_in", "login": true, "comment": "c"}"#).await;
+    assert_eq!(world.query(stored).await, ["f"], "it is forgotten once");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_cannot_be_is_refused_in_the_plan() {
     let world = World::new().await;

@@ -65,6 +65,31 @@ async fn a_lost_create_is_known_by_its_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lost_grant_still_knows_what_was_there_before_it() {
+    let config = r#"{"database": "$db", "objectType": "table", "object": "s.t", "role": "$db_one", "privileges": ["SELECT", "INSERT"]}"#;
+    for is_another_process in [false, true] {
+        let mut world = with_objects().await;
+        world.execute("GRANT SELECT ON s.t TO \"$db_one\"").await;
+        let journal = Arc::new(Journal::default());
+        let call = Call { progress: Arc::clone(&journal) as Arc<dyn Progress>, ..world.call("step-1") };
+        world.create_by("postgres_grant", &world.attributes(config), &call).await.unwrap();
+        // The same process looks with what it planned, another one with what was journalled.
+        let mut private = Private::default();
+        if is_another_process {
+            private = journal.private.lock().unwrap().clone().unwrap();
+            world = world.anew().await;
+        }
+        let found = world.find_with("postgres_grant", config, Some("step-1"), private).await;
+        let Found::Ours(found) = found else { panic!("{found:?}") };
+        world.is_settled("postgres_grant", &found, config).await;
+        world.delete("postgres_grant", &found).await.unwrap();
+        let left = "SELECT privilege_type FROM pg_class c, aclexplode(c.relacl) x
+                    WHERE c.oid = 's.t'::regclass AND pg_get_userbyid(x.grantee) = '$db_one'";
+        assert_eq!(world.query(left).await, ["SELECT"], "in another process: {is_another_process}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_journalled_is_not_done() {
     let world = with_objects().await;
     for (ty, config) in OBJECTS {

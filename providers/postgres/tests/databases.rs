@@ -1,5 +1,6 @@
+use crate::rights::limited;
 use crate::world::{World, place};
-use terrace_provider::{DataAmount, ErrorKind, Found, Path};
+use terrace_provider::{DataAmount, ErrorKind, Found, Path, Planned};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_comes_changes_and_goes() {
@@ -73,4 +74,22 @@ async fn what_cannot_be_is_refused_at_its_place() {
     assert_eq!(error.vendor_code.as_deref(), Some("3D000"));
     let table = r#"{"database": "$db", "schema": "nowhere", "name": "t", "columns": [{"name": "a", "type": "int"}]}"#;
     assert_eq!(place(&world.create("postgres_table", table).await.unwrap_err()), "schema");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_comment_is_refused_is_recorded() {
+    let world = World::new().await;
+    let session = limited(&world).await;
+    // Whoever is a member may give a database to a role, and without its privileges may not comment on it then.
+    world
+        .execute("CREATE ROLE \"$db_team\"; ALTER ROLE \"$db_limited\" CREATEDB NOINHERIT; GRANT \"$db_team\" TO \"$db_limited\"")
+        .await;
+    let config = r#"{"name": "$db commented", "owner": "$db_team", "comment": "c"}"#;
+    let plan = world.plan("postgres_database", None, config).await.unwrap();
+    let planned = Planned { attributes: plan.planned, private: plan.private };
+    let error = session.create(world.ty("postgres_database"), &world.call("step-1"), &planned).await.unwrap_err();
+    assert_eq!((&error.kind, error.vendor_code.as_deref()), (&ErrorKind::Failed, Some("42501")), "{error:?}");
+    let left = *error.object.expect("what is there is told, so that it is recorded");
+    assert!(world.read("postgres_database", &left).await.is_some());
+    world.delete("postgres_database", &left).await.unwrap();
 }

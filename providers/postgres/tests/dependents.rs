@@ -13,7 +13,12 @@ async fn state(world: &World, name: &str) -> String {
             FROM pg_attribute WHERE attrelid = c.oid AND attacl IS NOT NULL),
            (SELECT string_agg(pg_get_expr(adbin, adrelid), ',') FROM pg_attrdef WHERE adrelid = c.oid),
            (SELECT string_agg(pg_get_triggerdef(oid), ',') FROM pg_trigger WHERE tgrelid = c.oid),
-           (SELECT string_agg(pg_get_indexdef(indexrelid), ',') FROM pg_index WHERE indrelid = c.oid),
+           (SELECT string_agg(obj_description(oid, 'pg_trigger'), ',') FROM pg_trigger WHERE tgrelid = c.oid),
+           (SELECT string_agg(concat_ws(' ', pg_get_ruledef(oid), obj_description(oid, 'pg_rewrite')), ',' ORDER BY rulename) FROM pg_rewrite
+            WHERE ev_class = c.oid AND rulename <> '_RETURN'),
+           (SELECT string_agg(concat_ws(' ', pg_get_indexdef(indexrelid), obj_description(indexrelid), indisclustered,
+                                        (SELECT reltablespace FROM pg_class WHERE oid = indexrelid)), ',' ORDER BY indexrelid)
+            FROM pg_index WHERE indrelid = c.oid), relam, reltablespace,
            relispopulated, pg_get_viewdef(oid))
          FROM pg_class c WHERE oid = '{name}'::regclass"
     );
@@ -26,6 +31,8 @@ async fn a_type_changes_under_views_that_stay_as_they_are() {
     let table = world.settled("postgres_table", TABLE).await;
     let managed = r#"{"database": "$db", "schema": "s", "name": "managed", "source": {"schema": "s", "name": "t"}, "columns": ["b", "a"]}"#;
     let view = world.settled("postgres_view", managed).await;
+    world.execute("SET allow_in_place_tablespaces = on").await;
+    world.execute("CREATE TABLESPACE \"$db_space\" LOCATION ''").await;
     world
         .execute(
             "CREATE ROLE \"$db_owner\"; CREATE ROLE \"$db_reader\"; GRANT CREATE, USAGE ON SCHEMA s TO \"$db_owner\";
@@ -36,6 +43,17 @@ async fn a_type_changes_under_views_that_stay_as_they_are() {
              CREATE VIEW s.joined AS SELECT x.b, y.b AS b2 FROM other.v2 x JOIN s.managed y USING (b);
              CREATE MATERIALIZED VIEW s.m AS SELECT b, count(*) AS n FROM s.managed GROUP BY b;
              CREATE UNIQUE INDEX m_key ON s.m (b);
+             COMMENT ON INDEX s.m_key IS 'the key';
+             CREATE ACCESS METHOD pile TYPE TABLE HANDLER heap_tableam_handler;
+             CREATE MATERIALIZED VIEW s.piled USING pile WITH (fillfactor = 70) TABLESPACE \"$db_space\" AS SELECT b FROM s.t;
+             CREATE INDEX piled_b ON s.piled (b); CREATE INDEX piled_far ON s.piled (b) TABLESPACE \"$db_space\";
+             ALTER MATERIALIZED VIEW s.piled CLUSTER ON piled_far;
+             CREATE VIEW s.ruled AS SELECT b FROM s.t;
+             CREATE RULE silent AS ON INSERT TO s.ruled DO INSTEAD NOTHING;
+             CREATE RULE beside AS ON DELETE TO s.ruled DO INSTEAD (DELETE FROM s.t WHERE c = 1; NOTIFY gone);
+             COMMENT ON RULE silent ON s.ruled IS 'says nothing';
+             GRANT USAGE ON SCHEMA s TO \"$db_reader\"; GRANT SELECT ON s.ruled TO \"$db_reader\" WITH GRANT OPTION;
+             SET ROLE \"$db_reader\"; GRANT SELECT ON s.ruled TO PUBLIC; RESET ROLE;
              CREATE VIEW s.beside AS SELECT a FROM s.t;
              COMMENT ON VIEW other.v1 IS 'first'; COMMENT ON COLUMN other.v1.c IS 'it''s c';
              GRANT SELECT ON other.v1 TO \"$db_reader\" WITH GRANT OPTION; GRANT UPDATE (c) ON other.v1 TO PUBLIC;
@@ -43,11 +61,12 @@ async fn a_type_changes_under_views_that_stay_as_they_are() {
              ALTER VIEW other.v1 ALTER COLUMN c SET DEFAULT 7;
              CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
              CREATE TRIGGER g INSTEAD OF INSERT ON other.v2 FOR EACH ROW EXECUTE FUNCTION s.f();
+             COMMENT ON TRIGGER g ON other.v2 IS 'instead';
              ALTER VIEW s.joined OWNER TO \"$db_owner\";
              ALTER DEFAULT PRIVILEGES IN SCHEMA other GRANT DELETE ON TABLES TO \"$db_reader\"",
         )
         .await;
-    let names = ["other.v1", "other.v2", "s.joined", "s.m", "s.managed", "s.beside"];
+    let names = ["other.v1", "other.v2", "s.joined", "s.m", "s.managed", "s.beside", "s.piled", "s.ruled"];
     let mut before = Vec::new();
     for name in names {
         before.push(state(&world, name).await);
@@ -62,7 +81,7 @@ async fn a_type_changes_under_views_that_stay_as_they_are() {
     assert_eq!(plan.data_loss, None);
     let findings = world.session.validate_remote(world.ty("postgres_table"), &plan.planned).unwrap().await;
     let told: Vec<(Severity, &str)> = findings.iter().map(|it| (it.severity, it.message.as_str())).collect();
-    let expected = "these views are dropped and made again within the change of the table `s.t`: `s.managed`, `other.v1`, `other.v2`, `s.m`, `s.joined`";
+    let expected = "these views are dropped and made again within the change of the table `s.t`: `s.managed`, `other.v1`, `s.piled`, `s.ruled`, `other.v2`, `s.m`, `s.joined`";
     assert_eq!(told, [(Severity::Note, expected)]);
     assert_eq!(world.query("SELECT 's.beside'::regclass::oid").await, beside);
 
@@ -79,6 +98,40 @@ async fn a_type_changes_under_views_that_stay_as_they_are() {
     );
     world.is_settled("postgres_view", &view, managed).await;
     assert_eq!(world.read("postgres_table", &table).await.map(|it| it.attributes), Some(table.attributes));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_with_what_cannot_be_made_again_stops_the_change() {
+    let world = World::new().await;
+    let table = world.settled("postgres_table", TABLE).await;
+    let managed = r#"{"database": "$db", "schema": "s", "name": "m", "definition": "SELECT b::text, c FROM t"}"#;
+    let view = world.settled("postgres_materialized_view", managed).await;
+    let wider = TABLE.replace("varchar(20)", "text");
+    for (made, taken, what) in [
+        ("CREATE STATISTICS s.st ON b, c FROM s.m", "DROP STATISTICS s.st", "extended statistics"),
+        (
+            "ALTER MATERIALIZED VIEW s.m ALTER COLUMN b SET STATISTICS 7",
+            "ALTER MATERIALIZED VIEW s.m ALTER COLUMN b SET STATISTICS -1",
+            "settings of columns",
+        ),
+        (
+            "ALTER MATERIALIZED VIEW s.m SET (toast.autovacuum_enabled = off)",
+            "ALTER MATERIALIZED VIEW s.m RESET (toast.autovacuum_enabled)",
+            "options of TOAST",
+        ),
+    ] {
+        world.execute(made).await;
+        let plan = world.plan("postgres_table", Some(&table), &wider).await.unwrap();
+        let findings = world.session.validate_remote(world.ty("postgres_table"), &plan.planned).unwrap().await;
+        assert_eq!(findings.iter().map(|it| it.severity).collect::<Vec<_>>(), [Severity::Error], "{findings:?}");
+        let error = world.update("postgres_table", &table, &wider).await.unwrap_err();
+        assert_eq!((place(&error), error.problems), ("columns".to_owned(), vec![format!("`s.m` has {what}")]));
+        let other = managed.replace("b::text, c FROM", "c FROM");
+        let error = world.update("postgres_materialized_view", &view, &other).await.unwrap_err();
+        assert_eq!((place(&error), error.problems), ("definition".to_owned(), vec![format!("`s.m` has {what}")]));
+        world.execute(taken).await;
+    }
+    world.resettled("postgres_table", &table, &wider).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

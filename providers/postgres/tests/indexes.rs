@@ -1,5 +1,8 @@
+use crate::rights::limited;
 use crate::world::{World, place, recorded};
-use terrace_provider::{ErrorKind, Found, Path, Planned, Value};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use terrace_provider::{Attempt, ErrorKind, Found, LostCall, Path, Planned, Private, Value};
 
 const INDEX: &str = r#"{"database": "$db", "schema": "s", "name": "i", "table": "t", "columns": ["b", "a"], "where": "a > 0 AND b IN ('x', 'y')"}"#;
 
@@ -76,4 +79,50 @@ async fn a_concurrent_creation_that_fails_leaves_an_index_that_is_replaced() {
     world.delete("postgres_index", &left).await.unwrap();
     world.execute("DELETE FROM s.t").await;
     world.settled("postgres_index", &config).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_cannot_be_looked_at_after_it_was_made_is_in_doubt_and_then_ours() {
+    let world = with_table().await;
+    let session = limited(&world).await;
+    world
+        .execute(
+            "GRANT CONNECT ON DATABASE \"$db\" TO \"$db_limited\"; GRANT USAGE, CREATE ON SCHEMA s TO \"$db_limited\";
+             ALTER TABLE s.t OWNER TO \"$db_limited\"",
+        )
+        .await;
+    let config = INDEX.replace("\"table\"", "\"concurrently\": true, \"table\"");
+    let plan = world.plan("postgres_index", None, &config).await.unwrap();
+    let planned = Planned { attributes: plan.planned, private: plan.private };
+    let attempt = Attempt {
+        address: "a".to_owned(),
+        identity: world.ty("postgres_index").identity_of(&planned.attributes).unwrap(),
+        planned: planned.attributes.clone(),
+        private: Private::default(),
+        prior: None,
+        lost_call: Some(LostCall {
+            operation: world.database.clone(),
+            step: "step-1".to_owned(),
+            timeout: Duration::from_secs(1),
+            age: Duration::from_secs(2),
+        }),
+    };
+    // It waits for whoever writes; meanwhile its user loses the right to log in.
+    let other = world.cluster.connect(&world.database).await;
+    other.batch_execute("BEGIN; INSERT INTO s.t VALUES (1, 'x')").await.unwrap();
+    let (ty, call, making) = (world.ty("postgres_index").clone(), world.call("step-1"), Arc::clone(&session));
+    let running = tokio::spawn(async move { making.create(&ty, &call, &planned).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE usename = '$db_limited' AND wait_event_type = 'Lock'";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.query(waits).await != ["1"] {
+        assert!(Instant::now() < deadline, "it never waits");
+    }
+    world.execute("ALTER ROLE \"$db_limited\" NOLOGIN").await;
+    other.batch_execute("ROLLBACK").await.unwrap();
+    let error = running.await.unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Ambiguous, "{error:?}");
+    assert!(error.message.starts_with("what became of the index `s.i` is not known: "), "{error:?}");
+    world.execute("ALTER ROLE \"$db_limited\" LOGIN").await;
+    let found = session.find(world.ty("postgres_index"), &attempt).await.unwrap();
+    assert!(matches!(found, Found::Ours(_)), "{found:?}");
 }

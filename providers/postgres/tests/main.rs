@@ -15,6 +15,7 @@ mod conformance; // what every provider shows
 mod crashes; // what became of calls that were lost
 mod databases; // databases and schemas
 mod dependents; // views over columns that change
+mod drift; // what somebody takes away by hand
 mod hostile; // SQL in every text
 mod indexes; // indexes, concurrent ones too
 mod limits; // how many calls come at once

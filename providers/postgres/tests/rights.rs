@@ -5,7 +5,7 @@ use std::sync::Arc;
 use terrace_provider::{ErrorKind, Observed, Planned, Provider, Session};
 
 /// A session of a user who may do nothing but log in.
-async fn limited(world: &World) -> Arc<dyn Session> {
+pub(crate) async fn limited(world: &World) -> Arc<dyn Session> {
     world
         .execute("CREATE ROLE \"$db_limited\" LOGIN PASSWORD 'x'; REVOKE ALL ON SCHEMA public FROM PUBLIC; REVOKE CONNECT ON DATABASE \"$db\" FROM PUBLIC")
         .await;

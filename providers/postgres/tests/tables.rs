@@ -1,5 +1,7 @@
-use crate::world::{World, place, texts};
-use terrace_provider::{DataAmount, ErrorKind, Found, Path, Value};
+use crate::world::{World, place, recorded, texts};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use terrace_provider::{DataAmount, ErrorKind, Found, Path, Planned, Value};
 
 /// A table with `columns`, and whatever else is said.
 fn table(columns: &str, rest: &str) -> String {
@@ -296,6 +298,86 @@ async fn a_table_of_partitions_grows_and_shrinks_by_them() {
     let other = silent.replace("range", "list");
     let plan = world.plan("postgres_table", Some(&silent_now), &other).await.unwrap();
     assert_eq!(plan.replace_paths, [Path::attribute("partitionBy")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_of_another_schema_is_told_from_a_table_of_its_name() {
+    let world = World::new().await;
+    let config = table(
+        r#"{"name": "day", "type": "date", "nullable": false}"#,
+        r#", "partitionBy": {"strategy": "range", "columns": ["day"]}, "partitions": [{"name": "t_rest", "bounds": "DEFAULT"}]"#,
+    );
+    let made = world.settled("postgres_table", &config).await;
+    world
+        .execute(
+            "CREATE SCHEMA far; CREATE TABLE far.t_2025 PARTITION OF s.t FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+             CREATE TABLE s.t_2025 (day date); INSERT INTO s.t_2025 VALUES ('2025-05-05')",
+        )
+        .await;
+    let drifted = world.read("postgres_table", &made).await.unwrap();
+    assert_eq!(texts(&drifted, "partitions", "name"), ["t_rest", "far.t_2025"]);
+    let loss = world.plan("postgres_table", Some(&drifted), &config).await.unwrap().data_loss.unwrap();
+    assert_eq!(loss.reasons, ["partition far.t_2025 is dropped"]);
+    world.resettled("postgres_table", &drifted, &config).await;
+    assert_eq!(world.query("SELECT count(*) FROM s.t_2025").await, ["1"], "it is no partition of the table");
+    assert_eq!(world.query("SELECT to_regclass('far.t_2025')").await, ["NULL"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_table_of_that_name_is_neither_dropped_nor_changed() {
+    let world = World::new().await;
+    let made = world.settled("postgres_table", &table(ID, "")).await;
+    world.execute("DROP TABLE s.t; CREATE TABLE s.t (theirs int); INSERT INTO s.t VALUES (1)").await;
+    let error = world.delete("postgres_table", &made).await.unwrap_err();
+    assert_eq!(error.message, "the table `s.t` is another one than the one that was planned for");
+    let error = world.update("postgres_table", &made, &table(ID, r#", "comment": "c""#)).await.unwrap_err();
+    assert_eq!(error.message, "the table `s.t` is another one than the one that was planned for");
+    assert_eq!(world.query("SELECT theirs FROM s.t").await, ["1"]);
+    // Once it was looked at again, it is the one that is meant.
+    let read = world.read("postgres_table", &made).await.unwrap();
+    world.delete("postgres_table", &read).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_swapped_while_its_lock_is_waited_for_stays() {
+    for is_dropped in [true, false] {
+        let world = World::new().await;
+        let made = world.settled("postgres_table", &table(ID, "")).await;
+        let plan = world.plan("postgres_table", Some(&made), &table(ID, r#", "comment": "c""#)).await.unwrap();
+        let planned = Planned { attributes: plan.planned, private: plan.private };
+        let other = world.cluster.connect(&world.database).await;
+        other.batch_execute("BEGIN; ALTER TABLE s.t RENAME TO old; CREATE TABLE s.t (id bigint)").await.unwrap();
+        let (session, ty, call) =
+            (Arc::clone(&world.session), world.ty("postgres_table").clone(), world.call("step-3"));
+        let prior = recorded(&made);
+        let running = tokio::spawn(async move {
+            match is_dropped {
+                true => session.delete(&ty, &call, &prior).await,
+                false => session.update(&ty, &call, &prior, &planned).await.map(drop),
+            }
+        });
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = '$db' AND wait_event_type = 'Lock'";
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while world.query(waits).await != ["1"] {
+            assert!(Instant::now() < deadline, "it never waits");
+        }
+        other.batch_execute("COMMIT").await.unwrap();
+        let error = running.await.unwrap().unwrap_err();
+        assert_eq!(error.message, "the table `s.t` is another one than the one that was planned for");
+        assert_eq!(world.query("SELECT count(*) FROM s.t").await, ["0"]);
+        assert_eq!(world.query("SELECT obj_description('s.t'::regclass)").await, ["NULL"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_meets_a_name_says_which_one_and_not_that_the_table_is_there() {
+    let world = World::new().await;
+    let made = world.settled("postgres_table", &table(ID, "")).await;
+    world.execute("CREATE INDEX named ON s.t (id)").await;
+    let config = table(ID, r#", "unique": [{"name": "named", "columns": ["id"]}]"#);
+    let error = world.update("postgres_table", &made, &config).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error:?}");
+    assert!(error.message.contains("\"named\""), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

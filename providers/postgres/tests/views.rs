@@ -142,3 +142,21 @@ async fn a_materialized_view_changes_with_its_indexes_and_is_filled_as_asked() {
     let error = world.create("postgres_view", &config(r#""columns": ["a"]"#)).await.unwrap_err();
     assert!(!matches!(error.kind, ErrorKind::AlreadyExists { .. }), "a view is no materialized view: {error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_options_of_a_view_outlast_its_changes() {
+    let world = with_table().await;
+    let mut view = world.settled("postgres_view", &definition("SELECT a FROM t WHERE a > 0")).await;
+    world.execute("ALTER VIEW s.v SET (security_barrier = true, security_invoker = on, check_option = local)").await;
+    let options = world.query("SELECT reloptions FROM pg_class WHERE oid = 's.v'::regclass").await;
+    assert!(options[0].contains("security_barrier"), "{options:?}");
+    // In place, with another condition and with a column more; then made anew, with one less.
+    for text in ["SELECT a FROM t WHERE a > 1", "SELECT a, c FROM t WHERE a > 1", "SELECT c FROM t"] {
+        view = world.resettled("postgres_view", &view, &definition(text)).await;
+        assert_eq!(world.query("SELECT reloptions FROM pg_class WHERE oid = 's.v'::regclass").await, options, "{text}");
+    }
+    // What cannot have them is refused rather than made without.
+    let error = world.update("postgres_view", &view, &definition("SELECT max(c) AS c FROM t")).await.unwrap_err();
+    assert_eq!(error.vendor_code.as_deref(), Some("0A000"), "{error:?}");
+    assert_eq!(world.query("SELECT reloptions FROM pg_class WHERE oid = 's.v'::regclass").await, options);
+}

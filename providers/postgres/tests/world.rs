@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_engine::record::{refreshed, storable};
 use terrace_provider::call::NoProgress;
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, ErrorKind, Found, LostCall, Observed, Planned, PlannedChange, Private,
@@ -107,17 +108,34 @@ impl World {
         let plan = self.plan_of(ty, None, config).await?;
         let planned = Planned { attributes: plan.planned, private: plan.private };
         let observed = self.session.create(self.ty(ty), call, &planned).await?;
-        self.agrees(ty, &planned.attributes, &observed);
-        Ok(observed)
+        Ok(self.stored(ty, &planned.attributes, observed))
     }
 
     pub(crate) async fn update(&self, ty: &str, prior: &Observed, config: &str) -> Result<Observed, ProviderError> {
-        let plan = self.plan(ty, Some(prior), config).await?;
+        self.update_with(ty, prior, config, &[]).await
+    }
+
+    /// The same where write-only attributes are other ones than before.
+    pub(crate) async fn update_with(
+        &self,
+        ty: &str,
+        prior: &Observed,
+        config: &str,
+        changed_write_only: &[String],
+    ) -> Result<Observed, ProviderError> {
+        let (before, config) = (recorded(prior), self.attributes(config));
+        let change = ProposedChange {
+            address: "a",
+            prior: Some(&before),
+            config: &config,
+            must_replace: false,
+            changed_write_only,
+        };
+        let plan = self.session.plan(self.ty(ty), &change).await?;
         assert!(plan.replace_paths.is_empty(), "{:?}", plan.replace_paths);
         let planned = Planned { attributes: plan.planned, private: plan.private };
         let observed = self.session.update(self.ty(ty), &self.call("step-2"), &recorded(prior), &planned).await?;
-        self.agrees(ty, &planned.attributes, &observed);
-        Ok(observed)
+        Ok(self.stored(ty, &planned.attributes, observed))
     }
 
     /// Creates, and asserts that reading and planning again finds nothing to do.
@@ -147,7 +165,9 @@ impl World {
     }
 
     pub(crate) async fn read(&self, ty: &str, prior: &Observed) -> Option<Observed> {
-        self.session.read(self.ty(ty), &recorded(prior)).await.unwrap()
+        let read = self.session.read(self.ty(ty), &recorded(prior)).await.unwrap()?;
+        // What is not answered is kept as it is recorded.
+        Some(Observed { attributes: refreshed(self.ty(ty), &prior.attributes, &read), ..read })
     }
 
     pub(crate) async fn delete(&self, ty: &str, prior: &Observed) -> Result<(), ProviderError> {
@@ -155,7 +175,8 @@ impl World {
     }
 
     pub(crate) async fn import(&self, ty: &str, id: &str) -> Option<Observed> {
-        self.session.import(self.ty(ty), &id.replace("$db", &self.database)).await.unwrap()
+        let found = self.session.import(self.ty(ty), &id.replace("$db", &self.database)).await.unwrap()?;
+        Some(Observed { attributes: storable(self.ty(ty), &Attributes::default(), &found), ..found })
     }
 
     pub(crate) async fn count(&self, ty: &str, prior: &Observed) -> DataAmount {
@@ -176,7 +197,7 @@ impl World {
         let attempt = Attempt {
             address: "a".to_owned(),
             identity: self.ty(ty).identity_of(&planned).unwrap(),
-            planned,
+            planned: planned.clone(),
             private,
             prior: None,
             lost_call: step.map(|step| LostCall {
@@ -186,7 +207,15 @@ impl World {
                 age: Duration::from_secs(2),
             }),
         };
-        self.session.find(self.ty(ty), &attempt).await.unwrap()
+        let stored = |found: Observed| {
+            let attributes = storable(self.ty(ty), &planned, &found);
+            Observed { attributes, ..found }
+        };
+        match self.session.find(self.ty(ty), &attempt).await.unwrap() {
+            Found::Ours(found) => Found::Ours(stored(found)),
+            Found::Strangers(found) => Found::Strangers(stored(found)),
+            other => other,
+        }
     }
 
     /// Runs SQL in the test's database, past the provider.
@@ -205,16 +234,18 @@ impl World {
         rows.into_iter().filter_map(row).collect()
     }
 
-    /// The engine refuses a provider whose result differs from its plan.
-    fn agrees(&self, ty: &str, planned: &Attributes, observed: &Observed) {
+    /// The object as the engine records it, which refuses a provider whose result differs from its plan.
+    fn stored(&self, ty: &str, planned: &Attributes, observed: Observed) -> Observed {
         for (name, value) in planned {
             let is_write_only = self.ty(ty).attributes.get(name).is_some_and(|it| it.write_only);
             if !value.has_unknown() && !is_write_only {
                 assert_eq!(observed.attributes.get(name), Some(value), "`{name}` differs from the plan");
             }
         }
-        let extra = observed.attributes.keys().find(|name| !planned.contains_key(*name));
+        let attributes = storable(self.ty(ty), planned, &observed);
+        let extra = attributes.keys().find(|name| !planned.contains_key(*name));
         assert_eq!(extra, None, "what was not planned: {observed:?}");
+        Observed { attributes, ..observed }
     }
 }
 

@@ -13,8 +13,7 @@ use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, first, query};
 use crate::{database, grant, identifier, index, membership, namespace, role, table, view};
 use terrace_provider::{
-    Attributes, Call, ErrorKind, Observed, Partial, Path, Planned, Private, ProviderError, Recorded, ResourceType,
-    Value,
+    Attributes, Call, ErrorKind, Observed, Partial, Path, Planned, ProviderError, Recorded, ResourceType, Value,
 };
 
 impl PostgresSession {
@@ -107,9 +106,10 @@ impl PostgresSession {
     }
 
     async fn begin(&self, call: &Call, begun: Begun, memory: &Memory) -> Result<(), Failure> {
-        let private = memory.beginning(begun.clone()).to_private();
-        call.progress.partial(Partial { private: Some(private), ..Partial::default() }).await?;
-        self.marks.put(begun);
+        let beginning = memory.beginning(begun);
+        let private = Some(beginning.to_private());
+        call.progress.partial(Partial { private, ..Partial::default() }).await?;
+        self.marks.put(beginning);
         Ok(())
     }
 
@@ -144,23 +144,34 @@ impl PostgresSession {
                 vec![index::creation(target, planned)?]
             }
         };
-        if let Err(failure) = self.run_outside(client, &name, call, target.schema(), &scripts).await {
+        let stopped = self.run_outside(client, &name, call, target.schema(), &scripts).await.err();
+        let left = self.left_by(target, planned).await;
+        let with_object = |failure: Failure, left: Seen| {
+            let error = self.failed(failure, Operation::Create, target, planned);
+            let error = error.with_object(observed(ty, target, left, Some(planned)));
+            Failure::from(ProviderError { kind: ErrorKind::Failed, ..error })
+        };
+        match (stopped, left) {
+            (None, Ok(Some(seen))) => Ok(seen),
+            (None, Ok(None)) => Err(Failure::bug(format!("{} is not there after it was made", target.shown()))),
+            (None, Err(failure)) => Err(failure.of_what_may_be_there()),
+            // What became of it is looked up once its connection has ended.
+            (Some(Stopped { done: 0, failure: failure @ Failure::InDoubt(_) }), _) => Err(failure),
             // A concurrent creation that fails leaves an index that nobody can use.
-            let left = self.left_by(target, planned).await.ok().flatten();
-            return Err(match (target.kind, left) {
-                (Kind::Index, Some(left)) if !failure.is_already_there() => {
-                    let error = self.failed(failure, Operation::Create, target, planned);
-                    let error = error.with_object(observed(ty, target, left, Some(planned)));
-                    ProviderError { kind: ErrorKind::Failed, ..error }.into()
-                }
-                _ => failure,
-            });
+            (Some(Stopped { done: 0, failure }), left) if target.kind == Kind::Index && !failure.is_already_there() => {
+                Err(match left {
+                    Ok(Some(left)) => with_object(failure, left),
+                    Ok(None) => failure,
+                    Err(_) => failure.of_what_may_be_there(),
+                })
+            }
+            (Some(Stopped { done: 0, failure }), _) => Err(failure),
+            (Some(Stopped { failure, .. }), Ok(Some(left))) => Err(with_object(failure, left)),
+            (Some(Stopped { failure, .. }), _) => Err(failure.of_what_may_be_there()),
         }
-        let seen = self.left_by(target, planned).await?;
-        seen.ok_or_else(|| Failure::bug(format!("{} is not there after it was made", target.shown())))
     }
 
-    /// What a creation outside of a transaction left when it failed.
+    /// What a creation outside of a transaction made, or left when it failed.
     async fn left_by(&self, target: &Target, planned: &Attributes) -> Result<Option<Seen>, Failure> {
         let client = self.server.client(target.database()).await?;
         let mut memory = Memory::default();
@@ -179,7 +190,7 @@ impl PostgresSession {
         call: &Call,
         schema: Option<&str>,
         scripts: &[Script],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Stopped> {
         let path = schema.map(|schema| format!("; SET search_path = {}, public, pg_temp", identifier::quote(schema)));
         let begin = format!(
             "SET application_name = {}; SET statement_timeout = {}{}",
@@ -188,7 +199,7 @@ impl PostgresSession {
             path.unwrap_or_default()
         );
         let client = deadpool_postgres::Object::take(client);
-        client.batch_execute(&begin).await?;
+        client.batch_execute(&begin).await.map_err(|error| Stopped { done: 0, failure: error.into() })?;
         let done = one_by_one(&client, scripts).await;
         // From here on nobody waits for it any more.
         client.batch_execute("RESET application_name").await.ok();
@@ -204,13 +215,12 @@ impl PostgresSession {
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
         let target = Self::recorded(ty, prior)?;
-        let both = (&prior.attributes, &planned.attributes);
-        match self.change_inside(&target, call, both, &prior.private).await {
+        match self.change_inside(&target, call, prior, planned).await {
             Ok(seen) => {
                 self.remember(&target, &seen);
                 Ok(observed(ty, &target, seen, Some(&planned.attributes)))
             }
-            Err(failure) if failure.is_about_the_missing() || failure.is_already_there() => {
+            Err(failure) if failure.is_about_the_missing() => {
                 Err(self.explain(failure, Operation::Update, &target, &planned.attributes).await)
             }
             Err(failure) => Err(self.failed(failure, Operation::Update, &target, &planned.attributes)),
@@ -221,12 +231,13 @@ impl PostgresSession {
         &self,
         target: &Target,
         call: &Call,
-        both: (&Attributes, &Attributes),
-        private: &Private,
+        prior: &Recorded,
+        wanted: &Planned,
     ) -> Result<Seen, Failure> {
-        let (name, planned) = (CallName::of(call), both.1);
+        let (name, planned) = (CallName::of(call), &wanted.attributes);
+        let both = (&prior.attributes, planned);
         let work = self.server.work(target.database(), &name, call.timeout, target.schema()).await?;
-        let mut memory = Memory::read(private).settled();
+        let mut memory = Memory::read(&prior.private).settled();
         let report = |text: &str| call.progress.message(text);
         let changed = async {
             match target.kind {
@@ -235,11 +246,19 @@ impl PostgresSession {
                 // How the next one is made is all that can differ.
                 Kind::Index => {}
                 Kind::Schema | Kind::Database => namespace::update(&work, target, both).await?,
-                Kind::Role => role::update(&work, target, both).await?,
+                Kind::Role => {
+                    let forgets_password = Memory::read(&wanted.private).forgets_password;
+                    role::update(&work, target, both, forgets_password).await?;
+                }
                 Kind::Membership => membership::put(&work, target, planned, false).await?,
                 Kind::Grant => grant::put(&work, target, (Some(both.0), planned), &memory).await?,
             }
-            self.look_at(&work, target, planned, &mut memory).await
+            let seen = self.look_at(&work, target, planned, &mut memory).await?;
+            // It may have got its name while the change waited for a lock.
+            if let (Kind::Table, Some(oid)) = (target.kind, seen.attributes.get("oid").and_then(Value::as_int)) {
+                table::is_the_one(oid, target, both.0)?;
+            }
+            Ok(seen)
         };
         let changed = changed.await;
         self.end(work, changed).await
@@ -264,7 +283,7 @@ impl PostgresSession {
         let memory = Memory::read(&prior.private);
         let removed = async {
             match target.kind {
-                Kind::Table => table::delete(&work, target).await,
+                Kind::Table => table::delete(&work, target, &prior.attributes).await,
                 Kind::View | Kind::MaterializedView => view::delete(&work, target).await,
                 Kind::Index => {
                     // Of a schema that is gone there is none, either.
@@ -301,7 +320,9 @@ impl PostgresSession {
             }
             _ => Script::of(index::deletion(target, prior)),
         };
-        self.run_outside(client, &CallName::of(call), call, None, std::slice::from_ref(&script)).await
+        let name = CallName::of(call);
+        let dropped = self.run_outside(client, &name, call, None, std::slice::from_ref(&script)).await;
+        dropped.map_err(|stopped| stopped.failure)
     }
 
     /// The error of a creation, with what a look at the server adds to it.
@@ -343,19 +364,28 @@ impl PostgresSession {
     }
 }
 
+/// Why statements that are none of a transaction stopped, and how many of them are done for good.
+struct Stopped {
+    done: usize,
+    failure: Failure,
+}
+
 /// Runs statements that are none of a transaction: of one whose answer is lost nobody knows whether it took effect.
-async fn one_by_one(client: &deadpool_postgres::ClientWrapper, scripts: &[Script]) -> Result<(), Failure> {
-    for script in scripts {
-        client.batch_execute(script.text()).await.map_err(|error| match Failure::of_commit(error) {
-            Failure::Server { error, .. } => {
-                let position = error.as_db_error().and_then(|told| told.position());
-                let position = match position {
-                    Some(tokio_postgres::error::ErrorPosition::Original(at)) => usize::try_from(*at).ok(),
-                    _ => None,
-                };
-                Failure::Server { at: script.place(position), error }
-            }
-            failure => failure,
+async fn one_by_one(client: &deadpool_postgres::ClientWrapper, scripts: &[Script]) -> Result<(), Stopped> {
+    for (done, script) in scripts.iter().enumerate() {
+        client.batch_execute(script.text()).await.map_err(|error| {
+            let failure = match Failure::of_commit(error) {
+                Failure::Server { error, .. } => {
+                    let position = error.as_db_error().and_then(|told| told.position());
+                    let position = match position {
+                        Some(tokio_postgres::error::ErrorPosition::Original(at)) => usize::try_from(*at).ok(),
+                        _ => None,
+                    };
+                    Failure::Server { at: script.place(position), error }
+                }
+                failure => failure,
+            };
+            Stopped { done, failure }
         })?;
     }
     Ok(())

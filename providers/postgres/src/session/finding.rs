@@ -42,21 +42,29 @@ impl PostgresSession {
             Some(prior) if attempt.planned.is_empty() => &prior.attributes,
             _ => &attempt.planned,
         };
-        let private = attempt.prior.as_ref().map_or(&attempt.private, |prior| &prior.private);
-        let memory = Memory::read(private).settled();
+        let beginning = lost.as_ref().and_then(|call| self.beginning(call, attempt));
+        let memory = match (&attempt.prior, &beginning) {
+            (Some(prior), _) => Memory::read(&prior.private),
+            (None, Some(beginning)) => beginning.clone(),
+            (None, None) => Memory::read(&attempt.private),
+        };
+        let memory = memory.settled();
         let wanted = Wanted { target: target.clone(), like: Some(like.clone()), memory };
         let Some(mut seen) = self.observe(std::slice::from_ref(&wanted)).await?.into_iter().flatten().next() else {
             return Ok(Found::Absent);
         };
         let is_ours = match (&lost, &attempt.prior) {
             (Some(_), Some(_)) => Became::Committed,
-            (Some(call), None) => self.made_by(target, &seen, call, attempt).await?,
+            (Some(call), None) => self.made_by(target, &seen, call, beginning.as_ref()).await?,
             (None, _) => Became::RolledBack,
         };
         if let (Became::Committed, None) = (&is_ours, &attempt.prior) {
             // What is there is what the server made of what was planned.
             let client = self.server.client(target.database()).await?;
-            let wanted = Wanted { memory: learned(&client, target, like).await?, ..wanted };
+            let mut memory = learned(&client, target, like).await?;
+            // What was there before it the server does not know any more.
+            memory.preexisting.clone_from(&wanted.memory.preexisting);
+            let wanted = Wanted { memory, ..wanted };
             let again = reading::observe(&client, std::slice::from_ref(&wanted)).await?;
             seen = again.into_iter().flatten().next().unwrap_or(seen);
         }
@@ -72,13 +80,19 @@ impl PostgresSession {
         })
     }
 
+    /// What was remembered of a call before it could take effect, by this process or by the journal.
+    fn beginning(&self, call: &CallName, attempt: &Attempt) -> Option<Memory> {
+        let journalled = || Some(Memory::read(&attempt.private)).filter(|beginning| beginning.is_of(call));
+        self.marks.of(call).or_else(journalled)
+    }
+
     /// Whether the call that was lost made what is there.
     async fn made_by(
         &self,
         target: &Target,
         seen: &Seen,
         call: &CallName,
-        attempt: &Attempt,
+        beginning: Option<&Memory>,
     ) -> Result<Became, Failure> {
         let is = |mark: String| match seen.mark.as_ref() == Some(&mark) {
             true => Became::Committed,
@@ -90,12 +104,11 @@ impl PostgresSession {
         if target.kind == Kind::Database {
             return Ok(is(call.object_id().to_string()));
         }
-        let journalled = Memory::read(&attempt.private).begun.filter(|begun| begun.call == *call);
-        match self.marks.of(call).or(journalled) {
+        match beginning.and_then(|beginning| beginning.begun.as_ref()) {
             // It never came as far as to take effect.
             None => Ok(Became::RolledBack),
-            Some(begun) => match begun.transaction {
-                Some(transaction) => self.became(&transaction).await,
+            Some(begun) => match &begun.transaction {
+                Some(transaction) => self.became(transaction).await,
                 // Nothing was there before it began.
                 None => Ok(Became::Committed),
             },

@@ -285,14 +285,14 @@ impl Builder<'_> {
     fn partitions(&mut self, memory: &mut Memory) {
         let Some(wanted) = &self.wanted.partitions else { return };
         let present = &self.present.partitions;
-        for gone in present.iter().filter(|it| !wanted.iter().any(|wanted| wanted.name == it.name)) {
-            let name = qualified(&self.wanted.schema, &gone.name);
+        for gone in present.iter().filter(|it| !wanted.iter().any(|wanted| it.is(&wanted.name))) {
+            let name = qualified(gone.schema.as_ref().unwrap_or(&self.wanted.schema), &gone.name);
             self.changes.rest.push(Script::about(&Path::attribute("partitions"), format!("DROP TABLE {name}")));
         }
         for (index, partition) in wanted.iter().enumerate() {
             let path = Path::attribute("partitions").index(index).key("bounds");
             let name = qualified(&self.wanted.schema, &partition.name);
-            match present.iter().find(|it| it.name == partition.name) {
+            match present.iter().find(|it| it.is(&partition.name)) {
                 None => self.changes.rest.push(Script::about(&path, ddl::partition(self.wanted, partition))),
                 Some(it) if is_same(&partition.bounds, &it.bounds, memory) => {}
                 Some(_) => {

@@ -14,7 +14,7 @@ use crate::kind::Target;
 use crate::private::Memory;
 use crate::script::Script;
 use crate::server::{Client, Work, query};
-use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 
 /// Makes the planned table.
 pub(crate) async fn create(work: &Work, planned: &Attributes, mark: &str) -> Result<(), Failure> {
@@ -31,9 +31,11 @@ pub(crate) async fn update(
     memory: &mut Memory,
     report: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), Failure> {
-    let (wanted, prior) = (Table::of(planned), Table::of(prior));
+    let wanted = Table::of(planned);
     check::table(&wanted)?;
     let mut present = present(work, target).await?;
+    is_the_one(present.oid, target, prior)?;
+    let prior = Table::of(prior);
     if rename_columns(work, &present, &wanted).await? {
         present = self::present(work, target).await?;
     }
@@ -68,11 +70,37 @@ pub(crate) async fn missing(client: &Client, target: &Target, planned: &Attribut
 }
 
 /// Drops the table; one that is gone already is no error.
-pub(crate) async fn delete(work: &Work, target: &Target) -> Result<(), Failure> {
-    if read(work.look().await?, std::slice::from_ref(target)).await?.iter().all(Option::is_none) {
-        return Ok(());
+///
+/// # Errors
+/// When another table has taken its name since it was looked at.
+pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes) -> Result<(), Failure> {
+    let found = read(work.look().await?, std::slice::from_ref(target)).await?.into_iter().flatten().next();
+    let Some(present) = found else { return Ok(()) };
+    is_the_one(present.oid, target, prior)?;
+    work.execute(&format!("DROP TABLE {}", target.sql())).await?;
+    // Whoever was waited for may have given the name to another one: what was dropped is what is locked now.
+    let sql = "SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND granted
+               AND mode = 'AccessExclusiveLock' AND relation = $1::int8::oid
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    match query(work.client().await?, sql, &[&present.oid]).await?.is_empty() {
+        true => Err(another(target)),
+        false => Ok(()),
     }
-    work.execute(&format!("DROP TABLE {}", target.sql())).await
+}
+
+/// Refuses a table that is not the recorded one.
+pub(crate) fn is_the_one(oid: i64, target: &Target, prior: &Attributes) -> Result<(), Failure> {
+    match prior.get("oid").and_then(Value::as_int) {
+        Some(recorded) if recorded != oid => Err(another(target)),
+        _ => Ok(()),
+    }
+}
+
+fn another(target: &Target) -> Failure {
+    let message = format!("{} is another one than the one that was planned for", target.shown());
+    ProviderError::new(ErrorKind::Failed, message)
+        .solution("somebody made it anew meanwhile: plan again, and see whether it is to go or to change")
+        .into()
 }
 
 async fn present(work: &Work, target: &Target) -> Result<Present, Failure> {

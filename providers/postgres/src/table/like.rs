@@ -72,7 +72,7 @@ pub(super) fn learn_words(present: &Present, wanted: &Table, memory: &mut Memory
         .partitions
         .iter()
         .flatten()
-        .filter_map(|wanted| Some((wanted, present.partitions.iter().find(|present| present.name == wanted.name)?)))
+        .filter_map(|wanted| Some((wanted, present.partitions.iter().find(|present| present.is(&wanted.name))?)))
     {
         memory.learn(&wanted.bounds, &present.bounds);
     }
@@ -166,21 +166,21 @@ pub(super) fn project(present: &Present, like: Option<&Table>, schema: &str, mem
 }
 
 fn partitions(present: &Present, like: Option<&Table>, memory: &mut Memory) -> Option<Vec<Partition>> {
-    let plain = |name: &String, bounds: &String| Partition { name: name.clone(), bounds: bounds.clone() };
+    let plain = |name: String, bounds: &String| Partition { name, bounds: bounds.clone() };
     let Some(like) = like else {
-        let all: Vec<_> = present.partitions.iter().map(|it| plain(&it.name, &it.bounds)).collect();
+        let all: Vec<_> = present.partitions.iter().map(|it| plain(it.shown(), &it.bounds)).collect();
         return (!all.is_empty()).then_some(all);
     };
     let managed = like.partitions.as_ref()?;
     let mut found = Vec::new();
     for wanted in managed {
-        if let Some(present) = present.partitions.iter().find(|it| it.name == wanted.name) {
+        if let Some(present) = present.partitions.iter().find(|it| it.is(&wanted.name)) {
             let is_same = is_same(&wanted.bounds, &present.bounds, memory);
-            found.push(plain(&present.name, if is_same { &wanted.bounds } else { &present.bounds }));
+            found.push(plain(present.shown(), if is_same { &wanted.bounds } else { &present.bounds }));
         }
     }
-    let others = present.partitions.iter().filter(|it| !managed.iter().any(|wanted| wanted.name == it.name));
-    found.extend(others.map(|it| plain(&it.name, &it.bounds)));
+    let others = present.partitions.iter().filter(|it| !managed.iter().any(|wanted| it.is(&wanted.name)));
+    found.extend(others.map(|it| plain(it.shown(), &it.bounds)));
     Some(found)
 }
 

@@ -101,30 +101,26 @@ impl Table {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The attributes, in the order of the schema, without those that are made of the table's name.
+    /// The attributes, in the order of the schema, without those that are made of the table's name. What is not there is
+    /// said to be gone.
     pub(crate) fn to_attributes(&self) -> Attributes {
-        let mut attributes = Map::default();
-        let mut insert = |name: &str, value: Value| drop(attributes.insert(name.to_owned(), value));
-        insert("columns", self.columns.iter().map(Column::to_value).collect::<Vec<_>>().into());
-        if let Some(key) = &self.primary_key {
-            insert("primaryKey", key.to_value());
+        fn items<T>(items: &[T], of: impl Fn(&T) -> Value) -> Value {
+            items.iter().map(of).collect::<Vec<_>>().into()
         }
-        insert("unique", self.unique.iter().map(Key::to_value).collect::<Vec<_>>().into());
-        insert("foreignKeys", self.foreign_keys.iter().map(ForeignKey::to_value).collect::<Vec<_>>().into());
-        insert("checks", self.checks.iter().map(Check::to_value).collect::<Vec<_>>().into());
-        if let Some(partitioning) = &self.partition_by {
-            let mut entries = Map::default();
-            entries.insert("strategy".to_owned(), partitioning.strategy.as_str().into());
-            entries.insert("columns".to_owned(), list(&partitioning.columns));
-            insert("partitionBy", entries.into());
-        }
-        if let Some(partitions) = &self.partitions {
-            insert("partitions", partitions.iter().map(Partition::to_value).collect::<Vec<_>>().into());
-        }
-        if let Some(comment) = &self.comment {
-            insert("comment", comment.as_str().into());
-        }
-        attributes
+        let key = self.primary_key.as_ref().map(Key::to_value);
+        let partitioning = self.partition_by.as_ref().map(Partitioning::to_value);
+        let partitions = self.partitions.as_ref().map(|them| items(them, Partition::to_value));
+        let attributes = [
+            ("columns", items(&self.columns, Column::to_value)),
+            ("primaryKey", key.unwrap_or_default()),
+            ("unique", items(&self.unique, Key::to_value)),
+            ("foreignKeys", items(&self.foreign_keys, ForeignKey::to_value)),
+            ("checks", items(&self.checks, Check::to_value)),
+            ("partitionBy", partitioning.unwrap_or_default()),
+            ("partitions", partitions.unwrap_or_default()),
+            ("comment", self.comment.as_deref().map_or(Value::Null, Value::from)),
+        ];
+        attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
@@ -231,6 +227,13 @@ impl Check {
 impl Partitioning {
     fn of(entries: &Map) -> Self {
         Self { strategy: text(entries, "strategy"), columns: texts(entries, "columns") }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut entries = Map::default();
+        entries.insert("strategy".to_owned(), self.strategy.as_str().into());
+        entries.insert("columns".to_owned(), list(&self.columns));
+        entries.into()
     }
 }
 

@@ -57,6 +57,11 @@ fn loss(was: &Column, now: &Column) -> Option<String> {
         return Some(format!("column {} is computed from others: its values go", now.name));
     }
     let narrowed = change(&was.ty, &now.ty) == TypeChange::Narrowing;
+    let has_zone = |ty: &str| ty.ends_with("with time zone");
+    let (old, new) = (canonical(&was.ty), canonical(&now.ty));
+    if has_zone(&new) && !has_zone(&old) && ["date", "time"].iter().any(|begin| old.starts_with(begin)) {
+        return Some(format!("column {} gets a time zone: what it holds is taken for UTC", now.name));
+    }
     narrowed.then(|| format!("column {} is narrowed from {} to {}", now.name, was.ty, now.ty))
 }
 
@@ -99,5 +104,7 @@ mod tests {
             ]
         );
         assert_eq!(told(&[("a", "int", None), ("b", "varchar(20)", None)]), ["column c is dropped"]);
+        let (old, new) = (table(&[("t", "timestamp(3)", None)]), table(&[("t", "timestamptz", None)]));
+        assert_eq!(losses(&old, &new), ["column t gets a time zone: what it holds is taken for UTC"]);
     }
 }

@@ -1,6 +1,7 @@
 //! Tables as the server's catalogs have them, many at once by one query.
 
 use crate::error::Failure;
+use crate::identifier::full_name;
 use crate::kind::Target;
 use crate::server::{Client, column, first, query};
 use serde::Deserialize;
@@ -64,8 +65,22 @@ pub(crate) struct PresentPartitioning {
 /// A partition as it is.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct PresentPartition {
+    /// Nothing where it is the table's own.
+    pub(crate) schema: Option<String>,
     pub(crate) name: String,
     pub(crate) bounds: String,
+}
+
+impl PresentPartition {
+    /// True for the configured partition of that name, which is in the schema of its table.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.schema.is_none() && self.name == name
+    }
+
+    /// Its name, with its schema where that is another one than the table's.
+    pub(crate) fn shown(&self) -> String {
+        self.schema.as_ref().map_or_else(|| self.name.clone(), |schema| full_name(&[schema, &self.name]))
+    }
 }
 
 impl Present {
@@ -83,7 +98,7 @@ impl Present {
 /// All that is read of tables, by one query: each is one text of JSON.
 const READ: &str = "
 WITH found AS MATERIALIZED (
-  SELECT w.place, c.oid, c.reltype, c.relkind
+  SELECT w.place, w.in_schema, c.oid, c.reltype, c.relkind
   FROM unnest($1::text[]::name[], $2::text[]::name[]) WITH ORDINALITY AS w(in_schema, named, place)
   JOIN pg_namespace n ON n.nspname = w.in_schema
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.named AND c.relkind IN ('r', 'p')
@@ -133,9 +148,9 @@ SELECT f.place, json_build_object(
       LEFT JOIN pg_attribute a ON a.attrelid = f.oid AND a.attnum = u.number AND u.number > 0))
     FROM pg_partitioned_table p WHERE p.partrelid = f.oid),
   'partitions', (
-    SELECT coalesce(json_agg(json_build_object('name', c.relname, 'bounds', pg_get_expr(c.relpartbound, c.oid))
-                             ORDER BY c.oid), '[]'::json)
-    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    SELECT coalesce(json_agg(json_build_object('schema', nullif(n.nspname, f.in_schema), 'name', c.relname,
+                                               'bounds', pg_get_expr(c.relpartbound, c.oid)) ORDER BY c.oid), '[]'::json)
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE i.inhparent = f.oid AND f.relkind = 'p')
 )::text
 FROM found f";

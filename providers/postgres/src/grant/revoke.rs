@@ -1,0 +1,121 @@
+//! Taking privileges away: no more than is meant, and not less.
+//!
+//! The server takes the privileges on columns along with those on their table, and leaves what somebody else granted, at
+//! most with a warning.
+
+use super::{Held, held, statement};
+use crate::error::Failure;
+use crate::kind::Target;
+use crate::script::Script;
+use crate::server::Work;
+use terrace_provider::{ErrorKind, ProviderError};
+
+/// What is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    /// The privileges.
+    Privileges,
+    /// That they may be given on.
+    Option,
+}
+
+impl Take {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Privileges => "REVOKE",
+            Self::Option => "REVOKE GRANT OPTION FOR",
+        }
+    }
+}
+
+/// Revokes privileges on the object, or on columns of it.
+///
+/// # Errors
+/// `PermissionDenied` when the role still has one of them, by somebody else.
+pub(super) async fn revoke(
+    work: &Work,
+    target: &Target,
+    take: Take,
+    privileges: &[String],
+    columns: &[String],
+) -> Result<(), Failure> {
+    let after = take_back(work, target, take, privileges, columns).await?;
+    is_gone(&after, target, take, privileges, columns)
+}
+
+/// Revokes what was given on our part, and answers what the role has then: others may have given the same.
+pub(super) async fn take_back(
+    work: &Work,
+    target: &Target,
+    take: Take,
+    privileges: &[String],
+    columns: &[String],
+) -> Result<Held, Failure> {
+    let before = of(work, target).await?;
+    if privileges.is_empty() {
+        return Ok(before);
+    }
+    work.run(&statement(take.verb(), target, privileges, columns, "")).await?;
+    let after = of(work, target).await?;
+    match columns.is_empty() && give_back(work, target, &before, &after).await? {
+        true => of(work, target).await,
+        false => Ok(after),
+    }
+}
+
+async fn of(work: &Work, target: &Target) -> Result<Held, Failure> {
+    Ok(held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default())
+}
+
+/// Grants again what the role had on columns; true when there was anything.
+async fn give_back(work: &Work, target: &Target, before: &Held, after: &Held) -> Result<bool, Failure> {
+    let mut is_any = false;
+    for (column, privileges) in &before.columns {
+        let now = after.columns.get(column);
+        for (privilege, grantable) in privileges {
+            let is_kept = now.and_then(|now| now.get(privilege)).is_some_and(|now| *now || !grantable);
+            if !is_kept {
+                let end = if *grantable { " WITH GRANT OPTION" } else { "" };
+                let (privilege, column) = (std::slice::from_ref(privilege), std::slice::from_ref(column));
+                work.run(&statement("GRANT", target, privilege, column, end)).await?;
+                is_any = true;
+            }
+        }
+    }
+    Ok(is_any)
+}
+
+/// Looks whether what was revoked is gone.
+fn is_gone(
+    after: &Held,
+    target: &Target,
+    take: Take,
+    privileges: &[String],
+    columns: &[String],
+) -> Result<(), Failure> {
+    let is_meant = |column: &Option<String>| match column {
+        Some(column) => columns.contains(column),
+        None => columns.is_empty(),
+    };
+    let left = after.grants.iter().filter(|grant| {
+        let is_taken = take == Take::Privileges || grant.is_grantable;
+        is_taken && privileges.contains(&grant.privilege) && is_meant(&grant.column)
+    });
+    let left: Vec<_> = left.collect();
+    let Some(first) = left.first() else { return Ok(()) };
+    let mut grantors: Vec<String> = left.iter().map(|grant| format!("`{}`", grant.grantor)).collect();
+    grantors.sort_unstable();
+    grantors.dedup();
+    let message = format!("{} cannot be revoked: {} granted it", target.shown(), grantors.join(", "));
+    let mut error = ProviderError::new(ErrorKind::PermissionDenied, message);
+    for grant in &left {
+        let column = grant.column.as_ref().map(|column| format!(" on the column `{column}`")).unwrap_or_default();
+        error = error.problem(format!("`{}`{column} is of `{}`", grant.privilege, grant.grantor));
+    }
+    let by_first = left.iter().filter(|grant| grant.grantor == first.grantor);
+    let of_first: std::collections::BTreeSet<String> = by_first.map(|grant| grant.privilege.clone()).collect();
+    let of_first: Vec<String> = of_first.into_iter().collect();
+    let script: Script = statement(take.verb(), target, &of_first, columns, "");
+    let others = if grantors.len() > 1 { ", and the others likewise" } else { "" };
+    Err(error.solution(format!("let `{}` run `{};`{others}", first.grantor, script.text())).into())
+}
