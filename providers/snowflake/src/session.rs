@@ -105,15 +105,11 @@ impl Target {
         kept: Kept,
     ) -> Result<Observed, ProviderError> {
         let seen = self.observe(statements, Some(planned)).await;
-        // It is done: what fails now is only the look at it.
-        let seen = seen.map_err(|error| match error.kind {
-            ErrorKind::Transient | ErrorKind::Throttled { .. } => ProviderError { kind: ErrorKind::Ambiguous, ..error },
-            _ => error,
-        })?;
+        // It is done: what fails now is only the look at it, which says nothing against that.
+        let seen = seen.map_err(|error| ProviderError { kind: ErrorKind::Ambiguous, ..error })?;
         let seen = seen.ok_or_else(|| {
-            let name = self.id();
-            ProviderError::new(ErrorKind::Failed, format!("`{name}` is not to be seen after it was made or changed"))
-                .solution("let the role of the instance see what it makes")
+            let message = format!("`{}` is not to be seen after it was made or changed", self.id());
+            ProviderError::new(ErrorKind::Ambiguous, message).solution("let the role of the instance see what it makes")
         })?;
         let kept = Kept { created_on: seen.created_on.filter(|_| self.kind == Kind::Table), ..kept };
         Ok(self.observed(&seen, planned, kept.to_private()))

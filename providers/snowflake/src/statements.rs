@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a question is waited for.
 const READS: Duration = Duration::from_secs(60);
 
+/// How long a call is waited for at most.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The statements of one call.
 pub(crate) struct Statements<'a> {
     client: &'a Client,
@@ -32,7 +35,8 @@ impl<'a> Statements<'a> {
         Self {
             client,
             query_tag: tag(prefix, &call.address, &call.operation),
-            deadline: Instant::now() + call.timeout,
+            // A time beyond all clocks is a long one.
+            deadline: Instant::now() + call.timeout.min(LONGEST),
             cancel: call.cancel.clone(),
         }
     }

@@ -40,6 +40,68 @@ async fn an_answer_that_never_comes_is_ambiguous_and_found_again() {
     assert!(matches!(instance.find(ROLE, &config, None).await.unwrap(), Found::Strangers(_)));
 }
 
+/// Once a statement may have run, only its own answer says what became of it.
+#[tokio::test]
+async fn no_status_after_a_loss_says_that_nothing_happened() {
+    for status in [400, 401, 403, 404, 429, 500, 503, 504] {
+        for fault in [Fault::LostThen(status), Fault::LaterThen(status), Fault::After(status)] {
+            // A status that comes first, and says that the request itself is refused.
+            if matches!(fault, Fault::After(400..=499)) {
+                continue;
+            }
+            let stand_in = StandIn::start();
+            let instance = Instance::of(&stand_in).await;
+            stand_in.faults().by_text.push(("CREATE ROLE".to_owned(), fault));
+            let config = json!({"name": "R"});
+            let began = Instant::now();
+            let error = within_seconds(&instance, 3, config.clone()).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
+            let found = instance.find(ROLE, &config, Some(began.elapsed())).await.unwrap();
+            assert!(matches!(found, Found::Ours(_)), "{fault:?}: {found:?}");
+        }
+    }
+}
+
+/// Creates a role in a call of so much time.
+async fn within_seconds(
+    instance: &Instance,
+    seconds: u64,
+    config: serde_json::Value,
+) -> Result<terrace_provider::Observed, terrace_provider::ProviderError> {
+    let mut call = instance.call();
+    call.timeout = Duration::from_secs(seconds);
+    let planned = instance.plan(ROLE, None, &config).await.unwrap();
+    let planned = terrace_provider::Planned { attributes: planned.planned, private: planned.private };
+    instance.session.create(instance.ty(ROLE), &call, &planned).await
+}
+
+#[tokio::test]
+async fn what_fails_of_the_look_after_a_change_leaves_the_change_in_doubt() {
+    for fault in [Fault::Expired, Fault::Fails, Fault::TimesOut, Fault::TooMany(None), Fault::After(404)] {
+        let stand_in = StandIn::start();
+        let instance = Instance::of(&stand_in).await;
+        for _ in 0..20 {
+            stand_in.faults().by_text.push(("SHOW ROLES".to_owned(), fault));
+        }
+        let config = json!({"name": "R"});
+        let began = Instant::now();
+        let error = within_seconds(&instance, 2, config.clone()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
+        stand_in.faults().by_text.clear();
+        let found = instance.find(ROLE, &config, Some(began.elapsed())).await.unwrap();
+        assert!(matches!(found, Found::Ours(_)), "{fault:?}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_beyond_all_clocks_ends_no_process() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    stand_in.faults().next.push_back(Fault::TooMany(Some(Duration::MAX)));
+    let error = instance.create(ROLE, json!({"name": "R"})).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Throttled { retry_after: Some(_) }), "{error:?}");
+}
+
 #[tokio::test]
 async fn an_object_of_another_role_is_a_strangers_however_young() {
     let stand_in = StandIn::start();
