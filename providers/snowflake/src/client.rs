@@ -20,7 +20,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use terrace_provider::http::{self, in_words};
-use terrace_provider::{Path, ProviderError};
+use terrace_provider::{Path, ProviderError, Redaction};
 use token::Tokens;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,8 @@ const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) sql: &'a str,
+    /// The database and the schema of names without them.
+    pub(crate) within: Option<&'a (String, String)>,
     /// The session parameter of that name, by which people find the statement in the history.
     pub(crate) query_tag: &'a str,
     pub(crate) deadline: Instant,
@@ -60,6 +62,7 @@ pub(crate) struct Client {
     role: Option<String>,
     warehouse: Option<String>,
     tokens: Tokens,
+    hidden: Redaction,
     /// How many seconds Snowflake's clock goes before ours.
     skew: AtomicI64,
 }
@@ -88,6 +91,7 @@ impl Client {
             role: config.role,
             warehouse: config.warehouse,
             tokens: Tokens::new(config.proof),
+            hidden: config.hidden,
             skew: AtomicI64::new(0),
         })
     }
@@ -100,6 +104,11 @@ impl Client {
     /// The warehouse, where it is said.
     pub(crate) fn warehouse(&self) -> Option<&str> {
         self.warehouse.as_deref()
+    }
+
+    /// What no text repeats.
+    pub(crate) fn hidden(&self) -> &Redaction {
+        &self.hidden
     }
 
     /// The host that is asked.
@@ -260,7 +269,9 @@ impl Client {
             "parameters": {"QUERY_TAG": request.query_tag},
         });
         if let Some(body) = body.as_object_mut() {
-            for (name, value) in [("role", &self.role), ("warehouse", &self.warehouse)] {
+            let (database, schema) = request.within.map(|(database, schema)| (database, schema)).unzip();
+            let given = [("role", self.role.as_ref()), ("warehouse", self.warehouse.as_ref())];
+            for (name, value) in given.into_iter().chain([("database", database), ("schema", schema)]) {
                 if let Some(value) = value {
                     body.insert(name.to_owned(), value.as_str().into());
                 }

@@ -229,7 +229,8 @@ async fn submit(
         }
     };
     let handle = uuid::Uuid::now_v7().to_string();
-    let mut stored = Stored { number: seen.number, handle, sql, session, outcome: None, polls: 0, is_mute: false, instead: None };
+    let mut stored =
+        Stored { number: seen.number, handle, sql, session, outcome: None, polls: 0, is_mute: false, instead: None };
     let answer = match fault {
         Some(Fault::LostBefore) => Answer::Lost,
         Some(Fault::TooMany(pause)) => Answer::Throttled(429, pause),
