@@ -240,6 +240,11 @@ impl Session for SnowflakeSession {
                 let is_known = |name: &str| planned.planned.get(name).is_none_or(|value| !value.has_unknown());
                 if parts.iter().all(|name| is_known(name)) {
                     view::View::from_attributes(&planned.planned)?;
+                    let has_warehouse = self.client.as_ref().is_none_or(|client| client.warehouse().is_some());
+                    let is_changed = !change.must_replace && planned.replace_paths.is_empty() && !has_warehouse;
+                    if let Some(prior) = change.prior.filter(|_| is_changed) {
+                        view::check_change(&prior.attributes, &planned.planned)?;
+                    }
                 }
             }
             Kind::Table => {

@@ -127,9 +127,16 @@ async fn without_a_warehouse_to_ask_on_a_view_is_not_made_anew() {
     let made = instance.create(VIEW, view(json!([{"name": "A"}, {"name": "B"}]))).await.unwrap();
     stand_in.sql("ALTER VIEW D.S.V SET TAG D.S.PII = 'all'");
     let before = stand_in.inventory();
-    let error = instance.update(VIEW, &made, view(json!([{"name": "A"}]))).await.unwrap_err();
-    assert_eq!(error.kind.code(), "invalid_input", "{error:?}");
-    assert!(error.solutions[0].contains("`warehouse`"), "{error:?}");
+    let config = view(json!([{"name": "A"}]));
+    let planned = instance.plan(VIEW, Some(&made), &config).await;
+    // A plan that was made where there was one.
+    let planned_elsewhere = Instance::of(&stand_in).await.plan(VIEW, Some(&made), &config).await.unwrap();
+    let of_plan = terrace_provider::Planned { attributes: planned_elsewhere.planned, private: made.private.clone() };
+    let applied = instance.session.update(instance.ty(VIEW), &instance.call(), &made, &of_plan).await;
+    for error in [planned.map(drop).unwrap_err(), applied.map(drop).unwrap_err()] {
+        assert_eq!(error.kind.code(), "invalid_input", "{error:?}");
+        assert!(error.solutions[0].contains("`warehouse`"), "{error:?}");
+    }
     assert_eq!(stand_in.inventory(), before);
     // What makes nothing anew needs none.
     let config = view(json!([{"name": "A", "comment": "one"}, {"name": "B"}]));

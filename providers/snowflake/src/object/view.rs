@@ -172,6 +172,19 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
     statements.change(&view.ddl(&qualified(planned), None), &need).await
 }
 
+/// Refuses the plan of a change that could not be made for want of a warehouse.
+///
+/// # Errors
+/// Where the view would have to be made anew.
+pub(crate) fn check_change(prior: &Attributes, planned: &Attributes) -> Result<(), ProviderError> {
+    let wanted = View::from_attributes(planned)?.body;
+    let (database, schema) = (text(planned, "database"), text(planned, "schema"));
+    match View::from_attributes(prior) {
+        Ok(was) if was.body.is_same_as(&wanted, &[], &database, &schema) => Ok(()),
+        _ => Err(kept::without_warehouse(planned)),
+    }
+}
+
 /// Turns the view that is there into the planned one; `prior` is what was recorded of it.
 pub(crate) async fn update(
     statements: &Statements<'_>,

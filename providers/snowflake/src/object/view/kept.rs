@@ -70,10 +70,7 @@ pub(super) async fn look(
     described: &Rows,
 ) -> Result<Kept, ProviderError> {
     if statements.warehouse().is_none() {
-        let message = format!("which tags and policies are on the view {} cannot be asked", shown(planned));
-        return Err(refused(planned, message)
-            .problem("a view of other columns, or of another statement, is made anew, and would lose them")
-            .solution("set `warehouse` of the instance: they are asked about on it"));
+        return Err(without_warehouse(planned));
     }
     let policies = policies(statements, planned, described).await?;
     if !policies.is_empty() {
@@ -105,6 +102,14 @@ impl Kept {
         self.comment = comment.filter(|_| was.is_none_or(|was| was.comment.is_none()));
         self
     }
+}
+
+/// The error of a view that would have to be made anew where nothing can be asked about it.
+pub(super) fn without_warehouse(planned: &Attributes) -> ProviderError {
+    let message = format!("which tags and policies are on the view {} cannot be asked", shown(planned));
+    refused(planned, message)
+        .problem("a view of other columns, or of another statement, is made anew, and would lose them")
+        .solution("set `warehouse` of the instance: they are asked about on it")
 }
 
 fn refused(planned: &Attributes, message: String) -> ProviderError {
