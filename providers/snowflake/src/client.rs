@@ -20,7 +20,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use terrace_provider::http::{self, in_words};
-use terrace_provider::{Path, ProviderError};
+use terrace_provider::{Path, ProviderError, Redaction};
 use token::Tokens;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -38,11 +38,15 @@ const AGAIN_AFTER_LOSS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause, unless more is asked for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// The longest pause that is asked for and believed: clocks cannot be set to any time.
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One statement, and until when it is waited for.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) sql: &'a str,
+    /// The database and the schema of names without them.
+    pub(crate) within: Option<&'a (String, String)>,
     /// The session parameter of that name, by which people find the statement in the history.
     pub(crate) query_tag: &'a str,
     pub(crate) deadline: Instant,
@@ -58,6 +62,7 @@ pub(crate) struct Client {
     role: Option<String>,
     warehouse: Option<String>,
     tokens: Tokens,
+    hidden: Redaction,
     /// How many seconds Snowflake's clock goes before ours.
     skew: AtomicI64,
 }
@@ -86,6 +91,7 @@ impl Client {
             role: config.role,
             warehouse: config.warehouse,
             tokens: Tokens::new(config.proof),
+            hidden: config.hidden,
             skew: AtomicI64::new(0),
         })
     }
@@ -98,6 +104,11 @@ impl Client {
     /// The warehouse, where it is said.
     pub(crate) fn warehouse(&self) -> Option<&str> {
         self.warehouse.as_deref()
+    }
+
+    /// What no text repeats.
+    pub(crate) fn hidden(&self) -> &Redaction {
+        &self.hidden
     }
 
     /// The host that is asked.
@@ -124,6 +135,7 @@ impl Client {
     pub(crate) async fn execute(&self, request: &Request<'_>) -> Result<Rows, Failure> {
         let id = Uuid::now_v7();
         let mut reply = self.submit(id, request).await?;
+        // From here on it may have run: only its own answer says that it has not.
         let mut pause = Duration::from_millis(50);
         let mut is_cancelled = false;
         while let Body::Running { handle } = &reply.body {
@@ -131,7 +143,7 @@ impl Client {
             if request.cancel.is_cancelled() && !is_cancelled {
                 is_cancelled = true;
                 // Whether it comes in time or too late, the statement's own answer says.
-                let _ = self.send(self.at(Method::POST, &format!("/{handle}/cancel")).await?).await;
+                self.stop(&handle).await;
                 pause = Duration::from_millis(50);
             } else {
                 tokio::select! {
@@ -140,7 +152,7 @@ impl Client {
                 }
             }
             if Instant::now() >= request.deadline {
-                let _ = self.send(self.at(Method::POST, &format!("/{handle}/cancel")).await?).await;
+                self.stop(&handle).await;
                 return Err(Failure::Lost("it still ran at the end of its time".to_owned()));
             }
             pause = (pause * 2).min(Duration::from_secs(5));
@@ -148,8 +160,13 @@ impl Client {
         }
         match reply.body {
             Body::Rows { mut rows, handle, partitions } => {
+                let mut size = reply.size;
                 for partition in 1..partitions {
                     let more = self.poll(&handle, Some(partition), request).await?;
+                    size = size.saturating_add(more.size);
+                    if size > LONGEST {
+                        return Err(Failure::Lost(format!("its answers have more than {LONGEST} bytes")));
+                    }
                     let Body::Rows { rows: more, .. } = more.body else {
                         return Err(Failure::unreadable("a partition"));
                     };
@@ -162,34 +179,43 @@ impl Client {
         }
     }
 
-    /// Sends a statement until there is an answer to it, always under its id.
+    /// Asks for the end of a statement; whether that comes in time or too late, its own answer says.
+    async fn stop(&self, handle: &str) {
+        if let Ok(request) = self.at(Method::POST, &format!("/{handle}/cancel")).await {
+            let _ = self.send(request).await;
+        }
+    }
+
+    /// Sends a statement until there is an answer to it, always under its id. Once it may have run only its own answer
+    /// counts: that who asks is not let in any more, or has to wait, says nothing of what became of it.
     async fn submit(&self, id: Uuid, request: &Request<'_>) -> Result<Reply, Failure> {
         let (mut attempt, mut renewed, mut may_have_run) = (0_u32, false, false);
         loop {
-            let reply = self.send(self.statement(id, attempt > 0, request).await?).await;
+            let reply = match self.statement(id, attempt > 0, request).await {
+                Ok(builder) => self.send(builder).await,
+                Err(failure) => Err(failure),
+            };
             let (pause, failure) = match reply {
                 Ok(reply) if reply.is_expired() && !renewed => {
                     renewed = self.tokens.renew().await;
                     if renewed {
                         continue;
                     }
-                    return Ok(reply);
+                    return reply.after(may_have_run);
                 }
-                Ok(reply) if reply.is_too_early() => {
-                    let failure = Failure::Throttled(reply.retry_after);
-                    (reply.retry_after, failure)
-                }
+                Ok(reply) if reply.status == 429 => (reply.retry_after, Failure::Throttled(reply.retry_after)),
+                // A gateway says so, too, of what it has passed on.
                 Ok(reply) if reply.status >= 500 => {
                     may_have_run = true;
-                    (None, Failure::Lost(format!("it answers {}", reply.status)))
+                    (reply.retry_after, Failure::Lost(format!("it answers {}", reply.status)))
                 }
-                Ok(reply) => return Ok(reply),
-                Err(Failure::NotSent(why)) if !may_have_run => (None, Failure::NotSent(why)),
-                Err(Failure::NotSent(why) | Failure::Lost(why)) => {
+                Ok(reply) => return reply.after(may_have_run),
+                Err(Failure::NotSent(why)) => (None, Failure::NotSent(why)),
+                Err(Failure::Lost(why)) => {
                     may_have_run = true;
                     (None, Failure::Lost(why))
                 }
-                Err(other) => return Err(other),
+                Err(other) => return Err(other.after(may_have_run)),
             };
             let pause = pause.unwrap_or_else(|| usual_pause(attempt));
             attempt += 1;
@@ -199,27 +225,30 @@ impl Client {
                 || Instant::now() + pause >= request.deadline
                 || (request.cancel.is_cancelled() && !may_have_run);
             if is_over {
-                return Err(failure);
+                return Err(failure.after(may_have_run));
             }
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Asks for a statement by its handle; questions are asked again.
+    /// Asks for a statement by its handle; questions are asked again. Whatever is no answer of the statement leaves open what
+    /// became of it.
     async fn poll(&self, handle: &str, partition: Option<usize>, request: &Request<'_>) -> Result<Reply, Failure> {
-        let mut attempt = 0;
+        let (mut attempt, mut renewed) = (0, false);
         loop {
             let path = match partition {
                 Some(partition) => format!("/{handle}?partition={partition}"),
                 None => format!("/{handle}"),
             };
-            let reply = self.send(self.at(Method::GET, &path).await?).await;
+            let asked = self.at(Method::GET, &path).await.map_err(|failure| failure.after(true))?;
+            let reply = self.send(asked).await;
             let (pause, failure) = match reply {
-                Ok(reply) if reply.is_expired() && attempt == 0 && self.tokens.renew().await => {
+                Ok(reply) if reply.is_expired() && !renewed && self.tokens.renew().await => {
+                    renewed = true;
                     (Some(Duration::ZERO), None)
                 }
-                Ok(reply) if reply.is_too_early() || reply.status >= 500 => (reply.retry_after, None),
-                Ok(reply) => return Ok(reply),
+                Ok(reply) if reply.status == 429 || reply.status >= 500 => (reply.retry_after, None),
+                Ok(reply) => return reply.after(true),
                 Err(failure) => (None, Some(failure)),
             };
             let pause = pause.unwrap_or_else(|| usual_pause(attempt));
@@ -240,7 +269,9 @@ impl Client {
             "parameters": {"QUERY_TAG": request.query_tag},
         });
         if let Some(body) = body.as_object_mut() {
-            for (name, value) in [("role", &self.role), ("warehouse", &self.warehouse)] {
+            let (database, schema) = request.within.map(|(database, schema)| (database, schema)).unzip();
+            let given = [("role", self.role.as_ref()), ("warehouse", self.warehouse.as_ref())];
+            for (name, value) in given.into_iter().chain([("database", database), ("schema", schema)]) {
                 if let Some(value) = value {
                     body.insert(name.to_owned(), value.as_str().into());
                 }
@@ -289,10 +320,10 @@ impl Client {
     /// Seconds, or the time at which to come again.
     fn pause(&self, text: &str) -> Option<Duration> {
         if let Ok(seconds) = text.trim().parse() {
-            return Some(Duration::from_secs(seconds));
+            return Some(Duration::from_secs(seconds).min(LONGEST_ASKED));
         }
         let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-        Some(Duration::try_from(at.duration_since(self.remote_now())).unwrap_or_default())
+        Some(Duration::try_from(at.duration_since(self.remote_now())).unwrap_or_default().min(LONGEST_ASKED))
     }
 }
 

@@ -1,11 +1,19 @@
-//! The settings of an instance, taken apart; what they do not say is taken from `SNOWFLAKE_*`.
+//! The settings of an instance, taken apart; what those of the instance `snowflake` do not say is taken from `SNOWFLAKE_*`.
+//! The variables are read here and not by the settings' schema: one setting has two well-known names, and what the settings
+//! say of the account or of the way to sign in goes before any other such variable.
 
 use crate::client::Key;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
+use terrace_provider::{Attributes, Object, Path, ProviderError, Redaction, Settings, Value};
+
+/// Variables of the process by name: some are secrets.
+pub(crate) type Variables = BTreeMap<String, SecretString>;
+
+/// The one instance that variables speak of.
+const INSTANCE: &str = "snowflake";
 
 /// The settings that a variable may give, and the variables: the well-known names of the field first.
 const VARIABLES: [(&str, &[&str]); 10] = [
@@ -42,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) ca_file: Option<PathBuf>,
     /// How long a request may go unanswered.
     pub(crate) timeout: Duration,
+    /// The secrets among the variables, which no text repeats.
+    pub(crate) hidden: Redaction,
 }
 
 /// Who asks.
@@ -58,7 +68,7 @@ pub(crate) enum Proof {
 /// The settings with what variables say.
 struct Given<'a> {
     values: &'a Attributes,
-    variables: &'a BTreeMap<String, String>,
+    variables: Option<&'a Variables>,
 }
 
 impl Given<'_> {
@@ -71,9 +81,18 @@ impl Given<'_> {
         let is_settled = PROOFS.contains(&name) && PROOFS.iter().any(|proof| self.values.contains_key(*proof));
         let (_, names) = VARIABLES.iter().find(|(known, _)| *known == name && !is_settled)?;
         names.iter().find_map(|variable| {
-            let (name, text) = self.variables.get_key_value(*variable)?;
-            Some((text.clone(), Some(name.as_str())))
+            let (name, text) = self.variables?.get_key_value(*variable)?;
+            Some((text.expose_secret().to_owned(), Some(name.as_str())))
         })
+    }
+
+    /// The secrets that variables hold.
+    fn hidden(&self) -> Redaction {
+        let secrets = ["privateKeyPassphrase", "token", "oauthToken"];
+        let names = VARIABLES.iter().filter(|(setting, _)| secrets.contains(setting)).flat_map(|(_, names)| *names);
+        let values = names.filter_map(|name| Some((*name, self.variables?.get(*name)?.expose_secret())));
+        let values = values.map(|(name, text)| (name.to_owned(), Value::sensitive(Value::from(text))));
+        Redaction::of(&Object::default(), [&values.collect::<Attributes>()])
     }
 
     fn plain(&self, name: &str) -> Option<String> {
@@ -86,11 +105,9 @@ impl Config {
     ///
     /// # Errors
     /// When a value is none that can work.
-    pub(crate) fn read(
-        settings: &Settings,
-        variables: &BTreeMap<String, String>,
-    ) -> Result<Option<Self>, ProviderError> {
-        let given = Given { values: &settings.values, variables };
+    pub(crate) fn read(settings: &Settings, variables: &Variables) -> Result<Option<Self>, ProviderError> {
+        let is_spoken_of = settings.instance == INSTANCE;
+        let given = Given { values: &settings.values, variables: is_spoken_of.then_some(variables) };
         let account = given.plain("account");
         let Some(base) = base(&given, account.as_deref())? else { return Ok(None) };
         let timeout = match settings.values.get("timeout").map(Value::exposed) {
@@ -107,6 +124,7 @@ impl Config {
             query_tag: given.plain("queryTag").unwrap_or_else(|| "terrace".to_owned()),
             ca_file: given.plain("caFile").map(|path| settings.project_folder.join(path)),
             timeout,
+            hidden: given.hidden(),
         }))
     }
 }
@@ -114,9 +132,13 @@ impl Config {
 /// The error of calls to an instance that nothing says the account of.
 pub(crate) fn unconfigured(instance: &str) -> ProviderError {
     let message = format!("nothing says which account of Snowflake the instance `{instance}` is");
+    let variables = match instance == INSTANCE {
+        true => ", or set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_ROLE and SNOWFLAKE_PASSWORD",
+        false => "",
+    };
     ProviderError::invalid(None, message).solution(format!(
-        "write `account`, `user`, `role` and `privateKeyFile` (or `token`) under `providers.{instance}` of the environment, \
-         or set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_ROLE and SNOWFLAKE_PASSWORD"
+        "write `account`, `user`, `role` and `privateKeyFile` (or `token`) under `providers.{instance}` of the \
+         environment{variables}"
     ))
 }
 
@@ -125,7 +147,9 @@ fn invalid(name: &str, message: impl Into<String>) -> ProviderError {
 }
 
 fn base(given: &Given<'_>, account: Option<&str>) -> Result<Option<String>, ProviderError> {
-    if let Some(host) = given.plain("host") {
+    // The host of a variable is that of another account than one that is written down.
+    let host = given.text("host").filter(|(_, variable)| variable.is_none() || !given.values.contains_key("account"));
+    if let Some((host, _)) = host {
         let wrong = || {
             invalid("host", "the host is none").solution("write such as `ab12345.eu-central-1.snowflakecomputing.com`")
         };
@@ -186,4 +210,31 @@ fn proof(settings: &Settings, given: &Given<'_>, account: Option<&str>) -> Resul
 fn host_account(host: &str) -> Option<String> {
     let name = host.split("://").last()?.strip_suffix(".snowflakecomputing.com")?;
     Some(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base_of(instance: &str, values: &[(&str, &str)]) -> Option<String> {
+        let settings = Settings {
+            instance: instance.to_owned(),
+            environment: "local".to_owned(),
+            project_folder: PathBuf::from("/p"),
+            values: values.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect(),
+        };
+        let variables = [("SNOWFLAKE_HOST", "other.example.com"), ("SNOWFLAKE_TOKEN", "secret")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.into())).into();
+        Config::read(&settings, &variables).unwrap().map(|config| config.base)
+    }
+
+    #[test]
+    fn the_host_of_a_variable_is_not_that_of_an_account_which_is_written_down() {
+        let host = || Some("https://other.example.com".to_owned());
+        let account = || Some("https://cd67890.snowflakecomputing.com".to_owned());
+        assert_eq!(base_of("snowflake", &[]), host());
+        assert_eq!(base_of("snowflake", &[("account", "CD67890")]), account());
+        assert_eq!(base_of("snowflake.eu", &[("account", "CD67890"), ("token", "x")]), account());
+        assert_eq!(base_of("snowflake.eu", &[]), None);
+    }
 }

@@ -59,7 +59,10 @@ pub(crate) fn is_missing(failure: &Failure) -> bool {
 pub(crate) fn of_question(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
     match failure {
         // Nothing happened, whatever became of it.
-        Failure::Lost(why) => ProviderError::new(ErrorKind::Transient, format!("Snowflake does not answer: {why}")),
+        Failure::Lost(why) => {
+            let message = format!("Snowflake does not answer: {why}");
+            client.hidden().error(ProviderError::new(ErrorKind::Transient, message))
+        }
         Failure::TimedOut => ProviderError::new(ErrorKind::Transient, "Snowflake takes too long to answer"),
         other => of_change(client, other, need),
     }
@@ -67,6 +70,11 @@ pub(crate) fn of_question(client: &Client, failure: &Failure, need: &Need) -> Pr
 
 /// The error of a statement that changes something.
 pub(crate) fn of_change(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
+    // What is not of the settings is known here alone.
+    client.hidden().error(told(client, failure, need))
+}
+
+fn told(client: &Client, failure: &Failure, need: &Need) -> ProviderError {
     let doing = if need.doing.is_empty() { "do that" } else { need.doing.as_str() };
     match failure {
         Failure::Sql { code, state, message } => {

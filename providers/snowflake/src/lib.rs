@@ -36,11 +36,12 @@ use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Setting
 pub struct SnowflakeProvider {
     schema: ProviderSchema,
     /// Variables of the process whose names begin with `SNOWFLAKE_`.
-    variables: BTreeMap<String, String>,
+    variables: config::Variables,
 }
 
 impl SnowflakeProvider {
-    /// The provider, not connected to anything. What an instance does not say is taken from `SNOWFLAKE_*` of the process.
+    /// The provider, not connected to anything. What the instance `snowflake` does not say is taken from `SNOWFLAKE_*` of the
+    /// process.
     #[must_use]
     pub fn new() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -53,6 +54,7 @@ impl SnowflakeProvider {
     /// The same with other variables than those of the process.
     #[must_use]
     pub fn with_variables(variables: BTreeMap<String, String>) -> Self {
+        let variables = variables.into_iter().map(|(name, text)| (name, text.into())).collect();
         Self { schema: schema::provider(), variables }
     }
 }

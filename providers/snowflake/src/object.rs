@@ -101,6 +101,22 @@ impl Seen {
     }
 }
 
+/// The comment to set: where another one is wanted, or none any more. One that nobody wrote down is nobody's to clear.
+pub(crate) fn comment_change<'a>(present: Option<&str>, was_managed: bool, wanted: Option<&'a str>) -> Option<&'a str> {
+    match (present, wanted) {
+        (present, Some(wanted)) if present != Some(wanted) => Some(wanted),
+        (Some(_), None) if was_managed => Some(""),
+        _ => None,
+    }
+}
+
+/// The same of an object as it is, as it was recorded and as it is planned.
+pub(crate) fn new_comment(present: &Seen, prior: &Attributes, planned: &Attributes) -> Option<String> {
+    let comment = |attributes: &Attributes| optional_text(attributes, "comment");
+    let (present, wanted) = (comment(&present.attributes), comment(planned));
+    comment_change(present.as_deref(), comment(prior).is_some(), wanted.as_deref()).map(str::to_owned)
+}
+
 /// A time as the SQL API writes it: seconds with decimals, and perhaps the minutes of a zone.
 pub(crate) fn time(text: &str) -> Option<Timestamp> {
     let number = text.split(' ').next()?;

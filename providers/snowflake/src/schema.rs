@@ -82,9 +82,13 @@ fn retention() -> Attribute {
 }
 
 fn transient() -> Attribute {
-    Attribute::new("transient", AttributeType::Bool, "Nothing is kept for emergencies beyond those days.")
-        .default_value(false)
-        .replaces()
+    let attribute = Attribute::new(
+        "transient",
+        AttributeType::Bool,
+        "Nothing is kept for emergencies beyond those days; where it is not said, one that is there stays as it is.",
+    );
+    // No update changes it.
+    Attribute { stable: true, ..attribute.or_computed().replaces() }
 }
 
 fn empty() -> Value {

@@ -5,7 +5,7 @@ mod private;
 
 use crate::attributes::text;
 use crate::client::Client;
-use crate::config::{Config, unconfigured};
+use crate::config::{Config, Variables, unconfigured};
 use crate::lookup;
 use crate::object::{
     self, Kind, Seen, check_names, container, grant, role, role_grant, table, tag, tag_assignment, view,
@@ -14,7 +14,6 @@ use crate::statements::Statements;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use private::Kept;
-use std::collections::BTreeMap;
 use terrace_provider::names::listed;
 use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
@@ -105,25 +104,42 @@ impl Target {
         kept: Kept,
     ) -> Result<Observed, ProviderError> {
         let seen = self.observe(statements, Some(planned)).await;
-        // It is done: what fails now is only the look at it.
-        let seen = seen.map_err(|error| match error.kind {
-            ErrorKind::Transient | ErrorKind::Throttled { .. } => ProviderError { kind: ErrorKind::Ambiguous, ..error },
-            _ => error,
-        })?;
+        // It is done: what fails now is only the look at it, which says nothing against that.
+        let seen = seen.map_err(|error| ProviderError { kind: ErrorKind::Ambiguous, ..error })?;
         let seen = seen.ok_or_else(|| {
-            let name = self.id();
-            ProviderError::new(ErrorKind::Failed, format!("`{name}` is not to be seen after it was made or changed"))
-                .solution("let the role of the instance see what it makes")
+            let message = format!("`{}` is not to be seen after it was made or changed", self.id());
+            ProviderError::new(ErrorKind::Ambiguous, message).solution("let the role of the instance see what it makes")
         })?;
         let kept = Kept { created_on: seen.created_on.filter(|_| self.kind == Kind::Table), ..kept };
         Ok(self.observed(&seen, planned, kept.to_private()))
     }
 
+    /// Makes sure that the table of that name is the one on record, and not one that somebody made since.
+    async fn check_same(&self, statements: &Statements<'_>, kept: &Kept) -> Result<(), ProviderError> {
+        let Some(recorded) = kept.created_on else { return Ok(()) };
+        let now = table::created_on(statements, &self.identity).await?;
+        if now.is_none_or(|now| now == recorded) {
+            return Ok(());
+        }
+        let name = object::shown(&self.identity);
+        let kind = ErrorKind::AlreadyExists { import_id: Some(self.id()) };
+        Err(ProviderError::new(kind, format!("the table {name} is another one than the one on record, and stays"))
+            .problem("somebody dropped that one and made this one under its name since")
+            .solution("drop it yourself where it is to go; `terrace state rm` forgets the one on record and leaves it"))
+    }
+
     /// Whether an object comes from a call that began when: it is no older than the call, and the role's own.
-    fn is_made_by(&self, statements: &Statements<'_>, seen: &Seen, age: std::time::Duration) -> Option<bool> {
+    fn is_made_by(
+        &self,
+        statements: &Statements<'_>,
+        seen: &Seen,
+        planned: &Attributes,
+        age: std::time::Duration,
+    ) -> Option<bool> {
         if self.kind == Kind::TagAssignment {
-            // Nobody keeps when a tag was set. Setting it again says the same.
-            return Some(true);
+            // Nobody keeps when a tag was set. Setting it to the same value again would say the same; another value is
+            // somebody else's.
+            return Some(text(&seen.attributes, "value") == text(planned, "value"));
         }
         let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
         let began = statements.remote_now().checked_sub(age.saturating_add(SLACK)).unwrap_or(Timestamp::MIN);
@@ -136,7 +152,7 @@ impl Target {
 }
 
 impl SnowflakeSession {
-    pub(crate) fn open(settings: &Settings, variables: &BTreeMap<String, String>) -> Result<Self, ProviderError> {
+    pub(crate) fn open(settings: &Settings, variables: &Variables) -> Result<Self, ProviderError> {
         let config = Config::read(settings, variables)?;
         let query_tag = config.as_ref().map(|config| config.query_tag.clone()).unwrap_or_default();
         let client = config.map(Client::new).transpose()?;
@@ -197,8 +213,11 @@ impl Session for SnowflakeSession {
     }
 
     fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
-        let is_worth_it = Kind::of(ty).ok()? == Kind::Table && priors.len() >= batch::FEW;
-        is_worth_it.then(|| Box::pin(batch::tables(self, ty, priors)) as Batch<'a>)
+        match Kind::of(ty).ok()? {
+            Kind::Table if priors.len() >= batch::FEW => Some(Box::pin(batch::tables(self, ty, priors))),
+            Kind::Grant | Kind::RoleGrant if priors.len() > 1 => Some(Box::pin(batch::grants(self, ty, priors))),
+            _ => None,
+        }
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -221,6 +240,11 @@ impl Session for SnowflakeSession {
                 let is_known = |name: &str| planned.planned.get(name).is_none_or(|value| !value.has_unknown());
                 if parts.iter().all(|name| is_known(name)) {
                     view::View::from_attributes(&planned.planned)?;
+                    let has_warehouse = self.client.as_ref().is_none_or(|client| client.warehouse().is_some());
+                    let is_changed = !change.must_replace && planned.replace_paths.is_empty() && !has_warehouse;
+                    if let Some(prior) = change.prior.filter(|_| is_changed) {
+                        view::check_change(&prior.attributes, &planned.planned)?;
+                    }
                 }
             }
             Kind::Table => {
@@ -269,7 +293,7 @@ impl Session for SnowflakeSession {
                     object::shown(&target.identity)
                 ));
             }
-            table::update(&statements, attributes).await?;
+            table::update(&statements, &prior.attributes, attributes).await?;
             return target.done(&statements, attributes, kept).await;
         }
         let present = target.observe(&statements, Some(attributes)).await?.ok_or_else(|| {
@@ -279,14 +303,17 @@ impl Session for SnowflakeSession {
         // With the comment that is there, be it wanted or not.
         let full = target.observe(&statements, None).await?.unwrap_or_else(|| present.clone());
         match target.kind {
-            Kind::Database | Kind::Schema => container::update(&statements, target.kind, &full, attributes).await?,
+            Kind::Database | Kind::Schema => {
+                container::update(&statements, target.kind, &full, &prior.attributes, attributes).await?;
+            }
             Kind::View => {
                 let comment = full.attributes.get("comment").cloned().unwrap_or_default();
-                view::update(&statements, &present.with("comment", comment), attributes).await?;
+                let present = present.with("comment", comment);
+                view::update(&statements, &present, &prior.attributes, attributes).await?;
             }
-            Kind::Role => role::update(&statements, attributes).await?,
+            Kind::Role => role::update(&statements, &full, &prior.attributes, attributes).await?,
             Kind::Grant => grant::update(&statements, &full, attributes).await?,
-            Kind::Tag => tag::update(&statements, &full, attributes).await?,
+            Kind::Tag => tag::update(&statements, &full, &prior.attributes, attributes).await?,
             Kind::TagAssignment => tag_assignment::set(&statements, attributes).await?,
             Kind::Table | Kind::RoleGrant => {
                 return Err(ProviderError::bug(format!("a {} cannot be updated", ty.name)));
@@ -297,7 +324,11 @@ impl Session for SnowflakeSession {
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let (target, statements) = (Target::recorded(ty, prior)?, self.calling(call)?);
-        let (identity, before) = (&target.identity, Kept::of(&prior.private).preexisting);
+        let kept = Kept::of(&prior.private);
+        if target.kind == Kind::Table {
+            target.check_same(&statements, &kept).await?;
+        }
+        let (identity, before) = (&target.identity, kept.preexisting);
         match target.kind {
             Kind::Database | Kind::Schema => container::delete(&statements, target.kind, identity).await,
             Kind::Table => table::delete(&statements, identity).await,
@@ -340,7 +371,7 @@ impl Session for SnowflakeSession {
             (Some(lost), None) => {
                 let kept = Kept { created_on, preexisting: Vec::new() };
                 let observed = target.observed(&seen, &attempt.planned, kept.to_private());
-                match target.is_made_by(&statements, &seen, lost.age) {
+                match target.is_made_by(&statements, &seen, &attempt.planned, lost.age) {
                     Some(true) => Found::Ours(observed),
                     Some(false) => Found::Strangers(observed),
                     None => Found::Unknown,
@@ -395,10 +426,7 @@ impl Session for SnowflakeSession {
         let (target, statements) = (Target::recorded(ty, prior)?, self.reading(&prior.address)?);
         match target.kind {
             Kind::Table => table::count_rows(&statements, &target.identity).await,
-            Kind::Database | Kind::Schema => {
-                let count = container::count(&statements, target.kind, &target.identity).await?;
-                Ok(DataAmount::of(count, "table or view", "tables and views"))
-            }
+            Kind::Database | Kind::Schema => container::count(&statements, target.kind, &target.identity).await,
             _ => Ok(DataAmount::Empty),
         }
     }

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a question is waited for.
 const READS: Duration = Duration::from_secs(60);
 
+/// How long a call is waited for at most.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The statements of one call.
 pub(crate) struct Statements<'a> {
     client: &'a Client,
@@ -32,7 +35,8 @@ impl<'a> Statements<'a> {
         Self {
             client,
             query_tag: tag(prefix, &call.address, &call.operation),
-            deadline: Instant::now() + call.timeout,
+            // A time beyond all clocks is a long one.
+            deadline: Instant::now() + call.timeout.min(LONGEST),
             cancel: call.cancel.clone(),
         }
     }
@@ -62,7 +66,21 @@ impl<'a> Statements<'a> {
     /// # Errors
     /// What Snowflake says against it.
     pub(crate) async fn ask(&self, sql: &str, need: &Need) -> Result<Rows, ProviderError> {
-        self.execute(sql).await.map_err(|failure| failure::of_question(self.client, &failure, need))
+        self.execute(sql, None).await.map_err(|failure| failure::of_question(self.client, &failure, need))
+    }
+
+    /// Asks within a database and a schema, of which names without them are.
+    ///
+    /// # Errors
+    /// What Snowflake says against it.
+    pub(crate) async fn ask_within(
+        &self,
+        sql: &str,
+        within: &(String, String),
+        need: &Need,
+    ) -> Result<Rows, ProviderError> {
+        let rows = self.execute(sql, Some(within)).await;
+        rows.map_err(|failure| failure::of_question(self.client, &failure, need))
     }
 
     /// Asks about an object; `None` where there is none, or none that the role may see.
@@ -70,7 +88,7 @@ impl<'a> Statements<'a> {
     /// # Errors
     /// What Snowflake says against it.
     pub(crate) async fn ask_about(&self, sql: &str) -> Result<Option<Rows>, ProviderError> {
-        match self.execute(sql).await {
+        match self.execute(sql, None).await {
             Ok(rows) => Ok(Some(rows)),
             Err(failure) if failure::is_missing(&failure) => Ok(None),
             Err(failure) => Err(failure::of_question(self.client, &failure, &Need::to("read it"))),
@@ -82,14 +100,15 @@ impl<'a> Statements<'a> {
     /// # Errors
     /// What Snowflake says against it, with the right that is missing.
     pub(crate) async fn change(&self, sql: &str, need: &Need) -> Result<(), ProviderError> {
-        match self.execute(sql).await {
+        match self.execute(sql, None).await {
             Ok(_) => Ok(()),
             Err(failure) => Err(failure::of_change(self.client, &failure, need)),
         }
     }
 
-    async fn execute(&self, sql: &str) -> Result<Rows, crate::client::Failure> {
-        let request = Request { sql, query_tag: &self.query_tag, deadline: self.deadline, cancel: &self.cancel };
+    async fn execute(&self, sql: &str, within: Option<&(String, String)>) -> Result<Rows, crate::client::Failure> {
+        let (query_tag, deadline, cancel) = (&self.query_tag, self.deadline, &self.cancel);
+        let request = Request { sql, within, query_tag, deadline, cancel };
         self.client.execute(&request).await
     }
 }

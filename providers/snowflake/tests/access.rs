@@ -243,3 +243,21 @@ async fn a_view_that_changes_keeps_its_grants_and_its_tags() {
     instance.update("snowflake_view", &changed, commented).await.unwrap();
     assert_eq!(stand_in.take_writes(), ["COMMENT ON VIEW \"D\".\"S\".\"V\" IS 'shown'"]);
 }
+
+/// Nobody keeps when a tag was set: a lost call set it where it has the value that it was to have.
+#[tokio::test]
+async fn a_tag_of_another_value_does_not_come_from_a_lost_call() {
+    let stand_in = StandIn::start();
+    for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S", "CREATE TABLE D.S.T (ID INT)", "CREATE TAG D.S.PII"] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    stand_in.sql("ALTER TABLE D.S.T SET TAG D.S.PII = 'theirs'");
+    let instance = Instance::of(&stand_in).await;
+    let config = |value: &str| json!({"objectType": "table", "object": "D.S.T", "tag": "D.S.PII", "value": value});
+    let lost = Some(std::time::Duration::from_secs(10));
+    let ty = "snowflake_tag_assignment";
+    let found = instance.find(ty, &config("ours"), lost).await.unwrap();
+    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    let found = instance.find(ty, &config("theirs"), lost).await.unwrap();
+    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+}

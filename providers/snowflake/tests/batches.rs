@@ -105,3 +105,44 @@ async fn more_columns_than_are_told_are_asked_about() {
     }
     assert_eq!(stand_in.take_seen().len(), 4 + 11);
 }
+
+/// However much a role has, and however many have it, it is asked about once.
+#[tokio::test]
+async fn grants_are_read_by_one_statement_for_each_role() {
+    let stand_in = StandIn::start();
+    let instance = schema(&stand_in).await;
+    let (mut grants, mut members) = (Vec::new(), Vec::new());
+    for role in ["R0", "R1"] {
+        stand_in.sql_as("TERRACE_ROLE", &format!("CREATE ROLE {role}")).unwrap();
+        for at in 0..10 {
+            let (table, user) = (format!("T{role}{at}"), format!("U{role}{at}"));
+            stand_in.sql_as("TERRACE_ROLE", &format!("CREATE TABLE D.S.{table} (ID INT)")).unwrap();
+            stand_in.add_user(&user);
+            let object = format!("D.S.{table}");
+            let grant = json!({"role": role, "objectType": "table", "object": object, "privileges": ["SELECT"]});
+            grants.push(instance.create("snowflake_grant", grant).await.unwrap());
+            let member = json!({"role": role, "granteeType": "user", "grantee": user});
+            members.push(instance.create("snowflake_role_grant", member).await.unwrap());
+        }
+    }
+    for sql in [
+        "REVOKE SELECT ON TABLE D.S.TR00 FROM ROLE R0",
+        "GRANT INSERT ON TABLE D.S.TR01 TO ROLE R0",
+        "REVOKE ROLE R1 FROM USER UR12",
+    ] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    for (ty, priors, question) in
+        [("snowflake_grant", &grants, "SHOW GRANTS TO ROLE"), ("snowflake_role_grant", &members, "SHOW GRANTS OF ROLE")]
+    {
+        let _ = stand_in.take_seen();
+        let answers = instance.session.read_many(instance.ty(ty), priors).await;
+        let seen: Vec<String> = stand_in.take_seen().into_iter().map(|it| it.sql).collect();
+        assert_eq!(seen, [format!("{question} \"R0\""), format!("{question} \"R1\"")]);
+        assert_eq!(answers.iter().filter(|answer| answer.as_ref().is_ok_and(Option::is_none)).count(), 1, "{ty}");
+        for (prior, answer) in priors.iter().zip(answers) {
+            let single = instance.session.read(instance.ty(ty), prior).await.unwrap();
+            assert_eq!(answer.unwrap(), single);
+        }
+    }
+}

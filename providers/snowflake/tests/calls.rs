@@ -40,6 +40,68 @@ async fn an_answer_that_never_comes_is_ambiguous_and_found_again() {
     assert!(matches!(instance.find(ROLE, &config, None).await.unwrap(), Found::Strangers(_)));
 }
 
+/// Once a statement may have run, only its own answer says what became of it.
+#[tokio::test]
+async fn no_status_after_a_loss_says_that_nothing_happened() {
+    for status in [400, 401, 403, 404, 429, 500, 503, 504] {
+        for fault in [Fault::LostThen(status), Fault::LaterThen(status), Fault::After(status)] {
+            // A status that comes first, and says that the request itself is refused.
+            if matches!(fault, Fault::After(400..=499)) {
+                continue;
+            }
+            let stand_in = StandIn::start();
+            let instance = Instance::of(&stand_in).await;
+            stand_in.faults().by_text.push(("CREATE ROLE".to_owned(), fault));
+            let config = json!({"name": "R"});
+            let began = Instant::now();
+            let error = within_seconds(&instance, 3, config.clone()).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
+            let found = instance.find(ROLE, &config, Some(began.elapsed())).await.unwrap();
+            assert!(matches!(found, Found::Ours(_)), "{fault:?}: {found:?}");
+        }
+    }
+}
+
+/// Creates a role in a call of so much time.
+async fn within_seconds(
+    instance: &Instance,
+    seconds: u64,
+    config: serde_json::Value,
+) -> Result<terrace_provider::Observed, terrace_provider::ProviderError> {
+    let mut call = instance.call();
+    call.timeout = Duration::from_secs(seconds);
+    let planned = instance.plan(ROLE, None, &config).await.unwrap();
+    let planned = terrace_provider::Planned { attributes: planned.planned, private: planned.private };
+    instance.session.create(instance.ty(ROLE), &call, &planned).await
+}
+
+#[tokio::test]
+async fn what_fails_of_the_look_after_a_change_leaves_the_change_in_doubt() {
+    for fault in [Fault::Expired, Fault::Fails, Fault::TimesOut, Fault::TooMany(None), Fault::After(404)] {
+        let stand_in = StandIn::start();
+        let instance = Instance::of(&stand_in).await;
+        for _ in 0..20 {
+            stand_in.faults().by_text.push(("SHOW ROLES".to_owned(), fault));
+        }
+        let config = json!({"name": "R"});
+        let began = Instant::now();
+        let error = within_seconds(&instance, 2, config.clone()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
+        stand_in.faults().by_text.clear();
+        let found = instance.find(ROLE, &config, Some(began.elapsed())).await.unwrap();
+        assert!(matches!(found, Found::Ours(_)), "{fault:?}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_beyond_all_clocks_ends_no_process() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    stand_in.faults().next.push_back(Fault::TooMany(Some(Duration::MAX)));
+    let error = instance.create(ROLE, json!({"name": "R"})).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Throttled { retry_after: Some(_) }), "{error:?}");
+}
+
 #[tokio::test]
 async fn an_object_of_another_role_is_a_strangers_however_young() {
     let stand_in = StandIn::start();
@@ -195,7 +257,8 @@ async fn variables_of_the_field_are_enough_and_a_password_says_what_it_should_be
             ("SNOWFLAKE_PASSWORD", password),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let settings = terrace_provider::conformance::settings(std::path::Path::new("."));
+        let mut settings = terrace_provider::conformance::settings(std::path::Path::new("."));
+        "snowflake".clone_into(&mut settings.instance);
         SnowflakeProvider::with_variables(variables).connect(&settings).await.unwrap()
     };
     let none = attributes(json!({}));
@@ -204,6 +267,64 @@ async fn variables_of_the_field_are_enough_and_a_password_says_what_it_should_be
     let text = format!("{error:?}");
     assert!(text.contains("programmatic access token") && text.contains("privateKeyFile"), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+/// Variables speak of the instance that is called as the provider, and of no account that is written down.
+#[tokio::test]
+async fn variables_send_no_other_instance_anywhere() {
+    let stand_in = StandIn::start();
+    let variables =
+        [("SNOWFLAKE_HOST", stand_in.url()), ("SNOWFLAKE_ROLE", "PUBLIC"), ("SNOWFLAKE_PASSWORD", "secret")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let provider = SnowflakeProvider::with_variables(variables.into());
+    assert!(!format!("{provider:?}").contains("secret"));
+    let ask = async |instance: &str, values: serde_json::Value| {
+        let mut settings = terrace_provider::conformance::settings(std::path::Path::new("."));
+        instance.clone_into(&mut settings.instance);
+        settings.values = attributes(values);
+        let session = provider.connect(&settings).await?;
+        session.lookup("snowflake_current_role", &attributes(json!({}))).await
+    };
+    let role = ask("snowflake", json!({})).await.unwrap();
+    assert_eq!(role["name"], "PUBLIC".into());
+    let _ = stand_in.take_seen();
+    let error = ask("snowflake.eu", json!({})).await.unwrap_err();
+    assert!(error.to_string().contains("which account"), "{error}");
+    assert!(!error.solutions[0].contains("SNOWFLAKE_"), "{error:?}");
+    let error = ask("snowflake.eu", json!({"account": "cd67890"})).await.unwrap_err();
+    assert!(error.to_string().contains("how to sign in"), "{error}");
+    let error = ask("snowflake.eu", json!({"host": stand_in.url(), "token": "wrong"})).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
+    assert_eq!(stand_in.take_seen().len(), 0);
+}
+
+/// What a server makes of a token may stand in what it answers.
+#[tokio::test]
+async fn no_text_repeats_a_secret_of_a_variable() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("http://{}", listener.local_addr().unwrap());
+    let body = r#"{"code": "390303", "message": "Invalid token: hunter2hunter2"}"#;
+    let answer =
+        format!("HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                stream.write_all(answer.as_bytes()).await
+            });
+        }
+    });
+    let variables = [("SNOWFLAKE_HOST", host.as_str()), ("SNOWFLAKE_TOKEN", "hunter2hunter2")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let provider = SnowflakeProvider::with_variables(variables.into());
+    let mut settings = terrace_provider::conformance::settings(std::path::Path::new("."));
+    "snowflake".clone_into(&mut settings.instance);
+    let session = provider.connect(&settings).await.unwrap();
+    let error = session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap_err();
+    let text = format!("{error:?}");
+    assert!(text.contains("Invalid token") && !text.contains("hunter2"), "{text}");
 }
 
 #[tokio::test]

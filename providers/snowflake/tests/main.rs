@@ -7,7 +7,7 @@
 )]
 
 mod access; // what a role may, and what was granted before
-mod batches; // many tables by a few statements
+mod batches; // many objects by a few statements
 mod calls; // requests: again, later, stopped, slowed down; who is let in
 mod conformance; // the behaviours of every provider
 mod harness; // an opened instance, and what tests do with it
@@ -15,6 +15,7 @@ mod hostile; // SQL in every text
 mod names; // every name comes back as it was
 mod readme; // the README shows the schema
 mod tables; // types, changes, drift
+mod views; // what is seen of views, and what they keep when they change
 
 /// A test file that is not listed above would never run.
 #[test]

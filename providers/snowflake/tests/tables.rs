@@ -234,6 +234,179 @@ async fn a_table_that_was_made_anew_is_another_one() {
     instance.assert_settled(TABLE, &taken, &config).await;
 }
 
+/// Whoever removes a table from a stack speaks of the one that was made then.
+#[tokio::test]
+async fn a_table_that_somebody_made_anew_is_not_dropped_in_place_of_ours() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(TABLE, table(json!([{"name": "ID", "type": "INT"}]))).await.unwrap();
+    stand_in.sql("DROP TABLE D.S.T");
+    stand_in.sql_as("TERRACE_ROLE", "CREATE TABLE D.S.T (ID INT)").unwrap();
+    let before = stand_in.inventory();
+    let read = instance.read(TABLE, &made).await.unwrap().unwrap();
+    for prior in [&made, &read] {
+        let error = instance.delete(TABLE, prior).await.unwrap_err();
+        assert_eq!(error.kind.code(), "already_exists", "{error:?}");
+        assert_eq!(stand_in.inventory(), before);
+    }
+    // Once it was taken over it is ours.
+    let taken = instance.update(TABLE, &read, table(json!([{"name": "ID", "type": "INT"}]))).await.unwrap();
+    instance.delete(TABLE, &taken).await.unwrap();
+    instance.delete(TABLE, &taken).await.unwrap();
+    assert!(!stand_in.inventory().contains(&"table D.S.T".to_owned()));
+}
+
+/// A column of a type that terrace does not know is a column like the others.
+#[tokio::test]
+async fn a_type_that_is_not_known_here_hides_no_loss_and_hinders_no_change() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = table(json!([{"name": "A", "type": "INT", "comment": "a"}, {"name": "B", "type": "INT"}]));
+    let made = instance.create(TABLE, config.clone()).await.unwrap();
+    stand_in.sql("ALTER TABLE D.S.T ADD COLUMN M MAP(VARCHAR, INT)");
+    let read = instance.read(TABLE, &made).await.unwrap().unwrap();
+    let wider = table(json!([
+        {"name": "A", "type": "INT", "comment": "a"}, {"name": "B", "type": "NUMBER(20,0)"}, {"name": "C", "type": "DATE"},
+    ]));
+    let plan = instance.plan(TABLE, Some(&read), &wider).await.unwrap();
+    assert_eq!(
+        plan.data_loss.unwrap().reasons,
+        ["column B is narrowed from INT to NUMBER(20,0)", "column M is dropped"]
+    );
+    let _ = stand_in.take_seen();
+    let changed = instance.update(TABLE, &read, wider.clone()).await.unwrap();
+    assert_eq!(
+        stand_in.take_writes(),
+        [
+            "ALTER TABLE \"D\".\"S\".\"T\" ADD COLUMN \"C\" DATE",
+            "ALTER TABLE \"D\".\"S\".\"T\" DROP COLUMN \"M\"",
+            "ALTER TABLE \"D\".\"S\".\"T\" ALTER COLUMN \"B\" SET DATA TYPE NUMBER(20,0)",
+        ]
+    );
+    instance.assert_settled(TABLE, &changed, &wider).await;
+}
+
+#[tokio::test]
+async fn a_change_leaves_comments_alone_that_nobody_wrote_down() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance
+        .create(TABLE, table(json!([{"name": "A", "type": "INT"}, {"name": "B", "type": "INT", "comment": "ours"}])))
+        .await
+        .unwrap();
+    for sql in ["COMMENT ON COLUMN D.S.T.A IS 'theirs'", "COMMENT ON TABLE D.S.T IS 'theirs'"] {
+        stand_in.sql(sql);
+    }
+    let read = instance.read(TABLE, &made).await.unwrap().unwrap();
+    let _ = stand_in.take_seen();
+    let wanted = table(json!([{"name": "A2", "previousName": "A", "type": "INT"}, {"name": "B", "type": "INT"}]));
+    instance.update(TABLE, &read, wanted).await.unwrap();
+    assert_eq!(
+        stand_in.take_writes(),
+        [
+            "ALTER TABLE \"D\".\"S\".\"T\" RENAME COLUMN \"A\" TO \"A2\"",
+            "ALTER TABLE \"D\".\"S\".\"T\" ALTER COLUMN \"B\" COMMENT ''",
+        ]
+    );
+    // The same of what has no columns.
+    let tag = |values: Json| json!({"database": "D", "schema": "S", "name": "PII", "allowedValues": values});
+    let schema = |days: u64| json!({"database": "D", "name": "S2", "retentionDays": days});
+    for (ty, config, other, sql, statement) in [
+        (
+            "snowflake_tag",
+            tag(json!(["a"])),
+            tag(json!(["a", "b"])),
+            "ALTER TAG D.S.PII SET COMMENT = 'theirs'",
+            "ADD ALLOWED_VALUES",
+        ),
+        ("snowflake_schema", schema(1), schema(2), "COMMENT ON SCHEMA D.S2 IS 'theirs'", "DATA_RETENTION"),
+    ] {
+        let made = instance.create(ty, config).await.unwrap();
+        stand_in.sql(sql);
+        let read = instance.read(ty, &made).await.unwrap().unwrap();
+        let _ = stand_in.take_seen();
+        instance.update(ty, &read, other).await.unwrap();
+        let writes = stand_in.take_writes();
+        assert!(writes.len() == 1 && writes[0].contains(statement), "{writes:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_transient_is_taken_over_as_it_is() {
+    let stand_in = StandIn::start();
+    for sql in ["CREATE TRANSIENT DATABASE D", "CREATE TRANSIENT SCHEMA D.S"] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    let instance = Instance::of(&stand_in).await;
+    for (ty, id, mut config) in [
+        ("snowflake_database", "D", json!({"name": "D"})),
+        ("snowflake_schema", "D/S", json!({"database": "D", "name": "S"})),
+    ] {
+        let imported = instance.session.import(instance.ty(ty), id).await.unwrap().unwrap();
+        let row = crate::harness::recorded(&attributes(json!({})), imported);
+        instance.assert_settled(ty, &row, &config).await;
+        // A change of something else replaces nothing either.
+        config["comment"] = json!("ours");
+        let changed = instance.update(ty, &row, config.clone()).await.unwrap();
+        assert_eq!(changed.attributes["transient"], true.into());
+        // Who says it means it.
+        config["transient"] = json!(false);
+        let plan = instance.plan(ty, Some(&changed), &config).await.unwrap();
+        assert_eq!(plan.replace_paths.len(), 1);
+    }
+}
+
+/// What the role does not see is not told of, and is there all the same.
+#[tokio::test]
+async fn what_is_in_a_schema_is_counted_only_by_who_sees_everything() {
+    let stand_in = StandIn::start();
+    for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S"] {
+        stand_in.sql_as("TERRACE_ROLE", sql).unwrap();
+    }
+    let instance = Instance::of(&stand_in).await;
+    let count = async |ty: &str, id: &str| {
+        let imported = instance.session.import(instance.ty(ty), id).await.unwrap().unwrap();
+        let row = crate::harness::recorded(&attributes(json!({})), imported);
+        instance.session.count_data(instance.ty(ty), &row).await.unwrap()
+    };
+    let (database, schema) = (("snowflake_database", "D"), ("snowflake_schema", "D/S"));
+    for (ty, id) in [database, schema] {
+        assert_eq!(count(ty, id).await, DataAmount::Unknown, "{ty}");
+    }
+    stand_in.sql("CREATE ROLE OTHERS");
+    stand_in.sql("GRANT USAGE ON DATABASE D TO ROLE OTHERS");
+    stand_in.sql("GRANT USAGE, CREATE TABLE ON SCHEMA D.S TO ROLE OTHERS");
+    stand_in.sql_as("OTHERS", "CREATE TABLE D.S.HIDDEN (ID INT)").unwrap();
+    assert_eq!(count(schema.0, schema.1).await, DataAmount::Unknown, "it has a table that the role does not see");
+    stand_in.sql_as("TERRACE_ROLE", "CREATE TABLE D.S.SEEN (ID INT)").unwrap();
+    let DataAmount::Some { count: 1, text } = count(schema.0, schema.1).await else { panic!("there is one") };
+    assert_eq!(text, "at least 1 table or view");
+    // By a role that it has.
+    for sql in [
+        "CREATE ROLE GRANTERS",
+        "GRANT MANAGE GRANTS ON ACCOUNT TO ROLE GRANTERS",
+        "GRANT ROLE GRANTERS TO ROLE TERRACE_ROLE",
+    ] {
+        stand_in.sql(sql);
+    }
+    for (ty, id) in [database, schema] {
+        assert_eq!(count(ty, id).await, DataAmount::of(2, "table or view", "tables and views"), "{ty}");
+    }
+    stand_in.sql("DROP TABLE D.S.HIDDEN");
+    stand_in.sql("DROP TABLE D.S.SEEN");
+    assert_eq!(count(schema.0, schema.1).await, DataAmount::Empty);
+}
+
+#[tokio::test]
+async fn a_table_that_the_role_does_not_see_any_more_is_not_said_to_be_empty() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(TABLE, table(json!([{"name": "ID", "type": "INT"}]))).await.unwrap();
+    stand_in.sql("DROP TABLE D.S.T");
+    let amount = instance.session.count_data(instance.ty(TABLE), &made).await.unwrap();
+    assert_eq!(amount, DataAmount::Unknown);
+}
+
 #[tokio::test]
 async fn what_snowflake_could_not_hold_is_refused_at_its_place() {
     let stand_in = prepared();

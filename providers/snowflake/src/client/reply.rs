@@ -1,5 +1,6 @@
 //! What comes back, taken apart.
 
+use super::LONGEST;
 use flate2::read::GzDecoder;
 use serde_json::Value as Json;
 use std::io::Read;
@@ -70,6 +71,16 @@ impl Failure {
         Self::Lost(format!("the answer about {what} cannot be read"))
     }
 
+    /// What this is of a statement that may have run: whatever the statement did not say itself leaves open what became of
+    /// it.
+    pub(super) fn after(self, may_have_run: bool) -> Self {
+        match self {
+            Self::Sql { .. } | Self::TimedOut | Self::Lost(_) => self,
+            other if may_have_run => Self::Lost(other.in_words()),
+            other => other,
+        }
+    }
+
     /// Why, in words.
     pub(crate) fn in_words(&self) -> String {
         match self {
@@ -86,6 +97,8 @@ impl Failure {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
+    /// How long it is, inflated.
+    pub(super) size: usize,
     pub(super) body: Body,
 }
 
@@ -106,28 +119,23 @@ pub(super) enum Body {
 impl Reply {
     /// Takes an answer apart.
     pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<Self, Failure> {
-        let mut inflated = Vec::new();
         // Partitions come compressed, whatever is asked for.
-        let body = if body.starts_with(&[0x1f, 0x8b]) {
-            let read = GzDecoder::new(body).read_to_end(&mut inflated);
-            read.map_err(|_| Failure::unreadable("a partition"))?;
-            inflated.as_slice()
-        } else {
-            body
-        };
+        let inflated = if body.starts_with(&[0x1f, 0x8b]) { Some(inflated(body, LONGEST)?) } else { None };
+        let body = inflated.as_deref().unwrap_or(body);
+        let size = body.len();
         let json: Json = serde_json::from_slice(body).unwrap_or_default();
         let text = |name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
-        let failed = |failure| Ok(Self { status, retry_after, body: Body::Failed(failure) });
+        let failed = |failure| Ok(Self { status, retry_after, size, body: Body::Failed(failure) });
         match status {
             200 => {
                 let read = rows(&json).ok_or_else(|| Failure::unreadable("a statement"))?;
-                Ok(Self { status, retry_after, body: read })
+                Ok(Self { status, retry_after, size, body: read })
             }
-            202 => Ok(Self { status, retry_after, body: Body::Running { handle: text("statementHandle") } }),
+            202 => Ok(Self { status, retry_after, size, body: Body::Running { handle: text("statementHandle") } }),
             401 | 403 => failed(Failure::Unauthorized { code: text("code"), message: text("message") }),
             408 => failed(Failure::TimedOut),
             422 => failed(Failure::Sql { code: text("code"), state: text("sqlState"), message: text("message") }),
-            429 | 503 | 504 => failed(Failure::Throttled(retry_after)),
+            429 => failed(Failure::Throttled(retry_after)),
             _ => {
                 let said = text("message");
                 let said = if said.is_empty() { "without a word".to_owned() } else { said };
@@ -142,10 +150,28 @@ impl Reply {
         matches!(&self.body, Body::Failed(Failure::Unauthorized { code, .. }) if codes.contains(&code.as_str()))
     }
 
-    /// Nothing happened yet, or nobody knows: the same request may come again.
-    pub(super) fn is_too_early(&self) -> bool {
-        matches!(self.status, 429 | 503 | 504)
+    /// The answer to a statement that may have run before: of what the statement did not say itself, a failure.
+    pub(super) fn after(self, may_have_run: bool) -> Result<Self, Failure> {
+        match self.body {
+            Body::Failed(failure) if may_have_run => match failure.after(true) {
+                Failure::Lost(why) => Err(Failure::Lost(why)),
+                own => Ok(Self { body: Body::Failed(own), ..self }),
+            },
+            _ => Ok(self),
+        }
     }
+}
+
+/// What is compressed, as far as it is not longer than anything that is answered at once.
+fn inflated(compressed: &[u8], most: usize) -> Result<Vec<u8>, Failure> {
+    let mut inflated = Vec::new();
+    let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let read = GzDecoder::new(compressed).take(bound).read_to_end(&mut inflated);
+    read.map_err(|_| Failure::unreadable("a partition"))?;
+    if inflated.len() > most {
+        return Err(Failure::Lost(format!("the answer has more than {most} bytes")));
+    }
+    Ok(inflated)
 }
 
 fn rows(json: &Json) -> Option<Body> {
@@ -163,4 +189,23 @@ fn rows(json: &Json) -> Option<Body> {
     let info = metadata.and_then(|it| it.get("partitionInfo")).and_then(Json::as_array);
     let handle = json.get("statementHandle").and_then(Json::as_str).unwrap_or_default().to_owned();
     Some(Body::Rows { rows: Rows { columns, rows }, handle, partitions: info.map_or(1, Vec::len) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+
+    #[test]
+    fn what_inflates_without_an_end_is_not_read_to_its_end() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&vec![b' '; 100_000]).unwrap();
+        let compressed = encoder.finish().unwrap();
+        assert!(compressed.len() < 1000);
+        assert_eq!(inflated(&compressed, 100_000).map(|body| body.len()), Ok(100_000));
+        let told = inflated(&compressed, 99_999).unwrap_err();
+        assert!(matches!(&told, Failure::Lost(why) if why.contains("more than 99999 bytes")), "{told:?}");
+    }
 }

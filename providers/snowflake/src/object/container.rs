@@ -1,12 +1,12 @@
 //! Databases and schemas.
 
-use super::{Kind, Seen, named, qualified, shown};
+use super::{Kind, Seen, named, new_comment, qualified, role, shown};
 use crate::attributes::{flag, optional_text, text};
 use crate::failure::Need;
 use crate::identifier::{literal, pattern, quote};
 use crate::statements::Statements;
 use std::fmt::Write as _;
-use terrace_provider::{Attributes, Path, ProviderError, Value};
+use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Value};
 
 fn word(kind: Kind) -> &'static str {
     if kind == Kind::Database { "DATABASE" } else { "SCHEMA" }
@@ -78,6 +78,7 @@ pub(crate) async fn update(
     statements: &Statements<'_>,
     kind: Kind,
     present: &Seen,
+    prior: &Attributes,
     planned: &Attributes,
 ) -> Result<(), ProviderError> {
     let (word, name) = (word(kind), qualified(planned));
@@ -86,10 +87,8 @@ pub(crate) async fn update(
     if let Some(days) = days(planned).filter(|days| days_of(present) != Some(*days)) {
         statements.change(&format!("ALTER {word} {name} SET DATA_RETENTION_TIME_IN_DAYS = {days}"), &need).await?;
     }
-    let (old, new) = (optional_text(&present.attributes, "comment"), optional_text(planned, "comment"));
-    if old != new {
-        let comment = literal(&new.unwrap_or_default());
-        statements.change(&format!("COMMENT ON {word} {name} IS {comment}"), &need).await?;
+    if let Some(comment) = new_comment(present, prior, planned) {
+        statements.change(&format!("COMMENT ON {word} {name} IS {}", literal(&comment)), &need).await?;
     }
     Ok(())
 }
@@ -109,17 +108,25 @@ pub(crate) async fn delete(
     statements.change(&format!("DROP {word} IF EXISTS {name}"), &need).await
 }
 
-/// How many tables and views there are.
+/// How many tables and views there are. Those that the role does not see are not told of: none are there for certain only
+/// where it sees everything.
 pub(crate) async fn count(
     statements: &Statements<'_>,
     kind: Kind,
     identity: &Attributes,
-) -> Result<u64, ProviderError> {
+) -> Result<DataAmount, ProviderError> {
     let mut found = 0;
     for what in ["TABLES", "VIEWS"] {
         let sql = format!("SHOW {what} IN {} {}", word(kind), qualified(identity));
-        let rows = statements.ask_about(&sql).await?.unwrap_or_default();
+        let Some(rows) = statements.ask_about(&sql).await? else { return Ok(DataAmount::Unknown) };
         found += rows.iter().filter(|row| row.get("schema_name") != Some("INFORMATION_SCHEMA")).count() as u64;
     }
-    Ok(found)
+    let amount = DataAmount::of(found, "table or view", "tables and views");
+    if role::sees_everything(statements).await? {
+        return Ok(amount);
+    }
+    Ok(match amount {
+        DataAmount::Some { count, text } => DataAmount::Some { count, text: format!("at least {text}") },
+        DataAmount::Empty | DataAmount::Unknown => DataAmount::Unknown,
+    })
 }

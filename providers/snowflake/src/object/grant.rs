@@ -2,6 +2,7 @@
 
 use super::Seen;
 use crate::attributes::{flag, list, text, texts};
+use crate::client::Rows;
 use crate::failure::Need;
 use crate::identifier::{qualified, quote, split};
 use crate::statements::Statements;
@@ -66,8 +67,17 @@ pub(crate) async fn observe(
     identity: &Attributes,
     like: Option<&Attributes>,
 ) -> Result<Option<Seen>, ProviderError> {
-    let sql = format!("SHOW GRANTS TO ROLE {}", quote(&text(identity, "role")));
-    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(None) };
+    let rows = statements.ask_about(&question(&text(identity, "role"))).await?;
+    Ok(rows.and_then(|rows| of_rows(&rows, identity, like)))
+}
+
+/// Asks for all that a role has.
+pub(crate) fn question(role: &str) -> String {
+    format!("SHOW GRANTS TO ROLE {}", quote(role))
+}
+
+/// What of that is on one object.
+pub(crate) fn of_rows(rows: &Rows, identity: &Attributes, like: Option<&Attributes>) -> Option<Seen> {
     let wanted = text(identity, "objectType");
     let object = split(&text(identity, "object")).unwrap_or_default();
     let is_meant = |row: &crate::client::Row<'_>| {
@@ -79,7 +89,7 @@ pub(crate) async fn observe(
         is_type && is_object && row.text("privilege") != "OWNERSHIP"
     };
     let rows: Vec<_> = rows.iter().filter(is_meant).collect();
-    let Some(first) = rows.first() else { return Ok(None) };
+    let first = rows.first()?;
     let mut privileges: Vec<String> = rows.iter().map(|row| row.text("privilege").to_owned()).collect();
     privileges.sort();
     privileges.dedup();
@@ -90,7 +100,7 @@ pub(crate) async fn observe(
     let shown = if sorted == privileges { wanted } else { privileges.clone() };
     let has_option = rows.iter().all(|row| row.text("grant_option") == "true");
     let seen = Seen { owner: None, privileges, ..Seen::of_row(first) };
-    Ok(Some(seen.with("privileges", list(&shown)).with("grantOption", has_option)))
+    Some(seen.with("privileges", list(&shown)).with("grantOption", has_option))
 }
 
 fn need(doing: &str, identity: &Attributes) -> Need {

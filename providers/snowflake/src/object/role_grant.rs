@@ -2,6 +2,7 @@
 
 use super::Seen;
 use crate::attributes::text;
+use crate::client::Rows;
 use crate::failure::Need;
 use crate::identifier::quote;
 use crate::statements::Statements;
@@ -24,17 +25,26 @@ fn grantee(identity: &Attributes) -> (&'static str, String) {
 }
 
 pub(crate) async fn observe(statements: &Statements<'_>, identity: &Attributes) -> Result<Option<Seen>, ProviderError> {
-    let sql = format!("SHOW GRANTS OF ROLE {}", quote(&text(identity, "role")));
-    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(None) };
+    let rows = statements.ask_about(&question(&text(identity, "role"))).await?;
+    Ok(rows.and_then(|rows| of_rows(&rows, identity)))
+}
+
+/// Asks for all who have a role.
+pub(crate) fn question(role: &str) -> String {
+    format!("SHOW GRANTS OF ROLE {}", quote(role))
+}
+
+/// One of them.
+pub(crate) fn of_rows(rows: &Rows, identity: &Attributes) -> Option<Seen> {
     let (word, name) = grantee(identity);
     let is_meant = |row: &crate::client::Row<'_>| {
         row.text("granted_to").eq_ignore_ascii_case(word) && row.get("grantee_name") == Some(name.as_str())
     };
-    Ok(rows.iter().find(is_meant).map(|row| Seen {
+    rows.iter().find(is_meant).map(|row| Seen {
         owner: None,
         privileges: vec!["USAGE".to_owned()],
         ..Seen::of_row(&row)
-    }))
+    })
 }
 
 fn need(doing: &str, identity: &Attributes) -> Need {

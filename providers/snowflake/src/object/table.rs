@@ -8,7 +8,7 @@ mod read;
 pub(crate) use batch::Schema;
 pub(crate) use change::{create, delete, update};
 pub(crate) use plan::plan;
-pub(crate) use read::{count_rows, observe};
+pub(crate) use read::{count_rows, created_on, observe};
 
 use crate::attributes::{list, optional_text, texts, texts_of};
 use crate::data_type::DataType;
@@ -42,14 +42,8 @@ impl Table {
     /// # Errors
     /// `InvalidInput` at what Snowflake could not hold.
     pub(crate) fn from_attributes(attributes: &Attributes) -> Result<Self, ProviderError> {
-        let columns = Self::columns_of(attributes)?;
-        let unique = attributes.get("unique").and_then(Value::as_list).unwrap_or_default();
-        let table = Self {
-            columns,
-            primary_key: texts(attributes, "primaryKey"),
-            unique: unique.iter().map(|columns| texts_of(Some(columns))).collect(),
-            comment: optional_text(attributes, "comment"),
-        };
+        Self::columns_of(attributes)?;
+        let table = Self::as_read(attributes);
         table.check()?;
         Ok(table)
     }
@@ -62,6 +56,23 @@ impl Table {
         let path = Path::attribute("columns");
         let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
         columns.iter().enumerate().map(|(index, column)| Column::from_value(column, &path.index(index))).collect()
+    }
+
+    /// What was read back or recorded: whatever types Snowflake has, known here or not.
+    pub(crate) fn as_read(attributes: &Attributes) -> Self {
+        let unique = attributes.get("unique").and_then(Value::as_list).unwrap_or_default();
+        Self {
+            columns: Self::columns_as_read(attributes),
+            primary_key: texts(attributes, "primaryKey"),
+            unique: unique.iter().map(|columns| texts_of(Some(columns))).collect(),
+            comment: optional_text(attributes, "comment"),
+        }
+    }
+
+    /// The columns of it.
+    pub(crate) fn columns_as_read(attributes: &Attributes) -> Vec<Column> {
+        let columns = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
+        columns.iter().map(Column::as_read).collect()
     }
 
     /// The column of that name.
@@ -134,16 +145,20 @@ impl Column {
         of_name(&self.name).or_else(|| of_name(self.previous_name.as_deref()?))
     }
 
-    fn from_value(value: &Value, path: &Path) -> Result<Self, ProviderError> {
+    fn as_read(value: &Value) -> Self {
         let empty = Map::default();
         let entries = value.as_map().unwrap_or(&empty);
-        let column = Self {
+        Self {
             name: optional_text(entries, "name").unwrap_or_default(),
             ty: optional_text(entries, "type").unwrap_or_default(),
             is_nullable: entries.get("nullable").and_then(Value::as_bool).unwrap_or(true),
             comment: optional_text(entries, "comment"),
             previous_name: optional_text(entries, "previousName"),
-        };
+        }
+    }
+
+    fn from_value(value: &Value, path: &Path) -> Result<Self, ProviderError> {
+        let column = Self::as_read(value);
         identifier::check(&column.name, &path.key("name"))?;
         DataType::parse(&column.ty).map_err(|why| {
             ProviderError::invalid(Some(path.key("type")), why)

@@ -1,6 +1,6 @@
 //! Tags. <https://docs.snowflake.com/en/sql-reference/sql/create-tag>
 
-use super::{Seen, named, qualified, schema_of, shown};
+use super::{Seen, named, new_comment, qualified, schema_of, shown};
 use crate::attributes::{list, optional_text, text, texts};
 use crate::failure::Need;
 use crate::identifier::{literal, pattern, quote};
@@ -72,6 +72,7 @@ fn literals(values: &[String]) -> String {
 pub(crate) async fn update(
     statements: &Statements<'_>,
     present: &Seen,
+    prior: &Attributes,
     planned: &Attributes,
 ) -> Result<(), ProviderError> {
     let name = qualified(planned);
@@ -89,10 +90,8 @@ pub(crate) async fn update(
             }
         }
     }
-    let (old, new) = (optional_text(&present.attributes, "comment"), optional_text(planned, "comment"));
-    if old != new {
-        let comment = literal(&new.unwrap_or_default());
-        statements.change(&format!("ALTER TAG {name} SET COMMENT = {comment}"), &need).await?;
+    if let Some(comment) = new_comment(present, prior, planned) {
+        statements.change(&format!("ALTER TAG {name} SET COMMENT = {}", literal(&comment)), &need).await?;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Views: columns of a source, or a statement.
 //!
 //! A view whose columns or statement change is made anew by `CREATE OR REPLACE VIEW … COPY GRANTS`, so that who may read it
-//! still may; tags that were on it are put back on.
+//! still may, with the tags that are on it.
 
 mod body;
+mod kept;
 
 pub(crate) use body::check_columns;
 
@@ -11,9 +12,11 @@ use super::{Seen, named, qualified, schema_of, shown};
 use crate::attributes::{flag, optional_text, text};
 use crate::client::Rows;
 use crate::failure::Need;
-use crate::identifier::{self, literal, pattern, quote, split};
+use crate::identifier::{literal, pattern, quote, split};
+use crate::object::comment_change;
 use crate::statements::Statements;
 use body::Body;
+use kept::Kept;
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
 
 /// A view as it is wanted, or as it is.
@@ -47,28 +50,31 @@ impl View {
     }
 
     fn comment_of(&self, column: &str) -> Option<&str> {
-        self.comments.iter().find(|(name, _)| name == column).map(|(_, comment)| comment.as_str())
+        comment_of(&self.comments, column)
     }
 
-    /// The statement that makes it.
-    fn ddl(&self, create: &str, name: &str) -> String {
-        let secure = if self.is_secure { "SECURE " } else { "" };
-        let comment = self.comment.as_deref().map(|comment| format!(" COMMENT = {}", literal(comment)));
-        let columns: Vec<String> = match &self.body {
-            Body::Source { columns, .. } => columns
-                .iter()
-                .map(|column| match self.comment_of(column) {
-                    Some(comment) => format!("{} COMMENT {}", quote(column), literal(comment)),
-                    None => quote(column),
-                })
-                .collect(),
-            Body::Statement(_) => Vec::new(),
+    /// The statement that makes it, with what it keeps of the one that it replaces.
+    fn ddl(&self, name: &str, replaces: Option<&Kept>) -> String {
+        let nothing = Kept::default();
+        let kept = replaces.unwrap_or(&nothing);
+        let column = |column: &String| {
+            let comment = self.comment_of(column).or_else(|| kept.comment_of(column));
+            let comment = comment.map(|comment| format!(" COMMENT {}", literal(comment))).unwrap_or_default();
+            format!("{}{}{comment}", quote(column), kept.tags_of(Some(column)))
         };
+        let columns: Vec<String> = kept.columns(self).iter().map(column).collect();
         let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
-        let grants = if create.contains("REPLACE") { " COPY GRANTS" } else { "" };
-        let create = create.replace("VIEW", &format!("{secure}VIEW"));
-        format!("{create} {name}{columns}{grants}{} AS {}", comment.unwrap_or_default(), self.body.to_sql())
+        let (replace, grants) = if replaces.is_some() { (" OR REPLACE", " COPY GRANTS") } else { ("", "") };
+        let secure = if self.is_secure { " SECURE" } else { "" };
+        let comment = self.comment.as_deref().or_else(|| kept.comment());
+        let comment = comment.map(|comment| format!(" COMMENT = {}", literal(comment))).unwrap_or_default();
+        let tags = kept.tags_of(None);
+        format!("CREATE{replace}{secure} VIEW {name}{columns}{grants}{comment}{tags} AS {}", self.body.to_sql())
     }
+}
+
+fn comment_of<'a>(comments: &'a [(String, String)], column: &str) -> Option<&'a str> {
+    comments.iter().find(|(name, _)| name == column).map(|(_, comment)| comment.as_str())
 }
 
 pub(crate) async fn observe(
@@ -82,9 +88,11 @@ pub(crate) async fn observe(
     let Some(row) = named(&rows, &name) else { return Ok(None) };
     let described = describe(statements, identity).await?;
     let wanted = like.and_then(|like| View::from_attributes(like).ok());
-    let body = Body::read(row.text("text"), &text(identity, "database"), &text(identity, "schema"));
+    let (database, schema) = (text(identity, "database"), text(identity, "schema"));
+    let names = column_names(&described);
+    let body = Body::read(row.text("text"), &database, &schema).with_names(&names);
     let body = match &wanted {
-        Some(wanted) if body.is_same_as(&wanted.body, &described) => wanted.body.clone(),
+        Some(wanted) if body.is_same_as(&wanted.body, &names, &database, &schema) => wanted.body.clone(),
         _ => body,
     };
     let seen =
@@ -161,89 +169,54 @@ pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id
         .right(format!("USAGE ON SCHEMA {}", schema_of(planned)))
         .right(format!("CREATE VIEW ON SCHEMA {}", schema_of(planned)))
         .makes(id);
-    statements.change(&view.ddl("CREATE VIEW", &qualified(planned)), &need).await
+    statements.change(&view.ddl(&qualified(planned), None), &need).await
 }
 
+/// Refuses the plan of a change that could not be made for want of a warehouse.
+///
+/// # Errors
+/// Where the view would have to be made anew.
+pub(crate) fn check_change(prior: &Attributes, planned: &Attributes) -> Result<(), ProviderError> {
+    let wanted = View::from_attributes(planned)?.body;
+    let (database, schema) = (text(planned, "database"), text(planned, "schema"));
+    match View::from_attributes(prior) {
+        Ok(was) if was.body.is_same_as(&wanted, &[], &database, &schema) => Ok(()),
+        _ => Err(kept::without_warehouse(planned)),
+    }
+}
+
+/// Turns the view that is there into the planned one; `prior` is what was recorded of it.
 pub(crate) async fn update(
     statements: &Statements<'_>,
     present: &Seen,
+    prior: &Attributes,
     planned: &Attributes,
 ) -> Result<(), ProviderError> {
     let (wanted, name) = (View::from_attributes(planned)?, qualified(planned));
+    let was = View::from_attributes(prior).ok();
     let need = || need("change", planned).right(format!("OWNERSHIP ON VIEW {name}"));
-    let is_same_body = View::from_attributes(&present.attributes)
-        .is_ok_and(|old| old.body == wanted.body && old.comments == wanted.comments);
-    if !is_same_body {
-        let tags = tags(statements, planned).await?;
-        statements.change(&wanted.ddl("CREATE OR REPLACE VIEW", &name), &need()).await?;
-        return put_back(statements, planned, &tags).await;
+    let described = describe(statements, planned).await?;
+    let comment = optional_text(&present.attributes, "comment");
+    if !View::from_attributes(&present.attributes).is_ok_and(|old| old.body == wanted.body) {
+        let kept = kept::look(statements, &wanted, planned, &described).await?.without_managed(was.as_ref(), comment);
+        return statements.change(&wanted.ddl(&name, Some(&kept)), &need()).await;
     }
     if flag(&present.attributes, "secure") != wanted.is_secure {
         let what = if wanted.is_secure { "SET" } else { "UNSET" };
         statements.change(&format!("ALTER VIEW {name} {what} SECURE"), &need()).await?;
     }
-    if optional_text(&present.attributes, "comment") != wanted.comment {
-        let comment = literal(wanted.comment.as_deref().unwrap_or_default());
-        statements.change(&format!("COMMENT ON VIEW {name} IS {comment}"), &need()).await?;
-    }
-    Ok(())
-}
-
-/// A tag on a view, or on a column of it.
-struct Tag {
-    column: Option<String>,
-    name: String,
-    value: String,
-}
-
-/// The tags that are set on the view itself and on its columns. Where there is no warehouse to ask on, or no tags in this
-/// edition, there are none.
-async fn tags(statements: &Statements<'_>, planned: &Attributes) -> Result<Vec<Tag>, ProviderError> {
-    if statements.warehouse().is_none() {
-        return Ok(Vec::new());
-    }
-    let parts = [text(planned, "database"), text(planned, "schema"), text(planned, "name")];
-    let described = describe(statements, planned).await?;
-    let mut found = Vec::new();
-    for column in std::iter::once(None).chain(column_names(&described).into_iter().map(Some)) {
-        let path: Vec<&str> = parts.iter().map(String::as_str).chain(column.as_deref()).collect();
-        let (domain, level) = if column.is_some() { ("column", "COLUMN") } else { ("table", "TABLE") };
-        let sql = format!(
-            "SELECT * FROM TABLE({}.INFORMATION_SCHEMA.TAG_REFERENCES({}, '{domain}'))",
-            quote(&text(planned, "database")),
-            literal(&identifier::qualified(path.iter().copied()))
-        );
-        let rows = match statements.ask_about(&sql).await {
-            Ok(rows) => rows.unwrap_or_default(),
-            Err(error) if error.vendor_code.as_deref().is_some_and(|code| code.contains("0A000")) => {
-                return Ok(Vec::new());
-            }
-            Err(error) => return Err(error),
-        };
-        for row in rows.iter().filter(|row| row.text("LEVEL") == level) {
-            let name = identifier::qualified([row.text("TAG_DATABASE"), row.text("TAG_SCHEMA"), row.text("TAG_NAME")]);
-            found.push(Tag { column: column.clone(), name, value: row.text("TAG_VALUE").to_owned() });
+    for row in described.iter() {
+        let column = row.text("name");
+        let had = was.as_ref().is_some_and(|was| was.comment_of(column).is_some());
+        let old = row.get("comment").filter(|comment| !comment.is_empty());
+        if let Some(comment) = comment_change(old, had, wanted.comment_of(column)) {
+            let sql = format!("COMMENT ON COLUMN {name}.{} IS {}", quote(column), literal(comment));
+            statements.change(&sql, &need()).await?;
         }
     }
-    Ok(found)
-}
-
-async fn put_back(statements: &Statements<'_>, planned: &Attributes, tags: &[Tag]) -> Result<(), ProviderError> {
-    let names = match Body::from_attributes(planned) {
-        Ok(Body::Source { columns, .. }) if !columns.is_empty() => Some(columns),
-        _ => None,
-    };
-    for tag in tags {
-        let column = match &tag.column {
-            // Of a column that the view no longer has.
-            Some(column) if names.as_ref().is_some_and(|names| !names.contains(column)) => continue,
-            Some(column) => format!(" MODIFY COLUMN {}", quote(column)),
-            None => String::new(),
-        };
-        let sql = format!("ALTER VIEW {}{column} SET TAG {} = {}", qualified(planned), tag.name, literal(&tag.value));
-        let need = Need::to(format!("put the tag {} back on {}", tag.name, shown(planned)))
-            .right(format!("APPLY ON TAG {}", tag.name));
-        statements.change(&sql, &need).await?;
+    let had = was.is_some_and(|was| was.comment.is_some());
+    if let Some(comment) = comment_change(comment.as_deref(), had, wanted.comment.as_deref()) {
+        statements.change(&format!("COMMENT ON VIEW {name} IS {}", literal(comment)), &need()).await?;
     }
     Ok(())
 }

@@ -1,7 +1,10 @@
-//! Many tables at once: by the statements of their schemas where a schema has several of them.
+//! Many objects at once: tables by the statements of their schemas where a schema has several of them, grants by one statement
+//! for each role.
 
 use super::{SnowflakeSession, Target};
-use crate::object::{schema_of, table};
+use crate::attributes::text;
+use crate::client::Rows;
+use crate::object::{Kind, grant, role_grant, schema_of, table};
 use std::collections::HashMap;
 use terrace_provider::{Observed, ProviderError, Recorded, ResourceType, Session as _};
 
@@ -54,4 +57,41 @@ async fn one(
         // There are more things than it tells of.
         Some(Ok(None)) | None => session.read(ty, prior).await,
     }
+}
+
+/// Reads grants, or who has roles; the answers are in the order of the questions.
+pub(super) async fn grants(session: &SnowflakeSession, ty: &ResourceType, priors: &[Recorded]) -> Vec<Read> {
+    let mut roles: HashMap<String, Result<Option<Rows>, ProviderError>> = HashMap::new();
+    let mut answers = Vec::with_capacity(priors.len());
+    for prior in priors {
+        answers.push(match Target::recorded(ty, prior) {
+            Ok(target) => one_grant(session, prior, &target, &mut roles).await,
+            Err(error) => Err(error),
+        });
+    }
+    answers
+}
+
+async fn one_grant(
+    session: &SnowflakeSession,
+    prior: &Recorded,
+    target: &Target,
+    roles: &mut HashMap<String, Result<Option<Rows>, ProviderError>>,
+) -> Read {
+    let (is_role_grant, role) = (target.kind == Kind::RoleGrant, text(&target.identity, "role"));
+    if !roles.contains_key(&role) {
+        let question = if is_role_grant { role_grant::question(&role) } else { grant::question(&role) };
+        let rows = session.reading(&prior.address)?.ask_about(&question).await;
+        roles.insert(role.clone(), rows);
+    }
+    let rows = match roles.get(&role) {
+        Some(Ok(rows)) => rows.as_ref(),
+        Some(Err(error)) => return Err(error.clone()),
+        None => None,
+    };
+    let seen = rows.and_then(|rows| match is_role_grant {
+        true => role_grant::of_rows(rows, &target.identity),
+        false => grant::of_rows(rows, &target.identity, Some(&prior.attributes)),
+    });
+    Ok(seen.map(|seen| target.observed(&seen, &prior.attributes, prior.private.clone())))
 }

@@ -167,6 +167,8 @@ pub(crate) struct Account {
     pub(crate) grants: Vec<Grant>,
     pub(crate) role_grants: Vec<RoleGrant>,
     pub(crate) references: Vec<TagReference>,
+    /// Row access policies by name, with what each is on.
+    pub(crate) policies: Vec<(String, Key)>,
     last: Option<Timestamp>,
 }
 
@@ -347,6 +349,7 @@ impl Account {
                     && !matches!(other.0, Kind::Warehouse | Kind::Role | Kind::User))
         };
         self.grants.retain(|grant| !is_within(&grant.on));
+        self.policies.retain(|(_, on)| !is_within(on));
         self.references
             .retain(|reference| !is_within(&reference.object) && !is_within(&(Kind::Tag, reference.tag.clone())));
     }
@@ -375,6 +378,7 @@ impl Account {
             )
         };
         all.extend(self.references.iter().map(tagged));
+        all.extend(self.policies.iter().map(|(name, on)| format!("{} has policy {name}", shown(&on.1))));
         all.sort();
         all
     }

@@ -90,6 +90,19 @@ impl DataType {
             "ARRAY" => Self::Plain("ARRAY"),
             "GEOGRAPHY" => Self::Plain("GEOGRAPHY"),
             "GEOMETRY" => Self::Plain("GEOMETRY"),
+            // One structured type stands for all of them.
+            "MAP" => {
+                tokens.expect_symbol("(")?;
+                let (key, value) = (Self::read(tokens)?, {
+                    tokens.expect_symbol(",")?;
+                    Self::read(tokens)?
+                });
+                tokens.expect_symbol(")")?;
+                if (key, value) != (Self::Varchar(16_777_216), Self::Number(38, 0)) {
+                    return Err(SqlError::unsupported("MAP of other types"));
+                }
+                Self::Plain("MAP(VARCHAR(16777216), NUMBER(38,0))")
+            }
             _ => return Err(SqlError::invalid(&format!("Unsupported data type '{text}'."))),
         };
         Ok(read)

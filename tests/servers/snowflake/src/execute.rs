@@ -71,6 +71,7 @@ pub(crate) fn execute(account: &mut Account, session: &Session, statement: State
         Statement::Query(query) => query::query(account, session, &query),
         Statement::Count(path) => query::count(account, session, &path),
         Statement::TagReferences { object, domain } => query::tag_references(account, session, &object, &domain),
+        Statement::PolicyReferences(object) => query::policy_references(account, session, &object),
         Statement::CurrentRole(function) => Ok(query::current(session, function)),
         Statement::Insert(path, rows) => query::insert(account, session, &path, rows),
         // There is no session that it could hold for.

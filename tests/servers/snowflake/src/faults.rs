@@ -12,6 +12,12 @@ pub enum Fault {
     LostAfter,
     /// It happened, and no answer to this request ever comes, however often it is sent again.
     LostForGood,
+    /// It happened, the connection ends before the answer, and whoever asks again is answered with that status.
+    LostThen(u16),
+    /// It happened, and every request about it is answered with that status.
+    After(u16),
+    /// 202; it happens, and whoever asks for the answer gets that status.
+    LaterThen(u16),
     /// Nothing happened: too many requests, with what `Retry-After` says.
     TooMany(Option<Duration>),
     /// Nothing happened: 503.

@@ -57,6 +57,7 @@ pub(crate) enum Statement {
         object: String,
         domain: String,
     },
+    PolicyReferences(String),
     Count(Vec<String>),
     CurrentRole(&'static str),
     Insert(Vec<String>, Vec<Vec<Option<String>>>),
@@ -77,7 +78,10 @@ pub(crate) fn parse(sql: &str) -> Outcome<Statement> {
 /// Whether sqlparser knows statements of that kind.
 fn is_known_elsewhere(statement: &Statement) -> bool {
     match statement {
-        Statement::CreateContainer(_, _, _, options) => options.retention_days.is_none() && options.comment.is_none(),
+        Statement::CreateView(_, _, view) if view.has_tags() => false,
+        Statement::CreateContainer(_, how, _, options) => {
+            !how.is_transient && options.retention_days.is_none() && options.comment.is_none()
+        }
         Statement::CreateTable(..)
         | Statement::CreateView(..)
         | Statement::Drop(Kind::Table | Kind::View | Kind::Role | Kind::Schema | Kind::Database, ..)

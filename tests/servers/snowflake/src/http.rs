@@ -51,6 +51,8 @@ struct Stored {
     polls: usize,
     /// No answer is ever sent.
     is_mute: bool,
+    /// What is answered in place of what came of it.
+    instead: Option<u16>,
 }
 
 impl State {
@@ -207,7 +209,11 @@ async fn submit(
         if !is_retry || stored.sql != sql {
             return bad("the requestId was used before, and this is no retry");
         }
-        let answer = if stored.is_mute { Answer::Lost } else { of_stored(&state, &stored, None) };
+        let answer = match (stored.is_mute, stored.instead) {
+            (true, _) => Answer::Lost,
+            (false, Some(status)) => Answer::Refused(status),
+            (false, None) => of_stored(&state, &stored, None),
+        };
         return finish(&state, seen, answer);
     }
     let fault = state.faults.lock().unwrap_or_else(PoisonError::into_inner).take(seen.number, &sql);
@@ -223,7 +229,8 @@ async fn submit(
         }
     };
     let handle = uuid::Uuid::now_v7().to_string();
-    let mut stored = Stored { number: seen.number, handle, sql, session, outcome: None, polls: 0, is_mute: false };
+    let mut stored =
+        Stored { number: seen.number, handle, sql, session, outcome: None, polls: 0, is_mute: false, instead: None };
     let answer = match fault {
         Some(Fault::LostBefore) => Answer::Lost,
         Some(Fault::TooMany(pause)) => Answer::Throttled(429, pause),
@@ -239,9 +246,21 @@ async fn submit(
             stored.polls = polls.max(1);
             of_stored(&state, &stored, None)
         }
-        Some(Fault::LostAfter | Fault::LostForGood) | None => {
+        Some(Fault::LaterThen(status)) => {
+            (stored.polls, stored.instead) = (1, Some(status));
+            of_stored(&state, &stored, None)
+        }
+        Some(Fault::After(status)) => {
+            run(&state, &mut stored);
+            stored.instead = Some(status);
+            Answer::Refused(status)
+        }
+        Some(Fault::LostAfter | Fault::LostForGood | Fault::LostThen(_)) | None => {
             run(&state, &mut stored);
             stored.is_mute = fault == Some(Fault::LostForGood);
+            if let Some(Fault::LostThen(status)) = fault {
+                stored.instead = Some(status);
+            }
             if fault.is_some() { Answer::Lost } else { of_stored(&state, &stored, None) }
         }
     };
@@ -304,6 +323,9 @@ async fn status(
             run(&state, &mut stored);
         }
         state.statements().insert(request, stored.clone());
+    }
+    if let Some(status) = stored.instead {
+        return Answer::Refused(status).into_response().2;
     }
     of_stored(&state, &stored, partition).into_response().2
 }

@@ -124,6 +124,12 @@ impl StandIn {
         self.state.account().warehouses.insert(name.to_owned());
     }
 
+    /// Puts a row access policy on a view.
+    pub fn add_policy(&self, policy: &str, view: [&str; 3]) {
+        let on = (crate::account::Kind::View, view.map(str::to_owned).to_vec());
+        self.state.account().policies.push((policy.to_owned(), on));
+    }
+
     /// Lets a user in by a token of a kind.
     pub fn add_token(&self, user: &str, kind: &str, token: &str) {
         self.keys().tokens.insert((kind.to_owned(), token.to_owned()), user.to_owned());

@@ -6,7 +6,7 @@ use crate::attributes::optional_text;
 use crate::data_type::is_same;
 use crate::failure::Need;
 use crate::identifier::{literal, quote, quote_all};
-use crate::object::{qualified, schema_of, shown};
+use crate::object::{comment_change, qualified, schema_of, shown};
 use crate::statements::Statements;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
 
@@ -45,19 +45,20 @@ struct Step {
     path: Path,
 }
 
-/// Turns the table that is there into the planned one.
-pub(crate) async fn update(statements: &Statements<'_>, planned: &Attributes) -> Result<(), ProviderError> {
+/// Turns the table that is there into the planned one; `prior` is what was recorded of it.
+pub(crate) async fn update(
+    statements: &Statements<'_>,
+    prior: &Attributes,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
     let wanted = Table::from_attributes(planned)?;
     let seen = read::observe(statements, planned, None).await?.ok_or_else(|| {
         ProviderError::new(ErrorKind::NotFound, format!("the table {} is not there any more", shown(planned)))
             .solution("plan again: it will be created")
     })?;
-    let present = Table {
-        comment: optional_text(&seen.attributes, "comment"),
-        ..Table::from_attributes(&seen.attributes).unwrap_or_default()
-    };
+    let present = Table::as_read(&seen.attributes);
     let name = qualified(planned);
-    for step in steps(&present, &wanted, &name) {
+    for step in steps(&present, &Table::as_read(prior), &wanted, &name) {
         let need = Need::to(format!("change the table {}", shown(planned)))
             .right(format!("OWNERSHIP ON TABLE {name}"))
             .at(step.path);
@@ -68,7 +69,7 @@ pub(crate) async fn update(statements: &Statements<'_>, planned: &Attributes) ->
 
 /// What it takes, in order: renames first, so that everything after them speaks of the new names; keys go before their
 /// columns and come after them; columns come before others go, for a table has at least one.
-fn steps(present: &Table, wanted: &Table, name: &str) -> Vec<Step> {
+fn steps(present: &Table, prior: &Table, wanted: &Table, name: &str) -> Vec<Step> {
     let (mut present, mut steps) = (present.clone(), Vec::new());
     let mut step = |sql: String, path: Path| steps.push(Step { sql: format!("ALTER TABLE {name} {sql}"), path });
     let columns = Path::attribute("columns");
@@ -112,9 +113,9 @@ fn steps(present: &Table, wanted: &Table, name: &str) -> Vec<Step> {
         if !old.is_nullable && column.is_nullable && !is_of_key {
             step(format!("ALTER COLUMN {quoted} DROP NOT NULL"), place.key("nullable"));
         }
-        if old.comment != column.comment {
-            let comment = literal(column.comment.as_deref().unwrap_or_default());
-            step(format!("ALTER COLUMN {quoted} COMMENT {comment}"), place.key("comment"));
+        let was_managed = column.former(&prior.columns).is_some_and(|was| was.comment.is_some());
+        if let Some(comment) = comment_change(old.comment.as_deref(), was_managed, column.comment.as_deref()) {
+            step(format!("ALTER COLUMN {quoted} COMMENT {}", literal(comment)), place.key("comment"));
         }
     }
     if is_other_key && !wanted.primary_key.is_empty() {
@@ -123,8 +124,9 @@ fn steps(present: &Table, wanted: &Table, name: &str) -> Vec<Step> {
     for (index, added) in wanted.unique.iter().enumerate().filter(|(_, key)| !present.unique.contains(key)) {
         step(format!("ADD UNIQUE ({})", names(added)), unique.index(index));
     }
-    if present.comment != wanted.comment {
-        let sql = format!("COMMENT ON TABLE {name} IS {}", literal(wanted.comment.as_deref().unwrap_or_default()));
+    let comment = comment_change(present.comment.as_deref(), prior.comment.is_some(), wanted.comment.as_deref());
+    if let Some(comment) = comment {
+        let sql = format!("COMMENT ON TABLE {name} IS {}", literal(comment));
         steps.push(Step { sql, path: Path::attribute("comment") });
     }
     steps

@@ -19,7 +19,8 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
         true => Table::columns_of(&planned.planned)?,
         false => Table::from_attributes(&planned.planned)?.columns,
     };
-    let Some(old) = change.prior.and_then(|prior| Table::columns_of(&prior.attributes).ok()) else {
+    // One of a type that is not known here is a column like the others: it goes, or stays as it is.
+    let Some(old) = change.prior.map(|prior| Table::columns_as_read(&prior.attributes)) else {
         return Ok(planned);
     };
     if !planned.replace_paths.is_empty() || change.must_replace {

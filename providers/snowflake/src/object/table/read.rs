@@ -8,6 +8,7 @@ use crate::failure::Need;
 use crate::identifier::pattern;
 use crate::object::{Seen, named, qualified, schema_of, shown};
 use crate::statements::Statements;
+use jiff::Timestamp;
 use terrace_provider::{Attributes, DataAmount, ProviderError};
 
 /// The table of that identity; `None` when there is none.
@@ -42,7 +43,7 @@ pub(super) fn seen(
 ) -> Seen {
     let primary_key = primary.into_iter().next().unwrap_or_default();
     let mut table = Table { columns, primary_key, unique, comment: None };
-    let wanted = like.map(|like| Table::from_attributes(like).unwrap_or_default());
+    let wanted = like.map(Table::as_read);
     if let Some(wanted) = &wanted {
         table = in_the_spelling_of(table, wanted);
     }
@@ -123,8 +124,9 @@ pub(crate) async fn count_rows(
 ) -> Result<DataAmount, ProviderError> {
     let name = text(identity, "name");
     let sql = format!("SHOW TABLES LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
-    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(DataAmount::Empty) };
-    let Some(row) = named(&rows, &name) else { return Ok(DataAmount::Empty) };
+    // It is gone, or the role does not see it: Snowflake does not say which.
+    let Some(rows) = statements.ask_about(&sql).await? else { return Ok(DataAmount::Unknown) };
+    let Some(row) = named(&rows, &name) else { return Ok(DataAmount::Unknown) };
     if let Ok(count) = row.text("rows").parse::<u64>() {
         return Ok(DataAmount::of(count, "row", "rows"));
     }
@@ -136,4 +138,15 @@ pub(crate) async fn count_rows(
     let rows = statements.ask(&format!("SELECT COUNT(*) FROM {}", qualified(identity)), &need).await?;
     let count = rows.iter().next().and_then(|row| row.first()?.parse().ok());
     Ok(count.map_or(DataAmount::Unknown, |rows| DataAmount::of(rows, "row", "rows")))
+}
+
+/// When the table of that name was made; nothing where there is none.
+pub(crate) async fn created_on(
+    statements: &Statements<'_>,
+    identity: &Attributes,
+) -> Result<Option<Timestamp>, ProviderError> {
+    let name = text(identity, "name");
+    let sql = format!("SHOW TABLES LIKE {} IN SCHEMA {}", pattern(&name), schema_of(identity));
+    let rows = statements.ask_about(&sql).await?.unwrap_or_default();
+    Ok(named(&rows, &name).and_then(|row| Seen::of_row(&row).created_on))
 }

@@ -1,8 +1,7 @@
 //! What a view is made of, written and read back.
 
 use crate::attributes::{optional_text, text};
-use crate::client::Rows;
-use crate::identifier::{self, qualified, quote_all, read_path};
+use crate::identifier::{self, qualified, quote, quote_all, read_path};
 use crate::tokenizer::{Token, meaningful, tokens};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
@@ -85,18 +84,39 @@ impl Body {
         read_query(&meaningful(body), database, schema).unwrap_or_else(statement)
     }
 
-    /// True when both show the same. All columns of a source are those that the view has.
-    pub(super) fn is_same_as(&self, wanted: &Self, described: &Rows) -> bool {
+    /// The same with the names that the columns of the view have: where they are others than those of the source, or are
+    /// not to be had, it is a statement.
+    pub(super) fn with_names(self, names: &[String]) -> Self {
+        match &self {
+            Self::Source { source, columns } if !columns.is_empty() && columns != names => {
+                if columns.len() != names.len() {
+                    return Self::Statement(self.to_sql());
+                }
+                let renamed = columns.iter().zip(names).map(|(column, name)| match column == name {
+                    true => quote(column),
+                    false => format!("{} AS {}", quote(column), quote(name)),
+                });
+                let renamed: Vec<String> = renamed.collect();
+                let source = qualified(source.iter().map(String::as_str));
+                Self::Statement(format!("SELECT {} FROM {source}", renamed.join(", ")))
+            }
+            _ => self,
+        }
+    }
+
+    /// True when both show the same. All columns of a source are those that the view has; names without database or schema
+    /// are those of the view.
+    pub(super) fn is_same_as(&self, wanted: &Self, names: &[String], database: &str, schema: &str) -> bool {
         match (self, wanted) {
             (Self::Statement(one), Self::Statement(other)) => is_same_statement(one, other),
             // A statement of the form that is read as a source.
             (Self::Source { .. }, Self::Statement(statement)) => {
-                read_query(&meaningful(statement), "", "").as_ref() == Some(self)
+                read_query(&meaningful(statement), database, schema).as_ref() == Some(self)
             }
-            (Self::Source { source, columns }, Self::Source { source: wanted, columns: names })
+            (Self::Source { source, columns }, Self::Source { source: wanted, columns: shown })
                 if columns.is_empty() =>
             {
-                source == wanted && (names.is_empty() || *names == super::column_names(described))
+                source == wanted && (shown.is_empty() || shown == names)
             }
             (one, other) => one == other,
         }

@@ -79,6 +79,13 @@ pub(super) fn options(
     Ok(Rows::status(DONE))
 }
 
+/// Makes sure that the role may put that tag on things.
+pub(super) fn may_apply(account: &Account, role: &str, tag: &[String]) -> Outcome<()> {
+    let key = account.seen(role, Kind::Tag, tag)?;
+    let may = account.may(role, &key, &["APPLY"]) || account.may(role, &(Kind::Account, Vec::new()), &["APPLY TAG"]);
+    if may { Ok(()) } else { Err(SqlError::privilege(&format!("tag '{}'", shown(tag)))) }
+}
+
 fn tags(account: &mut Account, role: &str, key: &Key, options: Options) -> Outcome<Rows> {
     if let Some(column) = &options.column {
         let columns = account.relations.get(&key.1).map(|(_, it)| it.columns()).unwrap_or_default();
@@ -88,12 +95,7 @@ fn tags(account: &mut Account, role: &str, key: &Key, options: Options) -> Outco
     }
     let names = options.tags.iter().map(|(tag, _)| tag).chain(&options.tags_off);
     for tag in names {
-        let tag_key = account.seen(role, Kind::Tag, tag)?;
-        let may =
-            account.may(role, &tag_key, &["APPLY"]) || account.may(role, &(Kind::Account, Vec::new()), &["APPLY TAG"]);
-        if !may {
-            return Err(SqlError::privilege(&format!("tag '{}'", shown(tag))));
-        }
+        may_apply(account, role, tag)?;
     }
     for (tag, value) in options.tags {
         let allowed = &account.tags[&tag].allowed;

@@ -155,8 +155,13 @@ pub(super) fn view(
     role: &str,
     how: How,
     path: Vec<String>,
-    wanted: CreateView,
+    mut wanted: CreateView,
 ) -> Outcome<Rows> {
+    // Names without database or schema are those of the view.
+    while wanted.query.source.len() < 3 && path.len() == 3 {
+        let missing = path[2 - wanted.query.source.len()].clone();
+        wanted.query.source.insert(0, missing);
+    }
     if account.relations.get(&path).is_some_and(|(_, it)| it.kind() == Kind::Table) {
         return Err(SqlError::exists(&shown(&path)));
     }
@@ -174,12 +179,15 @@ pub(super) fn view(
                 format!("Invalid column definition list: {} names for {} columns", wanted.columns.len(), columns.len());
             return Err(SqlError::invalid(&message));
         }
-        for (column, (name, comment)) in columns.iter_mut().zip(wanted.columns) {
+        for (column, (name, comment)) in columns.iter_mut().zip(wanted.columns.clone()) {
             column.name = name;
             column.comment = comment;
         }
     }
     check_names(&columns)?;
+    for (tag, _, _) in &wanted.tags {
+        super::alter::may_apply(account, role, tag)?;
+    }
     let name = path.last().cloned().unwrap_or_default();
     let kept: Vec<_> = account.grants.iter().filter(|grant| grant.on == (Kind::View, path.clone())).cloned().collect();
     account.forget(&(Kind::View, path.clone()));
@@ -192,6 +200,10 @@ pub(super) fn view(
     };
     let about = account.about(&owner, &wanted.comment);
     let view = View { columns, source: wanted.query.source, reads, is_secure: how.is_secure, text: wanted.text };
+    for (tag, column, value) in wanted.tags {
+        let object = (Kind::View, path.clone());
+        account.references.push(crate::account::TagReference { tag, object, column, value });
+    }
     account.relations.insert(path, (about, Relation::View(view)));
     Ok(created(Kind::View, &name))
 }

@@ -109,6 +109,21 @@ pub(super) fn insert(
     Ok(Rows { columns: vec!["number of rows inserted"], names: Vec::new(), rows: vec![vec![Some(count)]] })
 }
 
+/// `INFORMATION_SCHEMA.POLICY_REFERENCES` of a view.
+/// <https://docs.snowflake.com/en/sql-reference/functions/policy_references>
+pub(super) fn policy_references(account: &Account, session: &Session, object: &str) -> Outcome<Rows> {
+    needs_warehouse(account, session)?;
+    let key = account.seen(&session.role, Kind::View, &Tokens::of(object)?.path()?)?;
+    let row = |(name, on): &(String, crate::account::Key)| {
+        let kind = Some("ROW_ACCESS_POLICY".to_owned());
+        vec![Some(name.clone()), kind, on.1.last().cloned(), Some("VIEW".to_owned()), None, None]
+    };
+    let columns =
+        ["POLICY_NAME", "POLICY_KIND", "REF_ENTITY_NAME", "REF_ENTITY_DOMAIN", "REF_COLUMN_NAME", "TAG_NAME"].to_vec();
+    let rows = account.policies.iter().filter(|(_, on)| *on == key).map(row).collect();
+    Ok(Rows { columns, names: Vec::new(), rows })
+}
+
 /// `INFORMATION_SCHEMA.TAG_REFERENCES`: tags of an object and those that it has by what it lies in, with the level at which
 /// each was set. <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
 pub(super) fn tag_references(account: &Account, session: &Session, object: &str, domain: &str) -> Outcome<Rows> {

@@ -42,11 +42,19 @@ pub(crate) struct Query {
 pub(crate) struct CreateView {
     /// Names with comments; empty where the query says them.
     pub(crate) columns: Vec<(String, Option<String>)>,
+    /// Each with the column that has it, and its value.
+    pub(crate) tags: Vec<(Vec<String>, Option<String>, String)>,
     pub(crate) copies_grants: bool,
     pub(crate) comment: String,
     pub(crate) query: Query,
     /// The whole statement, as it is shown.
     pub(crate) text: String,
+}
+
+impl CreateView {
+    pub(crate) fn has_tags(&self) -> bool {
+        !self.tags.is_empty()
+    }
 }
 
 pub(super) fn create(tokens: &mut Tokens, sql: &str) -> Outcome<Statement> {
@@ -155,11 +163,32 @@ pub(super) fn column(tokens: &mut Tokens) -> Outcome<(Column, Option<Kind>)> {
     }
 }
 
+/// `WITH TAG (a = 'x', b = 'y')`, where it stands there.
+fn with_tags(
+    tokens: &mut Tokens,
+    column: Option<&String>,
+    tags: &mut Vec<(Vec<String>, Option<String>, String)>,
+) -> Outcome<()> {
+    if !tokens.take("WITH TAG") {
+        return Ok(());
+    }
+    tokens.expect_symbol("(")?;
+    loop {
+        let tag = tokens.path()?;
+        tokens.expect_symbol("=")?;
+        tags.push((tag, column.cloned(), tokens.text()?));
+        if !tokens.take_symbol(",") {
+            return tokens.expect_symbol(")");
+        }
+    }
+}
+
 fn view(tokens: &mut Tokens, sql: &str) -> Outcome<CreateView> {
-    let mut columns = Vec::new();
+    let (mut columns, mut tags) = (Vec::new(), Vec::new());
     if tokens.take_symbol("(") {
         loop {
             let name = tokens.identifier()?;
+            with_tags(tokens, Some(&name), &mut tags)?;
             let comment = if tokens.take("COMMENT") { Some(tokens.text()?) } else { None };
             columns.push((name, comment.filter(|text| !text.is_empty())));
             if !tokens.take_symbol(",") {
@@ -175,6 +204,7 @@ fn view(tokens: &mut Tokens, sql: &str) -> Outcome<CreateView> {
         comment = tokens.text()?;
     }
     copies_grants |= tokens.take("COPY GRANTS");
+    with_tags(tokens, None, &mut tags)?;
     tokens.expect("AS")?;
     let is_within = tokens.take_symbol("(");
     tokens.expect("SELECT")?;
@@ -182,7 +212,7 @@ fn view(tokens: &mut Tokens, sql: &str) -> Outcome<CreateView> {
     if is_within {
         tokens.expect_symbol(")")?;
     }
-    Ok(CreateView { columns, copies_grants, comment, query, text: sql.trim().to_owned() })
+    Ok(CreateView { columns, tags, copies_grants, comment, query, text: sql.trim().to_owned() })
 }
 
 /// Behind `SELECT`: columns, or everything, of one source; a condition is taken and means nothing.
@@ -199,6 +229,13 @@ fn query(tokens: &mut Tokens) -> Outcome<Query> {
         }
     }
     tokens.expect("FROM")?;
+    if columns.is_empty() && tokens.take_symbol("(") {
+        tokens.expect("SELECT")?;
+        let inner = query(tokens)?;
+        tokens.expect_symbol(")")?;
+        let limit = if tokens.take("LIMIT") { Some(tokens.number()?) } else { None };
+        return Ok(Query { limit, ..inner });
+    }
     let source = tokens.path()?;
     if tokens.take("WHERE") {
         let mut depth = 0;
@@ -245,7 +282,23 @@ fn tag_references(tokens: &mut Tokens) -> Outcome<Option<Statement>> {
     }
     tokens.expect_symbol("(")?;
     let path = tokens.path()?;
-    if path.len() != 3 || path[1] != "INFORMATION_SCHEMA" || path[2] != "TAG_REFERENCES" {
+    let is_about = |function: &str| path.len() == 3 && path[1] == "INFORMATION_SCHEMA" && path[2] == function;
+    if is_about("POLICY_REFERENCES") {
+        tokens.expect_symbol("(")?;
+        tokens.expect("REF_ENTITY_NAME")?;
+        tokens.expect_symbol("=>")?;
+        let object = tokens.text()?;
+        tokens.expect_symbol(",")?;
+        tokens.expect("REF_ENTITY_DOMAIN")?;
+        tokens.expect_symbol("=>")?;
+        if !tokens.text()?.eq_ignore_ascii_case("view") {
+            return Err(SqlError::unsupported("policies of what is no view"));
+        }
+        tokens.expect_symbol(")")?;
+        tokens.expect_symbol(")")?;
+        return Ok(Some(Statement::PolicyReferences(object)));
+    }
+    if !is_about("TAG_REFERENCES") {
         return Err(SqlError::missing("Function", &path.join(".")));
     }
     tokens.expect_symbol("(")?;

@@ -22,6 +22,8 @@ pub(super) enum Answer {
     Throttled(u16, Option<Duration>),
     TimedOut(String),
     Unauthorized(&'static str, String),
+    /// Nothing of the statement.
+    Refused(u16),
 }
 
 pub(super) fn refused(status: StatusCode, code: &str, message: &str) -> Response {
@@ -66,6 +68,10 @@ impl Answer {
             Self::TimedOut(handle) => {
                 let body = json!({"code": "000630", "sqlState": "57014", "message": "Statement reached its statement or warehouse timeout and was canceled.", "statementHandle": handle});
                 (408, "000630".to_owned(), (StatusCode::REQUEST_TIMEOUT, axum::Json(body)).into_response())
+            }
+            Self::Refused(status) => {
+                let status_code = StatusCode::from_u16(status).unwrap();
+                (status, "390303".to_owned(), refused(status_code, "390303", "It is not to be had."))
             }
             Self::Unauthorized(code, message) => {
                 (401, code.to_owned(), refused(StatusCode::UNAUTHORIZED, code, &message))

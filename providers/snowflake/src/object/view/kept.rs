@@ -1,0 +1,183 @@
+//! What a view keeps when it is made anew: its tags and comments, by the same statement that makes it, so that there is no
+//! moment without them. Policies are not copied: a view that has any is not made anew.
+
+use super::{View, column_names, comment_of, need};
+use crate::attributes::text;
+use crate::client::Rows;
+use crate::identifier::{literal, qualified, quote};
+use crate::lookup;
+use crate::object::shown;
+use crate::object::view::body::Body;
+use crate::statements::Statements;
+use terrace_provider::names::listed;
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
+
+/// A tag on a view, or on a column of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tag {
+    column: Option<String>,
+    name: String,
+    value: String,
+}
+
+/// What is written beside the body.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    tags: Vec<Tag>,
+    /// The columns, where they have to be listed.
+    columns: Vec<String>,
+    /// Comments of columns that nobody manages, by name.
+    comments: Vec<(String, String)>,
+    /// The view's own, where nobody manages it.
+    comment: Option<String>,
+}
+
+impl Kept {
+    /// The columns to be listed; none are where the body says them.
+    pub(super) fn columns<'a>(&'a self, view: &'a View) -> &'a [String] {
+        match &view.body {
+            Body::Source { columns, .. } if !columns.is_empty() => columns,
+            _ => &self.columns,
+        }
+    }
+
+    /// ` WITH TAG (…)` of the view, or of a column.
+    pub(super) fn tags_of(&self, column: Option<&str>) -> String {
+        let tags = self.tags.iter().filter(|tag| tag.column.as_deref() == column);
+        let tags: Vec<String> = tags.map(|tag| format!("{} = {}", tag.name, literal(&tag.value))).collect();
+        if tags.is_empty() { String::new() } else { format!(" WITH TAG ({})", tags.join(", ")) }
+    }
+
+    /// The comment of a column that nobody manages.
+    pub(super) fn comment_of(&self, column: &str) -> Option<&str> {
+        comment_of(&self.comments, column)
+    }
+
+    /// The view's own, where nobody manages it.
+    pub(super) fn comment(&self) -> Option<&str> {
+        self.comment.as_deref()
+    }
+}
+
+/// Looks at what is on a view that is to be made anew.
+///
+/// # Errors
+/// Where it has policies, or where it cannot be told what it has: then nothing is changed.
+pub(super) async fn look(
+    statements: &Statements<'_>,
+    wanted: &View,
+    planned: &Attributes,
+    described: &Rows,
+) -> Result<Kept, ProviderError> {
+    if statements.warehouse().is_none() {
+        return Err(without_warehouse(planned));
+    }
+    let policies = policies(statements, planned, described).await?;
+    if !policies.is_empty() {
+        let message =
+            format!("the view {} is not made anew: it has the policies {}", shown(planned), listed(&policies));
+        return Err(refused(planned, message)
+            .problem("a view of other columns, or of another statement, is made anew, and would be without them")
+            .solution("take them off the view, apply, and put them on again"));
+    }
+    let mut kept = Kept { tags: tags(statements, planned, described).await?, ..Kept::default() };
+    let comment = |row: crate::client::Row<'_>| {
+        let comment = row.get("comment").filter(|comment| !comment.is_empty())?;
+        Some((row.text("name").to_owned(), comment.to_owned()))
+    };
+    kept.comments = described.iter().filter_map(comment).collect();
+    let says_columns = matches!(&wanted.body, Body::Source { columns, .. } if !columns.is_empty());
+    let is_about_columns = !kept.comments.is_empty() || kept.tags.iter().any(|tag| tag.column.is_some());
+    if is_about_columns && !says_columns {
+        kept.columns = result_columns(statements, wanted, planned).await?;
+    }
+    Ok(kept)
+}
+
+impl Kept {
+    /// Leaves out the comments that a configuration has taken back, and the view's own unless nobody manages it.
+    pub(super) fn without_managed(mut self, was: Option<&View>, comment: Option<String>) -> Self {
+        let is_managed = |column: &str| was.is_some_and(|was| comment_of(&was.comments, column).is_some());
+        self.comments.retain(|(column, _)| !is_managed(column));
+        self.comment = comment.filter(|_| was.is_none_or(|was| was.comment.is_none()));
+        self
+    }
+}
+
+/// The error of a view that would have to be made anew where nothing can be asked about it.
+pub(super) fn without_warehouse(planned: &Attributes) -> ProviderError {
+    let message = format!("which tags and policies are on the view {} cannot be asked", shown(planned));
+    refused(planned, message)
+        .problem("a view of other columns, or of another statement, is made anew, and would lose them")
+        .solution("set `warehouse` of the instance: they are asked about on it")
+}
+
+fn refused(planned: &Attributes, message: String) -> ProviderError {
+    let name = if planned.get("statement").is_some_and(|it| !it.is_null()) { "statement" } else { "columns" };
+    ProviderError::new(ErrorKind::InvalidInput { path: Some(Path::attribute(name)) }, message)
+}
+
+/// The columns that the new body has.
+async fn result_columns(
+    statements: &Statements<'_>,
+    wanted: &View,
+    planned: &Attributes,
+) -> Result<Vec<String>, ProviderError> {
+    match &wanted.body {
+        Body::Source { source, .. } => Ok(lookup::columns_of(statements, source).await?.unwrap_or_default()),
+        Body::Statement(statement) => {
+            let within = (text(planned, "database"), text(planned, "schema"));
+            let sql = format!("SELECT * FROM (\n{statement}\n) LIMIT 0");
+            Ok(statements.ask_within(&sql, &within, &need("change", planned)).await?.columns)
+        }
+    }
+}
+
+fn function(planned: &Attributes, call: &str) -> String {
+    format!("SELECT * FROM TABLE({}.INFORMATION_SCHEMA.{call})", quote(&text(planned, "database")))
+}
+
+/// Asks what an edition may not have.
+async fn ask(statements: &Statements<'_>, sql: &str) -> Result<Rows, ProviderError> {
+    match statements.ask_about(sql).await {
+        Ok(rows) => Ok(rows.unwrap_or_default()),
+        Err(error) if error.vendor_code.as_deref().is_some_and(|code| code.contains("0A000")) => Ok(Rows::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The policies that were put on the view or its columns themselves: those of tags come along with the tags.
+/// <https://docs.snowflake.com/en/sql-reference/functions/policy_references>
+async fn policies(
+    statements: &Statements<'_>,
+    planned: &Attributes,
+    described: &Rows,
+) -> Result<Vec<String>, ProviderError> {
+    let name = literal(&crate::object::qualified(planned));
+    let call = format!("POLICY_REFERENCES(REF_ENTITY_NAME => {name}, REF_ENTITY_DOMAIN => 'view')");
+    let rows = ask(statements, &function(planned, &call)).await?;
+    let own = rows.iter().filter(|row| row.text("TAG_NAME").is_empty());
+    let referred = own.map(|row| row.text("POLICY_NAME").to_owned());
+    let of_columns = described.iter().filter_map(|row| row.get("policy name")).map(str::to_owned);
+    let mut found: Vec<String> = referred.chain(of_columns).filter(|name| !name.is_empty()).collect();
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// The tags that are set on the view itself and on its columns. Where there are no tags in this edition, there are none.
+async fn tags(statements: &Statements<'_>, planned: &Attributes, described: &Rows) -> Result<Vec<Tag>, ProviderError> {
+    let parts = [text(planned, "database"), text(planned, "schema"), text(planned, "name")];
+    let mut found = Vec::new();
+    for column in std::iter::once(None).chain(column_names(described).into_iter().map(Some)) {
+        let path: Vec<&str> = parts.iter().map(String::as_str).chain(column.as_deref()).collect();
+        let (domain, level) = if column.is_some() { ("column", "COLUMN") } else { ("table", "TABLE") };
+        let object = literal(&qualified(path.iter().copied()));
+        let rows = ask(statements, &function(planned, &format!("TAG_REFERENCES({object}, '{domain}')"))).await?;
+        for row in rows.iter().filter(|row| row.text("LEVEL") == level) {
+            let name = qualified([row.text("TAG_DATABASE"), row.text("TAG_SCHEMA"), row.text("TAG_NAME")]);
+            found.push(Tag { column: column.clone(), name, value: row.text("TAG_VALUE").to_owned() });
+        }
+    }
+    Ok(found)
+}
